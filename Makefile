@@ -1,0 +1,43 @@
+# Every target sets up what it needs: the Python environment in .venv and, as root on Debian, the programs that
+# the demo and the tests run for real. Nothing else has to be prepared.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check fmt clean
+
+help:                ## show this list
+	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(READY)       ## mirror a plugin, lose its upstream, install it under its new name
+	@tests/install-programs demo
+	@$(BIN)/python -m tests.demo
+
+run: $(READY)        ## serve a registry on 127.0.0.1:5000 from ./data
+	$(BIN)/plugin-mirror serve
+
+test: $(READY)       ## run every test; as root also those with real engines and registries
+	@tests/install-programs test
+	$(BIN)/pytest --cov --cov-report=term
+
+check: $(READY)      ## lint, format, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(READY)        ## mend what can be mended by a program
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:               ## remove what the targets above have made
+	rm -rf $(VENV) .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml constraints.txt
+	@tests/install-programs python
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,92 @@
+"""Digests: ``algorithm:hex``, the name of content by its bytes (OCI image-spec, descriptor.md#digests)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from mirror.oci.errors import DigestInvalid
+
+_HEX_LENGTH = {"sha256": 64, "sha512": 128}
+_GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
+_LOWER_HEX = re.compile(r"[0-9a-f]+")
+
+#: The algorithms a digest here may use, the default first.
+ALGORITHMS = tuple(_HEX_LENGTH)
+
+
+class Hasher(Protocol):
+    """A running hash: the part of ``hashlib``'s objects that is used here."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """The digest of some bytes.
+
+    Attributes:
+        algorithm: one of :data:`ALGORITHMS`.
+        hex: lower-case hexadecimal, 64 characters for sha256, 128 for sha512.
+    """
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Read ``algorithm:hex``.
+
+        Raises:
+            DigestInvalid: it is outside the grammar, or its algorithm is not known here.
+        """
+        match = _GRAMMAR.fullmatch(text)
+        if match is None:
+            raise DigestInvalid(f"{_shown(text)} is not a digest: write ALGORITHM:HEX", digest=_shown(text))
+        algorithm, encoded = match.groups()
+        length = _HEX_LENGTH.get(algorithm)
+        if length is None:
+            known = ", ".join(ALGORITHMS)
+            raise DigestInvalid(
+                f"digest algorithm {_shown(algorithm)} is not supported: use one of {known}",
+                algorithm=_shown(algorithm),
+            )
+        if len(encoded) != length or _LOWER_HEX.fullmatch(encoded) is None:
+            raise DigestInvalid(
+                f"{_shown(text)} is not a {algorithm} digest: {length} lower-case hexadecimal digits are needed",
+                digest=_shown(text),
+            )
+        return cls(algorithm, encoded)
+
+    @classmethod
+    def of(cls, data: bytes | bytearray | memoryview, algorithm: str = "sha256") -> Digest:
+        """The digest of ``data``."""
+        hasher = new_hasher(algorithm)
+        hasher.update(data)
+        return cls(algorithm, hasher.hexdigest())
+
+    @property
+    def short(self) -> str:
+        """The first twelve digits, for people."""
+        return self.hex[:12]
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+def new_hasher(algorithm: str = "sha256") -> Hasher:
+    """A fresh running hash.
+
+    Raises:
+        DigestInvalid: the algorithm is not known here.
+    """
+    if algorithm not in _HEX_LENGTH:
+        raise DigestInvalid(f"digest algorithm {_shown(algorithm)} is not supported", algorithm=_shown(algorithm))
+    return hashlib.new(algorithm, usedforsecurity=False)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 140 else text[:137] + "…")

@@ -1,0 +1,171 @@
+"""The one error tree, rooted by who is at fault.
+
+::
+
+    MirrorError
+    ├── ClientFault                  the request is wrong; repeating it unchanged will not help
+    │   ├── NameInvalid              repository, tag or reference outside the grammar
+    │   ├── DigestInvalid            digest malformed, of an unknown algorithm, or not that of the bytes
+    │   ├── SizeInvalid              content shorter or longer than it was said to be
+    │   ├── ManifestInvalid          manifest bytes that do not mean what their type says
+    │   ├── ManifestBlobUnknown      manifest naming content that is not here
+    │   ├── ContentTooLarge          over a limit of ours
+    │   ├── RangeInvalid             byte range that cannot be satisfied, chunk out of order
+    │   ├── UploadInvalid            upload request that cannot be followed
+    │   ├── Unsupported              a kind of request that is switched off or not known
+    │   ├── Denied                   known caller, not allowed
+    │   ├── ReferenceInUse           content that something else still needs
+    │   └── NotFound
+    │       ├── RepositoryUnknown
+    │       ├── ManifestUnknown
+    │       ├── BlobUnknown
+    │       └── UploadUnknown
+    ├── UpstreamFault                the other registry failed us
+    │   ├── UpstreamUnreachable      no connection, no answer in time: may pass
+    │   ├── UpstreamRefused          401, 403
+    │   ├── UpstreamBusy             429, 5xx: may pass
+    │   └── UpstreamLied             an answer that cannot be true: wrong digest, size, type or grammar
+    ├── StorageFault                 our disk or catalog failed
+    │   ├── StorageFull
+    │   ├── StorageDamaged           stored bytes are not what they were
+    │   └── CatalogFault             the catalog cannot be opened, read or written
+    └── ConfigurationFault           the configuration or the command line is wrong
+
+Every error carries a sentence for people and ``detail``, a flat mapping for programs. ``temporary`` says
+whether the same request may succeed later; only such errors are ever retried.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class MirrorError(Exception):
+    """Root of everything this package raises on purpose.
+
+    Args:
+        message: one sentence: what failed, why, and what to do where that is known.
+        detail: fields for programs; values are made into strings.
+    """
+
+    temporary: ClassVar[bool] = False
+
+    def __init__(self, message: str, **detail: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = {key: str(value) for key, value in detail.items()}
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ClientFault(MirrorError):
+    """The request is wrong."""
+
+
+class NameInvalid(ClientFault):
+    """A repository, tag or reference outside the grammar."""
+
+
+class DigestInvalid(ClientFault):
+    """A digest that is malformed, of an unknown algorithm, or not the digest of the bytes."""
+
+
+class SizeInvalid(ClientFault):
+    """Content shorter or longer than it was said to be."""
+
+
+class ManifestInvalid(ClientFault):
+    """Manifest bytes that do not mean what their type says."""
+
+
+class ManifestBlobUnknown(ClientFault):
+    """A manifest that names content which is not here."""
+
+
+class ContentTooLarge(ClientFault):
+    """Content over a limit of ours."""
+
+
+class RangeInvalid(ClientFault):
+    """A byte range that cannot be satisfied, or a chunk out of order."""
+
+
+class UploadInvalid(ClientFault):
+    """An upload request that cannot be followed."""
+
+
+class Unsupported(ClientFault):
+    """A kind of request that is switched off or not known."""
+
+
+class Denied(ClientFault):
+    """The caller may not do this."""
+
+
+class ReferenceInUse(ClientFault):
+    """Content that something else still needs."""
+
+
+class NotFound(ClientFault):
+    """What was asked for is not here."""
+
+
+class RepositoryUnknown(NotFound):
+    """No such repository."""
+
+
+class ManifestUnknown(NotFound):
+    """No such manifest or tag in the repository."""
+
+
+class BlobUnknown(NotFound):
+    """No such blob in the repository."""
+
+
+class UploadUnknown(NotFound):
+    """No such upload session in the repository."""
+
+
+class UpstreamFault(MirrorError):
+    """The other registry failed us."""
+
+
+class UpstreamUnreachable(UpstreamFault):
+    """No connection, or no answer in time."""
+
+    temporary = True
+
+
+class UpstreamRefused(UpstreamFault):
+    """The upstream wants other credentials, or does not let us have this."""
+
+
+class UpstreamBusy(UpstreamFault):
+    """The upstream answered 429 or 5xx."""
+
+    temporary = True
+
+
+class UpstreamLied(UpstreamFault):
+    """An answer that cannot be true."""
+
+
+class StorageFault(MirrorError):
+    """Our disk or catalog failed."""
+
+
+class StorageFull(StorageFault):
+    """No space, or no quota, is left where content is kept."""
+
+
+class StorageDamaged(StorageFault):
+    """Stored bytes are not what they were when they were accepted."""
+
+
+class CatalogFault(StorageFault):
+    """The catalog cannot be opened, read or written."""
+
+
+class ConfigurationFault(MirrorError):
+    """The configuration or the command line is wrong."""

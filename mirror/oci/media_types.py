@@ -1,0 +1,37 @@
+"""Media types of manifests, configs and layers (OCI image-spec, distribution schema 2, Docker plugins)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_MANIFEST_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_IMAGE_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
+DOCKER_PLUGIN_CONFIG: Final = "application/vnd.docker.plugin.v1+json"
+DOCKER_LAYER_GZIP: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+DOCKER_LAYER_FOREIGN: Final = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+OCI_IMAGE_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+OCI_EMPTY: Final = "application/vnd.oci.empty.v1+json"
+OCI_LAYER_NONDISTRIBUTABLE_PREFIX: Final = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+
+OCTET_STREAM: Final = "application/octet-stream"
+
+#: Single manifests: a config and layers.
+IMAGE_MANIFESTS: Final = frozenset({DOCKER_MANIFEST, OCI_MANIFEST})
+#: Manifests of manifests.
+INDEXES: Final = frozenset({DOCKER_MANIFEST_LIST, OCI_INDEX})
+#: Every manifest type accepted here, in the order they are asked for.
+MANIFESTS: Final = (DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX)
+
+
+def essence(content_type: str) -> str:
+    """A ``Content-Type`` without parameters, lower case: ``"A/B; charset=x"`` gives ``"a/b"``."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_foreign_layer(media_type: str) -> bool:
+    """Whether blobs of this type may live elsewhere only, and need not have been pushed."""
+    return media_type == DOCKER_LAYER_FOREIGN or media_type.startswith(OCI_LAYER_NONDISTRIBUTABLE_PREFIX)

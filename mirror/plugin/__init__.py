@@ -1,0 +1,1 @@
+"""What a Docker managed plugin is: its configuration, privileges and settings. Pure values, no I/O."""

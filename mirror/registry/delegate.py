@@ -1,0 +1,67 @@
+"""A registry that hands everything on: the start of every wrapper."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Blob, Page, Registry, Upload
+from mirror.wire.pagination import PageRequest
+from mirror.wire.ranges import RangeRequest
+
+
+class DelegatingRegistry:
+    """Forwards each call to ``inner``; a wrapper overrides what it changes."""
+
+    def __init__(self, inner: Registry) -> None:
+        self.inner = inner
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        return await self.inner.resolve(repository, target)
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        return await self.inner.get_manifest(repository, target)
+
+    async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        return await self.inner.stat_blob(repository, digest)
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        return self.inner.open_blob(repository, digest, part)
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        return await self.inner.begin_upload(repository, expected)
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        return await self.inner.resume_upload(repository, upload_id)
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        return await self.inner.mount_blob(repository, digest, source)
+
+    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+        await self.inner.put_manifest(repository, manifest, tags)
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        await self.inner.delete_tag(repository, tag)
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        await self.inner.delete_manifest(repository, digest)
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        await self.inner.delete_blob(repository, digest)
+
+    async def list_repositories(self, page: PageRequest) -> Page[Repository]:
+        return await self.inner.list_repositories(page)
+
+    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+        return await self.inner.list_tags(repository, page)
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+    ) -> Page[Descriptor]:
+        return await self.inner.list_referrers(repository, subject, artifact_type, page)

@@ -1,0 +1,200 @@
+"""A complete registry in memory: the model the others are tested against, and a fake for tests."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import IO
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import (
+    BlobUnknown,
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    RangeInvalid,
+    RepositoryUnknown,
+    UploadUnknown,
+)
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Blob, Entry, Page, Upload
+from mirror.wire.pagination import PageRequest
+from mirror.wire.ranges import RangeRequest, Span
+
+_CHUNK_BYTES = 64 * 1024
+
+
+@dataclass
+class _Held:
+    """What one repository holds."""
+
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+    manifests: dict[Digest, Manifest] = field(default_factory=dict)
+    tags: dict[Tag, Digest] = field(default_factory=dict)
+    uploads: dict[str, MemoryUpload] = field(default_factory=dict)
+
+
+class MemoryBlob:
+    """Some bytes as an open blob."""
+
+    file: IO[bytes] | None = None
+
+    def __init__(self, content: bytes, span: Span) -> None:
+        self.size_bytes = len(content)
+        self.span = span
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(self.span.start, self.span.stop, _CHUNK_BYTES):
+            yield self._content[start : min(start + _CHUNK_BYTES, self.span.stop)]
+
+
+class MemoryUpload:
+    """An upload in memory."""
+
+    def __init__(self, held: _Held) -> None:
+        self.id = uuid.uuid4().hex
+        self._held = held
+        self._content = bytearray()
+
+    @property
+    def offset(self) -> int:
+        return len(self._content)
+
+    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        before = self.offset
+        if span is not None and span.start != before:
+            raise RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
+        async for chunk in chunks:
+            self._content += chunk
+        if span is not None and self.offset != span.stop:
+            received = self.offset - before
+            del self._content[before:]
+            raise RangeInvalid(f"chunk of {received} bytes is announced as {span.chunk_range()}", offset=before)
+
+    async def commit(self, digest: Digest) -> Descriptor:
+        await self.cancel()
+        content = bytes(self._content)
+        actual = Digest.of(content, digest.algorithm)
+        if actual != digest:
+            raise DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)
+        self._held.blobs[digest] = content
+        return Descriptor(OCTET_STREAM, digest, len(content))
+
+    async def cancel(self) -> None:
+        self._held.uploads.pop(self.id, None)
+
+
+class MemoryRegistry:
+    """Implements :class:`mirror.registry.port.Registry`."""
+
+    def __init__(self) -> None:
+        self._repositories: dict[Repository, _Held] = {}
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        return (await self.get_manifest(repository, target)).descriptor
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        held = self._existing(repository)
+        digest = held.tags.get(target) if isinstance(target, Tag) else target
+        if digest is None or digest not in held.manifests:
+            raise ManifestUnknown(f"{repository} has no manifest {target}", name=repository, reference=target)
+        return held.manifests[digest]
+
+    async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        return Descriptor(OCTET_STREAM, digest, len(self._blob(repository, digest)))
+
+    @asynccontextmanager
+    async def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AsyncIterator[Blob]:
+        content = self._blob(repository, digest)
+        span = Span(0, len(content)) if part is None else part.resolve(len(content))
+        yield MemoryBlob(content, span)
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        held = self._repositories.setdefault(repository, _Held())
+        upload = MemoryUpload(held)
+        held.uploads[upload.id] = upload
+        return upload
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        held = self._repositories.get(repository)
+        upload = held.uploads.get(upload_id) if held else None
+        if upload is None:
+            raise UploadUnknown(f"{repository} has no upload {upload_id}", name=repository, upload=upload_id)
+        return upload
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        sources = self._repositories.values() if source is None else [self._repositories.get(source, _Held())]
+        content = next((held.blobs[digest] for held in sources if digest in held.blobs), None)
+        if content is None:
+            return None
+        self._repositories.setdefault(repository, _Held()).blobs[digest] = content
+        return Descriptor(OCTET_STREAM, digest, len(content))
+
+    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+        held = self._repositories.setdefault(repository, _Held())
+        missing = [blob.digest for blob in manifest.blobs if blob.digest not in held.blobs]
+        missing += [member.digest for member in manifest.manifests if member.digest not in held.manifests]
+        if missing:
+            raise ManifestBlobUnknown(f"{repository} does not hold {missing[0]}, which the manifest names")
+        held.manifests[manifest.digest] = manifest
+        held.tags.update(dict.fromkeys(tags, manifest.digest))
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        if self._existing(repository).tags.pop(tag, None) is None:
+            raise ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        held = self._existing(repository)
+        if held.manifests.pop(digest, None) is None:
+            raise ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
+        held.tags = {tag: target for tag, target in held.tags.items() if target != digest}
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        self._blob(repository, digest)
+        del self._repositories[repository].blobs[digest]
+
+    async def list_repositories(self, page: PageRequest) -> Page[Repository]:
+        names = [name for name, held in self._repositories.items() if held.blobs or held.manifests]
+        return _page(names, page)
+
+    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+        return _page(self._existing(repository).tags, page)
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+    ) -> Page[Descriptor]:
+        held = self._repositories.get(repository, _Held())
+        found = {
+            referrer.digest: referrer
+            for manifest in held.manifests.values()
+            if manifest.subject and manifest.subject.digest == subject
+            for referrer in [manifest.as_referrer()]
+            if artifact_type is None or referrer.artifact_type == artifact_type
+        }
+        digests = _page(found, page)
+        return Page(tuple(found[digest] for digest in digests.entries), digests.more)
+
+    def _existing(self, repository: Repository) -> _Held:
+        held = self._repositories.get(repository)
+        if held is None or not (held.blobs or held.manifests):
+            raise RepositoryUnknown(f"no repository {repository} is here", name=repository)
+        return held
+
+    def _blob(self, repository: Repository, digest: Digest) -> bytes:
+        held = self._repositories.get(repository)
+        if held is None or digest not in held.blobs:
+            raise BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
+        return held.blobs[digest]
+
+
+def _page(entries: Iterable[Entry], page: PageRequest) -> Page[Entry]:
+    following = sorted((entry for entry in entries if page.last is None or str(entry) > page.last), key=str)
+    return Page(tuple(following[: page.size]), more=0 < page.size < len(following))

@@ -1,0 +1,48 @@
+"""``WWW-Authenticate``: parsed and built (RFC 9110 section 11; distribution token specification)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's name for a word, not a secret
+_SCHEME = re.compile(rf"\s*,?\s*({_TOKEN})(?:\s+|$)")
+_PARAMETER = re.compile(rf'\s*,?\s*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))\s*')
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One way to authenticate.
+
+    Attributes:
+        scheme: ``bearer`` or ``basic``, lower case.
+        parameters: ``realm``, ``service``, ``scope``, ``error`` …; names in lower case.
+    """
+
+    scheme: str
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    def build(self) -> str:
+        """The header's value, every parameter quoted."""
+        listed = ",".join(f'{name}="{_quoted(value)}"' for name, value in self.parameters.items())
+        return f"{self.scheme.capitalize()} {listed}" if listed else self.scheme.capitalize()
+
+
+def parse(header: str) -> list[Challenge]:
+    """Every challenge in one ``WWW-Authenticate`` value; reading stops at what is outside the grammar."""
+    found: list[Challenge] = []
+    position = 0
+    while match := _SCHEME.match(header, position):
+        scheme, position = match[1].lower(), match.end()
+        parameters: dict[str, str] = {}
+        while pair := _PARAMETER.match(header, position):
+            value = pair[3] if pair[2] is None else re.sub(r"\\(.)", r"\1", pair[2])
+            parameters.setdefault(pair[1].lower(), value)
+            position = pair.end()
+        found.append(Challenge(scheme, parameters))
+    return found
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

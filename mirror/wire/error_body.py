@@ -1,0 +1,96 @@
+"""Errors as they travel: the one table of code and status, and the JSON body (distribution-spec, "Error Codes").
+
+Engines up to 19.03 drop the text of an error whose message is the code's standard one or whose detail is null, so
+every body here has a message of its own and an object as detail.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mirror.oci import errors
+from mirror.oci.errors import MirrorError
+
+#: Most of an error body that is read from an upstream, in bytes.
+MAX_ERROR_BODY_BYTES = 64 * 1024
+
+#: Error class → code, status. The nearest class in an error's family decides.
+TABLE: dict[type[MirrorError], tuple[str, int]] = {
+    errors.ClientFault: ("UNSUPPORTED", 400),
+    errors.NameInvalid: ("NAME_INVALID", 400),
+    errors.DigestInvalid: ("DIGEST_INVALID", 400),
+    errors.SizeInvalid: ("SIZE_INVALID", 400),
+    errors.ManifestInvalid: ("MANIFEST_INVALID", 400),
+    errors.ManifestBlobUnknown: ("MANIFEST_BLOB_UNKNOWN", 400),
+    errors.ContentTooLarge: ("SIZE_INVALID", 413),
+    errors.RangeInvalid: ("BLOB_UPLOAD_INVALID", 416),
+    errors.UploadInvalid: ("BLOB_UPLOAD_INVALID", 400),
+    errors.Unsupported: ("UNSUPPORTED", 405),
+    errors.Denied: ("DENIED", 403),
+    errors.ReferenceInUse: ("DENIED", 409),
+    errors.NotFound: ("NOT_FOUND", 404),
+    errors.RepositoryUnknown: ("NAME_UNKNOWN", 404),
+    errors.ManifestUnknown: ("MANIFEST_UNKNOWN", 404),
+    errors.BlobUnknown: ("BLOB_UNKNOWN", 404),
+    errors.UploadUnknown: ("BLOB_UPLOAD_UNKNOWN", 404),
+    errors.UpstreamFault: ("UNKNOWN", 502),
+    errors.UpstreamUnreachable: ("UNKNOWN", 504),
+    errors.StorageFault: ("UNKNOWN", 500),
+    errors.StorageFull: ("UNKNOWN", 507),
+    MirrorError: ("UNKNOWN", 500),
+}
+_CLIENT_FAULTS = {family: said for family, said in TABLE.items() if issubclass(family, errors.ClientFault)}
+_BY_BOTH = {said: family for family, said in _CLIENT_FAULTS.items()}
+_BY_CODE = {code: family for family, (code, _) in _CLIENT_FAULTS.items() if family is not errors.ReferenceInUse}
+_BY_STATUS: dict[int, type[MirrorError]] = {
+    404: errors.NotFound,
+    405: errors.Unsupported,
+    413: errors.ContentTooLarge,
+    416: errors.RangeInvalid,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedError:
+    """One error out of a registry's answer."""
+
+    code: str
+    message: str
+
+
+def code_and_status(error: MirrorError) -> tuple[str, int]:
+    """The code and HTTP status that tell a client of ``error``."""
+    return next(TABLE[family] for family in type(error).__mro__ if family in TABLE)
+
+
+def error_class(code: str, status: int) -> type[MirrorError]:
+    """The error that an answer of another registry stands for: by code and status, else by code, else by status.
+
+    Always a class of :data:`TABLE`; ``ClientFault`` where neither says more.
+    """
+    exact = (code, status)
+    return _BY_BOTH.get(exact) or _BY_CODE.get(code) or _BY_STATUS.get(status) or errors.ClientFault
+
+
+def build(code: str, message: str, detail: dict[str, str]) -> bytes:
+    """The JSON body of an error answer."""
+    error = {"code": code, "message": message, "detail": detail}
+    return json.dumps({"errors": [error]}, ensure_ascii=False).encode()
+
+
+def parse(body: bytes) -> list[ReceivedError]:
+    """The errors in the body of an answer; none where it is not such a body."""
+    try:
+        value: Any = json.loads(body[:MAX_ERROR_BODY_BYTES])
+    except (ValueError, RecursionError):
+        return []
+    listed = value.get("errors") if isinstance(value, dict) else None
+    if not isinstance(listed, list):
+        return []
+    return [
+        ReceivedError(str(item.get("code") or "UNKNOWN"), str(item.get("message") or ""))
+        for item in listed
+        if isinstance(item, dict)
+    ]

@@ -1,0 +1,1 @@
+"""What people do to plugins: look at them."""

@@ -1,0 +1,1 @@
+"""Tests, and the harness and demo that share their parts."""

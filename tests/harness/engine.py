@@ -1,0 +1,235 @@
+"""A private, real Docker Engine: its own daemon, containerd, state and client, gone without a trace afterwards."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from tests.harness.command import CommandFailedError, CompletedRun, run
+from tests.harness.leftovers import end_processes, unmount_below
+from tests.harness.process import Service
+from tests.harness.readiness import unix_http_answers
+
+# Before /usr/local: another client installed there is not the one that belongs to the distribution's engine.
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+PLUGIN_SOCKETS = Path("/run/docker/plugins")  # fixed in the engine's source, whatever --exec-root says
+SHIM_SOCKETS = Path("/run/containerd/s")  # fixed in containerd; the names there are hashes
+LONGEST_FOLDER = 30  # unix socket paths end at 107 bytes, and the engine's own reach 74 below its folder
+
+
+class Engine:
+    """A dockerd without networking of its own, as a context manager; must run as root.
+
+    `binaries`: folder with another version's dockerd, docker, containerd, shim and runc (default: the system's).
+    `insecure_registries`: registries (`host:port`) that may speak plain HTTP; 127.0.0.0/8 always may.
+    `daemon_json`: further keys of daemon.json, such as `registry-mirrors`. The host's own file is never read.
+    `parent`: existing short folder in which the engine's folder is made.
+
+    Several engines may live at once. Start and stop take about a second.
+    """
+
+    def __init__(
+        self,
+        *,
+        binaries: Path | None = None,
+        insecure_registries: Sequence[str] = (),
+        daemon_json: Mapping[str, object] | None = None,
+        parent: Path = Path("/tmp"),
+    ) -> None:
+        self._path = _search_path(binaries)
+        self._daemon_json = {"insecure-registries": list(insecure_registries), **(daemon_json or {})}
+        self._parent = parent
+        self._folder: Path | None = None
+        self._service: Service | None = None
+        self._plugin_ids: set[str] = set()
+
+    @staticmethod
+    def missing(binaries: Path | None = None) -> str | None:
+        """What stands in the way of running an engine and what to do about it, or None."""
+        if os.geteuid() != 0:
+            return "a private Docker Engine needs root"
+        absent = [
+            program
+            for program in ("dockerd", "docker", "containerd", "runc")
+            if not shutil.which(program, path=_search_path(binaries))
+        ]
+        if absent:
+            return f"{', '.join(absent)} not installed (Debian: apt-get install docker.io)"
+        return None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of everything the engine owns: `data`, `exec`, `engine.sock`, `engine.log`, `daemon.json`."""
+        if self._folder is None:
+            raise RuntimeError("the engine is not open")
+        return self._folder
+
+    @property
+    def socket(self) -> Path:
+        """Unix socket of the engine's API."""
+        return self.folder / "engine.sock"
+
+    @property
+    def log(self) -> Path:
+        """Log of the daemon and of what it started."""
+        return self.folder / "engine.log"
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="eng-", dir=self._parent)).resolve()
+        try:
+            if len(str(self._folder)) > LONGEST_FOLDER:
+                raise ValueError(f"too long for the engine's unix sockets: {self._folder}")
+            self._service = self._make_service()
+            self._service.start()
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._service is not None and self._service.running():
+                self._remove_everything()
+        finally:
+            self._clean_up()
+
+    def restart(self, *, crash: bool = False) -> None:
+        """Stop the daemon (by SIGKILL when `crash`) and start it again on the same state."""
+        service = self._running_service()
+        if crash:
+            service.kill()
+            end_processes([str(self.folder), *self._note_plugins()], patience_seconds=0)
+            # A killed containerd that init has not reaped yet would be taken for a running one.
+            (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
+        else:
+            service.stop()
+        service.start()
+
+    def docker(
+        self, *arguments: str, input_text: str | None = None, check: bool = True, timeout_seconds: float = 60
+    ) -> CompletedRun:
+        """Run the engine's own client, with an empty configuration and without our environment.
+
+        `input_text` answers prompts (`"y\\n"`); without it standard input is empty, which a prompt takes as no.
+        Raises `CommandFailedError`, with the end of the daemon's log, for a non-zero exit when `check`.
+        """
+        self._running_service()
+        self._note_plugins()
+        done = run(
+            [self._program("docker"), *arguments],
+            input_text=input_text,
+            environment=self._environment() | {"DOCKER_HOST": f"unix://{self.socket}"},
+            timeout_seconds=timeout_seconds,
+            check=False,
+        )
+        self._note_plugins()
+        if check and done.exit_code != 0:
+            raise CommandFailedError(done, hint=self.log_tail(15))
+        return done
+
+    def inspect_plugin(self, name: str) -> dict[str, Any]:
+        """The plugin as the engine describes it (`docker plugin inspect`)."""
+        (described,) = json.loads(self.docker("plugin", "inspect", name).stdout)
+        return dict(described)
+
+    def inspect_volume(self, name: str) -> dict[str, Any]:
+        """The volume as the engine and its driver describe it (`docker volume inspect`)."""
+        (described,) = json.loads(self.docker("volume", "inspect", name).stdout)
+        return dict(described)
+
+    def version(self) -> str:
+        """Version of the daemon, such as `20.10.24+dfsg1`."""
+        return self.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines of the daemon's log, its gRPC chatter left out."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join([line for line in text.splitlines() if "module=grpc" not in line][-lines:])
+
+    def _make_service(self) -> Service:
+        daemon_json = self.folder / "daemon.json"
+        daemon_json.write_text(json.dumps(self._daemon_json, indent=2))
+        (self.folder / "client").mkdir()
+        return Service(
+            [
+                self._program("dockerd"),
+                *("--config-file", str(daemon_json)),
+                *("--data-root", str(self.folder / "data")),
+                *("--exec-root", str(self.folder / "exec")),
+                *("--pidfile", str(self.folder / "engine.pid")),
+                *("--host", f"unix://{self.socket}"),
+                *("--iptables=false", "--ip6tables=false", "--bridge=none"),
+            ],
+            log=self.log,
+            ready=unix_http_answers(self.socket, "/_ping"),
+            environment=self._environment(),
+            start_timeout_seconds=30,
+            stop_timeout_seconds=30,
+        )
+
+    def _running_service(self) -> Service:
+        if self._service is None:
+            raise RuntimeError("the engine is not open")
+        return self._service
+
+    def _program(self, name: str) -> str:
+        found = shutil.which(name, path=self._path)
+        if found is None:
+            raise FileNotFoundError(f"{name} is not in {self._path}")
+        return found
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": self._path,
+            "HOME": str(self.folder),
+            "DOCKER_CONFIG": str(self.folder / "client"),
+            "LANG": "C.UTF-8",
+        }
+
+    def _shim_socket(self, plugin_id: str) -> Path:
+        """Where the shim of a plugin listens; a killed one leaves its socket there."""
+        shim = self.folder / "exec/containerd/containerd.sock/plugins.moby" / plugin_id
+        return SHIM_SOCKETS / hashlib.sha256(str(shim).encode()).hexdigest()
+
+    def _note_plugins(self) -> set[str]:
+        """Remember the ids of our plugins, for what is kept by id outside our folder."""
+        with suppress(FileNotFoundError):
+            for entry in (self.folder / "data" / "plugins").iterdir():
+                if len(entry.name) == 64:
+                    self._plugin_ids.add(entry.name)
+        return self._plugin_ids
+
+    def _remove_everything(self) -> None:
+        """Remove containers and plugins while the daemon can still do it in its own good order."""
+        for kind, listing in (("container", ("ls", "-aq", "--no-trunc")), ("plugin", ("ls", "-q", "--no-trunc"))):
+            with suppress(TimeoutError):
+                names = self.docker(kind, *listing, check=False, timeout_seconds=20).stdout.split()
+                if names:
+                    self.docker(kind, "rm", "-f", *names, check=False, timeout_seconds=30)
+
+    def _clean_up(self) -> None:
+        """End the daemon and all it started, unmount, and remove the folder and the plugins' socket folders."""
+        folder = self.folder
+        plugin_ids = self._note_plugins()
+        if self._service is not None:
+            self._service.stop()
+        end_processes([str(folder), *plugin_ids], patience_seconds=5)
+        unmount_below(folder)
+        for plugin_id in plugin_ids:
+            unmount_below(PLUGIN_SOCKETS / plugin_id)
+            shutil.rmtree(PLUGIN_SOCKETS / plugin_id, ignore_errors=True)
+            self._shim_socket(plugin_id).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+        self._folder = self._service = None
+
+
+def _search_path(binaries: Path | None) -> str:
+    return f"{binaries.resolve()}:{SYSTEM_PATH}" if binaries else SYSTEM_PATH

@@ -1,0 +1,50 @@
+"""Pushing a packed plugin to any registry by plain HTTP, without a client program."""
+
+import urllib.error
+import urllib.parse
+import urllib.request
+from http.client import HTTPMessage
+
+from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of
+
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def push(packed: PackedPlugin, base_url: str, repository: str, tag: str, *, manifest: bytes | None = None) -> str:
+    """Push `packed` to `base_url` (`http://127.0.0.1:PORT`) as `repository`:`tag`; returns the manifest's digest.
+
+    Blobs that are there already are not sent. `manifest` replaces the packed one, such as `legacy_manifest(packed)`.
+    Raises `urllib.error.HTTPError` for a refusal and `OSError` for a registry that is not there.
+    """
+    content = packed.manifest if manifest is None else manifest
+    root = f"{base_url.rstrip('/')}/v2/{repository}"
+    for blob in (packed.config, packed.layer):
+        _push_blob(root, blob)
+    _send("PUT", f"{root}/manifests/{tag}", content, MANIFEST_TYPE)
+    return digest_of(content)
+
+
+def _push_blob(root: str, blob: bytes) -> None:
+    digest = digest_of(blob)
+    try:
+        _send("HEAD", f"{root}/blobs/{digest}")
+        return
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != 404:
+            raise
+    upload = f"{root}/blobs/uploads/"
+    location = urllib.parse.urljoin(upload, _send("POST", upload, b"")["Location"])
+    separator = "&" if urllib.parse.urlsplit(location).query else "?"
+    query = urllib.parse.urlencode({"digest": digest})
+    _send("PUT", f"{location}{separator}{query}", blob, "application/octet-stream")
+
+
+def _send(
+    method: str, url: str, body: bytes | None = None, media_type: str = "application/octet-stream"
+) -> HTTPMessage:
+    headers = {} if body is None else {"Content-Type": media_type}
+    request = urllib.request.Request(url, data=body, headers=headers, method=method)
+    with _direct.open(request, timeout=30) as response:
+        answered: HTTPMessage = response.headers
+        return answered
