@@ -27,6 +27,11 @@ class Setting:
     default: str | None
     description: str
 
+    @property
+    def must_be_set(self) -> bool:
+        """Whether the plugin cannot be enabled before this has a value. A variable without one is just not passed."""
+        return self.default is None and self.kind in {"mount", "device"}
+
 
 def settable(config: PluginConfig) -> tuple[Setting, ...]:
     """Every setting, in the order env, mounts, devices, args."""

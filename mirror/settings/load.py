@@ -11,10 +11,19 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings.sections import Settings
+
+#: Variables with our prefix that name no section: the command line reads them.
+_OTHER_VARIABLES = frozenset({"config"})
+
+
+class _Environment(Settings, BaseSettings):
+    """The same sections, as pydantic-settings finds them in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="PLUGIN_MIRROR_", env_nested_delimiter="__")
 
 
 def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -29,22 +38,11 @@ def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Se
     """
     read = {} if path is None else _read(path)
 
-    class Layered(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return init_settings, env_settings, InitSettingsSource(settings_cls, read)
-
-    _refuse_unknown_variables(Settings)
+    _refuse_unknown_variables()
     where = str(path) if path else "configuration"
     try:
-        return Layered(**(flags or {}))
+        from_environment = EnvSettingsSource(_Environment)()
+        return Settings.model_validate(_over(_over(read, from_environment), flags or {}))
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors(include_url=False)]
         raise ConfigurationFault("\n".join(f"{where}: {problem}" for problem in problems)) from error
@@ -87,6 +85,15 @@ def _read(path: Path) -> dict[str, Any]:
     return value
 
 
+def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two nested mappings as one; where both have a value, that of ``above``."""
+    merged = dict(below)
+    for key, value in above.items():
+        inner = merged.get(key)
+        merged[key] = _over(inner, value) if isinstance(inner, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
 def _explain(problem: ErrorDetails) -> str:
     place = [str(part) for part in problem["loc"]]
     message = problem["msg"].removeprefix("Value error, ")
@@ -111,10 +118,9 @@ def _keys_at(place: Iterable[str]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _refuse_unknown_variables(model: type[BaseSettings]) -> None:
-    prefix = model.model_config.get("env_prefix") or ""
+def _refuse_unknown_variables() -> None:
+    prefix = _Environment.model_config.get("env_prefix") or ""
     for name in os.environ:
-        if name.startswith(prefix):
-            section = name.removeprefix(prefix).partition("__")[0].lower()
-            if section not in model.model_fields:
-                raise ConfigurationFault(f"environment: {name}: no section is named {section!r}")
+        section = name.removeprefix(prefix).partition("__")[0].lower()
+        if name.startswith(prefix) and section not in {*Settings.model_fields, *_OTHER_VARIABLES}:
+            raise ConfigurationFault(f"environment: {name}: no section is named {section!r}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import NoDecode
 
 from mirror.settings.listen import Listen
 
@@ -30,6 +30,7 @@ def _parse_actions(value: object) -> object:
 
 ListenAddress = Annotated[
     Listen,
+    NoDecode,
     BeforeValidator(_parse_listen, json_schema_input_type=str),
     PlainSerializer(str, return_type=str),
 ]
@@ -46,7 +47,7 @@ class ServerSettings(Section):
 
     listen: ListenAddress = Field(Listen("127.0.0.1", 5000), description="HOST:PORT to listen on")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
-    anonymous: Annotated[frozenset[Action] | None, BeforeValidator(_parse_actions)] = Field(
+    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(_parse_actions)] = Field(
         None,
         description="what callers without credentials may do: pull, push, delete. "
         "Unset: pull and push on a loopback address; on any other it must be written down",
@@ -66,7 +67,7 @@ class ServerSettings(Section):
     @property
     def anonymous_actions(self) -> frozenset[Action]:
         """What callers without credentials may do."""
-        return frozenset({Action.PULL, Action.PUSH}) if self.anonymous is None else self.anonymous
+        return frozenset((Action.PULL, Action.PUSH) if self.anonymous is None else self.anonymous)
 
 
 class StorageSettings(Section):
@@ -149,16 +150,8 @@ class ProxySettings(Section):
     to: str = Field(description="repository here, with the same * and **")
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The whole configuration."""
-
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix="PLUGIN_MIRROR_",
-        env_nested_delimiter="__",
-        nested_model_default_partial_update=True,
-    )
 
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()

@@ -45,9 +45,12 @@ class Inspection:
     @property
     def kind(self) -> str:
         """``plugin``, ``image``, ``artifact`` or ``index``."""
-        if self.manifest.config is None:
-            return "index"
-        return _KINDS.get(self.manifest.config.media_type, "artifact")
+        return kind_of(self.manifest)
+
+
+def kind_of(manifest: Manifest) -> str:
+    """``plugin``, ``image``, ``artifact`` or ``index``, by the type of its config."""
+    return "index" if manifest.config is None else _KINDS.get(manifest.config.media_type, "artifact")
 
 
 async def inspect(reader: Reader, repository: Repository, target: Tag | Digest) -> Inspection:

@@ -1,0 +1,23 @@
+# docker build -t plugin-mirror .
+# docker run -p 5000:5000 -v plugin-mirror:/data plugin-mirror
+
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY mirror mirror
+RUN python -m venv /opt/plugin-mirror \
+ && /opt/plugin-mirror/bin/pip install --no-cache-dir --constraint constraints.txt .
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --uid 10001 --home-dir /data --no-create-home plugin-mirror \
+ && install -d -o plugin-mirror -g plugin-mirror /data
+COPY --from=build /opt/plugin-mirror /opt/plugin-mirror
+COPY config/container.yaml /etc/plugin-mirror/config.yaml
+ENV PATH=/opt/plugin-mirror/bin:$PATH PYTHONUNBUFFERED=1
+USER plugin-mirror
+VOLUME /data
+EXPOSE 5000
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s \
+  CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:5000/readyz', timeout=4)"]
+ENTRYPOINT ["plugin-mirror"]
+CMD ["serve", "--config", "/etc/plugin-mirror/config.yaml"]

@@ -1,0 +1,38 @@
+"""``plugin-mirror config``: check, show, schema."""
+
+from __future__ import annotations
+
+import typer
+import yaml
+
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.printing import RESULTS, print_json
+from mirror.settings import load, schema
+
+app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.")
+
+
+@app.command(epilog="Example: plugin-mirror config check --config /etc/plugin-mirror/config.yaml")
+def check(config: ConfigOption = None) -> None:
+    """Say whether the configuration is right: exit code 0, or 2 and one line a problem."""
+    settings = load(config)
+    rules = (
+        f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
+    )
+    RESULTS.print(f"{config or 'the defaults'}: fine ({rules})")
+
+
+@app.command(epilog="Example: PLUGIN_MIRROR_SERVER__WORKERS=2 plugin-mirror config show")
+def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
+    """Print the effective settings: defaults, file, environment and flags together."""
+    shown = load(config, flags(storage__path=data)).shown()
+    if json:
+        print_json(shown)
+    else:
+        RESULTS.out(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="", highlight=False)
+
+
+@app.command(name="schema", epilog="Example: plugin-mirror config schema > plugin-mirror.schema.json")
+def print_schema() -> None:
+    """Print the JSON Schema of the file, for editors and other programs."""
+    print_json(schema())

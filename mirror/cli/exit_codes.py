@@ -1,0 +1,26 @@
+"""What the command line ends with. Scripts rely on these."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mirror.oci import errors
+from mirror.oci.errors import MirrorError
+
+DONE: Final = 0
+ANSWER_IS_NO: Final = 1
+WRONG_USAGE: Final = 2
+OTHER_SIDE_FAILED: Final = 3
+INTERRUPTED: Final = 4
+
+_BY_FAMILY: dict[type[MirrorError], int] = {
+    errors.NameInvalid: WRONG_USAGE,
+    errors.ConfigurationFault: WRONG_USAGE,
+    errors.UpstreamFault: OTHER_SIDE_FAILED,
+    MirrorError: ANSWER_IS_NO,
+}
+
+
+def of(error: MirrorError) -> int:
+    """The exit code for an error that ends a command."""
+    return next(_BY_FAMILY[family] for family in type(error).__mro__ if family in _BY_FAMILY)

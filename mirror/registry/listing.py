@@ -1,0 +1,32 @@
+"""Whole lists out of pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Entry, Lister, Page
+from mirror.wire.pagination import PageRequest
+
+
+async def all_repositories(lister: Lister) -> AsyncIterator[Repository]:
+    """Every repository, in order."""
+    async for repository in _all(lister.list_repositories):
+        yield repository
+
+
+async def all_tags(lister: Lister, repository: Repository) -> AsyncIterator[Tag]:
+    """Every tag of a repository, in order. Raises RepositoryUnknown."""
+    async for tag in _all(lambda page: lister.list_tags(repository, page)):
+        yield tag
+
+
+async def _all(give: Callable[[PageRequest], Awaitable[Page[Entry]]]) -> AsyncIterator[Entry]:
+    last: str | None = None
+    while True:
+        page = await give(PageRequest(last=last))
+        for entry in page.entries:
+            yield entry
+        if not page.more or not page.entries:
+            return
+        last = str(page.entries[-1])

@@ -1,0 +1,97 @@
+"""Several processes that serve one listening socket, and the parent that keeps them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+
+import structlog
+
+_RESTART_PAUSE_SECONDS = 1.0
+_LOG = structlog.get_logger("workers")
+
+
+def run_workers(count: int, work: Callable[[int], None]) -> int:
+    """Fork ``count`` processes and wait for them; one that dies unasked is replaced after a second.
+
+    Call it before anything in this process has started a thread or an event loop. SIGTERM and SIGINT are passed
+    on, and the workers are expected to finish what they do and return.
+
+    Args:
+        count: how many processes.
+        work: what a worker does until it is told to stop by SIGTERM. Its argument is a file descriptor that
+            becomes readable when the parent is gone, however it went.
+
+    Returns:
+        The exit code for this process: 0, or 1 where a worker failed while stopping.
+    """
+    alive_read, alive_write = os.pipe()
+    os.set_inheritable(alive_read, True)
+    workers: set[int] = set()
+    stopping = False
+    failed = False
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+        for pid in workers:
+            _signal(pid, signal.SIGTERM if number == signal.SIGINT else number)
+
+    def start() -> None:
+        pid = os.fork()
+        if pid == 0:
+            os.close(alive_write)
+            _run_and_exit(work, alive_read)
+        workers.add(pid)
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for _ in range(count):
+            start()
+        while workers:
+            pid, status = os.wait()
+            if pid not in workers:
+                continue
+            workers.discard(pid)
+            code = os.waitstatus_to_exitcode(status)
+            if stopping:
+                failed = failed or code != 0
+                continue
+            _LOG.error("worker ended; starting another", pid=pid, exit_code=code)
+            time.sleep(_RESTART_PAUSE_SECONDS)
+            if not stopping:
+                start()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        os.close(alive_read)
+        os.close(alive_write)
+    return 1 if failed else 0
+
+
+def _run_and_exit(work: Callable[[int], None], alive: int) -> None:
+    """The whole life of a worker. It never returns into the parent's code."""
+    code = 1
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C reaches all; the parent passes it on
+        work(alive)
+        code = 0
+    except BaseException:  # noqa: BLE001 - the last frame of a process: anything is reported, nothing can be raised
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it ended by itself; os.wait() tells

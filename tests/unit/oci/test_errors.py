@@ -1,0 +1,21 @@
+from mirror.oci import errors
+from mirror.oci.errors import MirrorError
+
+
+def family(root):
+    return {root} | {member for child in root.__subclasses__() for member in family(child)}
+
+
+def test_the_drawing_shows_the_whole_tree():
+    drawn = errors.__doc__
+    assert [member.__name__ for member in family(MirrorError) if member.__name__ not in drawn] == []
+
+
+def test_an_error_has_a_sentence_and_fields():
+    error = errors.BlobUnknown("contiv/v2plugin has no blob", size_bytes=3)
+    assert (str(error), error.detail) == ("contiv/v2plugin has no blob", {"size_bytes": "3"})
+
+
+def test_only_what_may_pass_is_temporary():
+    temporary = {member for member in family(MirrorError) if member.temporary}
+    assert temporary == {errors.UpstreamUnreachable, errors.UpstreamBusy}
