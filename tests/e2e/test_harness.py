@@ -3,7 +3,6 @@
 import json
 import re
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,37 +10,13 @@ import pytest
 from tests.harness import plugins, skopeo
 from tests.harness.command import CommandFailedError
 from tests.harness.docker_registry import DockerRegistry
-from tests.harness.engine import PLUGIN_SOCKETS, Engine
+from tests.harness.engine import PLUGIN_SOCKETS, Engine, engine_release
 from tests.harness.leftovers import mounts_below, processes_naming
 from tests.harness.packing import MANIFEST_TYPE, legacy_manifest, pack
 from tests.harness.pushing import push
 from tests.harness.requirement import require
 
 pytestmark = pytest.mark.e2e
-
-PROMPT = """\
-Plugin "{reference}" is requesting the following privileges:
- - network: [host]
- - mount: [/etc/openvswitch]
- - mount: [/var/log/openvswitch]
- - mount: [/var/run]
- - mount: [/lib/modules]
- - capabilities: [CAP_SYS_ADMIN CAP_NET_ADMIN CAP_SYS_MODULE]
-Do you grant the above permissions? [y/N] """
-
-
-@pytest.fixture(scope="module")
-def registry() -> Iterator[DockerRegistry]:
-    require(DockerRegistry.missing())
-    with DockerRegistry() as registry:
-        yield registry
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    require(Engine.missing())
-    with Engine() as engine:
-        yield engine
 
 
 def fetch(url: str) -> bytes:
@@ -51,55 +26,12 @@ def fetch(url: str) -> bytes:
         return content
 
 
-def test_install_asks_for_exactly_the_privileges_of_contiv(
-    engine: Engine, registry: DockerRegistry, tmp_path: Path
-) -> None:
-    reference = f"{registry.host}/contiv/v2plugin:1.0"
-    engine.docker("plugin", "create", reference, str(plugins.contiv_plugin(tmp_path / "contiv")))
-    engine.docker("plugin", "push", reference)
-    engine.docker("plugin", "rm", reference)
-
-    refused = engine.docker("plugin", "install", "--disable", reference, check=False)
-    assert refused.stdout.startswith(PROMPT.format(reference=reference))
-    assert refused.exit_code != 0
-    assert engine.docker("plugin", "ls", "-q").stdout == ""
-
-    installed = engine.docker("plugin", "install", "--disable", reference, input_text="y\n")
-    assert installed.stdout.startswith(PROMPT.format(reference=reference))
-    assert installed.stdout.endswith(f"Installed plugin {reference}\n")
-    described = engine.inspect_plugin(reference)
-    assert described["Enabled"] is False
-    # Comparing the granted privileges sorts the engine's copy.
-    assert sorted(described["Config"]["Linux"]["Capabilities"]) == sorted(plugins.CONTIV_PRIVILEGES["capabilities"])
-    engine.docker("plugin", "rm", reference)
-
-
-def test_a_driver_is_enabled_used_upgraded_and_removed(
-    engine: Engine, registry: DockerRegistry, tmp_path: Path
-) -> None:
-    require(plugins.missing())
-    name = f"{registry.host}/acme/volumes"
-    for version in ("1", "2"):
-        folder = plugins.volume_plugin(tmp_path / version, version=version)
-        engine.docker("plugin", "create", f"{name}:{version}", str(folder))
-        engine.docker("plugin", "push", f"{name}:{version}")
-        engine.docker("plugin", "rm", f"{name}:{version}")
-
-    engine.docker("plugin", "install", "--alias", "volumes", f"{name}:1")
-    engine.docker("volume", "create", "-d", "volumes", "shelf")
-    assert engine.inspect_volume("shelf")["Status"] == {"version": "1"}
-    engine.docker("volume", "rm", "shelf")
-
-    engine.docker("plugin", "disable", "volumes")
-    engine.docker("plugin", "upgrade", "--skip-remote-check", "volumes", f"{name}:2")
-    engine.docker("plugin", "enable", "volumes")
-    engine.docker("volume", "create", "-d", "volumes", "shelf")
-    assert engine.inspect_volume("shelf")["Status"] == {"version": "2"}
-    engine.docker("volume", "rm", "shelf")
-
-    engine.docker("plugin", "disable", "volumes")
-    engine.docker("plugin", "rm", "volumes")
-    assert engine.docker("plugin", "ls", "-q").stdout == ""
+def test_client_and_daemon_are_both_of_the_release_asked_for(engine: Engine, binaries: Path | None) -> None:
+    versions = json.loads(engine.docker("version", "--format", "{{json .}}").stdout)
+    release = f"{engine_release(binaries)}."
+    assert versions["Client"]["Version"].startswith(release)
+    assert versions["Server"]["Version"].startswith(release)
+    assert versions["Client"]["ApiVersion"] == versions["Server"]["ApiVersion"]
 
 
 def test_a_packed_plugin_is_what_the_engine_would_have_pushed(
@@ -149,25 +81,28 @@ def test_skopeo_copies_and_inspects(registry: DockerRegistry, tmp_path: Path) ->
     assert skopeo.inspect(target, raw=True).stdout_bytes == manifest
 
 
-def test_two_engines_at_once_leave_nothing_behind(registry: DockerRegistry, tmp_path: Path) -> None:
-    require(Engine.missing(), plugins.missing())
+def test_two_engines_at_once_leave_nothing_behind(binaries: Path | None, tmp_path: Path) -> None:
+    require(plugins.missing())
     folder = plugins.volume_plugin(tmp_path / "4", version="4")
     traces = []
-    with Engine() as first, Engine() as second:
+    with Engine(binaries=binaries) as first, Engine(binaries=binaries) as second:
         for number, engine in enumerate((first, second)):
             engine.docker("plugin", "create", "volumes:4", str(folder))
             engine.docker("plugin", "enable", "volumes:4")
             engine.docker("volume", "create", "-d", "volumes:4", f"shelf{number}")
-            traces.append((engine.folder, engine.inspect_plugin("volumes:4")["Id"]))
+            plugin_id = engine.inspect_plugin("volumes:4")["Id"]
+            traces.append((engine.folder, plugin_id, engine.shim_socket(plugin_id)))
+            assert engine.shim_socket(plugin_id).exists()
         assert "shelf1" not in first.docker("volume", "ls", "-q").stdout
         assert processes_naming([traces[1][1]])
         second.restart(crash=True)
         assert second.inspect_plugin("volumes:4")["Id"] == traces[1][1]
-    for folder, plugin_id in traces:
+    for folder, plugin_id, shim_socket in traces:
         assert not folder.exists()
         assert not mounts_below(folder)
         assert not processes_naming([str(folder), plugin_id])
         assert not (PLUGIN_SOCKETS / plugin_id).exists()
+        assert not shim_socket.exists()
 
 
 def test_a_failing_command_shows_what_the_client_and_the_daemon_said(engine: Engine) -> None:

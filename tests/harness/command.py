@@ -4,6 +4,20 @@ import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+# Before /usr/local: another client installed there is not the one that belongs to the distribution's engine.
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+_NOBODY_LISTENS = "http://127.0.0.1:9"
+LOOPBACK_ONLY: Mapping[str, str] = {
+    "PATH": SYSTEM_PATH,
+    "HOME": "/nonexistent",
+    "LANG": "C.UTF-8",
+    "HTTP_PROXY": _NOBODY_LISTENS,
+    "HTTPS_PROXY": _NOBODY_LISTENS,
+}
+"""Environment of a Go client without configuration that is to reach loopback only: Go asks no proxy for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +59,11 @@ def run(
     *,
     input_text: str | None = None,
     environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
     timeout_seconds: float = 60,
     check: bool = True,
 ) -> CompletedRun:
-    """Run `argv` to its end.
+    """Run `argv` to its end, in `folder` when given.
 
     `input_text` is what it reads from standard input (nothing when absent); `environment` replaces ours when given.
     Raises `CommandFailedError` for a non-zero exit when `check`, and `TimeoutError`, with the program killed, when it
@@ -60,6 +75,7 @@ def run(
             input=(input_text or "").encode(),
             capture_output=True,
             env=environment,
+            cwd=folder,
             timeout=timeout_seconds,
             check=False,
         )

@@ -11,22 +11,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.harness.command import CommandFailedError, CompletedRun, run
+from tests.harness import trixie
+from tests.harness.command import SYSTEM_PATH, CommandFailedError, CompletedRun, run
 from tests.harness.leftovers import end_processes, unmount_below
 from tests.harness.process import Service
 from tests.harness.readiness import unix_http_answers
 
-# Before /usr/local: another client installed there is not the one that belongs to the distribution's engine.
-SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 PLUGIN_SOCKETS = Path("/run/docker/plugins")  # fixed in the engine's source, whatever --exec-root says
 SHIM_SOCKETS = Path("/run/containerd/s")  # fixed in containerd; the names there are hashes
+OWN_PROGRAMS = ("dockerd", "docker", "containerd", "containerd-shim-runc-v2")
 LONGEST_FOLDER = 30  # unix socket paths end at 107 bytes, and the engine's own reach 74 below its folder
 
 
 class Engine:
     """A dockerd without networking of its own, as a context manager; must run as root.
 
-    `binaries`: folder with another version's dockerd, docker, containerd, shim and runc (default: the system's).
+    `binaries`: folder with another version's programs, such as `trixie.ENGINE_BINARIES`; those that may come from the
+    system (runc, docker-init) are looked for there first, too (default: all from the system).
     `insecure_registries`: registries (`host:port`) that may speak plain HTTP; 127.0.0.0/8 always may.
     `daemon_json`: further keys of daemon.json, such as `registry-mirrors`. The host's own file is never read.
     `parent`: existing short folder in which the engine's folder is made.
@@ -51,14 +52,18 @@ class Engine:
 
     @staticmethod
     def missing(binaries: Path | None = None) -> str | None:
-        """What stands in the way of running an engine and what to do about it, or None."""
+        """What stands in the way of running an engine and what to do about it, or None.
+
+        An engine's own programs must all be in `binaries`, so that no other version's serves in their place unnoticed.
+        """
         if os.geteuid() != 0:
             return "a private Docker Engine needs root"
-        absent = [
-            program
-            for program in ("dockerd", "docker", "containerd", "runc")
-            if not shutil.which(program, path=_search_path(binaries))
-        ]
+        own_path = str(binaries) if binaries else SYSTEM_PATH
+        absent = [program for program in OWN_PROGRAMS if not shutil.which(program, path=own_path)]
+        if absent and binaries:
+            return f"{', '.join(absent)} not in {binaries} ({trixie.REMEDY})"
+        if not shutil.which("runc", path=_search_path(binaries)):
+            absent.append("runc")
         if absent:
             return f"{', '.join(absent)} not installed (Debian: apt-get install docker.io)"
         return None
@@ -149,6 +154,11 @@ class Engine:
         """Version of the daemon, such as `20.10.24+dfsg1`."""
         return self.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
 
+    def shim_socket(self, plugin_id: str) -> Path:
+        """Where containerd's shim of an enabled plugin listens; a killed one leaves its socket there."""
+        shim = self.folder / "exec/containerd/containerd.sock/plugins.moby" / plugin_id
+        return SHIM_SOCKETS / hashlib.sha256(str(shim).encode()).hexdigest()
+
     def log_tail(self, lines: int = 40) -> str:
         """The last lines of the daemon's log, its gRPC chatter left out."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -194,11 +204,6 @@ class Engine:
             "LANG": "C.UTF-8",
         }
 
-    def _shim_socket(self, plugin_id: str) -> Path:
-        """Where the shim of a plugin listens; a killed one leaves its socket there."""
-        shim = self.folder / "exec/containerd/containerd.sock/plugins.moby" / plugin_id
-        return SHIM_SOCKETS / hashlib.sha256(str(shim).encode()).hexdigest()
-
     def _note_plugins(self) -> set[str]:
         """Remember the ids of our plugins, for what is kept by id outside our folder."""
         with suppress(FileNotFoundError):
@@ -226,9 +231,18 @@ class Engine:
         for plugin_id in plugin_ids:
             unmount_below(PLUGIN_SOCKETS / plugin_id)
             shutil.rmtree(PLUGIN_SOCKETS / plugin_id, ignore_errors=True)
-            self._shim_socket(plugin_id).unlink(missing_ok=True)
+            self.shim_socket(plugin_id).unlink(missing_ok=True)
         shutil.rmtree(folder)
         self._folder = self._service = None
+
+
+def engine_release(binaries: Path | None = None) -> str | None:
+    """Release of the dockerd there, such as `20.10`, as the program itself tells it; None where there is none."""
+    dockerd = shutil.which("dockerd", path=str(binaries) if binaries else SYSTEM_PATH)
+    if dockerd is None:
+        return None
+    told = run([dockerd, "--version"]).stdout  # Docker version 20.10.24+dfsg1, build 5d6db84
+    return ".".join(told.removeprefix("Docker version ").split(".")[:2])
 
 
 def _search_path(binaries: Path | None) -> str:

@@ -1,0 +1,46 @@
+"""Real parts for the end-to-end tests, each started once a module."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import trixie
+from tests.harness.docker_registry import DockerRegistry
+from tests.harness.engine import Engine, engine_release
+from tests.harness.mirror import Mirror
+from tests.harness.requirement import require
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[DockerRegistry]:
+    """Debian's docker-registry: somebody else's registry."""
+    require(DockerRegistry.missing())
+    with DockerRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture(scope="module")
+def mirror() -> Iterator[Mirror]:
+    """Our own server."""
+    with Mirror() as mirror:
+        yield mirror
+
+
+@pytest.fixture(
+    scope="module",
+    params=[None, trixie.ENGINE_BINARIES],
+    ids=lambda binaries: engine_release(binaries) or "absent",
+)
+def binaries(request: pytest.FixtureRequest) -> Path | None:
+    """Where the engine's programs are: the machine's, then the next Debian release's."""
+    found: Path | None = request.param
+    require(Engine.missing(found))
+    return found
+
+
+@pytest.fixture(scope="module")
+def engine(binaries: Path | None) -> Iterator[Engine]:
+    """A private Docker Engine, of each release in turn."""
+    with Engine(binaries=binaries) as engine:
+        yield engine

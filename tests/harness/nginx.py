@@ -1,0 +1,142 @@
+"""nginx on loopback: a folder as static files, or a front (also a slow one) for another server."""
+
+import os
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.harness.command import SYSTEM_PATH
+from tests.harness.ports import free_port
+from tests.harness.process import Service
+from tests.harness.readiness import tcp_accepts
+
+PROGRAM = "nginx"
+
+
+class Nginx:
+    """An nginx on a free port of 127.0.0.1, as a context manager: sendfile, keep-alive, an access log.
+
+    Made by `static` or `front`. `stop()` ends it earlier, `start()` serves again on the same port.
+    """
+
+    def __init__(self, location: str, *, workers: int) -> None:
+        self.port = free_port()
+        self._location = location
+        self._workers = workers
+        self._stack = ExitStack()
+        self._service: Service | None = None
+        self._folder: Path | None = None
+
+    @classmethod
+    def static(cls, folder: Path, *, workers: int = 2) -> Self:
+        """Serve the files of `folder`, all as `application/octet-stream`."""
+        return cls(f'root "{folder.resolve()}"; types {{ }} default_type application/octet-stream;', workers=workers)
+
+    @classmethod
+    def front(cls, url: str, *, limit_rate_bytes_per_second: int = 0, workers: int = 2) -> Self:
+        """Pass every request on to `url` (`http://127.0.0.1:PORT`), with the client's Host.
+
+        `limit_rate_bytes_per_second` slows each response down (0: as fast as it goes). Bodies are not stored on disk.
+        """
+        directives = (
+            f"proxy_pass {url}; proxy_http_version 1.1; proxy_set_header Host $http_host;"
+            ' proxy_set_header Connection ""; proxy_request_buffering off; proxy_max_temp_file_size 0;'
+            f" client_max_body_size 0; limit_rate {limit_rate_bytes_per_second};"
+        )
+        return cls(directives, workers=workers)
+
+    @staticmethod
+    def missing() -> str | None:
+        """What must be installed first, or None."""
+        if shutil.which(PROGRAM, path=SYSTEM_PATH):
+            return None
+        return "nginx is not installed (Debian: apt-get install nginx)"
+
+    @property
+    def host(self) -> str:
+        """`127.0.0.1:PORT`, as it is written in references."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """`http://127.0.0.1:PORT`, without a slash at the end."""
+        return f"http://{self.host}"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of configuration and logs."""
+        if self._folder is None:
+            raise RuntimeError("nginx is not open")
+        return self._folder
+
+    @property
+    def access_log(self) -> Path:
+        """One line a request, in nginx's `combined` format."""
+        return self.folder / "access.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the master while it runs; the workers are its children."""
+        return self._service.pid if self._service else None
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
+            program = shutil.which(PROGRAM, path=SYSTEM_PATH) or PROGRAM
+            self._service = Service(
+                # Without -e it writes its first words into the system's log before it has read the configuration.
+                [program, "-e", str(self.folder / "error.log"), "-c", str(self._write_config())],
+                log=self.folder / "error.log",
+                ready=tcp_accepts("127.0.0.1", self.port),
+            )
+            stack.callback(self.stop)
+            self.start()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def start(self) -> None:
+        """Serve again after `stop()`."""
+        if self._service is None:
+            raise RuntimeError("nginx is not open")
+        self._service.start()
+
+    def stop(self) -> None:
+        """End the server; connections to `url` are refused from now on."""
+        if self._service is not None:
+            self._service.stop()
+
+    def _write_config(self) -> Path:
+        temporary = " ".join(
+            f'{kind}_temp_path "{self.folder}/{kind}";' for kind in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+        )
+        # Workers of a master that is root would become another user, who may not read a test's files.
+        user = "user root;" if os.geteuid() == 0 else ""
+        path = self.folder / "nginx.conf"
+        path.write_text(f"""\
+{user}
+daemon off;
+worker_processes {self._workers};
+pid "{self.folder}/nginx.pid";
+events {{ worker_connections 4096; }}
+http {{
+    access_log "{self.access_log}";
+    {temporary}
+    sendfile on;
+    tcp_nopush on;
+    keepalive_timeout 65;
+    keepalive_requests 1000000000;
+    server {{
+        listen 127.0.0.1:{self.port};
+        location / {{ {self._location} }}
+    }}
+}}
+""")
+        return path

@@ -1,0 +1,196 @@
+"""Newer programs than the machine has, from the next Debian release: unpacked beside, never installed.
+
+`python -m tests.harness.trixie` fetches them once into `.tools/trixie` of the checkout, as any user: apt-get with a
+state of its own, on the machine's own mirrors and keys, so that signatures are verified and nothing of the machine
+changes. Removing the folder and running it again fetches the current versions.
+
+The machine's runc and docker-init serve this engine too (trixie's runc wants a newer C library than bookworm's).
+"""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.command import CommandFailedError, run
+
+MACHINE_RELEASE = "bookworm"
+RELEASE = "trixie"
+PACKAGES = ("containerd", "cosign", "docker-cli", "docker.io", "oras")
+
+FOLDER = Path(__file__).resolve().parents[2] / ".tools" / RELEASE
+ENGINE_BINARIES = FOLDER / "engine"
+"""The folder to give to `Engine(binaries=…)`; `Engine.missing` says whether it is there."""
+ORAS = FOLDER / "oras/usr/bin/oras"
+COSIGN = FOLDER / "cosign/usr/bin/cosign"
+REMEDY = "run: python -m tests.harness.trixie"
+
+_ENGINE_FOLDERS = ("containerd/usr/bin", "docker-cli/usr/bin", "docker.io/usr/sbin")
+_STAMP = "versions"
+
+
+class UnpackError(RuntimeError):
+    """The programs could not be fetched; the text says why and what to do."""
+
+
+def missing(program: Path) -> str | None:
+    """What must be done before `program` (one of this module's paths) can be used, or None."""
+    return None if program.exists() else f"Debian {RELEASE}'s {program.name} is not in {FOLDER} ({REMEDY})"
+
+
+def unpack(folder: Path = FOLDER) -> Mapping[str, str]:
+    """Fetch and unpack the packages unless `folder` has them all; returns their versions by name.
+
+    `folder` appears complete or not at all, also with two of us at work. Raises `UnpackError`.
+    """
+    there = _versions_in(folder)
+    if there.keys() == set(PACKAGES):
+        return there
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            raise UnpackError(f"there is no {program}: this needs Debian {MACHINE_RELEASE}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as made:
+        fresh = Path(made) / folder.name
+        with tempfile.TemporaryDirectory(prefix="apt-") as apt:
+            _unpack_archives(_download(Path(apt)), fresh)
+        _link_engine(fresh)
+        with suppress(FileNotFoundError):
+            folder.rename(Path(made) / "old")  # of another set of packages
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if not _versions_in(folder):  # nobody else was faster
+                raise
+    return _versions_in(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the machine gets its own release: addresses, and the keys they are signed with (empty: apt's usual)."""
+
+    uris: str
+    signed_by: str = ""
+
+    def for_release(self, release: str) -> str:
+        """Return the entry for `release`, as it stands in a `.sources` file."""
+        signed_by = f"Signed-By: {self.signed_by}\n" if self.signed_by else ""
+        return f"Types: deb\nURIs: {self.uris}\nSuites: {release}\nComponents: main\n{signed_by}"
+
+
+def machine_sources(etc_apt: Path = Path("/etc/apt")) -> list[Source]:
+    """Return the enabled binary entries of the machine's own release, from both of apt's formats, each once."""
+    found: dict[Source, None] = {}
+    for path in [etc_apt / "sources.list", *sorted((etc_apt / "sources.list.d").glob("*.list"))]:
+        if path.exists():
+            found.update(dict.fromkeys(_sources_of_lines(path.read_text())))
+    for path in sorted((etc_apt / "sources.list.d").glob("*.sources")):
+        found.update(dict.fromkeys(_sources_of_stanzas(path.read_text())))
+    return list(found)
+
+
+def _sources_of_lines(text: str) -> Iterator[Source]:
+    """`deb [signed-by=KEYS] URI SUITE COMPONENT…`, one a line."""
+    for line in text.splitlines():
+        entry = re.fullmatch(
+            r"\s*deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<rest>.*)", line
+        )
+        if entry and entry["suite"] == MACHINE_RELEASE and "main" in entry["rest"].partition("#")[0].split():
+            options = dict(option.partition("=")[::2] for option in (entry["options"] or "").split())
+            yield Source(entry["uri"], options.get("signed-by", "").replace(",", " "))
+
+
+def _sources_of_stanzas(text: str) -> Iterator[Source]:
+    """Stanzas of `Name: value`, parted by empty lines; a value goes on in lines that begin with a blank."""
+    text = re.sub(r"(?m)^#.*\n?", "", text)
+    for stanza in re.split(r"\n\s*\n", text):
+        fields = {
+            name.lower(): value.strip() for name, value in re.findall(r"(?m)^([\w-]+):(.*(?:\n[ \t].*)*)", stanza)
+        }
+        wanted = {"types": "deb", "suites": MACHINE_RELEASE, "components": "main"}
+        enabled = fields.get("enabled", "yes").lower() not in ("no", "false", "without", "off", "disable", "0")
+        if enabled and all(word in fields.get(name, "").split() for name, word in wanted.items()):
+            yield Source(fields.get("uris", ""), fields.get("signed-by", ""))
+
+
+def _download(folder: Path) -> Iterable[Path]:
+    """Download the packages into `folder`, whose apt state knows the next release only."""
+    sources = machine_sources()
+    if not sources:
+        raise UnpackError(f"no entry for {MACHINE_RELEASE} main in /etc/apt: this needs Debian {MACHINE_RELEASE}")
+    folder.chmod(0o755)  # apt-get of root downloads as another user
+    for name in ("state/lists/partial", "cache/archives/partial"):
+        (folder / name).mkdir(parents=True)
+    entries = folder / f"{RELEASE}.sources"
+    entries.write_text("\n".join(source.for_release(RELEASE) for source in sources))
+    config = folder / "apt.conf"
+    config.write_text(f"""\
+Dir::State "{folder}/state";
+Dir::State::lists "{folder}/state/lists";
+Dir::State::status "/dev/null";
+Dir::Cache "{folder}/cache";
+Dir::Etc::sourcelist "{entries}";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+""")
+    # Without --error-on=any a mirror that cannot be reached is only a warning, and the packages are then "not found".
+    _run("apt-get", "-c", str(config), "--error-on=any", "update")
+    _run("apt-get", "-c", str(config), "download", *PACKAGES, folder=folder)
+    return sorted(folder.glob("*.deb"))
+
+
+def _unpack_archives(archives: Iterable[Path], folder: Path) -> None:
+    versions = []
+    for archive in archives:
+        name, version = _run("dpkg-deb", "--show", "--showformat=${Package} ${Version}", str(archive)).split()
+        (folder / name).mkdir(parents=True)
+        _run("dpkg-deb", "--extract", str(archive), str(folder / name))
+        versions.append(f"{name} {version}\n")
+    (folder / _STAMP).write_text("".join(versions))
+
+
+def _link_engine(folder: Path) -> None:
+    """Make one folder of links to all programs of the engine."""
+    (folder / ENGINE_BINARIES.name).mkdir()
+    for name in _ENGINE_FOLDERS:
+        for program in (folder / name).iterdir():
+            (folder / ENGINE_BINARIES.name / program.name).symlink_to(Path("..", name, program.name))
+
+
+def _versions_in(folder: Path) -> dict[str, str]:
+    try:
+        lines = (folder / _STAMP).read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def _run(*argv: str, folder: Path | None = None) -> str:
+    try:
+        return run(argv, folder=folder, environment=os.environ | {"LC_ALL": "C"}, timeout_seconds=600).stdout
+    except (CommandFailedError, TimeoutError) as error:
+        raise UnpackError(f"it could not be fetched and unpacked (no network?)\n{error}") from None
+
+
+def main() -> int:
+    """Unpack, and print what is there."""
+    try:
+        versions = unpack()
+    except UnpackError as error:
+        print(f"Debian {RELEASE}'s programs are not there: {error}", file=sys.stderr)
+        return 1
+    print(f"{FOLDER}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
