@@ -29,6 +29,7 @@
     │   ├── StorageFull
     │   ├── StorageDamaged           stored bytes are not what they were
     │   └── CatalogFault             the catalog cannot be opened, read or written
+    ├── Busy                         somebody else is doing this just now: may pass
     └── ConfigurationFault           the configuration or the command line is wrong
 
 Every error carries a sentence for people and ``detail``, a flat mapping for programs. ``temporary`` says
@@ -165,6 +166,12 @@ class StorageDamaged(StorageFault):
 
 class CatalogFault(StorageFault):
     """The catalog cannot be opened, read or written."""
+
+
+class Busy(MirrorError):
+    """Somebody else is doing this just now."""
+
+    temporary = True
 
 
 class ConfigurationFault(MirrorError):

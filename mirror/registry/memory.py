@@ -17,6 +17,7 @@ from mirror.oci.errors import (
     ManifestUnknown,
     RangeInvalid,
     RepositoryUnknown,
+    UploadInvalid,
     UploadUnknown,
 )
 from mirror.oci.manifest import Manifest
@@ -57,28 +58,36 @@ class MemoryBlob:
 class MemoryUpload:
     """An upload in memory."""
 
-    def __init__(self, held: _Held) -> None:
+    def __init__(self, repository: Repository, held: _Held) -> None:
         self.id = uuid.uuid4().hex
+        self._repository = repository
         self._held = held
         self._content = bytearray()
+        self._busy = False
 
     @property
     def offset(self) -> int:
         return len(self._content)
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        self._require_free()
         before = self.offset
         if span is not None and span.start != before:
             raise RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
-        async for chunk in chunks:
-            self._content += chunk
+        self._busy = True
+        try:
+            async for chunk in chunks:
+                self._content += chunk
+        finally:
+            self._busy = False
         if span is not None and self.offset != span.stop:
             received = self.offset - before
             del self._content[before:]
             raise RangeInvalid(f"chunk of {received} bytes is announced as {span.chunk_range()}", offset=before)
 
     async def commit(self, digest: Digest) -> Descriptor:
-        await self.cancel()
+        self._require_free()
+        del self._held.uploads[self.id]
         content = bytes(self._content)
         actual = Digest.of(content, digest.algorithm)
         if actual != digest:
@@ -87,7 +96,15 @@ class MemoryUpload:
         return Descriptor(OCTET_STREAM, digest, len(content))
 
     async def cancel(self) -> None:
-        self._held.uploads.pop(self.id, None)
+        if self.id in self._held.uploads:
+            self._require_free()
+            del self._held.uploads[self.id]
+
+    def _require_free(self) -> None:
+        if self.id not in self._held.uploads:
+            raise UploadUnknown(f"{self._repository} has no upload {self.id}", name=self._repository, upload=self.id)
+        if self._busy:
+            raise UploadInvalid("another request is writing to the upload", upload=self.id)
 
 
 class MemoryRegistry:
@@ -119,7 +136,7 @@ class MemoryRegistry:
 
     async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
         held = self._repositories.setdefault(repository, _Held())
-        upload = MemoryUpload(held)
+        upload = MemoryUpload(repository, held)
         held.uploads[upload.id] = upload
         return upload
 

@@ -68,9 +68,11 @@ class Upload(Protocol):
             RangeInvalid: ``span`` does not begin at ``offset``, or ``chunks`` has another length than ``span``;
                 the upload is as it was.
             UploadInvalid: another request is writing to it.
+            UploadUnknown: it has been committed, cancelled, or has expired.
             ContentTooLarge, StorageFull: over a limit, or no space; the upload is as it was.
 
-        Where ``chunks`` raises or the caller is cancelled, whole pieces already received are kept.
+        Where ``chunks`` raises or the caller is cancelled, whole pieces already received are kept. A generator given
+        as ``chunks`` is closed at the end.
         """
         ...
 
@@ -79,11 +81,18 @@ class Upload(Protocol):
 
         Raises:
             DigestInvalid: the bytes have another digest; the upload is gone.
+            UploadInvalid: another request is writing to it. UploadUnknown: as for :meth:`append`.
+            StorageFull: no space; the upload is as it was.
+            StorageFault: the disk failed; the upload may be gone.
         """
         ...
 
     async def cancel(self) -> None:
-        """End the upload and drop its bytes."""
+        """End the upload and drop its bytes; one that has ended is left alone.
+
+        Raises:
+            UploadInvalid: another request is writing to it.
+        """
         ...
 
 
@@ -182,11 +191,11 @@ class Deleter(Protocol):
     """What can be removed. Bytes that nothing needs any more are collected later."""
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        """Remove a tag; its manifest stays. Raises ManifestUnknown."""
+        """Remove a tag; its manifest stays. Raises as :meth:`Reader.resolve`."""
         ...
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        """Remove a manifest and the tags that point to it. Raises ManifestUnknown."""
+        """Remove a manifest and the tags that point to it. Raises as :meth:`Reader.resolve`."""
         ...
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:

@@ -30,7 +30,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.Unsupported: ("UNSUPPORTED", 405),
     errors.Denied: ("DENIED", 403),
     errors.ReferenceInUse: ("DENIED", 409),
-    errors.NotFound: ("NOT_FOUND", 404),
+    errors.NotFound: ("UNSUPPORTED", 404),
     errors.RepositoryUnknown: ("NAME_UNKNOWN", 404),
     errors.ManifestUnknown: ("MANIFEST_UNKNOWN", 404),
     errors.BlobUnknown: ("BLOB_UNKNOWN", 404),
@@ -39,11 +39,16 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.UpstreamUnreachable: ("UNKNOWN", 504),
     errors.StorageFault: ("UNKNOWN", 500),
     errors.StorageFull: ("UNKNOWN", 507),
+    errors.Busy: ("UNKNOWN", 503),
     MirrorError: ("UNKNOWN", 500),
 }
 _CLIENT_FAULTS = {family: said for family, said in TABLE.items() if issubclass(family, errors.ClientFault)}
 _BY_BOTH = {said: family for family, said in _CLIENT_FAULTS.items()}
-_BY_CODE = {code: family for family, (code, _) in _CLIENT_FAULTS.items() if family is not errors.ReferenceInUse}
+_BY_CODE = {
+    code: family
+    for family, (code, _) in _CLIENT_FAULTS.items()
+    if family not in {errors.ReferenceInUse, errors.NotFound}  # which are known by their status
+}
 _BY_STATUS: dict[int, type[MirrorError]] = {
     404: errors.NotFound,
     405: errors.Unsupported,
@@ -77,7 +82,7 @@ def error_class(code: str, status: int) -> type[MirrorError]:
 def build(code: str, message: str, detail: dict[str, str]) -> bytes:
     """The JSON body of an error answer."""
     error = {"code": code, "message": message, "detail": detail}
-    return json.dumps({"errors": [error]}, ensure_ascii=False).encode()
+    return json.dumps({"errors": [error]}).encode()
 
 
 def parse(body: bytes) -> list[ReceivedError]:

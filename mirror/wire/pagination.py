@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from mirror.oci.errors import ClientFault
 
@@ -56,18 +56,9 @@ class PageRequest:
             yield "last", self.last
 
 
-def next_link(path: str, limit: int, last: str, **others: str) -> str:
-    """A ``Link`` header that leads to the following page.
-
-    Args:
-        path: the path of the list, without host.
-        limit: entries a page.
-        last: the last entry of the page just given.
-        others: further query parameters to keep.
-    """
-    pairs = [("n", str(limit)), ("last", last), *others.items()]
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
-    return f'<{path}?{query}>; rel="next"'
+def next_link(url: str) -> str:
+    """A ``Link`` header that leads to the page at ``url``."""
+    return f'<{url}>; rel="next"'
 
 
 def parse_next_link(header: str | None) -> str | None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 from urllib.parse import quote, unquote, urlencode
 
-from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestUnknown, NameInvalid, NotFound, Unsupported
+from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci.errors import DigestInvalid, ManifestUnknown, NameInvalid, NotFound, Unsupported
 from mirror.oci.names import Repository, Tag, parse_reference
 from mirror.wire.pagination import PageRequest
 
@@ -219,6 +219,19 @@ def parse(method: str, raw_path: str, query: Query) -> Route:
     return route
 
 
+def parse_query(text: str) -> dict[str, list[str]]:
+    """Read the part of a URL after ``?``.
+
+    ``+`` is itself and not a space: media types hold it, and clients forget to encode it; no value here has spaces.
+    """
+    query: dict[str, list[str]] = {}
+    for pair in text.split("&"):
+        if pair:
+            name, _, value = pair.partition("=")
+            query.setdefault(unquote(name), []).append(unquote(value))
+    return query
+
+
 def _parse_path(method: str, path: str, query: Query) -> Route:
     if path in {"/v2/", "/v2"}:
         return PingRoute()
@@ -259,12 +272,15 @@ def _parse_blob(target: _Target) -> Route:
 
 def _parse_uploads(target: _Target) -> Route:
     source = target.first("from")
+    algorithm = target.first("digest-algorithm")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise DigestInvalid(f"digest-algorithm {algorithm[:32]!r} is not one of {', '.join(ALGORITHMS)}")
     return UploadsRoute(
         repository=Repository.parse(target.name),
         digest=target.digest("digest"),
         mount=target.digest("mount"),
         source=None if source is None else Repository.parse(source),
-        algorithm=target.first("digest-algorithm"),
+        algorithm=algorithm,
     )
 
 
@@ -284,3 +300,8 @@ _PARSERS = {
     "upload": _parse_upload,
     "blobs": _parse_blob,
 }
+
+
+def closing_url(location: str, digest: Digest) -> str:
+    """The URL that closes an upload: the ``Location`` given for it, its own query kept, with ``digest`` added."""
+    return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe=':')}"

@@ -1,0 +1,63 @@
+"""Bytes first, row second: how a finished file becomes content that somebody holds."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import CatalogFault, StorageFault
+from mirror.store.blobs import Blobs
+from mirror.store.catalog import rows
+from mirror.store.catalog.engine import Catalog
+
+
+async def adopt(
+    catalog: Catalog,
+    blobs: Blobs,
+    file: Path,
+    digest: Digest,
+    *,
+    size_bytes: int,
+    now: datetime,
+    hold: Callable[[AsyncConnection], Awaitable[None]],
+) -> None:
+    """Make a file the content of ``digest``, and write the rows of who holds it, in one transaction.
+
+    The file is given its place last, when nothing but the commit can fail any more: rows that were committed always
+    have their bytes, and bytes that have no row, as a writer sees it, are always garbage.
+
+    Args:
+        catalog, blobs: where to.
+        file: finished, synced and verified; in its new place when this returns, still in its old one where it raises.
+        digest, size_bytes: of the file.
+        now: when.
+        hold: writes the rows; what it raises is raised, and nothing is changed.
+
+    Raises:
+        StorageFull, StorageFault: the disk failed.
+        CatalogFault: the catalog failed; the file may have moved, and is left to collection then.
+    """
+
+    async def store(connection: AsyncConnection) -> None:
+        await rows.add_content(connection, digest, size_bytes, now)
+        await hold(connection)
+        await blobs.adopt(file, digest)
+
+    async def take_back(connection: AsyncConnection) -> None:
+        if not await rows.knows_content(connection, digest):
+            await blobs.withdraw(digest, file)
+
+    try:
+        await catalog.write(store)
+    except CatalogFault:
+        raise  # whether the rows are there, the next crash may decide: the bytes must stay
+    except StorageFault:
+        # A disk that is full must not be kept full by what it had no room for.
+        with suppress(StorageFault):
+            await catalog.write(take_back)
+        raise

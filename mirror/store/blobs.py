@@ -1,0 +1,148 @@
+"""Content-addressed bytes on a filesystem. What says who holds them is the catalog."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import IO, Protocol
+
+from mirror.oci.digest import Digest, Hasher, new_hasher
+from mirror.oci.errors import StorageDamaged, StorageFault
+from mirror.registry.port import Blob
+from mirror.store.filesystem import Filesystem
+from mirror.store.layout import Layout
+from mirror.store.threads import begin_in_thread, in_thread, to_the_end
+from mirror.wire.ranges import RangeRequest, Span
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+class Blobs(Protocol):
+    """Where bytes are kept, by digest: a filesystem now, a bucket as well could be."""
+
+    def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
+        """Bytes as a finished file, removed at the end where it was not adopted."""
+        ...
+
+    async def adopt(self, file: Path, digest: Digest) -> None:
+        """Take over a finished, synced file; the bytes are durable when this returns. Only by :mod:`.adoption`."""
+        ...
+
+    async def withdraw(self, digest: Digest, file: Path) -> None:
+        """Undo :meth:`adopt`, also one that failed half-way. Only by :mod:`.adoption`."""
+        ...
+
+    async def read(self, digest: Digest, size_bytes: int) -> bytes:
+        """All bytes of small content, not yet verified. Raises StorageDamaged: they are not there."""
+        ...
+
+    def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AbstractAsyncContextManager[Blob]:
+        """Open content that has ``size_bytes``.
+
+        Raises:
+            StorageDamaged: it is not there, or has another size; while iterating the whole: another digest.
+            RangeInvalid: none of ``part`` exists.
+        """
+        ...
+
+
+class FilesystemBlobs:
+    """Implements :class:`Blobs` in a data folder."""
+
+    def __init__(self, layout: Layout, filesystem: Filesystem) -> None:
+        self._layout = layout
+        self._filesystem = filesystem
+
+    @asynccontextmanager
+    async def staged(self, content: bytes) -> AsyncIterator[Path]:
+        file = self._layout.uploads / f"{uuid.uuid4().hex}.manifest"
+        try:
+            await in_thread("store a manifest", self._stage, file, content)
+            yield file
+        finally:
+            with suppress(StorageFault):  # it expires
+                await in_thread("remove a temporary file", self._filesystem.remove, file)
+
+    def _stage(self, file: Path, content: bytes) -> None:
+        descriptor = self._filesystem.create(file)
+        try:
+            self._filesystem.write(descriptor, content, 0)
+            self._filesystem.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    async def adopt(self, file: Path, digest: Digest) -> None:
+        await in_thread(f"store {digest}", self._adopt, file, self._layout.blob(digest))
+
+    def _adopt(self, file: Path, blob: Path) -> None:
+        # Also in place of a blob of the same digest: should that one be damaged, it is so no longer.
+        self._filesystem.rename(file, blob)
+        self._filesystem.sync_folder(blob.parent)
+
+    async def withdraw(self, digest: Digest, file: Path) -> None:
+        await in_thread(f"take back {digest}", self._withdraw, self._layout.blob(digest), file)
+
+    def _withdraw(self, blob: Path, file: Path) -> None:
+        if blob.exists():
+            self._filesystem.rename(blob, file)
+
+    async def read(self, digest: Digest, size_bytes: int) -> bytes:
+        return await in_thread(f"read {digest}", self._read, digest, size_bytes)
+
+    def _read(self, digest: Digest, size_bytes: int) -> bytes:
+        descriptor = self._open(digest, size_bytes)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read()
+
+    @asynccontextmanager
+    async def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AsyncIterator[Blob]:
+        span = Span(0, size_bytes) if part is None else part.resolve(size_bytes)
+        opening = begin_in_thread(f"open {digest}", self._open, digest, size_bytes)
+        descriptor = await to_the_end(opening, release=os.close)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            yield FileBlob(file, digest, size_bytes, span)
+
+    def _open(self, digest: Digest, size_bytes: int) -> int:
+        try:
+            descriptor = os.open(self._layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise StorageDamaged(f"the bytes of {digest} are gone from the disk", digest=digest) from error
+        actual_bytes = os.fstat(descriptor).st_size
+        if actual_bytes != size_bytes:
+            os.close(descriptor)
+            raise StorageDamaged(
+                f"the file of {digest} has {actual_bytes} bytes, not {size_bytes}", digest=digest, size_bytes=size_bytes
+            )
+        return descriptor
+
+
+class FileBlob:
+    """An open file as a blob; removing the file takes nothing from it. The whole is verified as it is iterated."""
+
+    def __init__(self, file: IO[bytes], digest: Digest, size_bytes: int, span: Span) -> None:
+        self.file = file
+        self.size_bytes = size_bytes
+        self.span = span
+        self._digest = digest
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        whole = self.span.size_bytes == self.size_bytes
+        hasher = new_hasher(self._digest.algorithm) if whole else None
+        for start in range(self.span.start, self.span.stop, _CHUNK_BYTES):
+            stop = min(start + _CHUNK_BYTES, self.span.stop)
+            chunk = await in_thread(f"read {self._digest}", self._read, start, stop, hasher)
+            # The last chunk leaves only when the whole is known to be right.
+            if hasher is not None and stop == self.size_bytes and hasher.hexdigest() != self._digest.hex:
+                raise StorageDamaged(f"the file of {self._digest} holds other bytes", digest=self._digest)
+            yield chunk
+
+    def _read(self, start: int, stop: int, hasher: Hasher | None) -> bytes:
+        chunk = os.pread(self.file.fileno(), stop - start, start)
+        if len(chunk) < stop - start:
+            raise StorageDamaged(f"the file of {self._digest} ends at {start + len(chunk)}", digest=self._digest)
+        if hasher is not None:
+            hasher.update(chunk)
+        return chunk

@@ -1,0 +1,114 @@
+"""What was read from the catalog lately, for as long as nobody has changed the catalog since."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.store.generation import Generation
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+#: About what one entry takes beside the bytes of a manifest, in bytes: keys, tuples, the dictionary's slots.
+_ENTRY_BYTES = 512
+#: A parsed manifest beside its bytes: descriptors, strings, tuples; measured on plugins and on large indexes.
+_PARSED_FACTOR = 6
+
+
+class Recent(Generic[Key, Value]):
+    """The most recently used values that fit into ``limit_bytes``."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._used_bytes = 0
+        self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
+
+    def get(self, key: Key) -> Value | None:
+        """The value, now the most recent; None where it is not held."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        self._entries.move_to_end(key)
+        return entry[0]
+
+    def put(self, key: Key, value: Value, size_bytes: int) -> None:
+        """Hold a value in place of what the key had, and let go of the oldest ones that no longer fit."""
+        self.drop(key)
+        self._entries[key] = (value, size_bytes)
+        self._used_bytes += size_bytes
+        while self._used_bytes > self._limit_bytes:
+            _, (_, freed_bytes) = self._entries.popitem(last=False)
+            self._used_bytes -= freed_bytes
+
+    def drop(self, key: Key) -> None:
+        """Let go of a value, if it is held."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._used_bytes -= entry[1]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+class Cache:
+    """Manifests and blob sizes, coherent over all processes on the data folder.
+
+    A manifest's parsed bytes never change and are kept through changes of the catalog; what a repository holds is
+    kept with the generation it was read under. Absence is not kept.
+
+    Args:
+        generation: the count that every writer moves.
+        limit_bytes: memory to use, about.
+    """
+
+    def __init__(self, generation: Generation, limit_bytes: int) -> None:
+        self._generation = generation
+        self._bodies: Recent[str, Manifest] = Recent(limit_bytes // 2)
+        self._targets: Recent[tuple[Repository, Tag | Digest], tuple[int, str]] = Recent(limit_bytes // 4)
+        self._sizes: Recent[tuple[Repository, Digest], tuple[int, int]] = Recent(limit_bytes // 4)
+
+    @property
+    def generation(self) -> int | None:
+        """To be taken before the catalog is read, and handed back with what was read; None: nothing will be kept."""
+        return self._generation.settled
+
+    def manifest(self, repository: Repository, target: Tag | Digest) -> Manifest | None:
+        """What ``target`` is now, if known."""
+        held = self._targets.get((repository, target))
+        # Kept entries carry even counts, so one that equals the current count was not overtaken.
+        if held is None or held[0] != self._generation.current:
+            return None
+        return self._bodies.get(held[1])
+
+    def body(self, digest: Digest, media_type: str) -> Manifest | None:
+        """The manifest of that digest and type, whoever holds it."""
+        return self._bodies.get(_body_key(digest, media_type))
+
+    def keep_manifest(
+        self, generation: int | None, repository: Repository, target: Tag | Digest, manifest: Manifest
+    ) -> None:
+        """Keep what was read under ``generation``."""
+        key = _body_key(manifest.digest, manifest.media_type)
+        if self._bodies.get(key) is not manifest:
+            self._bodies.put(key, manifest, _ENTRY_BYTES + _PARSED_FACTOR * manifest.size_bytes)
+        if generation is not None:
+            self._targets.put((repository, target), (generation, key), _ENTRY_BYTES)
+
+    def blob_size(self, repository: Repository, digest: Digest) -> int | None:
+        """The size in bytes of a blob that the repository holds now, if known."""
+        held = self._sizes.get((repository, digest))
+        return None if held is None or held[0] != self._generation.current else held[1]
+
+    def keep_blob_size(self, generation: int | None, repository: Repository, digest: Digest, size_bytes: int) -> None:
+        """Keep what was read under ``generation``."""
+        if generation is not None:
+            self._sizes.put((repository, digest), (generation, size_bytes), _ENTRY_BYTES)
+
+
+def _body_key(digest: Digest, media_type: str) -> str:
+    return f"{digest.hex} {media_type}"

@@ -1,0 +1,1 @@
+"""The catalog: which repository holds which blobs, manifests and tags, in SQL."""

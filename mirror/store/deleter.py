@@ -1,0 +1,50 @@
+"""Deleting from the store: rows only; bytes that nothing needs any more are collected later."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Table, delete
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
+from mirror.oci.names import Repository, Tag
+from mirror.store.catalog import rows
+from mirror.store.catalog.tables import manifests, repository_blobs, tags
+from mirror.store.parts import StoreParts
+
+
+class StoreDeleter(StoreParts):
+    """Implements :class:`mirror.registry.port.Deleter`."""
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        unknown = ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
+        await self._delete(repository, tags, tags.c.name == tag.name, unknown, _no_repository(repository))
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        unknown = ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
+        here = manifests.c.digest == str(digest)  # its tags go with it
+        await self._delete(repository, manifests, here, unknown, _no_repository(repository))
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
+        await self._delete(repository, repository_blobs, repository_blobs.c.digest == str(digest), unknown, unknown)
+
+    async def _delete(
+        self, repository: Repository, table: Table, which: ColumnElement[bool], unknown: NotFound, nowhere: NotFound
+    ) -> None:
+        """Delete one row; raise ``unknown`` where there is none, ``nowhere`` where not even the repository is there."""
+
+        async def remove(connection: AsyncConnection) -> None:
+            repository_id = await rows.find_repository(connection, repository)
+            if repository_id is None:
+                raise nowhere
+            deleted = await connection.execute(delete(table).where(table.c.repository_id == repository_id, which))
+            if not deleted.rowcount:
+                raise unknown
+            await rows.drop_repository_if_empty(connection, repository_id)
+
+        await self._catalog.write(remove)
+
+
+def _no_repository(repository: Repository) -> NotFound:
+    return RepositoryUnknown(f"no repository {repository} is here", name=repository)

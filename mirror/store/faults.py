@@ -1,0 +1,50 @@
+"""Failures of disk and database, as errors of our own: the one place that tells them apart."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from mirror.oci.errors import CatalogFault, StorageFault, StorageFull
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: SQLite's own codes for the same: a write, and the growing of its shared memory file.
+_SQLITE_NO_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
+
+
+@contextmanager
+def storage_faults(doing: str) -> Iterator[None]:
+    """Translate what disk and database raise inside. Nothing else may run inside: a client's OSError is not ours.
+
+    Args:
+        doing: what was being done, for the error: ``"write an upload"``.
+
+    Raises:
+        StorageFull: no space, or no quota.
+        CatalogFault: the database failed otherwise.
+        StorageFault: the disk failed otherwise.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _of_disk(error, doing) from error
+    except SQLAlchemyError as error:
+        raise _of_database(error, doing) from error
+
+
+def _of_disk(error: OSError, doing: str) -> StorageFault:
+    reason = error.strerror or str(error)
+    if error.errno in _NO_SPACE:
+        return StorageFull(f"cannot {doing}: {reason}; free some space and repeat the request")
+    return StorageFault(f"cannot {doing}: {reason}", errno=errno.errorcode.get(error.errno or 0, "unknown"))
+
+
+def _of_database(error: SQLAlchemyError, doing: str) -> StorageFault:
+    cause = error.orig if isinstance(error, DBAPIError) else None
+    if getattr(cause, "sqlite_errorcode", None) in _SQLITE_NO_SPACE:
+        return StorageFull(f"cannot {doing}: {cause}; free some space and repeat the request")
+    return CatalogFault(f"cannot {doing}: {cause or error}", code=getattr(cause, "sqlite_errorname", "unknown"))

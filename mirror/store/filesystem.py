@@ -1,0 +1,56 @@
+"""The one way in which the store changes files: a seam for tests that watch it, or make it fail. All calls block."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class Filesystem:
+    """The operating system's calls, made whole. Each raises OSError."""
+
+    def make_folder(self, folder: Path) -> None:
+        """Create a folder; one that exists is fine."""
+        folder.mkdir(mode=0o755, exist_ok=True)
+
+    def create(self, file: Path) -> int:
+        """Create a file that must not exist; returns its descriptor, for writing."""
+        return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+
+    def write(self, descriptor: int, content: bytes, offset: int) -> None:
+        """Write all of ``content`` at ``offset``."""
+        view = memoryview(content)
+        while view:
+            written = os.pwrite(descriptor, view, offset)
+            view, offset = view[written:], offset + written
+
+    def truncate(self, descriptor: int, size_bytes: int) -> None:
+        """Cut a file down to its first ``size_bytes``."""
+        os.ftruncate(descriptor, size_bytes)
+
+    def sync(self, descriptor: int) -> None:
+        """Return only when content and size of the file are on the medium."""
+        os.fsync(descriptor)
+
+    def sync_folder(self, folder: Path) -> None:
+        """Return only when the names in the folder are on the medium."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file another name, in place of what had it."""
+        source.replace(target)
+
+    def remove(self, file: Path) -> None:
+        """Remove a file; one that does not exist is fine."""
+        file.unlink(missing_ok=True)
+
+    def remove_folder(self, folder: Path) -> None:
+        """Remove an empty folder; one that does not exist is fine."""
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return

@@ -1,0 +1,103 @@
+"""The count of changes to the catalog, shared by all processes through a mapped file, and the writers' lock.
+
+A writer holds the file's lock for the length of its transaction, and has the count odd while it commits. Whoever read
+the count when it was even, then the catalog, may keep what was read for as long as the count stays the same. A writer
+that dies leaves the count odd: nothing is kept until the next writer, which an opening process is too, makes it even.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import mmap
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from mirror.store.threads import begin_in_thread, to_the_end
+
+_COUNT_BYTES = 8
+
+
+class Generation:
+    """One process's view of the count. Made by :meth:`open`."""
+
+    def __init__(self, descriptor: int, count: memoryview) -> None:
+        self._descriptor = descriptor
+        # An aligned native 64-bit item: it is read and written in one piece.
+        self._count = count
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, file: Path) -> AsyncIterator[Generation]:
+        """Open the count, and create it where it does not exist.
+
+        Raises:
+            StorageFault, StorageFull: it cannot be opened or created.
+        """
+        opening = begin_in_thread("open the generation file", _open, file)
+        descriptor = await to_the_end(opening, release=os.close)
+        try:
+            with mmap.mmap(descriptor, _COUNT_BYTES) as mapped, memoryview(mapped) as whole, whole.cast("Q") as count:
+                yield cls(descriptor, count)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def current(self) -> int:
+        """The count; odd while something is being changed."""
+        return self._count[0]
+
+    @property
+    def settled(self) -> int | None:
+        """The count, or None while it is odd."""
+        count = self._count[0]
+        return None if count & 1 else count
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Be the only writer, over all processes. Waits for its turn, and may be cancelled then."""
+        async with self._turn:
+            # One waiter a process: the others wait in the event loop, so that threads remain for the holder's work.
+            await self._lock()
+            try:
+                if self._count[0] & 1:
+                    self._count[0] += 1  # the last writer died in the middle
+                yield
+            finally:
+                self._unlock()
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Have the count odd while a change becomes visible. Only inside :meth:`turn`."""
+        self._count[0] += 1
+        try:
+            yield
+        finally:
+            self._count[0] += 1
+
+    async def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting = begin_in_thread("lock the catalog", fcntl.flock, self._descriptor, fcntl.LOCK_EX)
+            await to_the_end(waiting, release=lambda _: self._unlock())
+
+    def _unlock(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+
+def _open(file: Path) -> int:
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_size < _COUNT_BYTES:
+            # Written, not truncated to size: a hole that a full disk cannot fill would kill us at the first count.
+            os.pwrite(descriptor, bytes(_COUNT_BYTES), 0)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,87 @@
+"""Where things lie in the data folder. Pure.
+
+::
+
+    catalog.sqlite                  which repository holds what (and its -wal, -shm)
+    generation                      lock of the writers, and the count of their transactions
+    blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
+    uploads/ID/session.json, data   a blob that is being received
+    uploads/….manifest              a manifest's bytes on their way into blobs/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci.names import Repository
+
+_UPLOAD_ID = re.compile(r"(?:[0-9a-f]{16}-)?[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one data folder.
+
+    Attributes:
+        root: the data folder.
+    """
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        return self.root / "catalog.sqlite"
+
+    @property
+    def generation(self) -> Path:
+        return self.root / "generation"
+
+    @property
+    def uploads(self) -> Path:
+        return self.root / "uploads"
+
+    def upload(self, upload_id: str) -> UploadLayout:
+        """The files of an upload session."""
+        return UploadLayout(self.uploads / upload_id)
+
+    def blob(self, digest: Digest) -> Path:
+        """The file that holds the bytes of ``digest``."""
+        return self.root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+
+    def folders(self) -> Iterator[Path]:
+        """Every folder that must exist, each after the one it lies in."""
+        yield self.uploads
+        yield self.root / "blobs"
+        for algorithm in ALGORITHMS:
+            yield self.root / "blobs" / algorithm
+            for first in range(256):
+                yield self.root / "blobs" / algorithm / f"{first:02x}"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLayout:
+    """The files of one upload session."""
+
+    folder: Path
+
+    @property
+    def session(self) -> Path:
+        return self.folder / "session.json"
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+
+def is_upload_id(text: str) -> bool:
+    """Whether ``text`` may be the name of an upload session of ours, and so of a folder."""
+    return _UPLOAD_ID.fullmatch(text) is not None
+
+
+def upload_id_prefix(repository: Repository, expected: Digest) -> str:
+    """How the ids of uploads begin that are to become ``expected`` in ``repository``, so that they can be found."""
+    return f"{Digest.of(f'{repository}@{expected}'.encode()).hex[:16]}-"

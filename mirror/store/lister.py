@@ -1,0 +1,75 @@
+"""Lists of what the store holds, paged by the database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from sqlalchemy import Column, Row, Select, select
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import RepositoryUnknown
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Page
+from mirror.store.catalog import rows
+from mirror.store.catalog.tables import blobs, manifests, repositories, tags
+from mirror.store.parts import StoreParts
+from mirror.wire.pagination import PageRequest
+
+Entry = TypeVar("Entry")
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class StoreLister(StoreParts):
+    """Implements :class:`mirror.registry.port.Lister`."""
+
+    async def list_repositories(self, page: PageRequest) -> Page[Repository]:
+        return await self._page(
+            select(repositories.c.name), repositories.c.name, page, lambda row: Repository(row.name)
+        )
+
+    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+        async with self._catalog.read() as connection:
+            repository_id = await rows.find_repository(connection, repository)
+        if repository_id is None:
+            raise RepositoryUnknown(f"no repository {repository} is here", name=repository)
+        statement = select(tags.c.name).where(tags.c.repository_id == repository_id)
+        return await self._page(statement, tags.c.name, page, lambda row: Tag(row.name))
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+    ) -> Page[Descriptor]:
+        statement = (
+            select(manifests, blobs.c.size_bytes)
+            .join(repositories, repositories.c.id == manifests.c.repository_id)
+            .join(blobs, blobs.c.digest == manifests.c.digest)
+            .where(repositories.c.name == repository.name, manifests.c.subject == str(subject))
+        )
+        if artifact_type is not None:
+            statement = statement.where(manifests.c.artifact_type == _text(artifact_type))
+        return await self._page(statement, manifests.c.digest, page, _referrer)
+
+    async def _page(
+        self, statement: Select[Any], key: Column[str], page: PageRequest, build: Callable[[Row[Any]], Entry]
+    ) -> Page[Entry]:
+        if page.size == 0:
+            return Page(())
+        if page.last is not None:
+            statement = statement.where(key > _text(page.last))
+        async with self._catalog.read() as connection:
+            found = (await connection.execute(statement.order_by(key).limit(page.size + 1))).all()
+        return Page(tuple(build(row) for row in found[: page.size]), more=len(found) > page.size)
+
+
+def _referrer(row: Row[Any]) -> Descriptor:
+    return Descriptor(
+        row.media_type, Digest.parse(row.digest), row.size_bytes, row.artifact_type, row.annotations or {}
+    )
+
+
+def _text(value: str) -> str:
+    """Text that a database takes; half a surrogate pair, which no name holds, becomes another sign beyond ASCII."""
+    return _SURROGATE.sub("\ufffd", value)

@@ -1,0 +1,51 @@
+"""Locks that keep a job to one process at a time on a data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from mirror.oci.errors import Busy
+from mirror.store.threads import begin_in_thread, to_the_end
+
+
+class RuleLocks:
+    """One lock a mirror rule, in ``locks/`` of the data folder. The kernel drops the lock of a process that dies.
+
+    Args:
+        root: the data folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / "locks"
+
+    @asynccontextmanager
+    async def __call__(self, rule_name: str) -> AsyncIterator[None]:
+        """Hold the rule's lock.
+
+        Args:
+            rule_name: letters, digits and ``._-``.
+
+        Raises:
+            Busy: another process holds it. StorageFault: the file cannot be opened.
+        """
+        opening = begin_in_thread(f"open the lock of rule {rule_name}", _open, self._folder / rule_name)
+        descriptor = await to_the_end(opening, release=os.close)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Busy(
+                    f"mirror rule {rule_name} is being run by another process: wait for it, or stop it", rule=rule_name
+                ) from error
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _open(file: Path) -> int:
+    file.parent.mkdir(exist_ok=True)
+    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -1,0 +1,93 @@
+"""The store: a registry in a data folder, for many processes at once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+from mirror.runtime.clock import Clock, SystemClock
+from mirror.store.blobs import FilesystemBlobs
+from mirror.store.cache import Cache
+from mirror.store.catalog.engine import Catalog
+from mirror.store.deleter import StoreDeleter
+from mirror.store.filesystem import Filesystem
+from mirror.store.generation import Generation
+from mirror.store.layout import Layout
+from mirror.store.lister import StoreLister
+from mirror.store.reader import StoreReader
+from mirror.store.threads import in_thread
+from mirror.store.uploads import Uploads
+from mirror.store.writer import StoreWriter
+
+_CACHE_BYTES = 64 * 1024 * 1024
+
+
+class Store(StoreReader, StoreWriter, StoreDeleter, StoreLister):
+    """Implements :class:`mirror.registry.port.Registry`. Made by :meth:`open`."""
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: Path,
+        *,
+        clock: Clock | None = None,
+        max_blob_bytes: int | None = None,
+        cache_bytes: int = _CACHE_BYTES,
+        filesystem: Filesystem | None = None,
+    ) -> AsyncIterator[Store]:
+        """Open the store in a data folder; create it, or bring it up to date, where that is needed.
+
+        Any number of processes may have it open. Each must open it for itself, after it was forked.
+
+        Args:
+            path: the data folder, on a local disk; it is created, its parent must exist.
+            clock: the time of day; the machine's own where not given.
+            max_blob_bytes: largest blob accepted; None for no limit.
+            cache_bytes: memory for manifests that were read, about.
+            filesystem: what changes files; the operating system's where not given.
+
+        Raises:
+            StorageFault, StorageFull, CatalogFault: the folder cannot be used.
+        """
+        layout = Layout(path)
+        clock = clock or SystemClock()
+        filesystem = filesystem or Filesystem()
+        await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
+        async with (
+            Generation.open(layout.generation) as generation,
+            Catalog.open(layout.catalog, generation) as catalog,
+        ):
+            # The catalog's own name must last as well as what is acknowledged in it.
+            await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
+            blobs = FilesystemBlobs(layout, filesystem)
+            uploads = Uploads(
+                layout,
+                filesystem=filesystem,
+                clock=clock,
+                blobs=blobs,
+                catalog=catalog,
+                max_blob_bytes=max_blob_bytes,
+            )
+            yield cls(catalog, blobs, uploads, Cache(generation, cache_bytes), clock)
+
+    async def expire_uploads(self, older_than: timedelta) -> int:
+        """Remove uploads, and what crashes have left of them, that nobody has written to for ``older_than``.
+
+        Returns:
+            How many were removed.
+        """
+        return await self._uploads.expire(older_than)
+
+
+def _prepare(layout: Layout, filesystem: Filesystem) -> None:
+    filesystem.make_folder(layout.root)
+    folders = list(layout.folders())
+    for folder in folders:
+        filesystem.make_folder(folder)
+    # Synced although they may have existed: whoever created them may have died before it could.
+    for parent in {folder.parent for folder in folders}:
+        filesystem.sync_folder(parent)
+    filesystem.sync_folder(layout.root.parent)

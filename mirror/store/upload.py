@@ -1,0 +1,181 @@
+"""One upload session, as the port sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci.errors import (
+    ClientFault,
+    ContentTooLarge,
+    DigestInvalid,
+    RangeInvalid,
+    StorageFault,
+    UploadUnknown,
+)
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.runtime.clock import Clock
+from mirror.store.adoption import adopt
+from mirror.store.blobs import Blobs
+from mirror.store.catalog import rows
+from mirror.store.catalog.engine import Catalog
+from mirror.store.filesystem import Filesystem
+from mirror.store.layout import UploadLayout
+from mirror.store.receiving import Pieces, Receiving, closing_stream, remove_upload
+from mirror.store.running import RunningHash, RunningHashes
+from mirror.store.session import Session
+from mirror.store.threads import begin_in_thread, in_thread, to_the_end
+from mirror.wire.ranges import Span
+
+
+@dataclass(frozen=True, slots=True)
+class UploadParts:
+    """What all uploads of a store work with."""
+
+    filesystem: Filesystem
+    clock: Clock
+    blobs: Blobs
+    catalog: Catalog
+    running: RunningHashes
+    max_blob_bytes: int | None
+
+
+class StoreUpload:
+    """Implements :class:`mirror.registry.port.Upload`. Made by :class:`mirror.store.uploads.Uploads`.
+
+    Args:
+        parts: what it works with.
+        upload: its files.
+        session: what it is about.
+        offset: bytes held.
+        claim: its open files, where nobody else may have it between two calls either.
+    """
+
+    def __init__(
+        self, parts: UploadParts, upload: UploadLayout, session: Session, offset: int, claim: Receiving | None = None
+    ) -> None:
+        self.id = upload.folder.name
+        self.offset = offset
+        self._parts = parts
+        self._upload = upload
+        self._session = session
+        self._claimed = claim is not None
+        self._claim = claim
+
+    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        async with closing_stream(chunks), self._receiving() as receiving:
+            before = receiving.size_bytes
+            if span is not None and span.start != before:
+                raise RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
+            running = self._running_hash(before)
+            pieces = Pieces(receiving, running)
+            try:
+                refusal = await self._receive(pieces, chunks, before, span)
+            except BaseException:
+                with suppress(StorageFault):  # what made us stop is told, rather than what it led to
+                    await pieces.finish()
+                if pieces.failed:
+                    await self._cut(receiving, before)
+                raise
+            finally:
+                self.offset = receiving.size_bytes
+                if running is not None and running.size_bytes == receiving.size_bytes:
+                    self._parts.running.put(self.id, running)
+            if refusal is not None:
+                await self._cut(receiving, before)
+                raise refusal
+            if self._claimed:
+                self._claim = receiving
+
+    async def commit(self, digest: Digest) -> Descriptor:
+        async with self._receiving() as receiving:
+            size_bytes = receiving.size_bytes
+            running = self._parts.running.take(self.id, size_bytes)
+            if running is not None and running.algorithm == digest.algorithm:
+                actual = running.digest
+            else:
+                actual = await in_thread("read an upload", receiving.digest, digest.algorithm)
+            if actual != digest:
+                await self._remove()
+                raise DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)
+            try:
+                await in_thread(f"store {digest}", receiving.sync)
+            except StorageFault:
+                # What the disk did not take, it may pretend to have taken when it is asked again.
+                await self._remove()
+                raise
+            await self._adopt(digest, size_bytes)
+            with suppress(StorageFault):  # the blob is there; what is left of the upload expires
+                await self._remove()
+        return Descriptor(OCTET_STREAM, digest, size_bytes)
+
+    async def cancel(self) -> None:
+        with suppress(UploadUnknown):
+            async with self._receiving():
+                await self._remove()
+
+    @asynccontextmanager
+    async def _receiving(self) -> AsyncIterator[Receiving]:
+        """The open files, for the length of one call; closed then, unless the claim is renewed inside."""
+        receiving, self._claim = self._claim, None
+        if receiving is None:
+            opening = begin_in_thread("open an upload", Receiving, self._upload, self._parts.filesystem)
+            receiving = await to_the_end(opening, release=Receiving.close)
+        try:
+            yield receiving
+        finally:
+            if self._claim is not receiving:
+                receiving.close()
+
+    def _running_hash(self, held_bytes: int) -> RunningHash | None:
+        if held_bytes:
+            return self._parts.running.take(self.id, held_bytes)
+        expected = self._session.expected
+        return RunningHash(expected.algorithm if expected else ALGORITHMS[0])
+
+    async def _receive(
+        self, pieces: Pieces, chunks: AsyncIterable[bytes], before: int, span: Span | None
+    ) -> ClientFault | None:
+        """Write what comes; returns why it cannot be accepted. No write is under way when this returns."""
+        held = before
+        refusal = None
+        async for chunk in chunks:
+            held += len(chunk)
+            refusal = self._refusal(held, span)
+            if refusal is not None:
+                break
+            await pieces.add(chunk)
+        await pieces.finish()
+        if refusal is None and span is not None and held < span.stop:
+            refusal = RangeInvalid(f"{held - before} bytes came as chunk {span.chunk_range()}", offset=before)
+        return refusal
+
+    def _refusal(self, held_bytes: int, span: Span | None) -> ClientFault | None:
+        limit = self._parts.max_blob_bytes
+        if span is not None and held_bytes > span.stop:
+            return RangeInvalid(f"more bytes came than chunk {span.chunk_range()} announces", offset=span.start)
+        if limit is not None and held_bytes > limit:
+            return ContentTooLarge(f"a blob may have at most {limit} bytes", limit_bytes=limit)
+        return None
+
+    async def _cut(self, receiving: Receiving, size_bytes: int) -> None:
+        with suppress(StorageFault):  # where even that fails, offset tells what is held
+            await in_thread("store an upload", receiving.truncate, size_bytes)
+        self.offset = receiving.size_bytes
+
+    async def _adopt(self, digest: Digest, size_bytes: int) -> None:
+        now = self._parts.clock.now()
+
+        async def hold(connection: AsyncConnection) -> None:
+            await rows.add_blob(connection, self._session.repository, digest, now)
+
+        parts, file = self._parts, self._upload.data
+        await adopt(parts.catalog, parts.blobs, file, digest, size_bytes=size_bytes, now=now, hold=hold)
+
+    async def _remove(self) -> None:
+        await in_thread("remove an upload", remove_upload, self._upload, self._parts.filesystem)

@@ -1,0 +1,161 @@
+"""Upload sessions on the disk: begun, found again, expired."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from operator import itemgetter
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
+from mirror.oci.names import Repository
+from mirror.runtime.clock import Clock
+from mirror.store.blobs import Blobs
+from mirror.store.catalog.engine import Catalog
+from mirror.store.filesystem import Filesystem
+from mirror.store.layout import Layout, UploadLayout, is_upload_id, upload_id_prefix
+from mirror.store.receiving import Receiving, remove_upload
+from mirror.store.running import RunningHashes
+from mirror.store.session import Session
+from mirror.store.threads import begin_in_thread, in_thread, to_the_end
+from mirror.store.upload import StoreUpload, UploadParts
+
+
+class Uploads:
+    """All upload sessions of a data folder.
+
+    Args:
+        layout: the data folder.
+        filesystem: what changes its files.
+        clock: for what is begun and what expires.
+        blobs, catalog: where finished uploads go.
+        max_blob_bytes: largest blob accepted; None for no limit.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        *,
+        filesystem: Filesystem,
+        clock: Clock,
+        blobs: Blobs,
+        catalog: Catalog,
+        max_blob_bytes: int | None,
+    ) -> None:
+        self._layout = layout
+        self._filesystem = filesystem
+        self._clock = clock
+        self._parts = UploadParts(filesystem, clock, blobs, catalog, RunningHashes(), max_blob_bytes)
+
+    async def begin(self, repository: Repository, expected: Digest | None) -> StoreUpload:
+        """Begin an upload, or take up one of the same repository and ``expected`` digest that was interrupted.
+
+        An upload with an expected digest is claimed: until it ends, an append fails or the object is let go of, no
+        other may write to it, and it is not handed out again.
+        """
+        session = Session(repository, self._clock.now(), expected)
+        if expected is None:
+            upload_id = secrets.token_hex(16)
+            await in_thread("begin an upload", self._create, upload_id, session)
+            return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0)
+        opening = begin_in_thread("begin an upload", self._claim, session, expected)
+        upload, receiving = await to_the_end(opening, release=lambda claimed: claimed[1].close())
+        return StoreUpload(self._parts, upload, session, receiving.size_bytes, receiving)
+
+    async def resume(self, repository: Repository, upload_id: str) -> StoreUpload:
+        """An upload begun earlier. Raises UploadUnknown."""
+        if is_upload_id(upload_id):
+            upload = self._layout.upload(upload_id)
+            found = await in_thread("find an upload", _look, upload)
+            if found is not None and found[0].repository == repository:
+                return StoreUpload(self._parts, upload, *found)
+        raise UploadUnknown(f"{repository} has no upload {upload_id[:160]}", name=repository, upload=upload_id[:160])
+
+    async def expire(self, older_than: timedelta) -> int:
+        """Remove what nobody has written to for ``older_than``; what is being written to stays.
+
+        Returns:
+            How many uploads and forgotten files were removed.
+        """
+        before_seconds = (self._clock.now() - older_than).timestamp()
+        return await in_thread("remove old uploads", self._expire, before_seconds)
+
+    def _create(self, upload_id: str, session: Session) -> None:
+        upload = self._layout.upload(upload_id)
+        try:
+            self._filesystem.make_folder(upload.folder)
+            os.close(self._filesystem.create(upload.data))
+            descriptor = self._filesystem.create(upload.session)
+            try:
+                self._filesystem.write(descriptor, session.build(), 0)
+            finally:
+                os.close(descriptor)
+        except BaseException:
+            remove_upload(upload, self._filesystem)
+            raise
+
+    def _claim(self, session: Session, expected: Digest) -> tuple[UploadLayout, Receiving]:
+        prefix = upload_id_prefix(session.repository, expected)
+        for _, upload in sorted(self._begun(prefix, session), key=itemgetter(0), reverse=True):
+            with suppress(UploadUnknown, UploadInvalid):
+                return upload, Receiving(upload, self._filesystem)
+        upload_id = prefix + secrets.token_hex(16)
+        self._create(upload_id, session)
+        upload = self._layout.upload(upload_id)
+        return upload, Receiving(upload, self._filesystem)
+
+    def _begun(self, prefix: str, wanted: Session) -> Iterator[tuple[int, UploadLayout]]:
+        for folder in self._layout.uploads.iterdir():
+            if folder.name.startswith(prefix):
+                upload = UploadLayout(folder)
+                found = _look(upload)
+                # An empty one is worth nothing, and may be about to be claimed by who has just created it.
+                if found is not None and found[1] and replace(found[0], begun=wanted.begun) == wanted:
+                    yield found[1], upload
+
+    def _expire(self, before_seconds: float) -> int:
+        expired = 0
+        for folder in self._layout.uploads.iterdir():
+            upload = UploadLayout(folder)
+            if _last_written_seconds(upload) < before_seconds:
+                expired += self._remove(upload)
+        return expired
+
+    def _remove(self, upload: UploadLayout) -> bool:
+        if not upload.folder.is_dir():
+            self._filesystem.remove(upload.folder)
+            return True
+        try:
+            receiving = Receiving(upload, self._filesystem)
+        except UploadInvalid:
+            return False
+        except UploadUnknown:
+            remove_upload(upload, self._filesystem)  # what a crash has left of one
+        else:
+            try:
+                remove_upload(upload, self._filesystem)
+            finally:
+                receiving.close()
+        return True
+
+
+def _look(upload: UploadLayout) -> tuple[Session, int] | None:
+    """What an upload is and how much it holds; None where there is none, or a crash has left but part of it."""
+    try:
+        return Session.parse(upload.session.read_bytes()), upload.data.stat().st_size
+    except (FileNotFoundError, StorageDamaged):
+        return None
+
+
+def _last_written_seconds(upload: UploadLayout) -> float:
+    for file in (upload.data, upload.folder):
+        try:
+            return file.stat().st_mtime
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    return math.inf  # it has ended meanwhile

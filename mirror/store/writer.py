@@ -1,0 +1,106 @@
+"""Writing to the store: bytes first, row second."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Upload
+from mirror.store.adoption import adopt
+from mirror.store.catalog import rows
+from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs, tags
+from mirror.store.parts import StoreParts
+
+
+class StoreWriter(StoreParts):
+    """Implements :class:`mirror.registry.port.Writer`."""
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        return await self._uploads.begin(repository, expected)
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        return await self._uploads.resume(repository, upload_id)
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        found = (
+            select(blobs.c.size_bytes)
+            .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+            .where(blobs.c.digest == str(digest))
+            .limit(1)
+        )
+        if source is not None:
+            found = found.join(repositories, repositories.c.id == repository_blobs.c.repository_id).where(
+                repositories.c.name == source.name
+            )
+
+        async def mount(connection: AsyncConnection) -> int | None:
+            size_bytes: int | None = (await connection.execute(found)).scalar_one_or_none()
+            if size_bytes is not None:
+                await rows.add_blob(connection, repository, digest, self._clock.now())
+            return size_bytes
+
+        size_bytes = await self._catalog.write(mount)
+        return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
+
+    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+        referrer = _referrer_columns(manifest)
+
+        now = self._clock.now()
+
+        async def hold(connection: AsyncConnection) -> None:
+            repository_id = await rows.ensure_repository(connection, repository)
+            await _require_children(connection, repository, repository_id, manifest)
+            key = {"repository_id": repository_id, "digest": str(manifest.digest)}
+            values = {"media_type": manifest.media_type, "created_at": now, **referrer}
+            await rows.put(connection, manifests, key, values)
+            await _move_tags(connection, repository_id, manifest.digest, tags, now)
+
+        async with self._blobs.staged(manifest.content) as file:
+            size_bytes = manifest.size_bytes
+            await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
+
+
+def _referrer_columns(manifest: Manifest) -> dict[str, object]:
+    if manifest.subject is None:
+        return {"subject": None, "artifact_type": None, "annotations": None}
+    referrer = manifest.as_referrer()
+    try:
+        (referrer.artifact_type or "").encode()
+    except UnicodeEncodeError as error:
+        raise ManifestInvalid("artifactType is not Unicode text") from error
+    return {
+        "subject": str(manifest.subject.digest),
+        "artifact_type": referrer.artifact_type,
+        "annotations": dict(referrer.annotations) or None,
+    }
+
+
+async def _require_children(
+    connection: AsyncConnection, repository: Repository, repository_id: int, manifest: Manifest
+) -> None:
+    wanted = [blob.digest for blob in manifest.blobs]
+    missing = await rows.first_missing(connection, repository_blobs, repository_id, wanted)
+    if missing is None:
+        members = [member.digest for member in manifest.manifests]
+        missing = await rows.first_missing(connection, manifests, repository_id, members)
+    if missing is not None:
+        raise ManifestBlobUnknown(
+            f"{repository} does not hold {missing}, which the manifest names: push it first", digest=missing
+        )
+
+
+async def _move_tags(
+    connection: AsyncConnection, repository_id: int, digest: Digest, names: Collection[Tag], now: datetime
+) -> None:
+    for name in names:
+        key = {"repository_id": repository_id, "name": name.name}
+        await rows.put(connection, tags, key, {"digest": str(digest), "updated_at": now})

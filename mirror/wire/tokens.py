@@ -1,0 +1,72 @@
+"""Bearer tokens: what is asked of a token server and what it answers (distribution token specification).
+
+A scope reads ``TYPE:NAME:ACTION[,ACTION…]``, as ``repository:contiv/v2plugin:pull,push``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from mirror.oci.errors import ManifestInvalid
+from mirror.oci.manifest import parse_json_object
+from mirror.oci.names import Repository
+
+#: Most of a token server's answer that is read, in bytes.
+MAX_TOKEN_BODY_BYTES = 64 * 1024
+#: Needed to list repositories.
+CATALOG_SCOPE = "registry:catalog:*"
+_LEAST_LIFETIME_SECONDS = 60
+_LONGEST_LIFETIME_SECONDS = 30 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as given.
+
+    Attributes:
+        value: what follows ``Bearer``.
+        lifetime_seconds: how long it is good for, counted from when it was given.
+    """
+
+    value: str = field(repr=False)
+    lifetime_seconds: int
+
+    @classmethod
+    def parse(cls, body: bytes) -> Token:
+        """Read a token server's answer. A lifetime that is absent or under a minute counts as a minute.
+
+        Raises:
+            ManifestInvalid: it is not JSON, or holds no token that fits into a header.
+        """
+        value = parse_json_object(body, "answer of the token server")
+        text = value.get("token") or value.get("access_token")
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable() or " " in text:
+            raise ManifestInvalid("answer of the token server holds no token")
+        seconds = value.get("expires_in")
+        if not isinstance(seconds, int) or isinstance(seconds, bool):
+            seconds = _LEAST_LIFETIME_SECONDS
+        return cls(text, min(max(seconds, _LEAST_LIFETIME_SECONDS), _LONGEST_LIFETIME_SECONDS))
+
+
+def repository_scope(repository: Repository, *actions: str) -> str:
+    """The scope for ``actions`` on a repository: ``pull``, ``push``, ``delete``."""
+    return f"repository:{repository}:{','.join(actions)}"
+
+
+def token_url(realm: str, service: str | None, scopes: Iterable[str], account: str | None) -> str:
+    """The URL to GET a token from.
+
+    Args:
+        realm: the challenge's ``realm``; a query that it holds is kept.
+        service: the challenge's ``service``, where it has one.
+        scopes: what is wanted; each becomes a parameter of its own.
+        account: the user's name, where there is one.
+    """
+    pairs = [("service", service)] if service else []
+    pairs += [("scope", scope) for scope in scopes]
+    pairs += [("account", account)] if account else []
+    query = urlencode(pairs, quote_via=quote, safe="/:,*")
+    joined = "&" if "?" in realm else "?"
+    return f"{realm}{joined}{query}" if query else realm

@@ -1,0 +1,1 @@
+"""What every Registry must do, tested on each of them alike."""

@@ -1,0 +1,50 @@
+"""The registries that the suite runs over. A further one is one more line in REGISTRIES."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Registry
+from mirror.server.application import build
+from mirror.server.serve import listen, serving
+from mirror.store.registry import Store
+from mirror.upstream.registry import UpstreamRegistry
+
+
+@asynccontextmanager
+async def memory(_folder: Path) -> AsyncIterator[Registry]:
+    yield MemoryRegistry()
+
+
+@asynccontextmanager
+async def store(folder: Path) -> AsyncIterator[Registry]:
+    async with Store.open(folder / "data") as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def upstream(_folder: Path) -> AsyncIterator[Registry]:
+    listener = listen("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with (
+        serving(build(MemoryRegistry()), listener),
+        UpstreamRegistry.open(name="ours", url=url, plain_http=True) as opened,
+    ):
+        yield opened
+
+
+REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] = {
+    "memory": memory,
+    "store": store,
+    "upstream": upstream,
+}
+
+
+@pytest.fixture(params=sorted(REGISTRIES))
+async def registry(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Registry]:
+    """An empty registry of each kind."""
+    async with REGISTRIES[request.param](tmp_path) as opened:
+        yield opened

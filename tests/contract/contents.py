@@ -1,0 +1,97 @@
+"""Content for tests, and the short ways to push it and to read it back."""
+
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+from mirror.oci import media_types
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Registry
+from mirror.registry.streams import one
+from mirror.wire.ranges import RangeRequest
+
+REPOSITORY = Repository("contiv/v2plugin")
+OTHER = Repository("other/plugin")
+ABSENT = Digest.of(b"nobody has ever pushed this")
+
+
+async def in_chunks(content: bytes, size_bytes: int) -> AsyncIterator[bytes]:
+    """The content, in chunks of a size."""
+    for start in range(0, len(content), size_bytes):
+        yield content[start : start + size_bytes]
+
+
+async def push_blob(
+    registry: Registry, content: bytes, repository: Repository = REPOSITORY, algorithm: str = "sha256"
+) -> Descriptor:
+    """Push a blob in one piece."""
+    upload = await registry.begin_upload(repository)
+    await upload.append(one(content))
+    return await upload.commit(Digest.of(content, algorithm))
+
+
+async def read_blob(
+    registry: Registry, digest: Digest, repository: Repository = REPOSITORY, part: RangeRequest | None = None
+) -> bytes:
+    """All bytes that iterating the blob gives."""
+    async with registry.open_blob(repository, digest, part) as blob:
+        content = b"".join([chunk async for chunk in blob])
+        assert len(content) == blob.span.size_bytes
+        return content
+
+
+def manifest_of(
+    body: dict[str, Any], media_type: str = media_types.OCI_MANIFEST, algorithm: str = "sha256"
+) -> Manifest:
+    """A manifest with that body."""
+    content = json.dumps({"schemaVersion": 2, "mediaType": media_type, **body}).encode()
+    return Manifest.parse(content, media_type, Digest.of(content, algorithm))
+
+
+async def push_image(
+    registry: Registry,
+    name: str,
+    *tags: str,
+    repository: Repository = REPOSITORY,
+    algorithm: str = "sha256",
+    **body: Any,
+) -> Manifest:
+    """Push an image whose content depends on ``name``; ``body`` adds to its manifest."""
+    config = await push_blob(registry, json.dumps({"name": name}).encode(), repository)
+    layer = await push_blob(registry, b"layer of " + name.encode(), repository)
+    pushed = manifest_of({"config": config.to_json(), "layers": [layer.to_json()], **body}, algorithm=algorithm)
+    await registry.put_manifest(repository, pushed, [Tag(tag) for tag in tags])
+    return pushed
+
+
+async def push_golden(registry: Registry, tag: str) -> Manifest:
+    """A plugin as a legacy engine pushes it: three spaces of indentation, no newline at the end, 519 bytes."""
+    config = await push_blob(registry, json.dumps({"Description": "x" * 1200}).encode())
+    layer = await push_blob(registry, random.Random(519).randbytes(1_000_003))
+    content = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": media_types.DOCKER_MANIFEST,
+            "config": {
+                "mediaType": media_types.DOCKER_PLUGIN_CONFIG,
+                "size": config.size_bytes,
+                "digest": str(config.digest),
+            },
+            "layers": [
+                {
+                    "mediaType": media_types.DOCKER_LAYER_GZIP,
+                    "size": layer.size_bytes,
+                    "digest": str(layer.digest),
+                }
+            ],
+        },
+        indent=3,
+    ).encode()
+    assert len(content) == 519
+    pushed = Manifest.parse(content, media_types.DOCKER_MANIFEST)
+    await registry.put_manifest(REPOSITORY, pushed, [Tag(tag)])
+    return pushed

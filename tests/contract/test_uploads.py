@@ -1,0 +1,272 @@
+"""Uploads: in one piece and in many, interrupted, taken up again, refused, cancelled."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadInvalid, UploadUnknown
+from mirror.registry.port import Registry
+from mirror.registry.streams import one
+from mirror.wire.ranges import Span
+from tests.contract.contents import OTHER, REPOSITORY, in_chunks, push_blob, read_blob
+
+CONTENT = random.Random(11).randbytes(2 * 1024 * 1024 + 333)
+DIGEST = Digest.of(CONTENT)
+
+
+@pytest.mark.parametrize("chunk_bytes", [7_001, 64 * 1024, 3 * 1024 * 1024])
+async def test_a_stream_in_chunks_of_any_size(registry: Registry, chunk_bytes: int) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    assert upload.offset == 0
+
+    await upload.append(in_chunks(CONTENT, chunk_bytes))
+
+    assert upload.offset == len(CONTENT)
+    assert (await upload.commit(DIGEST)).size_bytes == len(CONTENT)
+    assert await read_blob(registry, DIGEST) == CONTENT
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+async def test_several_requests_make_one_blob(registry: Registry, algorithm: str) -> None:
+    digest = Digest.of(CONTENT, algorithm)
+    upload_id = (await registry.begin_upload(REPOSITORY)).id
+    for start in range(0, len(CONTENT), 700_000):
+        upload = await registry.resume_upload(REPOSITORY, upload_id)
+        assert upload.offset == start
+        part = CONTENT[start : start + 700_000]
+        await upload.append(one(part), Span(start, start + len(part)))
+
+    await (await registry.resume_upload(REPOSITORY, upload_id)).commit(digest)
+
+    assert await read_blob(registry, digest) == CONTENT
+
+
+async def test_an_upload_without_bytes_is_the_empty_blob(registry: Registry) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+
+    committed = await upload.commit(Digest.of(b""))
+
+    assert committed.size_bytes == 0
+    assert await read_blob(registry, committed.digest) == b""
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+async def test_an_expected_digest_changes_nothing_else(registry: Registry, algorithm: str) -> None:
+    digest = Digest.of(CONTENT, algorithm)
+    upload = await registry.begin_upload(REPOSITORY, digest)
+
+    await upload.append(in_chunks(CONTENT[upload.offset :], 100_000))
+    await upload.commit(digest)
+
+    assert await read_blob(registry, digest) == CONTENT
+
+
+async def test_uploads_of_the_same_expected_digest_at_once(registry: Registry) -> None:
+    async def push() -> None:
+        upload = await registry.begin_upload(REPOSITORY, DIGEST)
+        await upload.append(in_chunks(CONTENT[upload.offset :], 100_000))
+        await upload.commit(DIGEST)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(5):
+            tasks.create_task(push())
+
+    assert await read_blob(registry, DIGEST) == CONTENT
+
+
+async def test_the_wrong_digest_ends_the_upload(registry: Registry) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    await upload.append(one(b"these bytes"))
+
+    with pytest.raises(DigestInvalid):
+        await upload.commit(Digest.of(b"other bytes"))
+
+    with pytest.raises(UploadUnknown):
+        await registry.resume_upload(REPOSITORY, upload.id)
+    for content in (b"these bytes", b"other bytes"):
+        with pytest.raises(BlobUnknown):
+            await registry.stat_blob(REPOSITORY, Digest.of(content))
+
+
+@pytest.mark.parametrize(
+    ("span", "content"),
+    [
+        (Span(0, 5), b"again"),
+        (Span(4, 9), b"early"),
+        (Span(6, 10), b"late"),
+        (Span(5, 9), b"longer"),
+        (Span(5, 12), b"short"),
+        (Span(5, 6), b""),
+    ],
+)
+async def test_a_chunk_out_of_order_leaves_the_upload_as_it_was(registry: Registry, span: Span, content: bytes) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    await upload.append(one(b"first"), Span(0, 5))
+
+    with pytest.raises(RangeInvalid):
+        await upload.append(one(content), span)
+
+    assert upload.offset == 5
+    again = await registry.resume_upload(REPOSITORY, upload.id)
+    assert again.offset == 5
+    await again.append(one(b" last"), Span(5, 10))
+    await again.commit(Digest.of(b"first last"))
+    assert await read_blob(registry, Digest.of(b"first last")) == b"first last"
+
+
+async def test_a_long_chunk_of_the_wrong_length_leaves_the_upload_as_it_was(registry: Registry) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    await upload.append(one(b"first"))
+
+    with pytest.raises(RangeInvalid):
+        await upload.append(in_chunks(CONTENT, 100_000), Span(5, 5 + len(CONTENT) + 1))
+
+    assert upload.offset == 5
+    assert (await upload.commit(Digest.of(b"first"))).size_bytes == 5
+
+
+async def test_what_came_before_the_client_vanished_is_kept(registry: Registry) -> None:
+    async def vanishing() -> AsyncIterator[bytes]:
+        async for chunk in in_chunks(CONTENT[:1_500_000], 100_000):
+            yield chunk
+        raise ConnectionResetError("the client is gone")
+
+    upload = await registry.begin_upload(REPOSITORY)
+    with suppress(ConnectionResetError):
+        await upload.append(vanishing())
+
+    again = await registry.resume_upload(REPOSITORY, upload.id)
+    assert again.offset == 1_500_000
+    await again.append(one(CONTENT[1_500_000:]))
+    await again.commit(DIGEST)
+    assert await read_blob(registry, DIGEST) == CONTENT
+
+
+async def test_what_came_before_the_caller_was_cancelled_is_kept(registry: Registry) -> None:
+    waiting = asyncio.Event()
+
+    async def stalling() -> AsyncIterator[bytes]:
+        yield CONTENT[:1_200_000]
+        yield CONTENT[1_200_000:1_300_000]
+        waiting.set()
+        await asyncio.Event().wait()
+
+    upload = await registry.begin_upload(REPOSITORY)
+    task = asyncio.create_task(upload.append(stalling()))
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    again = await registry.resume_upload(REPOSITORY, upload.id)
+    assert again.offset == 1_300_000
+    await again.append(one(CONTENT[1_300_000:]))
+    await again.commit(DIGEST)
+    assert await read_blob(registry, DIGEST) == CONTENT
+
+
+async def test_one_request_writes_at_a_time(registry: Registry) -> None:
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"first"
+        writing.set()
+        await go_on.wait()
+        yield b" last"
+
+    upload = await registry.begin_upload(REPOSITORY)
+    task = asyncio.create_task(upload.append(slow()))
+    await writing.wait()
+    other = await registry.resume_upload(REPOSITORY, upload.id)
+    with pytest.raises(UploadInvalid):
+        await other.append(one(b"intruder"))
+    with pytest.raises(UploadInvalid):
+        await other.commit(Digest.of(b"first"))
+    with pytest.raises(UploadInvalid):
+        await other.cancel()
+    go_on.set()
+    await task
+
+    await other.commit(Digest.of(b"first last"))
+    assert await read_blob(registry, Digest.of(b"first last")) == b"first last"
+
+
+async def test_many_appends_at_once_are_kept_whole(registry: Registry) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    parts = [bytes([number]) * 50_000 for number in range(20)]
+    order = []
+
+    async def append(number: int) -> None:
+        async def part() -> AsyncIterator[bytes]:
+            async for chunk in in_chunks(parts[number], 9_000):
+                await asyncio.sleep(0)
+                yield chunk
+            order.append(number)
+
+        while number not in order:
+            same = await registry.resume_upload(REPOSITORY, upload.id)
+            with suppress(UploadInvalid):
+                await same.append(part())
+            await asyncio.sleep(0.001)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(20):
+            tasks.create_task(append(number))
+
+    upload = await registry.resume_upload(REPOSITORY, upload.id)
+    assert upload.offset == 20 * 50_000
+    # Which came first is nobody's business; that none is mixed with another shows in the digest of some order.
+    content = b"".join(parts[number] for number in order)
+    await upload.commit(Digest.of(content))
+    assert await read_blob(registry, Digest.of(content)) == content
+
+
+async def test_a_cancelled_upload_is_gone(registry: Registry) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    await upload.append(one(b"unwanted"))
+
+    await upload.cancel()
+
+    with pytest.raises(UploadUnknown):
+        await registry.resume_upload(REPOSITORY, upload.id)
+    with pytest.raises(UploadUnknown):
+        await upload.append(one(b"more"))
+    with pytest.raises(UploadUnknown):
+        await upload.commit(Digest.of(b"unwanted"))
+
+
+async def test_a_committed_upload_is_gone(registry: Registry) -> None:
+    upload = await registry.begin_upload(REPOSITORY)
+    await upload.append(one(b"wanted"))
+    other = await registry.resume_upload(REPOSITORY, upload.id)
+    await upload.commit(Digest.of(b"wanted"))
+
+    with pytest.raises(UploadUnknown):
+        await registry.resume_upload(REPOSITORY, upload.id)
+    with pytest.raises(UploadUnknown):
+        await other.append(one(b"spoilt"))
+    with pytest.raises(UploadUnknown):
+        await other.commit(Digest.of(b"wanted"))
+    await other.cancel()
+    assert await read_blob(registry, Digest.of(b"wanted")) == b"wanted"
+
+
+@pytest.mark.parametrize("upload_id", ["0" * 32, "..", "x", "a" * 128, "-", "_"])
+async def test_an_unknown_upload(registry: Registry, upload_id: str) -> None:
+    await push_blob(registry, b"something")
+
+    with pytest.raises(UploadUnknown):
+        await registry.resume_upload(REPOSITORY, upload_id)
+
+
+async def test_an_upload_belongs_to_its_repository(registry: Registry) -> None:
+    await push_blob(registry, b"something", OTHER)
+    upload = await registry.begin_upload(REPOSITORY)
+
+    with pytest.raises(UploadUnknown):
+        await registry.resume_upload(OTHER, upload.id)
+    await upload.cancel()

@@ -1,0 +1,211 @@
+import asyncio
+import multiprocessing
+import sqlite3
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, insert, select
+
+from mirror.oci.errors import CatalogFault, StorageFault
+from mirror.oci.names import Tag
+from mirror.registry.port import Page
+from mirror.store.catalog.migrate import MIGRATIONS
+from mirror.store.catalog.tables import HEAD, blobs, metadata
+from mirror.store.registry import Store
+from mirror.wire.pagination import PageRequest
+from tests.contract.contents import REPOSITORY, push_blob, push_image
+
+
+def open_in_a_process(folder: Path, barrier: "multiprocessing.Barrier") -> None:
+    """Open a store at the same moment as the others, and push to it."""
+
+    async def run() -> None:
+        barrier.wait(30)
+        async with Store.open(folder) as store:
+            await push_blob(store, b"pushed by everybody")
+
+    asyncio.run(run())
+
+
+def test_many_processes_create_one_store(folder: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(4)
+    processes = [spawn.Process(target=open_in_a_process, args=(folder, barrier)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(45)
+
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+
+
+async def test_the_migrations_make_the_tables(folder: Path, store: Store) -> None:
+    engine = create_engine(f"sqlite:///{folder / 'catalog.sqlite'}")
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert context.get_current_revision() == HEAD
+    engine.dispose()
+
+
+def test_the_last_migration_is_the_one_that_is_looked_for() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_a_store_that_is_up_to_date_is_opened_without_alembic(folder: Path) -> None:
+    script = (
+        "import asyncio, sys; from pathlib import Path; from mirror.store.registry import Store\n"
+        "async def main():\n"
+        "    async with Store.open(Path(sys.argv[1])): pass\n"
+        "asyncio.run(main()); print('alembic' in sys.modules)"
+    )
+
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True, timeout=30
+        )
+        return done.stdout.strip()
+
+    assert run() == "True"
+    assert run() == "False"
+
+
+async def test_a_catalog_of_a_later_version(folder: Path) -> None:
+    async with Store.open(folder):
+        pass
+    with sqlite3.connect(folder / "catalog.sqlite") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+    with pytest.raises(CatalogFault, match="revision 9999"):
+        async with Store.open(folder):
+            pass
+
+
+async def test_what_is_not_a_catalog(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "catalog.sqlite").write_bytes(b"this is no database, whatever its name says" * 100)
+
+    with pytest.raises(CatalogFault, match="not a database"):
+        async with Store.open(folder):
+            pass
+
+
+async def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for path in (tmp_path / "file", tmp_path / "file" / "data", tmp_path / "no" / "such"):
+        with pytest.raises(StorageFault):
+            async with Store.open(path):
+                pass
+
+
+async def test_a_folder_with_odd_letters(tmp_path: Path) -> None:
+    folder = tmp_path / "données 50% ?#&"
+    for _ in range(2):
+        async with Store.open(folder) as store:
+            await push_blob(store, b"content")
+    assert (folder / "catalog.sqlite").exists()
+
+
+async def test_the_database_is_set_up_to_last(folder: Path, store: Store) -> None:
+    async with store._catalog._writing.connect() as connection:
+        for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+            assert (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one() == expected
+    async with store._catalog.read() as connection:
+        assert (await connection.exec_driver_sql("PRAGMA query_only")).scalar_one() == 1
+
+
+async def test_a_reader_cannot_write(store: Store) -> None:
+    with pytest.raises(CatalogFault, match="readonly"):
+        async with store._catalog.read() as connection:
+            await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
+
+
+async def test_moments_are_in_utc(store: Store) -> None:
+    noon = datetime(2026, 8, 1, 12, 30, 15, 250, tzinfo=timezone(timedelta(hours=5)))
+
+    async def write(connection: object) -> None:
+        await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=noon))
+
+    await store._catalog.write(write)
+
+    async with store._catalog.read() as connection:
+        read = (await connection.execute(select(blobs.c.stored_at))).scalar_one()
+    assert read == noon
+    assert read.tzinfo == UTC
+
+
+async def test_a_failed_transaction_changes_nothing(store: Store) -> None:
+    async def write(connection: object) -> None:
+        await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
+        raise RuntimeError("something else went wrong")
+
+    before = store._cache.generation
+    with pytest.raises(RuntimeError):
+        await store._catalog.write(write)
+
+    async with store._catalog.read() as connection:
+        assert (await connection.execute(select(blobs))).all() == []
+    assert store._cache.generation == before
+
+
+async def test_a_cancelled_transaction_is_done_to_its_end(store: Store) -> None:
+    begun = asyncio.Event()
+
+    async def write(connection: object) -> None:
+        begun.set()
+        await asyncio.sleep(0.01)
+        await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
+
+    task = asyncio.create_task(store._catalog.write(write))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    async with store._catalog.read() as connection:
+        assert len((await connection.execute(select(blobs))).all()) == 1
+    await push_blob(store, b"and the next writer has its turn")
+
+
+async def test_a_hundred_thousand_tags_are_paged_by_the_database(folder: Path) -> None:
+    names = [f"v{number:06}" for number in range(100_000)]
+    async with Store.open(folder) as store:
+        image = await push_image(store, "image", "latest")
+    with sqlite3.connect(folder / "catalog.sqlite") as connection:
+        connection.executemany(
+            "INSERT INTO tags SELECT id, ?, ?, '2026-01-01' FROM repositories",
+            [(name, str(image.digest)) for name in names],
+        )
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN SELECT name FROM tags WHERE repository_id = 1 AND name > 'v05' ORDER BY name LIMIT 9"
+        ).fetchall()
+    connection.close()
+
+    async with Store.open(folder) as store:
+        page = await store.list_tags(REPOSITORY, PageRequest(limit=3, last="v098999"))
+        assert page == Page((Tag("v099000"), Tag("v099001"), Tag("v099002")), more=True)
+        assert len((await store.list_tags(REPOSITORY, PageRequest())).entries) == 10_000
+        assert await store.resolve(REPOSITORY, Tag("v077777")) == image.descriptor
+    assert [step[3] for step in plan] == ["SEARCH tags USING PRIMARY KEY (repository_id=? AND name>?)"]
+
+
+@pytest.mark.parametrize("last", ["\ud800", "a\udfffz", "\x00", "é", "x" * 100_000, "%", "'; DROP TABLE tags; --"])
+async def test_any_text_may_come_last(store: Store, last: str) -> None:
+    await push_image(store, "image", "latest")
+    expected = (Tag("latest"),) if last < "latest" else ()
+
+    assert (await store.list_tags(REPOSITORY, PageRequest(last=last))).entries == expected
+    assert (await store.list_repositories(PageRequest(last=last))).more is False
+    subject = (await store.resolve(REPOSITORY, Tag("latest"))).digest
+    assert (await store.list_referrers(REPOSITORY, subject, last, PageRequest())).entries == ()

@@ -1,0 +1,78 @@
+"""The order in which bytes, names and rows become durable."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+
+from mirror.oci.digest import Digest
+from mirror.store.layout import Layout
+from mirror.store.registry import Store
+from tests.contract.contents import REPOSITORY, manifest_of, push_blob
+from tests.unit.store.disks import WatchedFilesystem
+
+
+@pytest.fixture
+def disk(folder: Path) -> WatchedFilesystem:
+    return WatchedFilesystem(folder)
+
+
+@pytest.fixture
+async def watched(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
+    """A store whose changes of files, and whose commits, are noted in ``disk.calls``."""
+    async with Store.open(folder, filesystem=disk) as store:
+        event.listen(store._catalog._writing.sync_engine, "commit", lambda _: disk.calls.append(("commit", "")))
+        disk.calls.clear()
+        yield store
+
+
+def blob_name(folder: Path, digest: Digest) -> tuple[str, str]:
+    blob = Layout(folder).blob(digest).relative_to(folder)
+    return str(blob), str(blob.parent)
+
+
+async def test_a_blob(folder: Path, disk: WatchedFilesystem, watched: Store) -> None:
+    pushed = await push_blob(watched, b"x" * 3_000_000)
+
+    blob, shard = blob_name(folder, pushed.digest)
+    data = next(path for what, path in disk.calls if what == "write" and path.endswith("/data"))
+    steps = [call for call in disk.calls if call[1] in {data, blob, shard, ""}]
+    assert [what for what, _ in steps[:2]] == ["create", "write"]
+    assert steps[-5:] == [("sync", data), ("rename", blob), ("sync", shard), ("commit", ""), ("remove", data)]
+
+
+async def test_a_manifest(folder: Path, disk: WatchedFilesystem, watched: Store) -> None:
+    pushed = manifest_of({"manifests": []}, "application/vnd.oci.image.index.v1+json")
+    await watched.put_manifest(REPOSITORY, pushed)
+
+    blob, shard = blob_name(folder, pushed.digest)
+    file = disk.calls[0][1]
+    # sync_folder goes through sync, so that the folder shows as synced.
+    assert disk.calls == [
+        ("create", file),
+        ("write", file),
+        ("sync", file),
+        ("rename", blob),
+        ("sync", shard),
+        ("commit", ""),
+        ("remove", file),
+    ]
+    assert not (folder / file).exists()
+
+
+async def test_a_deletion_touches_no_file(disk: WatchedFilesystem, watched: Store) -> None:
+    pushed = await push_blob(watched, b"content")
+    disk.calls.clear()
+
+    await watched.delete_blob(REPOSITORY, pushed.digest)
+
+    assert disk.calls == [("commit", "")]
+
+
+async def test_a_new_folder_lasts(folder: Path, tmp_path: Path) -> None:
+    disk = WatchedFilesystem(folder)
+    async with Store.open(folder, filesystem=disk):
+        synced = {path for what, path in disk.calls if what == "sync"}
+        assert synced == {".", "blobs", "blobs/sha256", "blobs/sha512", str(tmp_path)}
+        assert disk.calls[-1] == ("sync", ".")  # once more when the catalog has its name

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.oci.names import Repository
+from mirror.store.layout import Layout, is_upload_id, upload_id_prefix
+
+LAYOUT = Layout(Path("/data"))
+HEX = Digest.of(b"").hex
+
+
+def test_a_blob_lies_below_the_first_digits_of_its_digest() -> None:
+    assert LAYOUT.blob(Digest.of(b"")) == Path(f"/data/blobs/sha256/e3/{HEX}")
+
+
+def test_each_folder_follows_the_one_it_lies_in() -> None:
+    folders = list(LAYOUT.folders())
+
+    for number, folder in enumerate(folders):
+        assert folder.parent == LAYOUT.root or folder.parent in folders[:number]
+    for algorithm in ("sha256", "sha512"):
+        assert LAYOUT.blob(Digest.of(b"content", algorithm)).parent in folders
+    assert LAYOUT.uploads in folders
+
+
+@pytest.mark.parametrize("text", ["0" * 32, "0123456789abcdef-" + "f" * 32])
+def test_an_upload_id(text: str) -> None:
+    assert is_upload_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "..", "../" + "0" * 29, "0" * 31, "0" * 32 + "\n", "0" * 32 + ".manifest"])
+def test_not_an_upload_id(text: str) -> None:
+    assert not is_upload_id(text)
+
+
+def test_the_prefix_tells_repositories_and_digests_apart() -> None:
+    wanted = [
+        (Repository(name), Digest.of(content, algorithm))
+        for name in ("a/b", "a/c")
+        for content in (b"1", b"2")
+        for algorithm in ("sha256", "sha512")
+    ]
+
+    prefixes = {upload_id_prefix(repository, digest) for repository, digest in wanted}
+
+    assert len(prefixes) == len(wanted)
+    assert all(is_upload_id(prefix + "0" * 32) for prefix in prefixes)

@@ -1,0 +1,249 @@
+import asyncio
+import gc
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ContentTooLarge, UploadInvalid, UploadUnknown
+from mirror.oci.names import Repository
+from mirror.registry.streams import one
+from mirror.runtime.clock import SystemClock
+from mirror.store.receiving import Receiving
+from mirror.store.registry import Store
+from tests.contract.contents import REPOSITORY, in_chunks, push_image, read_blob
+from tests.unit.store.disks import blob_files, open_files, upload_files
+
+CONTENT = random.Random(5).randbytes(3_500_000)
+DIGEST = Digest.of(CONTENT)
+DAY = timedelta(days=1)
+
+
+class LaterClock(SystemClock):
+    """The machine's clock, ahead by ``ahead``."""
+
+    ahead = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+async def broken_off(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+    raise ConnectionResetError
+
+
+async def begin_and_break_off(
+    store: Store, content: bytes, repository: Repository = REPOSITORY, expected: Digest | None = DIGEST
+) -> str:
+    upload = await store.begin_upload(repository, expected)
+    with pytest.raises(ConnectionResetError):
+        await upload.append(broken_off(content))
+    return upload.id
+
+
+async def test_an_interrupted_upload_is_handed_back(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        short = await begin_and_break_off(store, CONTENT[:1_000])
+        # A second begun while the first is claimed is another one, and comes further.
+        claimed = await store.begin_upload(REPOSITORY, DIGEST)
+        assert (claimed.id, claimed.offset) == (short, 1_000)
+        long = await begin_and_break_off(store, CONTENT[:2_000_000])
+        assert long != short
+        del claimed
+
+    async with Store.open(folder) as store:
+        upload = await store.begin_upload(REPOSITORY, DIGEST)
+        assert (upload.id, upload.offset) == (long, 2_000_000)
+        await upload.append(one(CONTENT[2_000_000:]))
+        await upload.commit(DIGEST)
+        assert await read_blob(store, DIGEST) == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("repository", "expected"),
+    [(Repository("another"), DIGEST), (REPOSITORY, Digest.of(b"another")), (REPOSITORY, Digest.of(CONTENT, "sha512"))],
+    ids=["repository", "digest", "algorithm"],
+)
+async def test_an_upload_of_something_else_is_not_handed_back(
+    store: Store, repository: Repository, expected: Digest
+) -> None:
+    begun = await begin_and_break_off(store, CONTENT[:1_000])
+
+    upload = await store.begin_upload(repository, expected)
+
+    assert upload.id != begun
+    assert upload.offset == 0
+
+
+async def test_an_upload_without_expectation_is_not_handed_back(store: Store) -> None:
+    begun = await begin_and_break_off(store, CONTENT[:1_000], expected=None)
+
+    assert (await store.begin_upload(REPOSITORY)).id != begun
+    assert (await store.begin_upload(REPOSITORY, DIGEST)).id != begun
+
+
+async def test_a_claim_lasts_from_beginning_to_end(folder: Path) -> None:
+    async with Store.open(folder) as store, Store.open(folder) as other:
+        upload = await store.begin_upload(REPOSITORY, DIGEST)
+        await upload.append(one(CONTENT[:2_000_000]))
+
+        assert (await other.begin_upload(REPOSITORY, DIGEST)).id != upload.id
+        same = await other.resume_upload(REPOSITORY, upload.id)
+        with pytest.raises(UploadInvalid):
+            await same.append(one(b"intruder"))
+        assert await other.expire_uploads(-DAY) == 1  # the other's own, which nobody holds
+
+        await upload.append(one(CONTENT[2_000_000:]))
+        await upload.commit(DIGEST)
+        with pytest.raises(UploadUnknown):
+            await same.append(one(b"intruder"))
+        assert await read_blob(other, DIGEST) == CONTENT
+
+
+async def test_who_lets_go_of_an_upload_gives_back_the_claim(folder: Path, store: Store) -> None:
+    begun = await begin_and_break_off(store, CONTENT[:1_000])
+    for _ in range(20):
+        upload = await store.begin_upload(REPOSITORY, DIGEST)
+        assert upload.id == begun
+        del upload
+        gc.collect()
+
+    assert open_files(folder / "uploads") == []
+
+
+async def test_an_upload_is_continued_by_another_process(folder: Path) -> None:
+    async with Store.open(folder) as one_store, Store.open(folder) as other:
+        upload = await one_store.begin_upload(REPOSITORY)
+        stores = [one_store, other, one_store, one_store, other, other]
+        for number, store in enumerate(stores):
+            part = CONTENT[number * 600_000 : (number + 1) * 600_000]
+            upload = await store.resume_upload(REPOSITORY, upload.id)
+            await upload.append(in_chunks(part, 64_000))
+        await (await one_store.resume_upload(REPOSITORY, upload.id)).commit(DIGEST)
+
+        assert await read_blob(other, DIGEST) == CONTENT
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+async def test_what_one_process_received_whole_is_not_read_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    digest = Digest.of(CONTENT, algorithm)
+    upload_id = (await store.begin_upload(REPOSITORY, digest)).id
+    for start in range(0, len(CONTENT), 900_000):
+        upload = await store.resume_upload(REPOSITORY, upload_id)
+        await upload.append(one(CONTENT[start : start + 900_000]))
+    monkeypatch.delattr(Receiving, "digest")
+
+    await upload.commit(digest)
+
+    assert await read_blob(store, digest) == CONTENT
+
+
+@pytest.mark.parametrize("chunk_bytes", [1_000, 2_000_000])
+async def test_a_blob_over_the_limit(folder: Path, chunk_bytes: int) -> None:
+    async with Store.open(folder, max_blob_bytes=3_000_000) as store:
+        upload = await store.begin_upload(REPOSITORY)
+        await upload.append(one(CONTENT[:1_200_000]))
+
+        with pytest.raises(ContentTooLarge):
+            await upload.append(in_chunks(CONTENT[1_200_000:], chunk_bytes))
+
+        assert upload.offset == (await store.resume_upload(REPOSITORY, upload.id)).offset == 1_200_000
+        await upload.append(in_chunks(CONTENT[1_200_000:3_000_000], chunk_bytes))
+        await upload.commit(Digest.of(CONTENT[:3_000_000]))
+
+
+async def test_the_stream_is_closed_where_it_is_not_read_to_its_end(folder: Path) -> None:
+    closed = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield bytes(1_000)
+        finally:
+            closed.append(True)
+
+    async with Store.open(folder, max_blob_bytes=10_000) as store:
+        upload = await store.begin_upload(REPOSITORY)
+        with pytest.raises(ContentTooLarge):
+            await upload.append(endless())
+    assert closed == [True]
+
+
+async def test_uploads_expire(folder: Path) -> None:
+    clock = LaterClock()
+    async with Store.open(folder, clock=clock) as store:
+        idle = await begin_and_break_off(store, CONTENT[:1_000], expected=None)
+        kept = await begin_and_break_off(store, CONTENT[:1_000])
+        claimed = await store.begin_upload(REPOSITORY, DIGEST)
+        assert claimed.id == kept
+        assert await store.expire_uploads(DAY) == 0
+
+        clock.ahead = 2 * DAY
+        assert await store.expire_uploads(DAY) == 1
+
+        with pytest.raises(UploadUnknown):
+            await store.resume_upload(REPOSITORY, idle)
+        await claimed.append(one(CONTENT[1_000:]))
+        await claimed.commit(DIGEST)
+    assert upload_files(folder) == []
+
+
+async def test_what_is_being_written_does_not_expire(store: Store) -> None:
+    expired = []
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"first"
+        expired.append(await store.expire_uploads(-DAY))
+        yield b" last"
+
+    upload = await store.begin_upload(REPOSITORY)
+    await upload.append(slow())
+    await upload.commit(Digest.of(b"first last"))
+
+    assert expired == [0]
+
+
+async def test_what_crashes_have_left_expires(folder: Path, store: Store) -> None:
+    uploads = folder / "uploads"
+    (uploads / ("a" * 32)).mkdir()
+    (uploads / ("b" * 32)).mkdir()
+    (uploads / ("b" * 32) / "data").write_bytes(b"no session")
+    (uploads / ("c" * 32)).mkdir()
+    (uploads / ("c" * 32) / "session.json").write_bytes(b"no data, no sense")
+    (uploads / ("d" * 32 + ".manifest")).write_bytes(b"{")
+    for name in "abcd":
+        with pytest.raises(UploadUnknown):
+            await store.resume_upload(REPOSITORY, name * 32)
+    assert await store.expire_uploads(DAY) == 0
+
+    assert await store.expire_uploads(-DAY) == 4
+
+    assert upload_files(folder) == []
+
+
+async def test_nothing_remains_of_what_has_ended(folder: Path, store: Store) -> None:
+    await push_image(store, "image", "latest")
+    cancelled = await store.begin_upload(REPOSITORY)
+    await cancelled.append(one(b"unwanted"))
+    await cancelled.cancel()
+
+    assert upload_files(folder) == []
+    assert len(blob_files(folder)) == 3
+
+
+async def test_a_cancelled_push_of_a_manifest_leaves_no_file(folder: Path, store: Store) -> None:
+    image = await push_image(store, "image")
+    for delay in range(12):
+        task = asyncio.create_task(store.put_manifest(REPOSITORY, image))
+        await asyncio.sleep(delay / 2000)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    assert upload_files(folder) == []
+    assert await store.get_manifest(REPOSITORY, image.digest) == image
