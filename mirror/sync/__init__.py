@@ -1,0 +1,1 @@
+"""Mirror rules: content copied here ahead of need."""

@@ -1,0 +1,237 @@
+"""The one copy engine: blobs and whole manifests from any registry to any other.
+
+Bytes first, manifests later, the tag last: what is interrupted leaves blobs and unfinished uploads, which the next copy
+finds and goes on with, and never a tag whose content is not all there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, DigestInvalid, MirrorError, NotFound, UpstreamLied
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import essence
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Reader, Upload, Writer
+from mirror.registry.streams import counted
+from mirror.transfer.plan import Graph, plan
+from mirror.transfer.progress import Progress
+from mirror.wire.ranges import RangeRequest
+
+Item = TypeVar("Item")
+Given = TypeVar("Given")
+
+_MOST_LEVELS = 8
+_MOST_MANIFESTS = 10_000
+#: Blobs copied at the same time, where nothing else is said.
+BLOBS_AT_ONCE = 4
+
+
+class Holder(Reader, Writer, Protocol):
+    """A registry that content is copied to: it is asked what it holds, and written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where content is copied from: a repository of a registry."""
+
+    registry: Reader
+    repository: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where content is copied to: a repository of a registry."""
+
+    registry: Holder
+    repository: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What a copy did.
+
+    Attributes:
+        root: type, digest and size of the manifest.
+        moved_bytes: bytes of blobs that were read from the source.
+        spared_bytes: bytes of blobs that were at the destination, wholly or in part.
+    """
+
+    root: Descriptor
+    moved_bytes: int
+    spared_bytes: int
+
+
+async def copy_graph(
+    origin: Origin,
+    target: Tag | Digest,
+    destination: Destination,
+    tags: Collection[Tag],
+    progress: Progress,
+    *,
+    blobs_at_once: int = BLOBS_AT_ONCE,
+) -> Copied:
+    """Copy a manifest with everything that it needs, then tag it.
+
+    Args:
+        origin: where it is read.
+        target: its tag or digest there.
+        destination: where it is written.
+        tags: what it is tagged with there; none: it is held by digest only.
+        progress: told of ``expect`` and ``advance``; ``begin`` and ``done`` are the caller's.
+        blobs_at_once: how many blobs move at the same time.
+
+    Raises:
+        UpstreamLied: what the source gives cannot be true: sizes, types or digests that differ from the manifest's.
+        And whatever source and destination raise. Content stored so far stays; nothing is tagged.
+
+    Cancelled, it leaves what an error leaves.
+    """
+    root = await origin.registry.get_manifest(origin.repository, target)
+    graph = Graph(root, await _read_below(origin, destination, root))
+
+    async def held(blob: Descriptor) -> bool:
+        return await _holds(destination, blob)
+
+    blobs = graph.blobs()
+    found = await _at_once(blobs_at_once, held, blobs)
+    planned = plan(graph, {blob.digest for blob, is_held in zip(blobs, found, strict=True) if is_held})
+    progress.expect(planned.size_bytes)
+
+    async def move(blob: Descriptor) -> int:
+        return await _move(origin, destination, blob, progress)
+
+    moved_bytes = sum(await _at_once(blobs_at_once, move, planned.blobs))
+    registry, repository = destination.registry, destination.repository
+    for manifest in planned.manifests:
+        await registry.put_manifest(repository, manifest, tags if manifest is root else ())
+    stored = await registry.resolve(repository, root.digest)
+    if stored != root.descriptor:
+        raise UpstreamLied(f"{repository}: {root.digest} was stored, {stored.media_type} {stored.digest} is read")
+    return Copied(root.descriptor, moved_bytes, planned.held_bytes + planned.size_bytes - moved_bytes)
+
+
+async def copy_blob(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> int:
+    """Copy one blob, where the destination's repository does not hold it and cannot mount it from another.
+
+    Args:
+        origin, destination: as for :func:`copy_graph`.
+        blob: digest and size, as its manifest gives them.
+        progress: told of ``advance``.
+
+    Returns:
+        How many bytes were read from the source.
+
+    Raises:
+        As :func:`copy_graph`. Where the source breaks off or the caller is cancelled, what has arrived is kept for the
+        next copy; where the source lied, it is dropped.
+    """
+    if await _holds(destination, blob):
+        return 0
+    return await _move(origin, destination, blob, progress)
+
+
+async def _holds(destination: Destination, blob: Descriptor) -> bool:
+    try:
+        there = await destination.registry.stat_blob(destination.repository, blob.digest)
+    except BlobUnknown:
+        return False
+    _check_size(blob, there.size_bytes)
+    return True
+
+
+async def _move(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> int:
+    registry, repository = destination.registry, destination.repository
+    mounted = await registry.mount_blob(repository, blob.digest, None)
+    if mounted is not None:
+        _check_size(blob, mounted.size_bytes)
+        progress.advance(blob.size_bytes)
+        return 0
+    upload = await registry.begin_upload(repository, blob.digest)
+    if upload.offset:
+        try:
+            return await _finish(origin, upload, blob, progress)
+        except DigestInvalid:  # what was left of an earlier copy was not what it should have been
+            upload = await registry.begin_upload(repository, blob.digest)
+    return await _finish(origin, upload, blob, progress)
+
+
+async def _finish(origin: Origin, upload: Upload, blob: Descriptor, progress: Progress) -> int:
+    """Bring what an upload lacks, and close it; gives the bytes read."""
+    begun_at = upload.offset
+    progress.advance(begun_at)
+    try:
+        if begun_at < blob.size_bytes:
+            part = RangeRequest(begun_at, None) if begun_at else None
+            async with origin.registry.open_blob(origin.repository, blob.digest, part) as content:
+                _check_size(blob, content.size_bytes)
+                await upload.append(counted(content, progress.advance))
+    except UpstreamLied:
+        with suppress(MirrorError):  # the lie is what must be told
+            await upload.cancel()
+        raise
+    await upload.commit(blob.digest)
+    return max(blob.size_bytes - begun_at, 0)
+
+
+def _check_size(blob: Descriptor, size_bytes: int) -> None:
+    if blob.size_bytes != size_bytes:
+        raise UpstreamLied(
+            f"the manifest gives {blob.digest} {blob.size_bytes} bytes, it has {size_bytes}", digest=blob.digest
+        )
+
+
+async def _read_below(origin: Origin, destination: Destination, root: Manifest) -> dict[Digest, Manifest]:
+    """The members of an index, and their members, that the destination does not hold."""
+    below: dict[Digest, Manifest] = {}
+
+    async def read(member: Descriptor) -> Manifest | None:
+        try:
+            await destination.registry.resolve(destination.repository, member.digest)
+        except NotFound:
+            return _as_described(await origin.registry.get_manifest(origin.repository, member.digest), member)
+        return None
+
+    level = [root]
+    for _ in range(_MOST_LEVELS):
+        members = {member.digest: member for manifest in level for member in manifest.manifests}
+        wanted = [member for digest, member in members.items() if digest not in below]
+        if not wanted:
+            return below
+        level = [manifest for manifest in await _at_once(BLOBS_AT_ONCE, read, wanted) if manifest]
+        below |= {manifest.digest: manifest for manifest in level}
+        if len(below) > _MOST_MANIFESTS:
+            raise UpstreamLied(f"{origin.repository}@{root.digest} leads to more than {_MOST_MANIFESTS} manifests")
+    raise UpstreamLied(f"{origin.repository}@{root.digest} holds indexes within indexes, over {_MOST_LEVELS} deep")
+
+
+def _as_described(manifest: Manifest, descriptor: Descriptor) -> Manifest:
+    if (manifest.media_type, manifest.size_bytes) != (essence(descriptor.media_type), descriptor.size_bytes):
+        raise UpstreamLied(
+            f"an index gives {manifest.digest} as {descriptor.media_type} of {descriptor.size_bytes} bytes, "
+            f"it is {manifest.media_type} of {manifest.size_bytes}",
+            digest=manifest.digest,
+        )
+    return manifest
+
+
+async def _at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: Iterable[Item]) -> list[Given]:
+    """Do ``work`` for each item, so many at the same time; the first failure ends the others and is raised."""
+    gate = asyncio.Semaphore(limit)
+
+    async def one(item: Item) -> Given:
+        async with gate:
+            return await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]

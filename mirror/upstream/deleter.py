@@ -1,0 +1,35 @@
+"""Deleting at an upstream (distribution-spec, "Content Management"). Many have it switched off: Unsupported."""
+
+from __future__ import annotations
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, NotFound, Unsupported
+from mirror.oci.names import Repository, Tag
+from mirror.upstream.exchange import Request
+from mirror.upstream.session import UpstreamSession
+from mirror.wire.routes import BlobRoute, ManifestRoute
+from mirror.wire.tokens import repository_scope
+
+
+class UpstreamDeleter:
+    """Implements :class:`mirror.registry.port.Deleter`; raises also as :meth:`UpstreamSession.send`."""
+
+    def __init__(self, session: UpstreamSession) -> None:
+        self._session = session
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        try:
+            await self._delete(ManifestRoute(repository, tag), ManifestUnknown)
+        except DigestInvalid as error:  # how docker-registry before 3.0 says that it deletes by digest only
+            raise Unsupported(f"{error} (it does not delete tags, only manifests by digest)", **error.detail) from error
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        await self._delete(ManifestRoute(repository, digest), ManifestUnknown)
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        await self._delete(BlobRoute(repository, digest), BlobUnknown)
+
+    async def _delete(self, route: ManifestRoute | BlobRoute, missing: type[NotFound]) -> None:
+        request = Request("DELETE", route.url(), (repository_scope(route.repository, "pull", "delete"),))
+        async with self._session.request(request, expect={200, 202, 204}, missing=missing):
+            pass

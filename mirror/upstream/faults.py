@@ -1,0 +1,113 @@
+"""From what an upstream did to an error of the tree, with a sentence for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import aiohttp
+from yarl import URL
+
+from mirror.oci.errors import (
+    ManifestUnknown,
+    MirrorError,
+    NotFound,
+    RepositoryUnknown,
+    UpstreamBusy,
+    UpstreamFault,
+    UpstreamLied,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
+from mirror.wire import error_body, retry_after
+
+_MOST_SHOWN_CHARACTERS = 300
+
+
+def shown(url: URL) -> str:
+    """A URL for logs and errors: without user, query and fragment, where secrets may stand."""
+    return str(url.with_user(None).with_query(None).with_fragment(None))
+
+
+def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
+    """Whose fault an exception of the HTTP library or the socket is, and what happened."""
+    kind: type[UpstreamFault] = UpstreamUnreachable
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            kind, what = UpstreamLied, f"its certificate is not trusted: {error.certificate_error}"
+        case aiohttp.ClientSSLError():
+            kind, what = UpstreamLied, f"TLS failed: {error.os_error}; does it speak plain http?"
+        case aiohttp.ClientConnectorDNSError():
+            what = f"the name of its host cannot be resolved: {error.os_error}"
+        case aiohttp.ConnectionTimeoutError():
+            what = "no connection within the connect timeout"
+        case TimeoutError():
+            what = "nothing moved for the read timeout"
+        case aiohttp.ClientConnectorError():
+            what = f"no connection: {error.os_error}"
+        case aiohttp.ServerDisconnectedError():
+            what = "the connection was closed without an answer"
+        case aiohttp.ClientResponseError():
+            kind, what = UpstreamLied, f"the answer is not HTTP: {error.message}"
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            kind, what = UpstreamLied, f"not a URL that can be asked: {error}"
+        case aiohttp.ClientError() | OSError():
+            what = str(error) or type(error).__name__
+        case _:
+            kind, what = UpstreamLied, f"the answer makes no sense: {error}"
+    return kind, _one_line(what)
+
+
+def answer_fault(
+    upstream: str,
+    asked: str,
+    status: int,
+    body: bytes,
+    *,
+    missing: type[NotFound],
+    retry: str | None,
+    hint: str,
+    now: datetime,
+) -> MirrorError:
+    """The error that an unwanted answer stands for.
+
+    Args:
+        upstream: the upstream's name.
+        asked: method and URL.
+        status: the HTTP status.
+        body: the answer's body, or the beginning of it.
+        missing: what a 404 means for this request.
+        retry: the ``Retry-After`` field.
+        hint: what to do where credentials are refused.
+        now: the time of day.
+    """
+    received = error_body.parse(body)
+    code = received[0].code if received else ""
+    said = "; ".join(f"{error.code}: {error.message}" for error in received) or _plain_text(body)
+    sentence = f"upstream {upstream}: {asked} answered {status}" + (f": {_one_line(said)}" if said else "")
+    detail: dict[str, object] = {"upstream": upstream, "status": status, **({"code": code} if code else {})}
+    kind: type[MirrorError] = UpstreamLied
+    if status in {401, 403}:
+        kind, sentence = UpstreamRefused, f"{sentence} ({hint})"
+    elif status == 429 or status >= 500:
+        kind, sentence = UpstreamBusy, f"{sentence} (it may pass: try again later)"
+        seconds = retry_after.parse(retry, now)
+        detail |= {} if seconds is None else {"retry_after_seconds": seconds}
+    elif status == 404:
+        kind = RepositoryUnknown if missing is ManifestUnknown and code == "NAME_UNKNOWN" else missing
+    elif status >= 400:
+        kind = error_body.error_class(code, status)
+    else:
+        sentence += ", which is no answer to that"
+    return kind(sentence, **detail)
+
+
+def _plain_text(body: bytes) -> str:
+    text = body.decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        return "a web page, not a registry's answer: is the URL that of a registry?"
+    return text
+
+
+def _one_line(text: str) -> str:
+    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return words if len(words) <= _MOST_SHOWN_CHARACTERS else words[:_MOST_SHOWN_CHARACTERS] + "…"

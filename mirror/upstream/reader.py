@@ -1,0 +1,107 @@
+"""Reading from an upstream (distribution-spec, "Pulling manifests", "Pulling blobs")."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+
+from mirror.oci import media_types
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestUnknown, Unsupported, UpstreamLied
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Blob
+from mirror.upstream.download import UpstreamBlob, blob_size, open_part, whole_size
+from mirror.upstream.exchange import Answer, Request
+from mirror.upstream.session import UpstreamSession
+from mirror.wire.ranges import RangeRequest, Span, parse_content_range
+from mirror.wire.routes import ManifestRoute
+from mirror.wire.tokens import repository_scope
+
+_ACCEPT = {"Accept": ", ".join(media_types.MANIFESTS)}
+
+
+class UpstreamReader:
+    """Implements :class:`mirror.registry.port.Reader`; raises also as :meth:`UpstreamSession.send`."""
+
+    def __init__(self, session: UpstreamSession) -> None:
+        self._session = session
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        request = self._manifest_request("HEAD", repository, target)
+        try:
+            async with self._session.request(request, expect={200}, missing=ManifestUnknown) as answer:
+                described = _described(self._session, answer, target)
+        except Unsupported:
+            described = None  # it does not know HEAD
+        return described or (await self.get_manifest(repository, target)).descriptor
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        request = self._manifest_request("GET", repository, target)
+        answer, content = await self._session.read(request, MAX_MANIFEST_BYTES, expect={200}, missing=ManifestUnknown)
+        with self._session.disbelieving(answer):
+            named = _named_digest(answer)
+            if isinstance(target, Digest):
+                return Manifest.parse(content, _manifest_type(answer), target)
+            return Manifest.parse(content, _manifest_type(answer), named)
+
+    async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        size_bytes = await blob_size(self._session, repository, digest)
+        if size_bytes is None:
+            async with self.open_blob(repository, digest) as blob:
+                size_bytes = blob.size_bytes
+        return Descriptor(media_types.OCTET_STREAM, digest, size_bytes)
+
+    @asynccontextmanager
+    async def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AsyncIterator[Blob]:
+        with closing(await open_part(self._session, repository, digest, part)) as answer:
+            size_bytes = whole_size(answer)
+            if size_bytes is None:
+                size_bytes = await blob_size(self._session, repository, digest)
+            if size_bytes is None:
+                raise answer.blame(UpstreamLied, "it does not say how long the blob is (Content-Length)")
+            span = _given_span(answer, part, size_bytes)
+            with closing(UpstreamBlob(self._session, repository, digest, size_bytes, span)) as blob:
+                blob.begin(answer)
+                yield blob
+
+    def _manifest_request(self, method: str, repository: Repository, target: Tag | Digest) -> Request:
+        url = ManifestRoute(repository, target).url()
+        return Request(method, url, (repository_scope(repository, "pull"),), _ACCEPT)
+
+
+def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -> Descriptor | None:
+    """What a HEAD says of a manifest; None where it does not say everything, and a GET is needed."""
+    kind = media_types.essence(answer.headers.get("Content-Type", ""))
+    size_bytes = answer.size_bytes()
+    with session.disbelieving(answer):
+        digest = _named_digest(answer)
+    if digest is None or size_bytes is None or kind not in media_types.MANIFESTS:
+        return None
+    if isinstance(target, Digest) and digest != target:
+        if digest.algorithm == target.algorithm:
+            raise answer.blame(UpstreamLied, f"it answered with digest {digest}")
+        return None
+    if size_bytes > MAX_MANIFEST_BYTES:
+        raise answer.blame(UpstreamLied, f"a manifest of {size_bytes} bytes: at most {MAX_MANIFEST_BYTES} are accepted")
+    return Descriptor(kind, digest, size_bytes)
+
+
+def _given_span(answer: Answer, part: RangeRequest | None, size_bytes: int) -> Span:
+    span = Span(0, size_bytes) if part is None else part.resolve(size_bytes)
+    placed = parse_content_range(answer.headers.get("Content-Range")) if answer.status == 206 else None
+    if placed is not None and (placed[0].start != span.start or placed[0].stop > span.stop):
+        raise answer.blame(UpstreamLied, f"{part} was asked for, {placed[0].content_range(size_bytes)} came")
+    return span
+
+
+def _named_digest(answer: Answer) -> Digest | None:
+    text = answer.headers.get("Docker-Content-Digest")
+    return Digest.parse(text) if text else None
+
+
+def _manifest_type(answer: Answer) -> str:
+    return media_types.essence(answer.headers.get("Content-Type", ""))

@@ -1,0 +1,86 @@
+"""Writing to an upstream (distribution-spec, "Pushing blobs", "Mounting a blob", "Pushing manifests")."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import NotFound, RepositoryUnknown, Unsupported, UpstreamLied, UpstreamRefused
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Upload
+from mirror.upstream.download import blob_size
+from mirror.upstream.exchange import Answer, Request
+from mirror.upstream.session import UpstreamSession
+from mirror.upstream.upload import UpstreamUpload, location_of
+from mirror.wire.routes import ManifestRoute, UploadsRoute
+from mirror.wire.tokens import repository_scope
+
+
+class UpstreamWriter:
+    """Implements :class:`mirror.registry.port.Writer`; raises also as :meth:`UpstreamSession.send`."""
+
+    def __init__(self, session: UpstreamSession) -> None:
+        self._session = session
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        algorithm = expected.algorithm if expected and expected.algorithm != "sha256" else None
+        request = _post(UploadsRoute(repository, algorithm=algorithm))
+        async with self._session.request(request, expect={202}, missing=RepositoryUnknown) as answer:
+            return self._begun(repository, request, answer)
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        upload = UpstreamUpload(self._session, repository, location_of(upload_id, repository))
+        await upload.synchronize()
+        return upload
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        request = _post(UploadsRoute(repository, mount=digest, source=source), source)
+        try:
+            async with self._session.request(request, expect={201, 202}) as answer:
+                unused = self._begun(repository, request, answer) if answer.status == 202 else None
+            size_bytes = await blob_size(self._session, repository, digest) if unused is None else None
+        except (NotFound, Unsupported, UpstreamRefused):
+            return None
+        if unused is not None:
+            await unused.cancel()
+        return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
+
+    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+        by_tag = len(tags) == 1 and manifest.digest.algorithm == "sha256"
+        if not by_tag:
+            set_tags = await self._put(ManifestRoute(repository, manifest.digest, tuple(tags)), manifest)
+            tags = [tag for tag in tags if tag.name not in set_tags]
+        for tag in tags:
+            await self._put(ManifestRoute(repository, tag), manifest)
+
+    async def _put(self, route: ManifestRoute, manifest: Manifest) -> set[str]:
+        """Send a manifest; gives the tags that the upstream says it set beside."""
+        request = Request(
+            "PUT",
+            route.url(),
+            (repository_scope(route.repository, "pull", "push"),),
+            {"Content-Type": manifest.media_type},
+            manifest.content,
+            repeatable=True,
+        )
+        async with self._session.request(request, expect={200, 201, 202}, missing=RepositoryUnknown) as answer:
+            said = answer.headers.get("Docker-Content-Digest")
+            if said and said != str(manifest.digest):
+                raise answer.blame(UpstreamLied, f"it stored digest {said[:140]} instead of {manifest.digest}")
+            return {name.strip() for value in answer.all_of("OCI-Tag") for name in value.split(",")}
+
+    def _begun(self, repository: Repository, request: Request, answer: Answer) -> UpstreamUpload:
+        location = answer.headers.get("Location")
+        if not location:
+            raise answer.blame(UpstreamLied, "it began an upload without saying where (Location)")
+        return UpstreamUpload(self._session, repository, self._session.relative(request.url, location), offset=0)
+
+
+def _post(route: UploadsRoute, source: Repository | None = None) -> Request:
+    scopes = [repository_scope(route.repository, "pull", "push")]
+    if source is not None:
+        scopes.append(repository_scope(source, "pull"))
+    return Request("POST", route.url(), tuple(scopes), body=b"", repeatable=True)

@@ -1,0 +1,382 @@
+"""The copy engine between registries in memory that note what they are asked, and fail where they are told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, ManifestUnknown, StorageFull, UpstreamLied, UpstreamUnreachable
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.memory import MemoryBlob, MemoryRegistry
+from mirror.registry.port import Blob, Upload
+from mirror.registry.streams import one
+from mirror.transfer.copy import Destination, Origin, copy_blob, copy_graph
+from mirror.transfer.progress import Outcome, SilentProgress
+from mirror.wire.ranges import RangeRequest, Span
+from tests.unit.transfer.content import described, hold, index, plugin
+
+THERE, HERE, TAG = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin"), Tag("1.0")
+CONFIG = b'{"Description": "a plugin"}\n'
+LAYER = bytes(range(256)) * 2048
+OTHER_LAYER = LAYER[::-1]
+PLUGIN = plugin(CONFIG, LAYER)
+OTHER = plugin(CONFIG, OTHER_LAYER)
+
+
+class Source(DelegatingRegistry):
+    """Notes what is read; a blob may break off, or be another than it is said to be."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryRegistry())
+        self.asked: list[str] = []
+        self.open_now = 0
+        self.open_at_most = 0
+        self.breaks_at: int | None = None
+        self.replaced: dict[Digest, bytes] = {}
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        self.asked.append(f"manifest {target if isinstance(target, Tag) else target.short}")
+        return await super().get_manifest(repository, target)
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        return self._open(repository, digest, part)
+
+    @asynccontextmanager
+    async def _open(self, repository: Repository, digest: Digest, part: RangeRequest | None) -> AsyncIterator[Blob]:
+        self.asked.append(f"blob {digest.short}" + (f" {part}" if part else ""))
+        self.open_now += 1
+        self.open_at_most = max(self.open_at_most, self.open_now)
+        try:
+            async with super().open_blob(repository, digest, part) as blob:
+                await asyncio.sleep(0)
+                if digest in self.replaced:
+                    content = self.replaced[digest]
+                    yield MemoryBlob(content, Span(part.first or 0 if part else 0, len(content)))
+                else:
+                    yield blob if self.breaks_at is None else Breaking(blob, self.breaks_at)
+        finally:
+            self.open_now -= 1
+
+
+class Breaking:
+    """A blob that ends with an error after some bytes."""
+
+    file = None
+
+    def __init__(self, blob: Blob, breaks_at: int) -> None:
+        self.size_bytes, self.span = blob.size_bytes, blob.span
+        self._blob, self._breaks_at = blob, breaks_at
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        position = self.span.start
+        async for chunk in self._blob:
+            if position + len(chunk) > self._breaks_at:
+                yield chunk[: max(self._breaks_at - position, 0)]
+                raise UpstreamUnreachable("the line broke")
+            position += len(chunk)
+            yield chunk
+
+
+class Goal(DelegatingRegistry):
+    """Notes what is written, and hands back an interrupted upload of the same digest, as the store does."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryRegistry())
+        self.written: list[str] = []
+        self.interrupted: dict[Digest, str] = {}
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        assert expected is not None
+        known = self.interrupted.pop(expected, None)
+        if known is not None:
+            upload = await self.inner.resume_upload(repository, known)
+        else:
+            upload = await self.inner.begin_upload(repository, expected)
+        self.interrupted[expected] = upload.id
+        self.written.append(f"upload {expected.short} from {upload.offset}")
+        return KnownUpload(self, upload)
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> object:  # type: ignore[override]
+        mounted = await self.inner.mount_blob(repository, digest, source)
+        if mounted is not None:
+            self.written.append(f"mount {digest.short}")
+        return mounted
+
+    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+        self.written.append(f"manifest {manifest.digest.short} {' '.join(str(tag) for tag in tags)}".strip())
+        await self.inner.put_manifest(repository, manifest, tags)
+
+
+class KnownUpload:
+    """An upload that is forgotten when it ends."""
+
+    def __init__(self, goal: Goal, inner: Upload) -> None:
+        self._goal, self._inner = goal, inner
+
+    @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
+    def offset(self) -> int:
+        return self._inner.offset
+
+    async def append(self, chunks: AsyncIterator[bytes], span: Span | None = None) -> None:
+        await self._inner.append(chunks, span)
+
+    async def commit(self, digest: Digest) -> object:
+        self._forget()
+        return await self._inner.commit(digest)
+
+    async def cancel(self) -> None:
+        self._forget()
+        await self._inner.cancel()
+
+    def _forget(self) -> None:
+        self._goal.interrupted = {
+            digest: known for digest, known in self._goal.interrupted.items() if known != self._inner.id
+        }
+
+
+class Counting:
+    """Progress as numbers."""
+
+    def __init__(self) -> None:
+        self.expected: list[int] = []
+        self.advanced = 0
+
+    def begin(self, label: str) -> None:
+        raise AssertionError("the caller begins")
+
+    def expect(self, total_bytes: int) -> None:
+        self.expected.append(total_bytes)
+
+    def advance(self, size_bytes: int) -> None:
+        self.advanced += size_bytes
+
+    def done(self, outcome: Outcome, reason: str = "") -> None:
+        raise AssertionError("the caller ends")
+
+
+SILENT = SilentProgress()
+
+
+@pytest.fixture
+async def source() -> Source:
+    made = Source()
+    await hold(made, THERE, [CONFIG, LAYER, OTHER_LAYER], [OTHER, PLUGIN], "1.0")
+    return made
+
+
+@pytest.fixture
+def goal() -> Goal:
+    return Goal()
+
+
+async def test_blobs_first_the_tag_last_the_bytes_the_same(source: Source, goal: Goal) -> None:
+    progress = Counting()
+    copied = await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], progress)
+    assert goal.written == [
+        f"upload {Digest.of(LAYER).short} from 0",
+        f"upload {Digest.of(CONFIG).short} from 0",
+        f"manifest {PLUGIN.digest.short} 1.0",
+    ]
+    assert (copied.root, copied.moved_bytes, copied.spared_bytes) == (PLUGIN.descriptor, len(CONFIG + LAYER), 0)
+    assert (progress.expected, progress.advanced) == ([len(CONFIG + LAYER)], len(CONFIG + LAYER))
+    assert (await goal.get_manifest(HERE, TAG)).content == PLUGIN.content
+    async with goal.open_blob(HERE, Digest.of(LAYER)) as blob:
+        assert b"".join([chunk async for chunk in blob]) == LAYER
+
+
+async def test_nothing_moves_twice(source: Source, goal: Goal) -> None:
+    await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
+    source.asked.clear()
+    copied = await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [Tag("latest")], SILENT)
+    assert source.asked == ["manifest 1.0"]
+    assert (copied.moved_bytes, copied.spared_bytes) == (0, len(CONFIG + LAYER))
+    assert (await goal.resolve(HERE, Tag("latest"))).digest == PLUGIN.digest
+
+
+async def test_another_repository_mounts(source: Source, goal: Goal) -> None:
+    await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
+    goal.written.clear()
+    progress = Counting()
+    copied = await copy_graph(Origin(source, THERE), TAG, Destination(goal, Repository("x")), [TAG], progress)
+    assert goal.written[:2] == [f"mount {Digest.of(LAYER).short}", f"mount {Digest.of(CONFIG).short}"]
+    assert (copied.moved_bytes, progress.advanced) == (0, len(CONFIG + LAYER))
+
+
+async def test_without_tags_it_is_held_by_digest(source: Source, goal: Goal) -> None:
+    await copy_graph(Origin(source, THERE), PLUGIN.digest, Destination(goal, HERE), [], SILENT)
+    assert await goal.resolve(HERE, PLUGIN.digest) == PLUGIN.descriptor
+    with pytest.raises(ManifestUnknown):
+        await goal.resolve(HERE, TAG)
+
+
+async def test_what_breaks_off_is_gone_on_with_by_the_next_copy(source: Source, goal: Goal) -> None:
+    source.breaks_at = 300_000
+    with pytest.raises(UpstreamUnreachable, match="the line broke"):
+        await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
+    with pytest.raises(ManifestUnknown):
+        await goal.resolve(HERE, TAG)
+    source.breaks_at = None
+    source.asked.clear()
+    progress = Counting()
+    copied = await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], progress)
+    assert f"blob {Digest.of(LAYER).short} bytes=300000-" in source.asked
+    assert f"upload {Digest.of(LAYER).short} from 300000" in goal.written
+    assert copied.moved_bytes <= len(CONFIG + LAYER) - 300_000
+    assert progress.expected == [progress.advanced]
+    assert goal.interrupted == {}
+
+
+async def test_an_upload_that_lacks_nothing_is_only_closed(source: Source, goal: Goal) -> None:
+    upload = await goal.begin_upload(HERE, Digest.of(LAYER))
+    await upload.append(one(LAYER))
+    blob = described("x/y", LAYER)
+    assert await copy_blob(Origin(source, THERE), Destination(goal, HERE), blob, SILENT) == 0
+    assert source.asked == []
+    assert (await goal.stat_blob(HERE, blob.digest)).size_bytes == len(LAYER)
+
+
+@pytest.mark.parametrize("leftover", [b"garbage", LAYER[:-1] + b"!", LAYER + b"more"])
+async def test_what_was_left_may_be_wrong(source: Source, goal: Goal, leftover: bytes) -> None:
+    upload = await goal.begin_upload(HERE, Digest.of(LAYER))
+    await upload.append(one(leftover))
+    blob = described("x/y", LAYER)
+    assert await copy_blob(Origin(source, THERE), Destination(goal, HERE), blob, SILENT) == len(LAYER)
+    assert (await goal.stat_blob(HERE, blob.digest)).size_bytes == len(LAYER)
+
+
+async def test_a_lie_about_a_size_stores_nothing(source: Source, goal: Goal) -> None:
+    source.replaced[Digest.of(LAYER)] = LAYER[:-1]
+    with pytest.raises(UpstreamLied, match=f"{len(LAYER)} bytes, it has {len(LAYER) - 1}"):
+        await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
+    assert Digest.of(LAYER) not in goal.interrupted
+    with pytest.raises(BlobUnknown):
+        await goal.stat_blob(HERE, Digest.of(LAYER))
+
+
+async def test_a_manifest_that_lies_about_a_size_that_is_held(source: Source, goal: Goal) -> None:
+    liar = plugin(CONFIG, LAYER, layer_size_bytes=5)
+    await source.put_manifest(THERE, liar, [Tag("liar")])
+    await hold(goal.inner, HERE, [CONFIG, LAYER], [])
+    with pytest.raises(UpstreamLied, match="5 bytes, it has"):
+        await copy_graph(Origin(source, THERE), Tag("liar"), Destination(goal, HERE), [TAG], SILENT)
+
+
+async def test_an_index_brings_its_members(source: Source, goal: Goal) -> None:
+    inner = index(PLUGIN.descriptor, OTHER.descriptor)
+    root = index(PLUGIN.descriptor, inner.descriptor)
+    await hold(source, THERE, [], [inner, root], "all")
+    await copy_graph(Origin(source, THERE), Tag("all"), Destination(goal, HERE), [Tag("all")], SILENT)
+    manifests = [line for line in goal.written if line.startswith("manifest")]
+    assert manifests == [
+        f"manifest {PLUGIN.digest.short}",
+        f"manifest {OTHER.digest.short}",
+        f"manifest {inner.digest.short}",
+        f"manifest {root.digest.short} all",
+    ]
+    assert sum(line.startswith("upload") for line in goal.written) == 3
+
+
+async def test_members_that_are_held_are_not_read(source: Source, goal: Goal) -> None:
+    await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
+    root = index(PLUGIN.descriptor, OTHER.descriptor)
+    await hold(source, THERE, [], [root], "all")
+    source.asked.clear()
+    await copy_graph(Origin(source, THERE), Tag("all"), Destination(goal, HERE), [Tag("all")], SILENT)
+    assert f"manifest {PLUGIN.digest.short}" not in source.asked
+    assert f"manifest {OTHER.digest.short}" in source.asked
+
+
+async def test_indexes_within_indexes_have_a_limit(source: Source, goal: Goal) -> None:
+    root = PLUGIN
+    for _ in range(9):
+        root = index(root.descriptor)
+        await source.put_manifest(THERE, root, [Tag("deep")])
+    with pytest.raises(UpstreamLied, match="indexes within indexes"):
+        await copy_graph(Origin(source, THERE), Tag("deep"), Destination(goal, HERE), [TAG], SILENT)
+    assert goal.written == []
+
+
+async def test_a_member_of_another_size_than_its_index_says(source: Source, goal: Goal) -> None:
+    lying = index(described(PLUGIN.media_type, PLUGIN.content, PLUGIN.size_bytes + 1))
+    await source.put_manifest(THERE, lying, [Tag("all")])
+    with pytest.raises(UpstreamLied, match="an index gives"):
+        await copy_graph(Origin(source, THERE), Tag("all"), Destination(goal, HERE), [TAG], SILENT)
+
+
+async def test_several_blobs_at_once_and_not_more(goal: Goal) -> None:
+    source = Source()
+    layers = [bytes([number]) * 100 for number in range(12)]
+    many = plugin(CONFIG, *layers)
+    await hold(source, THERE, [CONFIG, *layers], [many], "1.0")
+    await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT, blobs_at_once=3)
+    assert source.open_at_most == 3
+
+
+async def test_the_first_failure_ends_the_others(source: Source, goal: Goal) -> None:
+    class Full(Goal):
+        async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+            if expected == Digest.of(CONFIG):
+                raise StorageFull("no space is left")
+            return await super().begin_upload(repository, expected)
+
+    full = Full()
+    with pytest.raises(StorageFull, match="no space is left"):
+        await copy_graph(Origin(source, THERE), TAG, Destination(full, HERE), [TAG], SILENT)
+    assert source.open_now == 0
+    assert not any(line.startswith("manifest") for line in full.written)
+
+
+async def test_cancellation_leaves_what_the_next_copy_goes_on_with(source: Source, goal: Goal) -> None:
+    reached = asyncio.Event()
+
+    class Slow(Counting):
+        def advance(self, size_bytes: int) -> None:
+            super().advance(size_bytes)
+            if self.advanced >= 100_000:
+                reached.set()
+
+    class Yielding(Source):
+        """Lets others run between two pieces."""
+
+        def __init__(self, inner: Source) -> None:
+            super().__init__()
+            self.inner = inner.inner
+
+        @asynccontextmanager
+        async def _open(self, repository: Repository, digest: Digest, part: RangeRequest | None) -> AsyncIterator[Blob]:
+            async with super()._open(repository, digest, part) as blob:
+                yield Paced(blob)
+
+    class Paced(Breaking):
+        def __init__(self, blob: Blob) -> None:
+            super().__init__(blob, blob.size_bytes)
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for chunk in super().__aiter__():
+                await asyncio.sleep(0.005)
+                yield chunk
+
+    copy = asyncio.ensure_future(
+        copy_graph(Origin(Yielding(source), THERE), TAG, Destination(goal, HERE), [TAG], Slow())
+    )
+    await reached.wait()
+    copy.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await copy
+    left = await goal.inner.resume_upload(HERE, goal.interrupted[Digest.of(LAYER)])
+    assert 0 < left.offset < len(LAYER)
+    copied = await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
+    assert copied.root.digest == PLUGIN.digest
+    assert copied.moved_bytes < len(LAYER)

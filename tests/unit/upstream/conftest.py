@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.session import Patience
+from tests.unit.upstream.scripted import ScriptedServer
+
+QUICK = Patience(attempts=3, first_pause_seconds=0.001, longest_pause_seconds=0.05)
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - before - {asyncio.current_task()} == set()
+
+
+@pytest.fixture
+async def server(no_task_is_left: None) -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer().running() as running:
+        yield running
+
+
+@pytest.fixture
+async def upstream(server: ScriptedServer) -> AsyncIterator[UpstreamRegistry]:
+    async with UpstreamRegistry.open(
+        name="hub", url=server.url, plain_http=True, read_timeout_seconds=0.3, patience=QUICK
+    ) as opened:
+        yield opened

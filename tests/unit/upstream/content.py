@@ -1,0 +1,43 @@
+"""Some content to ask for."""
+
+from __future__ import annotations
+
+import json
+
+from mirror.oci.digest import Digest
+from mirror.oci.media_types import DOCKER_MANIFEST
+from mirror.oci.names import Repository, Tag
+
+REPOSITORY = Repository("store/contiv/v2plugin")
+TAG = Tag("1.0")
+BLOB = bytes(range(256)) * 16
+DIGEST = Digest.of(BLOB)
+CONFIG = b'{"Description": "a plugin"}\n'
+MANIFEST = json.dumps(
+    {
+        "schemaVersion": 2,
+        "config": {
+            "mediaType": "application/vnd.docker.plugin.v1+json",
+            "digest": str(Digest.of(CONFIG)),
+            "size": len(CONFIG),
+        },
+        "layers": [
+            {
+                "mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                "digest": str(DIGEST),
+                "size": len(BLOB),
+            }
+        ],
+        "mediaType": DOCKER_MANIFEST,
+    },
+    indent=3,
+).encode()
+MANIFEST_DIGEST = Digest.of(MANIFEST)
+
+ROOT = f"/v2/{REPOSITORY}"
+BLOB_PATH = f"{ROOT}/blobs/{DIGEST}"
+TAG_PATH = f"{ROOT}/manifests/{TAG}"
+DIGEST_PATH = f"{ROOT}/manifests/{MANIFEST_DIGEST}"
+UPLOADS_PATH = f"{ROOT}/blobs/uploads/"
+TYPED = {"Content-Type": DOCKER_MANIFEST}
+DESCRIBED = {**TYPED, "Docker-Content-Digest": str(MANIFEST_DIGEST)}

@@ -1,0 +1,126 @@
+"""An upstream that answers by script, and can do what no real registry does: lie, stall, break off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+_REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer.
+
+    `length` is what Content-Length says (None: the body's real length; -1: not sent); `then` is what happens after the
+    body: "keep" the connection, "cut" it, "stall" for ever, or go on "endless".
+    """
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    length: int | None = None
+    then: str = "keep"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One request as it arrived."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def line(self) -> str:
+        return f"{self.method} {self.target}"
+
+
+class ScriptedServer:
+    """Answers `METHOD TARGET` with the next of its replies; the last one is repeated; anything else is a 599."""
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.connections = 0
+        self.port = 0
+        self.raw: bytes | None = None
+        self.stop_reading = False
+        self._script: dict[str, list[Reply]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def lines(self) -> list[str]:
+        return [request.line for request in self.seen]
+
+    def on(self, line: str, *replies: Reply) -> None:
+        self._script[line] = list(replies)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ScriptedServer]:
+        tasks: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            tasks.add(asyncio.ensure_future(self._serve(reader, writer)))
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            with suppress(ConnectionError, asyncio.IncompleteReadError):
+                while await self._one(reader, writer):
+                    pass
+        finally:
+            writer.transport.abort()
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, target, _ = head[0].split(" ")
+        headers = dict(line.split(": ", 1) for line in head[1:] if line)
+        if self.stop_reading:
+            await asyncio.Event().wait()
+        body = await _body(reader, headers)
+        self.seen.append(Seen(method, target, headers, body))
+        if self.raw is not None:
+            writer.write(self.raw)
+            await writer.drain()
+            return False
+        replies = self._script.get(f"{method} {target}", [Reply(599, b"not in the script")])
+        reply = replies.pop(0) if len(replies) > 1 else replies[0]
+        length = len(reply.body) if reply.length is None else reply.length
+        lines = [f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'X')}"]
+        lines += [f"{name}: {value}" for name, value in reply.headers.items()]
+        lines += [f"Content-Length: {length}"] if length >= 0 and reply.status != 204 else []
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        writer.write(b"" if method == "HEAD" else reply.body)
+        await writer.drain()
+        while reply.then == "endless":
+            writer.write(bytes(65536))
+            await writer.drain()
+        if reply.then == "stall":
+            await asyncio.Event().wait()
+        return reply.then == "keep" and (length >= 0 or method == "HEAD")
+
+
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    if headers.get("Transfer-Encoding") == "chunked":
+        content = b""
+        while size := int(await reader.readline(), 16):
+            content += (await reader.readexactly(size + 2))[:-2]
+        await reader.readline()
+        return content
+    return await reader.readexactly(int(headers.get("Content-Length", 0)))

@@ -1,0 +1,144 @@
+"""Lists of registries that do not quite follow the specification, cut into pages that do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import UpstreamLied
+from mirror.oci.names import Repository, Tag
+from mirror.upstream.registry import UpstreamRegistry
+from mirror.wire.pagination import PageRequest
+from tests.unit.upstream.content import MANIFEST_DIGEST, REPOSITORY, ROOT
+from tests.unit.upstream.scripted import Reply, ScriptedServer
+
+TAGS = f"GET {ROOT}/tags/list?n=1000"
+CATALOG = "GET /v2/_catalog?n=1000"
+REFERRERS = f"GET {ROOT}/referrers/{MANIFEST_DIGEST}"
+FALLBACK = f"GET {ROOT}/manifests/sha256-{MANIFEST_DIGEST.hex}"
+
+
+def tags(*names: str, link: str | None = None) -> Reply:
+    return Reply(200, json.dumps({"name": "x", "tags": names}).encode(), {"Link": link} if link else {})
+
+
+async def test_every_page_is_read_and_sorted(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(TAGS, tags("b", "10", link=f'<{ROOT}/tags/list?n=2&last=b>; rel="next"'))
+    server.on(
+        f"GET {ROOT}/tags/list?n=2&last=b", tags("9", "B", link=f"<{server.url}{ROOT}/tags/list?token=x>; rel=next")
+    )
+    server.on(f"GET {ROOT}/tags/list?token=x", tags("a", link='<?token=y>; rel="next"'))
+    server.on(f"GET {ROOT}/tags/list?token=y", tags("b"))
+    page = await upstream.list_tags(REPOSITORY, PageRequest())
+    assert [tag.name for tag in page.entries] == ["10", "9", "B", "a", "b"]
+    assert not page.more
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("request_", "names", "more"),
+    [
+        (PageRequest(), ["a", "b", "c"], False),
+        (PageRequest(limit=2), ["a", "b"], True),
+        (PageRequest(limit=2, last="b"), ["c"], False),
+        (PageRequest(last="aa"), ["b", "c"], False),
+        (PageRequest(limit=0), [], False),
+        (PageRequest(last="c"), [], False),
+    ],
+)
+async def test_pages_are_cut_here(
+    server: ScriptedServer, upstream: UpstreamRegistry, request_: PageRequest, names: list[str], more: bool
+) -> None:
+    server.on(TAGS, tags("c", "a", "b"))
+    page = await upstream.list_tags(REPOSITORY, request_)
+    assert ([tag.name for tag in page.entries], page.more) == (names, more)
+
+
+@pytest.mark.parametrize("body", [b'{"name": "x", "tags": null}', b'{"name": "x"}', b'{"tags": []}'])
+async def test_no_tags(server: ScriptedServer, upstream: UpstreamRegistry, body: bytes) -> None:
+    server.on(TAGS, Reply(200, body))
+    assert (await upstream.list_tags(REPOSITORY, PageRequest())).entries == ()
+
+
+async def test_names_that_nobody_can_ask_for_are_left_out(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(TAGS, tags("1.0", "../../etc", "x" * 129, ""))
+    server.on(CATALOG, Reply(200, b'{"repositories": ["Upper", "a/b", "../x"]}'))
+    assert (await upstream.list_tags(REPOSITORY, PageRequest())).entries == (Tag("1.0"),)
+    assert (await upstream.list_repositories(PageRequest())).entries == (Repository("a/b"),)
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["</v2/other/tags/list?n=1>; rel=next", "<http://127.0.0.1:1/x>; rel=next", f"<{ROOT}/tags/list/>; rel=next"],
+)
+async def test_a_link_to_another_path_is_not_followed(
+    server: ScriptedServer, upstream: UpstreamRegistry, link: str
+) -> None:
+    server.on(TAGS, tags("a", link=link))
+    with pytest.raises(UpstreamLied, match="another path"):
+        await upstream.list_tags(REPOSITORY, PageRequest())
+    assert server.lines == [TAGS]
+
+
+async def test_a_link_to_another_host_stays_with_this_one(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(TAGS, tags("a", link=f"<http://evil.example{ROOT}/tags/list?last=a>; rel=next"))
+    server.on(f"GET {ROOT}/tags/list?last=a", tags("b"))
+    assert len((await upstream.list_tags(REPOSITORY, PageRequest())).entries) == 2
+
+
+async def test_pages_in_a_circle_end(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(TAGS, tags("a", link=f"<{ROOT}/tags/list?n=1000>; rel=next"))
+    with pytest.raises(UpstreamLied, match="do not end"):
+        await upstream.list_tags(REPOSITORY, PageRequest())
+    assert server.lines == [TAGS]
+
+
+def descriptor(number: int, artifact_type: str | None = None) -> dict[str, object]:
+    digest = str(Digest.of(str(number).encode()))
+    said = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": number}
+    return {**said, "artifactType": artifact_type} if artifact_type else said
+
+
+def index(*descriptors: dict[str, object]) -> bytes:
+    return json.dumps({"schemaVersion": 2, "manifests": descriptors}).encode()
+
+
+async def test_referrers_are_filtered_here_as_well(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(f"{REFERRERS}?artifactType=a/b%2Bc", Reply(200, index(descriptor(1, "a/b+c"), descriptor(2, "x"))))
+    page = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, "a/b+c", PageRequest())
+    assert [entry.size_bytes for entry in page.entries] == [1]
+
+
+async def test_referrers_come_by_digest(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(REFERRERS, Reply(200, index(*[descriptor(number) for number in range(1, 6)])))
+    everything = (await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())).entries
+    digests = [str(entry.digest) for entry in everything]
+    assert digests == sorted(digests)
+    rest = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest(limit=2, last=digests[0]))
+    assert (rest.entries, rest.more) == (everything[1:3], True)
+
+
+@pytest.mark.parametrize("status", [404, 405])
+async def test_referrers_without_an_api_are_found_by_tag(
+    server: ScriptedServer, upstream: UpstreamRegistry, status: int
+) -> None:
+    server.on(REFERRERS, Reply(status))
+    server.on(FALLBACK, Reply(200, index(descriptor(1))))
+    page = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
+    assert [entry.size_bytes for entry in page.entries] == [1]
+    assert server.lines == [REFERRERS, FALLBACK]
+
+
+async def test_no_referrers_at_all(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(REFERRERS, Reply(404))
+    server.on(FALLBACK, Reply(404))
+    assert (await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())).entries == ()
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"manifests": 1}', b'{"manifests": [1]}', b'{"manifests": [{}]}'])
+async def test_what_is_no_list_of_referrers(server: ScriptedServer, upstream: UpstreamRegistry, body: bytes) -> None:
+    server.on(REFERRERS, Reply(200, body))
+    with pytest.raises(UpstreamLied):
+        await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
