@@ -6,14 +6,13 @@ a request never waits for whoever reads them; warnings are written at once, and 
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
 import sys
 import threading
 from collections import deque
-from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Literal, TextIO
 
 import structlog
@@ -30,8 +29,9 @@ _SECRETS: Final = frozenset({"authorization", "cookie", "credentials", "password
 _HIDDEN: Final = "(hidden)"
 
 
-def configure(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> None:
-    """Set logs up. Call it once in a process, after any fork, before anything is logged.
+@contextmanager
+def configured(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> Iterator[None]:
+    """Set logs up; on the way out everything is written. Enter it once in a process, after any fork.
 
     Args:
         level: least severe level that is written: ``debug``, ``info``, ``warning``, ``error``.
@@ -47,7 +47,6 @@ def configure(level: str = "info", form: Format = "auto", stream: TextIO | None 
         raise ValueError(f"{level!r} is not a log level: use debug, info, warning or error")
     for_people = form == "console" or (form == "auto" and stream.isatty())
     lines = _Lines(stream)
-    atexit.register(lines.close)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -68,13 +67,18 @@ def configure(level: str = "info", form: Format = "auto", stream: TextIO | None 
     handler = logging.StreamHandler(lines)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it names its own parts at every start
+    try:
+        yield
+    finally:
+        lines.close()
 
 
 def _hide_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -124,6 +128,8 @@ class _Lines:
             self._waiting.append(text)
         else:
             self._dropped += 1
+        if self._closed:
+            self._drain()
 
     def flush(self) -> None:
         """Nothing: a handler of the standard library calls it after every line."""

@@ -8,12 +8,10 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 
-import structlog
-
 _RESTART_PAUSE_SECONDS = 1.0
-_LOG = structlog.get_logger("workers")
 
 
 def run_workers(count: int, work: Callable[[int], None]) -> int:
@@ -31,7 +29,6 @@ def run_workers(count: int, work: Callable[[int], None]) -> int:
         The exit code for this process: 0, or 1 where a worker failed while stopping.
     """
     alive_read, alive_write = os.pipe()
-    os.set_inheritable(alive_read, True)
     workers: set[int] = set()
     stopping = False
     failed = False
@@ -60,9 +57,11 @@ def run_workers(count: int, work: Callable[[int], None]) -> int:
             workers.discard(pid)
             code = os.waitstatus_to_exitcode(status)
             if stopping:
-                failed = failed or code != 0
+                if code not in {0, -signal.SIGTERM}:  # the signal itself ends one that has not begun its work
+                    failed = True
+                    _tell(f"worker {pid} ended with exit code {code} while stopping")
                 continue
-            _LOG.error("worker ended; starting another", pid=pid, exit_code=code)
+            _tell(f"worker {pid} ended with exit code {code}; starting another")
             time.sleep(_RESTART_PAUSE_SECONDS)
             if not stopping:
                 start()
@@ -90,8 +89,12 @@ def _run_and_exit(work: Callable[[int], None], alive: int) -> None:
         os._exit(code)
 
 
+def _tell(text: str) -> None:
+    """Written by hand: a log that has a thread must not be there when a process forks."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
 def _signal(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it ended by itself; os.wait() tells
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass  # it ended by itself; os.wait() tells

@@ -1,0 +1,1 @@
+"""Wrappers over any registry, each with one behaviour."""

@@ -1,0 +1,155 @@
+"""Who may do what: a wrapper that asks before it hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import Denied, MirrorError, Unsupported
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.port import Blob, Page, Registry, Upload
+from mirror.wire.pagination import PageRequest
+from mirror.wire.ranges import RangeRequest
+
+
+class Action(Enum):
+    """What may be done with a repository."""
+
+    PULL = "pull"
+    PUSH = "push"
+    DELETE = "delete"
+
+
+class Rights(Protocol):
+    """What one caller may do."""
+
+    def allows(self, action: Action, repository: Repository | None) -> bool:
+        """Whether the caller may do this with the repository; with None, whether with every repository."""
+        ...
+
+    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+        """The error that says so, and what would have to change."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnonymousRights:
+    """What anyone may do, with every repository.
+
+    Attributes:
+        actions: as in the setting ``server.anonymous``.
+    """
+
+    actions: frozenset[Action]
+
+    def allows(self, action: Action, repository: Repository | None) -> bool:
+        return action in self.actions
+
+    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+        wanted = ", ".join(each.value for each in Action if each in self.actions or each is action)
+        advice = f"the setting that allows it to anyone is server.anonymous: [{wanted}]"
+        if action is Action.DELETE:
+            return Unsupported(f"deleting is switched off here; {advice}", name=repository)
+        what = f"{action.value} of {repository} is not allowed here"
+        return Denied(f"{what}; {advice}", name=repository, action=action.value)
+
+
+class Authorize(DelegatingRegistry):
+    """Hands on what the caller may do, and refuses the rest.
+
+    Args:
+        inner: the registry behind.
+        rights: the caller's.
+
+    Every method raises what :meth:`Rights.refusal` makes where it is not allowed, beside what ``inner`` raises.
+    """
+
+    def __init__(self, inner: Registry, rights: Rights) -> None:
+        super().__init__(inner)
+        self._rights = rights
+
+    def _require(self, action: Action, repository: Repository) -> None:
+        if not self._rights.allows(action, repository):
+            raise self._rights.refusal(action, repository)
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        self._require(Action.PULL, repository)
+        return await self.inner.resolve(repository, target)
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        self._require(Action.PULL, repository)
+        return await self.inner.get_manifest(repository, target)
+
+    async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        self._require(Action.PULL, repository)
+        return await self.inner.stat_blob(repository, digest)
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        self._require(Action.PULL, repository)
+        return self.inner.open_blob(repository, digest, part)
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        self._require(Action.PUSH, repository)
+        return await self.inner.begin_upload(repository, expected)
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        self._require(Action.PUSH, repository)
+        return await self.inner.resume_upload(repository, upload_id)
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        """As the port says. A source that the caller may not read looks as if it did not hold the blob."""
+        self._require(Action.PUSH, repository)
+        if not self._rights.allows(Action.PULL, source):
+            return None
+        return await self.inner.mount_blob(repository, digest, source)
+
+    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+        self._require(Action.PUSH, repository)
+        await self.inner.put_manifest(repository, manifest, tags)
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        self._require(Action.DELETE, repository)
+        await self.inner.delete_tag(repository, tag)
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        self._require(Action.DELETE, repository)
+        await self.inner.delete_manifest(repository, digest)
+
+    async def delete_blob(self, repository: Repository, digest: Digest) -> None:
+        self._require(Action.DELETE, repository)
+        await self.inner.delete_blob(repository, digest)
+
+    async def list_repositories(self, page: PageRequest) -> Page[Repository]:
+        """Names of the repositories that the caller may pull from."""
+        if self._rights.allows(Action.PULL, None):
+            return await self.inner.list_repositories(page)
+        allowed: list[Repository] = []
+        while True:
+            found = await self.inner.list_repositories(page)
+            for repository in found.entries:
+                if self._rights.allows(Action.PULL, repository):
+                    if len(allowed) == page.size:
+                        return Page(tuple(allowed), more=True)
+                    allowed.append(repository)
+            if not found.more:
+                return Page(tuple(allowed))
+            page = replace(page, last=str(found.entries[-1]))
+
+    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+        self._require(Action.PULL, repository)
+        return await self.inner.list_tags(repository, page)
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+    ) -> Page[Descriptor]:
+        self._require(Action.PULL, repository)
+        return await self.inner.list_referrers(repository, subject, artifact_type, page)

@@ -1,0 +1,71 @@
+"""The one place where an error becomes an answer: JSON, whatever was asked for, and never a page."""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from mirror.oci.errors import MirrorError
+from mirror.server import headers
+from mirror.wire import error_body
+
+_log = structlog.get_logger(__name__)
+
+#: Codes for what aiohttp itself refuses, by status; anything else is UNSUPPORTED.
+_CODES = {401: "UNAUTHORIZED", 403: "DENIED", 413: "SIZE_INVALID", 429: "TOOMANYREQUESTS"}
+
+
+def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Response:
+    """The answer to a request that failed in a way the tree knows.
+
+    Args:
+        error: why.
+        request_id: the request's name in the log.
+        allowed: methods that the resource knows, for a 405 whose error does not list them.
+    """
+    code, status = error_body.code_and_status(error)
+    detail = error.detail
+    if status >= 500:
+        detail = {**detail, "request_id": request_id}
+        _log.error("request failed", error=str(error), kind=type(error).__name__, **error.detail, exc_info=error)
+    answer = _answer(status, code, error.message, detail)
+    if status == 405:
+        answer.headers[headers.ALLOW] = error.detail.get("allowed", allowed)
+    if status == 416 and "size_bytes" in error.detail:
+        answer.headers[headers.CONTENT_RANGE] = f"bytes */{error.detail['size_bytes']}"
+    return answer
+
+
+def failed(error: BaseException, request_id: str) -> web.Response:
+    """The answer to a request that met a fault of ours. The client gets a number, the log gets the trace."""
+    _log.error("request failed unexpectedly", exc_info=error)
+    message = f"internal error; the server's log has the cause under request {request_id}"
+    return _answer(500, "UNKNOWN", message, {"request_id": request_id})
+
+
+@web.middleware
+async def translated(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers in our way what aiohttp refuses itself: a path or method that nothing here claims."""
+    try:
+        return await handler(request)
+    except web.HTTPClientError as error:
+        answer = _answer(error.status, _CODES.get(error.status, "UNSUPPORTED"), f"{error.reason}: {request.path}", {})
+        if headers.ALLOW in error.headers:
+            answer.headers[headers.ALLOW] = error.headers[headers.ALLOW]
+        return answer
+
+
+def unreadable(status: int, message: str) -> web.Response:
+    """The answer to bytes that are no HTTP request, or one that the server refuses to read. The connection ends."""
+    answer = _answer(status, _CODES.get(status, "UNSUPPORTED"), message, {})
+    answer.force_close()
+    return answer
+
+
+def _answer(status: int, code: str, message: str, detail: dict[str, str]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=error_body.build(code, message, detail),
+        headers={headers.API_VERSION: headers.API_VERSION_VALUE, headers.CONTENT_TYPE: "application/json"},
+    )

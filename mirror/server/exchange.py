@@ -1,0 +1,69 @@
+"""One request on its way to the registry: what every handler is given, and how it reads the body."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from aiohttp import ClientError, web
+
+from mirror.oci.errors import ContentTooLarge, SizeInvalid
+from mirror.registry.port import Registry
+from mirror.server import headers
+from mirror.server.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request, and what it is answered from.
+
+    Attributes:
+        request: the request.
+        registry: the registry as this caller sees it.
+        limits: what the caller may ask of the server.
+    """
+
+    request: web.Request
+    registry: Registry
+    limits: Limits
+
+    async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
+        """The body, as it arrives. A client that asked whether it may send it is told so at the first step.
+
+        Args:
+            limit_bytes: most bytes taken.
+
+        Raises:
+            ContentTooLarge: the body is longer; known before the first step where the client gave its length.
+            SizeInvalid: the client went away, fell silent or broke the transfer coding before the end.
+        """
+        request = self.request
+        announced = request.content_length
+        if announced is not None and announced > limit_bytes:
+            raise _too_large(limit_bytes)
+        if headers.EXPECT in request.headers and request.body_exists:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
+        received = 0
+        while chunk := await self._next_chunk(received):
+            received += len(chunk)
+            if received > limit_bytes:
+                raise _too_large(limit_bytes)
+            yield chunk
+
+    async def _next_chunk(self, received: int) -> bytes:
+        try:
+            async with asyncio.timeout(self.limits.idle_seconds):
+                return await self.request.content.readany()
+        except TimeoutError as error:
+            seconds = f"{self.limits.idle_seconds:g}"
+            raise SizeInvalid(
+                f"request body stopped after {received} bytes: nothing came for {seconds} s", received=received
+            ) from error
+        except (ClientError, web.RequestPayloadError, ConnectionError) as error:
+            raise SizeInvalid(f"request body broke off after {received} bytes", received=received) from error
+
+
+def _too_large(limit_bytes: int) -> ContentTooLarge:
+    return ContentTooLarge(f"request body is too large: at most {limit_bytes} bytes are accepted", limit=limit_bytes)

@@ -1,0 +1,28 @@
+"""Header names of the distribution API, interned for the response writer, and those on every answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import hdrs
+from multidict import istr
+
+ACCEPT_RANGES: Final = hdrs.ACCEPT_RANGES
+ALLOW: Final = hdrs.ALLOW
+CONTENT_LENGTH: Final = hdrs.CONTENT_LENGTH
+CONTENT_RANGE: Final = hdrs.CONTENT_RANGE
+CONTENT_TYPE: Final = hdrs.CONTENT_TYPE
+EXPECT: Final = hdrs.EXPECT
+IF_RANGE: Final = hdrs.IF_RANGE
+LINK: Final = hdrs.LINK
+LOCATION: Final = hdrs.LOCATION
+RANGE: Final = hdrs.RANGE
+API_VERSION: Final = istr("Docker-Distribution-Api-Version")
+CONTENT_DIGEST: Final = istr("Docker-Content-Digest")
+UPLOAD_UUID: Final = istr("Docker-Upload-UUID")
+OCI_FILTERS_APPLIED: Final = istr("OCI-Filters-Applied")
+OCI_SUBJECT: Final = istr("OCI-Subject")
+OCI_TAG: Final = istr("OCI-Tag")
+
+#: Engines up to 19.03 take a server for a registry by this one, on any answer.
+API_VERSION_VALUE: Final = "registry/2.0"

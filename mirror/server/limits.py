@@ -1,0 +1,26 @@
+"""What a client may ask of the server, at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Ceilings of the HTTP server. Manifests have theirs in :data:`mirror.oci.manifest.MAX_MANIFEST_BYTES`.
+
+    Attributes:
+        blob_bytes: largest blob taken from a client, in bytes.
+        header_bytes: longest request line and longest single header, in bytes.
+        headers: most headers in a request.
+        idle_seconds: longest silence of a client while its body is awaited, or while it does not take its answer.
+        keep_alive_seconds: longest silence between two requests, and before the first one is complete.
+        shutdown_seconds: how long transfers under way may still take when the server stops.
+    """
+
+    blob_bytes: int = 256 * 1024**3
+    header_bytes: int = 16 * 1024
+    headers: int = 128
+    idle_seconds: float = 60.0
+    keep_alive_seconds: float = 75.0
+    shutdown_seconds: float = 30.0

@@ -1,0 +1,80 @@
+"""``/v2/NAME/manifests/TARGET`` (distribution-spec, "Pulling manifests", "Pushing Manifests", "Deleting")."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ContentTooLarge
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
+from mirror.oci.names import Tag
+from mirror.server import headers
+from mirror.server.exchange import Exchange
+from mirror.wire.routes import ManifestRoute
+
+
+async def head(exchange: Exchange, route: ManifestRoute) -> web.Response:
+    """Type, digest and size."""
+    found = await exchange.registry.resolve(route.repository, route.target)
+    answer = _headers(found.media_type, found.digest)
+    answer[headers.CONTENT_LENGTH] = str(found.size_bytes)
+    return web.Response(headers=answer)
+
+
+async def get(exchange: Exchange, route: ManifestRoute) -> web.Response:
+    """The bytes as they were pushed, with the type they were pushed with, whatever types the client prefers."""
+    manifest = await exchange.registry.get_manifest(route.repository, route.target)
+    return web.Response(body=manifest.content, headers=_headers(manifest.media_type, manifest.digest))
+
+
+async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
+    """Store a manifest and move its tags: the one in the path, and those of ``?tag=``."""
+    content = await _received(exchange)
+    media_type = exchange.request.headers.get(headers.CONTENT_TYPE, "")
+    if isinstance(route.target, Tag):
+        manifest, tags = Manifest.parse(content, media_type), (route.target, *route.tags)
+    else:
+        manifest, tags = Manifest.parse(content, media_type, route.target), route.tags
+    await exchange.registry.put_manifest(route.repository, manifest, tags)
+    answer = CIMultiDict[str](
+        {
+            headers.API_VERSION: headers.API_VERSION_VALUE,
+            headers.LOCATION: ManifestRoute(route.repository, manifest.digest).url(),
+            headers.CONTENT_DIGEST: str(manifest.digest),
+        }
+    )
+    if manifest.subject is not None:
+        answer[headers.OCI_SUBJECT] = str(manifest.subject.digest)
+    for tag in route.tags:
+        answer.add(headers.OCI_TAG, str(tag))
+    return web.Response(status=201, headers=answer)
+
+
+async def delete(exchange: Exchange, route: ManifestRoute) -> web.Response:
+    """Remove a tag, or a manifest with every tag that points to it."""
+    if isinstance(route.target, Tag):
+        await exchange.registry.delete_tag(route.repository, route.target)
+    else:
+        await exchange.registry.delete_manifest(route.repository, route.target)
+    return web.Response(status=202, headers={headers.API_VERSION: headers.API_VERSION_VALUE})
+
+
+async def _received(exchange: Exchange) -> bytes:
+    content = bytearray()
+    try:
+        async for chunk in exchange.receive(MAX_MANIFEST_BYTES):
+            content += chunk
+    except ContentTooLarge as error:
+        raise ContentTooLarge(
+            f"manifest is too large: at most {MAX_MANIFEST_BYTES} bytes are accepted", **error.detail
+        ) from error
+    return bytes(content)
+
+
+def _headers(media_type: str, digest: Digest) -> dict[str, str]:
+    return {
+        headers.API_VERSION: headers.API_VERSION_VALUE,
+        headers.CONTENT_TYPE: media_type,
+        headers.CONTENT_DIGEST: str(digest),
+    }

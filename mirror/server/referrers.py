@@ -1,0 +1,47 @@
+"""``/v2/NAME/referrers/DIGEST`` (distribution-spec, "Listing Referrers")."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from aiohttp import web
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
+from mirror.oci.media_types import OCI_INDEX
+from mirror.server import headers
+from mirror.server.exchange import Exchange
+from mirror.wire.pagination import PageRequest, next_link
+from mirror.wire.routes import ReferrersRoute
+
+# Clients read the list as they read a manifest, and stop at the same size: longer lists go out in pages.
+_ROOM_BYTES = MAX_MANIFEST_BYTES - 1024
+_SEPARATOR_BYTES = 2
+
+
+async def get(exchange: Exchange, route: ReferrersRoute) -> web.Response:
+    """An index of the manifests that refer to the digest: empty where there are none, or nothing at all."""
+    page = await exchange.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
+    listed = _fitting(page.entries)
+    answer = {headers.API_VERSION: headers.API_VERSION_VALUE, headers.CONTENT_TYPE: OCI_INDEX}
+    if route.artifact_type is not None:
+        answer[headers.OCI_FILTERS_APPLIED] = "artifactType"
+    if listed and (page.more or len(listed) < len(page.entries)):
+        following = PageRequest(route.page.size, str(page.entries[len(listed) - 1].digest))
+        answer[headers.LINK] = next_link(replace(route, page=following).url())
+    body = f'{{"schemaVersion": 2, "mediaType": "{OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
+    return web.Response(body=body.encode(), headers=answer)
+
+
+def _fitting(entries: tuple[Descriptor, ...]) -> list[str]:
+    """The first entries as JSON, as many as fit into one answer; always one where there is any."""
+    listed: list[str] = []
+    size_bytes = 0
+    for entry in entries:
+        text = json.dumps(entry.to_json())
+        size_bytes += len(text) + _SEPARATOR_BYTES
+        if listed and size_bytes > _ROOM_BYTES:
+            break
+        listed.append(text)
+    return listed

@@ -1,0 +1,94 @@
+"""``/v2/NAME/blobs/uploads/…`` (distribution-spec, "Pushing blobs", "Mounting", "Cancel").
+
+The offset of a session lives in the registry: its URL never changes, and an old ``Location`` stays good.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import DigestInvalid
+from mirror.oci.names import Repository
+from mirror.registry.port import Upload
+from mirror.server import headers
+from mirror.server.exchange import Exchange
+from mirror.wire.ranges import parse_chunk_range, upload_range
+from mirror.wire.routes import BlobRoute, UploadRoute, UploadsRoute
+
+
+async def post(exchange: Exchange, route: UploadsRoute) -> web.Response:
+    """Mount a blob, take one whole, or begin a session."""
+    registry, repository = exchange.registry, route.repository
+    if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
+        return _created(repository, route.mount)
+    upload = await registry.begin_upload(repository)
+    if route.digest is None:
+        return _session(202, repository, upload)
+    try:
+        await _append(exchange, upload)
+    except Exception:
+        await upload.cancel()
+        raise
+    await upload.commit(route.digest)
+    return _created(repository, route.digest)
+
+
+async def get(exchange: Exchange, route: UploadRoute) -> web.Response:
+    """How far the session has come."""
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    return _session(204, route.repository, upload)
+
+
+async def patch(exchange: Exchange, route: UploadRoute) -> web.Response:
+    """Take the next chunk, or a stream of any length where there is no ``Content-Range``."""
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    await _append(exchange, upload)
+    return _session(202, route.repository, upload)
+
+
+async def put(exchange: Exchange, route: UploadRoute) -> web.Response:
+    """Close the session, with the last chunk or the whole blob as body, or with none."""
+    if route.digest is None:
+        raise DigestInvalid("an upload is closed with ?digest=ALGORITHM:HEX", upload=route.upload_id)
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    if exchange.request.body_exists:
+        await _append(exchange, upload)
+    await upload.commit(route.digest)
+    return _created(route.repository, route.digest)
+
+
+async def delete(exchange: Exchange, route: UploadRoute) -> web.Response:
+    """End the session and drop its bytes."""
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    await upload.cancel()
+    return web.Response(status=204, headers={headers.API_VERSION: headers.API_VERSION_VALUE})
+
+
+async def _append(exchange: Exchange, upload: Upload) -> None:
+    content_range = exchange.request.headers.get(headers.CONTENT_RANGE)
+    span = parse_chunk_range(content_range) if content_range else None
+    await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
+
+
+def _session(status: int, repository: Repository, upload: Upload) -> web.Response:
+    return web.Response(
+        status=status,
+        headers={
+            headers.API_VERSION: headers.API_VERSION_VALUE,
+            headers.LOCATION: UploadRoute(repository, upload.id).url(),
+            headers.RANGE: upload_range(upload.offset),
+            headers.UPLOAD_UUID: upload.id,
+        },
+    )
+
+
+def _created(repository: Repository, digest: Digest) -> web.Response:
+    return web.Response(
+        status=201,
+        headers={
+            headers.API_VERSION: headers.API_VERSION_VALUE,
+            headers.LOCATION: BlobRoute(repository, digest).url(),
+            headers.CONTENT_DIGEST: str(digest),
+        },
+    )

@@ -1,0 +1,146 @@
+"""Who may do what."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from mirror.filters.authorize import Action, AnonymousRights, Authorize
+from mirror.oci.digest import Digest
+from mirror.oci.errors import Denied, MirrorError, Unsupported
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import OCI_INDEX
+from mirror.oci.names import Repository, Tag
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Registry
+from mirror.registry.streams import one
+from mirror.wire.pagination import PageRequest
+
+A, B = Repository("a"), Repository("b")
+CONTENT = b"content"
+DIGEST = Digest.of(CONTENT)
+INDEX = Manifest.parse(b'{"schemaVersion": 2, "manifests": []}', OCI_INDEX)
+TAG = Tag("1.0")
+PAGE = PageRequest()
+ALL = frozenset(Action)
+
+
+async def put_blob(registry: Registry, repository: Repository = A) -> None:
+    upload = await registry.begin_upload(repository)
+    await upload.append(one(CONTENT))
+    await upload.commit(DIGEST)
+
+
+@pytest.fixture
+async def inner() -> MemoryRegistry:
+    registry = MemoryRegistry()
+    await put_blob(registry)
+    await registry.put_manifest(A, INDEX, [TAG])
+    return registry
+
+
+async def opened(registry: Registry) -> None:
+    async with registry.open_blob(A, DIGEST):
+        pass
+
+
+async def resumed(registry: Registry) -> None:
+    upload = await registry.begin_upload(A)
+    await registry.resume_upload(A, upload.id)
+
+
+CALLS: list[tuple[Action, Callable[[Registry], Awaitable[object]]]] = [
+    (Action.PULL, lambda registry: registry.resolve(A, TAG)),
+    (Action.PULL, lambda registry: registry.get_manifest(A, INDEX.digest)),
+    (Action.PULL, lambda registry: registry.stat_blob(A, DIGEST)),
+    (Action.PULL, opened),
+    (Action.PULL, lambda registry: registry.list_tags(A, PAGE)),
+    (Action.PULL, lambda registry: registry.list_referrers(A, DIGEST, None, PAGE)),
+    (Action.PUSH, lambda registry: registry.begin_upload(A)),
+    (Action.PUSH, resumed),
+    (Action.PUSH, lambda registry: registry.mount_blob(B, DIGEST, A)),
+    (Action.PUSH, lambda registry: registry.put_manifest(A, INDEX)),
+    (Action.DELETE, lambda registry: registry.delete_tag(A, TAG)),
+    (Action.DELETE, lambda registry: registry.delete_manifest(A, INDEX.digest)),
+    (Action.DELETE, lambda registry: registry.delete_blob(A, DIGEST)),
+]
+
+
+@pytest.mark.parametrize(("action", "call"), CALLS)
+async def test_what_is_allowed_goes_through(
+    inner: MemoryRegistry, action: Action, call: Callable[[Registry], Awaitable[object]]
+) -> None:
+    await call(Authorize(inner, AnonymousRights(frozenset({action}))))
+
+
+@pytest.mark.parametrize(("action", "call"), CALLS)
+async def test_what_is_not_allowed_does_not(
+    inner: MemoryRegistry, action: Action, call: Callable[[Registry], Awaitable[object]]
+) -> None:
+    with pytest.raises(Unsupported if action is Action.DELETE else Denied):
+        await call(Authorize(inner, AnonymousRights(ALL - {action})))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "action", "setting"),
+    [
+        ({Action.PULL}, Action.PUSH, "server.anonymous: [pull, push]"),
+        (set(), Action.PULL, "server.anonymous: [pull]"),
+        ({Action.PULL, Action.PUSH}, Action.DELETE, "server.anonymous: [pull, push, delete]"),
+    ],
+)
+def test_a_refusal_says_which_setting_allows_it(allowed: set[Action], action: Action, setting: str) -> None:
+    assert str(AnonymousRights(frozenset(allowed)).refusal(action, A)).endswith(setting)
+
+
+@dataclass
+class Named:
+    """May pull from what is named, and push everywhere."""
+
+    names: set[str]
+
+    def allows(self, action: Action, repository: Repository | None) -> bool:
+        return action is Action.PUSH or (repository is not None and repository.name in self.names)
+
+    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+        return Denied(f"no {action.value} of {repository}")
+
+
+@pytest.mark.parametrize(("names", "source", "mounted"), [({"a"}, A, True), (set(), A, False), ({"a"}, None, False)])
+async def test_a_mount_reveals_nothing_that_may_not_be_read(
+    inner: MemoryRegistry, names: set[str], source: Repository | None, mounted: bool
+) -> None:
+    registry = Authorize(inner, Named(names))
+    assert (await registry.mount_blob(B, DIGEST, source) is not None) == mounted
+
+
+async def test_a_mount_from_anywhere_where_everything_may_be_read(inner: MemoryRegistry) -> None:
+    registry = Authorize(inner, AnonymousRights(ALL))
+    assert await registry.mount_blob(B, DIGEST, None) is not None
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 10])
+async def test_the_catalog_lists_what_may_be_read_in_full_pages(inner: MemoryRegistry, size: int) -> None:
+    names = {"b", "c/d", "f", "h"}
+    for name in "bcdefgh":
+        await put_blob(inner, Repository(name))
+    await put_blob(inner, Repository("c/d"))
+    registry = Authorize(inner, Named(names))
+    pages: list[list[str]] = []
+    page = PageRequest(size)
+    while True:
+        found = await registry.list_repositories(page)
+        pages.append([each.name for each in found.entries])
+        if not found.more:
+            break
+        page = PageRequest(size, pages[-1][-1])
+    assert [each for each_page in pages for each in each_page] == sorted(names)
+    assert {len(each) for each in pages[:-1]} <= {size}
+    assert pages[-1]
+
+
+async def test_the_catalog_of_one_who_may_read_nothing_is_empty(inner: MemoryRegistry) -> None:
+    assert (await Authorize(inner, Named(set())).list_repositories(PAGE)).entries == ()
+    assert (await Authorize(inner, AnonymousRights(frozenset())).list_repositories(PageRequest(0))).entries == ()

@@ -1,0 +1,151 @@
+"""Logs, as another process writes them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from mirror.runtime import logs
+
+
+def script(*lines: str, arguments: str = "") -> list[str]:
+    """The command of a process that sets logs up and does what ``lines`` say; ``log`` is its logger."""
+    head = f"""
+import logging, structlog, sys, time
+from mirror.runtime import logs
+log = structlog.get_logger("mirror.test")
+with logs.configured({arguments}):
+"""
+    return [sys.executable, "-c", head + textwrap.indent("\n".join(lines), "    ")]
+
+
+def logged(*lines: str, arguments: str = "") -> list[dict[str, object]]:
+    """What such a process logs."""
+    done = subprocess.run(script(*lines, arguments=arguments), stderr=subprocess.PIPE, check=False, timeout=30)
+    return [json.loads(line) for line in done.stderr.decode().splitlines()]
+
+
+def test_a_line_is_an_object() -> None:
+    (line,) = logged("log.info('request', size_bytes=3, path='/a b', where={'x': object})")
+    assert line.pop("timestamp")
+    assert line == {
+        "event": "request",
+        "level": "info",
+        "size_bytes": 3,
+        "path": "/a b",
+        "where": {"x": "<class 'object'>"},
+    }
+
+
+def test_what_is_bound_to_the_context_is_in_every_line() -> None:
+    lines = logged(
+        "structlog.contextvars.bind_contextvars(request_id='r1')",
+        "log.warning('a')",
+        "logging.getLogger('alembic').warning('b %s', 1)",
+    )
+    assert [(line["event"], line["request_id"], line["level"]) for line in lines] == [
+        ("a", "r1", "warning"),
+        ("b 1", "r1", "warning"),
+    ]
+
+
+def test_traces_are_kept_with_their_line() -> None:
+    lines = logged(
+        "try: 1 / 0",
+        "except Exception as error: log.error('x', exc_info=error)",
+        "try: 1 / 0",
+        "except Exception: logging.getLogger('aiohttp').exception('y')",
+    )
+    assert [line["event"] for line in lines] == ["x", "y"]
+    for line in lines:
+        assert "ZeroDivisionError" in str(line["exception"])
+
+
+@pytest.mark.parametrize(("level", "events"), [("debug", "abc"), ("info", "bc"), ("WARNING", "c"), ("error", "")])
+def test_levels(level: str, events: str) -> None:
+    lines = logged(
+        "for each in (log, logging.getLogger('f')):",
+        "    each.debug('a'), each.info('b'), each.warning('c')",
+        arguments=repr(level),
+    )
+    assert [line["event"] for line in lines] == [*events, *events]
+
+
+def test_an_unknown_level() -> None:
+    with pytest.raises(ValueError, match="'loud' is not a log level"), logs.configured("loud"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["password", "authorization", "token", "secret", "cookie", "credentials"])
+def test_secrets_are_hidden(name: str) -> None:
+    lines = logged(f"log.info('x', {name}='sesame')", f"logging.warning('y', extra={{{name!r}: 'sesame'}})")
+    assert [line[name] for line in lines] == ["(hidden)", "(hidden)"]
+
+
+def test_no_line_is_lost_and_none_is_torn_where_processes_share_a_pipe() -> None:
+    reading, writing = os.pipe()
+    command = script("for n in range(5000): log.info('x' * 100, who=sys.argv[1], n=n)")
+    workers = [subprocess.Popen([*command, str(who)], stderr=writing) for who in range(3)]
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        lines = [json.loads(line) for line in pipe]
+    assert [worker.wait(30) for worker in workers] == [0, 0, 0]
+    for who in range(3):
+        assert [line["n"] for line in lines if line["who"] == str(who)] == list(range(5000))
+
+
+def test_a_warning_does_not_wait_for_the_end() -> None:
+    with subprocess.Popen(script("log.warning('now')", "time.sleep(60)"), stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        try:
+            assert json.loads(process.stderr.readline())["event"] == "now"
+        finally:
+            process.kill()
+
+
+def test_what_is_logged_after_the_end_is_written_too() -> None:
+    stream = io.StringIO()
+    lines = logs._Lines(stream)
+    lines.close()
+    lines.write("late\n")
+    assert stream.getvalue() == "late\n"
+
+
+def test_whoever_reads_may_leave() -> None:
+    command = script("log.warning('a')", "time.sleep(0.3)", "log.warning('b')", "print('done')")
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        process.stderr.close()
+        assert process.stdout.read() == b"done\n"
+    assert process.returncode == 0
+
+
+def test_for_people_on_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    subprocess.run(script("log.info('request', status=200)"), stderr=theirs, check=True, timeout=30)
+    os.close(theirs)
+    text = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "request" in text
+    assert "\x1b[" in text
+    assert "{" not in text
+
+
+def test_a_reader_that_takes_nothing_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_MAX_WAITING", 10)
+    stream = io.StringIO()
+    lines = logs._Lines(stream)
+    monkeypatch.setattr(lines, "_drain", lambda: None)
+    for number in range(25):
+        lines.write(f"{number}\n")
+    monkeypatch.undo()
+    lines.close()
+    assert stream.getvalue().splitlines() == [*map(str, range(10)), "15 log lines were dropped: nobody took them"]

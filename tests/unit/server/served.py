@@ -1,0 +1,161 @@
+"""A registry behind a real server on loopback, and a client that sends exactly the bytes it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from email.message import Message
+from typing import Any
+
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG
+from mirror.oci.names import Repository, Tag
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Registry
+from mirror.registry.streams import one
+from mirror.server.application import build
+from mirror.server.health import Check
+from mirror.server.limits import Limits
+from mirror.server.serve import listen, serving
+
+REPOSITORY = Repository("contiv/v2plugin")
+CONFIG = b'{"Description":"a plugin"}\n'
+LAYER = bytes(range(256)) * 300
+TAG = Tag("1.0")
+
+
+def digest(content: bytes, algorithm: str = "sha256") -> str:
+    return f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
+
+
+def manifest_bytes(config: bytes = CONFIG, layers: Sequence[bytes] = (LAYER,), **members: Any) -> bytes:
+    """A plugin's manifest as engines up to 19.03 write it: three spaces deep, no newline at the end."""
+    value = {
+        "schemaVersion": 2,
+        "mediaType": DOCKER_MANIFEST,
+        "config": {"mediaType": DOCKER_PLUGIN_CONFIG, "size": len(config), "digest": digest(config)},
+        "layers": [{"mediaType": DOCKER_LAYER_GZIP, "size": len(layer), "digest": digest(layer)} for layer in layers],
+        **members,
+    }
+    return json.dumps(value, indent=3).encode()
+
+
+MANIFEST = manifest_bytes()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return str(self.json["errors"][0]["code"])
+
+
+@dataclass
+class Connection:
+    """One connection to the server."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def send(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes | Sequence[bytes] = b""
+    ) -> None:
+        """A request. A body of several pieces goes out chunked; one of bytes with its length, where it has any."""
+        lines = [f"{method} {target} HTTP/1.1", "Host: mirror", *(f"{name}: {value}" for name, value in headers)]
+        if not isinstance(body, bytes):
+            lines.append("Transfer-Encoding: chunked")
+            body = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in body) + b"0\r\n\r\n"
+        elif body:
+            lines.append(f"Content-Length: {len(body)}")
+        self.writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await self.writer.drain()
+
+    async def receive(self, *, head: bool = False) -> Answer:
+        status, headers = await self.receive_head()
+        length = 0 if head or status in {100, 204} else int(headers["Content-Length"])
+        return Answer(status, headers, await self.reader.readexactly(length))
+
+    async def receive_head(self) -> tuple[int, Message]:
+        line, _, rest = (await self.reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")
+        return int(line.split()[1]), message_from_bytes(rest)
+
+    async def ended(self) -> bool:
+        """Whether the server has ended the connection, and sent nothing more."""
+        return await self.reader.read() == b""
+
+
+@dataclass
+class Served:
+    """A server under test."""
+
+    port: int
+    registry: Registry
+    tls: ssl.SSLContext | None = field(default=None)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
+        try:
+            yield Connection(reader, writer)
+        finally:
+            writer.transport.abort()
+
+    async def ask(
+        self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes | Sequence[bytes] = b""
+    ) -> Answer:
+        """One request on a connection of its own, as engines up to 19.03 make them."""
+        async with self.connect() as connection:
+            await connection.send(method, target, [("Connection", "close"), *headers], body)
+            answer = await connection.receive(head=method == "HEAD")
+            assert await connection.ended()
+            return answer
+
+    async def begin_upload(self, repository: str = REPOSITORY.name) -> str:
+        answer = await self.ask("POST", f"/v2/{repository}/blobs/uploads/")
+        assert answer.status == 202
+        return str(answer.headers["Location"])
+
+
+@asynccontextmanager
+async def served(
+    registry: Registry | None = None,
+    limits: Limits | None = None,
+    readiness: dict[str, Check] | None = None,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[Served]:
+    registry = registry or MemoryRegistry()
+    listener = listen("127.0.0.1", 0, limits)
+    port = listener.getsockname()[1]
+    async with serving(build(registry, limits=limits, readiness=readiness), listener, tls):
+        yield Served(port, registry)
+
+
+async def put_blob(registry: Registry, content: bytes, repository: Repository = REPOSITORY) -> Digest:
+    upload = await registry.begin_upload(repository)
+    await upload.append(one(content))
+    return (await upload.commit(Digest.of(content))).digest
+
+
+async def put_plugin(registry: Registry, repository: Repository = REPOSITORY, tag: Tag = TAG) -> Manifest:
+    for content in (CONFIG, LAYER):
+        await put_blob(registry, content, repository)
+    manifest = Manifest.parse(MANIFEST, DOCKER_MANIFEST)
+    await registry.put_manifest(repository, manifest, [tag])
+    return manifest

@@ -1,0 +1,204 @@
+"""What engines of both generations send, request by request, and what they need to find in the answers.
+
+Sources: moby v1.13.1 and v19.03.15 ``distribution/{push,pull}_v2.go`` with docker/distribution's client; moby
+v20.10.24 to v28.5.2 ``plugin/`` with containerd's ``remotes/docker``.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from mirror.oci.media_types import (
+    DOCKER_LAYER_GZIP,
+    DOCKER_MANIFEST,
+    DOCKER_MANIFEST_LIST,
+    DOCKER_PLUGIN_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+)
+from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, Answer, Served, digest
+
+BASE = f"/v2/{REPOSITORY}"
+LEGACY_AGENT = (
+    "User-Agent",
+    "docker/1.13.1 go/go1.7.5 kernel/4.9 os/linux arch/amd64 UpstreamClient(Docker-Client/1.13.1 \\(linux\\))",
+)
+AGENT = (
+    "User-Agent",
+    "docker/20.10.24 go/go1.19 kernel/6.1 os/linux arch/amd64 UpstreamClient(Docker-Client/20.10.24 \\(linux\\))",
+)
+PIECE = 32 * 1024
+
+
+def in_pieces(content: bytes) -> list[bytes]:
+    return [content[start : start + PIECE] for start in range(0, len(content), PIECE)]
+
+
+class Legacy:
+    """1.13 to 19.03: a connection for each request, ping first."""
+
+    def __init__(self, server: Served) -> None:
+        self.server = server
+
+    async def ask(self, method: str, target: str, *headers: tuple[str, str], body: bytes | list[bytes] = b"") -> Answer:
+        return await self.server.ask(method, target, [LEGACY_AGENT, *headers], body)
+
+    async def ping(self) -> None:
+        answer = await self.ask("GET", "/v2/")
+        assert (answer.status, answer.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
+
+    async def upload(self, content: bytes) -> int:
+        """Push a blob, and give back its size as the engine will write it into the manifest."""
+        begun = await self.ask("POST", f"{BASE}/blobs/uploads/", ("Content-Length", "0"), ("Content-Type", ""))
+        assert begun.status == 202
+        assert begun.headers["Docker-Upload-UUID"]
+        assert begun.headers["Location"].startswith("/v2/")
+        patched = await self.ask("PATCH", begun.headers["Location"], body=in_pieces(content))
+        assert 200 <= patched.status < 400
+        start, _, end = patched.headers["Range"].partition("-")
+        assert start == "0"
+        closed = await self.ask(
+            "PUT", f"{patched.headers['Location']}?digest={digest(content)}", ("Content-Length", "0")
+        )
+        assert 200 <= closed.status < 400
+        looked_up = await self.ask("HEAD", f"{BASE}/blobs/{digest(content)}")
+        assert (looked_up.status, looked_up.headers["Content-Length"]) == (200, str(len(content)))
+        return int(end) + 1
+
+    async def manifest(self, target: str) -> Answer:
+        accepted = [
+            DOCKER_MANIFEST,
+            DOCKER_MANIFEST_LIST,
+            "application/vnd.docker.distribution.manifest.v1+prettyjws",
+            "application/json",
+            OCI_MANIFEST,
+            OCI_INDEX,
+        ]
+        random.Random(7).shuffle(accepted)
+        return await self.ask("GET", f"{BASE}/manifests/{target}", *(("Accept", each) for each in accepted))
+
+
+async def test_a_legacy_engine_pushes(empty: Served) -> None:
+    engine = Legacy(empty)
+    await engine.ping()
+    assert await engine.upload(LAYER) == len(LAYER)
+    unknown = await engine.ask("HEAD", f"{BASE}/blobs/{digest(CONFIG)}")
+    assert unknown.status == 404
+    assert await engine.upload(CONFIG) == len(CONFIG)
+    answer = await engine.ask("PUT", f"{BASE}/manifests/1.0", ("Content-Type", DOCKER_MANIFEST), body=MANIFEST)
+    assert (answer.status, answer.headers["Docker-Content-Digest"]) == (201, digest(MANIFEST))
+
+
+async def test_a_legacy_engine_pushes_again(filled: Served) -> None:
+    engine = Legacy(filled)
+    assert await engine.upload(LAYER) == len(LAYER)
+
+
+async def test_a_legacy_engine_installs(filled: Served) -> None:
+    engine = Legacy(filled)
+    for layers in ([], [LAYER]):
+        await engine.ping()
+        answer = await engine.manifest("1.0")
+        assert (answer.status, answer.headers.get_all("Content-Type"), answer.body) == (
+            200,
+            [DOCKER_MANIFEST],
+            MANIFEST,
+        )
+        for content in (CONFIG, *layers):
+            blob = await engine.ask("GET", f"{BASE}/blobs/{digest(content)}", ("Accept-Encoding", "identity"))
+            assert (blob.status, blob.body, blob.headers["Content-Encoding"]) == (200, content, None)
+
+
+async def test_a_legacy_engine_finds_nothing(filled: Served) -> None:
+    engine = Legacy(filled)
+    answer = await engine.manifest("9.9")
+    error = answer.json["errors"][0]
+    assert (answer.status, error["code"]) == (404, "MANIFEST_UNKNOWN")
+    assert error["message"] != "manifest unknown"
+    assert error["detail"]
+    for path in ("/v1/_ping", f"/v1/repositories/{REPOSITORY}/images"):
+        assert (await engine.ask("GET", path)).status == 404
+
+
+_MEMBERS = json.loads(MANIFEST)
+_MEMBERS["mediaType"] = _MEMBERS.pop("mediaType")  # to the end
+COMPACT = json.dumps(_MEMBERS, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_containerd_based_engine_pushes(empty: Served, again: bool) -> None:
+    async with empty.connect() as connection:
+
+        async def ask(method: str, target: str, *headers: tuple[str, str], body: bytes = b"") -> Answer:
+            await connection.send(method, target, [AGENT, *headers], body)
+            return await connection.receive(head=method == "HEAD")
+
+        async def push() -> None:
+            for media_type, content in ((DOCKER_PLUGIN_CONFIG, CONFIG), (DOCKER_LAYER_GZIP, LAYER)):
+                assert (
+                    await ask("HEAD", f"{BASE}/blobs/{digest(content)}", ("Accept", f"{media_type}, */*"))
+                ).status == 404
+                begun = await ask("POST", f"{BASE}/blobs/uploads/", ("Content-Length", "0"))
+                location = begun.headers["Location"]
+                assert begun.status == 202
+                assert location.startswith("/")
+                target = f"{location}{'&' if '?' in location else '?'}digest={digest(content)}"
+                stored = await ask("PUT", target, ("Content-Type", "application/octet-stream"), body=content)
+                assert (stored.status, stored.headers["Docker-Content-Digest"]) == (201, digest(content))
+            looked_up = await ask("HEAD", f"{BASE}/manifests/1.0", ("Accept", f"{DOCKER_MANIFEST}, */*"))
+            assert looked_up.status == 404
+            stored = await ask("PUT", f"{BASE}/manifests/1.0", ("Content-Type", DOCKER_MANIFEST), body=COMPACT)
+            assert (stored.status, stored.headers["Docker-Content-Digest"]) == (201, digest(COMPACT))
+
+        await push()
+        if again:
+            for content in (CONFIG, LAYER):
+                assert (await ask("HEAD", f"{BASE}/blobs/{digest(content)}")).status == 200
+            looked_up = await ask("HEAD", f"{BASE}/manifests/1.0", ("Accept", f"{DOCKER_MANIFEST}, */*"))
+            assert (looked_up.status, looked_up.headers["Docker-Content-Digest"]) == (200, digest(COMPACT))
+
+
+@pytest.mark.parametrize(
+    "encoding", [("Accept-Encoding", "gzip"), ("Accept-Encoding", "zstd;q=1.0, gzip;q=0.8, deflate;q=0.5")]
+)
+@pytest.mark.parametrize("query", ["", "?ns=docker.io"])
+async def test_a_containerd_based_engine_installs(filled: Served, query: str, encoding: tuple[str, str]) -> None:
+    async with filled.connect() as connection:
+
+        async def ask(method: str, path: str, *headers: tuple[str, str]) -> Answer:
+            await connection.send(method, f"{BASE}{path}{query}", [AGENT, *headers])
+            answer = await connection.receive(head=method == "HEAD")
+            assert answer.headers["Content-Encoding"] is None
+            return answer
+
+        async def resolve() -> None:
+            accepted = ", ".join([DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX, "*/*"])
+            answer = await ask("HEAD", "/manifests/1.0", ("Accept", accepted))
+            assert answer.status == 200
+            assert answer.headers["Content-Type"] == DOCKER_MANIFEST
+            assert answer.headers["Docker-Content-Digest"] == digest(MANIFEST)
+            assert answer.headers["Content-Length"] == str(len(MANIFEST))
+
+        await resolve()
+        manifest = await ask("GET", f"/manifests/{digest(MANIFEST)}", ("Accept", f"{DOCKER_MANIFEST}, */*"), encoding)
+        assert (manifest.status, manifest.body) == (200, MANIFEST)
+        config = await ask("GET", f"/blobs/{digest(CONFIG)}", ("Accept", f"{DOCKER_PLUGIN_CONFIG}, */*"), encoding)
+        assert (config.status, config.body) == (200, CONFIG)
+        await resolve()
+        layer = await ask("GET", f"/blobs/{digest(LAYER)}", ("Accept", f"{DOCKER_LAYER_GZIP}, */*"), encoding)
+        assert (layer.status, layer.body) == (200, LAYER)
+
+
+async def test_a_containerd_based_engine_goes_on_with_an_interrupted_download(filled: Served) -> None:
+    answer = await filled.ask("GET", f"{BASE}/blobs/{digest(LAYER)}", [AGENT, ("Range", "bytes=1000-")])
+    assert (answer.status, answer.body) == (206, LAYER[1000:])
+    assert answer.headers["Content-Range"] == f"bytes 1000-{len(LAYER) - 1}/{len(LAYER)}"
+
+
+async def test_a_containerd_based_engine_repeats_a_failed_head_with_separate_lines(filled: Served) -> None:
+    lines = [("Accept", each) for each in (DOCKER_MANIFEST, DOCKER_MANIFEST_LIST, OCI_MANIFEST, OCI_INDEX)]
+    assert (await filled.ask("HEAD", f"{BASE}/manifests/9.9", [AGENT, *lines])).status == 404
+    assert (await filled.ask("HEAD", f"{BASE}/manifests/1.0", [AGENT, *lines])).status == 200

@@ -1,0 +1,207 @@
+"""``/v2/NAME/manifests/TARGET``: request → status, headers, body."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
+from mirror.oci.media_types import DOCKER_MANIFEST, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from mirror.oci.names import Tag
+from tests.unit.server.served import MANIFEST, REPOSITORY, TAG, Served, digest, manifest_bytes, put_blob
+
+URL = f"/v2/{REPOSITORY}/manifests"
+
+
+@pytest.mark.parametrize("target", [TAG.name, digest(MANIFEST), digest(MANIFEST).replace(":", "%3A")])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_manifest_comes_back_as_it_was_pushed(filled: Served, method: str, target: str) -> None:
+    answer = await filled.ask(method, f"{URL}/{target}")
+    assert answer.status == 200
+    assert answer.headers.get_all("Content-Type") == [DOCKER_MANIFEST]
+    assert answer.headers.get_all("Content-Length") == [str(len(MANIFEST))]
+    assert answer.headers.get_all("Docker-Content-Digest") == [digest(MANIFEST)]
+    assert answer.headers.get_all("Docker-Distribution-Api-Version") == ["registry/2.0"]
+    assert answer.headers["Content-Encoding"] is None
+    assert answer.body == (MANIFEST if method == "GET" else b"")
+
+
+async def test_head_has_the_headers_of_get(filled: Served) -> None:
+    head, get = [await filled.ask(method, f"{URL}/{TAG}") for method in ("HEAD", "GET")]
+    unlike = {"Date"}
+    assert {*head.headers.items()} - {("Date", head.headers["Date"])} == {
+        item for item in get.headers.items() if item[0] not in unlike
+    }
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("Accept", DOCKER_MANIFEST), ("Accept", "application/json"), ("Accept", OCI_INDEX)],
+        [("Accept", f"{DOCKER_MANIFEST}, */*"), ("Accept-Encoding", "zstd;q=1.0, gzip;q=0.8, deflate;q=0.5")],
+        [("Accept", OCI_MANIFEST)],
+        [("Baggage", "trigger=api"), ("X-Meta-Site", "a")],
+    ],
+)
+async def test_what_is_stored_is_served_whatever_is_accepted(filled: Served, headers: list[tuple[str, str]]) -> None:
+    answer = await filled.ask("GET", f"{URL}/{TAG}?ns=docker.io", headers)
+    assert (answer.status, answer.headers["Content-Type"], answer.body) == (200, DOCKER_MANIFEST, MANIFEST)
+    assert answer.headers["Content-Encoding"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status", "code"),
+    [
+        ("GET", f"{URL}/2.0", 404, "MANIFEST_UNKNOWN"),
+        ("GET", f"{URL}/{digest(b'other')}", 404, "MANIFEST_UNKNOWN"),
+        ("GET", "/v2/no/such/manifests/1.0", 404, "NAME_UNKNOWN"),
+        ("GET", f"{URL}/.dot", 404, "MANIFEST_UNKNOWN"),
+        ("GET", f"{URL}/{'t' * 129}", 404, "MANIFEST_UNKNOWN"),
+        ("PUT", f"{URL}/{'t' * 129}", 400, "NAME_INVALID"),
+        ("DELETE", f"{URL}/{'t' * 129}", 400, "NAME_INVALID"),
+        ("GET", f"{URL}/sha256:abc", 400, "DIGEST_INVALID"),
+        ("PUT", f"{URL}/sha256:abc", 400, "DIGEST_INVALID"),
+        ("PUT", f"{URL}/md5:d41d8cd98f00b204e9800998ecf8427e", 400, "DIGEST_INVALID"),
+        ("PUT", f"{URL}/{digest(b'other')}", 400, "DIGEST_INVALID"),
+        ("PUT", f"{URL}/{digest(MANIFEST)}?tag=.dot", 400, "NAME_INVALID"),
+        ("DELETE", f"{URL}/2.0", 404, "MANIFEST_UNKNOWN"),
+        ("POST", f"{URL}/1.0", 405, "UNSUPPORTED"),
+        ("GET", "/v2/Upper/manifests/1.0", 400, "NAME_INVALID"),
+    ],
+)
+async def test_refusals(filled: Served, method: str, target: str, status: int, code: str) -> None:
+    headers = [("Content-Type", DOCKER_MANIFEST)] if method == "PUT" else []
+    answer = await filled.ask(method, target, headers, MANIFEST if method == "PUT" else b"")
+    error = answer.json["errors"][0]
+    assert (answer.status, error["code"]) == (status, code)
+    assert error["message"]
+    assert error["detail"] is not None
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.headers["Docker-Distribution-Api-Version"] == "registry/2.0"
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("target", ["2.0", digest(MANIFEST), digest(MANIFEST, "sha512")])
+async def test_a_put_is_answered_with_where_the_manifest_is(filled: Served, target: str, chunked: bool) -> None:
+    body = [MANIFEST[:100], MANIFEST[100:]] if chunked else MANIFEST
+    answer = await filled.ask("PUT", f"{URL}/{target}", [("Content-Type", f"{DOCKER_MANIFEST}; charset=utf-8")], body)
+    expected = target if ":" in target else digest(MANIFEST)
+    assert answer.status == 201
+    assert answer.headers["Docker-Content-Digest"] == expected
+    assert answer.headers["Location"] == f"{URL}/{expected}"
+    assert answer.headers["Content-Length"] == "0"
+    assert answer.headers["OCI-Tag"] is None
+    fetched = await filled.ask("GET", f"{URL}/{target}")
+    assert (fetched.body, fetched.headers["Docker-Content-Digest"]) == (MANIFEST, expected)
+
+
+async def test_tags_named_in_the_query_are_made_and_announced(filled: Served) -> None:
+    tags = [f"v{number}" for number in range(12)]
+    query = "&".join(f"tag={tag}" for tag in tags)
+    headers = [("Content-Type", DOCKER_MANIFEST)]
+    answer = await filled.ask("PUT", f"{URL}/{digest(MANIFEST)}?{query}", headers, MANIFEST)
+    assert answer.status == 201
+    assert answer.headers.get_all("OCI-Tag") == tags
+    assert [(await filled.ask("HEAD", f"{URL}/{tag}")).status for tag in tags] == [200] * 12
+
+
+@pytest.mark.parametrize("by", ["tag", "digest"])
+async def test_a_subject_is_acknowledged_though_it_does_not_exist(filled: Served, by: str) -> None:
+    await put_blob(filled.registry, b"{}")
+    subject = {"mediaType": OCI_MANIFEST, "digest": digest(b"nothing"), "size": 7}
+    image = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": "application/vnd.example",
+        "config": {"mediaType": OCI_EMPTY, "digest": digest(b"{}"), "size": 2, "data": "e30="},
+        "layers": [],
+        "subject": subject,
+    }
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [], "subject": subject}
+    for value in (image, index):
+        content = json.dumps(value).encode()
+        target = "sig" if by == "tag" else digest(content)
+        answer = await filled.ask("PUT", f"{URL}/{target}", [("Content-Type", str(value["mediaType"]))], content)
+        assert (answer.status, answer.headers["OCI-Subject"]) == (201, digest(b"nothing"))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "code"),
+    [
+        ("", MANIFEST, "MANIFEST_INVALID"),
+        ("text/plain", MANIFEST, "MANIFEST_INVALID"),
+        (OCI_MANIFEST, MANIFEST, "MANIFEST_INVALID"),
+        (DOCKER_MANIFEST, b"", "MANIFEST_INVALID"),
+        (DOCKER_MANIFEST, b"\xff\xfe{", "MANIFEST_INVALID"),
+        (DOCKER_MANIFEST, b"[" * 100_000, "MANIFEST_INVALID"),
+        (DOCKER_MANIFEST, manifest_bytes(layers=[b"never pushed"]), "MANIFEST_BLOB_UNKNOWN"),
+    ],
+)
+async def test_a_manifest_that_means_nothing_is_refused(
+    filled: Served, content_type: str, body: bytes, code: str
+) -> None:
+    answer = await filled.ask("PUT", f"{URL}/2.0", [("Content-Type", content_type)], body)
+    assert (answer.status, answer.code) == (400, code)
+    assert (await filled.ask("HEAD", f"{URL}/2.0")).status == 404
+
+
+def _padded(size_bytes: int) -> bytes:
+    return MANIFEST + b" " * (size_bytes - len(MANIFEST))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_four_mebibytes_pass(filled: Served, chunked: bool) -> None:
+    body = _padded(MAX_MANIFEST_BYTES)
+    headers = [("Content-Type", DOCKER_MANIFEST)]
+    answer = await filled.ask("PUT", f"{URL}/big", headers, [body[:7], body[7:]] if chunked else body)
+    assert (answer.status, answer.headers["Docker-Content-Digest"]) == (201, digest(body))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("size_bytes", [MAX_MANIFEST_BYTES + 1, 5 * 1024 * 1024])
+async def test_a_manifest_over_the_limit_is_refused_and_the_client_sees_it(
+    filled: Served, size_bytes: int, chunked: bool
+) -> None:
+    body = _padded(size_bytes)
+    headers = [("Content-Type", DOCKER_MANIFEST)]
+    answer = await filled.ask("PUT", f"{URL}/big", headers, [body[:7], body[7:]] if chunked else body)
+    assert (answer.status, answer.code) == (413, "SIZE_INVALID")
+    assert "manifest is too large" in answer.json["errors"][0]["message"]
+    assert (await filled.ask("HEAD", f"{URL}/big")).status == 404
+
+
+async def test_a_client_that_asks_first_is_refused_before_it_sends(filled: Served) -> None:
+    async with filled.connect() as connection:
+        length = ("Content-Length", str(5 * 1024 * 1024))
+        await connection.send(
+            "PUT", f"{URL}/big", [("Content-Type", DOCKER_MANIFEST), ("Expect", "100-continue"), length]
+        )
+        answer = await connection.receive()
+    assert (answer.status, answer.code) == (413, "SIZE_INVALID")
+
+
+async def test_a_client_that_asks_first_is_told_to_go_on(filled: Served) -> None:
+    async with filled.connect() as connection:
+        length = ("Content-Length", str(len(MANIFEST)))
+        await connection.send(
+            "PUT", f"{URL}/2.0", [("Content-Type", DOCKER_MANIFEST), ("Expect", "100-continue"), length]
+        )
+        assert (await connection.receive_head())[0] == 100
+        connection.writer.write(MANIFEST)
+        answer = await connection.receive()
+    assert (answer.status, answer.headers["Docker-Content-Digest"]) == (201, digest(MANIFEST))
+
+
+async def test_deleting_a_tag_keeps_the_manifest(filled: Served) -> None:
+    answer = await filled.ask("DELETE", f"{URL}/{TAG}")
+    assert (answer.status, answer.headers["Content-Length"]) == (202, "0")
+    assert (await filled.ask("HEAD", f"{URL}/{TAG}")).status == 404
+    assert (await filled.ask("HEAD", f"{URL}/{digest(MANIFEST)}")).status == 200
+
+
+async def test_deleting_a_manifest_removes_its_tags(filled: Served) -> None:
+    answer = await filled.ask("DELETE", f"{URL}/{digest(MANIFEST)}")
+    assert answer.status == 202
+    assert (await filled.ask("HEAD", f"{URL}/{TAG}")).status == 404
+    assert Tag(TAG.name) not in (await filled.ask("GET", f"/v2/{REPOSITORY}/tags/list")).json["tags"]
