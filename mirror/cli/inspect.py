@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import shlex
 from typing import Annotated, Any
 
@@ -10,9 +9,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mirror import app
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
 from mirror.cli.printing import RESULTS, print_json, size
+from mirror.cli.running import run_to_the_end
 from mirror.oci.names import Reference
 from mirror.settings import Settings, load
 from mirror.workshop.inspect import Inspection, inspect
@@ -29,9 +28,11 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Show what a plugin is: privileges, settings, size, and how a Docker host installs it."""
+    from mirror import app
+
     parsed = Reference.parse(reference)
     settings = load(config, flags(storage__path=data))
-    found = asyncio.run(_inspect(settings, parsed, plain_http=plain_http))
+    found = run_to_the_end(_inspect(settings, parsed, plain_http=plain_http))
     line = install_line(found, host=parsed.host or app.advertised_host(settings))
     if json:
         print_json(_as_json(found, line))
@@ -40,6 +41,8 @@ def run(
 
 
 async def _inspect(settings: Settings, reference: Reference, *, plain_http: bool) -> Inspection:
+    from mirror import app
+
     async with app.open_reader(settings, reference.host, plain_http=plain_http) as reader:
         return await inspect(reader, reference.repository, reference.target)
 

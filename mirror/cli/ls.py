@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
-from mirror import app
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.running import run_to_the_end
 from mirror.oci.names import Repository, Tag
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
@@ -26,6 +25,8 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """List repositories, or the tags of one with kind, digest and size."""
+    from mirror import app
+
     settings = load(config, flags(storage__path=data))
     repository = None if name is None else Repository.parse(name)
 
@@ -34,7 +35,7 @@ def run(
             rows = _repositories(store) if repository is None else _tags(store, repository)
             return [row async for row in rows]
 
-    found = asyncio.run(read())
+    found = run_to_the_end(read())
     if json:
         print_json(found)
     elif found:

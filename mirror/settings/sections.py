@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic_settings import NoDecode
 
+from mirror.filters.authorize import Action
 from mirror.settings.listen import Listen
-
-
-class Action(StrEnum):
-    """What somebody may do."""
-
-    PULL = "pull"
-    PUSH = "push"
-    DELETE = "delete"
 
 
 def _parse_listen(value: object) -> object:
@@ -74,15 +66,14 @@ class StorageSettings(Section):
     """Where content is kept."""
 
     path: Path = Field(Path("data"), description="folder of blobs and catalog, made where absent")
+    upload_expiry_hours: float = Field(24, gt=0, description="age at which an upload that nobody goes on with is dropped")
 
 
 class LogSettings(Section):
     """What is logged to standard error."""
 
-    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="debug, info, warning or error")
-    format: str = Field(
-        "auto", pattern="^(auto|console|json)$", description="console, json, or auto: console on a terminal"
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+    format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
 
 
 class CredentialSettings(Section):

@@ -1,0 +1,73 @@
+"""``plugin-mirror``: its commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from mirror import __version__
+from mirror.cli import config, exit_codes, inspect, ls, serve, sync
+from mirror.cli.printing import MESSAGES
+from mirror.cli.running import Interrupted
+from mirror.oci.errors import MirrorError
+
+_EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
+_EXAMPLE_SYNC = "Example: plugin-mirror sync contiv --config config/contiv-offline.yaml"
+_EXAMPLE_LS = "Example: plugin-mirror ls contiv/v2plugin"
+_EXAMPLE_INSPECT = "Example: plugin-mirror inspect contiv/v2plugin:1.0.0-beta.3"
+
+application = typer.Typer(
+    name="plugin-mirror",
+    help="A registry, proxy and mirror for Docker plugins.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+application.command("serve", epilog=_EXAMPLE_SERVE)(serve.run)
+application.command("sync", epilog=_EXAMPLE_SYNC)(sync.run)
+application.command("ls", epilog=_EXAMPLE_LS)(ls.run)
+application.command("inspect", epilog=_EXAMPLE_INSPECT)(inspect.run)
+application.add_typer(config.app, name="config")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"plugin-mirror {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def _options(
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error, with any command.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and end it with the command's exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line, and give its exit code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        application(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else exit_codes.DONE
+    except MirrorError as error:
+        if debug:
+            MESSAGES.print_exception()
+        for line in str(error).splitlines():
+            MESSAGES.out(f"error: {line}", highlight=False)
+        return exit_codes.of(error)
+    except Interrupted:
+        MESSAGES.out("interrupted: nothing is lost, and the same command goes on from here", highlight=False)
+        return exit_codes.INTERRUPTED
+    return exit_codes.DONE
