@@ -19,9 +19,10 @@ def print_json(value: Any) -> None:
 
 def size(size_bytes: int) -> str:
     """``1234567`` as ``1.2 MiB``."""
-    value, unit = float(size_bytes), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the unit reached is used after the loop
-        if value < 1024:
-            break
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    value, units = size_bytes / 1024, ["KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
         value /= 1024
-    return f"{size_bytes} B" if unit == "B" else f"{value:.1f} {unit}"
+        units.pop(0)
+    return f"{value:.1f} {units[0]}"

@@ -1,0 +1,122 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mirror.cli.application import application, run
+from mirror.store.registry import Store
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+async def empty_store(tmp_path):
+    async with Store.open(tmp_path / "data"):
+        pass
+
+
+def commands():
+    names = [[command.name] for command in application.registered_commands]
+    for group in application.registered_groups:
+        names += [
+            [group.name, command.name or command.callback.__name__]
+            for command in group.typer_instance.registered_commands
+        ]
+    return names
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_has_help_with_an_example(command, capsys):
+    assert run([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"Example: .*plugin-mirror", shown)
+
+
+def test_config_check_says_that_it_is_fine(capsys):
+    Path("c.yaml").write_text("upstreams: {hub: {url: 'https://registry-1.docker.io'}}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 0
+    assert capsys.readouterr().out == "c.yaml: fine (1 upstreams, 0 mirror rules, 0 proxy rules)\n"
+
+
+def test_config_check_names_every_mistake(capsys):
+    Path("c.yaml").write_text("server: {workers: 0, lisen: x}")
+    assert run(["config", "check", "--config", "c.yaml"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert [line.partition(" ")[0] for line in told.err.splitlines()] == ["error:", "error:"]
+
+
+@pytest.mark.parametrize(("option", "read"), [([], yaml.safe_load), (["--json"], json.loads)])
+def test_config_show_prints_what_is_in_force(option, read, capsys, monkeypatch):
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVER__WORKERS", "3")
+    assert run(["config", "show", "--data", "elsewhere", *option]) == 0
+    shown = read(capsys.readouterr().out)
+    assert (shown["server"]["workers"], shown["storage"]["path"]) == (3, "elsewhere")
+
+
+def test_config_show_can_be_read_back(capsys):
+    Path("c.yaml").write_text(
+        "server: {listen: '[::1]:5001', anonymous: [pull]}\n"
+        "upstreams: {hub: {url: 'https://r.example', credentials: {username: me, password_file: /secret}}}\n"
+        "mirrors: [{name: a, from: hub/b, to: c}]\n"
+    )
+    assert run(["config", "show", "--config", "c.yaml"]) == 0
+    shown = capsys.readouterr().out
+    Path("again.yaml").write_text(shown)
+    assert run(["config", "show", "--config", "again.yaml"]) == 0
+    assert capsys.readouterr().out == shown
+
+
+def test_config_schema_is_a_json_schema(capsys):
+    assert run(["config", "schema"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["properties"]) >= {"server", "storage", "upstreams", "mirrors"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "told"),
+    [
+        (["ls"], 2, "no data folder data"),
+        (["inspect", "a:b:c"], 2, "is not a tag"),
+        (["inspect", "Upper/Case"], 2, "is not a repository name"),
+        (["ls", "--data", "data", "--config", "absent.yaml"], 2, "absent.yaml: cannot be read"),
+        (["sync"], 2, "no mirror rules"),
+        (["serve", "--listen", "0.0.0.0:5000"], 2, "anonymous: [pull, push]"),
+        (["serve", "--listen", "nonsense"], 2, "HOST:PORT"),
+        (["inspect", "127.0.0.1:9/a/b:1"], 3, "127.0.0.1:9"),
+        (["nosuch"], 2, "nosuch"),
+        (["ls", "--nosuch"], 2, "--nosuch"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_words(arguments, exit_code, told, capsys):
+    assert run(arguments) == exit_code
+    error = capsys.readouterr().err
+    assert told in error
+    assert "Traceback" not in error
+
+
+def test_debug_shows_the_trace(capsys):
+    assert run(["ls", "--debug"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("empty_store")
+def test_an_empty_store_is_told(capsys):
+    assert run(["ls"]) == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "nothing is held yet" in told.err
+    assert run(["ls", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.usefixtures("empty_store")
+@pytest.mark.parametrize("arguments", [["ls", "a/b"], ["inspect", "a/b:1"]])
+def test_what_is_not_held_is_a_no(arguments, capsys):
+    assert run(arguments) == 1
+    assert "no repository a/b is here" in capsys.readouterr().err

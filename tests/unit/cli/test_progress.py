@@ -1,0 +1,59 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from mirror.cli.printing import size
+from mirror.cli.progress import TagProgress
+from mirror.transfer.progress import Outcome
+
+
+def lines_of(*, terminal, work):
+    stream = io.StringIO()
+    with TagProgress(Console(file=stream, force_terminal=terminal, width=120)) as progress:
+        work(progress)
+    return stream.getvalue()
+
+
+def copy_one(progress):
+    progress.begin("contiv/v2plugin:1.0")
+    progress.expect(3 * 1024 * 1024)
+    progress.advance(3 * 1024 * 1024)
+    progress.done(Outcome.COPIED)
+
+
+def test_without_a_terminal_a_tag_is_one_line():
+    (line,) = lines_of(terminal=False, work=copy_one).splitlines()
+    assert line.startswith("contiv/v2plugin:1.0 copied 3.0 MiB in ")
+    assert line.endswith("/s)")
+
+
+def test_on_a_terminal_there_is_a_bar():
+    shown = lines_of(terminal=True, work=copy_one)
+    assert "━" in shown
+    assert "contiv/v2plugin:1.0" in shown
+
+
+def test_an_unchanged_and_a_failed_tag():
+    def work(progress):
+        progress.begin("a:1")
+        progress.done(Outcome.UNCHANGED)
+        progress.begin("a:[2]")
+        progress.done(Outcome.FAILED, "the upstream is [gone]")
+
+    assert lines_of(terminal=False, work=work) == "a:1 unchanged\na:[2] failed the upstream is [gone]\n"
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "shown"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (25 * 1024**2, "25.0 MiB"),
+        (2**50, "1024.0 TiB"),
+    ],
+)
+def test_sizes_for_people(size_bytes, shown):
+    assert size(size_bytes) == shown
