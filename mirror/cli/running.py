@@ -7,6 +7,8 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from mirror.runtime import logs
+
 Result = TypeVar("Result")
 
 
@@ -29,6 +31,7 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
         return await work
 
     try:
-        return asyncio.run(run())
+        with logs.configured("warning"):
+            return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:
         raise Interrupted from error

@@ -5,6 +5,7 @@
     catalog.sqlite                  which repository holds what (and its -wal, -shm)
     generation                      lock of the writers, and the count of their transactions
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
+    reserve                         space given up when the disk is full, so that the store still opens
     uploads/ID/session.json, data   a blob that is being received
     uploads/….manifest              a manifest's bytes on their way into blobs/
 """
@@ -39,6 +40,10 @@ class Layout:
     @property
     def generation(self) -> Path:
         return self.root / "generation"
+
+    @property
+    def reserve(self) -> Path:
+        return self.root / "reserve"
 
     @property
     def uploads(self) -> Path:

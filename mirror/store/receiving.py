@@ -25,8 +25,8 @@ _READ_BYTES = 1024 * 1024
 class Receiving:
     """An upload's files, open, with the lock that makes its holder the only writer over all processes. All calls block.
 
-    The lock is on the session file, which is never renamed: whoever waited for it sees by the name whether the session
-    still exists, and opens the data only then. So nobody ever writes to a file that has become a blob.
+    The lock is on the session file, and the data is opened by its name under the lock: when it has become a blob, it no
+    longer has that name. So nobody ever writes to a file that has become a blob.
     """
 
     def __init__(self, upload: UploadLayout, filesystem: Filesystem) -> None:
@@ -40,8 +40,6 @@ class Receiving:
         try:
             lock = self._open(upload.session, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(os.fstat(lock), upload.session.stat()):
-                raise FileNotFoundError  # noqa: TRY301 -- what stat itself raises where the name is gone
             self._data = self._open(upload.data, os.O_RDWR)
             self.size_bytes = os.fstat(self._data).st_size
         except FileNotFoundError as error:
@@ -64,10 +62,6 @@ class Receiving:
         self._data = -1
         while self._descriptors:
             os.close(self._descriptors.pop())
-
-    def __del__(self) -> None:
-        # An upload has no "I am done without an end": who lets go of a claimed one gives back the claim.
-        self.close()
 
     def write(self, chunks: list[bytes], running: RunningHash | None) -> None:
         """Add bytes to the end, and to ``running``; where that fails, neither counts them."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from mirror.store.uploads import Uploads
 from mirror.store.writer import StoreWriter
 
 _CACHE_BYTES = 64 * 1024 * 1024
+_RESERVE_BYTES = 1024 * 1024
 
 
 class Store(StoreReader, StoreWriter, StoreDeleter, StoreLister):
@@ -90,4 +93,16 @@ def _prepare(layout: Layout, filesystem: Filesystem) -> None:
     # Synced although they may have existed: whoever created them may have died before it could.
     for parent in {folder.parent for folder in folders}:
         filesystem.sync_folder(parent)
-    filesystem.sync_folder(layout.root.parent)
+    with suppress(PermissionError):  # a folder that others made for us may lie where we cannot look
+        filesystem.sync_folder(layout.root.parent)
+    _keep_reserve(layout)
+
+
+def _keep_reserve(layout: Layout) -> None:
+    """Keep some space back, or give it up where there is no other: the database needs a little even to be read."""
+    free_bytes = shutil.disk_usage(layout.root).free
+    if free_bytes < _RESERVE_BYTES:
+        layout.reserve.unlink(missing_ok=True)
+    elif free_bytes > 4 * _RESERVE_BYTES and not layout.reserve.exists():
+        with suppress(OSError), layout.reserve.open("wb") as file:  # without it we are no worse off than others
+            os.posix_fallocate(file.fileno(), 0, _RESERVE_BYTES)

@@ -67,6 +67,11 @@ class StoreUpload:
         self._claimed = claim is not None
         self._claim = claim
 
+    def __del__(self) -> None:
+        # The port has no "I go without an end": who lets go of a claimed upload gives back the claim.
+        if self._claim is not None:
+            self._claim.close()
+
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
         async with closing_stream(chunks), self._receiving() as receiving:
             before = receiving.size_bytes

@@ -7,7 +7,7 @@ finds and goes on with, and never a tag whose content is not all there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -19,7 +19,6 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Reader, Upload, Writer
-from mirror.registry.streams import counted
 from mirror.transfer.plan import Graph, plan
 from mirror.transfer.progress import Progress
 from mirror.wire.ranges import RangeRequest
@@ -168,16 +167,23 @@ async def _finish(origin: Origin, upload: Upload, blob: Descriptor, progress: Pr
     progress.advance(begun_at)
     try:
         if begun_at < blob.size_bytes:
-            part = RangeRequest(begun_at, None) if begun_at else None
-            async with origin.registry.open_blob(origin.repository, blob.digest, part) as content:
-                _check_size(blob, content.size_bytes)
-                await upload.append(counted(content, progress.advance))
+            await upload.append(_rest(origin, blob, begun_at, progress))
     except UpstreamLied:
         with suppress(MirrorError):  # the lie is what must be told
             await upload.cancel()
         raise
     await upload.commit(blob.digest)
     return max(blob.size_bytes - begun_at, 0)
+
+
+async def _rest(origin: Origin, blob: Descriptor, begun_at: int, progress: Progress) -> AsyncIterator[bytes]:
+    """A blob from some byte on. Opened by who reads it, so that an upload that cannot go on is let go of as well."""
+    part = RangeRequest(begun_at, None) if begun_at else None
+    async with origin.registry.open_blob(origin.repository, blob.digest, part) as content:
+        _check_size(blob, content.size_bytes)
+        async for chunk in content:
+            progress.advance(len(chunk))
+            yield chunk
 
 
 def _check_size(blob: Descriptor, size_bytes: int) -> None:

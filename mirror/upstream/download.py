@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator
 from typing import IO
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import BlobUnknown, MirrorError, Unsupported, UpstreamFault, UpstreamLied, UpstreamUnreachable
+from mirror.oci.errors import (
+    BlobUnknown,
+    MirrorError,
+    RangeInvalid,
+    Unsupported,
+    UpstreamFault,
+    UpstreamLied,
+    UpstreamUnreachable,
+)
 from mirror.oci.names import Repository
 from mirror.registry.streams import verified
 from mirror.upstream.exchange import Answer, Request
@@ -59,9 +67,9 @@ class UpstreamBlob:
         position = resumed_at = self.span.start
         fruitless = 0
         while position < self.span.stop or self._answer is not None:
+            if self._answer is None:
+                self._answer = await self._reopened(position)
             try:
-                if self._answer is None:
-                    self._answer = await self._reopened(position)
                 async for chunk in self._pieces(self._answer, position):
                     yield chunk
                     position += len(chunk)
@@ -92,7 +100,10 @@ class UpstreamBlob:
 
     async def _reopened(self, position: int) -> Answer:
         last = None if self.span.stop == self.size_bytes else self.span.stop - 1
-        answer = await open_part(self._session, self._repository, self._digest, RangeRequest(position, last))
+        try:
+            answer = await open_part(self._session, self._repository, self._digest, RangeRequest(position, last))
+        except RangeInvalid as error:
+            raise self._lied(f"{self._digest} has {self.size_bytes} bytes, and then none from {position} on") from error
         start, size = _start(answer), whole_size(answer)
         if start not in {0, position} or size not in {None, self.size_bytes}:
             answer.close()

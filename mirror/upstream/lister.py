@@ -108,7 +108,7 @@ class UpstreamLister:
             url = parse_next_link(answer.headers.get("Link"))
             if url is not None and urlsplit(url).path not in {"", path}:
                 raise answer.blame(UpstreamLied, f"its next page is said to be at {url[:200]!r}, another path")
-            if url is not None and url.startswith("?"):
+            if url is not None and not url.startswith("/"):
                 url = path + url
 
 

@@ -9,8 +9,9 @@ from mirror.runtime.clock import Clock, SystemClock
 from mirror.upstream.credentials import Credentials
 from mirror.upstream.deleter import UpstreamDeleter
 from mirror.upstream.lister import UpstreamLister
+from mirror.upstream.patience import Patience
 from mirror.upstream.reader import UpstreamReader
-from mirror.upstream.session import Patience, UpstreamSession
+from mirror.upstream.session import UpstreamSession
 from mirror.upstream.writer import UpstreamWriter
 
 _SYSTEM_CLOCK = SystemClock()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from typing import TypeVar
 
 import aiohttp
@@ -17,17 +14,19 @@ from yarl import URL
 from mirror import __version__
 from mirror.oci.errors import (
     ClientFault,
-    ConfigurationFault,
     MirrorError,
     NotFound,
     UpstreamFault,
     UpstreamLied,
 )
 from mirror.runtime.clock import Clock
+from mirror.upstream.addresses import Addresses
 from mirror.upstream.auth import Authorizer, Reply, TokenRequest
 from mirror.upstream.credentials import Credentials
 from mirror.upstream.exchange import Answer, Request
 from mirror.upstream.faults import answer_fault, connection_fault, shown
+from mirror.upstream.outgoing import Outgoing
+from mirror.upstream.patience import Patience
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
 from mirror.wire.tokens import MAX_TOKEN_BODY_BYTES
 
@@ -41,21 +40,6 @@ _READ_BUFFER_BYTES = 256 * 1024
 _HEADERS = {"User-Agent": f"docker-plugin-mirror/{__version__}", "Accept-Encoding": "identity"}
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How often something that may pass is tried.
-
-    Attributes:
-        attempts: tries of one request in all, and fruitless tries in a row to go on with one blob.
-        first_pause_seconds: the pause after the first failure; it doubles, with jitter.
-        longest_pause_seconds: no pause is longer; a ``Retry-After`` beyond it ends the tries.
-    """
-
-    attempts: int = 3
-    first_pause_seconds: float = 0.25
-    longest_pause_seconds: float = 10.0
-
-
 class UpstreamSession:
     """Connections, credentials and manners towards one upstream.
 
@@ -67,7 +51,7 @@ class UpstreamSession:
         self,
         *,
         name: str,
-        base: URL,
+        addresses: Addresses,
         client: aiohttp.ClientSession,
         authorizer: Authorizer,
         clock: Clock,
@@ -77,7 +61,7 @@ class UpstreamSession:
     ) -> None:
         self.name = name
         self.patience = patience
-        self._base = base
+        self.addresses = addresses
         self._client = client
         self._authorizer = authorizer
         self._clock = clock
@@ -120,7 +104,7 @@ class UpstreamSession:
         Raises:
             ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``.
         """
-        base = _base_url(name, url, plain_http=plain_http)
+        addresses = Addresses(name, url, plain_http=plain_http)
         if credentials is None:
             hint = f"no login is configured: set upstreams.{name}.credentials, unless the name is wrong"
         else:
@@ -138,7 +122,7 @@ class UpstreamSession:
             authorizer = Authorizer(name, credentials, clock, plain_http=plain_http)
             yield cls(
                 name=name,
-                base=base,
+                addresses=addresses,
                 client=client,
                 authorizer=authorizer,
                 clock=clock,
@@ -199,18 +183,6 @@ class UpstreamSession:
             return await self._retrying(self._worth_another_try, once)
         return await once()
 
-    def relative(self, url: str, location: str) -> str:
-        """Where an upstream's ``Location``, in answer to a request for ``url``, points to.
-
-        Returns:
-            Path and query where it stays with the upstream's origin, else the whole URL.
-
-        Raises:
-            UpstreamLied: it is no URL, or leaves encryption.
-        """
-        target = self._target(self._join(URL(url, encoded=True)), location)
-        return target.raw_path_qs if target.origin() == self._base else str(target)
-
     @contextmanager
     def disbelieving(self, answer: Answer) -> Iterator[None]:
         """Turn what a parser says of an answer's content into the upstream's fault."""
@@ -263,7 +235,7 @@ class UpstreamSession:
             if isinstance(step, TokenRequest):
                 reply = await self._token_reply(step)
             else:
-                answer, own = await self._followed(request, step.authorization, self._base)
+                answer, own = await self._followed(request, step.authorization, self.addresses.base)
                 if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
                     return answer
                 reply = Reply(answer.status, answer.all_of("WWW-Authenticate"))
@@ -277,8 +249,8 @@ class UpstreamSession:
             answer.close()
 
     async def _token_reply(self, step: TokenRequest) -> Reply:
-        request = Request("GET", step.url, ())
-        answer, _ = await self._followed(request, step.authorization, URL(step.url).origin())
+        server = self.addresses.follow(self.addresses.base, step.url)
+        answer, _ = await self._followed(Request("GET", str(server), ()), step.authorization, server.origin())
         try:
             return Reply(answer.status, body=await answer.read(MAX_TOKEN_BODY_BYTES))
         finally:
@@ -286,7 +258,7 @@ class UpstreamSession:
 
     async def _followed(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
         """The answer after any redirects, and whether it comes from ``trusted``, which alone is told who we are."""
-        url = first = self._join(URL(request.url, encoded=True))
+        url = first = self.addresses.absolute(request.url)
         for _ in range(_MOST_REDIRECTS + 1):
             own = url.origin() == trusted
             answer = await self._exchange(request, url, authorization if own else None)
@@ -300,7 +272,7 @@ class UpstreamSession:
         location = answer.headers.get("Location")
         if location is None:
             raise answer.blame(UpstreamLied, f"it answered {answer.status} without Location")
-        target = self._target(url, location)
+        target = self.addresses.follow(url, location)
         if not request.is_read:
             raise answer.blame(
                 UpstreamLied, f"it redirects a write, to {shown(target)}: configure that address instead"
@@ -312,7 +284,7 @@ class UpstreamSession:
         if authorization is not None:
             headers["Authorization"] = authorization
         blame = partial(self._blamed, f"{request.method} {shown(url)}")
-        outgoing = _Outgoing(request.body, self._read_timeout_seconds)
+        outgoing = Outgoing(request.body, self._read_timeout_seconds)
         try:
             async with outgoing.watched():
                 response = await self._client.request(
@@ -327,71 +299,3 @@ class UpstreamSession:
 
     def _blamed(self, asked: str, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault:
         return error(f"upstream {self.name}: {asked}: {what}", **{"upstream": self.name, **detail})
-
-    def _join(self, url: URL) -> URL:
-        return url if url.absolute else self._base.join(url)
-
-    def _target(self, url: URL, location: str) -> URL:
-        blame = partial(self._blamed, shown(url))
-        try:
-            target = url.join(URL(location, encoded=True)).with_user(None).with_fragment(None)
-            usable = target.scheme in {"http", "https"} and bool(target.host)
-        except ValueError:
-            usable = False
-        if not usable:
-            raise blame(UpstreamLied, f"Location {location[:200]!r} is no URL that can be asked")
-        if target.scheme == "http" and self._base.scheme == "https":
-            raise blame(UpstreamLied, f"Location {shown(target)} leaves encryption, which is not followed")
-        return target
-
-
-class _Outgoing:
-    """A request's body on its way: notes what its source raises, and that the other side keeps taking it.
-
-    aiohttp's own read timeout begins when the body is sent, so a server that stops reading would hold us for ever.
-    """
-
-    def __init__(self, body: bytes | AsyncIterable[bytes] | None, timeout_seconds: float) -> None:
-        self.error: Exception | None = None
-        self._timeout_seconds = timeout_seconds
-        self._limit: asyncio.Timeout | None = None
-        self.data = self._stream(body) if isinstance(body, AsyncIterable) else BytesIO(body) if body else body
-
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Raise TimeoutError inside where a piece is not taken in time."""
-        try:
-            async with asyncio.timeout(None) as self._limit:
-                yield
-        finally:
-            self._limit = None
-
-    async def _stream(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-        try:
-            async for chunk in body:
-                self._watch(asyncio.get_running_loop().time() + self._timeout_seconds)
-                yield chunk
-                self._watch(None)
-        except Exception as error:
-            self.error = error
-            raise
-
-    def _watch(self, until: float | None) -> None:
-        if self._limit is not None and not self._limit.expired():
-            self._limit.reschedule(until)
-
-
-def _base_url(name: str, url: str, *, plain_http: bool) -> URL:
-    try:
-        base = URL(url)
-        root = bool(base.host) and base.raw_path in {"", "/"} and not base.raw_query_string and base.user is None
-    except ValueError:
-        root = False
-    if not root or base.scheme not in {"https", "http"}:
-        raise ConfigurationFault(f"upstreams.{name}.url: write https://HOST or https://HOST:PORT, not {url!r}")
-    if base.scheme == "http" and not plain_http:
-        raise ConfigurationFault(
-            f"upstreams.{name}.url is not encrypted: write https://{url.partition('://')[2]}, "
-            f"or set upstreams.{name}.plain_http: true if that is meant"
-        )
-    return base.origin()

@@ -104,9 +104,9 @@ class UpstreamUpload:
         async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:
             self._follow(answer)
             held = self._held(answer) if "Range" in answer.headers else expected
-            if held != expected and (held, expected) != (0, 1):  # 0-0 is said of no byte and of one
+            if held < expected and (held, expected) != (0, 1):  # 0-0 is said of no byte and of one
                 raise answer.blame(UpstreamLied, f"it holds {held} bytes where it was sent {expected}")
-        self._offset = expected
+        self._offset = max(held, expected)  # others may have written to the same upload before
         self._certain = True
 
     def _request(
@@ -122,7 +122,7 @@ class UpstreamUpload:
 
     def _follow(self, answer: Answer) -> None:
         if location := answer.headers.get("Location"):
-            self._location = self._session.relative(self._location, location)
+            self._location = self._session.addresses.relative(self._location, location)
 
     def _held(self, answer: Answer) -> int:
         with self._session.disbelieving(answer):

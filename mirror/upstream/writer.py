@@ -76,7 +76,9 @@ class UpstreamWriter:
         location = answer.headers.get("Location")
         if not location:
             raise answer.blame(UpstreamLied, "it began an upload without saying where (Location)")
-        return UpstreamUpload(self._session, repository, self._session.relative(request.url, location), offset=0)
+        return UpstreamUpload(
+            self._session, repository, self._session.addresses.relative(request.url, location), offset=0
+        )
 
 
 def _post(route: UploadsRoute, source: Repository | None = None) -> Request:

@@ -1,5 +1,6 @@
 """Content for tests, and the short ways to push it and to read it back."""
 
+import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
@@ -10,8 +11,9 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.port import Registry
+from mirror.registry.port import Registry, Upload
 from mirror.registry.streams import one
+from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest
 
 REPOSITORY = Repository("contiv/v2plugin")
@@ -42,6 +44,23 @@ async def read_blob(
         content = b"".join([chunk async for chunk in blob])
         assert len(content) == blob.span.size_bytes
         return content
+
+
+def is_remote(registry: Registry) -> bool:
+    """Whether bytes travel to it over a network, where those on their way are lost when the line breaks."""
+    return isinstance(registry, UpstreamRegistry)
+
+
+async def settled(registry: Registry, upload_id: str, repository: Repository = REPOSITORY) -> Upload:
+    """An upload that was broken off, once nothing arrives in it any more."""
+    upload = await registry.resume_upload(repository, upload_id)
+    while is_remote(registry):
+        before = upload.offset
+        await asyncio.sleep(0.05)
+        upload = await registry.resume_upload(repository, upload_id)
+        if upload.offset == before:
+            break
+    return upload
 
 
 def manifest_of(

@@ -12,7 +12,7 @@ from mirror.oci.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadIn
 from mirror.registry.port import Registry
 from mirror.registry.streams import one
 from mirror.wire.ranges import Span
-from tests.contract.contents import OTHER, REPOSITORY, in_chunks, push_blob, read_blob
+from tests.contract.contents import OTHER, REPOSITORY, in_chunks, is_remote, push_blob, read_blob, settled
 
 CONTENT = random.Random(11).randbytes(2 * 1024 * 1024 + 333)
 DIGEST = Digest.of(CONTENT)
@@ -139,9 +139,9 @@ async def test_what_came_before_the_client_vanished_is_kept(registry: Registry) 
     with suppress(ConnectionResetError):
         await upload.append(vanishing())
 
-    again = await registry.resume_upload(REPOSITORY, upload.id)
-    assert again.offset == 1_500_000
-    await again.append(one(CONTENT[1_500_000:]))
+    again = await settled(registry, upload.id)
+    assert again.offset == 1_500_000 or (is_remote(registry) and 0 < again.offset < 1_500_000)
+    await again.append(one(CONTENT[again.offset :]))
     await again.commit(DIGEST)
     assert await read_blob(registry, DIGEST) == CONTENT
 
@@ -162,9 +162,9 @@ async def test_what_came_before_the_caller_was_cancelled_is_kept(registry: Regis
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    again = await registry.resume_upload(REPOSITORY, upload.id)
-    assert again.offset == 1_300_000
-    await again.append(one(CONTENT[1_300_000:]))
+    again = await settled(registry, upload.id)
+    assert again.offset == 1_300_000 or (is_remote(registry) and 0 < again.offset < 1_300_000)
+    await again.append(one(CONTENT[again.offset :]))
     await again.commit(DIGEST)
     assert await read_blob(registry, DIGEST) == CONTENT
 
@@ -198,19 +198,19 @@ async def test_one_request_writes_at_a_time(registry: Registry) -> None:
 async def test_many_appends_at_once_are_kept_whole(registry: Registry) -> None:
     upload = await registry.begin_upload(REPOSITORY)
     parts = [bytes([number]) * 50_000 for number in range(20)]
-    order = []
+    ends: dict[int, int] = {}
 
     async def append(number: int) -> None:
         async def part() -> AsyncIterator[bytes]:
             async for chunk in in_chunks(parts[number], 9_000):
                 await asyncio.sleep(0)
                 yield chunk
-            order.append(number)
 
-        while number not in order:
+        while number not in ends.values():
             same = await registry.resume_upload(REPOSITORY, upload.id)
             with suppress(UploadInvalid):
                 await same.append(part())
+                ends[same.offset] = number
             await asyncio.sleep(0.001)
 
     async with asyncio.TaskGroup() as tasks:
@@ -220,7 +220,7 @@ async def test_many_appends_at_once_are_kept_whole(registry: Registry) -> None:
     upload = await registry.resume_upload(REPOSITORY, upload.id)
     assert upload.offset == 20 * 50_000
     # Which came first is nobody's business; that none is mixed with another shows in the digest of some order.
-    content = b"".join(parts[number] for number in order)
+    content = b"".join(parts[ends[end]] for end in sorted(ends))
     await upload.commit(Digest.of(content))
     assert await read_blob(registry, Digest.of(content)) == content
 

@@ -45,7 +45,9 @@ def test_an_empty_file_is_the_defaults(written):
 def test_an_open_address_wants_words_about_pushing(written):
     with pytest.raises(ConfigurationFault, match=r"'anonymous: \[pull, push\]'"):
         load(written("server: {listen: '0.0.0.0:5000'}"))
-    assert load(written("server: {listen: '0.0.0.0:5000', anonymous: [pull]}")).server.anonymous_actions == {Action.PULL}
+    assert load(written("server: {listen: '0.0.0.0:5000', anonymous: [pull]}")).server.anonymous_actions == {
+        Action.PULL
+    }
 
 
 def test_the_mirror_rules_of_a_file(written):

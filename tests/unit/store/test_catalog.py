@@ -12,15 +12,18 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mirror.oci.errors import CatalogFault, StorageFault
+from mirror.oci.digest import Digest
+from mirror.oci.errors import CatalogFault, ManifestBlobUnknown, ManifestInvalid, StorageFault
 from mirror.oci.names import Tag
 from mirror.registry.port import Page
-from mirror.store.catalog.migrate import MIGRATIONS
+from mirror.store.catalog import rows
+from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.tables import HEAD, blobs, metadata
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import REPOSITORY, push_blob, push_image
+from tests.contract.contents import REPOSITORY, manifest_of, push_blob, push_image
 
 
 def open_in_a_process(folder: Path, barrier: "multiprocessing.Barrier") -> None:
@@ -109,6 +112,24 @@ async def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
                 pass
 
 
+async def test_a_migration_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def migrate_and_fail(connection: AsyncConnection) -> None:
+        await migrate(connection)
+        raise RuntimeError("power is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mirror.store.catalog.engine.migrate", migrate_and_fail)
+        with pytest.raises(RuntimeError):
+            async with Store.open(folder):
+                pass
+    with sqlite3.connect(folder / "catalog.sqlite") as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
+    connection.close()
+
+    async with Store.open(folder) as store:
+        await push_blob(store, b"content")
+
+
 async def test_a_folder_with_odd_letters(tmp_path: Path) -> None:
     folder = tmp_path / "données 50% ?#&"
     for _ in range(2):
@@ -134,7 +155,7 @@ async def test_a_reader_cannot_write(store: Store) -> None:
 async def test_moments_are_in_utc(store: Store) -> None:
     noon = datetime(2026, 8, 1, 12, 30, 15, 250, tzinfo=timezone(timedelta(hours=5)))
 
-    async def write(connection: object) -> None:
+    async def write(connection: AsyncConnection) -> None:
         await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=noon))
 
     await store._catalog.write(write)
@@ -145,8 +166,20 @@ async def test_moments_are_in_utc(store: Store) -> None:
     assert read.tzinfo == UTC
 
 
+async def test_many_children_are_looked_for_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "_IN_LIMIT", 2)
+    members = [(await push_image(store, f"image {number}")).descriptor.to_json() for number in range(5)]
+    index = manifest_of({"manifests": members}, "application/vnd.oci.image.index.v1+json")
+    await store.put_manifest(REPOSITORY, index)
+    assert await store.get_manifest(REPOSITORY, index.digest) == index
+
+    await store.delete_manifest(REPOSITORY, Digest.parse(members[4]["digest"]))
+    with pytest.raises(ManifestBlobUnknown, match=members[4]["digest"]):
+        await store.put_manifest(REPOSITORY, index)
+
+
 async def test_a_failed_transaction_changes_nothing(store: Store) -> None:
-    async def write(connection: object) -> None:
+    async def write(connection: AsyncConnection) -> None:
         await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
         raise RuntimeError("something else went wrong")
 
@@ -162,7 +195,7 @@ async def test_a_failed_transaction_changes_nothing(store: Store) -> None:
 async def test_a_cancelled_transaction_is_done_to_its_end(store: Store) -> None:
     begun = asyncio.Event()
 
-    async def write(connection: object) -> None:
+    async def write(connection: AsyncConnection) -> None:
         begun.set()
         await asyncio.sleep(0.01)
         await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
@@ -209,3 +242,12 @@ async def test_any_text_may_come_last(store: Store, last: str) -> None:
     assert (await store.list_repositories(PageRequest(last=last))).more is False
     subject = (await store.resolve(REPOSITORY, Tag("latest"))).digest
     assert (await store.list_referrers(REPOSITORY, subject, last, PageRequest())).entries == ()
+
+
+async def test_an_artifact_type_that_is_no_text(store: Store) -> None:
+    subject = (await push_image(store, "subject")).descriptor.to_json()
+    body = {"manifests": [], "subject": subject, "artifactType": "half a pair: \ud800"}
+    index = manifest_of(body, "application/vnd.oci.image.index.v1+json")
+
+    with pytest.raises(ManifestInvalid, match="not Unicode text"):
+        await store.put_manifest(REPOSITORY, index)

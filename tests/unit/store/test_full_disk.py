@@ -105,7 +105,18 @@ async def test_a_full_disk_at_any_step(small_disk: Path, free_bytes: int) -> Non
             assert await store.get_manifest(REPOSITORY, Tag(f"v{number}")) == manifest
 
 
-@pytest.mark.parametrize("free_bytes", [0, 4096, 16384, 65536, 131072])
+async def test_a_full_disk_is_still_served_after_a_restart(small_disk: Path) -> None:
+    async with Store.open(small_disk / "data") as store:
+        pushed = [await push_index(store, number) for number in range(3)]
+    fill(small_disk)
+
+    for number, manifest in enumerate(pushed):
+        async with Store.open(small_disk / "data") as store:
+            assert await store.get_manifest(REPOSITORY, Tag(f"v{number}")) == manifest
+            await store.delete_manifest(REPOSITORY, manifest.digest)
+
+
+@pytest.mark.parametrize("free_bytes", [0, 4096, 16384, 65536])
 async def test_a_store_is_not_created_on_a_full_disk(small_disk: Path, free_bytes: int) -> None:
     ballast = fill(small_disk, free_bytes=free_bytes)
     with pytest.raises(StorageFull):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 
 import pytest
 
+from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, StorageFull, UpstreamLied, UpstreamUnreachable
 from mirror.oci.manifest import Manifest
@@ -16,6 +18,7 @@ from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob, Upload
 from mirror.registry.streams import one
+from mirror.store.registry import Store
 from mirror.transfer.copy import Destination, Origin, copy_blob, copy_graph
 from mirror.transfer.progress import Outcome, SilentProgress
 from mirror.wire.ranges import RangeRequest, Span
@@ -256,6 +259,21 @@ async def test_what_was_left_may_be_wrong(source: Source, goal: Goal, leftover: 
     assert (await goal.stat_blob(HERE, blob.digest)).size_bytes == len(LAYER)
 
 
+async def test_a_blob_that_is_held_is_not_asked_for(source: Source, goal: Goal) -> None:
+    await hold(goal.inner, HERE, [LAYER], [])
+    assert await copy_blob(Origin(source, THERE), Destination(goal, HERE), described("x/y", LAYER), SILENT) == 0
+    assert (source.asked, goal.written) == ([], [])
+
+
+async def test_a_destination_that_does_not_read_what_was_written(source: Source) -> None:
+    class Forgetful(Goal):
+        async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+            return OTHER.descriptor
+
+    with pytest.raises(UpstreamLied, match=f"{PLUGIN.digest} was stored, .* {OTHER.digest} is read"):
+        await copy_graph(Origin(source, THERE), TAG, Destination(Forgetful(), HERE), [TAG], SILENT)
+
+
 async def test_a_lie_about_a_size_stores_nothing(source: Source, goal: Goal) -> None:
     source.replaced[Digest.of(LAYER)] = LAYER[:-1]
     with pytest.raises(UpstreamLied, match=f"{len(LAYER)} bytes, it has {len(LAYER) - 1}"):
@@ -380,3 +398,26 @@ async def test_cancellation_leaves_what_the_next_copy_goes_on_with(source: Sourc
     copied = await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
     assert copied.root.digest == PLUGIN.digest
     assert copied.moved_bytes < len(LAYER)
+
+
+async def test_an_upload_of_the_store_is_let_go_of_however_the_copy_fails(source: Source, tmp_path: Path) -> None:
+    class Away(Source):
+        """Knows the manifest, and cannot give a blob."""
+
+        @asynccontextmanager
+        async def _open(self, repository: Repository, digest: Digest, part: RangeRequest | None) -> AsyncIterator[Blob]:
+            raise UpstreamUnreachable("no connection")
+            yield
+
+    away = Away()
+    away.inner = source.inner
+    errors = []  # hold every frame that they came through, as results of a rule do
+    async with Store.open(tmp_path / "data") as store:
+        for failing, breaks_at in ((source, 300_000), (away, None), (away, None), (source, None)):
+            failing.breaks_at = breaks_at
+            try:
+                copied = await copy_graph(Origin(failing, THERE), TAG, Destination(store, HERE), [TAG], SILENT)
+            except UpstreamUnreachable as error:
+                errors.append(error)
+    assert len(errors) == 3
+    assert copied.spared_bytes >= 300_000

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mirror.upstream.patience import Patience
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.session import Patience
 from tests.unit.upstream.scripted import ScriptedServer
 
 QUICK = Patience(attempts=3, first_pause_seconds=0.001, longest_pause_seconds=0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import RangeInvalid, UpstreamLied, UpstreamUnreachable
+from mirror.oci.errors import RangeInvalid, UpstreamBusy, UpstreamLied, UpstreamUnreachable
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest, Span
 from tests.unit.upstream.content import BLOB, BLOB_PATH, DIGEST, REPOSITORY, ROOT
@@ -79,6 +79,13 @@ async def test_a_line_that_always_breaks_is_given_up(server: ScriptedServer, ups
     assert ranges(server) == [None, "bytes=1000-", "bytes=1000-"]
 
 
+async def test_an_upstream_that_dies_is_not_asked_for_ever(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(GET, BROKEN, Reply(503))
+    with pytest.raises(UpstreamBusy):
+        await read(upstream)
+    assert ranges(server) == [None] + ["bytes=1000-"] * 3
+
+
 async def test_progress_keeps_a_bad_line_going(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     blob = bytes(6 * 1024 * 1024)
     digest = Digest.of(blob)
@@ -108,8 +115,9 @@ async def test_progress_keeps_a_bad_line_going(server: ScriptedServer, upstream:
         Reply(206, BLOB[1000:], {"Content-Range": "bytes 1000-999/4096"}),
         Reply(200, BLOB + b"!"),
         Reply(200, BLOB[:-1]),
+        Reply(416),
     ],
-    ids=["another place", "another size", "no place", "an empty place", "longer", "shorter"],
+    ids=["another place", "another size", "no place", "an empty place", "longer", "shorter", "nothing"],
 )
 async def test_lies_about_the_rest(server: ScriptedServer, upstream: UpstreamRegistry, second: Reply) -> None:
     server.on(GET, BROKEN, second)
@@ -122,12 +130,16 @@ async def test_another_rest_is_found_out_before_the_last_byte(
 ) -> None:
     rest = Reply(206, bytes(SIZE - 1000), {"Content-Range": f"bytes 1000-{SIZE - 1}/{SIZE}"})
     server.on(GET, BROKEN, rest)
-    received = b""
-    async with upstream.open_blob(REPOSITORY, DIGEST) as blob:
-        with pytest.raises(UpstreamLied, match="has digest"):
+    received: list[bytes] = []
+
+    async def receive() -> None:
+        async with upstream.open_blob(REPOSITORY, DIGEST) as blob:
             async for chunk in blob:
-                received += chunk
-    assert len(received) < SIZE
+                received.append(chunk)  # noqa: PERF401 - what came before the error is looked at
+
+    with pytest.raises(UpstreamLied, match="has digest"):
+        await receive()
+    assert 0 < len(b"".join(received)) < SIZE
 
 
 async def test_an_endless_blob_is_cut(server: ScriptedServer, upstream: UpstreamRegistry) -> None:

@@ -230,6 +230,6 @@ async def test_retry_after_is_told(server: ScriptedServer, upstream: UpstreamReg
 
 async def test_nobody_there(server: ScriptedServer) -> None:
     async with UpstreamRegistry.open(name="gone", url="http://127.0.0.1:1", plain_http=True) as gone:
-        with pytest.raises(errors.UpstreamUnreachable, match="upstream gone: GET .*no connection"):
+        with pytest.raises(errors.UpstreamUnreachable, match=r"upstream gone: GET .*no connection"):
             await get(gone)
     assert server.seen == []

@@ -89,10 +89,11 @@ async def test_a_link_to_another_host_stays_with_this_one(server: ScriptedServer
 
 
 async def test_pages_in_a_circle_end(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
-    server.on(TAGS, tags("a", link=f"<{ROOT}/tags/list?n=1000>; rel=next"))
+    server.on(TAGS, tags("a", link="<>; rel=next"))
+    server.on(f"GET {ROOT}/tags/list", tags("b", link=f"<{ROOT}/tags/list?n=1000>; rel=next"))
     with pytest.raises(UpstreamLied, match="do not end"):
         await upstream.list_tags(REPOSITORY, PageRequest())
-    assert server.lines == [TAGS]
+    assert server.lines == [TAGS, f"GET {ROOT}/tags/list"]
 
 
 def descriptor(number: int, artifact_type: str | None = None) -> dict[str, object]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirror import __version__
-from mirror.oci.errors import ConfigurationFault, UpstreamLied, UpstreamRefused, UpstreamUnreachable
+from mirror.oci.errors import ConfigurationFault, UpstreamFault, UpstreamLied, UpstreamRefused, UpstreamUnreachable
+from mirror.runtime.clock import SystemClock
 from mirror.upstream.credentials import Credentials
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.session import UpstreamSession
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import (
     BLOB,
@@ -171,6 +176,14 @@ async def test_the_token_flow_over_the_wire(
     assert other.seen[0].headers["Authorization"] == SECRET
 
 
+@pytest.mark.parametrize("realm", ["http://x:99999/", "http://exa mple/", "http://\u2100.example/", "http://x:y/"])
+async def test_a_token_server_that_cannot_be_asked(server: ScriptedServer, known: UpstreamRegistry, realm: str) -> None:
+    server.on(GET, Reply(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}"'}))
+    with pytest.raises(UpstreamFault, match="upstream hub"):
+        await known.get_manifest(REPOSITORY, TAG)
+    assert server.lines == [GET] or server.lines == [GET] * 3
+
+
 async def test_a_token_server_is_bounded(
     server: ScriptedServer, other: ScriptedServer, known: UpstreamRegistry
 ) -> None:
@@ -216,7 +229,7 @@ async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
         dripping,
         UpstreamRegistry.open(name="slow", url=url, plain_http=True, read_timeout_seconds=0.05, patience=QUICK) as slow,
     ):
-        with pytest.raises(UpstreamUnreachable, match="did not end within 0.25 s"):
+        with pytest.raises(UpstreamUnreachable, match=r"did not end within 0.25 s"):
             await slow.get_manifest(REPOSITORY, TAG)
     await asyncio.sleep(0.1)  # the last drip finds out that nobody listens
 
@@ -293,3 +306,28 @@ async def test_a_server_that_does_not_finish_the_handshake(server: ScriptedServe
         with pytest.raises(UpstreamUnreachable, match="no connection within the connect timeout"):
             await opened.get_manifest(REPOSITORY, TAG)
     assert server.connections == 3
+
+
+async def test_any_location_is_a_place_or_a_lie(server: ScriptedServer) -> None:
+    piece = st.sampled_from(
+        ["http://", "https://", "//", "/", "[", "[::", "]", "@", ":99999", "..", "%zz", "\0", "?", "#"]
+    )
+    async with UpstreamSession.open(
+        name="hub",
+        url=server.url,
+        plain_http=True,
+        credentials=None,
+        connect_timeout_seconds=1,
+        read_timeout_seconds=1,
+        clock=SystemClock(),
+        patience=QUICK,
+    ) as session:
+
+        @given(st.lists(piece | st.text(max_size=5), max_size=8).map("".join))
+        def check(location: str) -> None:
+            with suppress(UpstreamLied):
+                place = session.addresses.relative(UPLOADS_PATH, location)
+                assert place.startswith(("/", "http://", "https://"))
+                assert not place.startswith("//")
+
+        check()

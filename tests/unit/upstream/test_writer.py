@@ -118,7 +118,7 @@ async def test_what_the_source_raises_arrives_unchanged_and_the_upload_asks_wher
     server.on(f"GET {AT}", Reply(204, headers={"Location": AT, "Range": "0-99"}))
     server.on(PATCH, TAKEN)
     upload = await upstream.begin_upload(REPOSITORY)
-    with pytest.raises(UpstreamBusy, match="^the source is busy$"):
+    with pytest.raises(UpstreamBusy, match=r"^the source is busy$"):
         await upload.append(broken())
     await upload.append(one(BLOB[100:]))
     assert server.lines == [POST, f"GET {AT}", PATCH]
@@ -222,6 +222,14 @@ async def test_a_blob_stored_under_another_digest(server: ScriptedServer, upstre
     upload = await upstream.begin_upload(REPOSITORY)
     with pytest.raises(UpstreamLied, match="it stored digest"):
         await upload.commit(DIGEST)
+
+
+async def test_a_path_that_reads_as_a_host_stays_a_path(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(POST, Reply(202, headers={"Location": f"{server.url}//evil.example/1"}))
+    server.on("PATCH //evil.example/1", TAKEN)
+    upload = await upstream.begin_upload(REPOSITORY)
+    await upload.append(one(BLOB))
+    assert server.lines == [POST, "PATCH //evil.example/1"]
 
 
 async def test_an_upload_elsewhere_gets_no_authorization(server: ScriptedServer, upstream: UpstreamRegistry) -> None:

@@ -1,0 +1,48 @@
+"""A request's body on its way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+
+
+class Outgoing:
+    """Notes what the source of a body raises, and that the other side keeps taking it.
+
+    aiohttp's own read timeout begins when the body is sent, so a server that stops reading would hold us for ever.
+
+    Attributes:
+        data: what aiohttp is given.
+        error: what the source of a stream raised: aiohttp wraps it beyond recognition.
+    """
+
+    def __init__(self, body: bytes | AsyncIterable[bytes] | None, timeout_seconds: float) -> None:
+        self.error: Exception | None = None
+        self._timeout_seconds = timeout_seconds
+        self._limit: asyncio.Timeout | None = None
+        self.data = self._stream(body) if isinstance(body, AsyncIterable) else BytesIO(body) if body else body
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Raise TimeoutError inside where a piece is not taken in time."""
+        try:
+            async with asyncio.timeout(None) as self._limit:
+                yield
+        finally:
+            self._limit = None
+
+    async def _stream(self, body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in body:
+                self._watch(asyncio.get_running_loop().time() + self._timeout_seconds)
+                yield chunk
+                self._watch(None)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _watch(self, until: float | None) -> None:
+        if self._limit is not None and not self._limit.expired():
+            self._limit.reschedule(until)

@@ -1,0 +1,155 @@
+"""Our upstream client and copy engine against the reference registry."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from mirror.oci import media_types
+from mirror.oci.digest import Digest
+from mirror.oci.errors import (
+    BlobUnknown,
+    DigestInvalid,
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    RepositoryUnknown,
+    Unsupported,
+    UploadUnknown,
+    UpstreamUnreachable,
+)
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.streams import one
+from mirror.sync.job import run_rule
+from mirror.sync.rule import MirrorRule
+from mirror.transfer.copy import Destination, Origin, copy_graph
+from mirror.transfer.progress import SilentProgress
+from mirror.upstream.patience import Patience
+from mirror.upstream.registry import UpstreamRegistry
+from mirror.wire.pagination import PageRequest
+from mirror.wire.ranges import RangeRequest, Span
+from tests.harness.docker_registry import DockerRegistry
+from tests.harness.packing import packed_from
+from tests.harness.requirement import require
+
+pytestmark = pytest.mark.e2e
+
+THERE, HERE, TAG = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin"), Tag("1.0.0-beta.3")
+PACKED = packed_from(b'{"Description": "a plugin"}\n', random.Random(3).randbytes(5_000_000))
+PLUGIN = Manifest.parse(PACKED.manifest, media_types.DOCKER_MANIFEST)
+LAYER = Digest.of(PACKED.layer)
+QUICK = Patience(attempts=2, first_pause_seconds=0.01)
+
+
+@pytest.fixture
+def servers() -> Iterator[tuple[DockerRegistry, DockerRegistry]]:
+    require(DockerRegistry.missing())
+    with DockerRegistry() as first, DockerRegistry() as second:
+        yield first, second
+
+
+@pytest.fixture
+async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[UpstreamRegistry]:
+    """A registry that holds the plugin, pushed by our own writer."""
+    async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, patience=QUICK) as opened:
+        for blob in (PACKED.config, PACKED.layer):
+            upload = await opened.begin_upload(THERE, Digest.of(blob))
+            await upload.append(one(blob))
+            await upload.commit(Digest.of(blob))
+        await opened.put_manifest(THERE, PLUGIN, [TAG, Tag("latest")])
+        yield opened
+
+
+@pytest.fixture
+async def other(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[UpstreamRegistry]:
+    async with UpstreamRegistry.open(name="other", url=servers[1].url, plain_http=True, patience=QUICK) as opened:
+        yield opened
+
+
+async def read(registry: UpstreamRegistry, repository: Repository, part: RangeRequest | None = None) -> bytes:
+    async with registry.open_blob(repository, LAYER, part) as blob:
+        return b"".join([chunk async for chunk in blob])
+
+
+async def test_what_is_pushed_is_listed_and_read(hub: UpstreamRegistry) -> None:
+    assert [tag.name for tag in (await hub.list_tags(THERE, PageRequest())).entries] == [TAG.name, "latest"]
+    assert (await hub.list_repositories(PageRequest())).entries == (THERE,)
+    assert await hub.resolve(THERE, TAG) == PLUGIN.descriptor
+    assert (await hub.get_manifest(THERE, PLUGIN.digest)).content == PACKED.manifest
+    assert (await hub.stat_blob(THERE, LAYER)).size_bytes == len(PACKED.layer)
+    assert await read(hub, THERE) == PACKED.layer
+    assert await read(hub, THERE, RangeRequest(1000, 1999)) == PACKED.layer[1000:2000]
+    assert (await hub.list_referrers(THERE, PLUGIN.digest, None, PageRequest())).entries == ()
+
+
+async def test_what_is_not_there(hub: UpstreamRegistry) -> None:
+    with pytest.raises(RepositoryUnknown, match="NAME_UNKNOWN"):
+        await hub.list_tags(HERE, PageRequest())
+    with pytest.raises(ManifestUnknown, match="MANIFEST_UNKNOWN"):
+        await hub.get_manifest(THERE, Tag("2"))
+    with pytest.raises(ManifestUnknown):
+        await hub.resolve(THERE, Tag("2"))
+    with pytest.raises(BlobUnknown):
+        await hub.stat_blob(HERE, LAYER)
+    with pytest.raises(ManifestBlobUnknown):
+        await hub.put_manifest(HERE, PLUGIN, [TAG])
+
+
+async def test_uploads_in_chunks_resumed_and_ended(hub: UpstreamRegistry) -> None:
+    upload = await hub.begin_upload(HERE)
+    await upload.append(one(b"first "))
+    again = await hub.resume_upload(HERE, upload.id)
+    assert again.offset == 6
+    await again.append(one(b"second"), Span(6, 12))
+    assert (await again.commit(Digest.of(b"first second"))).size_bytes == 12
+    wrong = await hub.begin_upload(HERE)
+    with pytest.raises(DigestInvalid, match="DIGEST_INVALID"):
+        await wrong.commit(LAYER)
+    with pytest.raises(UploadUnknown):
+        await hub.resume_upload(HERE, wrong.id)
+
+
+async def test_mounting(hub: UpstreamRegistry) -> None:
+    mounted = await hub.mount_blob(HERE, LAYER, THERE)
+    assert mounted is not None
+    assert mounted.size_bytes == len(PACKED.layer)
+    assert await read(hub, HERE) == PACKED.layer
+    assert await hub.mount_blob(Repository("third"), LAYER, Repository("nowhere")) is None
+
+
+async def test_deleting(hub: UpstreamRegistry) -> None:
+    with pytest.raises(Unsupported, match="only manifests by digest"):
+        await hub.delete_tag(THERE, TAG)
+    await hub.delete_manifest(THERE, PLUGIN.digest)
+    await hub.delete_blob(THERE, LAYER)
+    for deletion in (hub.delete_manifest(THERE, PLUGIN.digest), hub.get_manifest(THERE, TAG)):
+        with pytest.raises(ManifestUnknown):
+            await deletion
+    with pytest.raises(BlobUnknown):
+        await hub.delete_blob(THERE, LAYER)
+
+
+async def test_from_one_registry_to_another(hub: UpstreamRegistry, other: UpstreamRegistry) -> None:
+    origin, destination = Origin(hub, THERE), Destination(other, HERE)
+    copied = await copy_graph(origin, TAG, destination, [TAG, Tag("again")], SilentProgress())
+    assert copied.moved_bytes == len(PACKED.config) + len(PACKED.layer)
+    for tag in (TAG, Tag("again")):
+        assert (await other.get_manifest(HERE, tag)).content == PACKED.manifest
+    assert await read(other, HERE) == PACKED.layer
+    assert (await copy_graph(origin, TAG, destination, [TAG], SilentProgress())).moved_bytes == 0
+
+
+async def test_a_rule_and_then_the_upstream_is_gone(
+    servers: tuple[DockerRegistry, DockerRegistry], hub: UpstreamRegistry
+) -> None:
+    here = MemoryRegistry()
+    rule = MirrorRule.parse("contiv", f"hub/{THERE}", HERE.name)
+    assert len((await run_rule(rule, hub, here, SilentProgress())).copied) == 2
+    assert len((await run_rule(rule, hub, here, SilentProgress())).unchanged) == 2
+    servers[0].stop()
+    result = await run_rule(rule, hub, here, SilentProgress())
+    assert [type(each.error) for each in result.failed] == [UpstreamUnreachable]
+    assert (await here.get_manifest(HERE, TAG)).content == PACKED.manifest
