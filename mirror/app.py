@@ -113,13 +113,13 @@ def serve(settings: Settings) -> int:
         ConfigurationFault: the address cannot be had. StorageFault: the store cannot be opened.
     """
     address = settings.server.listen
-    listener = listen(address.host, address.port)
+    listener = listen(address.host, address.port, _limits(settings))
     workers = settings.server.workers
     if workers == 1:
         _serve_here(settings, listener, None)
         return 0
     asyncio.run(_open_and_close(settings))  # what is wrong with it is said once, not by every worker again and again
-    return run_workers(workers, lambda parent: _serve_here(settings, listener, parent))
+    return run_workers(workers, lambda parent: _serve_here(settings, listener, parent), listener.close)
 
 
 async def _open_and_close(settings: Settings) -> None:
@@ -135,7 +135,7 @@ def _serve_here(settings: Settings, listener: socket.socket, parent: int | None)
 async def _serve(settings: Settings, listener: socket.socket, parent: int | None) -> None:
     async with open_store(settings) as store, asyncio.TaskGroup() as tasks:
         registry = Authorize(store, AnonymousRights(settings.server.anonymous_actions))
-        limits = Limits(shutdown_seconds=settings.server.shutdown_seconds)
+        limits = _limits(settings)
         application = build(
             registry, limits=limits, readiness={"catalog": lambda: store.list_repositories(_READY_PAGE)}
         )
@@ -146,6 +146,10 @@ async def _serve(settings: Settings, listener: socket.socket, parent: int | None
                 await stop.wait()
                 _LOG.info("stopping", transfers_may_take_seconds=limits.shutdown_seconds)
         expiry.cancel()
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(shutdown_seconds=settings.server.shutdown_seconds)
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:

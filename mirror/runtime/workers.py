@@ -14,7 +14,7 @@ from types import FrameType
 _RESTART_PAUSE_SECONDS = 1.0
 
 
-def run_workers(count: int, work: Callable[[int], None]) -> int:
+def run_workers(count: int, work: Callable[[int], None], at_stop: Callable[[], object]) -> int:
     """Fork ``count`` processes and wait for them; one that dies unasked is replaced after a second.
 
     Call it before anything in this process has started a thread or an event loop. SIGTERM and SIGINT are passed
@@ -24,6 +24,8 @@ def run_workers(count: int, work: Callable[[int], None]) -> int:
         count: how many processes.
         work: what a worker does until it is told to stop by SIGTERM. Its argument is a file descriptor that
             becomes readable when the parent is gone, however it went.
+        at_stop: called in the parent, once or more, when it is told to stop; it lets go of what workers inherit, such
+            as a listening socket, which would go on taking connections that nobody serves.
 
     Returns:
         The exit code for this process: 0, or 1 where a worker failed while stopping.
@@ -36,6 +38,7 @@ def run_workers(count: int, work: Callable[[int], None]) -> int:
     def stop(number: int, _frame: FrameType | None) -> None:
         nonlocal stopping
         stopping = True
+        at_stop()
         for pid in workers:
             _signal(pid, signal.SIGTERM if number == signal.SIGINT else number)
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from mirror.server import headers
-from mirror.server.dispatch import REQUEST_ID, ROUTE
+from mirror.server.exchange import REQUEST_ID, ROUTE
 from mirror.server.transmission import BlobResponse
 
 _log = structlog.get_logger(__name__)

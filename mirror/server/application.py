@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from mirror.registry.port import Registry
-from mirror.server import errors
+from mirror.server.answering import answering
 from mirror.server.dispatch import Dispatch, expect
 from mirror.server.health import Check, Health
 from mirror.server.in_flight import InFlight
@@ -31,12 +31,13 @@ def build(
     Returns:
         An application for :func:`mirror.server.serve.serving`. The registry is the caller's to close.
     """
-    application = web.Application(middlewares=[errors.translated])
-    application[IN_FLIGHT] = InFlight()
+    in_flight = InFlight()
+    application = web.Application(middlewares=[answering(in_flight)])
+    application[IN_FLIGHT] = in_flight
     application[LIMITS] = limits or Limits()
     health = Health(readiness or {})
     application.router.add_get("/healthz", health.alive)
     application.router.add_get("/readyz", health.ready)
-    dispatch = Dispatch(registry, application[LIMITS], application[IN_FLIGHT])
+    dispatch = Dispatch(registry, application[LIMITS])
     application.router.add_route("*", "/{path:.*}", dispatch.handle, expect_handler=expect)
     return application

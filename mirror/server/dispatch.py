@@ -1,28 +1,19 @@
-"""From a request to its handler, and from what the handler raises to an answer."""
+"""From a request to its handler."""
 
 from __future__ import annotations
 
-import itertools
-import secrets
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Any, Final
 
-import structlog
 from aiohttp import web
 
-from mirror.oci.errors import MirrorError
 from mirror.registry.port import Registry
 from mirror.server import blobs, errors, headers, manifests, ping, referrers, tags, uploads
-from mirror.server.exchange import Exchange
-from mirror.server.in_flight import InFlight
+from mirror.server.exchange import ROUTE, Exchange
 from mirror.server.limits import Limits
 from mirror.wire import routes
 from mirror.wire.routes import Route
-
-#: What a request was found to ask for, and its name in the log; the access log reads both.
-ROUTE: Final = web.RequestKey("route", Route)
-REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
@@ -57,34 +48,21 @@ class Dispatch:
     Args:
         registry: what answers come from.
         limits: what clients may ask of the server.
-        in_flight: told of every request that begins and ends.
     """
 
-    def __init__(self, registry: Registry, limits: Limits, in_flight: InFlight) -> None:
+    def __init__(self, registry: Registry, limits: Limits) -> None:
         self._registry = registry
         self._limits = limits
-        self._in_flight = in_flight
-        self._prefix = secrets.token_hex(6)
-        self._numbers = itertools.count(1)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request, whatever happens; only cancellation leaves here."""
-        request_id = request[REQUEST_ID] = f"{self._prefix}-{next(self._numbers)}"
-        structlog.contextvars.bind_contextvars(request_id=request_id)
-        allowed = ""
-        with self._in_flight:
-            try:
-                route = request[ROUTE] = _route(request)
-                allowed = ", ".join(sorted(route.methods - {request.method}))
-                handler = _HANDLERS[type(route), request.method]
-                response = await handler(Exchange(request, self._registry, self._limits), route)
-            except MirrorError as error:
-                response = errors.refused(error, request_id, allowed)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-                response = errors.failed(error, request_id)
-        if self._in_flight.closing and not response.prepared:
-            response.force_close()
-        return response
+        """Answer one request.
+
+        Raises:
+            MirrorError: the registry, or the grammar of paths, refuses it.
+        """
+        route = request[ROUTE] = _route(request)
+        handler = _HANDLERS[type(route), request.method]
+        return await handler(Exchange(request, self._registry, self._limits), route)
 
 
 async def expect(request: web.Request) -> web.StreamResponse | None:

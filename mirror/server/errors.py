@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import MirrorError, UpstreamFault
 from mirror.server import headers
 from mirror.wire import error_body
 
 _log = structlog.get_logger(__name__)
-
-#: Codes for what aiohttp itself refuses, by status; anything else is UNSUPPORTED.
-_CODES = {401: "UNAUTHORIZED", 403: "DENIED", 413: "SIZE_INVALID", 429: "TOOMANYREQUESTS"}
 
 
 def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Response:
@@ -28,7 +24,11 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
     detail = error.detail
     if status >= 500:
         detail = {**detail, "request_id": request_id}
-        _log.error("request failed", error=str(error), kind=type(error).__name__, **error.detail, exc_info=error)
+        fields = {"error": str(error), "kind": type(error).__name__, "detail": error.detail}
+        if error.temporary or isinstance(error, UpstreamFault):
+            _log.warning("request failed", **fields)
+        else:
+            _log.error("request failed", **fields, exc_info=error)
     answer = _answer(status, code, error.message, detail)
     if status == 405:
         answer.headers[headers.ALLOW] = error.detail.get("allowed", allowed)
@@ -44,21 +44,14 @@ def failed(error: BaseException, request_id: str) -> web.Response:
     return _answer(500, "UNKNOWN", message, {"request_id": request_id})
 
 
-@web.middleware
-async def translated(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers in our way what aiohttp refuses itself: a path or method that nothing here claims."""
-    try:
-        return await handler(request)
-    except web.HTTPClientError as error:
-        answer = _answer(error.status, _CODES.get(error.status, "UNSUPPORTED"), f"{error.reason}: {request.path}", {})
-        if headers.ALLOW in error.headers:
-            answer.headers[headers.ALLOW] = error.headers[headers.ALLOW]
-        return answer
+def not_served(error: web.HTTPClientError, path: str) -> web.Response:
+    """The answer to what aiohttp finds no handler for: a request without a path, such as CONNECT."""
+    return _answer(error.status, "UNSUPPORTED", f"{error.reason}: {path or '*'}", {})
 
 
 def unreadable(status: int, message: str) -> web.Response:
     """The answer to bytes that are no HTTP request, or one that the server refuses to read. The connection ends."""
-    answer = _answer(status, _CODES.get(status, "UNSUPPORTED"), message, {})
+    answer = _answer(status, "UNSUPPORTED", message, {})
     answer.force_close()
     return answer
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from aiohttp import ClientError, web
 
@@ -12,6 +14,11 @@ from mirror.oci.errors import ContentTooLarge, SizeInvalid
 from mirror.registry.port import Registry
 from mirror.server import headers
 from mirror.server.limits import Limits
+from mirror.wire.routes import Route
+
+#: What a request was found to ask for, and its name in the log.
+ROUTE: Final = web.RequestKey("route", Route)
+REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +49,9 @@ class Exchange:
         announced = request.content_length
         if announced is not None and announced > limit_bytes:
             raise _too_large(limit_bytes)
-        if headers.EXPECT in request.headers and request.body_exists:
-            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            request.writer.output_size = 0
+        if headers.EXPECT in request.headers:
+            with _broken_off(0):
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         received = 0
         while chunk := await self._next_chunk(received):
             received += len(chunk)
@@ -53,16 +60,23 @@ class Exchange:
             yield chunk
 
     async def _next_chunk(self, received: int) -> bytes:
-        try:
-            async with asyncio.timeout(self.limits.idle_seconds):
-                return await self.request.content.readany()
-        except TimeoutError as error:
-            seconds = f"{self.limits.idle_seconds:g}"
-            raise SizeInvalid(
-                f"request body stopped after {received} bytes: nothing came for {seconds} s", received=received
-            ) from error
-        except (ClientError, web.RequestPayloadError, ConnectionError) as error:
-            raise SizeInvalid(f"request body broke off after {received} bytes", received=received) from error
+        with _broken_off(received):
+            try:
+                async with asyncio.timeout(self.limits.idle_seconds):
+                    return await self.request.content.readany()
+            except TimeoutError as error:
+                seconds = f"{self.limits.idle_seconds:g}"
+                raise SizeInvalid(
+                    f"request body stopped after {received} bytes: nothing came for {seconds} s", received=received
+                ) from error
+
+
+@contextmanager
+def _broken_off(received: int) -> Iterator[None]:
+    try:
+        yield
+    except (ClientError, web.RequestPayloadError, ConnectionError) as error:
+        raise SizeInvalid(f"request body broke off after {received} bytes", received=received) from error
 
 
 def _too_large(limit_bytes: int) -> ContentTooLarge:

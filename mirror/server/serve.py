@@ -137,10 +137,6 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Answer what is not HTTP, or over a limit. Called by aiohttp."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer had begun")
-        if exc is not None and status >= 500:
-            _log.error("request failed unexpectedly", exc_info=exc)
         if isinstance(exc, LineTooLong):
             return errors.unreadable(431, f"the request line or a header is longer than {self.max_line_size} bytes")
         reason = (message or "it is not HTTP").partition("\n")[0]

@@ -63,12 +63,11 @@ class BlobResponse(web.StreamResponse):
 
     def break_off(self, request: web.Request, error: Exception) -> None:
         """End the connection, so that the client cannot take what it got for the whole, and log why."""
-        self.force_close()
         if request.transport is not None:
             request.transport.abort()
         if isinstance(error, ConnectionError | TimeoutError):
             _log.info("client left during a download", sent_bytes=self.sent_bytes)
         elif isinstance(error, MirrorError):
-            _log.error("download broken off", error=str(error), sent_bytes=self.sent_bytes, **error.detail)
+            _log.error("download broken off", error=str(error), sent_bytes=self.sent_bytes, detail=error.detail)
         else:
             _log.error("download broken off", sent_bytes=self.sent_bytes, exc_info=error)

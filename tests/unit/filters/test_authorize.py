@@ -141,6 +141,11 @@ async def test_the_catalog_lists_what_may_be_read_in_full_pages(inner: MemoryReg
     assert pages[-1]
 
 
+async def test_the_catalog_of_one_who_may_read_all_is_the_whole(inner: MemoryRegistry) -> None:
+    await put_blob(inner, B)
+    assert (await Authorize(inner, AnonymousRights(ALL)).list_repositories(PAGE)).entries == (A, B)
+
+
 async def test_the_catalog_of_one_who_may_read_nothing_is_empty(inner: MemoryRegistry) -> None:
     assert (await Authorize(inner, Named(set())).list_repositories(PAGE)).entries == ()
     assert (await Authorize(inner, AnonymousRights(frozenset())).list_repositories(PageRequest(0))).entries == ()

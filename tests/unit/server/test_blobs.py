@@ -61,10 +61,18 @@ async def test_a_part_of_a_blob(filled: Served, header: str, first: int, last: i
     assert answer.body == LAYER[first : last + 1]
 
 
-@pytest.mark.parametrize("header", [f"bytes={SIZE}-", f"bytes={SIZE * 2}-{SIZE * 3}", "bytes=500-0", "bytes=-0"])
-async def test_a_part_that_is_not_there(filled: Served, header: str) -> None:
+@pytest.mark.parametrize(
+    ("header", "content_range"),
+    [
+        (f"bytes={SIZE}-", f"bytes */{SIZE}"),
+        (f"bytes={SIZE * 2}-{SIZE * 3}", f"bytes */{SIZE}"),
+        ("bytes=-0", f"bytes */{SIZE}"),
+        ("bytes=500-0", None),
+    ],
+)
+async def test_a_part_that_is_not_there(filled: Served, header: str, content_range: str | None) -> None:
     answer = await filled.ask("GET", f"{URL}/{digest(LAYER)}", [("Range", header)])
-    assert answer.status == 416
+    assert (answer.status, answer.headers["Content-Range"]) == (416, content_range)
     assert answer.json["errors"][0]["detail"]
     assert int(answer.headers["Content-Length"]) == len(answer.body) < SIZE
 
@@ -166,6 +174,14 @@ async def test_a_blob_in_a_file(tmp_path: Path, header: str | None) -> None:
             answer = await connection.receive()
             assert answer.body == (content[70_000:2_500_001] if header else content)
     assert [handle.closed for handle in registry.handles] == [True, True]
+
+
+async def test_an_empty_file(tmp_path: Path) -> None:
+    path = tmp_path / "blob"
+    path.touch()
+    async with served(InFile(path, 0)) as server:
+        answer = await server.ask("GET", f"{URL}/{digest(b'')}")
+    assert (answer.status, answer.headers["Content-Length"], answer.body) == (200, "0", b"")
 
 
 async def test_a_file_that_is_too_short_breaks_the_connection(tmp_path: Path) -> None:

@@ -106,6 +106,12 @@ async def test_tags_named_in_the_query_are_made_and_announced(filled: Served) ->
     assert [(await filled.ask("HEAD", f"{URL}/{tag}")).status for tag in tags] == [200] * 12
 
 
+async def test_a_put_by_tag_may_name_further_tags(filled: Served) -> None:
+    answer = await filled.ask("PUT", f"{URL}/v1?tag=v2", [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
+    assert (answer.status, answer.headers.get_all("OCI-Tag")) == (201, ["v2"])
+    assert [(await filled.ask("HEAD", f"{URL}/{tag}")).status for tag in ("v1", "v2")] == [200, 200]
+
+
 @pytest.mark.parametrize("by", ["tag", "digest"])
 async def test_a_subject_is_acknowledged_though_it_does_not_exist(filled: Served, by: str) -> None:
     await put_blob(filled.registry, b"{}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import AsyncExitStack
 
 import pytest
 import trustme
@@ -62,10 +63,15 @@ async def test_an_upload_under_way_finishes_while_the_server_stops() -> None:
 
 async def test_what_does_not_finish_is_cut_off() -> None:
     loop = asyncio.get_running_loop()
-    async with served(limits=Limits(shutdown_seconds=0.2)) as server, server.connect() as connection:
-        await begun(server, connection)
-        at = loop.time()
-    assert loop.time() - at < 4
+    with capture_logs() as lines:
+        async with AsyncExitStack() as clients:
+            async with served(limits=Limits(shutdown_seconds=0.2)) as server:
+                connection = await clients.enter_async_context(server.connect())
+                await begun(server, connection)
+                at = loop.time()
+            assert loop.time() - at < 4
+            assert await connection.ended()
+    assert {"event": "requests cut off at shutdown", "count": 1, "log_level": "warning"} in lines
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -122,6 +128,10 @@ async def is_broken() -> None:
     raise CatalogFault("the catalog cannot be opened: disk I/O error")
 
 
+async def hangs() -> None:
+    await asyncio.sleep(60)
+
+
 async def is_wrong() -> None:
     raise ZeroDivisionError("at /secret/place")
 
@@ -136,10 +146,14 @@ async def is_wrong() -> None:
             503,
             {"store": "ok", "catalog": "the catalog cannot be opened: disk I/O error"},
         ),
+        ({"store": hangs}, 503, {"store": "no answer within 0.2 s"}),
         ({"store": is_wrong}, 503, {"store": "failed; the log has the cause"}),
     ],
 )
-async def test_readiness(readiness: dict[str, object], status: int, checks: dict[str, str]) -> None:
+async def test_readiness(
+    readiness: dict[str, object], status: int, checks: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirror.server.health._CHECK_SECONDS", 0.2)
     async with served(readiness=readiness) as server:  # type: ignore[arg-type]
         ready, alive = await server.ask("GET", "/readyz"), await server.ask("GET", "/healthz")
     assert (ready.status, ready.json["checks"], ready.json["status"] == "ok") == (status, checks, status == 200)

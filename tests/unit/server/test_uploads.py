@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import pytest
 
+from mirror.oci.digest import Digest
+from mirror.oci.errors import UploadUnknown
+from mirror.oci.names import Repository
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Upload
 from mirror.server.limits import Limits
 from tests.unit.server.served import LAYER, REPOSITORY, Answer, Served, digest, served
 
@@ -254,6 +261,43 @@ async def test_a_blob_over_the_limit(way: str) -> None:
         else:
             answer = await server.ask("PATCH", location, body=LAYER if way == "patch" else [LAYER[:HALF], LAYER[HALF:]])
         assert (answer.status, answer.code) == (413, "SIZE_INVALID")
+
+
+class Remembering(DelegatingRegistry):
+    """Remembers the uploads that were begun."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryRegistry())
+        self.uploads: list[Upload] = []
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        self.uploads.append(await super().begin_upload(repository, expected))
+        return self.uploads[-1]
+
+
+async def test_a_single_post_that_fails_leaves_no_session() -> None:
+    registry = Remembering()
+    async with served(registry, Limits(blob_bytes=HALF)) as server:
+        assert (await server.ask("POST", with_digest(URL), body=[LAYER])).status == 413
+        assert (await server.ask("POST", with_digest(URL), body=LAYER[:HALF])).status == 400
+    assert len(registry.uploads) == 2
+    for upload in registry.uploads:
+        with pytest.raises(UploadUnknown):
+            await registry.resume_upload(REPOSITORY, upload.id)
+
+
+async def test_an_empty_closing_put_belongs_nowhere(empty: Served) -> None:
+    location = await empty.begin_upload()
+    await empty.ask("PATCH", location, body=LAYER)
+    answer = await empty.ask("PUT", with_digest(location), [("Content-Range", "0-1"), ("Content-Length", "0")])
+    assert await is_stored(empty, answer)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+async def test_bytes_are_stored_as_they_come_whatever_their_coding_is_said_to_be(empty: Served, coding: str) -> None:
+    content = gzip.compress(LAYER)
+    answer = await empty.ask("POST", with_digest(URL, content), [("Content-Encoding", coding)], content)
+    assert await is_stored(empty, answer, content)
 
 
 async def test_a_large_upload_is_not_held_back_by_a_limit_of_the_framework(empty: Served) -> None:
