@@ -66,7 +66,7 @@ class StorageSettings(Section):
     """Where content is kept."""
 
     path: Path = Field(Path("data"), description="folder of blobs and catalog, made where absent")
-    upload_expiry_hours: float = Field(24, gt=0, description="age at which an upload that nobody goes on with is dropped")
+    upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload is dropped")
 
 
 class LogSettings(Section):
