@@ -9,7 +9,7 @@ RUN python -m venv /opt/plugin-mirror \
  && /opt/plugin-mirror/bin/pip install --no-cache-dir --constraint constraints.txt .
 
 FROM python:3.11-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /data --no-create-home plugin-mirror \
+RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin plugin-mirror \
  && install -d -o plugin-mirror -g plugin-mirror /data
 COPY --from=build /opt/plugin-mirror /opt/plugin-mirror
 COPY config/container.yaml /etc/plugin-mirror/config.yaml
