@@ -15,6 +15,7 @@
     │   ├── Unsupported              a kind of request that is switched off or not known
     │   ├── Denied                   known caller, not allowed
     │   ├── ReferenceInUse           content that something else still needs
+    │   ├── TooManyRequests          more at once than one client may have under way: may pass
     │   └── NotFound
     │       ├── RepositoryUnknown
     │       ├── ManifestUnknown
@@ -22,6 +23,8 @@
     │       └── UploadUnknown
     ├── UpstreamFault                the other registry failed us
     │   ├── UpstreamUnreachable      no connection, no answer in time: may pass
+    │   │   ├── UpstreamResting      it failed so often that it is left alone for a while: may pass
+    │   │   └── UpstreamOffline      the configuration says that it is not to be asked
     │   ├── UpstreamRefused          401, 403
     │   ├── UpstreamBusy             429, 5xx: may pass
     │   └── UpstreamLied             an answer that cannot be true: wrong digest, size, type or grammar
@@ -108,6 +111,12 @@ class ReferenceInUse(ClientFault):
     """Content that something else still needs."""
 
 
+class TooManyRequests(ClientFault):
+    """More at once than one client may have under way."""
+
+    temporary = True
+
+
 class NotFound(ClientFault):
     """What was asked for is not here."""
 
@@ -136,6 +145,16 @@ class UpstreamUnreachable(UpstreamFault):
     """No connection, or no answer in time."""
 
     temporary = True
+
+
+class UpstreamResting(UpstreamUnreachable):
+    """The upstream failed so often that it is not asked for a while."""
+
+
+class UpstreamOffline(UpstreamUnreachable):
+    """The configuration says that the upstream is not to be asked."""
+
+    temporary = False
 
 
 class UpstreamRefused(UpstreamFault):

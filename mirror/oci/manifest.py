@@ -76,7 +76,8 @@ class Manifest:
         said = body.get("mediaType")
         if said is not None and said != kind:
             raise ManifestInvalid(f"manifest says mediaType {said!r} but was sent as {kind}", media_type=kind)
-        if body.get("schemaVersion") != 2:
+        version = body.get("schemaVersion")
+        if version != 2 or not isinstance(version, int):
             raise ManifestInvalid("manifest schemaVersion is not 2; schema 1 is not supported")
         try:
             return cls._from_body(content, kind, actual, body)
@@ -150,12 +151,17 @@ def parse_json_object(content: bytes, what: str = "manifest") -> dict[str, Any]:
         ManifestInvalid: it is something else.
     """
     try:
-        value = json.loads(content)
+        value = json.loads(content.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"{what} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise ManifestInvalid(f"{what} is not a JSON object")
     return value
+
+
+def _refuse(constant: str) -> None:
+    """Called for ``NaN`` and ``Infinity``, which Python takes for JSON and nobody else."""
+    raise ValueError(f"{constant} is not a value")
 
 
 def _descriptors(value: object, where: str) -> tuple[Descriptor, ...]:

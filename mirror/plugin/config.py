@@ -8,9 +8,10 @@ again: this is a view.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from mirror.oci.errors import ContentTooLarge, ManifestInvalid
 
@@ -18,6 +19,9 @@ from mirror.oci.errors import ContentTooLarge, ManifestInvalid
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
 
 Item = TypeVar("Item")
+
+#: Half a pair, which \u escapes can write; Go's decoder reads another sign instead, as for bytes outside UTF-8.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +121,13 @@ class PluginConfig:
         if len(content) > MAX_CONFIG_BYTES:
             raise ContentTooLarge(f"plugin config of {len(content)} bytes: at most {MAX_CONFIG_BYTES} are read")
         try:
-            value = json.loads(content, object_pairs_hook=_fold)
+            text = content.decode("utf-8", "replace")
+            value = json.loads(text, object_pairs_hook=_fold, parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
             raise ManifestInvalid(f"plugin config is not JSON: {error}") from error
         root = _Object(value, "")
         linux, interface = root.object("Linux"), root.object("Interface")
+        root.object("User").require_ids("UID", "GID")
         return cls(
             description=root.string("Description"),
             documentation=root.string("Documentation"),
@@ -145,6 +151,10 @@ class PluginConfig:
         )
 
 
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no value")
+
+
 def _fold(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key.lower(): value for key, value in pairs}
 
@@ -165,7 +175,7 @@ class _Object:
         value = self._value.get(key.lower())
         if value is not None and not isinstance(value, str):
             raise self._wrong(key, "a string")
-        return value
+        return value and _SURROGATE.sub("\ufffd", value)
 
     def boolean(self, key: str) -> bool:
         value = self._value.get(key.lower())
@@ -177,7 +187,14 @@ class _Object:
         value = self._items(key)
         if not all(item is None or isinstance(item, str) for item in value):
             raise self._wrong(key, "a list of strings")
-        return tuple(item or "" for item in value)
+        return tuple(_SURROGATE.sub("\ufffd", item or "") for item in value)
+
+    def require_ids(self, *keys: str) -> None:
+        """Engines never use them, and yet read nothing else as a number of 32 bits."""
+        for key in keys:
+            value = self._value.get(key.lower())
+            if value is not None and not (type(value) is int and 0 <= value < 2**32):
+                raise self._wrong(key, "a number from 0 to 4294967295")
 
     def object(self, key: str) -> _Object:
         return _Object(self._value.get(key.lower()), self._at(key))

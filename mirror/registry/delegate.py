@@ -43,8 +43,10 @@ class DelegatingRegistry:
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         return await self.inner.mount_blob(repository, digest, source)
 
-    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
-        await self.inner.put_manifest(repository, manifest, tags)
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        return await self.inner.put_manifest(repository, manifest, tags)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self.inner.delete_tag(repository, tag)

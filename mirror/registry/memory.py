@@ -59,7 +59,7 @@ class MemoryUpload:
     """An upload in memory."""
 
     def __init__(self, repository: Repository, held: _Held) -> None:
-        self.id = uuid.uuid4().hex
+        self.id = str(uuid.uuid4())
         self._repository = repository
         self._held = held
         self._content = bytearray()
@@ -155,7 +155,9 @@ class MemoryRegistry:
         self._repositories.setdefault(repository, _Held()).blobs[digest] = content
         return Descriptor(OCTET_STREAM, digest, len(content))
 
-    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
         held = self._repositories.setdefault(repository, _Held())
         missing = [blob.digest for blob in manifest.blobs if blob.digest not in held.blobs]
         missing += [member.digest for member in manifest.manifests if member.digest not in held.manifests]
@@ -163,6 +165,7 @@ class MemoryRegistry:
             raise ManifestBlobUnknown(f"{repository} does not hold {missing[0]}, which the manifest names")
         held.manifests[manifest.digest] = manifest
         held.tags.update(dict.fromkeys(tags, manifest.digest))
+        return ()
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         if self._existing(repository).tags.pop(tag, None) is None:

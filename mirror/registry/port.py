@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import IO, Generic, Protocol, TypeVar
+from typing import IO, Generic, Protocol, TypeVar, runtime_checkable
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -42,6 +42,35 @@ class Blob(Protocol):
     @property
     def file(self) -> IO[bytes] | None: ...
     def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+@runtime_checkable
+class Growing(Protocol):
+    """What a blob has beside :class:`Blob` while it is still coming: it can be sent from its file, bit by bit.
+
+    Attributes:
+        growing_file: as ``Blob.file``, but it holds no more than what has come.
+    """
+
+    @property
+    def growing_file(self) -> IO[bytes]: ...
+
+    async def available(self, position: int) -> int:
+        """Wait until the file holds something from ``position`` on that may be given away; gives where that ends.
+
+        Raises:
+            MirrorError: it will not come, or the blob turned out to be wrong.
+        """
+        ...
+
+
+@runtime_checkable
+class Unverified(Protocol):
+    """What a blob has beside :class:`Blob` where it can be had without a look at its digest, each piece as it comes."""
+
+    def unverified(self) -> AsyncIterator[bytes]:
+        """The span, for who verifies the whole himself."""
+        ...
 
 
 class Upload(Protocol):
@@ -178,11 +207,17 @@ class Writer(Protocol):
         """
         ...
 
-    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
         """Store a manifest durably and move ``tags`` to it, all at once.
+
+        Returns:
+            Advice for whoever pushed, in sentences; usually none.
 
         Raises:
             ManifestBlobUnknown: a blob or manifest that it names is not in the repository.
+            ManifestInvalid: the registry asks more of it than that it can be read.
         """
         ...
 

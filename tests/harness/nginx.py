@@ -22,8 +22,12 @@ class Nginx:
     Made by `static` or `front`. `stop()` ends it earlier, `start()` serves again on the same port.
     """
 
-    def __init__(self, location: str, *, workers: int) -> None:
+    def __init__(
+        self, location: str, *, workers: int, certificate: Path | None = None, address: str = "127.0.0.1"
+    ) -> None:
         self.port = free_port()
+        self._address = address
+        self._certificate = certificate
         self._location = location
         self._workers = workers
         self._stack = ExitStack()
@@ -31,22 +35,26 @@ class Nginx:
         self._folder: Path | None = None
 
     @classmethod
-    def static(cls, folder: Path, *, workers: int = 2) -> Self:
-        """Serve the files of `folder`, all as `application/octet-stream`."""
-        return cls(f'root "{folder.resolve()}"; types {{ }} default_type application/octet-stream;', workers=workers)
+    def static(cls, folder: Path, *, workers: int = 2, address: str = "127.0.0.1") -> Self:
+        """Serve the files of `folder`, all as `application/octet-stream`, on an address of loopback."""
+        directives = f'root "{folder.resolve()}"; types {{ }} default_type application/octet-stream;'
+        return cls(directives, workers=workers, address=address)
 
     @classmethod
-    def front(cls, url: str, *, limit_rate_bytes_per_second: int = 0, workers: int = 2) -> Self:
+    def front(
+        cls, url: str, *, limit_rate_bytes_per_second: int = 0, workers: int = 2, certificate: Path | None = None
+    ) -> Self:
         """Pass every request on to `url` (`http://127.0.0.1:PORT`), with the client's Host.
 
         `limit_rate_bytes_per_second` slows each response down (0: as fast as it goes). Bodies are not stored on disk.
+        With `certificate`, a PEM file of a key and its chain, it speaks TLS.
         """
         directives = (
             f"proxy_pass {url}; proxy_http_version 1.1; proxy_set_header Host $http_host;"
             ' proxy_set_header Connection ""; proxy_request_buffering off; proxy_max_temp_file_size 0;'
             f" client_max_body_size 0; limit_rate {limit_rate_bytes_per_second};"
         )
-        return cls(directives, workers=workers)
+        return cls(directives, workers=workers, certificate=certificate)
 
     @staticmethod
     def missing() -> str | None:
@@ -58,7 +66,7 @@ class Nginx:
     @property
     def host(self) -> str:
         """`127.0.0.1:PORT`, as it is written in references."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self._address}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -90,7 +98,7 @@ class Nginx:
                 # Without -e it writes its first words into the system's log before it has read the configuration.
                 [program, "-e", str(self.folder / "error.log"), "-c", str(self._write_config())],
                 log=self.folder / "error.log",
-                ready=tcp_accepts("127.0.0.1", self.port),
+                ready=tcp_accepts(self._address, self.port),
             )
             stack.callback(self.stop)
             self.start()
@@ -119,6 +127,7 @@ class Nginx:
         )
         # Workers of a master that is root would become another user, who may not read a test's files.
         user = "user root;" if os.geteuid() == 0 else ""
+        tls = f'ssl_certificate "{self._certificate}"; ssl_certificate_key "{self._certificate}";'
         path = self.folder / "nginx.conf"
         path.write_text(f"""\
 {user}
@@ -134,7 +143,8 @@ http {{
     keepalive_timeout 65;
     keepalive_requests 1000000000;
     server {{
-        listen 127.0.0.1:{self.port};
+        listen {self.host}{" ssl" if self._certificate else ""};
+        {tls if self._certificate else ""}
         location / {{ {self._location} }}
     }}
 }}

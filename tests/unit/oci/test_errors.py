@@ -18,4 +18,10 @@ def test_an_error_has_a_sentence_and_fields():
 
 def test_only_what_may_pass_is_temporary():
     temporary = {member for member in family(MirrorError) if member.temporary}
-    assert temporary == {errors.UpstreamUnreachable, errors.UpstreamBusy, errors.Busy}
+    assert temporary == {
+        errors.UpstreamUnreachable,
+        errors.UpstreamResting,
+        errors.UpstreamBusy,
+        errors.Busy,
+        errors.TooManyRequests,
+    }

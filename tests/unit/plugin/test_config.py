@@ -84,6 +84,24 @@ def test_nothing_is_required():
     assert config == parsed(dict.fromkeys(["Env", "Linux", "Network", "Args", "Mounts", "IpcHost", "WorkDir"]))
 
 
+@pytest.mark.parametrize(
+    ("content", "description"),
+    [
+        (b'{"Description": "a\xffb"}', "a\ufffdb"),
+        (b'{"Description": "a\\ud800b"}', "a\ufffdb"),
+        (b'{"Description": "\\ud83d\\udc33"}', "\U0001f433"),
+    ],
+)
+def test_text_that_is_no_unicode_is_read_as_go_reads_it(content, description):
+    assert PluginConfig.parse(content).description == description
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_only_utf_8_is_read(encoding):
+    with pytest.raises(ManifestInvalid):
+        PluginConfig.parse("{}".encode(encoding))
+
+
 def test_null_and_empty_values_are_told_apart():
     config = parsed({"Mounts": [{"Source": None}, {"Source": ""}], "Env": [{"Name": "A"}, {"Name": "B", "Value": ""}]})
     assert [mount.source for mount in config.mounts] == [None, ""]
@@ -101,6 +119,10 @@ def test_null_and_empty_values_are_told_apart():
         ({"Entrypoint": [1]}, "Entrypoint"),
         ({"Network": "host"}, "Network"),
         ({"WorkDir": []}, "WorkDir"),
+        ({"User": {"UID": -1}}, "User.UID"),
+        ({"User": {"gid": 2**32}}, "User.GID"),
+        ({"User": {"gid": 1.0}}, "User.GID"),
+        ({"User": {"uid": True}}, "User.UID"),
     ],
 )
 def test_a_member_of_the_wrong_kind_is_named(value, place):
@@ -109,7 +131,7 @@ def test_a_member_of_the_wrong_kind_is_named(value, place):
     assert caught.value.detail == {"at": place}
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"{} {}", b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"{} {}", b"\xff\xfe", b"[" * 100_000, b'{"x": NaN}'])
 def test_what_is_no_config(content):
     with pytest.raises(ManifestInvalid):
         PluginConfig.parse(content)

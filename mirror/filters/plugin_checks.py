@@ -1,0 +1,107 @@
+"""A plugin is held to what engines need before its manifest is taken: a wrapper that looks first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final, Protocol
+
+import structlog
+
+from mirror.filters.layer_reading import LayerReading
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.plugin import checks
+from mirror.plugin.config import MAX_CONFIG_BYTES
+from mirror.plugin.findings import Finding, Severity
+from mirror.plugin.layer_facts import LayerFacts
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.port import Registry
+
+_LOG = structlog.get_logger(__name__)
+
+#: Members of an index that are looked at: one that holds plugins holds little else.
+_MOST_MEMBERS: Final = 16
+
+
+class FindingsLedger(Protocol):
+    """Where it is written down what was found."""
+
+    async def record_findings(self, digest: Digest, findings: tuple[Finding, ...]) -> None:
+        """Keep what was found of a manifest that is held, in place of what was found before."""
+        ...
+
+
+class PluginChecks(DelegatingRegistry):
+    """Refuses the manifest of a plugin that engines cannot install, and tells what else is wrong with one.
+
+    What was found of an accepted one is recorded, and is the advice that :meth:`put_manifest` gives.
+
+    Args:
+        inner: the registry behind; configs and layers are read from it.
+        ledger: told what was found.
+        enforce: whether errors are refused; else what has them is accepted with advice.
+    """
+
+    def __init__(self, inner: Registry, ledger: FindingsLedger, *, enforce: bool) -> None:
+        super().__init__(inner)
+        self._ledger = ledger
+        self._enforce = enforce
+        self._layers = LayerReading(inner)
+
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        """As the port says. ManifestInvalid tells everything that is wrong, and what to do about it."""
+        findings = await self._find(repository, manifest)
+        if findings is None:
+            return await self.inner.put_manifest(repository, manifest, tags)
+        reason = "; ".join(finding.sentence for finding in findings if finding.severity is Severity.ERROR)
+        if reason and self._enforce:
+            # Engines from 20.10 to 27 show their user the status and nothing else, so the log must tell why.
+            _LOG.warning("plugin refused", name=str(repository), digest=str(manifest.digest), reason=reason)
+            codes = [finding.code for finding in findings if finding.severity is Severity.ERROR]
+            raise ManifestInvalid(f"plugin refused: {reason}", findings=" ".join(codes))
+        advice = await self.inner.put_manifest(repository, manifest, tags)
+        if reason:
+            _LOG.warning("faulty plugin accepted", name=str(repository), digest=str(manifest.digest), reason=reason)
+        await self._ledger.record_findings(manifest.digest, findings)
+        return (*(finding.sentence for finding in findings), *advice)
+
+    async def _find(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
+        """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
+        if manifest.manifests:
+            return checks.of_index(await self._members(repository, manifest.manifests[:_MOST_MEMBERS])) or None
+        if manifest.config is None or not manifest.is_plugin:
+            return None
+        try:
+            size_bytes, content = await self._config(repository, manifest.config.digest)
+            layers = await self._facts(repository, manifest)
+        except BlobUnknown as error:
+            raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
+        return checks.of_plugin(manifest, size_bytes, content, layers)
+
+    async def _members(self, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
+        try:
+            return [await self.inner.get_manifest(repository, member.digest) for member in members]
+        except (ManifestUnknown, RepositoryUnknown):
+            return []  # the registry behind will say so
+
+    async def _config(self, repository: Repository, digest: Digest) -> tuple[int, bytes | None]:
+        async with self.inner.open_blob(repository, digest) as blob:
+            if blob.size_bytes > MAX_CONFIG_BYTES:
+                return blob.size_bytes, None
+            return blob.size_bytes, b"".join([chunk async for chunk in blob])
+
+    async def _facts(self, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:
+        must_be_here = {blob.digest for blob in manifest.blobs}
+        facts: dict[Digest, LayerFacts] = {}
+        for digest in {layer.digest: None for layer in manifest.layers}:
+            try:
+                facts[digest] = await self._layers.facts(repository, digest)
+            except BlobUnknown:
+                if digest in must_be_here:
+                    raise
+        return facts

@@ -1,0 +1,148 @@
+"""A plugin's layer, read as it arrives: is it one tar in gzip to its very end, and what is the digest of that tar?
+
+Nothing is unpacked and memory stays flat, whatever comes: the tar passes by in pieces of at most a MiB, and reading
+ends where the layer is found to be no good or goes beyond a limit. The answer is the same however the bytes were cut.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from mirror.oci.digest import Digest, new_hasher
+from mirror.plugin.layer_facts import LayerFacts, LayerProblem
+from mirror.plugin.tar_walk import TarWalk
+
+_GIB: Final = 1024**3
+#: Most headers that are read of a tar, and members of a gzip stream. Whole distributions have a hundred thousand files.
+MOST_ENTRIES: Final = 500_000
+
+_GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_GZIP_WITH_HEADER: Final = 16 + zlib.MAX_WBITS
+# Pieces begin at the same places of the layer however it arrives; so the same bytes always give the same answer.
+_PIECE_BYTES: Final = 64 * 1024
+_OUTPUT_BYTES: Final = 1024 * 1024
+
+
+class LayerReader:
+    """Fed with a layer in pieces of any size, tells :class:`LayerFacts` at the end.
+
+    Args:
+        size_bytes: of the layer.
+        most_tar_bytes: largest tar that is read; beyond it the layer is too large. None: what may come out of so many
+            bytes.
+        most_entries: most headers that are read, and gzip members.
+    """
+
+    def __init__(self, size_bytes: int, most_tar_bytes: int | None = None, most_entries: int = MOST_ENTRIES) -> None:
+        self._size_bytes = size_bytes
+        self._most_tar_bytes = _most_tar_bytes(size_bytes) if most_tar_bytes is None else most_tar_bytes
+        self._most_members = most_entries
+        self._waiting = bytearray()
+        self._tar_bytes = 0
+        self._hasher = new_hasher()
+        self._walk = TarWalk(most_entries)
+        self._compressed: bool | None = None
+        self._stream = zlib.decompressobj(wbits=_GZIP_WITH_HEADER)
+        self._members = 1
+        self._silent = True
+        self._problem: LayerProblem | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether a problem was found: what else may come changes nothing."""
+        return self._problem is not None
+
+    def feed(self, content: bytes) -> None:
+        """Read on. Takes as long as decompressing and hashing does: for a thread."""
+        if self.settled:
+            return
+        self._waiting += content
+        whole = len(self._waiting) - len(self._waiting) % _PIECE_BYTES
+        for start in range(0, whole, _PIECE_BYTES):
+            self._take(bytes(self._waiting[start : start + _PIECE_BYTES]))
+        del self._waiting[:whole]
+
+    def finish(self) -> LayerFacts:
+        """Say that this was all, and learn what it was. To be called once."""
+        if self._waiting or self._compressed is None:
+            self._take(bytes(self._waiting))
+        if self._compressed and not self._stream.eof:
+            self._found(LayerProblem.GZIP_TRAILING if self._is_no_member else LayerProblem.GZIP_TRUNCATED)
+        self._walk.finish()
+        self._found(self._tar_problem)
+        return LayerFacts(
+            size_bytes=self._size_bytes,
+            compressed=bool(self._compressed),
+            diff_id=None if self.settled else Digest("sha256", self._hasher.hexdigest()),
+            tar_bytes=self._tar_bytes,
+            entries=self._walk.entries,
+            problem=self._problem,
+        )
+
+    def _take(self, piece: bytes) -> None:
+        if self._compressed is None:
+            self._compressed = piece.startswith(_GZIP_MAGIC)
+            if piece.startswith(_ZSTD_MAGIC):
+                self._found(LayerProblem.ZSTD)
+        if self.settled:
+            return
+        if self._compressed:
+            self._decompress(piece)
+        else:
+            self._pass_on(piece)
+
+    def _decompress(self, piece: bytes) -> None:
+        while not self.settled:
+            if self._stream.eof:
+                if not piece:
+                    return
+                self._begin_member()
+            try:
+                output = self._stream.decompress(piece, _OUTPUT_BYTES)
+            except zlib.error:
+                self._found(LayerProblem.GZIP_TRAILING if self._is_no_member else LayerProblem.GZIP_BROKEN)
+                return
+            self._pass_on(output)
+            piece = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            if not piece and len(output) < _OUTPUT_BYTES:
+                return
+
+    def _begin_member(self) -> None:
+        """Another gzip stream follows; engines read on in it, as gunzip does."""
+        self._members += 1
+        if self._members > self._most_members:
+            self._found(LayerProblem.TOO_MANY_ENTRIES)
+        self._stream = zlib.decompressobj(wbits=_GZIP_WITH_HEADER)
+        self._silent = True
+
+    def _pass_on(self, output: bytes) -> None:
+        if not output:
+            return
+        self._silent = False
+        self._tar_bytes += len(output)
+        self._hasher.update(output)
+        self._walk.feed(output)
+        self._found(self._tar_problem)
+        if self._tar_bytes > self._most_tar_bytes:
+            self._found(LayerProblem.TOO_LARGE)
+
+    @property
+    def _is_no_member(self) -> bool:
+        """Whether a whole gzip stream is followed by something that has given nothing yet."""
+        return self._members > 1 and self._silent
+
+    @property
+    def _tar_problem(self) -> LayerProblem | None:
+        if self._walk.problem is LayerProblem.NOT_TAR and not self._compressed:
+            return LayerProblem.NOT_GZIP
+        return self._walk.problem
+
+    def _found(self, problem: LayerProblem | None) -> None:
+        """Keep the first problem."""
+        self._problem = self._problem or problem
+
+
+def _most_tar_bytes(size_bytes: int) -> int:
+    """How large a tar may be that comes out of a layer of ``size_bytes``, before it is taken for a bomb."""
+    return min(64 * _GIB, max(_GIB, 200 * size_bytes))

@@ -1,0 +1,239 @@
+"""What mirroring remembers, beside the content: runs of rules, what a rule has brought, and how tags have moved.
+
+:class:`Journal` is written while a rule runs; :class:`Chronicle` is what is asked afterwards. Our store is both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from mirror.oci.digest import Digest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.origins import Origin
+
+
+class Outcome(StrEnum):
+    """What became of a tag in one run."""
+
+    PLANNED = "planned"
+    COPIED = "copied"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    GONE = "gone"
+    DROPPED = "dropped"
+
+
+class RunOutcome(StrEnum):
+    """What became of a run."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+class Change(StrEnum):
+    """What happened to a tag, as a rule saw it.
+
+    ``held``: it moved upstream and was not followed. ``gone``: it is no longer upstream, and stays here. ``dropped``:
+    it was taken away here, by the rule.
+    """
+
+    APPEARED = "appeared"
+    MOVED = "moved"
+    HELD = "held"
+    GONE = "gone"
+    RETURNED = "returned"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a rule.
+
+    Attributes:
+        id: its number; later runs have higher ones.
+        rule: the rule's name.
+        started_at, ended_at: when; ``ended_at`` is None while it runs, and where the process was killed.
+        outcome: what became of it, or ``running``.
+        copied, unchanged, skipped, failed, gone, dropped: how many tags.
+        moved_bytes: bytes of blobs read from the upstream.
+        reason: why it failed as a whole, or what failed first.
+    """
+
+    id: int
+    rule: str
+    started_at: datetime
+    ended_at: datetime | None = None
+    outcome: RunOutcome = RunOutcome.RUNNING
+    copied: int = 0
+    unchanged: int = 0
+    skipped: int = 0
+    failed: int = 0
+    gone: int = 0
+    dropped: int = 0
+    moved_bytes: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What was planned for a tag in a run, or became of it. Unchanged tags have none: they are counted.
+
+    Attributes:
+        repository: its name here.
+        tag: the tag; None where the tags could not be listed.
+        outcome: ``planned`` until something else is known.
+        before, after: what it points to here, before and after.
+        moved_bytes: bytes of blobs read from the upstream.
+        reason: why it was skipped, dropped, or has failed.
+    """
+
+    repository: Repository
+    tag: Tag | None
+    outcome: Outcome
+    before: Digest | None = None
+    after: Digest | None = None
+    moved_bytes: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """A tag that a rule has brought.
+
+    Attributes:
+        repository, tag: its name here.
+        rule: the rule that brought it.
+        upstream, source: where from: the upstream's name, and the repository there.
+        digest: what the rule made it point to here.
+        upstream_digest: what it pointed to when it was last seen there.
+        brought_at: when ``digest`` was brought.
+        gone_at: since when it is no longer there; None while it is.
+        dropped_at: since when the rule no longer keeps it here; None while it does.
+    """
+
+    repository: Repository
+    tag: Tag
+    rule: str
+    upstream: str
+    source: Repository
+    digest: Digest
+    upstream_digest: Digest
+    brought_at: datetime
+    gone_at: datetime | None = None
+    dropped_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TagEvent:
+    """Something that happened to a tag.
+
+    Attributes:
+        repository, tag: its name here.
+        at: when it was seen.
+        change: what happened.
+        before, after: the digests: upstream's where it was held, else those here.
+        source: where it was seen, as ``UPSTREAM/REPOSITORY``.
+        difference: privileges that a plugin asks for more (``+ …``) or no longer (``- …``).
+    """
+
+    repository: Repository
+    tag: Tag
+    at: datetime
+    change: Change
+    before: Digest | None
+    after: Digest | None
+    source: str
+    difference: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is noted together, or not at all.
+
+    Attributes:
+        entry: of the run; it takes the place of the tag's earlier one.
+        mirrored: it takes the place of what was known of the tag.
+        event: added to the tag's history.
+    """
+
+    entry: Entry | None = None
+    mirrored: Mirrored | None = None
+    event: TagEvent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleRecord:
+    """What is known of a rule.
+
+    Attributes:
+        known_since: when it was first seen.
+        last_run: the latest run, which may be running.
+        last_success_at: when the latest run that succeeded ended.
+    """
+
+    known_since: datetime
+    last_run: Run | None = None
+    last_success_at: datetime | None = None
+
+
+class Journal(Protocol):
+    """Written while a rule runs, by one process at a time for each rule."""
+
+    async def begin_run(self, rule: str) -> Run:
+        """Begin a run; earlier ones of the rule that have not ended were interrupted, and are noted as such."""
+        ...
+
+    async def record(self, run: Run, steps: Sequence[Step]) -> None:
+        """Note what was planned or done, all of it at once."""
+        ...
+
+    async def end_run(self, run: Run) -> None:
+        """Note the end of a run. Runs and events that are too many are forgotten, the oldest first."""
+        ...
+
+    async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
+        """What rules have brought into a repository."""
+        ...
+
+    async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
+        """Tags and digests of a repository that somebody has pulled since then."""
+        ...
+
+    async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
+        """Where something that was pulled through came from (:class:`mirror.registry.origins.Origins`)."""
+        ...
+
+
+class Chronicle(Protocol):
+    """Asked about what was done."""
+
+    async def rule_record(self, rule: str) -> RuleRecord:
+        """What is known of a rule; a rule that was not known is from now on."""
+        ...
+
+    async def runs(self, rule: str, limit: int) -> Sequence[Run]:
+        """The latest runs of a rule, the latest first."""
+        ...
+
+    async def entries(self, run_id: int) -> Sequence[Entry]:
+        """The entries of a run, by name and tag."""
+        ...
+
+    async def mirrored_by(self, rule: str) -> Sequence[Mirrored]:
+        """What a rule has brought, by name and tag."""
+        ...
+
+    async def events_of(self, rule: str, limit: int) -> Sequence[TagEvent]:
+        """The latest events of the tags that a rule has brought, the latest first."""
+        ...
+
+    async def history(self, repository: Repository, tag: Tag | None, limit: int) -> Sequence[TagEvent]:
+        """The latest events of a tag, or of all tags of a repository, the latest first."""
+        ...

@@ -1,0 +1,59 @@
+"""Layers for tests: tars of any kind, and what becomes of them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+
+from mirror.plugin.layer import LayerReader
+from mirror.plugin.layer_facts import LayerFacts
+
+BLOCK = 512
+END = bytes(2 * BLOCK)
+
+
+def entry(
+    name: str = "bin/driver",
+    content: bytes = b"",
+    *,
+    kind: bytes = tarfile.REGTYPE,
+    size: int | None = None,
+    form: int = tarfile.GNU_FORMAT,
+    pax: Mapping[str, str] | None = None,
+) -> bytes:
+    """One entry, header and padded content; `size` is what its header says where that is a lie."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    info.size = len(content) if size is None else size
+    info.pax_headers = dict(pax or {})
+    return info.tobuf(form, "utf-8", "surrogateescape") + content + bytes(-len(content) % BLOCK)
+
+
+def tar(*entries: bytes, end: bytes = END) -> bytes:
+    """An archive of these."""
+    return b"".join(entries) + end
+
+
+def zipped(content: bytes, level: int = 6) -> bytes:
+    """One gzip stream, the same bytes each time."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=level) as stream:
+        stream.write(content)
+    return buffer.getvalue()
+
+
+def read(layer: bytes, cuts: Iterable[int] = (), **limits: int) -> LayerFacts:
+    """What reading the layer tells, fed in pieces that end at `cuts`."""
+    reader = LayerReader(len(layer), **limits)
+    places = [0, *sorted(cuts), len(layer)]
+    for start, stop in pairwise(places):
+        reader.feed(layer[start:stop])
+    return reader.finish()
+
+
+DRIVER = entry("bin/driver", b"\x7fELF" + bytes(700))
+TAR = tar(entry("bin", kind=tarfile.DIRTYPE), DRIVER)
+LAYER = zipped(TAR)
