@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 from pydantic_settings import NoDecode
 
 from mirror.filters.authorize import Action
+from mirror.server.limits import Limits
 from mirror.settings.listen import Listen
+from mirror.settings.mirrors import MirrorSettings
+from mirror.settings.pulling import ProxySettings, PullThroughSettings, check_pattern
+from mirror.settings.section import Section
+from mirror.settings.upstreams import UpstreamSettings
 
 
 def _parse_listen(value: object) -> object:
@@ -28,10 +33,40 @@ ListenAddress = Annotated[
 ]
 
 
-class Section(BaseModel):
-    """A frozen section without unknown keys."""
+_LIMITS = Limits()
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+class LimitSettings(Section):
+    """What clients may ask of the server, at most. Manifests may always have 4 MiB."""
+
+    blob_bytes: int = Field(_LIMITS.blob_bytes, gt=0, description="largest blob that is taken, in bytes")
+    header_bytes: int = Field(
+        _LIMITS.header_bytes, ge=1024, le=1024 * 1024, description="longest request line and header, in bytes"
+    )
+    headers: int = Field(_LIMITS.headers, ge=16, le=4096, description="most headers of a request")
+    idle_seconds: float = Field(
+        _LIMITS.idle_seconds,
+        gt=0,
+        le=86400,
+        description="longest silence within a body, or while an answer is not taken",
+    )
+    keep_alive_seconds: float = Field(
+        _LIMITS.keep_alive_seconds,
+        gt=0,
+        le=86400,
+        description="longest silence between two requests, and longest time that a request's headers may take",
+    )
+    uploads_per_client: int = Field(
+        _LIMITS.uploads_per_client,
+        ge=1,
+        description="most uploads that one address sends at a time to a worker; further ones are answered 429. "
+        "Behind a proxy or NAT all hosts have one address, and an engine sends up to 5",
+    )
+    connections: int = Field(
+        _LIMITS.connections,
+        ge=1,
+        description="most connections of a worker; further ones are answered 503",
+    )
 
 
 class ServerSettings(Section):
@@ -44,7 +79,16 @@ class ServerSettings(Section):
         description="what callers without credentials may do: pull, push, delete. "
         "Unset: pull and push on a loopback address; on any other it must be written down",
     )
+    plugin_checks: Literal["enforce", "warn", "off"] = Field(
+        "enforce",
+        description="plugins that engines cannot install, pushed or mirrored: "
+        "enforce: refuse them; warn: accept them with a Warning; off: do not look",
+    )
     shutdown_seconds: float = Field(30, ge=0, description="how long transfers may take to finish at shutdown")
+    limits: LimitSettings = Field(LimitSettings(), description="what clients may ask, at most")
+    reserved: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
+        (), description="names, with * and **, that are never looked for at an upstream, such as acme/**"
+    )
 
     @model_validator(mode="after")
     def _say_who_may_push(self) -> Self:
@@ -67,6 +111,9 @@ class StorageSettings(Section):
 
     path: Path = Field(Path("data"), description="folder of blobs and catalog, made where absent")
     upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload is dropped")
+    least_free_bytes: int = Field(
+        64 * 1024 * 1024, ge=0, description="free space below which /readyz says that the server is not ready"
+    )
 
 
 class LogSettings(Section):
@@ -76,80 +123,21 @@ class LogSettings(Section):
     format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
 
 
-class CredentialSettings(Section):
-    """Who we are to an upstream: docker's own login, or a name and a file that holds the password."""
-
-    docker_config: Path | None = Field(None, description="config.json written by docker login")
-    username: str | None = Field(None, description="user name, with password_file")
-    password_file: Path | None = Field(None, description="file whose first line is the password")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        pair = (self.username is not None, self.password_file is not None)
-        if self.docker_config is not None and any(pair):
-            raise ValueError("give docker_config, or username and password_file, not both")
-        if self.docker_config is None and pair != (True, True):
-            raise ValueError("give docker_config, or both username and password_file")
-        return self
-
-
-class UpstreamSettings(Section):
-    """A registry that content is taken from."""
-
-    url: str = Field(pattern=r"^https?://[^/?#@]+/?$", description="root URL, such as https://registry-1.docker.io")
-    plain_http: bool = Field(default=False, description="must be true where url is http://")
-    credentials: CredentialSettings | None = Field(None, description="omitted: anonymous")
-    connect_timeout_seconds: float = Field(10, gt=0, description="longest wait for a connection")
-    read_timeout_seconds: float = Field(60, gt=0, description="longest wait between two pieces of an answer")
-
-    @model_validator(mode="after")
-    def _plain_http_by_name(self) -> Self:
-        if self.url.startswith("http://") and not self.plain_http:
-            raise ValueError(f"{self.url} is not encrypted: write https://, or add 'plain_http: true' if that is meant")
-        return self
-
-
-class TagSettings(Section):
-    """Which tags of a repository are taken. Without any key: all."""
-
-    include: tuple[str, ...] = Field((), description="globs; empty: every tag")
-    exclude: tuple[str, ...] = Field((), description="globs, which win over include")
-    newest: int | None = Field(None, ge=1, description="only so many, by the version in the tag")
-
-
-class MirrorSettings(Section):
-    """A rule: content copied ahead of need."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the rule's name, for the command line")
-    source: str = Field(alias="from", description="UPSTREAM/REPOSITORY")
-    to: str = Field(description="repository here")
-    tags: TagSettings = Field(TagSettings(), description="which tags")
-    every: str | None = Field(None, pattern=r"^[1-9][0-9]*[smhd]$", description="interval, such as 30m or 6h")
-    cron: str | None = Field(None, description="five cron fields, in UTC")
-
-    @model_validator(mode="after")
-    def _one_schedule(self) -> Self:
-        if self.every is not None and self.cron is not None:
-            raise ValueError("give every or cron, not both")
-        return self
-
-
-class ProxySettings(Section):
-    """A rule: content fetched on first pull."""
-
-    source: str = Field(alias="from", description="UPSTREAM/REPOSITORY, with * and **")
-    to: str = Field(description="repository here, with the same * and **")
-
-
 class Settings(Section):
     """The whole configuration."""
 
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
     log: LogSettings = LogSettings()
-    upstreams: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")], UpstreamSettings] = {}
+    offline: bool = Field(default=False, description="never open a connection to any upstream")
+    upstreams: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")], UpstreamSettings] = Field(
+        default_factory=dict, description="registries that content is taken from, by name"
+    )
     mirrors: tuple[MirrorSettings, ...] = ()
-    proxy: tuple[ProxySettings, ...] = ()
+    proxy: tuple[ProxySettings, ...] = Field(
+        (), description="names fetched on first pull; the first match is asked first"
+    )
+    pull_through: PullThroughSettings = PullThroughSettings()
 
     @model_validator(mode="after")
     def _rules_make_sense(self) -> Self:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from yarl import URL
 
 from mirror.oci.errors import ConfigurationFault, UpstreamLied
+from mirror.upstream.destinations import Guard, kind_of
 from mirror.upstream.faults import shown
 
 
@@ -18,6 +19,7 @@ class Addresses:
 
     Attributes:
         base: the upstream's own origin.
+        guard: where it may not send us. Where it is configured at a loopback address itself, it may send us to others.
 
     Raises:
         ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``.
@@ -26,6 +28,8 @@ class Addresses:
     def __init__(self, name: str, url: str, *, plain_http: bool) -> None:
         self._name = name
         self.base = _base_url(name, url, plain_http=plain_http)
+        own_kind = kind_of(self.base.host or "")
+        self.guard = Guard({own_kind} if own_kind else ())
 
     def absolute(self, url: str) -> URL:
         """Path and query, or a whole URL, as the whole URL. It is taken as it is, percent signs and all."""
@@ -49,7 +53,8 @@ class Addresses:
         """Where ``location``, found in an answer of ``url``, points to; a user in it is left out.
 
         Raises:
-            UpstreamLied: it is no URL of HTTP, or it is not encrypted where the upstream is.
+            UpstreamLied: it is no URL of HTTP, is not encrypted where the upstream is, or names an address that no
+                upstream may send us to. What a name resolves to is judged when it is connected to.
         """
         try:
             target = url.join(URL(location, encoded=True)).with_user(None).with_fragment(None)
@@ -61,6 +66,9 @@ class Addresses:
             raise UpstreamLied(f"{sent} {location[:200]!r}, which is no URL that can be asked", upstream=self._name)
         if target.scheme == "http" and self.base.scheme == "https":
             raise UpstreamLied(f"{sent} {shown(target)}, which is not encrypted: not followed", upstream=self._name)
+        forbidden = None if target.origin() == self.base else self.guard.refusal(target.host or "")
+        if forbidden is not None:
+            raise UpstreamLied(f"{sent} {shown(target)}, {forbidden}: not followed", upstream=self._name)
         return target
 
 

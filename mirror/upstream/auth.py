@@ -1,13 +1,13 @@
-"""Authentication as a conversation, without any I/O (distribution token specification; RFC 7617).
+"""Authentication as a conversation, without any I/O (distribution token specification; RFC 6749, 7617).
 
-:meth:`Authorizer.flow` is a generator: it yields what is to be sent and is sent what came back. The session does the
-sending, so the same flow can be tested by hand, and carries another way to send.
+:meth:`Authorizer.flow` is a generator: it yields what is to be done and is sent what came of it. The session does it,
+so the same flow can be tested by hand, and carries another way to send.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -16,10 +16,16 @@ from mirror.runtime.clock import Clock
 from mirror.upstream.credentials import Credentials
 from mirror.wire import challenges
 from mirror.wire.challenges import Challenge
-from mirror.wire.tokens import Token, token_url
+from mirror.wire.tokens import Token, password_form, refresh_form, token_url
 
 # A token is not used in its last seconds: the request it goes with takes time as well.
 _MARGIN_SECONDS = 10.0
+_MOST_KEPT = 1000
+_MOST_ATTEMPTS = 3
+_MOST_SCOPES = 32
+_CLIENT = "docker-plugin-mirror"
+# How a token server says that it does not know POST, or not this way of asking; containerd goes on likewise.
+_ASK_BY_GET = frozenset({400, 401, 404, 405})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +36,17 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginWanted:
+    """Say who we are: :class:`Credentials`, or None for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """GET a token from here, with this ``Authorization``."""
+    """Ask for a token here: POST the form where there is one, else GET with this ``Authorization``."""
 
     url: str
-    authorization: str | None = field(repr=False)
+    authorization: str | None = field(default=None, repr=False)
+    form: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +57,58 @@ class Reply:
         status: the HTTP status.
         challenges: the values of ``WWW-Authenticate``; of an attempt only.
         body: the body; of a token request only.
+        retry_after_seconds: how long the token server wants to be left alone, where it says so.
     """
 
     status: int
     challenges: Sequence[str] = ()
     body: bytes = field(default=b"", repr=False)
+    retry_after_seconds: float | None = None
+
+
+Step = Attempt | LoginWanted | TokenRequest
+Sent = Reply | Credentials | None
+Flow = Generator[Step, Sent, None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """Where and for what a token is asked."""
+
+    realm: str
+    service: str | None
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    header: str = field(repr=False)
+    expiry: float
+    asking: _Asking
 
 
 class Authorizer:
-    """Knows who we are to one upstream, and keeps its tokens until they expire.
+    """Answers the challenges of one upstream, and keeps its tokens until they expire.
 
     Args:
         name: the upstream's name, for errors.
-        credentials: who we are; None: nobody.
         clock: tells when a token has expired.
         plain_http: whether a token server may be asked without encryption.
     """
 
-    def __init__(self, name: str, credentials: Credentials | None, clock: Clock, *, plain_http: bool) -> None:
+    def __init__(self, name: str, clock: Clock, *, plain_http: bool) -> None:
         self._name = name
         self._clock = clock
         self._plain_http = plain_http
-        self._account = credentials.username if credentials else None
-        self._basic = _basic(credentials) if credentials else None
         self._basic_wanted = False
-        self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
+        self._kept: dict[tuple[str, ...], _Kept] = {}
+        self._realm_of_get = ""
 
-    def flow(self, scopes: tuple[str, ...]) -> Generator[Attempt | TokenRequest, Reply, None]:
+    def flow(self, scopes: tuple[str, ...]) -> Flow:
         """The conversation for one request. It ends when the last attempt's answer is the answer.
+
+        A token that has expired is replaced before the request is sent. A challenge is answered; a second one, too,
+        where it asks for scopes that the first did not (``insufficient_scope``).
 
         Args:
             scopes: what the request needs; a challenge may name others, which are then asked for instead.
@@ -82,36 +118,97 @@ class Authorizer:
             UpstreamBusy: the token server is busy.
             UpstreamLied: its address or its answer cannot be true.
         """
-        reply = yield Attempt(self._known(scopes))
-        if reply.status != 401:
-            return
-        self._tokens.pop(scopes, None)
-        offered = [challenge for header in reply.challenges for challenge in challenges.parse(header)]
-        bearer = next((challenge for challenge in offered if challenge.scheme == "bearer"), None)
-        if bearer is not None:
-            request = self._token_request(bearer, scopes)
-            token = self._token(request, (yield request))
-            self._keep(scopes, token)
-        elif any(challenge.scheme == "basic" for challenge in offered) and self._basic and not self._basic_wanted:
-            self._basic_wanted = True
-        else:
-            return
-        yield Attempt(self._known(scopes))
+        authorization = yield from self._known(scopes)
+        asked: set[str] | None = None
+        for _ in range(_MOST_ATTEMPTS):
+            reply = yield Attempt(authorization)
+            if not isinstance(reply, Reply) or reply.status != 401:
+                return
+            offered = [challenge for header in reply.challenges for challenge in challenges.parse(header)]
+            refused = authorization
+            bearer = next((challenge for challenge in offered if challenge.scheme == "bearer"), None)
+            if bearer is not None:
+                wanted = _wanted(bearer, scopes, asked or ())
+                if wanted == asked:
+                    return
+                asked = wanted
+                authorization = yield from self._answer(bearer, scopes, wanted, refused)
+            elif any(challenge.scheme == "basic" for challenge in offered):
+                authorization = _basic((yield from _login()))
+                self._basic_wanted = authorization is not None
+                if authorization in {None, refused}:
+                    return
+            else:
+                return
 
-    def _known(self, scopes: tuple[str, ...]) -> str | None:
+    def _known(self, scopes: tuple[str, ...]) -> Generator[Step, Sent, str | None]:
+        """What to try first: what was right the last time."""
         if self._basic_wanted:
-            return self._basic
-        header, expiry = self._tokens.get(scopes, (None, 0.0))
-        return header if self._clock.monotonic_seconds() < expiry else None
+            return _basic((yield from _login()))
+        kept = self._kept.get(scopes)
+        if kept is not None and self._clock.monotonic_seconds() >= kept.expiry:
+            return (yield from self._token(scopes, kept.asking))
+        return kept.header if kept else None
 
-    def _keep(self, scopes: tuple[str, ...], token: Token) -> None:
-        now = self._clock.monotonic_seconds()
-        kept = {key: value for key, value in self._tokens.items() if now < value[1]}
-        self._tokens = {**kept, scopes: (f"Bearer {token.value}", now + token.lifetime_seconds - _MARGIN_SECONDS)}
+    def _answer(
+        self, challenge: Challenge, scopes: tuple[str, ...], wanted: set[str], refused: str | None
+    ) -> Generator[Step, Sent, str]:
+        kept = self._kept.get(scopes)
+        if kept is not None and kept.header != refused and self._clock.monotonic_seconds() < kept.expiry:
+            return kept.header  # another request got it meanwhile
+        self._kept.pop(scopes, None)
+        realm = self._realm(challenge.parameters.get("realm", ""))
+        asking = _Asking(realm, challenge.parameters.get("service"), tuple(sorted(wanted)))
+        return (yield from self._token(scopes, asking))
+
+    def _token(self, scopes: tuple[str, ...], asking: _Asking) -> Generator[Step, Sent, str]:
+        self._kept.pop(scopes, None)
+        login = yield from _login()
+        reply = yield from self._replied(asking, login)
+        server = f"upstream {self._name}: token server {urlsplit(asking.realm).netloc}"
+        if reply.status == 429 or reply.status >= 500:
+            seconds = reply.retry_after_seconds
+            raise UpstreamBusy(
+                f"{server} answered {reply.status} (it may pass: try again later)",
+                status=reply.status,
+                **({} if seconds is None else {"retry_after_seconds": seconds}),
+            )
+        if reply.status != 200:
+            who = f"{login.label}: check the password" if login else "nobody in particular: give a login"
+            raise UpstreamRefused(f"{server} answered {reply.status} to {who}", status=reply.status)
+        try:
+            token = Token.parse(reply.body)
+        except ClientFault as error:
+            raise UpstreamLied(f"{server}: {error}") from error
+        return self._keep(scopes, asking, token)
+
+    def _replied(self, asking: _Asking, login: Credentials | None) -> Generator[Step, Sent, Reply]:
+        """What the token server answers: to a POST where we have a secret, else, or where it knows none, to a GET."""
+        service, scopes = asking.service, asking.scopes
+        if login is not None and login.identity_token:
+            form = refresh_form(service, scopes, _CLIENT, login.identity_token)
+            return (yield from _asked(TokenRequest(asking.realm, form=form)))
+        if login is not None and asking.realm != self._realm_of_get:
+            form = password_form(service, scopes, _CLIENT, login.username, login.password)
+            reply = yield from _asked(TokenRequest(asking.realm, form=form))
+            if reply.status not in _ASK_BY_GET:
+                return reply
+        url = token_url(asking.realm, service, scopes, login.username if login else None)
+        reply = yield from _asked(TokenRequest(url, _basic(login)))
+        if login is not None and reply.status == 200:
+            self._realm_of_get = asking.realm
+        return reply
+
+    def _keep(self, scopes: tuple[str, ...], asking: _Asking, token: Token) -> str:
+        header = f"Bearer {token.value}"
+        expiry = self._clock.monotonic_seconds() + token.lifetime_seconds - _MARGIN_SECONDS
+        while len(self._kept) >= _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[scopes] = _Kept(header, expiry, asking)
         self._basic_wanted = False
+        return header
 
-    def _token_request(self, challenge: Challenge, scopes: tuple[str, ...]) -> TokenRequest:
-        realm = challenge.parameters.get("realm", "")
+    def _realm(self, realm: str) -> str:
         try:
             parts = urlsplit(realm)
             usable = bool(parts.hostname) and parts.username is None and not parts.fragment
@@ -124,23 +221,26 @@ class Authorizer:
                 f"upstream {self._name} sends us to the token server {realm[:200]!r}, which is not encrypted: "
                 "nothing secret is sent there; add 'plain_http: true' to the upstream if that is meant"
             )
-        wanted = challenge.parameters.get("scope", "").split() or list(scopes)
-        url = token_url(realm, challenge.parameters.get("service"), wanted, self._account)
-        return TokenRequest(url, self._basic)
-
-    def _token(self, request: TokenRequest, reply: Reply) -> Token:
-        server = f"upstream {self._name}: token server {urlsplit(request.url).netloc}"
-        if reply.status == 429 or reply.status >= 500:
-            raise UpstreamBusy(f"{server} answered {reply.status} (it may pass: try again later)", status=reply.status)
-        if reply.status != 200:
-            who = f"user {self._account}: check the password" if self._account else "nobody in particular: give a login"
-            raise UpstreamRefused(f"{server} answered {reply.status} to {who}", status=reply.status)
-        try:
-            return Token.parse(reply.body)
-        except ClientFault as error:
-            raise UpstreamLied(f"{server}: {error}") from error
+        return realm
 
 
-def _basic(credentials: Credentials) -> str:
-    pair = f"{credentials.username}:{credentials.password}"
-    return f"Basic {b64encode(pair.encode()).decode()}"
+def _login() -> Generator[Step, Sent, Credentials | None]:
+    login = yield LoginWanted()
+    return login if isinstance(login, Credentials) else None
+
+
+def _asked(request: TokenRequest) -> Generator[Step, Sent, Reply]:
+    reply = yield request
+    return reply if isinstance(reply, Reply) else Reply(599)
+
+
+def _wanted(challenge: Challenge, scopes: Iterable[str], asked: Iterable[str]) -> set[str]:
+    """What to ask for: what a challenge names, else what the request needs; and all that was asked for before."""
+    named = challenge.parameters.get("scope", "").split()[:_MOST_SCOPES]
+    return {*(named or scopes), *asked}
+
+
+def _basic(login: Credentials | None) -> str | None:
+    if login is None or not login.username or not login.password:
+        return None
+    return f"Basic {b64encode(f'{login.username}:{login.password}'.encode()).decode()}"

@@ -1,8 +1,9 @@
-"""Who we are to an upstream: a name and a password, from where people keep them."""
+"""Who we are to an upstream: a name and a password, or an identity token, from where people keep them."""
 
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64decode
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,14 +15,38 @@ from mirror.oci.manifest import parse_json_object
 _HUB = "https://index.docker.io/v1/"
 _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _MAX_FILE_BYTES = 1024 * 1024
+_HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# What docker and its helpers write for a name where the secret is an identity token.
+_TOKEN_USER = "<token>"  # noqa: S105 - a name, not a secret
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A login. The password is never shown."""
+    """A login. Password and token are never shown.
+
+    Attributes:
+        username: who; empty where there is only an identity token.
+        password: the password; empty where there is an identity token.
+        identity_token: what a token server gives tokens for, in place of a password (OAuth 2.0's refresh token).
+    """
 
     username: str
     password: str = field(repr=False)
+    identity_token: str | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        """Who it is, for people."""
+        return f"user {self.username}" if self.username else "the identity token"
+
+    async def current(self) -> Credentials:
+        """Itself: the login source that never changes."""
+        return self
+
+    @classmethod
+    def from_pair(cls, username: str, secret: str) -> Credentials:
+        """A login as docker and its helpers give it: the name may say that the secret is an identity token."""
+        return cls("", "", secret) if username == _TOKEN_USER else cls(username, secret)
 
     @classmethod
     def from_password_file(cls, username: str, path: Path) -> Credentials:
@@ -38,45 +63,70 @@ class Credentials:
         return cls(username, lines[0])
 
     @classmethod
-    def from_docker_config(cls, path: Path, host: str) -> Credentials:
-        """The login that ``docker login`` wrote for a registry.
+    def from_docker_config(cls, path: Path, host: str) -> Credentials | HelperQuestion:
+        """The login that ``docker login`` wrote for a registry, or whom to ask for it.
 
         Args:
             path: docker's ``config.json``; ``~`` is the home folder.
             host: ``HOST[:PORT]`` of the registry; Docker Hub's hosts share one login.
 
         Raises:
-            ConfigurationFault: the file cannot be read, holds no login for the host, or leaves it to a helper program.
+            ConfigurationFault: the file cannot be read, or holds no login for the host.
         """
         try:
             config = parse_json_object(_read(path).encode(), str(path))
         except ManifestInvalid as error:
             raise ConfigurationFault(f"{error}: it must be docker's config.json") from error
-        entry = _entry(config.get("auths"), host)
-        if entry is None or not entry.get("auth"):
-            helped = " (it leaves logins to a credential helper)" if "credsStore" in config else ""
+        if (helper := _helper(config, host)) is not None:
+            if not isinstance(helper, str) or _HELPER_NAME.fullmatch(helper) is None:
+                raise ConfigurationFault(f"{path}: {str(helper)[:64]!r} is not the name of a credential helper")
+            return HelperQuestion(helper, _HUB if host in _HUB_HOSTS else host)
+        entry = _of_host(config.get("auths"), host)
+        if not isinstance(entry, dict) or not (entry.get("auth") or entry.get("identitytoken")):
             raise ConfigurationFault(
-                f"{path} holds no login for {host}{helped}: run 'docker login {host}' with plain storage, "
-                "or give username and password_file"
+                f"{path} holds no login for {host}: run 'docker login {host}', or give username and password_file"
             )
-        try:
-            username, colon, password = b64decode(str(entry["auth"]), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise ConfigurationFault(f"{path}: auth of {host} is not base64 of NAME:PASSWORD") from error
-        if not colon or not username:
-            raise ConfigurationFault(f"{path}: auth of {host} is not base64 of NAME:PASSWORD")
-        return cls(username, password.rstrip("\0"))
+        return _from_entry(entry, f"{path}: auth of {host}")
 
 
-def _entry(auths: object, host: str) -> dict[str, Any] | None:
-    if not isinstance(auths, dict):
+@dataclass(frozen=True, slots=True)
+class HelperQuestion:
+    """Whom to ask for a login, and what.
+
+    Attributes:
+        helper: the program is ``docker-credential-HELPER``.
+        server: the registry, as the program knows it.
+    """
+
+    helper: str
+    server: str
+
+
+def _helper(config: dict[str, Any], host: str) -> object:
+    return _of_host(config.get("credHelpers"), host) or config.get("credsStore") or None
+
+
+def _from_entry(entry: dict[str, Any], where: str) -> Credentials:
+    try:
+        username, colon, password = b64decode(str(entry.get("auth") or ""), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise ConfigurationFault(f"{where} is not base64 of NAME:PASSWORD") from error
+    token = entry.get("identitytoken")
+    if isinstance(token, str) and token:
+        return Credentials(username if username != _TOKEN_USER else "", "", token)
+    if not colon or not username:
+        raise ConfigurationFault(f"{where} is not base64 of NAME:PASSWORD")
+    return Credentials(username, password.rstrip("\0"))
+
+
+def _of_host(entries: object, host: str) -> object:
+    if not isinstance(entries, dict):
         return None
     wanted = _HUB_HOSTS if host in _HUB_HOSTS else {host}
-    keys = [key for key in auths if _host_of(key) in wanted]
-    if host in _HUB_HOSTS and _HUB in auths:
+    keys = [key for key in entries if _host_of(key) in wanted]
+    if host in _HUB_HOSTS and _HUB in entries:
         keys.insert(0, _HUB)
-    found = auths[keys[0]] if keys else None
-    return found if isinstance(found, dict) else None
+    return entries[keys[0]] if keys else None
 
 
 def _host_of(key: str) -> str:

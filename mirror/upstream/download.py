@@ -13,6 +13,7 @@ from mirror.oci.errors import (
     Unsupported,
     UpstreamFault,
     UpstreamLied,
+    UpstreamResting,
     UpstreamUnreachable,
 )
 from mirror.oci.names import Repository
@@ -58,6 +59,10 @@ class UpstreamBlob:
             self._answer.close()
             self._answer = None
 
+    def unverified(self) -> AsyncIterator[bytes]:
+        """As iterated, each piece as it comes: for who verifies the whole himself."""
+        return self._received()
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self.span == Span(0, self.size_bytes):
             return verified(self._received(), self._digest, self.size_bytes, self._lied)
@@ -79,7 +84,11 @@ class UpstreamBlob:
             except UpstreamFault as error:
                 self.close()
                 fruitless = 0 if position - resumed_at >= _PROGRESS_BYTES else fruitless + 1
-                if not error.temporary or fruitless >= self._session.patience.attempts:
+                if (
+                    not error.temporary
+                    or isinstance(error, UpstreamResting)
+                    or fruitless >= self._session.patience.attempts
+                ):
                     raise
                 resumed_at = position
 
@@ -111,7 +120,7 @@ class UpstreamBlob:
         return answer
 
     def _lied(self, message: str, **detail: object) -> MirrorError:
-        return UpstreamLied(f"upstream {self._session.name}, repository {self._repository}: {message}", **detail)
+        return self._session.lied(f"repository {self._repository}: {message}", **detail)
 
     def _broken(self, position: int) -> UpstreamFault:
         return UpstreamUnreachable(
@@ -134,6 +143,7 @@ async def open_part(
         BlobRoute(repository, digest).url(),
         (repository_scope(repository, "pull"),),
         {} if part is None else {"Range": str(part)},
+        bulk=True,
     )
     answer = await session.send(request, expect={200} if part is None else {200, 206}, missing=BlobUnknown)
     if answer.status == 206 and parse_content_range(answer.headers.get("Content-Range")) is None:

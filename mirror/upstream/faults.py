@@ -18,9 +18,14 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from mirror.upstream.destinations import ForbiddenAddressError
 from mirror.wire import error_body, retry_after
 
 _MOST_SHOWN_CHARACTERS = 300
+
+
+class DripError(OSError):
+    """A body came so slowly that it would never end."""
 
 
 def shown(url: URL) -> str:
@@ -32,20 +37,18 @@ def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
     """Whose fault an exception of the HTTP library or the socket is, and what happened."""
     kind: type[UpstreamFault] = UpstreamUnreachable
     match error:
-        case aiohttp.ClientConnectorCertificateError():
-            kind, what = UpstreamLied, f"its certificate is not trusted: {error.certificate_error}"
-        case aiohttp.ClientSSLError():
-            kind, what = UpstreamLied, f"TLS failed: {error.os_error}; does it speak plain http?"
-        case aiohttp.ClientConnectorDNSError():
-            what = f"the name of its host cannot be resolved: {error.os_error}"
+        case aiohttp.ClientConnectorError():
+            kind, what = _no_connection(error)
         case aiohttp.ConnectionTimeoutError():
             what = "no connection within the connect timeout"
+        case DripError():
+            what = f"next to nothing came for the read timeout: {error}"
         case TimeoutError():
             what = "nothing moved for the read timeout"
-        case aiohttp.ClientConnectorError():
-            what = f"no connection: {error.os_error}"
         case aiohttp.ServerDisconnectedError():
             what = "the connection was closed without an answer"
+        case aiohttp.ClientHttpProxyError():
+            what = f"the proxy answered {error.status} {error.message}"
         case aiohttp.ClientResponseError():
             kind, what = UpstreamLied, f"the answer is not HTTP: {error.message}"
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
@@ -55,6 +58,22 @@ def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
         case _:
             kind, what = UpstreamLied, f"the answer makes no sense: {error}"
     return kind, _one_line(what)
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[UpstreamFault], str]:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return UpstreamLied, f"its certificate is not trusted: {error.certificate_error}"
+        case aiohttp.ClientConnectorSSLError():
+            return UpstreamLied, f"TLS failed: {error.os_error}; does it speak plain http?"
+        case aiohttp.ClientConnectorDNSError():
+            return UpstreamUnreachable, f"the name of its host cannot be resolved: {error.os_error}"
+        case aiohttp.ClientProxyConnectionError():
+            return UpstreamUnreachable, f"no connection to the proxy: {error.os_error}"
+        case aiohttp.ClientConnectorError(os_error=ForbiddenAddressError()):
+            return UpstreamLied, f"it sends us there, but {error.os_error}"
+        case _:
+            return UpstreamUnreachable, f"no connection: {error.os_error}"
 
 
 def answer_fault(

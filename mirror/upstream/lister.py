@@ -6,6 +6,7 @@ tags at once, and its catalog in the order of its folders). So a list is read to
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ _MOST_ENTRIES = 1_000_000
 _MAX_PAGE_BYTES = 16 * 1024 * 1024
 # What docker-registry 2.8 gives at most; it refuses to be asked for more.
 _ASKED_FOR = PageRequest(limit=1000)
+# A registry that has the API never answers 404 there (distribution-spec, "Listing Referrers"); it may be given it.
+_NO_API_SECONDS = 600.0
 _JSON = {"Accept": "application/json"}
 _INDEX = {"Accept": "application/vnd.oci.image.index.v1+json"}
 
@@ -37,8 +40,15 @@ _INDEX = {"Accept": "application/vnd.oci.image.index.v1+json"}
 class UpstreamLister:
     """Implements :class:`mirror.registry.port.Lister`; raises also as :meth:`UpstreamSession.send`."""
 
+    _no_api_until_seconds = -math.inf
+
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
+
+    @property
+    def keeps_referrers_under_tags(self) -> bool:
+        """Whether it has said lately that it has no API for referrers, so that only tags can lead to them."""
+        return self._session.clock.monotonic_seconds() < self._no_api_until_seconds
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
         request = Request("GET", CatalogRoute(_ASKED_FOR).url(), (CATALOG_SCOPE,), _JSON)
@@ -53,11 +63,16 @@ class UpstreamLister:
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
         scopes = (repository_scope(repository, "pull"),)
-        request = Request("GET", ReferrersRoute(repository, subject, artifact_type).url(), scopes, _INDEX)
-        try:
-            found = await self._referrers(request, NotFound)
-        except (NotFound, Unsupported):
-            tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX)
+        found = None
+        if not self.keeps_referrers_under_tags:
+            request = Request("GET", ReferrersRoute(repository, subject, artifact_type).url(), scopes, _INDEX)
+            try:
+                found = await self._referrers(request, NotFound)
+            except (NotFound, Unsupported) as error:
+                if not isinstance(error, RepositoryUnknown):
+                    self._no_api_until_seconds = self._session.clock.monotonic_seconds() + _NO_API_SECONDS
+        if found is None:
+            tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX, counts=True)
             try:
                 found = await self._referrers(tagged, ManifestUnknown)
             except NotFound:
@@ -100,7 +115,7 @@ class UpstreamLister:
         seen: set[str] = set()
         while url is not None:
             if url in seen or len(seen) >= _MOST_PAGES:
-                raise UpstreamLied(f"upstream {self._session.name}: its pages of {path} do not end")
+                raise self._session.lied(f"its pages of {path} do not end")
             seen.add(url)
             page = Request(request.method, url, request.scopes, request.headers)
             answer, body = await self._session.read(page, _MAX_PAGE_BYTES, expect={200}, missing=missing)

@@ -70,7 +70,7 @@ class UpstreamReader:
 
     def _manifest_request(self, method: str, repository: Repository, target: Tag | Digest) -> Request:
         url = ManifestRoute(repository, target).url()
-        return Request(method, url, (repository_scope(repository, "pull"),), _ACCEPT)
+        return Request(method, url, (repository_scope(repository, "pull"),), _ACCEPT, counts=method == "GET")
 
 
 def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -> Descriptor | None:

@@ -6,16 +6,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.upstream.credentials import Credentials
+from mirror.upstream.addresses import Addresses
+from mirror.upstream.auth import Authorizer
+from mirror.upstream.connections import Connections
 from mirror.upstream.deleter import UpstreamDeleter
 from mirror.upstream.lister import UpstreamLister
-from mirror.upstream.patience import Patience
+from mirror.upstream.logins import LoginSource
+from mirror.upstream.proxies import Proxies
 from mirror.upstream.reader import UpstreamReader
 from mirror.upstream.session import UpstreamSession
+from mirror.upstream.stats import UpstreamStats
+from mirror.upstream.terms import Terms
+from mirror.upstream.tls import Tls
+from mirror.upstream.transport import Transport
 from mirror.upstream.writer import UpstreamWriter
 
 _SYSTEM_CLOCK = SystemClock()
-_PATIENCE = Patience()
+_SYSTEM_TRUST = Tls()
+_NO_PROXIES = Proxies()
+_USUAL_TERMS = Terms()
 
 
 class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, UpstreamLister):
@@ -32,11 +41,11 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
         name: str,
         url: str,
         plain_http: bool = False,
-        credentials: Credentials | None = None,
-        connect_timeout_seconds: float = 10,
-        read_timeout_seconds: float = 60,
+        login: LoginSource | None = None,
+        tls: Tls = _SYSTEM_TRUST,
+        proxies: Proxies = _NO_PROXIES,
+        terms: Terms = _USUAL_TERMS,
         clock: Clock = _SYSTEM_CLOCK,
-        patience: Patience = _PATIENCE,
     ) -> AsyncIterator[UpstreamRegistry]:
         """Open it; nothing is sent before the first call. Leaving closes its connections.
 
@@ -44,23 +53,32 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
             name: what it is called in the configuration and in errors.
             url: ``https://HOST[:PORT]``, without a path.
             plain_http: whether an ``http://`` URL is meant.
-            credentials: who we are; None: nobody.
-            connect_timeout_seconds: the longest wait for a connection, name resolution and TLS included.
-            read_timeout_seconds: the longest wait between two pieces, in either direction.
-            clock: tells the age of tokens.
-            patience: how often what may pass is tried.
+            login: knows who we are; None: nobody.
+            tls: certificates beside the system's.
+            proxies: which way requests go.
+            terms: how long we wait for it, how often we ask, when we leave it alone.
+            clock: tells the age of tokens, and when a pause is over.
 
         Raises:
-            ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``.
+            ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``; a certificate, a proxy
+                or the folder of shared limits cannot be used.
         """
-        async with UpstreamSession.open(
-            name=name,
-            url=url,
-            plain_http=plain_http,
-            credentials=credentials,
-            connect_timeout_seconds=connect_timeout_seconds,
-            read_timeout_seconds=read_timeout_seconds,
-            clock=clock,
-            patience=patience,
-        ) as session:
+        addresses = Addresses(name, url, plain_http=plain_http)
+        async with (
+            Connections.open(timeouts=terms.timeouts, guard=addresses.guard, proxies=proxies, tls=tls) as connections,
+            Transport.open(name, addresses, connections, terms, clock) as transport,
+        ):
+            session = UpstreamSession(
+                name=name,
+                addresses=addresses,
+                transport=transport,
+                login=login,
+                authorizer=Authorizer(name, clock, plain_http=plain_http),
+                clock=clock,
+                patience=terms.patience,
+            )
             yield cls(session)
+
+    def stats(self) -> UpstreamStats:
+        """What has been counted since it was opened, and how it is: for metrics and for people."""
+        return self._session.transport.stats()

@@ -7,26 +7,30 @@ from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TypeVar
 
-import aiohttp
 import stamina
 from yarl import URL
 
-from mirror import __version__
 from mirror.oci.errors import (
     ClientFault,
+    ConfigurationFault,
     MirrorError,
     NotFound,
     UpstreamFault,
     UpstreamLied,
+    UpstreamRefused,
+    UpstreamResting,
 )
 from mirror.runtime.clock import Clock
 from mirror.upstream.addresses import Addresses
-from mirror.upstream.auth import Authorizer, Reply, TokenRequest
+from mirror.upstream.auth import Attempt, Authorizer, Flow, LoginWanted, Reply, Sent, Step, TokenRequest
 from mirror.upstream.credentials import Credentials
 from mirror.upstream.exchange import Answer, Request
-from mirror.upstream.faults import answer_fault, connection_fault, shown
-from mirror.upstream.outgoing import Outgoing
+from mirror.upstream.faults import answer_fault, shown
+from mirror.upstream.logins import LoginSource
 from mirror.upstream.patience import Patience
+from mirror.upstream.single_flight import SingleFlight
+from mirror.upstream.transport import Transport, jittered
+from mirror.wire import retry_after
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
 from mirror.wire.tokens import MAX_TOKEN_BODY_BYTES
 
@@ -34,17 +38,23 @@ Given = TypeVar("Given")
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# A body that is read whole is small: it may not be dripped for hours. Blobs have no limit in all.
-_READ_TIMEOUTS_IN_ALL = 5
-_READ_BUFFER_BYTES = 256 * 1024
-_HEADERS = {"User-Agent": f"docker-plugin-mirror/{__version__}", "Accept-Encoding": "identity"}
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class UpstreamSession:
-    """Connections, credentials and manners towards one upstream.
+    """Credentials and manners towards one upstream.
 
-    Made by :meth:`open`. Redirects are followed by hand: at most five, of reads only, never from https to http
-    (unless the upstream is http itself), and ``Authorization`` stays with the upstream's own origin.
+    Redirects are followed by hand: at most five, of reads only, never from https to http (unless the upstream is http
+    itself), and ``Authorization`` stays with the upstream's own origin.
+
+    Args:
+        name: what it is called in the configuration.
+        addresses: where it is.
+        transport: the way there.
+        login: knows who we are; None: nobody.
+        authorizer: answers its challenges.
+        clock: tells the time.
+        patience: how often a request is tried.
     """
 
     def __init__(
@@ -52,21 +62,20 @@ class UpstreamSession:
         *,
         name: str,
         addresses: Addresses,
-        client: aiohttp.ClientSession,
+        transport: Transport,
+        login: LoginSource | None,
         authorizer: Authorizer,
         clock: Clock,
         patience: Patience,
-        read_timeout_seconds: float,
-        hint: str,
     ) -> None:
         self.name = name
-        self.patience = patience
         self.addresses = addresses
-        self._client = client
+        self.transport = transport
+        self.patience = patience
+        self._login = login
         self._authorizer = authorizer
-        self._clock = clock
-        self._read_timeout_seconds = read_timeout_seconds
-        self._hint = hint
+        self.clock = clock
+        self._token_flights: SingleFlight[TokenRequest, Reply] = SingleFlight()
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=patience.attempts,
             timeout=None,
@@ -74,62 +83,6 @@ class UpstreamSession:
             wait_max=patience.longest_pause_seconds,
             wait_jitter=patience.first_pause_seconds,
         )
-
-    @classmethod
-    @asynccontextmanager
-    async def open(
-        cls,
-        *,
-        name: str,
-        url: str,
-        plain_http: bool,
-        credentials: Credentials | None,
-        connect_timeout_seconds: float,
-        read_timeout_seconds: float,
-        clock: Clock,
-        patience: Patience,
-    ) -> AsyncIterator[UpstreamSession]:
-        """Open it; nothing is sent yet.
-
-        Args:
-            name: what it is called in the configuration.
-            url: ``https://HOST[:PORT]``, without a path.
-            plain_http: whether ``http://`` is meant.
-            credentials: who we are; None: nobody.
-            connect_timeout_seconds: the longest wait for a connection, name resolution and TLS included.
-            read_timeout_seconds: the longest wait between two pieces, in either direction. There is no limit in all.
-            clock: tells the age of tokens.
-            patience: how often a request is tried.
-
-        Raises:
-            ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``.
-        """
-        addresses = Addresses(name, url, plain_http=plain_http)
-        if credentials is None:
-            hint = f"no login is configured: set upstreams.{name}.credentials, unless the name is wrong"
-        else:
-            hint = f"check that user {credentials.username} of upstreams.{name}.credentials may do this"
-        async with aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            headers=_HEADERS,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=connect_timeout_seconds, sock_read=read_timeout_seconds, ceil_threshold=60
-            ),
-            read_bufsize=_READ_BUFFER_BYTES,
-        ) as client:
-            authorizer = Authorizer(name, credentials, clock, plain_http=plain_http)
-            yield cls(
-                name=name,
-                addresses=addresses,
-                client=client,
-                authorizer=authorizer,
-                clock=clock,
-                patience=patience,
-                read_timeout_seconds=read_timeout_seconds,
-                hint=hint,
-            )
 
     @asynccontextmanager
     async def request(
@@ -153,7 +106,7 @@ class UpstreamSession:
             missing: what a 404 means.
 
         Raises:
-            UpstreamUnreachable: no connection or no answer in time.
+            UpstreamUnreachable: no connection or no answer in time; UpstreamResting, UpstreamOffline: none was tried.
             UpstreamRefused: 401, 403, or no token.
             UpstreamBusy: 429 or 5xx; ``detail["retry_after_seconds"]`` where it said so.
             UpstreamLied: an answer that cannot be one.
@@ -192,12 +145,12 @@ class UpstreamSession:
             raise answer.blame(UpstreamLied, str(error), **error.detail) from error
 
     def _worth_another_try(self, error: Exception) -> bool | float:
-        if not isinstance(error, MirrorError) or not error.temporary:
+        if not isinstance(error, MirrorError) or not error.temporary or isinstance(error, UpstreamResting):
             return False
         asked_seconds = float(error.detail.get("retry_after_seconds", 0))
         if asked_seconds > self.patience.longest_pause_seconds:
             return False
-        return asked_seconds or True
+        return jittered(asked_seconds) or True
 
     async def _send_once(self, request: Request, expect: Collection[int], missing: type[NotFound]) -> Answer:
         answer = await self._authorized(request)
@@ -214,88 +167,111 @@ class UpstreamSession:
 
     async def _fault(self, request: Request, answer: Answer, missing: type[NotFound]) -> MirrorError:
         try:
-            body = await answer.read(MAX_ERROR_BODY_BYTES)
+            body = await answer.read(MAX_ERROR_BODY_BYTES, whole=False)
         except UpstreamFault:
             body = b""  # the status says enough
-        return answer_fault(
+        fault = answer_fault(
             self.name,
             f"{request.method} {answer.url}",
             answer.status,
             body,
             missing=missing,
             retry=answer.headers.get("Retry-After"),
-            hint=self._hint,
-            now=self._clock.now(),
+            hint=self._hint(),
+            now=self.clock.now(),
         )
+        return self.transport.noted(fault) if isinstance(fault, UpstreamFault) else fault
+
+    def _hint(self) -> str:
+        where = f"upstreams.{self.name}.credentials"
+        if self._login is None:
+            return f"no login is configured: set {where}, unless the name is wrong"
+        return f"check that {self._login.label} of {where} may do this"
+
+    def lied(self, what: str, **detail: object) -> UpstreamFault:
+        """An error that blames the upstream for what cannot be true; it is counted and logged."""
+        lie = UpstreamLied(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
+        return self.transport.noted(lie)
 
     async def _authorized(self, request: Request) -> Answer:
         flow = self._authorizer.flow(request.scopes)
-        step = next(flow)
-        while True:
-            if isinstance(step, TokenRequest):
-                reply = await self._token_reply(step)
-            else:
-                answer, own = await self._followed(request, step.authorization, self.addresses.base)
-                if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
-                    return answer
-                reply = Reply(answer.status, answer.all_of("WWW-Authenticate"))
-            try:
-                step = flow.send(reply)
-            except StopIteration:
-                return answer
-            except MirrorError:
+        answer: Answer | None = None
+        try:
+            step: Step = next(flow)
+            while True:
+                if answer is not None and not isinstance(step, LoginWanted):
+                    answer.close()
+                sent: Sent
+                if isinstance(step, Attempt):
+                    answer, own = await self._followed(request, step.authorization, self.addresses.base)
+                    if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
+                        return answer
+                    sent = Reply(answer.status, answer.all_of("WWW-Authenticate"))
+                elif isinstance(step, TokenRequest):
+                    sent = await self._token_flights.run(step, partial(self._token_reply, step))
+                else:
+                    sent = await self._current_login()
+                step = self._next(flow, sent)
+        except StopIteration:
+            if answer is None:
+                raise RuntimeError("a conversation ended before anything was asked") from None
+            return answer
+        except BaseException:
+            if answer is not None:
                 answer.close()
-                raise
-            answer.close()
+            raise
+
+    def _next(self, flow: Flow, sent: Sent) -> Step:
+        try:
+            return flow.send(sent)
+        except UpstreamFault as fault:
+            raise self.transport.noted(fault) from fault.__cause__
+
+    async def _current_login(self) -> Credentials | None:
+        try:
+            return None if self._login is None else await self._login.current()
+        except ConfigurationFault as error:
+            raise UpstreamRefused(f"upstream {self.name}: no login: {error}", upstream=self.name) from error
 
     async def _token_reply(self, step: TokenRequest) -> Reply:
-        server = self.addresses.follow(self.addresses.base, step.url)
-        answer, _ = await self._followed(Request("GET", str(server), ()), step.authorization, server.origin())
+        url = self._follow(self.addresses.base, step.url)
+        request = Request("GET", str(url), ())
+        if step.form is not None:
+            request = Request("POST", str(url), (), _FORM, step.form)
+        answer, _ = await self._followed(request, step.authorization, url.origin())
         try:
-            return Reply(answer.status, body=await answer.read(MAX_TOKEN_BODY_BYTES))
+            body = await answer.read(MAX_TOKEN_BODY_BYTES)
         finally:
             answer.close()
+        self.transport.tokens += answer.status == 200
+        seconds = retry_after.parse(answer.headers.get("Retry-After"), self.clock.now())
+        return Reply(answer.status, body=body, retry_after_seconds=seconds)
 
     async def _followed(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
         """The answer after any redirects, and whether it comes from ``trusted``, which alone is told who we are."""
         url = first = self.addresses.absolute(request.url)
         for _ in range(_MOST_REDIRECTS + 1):
             own = url.origin() == trusted
-            answer = await self._exchange(request, url, authorization if own else None)
+            answer = await self.transport.exchange(request, url, authorization if own else None)
             if answer.status not in _REDIRECTS:
                 return answer, own
             answer.close()
             url = self._redirect(request, answer, url)
-        raise UpstreamLied(f"upstream {self.name}: {request.method} {shown(first)} is redirected without end")
+        raise self.lied(f"{request.method} {shown(first)} is redirected without end")
 
     def _redirect(self, request: Request, answer: Answer, url: URL) -> URL:
         location = answer.headers.get("Location")
         if location is None:
             raise answer.blame(UpstreamLied, f"it answered {answer.status} without Location")
-        target = self.addresses.follow(url, location)
+        target = self._follow(url, location)
         if not request.is_read:
             raise answer.blame(
                 UpstreamLied, f"it redirects a write, to {shown(target)}: configure that address instead"
             )
         return target
 
-    async def _exchange(self, request: Request, url: URL, authorization: str | None) -> Answer:
-        headers = dict(request.headers)
-        if authorization is not None:
-            headers["Authorization"] = authorization
-        blame = partial(self._blamed, f"{request.method} {shown(url)}")
-        outgoing = Outgoing(request.body, self._read_timeout_seconds)
+    def _follow(self, url: URL, location: str) -> URL:
         try:
-            async with outgoing.watched():
-                response = await self._client.request(
-                    request.method, url, headers=headers, data=outgoing.data, allow_redirects=False
-                )
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if outgoing.error is not None:
-                raise outgoing.error from None
-            kind, what = connection_fault(error)
-            raise blame(kind, what) from error
-        return Answer(response, blame, _READ_TIMEOUTS_IN_ALL * self._read_timeout_seconds)
-
-    def _blamed(self, asked: str, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault:
-        return error(f"upstream {self.name}: {asked}: {what}", **{"upstream": self.name, **detail})
+            return self.addresses.follow(url, location)
+        except UpstreamLied as lie:
+            raise self.transport.noted(lie) from None

@@ -118,7 +118,8 @@ class UpstreamUpload:
         headers: dict[str, str] | None = None,
     ) -> Request:
         scopes = (repository_scope(self._repository, "pull", "push"),)
-        return Request(method, url or self._location, scopes, headers or {}, body)
+        bulk = isinstance(body, AsyncIterable)
+        return Request(method, url or self._location, scopes, headers or {}, body, bulk=bulk)
 
     def _follow(self, answer: Answer) -> None:
         if location := answer.headers.get("Location"):

@@ -15,6 +15,7 @@ from mirror.upstream.download import blob_size
 from mirror.upstream.exchange import Answer, Request
 from mirror.upstream.session import UpstreamSession
 from mirror.upstream.upload import UpstreamUpload, location_of
+from mirror.wire import warnings
 from mirror.wire.routes import ManifestRoute, UploadsRoute
 from mirror.wire.tokens import repository_scope
 
@@ -48,16 +49,20 @@ class UpstreamWriter:
             await unused.cancel()
         return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
 
-    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        advice: list[str] = []
         by_tag = len(tags) == 1 and manifest.digest.algorithm == "sha256"
         if not by_tag:
-            set_tags = await self._put(ManifestRoute(repository, manifest.digest, tuple(tags)), manifest)
+            set_tags = await self._put(ManifestRoute(repository, manifest.digest, tuple(tags)), manifest, advice)
             tags = [tag for tag in tags if tag.name not in set_tags]
         for tag in tags:
-            await self._put(ManifestRoute(repository, tag), manifest)
+            await self._put(ManifestRoute(repository, tag), manifest, advice)
+        return warnings.parse(advice)
 
-    async def _put(self, route: ManifestRoute, manifest: Manifest) -> set[str]:
-        """Send a manifest; gives the tags that the upstream says it set beside."""
+    async def _put(self, route: ManifestRoute, manifest: Manifest, advice: list[str]) -> set[str]:
+        """Send a manifest; gives the tags that the upstream says it set beside, and adds its warnings to ``advice``."""
         request = Request(
             "PUT",
             route.url(),
@@ -70,6 +75,7 @@ class UpstreamWriter:
             said = answer.headers.get("Docker-Content-Digest")
             if said and said != str(manifest.digest):
                 raise answer.blame(UpstreamLied, f"it stored digest {said[:140]} instead of {manifest.digest}")
+            advice += answer.all_of("Warning")
             return {name.strip() for value in answer.all_of("OCI-Tag") for name in value.split(",")}
 
     def _begun(self, repository: Repository, request: Request, answer: Answer) -> UpstreamUpload:

@@ -30,6 +30,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.Unsupported: ("UNSUPPORTED", 405),
     errors.Denied: ("DENIED", 403),
     errors.ReferenceInUse: ("DENIED", 409),
+    errors.TooManyRequests: ("TOOMANYREQUESTS", 429),
     errors.NotFound: ("UNSUPPORTED", 404),
     errors.RepositoryUnknown: ("NAME_UNKNOWN", 404),
     errors.ManifestUnknown: ("MANIFEST_UNKNOWN", 404),

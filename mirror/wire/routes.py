@@ -193,7 +193,8 @@ class _Target:
 
 _ENDPOINTS = re.compile(
     r"/v2/(?P<name>.+?)/(?:(?P<tags>tags/list)|referrers/(?P<referrers>[^/]+)|manifests/(?P<manifests>[^/]+)"
-    r"|blobs/(?:(?P<uploads>uploads/?)|uploads/(?P<upload>[^/]+)|(?P<blobs>[^/]+)))"
+    r"|blobs/(?:(?P<uploads>uploads/?)|uploads/(?P<upload>[^/]+)|(?P<blobs>[^/]+)))",
+    re.DOTALL,
 )
 
 

@@ -70,3 +70,26 @@ def token_url(realm: str, service: str | None, scopes: Iterable[str], account: s
     query = urlencode(pairs, quote_via=quote, safe="/:,*")
     joined = "&" if "?" in realm else "?"
     return f"{realm}{joined}{query}" if query else realm
+
+
+def password_form(service: str | None, scopes: Iterable[str], client: str, username: str, password: str) -> bytes:
+    """The form to POST for a token with a password (OAuth 2.0, as the token specification has it).
+
+    Args:
+        service: the challenge's ``service``, where it has one.
+        scopes: what is wanted; they become one parameter.
+        client: what we call ourselves.
+        username, password: who we are.
+    """
+    secrets = [("username", username), ("password", password)]
+    return _form("password", service, scopes, client, secrets)
+
+
+def refresh_form(service: str | None, scopes: Iterable[str], client: str, identity_token: str) -> bytes:
+    """The form to POST for a token with an identity token; the rest as for :func:`password_form`."""
+    return _form("refresh_token", service, scopes, client, [("refresh_token", identity_token)])
+
+
+def _form(grant: str, service: str | None, scopes: Iterable[str], client: str, secrets: list[tuple[str, str]]) -> bytes:
+    pairs = [("grant_type", grant), *([("service", service)] if service else []), ("client_id", client)]
+    return urlencode([*pairs, ("scope", " ".join(scopes)), *secrets]).encode()

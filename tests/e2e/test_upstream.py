@@ -23,12 +23,11 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
-from mirror.sync.job import run_rule
-from mirror.sync.rule import MirrorRule
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import SilentProgress
 from mirror.upstream.patience import Patience
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.terms import Terms
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.harness.docker_registry import DockerRegistry
@@ -41,7 +40,7 @@ THERE, HERE, TAG = Repository("store/contiv/v2plugin"), Repository("contiv/v2plu
 PACKED = packed_from(b'{"Description": "a plugin"}\n', random.Random(3).randbytes(5_000_000))
 PLUGIN = Manifest.parse(PACKED.manifest, media_types.DOCKER_MANIFEST)
 LAYER = Digest.of(PACKED.layer)
-QUICK = Patience(attempts=2, first_pause_seconds=0.01)
+QUICK = Terms(patience=Patience(attempts=2, first_pause_seconds=0.01))
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def servers() -> Iterator[tuple[DockerRegistry, DockerRegistry]]:
 @pytest.fixture
 async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[UpstreamRegistry]:
     """A registry that holds the plugin, pushed by our own writer."""
-    async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, patience=QUICK) as opened:
+    async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, terms=QUICK) as opened:
         for blob in (PACKED.config, PACKED.layer):
             upload = await opened.begin_upload(THERE, Digest.of(blob))
             await upload.append(one(blob))
@@ -65,7 +64,7 @@ async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[U
 
 @pytest.fixture
 async def other(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[UpstreamRegistry]:
-    async with UpstreamRegistry.open(name="other", url=servers[1].url, plain_http=True, patience=QUICK) as opened:
+    async with UpstreamRegistry.open(name="other", url=servers[1].url, plain_http=True, terms=QUICK) as opened:
         yield opened
 
 
@@ -142,14 +141,13 @@ async def test_from_one_registry_to_another(hub: UpstreamRegistry, other: Upstre
     assert (await copy_graph(origin, TAG, destination, [TAG], SilentProgress())).moved_bytes == 0
 
 
-async def test_a_rule_and_then_the_upstream_is_gone(
+async def test_what_was_copied_stays_when_the_upstream_is_gone(
     servers: tuple[DockerRegistry, DockerRegistry], hub: UpstreamRegistry
 ) -> None:
     here = MemoryRegistry()
-    rule = MirrorRule.parse("contiv", f"hub/{THERE}", HERE.name)
-    assert len((await run_rule(rule, hub, here, SilentProgress())).copied) == 2
-    assert len((await run_rule(rule, hub, here, SilentProgress())).unchanged) == 2
+    origin, destination = Origin(hub, THERE), Destination(here, HERE)
+    await copy_graph(origin, TAG, destination, [TAG], SilentProgress())
     servers[0].stop()
-    result = await run_rule(rule, hub, here, SilentProgress())
-    assert [type(each.error) for each in result.failed] == [UpstreamUnreachable]
+    with pytest.raises(UpstreamUnreachable):
+        await copy_graph(origin, TAG, destination, [TAG], SilentProgress())
     assert (await here.get_manifest(HERE, TAG)).content == PACKED.manifest

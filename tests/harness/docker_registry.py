@@ -3,14 +3,15 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.harness.ports import free_port
 from tests.harness.process import Service
-from tests.harness.readiness import http_answers
+from tests.harness.readiness import http_answers, tcp_accepts
 
 PROGRAM = "docker-registry"
 
@@ -19,11 +20,15 @@ class DockerRegistry:
     """A docker-registry on a free port of 127.0.0.1, with a storage folder of its own and deletion allowed.
 
     As a context manager it runs inside the block; `stop()` ends it earlier and keeps the storage (`start()` serves it
-    again on the same port); leaving the block removes everything.
+    again on the same port); leaving the block removes everything. `descriptor_cache`: keep what is known of blobs in
+    memory, as Debian's own configuration does. `more` is laid over its configuration, section by section: `auth`,
+    `http.tls`, `middleware`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, descriptor_cache: bool = False, more: Mapping[str, Any] | None = None) -> None:
         self.port = free_port()
+        self._more = more or {}
+        self._descriptor_cache = descriptor_cache
         self._stack = ExitStack()
         self._service: Service | None = None
         self._folder: Path | None = None
@@ -42,8 +47,13 @@ class DockerRegistry:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at the end."""
-        return f"http://{self.host}"
+        """`http://127.0.0.1:PORT`, or `https://…` where it has a certificate; without a slash at the end."""
+        return f"{'https' if 'tls' in self._more.get('http', {}) else 'http'}://{self.host}"
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._service.pid if self._service else None
 
     @property
     def folder(self) -> Path:
@@ -58,7 +68,7 @@ class DockerRegistry:
             self._service = Service(
                 [PROGRAM, "serve", str(self._write_config())],
                 log=self.folder / "registry.log",
-                ready=http_answers(f"{self.url}/v2/"),
+                ready=tcp_accepts("127.0.0.1", self.port) if self._more else http_answers(f"{self.url}/v2/"),
             )
             stack.callback(self.stop)
             self.start()
@@ -82,16 +92,19 @@ class DockerRegistry:
             self._service.stop()
 
     def _write_config(self) -> Path:
-        config = {
+        config: dict[str, Any] = {
             "version": "0.1",
             "log": {"level": "info", "accesslog": {"disabled": False}},
             "storage": {
                 "filesystem": {"rootdirectory": str(self.folder / "storage")},
                 "delete": {"enabled": True},
                 "maintenance": {"uploadpurging": {"enabled": False}},
+                **({"cache": {"blobdescriptor": "inmemory"}} if self._descriptor_cache else {}),
             },
             "http": {"addr": self.host},
         }
+        for section, content in self._more.items():
+            config[section] = {**config.get(section, {}), **content}
         path = self.folder / "config.yml"
         path.write_text(json.dumps(config, indent=2))  # JSON is YAML
         return path

@@ -80,7 +80,7 @@ def parse(text: str) -> Load:
     Raises `ValueError` for anything else, and for no answers at all, which wrk reports as a latency of 0.
     """
     total, seconds, _ = _found(r"(\d+) requests in ([\d.]+\w+), ([\d.]+\w+) read", text)
-    percentiles = re.findall(r"(?m)^ +(\d+)% +([\d.]+\w+)$", text)
+    percentiles = re.findall(r"(?m)^ +(\d+)% +([\d.]+\w+) ?$", text)
     failed = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     if int(total) == 0 or not percentiles:

@@ -1,9 +1,15 @@
+from dataclasses import fields
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Tag
+from mirror.server.limits import Limits
 from mirror.settings import Action, load, schema
+from mirror.sync.retention import Retention
 
 HUB = "upstreams: {hub: {url: 'https://registry-1.docker.io'}}\n"
 
@@ -68,6 +74,23 @@ def test_the_mirror_rules_of_a_file(written):
     assert settings.shown()["mirrors"][0]["from"] == "hub/store/contiv/v2plugin"
 
 
+def test_a_rule_with_everything(written):
+    text = HUB + (
+        "mirrors:\n"
+        "  - {name: acme, from: 'hub/acme/*', to: '*', cron: '17 3 * * *', time_zone: Europe/Zurich,\n"
+        "     tags: {include: ['/^v[0-9]/'], semver: '>=1 <2'}, on_upstream_delete: follow,\n"
+        f"     pin: {{'driver:1.0': 'sha256:{'0' * 64}'}}, keep: {{newest: 3, pulled_within: 90d}}}}\n"
+    )
+    settings = load(written(text))
+    rule = settings.mirrors[0].rule()
+    assert str(rule.schedule) == "cron 17 3 * * * (Europe/Zurich)"
+    assert rule.tags.takes(Tag("v1.5"))
+    assert not rule.tags.takes(Tag("1.5"))
+    assert [str(name) for name, _ in rule.pins] == ["driver"]
+    assert rule.retention == Retention(3, timedelta(days=90))
+    assert load(written(yaml.safe_dump(settings.shown()))) == settings
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -91,6 +114,19 @@ def test_the_mirror_rules_of_a_file(written):
         ),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: soon}]", "every: "),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, cron: '* * * * *'}]", "every or cron, not both"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: 'at noon'}]", "cron 'at noon': write five fields"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, time_zone: UTC}]", "time_zone is of cron"),
+        (
+            HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: '0 3 * * *', time_zone: Mars/Base}]",
+            "no time zone is named 'Mars/Base'",
+        ),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, tags: {include: ['/(/']}}]", "/(/ is not a regular expression"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, tags: {semver: '1.2'}}]", "'1.2' is not a bound of versions"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, pin: {'1': latest}}]", "'latest' is not a digest"),
+        (HUB + f"mirrors: [{{name: a, from: hub/*, to: '*', pin: {{'1': 'sha256:{'0' * 64}'}}}}]", "REPOSITORY:TAG"),
+        (HUB + f"mirrors: [{{name: a, from: hub/b, to: b, pin: {{'c:1': 'sha256:{'0' * 64}'}}}}]", "nothing into c"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, keep: {}}]", "give newest, pulled_within, or both"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, on_upstream_delete: cry}]", "on_upstream_delete: "),
         ("upstreams: {a: {url: 'https://r.example', credentials: {username: me}}}", "both username and password_file"),
     ],
 )
@@ -135,3 +171,32 @@ def test_the_default_example_is_the_defaults():
     assert example.server.anonymous_actions == load().server.anonymous_actions
     said = example.model_copy(update={"server": example.server.model_copy(update={"anonymous": None})})
     assert said == load()
+
+
+def test_the_limits_are_those_of_the_server():
+    server = load().server
+    ours = server.limits.model_dump() | {"shutdown_seconds": server.shutdown_seconds}
+    assert Limits(**ours) == Limits()
+    assert set(ours) == {field.name for field in fields(Limits)}
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "problem"),
+    [
+        ("blob_bytes", 0, "greater than 0"),
+        ("header_bytes", 100, "greater than or equal to 1024"),
+        ("headers", 1, "greater than or equal to 16"),
+        ("idle_seconds", 0, "greater than 0"),
+        ("keep_alive_seconds", -1, "greater than 0"),
+        ("uploads_per_client", 0, "greater than or equal to 1"),
+        ("connections", 0, "greater than or equal to 1"),
+    ],
+)
+def test_a_limit_that_would_stop_everything_is_refused(limit, value, problem):
+    with pytest.raises(ConfigurationFault, match=rf"server\.limits\.{limit}: .*{problem}"):
+        load(flags={"server": {"limits": {limit: value}}})
+
+
+def test_the_space_that_is_wanted():
+    assert load().storage.least_free_bytes == 64 * 1024 * 1024
+    assert load(flags={"storage": {"least_free_bytes": 0}}).storage.least_free_bytes == 0

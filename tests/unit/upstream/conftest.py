@@ -7,9 +7,11 @@ import pytest
 
 from mirror.upstream.patience import Patience
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.terms import Terms, Timeouts
 from tests.unit.upstream.scripted import ScriptedServer
 
-QUICK = Patience(attempts=3, first_pause_seconds=0.001, longest_pause_seconds=0.05)
+PATIENCE = Patience(attempts=3, first_pause_seconds=0.001, longest_pause_seconds=0.05)
+QUICK = Terms(patience=PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +30,6 @@ async def server(no_task_is_left: None) -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def upstream(server: ScriptedServer) -> AsyncIterator[UpstreamRegistry]:
-    async with UpstreamRegistry.open(
-        name="hub", url=server.url, plain_http=True, read_timeout_seconds=0.3, patience=QUICK
-    ) as opened:
+    terms = Terms(timeouts=Timeouts(read_seconds=0.3), patience=PATIENCE)
+    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=terms) as opened:
         yield opened

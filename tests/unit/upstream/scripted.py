@@ -15,7 +15,7 @@ class Reply:
     """One answer.
 
     `length` is what Content-Length says (None: the body's real length; -1: not sent); `then` is what happens after the
-    body: "keep" the connection, "cut" it, "stall" for ever, or go on "endless".
+    body: "keep" the connection, "cut" it, "stall" for ever, "drip" a byte now and then, or go on "endless".
     """
 
     status: int = 200
@@ -48,6 +48,7 @@ class ScriptedServer:
         self.port = 0
         self.raw: bytes | None = None
         self.stop_reading = False
+        self.sent_bytes = 0
         self._script: dict[str, list[Reply]] = {}
 
     @property
@@ -62,13 +63,13 @@ class ScriptedServer:
         self._script[line] = list(replies)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[ScriptedServer]:
+    async def running(self, port: int = 0) -> AsyncIterator[ScriptedServer]:
         tasks: set[asyncio.Task[None]] = set()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             tasks.add(asyncio.ensure_future(self._serve(reader, writer)))
 
-        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        server = await asyncio.start_server(accept, "127.0.0.1", port)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -108,9 +109,13 @@ class ScriptedServer:
         writer.write("\r\n".join([*lines, "", ""]).encode())
         writer.write(b"" if method == "HEAD" else reply.body)
         await writer.drain()
-        while reply.then == "endless":
-            writer.write(bytes(65536))
+        self.sent_bytes += len(reply.body)
+        while reply.then in {"endless", "drip"}:
+            piece = bytes(65536 if reply.then == "endless" else 1)
+            writer.write(piece)
             await writer.drain()
+            self.sent_bytes += len(piece)
+            await asyncio.sleep(0.02 if reply.then == "drip" else 0)
         if reply.then == "stall":
             await asyncio.Event().wait()
         return reply.then == "keep" and (length >= 0 or method == "HEAD")

@@ -9,6 +9,7 @@ import pytest
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.upstream.credentials import Credentials
+from mirror.upstream.logins import FileLogin
 
 
 def entry(pair: str) -> dict[str, str]:
@@ -64,7 +65,9 @@ def test_docker_logins_by_host(tmp_path: Path, key: str, host: str) -> None:
         ({"auths": []}, "holds no login"),
         ({"auths": {"hub.example": {}}}, "holds no login"),
         ({"auths": {"hub.example": 1}}, "holds no login"),
-        ({"auths": {"hub.example": {}}, "credsStore": "pass"}, "credential helper"),
+        ({"credsStore": "absent"}, "docker-credential-absent, .* is not in PATH"),
+        ({"credsStore": "../evil"}, "not the name of a credential helper"),
+        ({"credHelpers": {"hub.example": 7}}, "not the name of a credential helper"),
         ({"auths": {"hub.example": {"auth": "%%%"}}}, "not base64"),
         ({"auths": {"hub.example": entry("nocolon")}}, "not base64 of NAME:PASSWORD"),
         ({"auths": {"hub.example.evil.example": entry("a:b")}}, "holds no login"),
@@ -72,4 +75,4 @@ def test_docker_logins_by_host(tmp_path: Path, key: str, host: str) -> None:
 )
 def test_docker_configs_without_a_login(tmp_path: Path, config: Any, text: str) -> None:
     with pytest.raises(ConfigurationFault, match=text):
-        Credentials.from_docker_config(written(tmp_path, config), "hub.example")
+        FileLogin.docker(written(tmp_path, config), "hub.example")

@@ -276,6 +276,13 @@ async def test_a_manifest_with_its_tags(
     assert all(request.headers["Content-Type"] == DOCKER_MANIFEST for request in server.seen)
 
 
+async def test_warnings_are_advice(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
+    server.on(f"PUT {DIGEST_PATH}?tag=1.0&tag=b", Reply(201, headers={"Warning": '299 - "first", 299 - "second"'}))
+    server.on(f"PUT {TAG_PATH}", Reply(201, headers={"Warning": '299 - "second"'}))
+    server.on(f"PUT {ROOT}/manifests/b", Reply(201, headers={"Warning": "nonsense"}))
+    assert await upstream.put_manifest(REPOSITORY, PLUGIN, [TAG, Tag("b")]) == ("first", "second")
+
+
 @pytest.mark.parametrize(
     ("reply", "error"),
     [

@@ -1,0 +1,121 @@
+"""Logins that change while we run: a file that is written anew, a helper that hands out what lasts for an hour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.clock import Clock, SystemClock
+from mirror.upstream import credential_helper
+from mirror.upstream.credentials import Credentials, HelperQuestion
+from mirror.upstream.single_flight import SingleFlight
+
+_LOG = structlog.get_logger(__name__)
+_SYSTEM_CLOCK = SystemClock()
+_LOOKED_AT_EVERY_SECONDS = 2.0
+_HELPED_FOR_SECONDS = 60.0
+
+
+class LoginSource(Protocol):
+    """Knows who we are."""
+
+    @property
+    def label(self) -> str:
+        """Who that is, or where it is written, for people."""
+        ...
+
+    async def current(self) -> Credentials:
+        """The login as it is now.
+
+        Raises:
+            ConfigurationFault: there is none any more.
+        """
+        ...
+
+
+class FileLogin:
+    """A login in a file, which is read again when the file has changed.
+
+    Where it cannot be read any more, the last login stays: somebody is writing it.
+
+    Args:
+        path: the file; ``~`` is the home folder.
+        label: who it is, for people.
+        read: reads the file.
+        clock: tells when to look again.
+
+    Raises:
+        ConfigurationFault: ``read`` does.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        label: str,
+        read: Callable[[], Credentials | HelperQuestion],
+        clock: Clock = _SYSTEM_CLOCK,
+    ) -> None:
+        self.label = label
+        self._path = path.expanduser()
+        self._read = read
+        self._clock = clock
+        self._state = _state(self._path)
+        self._looked_at = clock.monotonic_seconds()
+        self._found = self._checked()
+        self._helped: tuple[HelperQuestion, Credentials, float] | None = None
+        self._asking: SingleFlight[HelperQuestion, Credentials] = SingleFlight()
+
+    @classmethod
+    def password(cls, username: str, path: Path, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
+        """A user name, and a file whose first line is the password."""
+        return cls(path, f"user {username}", lambda: Credentials.from_password_file(username, path), clock)
+
+    @classmethod
+    def docker(cls, path: Path, host: str, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
+        """What docker's ``config.json`` says of ``HOST[:PORT]``, also where it leaves it to a helper."""
+        return cls(path, f"the login for {host} in {path}", lambda: Credentials.from_docker_config(path, host), clock)
+
+    async def current(self) -> Credentials:
+        now = self._clock.monotonic_seconds()
+        if now - self._looked_at >= _LOOKED_AT_EVERY_SECONDS:
+            self._looked_at = now
+            await asyncio.to_thread(self._look_again)
+        found = self._found
+        return found if isinstance(found, Credentials) else await self._helped_with(found)
+
+    def _look_again(self) -> None:
+        state = _state(self._path)
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            self._found = self._checked()
+        except ConfigurationFault as error:
+            _LOG.warning("a login cannot be read again, the last one stays", error=str(error))
+
+    def _checked(self) -> Credentials | HelperQuestion:
+        found = self._read()
+        if isinstance(found, HelperQuestion):
+            credential_helper.program_of(found)
+        return found
+
+    async def _helped_with(self, question: HelperQuestion) -> Credentials:
+        now = self._clock.monotonic_seconds()
+        if self._helped is not None and self._helped[0] == question and now < self._helped[2]:
+            return self._helped[1]
+        login = await self._asking.run(question, lambda: credential_helper.ask(question))
+        self._helped = (question, login, now + _HELPED_FOR_SECONDS)
+        return login
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

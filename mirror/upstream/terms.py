@@ -1,0 +1,63 @@
+"""How one upstream is treated: how long we wait for it, how often we ask, when we leave it alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from pathlib import Path
+
+from mirror.upstream.bandwidth import Window
+from mirror.upstream.breaker import Thresholds
+from mirror.upstream.patience import Patience
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Deadlines in seconds. There is none for a transfer in all.
+
+    Attributes:
+        connect_seconds: the longest wait for a connection, name resolution and TLS included.
+        read_seconds: the longest wait between two pieces, in either direction.
+    """
+
+    connect_seconds: float = 10
+    read_seconds: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How hard an upstream may be used.
+
+    Attributes:
+        connections: requests at the same time, in this process; 2 or more.
+        requests_per_second: None: as many as it takes.
+        bandwidth: bytes a second that are read, by the time of day; empty: as fast as it goes.
+        zone: on whose clock ``bandwidth`` is meant.
+        shared_folder: where processes that share ``requests_per_second`` and ``bandwidth`` keep count; None: the
+            limits hold for this process alone.
+    """
+
+    connections: int = 64
+    requests_per_second: float | None = None
+    bandwidth: tuple[Window, ...] = ()
+    zone: tzinfo = UTC
+    shared_folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """All of it.
+
+    Attributes:
+        timeouts: deadlines.
+        patience: how often what may pass is tried.
+        thresholds: when one of its hosts is left alone.
+        limits: how hard it may be used.
+        offline: whether it is never asked.
+    """
+
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    patience: Patience = field(default_factory=Patience)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    limits: Limits = field(default_factory=Limits)
+    offline: bool = False

@@ -1,0 +1,278 @@
+"""One HTTP exchange with one host of an upstream, with every limit kept that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from mirror.oci.errors import (
+    ConfigurationFault,
+    MirrorError,
+    UpstreamBusy,
+    UpstreamFault,
+    UpstreamLied,
+    UpstreamOffline,
+    UpstreamRefused,
+    UpstreamResting,
+    UpstreamUnreachable,
+)
+from mirror.runtime.clock import Clock
+from mirror.upstream.addresses import Addresses
+from mirror.upstream.allowance import Allowance
+from mirror.upstream.bandwidth import rate_at
+from mirror.upstream.breaker import Breaker, State
+from mirror.upstream.connections import Connections
+from mirror.upstream.exchange import Answer, Request
+from mirror.upstream.faults import connection_fault, shown
+from mirror.upstream.outgoing import Outgoing
+from mirror.upstream.pace import Account, Pace, opened_account
+from mirror.upstream.slots import Slots
+from mirror.upstream.stats import HostState, UpstreamStats
+from mirror.upstream.terms import Terms
+from mirror.wire import rate_limit, retry_after
+
+_LOG = structlog.get_logger(__name__)
+
+# What a gateway says when what it stands for is gone; a 500 may be about one manifest alone.
+_AS_GOOD_AS_DEAD = frozenset({502, 503, 504})
+_MOST_HOSTS = 64
+_REASONS: dict[type[MirrorError], str] = {
+    UpstreamUnreachable: "unreachable",
+    UpstreamRefused: "refused",
+    UpstreamBusy: "busy",
+    UpstreamLied: "lied",
+}
+
+
+class Transport:
+    """Sends requests to an upstream's hosts. Made by :meth:`open`.
+
+    Each host has a breaker of its own: where blobs lie elsewhere, that place may be gone while the upstream is well.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Addresses,
+        connections: Connections,
+        terms: Terms,
+        clock: Clock,
+        accounts: tuple[Account, Account],
+    ) -> None:
+        limits = terms.limits
+        self._name = name
+        self._base = addresses.base
+        self._connections = connections
+        self._terms = terms
+        self._clock = clock
+        self._slots = Slots(limits.connections)
+        self._request_pace = Pace(lambda: limits.requests_per_second, accounts[0], clock, least_burst=1)
+        self._byte_pace = Pace(lambda: rate_at(limits.bandwidth, limits.zone, clock.now()), accounts[1], clock)
+        self._allowance = Allowance(clock)
+        self._breakers: dict[URL, Breaker] = {self._base: Breaker(terms.thresholds, clock)}
+        self._failures: Counter[str] = Counter()
+        self._requests = 0
+        self._received_bytes = 0
+        self._paced_seconds = 0.0
+        self.tokens = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, name: str, addresses: Addresses, connections: Connections, terms: Terms, clock: Clock
+    ) -> AsyncIterator[Transport]:
+        """Open it; nothing is sent yet.
+
+        Args:
+            name: the upstream's name.
+            addresses: where it is.
+            connections: the way to it.
+            terms: how it is treated.
+            clock: tells the time.
+
+        Raises:
+            ConfigurationFault: the folder of shared limits cannot be used.
+        """
+        limits = terms.limits
+        shared = limits.shared_folder
+        with ExitStack() as stack:
+            requests, received = (
+                stack.enter_context(opened_account(shared / f"{name}.{kind}" if shared and is_limited else None))
+                for kind, is_limited in (("requests", limits.requests_per_second), ("bytes", limits.bandwidth))
+            )
+            yield cls(
+                name=name,
+                addresses=addresses,
+                connections=connections,
+                terms=terms,
+                clock=clock,
+                accounts=(requests, received),
+            )
+
+    async def exchange(self, request: Request, url: URL, authorization: str | None) -> Answer:
+        """Send a request to one host and give its answer, which the caller closes.
+
+        Args:
+            request: what to ask.
+            url: where; the request's own URL, or where that is redirected to.
+            authorization: what to say of who we are.
+
+        Raises:
+            UpstreamOffline: it is never to be asked.
+            UpstreamResting: the host failed so often that it is left alone.
+            UpstreamBusy: the upstream has said that it wants to be left alone.
+            UpstreamUnreachable: no connection, or no answer in time.
+            UpstreamLied: what came is not HTTP, or the host is not one that we may be sent to.
+        """
+        own = url.origin() == self._base
+        breaker = self._breaker(url.origin())
+        self._refuse(url, breaker)
+        await self._wait_for_turn(request, url, own=own)
+        await self._slots.enter(bulk=request.bulk)
+        try:
+            self._refuse(url, breaker)
+            answer = await self._sent(request, url, authorization, breaker, own=own)
+        except BaseException:
+            self._slots.leave(bulk=request.bulk)
+            raise
+        if own:
+            self._hear(request, answer)
+        return answer
+
+    def blamed(self, asked: str, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault:
+        """An error that names the upstream and what it was asked; it is counted, and a lie is logged."""
+        return self.noted(error(f"upstream {self._name}: {asked}: {what}", **{"upstream": self._name, **detail}))
+
+    def noted(self, error: UpstreamFault) -> UpstreamFault:
+        """The error, after it was counted, and logged where the upstream lied."""
+        reason = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "other")
+        self._failures[reason] += 1
+        if isinstance(error, UpstreamLied):
+            _LOG.warning("upstream lied", upstream=self._name, error=str(error))
+        return error
+
+    def stats(self) -> UpstreamStats:
+        """What has been counted so far."""
+        hosts = []
+        for host, breaker in self._breakers.items():
+            opening = breaker.opening
+            since, why = (opening.since, opening.why) if opening else (None, "")
+            hosts.append(HostState(str(host), breaker.state, since, why))
+        return UpstreamStats(
+            name=self._name,
+            offline=self._terms.offline,
+            requests=self._requests,
+            received_bytes=self._received_bytes,
+            paced_seconds=self._paced_seconds,
+            tokens=self.tokens,
+            failures=dict(self._failures),
+            quota=self._allowance.quota,
+            rest_seconds=self._allowance.wait_seconds(counts=False),
+            hosts=tuple(hosts),
+        )
+
+    def _breaker(self, host: URL) -> Breaker:
+        if host not in self._breakers:
+            well = [key for key, kept in self._breakers.items() if kept.state is State.CLOSED and key != self._base]
+            while len(self._breakers) >= _MOST_HOSTS and well:
+                del self._breakers[well.pop(0)]
+            self._breakers[host] = Breaker(self._terms.thresholds, self._clock)
+        return self._breakers[host]
+
+    def _refuse(self, url: URL, breaker: Breaker) -> None:
+        if self._terms.offline:
+            raise UpstreamOffline(
+                f"upstream {self._name} is configured as offline: it is not asked", upstream=self._name
+            )
+        if (opening := breaker.opening) is not None:
+            raise UpstreamResting(
+                f"upstream {self._name}: {url.origin()} is left alone since {opening.since:%Y-%m-%d %H:%M:%S} UTC, "
+                f"for {opening.seconds_left:.0f} s more: {opening.why}",
+                upstream=self._name,
+                since=opening.since.isoformat(),
+                retry_after_seconds=round(opening.seconds_left, 1),
+            )
+
+    async def _wait_for_turn(self, request: Request, url: URL, *, own: bool) -> None:
+        asked_seconds = self._allowance.wait_seconds(counts=request.counts) if own else 0.0
+        if asked_seconds > self._terms.patience.longest_pause_seconds:
+            raise UpstreamBusy(
+                f"upstream {self._name}: {request.method} {shown(url)} is not sent: "
+                f"it wants to be left alone for {asked_seconds:.0f} s more",
+                upstream=self._name,
+                retry_after_seconds=round(asked_seconds, 1),
+            )
+        seconds = jittered(asked_seconds) + self._request_pace.charge(1)
+        if seconds:
+            self._paced_seconds += seconds
+            await asyncio.sleep(seconds)
+
+    async def _sent(
+        self, request: Request, url: URL, authorization: str | None, breaker: Breaker, *, own: bool
+    ) -> Answer:
+        headers = {**request.headers, **({} if authorization is None else {"Authorization": authorization})}
+        asked = f"{request.method} {shown(url)}"
+        read_seconds = self._terms.timeouts.read_seconds
+        outgoing = Outgoing(request.body, read_seconds)
+        permit = breaker.admit()
+        self._requests += 1
+        try:
+            async with outgoing.watched():
+                response = await self._connections.request(request.method, url, headers, outgoing.data, own=own)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if outgoing.error is not None:
+                breaker.abandoned(permit)
+                raise outgoing.error from None
+            kind, what = connection_fault(error)
+            blamed = self.blamed(asked, kind, what)
+            if kind is UpstreamUnreachable:
+                self._failed(breaker, permit, url, blamed, at_once=isinstance(error, aiohttp.ConnectionTimeoutError))
+            else:
+                breaker.abandoned(permit)
+            raise blamed from error
+        except ConfigurationFault as error:
+            breaker.abandoned(permit)
+            raise self.blamed(asked, UpstreamUnreachable, str(error)) from error
+        except BaseException:
+            breaker.abandoned(permit)
+            raise
+        _LOG.debug("upstream answered", upstream=self._name, asked=asked, status=response.status)
+        if response.status in _AS_GOOD_AS_DEAD:
+            self._failed(breaker, permit, url, UpstreamBusy(f"{asked} answered {response.status}"))
+        elif breaker.succeeded():
+            _LOG.info("upstream answers again", upstream=self._name, host=str(url.origin()))
+        leave = partial(self._slots.leave, bulk=request.bulk)
+        received = partial(self._received, paced=request.bulk)
+        return Answer(response, partial(self.blamed, asked), read_seconds, received, leave)
+
+    def _failed(self, breaker: Breaker, permit: int, url: URL, error: UpstreamFault, *, at_once: bool = False) -> None:
+        if breaker.failed(permit, str(error), at_once=at_once):
+            _LOG.warning("upstream is left alone", upstream=self._name, host=str(url.origin()), error=str(error))
+
+    def _received(self, size_bytes: int, *, paced: bool) -> float:
+        self._received_bytes += size_bytes
+        seconds = self._byte_pace.charge(size_bytes)
+        if not paced:
+            return 0.0
+        self._paced_seconds += seconds
+        return seconds
+
+    def _hear(self, request: Request, answer: Answer) -> None:
+        quota = rate_limit.parse(answer.headers.get("ratelimit-limit"), answer.headers.get("ratelimit-remaining"))
+        wanted = answer.headers.get("Retry-After") if answer.status in {429, 503} else None
+        seconds = retry_after.parse(wanted, self._clock.now())
+        self._allowance.hear(quota, seconds, counts=request.counts)
+
+
+def jittered(seconds: float) -> float:
+    """A little more, so that not all who wait come back in the same moment."""
+    return seconds * random.uniform(1.0, 1.1)  # noqa: S311 - it spreads load, it keeps no secret

@@ -1,0 +1,145 @@
+"""A token server as docker-registry's `auth.token` wants it (distribution token specification)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import trustme
+from cryptography.hazmat.primitives import serialization
+
+SERVICE, ISSUER = "registry.example", "token.example"
+
+
+@dataclass
+class TokenServer:
+    """Serves `/token` on a free port of 127.0.0.1 while it is open, as a context manager.
+
+    `users` may do everything in every repository, by password, or by a refresh token that is the password reversed.
+    Whoever gives no login may pull below `public/`. With `post` false it knows GET alone. `asked` lists the requests,
+    as (method, scopes, who).
+    """
+
+    folder: Path
+    users: dict[str, str] = field(default_factory=dict)
+    post: bool = True
+    lifetime_seconds: int = 300
+    asked: list[tuple[str, tuple[str, ...], str | None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._authority = trustme.CA()
+        self.bundle = self.folder / "token-bundle.pem"
+        self._authority.cert_pem.write_to_path(self.bundle)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    @property
+    def realm(self) -> str:
+        """Where tokens are asked for."""
+        return f"http://127.0.0.1:{self.port}/token"
+
+    @property
+    def registry_section(self) -> dict[str, Any]:
+        """docker-registry's section `auth`, so that it takes the tokens given here."""
+        token = {"realm": self.realm, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": str(self.bundle)}
+        return {"token": token}
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def token(self, scopes: tuple[str, ...], user: str | None) -> str:
+        """A token for what of `scopes` the user may do."""
+        key = serialization.load_pem_private_key(self._authority.private_key_pem.bytes(), None)
+        public = key.public_key().public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER,
+            "sub": user or "",
+            "aud": SERVICE,
+            "exp": now + self.lifetime_seconds,
+            "nbf": now - 10,
+            "iat": now,
+            "jti": str(time.monotonic_ns()),
+            "access": [each for scope in scopes if (each := _access(scope, user))],
+        }
+        return jwt.encode(claims, key, algorithm="ES256", headers={"kid": _key_id(public)})  # type: ignore[arg-type]
+
+
+def _access(scope: str, user: str | None) -> dict[str, Any] | None:
+    kind, _, rest = scope.partition(":")
+    name, _, actions = rest.rpartition(":")
+    if user is None:
+        actions = "pull" if name.startswith("public/") and "pull" in actions.split(",") else ""
+    # docker-registry knows the type without its class only: it refuses what echoes `repository(plugin)`.
+    return {"type": kind.partition("(")[0], "name": name, "actions": actions.split(",")} if actions else None
+
+
+def _key_id(public: bytes) -> str:
+    """How docker-registry before 3.0 names a key: the hash's first 240 bits in base32, four letters a group."""
+    letters = base64.b32encode(hashlib.sha256(public).digest()[:30]).decode()
+    return ":".join(letters[at : at + 4] for at in range(0, len(letters), 4))
+
+
+def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            query = parse_qs(urlsplit(self.path).query)
+            user, password = None, ""
+            if basic := self.headers.get("Authorization", "").removeprefix("Basic "):
+                user, _, password = base64.b64decode(basic).decode().partition(":")
+            self._answer("GET", tuple(query.get("scope", ())), user, right=server.users.get(user or "") == password)
+
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            scopes = tuple(form.get("scope", [""])[0].split())
+            if not server.post:
+                server.asked.append(("POST", scopes, None))
+                self._send(405, {})
+                return
+            if form["grant_type"] == ["refresh_token"]:
+                by_token = {password[::-1]: user for user, password in server.users.items()}
+                user = by_token.get(form["refresh_token"][0], "nobody")
+                self._answer("POST", scopes, user, right=user in server.users)
+                return
+            user = form["username"][0]
+            self._answer("POST", scopes, user, right=server.users.get(user) == form["password"][0])
+
+        def _answer(self, method: str, scopes: tuple[str, ...], user: str | None, *, right: bool) -> None:
+            server.asked.append((method, scopes, user))
+            if user is not None and not right:
+                self._send(401, {"details": "incorrect username or password"})
+                return
+            self._send(200, {"token": server.token(scopes, user), "expires_in": server.lifetime_seconds})
+
+        def _send(self, status: int, body: dict[str, Any]) -> None:
+            content = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    return Handler

@@ -1,0 +1,95 @@
+"""The section `upstreams`, and what becomes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirror import app
+from mirror.oci.errors import ConfigurationFault
+from mirror.settings import Settings, load
+
+
+def written(folder: Path, text: str) -> Settings:
+    path = folder / "mirror.yaml"
+    lines = "\n".join(f"    {line}" for line in text.splitlines())
+    path.write_text(f"upstreams:\n  hub:\n    url: https://hub.example\n{lines}\n")
+    return load(path, {"storage": {"path": str(folder / "data")}})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("proxy: ftp://proxy.example", "upstreams.hub.proxy: String should match"),
+        ("limits: {connections: 1}", "upstreams.hub.limits.connections: Input should be greater than or equal to 2"),
+        ("limits: {requests_per_second: 0}", "greater than 0"),
+        ("limits: {bandwidth: [{bytes_per_second: 10}]}", "greater than or equal to 1024"),
+        ("limits: {bandwidth: [{bytes_per_second: 2 parsecs}]}", "could not interpret byte unit"),
+        ('limits: {bandwidth: [{bytes_per_second: 2MiB, from: "08:00"}]}', "give both from and to, or neither"),
+        ("limits: {bandwidth: [{bytes_per_second: 2MiB, from: 10:00, to: 18:00}]}", "write it in quotes"),
+        ('limits: {bandwidth: [{bytes_per_second: 2MiB, from: "18:00", to: "18:00"}]}', "from and to are the same"),
+        ('limits: {bandwidth: [{bytes_per_second: 2MiB, from: "08:00Z", to: "18:00Z"}]}', "set time_zone"),
+        ("limits: {time_zone: Middle-earth/Shire}", "no time zone is named 'Middle-earth/Shire'"),
+        ("limits: {time_zone: ../../etc/passwd}", "no time zone is named"),
+        ("tls: {key_file: key.pem}", "key_file needs certificate_file"),
+        ("tls: {verify: false}", "unknown key"),
+        ("breaker: {failures: 0}", "greater than or equal to 1"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationFault) as raised:
+        written(tmp_path, text)
+    assert problem in str(raised.value)
+
+
+def test_the_password_of_a_proxy_is_not_shown(tmp_path: Path) -> None:
+    settings = written(tmp_path, "proxy: http://jimmy:passw0rd@proxy.example:3128")
+    assert settings.shown()["upstreams"]["hub"]["proxy"] == "http://(hidden)@proxy.example:3128"
+    assert settings.upstreams["hub"].proxy == "http://jimmy:passw0rd@proxy.example:3128"
+
+
+def test_offline_for_one_or_for_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not written(tmp_path, "").offline
+    assert written(tmp_path, "offline: true").upstreams["hub"].offline
+    monkeypatch.setenv("PLUGIN_MIRROR_OFFLINE", "true")
+    assert written(tmp_path, "").offline
+
+
+async def test_what_is_written_is_what_the_client_gets(tmp_path: Path) -> None:
+    text = """\
+offline: true
+limits:
+  connections: 8
+  requests_per_second: 5
+  time_zone: Europe/Berlin
+  bandwidth:
+    - {from: "08:00", to: "18:00", bytes_per_second: 2MiB}
+    - {bytes_per_second: 10MiB}
+breaker: {failures: 2, rest_seconds: 1, longest_rest_seconds: 9}"""
+    settings = written(tmp_path, text)
+    terms = app._terms(settings, settings.upstreams["hub"])
+    assert terms.offline
+    assert (terms.limits.connections, terms.limits.requests_per_second) == (8, 5)
+    assert str(terms.limits.zone) == "Europe/Berlin"
+    assert [window.bytes_per_second for window in terms.limits.bandwidth] == [2 * 1024**2, 10 * 1024**2]
+    assert (terms.thresholds.failures, terms.thresholds.longest_rest_seconds) == (2, 9)
+    async with app._upstream(settings, "hub") as upstream:
+        assert upstream.stats().offline
+    assert {path.name for path in (tmp_path / "data" / "limits").iterdir()} == {"hub.requests", "hub.bytes"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tls: {ca_file: absent.pem}", "ca_file absent.pem cannot be used"),
+        ("credentials: {docker_config: absent.json}", "absent.json cannot be read"),
+        ("credentials: {username: jimmy, password_file: absent}", "absent cannot be read"),
+    ],
+)
+async def test_files_that_are_not_there_are_told_before_anything_is_asked(
+    tmp_path: Path, text: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationFault, match=problem):
+        async with app._upstream(written(tmp_path, text), "hub"):
+            pass

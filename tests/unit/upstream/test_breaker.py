@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.upstream.breaker import Breaker, State, Thresholds
+from tests.unit.upstream.hand_clock import HandClock
+
+THRESHOLDS = Thresholds(failures=3, rest_seconds=10, longest_rest_seconds=35)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def breaker(clock: HandClock) -> Breaker:
+    return Breaker(THRESHOLDS, clock)
+
+
+def fail(breaker: Breaker, times: int = 1, *, at_once: bool = False) -> bool:
+    return [breaker.failed(breaker.admit(), "no route", at_once=at_once) for _ in range(times)][-1]
+
+
+def test_failures_in_a_row_open_it(breaker: Breaker, clock: HandClock) -> None:
+    assert not fail(breaker, 2)
+    assert breaker.state is State.CLOSED
+    assert breaker.opening is None
+    assert fail(breaker)
+    opening = breaker.opening
+    assert breaker.state is State.OPEN
+    assert opening is not None
+    assert (opening.since, opening.why, opening.seconds_left) == (clock.now(), "no route", 10)
+
+
+def test_a_success_in_between_begins_the_count_anew(breaker: Breaker) -> None:
+    fail(breaker, 2)
+    assert not breaker.succeeded()
+    assert not fail(breaker, 2)
+    assert breaker.state is State.CLOSED
+
+
+def test_a_connect_timeout_opens_it_alone(breaker: Breaker) -> None:
+    assert fail(breaker, at_once=True)
+    assert breaker.state is State.OPEN
+
+
+def test_one_probe_is_let_through_and_its_success_closes(breaker: Breaker, clock: HandClock) -> None:
+    fail(breaker, 3)
+    clock.seconds += 10
+    assert breaker.state is State.HALF_OPEN
+    assert breaker.opening is None
+    breaker.admit()
+    assert breaker.opening is not None, "a second request must not pass beside the probe"
+    assert breaker.succeeded()
+    assert breaker.state is State.CLOSED
+    assert not fail(breaker, 2)
+
+
+def test_a_probe_that_fails_doubles_the_rest_up_to_its_ceiling(breaker: Breaker, clock: HandClock) -> None:
+    fail(breaker, 3)
+    since = breaker.opening.since if breaker.opening else None
+    for rest_seconds in (20, 35, 35):
+        clock.seconds += 40
+        assert fail(breaker)
+        assert breaker.opening is not None
+        assert breaker.opening.seconds_left == rest_seconds
+        assert breaker.opening.since == since
+    clock.seconds += 40
+    breaker.admit()
+    breaker.succeeded()
+    fail(breaker, 3)
+    assert breaker.opening is not None
+    assert breaker.opening.seconds_left == 10
+
+
+def test_a_probe_that_nobody_waits_for_makes_room_for_another(breaker: Breaker, clock: HandClock) -> None:
+    fail(breaker, 3)
+    clock.seconds += 10
+    breaker.abandoned(breaker.admit())
+    assert breaker.opening is None
+    breaker.admit()
+    assert breaker.opening is not None
+
+
+def test_failures_of_requests_that_began_before_it_opened_count_for_nothing(breaker: Breaker, clock: HandClock) -> None:
+    early = [breaker.admit() for _ in range(20)]
+    fail(breaker, 3)
+    for permit in early:
+        assert not breaker.failed(permit, "no route", at_once=True)
+    assert breaker.opening is not None
+    assert breaker.opening.seconds_left == 10
+    clock.seconds += 10
+    breaker.admit()
+    breaker.abandoned(early[0])
+    assert breaker.opening is not None, "the probe is still under way"
+
+
+def test_a_late_answer_closes_it_and_the_probe_under_way_cannot_open_it_again(
+    breaker: Breaker, clock: HandClock
+) -> None:
+    fail(breaker, 3)
+    clock.seconds += 10
+    probe = breaker.admit()
+    assert breaker.succeeded()
+    assert not breaker.failed(probe, "no route", at_once=True)
+    assert breaker.state is State.CLOSED
+
+
+@given(st.lists(st.sampled_from(["ok", "fail", "timeout", "abandon", "wait", "long wait"]), max_size=60))
+def test_it_never_stays_open_beyond_its_longest_rest(events: list[str]) -> None:
+    clock = HandClock()
+    breaker = Breaker(THRESHOLDS, clock)
+    for event in events:
+        if event.endswith("wait"):
+            clock.seconds += 36 if event.startswith("long") else 4
+        elif breaker.opening is None:
+            permit = breaker.admit()
+            if event == "ok":
+                breaker.succeeded()
+            elif event == "abandon":
+                breaker.abandoned(permit)
+            else:
+                breaker.failed(permit, "why", at_once=event == "timeout")
+        opening = breaker.opening
+        assert opening is None or 0 < opening.seconds_left <= 35
+    clock.seconds += 36
+    assert breaker.opening is None

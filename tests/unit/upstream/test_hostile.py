@@ -1,0 +1,471 @@
+"""An upstream that does everything wrong: what our caller sees, what is stored, what is logged."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import (
+    ManifestUnknown,
+    MirrorError,
+    RepositoryUnknown,
+    UpstreamBusy,
+    UpstreamLied,
+    UpstreamRefused,
+    UpstreamResting,
+    UpstreamUnreachable,
+)
+from mirror.oci.media_types import DOCKER_MANIFEST
+from mirror.oci.names import Repository
+from mirror.store.registry import Store
+from mirror.transfer.copy import Destination, Origin, copy_graph
+from mirror.transfer.progress import SilentProgress
+from mirror.upstream.registry import UpstreamRegistry
+from tests.unit.upstream.content import (
+    BLOB,
+    BLOB_PATH,
+    CONFIG,
+    DESCRIBED,
+    DIGEST,
+    MANIFEST,
+    MANIFEST_DIGEST,
+    REPOSITORY,
+    ROOT,
+    TAG,
+    TAG_PATH,
+    TYPED,
+)
+from tests.unit.upstream.scripted import Reply, ScriptedServer
+
+HERE = Repository("contiv/v2plugin")
+GET_MANIFEST = f"GET {TAG_PATH}"
+GET_BLOB = f"GET {BLOB_PATH}"
+SIZE = len(BLOB)
+MIB = 1024 * 1024
+METADATA = "http://169.254.169.254/latest/meta-data/"
+OTHER = bytes(SIZE)
+LIE = "upstream lied"
+LEFT_ALONE = "upstream is left alone"
+
+
+def told(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What is logged of an upstream, for people."""
+    return [line["event"] for line in lines if line["log_level"] != "debug" and line["event"].startswith("upstream")]
+
+
+def manifest(**changes: object) -> bytes:
+    return json.dumps(json.loads(MANIFEST) | changes).encode()
+
+
+def part(start: int, body: bytes, *, then: str = "keep") -> Reply:
+    place = f"bytes {start}-{SIZE - 1}/{SIZE}"
+    return Reply(206, body, {"Content-Range": place}, length=SIZE - start, then=then)
+
+
+def sends(line: str, *replies: Reply) -> Callable[[ScriptedServer], None]:
+    return lambda server: server.on(line, *replies)
+
+
+def with_head(blob: Reply, head: Reply) -> Callable[[ScriptedServer], None]:
+    def prepare(server: ScriptedServer) -> None:
+        server.on(GET_BLOB, blob)
+        server.on(f"HEAD {BLOB_PATH}", head)
+
+    return prepare
+
+
+def says(raw: bytes) -> Callable[[ScriptedServer], None]:
+    return lambda server: setattr(server, "raw", raw)
+
+
+def wants_token(realm: str, *replies: Reply) -> Callable[[ScriptedServer], None]:
+    def prepare(server: ScriptedServer) -> None:
+        challenge = f'Bearer realm="{realm or server.url}/token"'
+        server.on(GET_MANIFEST, Reply(401, headers={"WWW-Authenticate": challenge}))
+        server.on(f"GET /token?scope=repository:{REPOSITORY}:pull", *replies)
+
+    return prepare
+
+
+@dataclass(frozen=True)
+class Case:
+    """What the upstream does, and what must come of it. `most_sent_bytes`: so much the upstream could get rid of."""
+
+    name: str
+    prepare: Callable[[ScriptedServer], None]
+    error: type[MirrorError]
+    text: str
+    logged: tuple[str, ...] = (LIE,)
+    most_sent_bytes: int = 4 * MIB
+
+
+NOISE = Reply(200, b" ", TYPED, length=100_000_000, then="endless")
+DEEP = b'{"schemaVersion": 2, "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"
+LAYERS = [json.loads(MANIFEST)["layers"][0]] * 20_000
+
+MANIFESTS = [
+    Case(
+        "another digest than it says",
+        sends(GET_MANIFEST, Reply(200, MANIFEST, {**TYPED, "Docker-Content-Digest": str(DIGEST)})),
+        UpstreamLied,
+        "manifest has digest",
+    ),
+    Case(
+        "a digest that is none",
+        sends(GET_MANIFEST, Reply(200, MANIFEST, {**TYPED, "Docker-Content-Digest": "sha256:" + "x" * 5000})),
+        UpstreamLied,
+        "is not a sha256 digest",
+    ),
+    Case(
+        "another type",
+        sends(GET_MANIFEST, Reply(200, MANIFEST, {"Content-Type": "text/html"})),
+        UpstreamLied,
+        "not a manifest's",
+    ),
+    Case("no type", sends(GET_MANIFEST, Reply(200, MANIFEST)), UpstreamLied, "not a manifest's"),
+    Case("a web page", sends(GET_MANIFEST, Reply(200, b"<html>", TYPED)), UpstreamLied, "not JSON"),
+    Case("100 MB", sends(GET_MANIFEST, NOISE), UpstreamLied, "longer than 4194304 bytes", most_sent_bytes=12 * MIB),
+    Case(
+        "100 MB without a length",
+        sends(GET_MANIFEST, replace(NOISE, length=-1)),
+        UpstreamLied,
+        "longer than 4194304 bytes",
+        most_sent_bytes=12 * MIB,
+    ),
+    Case("nested 200000 deep", sends(GET_MANIFEST, Reply(200, DEEP, TYPED)), UpstreamLied, "not JSON"),
+    Case(
+        "a number of a million digits",
+        sends(GET_MANIFEST, Reply(200, b'{"x": ' + b"9" * MIB + b"}", TYPED)),
+        UpstreamLied,
+        "not JSON",
+    ),
+    Case(
+        "20000 layers",
+        sends(GET_MANIFEST, Reply(200, manifest(layers=LAYERS), TYPED)),
+        UpstreamLied,
+        "20000 members",
+        most_sent_bytes=8 * MIB,
+    ),
+    Case(
+        "a layer of a negative size",
+        sends(GET_MANIFEST, Reply(200, manifest(layers=[LAYERS[0] | {"size": -1}]), TYPED)),
+        UpstreamLied,
+        "size",
+    ),
+    Case(
+        "a layer with a path for a digest",
+        sends(GET_MANIFEST, Reply(200, manifest(layers=[LAYERS[0] | {"digest": "sha256:../../../etc/passwd"}]), TYPED)),
+        UpstreamLied,
+        "digest",
+    ),
+    Case(
+        "compressed",
+        sends(GET_MANIFEST, Reply(200, gzip.compress(MANIFEST), {**DESCRIBED, "Content-Encoding": "gzip"})),
+        UpstreamLied,
+        "Content-Encoding",
+    ),
+    Case(
+        "a manifest that stops half-way",
+        sends(GET_MANIFEST, Reply(200, MANIFEST[:100], TYPED, length=len(MANIFEST), then="cut")),
+        UpstreamUnreachable,
+        "broke off",
+        (),
+    ),
+    Case(
+        "a manifest that stalls",
+        sends(GET_MANIFEST, Reply(200, MANIFEST[:100], TYPED, length=len(MANIFEST), then="stall")),
+        UpstreamUnreachable,
+        "read timeout",
+        (),
+    ),
+    Case(
+        "a manifest that drips",
+        sends(GET_MANIFEST, Reply(200, b"{", TYPED, length=100_000, then="drip")),
+        UpstreamUnreachable,
+        "next to nothing",
+        (),
+    ),
+    Case(
+        "a redirect in a circle",
+        sends(GET_MANIFEST, Reply(307, headers={"Location": TAG_PATH})),
+        UpstreamLied,
+        "redirected without end",
+    ),
+    Case(
+        "a redirect to metadata",
+        sends(GET_MANIFEST, Reply(302, headers={"Location": METADATA})),
+        UpstreamLied,
+        "a link-local address: not followed",
+    ),
+    Case(
+        "a redirect to no host",
+        sends(GET_MANIFEST, Reply(302, headers={"Location": "http://0.0.0.0/"})),
+        UpstreamLied,
+        "no host's address",
+    ),
+    Case(
+        "a redirect to a file",
+        sends(GET_MANIFEST, Reply(302, headers={"Location": "file:///etc/passwd"})),
+        UpstreamLied,
+        "no URL",
+    ),
+    Case("a token server among metadata", wants_token("http://169.254.169.254"), UpstreamLied, "a link-local address"),
+    Case(
+        "a token of 1 GB",
+        wants_token("", Reply(200, b'{"token": "', length=10**9, then="endless")),
+        UpstreamLied,
+        "longer than 65536 bytes",
+        most_sent_bytes=8 * MIB,
+    ),
+    Case("a token nested deep", wants_token("", Reply(200, DEEP[:60_000])), UpstreamLied, "not JSON"),
+    Case(
+        "a token with a line break",
+        wants_token("", Reply(200, b'{"token": "a\\nX: y"}')),
+        UpstreamLied,
+        "holds no token",
+    ),
+    Case(
+        "a token that never helps",
+        wants_token("", Reply(200, b'{"token": "abc"}')),
+        UpstreamRefused,
+        "answered 401",
+        (),
+    ),
+    Case("429 for ever", sends(GET_MANIFEST, Reply(429)), UpstreamBusy, "answered 429", ()),
+    Case(
+        "429 with an hour",
+        sends(GET_MANIFEST, Reply(429, headers={"Retry-After": "3600"})),
+        UpstreamBusy,
+        "answered 429",
+        (),
+    ),
+    Case(
+        "429 with a thousand years",
+        sends(GET_MANIFEST, Reply(429, headers={"Retry-After": "31536000000"})),
+        UpstreamBusy,
+        "answered 429",
+        (),
+    ),
+    Case("503 for ever", sends(GET_MANIFEST, Reply(503)), UpstreamBusy, "answered 503", ()),
+    Case(
+        "an endless error",
+        sends(GET_MANIFEST, Reply(500, b"<", length=-1, then="endless")),
+        UpstreamBusy,
+        "answered 500",
+        (),
+        12 * MIB,
+    ),
+    Case("a header of 1 MB", says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB + b"\r\n\r\n"), UpstreamLied, "not HTTP"),
+    Case("100000 headers", says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000 + b"\r\n"), UpstreamLied, "not HTTP"),
+    Case("no HTTP", says(b"SSH-2.0-OpenSSH_9.2\r\n"), UpstreamLied, "not HTTP"),
+    Case("nothing at all", says(b""), UpstreamUnreachable, "closed without an answer", ()),
+    Case(
+        "two lengths",
+        says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
+        UpstreamLied,
+        "not HTTP",
+    ),
+]
+
+BLOBS = [
+    Case("other bytes", sends(GET_BLOB, Reply(200, OTHER)), UpstreamLied, "has digest"),
+    Case("one bit turned", sends(GET_BLOB, Reply(200, BLOB[:-1] + b"\0")), UpstreamLied, "has digest"),
+    Case("another size", sends(GET_BLOB, Reply(200, BLOB + b"x")), UpstreamLied, "the manifest gives", ()),
+    Case(
+        "a size beyond belief",
+        sends(GET_BLOB, Reply(200, b"", length=10**17, then="stall")),
+        UpstreamLied,
+        "the manifest gives",
+        (),
+    ),
+    Case(
+        "endless without a length",
+        with_head(Reply(200, length=-1, then="endless"), Reply(200, BLOB)),
+        UpstreamLied,
+        "longer than its 4096 bytes",
+        most_sent_bytes=12 * MIB,
+    ),
+    Case(
+        "short without a length",
+        with_head(Reply(200, BLOB[:100], length=-1, then="cut"), Reply(200, BLOB)),
+        UpstreamUnreachable,
+        "broke off after 100 of 4096",
+        (),
+    ),
+    Case(
+        "no length at all",
+        with_head(Reply(200, BLOB, length=-1, then="cut"), Reply(200, length=-1)),
+        UpstreamLied,
+        "how long",
+    ),
+    Case(
+        "cut at byte 1000 each time",
+        sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut")),
+        UpstreamUnreachable,
+        "broke off",
+        (),
+    ),
+    Case(
+        "stalls at byte 1000 each time",
+        sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="stall")),
+        UpstreamUnreachable,
+        "read timeout",
+        (),
+    ),
+    Case(
+        "drips",
+        sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="drip")),
+        UpstreamUnreachable,
+        "next to nothing",
+        (),
+    ),
+    Case(
+        "goes on with other bytes",
+        sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), part(1000, OTHER[1000:])),
+        UpstreamLied,
+        "has digest",
+    ),
+    Case(
+        "goes on elsewhere",
+        sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), part(500, BLOB[500:])),
+        UpstreamLied,
+        "another part came",
+    ),
+    Case(
+        "goes on without saying where",
+        sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), Reply(206, BLOB[1000:])),
+        UpstreamLied,
+        "without saying which",
+    ),
+    Case(
+        "has none of the rest",
+        sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), Reply(416)),
+        UpstreamLied,
+        "and then none",
+    ),
+    Case(
+        "compressed",
+        sends(GET_BLOB, Reply(200, gzip.compress(BLOB), {"Content-Encoding": "gzip"})),
+        UpstreamLied,
+        "Content-Encoding",
+    ),
+    Case(
+        "a redirect to metadata",
+        sends(GET_BLOB, Reply(307, headers={"Location": METADATA})),
+        UpstreamLied,
+        "a link-local address",
+    ),
+    Case("not there", sends(GET_BLOB, Reply(404)), MirrorError, "404", ()),
+    Case("forbidden", sends(GET_BLOB, Reply(403)), UpstreamRefused, "403", ()),
+    Case("503 for ever", sends(GET_BLOB, Reply(503)), UpstreamBusy, "503", ()),
+]
+
+COPED_WITH = {
+    "503, then well": sends(GET_BLOB, Reply(503), Reply(503), Reply(200, BLOB)),
+    "429 for a moment": sends(GET_BLOB, Reply(429, headers={"Retry-After": "0"}), Reply(200, BLOB)),
+    "a 200 for a range": sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), Reply(200, BLOB)),
+    "flapping all the time": sends(
+        GET_BLOB,
+        Reply(503),
+        Reply(200, BLOB[:1000], length=SIZE, then="cut"),
+        Reply(429),
+        part(1000, BLOB[1000:2000], then="cut"),
+        Reply(502),
+        part(2000, BLOB[2000:]),
+    ),
+}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(tmp_path / "data") as opened:
+        yield opened
+
+
+def well(server: ScriptedServer) -> None:
+    server.on(GET_MANIFEST, Reply(200, MANIFEST, DESCRIBED))
+    server.on(f"GET {ROOT}/blobs/{Digest.of(CONFIG)}", Reply(200, CONFIG))
+    server.on(GET_BLOB, Reply(200, BLOB))
+
+
+async def copied(upstream: UpstreamRegistry, store: Store) -> None:
+    await copy_graph(Origin(upstream, REPOSITORY), TAG, Destination(store, HERE), [TAG], SilentProgress())
+
+
+async def nothing_wrong_is_stored(store: Store, data: Path) -> None:
+    for target in (TAG, MANIFEST_DIGEST):
+        with pytest.raises((ManifestUnknown, RepositoryUnknown)):
+            await store.resolve(HERE, target)
+    held = [path for path in (data / "blobs").rglob("*") if path.is_file()]
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in held)
+    assert {path.name for path in held} <= {Digest.of(CONFIG).hex}
+    for path in data.glob("uploads/*/data"):  # what has broken off is kept, to be gone on with and then verified
+        assert path.stat().st_size <= SIZE
+
+
+@pytest.mark.parametrize("case", [*MANIFESTS, *BLOBS], ids=lambda case: case.name)
+async def test_what_comes_of_it(
+    case: Case, server: ScriptedServer, upstream: UpstreamRegistry, store: Store, tmp_path: Path
+) -> None:
+    well(server)
+    case.prepare(server)
+    with capture_logs() as lines, pytest.raises(case.error) as raised:
+        await copied(upstream, store)
+    assert case.text in str(raised.value)
+    assert len(str(raised.value)) < 1000
+    assert tuple(dict.fromkeys(told(lines))) == case.logged
+    await nothing_wrong_is_stored(store, tmp_path / "data")
+    assert server.sent_bytes <= case.most_sent_bytes
+
+
+@pytest.mark.parametrize("prepare", COPED_WITH.values(), ids=COPED_WITH.keys())
+async def test_what_is_coped_with(
+    prepare: Callable[[ScriptedServer], None], server: ScriptedServer, upstream: UpstreamRegistry, store: Store
+) -> None:
+    well(server)
+    prepare(server)
+    await copied(upstream, store)
+    assert (await store.get_manifest(HERE, TAG)).content == MANIFEST
+    async with store.open_blob(HERE, DIGEST) as blob:
+        assert b"".join([chunk async for chunk in blob]) == BLOB
+
+
+async def test_after_any_lie_the_truth_is_taken(
+    server: ScriptedServer, upstream: UpstreamRegistry, store: Store
+) -> None:
+    for case in BLOBS:
+        well(server)
+        case.prepare(server)
+        with suppress(MirrorError):
+            await copied(upstream, store)
+    well(server)
+    await copied(upstream, store)
+    assert (await store.get_manifest(HERE, TAG)).content == MANIFEST
+
+
+async def test_a_dead_gateway_is_left_alone_and_the_others_are_told_at_once(
+    server: ScriptedServer, upstream: UpstreamRegistry, store: Store
+) -> None:
+    server.on(GET_MANIFEST, Reply(502))
+    with capture_logs() as lines:
+        for _ in range(2):
+            with pytest.raises((UpstreamBusy, UpstreamResting)):
+                await copied(upstream, store)
+        asked = len(server.lines)
+        with pytest.raises(UpstreamResting, match=r"is left alone since .* answered 502"):
+            await copied(upstream, store)
+    assert (asked, len(server.lines)) == (5, 5)
+    assert told(lines) == [LEFT_ALONE]
+    host = upstream.stats().hosts[0]
+    assert (host.host, host.breaker.value) == (server.url, "open")
+    assert DOCKER_MANIFEST in server.seen[0].headers["Accept"]
