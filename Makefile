@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt clean
+.PHONY: help demo run test torture bench check fmt clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,6 +23,13 @@ test: $(READY)       ## run every test; as root also those with real engines and
 	@tests/install-programs test
 	@$(BIN)/python -m tests.harness.trixie || echo "the tests that need these programs are left out" >&2
 	$(BIN)/pytest --cov --cov-report=term
+
+bench: $(READY)      ## measure ourselves beside docker-registry and nginx; BENCH=--quick for a first look
+	@tests/install-programs bench
+	$(BIN)/python -m tests.bench $(BENCH)
+
+torture: $(READY)    ## kill the server 200 times in the middle of work, and check what it promised
+	$(BIN)/python -m tests.torture --kills 200
 
 check: $(READY)      ## lint, format, types, layers
 	$(BIN)/ruff check

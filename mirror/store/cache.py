@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.registry.origins import Origin
 from mirror.store.generation import Generation
 
 Key = TypeVar("Key", bound=Hashable)
@@ -55,22 +57,37 @@ class Recent(Generic[Key, Value]):
         return len(self._entries)
 
 
+@dataclass(slots=True)
+class Lookups:
+    """How often the cache was asked, and could answer."""
+
+    manifest_hits: int = 0
+    manifest_misses: int = 0
+    blob_size_hits: int = 0
+    blob_size_misses: int = 0
+
+
 class Cache:
     """Manifests and blob sizes, coherent over all processes on the data folder.
 
     A manifest's parsed bytes never change and are kept through changes of the catalog; what a repository holds is
-    kept with the generation it was read under. Absence is not kept.
+    kept with the generation it was read under. Absence of content is not kept.
 
     Args:
         generation: the count that every writer moves.
         limit_bytes: memory to use, about.
+
+    Attributes:
+        lookups: how many there were, by what was looked for and whether it was found.
     """
 
     def __init__(self, generation: Generation, limit_bytes: int) -> None:
+        self.lookups = Lookups()
         self._generation = generation
         self._bodies: Recent[str, Manifest] = Recent(limit_bytes // 2)
         self._targets: Recent[tuple[Repository, Tag | Digest], tuple[int, str]] = Recent(limit_bytes // 4)
         self._sizes: Recent[tuple[Repository, Digest], tuple[int, int]] = Recent(limit_bytes // 4)
+        self._origins: Recent[tuple[Repository, Tag | Digest], tuple[int, Origin | None]] = Recent(limit_bytes // 4)
 
     @property
     def generation(self) -> int | None:
@@ -81,9 +98,13 @@ class Cache:
         """What ``target`` is now, if known."""
         held = self._targets.get((repository, target))
         # Kept entries carry even counts, so one that equals the current count was not overtaken.
-        if held is None or held[0] != self._generation.current:
-            return None
-        return self._bodies.get(held[1])
+        if held is not None and held[0] == self._generation.current:
+            manifest = self._bodies.get(held[1])
+            if manifest is not None:
+                self.lookups.manifest_hits += 1
+                return manifest
+        self.lookups.manifest_misses += 1
+        return None
 
     def body(self, digest: Digest, media_type: str) -> Manifest | None:
         """The manifest of that digest and type, whoever holds it."""
@@ -93,21 +114,42 @@ class Cache:
         self, generation: int | None, repository: Repository, target: Tag | Digest, manifest: Manifest
     ) -> None:
         """Keep what was read under ``generation``."""
+        key = self.keep_body(manifest)
+        if generation is not None:
+            self._targets.put((repository, target), (generation, key), _ENTRY_BYTES)
+
+    def keep_body(self, manifest: Manifest) -> str:
+        """Keep a manifest, whoever holds it; gives its key."""
         key = _body_key(manifest.digest, manifest.media_type)
         if self._bodies.get(key) is not manifest:
             self._bodies.put(key, manifest, _ENTRY_BYTES + _PARSED_FACTOR * manifest.size_bytes)
-        if generation is not None:
-            self._targets.put((repository, target), (generation, key), _ENTRY_BYTES)
+        return key
 
     def blob_size(self, repository: Repository, digest: Digest) -> int | None:
         """The size in bytes of a blob that the repository holds now, if known."""
         held = self._sizes.get((repository, digest))
-        return None if held is None or held[0] != self._generation.current else held[1]
+        if held is not None and held[0] == self._generation.current:
+            self.lookups.blob_size_hits += 1
+            return held[1]
+        self.lookups.blob_size_misses += 1
+        return None
 
     def keep_blob_size(self, generation: int | None, repository: Repository, digest: Digest, size_bytes: int) -> None:
         """Keep what was read under ``generation``."""
         if generation is not None:
             self._sizes.put((repository, digest), (generation, size_bytes), _ENTRY_BYTES)
+
+    def origin(self, repository: Repository, target: Tag | Digest) -> tuple[Origin | None] | None:
+        """Where ``target`` came from, if anywhere; None where that is not known."""
+        held = self._origins.get((repository, target))
+        return None if held is None or held[0] != self._generation.current else held[1:]
+
+    def keep_origin(
+        self, generation: int | None, repository: Repository, target: Tag | Digest, origin: Origin | None
+    ) -> None:
+        """Keep what was read under ``generation``; also that there is none, because each pull asks for it."""
+        if generation is not None:
+            self._origins.put((repository, target), (generation, origin), _ENTRY_BYTES)
 
 
 def _body_key(digest: Digest, media_type: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -17,7 +18,7 @@ class Filesystem:
         """Create a file that must not exist; returns its descriptor, for writing."""
         return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
 
-    def write(self, descriptor: int, content: bytes, offset: int) -> None:
+    def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
         """Write all of ``content`` at ``offset``."""
         view = memoryview(content)
         while view:
@@ -49,8 +50,9 @@ class Filesystem:
         file.unlink(missing_ok=True)
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove an empty folder; one that does not exist is fine."""
+        """Remove a folder; one that does not exist, or holds something, is fine."""
         try:
             folder.rmdir()
-        except FileNotFoundError:
-            return
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTEMPTY}:
+                raise

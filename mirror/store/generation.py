@@ -11,6 +11,7 @@ import asyncio
 import fcntl
 import mmap
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -21,13 +22,20 @@ _COUNT_BYTES = 8
 
 
 class Generation:
-    """One process's view of the count. Made by :meth:`open`."""
+    """One process's view of the count. Made by :meth:`open`.
+
+    Attributes:
+        waits: turns of this process that another writer's had to end for.
+        wait_seconds: how long they waited, all together.
+    """
 
     def __init__(self, descriptor: int, count: memoryview) -> None:
         self._descriptor = descriptor
         # An aligned native 64-bit item: it is read and written in one piece.
         self._count = count
         self._turn = asyncio.Lock()
+        self.waits = 0
+        self.wait_seconds = 0.0
 
     @classmethod
     @asynccontextmanager
@@ -59,10 +67,14 @@ class Generation:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """Be the only writer, over all processes. Waits for its turn, and may be cancelled then."""
+        asked_seconds, waited = time.monotonic(), self._turn.locked()
         async with self._turn:
             # One waiter a process: the others wait in the event loop, so that threads remain for the holder's work.
-            await self._lock()
+            waited = await self._lock() or waited
             try:
+                if waited:
+                    self.waits += 1
+                    self.wait_seconds += time.monotonic() - asked_seconds
                 if self._count[0] & 1:
                     self._count[0] += 1  # the last writer died in the middle
                 yield
@@ -78,12 +90,15 @@ class Generation:
         finally:
             self._count[0] += 1
 
-    async def _lock(self) -> None:
+    async def _lock(self) -> bool:
+        """Take the file's lock; returns whether another process had it."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             waiting = begin_in_thread("lock the catalog", fcntl.flock, self._descriptor, fcntl.LOCK_EX)
             await to_the_end(waiting, release=lambda _: self._unlock())
+            return True
+        return False
 
     def _unlock(self) -> None:
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)

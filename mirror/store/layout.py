@@ -7,6 +7,7 @@
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
     reserve                         space given up when the disk is full, so that the store still opens
     uploads/ID/session.json, data   a blob that is being received
+    uploads/sha256-ABCDEF…/…        a blob that is being fetched from elsewhere, with the same files
     uploads/….manifest              a manifest's bytes on their way into blobs/
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from mirror.oci.digest import ALGORITHMS, Digest
 from mirror.oci.names import Repository
 
-_UPLOAD_ID = re.compile(r"(?:[0-9a-f]{16}-)?[0-9a-f]{32}")
+_UPLOAD_ID = re.compile(r"(?:[0-9a-f]{16}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,10 @@ class Layout:
     def upload(self, upload_id: str) -> UploadLayout:
         """The files of an upload session."""
         return UploadLayout(self.uploads / upload_id)
+
+    def download(self, digest: Digest) -> UploadLayout:
+        """The files of a blob that is fetched from elsewhere."""
+        return self.upload(f"{digest.algorithm}-{digest.hex}")
 
     def blob(self, digest: Digest) -> Path:
         """The file that holds the bytes of ``digest``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from mirror.oci.errors import Busy
 from mirror.store.threads import begin_in_thread, to_the_end
+
+_PAUSES_SECONDS = (0.02, 0.1)
 
 
 class RuleLocks:
@@ -32,16 +35,36 @@ class RuleLocks:
         Raises:
             Busy: another process holds it. StorageFault: the file cannot be opened.
         """
+        async with self._opened(rule_name) as descriptor:
+            # Who asks whether it is held, holds it for a moment.
+            for pause_seconds in (*_PAUSES_SECONDS, None):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if pause_seconds is None:
+                        raise Busy(
+                            f"mirror rule {rule_name} is being run by another process: wait for it, or stop it",
+                            rule=rule_name,
+                        ) from error
+                    await asyncio.sleep(pause_seconds)
+            yield
+
+    async def is_held(self, rule_name: str) -> bool:
+        """Whether a process holds the rule's lock just now. Raises StorageFault: the file cannot be opened."""
+        async with self._opened(rule_name) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
+
+    @asynccontextmanager
+    async def _opened(self, rule_name: str) -> AsyncIterator[int]:
         opening = begin_in_thread(f"open the lock of rule {rule_name}", _open, self._folder / rule_name)
         descriptor = await to_the_end(opening, release=os.close)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise Busy(
-                    f"mirror rule {rule_name} is being run by another process: wait for it, or stop it", rule=rule_name
-                ) from error
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 

@@ -9,11 +9,12 @@ from sqlalchemy import bindparam, select
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import BlobUnknown, ClientFault, ManifestUnknown, NotFound, RepositoryUnknown, StorageDamaged
+from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob
+from mirror.store.bodies import load_manifest
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs, tags
 from mirror.store.parts import StoreParts
@@ -72,16 +73,9 @@ class StoreReader(StoreParts):
         digest = Digest.parse(row.digest)
         manifest = self._cache.body(digest, row.media_type)
         if manifest is None:
-            manifest = await self._load_manifest(digest, row.media_type, row.size_bytes)
+            manifest = await load_manifest(self._blobs, digest, row.media_type, row.size_bytes)
         self._cache.keep_manifest(generation, repository, target, manifest)
         return manifest
-
-    async def _load_manifest(self, digest: Digest, media_type: str, size_bytes: int) -> Manifest:
-        content = await self._blobs.read(digest, size_bytes)
-        try:
-            return Manifest.parse(content, media_type, digest)
-        except ClientFault as error:
-            raise StorageDamaged(f"the file of manifest {digest} is damaged: {error}", digest=digest) from error
 
     async def _no_manifest(self, repository: Repository, target: Tag | Digest) -> NotFound:
         async with self._catalog.read() as connection:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from types import TracebackType
+from typing import Final, Self
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import UploadInvalid, UploadUnknown
@@ -17,8 +18,11 @@ from mirror.store.layout import UploadLayout
 from mirror.store.running import RunningHash
 from mirror.store.threads import begin_in_thread, to_the_end
 
-#: Bytes gathered before a thread is asked to write them, at least.
+#: Bytes gathered before a thread is asked to write them, at least, while there are few uploads.
 PIECE_BYTES: Final = 1024 * 1024
+_LEAST_PIECE_BYTES: Final = 128 * 1024
+_ALL_PIECES_BYTES: Final = 8 * 1024 * 1024
+_WHOLE_CHUNK_BYTES: Final = 16 * 1024
 _READ_BYTES = 1024 * 1024
 
 
@@ -57,19 +61,26 @@ class Receiving:
         self._descriptors.append(descriptor)
         return descriptor
 
+    def is_of(self, upload: UploadLayout) -> bool:
+        """Whether the lock is that of the upload which has the name now."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptors[0]), upload.session.stat())
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         """Give back lock and files; a second time does nothing."""
         self._data = -1
         while self._descriptors:
             os.close(self._descriptors.pop())
 
-    def write(self, chunks: list[bytes], running: RunningHash | None) -> None:
-        """Add bytes to the end, and to ``running``; where that fails, neither counts them."""
-        content = b"".join(chunks)
-        self._filesystem.write(self._data, content, self.size_bytes)
-        self.size_bytes += len(content)
-        if running is not None:
-            running.update(content)
+    def write(self, chunks: Sequence[bytes | bytearray], running: RunningHash | None) -> None:
+        """Add chunks to the end, and to ``running``; neither counts one that fails, nor what comes after it."""
+        for chunk in chunks:
+            self._filesystem.write(self._data, chunk, self.size_bytes)
+            self.size_bytes += len(chunk)
+            if running is not None:
+                running.update(chunk)
 
     def truncate(self, size_bytes: int) -> None:
         """Keep the first ``size_bytes`` only."""
@@ -88,28 +99,58 @@ class Receiving:
         self._filesystem.sync(self._data)
 
 
+class PieceSizes:
+    """How much is gathered for a hop into a thread: less, the more uploads there are, so that memory has an end.
+
+    An upload alone holds two pieces, one that is gathered and one that is written; one among many holds only one.
+    """
+
+    def __init__(self) -> None:
+        self.uploads = 0
+
+    @property
+    def piece_bytes(self) -> int:
+        """What a piece should have now."""
+        return max(_LEAST_PIECE_BYTES, min(PIECE_BYTES, _ALL_PIECES_BYTES // max(self.uploads, 1)))
+
+
 class Pieces:
     """Gathers chunks and has them written by a thread, a piece at a time, while the next one is gathered.
+
+    Args:
+        receiving: where they go.
+        running: the hash that goes with them, if there is one.
+        sizes: shared by all uploads of the process.
 
     Attributes:
         failed: whether a piece could not be written.
     """
 
-    def __init__(self, receiving: Receiving, running: RunningHash | None) -> None:
+    def __init__(self, receiving: Receiving, running: RunningHash | None, sizes: PieceSizes) -> None:
         self.failed = False
         self._receiving = receiving
         self._running = running
-        self._chunks: list[bytes] = []
+        self._sizes = sizes
+        self._chunks: list[bytes | bytearray] = []
         self._gathered_bytes = 0
         self._hop: asyncio.Future[None] | None = None
 
+    def __enter__(self) -> Self:
+        self._sizes.uploads += 1
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._sizes.uploads -= 1
+
     async def add(self, chunk: bytes) -> None:
         """Take a chunk. Raises StorageFault, StorageFull: an earlier one could not be written."""
-        self._chunks.append(chunk)
-        self._gathered_bytes += len(chunk)
-        if self._gathered_bytes >= PIECE_BYTES:
+        self._gather(chunk)
+        piece_bytes = self._sizes.piece_bytes
+        if self._gathered_bytes >= piece_bytes:
             await self._settle()
             self._begin()
+            if piece_bytes < PIECE_BYTES:
+                await self._settle()  # the other uploads go on meanwhile
 
     async def finish(self) -> None:
         """Write what is gathered, unless a piece has failed before. Raises as :meth:`add`."""
@@ -117,6 +158,16 @@ class Pieces:
         if self._chunks and not self.failed:
             self._begin()
             await self._settle()
+
+    def _gather(self, chunk: bytes) -> None:
+        self._gathered_bytes += len(chunk)
+        if len(chunk) >= _WHOLE_CHUNK_BYTES:
+            self._chunks.append(chunk)
+            return
+        # Small ones are put together: each by itself would cost more memory, and a write.
+        if not self._chunks or not isinstance(self._chunks[-1], bytearray):
+            self._chunks.append(bytearray())
+        self._chunks[-1] += chunk
 
     def _begin(self) -> None:
         chunks, self._chunks, self._gathered_bytes = self._chunks, [], 0
@@ -143,7 +194,7 @@ async def closing_stream(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
 
 
 def remove_upload(upload: UploadLayout, filesystem: Filesystem) -> None:
-    """End an upload and remove its files. The session file goes first: without it the upload is not there."""
-    filesystem.remove(upload.session)
+    """End an upload and remove its files. The session file goes last: who locks another one must not find old data."""
     filesystem.remove(upload.data)
+    filesystem.remove(upload.session)
     filesystem.remove_folder(upload.folder)

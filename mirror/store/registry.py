@@ -15,20 +15,41 @@ from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
 from mirror.store.deleter import StoreDeleter
 from mirror.store.filesystem import Filesystem
+from mirror.store.findings import StoreFindings
 from mirror.store.generation import Generation
+from mirror.store.incomplete import StoreIncomplete
+from mirror.store.journal import StoreJournal
 from mirror.store.layout import Layout
 from mirror.store.lister import StoreLister
+from mirror.store.origins import StoreOrigins
 from mirror.store.reader import StoreReader
+from mirror.store.spool import StoreSpool
 from mirror.store.threads import in_thread
 from mirror.store.uploads import Uploads
+from mirror.store.volume import Volume
+from mirror.store.watched import StoreWatched
 from mirror.store.writer import StoreWriter
 
 _CACHE_BYTES = 64 * 1024 * 1024
 _RESERVE_BYTES = 1024 * 1024
 
 
-class Store(StoreReader, StoreWriter, StoreDeleter, StoreLister):
-    """Implements :class:`mirror.registry.port.Registry`. Made by :meth:`open`."""
+class Store(
+    StoreReader,
+    StoreWriter,
+    StoreDeleter,
+    StoreLister,
+    StoreSpool,
+    StoreIncomplete,
+    StoreOrigins,
+    StoreFindings,
+    StoreJournal,
+    StoreWatched,
+):
+    """Implements :class:`mirror.registry.port.Registry`; remembers findings, and what mirroring did.
+
+    Made by :meth:`open`.
+    """
 
     @classmethod
     @asynccontextmanager
@@ -74,7 +95,9 @@ class Store(StoreReader, StoreWriter, StoreDeleter, StoreLister):
                 catalog=catalog,
                 max_blob_bytes=max_blob_bytes,
             )
-            yield cls(catalog, blobs, uploads, Cache(generation, cache_bytes), clock)
+            volume = Volume(layout, filesystem)
+            cache = Cache(generation, cache_bytes)
+            yield cls(catalog=catalog, blobs=blobs, uploads=uploads, volume=volume, cache=cache, clock=clock)
 
     async def expire_uploads(self, older_than: timedelta) -> int:
         """Remove uploads, and what crashes have left of them, that nobody has written to for ``older_than``.

@@ -18,7 +18,7 @@ class RunningHash:
         self.size_bytes = 0
         self._hasher: Hasher = new_hasher(algorithm)
 
-    def update(self, content: bytes) -> None:
+    def update(self, content: bytes | bytearray) -> None:
         self._hasher.update(content)
         self.size_bytes += len(content)
 

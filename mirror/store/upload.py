@@ -26,7 +26,7 @@ from mirror.store.catalog import rows
 from mirror.store.catalog.engine import Catalog
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import UploadLayout
-from mirror.store.receiving import Pieces, Receiving, closing_stream, remove_upload
+from mirror.store.receiving import Pieces, PieceSizes, Receiving, closing_stream, remove_upload
 from mirror.store.running import RunningHash, RunningHashes
 from mirror.store.session import Session
 from mirror.store.threads import begin_in_thread, in_thread, to_the_end
@@ -42,6 +42,7 @@ class UploadParts:
     blobs: Blobs
     catalog: Catalog
     running: RunningHashes
+    sizes: PieceSizes
     max_blob_bytes: int | None
 
 
@@ -78,19 +79,19 @@ class StoreUpload:
             if span is not None and span.start != before:
                 raise RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
             running = self._running_hash(before)
-            pieces = Pieces(receiving, running)
-            try:
-                refusal = await self._receive(pieces, chunks, before, span)
-            except BaseException:
-                with suppress(StorageFault):  # what made us stop is told, rather than what it led to
-                    await pieces.finish()
-                if pieces.failed:
-                    await self._cut(receiving, before)
-                raise
-            finally:
-                self.offset = receiving.size_bytes
-                if running is not None and running.size_bytes == receiving.size_bytes:
-                    self._parts.running.put(self.id, running)
+            with Pieces(receiving, running, self._parts.sizes) as pieces:
+                try:
+                    refusal = await self._receive(pieces, chunks, before, span)
+                except BaseException:
+                    with suppress(StorageFault):  # what made us stop is told, rather than what it led to
+                        await pieces.finish()
+                    if pieces.failed:
+                        await self._cut(receiving, before)
+                    raise
+                finally:
+                    self.offset = receiving.size_bytes
+                    if running is not None and running.size_bytes == receiving.size_bytes:
+                        self._parts.running.put(self.id, running)
             if refusal is not None:
                 await self._cut(receiving, before)
                 raise refusal
@@ -112,7 +113,7 @@ class StoreUpload:
                 await in_thread(f"store {digest}", receiving.sync)
             except StorageFault:
                 # What the disk did not take, it may pretend to have taken when it is asked again.
-                await self._remove()
+                await self._discard(receiving)
                 raise
             await self._adopt(digest, size_bytes)
             with suppress(StorageFault):  # the blob is there; what is left of the upload expires
@@ -181,6 +182,13 @@ class StoreUpload:
 
         parts, file = self._parts, self._upload.data
         await adopt(parts.catalog, parts.blobs, file, digest, size_bytes=size_bytes, now=now, hold=hold)
+
+    async def _discard(self, receiving: Receiving) -> None:
+        """Remove the upload; where the disk refuses even that, empty it, so that nobody commits these bytes."""
+        try:
+            await self._remove()
+        except StorageFault:
+            await self._cut(receiving, 0)
 
     async def _remove(self) -> None:
         await in_thread("remove an upload", remove_upload, self._upload, self._parts.filesystem)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from operator import itemgetter
+from uuid import uuid4
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
@@ -17,9 +17,10 @@ from mirror.oci.names import Repository
 from mirror.runtime.clock import Clock
 from mirror.store.blobs import Blobs
 from mirror.store.catalog.engine import Catalog
+from mirror.store.downloads import Downloads
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import Layout, UploadLayout, is_upload_id, upload_id_prefix
-from mirror.store.receiving import Receiving, remove_upload
+from mirror.store.receiving import PieceSizes, Receiving, remove_upload
 from mirror.store.running import RunningHashes
 from mirror.store.session import Session
 from mirror.store.threads import begin_in_thread, in_thread, to_the_end
@@ -35,6 +36,10 @@ class Uploads:
         clock: for what is begun and what expires.
         blobs, catalog: where finished uploads go.
         max_blob_bytes: largest blob accepted; None for no limit.
+
+    Attributes:
+        expired: how many uploads and forgotten files this process has removed.
+        downloads: blobs that are fetched from elsewhere.
     """
 
     def __init__(
@@ -47,10 +52,12 @@ class Uploads:
         catalog: Catalog,
         max_blob_bytes: int | None,
     ) -> None:
+        self.expired = 0
         self._layout = layout
         self._filesystem = filesystem
         self._clock = clock
-        self._parts = UploadParts(filesystem, clock, blobs, catalog, RunningHashes(), max_blob_bytes)
+        self._parts = UploadParts(filesystem, clock, blobs, catalog, RunningHashes(), PieceSizes(), max_blob_bytes)
+        self.downloads = Downloads(layout, self._parts)
 
     async def begin(self, repository: Repository, expected: Digest | None) -> StoreUpload:
         """Begin an upload, or take up one of the same repository and ``expected`` digest that was interrupted.
@@ -60,7 +67,7 @@ class Uploads:
         """
         session = Session(repository, self._clock.now(), expected)
         if expected is None:
-            upload_id = secrets.token_hex(16)
+            upload_id = str(uuid4())
             await in_thread("begin an upload", self._create, upload_id, session)
             return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0)
         opening = begin_in_thread("begin an upload", self._claim, session, expected)
@@ -83,7 +90,9 @@ class Uploads:
             How many uploads and forgotten files were removed.
         """
         before_seconds = (self._clock.now() - older_than).timestamp()
-        return await in_thread("remove old uploads", self._expire, before_seconds)
+        expired = await in_thread("remove old uploads", self._expire, before_seconds)
+        self.expired += expired
+        return expired
 
     def _create(self, upload_id: str, session: Session) -> None:
         upload = self._layout.upload(upload_id)
@@ -104,7 +113,7 @@ class Uploads:
         for _, upload in sorted(self._begun(prefix, session), key=itemgetter(0), reverse=True):
             with suppress(UploadUnknown, UploadInvalid):
                 return upload, Receiving(upload, self._filesystem)
-        upload_id = prefix + secrets.token_hex(16)
+        upload_id = f"{prefix}{uuid4()}"
         self._create(upload_id, session)
         upload = self._layout.upload(upload_id)
         return upload, Receiving(upload, self._filesystem)

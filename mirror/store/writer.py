@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import select
@@ -51,25 +51,54 @@ class StoreWriter(StoreParts):
         size_bytes = await self._catalog.write(mount)
         return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
 
-    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
-        referrer = _referrer_columns(manifest)
-
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        referrer = referrer_columns(manifest)
         now = self._clock.now()
 
         async def hold(connection: AsyncConnection) -> None:
-            repository_id = await rows.ensure_repository(connection, repository)
-            await _require_children(connection, repository, repository_id, manifest)
-            key = {"repository_id": repository_id, "digest": str(manifest.digest)}
-            values = {"media_type": manifest.media_type, "created_at": now, **referrer}
-            await rows.put(connection, manifests, key, values)
-            await _move_tags(connection, repository_id, manifest.digest, tags, now)
+            await hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer)
+            await rows.forget_origins(connection, repository, [tag.name for tag in tags])
 
         async with self._blobs.staged(manifest.content) as file:
             size_bytes = manifest.size_bytes
             await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
+        return ()
 
 
-def _referrer_columns(manifest: Manifest) -> dict[str, object]:
+async def hold_manifest(
+    connection: AsyncConnection,
+    repository: Repository,
+    manifest: Manifest,
+    tags: Collection[Tag],
+    *,
+    now: datetime,
+    referrer: Mapping[str, object],
+) -> None:
+    """Write the rows of a manifest and its tags. Only inside :meth:`Catalog.write`.
+
+    Args:
+        connection: the transaction's.
+        repository, manifest: what is held where.
+        tags: those that move to it.
+        now: when.
+        referrer: what :func:`referrer_columns` makes of the manifest.
+
+    Raises:
+        ManifestBlobUnknown: something that it names is not in the repository.
+    """
+    repository_id = await rows.ensure_repository(connection, repository)
+    await _require_children(connection, repository, repository_id, manifest)
+    key = {"repository_id": repository_id, "digest": str(manifest.digest)}
+    values = {"media_type": manifest.media_type, "created_at": now, **referrer}
+    await rows.put(connection, manifests, key, values)
+    await _move_tags(connection, repository_id, manifest.digest, tags, now)
+    await rows.drop_incomplete(connection, repository, manifest.digest)
+
+
+def referrer_columns(manifest: Manifest) -> dict[str, object]:
+    """What the catalog keeps of a manifest that refers to another. Raises ManifestInvalid: it cannot be kept."""
     if manifest.subject is None:
         return {"subject": None, "artifact_type": None, "annotations": None}
     referrer = manifest.as_referrer()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,12 +22,18 @@ _BUSY_TIMEOUT_SECONDS = 20
 
 
 class Catalog:
-    """The database. Made by :meth:`open`."""
+    """The database. Made by :meth:`open`.
+
+    Attributes:
+        generation: its count of changes.
+        transactions: how many this process has committed.
+    """
 
     def __init__(self, reading: AsyncEngine, writing: AsyncEngine, generation: Generation) -> None:
         self._reading = reading
         self._writing = writing
-        self._generation = generation
+        self.generation = generation
+        self.transactions = 0
 
     @classmethod
     @asynccontextmanager
@@ -64,15 +70,25 @@ class Catalog:
         Raises:
             StorageFull, CatalogFault: the database could not do it, and nothing is changed.
         """
-        async with self._generation.turn():
-            return await to_the_end(self._transaction(work))
+        async with self.generation.turn():
+            return await to_the_end(self._transaction(work, self.generation.changing))
 
-    async def _transaction(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def write_aside(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """As :meth:`write`, for tables that nothing in memory is made of: what is cached is kept."""
+        async with self.generation.turn():
+            return await to_the_end(self._transaction(work, nullcontext))
+
+    async def _transaction(
+        self,
+        work: Callable[[AsyncConnection], Awaitable[Result]],
+        changing: Callable[[], AbstractContextManager[None]],
+    ) -> Result:
         with storage_faults("write the catalog"):
             async with self._writing.connect() as connection:
                 result = await work(connection)
-                with self._generation.changing():
+                with changing():
                     await connection.commit()
+                self.transactions += 1
                 return result
 
 

@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs
+from mirror.store.catalog.tables import (
+    blobs,
+    incomplete_manifests,
+    manifests,
+    origins,
+    repositories,
+    repository_blobs,
+)
 
 #: Most values in one IN list; databases set limits from 999 on.
 _IN_LIMIT = 500
@@ -75,6 +82,20 @@ async def first_missing(
         statement = select(digest).where(held.c.repository_id == repository_id, digest.in_(part))
         there.update((await connection.execute(statement)).scalars())
     return next((one for one in wanted if str(one) not in there), None)
+
+
+async def forget_origins(connection: AsyncConnection, repository: Repository, targets: Collection[str]) -> None:
+    """These tags or digests no longer are what was pulled through."""
+    for part in _parts(targets):
+        here = (origins.c.repository == repository.name) & origins.c.target.in_(part)
+        await connection.execute(delete(origins).where(here))
+
+
+async def drop_incomplete(connection: AsyncConnection, repository: Repository, digest: Digest) -> bool:
+    """No longer hold a manifest as an incomplete one; gives whether it was held."""
+    table = incomplete_manifests
+    here = (table.c.repository == repository.name) & (table.c.digest == str(digest))
+    return bool((await connection.execute(delete(table).where(here))).rowcount)
 
 
 def _parts(values: Iterable[str]) -> Iterable[list[str]]:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes these tables.
-HEAD: Final = "0001"
+HEAD: Final = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -96,6 +96,16 @@ manifests = Table(
     sqlite_with_rowid=False,
 )
 
+#: What was found out about a manifest, whoever holds it: derived data, which goes when the manifest's bytes do.
+findings = Table(
+    "findings",
+    metadata,
+    Column("digest", ForeignKey(blobs.c.digest, ondelete="CASCADE"), primary_key=True),
+    Column("found", JSON, nullable=False),
+    Column("found_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 tags = Table(
     "tags",
     metadata,
@@ -107,5 +117,137 @@ tags = Table(
         ["repository_id", "digest"], ["manifests.repository_id", "manifests.digest"], ondelete="CASCADE"
     ),
     Index(None, "repository_id", "digest"),
+    sqlite_with_rowid=False,
+)
+
+#: Mirror rules, by name, also those that are no longer configured.
+sync_rules = Table(
+    "sync_rules",
+    metadata,
+    Column("rule", String(64), primary_key=True),
+    Column("known_since", Moment, nullable=False),
+    Column("last_success_at", Moment),
+    sqlite_with_rowid=False,
+)
+
+#: Runs of mirror rules.
+sync_runs = Table(
+    "sync_runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("outcome", String(16), nullable=False),
+    *(
+        Column(name, Integer, nullable=False)
+        for name in ("copied", "unchanged", "skipped", "failed", "gone", "dropped")
+    ),
+    Column("moved_bytes", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    Index(None, "rule", "id"),
+)
+
+#: What was planned and done in a run. ``tag`` is empty where the tags of a repository could not be listed.
+sync_entries = Table(
+    "sync_entries",
+    metadata,
+    Column("run_id", ForeignKey(sync_runs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("repository", String(255), primary_key=True),
+    Column("tag", String(128), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("before", String(140)),
+    Column("after", String(140)),
+    Column("moved_bytes", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: What mirror rules have brought. A row may outlive its tag: it tells why the tag is not there.
+mirrored_tags = Table(
+    "mirrored_tags",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("tag", String(128), primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("upstream", String(64), nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("digest", String(140), nullable=False),
+    Column("upstream_digest", String(140), nullable=False),
+    Column("brought_at", Moment, nullable=False),
+    Column("gone_at", Moment),
+    Column("dropped_at", Moment),
+    Index(None, "rule"),
+    sqlite_with_rowid=False,
+)
+
+#: How tags have moved, as mirror rules saw it.
+tag_events = Table(
+    "tag_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repository", String(255), nullable=False),
+    Column("tag", String(128), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("change", String(16), nullable=False),
+    Column("before", String(140)),
+    Column("after", String(140)),
+    Column("source", String(320), nullable=False),
+    Column("difference", JSON, nullable=False),
+    Index(None, "repository", "tag", "id"),
+)
+
+#: When a tag, or a digest, was last pulled; kept only where a rule asks for it.
+pulls = Table(
+    "pulls",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("target", String(140), primary_key=True),
+    Column("pulled_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Where tags and digests came from that were pulled through. A row may outlive what it tells of.
+origins = Table(
+    "origins",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("target", String(140), primary_key=True),
+    Column("upstream", String(64), nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("digest", String(140), nullable=False),
+    Column("checked_at", Moment, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Index(None, "repository", "digest"),
+    sqlite_with_rowid=False,
+)
+
+#: Manifests that were pulled through, as long as something that they name is not in their repository.
+incomplete_manifests = Table(
+    "incomplete_manifests",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("digest", ForeignKey(blobs.c.digest), primary_key=True),
+    Column("media_type", String(255), nullable=False),
+    Column("kept_at", Moment, nullable=False),
+    Index(None, "digest"),
+    sqlite_with_rowid=False,
+)
+
+#: What an incomplete manifest names: blobs, and the members of an index.
+incomplete_children = Table(
+    "incomplete_children",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    Column("manifest", String(140), primary_key=True),
+    Column("media_type", String(255), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["repository", "manifest"],
+        ["incomplete_manifests.repository", "incomplete_manifests.digest"],
+        ondelete="CASCADE",
+    ),
+    Index(None, "repository", "manifest"),
     sqlite_with_rowid=False,
 )

@@ -1,4 +1,5 @@
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -8,6 +9,7 @@ from mirror.store.layout import Layout, is_upload_id, upload_id_prefix
 
 LAYOUT = Layout(Path("/data"))
 HEX = Digest.of(b"").hex
+UPLOAD = UUID("0cfd858d-025a-44b4-9493-5fc8ded003ef")
 
 
 def test_a_blob_lies_below_the_first_digits_of_its_digest() -> None:
@@ -24,12 +26,14 @@ def test_each_folder_follows_the_one_it_lies_in() -> None:
     assert LAYOUT.uploads in folders
 
 
-@pytest.mark.parametrize("text", ["0" * 32, "0123456789abcdef-" + "f" * 32])
+@pytest.mark.parametrize("text", [str(UPLOAD), f"0123456789abcdef-{UPLOAD}"])
 def test_an_upload_id(text: str) -> None:
     assert is_upload_id(text)
 
 
-@pytest.mark.parametrize("text", ["", "..", "../" + "0" * 29, "0" * 31, "0" * 32 + "\n", "0" * 32 + ".manifest"])
+@pytest.mark.parametrize(
+    "text", ["", "..", f"../{UPLOAD}", "0" * 32, str(UPLOAD)[:-1], f"{UPLOAD}\n", f"{UPLOAD}.manifest"]
+)
 def test_not_an_upload_id(text: str) -> None:
     assert not is_upload_id(text)
 
@@ -45,4 +49,4 @@ def test_the_prefix_tells_repositories_and_digests_apart() -> None:
     prefixes = {upload_id_prefix(repository, digest) for repository, digest in wanted}
 
     assert len(prefixes) == len(wanted)
-    assert all(is_upload_id(prefix + "0" * 32) for prefix in prefixes)
+    assert all(is_upload_id(f"{prefix}{UPLOAD}") for prefix in prefixes)

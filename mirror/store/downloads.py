@@ -1,0 +1,300 @@
+"""Blobs on their way from elsewhere: one writer over all processes for each digest, and readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterable, Callable
+from contextlib import suppress
+from typing import IO, Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import DigestInvalid, StorageDamaged, StorageFault, UploadInvalid, UploadUnknown
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.names import Repository
+from mirror.store.adoption import adopt
+from mirror.store.catalog import rows
+from mirror.store.layout import Layout, UploadLayout
+from mirror.store.receiving import PIECE_BYTES, Receiving, closing_stream, remove_upload
+from mirror.store.running import RunningHash
+from mirror.store.session import Session
+from mirror.store.threads import begin_in_thread, in_thread, to_the_end
+from mirror.store.upload import UploadParts
+
+#: How long bytes wait for others to be written with them. What comes after a pause is written at once.
+_GATHERING_SECONDS: Final = 0.02
+
+
+class PartialBlob:
+    """The bytes of a blob as far as they have come. They stay readable when the blob has been stored, or dropped.
+
+    Attributes:
+        file: those bytes; its position means nothing.
+    """
+
+    def __init__(self, file: IO[bytes], digest: Digest, layout: Layout) -> None:
+        self.file = file
+        self._digest = digest
+        self._layout = layout
+
+    @property
+    def size_bytes(self) -> int:
+        """How many there are. It asks the kernel, never the disk."""
+        return os.fstat(self.file.fileno()).st_size
+
+    async def read(self, start: int, stop: int) -> bytes:
+        """Bytes ``start`` to ``stop``, which must be there.
+
+        Raises:
+            StorageDamaged: they are not. StorageFault: the disk failed.
+        """
+        content = await in_thread(f"read {self._digest}", os.pread, self.file.fileno(), stop - start, start)
+        if len(content) < stop - start:
+            raise StorageDamaged(f"the bytes of {self._digest} end at {start + len(content)}", digest=self._digest)
+        return content
+
+    async def is_current(self) -> bool:
+        """Whether they are those of the download still, or of the blob that it has become: they were not dropped."""
+        return await in_thread(f"look for {self._digest}", self._is_current)
+
+    def _is_current(self) -> bool:
+        here = os.fstat(self.file.fileno())
+        for place in (self._layout.download(self._digest).data, self._layout.blob(self._digest)):
+            with suppress(FileNotFoundError):
+                if os.path.samestat(here, place.stat()):
+                    return True
+        return False
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.file.close()
+
+
+class Download:
+    """A blob that this process alone may write. Made by :meth:`Downloads.claim`; whoever has it lets go of it."""
+
+    def __init__(
+        self, parts: UploadParts, files: UploadLayout, receiving: Receiving, repository: Repository, digest: Digest
+    ) -> None:
+        self._parts = parts
+        self._files = files
+        self._receiving = receiving
+        self._repository = repository
+        self._digest = digest
+        self._running = None if receiving.size_bytes else RunningHash(digest.algorithm)
+
+    @property
+    def offset(self) -> int:
+        """Bytes held."""
+        return self._receiving.size_bytes
+
+    async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
+        """Add bytes to the end, each soon after it came.
+
+        Args:
+            chunks: the bytes; a generator is closed at the end.
+            grown: called when some of them are there to be read.
+
+        Raises:
+            StorageFault, StorageFull: the disk failed. And what ``chunks`` raises; what came before it is kept, as it
+            is where the caller is cancelled.
+        """
+        flow = _Flow(self._receiving, self._running, grown)
+        async with closing_stream(chunks):
+            try:
+                async for chunk in chunks:
+                    await flow.add(chunk)
+            except BaseException:
+                with suppress(StorageFault):  # what made us stop is told, rather than what it led to
+                    await flow.finish()
+                raise
+            await flow.finish()
+
+    async def verify(self) -> None:
+        """Compare the digest of what has come.
+
+        Raises:
+            DigestInvalid: it is another one.
+        """
+        if self._running is not None and self._running.size_bytes == self.offset:
+            actual = self._running.digest
+        else:
+            actual = await in_thread(f"read {self._digest}", self._receiving.digest, self._digest.algorithm)
+        if actual != self._digest:
+            raise DigestInvalid(
+                f"what came as {self._digest} has digest {actual}", expected=self._digest, actual=actual
+            )
+
+    async def commit(self) -> Descriptor:
+        """Make the bytes, which were verified, a blob of the repository, durably, and end the download.
+
+        Raises:
+            StorageFull, StorageFault: the disk failed; the bytes are kept where they can be trusted.
+        """
+        size_bytes, now = self.offset, self._parts.clock.now()
+
+        async def hold(connection: AsyncConnection) -> None:
+            await rows.add_blob(connection, self._repository, self._digest, now)
+
+        try:
+            await in_thread(f"store {self._digest}", self._receiving.sync)
+        except StorageFault:
+            # What the disk did not take, it may pretend to have taken when it is asked again.
+            await self.drop()
+            raise
+        parts, file = self._parts, self._files.data
+        await adopt(parts.catalog, parts.blobs, file, self._digest, size_bytes=size_bytes, now=now, hold=hold)
+        with suppress(StorageFault):  # the blob is there; what is left of the download expires
+            await self.drop()
+        return Descriptor(OCTET_STREAM, self._digest, size_bytes)
+
+    async def drop(self) -> None:
+        """End the download, and forget what has come. Raises StorageFault."""
+        await in_thread("remove a download", remove_upload, self._files, self._parts.filesystem)
+
+    def release(self) -> None:
+        """Let go of it; what has come is kept for the next one to claim it."""
+        self._receiving.close()
+
+
+class Downloads:
+    """The downloads of a data folder. They lie beside the uploads, and expire as those do.
+
+    Args:
+        layout: the data folder.
+        parts: what uploads work with.
+    """
+
+    def __init__(self, layout: Layout, parts: UploadParts) -> None:
+        self._layout = layout
+        self._parts = parts
+
+    async def claim(self, repository: Repository, digest: Digest) -> Download | None:
+        """Become the only writer of a blob, and go on where the last one stopped.
+
+        Args:
+            repository: where the blob goes.
+            digest: its digest.
+
+        Returns:
+            The download; None where somebody else has it, in whichever process.
+        """
+        files = self._layout.download(digest)
+        session = Session(repository, self._parts.clock.now(), digest)
+        opening = begin_in_thread("begin a download", self._claim, files, session)
+        receiving = await to_the_end(opening, release=_close)
+        return None if receiving is None else Download(self._parts, files, receiving, repository, digest)
+
+    async def watch(self, digest: Digest) -> PartialBlob | None:
+        """What has come of a blob, to be read while others write it, and closed; None where there is nothing."""
+        opening = begin_in_thread("open a download", _open, self._layout.download(digest))
+        file = await to_the_end(opening, release=_close)
+        return None if file is None else PartialBlob(file, digest, self._layout)
+
+    def _claim(self, files: UploadLayout, session: Session) -> Receiving | None:
+        while True:
+            try:
+                self._create(files, session)
+                receiving = Receiving(files, self._parts.filesystem)
+            except (FileNotFoundError, UploadUnknown):
+                continue  # it is being removed just now
+            except UploadInvalid:
+                return None
+            # All downloads of a digest have one name: this may be the lock of one that has ended meanwhile.
+            if receiving.is_of(files):
+                return receiving
+            receiving.close()
+
+    def _create(self, files: UploadLayout, session: Session) -> None:
+        filesystem = self._parts.filesystem
+        filesystem.make_folder(files.folder)
+        with suppress(FileExistsError):
+            os.close(filesystem.create(files.data))
+        with suppress(FileExistsError):
+            descriptor = filesystem.create(files.session)
+            try:
+                filesystem.write(descriptor, session.build(), 0)
+            finally:
+                os.close(descriptor)
+
+
+class _Flow:
+    """Has chunks written by a thread: at once what comes after a pause, else what has come within a short time."""
+
+    def __init__(self, receiving: Receiving, running: RunningHash | None, grown: Callable[[], object]) -> None:
+        self._receiving = receiving
+        self._running = running
+        self._grown = grown
+        self._loop = asyncio.get_running_loop()
+        self._chunks: list[bytes] = []
+        self._gathered_bytes = 0
+        self._hop: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._begun_at = -_GATHERING_SECONDS
+
+    async def add(self, chunk: bytes) -> None:
+        """Take a chunk. Raises StorageFault, StorageFull: an earlier one could not be written."""
+        self._chunks.append(chunk)
+        self._gathered_bytes += len(chunk)
+        if self._gathered_bytes >= PIECE_BYTES:
+            await self._settle()
+            self._begin()
+        elif self._hop is None:
+            self._schedule()
+        elif self._hop.done():
+            await self._settle()  # which raises where it failed
+            self._schedule()
+
+    async def finish(self) -> None:
+        """Write what is gathered. Raises as :meth:`add`."""
+        await self._settle()
+        if self._chunks:
+            self._begin()
+            await self._settle()
+
+    async def _settle(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        hop, self._hop = self._hop, None
+        if hop is not None:
+            await to_the_end(hop)
+
+    def _schedule(self) -> None:
+        if self._timer is None and self._chunks:
+            at = max(self._begun_at + _GATHERING_SECONDS, self._loop.time())
+            self._timer = self._loop.call_at(at, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        if self._hop is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        chunks, self._chunks, self._gathered_bytes = self._chunks, [], 0
+        self._begun_at = self._loop.time()
+        self._hop = begin_in_thread("store a download", self._receiving.write, chunks, self._running)
+        self._hop.add_done_callback(self._written)
+
+    def _written(self, hop: asyncio.Future[None]) -> None:
+        if hop.cancelled() or hop.exception() is not None:
+            return  # who adds or finishes next is told
+        if self._hop is hop:
+            self._hop = None
+            self._schedule()
+        self._grown()
+
+
+def _close(opened: IO[bytes] | Receiving | None) -> None:
+    if opened is not None:
+        opened.close()
+
+
+def _open(files: UploadLayout) -> IO[bytes] | None:
+    try:
+        return files.data.open("rb", buffering=0)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,100 @@
+"""What the store tells those who watch over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ScalarSelect, Table, func, select
+
+from mirror.store.cache import Lookups
+from mirror.store.catalog.tables import blobs, manifests, repositories, tags
+from mirror.store.parts import StoreParts
+from mirror.store.volume import Room
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the catalog names.
+
+    Attributes:
+        repositories, manifests, tags: rows; a manifest counts once in each repository that holds it.
+        files: blobs and manifests whose bytes are kept, each once.
+        size_bytes: of those files.
+        generation_changes: changes that all processes have made since the data folder came into being.
+    """
+
+    repositories: int
+    manifests: int
+    tags: int
+    files: int
+    size_bytes: int
+    generation_changes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What this process has done to the store since it opened it.
+
+    Attributes:
+        lookups: in the cache.
+        transactions: committed.
+        turn_waits, turn_wait_seconds: how often, and how long in all, a writer of this process waited for another.
+        uploads_expired: removed because nobody went on with them.
+    """
+
+    lookups: Lookups
+    transactions: int
+    turn_waits: int
+    turn_wait_seconds: float
+    uploads_expired: int
+
+
+class StoreWatched(StoreParts):
+    """The store, looked at from outside."""
+
+    @property
+    def work(self) -> Work:
+        """What this process has done until now. Costs nothing."""
+        generation = self._catalog.generation
+        return Work(
+            self._cache.lookups,
+            self._catalog.transactions,
+            generation.waits,
+            generation.wait_seconds,
+            self._uploads.expired,
+        )
+
+    async def contents(self) -> Contents:
+        """Count what there is: it reads whole indexes of the catalog. Raises CatalogFault."""
+        generation_changes = self._catalog.generation.current // 2
+        content = select(
+            _rows(repositories).label("repositories"),
+            _rows(manifests).label("manifests"),
+            _rows(tags).label("tags"),
+            _rows(blobs).label("files"),
+            select(func.coalesce(func.sum(blobs.c.size_bytes), 0)).scalar_subquery().label("size_bytes"),
+        )
+        async with self._catalog.read() as connection:
+            row = (await connection.execute(content)).one()
+        return Contents(**row._asdict(), generation_changes=generation_changes)
+
+    async def room(self) -> Room:
+        """Room on the disk, and uploads under way. Raises StorageFault."""
+        return await self._volume.room()
+
+    async def require_room(self, free_bytes: int) -> None:
+        """See that so much may still be written. Raises StorageFull: it may not."""
+        await self._volume.require(free_bytes)
+
+    async def probe_volume(self) -> None:
+        """Write, read and remove a small file. Raises StorageFull, StorageFault, StorageDamaged."""
+        await self._volume.probe()
+
+    async def probe_catalog(self) -> None:
+        """Read from the catalog. Raises CatalogFault."""
+        async with self._catalog.read() as connection:
+            await connection.execute(select(tags.c.name).limit(1))
+
+
+def _rows(table: Table) -> ScalarSelect[int]:
+    return select(func.count()).select_from(table).scalar_subquery()

@@ -1,0 +1,191 @@
+"""The rounds: load, kill, start, check."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from mirror.store.registry import Store
+from tests.harness.mirror import Mirror
+from tests.harness.process import ServiceFailedError
+from tests.torture import register
+from tests.torture.client import SHARED_REPOSITORY, SHARED_TAG, Client
+from tests.torture.connection import Connection
+from tests.torture.inspection import inspect, leftovers
+from tests.torture.model import BrokenPromise
+from tests.torture.reading import Reading
+from tests.torture.register import Move
+from tests.torture.report import Report
+from tests.torture.steps import work
+
+_LOAD_SECONDS = (0.05, 0.9)
+_WORKER_KILL_CHANCE = 0.25
+_START_KILL_CHANCE = 0.1
+_COMMAND_CHANCE = 0.15
+_EXPIRY_ROUNDS = 5
+
+
+class Campaign:
+    """A server, its clients, and what they know.
+
+    Args:
+        mirror: running; it is killed and started again.
+        clients: how many at once.
+        seed: of all choices. The order in which requests meet is the machine's, so a seed gives the same work and not
+            the same run.
+
+    Attributes:
+        mirror: the same.
+        report: what was done until now.
+    """
+
+    def __init__(self, mirror: Mirror, *, clients: int, seed: int) -> None:
+        self.report = Report()
+        self.mirror = mirror
+        self._choices = random.Random(seed)
+        self._shared = Move(None, time.monotonic(), time.monotonic())
+        self._clients = [Client(number, random.Random(f"{seed} {number}")) for number in range(clients)]
+
+    def run(self, kills: int, progress: Callable[[str], None]) -> None:
+        """Kill the server so many times. Raises `BrokenPromise` for the first one."""
+        began = time.monotonic()
+        number = 0
+        while self.report.kills.total() < kills:
+            number += 1
+            self._load_and_kill()
+            if self._choices.random() < _START_KILL_CHANCE:
+                self._kill_while_starting()
+            self._start()
+            self.check()
+            if number % _EXPIRY_ROUNDS == 0:
+                self.expire()
+            self.report.seconds = time.monotonic() - began
+            progress(
+                f"{self.report.kills.total()} kills, {self.report.acknowledged.total()} changes acknowledged, "
+                f"{self.report.checked_bytes / 1e9:.2f} GB checked, {self.report.seconds:.0f} s"
+            )
+        self.expire()
+
+    def load(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Let all clients work for so long; `meanwhile` ends it."""
+        stopped = threading.Event()
+        with ThreadPoolExecutor(len(self._clients)) as threads:
+            working = [threads.submit(work, client, self.mirror.port, stopped) for client in self._clients]
+            try:
+                time.sleep(seconds)
+                meanwhile()
+            finally:
+                stopped.set()
+        for client in working:
+            client.result()
+        for client in self._clients:
+            self.report.acknowledged += client.acknowledged
+            client.acknowledged.clear()
+
+    def check(self) -> None:
+        """Compare what is served, and what lies on the disk, with what the clients know."""
+        with ThreadPoolExecutor(len(self._clients)) as threads:
+            for checked_bytes in threads.map(self._check_client, self._clients):
+                self.report.checked_bytes += checked_bytes
+        with Connection(self.mirror.port) as connection:
+            reading = Reading(connection)
+            self._check_shared(reading)
+            self._check_catalog(reading)
+            self.report.checked_bytes += reading.checked_bytes
+        self.report.inspected_bytes += inspect(self.mirror.data).size_bytes
+
+    def expire(self) -> None:
+        """Let every upload expire: nothing temporary is left then."""
+        self.report.expired += asyncio.run(_expire(self.mirror.data))
+        if left := leftovers(self.mirror.data):
+            raise BrokenPromise(f"left after its expiry: {left}")
+        for client in self._clients:
+            client.left_open = None
+
+    def _load_and_kill(self) -> None:
+        command = self._choices.random() < _COMMAND_CHANCE
+        before, after = (self._choices.uniform(*_LOAD_SECONDS) for _ in range(2))
+        only_worker = self._choices.random() < _WORKER_KILL_CHANCE
+        with ThreadPoolExecutor(1) as threads:
+            listing = threads.submit(self.mirror.command, "ls", "--json") if command else None
+
+            def kill() -> None:
+                if only_worker:
+                    self._kill_worker()
+                    time.sleep(after)
+                self.mirror.kill()
+                self.report.kills["server"] += 1
+
+            self.load(before, kill)
+            if listing is not None:
+                listing.result()  # whatever becomes of the server, a command that reads succeeds
+                self.report.commands += 1
+
+    def _kill_worker(self) -> None:
+        children = Path(f"/proc/{self.mirror.pid}/task/{self.mirror.pid}/children").read_text().split()
+        if children:
+            os.kill(int(self._choices.choice(children)), signal.SIGKILL)
+            self.report.kills["worker"] += 1
+
+    def _kill_while_starting(self) -> None:
+        timer = threading.Timer(self._choices.uniform(0.05, 0.8), self._kill_group)
+        timer.start()
+        with suppress(ServiceFailedError):
+            self.mirror.start()
+        timer.join()
+        self.mirror.kill()
+        self.report.kills["starting"] += 1
+
+    def _kill_group(self) -> None:
+        pid = self.mirror.pid
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+
+    def _start(self) -> None:
+        began = time.monotonic()
+        self.mirror.start()
+        self.report.start_seconds.append(time.monotonic() - began)
+
+    def _check_client(self, client: Client) -> int:
+        with Connection(self.mirror.port) as connection:
+            reading = Reading(connection)
+            for repository in client.repositories:
+                manifests = [manifest for manifest, _ in client.images]
+                state = reading.state(repository.name, client.blobs, manifests)
+                self.report.outcomes[repository.found(state)] += 1
+            return reading.checked_bytes
+
+    def _check_shared(self, reading: Reading) -> None:
+        moves = [self._shared, *(move for client in self._clients for move in client.moves)]
+        wanted = {move.value for move in register.may_be_last(moves)}
+        found = reading.tag(SHARED_REPOSITORY, SHARED_TAG)
+        if found not in wanted:
+            raise BrokenPromise(f"the shared tag is {found}, and can only be one of {wanted}")
+        if found is not None and (tags := reading.tags(SHARED_REPOSITORY, absent=False)) != [SHARED_TAG]:
+            raise BrokenPromise(f"{SHARED_REPOSITORY} has tags that nobody has made: {tags}")
+        now = time.monotonic()
+        self._shared = Move(found, now, now)
+        for client in self._clients:
+            client.moves.clear()
+
+    def _check_catalog(self, reading: Reading) -> None:
+        repositories = [one for client in self._clients for one in client.repositories]
+        held = [one.name for one in repositories if not any(state.empty for state in one.possible)]
+        found = [name for name in reading.catalog() if name != SHARED_REPOSITORY]
+        if found != sorted(held):
+            raise BrokenPromise(f"the catalog lists {found}, and {sorted(held)} hold something")
+
+
+async def _expire(data: Path) -> int:
+    async with Store.open(data) as store:
+        return await store.expire_uploads(timedelta(seconds=-1))

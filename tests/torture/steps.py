@@ -1,0 +1,244 @@
+"""What a client does: one step at a time, by chance, each with what it says about the state of a repository."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from threading import Event
+
+from tests.torture import contents, model
+from tests.torture.client import SHARED_REPOSITORY, SHARED_TAG, Client, OpenUpload
+from tests.torture.connection import Answer, Connection, NoAnswer, NotSent
+from tests.torture.model import BrokenPromise, Change, Repository
+from tests.torture.register import Move
+
+_PAUSE_SECONDS = 0.01
+_TAGS = ("1.0", "1.1", "2.0", "latest", "old")
+
+
+def work(client: Client, port: int, stopped: Event) -> None:
+    """Change things until `stopped`; the server may vanish at any moment."""
+    with Connection(port) as connection:
+        steps = Steps(client, connection)
+        while not stopped.is_set():
+            try:
+                steps.one()
+            except NoAnswer:
+                stopped.wait(_PAUSE_SECONDS)
+
+
+class Steps:
+    """The steps of a client over one connection."""
+
+    def __init__(self, client: Client, connection: Connection) -> None:
+        self._client = client
+        self._choices = client.choices
+        self._connection = connection
+
+    def one(self) -> None:
+        """A step by chance. Raises `NoAnswer`, when the client knows what may have become of it."""
+        steps: dict[Callable[[Repository], None], int] = {
+            self._push: 30,
+            self._mount: 10,
+            self._put_manifest: 25,
+            self._delete_tag: 6,
+            self._delete_manifest: 6,
+            self._delete_blob: 8,
+            self._read_tag: 8,
+            self._move_shared: 10,
+        }
+        repository = self._choices.choice(self._client.repositories)
+        if self._client.left_open is not None and self._choices.random() < 0.7:
+            self._go_on(self._client.left_open)
+            return
+        (step,) = self._choices.choices(list(steps), list(steps.values()))
+        step(repository)
+
+    def _push(self, repository: Repository) -> None:
+        content = self._choices.choice(self._client.blobs)
+        way = self._choices.choice(["single", "stream", "whole", "chunks"])
+        uploads = f"/v2/{repository.name}/blobs/uploads/"
+        change = model.hold_blob(content.digest)
+        if way == "whole":
+            self._change(repository, change, "push", "POST", f"{uploads}?digest={content.digest}", content.data)
+            return
+        location = self._expect(202, "POST", uploads, b"").headers["location"]
+        upload = OpenUpload(repository, location, content)
+        if way == "chunks":
+            self._send_chunks(upload)
+            self._close(upload)
+        else:
+            pieces = iter(_cut(content.data, 200_000)) if way == "stream" else content.data
+            path = f"{location}?digest={content.digest}"
+            upload.sent_bytes, upload.closing = len(content.data), True
+            self._client.left_open = upload
+            self._change(repository, change, "push", "PUT", path, pieces)
+            self._client.left_open = None
+
+    def _send_chunks(self, upload: OpenUpload) -> None:
+        self._client.left_open = upload
+        step = max(1, len(upload.content.data) // self._choices.randint(1, 4))
+        for chunk in _cut(upload.content.data[upload.acknowledged_bytes :], step):
+            start = upload.acknowledged_bytes
+            upload.sent_bytes, upload.closing = start + len(chunk), False
+            headers = {"Content-Range": f"{start}-{upload.sent_bytes - 1}"}
+            answer = self._expect(202, "PATCH", upload.location, chunk, headers)
+            upload.acknowledged_bytes = upload.sent_bytes
+            _require(answer.headers["range"] == f"0-{upload.sent_bytes - 1}", f"another range: {answer.headers}")
+
+    def _close(self, upload: OpenUpload) -> None:
+        upload.closing = True
+        path = f"{upload.location}?digest={upload.content.digest}"
+        self._change(upload.repository, model.hold_blob(upload.content.digest), "push", "PUT", path, b"")
+        self._client.left_open = None
+
+    def _go_on(self, upload: OpenUpload) -> None:
+        """An upload that was broken off holds what was acknowledged, and goes on from there."""
+        answer = self._connection.ask("GET", upload.location)
+        self._client.left_open = None
+        if answer.status == 404 and upload.closing:
+            return
+        _require(answer.status == 204, f"an upload answered {answer.status}")
+        held = int(answer.headers["range"].removeprefix("0-")) + 1 if answer.headers["range"] != "0-0" else 0
+        if held == 0 and upload.acknowledged_bytes <= 1:
+            return  # "0-0" tells nothing: one byte or none
+        if not upload.acknowledged_bytes <= held <= upload.sent_bytes:
+            raise BrokenPromise(f"an upload holds {held} bytes, not {upload.acknowledged_bytes}..{upload.sent_bytes}")
+        upload.acknowledged_bytes = held
+        self._send_chunks(upload)
+        self._close(upload)
+        self._client.acknowledged["upload gone on with"] += 1
+
+    def _mount(self, repository: Repository) -> None:
+        source = next(one for one in self._client.repositories if one is not repository)
+        content = self._choices.choice(self._client.blobs)
+        certain = content.digest in source.held_blobs()
+        possible = any(content.digest in state.blobs for state in source.possible)
+        path = f"/v2/{repository.name}/blobs/uploads/?mount={content.digest}&from={source.name}"
+        change = model.hold_blob(content.digest)
+        answer = self._ask(repository, change, "POST", path, b"")
+        if answer.status == 201:
+            _require(possible, f"{content.digest} was mounted from {source.name}, which does not hold it")
+            repository.done(change)
+            self._client.acknowledged["mount"] += 1
+            return
+        _require(answer.status == 202 and not certain, f"a mount answered {answer.status}")
+        self._expect(204, "DELETE", answer.headers["location"])
+
+    def _put_manifest(self, repository: Repository) -> None:
+        manifest, needs = self._choices.choice(self._client.images)
+        first, *others = self._choices.sample(_TAGS, self._choices.choice([1, 1, 1, 2, 3]))
+        target, tags = self._choices.choice([(first, [first]), (first, [first]), (manifest.digest, [])])
+        query = ""
+        if others:
+            query, tags = "?" + "&".join(f"tag={tag}" for tag in others), [*tags, *others]
+        change = model.put_manifest(manifest.digest, tags, needs)
+        path = f"/v2/{repository.name}/manifests/{target}{query}"
+        headers = {"Content-Type": manifest.media_type}
+        self._change(repository, change, "manifest", "PUT", path, manifest.data, headers, refusal=400)
+
+    def _delete_tag(self, repository: Repository) -> None:
+        tag = self._choices.choice(_TAGS)
+        path = f"/v2/{repository.name}/manifests/{tag}"
+        self._change(repository, model.drop_tag(tag), "delete tag", "DELETE", path)
+
+    def _delete_manifest(self, repository: Repository) -> None:
+        manifest, _ = self._choices.choice(self._client.images)
+        path = f"/v2/{repository.name}/manifests/{manifest.digest}"
+        self._change(repository, model.drop_manifest(manifest.digest), "delete manifest", "DELETE", path)
+
+    def _delete_blob(self, repository: Repository) -> None:
+        content = self._choices.choice(self._client.blobs)
+        in_use = {
+            digest
+            for manifest, needs in self._client.images
+            if any(manifest.digest in state.manifests for state in repository.possible)
+            for digest in needs
+        }
+        if content.digest not in in_use:
+            path = f"/v2/{repository.name}/blobs/{content.digest}"
+            self._change(repository, model.drop_blob(content.digest), "delete blob", "DELETE", path)
+
+    def _read_tag(self, repository: Repository) -> None:
+        """What one worker has acknowledged, any worker serves at once."""
+        tag = self._choices.choice(_TAGS)
+        answer = self._connection.ask("HEAD", f"/v2/{repository.name}/manifests/{tag}")
+        _require(answer.status in {200, 404}, f"a tag answered {answer.status}")
+        found = answer.headers["docker-content-digest"] if answer.status == 200 else None
+        wanted = {state.tag(tag) for state in repository.possible}
+        if found not in wanted:
+            raise BrokenPromise(f"{repository.name}:{tag} is {found}, and can only be one of {wanted}")
+
+    def _move_shared(self, _repository: Repository) -> None:
+        manifest = contents.index(f"{self._client.number} moves {self._choices.randrange(1_000)}")
+        deletes = self._choices.random() < 0.1
+        move = Move(None if deletes else manifest.digest, asked=time.monotonic())
+        path = f"/v2/{SHARED_REPOSITORY}/manifests/{SHARED_TAG}"
+        try:
+            if deletes:
+                answer = self._connection.ask("DELETE", path)
+            else:
+                answer = self._connection.ask("PUT", path, manifest.data, {"Content-Type": manifest.media_type})
+        except NotSent:
+            raise
+        except NoAnswer:
+            self._client.moves.append(move)
+            raise
+        if deletes and answer.status == 404:
+            return
+        _require(answer.status == (202 if deletes else 201), f"the move of a tag: {answer}: {answer.body!r}")
+        self._client.moves.append(replace(move, acknowledged=time.monotonic()))
+        self._client.acknowledged["shared tag moved"] += 1
+
+    def _change(
+        self,
+        repository: Repository,
+        change: Change,
+        kind: str,
+        method: str,
+        path: str,
+        body: bytes | Iterator[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+        refusal: int = 404,
+    ) -> None:
+        answer = self._ask(repository, change, method, path, body, headers)
+        if answer.status == refusal:
+            repository.refused(change)
+            return
+        _require(answer.status == (202 if method == "DELETE" else 201), f"{method} {path}: {answer}: {answer.body!r}")
+        repository.done(change)
+        self._client.acknowledged[kind] += 1
+
+    def _ask(
+        self,
+        repository: Repository,
+        change: Change,
+        method: str,
+        path: str,
+        body: bytes | Iterator[bytes] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Answer:
+        try:
+            return self._connection.ask(method, path, body, headers)
+        except NotSent:
+            raise
+        except NoAnswer:
+            repository.unanswered(change)
+            raise
+
+    def _expect(
+        self, status: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        answer = self._connection.ask(method, path, body, headers)
+        _require(answer.status == status, f"{method} {path}: {answer}: {answer.body[:300]!r}")
+        return answer
+
+
+def _cut(content: bytes, size_bytes: int) -> list[bytes]:
+    return [content[start : start + size_bytes] for start in range(0, len(content), size_bytes)]
+
+
+def _require(true: bool, otherwise: str) -> None:
+    if not true:
+        raise BrokenPromise(otherwise)

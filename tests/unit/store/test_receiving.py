@@ -1,0 +1,101 @@
+"""Bytes on their way into an upload: gathered, but never without end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.store.filesystem import Filesystem
+from mirror.store.layout import UploadLayout
+from mirror.store.receiving import PIECE_BYTES, Pieces, PieceSizes, Receiving
+from mirror.store.running import RunningHash
+
+MIB = 1024 * 1024
+
+
+class Writes(Filesystem):
+    """Notes the length of what is written."""
+
+    def __init__(self) -> None:
+        self.lengths: list[int] = []
+
+    def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
+        self.lengths.append(len(content))
+        super().write(descriptor, content, offset)
+
+
+@pytest.fixture
+def writes() -> Writes:
+    return Writes()
+
+
+@pytest.fixture
+def receiving(tmp_path: Path, writes: Writes) -> Iterator[Receiving]:
+    upload = UploadLayout(tmp_path)
+    upload.session.touch()
+    upload.data.touch()
+    opened = Receiving(upload, writes)
+    yield opened
+    opened.close()
+
+
+@contextmanager
+def uploads(sizes: PieceSizes, count: int) -> Iterator[None]:
+    """Others that are under way."""
+    sizes.uploads += count
+    yield
+    sizes.uploads -= count
+
+
+@pytest.mark.parametrize(
+    ("count", "piece_bytes"),
+    [(0, MIB), (1, MIB), (8, MIB), (16, MIB // 2), (32, MIB // 4), (64, MIB // 8), (1000, MIB // 8)],
+)
+def test_pieces_are_smaller_the_more_uploads_there_are(count: int, piece_bytes: int) -> None:
+    sizes = PieceSizes()
+    with uploads(sizes, count):
+        assert sizes.piece_bytes == piece_bytes
+    assert sizes.piece_bytes == PIECE_BYTES
+
+
+async def chunks(total_bytes: int, chunk_bytes: int) -> AsyncIterator[bytes]:
+    for start in range(0, total_bytes, chunk_bytes):
+        yield bytes([start // chunk_bytes % 251]) * min(chunk_bytes, total_bytes - start)
+
+
+@pytest.mark.parametrize(
+    ("chunk_bytes", "others", "lengths"),
+    [
+        (MIB // 4, 0, [MIB // 4] * 12),  # as they came, whole
+        (1024, 0, [MIB] * 3),  # put together
+        (1024, 63, [MIB // 8] * 24),
+        (3 * MIB, 63, [3 * MIB]),
+    ],
+)
+async def test_what_is_written(
+    receiving: Receiving, writes: Writes, chunk_bytes: int, others: int, lengths: list[int]
+) -> None:
+    sizes, running, expected = PieceSizes(), RunningHash("sha256"), b""
+    with uploads(sizes, others), Pieces(receiving, running, sizes) as pieces:
+        async for chunk in chunks(3 * MIB, chunk_bytes):
+            await pieces.add(chunk)
+            expected += chunk
+        await pieces.finish()
+    assert writes.lengths == lengths
+    assert (receiving.size_bytes, running.size_bytes) == (3 * MIB, 3 * MIB)
+    assert running.digest == receiving.digest("sha256") == Digest.of(expected)
+    assert sizes.uploads == 0
+
+
+async def test_small_and_large_chunks_keep_their_order(receiving: Receiving) -> None:
+    running = RunningHash("sha256")
+    content = [b"a", b"b" * 20_000, b"c", b"d", b"e" * MIB, b"f"]
+    with Pieces(receiving, running, PieceSizes()) as pieces:
+        for chunk in content:
+            await pieces.add(chunk)
+        await pieces.finish()
+    assert running.digest == receiving.digest("sha256") == Digest.of(b"".join(content))
