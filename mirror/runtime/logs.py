@@ -30,13 +30,16 @@ _HIDDEN: Final = "(hidden)"
 
 
 @contextmanager
-def configured(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> Iterator[None]:
+def configured(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> Iterator[Lines]:
     """Set logs up; on the way out everything is written. Enter it once in a process, after any fork.
 
     Args:
         level: least severe level that is written: ``debug``, ``info``, ``warning``, ``error``.
         form: ``json``: a JSON object a line; ``console``: for people; ``auto``: for people on a terminal, else JSON.
         stream: where lines go; standard error where none is given.
+
+    Yields:
+        the lines on their way, which know how many were dropped.
 
     Raises:
         ValueError: there is no such level.
@@ -46,7 +49,7 @@ def configured(level: str = "info", form: Format = "auto", stream: TextIO | None
     if not threshold:
         raise ValueError(f"{level!r} is not a log level: use debug, info, warning or error")
     for_people = form == "console" or (form == "auto" and stream.isatty())
-    lines = _Lines(stream)
+    lines = Lines(stream)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -76,7 +79,7 @@ def configured(level: str = "info", form: Format = "auto", stream: TextIO | None
     root.setLevel(threshold)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it names its own parts at every start
     try:
-        yield
+        yield lines
     finally:
         lines.close()
 
@@ -97,7 +100,7 @@ def _render_json(_logger: Any, _method: str, event: Mapping[str, Any]) -> str:
 class _LineLogger:
     """What structlog hands rendered lines to."""
 
-    def __init__(self, lines: _Lines) -> None:
+    def __init__(self, lines: Lines) -> None:
         self._lines = lines
 
     def info(self, line: str) -> None:
@@ -111,13 +114,18 @@ class _LineLogger:
     warning = critical = error
 
 
-class _Lines:
-    """A text stream that a thread empties into another."""
+class Lines:
+    """A text stream that a thread empties into another.
+
+    Attributes:
+        dropped: lines that were lost because nobody took them.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._waiting: deque[str] = deque()
-        self._dropped = 0
+        self.dropped = 0
+        self._dropped_told = 0
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="logs", daemon=True)
@@ -127,7 +135,7 @@ class _Lines:
         if len(self._waiting) < _MAX_WAITING:
             self._waiting.append(text)
         else:
-            self._dropped += 1
+            self.dropped += 1
         if self._closed:
             self._drain()
 
@@ -157,8 +165,8 @@ class _Lines:
             while self._waiting:
                 self._stream.write(self._batch())
                 self._stream.flush()
-            if dropped := self._dropped:
-                self._dropped = 0
+            if dropped := self.dropped - self._dropped_told:
+                self._dropped_told += dropped
                 self._stream.write(f"{dropped} log lines were dropped: nobody took them\n")
 
     def _batch(self) -> str:

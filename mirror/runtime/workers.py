@@ -9,12 +9,13 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 
 _RESTART_PAUSE_SECONDS = 1.0
 
 
-def run_workers(count: int, work: Callable[[int], None], at_stop: Callable[[], object]) -> int:
+def run_workers(count: int, work: Callable[[int, int], None], at_stop: Callable[[], object]) -> int:
     """Fork ``count`` processes and wait for them; one that dies unasked is replaced after a second.
 
     Call it before anything in this process has started a thread or an event loop. SIGTERM and SIGINT are passed
@@ -22,8 +23,9 @@ def run_workers(count: int, work: Callable[[int], None], at_stop: Callable[[], o
 
     Args:
         count: how many processes.
-        work: what a worker does until it is told to stop by SIGTERM. Its argument is a file descriptor that
-            becomes readable when the parent is gone, however it went.
+        work: what a worker does until it is told to stop by SIGTERM. Its arguments are its place, from 0, which
+            one that replaces it takes over, and a file descriptor that becomes readable when the parent is gone,
+            however it went.
         at_stop: called in the parent, once or more, when it is told to stop; it lets go of what workers inherit, such
             as a listening socket, which would go on taking connections that nobody serves.
 
@@ -31,7 +33,7 @@ def run_workers(count: int, work: Callable[[int], None], at_stop: Callable[[], o
         The exit code for this process: 0, or 1 where a worker failed while stopping.
     """
     alive_read, alive_write = os.pipe()
-    workers: set[int] = set()
+    workers: dict[int, int] = {}
     stopping = False
     failed = False
 
@@ -42,22 +44,22 @@ def run_workers(count: int, work: Callable[[int], None], at_stop: Callable[[], o
         for pid in workers:
             _signal(pid, signal.SIGTERM if number == signal.SIGINT else number)
 
-    def start() -> None:
+    def start(place: int) -> None:
         pid = os.fork()
         if pid == 0:
             os.close(alive_write)
-            _run_and_exit(work, alive_read)
-        workers.add(pid)
+            _run_and_exit(partial(work, place, alive_read))
+        workers[pid] = place
 
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        for _ in range(count):
-            start()
+        for place in range(count):
+            start(place)
         while workers:
             pid, status = os.wait()
             if pid not in workers:
                 continue
-            workers.discard(pid)
+            place = workers.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if stopping:
                 if code not in {0, -signal.SIGTERM}:  # the signal itself ends one that has not begun its work
@@ -67,7 +69,7 @@ def run_workers(count: int, work: Callable[[int], None], at_stop: Callable[[], o
             _tell(f"worker {pid} ended with exit code {code}; starting another")
             time.sleep(_RESTART_PAUSE_SECONDS)
             if not stopping:
-                start()
+                start(place)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -76,13 +78,13 @@ def run_workers(count: int, work: Callable[[int], None], at_stop: Callable[[], o
     return 1 if failed else 0
 
 
-def _run_and_exit(work: Callable[[int], None], alive: int) -> None:
+def _run_and_exit(work: Callable[[], None]) -> None:
     """The whole life of a worker. It never returns into the parent's code."""
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C reaches all; the parent passes it on
-        work(alive)
+        work()
         code = 0
     except BaseException:  # noqa: BLE001 - the last frame of a process: anything is reported, nothing can be raised
         traceback.print_exc()

@@ -1,4 +1,4 @@
-"""One line for each answer. Queries and headers stay out of it: they may hold secrets."""
+"""One line and one count for each answer. Queries and headers stay out of it: they may hold secrets."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from aiohttp.abc import AbstractAccessLogger
 
 from mirror.server import headers
 from mirror.server.exchange import REQUEST_ID, ROUTE
+from mirror.server.metrics import RequestFigures
 from mirror.server.transmission import BlobResponse
 
 _log = structlog.get_logger(__name__)
@@ -20,36 +21,41 @@ _MAX_PATH = 1024
 class AccessLog(AbstractAccessLogger):
     """What aiohttp calls when an answer has been written, or could not be."""
 
-    def __init__(self, logger: logging.Logger, log_format: str) -> None:
+    def __init__(self, requests: RequestFigures, logger: logging.Logger, log_format: str) -> None:
         super().__init__(logger, log_format)
+        self._requests = requests
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """Write the line.
+        """Write the line, and count.
 
         Args:
             request: what was asked.
             response: what was answered.
             time: seconds between the two.
         """
+        route, status, received_bytes = request.get(ROUTE), response.status, request.content.total_bytes
+        # Not isinstance(): an abstract class, as every answer is, takes long to ask that way.
+        if type(response) is BlobResponse:
+            sent_bytes = response.sent_bytes
+            self._requests.blob_answered(time - response.sending_seconds)
+        else:
+            sent_bytes = 0 if request.method == "HEAD" else response.content_length or 0
+        self._requests.answered(
+            request, route, status, seconds=time, received_bytes=received_bytes, sent_bytes=sent_bytes
+        )
         fields: dict[str, object] = {
             "client": request.remote,
             "method": request.method,
             "path": request.rel_url.raw_path[:_MAX_PATH],
-            "status": response.status,
-            "sent_bytes": _sent_bytes(request, response),
-            "received_bytes": request.content.total_bytes,
+            "status": status,
+            "sent_bytes": sent_bytes,
+            "received_bytes": received_bytes,
             "duration_seconds": round(time, 6),
         }
         if request_id := request.get(REQUEST_ID):
             fields["request_id"] = request_id
-        if repository := getattr(request.get(ROUTE), "repository", None):
+        if repository := getattr(route, "repository", None):
             fields["name"] = repository.name
         if digest := response.headers.get(headers.CONTENT_DIGEST):
             fields["digest"] = digest
         _log.info("request", **fields)
-
-
-def _sent_bytes(request: web.BaseRequest, response: web.StreamResponse) -> int:
-    if isinstance(response, BlobResponse):
-        return response.sent_bytes
-    return 0 if request.method == "HEAD" else response.content_length or 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import secrets
+from collections.abc import Iterator
 
 import structlog
 from aiohttp import web
@@ -15,18 +14,17 @@ from mirror.server.exchange import REQUEST_ID, ROUTE
 from mirror.server.in_flight import InFlight
 
 
-def answering(in_flight: InFlight) -> Middleware:
+def answering(in_flight: InFlight, ids: Iterator[str]) -> Middleware:
     """The middleware. Only cancellation leaves it.
 
     Args:
         in_flight: told of every request that begins and ends.
+        ids: a name for each.
     """
-    prefix = secrets.token_hex(6)
-    numbers = itertools.count(1)
 
     @web.middleware
     async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-        request_id = request[REQUEST_ID] = f"{prefix}-{next(numbers)}"
+        request_id = request[REQUEST_ID] = next(ids)
         structlog.contextvars.bind_contextvars(request_id=request_id)
         with in_flight:
             try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final
 
@@ -10,8 +10,9 @@ from aiohttp import web
 
 from mirror.registry.port import Registry
 from mirror.server import blobs, errors, headers, manifests, ping, referrers, tags, uploads
-from mirror.server.exchange import ROUTE, Exchange
+from mirror.server.exchange import REQUEST_ID, ROUTE, Exchange
 from mirror.server.limits import Limits
+from mirror.server.uploading import Uploading
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
@@ -48,11 +49,13 @@ class Dispatch:
     Args:
         registry: what answers come from.
         limits: what clients may ask of the server.
+        uploading: who is sending content.
     """
 
-    def __init__(self, registry: Registry, limits: Limits) -> None:
+    def __init__(self, registry: Registry, limits: Limits, uploading: Uploading) -> None:
         self._registry = registry
         self._limits = limits
+        self._uploading = uploading
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request.
@@ -62,14 +65,23 @@ class Dispatch:
         """
         route = request[ROUTE] = _route(request)
         handler = _HANDLERS[type(route), request.method]
-        return await handler(Exchange(request, self._registry, self._limits), route)
+        return await handler(Exchange(request, self._registry, self._limits, self._uploading), route)
 
 
-async def expect(request: web.Request) -> web.StreamResponse | None:
-    """Hear ``Expect`` out. Whoever reads the body says "100 Continue", so that a refusal comes before the body does."""
-    if request.headers[headers.EXPECT].lower() != "100-continue":
+def expecting(ids: Iterator[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse | None]]:
+    """What hears ``Expect`` out. Whoever reads the body says "100 Continue", so that a refusal comes before the body.
+
+    Args:
+        ids: a name for each request that ends here.
+    """
+
+    async def expect(request: web.Request) -> web.StreamResponse | None:
+        if request.headers[headers.EXPECT].lower() == "100-continue":
+            return None
+        request[REQUEST_ID] = next(ids)
         return errors.unreadable(417, "the only expectation that can be met is 100-continue")
-    return None
+
+    return expect
 
 
 def _route(request: web.Request) -> Route:

@@ -32,6 +32,8 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
     answer = _answer(status, code, error.message, detail)
     if status == 405:
         answer.headers[headers.ALLOW] = error.detail.get("allowed", allowed)
+    if "retry_after_seconds" in error.detail:
+        answer.headers[headers.RETRY_AFTER] = error.detail["retry_after_seconds"]
     if status == 416 and "size_bytes" in error.detail:
         answer.headers[headers.CONTENT_RANGE] = f"bytes */{error.detail['size_bytes']}"
     return answer
@@ -52,6 +54,15 @@ def not_served(error: web.HTTPClientError, path: str) -> web.Response:
 def unreadable(status: int, message: str) -> web.Response:
     """The answer to bytes that are no HTTP request, or one that the server refuses to read. The connection ends."""
     answer = _answer(status, "UNSUPPORTED", message, {})
+    answer.force_close()
+    return answer
+
+
+def turned_away(connections: int) -> web.Response:
+    """The answer to every request on a connection that is one too many."""
+    message = f"the server has its {connections} connections: try again, or raise server.limits.connections"
+    answer = _answer(503, "UNKNOWN", message, {"limit": str(connections)})
+    answer.headers[headers.RETRY_AFTER] = "1"
     answer.force_close()
     return answer
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
-from aiohttp import ClientError, web
+from aiohttp import ClientError, HttpVersion11, web
 
 from mirror.oci.errors import ContentTooLarge, SizeInvalid
 from mirror.registry.port import Registry
 from mirror.server import headers
 from mirror.server.limits import Limits
+from mirror.server.uploading import Uploading
 from mirror.wire.routes import Route
 
 #: What a request was found to ask for, and its name in the log.
 ROUTE: Final = web.RequestKey("route", Route)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+
+
+def request_ids() -> Iterator[str]:
+    """Names for requests, without end; those of another process are others."""
+    prefix = secrets.token_hex(6)
+    return (f"{prefix}-{number}" for number in count(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +38,13 @@ class Exchange:
         request: the request.
         registry: the registry as this caller sees it.
         limits: what the caller may ask of the server.
+        uploading: who is sending content.
     """
 
     request: web.Request
     registry: Registry
     limits: Limits
+    uploading: Uploading
 
     async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
         """The body, as it arrives. A client that asked whether it may send it is told so at the first step.
@@ -49,7 +60,7 @@ class Exchange:
         announced = request.content_length
         if announced is not None and announced > limit_bytes:
             raise _too_large(limit_bytes)
-        if headers.EXPECT in request.headers:
+        if headers.EXPECT in request.headers and request.version >= HttpVersion11:
             with _broken_off(0):
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         received = 0

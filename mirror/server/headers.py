@@ -7,7 +7,9 @@ from typing import Final
 from aiohttp import hdrs
 from multidict import istr
 
+ACCEPT: Final = hdrs.ACCEPT
 ACCEPT_RANGES: Final = hdrs.ACCEPT_RANGES
+AGE: Final = hdrs.AGE
 ALLOW: Final = hdrs.ALLOW
 CONTENT_LENGTH: Final = hdrs.CONTENT_LENGTH
 CONTENT_RANGE: Final = hdrs.CONTENT_RANGE
@@ -17,6 +19,8 @@ IF_RANGE: Final = hdrs.IF_RANGE
 LINK: Final = hdrs.LINK
 LOCATION: Final = hdrs.LOCATION
 RANGE: Final = hdrs.RANGE
+RETRY_AFTER: Final = hdrs.RETRY_AFTER
+WARNING: Final = hdrs.WARNING
 API_VERSION: Final = istr("Docker-Distribution-Api-Version")
 CONTENT_DIGEST: Final = istr("Docker-Content-Digest")
 UPLOAD_UUID: Final = istr("Docker-Upload-UUID")

@@ -14,7 +14,9 @@ class Limits:
         header_bytes: longest request line and longest single header, in bytes.
         headers: most headers in a request.
         idle_seconds: longest silence of a client while its body is awaited, or while it does not take its answer.
-        keep_alive_seconds: longest silence between two requests, and before the first one is complete.
+        keep_alive_seconds: longest silence between two requests, and longest time that a request's headers may take.
+        uploads_per_client: most requests of one client's address that send content at a time, in each process.
+        connections: most connections at a time, in each process.
         shutdown_seconds: how long transfers under way may still take when the server stops.
     """
 
@@ -23,4 +25,6 @@ class Limits:
     headers: int = 128
     idle_seconds: float = 60.0
     keep_alive_seconds: float = 75.0
+    uploads_per_client: int = 256
+    connections: int = 2048
     shutdown_seconds: float = 30.0

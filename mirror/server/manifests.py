@@ -5,19 +5,21 @@ from __future__ import annotations
 from aiohttp import web
 from multidict import CIMultiDict
 
-from mirror.oci.digest import Digest
+from mirror.oci.descriptor import Descriptor
 from mirror.oci.errors import ContentTooLarge
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Tag
+from mirror.registry.staleness import staleness_of
 from mirror.server import headers
 from mirror.server.exchange import Exchange
+from mirror.wire import warnings
 from mirror.wire.routes import ManifestRoute
 
 
 async def head(exchange: Exchange, route: ManifestRoute) -> web.Response:
     """Type, digest and size."""
     found = await exchange.registry.resolve(route.repository, route.target)
-    answer = _headers(found.media_type, found.digest)
+    answer = _headers(found)
     answer[headers.CONTENT_LENGTH] = str(found.size_bytes)
     return web.Response(headers=answer)
 
@@ -25,7 +27,7 @@ async def head(exchange: Exchange, route: ManifestRoute) -> web.Response:
 async def get(exchange: Exchange, route: ManifestRoute) -> web.Response:
     """The bytes as they were pushed, with the type they were pushed with, whatever types the client prefers."""
     manifest = await exchange.registry.get_manifest(route.repository, route.target)
-    return web.Response(body=manifest.content, headers=_headers(manifest.media_type, manifest.digest))
+    return web.Response(body=manifest.content, headers=_headers(manifest))
 
 
 async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
@@ -36,7 +38,7 @@ async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
         manifest, tags = Manifest.parse(content, media_type), (route.target, *route.tags)
     else:
         manifest, tags = Manifest.parse(content, media_type, route.target), route.tags
-    await exchange.registry.put_manifest(route.repository, manifest, tags)
+    advice = await exchange.registry.put_manifest(route.repository, manifest, tags)
     answer = CIMultiDict[str](
         {
             headers.API_VERSION: headers.API_VERSION_VALUE,
@@ -46,8 +48,10 @@ async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
     )
     if manifest.subject is not None:
         answer[headers.OCI_SUBJECT] = str(manifest.subject.digest)
-    for tag in route.tags:
-        answer.add(headers.OCI_TAG, str(tag))
+    if route.tags:
+        answer[headers.OCI_TAG] = ", ".join(map(str, route.tags))  # one line: clients read only so many of them
+    for warning in warnings.build(advice):
+        answer.add(headers.WARNING, warning)
     return web.Response(status=201, headers=answer)
 
 
@@ -72,9 +76,14 @@ async def _received(exchange: Exchange) -> bytes:
     return bytes(content)
 
 
-def _headers(media_type: str, digest: Digest) -> dict[str, str]:
-    return {
+def _headers(found: Manifest | Descriptor) -> dict[str, str]:
+    answer: dict[str, str] = {
         headers.API_VERSION: headers.API_VERSION_VALUE,
-        headers.CONTENT_TYPE: media_type,
-        headers.CONTENT_DIGEST: str(digest),
+        headers.CONTENT_TYPE: found.media_type,
+        headers.CONTENT_DIGEST: str(found.digest),
     }
+    staleness = staleness_of(found)
+    if staleness is not None:
+        answer[headers.AGE] = str(staleness.age_seconds)
+        answer[headers.WARNING] = warnings.stale(staleness.reason)
+    return answer

@@ -7,21 +7,24 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from functools import partial
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.server import errors
 from mirror.server.access_log import AccessLog
-from mirror.server.application import IN_FLIGHT, LIMITS
+from mirror.server.application import LIMITS, LOAD, REQUESTS
+from mirror.server.connection import Connection, NoConnection
 from mirror.server.limits import Limits
 
 _log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
 _LAST_WORDS_SECONDS = 1.0
+# Connections beyond the limit that are told so, and how long each has for its request.
+_SURPLUS = 128
+_SURPLUS_SECONDS = 2.0
 # Bytes of a body that wait for their reader, before the client is held back: per connection, so not many.
 _READ_BYTES = 64 * 1024
 
@@ -73,71 +76,57 @@ async def serving(
         listener: what :func:`listen` opened; closed on the way out.
         tls: the server's certificate, where clients speak TLS.
     """
-    limits, in_flight = application[LIMITS], application[IN_FLIGHT]
+    limits, in_flight = application[LIMITS], application[LOAD].in_flight
     runner = web.AppRunner(application, shutdown_timeout=_LAST_WORDS_SECONDS)
     with closing(listener):
         await runner.setup()
         try:
-            server = await _accept(runner, listener, limits, tls)
-            try:
-                yield
-            finally:
-                server.close()
-                if not await in_flight.drained(limits.shutdown_seconds):
-                    _log.warning("requests cut off at shutdown", count=in_flight.count)
+            async with _accepting(runner, application, listener, tls) as accepting:
+                try:
+                    yield
+                finally:
+                    accepting.close()
+                    if not await in_flight.drained(limits.shutdown_seconds):
+                        _log.warning("requests cut off at shutdown", count=in_flight.count)
         finally:
             await runner.cleanup()
 
 
-async def _accept(
-    runner: web.AppRunner, listener: socket.socket, limits: Limits, tls: ssl.SSLContext | None
-) -> asyncio.Server:
-    manager = runner.server
-    if manager is None:
+@asynccontextmanager
+async def _accepting(
+    runner: web.AppRunner, application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None
+) -> AsyncIterator[asyncio.Server]:
+    server = runner.server
+    if server is None:
         raise AssertionError("a runner that was set up has a server")
     loop = asyncio.get_running_loop()
+    limits, connections = application[LIMITS], application[LOAD].connections
+    surplus = web.Server(connections.turn_away)
+    options = {
+        "loop": loop,
+        "access_log_class": partial(AccessLog, application[REQUESTS]),
+        "max_line_size": limits.header_bytes,
+        "max_field_size": limits.header_bytes,
+        "max_headers": limits.headers,
+        "read_bufsize": _READ_BYTES,
+        "auto_decompress": False,
+    }
 
-    def connection() -> _Connection:
-        return _Connection(
-            manager,
-            loop=loop,
-            access_log_class=AccessLog,
-            keepalive_timeout=limits.keep_alive_seconds,
-            max_line_size=limits.header_bytes,
-            max_field_size=limits.header_bytes,
-            max_headers=limits.headers,
-            read_bufsize=_READ_BYTES,
-            auto_decompress=False,
-        )
+    def connection() -> asyncio.Protocol:
+        if connections.count < limits.connections:
+            return Connection(connections, server, keepalive_timeout=limits.keep_alive_seconds, **options)
+        connections.refused += 1
+        if connections.count < limits.connections + _SURPLUS:
+            return Connection(
+                connections, surplus, keepalive_timeout=_SURPLUS_SECONDS, lingering_time=_SURPLUS_SECONDS, **options
+            )
+        return NoConnection()
 
     # asyncio takes up to ``backlog`` connections at a time. One at a time, processes that share the socket share the
     # connections too; the kernel is told the true length of its queue afterwards.
-    server = await loop.create_server(connection, sock=listener, ssl=tls, backlog=1)
+    accepting = await loop.create_server(connection, sock=listener, ssl=tls, backlog=1)
     listener.listen(_BACKLOG)
-    return server
-
-
-class _Connection(web.RequestHandler):
-    """A connection whose own errors are answered as all others are, and that leaves no task behind."""
-
-    __slots__ = ()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Called by asyncio. What aiohttp waits for after an answer, the rest of a body, cannot come any more."""
-        task, between_requests = self._task_handler, not self._request_in_progress
-        super().connection_lost(exc)
-        if task is not None and between_requests:
-            task.cancel()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer what is not HTTP, or over a limit. Called by aiohttp."""
-        if isinstance(exc, LineTooLong):
-            return errors.unreadable(431, f"the request line or a header is longer than {self.max_line_size} bytes")
-        reason = (message or "it is not HTTP").partition("\n")[0]
-        return errors.unreadable(status, f"the request cannot be read: {reason}")
+    try:
+        yield accepting
+    finally:
+        await surplus.shutdown(_LAST_WORDS_SECONDS)

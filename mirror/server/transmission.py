@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import IO
 
 import structlog
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from mirror.oci.errors import MirrorError, StorageDamaged
-from mirror.registry.port import Blob
+from mirror.registry.port import Blob, Growing
 from mirror.wire.ranges import Span
 
 _log = structlog.get_logger(__name__)
@@ -21,11 +23,22 @@ class BlobResponse(web.StreamResponse):
 
     Attributes:
         sent_bytes: bytes of the blob handed to the connection so far.
+        sending_seconds: from the headers to the end, or to now.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(status=status, headers=headers)
         self.sent_bytes = 0
+        self._headers_at_seconds: float | None = None
+
+    @property
+    def sending_seconds(self) -> float:
+        return 0.0 if self._headers_at_seconds is None else time.monotonic() - self._headers_at_seconds
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send the headers."""
+        self._headers_at_seconds = time.monotonic()
+        return await super().prepare(request)
 
     async def send(self, request: web.Request, blob: Blob) -> None:
         """Send the blob's span, after :meth:`prepare`.
@@ -35,8 +48,11 @@ class BlobResponse(web.StreamResponse):
             ConnectionError: the client went away.
             MirrorError: whatever the blob raises.
         """
-        if blob.file is not None and request.transport is not None and request.secure is False:
-            await self._send_file(request.transport, blob.file, blob.span)
+        transport = None if request.secure else request.transport
+        if blob.file is not None and transport is not None:
+            await self._send_file(transport, blob.file, blob.span)
+        elif isinstance(blob, Growing) and transport is not None:
+            await self._send_growing(transport, blob, blob.span)
         else:
             await self._send_chunks(blob)
         if self.sent_bytes != blob.span.size_bytes:
@@ -53,6 +69,20 @@ class BlobResponse(web.StreamResponse):
             await asyncio.get_running_loop().sendfile(transport, file, span.start, span.size_bytes)
         finally:
             self.sent_bytes = file.tell() - span.start  # kept right by asyncio, also where it raises
+
+    async def _send_growing(self, transport: asyncio.Transport, blob: Growing, span: Span) -> None:
+        """The file is shared by all who read the blob, so its position, which asyncio moves, is nobody's."""
+        loop = asyncio.get_running_loop()
+        position = span.start
+        while position < span.stop:
+            stop = min(await blob.available(position), span.stop)
+            if transport.is_closing():
+                raise ConnectionResetError("the client went away")
+            try:
+                position += await loop.sendfile(transport, blob.growing_file, position, stop - position, fallback=False)
+            except asyncio.SendfileNotAvailableError as error:  # which is what asyncio makes of a lost connection
+                raise ConnectionResetError("the client went away") from error
+            self.sent_bytes = position - span.start
 
     async def _send_chunks(self, blob: Blob) -> None:
         async for chunk in blob:

@@ -68,7 +68,8 @@ async def delete(exchange: Exchange, route: UploadRoute) -> web.Response:
 async def _append(exchange: Exchange, upload: Upload) -> None:
     content_range = exchange.request.headers.get(headers.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
+    with exchange.uploading.one_of(exchange.request.remote or ""):
+        await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
 
 
 def _session(status: int, repository: Repository, upload: Upload) -> web.Response:

@@ -20,9 +20,13 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.registry.streams import one
+from mirror.runtime.metrics import Figures
+from mirror.runtime.metrics_exposition import FigureCollector, expose
 from mirror.server.application import build
 from mirror.server.health import Check
 from mirror.server.limits import Limits
+from mirror.server.load import Load
+from mirror.server.metrics import FAMILIES, RequestFigures
 from mirror.server.serve import listen, serving
 
 REPOSITORY = Repository("contiv/v2plugin")
@@ -107,6 +111,8 @@ class Served:
 
     port: int
     registry: Registry
+    load: Load
+    figures: Figures
     tls: ssl.SSLContext | None = field(default=None)
 
     @asynccontextmanager
@@ -141,10 +147,23 @@ async def served(
     tls: ssl.SSLContext | None = None,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
+    load, figures = Load.within(limits or Limits()), Figures(FAMILIES)
+
+    async def metrics(accept: str) -> tuple[str, bytes]:
+        return expose([FigureCollector(figures)], accept)
+
+    application = build(
+        registry,
+        limits=limits,
+        load=load,
+        readiness=readiness,
+        requests=RequestFigures(figures.share()),
+        metrics=metrics,
+    )
     listener = listen("127.0.0.1", 0, limits)
     port = listener.getsockname()[1]
-    async with serving(build(registry, limits=limits, readiness=readiness), listener, tls):
-        yield Served(port, registry)
+    async with serving(application, listener, tls):
+        yield Served(port, registry, load, figures)
 
 
 async def put_blob(registry: Registry, content: bytes, repository: Repository = REPOSITORY) -> Digest:

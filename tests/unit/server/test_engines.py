@@ -6,6 +6,7 @@ v20.10.24 to v28.5.2 ``plugin/`` with containerd's ``remotes/docker``.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 
@@ -50,13 +51,13 @@ class Legacy:
         answer = await self.ask("GET", "/v2/")
         assert (answer.status, answer.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
 
-    async def upload(self, content: bytes) -> int:
+    async def upload(self, content: bytes, *patch_headers: tuple[str, str]) -> int:
         """Push a blob, and give back its size as the engine will write it into the manifest."""
         begun = await self.ask("POST", f"{BASE}/blobs/uploads/", ("Content-Length", "0"), ("Content-Type", ""))
-        assert begun.status == 202
+        assert begun.status == 202  # 201 would be a mount
         assert begun.headers["Docker-Upload-UUID"]
         assert begun.headers["Location"].startswith("/v2/")
-        patched = await self.ask("PATCH", begun.headers["Location"], body=in_pieces(content))
+        patched = await self.ask("PATCH", begun.headers["Location"], *patch_headers, body=in_pieces(content))
         assert 200 <= patched.status < 400
         start, _, end = patched.headers["Range"].partition("-")
         assert start == "0"
@@ -94,7 +95,46 @@ async def test_a_legacy_engine_pushes(empty: Served) -> None:
 
 async def test_a_legacy_engine_pushes_again(filled: Served) -> None:
     engine = Legacy(filled)
-    assert await engine.upload(LAYER) == len(LAYER)
+    await engine.ping()
+    assert await engine.upload(LAYER) == len(LAYER)  # without asking whether it is there
+    known = await engine.ask("HEAD", f"{BASE}/blobs/{digest(CONFIG)}")
+    assert (known.status, known.headers["Content-Length"]) == (200, str(len(CONFIG)))
+    answer = await engine.ask("PUT", f"{BASE}/manifests/1.0", ("Content-Type", DOCKER_MANIFEST), body=MANIFEST)
+    assert (answer.status, answer.headers["Docker-Content-Digest"]) == (201, digest(MANIFEST))
+
+
+async def test_a_legacy_engine_pushes_three_layers_at_once(empty: Served) -> None:
+    engine = Legacy(empty)
+    layers = [LAYER[at:] for at in range(3)]
+    sizes = await asyncio.gather(*(engine.upload(layer) for layer in layers))
+    assert sizes == [len(layer) for layer in layers]
+
+
+@pytest.mark.parametrize("size_bytes", [1, 2, PIECE - 1, PIECE, PIECE + 1, len(LAYER)])
+@pytest.mark.parametrize("headers", [[], [("Content-Type", "")]], ids=["no type", "empty type"])
+async def test_a_legacy_engine_learns_the_size_of_a_layer_from_the_range(
+    empty: Served, headers: list[tuple[str, str]], size_bytes: int
+) -> None:
+    assert await Legacy(empty).upload(LAYER[:size_bytes], *headers) == size_bytes
+
+
+async def test_a_legacy_engine_pulls_by_digest(filled: Served) -> None:
+    answer = await Legacy(filled).manifest(digest(MANIFEST))
+    assert (answer.status, answer.body) == (200, MANIFEST)
+
+
+@pytest.mark.parametrize("media_type", [DOCKER_MANIFEST_LIST, OCI_INDEX])
+async def test_a_legacy_engine_picks_its_own_from_a_list(filled: Served, media_type: str) -> None:
+    platform = {"os": "linux", "architecture": "amd64"}
+    member = {"mediaType": DOCKER_MANIFEST, "size": len(MANIFEST), "digest": digest(MANIFEST), "platform": platform}
+    listed = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": [member]}).encode()
+    engine = Legacy(filled)
+    pushed = await engine.ask("PUT", f"{BASE}/manifests/all", ("Content-Type", media_type), body=listed)
+    assert pushed.status == 201
+    answer = await engine.manifest("all")
+    assert (answer.headers["Content-Type"], answer.body) == (media_type, listed)
+    picked = json.loads(answer.body)["manifests"][0]["digest"]
+    assert (await engine.manifest(picked)).body == MANIFEST
 
 
 async def test_a_legacy_engine_installs(filled: Served) -> None:
@@ -190,6 +230,62 @@ async def test_a_containerd_based_engine_installs(filled: Served, query: str, en
         await resolve()
         layer = await ask("GET", f"/blobs/{digest(LAYER)}", ("Accept", f"{DOCKER_LAYER_GZIP}, */*"), encoding)
         assert (layer.status, layer.body) == (200, LAYER)
+
+
+async def test_a_containerd_based_engine_pushes_config_and_layer_at_once(empty: Served) -> None:
+    async def push(media_type: str, content: bytes) -> None:
+        async with empty.connect() as connection:
+            await connection.send("HEAD", f"{BASE}/blobs/{digest(content)}", [AGENT, ("Accept", f"{media_type}, */*")])
+            assert (await connection.receive(head=True)).status == 404
+            await connection.send("POST", f"{BASE}/blobs/uploads/", [AGENT, ("Content-Length", "0")])
+            location = (await connection.receive()).headers["Location"]
+            target = f"{location}?digest={digest(content)}"
+            await connection.send("PUT", target, [AGENT, ("Content-Type", "application/octet-stream")], content)
+            assert (await connection.receive()).headers["Docker-Content-Digest"] == digest(content)
+            await connection.send("HEAD", f"{BASE}/blobs/{digest(content)}", [AGENT])
+            assert (await connection.receive(head=True)).status == 200  # at once
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(push(DOCKER_PLUGIN_CONFIG, CONFIG))
+        tasks.create_task(push(DOCKER_LAYER_GZIP, LAYER))
+
+
+async def test_a_containerd_based_engine_moves_a_tag(filled: Served) -> None:
+    looked_up = await filled.ask("HEAD", f"{BASE}/manifests/1.0", [AGENT, ("Accept", f"{DOCKER_MANIFEST}, */*")])
+    assert (looked_up.status, looked_up.headers["Docker-Content-Digest"]) == (200, digest(MANIFEST))
+    headers = [AGENT, ("Content-Type", DOCKER_MANIFEST), ("Baggage", "trigger=api"), ("X-Meta-Team", "storage")]
+    stored = await filled.ask("PUT", f"{BASE}/manifests/1.0", headers, COMPACT)
+    assert (stored.status, stored.headers["Docker-Content-Digest"]) == (201, digest(COMPACT))
+    again = await filled.ask("HEAD", f"{BASE}/manifests/1.0", [AGENT])
+    assert again.headers["Docker-Content-Digest"] == digest(COMPACT)
+
+
+async def test_a_containerd_based_engine_looks_for_a_digest_among_the_manifests_and_then_the_blobs(
+    filled: Served,
+) -> None:
+    for path in (f"manifests/{digest(LAYER)}", f"blobs/{digest(MANIFEST)}"):
+        assert (await filled.ask("HEAD", f"{BASE}/{path}", [AGENT, ("Accept", "*/*")])).status == 404
+    for path in (f"manifests/{digest(MANIFEST)}", f"blobs/{digest(LAYER)}"):
+        answer = await filled.ask("HEAD", f"{BASE}/{path}", [AGENT, ("Accept", "*/*")])
+        assert (answer.status, answer.headers["Docker-Content-Digest"]) == (200, path.partition("/")[2])
+
+
+async def test_a_mirror_that_does_not_have_it_says_404_so_that_the_engine_goes_on_to_the_next_host(
+    filled: Served,
+) -> None:
+    for name in ("library/none", REPOSITORY.name):
+        target = f"/v2/{name}/manifests/9.9?ns=docker.io"
+        answer = await filled.ask("HEAD", target, [AGENT])
+        assert (answer.status, answer.headers["WWW-Authenticate"]) == (404, None)
+
+
+async def test_a_containerd_based_engine_goes_on_after_the_line_broke(filled: Served) -> None:
+    async with filled.connect() as connection:
+        await connection.send("GET", f"{BASE}/blobs/{digest(LAYER)}", [AGENT])
+        await connection.receive_head()
+        begun = await connection.reader.readexactly(1000)
+    answer = await filled.ask("GET", f"{BASE}/blobs/{digest(LAYER)}", [AGENT, ("Range", f"bytes={len(begun)}-")])
+    assert (answer.status, begun + answer.body) == (206, LAYER)
 
 
 async def test_a_containerd_based_engine_goes_on_with_an_interrupted_download(filled: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from contextlib import AsyncExitStack
 
 import pytest
@@ -15,6 +16,7 @@ from mirror.oci.errors import CatalogFault, ConfigurationFault
 from mirror.registry.memory import MemoryRegistry
 from mirror.server.limits import Limits
 from mirror.server.serve import listen
+from mirror.store.threads import in_thread
 from tests.unit.server.served import LAYER, MANIFEST, REPOSITORY, TAG, Connection, Served, digest, put_plugin, served
 
 
@@ -158,6 +160,45 @@ async def test_readiness(
         ready, alive = await server.ask("GET", "/readyz"), await server.ask("GET", "/healthz")
     assert (ready.status, ready.json["checks"], ready.json["status"] == "ok") == (status, checks, status == 200)
     assert (alive.status, alive.json) == (200, {"status": "ok"})
+
+
+async def test_readiness_is_looked_at_once_a_second_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = 0
+
+    async def check() -> None:
+        nonlocal checks
+        checks += 1
+        await asyncio.sleep(0.05)
+
+    async with served(readiness={"store": check}) as server:
+        answers = await asyncio.gather(*(server.ask("GET", "/readyz") for _ in range(8)))
+        assert ([answer.status for answer in answers], checks) == ([200] * 8, 1)
+        monkeypatch.setattr("mirror.server.health._FRESH_SECONDS", 0.0)
+        await server.ask("GET", "/readyz")
+        assert checks == 2
+
+
+async def test_a_disk_that_hangs_is_told_and_takes_one_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirror.server.health._CHECK_SECONDS", 0.2)
+    monkeypatch.setattr("mirror.server.health._FRESH_SECONDS", 0.0)
+    mended, begun = threading.Event(), 0
+
+    async def check() -> None:
+        nonlocal begun
+        begun += 1
+        await in_thread("touch a disk", mended.wait)
+
+    async with served(readiness={"store": check}) as server:
+        async with asyncio.timeout(5):
+            answers = [await server.ask("GET", "/readyz") for _ in range(3)]
+        assert [(answer.status, answer.json["checks"]["store"]) for answer in answers] == [
+            (503, "no answer within 0.2 s")
+        ] * 3
+        assert begun == 1
+        mended.set()
+        async with asyncio.timeout(5):
+            while (await server.ask("GET", "/readyz")).status != 200:
+                await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,178 @@
+"""Everything that ``/metrics`` shows of a serving process: what each number is, and where it is read."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from mirror import __version__
+from mirror.oci.errors import MirrorError
+from mirror.runtime.logs import Lines
+from mirror.runtime.metrics import Family, Figures, Kind, Share
+from mirror.runtime.metrics_exposition import FigureCollector, ProcessesCollector, expose, metric
+from mirror.server.load import Load
+from mirror.server.metrics import FAMILIES as REQUEST_FAMILIES
+from mirror.store.registry import Store
+from mirror.store.volume import Room
+from mirror.store.watched import Contents
+
+NAMESPACE: Final = "plugin_mirror"
+
+_PERIOD_SECONDS: Final = 1.0
+_CONTENTS_FRESH_SECONDS: Final = 10.0
+
+
+def _counter(name: str, explanation: str) -> Family:
+    return Family(f"{NAMESPACE}_{name}_total", explanation, Kind.COUNTER)
+
+
+def _gauge(name: str, explanation: str) -> Family:
+    return Family(f"{NAMESPACE}_{name}", explanation, Kind.GAUGE)
+
+
+_IN_FLIGHT = _gauge("requests_in_flight", "Requests that have begun and are not answered to the end.")
+_CONNECTIONS = _gauge("connections", "Connections that are open.")
+_CONNECTIONS_REFUSED = _counter("connections_refused", "Connections beyond server.limits.connections.")
+_RECEIVING = _gauge("uploads_receiving", "Requests whose content is being received.")
+_UPLOADS_REFUSED = _counter("uploads_refused", "Uploads beyond server.limits.uploads_per_client.")
+_UPLOADS_EXPIRED = _counter("uploads_expired", "Uploads removed because nobody went on with them.")
+_LOOKUPS = Family(
+    f"{NAMESPACE}_cache_lookups_total",
+    "Look-ups in memory before the catalog is asked, by what was wanted and whether it was there.",
+    Kind.COUNTER,
+    ("kind", "result"),
+    [(kind, result) for kind in ("manifest", "blob_size") for result in ("hit", "miss")],
+)
+_TRANSACTIONS = _counter("catalog_transactions", "Write transactions committed to the catalog.")
+_TURN_WAITS = _counter("catalog_turn_waits", "Write transactions that had to wait for another writer.")
+_TURN_WAIT_SECONDS = _counter("catalog_turn_wait_seconds", "How long write transactions waited for other writers.")
+_LOG_DROPPED = _counter("log_lines_dropped", "Log lines lost because nobody took them.")
+
+_FOLLOWED: Final = (
+    _IN_FLIGHT,
+    _CONNECTIONS,
+    _CONNECTIONS_REFUSED,
+    _RECEIVING,
+    _UPLOADS_REFUSED,
+    _UPLOADS_EXPIRED,
+    _LOOKUPS,
+    _TRANSACTIONS,
+    _TURN_WAITS,
+    _TURN_WAIT_SECONDS,
+    _LOG_DROPPED,
+)
+#: What processes count in memory that they share.
+FAMILIES: Final = (*REQUEST_FAMILIES, *_FOLLOWED)
+
+_READ_FROM_CONTENTS: Final[tuple[tuple[Family, Callable[[Contents], float]], ...]] = (
+    (_gauge("storage_bytes", "Bytes of blobs and manifests that are kept."), lambda found: found.size_bytes),
+    (_gauge("storage_files", "Blobs and manifests that are kept, each once."), lambda found: found.files),
+    (_gauge("repositories", "Repositories that hold something."), lambda found: found.repositories),
+    (_gauge("manifests", "Manifests, counted in each repository that holds them."), lambda found: found.manifests),
+    (_gauge("tags", "Tags."), lambda found: found.tags),
+    (
+        _counter("catalog_generation_changes", "Changes of the catalog by all processes, since the folder was made."),
+        lambda found: found.generation_changes,
+    ),
+)
+_READ_FROM_ROOM: Final[tuple[tuple[Family, Callable[[Room], float]], ...]] = (
+    (
+        _gauge("volume_free_bytes", "Bytes that can still be written to the data folder."),
+        lambda found: found.free_bytes,
+    ),
+    (_gauge("volume_size_bytes", "Size of the volume that the data folder lies on."), lambda found: found.size_bytes),
+    (_gauge("uploads_open", "Uploads that have begun and not ended."), lambda found: found.uploads),
+    (_gauge("uploads_open_bytes", "Bytes that open uploads hold."), lambda found: found.upload_bytes),
+)
+_BUILD = Family(f"{NAMESPACE}_build_info", "1, with the version that runs.", Kind.GAUGE, ("version",))
+
+
+class Metrics:
+    """The metrics of a process that serves, and the page that shows those of all.
+
+    Args:
+        figures: of all processes; has :data:`FAMILIES`.
+        share: this process's.
+        store, load, lines: what is looked at.
+        more: gives what else there is, when the page is shown.
+    """
+
+    def __init__(
+        self,
+        figures: Figures,
+        share: Share,
+        *,
+        store: Store,
+        load: Load,
+        lines: Lines,
+        more: Callable[[], Awaitable[list[Metric]]],
+    ) -> None:
+        self._store = store
+        self._more = more
+        self._updates = list(_followed(share, store, load, lines))
+        self._collectors = (FigureCollector(figures), ProcessesCollector(figures, NAMESPACE))
+        self._contents: Contents | None = None
+        self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
+        self._reading = asyncio.Lock()
+
+    async def keep_up(self) -> None:
+        """Tell the other processes what there is to know of this one, every second, until cancelled."""
+        while True:
+            self._update()
+            await asyncio.sleep(_PERIOD_SECONDS)
+
+    async def page(self, accept: str) -> tuple[str, bytes]:
+        """The page: its content type, and its bytes. What cannot be read is left out, and the scrape goes on."""
+        self._update()
+        store = _Found([metric(_BUILD, [((__version__,), [1.0])])])
+        try:
+            contents, room = await self._read_contents(), await self._store.room()
+            store.metrics += await self._more()
+        except MirrorError:
+            pass  # /readyz says why
+        else:
+            store.metrics += [metric(family, [((), [read(contents)])]) for family, read in _READ_FROM_CONTENTS]
+            store.metrics += [metric(family, [((), [read(room)])]) for family, read in _READ_FROM_ROOM]
+        return expose((*self._collectors, store), accept)
+
+    def _update(self) -> None:
+        for update in self._updates:
+            update()
+
+    async def _read_contents(self) -> Contents:
+        async with self._reading:
+            if self._contents is None or time.monotonic() - self._read_at_seconds >= _CONTENTS_FRESH_SECONDS:
+                self._contents = await self._store.contents()
+                self._read_at_seconds = time.monotonic()
+            return self._contents
+
+
+class _Found(Collector):
+    def __init__(self, metrics: list[Metric]) -> None:
+        self.metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self.metrics
+
+
+def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[Callable[[], None]]:
+    lookups = store.work.lookups
+    yield share.follow(_IN_FLIGHT, lambda: load.in_flight.count)
+    yield share.follow(_CONNECTIONS, lambda: load.connections.count)
+    yield share.follow(_CONNECTIONS_REFUSED, lambda: load.connections.refused)
+    yield share.follow(_RECEIVING, lambda: load.uploading.count)
+    yield share.follow(_UPLOADS_REFUSED, lambda: load.uploading.refused)
+    yield share.follow(_UPLOADS_EXPIRED, lambda: store.work.uploads_expired)
+    yield share.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
+    yield share.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")
+    yield share.follow(_LOOKUPS, lambda: lookups.blob_size_hits, "blob_size", "hit")
+    yield share.follow(_LOOKUPS, lambda: lookups.blob_size_misses, "blob_size", "miss")
+    yield share.follow(_TRANSACTIONS, lambda: store.work.transactions)
+    yield share.follow(_TURN_WAITS, lambda: store.work.turn_waits)
+    yield share.follow(_TURN_WAIT_SECONDS, lambda: store.work.turn_wait_seconds)
+    yield share.follow(_LOG_DROPPED, lambda: lines.dropped)

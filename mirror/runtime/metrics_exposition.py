@@ -1,0 +1,97 @@
+"""Metrics as Prometheus reads them, in its text format or in OpenMetrics, by its own library."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+from mirror.runtime.metrics import Family, Figures, Kind, Labels
+
+# Taken once, before any fork: a clock that is set must not make it look as if processes had been started anew.
+_BOOT_SECONDS: Final = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class FigureCollector(Collector):
+    """The sums of all processes."""
+
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
+
+    def collect(self) -> Iterator[Metric]:
+        for family, series in self._figures.sums():
+            yield metric(family, series)
+
+
+class _OneProcess(ProcessCollector):
+    """As the library has it, where /proc shows nothing but processes, too (systemd's ProcSubset=pid)."""
+
+    def _boot_time(self) -> float:
+        return _BOOT_SECONDS
+
+
+class ProcessesCollector(Collector):
+    """Memory, processor time and open files of each process, as the kernel tells, by its place.
+
+    Args:
+        figures: knows the processes.
+        namespace: begins the names.
+    """
+
+    def __init__(self, figures: Figures, namespace: str) -> None:
+        self._figures = figures
+        self._namespace = namespace
+
+    def collect(self) -> Iterator[Metric]:
+        by_name: dict[str, Metric] = {}
+        for place, pid in self._figures.processes.items():
+            for found in _OneProcess(self._namespace, partial(int, pid), registry=None).collect():
+                whole = by_name.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+                whole.samples += [Sample(one.name, {"worker": str(place)}, one.value) for one in found.samples]
+        yield from by_name.values()
+
+
+class _All(Collector):
+    def __init__(self, collectors: Iterable[Collector]) -> None:
+        self._collectors = tuple(collectors)
+
+    def collect(self) -> Iterator[Metric]:
+        for collector in self._collectors:
+            yield from collector.collect()
+
+
+def metric(family: Family, series: Iterable[tuple[Labels, Sequence[float]]]) -> Metric:
+    """A family with the cells of its series, as the library wants it."""
+    if family.kind is Kind.HISTOGRAM:
+        histogram = HistogramMetricFamily(family.name, family.help, labels=family.label_names)
+        bounds = [*map(str, family.bounds), "+Inf"]
+        for labels, (*buckets, total) in series:
+            histogram.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), total)
+        return histogram
+    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    numbers = kind(family.name, family.help, labels=family.label_names)
+    for labels, (value,) in series:
+        numbers.add_metric(labels, value)
+    return numbers
+
+
+def expose(collectors: Iterable[Collector], accept: str) -> tuple[str, bytes]:
+    """The page of metrics.
+
+    Args:
+        collectors: what is on it.
+        accept: the ``Accept`` header of who asks; it may name OpenMetrics.
+
+    Returns:
+        Its content type, and its bytes.
+    """
+    encode, content_type = choose_encoder(accept)
+    return content_type, encode(_All(collectors))

@@ -1,0 +1,166 @@
+"""The whole page of metrics of a process that serves, and those who rely on its names."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from mirror.metrics import FAMILIES, Metrics
+from mirror.oci.errors import CatalogFault
+from mirror.runtime.logs import Lines
+from mirror.runtime.metrics import Figures
+from mirror.server.limits import Limits
+from mirror.server.load import Load
+from mirror.store.registry import Store
+from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "deploy" / "prometheus" / "plugin-mirror.rules.yml"
+UNITS = ("_total", "_seconds", "_bytes", "_info")
+#: Gauges that count things, and so have no unit.
+COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
+COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds"}
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def metrics(store: Store) -> AsyncIterator[Metrics]:
+    figures, lines = Figures(FAMILIES), Lines(io.StringIO())
+    yield Metrics(figures, figures.share(), store=store, load=Load.within(Limits()), lines=lines, more=nothing_more)
+    lines.close()
+
+
+async def nothing_more() -> list[Metric]:
+    return []
+
+
+async def read(metrics: Metrics) -> dict[str, Metric]:
+    _, body = await metrics.page("")
+    return {family.name: family for family in text_string_to_metric_families(body.decode())}
+
+
+async def values(metrics: Metrics) -> dict[str, float]:
+    return {
+        sample.name.removeprefix("plugin_mirror_"): sample.value
+        for family in (await read(metrics)).values()
+        for sample in family.samples
+        if not sample.labels
+    }
+
+
+async def exposed(metrics: Metrics) -> set[str]:
+    """Names as a query has them; a histogram by its own name as well."""
+    families = (await read(metrics)).values()
+    return {sample.name for family in families for sample in family.samples} | {
+        family.name for family in families if family.type == "histogram"
+    }
+
+
+async def test_names_begin_with_ours_and_end_with_their_unit(metrics: Metrics) -> None:
+    for name, family in (await read(metrics)).items():
+        plain = name.removeprefix("plugin_mirror_")
+        assert plain != name
+        assert family.documentation.endswith((".", "runs."))
+        assert f"{name}_total" if family.type == "counter" else plain in COUNTS or name.endswith(UNITS), name
+
+
+async def test_what_the_store_holds(metrics: Metrics, store: Store) -> None:
+    await put_plugin(store)
+    upload = await store.begin_upload(REPOSITORY)
+    found = await values(metrics)
+    assert found["storage_bytes"] == len(CONFIG) + len(LAYER) + len(MANIFEST)
+    assert [found[name] for name in ("storage_files", "repositories", "manifests", "tags")] == [3, 1, 1, 1]
+    assert (found["uploads_open"], found["catalog_transactions_total"]) == (1, store.work.transactions)
+    assert 0 < found["volume_free_bytes"] < found["volume_size_bytes"]
+    await upload.cancel()
+
+
+async def test_the_catalog_is_not_counted_for_every_scrape(
+    metrics: Metrics, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await values(metrics))["tags"] == 0
+    await put_plugin(store)
+    assert (await values(metrics))["tags"] == 0
+    monkeypatch.setattr("mirror.metrics._CONTENTS_FRESH_SECONDS", 0.0)
+    assert (await values(metrics))["tags"] == 1
+
+
+async def test_what_happens_in_memory(metrics: Metrics, store: Store) -> None:
+    await put_plugin(store)
+    for _ in range(3):
+        await store.get_manifest(REPOSITORY, TAG)
+    lookups = {
+        tuple(sample.labels.values()): sample.value
+        for sample in (await read(metrics))["plugin_mirror_cache_lookups"].samples
+    }
+    assert lookups["manifest", "hit"] == 2
+    assert lookups["manifest", "miss"] == 1
+
+
+async def test_a_scrape_survives_a_store_that_does_not(
+    metrics: Metrics, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> None:
+        raise CatalogFault("disk I/O error")
+
+    monkeypatch.setattr(store, "contents", broken)
+    found = await values(metrics)
+    assert "requests_in_flight" in found
+    assert not {"tags", "volume_free_bytes"} & set(found)
+
+
+async def test_other_processes_are_told_without_being_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirror.metrics._PERIOD_SECONDS", 0.01)
+    figures, lines, load = Figures(FAMILIES, processes=2), Lines(io.StringIO()), Load.within(Limits())
+    ours = Metrics(figures, figures.share(0), store=store, load=load, lines=lines, more=nothing_more)
+    other = Metrics(figures, figures.share(1), store=store, load=Load.within(Limits()), lines=lines, more=nothing_more)
+    keeping_up = asyncio.create_task(ours.keep_up())
+    load.connections.count = 7
+    async with asyncio.timeout(5):
+        while (await values(other))["connections"] != 7:
+            await asyncio.sleep(0.01)
+    keeping_up.cancel()
+    await asyncio.wait([keeping_up])
+    lines.close()
+
+
+async def test_the_alerts_ask_for_metrics_that_exist(metrics: Metrics) -> None:
+    rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    asked = {name for rule in rules for name in re.findall(r"\bplugin_mirror_\w+", rule["expr"])}
+    assert len(asked) >= 6
+    assert asked - await exposed(metrics) == set()
+
+
+async def test_the_alerts_are_those_that_are_explained() -> None:
+    rules = [rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+    assert sorted(re.findall(r"(?m)^\| `(PluginMirror\w+)`", (ROOT / "docs" / "OPERATIONS.md").read_text())) == sorted(
+        rules
+    )
+
+
+async def test_every_metric_is_explained_with_its_labels(metrics: Metrics) -> None:
+    text = (ROOT / "docs" / "OPERATIONS.md").read_text()
+    explained = {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for name, labels in re.findall(r"(?m)^\| `(plugin_mirror_\w+)` \|([^|]*)\|", text)
+    }
+    found = {
+        f"{name}_total" if family.type == "counter" else name: {
+            label for sample in family.samples for label in sample.labels if label != "le"
+        }
+        for name, family in (await read(metrics)).items()
+    }
+    assert {name: explained.get(name) for name in found} == found
