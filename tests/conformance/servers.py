@@ -1,0 +1,82 @@
+"""The server under test, for real: in this process, with any rights, or as its program with two workers."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mirror.filters.authorize import Action, AnonymousRights, Authorize, Rights
+from mirror.oci.digest import Digest
+from mirror.oci.names import Repository
+from mirror.registry.streams import one
+from mirror.server.application import build
+from mirror.server.limits import Limits
+from mirror.server.serve import listen, serving
+from mirror.store.registry import Store
+
+_PATIENCE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A server in this process, on a thread of its own.
+
+    Attributes:
+        port: where it listens on the loopback.
+        run: runs a function of its store there, and gives back what that returns.
+    """
+
+    port: int
+    run: Callable[[Callable[[Store], Coroutine[Any, Any, Any]]], Any]
+
+
+@contextmanager
+def inside(rights: Rights | Collection[Action] = tuple(Action), limits: Limits | None = None) -> Iterator[Inside]:
+    """Serve a fresh store in this process.
+
+    Args:
+        rights: of every caller; or what each may do everywhere.
+        limits: ceilings; the defaults where none are given.
+    """
+    listener = listen("127.0.0.1", 0, limits)
+    port = listener.getsockname()[1]
+    everyone = AnonymousRights(frozenset(rights)) if isinstance(rights, Collection) else rights
+    opened: Future[tuple[asyncio.AbstractEventLoop, Store]] = Future()
+    stopped = asyncio.Event()
+
+    async def serve(folder: Path) -> None:
+        async with (
+            Store.open(folder) as store,
+            serving(build(Authorize(store, everyone), limits=limits), listener),
+        ):
+            opened.set_result((asyncio.get_running_loop(), store))
+            await stopped.wait()
+
+    with tempfile.TemporaryDirectory(prefix="served-") as folder, ThreadPoolExecutor(1) as pool:
+        served = pool.submit(asyncio.run, serve(Path(folder) / "data"))
+        wait((opened, served), _PATIENCE_SECONDS, FIRST_COMPLETED)
+        if served.done():
+            served.result()  # raises what kept it from serving
+        loop, store = opened.result(0)
+
+        def run(function: Callable[[Store], Coroutine[Any, Any, Any]]) -> Any:
+            return asyncio.run_coroutine_threadsafe(function(store), loop).result(_PATIENCE_SECONDS)
+
+        try:
+            yield Inside(port, run)
+        finally:
+            loop.call_soon_threadsafe(stopped.set)
+            served.result(_PATIENCE_SECONDS)
+
+
+async def put_blob(store: Store, name: str, content: bytes, algorithm: str = "sha256") -> None:
+    """Put a blob where no client may."""
+    upload = await store.begin_upload(Repository(name))
+    await upload.append(one(content))
+    await upload.commit(Digest.of(content, algorithm))
