@@ -1,0 +1,132 @@
+"""`python -m tests.bench`: measure, print the table, keep every number as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
+from pathlib import Path
+
+from tests.bench import head, machine, servers
+from tests.bench.bars import BARS
+from tests.bench.cases import CASES, Case, Stage, Trial
+from tests.bench.processes import Watch, missing_preference, preferring
+from tests.bench.report import CaseResult, Run, to_json, to_text
+from tests.bench.sample import Sample
+from tests.harness import wrk
+
+_QUICK_ROUNDS, _QUICK_SECONDS = 2, 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it. Bars that are not met fail nothing: 0 once everything was measured, 1 where it cannot be."""
+    options = _options(arguments)
+    needed = [wrk.missing(), head.missing(), missing_preference() if options.prefer else None]
+    if missing := [sentence for sentence in needed if sentence]:
+        print("; ".join(missing), file=sys.stderr)
+        return 1
+    for sentence in servers.missing_rivals():
+        print(f"left out: {sentence}", file=sys.stderr)
+    chosen = [case for case in CASES if _is_chosen(case, options)]
+    if not chosen:
+        print(f"no case is named {options.cases}: {', '.join(case.name for case in CASES)}", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
+        tempfile.tempdir = folder  # where everything that the harness starts keeps its data
+        try:
+            run = _measured(chosen, options, Path(folder))
+        finally:
+            tempfile.tempdir = None
+    print(to_text(run))
+    if options.json:
+        options.json.write_text(to_json(run))
+    return 0
+
+
+def _measured(chosen: Sequence[Case], options: argparse.Namespace, folder: Path) -> Run:
+    described = machine.describe(folder)
+    with ExitStack() as stack:
+        stage = Stage(stack)
+        results = [_measure(case, stage, options) for case in chosen]
+    rounds = {result.name: result.rounds for result in results}
+    return Run(
+        machine=described,
+        options={"rounds": options.rounds, "seconds": options.seconds, "prefer": options.prefer},
+        cases=results,
+        verdicts=[bar.verdict(rounds) for bar in BARS],
+    )
+
+
+def _measure(case: Case, stage: Stage, options: argparse.Namespace) -> CaseResult:
+    """All rounds of a case. Contestants take turns, and in each round another one begins."""
+    _say(f"{case.title} ({case.name})")
+    seconds = max(options.seconds, case.seconds_at_least)
+    with case.opened(stage) as trial:
+        samples: dict[str, list[Sample]] = {contestant.name: [] for contestant in trial.contestants}
+        for number in range(1 if case.once else options.rounds):
+            for offset in range(len(trial.contestants)):
+                contestant = trial.contestants[(number + offset) % len(trial.contestants)]
+                sample = _sample(trial, contestant, seconds, prefer=options.prefer)
+                samples[contestant.name].append(sample)
+                _say(f"  round {number + 1}  {contestant.name:28} {sample.rate:10.1f} {case.unit}/s")
+    return CaseResult(case.name, case.title, case.unit, samples)
+
+
+def _sample(trial: Trial, contestant: servers.Contestant, seconds: int, *, prefer: bool) -> Sample:
+    with contestant.serving() as server:
+        os.sync()  # what others have left to be written must not be written now
+        with preferring(server.pid) if prefer else nullcontext(), Watch(server.pid) as watch:
+            outcome = trial.load(server, seconds)
+        return Sample(outcome, watch.cost)
+
+
+def _is_chosen(case: Case, options: argparse.Namespace) -> bool:
+    if options.cases is None:
+        return not (options.quick and case.once)
+    return fnmatch.fnmatchcase(case.name, options.cases)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=_positive, help="measurements of each server a case (default: 5)")
+    parser.add_argument("--seconds", type=_positive, help="length of a measurement (default: 3)")
+    parser.add_argument("--cases", metavar="GLOB", help=f"only these: {', '.join(case.name for case in CASES)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep every number in FILE")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, without what takes long")
+    parser.add_argument(
+        "--prefer",
+        action="store_true",
+        help="have what is measured go before others on a machine that is not ours alone (root only)",
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("/var/tmp"),
+        help="existing folder on a real disk for all data, removed at the end (default: %(default)s)",
+    )
+    options = parser.parse_args(arguments)
+    if not options.folder.is_dir():
+        parser.error(f"there is no folder {options.folder}")
+    options.rounds = options.rounds or (_QUICK_ROUNDS if options.quick else 5)
+    options.seconds = options.seconds or (_QUICK_SECONDS if options.quick else 3)
+    return options
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def _say(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

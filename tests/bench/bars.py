@@ -1,0 +1,79 @@
+"""What the project wants of its speed, held against a run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.bench.cases import ONE_TAG
+from tests.bench.content import MIB
+from tests.bench.sample import Sample, Spread, ratios
+from tests.bench.servers import NGINX, OURS, REGISTRY
+
+#: Samples of one case, a sample a round, by contestant.
+Rounds = Mapping[str, Sequence[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A number that a case must reach, or must not exceed."""
+
+    text: str
+    case: str
+    measure: Callable[[Rounds], float]
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def verdict(self, results: Mapping[str, Rounds]) -> Verdict:
+        """What the run says of it; nothing where a contestant was not there, or the case not measured."""
+        try:
+            measured = self.measure(results[self.case])
+        except KeyError:
+            return Verdict(self.text, self.case, None, None)
+        met = (self.at_least is None or measured >= self.at_least) and (
+            self.at_most is None or measured <= self.at_most
+        )
+        return Verdict(self.text, self.case, measured, met)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A bar, what was measured, and whether that is enough."""
+
+    text: str
+    case: str
+    measured: float | None
+    met: bool | None
+
+
+def rate_over(rival: str) -> Callable[[Rounds], float]:
+    """How many times as much we do as `rival`."""
+    return lambda rounds: (
+        ratios([sample.rate for sample in rounds[OURS]], [sample.rate for sample in rounds[rival]]).median
+    )
+
+
+def p99_over(rival: str) -> Callable[[Rounds], float]:
+    """How many times as long our slowest answers take as those of `rival`."""
+    return lambda rounds: (
+        ratios(
+            [sample.outcome.p99_seconds for sample in rounds[OURS]],
+            [sample.outcome.p99_seconds for sample in rounds[rival]],
+        ).median
+    )
+
+
+def largest_rss_mib(rounds: Rounds) -> float:
+    """The most memory that a process of ours took."""
+    return Spread.of([sample.cost.largest_rss_bytes for sample in rounds[OURS]]).high / MIB
+
+
+BARS: Sequence[Bar] = (
+    Bar("at least 10 times docker-registry", "manifest-get-tag", rate_over(REGISTRY), at_least=10),
+    Bar("at least 10 times docker-registry", "manifest-head-tag", rate_over(REGISTRY), at_least=10),
+    Bar("at least 3.5 times docker-registry", "blob-get-1mib", rate_over(REGISTRY), at_least=3.5),
+    Bar("at least 0.8 times nginx", "blob-get-1mib", rate_over(NGINX), at_least=0.8),
+    Bar("at least 1.3 times docker-registry", "blob-push-256mib", rate_over(REGISTRY), at_least=1.3),
+    Bar("p99 at most 1.3 times that with one tag", "manifest-get-tag-of-100000", p99_over(ONE_TAG), at_most=1.3),
+    Bar("at most 150 MiB resident in any process", "transfers-1gib", largest_rss_mib, at_most=150),
+)

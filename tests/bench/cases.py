@@ -1,0 +1,189 @@
+"""What is measured."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+from tests.bench import loads, many_tags
+from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
+from tests.bench.loads import Load
+from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
+from tests.harness.packing import PackedPlugin
+
+MANY_TAGS = 100_000
+FEW_TAGS = 1_000
+ONE_TAG = f"{OURS}, 1 tag"
+CACHED_TAGS = f"{OURS}, any of {FEW_TAGS} tags"
+BIG_PULLS = 64
+BIG_PUSHES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Contestants that have what the case needs, the first one ours, and how each of them is loaded."""
+
+    contestants: Sequence[Contestant]
+    load: Load
+
+
+class Stage:
+    """What several cases read from: the three servers on the same content, started when they are first needed."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    @cached_property
+    def small(self) -> Body:
+        """A blob of 1 MiB."""
+        return Bodies(MIB).fresh()
+
+    @cached_property
+    def big(self) -> Body:
+        """A blob of 256 MiB."""
+        return Bodies(256 * MIB).fresh()
+
+    @cached_property
+    def content(self) -> Content:
+        """A plugin of 32 MiB, and the two blobs."""
+        return Content(_packed(32 * MIB), (self.small, self.big))
+
+    @cached_property
+    def contestants(self) -> list[Contestant]:
+        """All that are installed, running until the stage's stack is closed."""
+        return self._stack.enter_context(all_running(self.content))
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing that is measured, on every contestant alike.
+
+    `unit` is what its outcomes count. `opened` makes what it needs, out of the stage where it reads. Measurements
+    shorter than `seconds_at_least` say nothing. `once`: it takes its own, long time.
+    """
+
+    name: str
+    title: str
+    unit: str
+    opened: Callable[[Stage], AbstractContextManager[Trial]]
+    seconds_at_least: int = 1
+    once: bool = False
+
+
+def _reading(load_of: Callable[[Stage], Load]) -> Callable[[Stage], AbstractContextManager[Trial]]:
+    return lambda stage: nullcontext(Trial(stage.contestants, load_of(stage)))
+
+
+@contextmanager
+def _pushing(_stage: Stage, *, size_bytes: int, clients: int) -> Iterator[Trial]:
+    """Who can be written to, started for every measurement and pushed to once before it."""
+    load = loads.blob_pushes(Bodies(size_bytes), clients=clients)
+    with each_fresh(Content(_packed())) as contestants:
+        yield Trial(contestants, load)
+
+
+@contextmanager
+def _big_transfers(_stage: Stage) -> Iterator[Trial]:
+    """Ourselves with a blob of 1 GiB."""
+    bodies = Bodies(GIB, block=bytes(MIB))
+    pulled = bodies.fresh()
+    with mirror(Content(_packed(), (pulled,))) as server:
+        load = loads.big_transfers(bodies, pulled.digest, pulls=BIG_PULLS, pushes=BIG_PUSHES)
+        yield Trial([running(OURS, server)], load)
+
+
+@contextmanager
+def _one_of_many_tags(_stage: Stage) -> Iterator[Trial]:
+    """Ourselves with very many tags and with just one, which both are asked for."""
+    with _with_tags((MANY_TAGS, 0), (OURS, ONE_TAG)) as (contestants, _):
+        yield Trial(contestants, loads.manifest_gets(TAG))
+
+
+@contextmanager
+def _any_of_many_tags(_stage: Stage) -> Iterator[Trial]:
+    """Ourselves with more tags than are kept in memory, and with fewer, asked for all of them at random."""
+    with _with_tags((MANY_TAGS, FEW_TAGS), (OURS, CACHED_TAGS)) as (contestants, tag_counts):
+        yield Trial(contestants, loads.any_manifest_gets(tag_counts))
+
+
+@contextmanager
+def _with_tags(tag_counts: Sequence[int], names: Sequence[str]) -> Iterator[tuple[list[Contestant], dict[int, int]]]:
+    """One server of ours for each count of tags beside the usual one; also the counts by port."""
+    content = Content(_packed())
+    contestants, counts = [], {}
+    with ExitStack() as stack:
+        for tag_count, name in zip(tag_counts, names, strict=True):
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tags-"))) / "data"
+            server = stack.enter_context(mirror(content, data=data))
+            if tag_count:
+                many_tags.add(data, tag_count)
+            contestants.append(running(name, server))
+            counts[server.port] = tag_count
+        yield contestants, counts
+
+
+def _packed(payload_size_bytes: int = 0) -> PackedPlugin:
+    with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
+        return plugin(Path(folder), payload_size_bytes=payload_size_bytes)
+
+
+CASES: Sequence[Case] = (
+    Case(
+        "manifest-get-tag",
+        "manifest GET by tag",
+        "requests",
+        _reading(lambda stage: loads.manifest_gets(TAG)),
+    ),
+    Case(
+        "manifest-get-digest",
+        "manifest GET by digest",
+        "requests",
+        _reading(lambda stage: loads.manifest_gets(stage.content.plugin.manifest_digest)),
+    ),
+    Case(
+        "manifest-head-tag",
+        "manifest HEAD by tag",
+        "requests",
+        _reading(lambda stage: loads.manifest_heads(TAG)),
+    ),
+    Case(
+        "manifest-head-digest",
+        "manifest HEAD by digest",
+        "requests",
+        _reading(lambda stage: loads.manifest_heads(stage.content.plugin.manifest_digest)),
+    ),
+    Case(
+        "blob-get-1mib",
+        "blob GET, 1 MiB",
+        "MiB",
+        _reading(lambda stage: loads.blob_gets(stage.small.digest, connections=32)),
+    ),
+    Case(
+        "blob-get-256mib",
+        "blob GET, 256 MiB",
+        "MiB",
+        _reading(lambda stage: loads.blob_gets(stage.big.digest, connections=4)),
+        seconds_at_least=3,
+    ),
+    Case(
+        "plugin-pull",
+        "16 clients pull a plugin of 32 MiB",
+        "plugins",
+        _reading(lambda stage: loads.plugin_pulls(clients=16)),
+    ),
+    Case("blob-push-1mib", "blob push, 1 MiB", "MiB", partial(_pushing, size_bytes=MIB, clients=8)),
+    Case("blob-push-256mib", "blob push, 256 MiB", "MiB", partial(_pushing, size_bytes=256 * MIB, clients=2)),
+    Case("manifest-get-tag-of-100000", "manifest GET by one tag of 100 000", "requests", _one_of_many_tags),
+    Case("manifest-get-any-of-100000", "manifest GET by any tag of 100 000", "requests", _any_of_many_tags),
+    Case(
+        "transfers-1gib",
+        f"{BIG_PULLS} pulls and {BIG_PUSHES} pushes of 1 GiB at once",
+        "MiB",
+        _big_transfers,
+        once=True,
+    ),
+)

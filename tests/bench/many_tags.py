@@ -1,0 +1,34 @@
+"""Very many tags in a catalog of ours, by SQL: through the registry's port each one would be two statements."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.store.catalog.engine import Catalog
+from mirror.store.catalog.tables import tags
+from mirror.store.generation import Generation
+from mirror.store.layout import Layout
+
+#: The names that `add` gives, as a format of a number; wrk's script makes the same ones.
+TAG_FORMAT = "1.0.0-{:06d}"
+
+
+def add(data: Path, tag_count: int) -> None:
+    """Have `tag_count` more tags point to where the one tag in the store at `data` does, also while it is served."""
+    asyncio.run(_add(Layout(data), tag_count))
+
+
+async def _add(layout: Layout, tag_count: int) -> None:
+    async def insert_all(connection: AsyncConnection) -> None:
+        there = (await connection.execute(select(tags))).one()
+        same = {"repository_id": there.repository_id, "digest": there.digest, "updated_at": datetime.now(UTC)}
+        rows = [{**same, "name": TAG_FORMAT.format(number)} for number in range(tag_count)]
+        await connection.execute(insert(tags), rows)
+
+    async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
+        await catalog.write(insert_all)

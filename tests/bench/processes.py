@@ -1,0 +1,146 @@
+"""What a server's processes cost while it is loaded, out of /proc."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.bench.sample import Cost
+
+NOISY_CPU_SHARE = 0.1
+"""More than this part of the machine used by somebody else makes numbers doubtful."""
+
+_PERIOD_SECONDS = 0.1
+_OWN_GROUP = Path("/proc/self/autogroup")
+_PREFERRED_NICE = "-15"
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """`pid` and all processes that descend from it."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def rss_bytes(pid: int) -> int:
+    """Resident memory, pages shared with other processes included; 0 for a process that has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """What processes have computed since they began."""
+    ticks = 0
+    for pid in pids:
+        if fields := _stat(pid):
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / _TICKS_A_SECOND
+
+
+def missing_preference() -> str | None:
+    """Why `preferring` would not work here, or None."""
+    try:
+        _OWN_GROUP.write_text("0")
+    except OSError as error:
+        return f"nothing can be preferred here: {_OWN_GROUP}: {error.strerror}"
+    return None
+
+
+@contextmanager
+def preferring(pid: int) -> Iterator[None]:
+    """Give us, our load, and a server most of the CPU time that others want, too, inside the block.
+
+    The kernel shares CPU time out among sessions, whatever niceness their processes have within them; the load runs in
+    our session, the server in one of its own.
+    """
+    groups = (_OWN_GROUP, Path(f"/proc/{pid}/autogroup"))
+    for group in groups:
+        group.write_text(_PREFERRED_NICE)
+    try:
+        yield
+    finally:
+        for group in groups:
+            group.write_text("0")
+
+
+class Watch:
+    """Watches a server and its children for the length of a `with` block; `cost` says what they took in it."""
+
+    def __init__(self, pid: int) -> None:
+        self._pids = family(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch")
+        self._rss_bytes = 0
+        self._largest_rss_bytes = 0
+        self._cost: Cost | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """What was taken; known after the block."""
+        if self._cost is None:
+            raise RuntimeError("the watch has not ended")
+        return self._cost
+
+    def __enter__(self) -> Self:
+        self._look()
+        self._thread.start()
+        self._before = self._clocks()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        after = self._clocks()
+        self._stop.set()
+        self._thread.join()
+        self._look()
+        server, ours, busy, all_seconds = (now - then for now, then in zip(after, self._before, strict=True))
+        other = max(0.0, busy - server - ours) / all_seconds if all_seconds else 0.0
+        self._cost = Cost(server, self._rss_bytes, self._largest_rss_bytes, other)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_PERIOD_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        each = [rss_bytes(pid) for pid in self._pids]
+        self._rss_bytes = max(self._rss_bytes, sum(each))
+        self._largest_rss_bytes = max(self._largest_rss_bytes, *each)
+
+    def _clocks(self) -> tuple[float, float, float, float]:
+        """CPU seconds until now: of the server, of us and our ended children, of everybody, and of all CPUs at most."""
+        own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        ours = sum(usage.ru_utime + usage.ru_stime for usage in own)
+        return cpu_seconds(self._pids), ours, *_machine_seconds()
+
+
+def _machine_seconds() -> tuple[float, float]:
+    """CPU seconds until now that anybody used, and those that there were."""
+    user, nice, system, idle, waiting, *rest = (
+        int(field) / _TICKS_A_SECOND for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
+    )
+    busy = user + nice + system + sum(rest)
+    return busy, busy + idle + waiting
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the program's name; none for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []

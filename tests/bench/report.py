@@ -1,0 +1,140 @@
+"""A run as a table for people and as JSON for programs. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from tests.bench.bars import Rounds, Verdict
+from tests.bench.content import MIB
+from tests.bench.processes import NOISY_CPU_SHARE
+from tests.bench.sample import Sample, Spread, ratios
+
+_HEADINGS = (
+    "case",
+    "server",
+    "rate",
+    "median",
+    "min-max",
+    "ours / it",
+    "p50 ms",
+    "p99 ms",
+    "CPU us each",
+    "RSS MiB",
+    "largest",
+)
+_LEFT_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case as it was measured; the first contestant is the one whose ratios are given."""
+
+    name: str
+    title: str
+    unit: str
+    rounds: Rounds
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A whole run."""
+
+    machine: Mapping[str, str]
+    options: Mapping[str, object]
+    cases: Sequence[CaseResult]
+    verdicts: Sequence[Verdict]
+
+
+def to_json(run: Run) -> str:
+    """Everything, each round of it."""
+    document = asdict(run)
+    for case, result in zip(document["cases"], run.cases, strict=True):
+        case["rounds"] = {
+            name: [asdict(sample) | {"rate": sample.rate} for sample in samples]
+            for name, samples in result.rounds.items()
+        }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def to_text(run: Run) -> str:
+    """The machine, the table, the bars, and what to doubt; Markdown that can be read as it is."""
+    parts = [
+        "\n".join(f"- {name}: {value}" for name, value in run.machine.items()),
+        table(_HEADINGS, [row for case in run.cases for row in _rows(case)], left_columns=_LEFT_COLUMNS),
+    ]
+    if run.verdicts:
+        rows = [[each.case, each.text, _number(each.measured), _met(each.met)] for each in run.verdicts]
+        parts.append(table(("bar", "", "measured", ""), rows, left_columns=2))
+    doubts = [doubt for case in run.cases for doubt in _doubts(case)]
+    parts.append("\n".join(f"- {doubt}" for doubt in doubts))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
+    """A Markdown table whose source is aligned, too: the first `left_columns` to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.ljust(width) if column < left_columns else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * width if column < left_columns else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
+    return "\n".join([line(headings), line(rule), *map(line, rows)])
+
+
+def _rows(case: CaseResult) -> list[list[str]]:
+    ours = next(iter(case.rounds.values()))
+    return [
+        [case.title, name, f"{case.unit}/s", *_cells(samples, None if samples is ours else ours)]
+        for name, samples in case.rounds.items()
+    ]
+
+
+def _cells(samples: Sequence[Sample], ours: Sequence[Sample] | None) -> list[str]:
+    rate = Spread.of([sample.rate for sample in samples])
+    ratio = "" if ours is None else _number(ratios([s.rate for s in ours], [s.rate for s in samples]).median)
+    errors = sum(sample.outcome.errors for sample in samples)
+    return [
+        _number(rate.median) + (f" ({errors} errors)" if errors else ""),
+        f"{_number(rate.low)}-{_number(rate.high)}",
+        ratio,
+        _number(1e3 * _median([sample.outcome.p50_seconds for sample in samples])),
+        _number(1e3 * _median([sample.outcome.p99_seconds for sample in samples])),
+        _number(1e6 * _median([sample.cpu_seconds_each for sample in samples])),
+        _number(max(sample.cost.rss_bytes for sample in samples) / MIB),
+        _number(max(sample.cost.largest_rss_bytes for sample in samples) / MIB),
+    ]
+
+
+def _doubts(case: CaseResult) -> list[str]:
+    found = []
+    for name, samples in case.rounds.items():
+        noisy = [sample.cost.other_cpu_share for sample in samples if sample.cost.other_cpu_share > NOISY_CPU_SHARE]
+        if noisy:
+            found.append(
+                f"{case.title}, {name}: in {len(noisy)} of {len(samples)} rounds others used up to "
+                f"{max(noisy):.0%} of the machine"
+            )
+    return found
+
+
+def _median(numbers: Sequence[float]) -> float:
+    return Spread.of(numbers).median
+
+
+def _number(value: float | None) -> str:
+    """Three digits that count, no more than are known."""
+    if value is None:
+        return ""
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _met(met: bool | None) -> str:
+    return {True: "met", False: "not met", None: "not measured"}[met]

@@ -1,0 +1,80 @@
+"""What processes cost, seen from outside."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.bench.content import MIB
+from tests.bench.processes import Watch, family, missing_preference, preferring, rss_bytes
+from tests.harness.requirement import require
+
+BUSY_CHILD = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(60)"])
+held = b"x" * (40 * 2**20)
+end = time.process_time() + 0.3
+print(child.pid, flush=True)
+while time.process_time() < end: pass
+print("done", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def running() -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-c", BUSY_CHILD], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            for pid in reversed(family(process.pid)):
+                subprocess.run(["kill", str(pid)], check=False)
+
+
+def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
+    assert process.stdout is not None
+    return (line.strip() for line in process.stdout if line.strip())
+
+
+def test_a_watch_sums_the_memory_and_time_of_a_whole_family() -> None:
+    with running() as process:
+        lines = lines_of(process)
+        child = int(next(lines))
+        assert family(process.pid) == [process.pid, child]
+        with Watch(process.pid) as watch:
+            assert next(lines) == "done"
+    assert 0.1 < watch.cost.cpu_seconds < 2
+    assert watch.cost.largest_rss_bytes > 40 * MIB
+    assert watch.cost.rss_bytes > watch.cost.largest_rss_bytes
+    assert 0 <= watch.cost.other_cpu_share <= 1
+
+
+def test_a_process_that_has_ended_has_no_memory() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert rss_bytes(process.pid) == 0
+
+
+def test_the_cost_is_not_known_before_the_end() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        time.sleep(0.05)
+        with Watch(process.pid) as watch, pytest.raises(RuntimeError, match="not ended"):
+            _ = watch.cost
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_preference_lasts_as_long_as_its_block() -> None:
+    require(missing_preference())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as process:
+        group = Path(f"/proc/{process.pid}/autogroup")
+        with preferring(process.pid):
+            assert group.read_text().split()[1:] == ["nice", "-15"]
+        assert group.read_text().split()[1:] == ["nice", "0"]
+        process.communicate(b"\n")
