@@ -8,13 +8,14 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import config, exit_codes, inspect, ls, serve, sync
+from mirror.cli import config, exit_codes, inspect, ls, serve, status, sync
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError
 
 _EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
 _EXAMPLE_SYNC = "Example: plugin-mirror sync contiv --config config/contiv-offline.yaml"
+_EXAMPLE_STATUS = "Example: plugin-mirror status --config config/contiv-offline.yaml"
 _EXAMPLE_LS = "Example: plugin-mirror ls contiv/v2plugin"
 _EXAMPLE_INSPECT = "Example: plugin-mirror inspect contiv/v2plugin:1.0.0-beta.3"
 
@@ -27,6 +28,7 @@ application = typer.Typer(
 )
 application.command("serve", epilog=_EXAMPLE_SERVE)(serve.run)
 application.command("sync", epilog=_EXAMPLE_SYNC)(sync.run)
+application.command("status", epilog=_EXAMPLE_STATUS)(status.run)
 application.command("ls", epilog=_EXAMPLE_LS)(ls.run)
 application.command("inspect", epilog=_EXAMPLE_INSPECT)(inspect.run)
 application.add_typer(config.app, name="config")

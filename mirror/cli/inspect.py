@@ -13,8 +13,8 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
 from mirror.cli.printing import RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
 from mirror.oci.names import Reference
-from mirror.settings import Settings, load
-from mirror.workshop.inspect import Inspection, inspect
+from mirror.settings import load
+from mirror.workshop.inspect import Inspection
 from mirror.workshop.install_line import install_line
 
 
@@ -32,19 +32,12 @@ def run(
 
     parsed = Reference.parse(reference)
     settings = load(config, flags(storage__path=data))
-    found = run_to_the_end(_inspect(settings, parsed, plain_http=plain_http))
+    found = run_to_the_end(app.inspect_reference(settings, parsed, plain_http=plain_http))
     line = install_line(found, host=parsed.host or app.advertised_host(settings))
     if json:
         print_json(_as_json(found, line))
     else:
         _print(found, parsed, line)
-
-
-async def _inspect(settings: Settings, reference: Reference, *, plain_http: bool) -> Inspection:
-    from mirror import app
-
-    async with app.open_reader(settings, reference.host, plain_http=plain_http) as reader:
-        return await inspect(reader, reference.repository, reference.target)
 
 
 def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
@@ -58,6 +51,14 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
         "size_bytes": manifest.content_size_bytes,
         "blobs": [blob.to_json() for blob in manifest.blobs],
     }
+    if found.origin is not None:
+        origin = found.origin
+        value["origin"] = {
+            "how": origin.how,
+            "upstream": origin.upstream,
+            "repository": str(origin.repository),
+            "at": origin.at.isoformat(),
+        }
     if found.plugin is not None:
         plugin = found.plugin
         value |= {
@@ -74,6 +75,7 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
                 for item in found.settings
             ],
         }
+    value["findings"] = [finding.to_json() for finding in found.findings]
     if line is not None:
         value["install"] = line
     return value
@@ -86,6 +88,11 @@ def _print(found: Inspection, reference: Reference, line: str | None) -> None:
         ("Digest", str(manifest.digest)),
         ("Size", f"{size(manifest.content_size_bytes)} in {len(manifest.blobs)} blobs"),
     ]
+    if found.origin is not None:
+        origin = found.origin
+        facts.append(
+            ("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {origin.at:%Y-%m-%d %H:%M} UTC")
+        )
     plugin = found.plugin
     if plugin is not None:
         facts += [
@@ -102,6 +109,7 @@ def _print(found: Inspection, reference: Reference, line: str | None) -> None:
     if plugin is not None:
         _print_privileges(found)
         _print_settings(found)
+    _print_findings(found)
     if line is not None:
         RESULTS.out("\nInstall with", style="bold", highlight=False)
         RESULTS.out(f"  {line}", highlight=False)
@@ -113,6 +121,16 @@ def _print_privileges(found: Inspection) -> None:
         RESULTS.out(f"  - {privilege}", highlight=False)
     if not found.privileges:
         RESULTS.out("  none", highlight=False)
+
+
+def _print_findings(found: Inspection) -> None:
+    if not found.findings:
+        return
+    RESULTS.out("\nFindings", style="bold", highlight=False)
+    for finding in found.findings:
+        RESULTS.out(f"  {finding.severity.value}: {finding.text}", highlight=False)
+        RESULTS.out(f"    engines {finding.engines}: {finding.seen}", highlight=False)
+        RESULTS.out(f"    to mend it: {finding.mend}", highlight=False)
 
 
 def _print_settings(found: Inspection) -> None:

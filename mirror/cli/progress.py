@@ -10,7 +10,6 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -18,21 +17,27 @@ from rich.progress import (
 from rich.text import Text
 
 from mirror.cli.printing import size
-from mirror.transfer.progress import Outcome
+from mirror.registry.journal import Outcome
 
-_STYLES = {Outcome.COPIED: "green", Outcome.UNCHANGED: "dim", Outcome.FAILED: "bold red"}
+_STYLES = {
+    Outcome.COPIED: "green",
+    Outcome.UNCHANGED: "dim",
+    Outcome.SKIPPED: "yellow",
+    Outcome.GONE: "yellow",
+    Outcome.DROPPED: "yellow",
+    Outcome.FAILED: "bold red",
+}
 
 
-class TagProgress:
-    """Shows one tag after the other. Implements :class:`mirror.transfer.progress.Progress`; enter it to show anything.
+class TagBars:
+    """Shows each tag that is worked on; enter it to show bars. Implements :class:`mirror.transfer.progress.Reporter`.
 
     Args:
         console: where to.
     """
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bar = Progress(
+        self._bars = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
@@ -42,39 +47,43 @@ class TagProgress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task: TaskID | None = None
-        self._label = ""
-        self._moved_bytes = 0
-        self._begun = 0.0
 
-    def __enter__(self) -> TagProgress:
-        self._bar.start()
+    def __enter__(self) -> TagBars:
+        self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        self._bars.stop()
 
-    def begin(self, label: str) -> None:
-        self._label, self._moved_bytes, self._begun = label, 0, time.monotonic()
-        self._task = self._bar.add_task(label, total=None)
+    def begin(self, label: str) -> TagBar:
+        return TagBar(self._bars, label)
+
+
+class TagBar:
+    """One tag: a bar while bytes move, then a line. Implements :class:`mirror.transfer.progress.TagProgress`."""
+
+    def __init__(self, bars: Progress, label: str) -> None:
+        self._bars = bars
+        self._label = label
+        self._task = bars.add_task(label, total=None)
+        self._total_bytes = 0
+        self._moved_bytes = 0
+        self._begun = time.monotonic()
 
     def expect(self, total_bytes: int) -> None:
-        if self._task is not None:
-            self._bar.update(self._task, total=total_bytes)
+        self._total_bytes += total_bytes
+        self._bars.update(self._task, total=self._total_bytes)
 
     def advance(self, size_bytes: int) -> None:
         self._moved_bytes += size_bytes
-        if self._task is not None:
-            self._bar.advance(self._task, size_bytes)
+        self._bars.advance(self._task, size_bytes)
 
     def done(self, outcome: Outcome, reason: str = "") -> None:
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
-        seconds = time.monotonic() - self._begun
+        self._bars.remove_task(self._task)
         told = reason
         if outcome is Outcome.COPIED:
+            seconds = time.monotonic() - self._begun
             rate = size(int(self._moved_bytes / max(seconds, 1e-3)))
-            told = f"{size(self._moved_bytes)} in {seconds:.1f} s ({rate}/s)"
+            told = f"{size(self._moved_bytes)} in {seconds:.1f} s ({rate}/s){f', {reason}' if reason else ''}"
         line = Text.assemble(self._label, " ", (outcome.value, _STYLES[outcome]), f" {told}" if told else "")
-        self._bar.console.print(line)
+        self._bars.console.print(line)

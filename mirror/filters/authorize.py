@@ -112,9 +112,11 @@ class Authorize(DelegatingRegistry):
             return None
         return await self.inner.mount_blob(repository, digest, source)
 
-    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
         self._require(Action.PUSH, repository)
-        await self.inner.put_manifest(repository, manifest, tags)
+        return await self.inner.put_manifest(repository, manifest, tags)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         self._require(Action.DELETE, repository)

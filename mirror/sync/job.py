@@ -2,122 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 
-from mirror.oci.digest import Digest
-from mirror.oci.errors import ConfigurationFault, MirrorError, NotFound
-from mirror.oci.names import Repository, Tag
-from mirror.registry.port import Lister, Page, Reader
+from mirror.oci.errors import ConfigurationFault, MirrorError
+from mirror.oci.names import Repository
+from mirror.registry.journal import Outcome, Run, RunOutcome
+from mirror.registry.listing import all_repositories
+from mirror.sync.deeds import carry_out
+from mirror.sync.look import Keeper, Pair, look
+from mirror.sync.result import RuleResult, TagResult
 from mirror.sync.rule import MirrorRule
-from mirror.transfer.copy import Destination, Holder, Origin, copy_graph
-from mirror.transfer.progress import Outcome, Progress
-from mirror.transfer.select import select
-from mirror.wire.pagination import PageRequest
+from mirror.sync.scene import Desk, Scene, entry_of
+from mirror.transfer.concurrency import at_once
+from mirror.transfer.referrers import Listed
 
-Entry = TypeVar("Entry")
-
-
-class Source(Reader, Lister, Protocol):
-    """Where a rule copies from: it is listed and read."""
+_REPOSITORIES_AT_ONCE = 8
+_TAGS_AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class TagResult:
-    """What became of one tag, or of a repository whose tags could not be listed.
-
-    Attributes:
-        source: the repository there.
-        repository: the repository here.
-        tag: the tag; None where the tags could not be listed.
-        outcome: copied, unchanged, failed.
-        digest: what the tag points to now; None where it failed.
-        moved_bytes: bytes of blobs read from the upstream.
-        error: why it failed.
-    """
-
-    source: Repository
-    repository: Repository
-    tag: Tag | None
-    outcome: Outcome
-    digest: Digest | None = None
-    moved_bytes: int = 0
-    error: MirrorError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RuleResult:
-    """What became of a rule.
-
-    Attributes:
-        rule: its name.
-        tags: every tag it selects, in the order in which they were looked at.
-        error: why it could not be run at all.
-    """
-
-    rule: str
-    tags: tuple[TagResult, ...] = ()
-    error: MirrorError | None = None
-
-    @property
-    def copied(self) -> tuple[TagResult, ...]:
-        """Those that were copied."""
-        return self._with(Outcome.COPIED)
-
-    @property
-    def unchanged(self) -> tuple[TagResult, ...]:
-        """Those that were here already."""
-        return self._with(Outcome.UNCHANGED)
-
-    @property
-    def failed(self) -> tuple[TagResult, ...]:
-        """Those that failed."""
-        return self._with(Outcome.FAILED)
-
-    @property
-    def moved_bytes(self) -> int:
-        """Bytes of blobs read from the upstream."""
-        return sum(result.moved_bytes for result in self.tags)
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether nothing failed."""
-        return self.error is None and not self.failed
-
-    def _with(self, outcome: Outcome) -> tuple[TagResult, ...]:
-        return tuple(result for result in self.tags if result.outcome is outcome)
-
-
-async def run_rule(rule: MirrorRule, source: Source, destination: Holder, progress: Progress) -> RuleResult:
-    """Copy what a rule selects and the destination does not hold yet. A tag that fails does not stop the others.
+async def run_rule(rule: MirrorRule, source: Listed, destination: Keeper, desk: Desk) -> RuleResult:
+    """Copy what a rule selects and the destination does not hold yet, and note it. A tag that fails stops no other.
 
     Args:
-        rule: what to copy.
+        rule: what to copy. Nobody else runs it at the same time.
         source: the registry that the rule calls ``rule.source``.
         destination: where it goes.
-        progress: told of each tag.
+        desk: what the run works with.
 
-    Cancelled, it leaves every finished tag, and of the unfinished one what the next run goes on with.
+    Raises:
+        StorageFault: the beginning or the end could not be noted.
+
+    Cancelled, it leaves every finished tag, and of the unfinished one what the next run goes on with; it is noted as
+    interrupted.
     """
-    results: list[TagResult] = []
+    run = await desk.journal.begin_run(rule.name)
+    done: dict[Repository, list[TagResult]] = {}
+    error: MirrorError | None = None
+    outcome = RunOutcome.INTERRUPTED
     try:
-        async for there, here in _repositories(rule, source):
-            results += await _run_repository(rule, source, there, Destination(destination, here), progress)
-    except MirrorError as error:
-        return RuleResult(rule.name, tuple(results), error)
-    return RuleResult(rule.name, tuple(results))
+        gate = asyncio.Semaphore(_TAGS_AT_ONCE)
+        scenes = [Scene(pair, run, desk, gate) async for pair in pairs(rule, source, destination)]
+
+        async def one(scene: Scene) -> None:
+            done[scene.pair.here] = await _run_repository(scene)
+
+        await at_once(_REPOSITORIES_AT_ONCE, one, scenes)
+        outcome = RunOutcome.SUCCEEDED
+    except MirrorError as failure:
+        error = failure
+    except asyncio.CancelledError:
+        with suppress(MirrorError):  # the next run finds that this one has not ended
+            await desk.journal.end_run(_ended(run, _result(rule, done), outcome, desk))
+        raise
+    result = _result(rule, done, error)
+    outcome = outcome if result.succeeded else RunOutcome.FAILED
+    await desk.journal.end_run(_ended(run, result, outcome, desk))
+    return result
 
 
-async def _repositories(rule: MirrorRule, source: Source) -> AsyncIterator[tuple[Repository, Repository]]:
+def _result(
+    rule: MirrorRule, done: Mapping[Repository, list[TagResult]], error: MirrorError | None = None
+) -> RuleResult:
+    return RuleResult(rule.name, tuple(tag for here in sorted(done) for tag in done[here]), error)
+
+
+async def pairs(rule: MirrorRule, source: Listed, destination: Keeper) -> AsyncIterator[Pair]:
+    """The repositories that a rule is about.
+
+    Raises:
+        ConfigurationFault: the upstream lists none that the rule's pattern matches.
+    """
     plain = rule.names.plain_source
-    there = [plain] if plain else [name async for name in _all(source.list_repositories)]
+    there = [plain] if plain else [name async for name in all_repositories(source)]
     matched = 0
     for repository in there:
         here = rule.names.apply(repository)
         if here is not None:
             matched += 1
-            yield repository, here
+            yield Pair(rule, source, repository, destination, here)
     if not matched:
         raise ConfigurationFault(
             f"mirror rule {rule.name}: none of the {len(there)} repositories that {rule.source} lists matches "
@@ -125,55 +90,41 @@ async def _repositories(rule: MirrorRule, source: Source) -> AsyncIterator[tuple
         )
 
 
-async def _run_repository(
-    rule: MirrorRule,
-    source: Source,
-    there: Repository,
-    destination: Destination,
-    progress: Progress,
-) -> list[TagResult]:
-    async def page(request: PageRequest) -> Page[Tag]:
-        return await source.list_tags(there, request)
-
+async def _run_repository(scene: Scene) -> list[TagResult]:
+    pair, desk = scene.pair, scene.desk
     try:
-        tags = select([tag async for tag in _all(page)], rule.tags)
+        plan = await look(pair, desk.journal, desk.clock.now())
     except MirrorError as error:
-        progress.begin(str(destination.repository))
-        progress.done(Outcome.FAILED, str(error))
-        return [TagResult(there, destination.repository, None, Outcome.FAILED, error=error)]
-    return [await _run_tag(Origin(source, there), destination, tag, progress) for tag in tags]
+        desk.reporter.begin(str(pair.here)).done(Outcome.FAILED, str(error))
+        result = TagResult(pair.there, pair.here, None, Outcome.FAILED, error=error)
+        await scene.note(result)
+        return [result]
+    return await carry_out(scene, plan)
 
 
-async def _run_tag(origin: Origin, destination: Destination, tag: Tag, progress: Progress) -> TagResult:
-    there, here = origin.repository, destination.repository
-    progress.begin(f"{here}:{tag}")
-    try:
-        digest = (await origin.registry.resolve(there, tag)).digest
-        if await _digest_here(destination, tag) == digest:
-            result = TagResult(there, here, tag, Outcome.UNCHANGED, digest)
-        else:
-            copied = await copy_graph(origin, digest, destination, [tag], progress)
-            result = TagResult(there, here, tag, Outcome.COPIED, digest, copied.moved_bytes)
-    except MirrorError as error:
-        progress.done(Outcome.FAILED, str(error))
-        return TagResult(there, here, tag, Outcome.FAILED, error=error)
-    progress.done(result.outcome)
-    return result
+def _ended(run: Run, result: RuleResult, outcome: RunOutcome, desk: Desk) -> Run:
+    counts = result.counts
+    return replace(
+        run,
+        ended_at=desk.clock.now(),
+        outcome=outcome,
+        copied=counts[Outcome.COPIED],
+        unchanged=counts[Outcome.UNCHANGED],
+        skipped=counts[Outcome.SKIPPED],
+        failed=counts[Outcome.FAILED],
+        gone=counts[Outcome.GONE],
+        dropped=counts[Outcome.DROPPED],
+        moved_bytes=result.moved_bytes,
+        reason=_reason(result),
+    )
 
 
-async def _digest_here(destination: Destination, tag: Tag) -> Digest | None:
-    try:
-        return (await destination.registry.resolve(destination.repository, tag)).digest
-    except NotFound:
-        return None
+def _reason(result: RuleResult) -> str:
+    if result.error is not None:
+        return str(result.error)
+    return next((_told(each) for each in result.failed), "")
 
 
-async def _all(listed: Callable[[PageRequest], Awaitable[Page[Entry]]]) -> AsyncIterator[Entry]:
-    """Every entry of a list, page by page."""
-    page = await listed(PageRequest())
-    while True:
-        for entry in page.entries:
-            yield entry
-        if not page.more or not page.entries:
-            return
-        page = await listed(PageRequest(last=str(page.entries[-1])))
+def _told(failed: TagResult) -> str:
+    name = f"{failed.repository}:{failed.tag}" if failed.tag else str(failed.repository)
+    return f"{name}: {entry_of(failed).reason}"

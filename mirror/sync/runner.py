@@ -8,17 +8,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
-from mirror.sync.job import RuleResult, Source, run_rule
+from mirror.registry.journal import Outcome
+from mirror.sync.job import run_rule
+from mirror.sync.look import Keeper
+from mirror.sync.result import RuleResult
 from mirror.sync.rule import MirrorRule
-from mirror.transfer.copy import Holder
-from mirror.transfer.progress import Progress
+from mirror.sync.scene import Desk
+from mirror.transfer.referrers import Listed
 
 
 class RuleLock(Protocol):
     """Keeps a rule to one holder, over all processes on the same data."""
 
     def __call__(self, rule_name: str, /) -> AbstractAsyncContextManager[object]:
-        """Held inside the ``async with``. Entering waits, or raises an error of the tree where another holds it."""
+        """Held inside the ``async with``. Entering raises Busy where another holds it."""
         ...
 
 
@@ -28,20 +31,12 @@ class Summary:
 
     rules: tuple[RuleResult, ...]
 
-    @property
-    def copied(self) -> int:
-        """How many tags were copied."""
-        return sum(len(result.copied) for result in self.rules)
-
-    @property
-    def unchanged(self) -> int:
-        """How many tags were here already."""
-        return sum(len(result.unchanged) for result in self.rules)
-
-    @property
-    def failed(self) -> int:
-        """How many tags, lists of tags and whole rules failed."""
-        return sum(len(result.failed) + (result.error is not None) for result in self.rules)
+    def count(self, outcome: Outcome) -> int:
+        """How many tags, or lists of tags, had an outcome; whole rules that failed count as failed."""
+        counted = sum(result.counts[outcome] for result in self.rules)
+        return (
+            counted + sum(result.error is not None for result in self.rules) if outcome is Outcome.FAILED else counted
+        )
 
     @property
     def moved_bytes(self) -> int:
@@ -55,11 +50,7 @@ class Summary:
 
 
 async def run_rules(
-    rules: Iterable[MirrorRule],
-    sources: Mapping[str, Source],
-    destination: Holder,
-    lock: RuleLock,
-    progress: Progress,
+    rules: Iterable[MirrorRule], sources: Mapping[str, Listed], destination: Keeper, lock: RuleLock, desk: Desk
 ) -> Summary:
     """Run rules in the order given; one that fails does not stop the others.
 
@@ -68,22 +59,31 @@ async def run_rules(
         sources: the upstreams by name, open.
         destination: where everything goes.
         lock: held while a rule runs.
-        progress: told of each tag.
+        desk: what the runs work with.
     """
-    return Summary(tuple([await _run(rule, sources, destination, lock, progress) for rule in rules]))
+    return Summary(tuple([await _run(rule, sources, destination, lock, desk) for rule in rules]))
 
 
 async def _run(
-    rule: MirrorRule, sources: Mapping[str, Source], destination: Holder, lock: RuleLock, progress: Progress
+    rule: MirrorRule, sources: Mapping[str, Listed], destination: Keeper, lock: RuleLock, desk: Desk
 ) -> RuleResult:
     try:
         async with lock(rule.name):
-            source = sources.get(rule.source)
-            if source is None:
-                known = ", ".join(sorted(sources)) or "none"
-                raise ConfigurationFault(
-                    f"mirror rule {rule.name} copies from {rule.source!r}, which is no upstream: {known} are configured"
-                )
-            return await run_rule(rule, source, destination, progress)
+            return await run_rule(rule, source_of(rule, sources), destination, desk)
     except MirrorError as error:
         return RuleResult(rule.name, error=error)
+
+
+def source_of(rule: MirrorRule, sources: Mapping[str, Listed]) -> Listed:
+    """The upstream that a rule copies from.
+
+    Raises:
+        ConfigurationFault: there is none of that name.
+    """
+    source = sources.get(rule.source)
+    if source is None:
+        known = ", ".join(sorted(sources)) or "none"
+        raise ConfigurationFault(
+            f"mirror rule {rule.name} copies from {rule.source!r}, which is no upstream: {known} are configured"
+        )
+    return source

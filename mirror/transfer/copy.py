@@ -6,11 +6,10 @@ finds and goes on with, and never a tag whose content is not all there.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -19,12 +18,10 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Reader, Upload, Writer
-from mirror.transfer.plan import Graph, plan
+from mirror.transfer.concurrency import Turns, at_once
+from mirror.transfer.plan import Graph, Plan, plan
 from mirror.transfer.progress import Progress
 from mirror.wire.ranges import RangeRequest
-
-Item = TypeVar("Item")
-Given = TypeVar("Given")
 
 _MOST_LEVELS = 8
 _MOST_MANIFESTS = 10_000
@@ -75,6 +72,7 @@ async def copy_graph(
     progress: Progress,
     *,
     blobs_at_once: int = BLOBS_AT_ONCE,
+    turns: Turns | None = None,
 ) -> Copied:
     """Copy a manifest with everything that it needs, then tag it.
 
@@ -83,8 +81,9 @@ async def copy_graph(
         target: its tag or digest there.
         destination: where it is written.
         tags: what it is tagged with there; none: it is held by digest only.
-        progress: told of ``expect`` and ``advance``; ``begin`` and ``done`` are the caller's.
+        progress: told how it goes on.
         blobs_at_once: how many blobs move at the same time.
+        turns: shared with copies that run at the same time and may need the same blobs.
 
     Raises:
         UpstreamLied: what the source gives cannot be true: sizes, types or digests that differ from the manifest's.
@@ -92,22 +91,16 @@ async def copy_graph(
 
     Cancelled, it leaves what an error leaves.
     """
-    root = await origin.registry.get_manifest(origin.repository, target)
-    graph = Graph(root, await _read_below(origin, destination, root))
-
-    async def held(blob: Descriptor) -> bool:
-        return await _holds(destination, blob)
-
-    blobs = graph.blobs()
-    found = await _at_once(blobs_at_once, held, blobs)
-    planned = plan(graph, {blob.digest for blob, is_held in zip(blobs, found, strict=True) if is_held})
+    planned = await plan_graph(origin, target, destination, blobs_at_once=blobs_at_once)
     progress.expect(planned.size_bytes)
+    turns = turns or Turns()
 
     async def move(blob: Descriptor) -> int:
-        return await _move(origin, destination, blob, progress)
+        async with turns.at(blob.digest):
+            return await _move(origin, destination, blob, progress)
 
-    moved_bytes = sum(await _at_once(blobs_at_once, move, planned.blobs))
-    registry, repository = destination.registry, destination.repository
+    moved_bytes = sum(await at_once(blobs_at_once, move, planned.blobs))
+    registry, repository, root = destination.registry, destination.repository, planned.root
     for manifest in planned.manifests:
         await registry.put_manifest(repository, manifest, tags if manifest is root else ())
     stored = await registry.resolve(repository, root.digest)
@@ -116,13 +109,28 @@ async def copy_graph(
     return Copied(root.descriptor, moved_bytes, planned.held_bytes + planned.size_bytes - moved_bytes)
 
 
+async def plan_graph(
+    origin: Origin, target: Tag | Digest, destination: Destination, *, blobs_at_once: int = BLOBS_AT_ONCE
+) -> Plan:
+    """Work out what :func:`copy_graph` would move, by reading manifests. Arguments and errors are as there."""
+    root = await origin.registry.get_manifest(origin.repository, target)
+    graph = Graph(root, await _read_below(origin, destination, root))
+
+    async def held(blob: Descriptor) -> bool:
+        return await _holds(destination, blob)
+
+    blobs = graph.blobs()
+    found = await at_once(blobs_at_once, held, blobs)
+    return plan(graph, {blob.digest for blob, is_held in zip(blobs, found, strict=True) if is_held})
+
+
 async def copy_blob(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> int:
     """Copy one blob, where the destination's repository does not hold it and cannot mount it from another.
 
     Args:
         origin, destination: as for :func:`copy_graph`.
         blob: digest and size, as its manifest gives them.
-        progress: told of ``advance``.
+        progress: told how it goes on.
 
     Returns:
         How many bytes were read from the source.
@@ -210,7 +218,7 @@ async def _read_below(origin: Origin, destination: Destination, root: Manifest) 
         wanted = [member for digest, member in members.items() if digest not in below]
         if not wanted:
             return below
-        level = [manifest for manifest in await _at_once(BLOBS_AT_ONCE, read, wanted) if manifest]
+        level = [manifest for manifest in await at_once(BLOBS_AT_ONCE, read, wanted) if manifest]
         below |= {manifest.digest: manifest for manifest in level}
         if len(below) > _MOST_MANIFESTS:
             raise UpstreamLied(f"{origin.repository}@{root.digest} leads to more than {_MOST_MANIFESTS} manifests")
@@ -225,19 +233,3 @@ def _as_described(manifest: Manifest, descriptor: Descriptor) -> Manifest:
             digest=manifest.digest,
         )
     return manifest
-
-
-async def _at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: Iterable[Item]) -> list[Given]:
-    """Do ``work`` for each item, so many at the same time; the first failure ends the others and is raised."""
-    gate = asyncio.Semaphore(limit)
-
-    async def one(item: Item) -> Given:
-        async with gate:
-            return await work(item)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]

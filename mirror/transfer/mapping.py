@@ -51,6 +51,10 @@ class NameMapping:
         parts = [next(filling) if part in _WILDCARDS else part for part in self.target.split("/")]
         return Repository.parse("/".join(parts))
 
+    def may_give(self, repository: Repository) -> bool:
+        """Whether a repository here may be the name of one there."""
+        return NameMapping(self.target, self.source).apply(repository) is not None
+
 
 def _wildcards(pattern: str) -> list[str]:
     return [part for part in pattern.split("/") if part in _WILDCARDS]

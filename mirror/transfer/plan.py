@@ -70,6 +70,11 @@ class Plan:
     held_bytes: int
 
     @property
+    def root(self) -> Manifest:
+        """The manifest that was asked for."""
+        return self.manifests[-1]
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of blobs that must move."""
         return sum(blob.size_bytes for blob in self.blobs)

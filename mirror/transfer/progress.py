@@ -1,44 +1,42 @@
-"""How a copy tells what it does, for a progress bar or a log."""
+"""How copies tell what they do, for a progress bar or a log."""
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Protocol
 
-
-class Outcome(StrEnum):
-    """What became of a tag."""
-
-    COPIED = "copied"
-    UNCHANGED = "unchanged"
-    FAILED = "failed"
+from mirror.registry.journal import Outcome
 
 
 class Progress(Protocol):
-    """Told of one manifest after the other: ``begin``, then ``expect`` and ``advance``, then ``done``."""
-
-    def begin(self, label: str) -> None:
-        """Work on one manifest begins; ``label`` is its name here, as ``contiv/v2plugin:1.0.0``."""
-        ...
+    """Told how one copy goes on."""
 
     def expect(self, total_bytes: int) -> None:
-        """So many bytes will move. Not called where nothing has to be looked at."""
+        """So many more bytes will move. Not called where nothing has to be looked at."""
         ...
 
     def advance(self, size_bytes: int) -> None:
         """So many more bytes have moved, or have turned out to be there."""
         ...
 
+
+class TagProgress(Progress, Protocol):
+    """Told how the work on one tag goes on, and of its end."""
+
     def done(self, outcome: Outcome, reason: str = "") -> None:
-        """It ended; ``reason`` says why it failed."""
+        """It ended; ``reason`` says why it failed or was skipped."""
+        ...
+
+
+class Reporter(Protocol):
+    """Told of every tag that is worked on; there may be several at a time."""
+
+    def begin(self, label: str) -> TagProgress:
+        """Work on one tag begins; ``label`` is its name here, as ``contiv/v2plugin:1.0.0``."""
         ...
 
 
 class SilentProgress:
     """Tells nobody."""
-
-    def begin(self, label: str) -> None:
-        """Nothing."""
 
     def expect(self, total_bytes: int) -> None:
         """Nothing."""
@@ -48,3 +46,11 @@ class SilentProgress:
 
     def done(self, outcome: Outcome, reason: str = "") -> None:
         """Nothing."""
+
+
+class SilentReporter:
+    """Tells nobody."""
+
+    def begin(self, label: str) -> SilentProgress:
+        """Nothing."""
+        return SilentProgress()

@@ -1,29 +1,63 @@
-"""Which tags are taken: globs, then the newest by the version that a tag holds.
+"""Which tags are taken: patterns, then a range of versions, then the newest. Pure.
 
-A version is looked for anywhere in a tag: ``v2.3``, ``3.6.0-arm64``, ``arm64-1.66.0``. What follows it is a
-pre-release only where it begins with a pre-release word, so ``1.0.0-beta.10`` comes before ``1.0.0`` while
-``3.6.0-arm64`` is a 3.6.0.
+Tags made of a digest, ``sha256-….sig`` and the like, are never taken for themselves: they follow what they are about.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+import re2  # type: ignore[import-untyped]  # it has no stubs
+
+from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
+from mirror.transfer.version import Version, VersionRange
+from mirror.wire.referrers import fallback_tag, is_digest_tag
 
-_EDGE = r"(?:^|(?<=[-_.]))[vV]?"
-_DOTTED = re.compile(_EDGE + r"(\d+(?:\.\d+)+)")
-_WHOLE = re.compile(_EDGE + r"(\d+)(?=$|[-_])")
-_PRERELEASE = re.compile(
-    r"[-_.]?(?:alpha|beta|a|b|c|rc|cr|pre|preview|dev|snapshot|nightly|canary|edge|m|milestone)(?=$|[-_.\d])",
-    re.IGNORECASE,
-)
-_PART = re.compile(r"\d+|[A-Za-z]+")
+_MOST_CHARACTERS = 512
+_ONE_MIB = 1024 * 1024
+
+
+class TagPattern:
+    """A glob that matches a whole tag, or, between slashes, a regular expression that is found somewhere in it.
+
+    Expressions are those of RE2, which take time in proportion to the tag whatever they and it are: a tag is chosen by
+    the upstream, and must not be able to keep us busy.
+    """
+
+    def __init__(self, text: str) -> None:
+        if len(text) > _MOST_CHARACTERS:
+            raise ConfigurationFault(f"the pattern {text[:40]}… is longer than {_MOST_CHARACTERS} characters")
+        self.text = text
+        self._expression = None
+        if len(text) > 1 and text[0] == text[-1] == "/":
+            options = re2.Options()
+            options.log_errors = False
+            options.max_mem = _ONE_MIB
+            try:
+                self._expression = re2.compile(text[1:-1], options)
+            except re2.error as error:
+                reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+                raise ConfigurationFault(f"{text} is not a regular expression (RE2): {reason}") from error
+
+    def matches(self, tag: Tag) -> bool:
+        """Whether it matches a tag."""
+        if self._expression is None:
+            return fnmatchcase(tag.name, self.text)
+        return self._expression.search(tag.name) is not None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TagPattern) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"TagPattern({self.text!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +65,47 @@ class TagSelection:
     """Which tags of a repository are wanted.
 
     Attributes:
-        include: globs, of which one must match; none: every tag.
-        exclude: globs, of which none may match.
+        include: patterns, of which one must match; none: every tag.
+        exclude: patterns, of which none may match.
+        versions: the range in which a tag's version must lie; None: tags without a version are taken too.
         newest: only so many of them; None: all.
     """
 
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    include: tuple[TagPattern, ...] = ()
+    exclude: tuple[TagPattern, ...] = ()
+    versions: VersionRange | None = None
     newest: int | None = None
 
     def __post_init__(self) -> None:
         if self.newest is not None and self.newest < 1:
             raise ConfigurationFault(f"tags.newest is {self.newest}: it must be at least 1")
 
+    @classmethod
+    def parse(
+        cls,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        semver: str | None = None,
+        newest: int | None = None,
+    ) -> TagSelection:
+        """Read a selection as it is written.
+
+        Raises:
+            ConfigurationFault: a pattern or the range is outside its grammar.
+        """
+        versions = None if semver is None else VersionRange.parse(semver)
+        return cls(tuple(map(TagPattern, include)), tuple(map(TagPattern, exclude)), versions, newest)
+
     def takes(self, tag: Tag) -> bool:
-        """Whether the globs let a tag through."""
-        included = not self.include or any(fnmatchcase(tag.name, glob) for glob in self.include)
-        return included and not any(fnmatchcase(tag.name, glob) for glob in self.exclude)
+        """Whether patterns and range let a tag through."""
+        if self.include and not any(pattern.matches(tag) for pattern in self.include):
+            return False
+        if any(pattern.matches(tag) for pattern in self.exclude):
+            return False
+        if self.versions is None:
+            return True
+        version = Version.of(tag)
+        return version is not None and self.versions.holds(version)
 
 
 def select(tags: Iterable[Tag], selection: TagSelection) -> tuple[Tag, ...]:
@@ -55,24 +113,27 @@ def select(tags: Iterable[Tag], selection: TagSelection) -> tuple[Tag, ...]:
 
     Tags with a version come first, the highest first; then the others, in reverse ASCII order.
     """
-    taken = sorted({tag for tag in tags if selection.takes(tag)}, key=age_key, reverse=True)
-    return tuple(taken[: selection.newest])
+    taken = {tag for tag in tags if not is_digest_tag(tag) and selection.takes(tag)}
+    return newest_first(taken)[: selection.newest]
+
+
+def newest_first(tags: Iterable[Tag]) -> tuple[Tag, ...]:
+    """Tags in the order in which :func:`select` gives them."""
+    return tuple(sorted(tags, key=age_key, reverse=True))
+
+
+def companions(tags: Iterable[Tag], subjects: Collection[Digest]) -> tuple[Tag, ...]:
+    """Those tags that are about some of ``subjects``, as cosign keeps its signatures: ``sha256-….sig``, in order.
+
+    The index of referrers that lies under the tag without an ending is not among them: a registry makes its own.
+    """
+    wanted = {fallback_tag(subject).name for subject in subjects}
+    return tuple(sorted(tag for tag in tags if "." in tag.name and tag.name.partition(".")[0] in wanted))
 
 
 def age_key(tag: Tag) -> tuple[Any, ...]:
     """Sorts tags from oldest to newest. The same for no two tags."""
-    name = tag.name
-    found = _DOTTED.search(name) or _WHOLE.search(name)
-    if found is None:
-        return (0, name)
-    numbers = [int(number) for number in found[1].split(".")]
-    while numbers and numbers[-1] == 0:  # 1.0 and 1.0.0 are one version
-        numbers.pop()
-    rest = name[found.end() :]
-    before_release = _PRERELEASE.match(rest) is not None
-    return (1, numbers, not before_release, _natural(rest), name)
-
-
-def _natural(text: str) -> list[tuple[int, int, str]]:
-    """Parts of a text, numbers compared as numbers and before words, as semantic versions are (semver.org, 11)."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in _PART.findall(text)]
+    version = Version.of(tag)
+    if version is None:
+        return (0, tag.name)
+    return (1, version.precedence, version.rest, tag.name)

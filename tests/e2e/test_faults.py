@@ -195,7 +195,10 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, packed: PackedPlugin) -> None:
-    with small_disk(tmp_path / "disk", 24 * MIB) as disk, Mirror(data=disk / "data") as mirror:
+    with (
+        small_disk(tmp_path / "disk", 24 * MIB) as disk,
+        Mirror(data=disk / "data", sections={"storage": {"path": str(disk / "data"), "least_free_bytes": 0}}) as mirror,
+    ):
         digest = push(packed, mirror.url, "faults/full", "1")
         content = os.urandom(32 * MIB)
         location = begin_upload(mirror, "faults/full")

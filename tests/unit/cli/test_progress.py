@@ -4,19 +4,19 @@ import pytest
 from rich.console import Console
 
 from mirror.cli.printing import size
-from mirror.cli.progress import TagProgress
-from mirror.transfer.progress import Outcome
+from mirror.cli.progress import TagBars
+from mirror.registry.journal import Outcome
 
 
 def lines_of(*, terminal, work):
     stream = io.StringIO()
-    with TagProgress(Console(file=stream, force_terminal=terminal, width=120)) as progress:
-        work(progress)
+    with TagBars(Console(file=stream, force_terminal=terminal, width=120)) as bars:
+        work(bars)
     return stream.getvalue()
 
 
-def copy_one(progress):
-    progress.begin("contiv/v2plugin:1.0")
+def copy_one(bars):
+    progress = bars.begin("contiv/v2plugin:1.0")
     progress.expect(3 * 1024 * 1024)
     progress.advance(3 * 1024 * 1024)
     progress.done(Outcome.COPIED)
@@ -35,13 +35,24 @@ def test_on_a_terminal_there_is_a_bar():
 
 
 def test_an_unchanged_and_a_failed_tag():
-    def work(progress):
-        progress.begin("a:1")
-        progress.done(Outcome.UNCHANGED)
-        progress.begin("a:[2]")
-        progress.done(Outcome.FAILED, "the upstream is [gone]")
+    def work(bars):
+        bars.begin("a:1").done(Outcome.UNCHANGED)
+        bars.begin("a:[2]").done(Outcome.FAILED, "the upstream is [gone]")
 
     assert lines_of(terminal=False, work=work) == "a:1 unchanged\na:[2] failed the upstream is [gone]\n"
+
+
+def test_several_tags_at_a_time_have_a_line_each_when_they_end():
+    def work(bars):
+        first, second = bars.begin("a:1"), bars.begin("a:2")
+        for progress in (second, first):
+            progress.expect(1024)
+            progress.advance(1024)
+            progress.done(Outcome.COPIED, "with 1 that refer to it")
+
+    lines = lines_of(terminal=False, work=work).splitlines()
+    assert [line.partition(" ")[0] for line in lines] == ["a:2", "a:1"]
+    assert all(" 1.0 KiB in " in line and line.endswith("), with 1 that refer to it") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ Running 1s test @ http://127.0.0.1:8080/big
   Latency Distribution
      50%  760.00us
      75%    2.87ms
-     90%    1.25s
-     99%    1.50m
+     90%    1.25s\x20
+     99%    1.50m\x20
   3183 requests in 1.10s, 3.11GB read
   Socket errors: connect 1, read 20, write 300, timeout 4000
   Non-2xx or 3xx responses: 17

@@ -1,189 +1,474 @@
 from __future__ import annotations
 
+import asyncio
+import json
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import (
     ConfigurationFault,
-    ManifestUnknown,
+    NotFound,
     RepositoryUnknown,
     UpstreamRefused,
     UpstreamUnreachable,
 )
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.memory import MemoryRegistry
+from mirror.registry.journal import Change, Outcome, RunOutcome
 from mirror.registry.port import Page
+from mirror.store.registry import Store
 from mirror.sync.job import run_rule
-from mirror.sync.rule import MirrorRule
-from mirror.transfer.progress import Outcome
+from mirror.sync.preview import preview_rule
+from mirror.sync.result import RuleResult
+from mirror.sync.retention import Retention
+from mirror.sync.rule import MirrorRule, OnUpstreamDelete
+from mirror.sync.scene import Desk
 from mirror.transfer.select import TagSelection
-from mirror.wire.pagination import PageRequest
-from tests.unit.transfer.content import hold, plugin
+from tests.unit.sync.conftest import SetClock, Told, Upstream
+from tests.unit.transfer.content import described, hold, plugin
 
 THERE, HERE = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin")
 CONFIG, OLD, NEW = b"{}\n", b"old layer", b"new layer, longer"
 BETA3, BETA4 = plugin(CONFIG, OLD), plugin(CONFIG, NEW)
 RULE = MirrorRule.parse("contiv", f"hub/{THERE}", HERE.name)
+DAY = timedelta(days=1)
 
 
-class Upstream(DelegatingRegistry):
-    """Notes what it is asked, and refuses what it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__(MemoryRegistry())
-        self.asked: list[str] = []
-        self.broken: dict[Digest, Exception] = {}
-        self.page_limit: int | None = None
-
-    async def resolve(self, repository: Repository, target: Tag | Digest) -> object:  # type: ignore[override]
-        self.asked.append(f"resolve {target}")
-        return await super().resolve(repository, target)
-
-    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        self.asked.append("get")
-        manifest = await super().get_manifest(repository, target)
-        if manifest.digest in self.broken:
-            raise self.broken[manifest.digest]
-        return manifest
-
-    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
-        self.asked.append("list")
-        return await super().list_tags(repository, PageRequest(self.page_limit, page.last))
-
-    async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        self.asked.append("catalog")
-        return await super().list_repositories(PageRequest(self.page_limit, page.last))
-
-
-class Told:
-    """Progress as a list of lines."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def begin(self, label: str) -> None:
-        self.lines.append(label)
-
-    def expect(self, total_bytes: int) -> None:
-        self.lines[-1] += f" {total_bytes} bytes"
-
-    def advance(self, size_bytes: int) -> None:
-        pass
-
-    def done(self, outcome: Outcome, reason: str = "") -> None:
-        self.lines[-1] += f" {outcome}" + (f": {reason}" if reason else "")
+def ruled(**options: Any) -> MirrorRule:
+    return MirrorRule.parse("contiv", f"hub/{THERE}", HERE.name, **options)
 
 
 @pytest.fixture
-async def upstream() -> Upstream:
-    made = Upstream()
-    await hold(made, THERE, [CONFIG, OLD], [BETA3], "1.0.0-beta.3", "latest")
-    await hold(made, THERE, [NEW], [BETA4], "1.0.0-beta.4")
-    made.asked.clear()
-    return made
+async def upstream(upstream: Upstream) -> Upstream:
+    await hold(upstream, THERE, [CONFIG, OLD], [BETA3], "1.0.0-beta.3", "latest")
+    await hold(upstream, THERE, [NEW], [BETA4], "1.0.0-beta.4")
+    upstream.asked.clear()
+    return upstream
 
 
-@pytest.fixture
-def here() -> MemoryRegistry:
-    return MemoryRegistry()
+async def move(upstream: Upstream, tag: str, to: Manifest) -> None:
+    await upstream.put_manifest(THERE, to, [Tag(tag)])
 
 
-async def test_what_is_selected_is_copied_newest_first(upstream: Upstream, here: MemoryRegistry) -> None:
-    told = Told()
-    result = await run_rule(RULE, upstream, here, told)
-    assert [(str(each.tag), each.outcome) for each in result.tags] == [
-        ("1.0.0-beta.4", Outcome.COPIED),
-        ("1.0.0-beta.3", Outcome.COPIED),
-        ("latest", Outcome.COPIED),
+async def digest_of(store: Store, tag: str) -> Digest | None:
+    try:
+        return (await store.resolve(HERE, Tag(tag))).digest
+    except NotFound:
+        return None
+
+
+def outcomes(result: RuleResult) -> dict[str, str]:
+    return {str(each.tag): each.outcome.value for each in result.tags}
+
+
+async def test_what_is_selected_is_copied_newest_first(upstream: Upstream, here: Store, desk: Desk, told: Told) -> None:
+    result = await run_rule(RULE, upstream, here, desk)
+    assert list(outcomes(result).items()) == [
+        ("1.0.0-beta.4", "copied"),
+        ("1.0.0-beta.3", "copied"),
+        ("latest", "copied"),
     ]
-    assert told.lines == [
-        "contiv/v2plugin:1.0.0-beta.4 20 bytes copied",
-        "contiv/v2plugin:1.0.0-beta.3 9 bytes copied",
-        "contiv/v2plugin:latest 0 bytes copied",
+    assert [line.partition(" ")[0] for line in told.lines] == [
+        "contiv/v2plugin:1.0.0-beta.4",
+        "contiv/v2plugin:1.0.0-beta.3",
+        "contiv/v2plugin:latest",
     ]
     assert (result.succeeded, result.moved_bytes) == (True, len(CONFIG + OLD + NEW))
     assert (await here.get_manifest(HERE, Tag("1.0.0-beta.3"))).content == BETA3.content
 
 
-async def test_a_second_run_copies_nothing_and_reads_no_manifest(upstream: Upstream, here: MemoryRegistry) -> None:
-    await run_rule(RULE, upstream, here, Told())
+async def test_a_second_run_copies_nothing_and_reads_no_manifest(
+    upstream: Upstream, here: Store, desk: Desk, told: Told
+) -> None:
+    await run_rule(RULE, upstream, here, desk)
     upstream.asked.clear()
-    told = Told()
-    result = await run_rule(RULE, upstream, here, told)
-    assert (len(result.copied), len(result.unchanged), result.moved_bytes) == (0, 3, 0)
-    assert upstream.asked == ["list", "resolve 1.0.0-beta.4", "resolve 1.0.0-beta.3", "resolve latest"]
+    result = await run_rule(RULE, upstream, here, desk)
+    assert (set(outcomes(result).values()), result.moved_bytes) == ({"unchanged"}, 0)
+    assert sorted(upstream.asked) == ["list", "resolve 1.0.0-beta.3", "resolve 1.0.0-beta.4", "resolve latest"]
     assert told.lines[-1] == "contiv/v2plugin:latest unchanged"
 
 
-async def test_a_moved_tag_is_copied_again(upstream: Upstream, here: MemoryRegistry) -> None:
-    await run_rule(RULE, upstream, here, Told())
-    await upstream.put_manifest(THERE, BETA4, [Tag("latest")])
-    result = await run_rule(RULE, upstream, here, Told())
-    assert [str(each.tag) for each in result.copied] == ["latest"]
-    assert (await here.resolve(HERE, Tag("latest"))).digest == BETA4.digest
+async def test_only_the_tags_that_the_rule_selects(upstream: Upstream, here: Store, desk: Desk) -> None:
+    rule = ruled(tags=TagSelection.parse(include=("1.0.0-beta.*",), newest=1))
+    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"1.0.0-beta.4": "copied"}
+    assert await digest_of(here, "latest") is None
 
 
-async def test_only_the_tags_that_the_rule_selects(upstream: Upstream, here: MemoryRegistry) -> None:
-    rule = MirrorRule.parse("contiv", f"hub/{THERE}", HERE.name, TagSelection(include=("1.0.0-beta.*",), newest=1))
-    result = await run_rule(rule, upstream, here, Told())
-    assert [str(each.tag) for each in result.tags] == ["1.0.0-beta.4"]
-    with pytest.raises(ManifestUnknown):
-        await here.resolve(HERE, Tag("latest"))
-
-
-async def test_a_tag_that_fails_does_not_stop_the_others(upstream: Upstream, here: MemoryRegistry) -> None:
+async def test_a_tag_that_fails_does_not_stop_the_others(
+    upstream: Upstream, here: Store, desk: Desk, told: Told
+) -> None:
     upstream.broken[BETA4.digest] = UpstreamRefused("not for you")
-    told = Told()
-    result = await run_rule(RULE, upstream, here, told)
+    result = await run_rule(RULE, upstream, here, desk)
     assert [each.outcome for each in result.tags] == [Outcome.FAILED, Outcome.COPIED, Outcome.COPIED]
     assert not result.succeeded
     assert isinstance(result.failed[0].error, UpstreamRefused)
     assert told.lines[0] == "contiv/v2plugin:1.0.0-beta.4 failed: not for you"
     upstream.broken.clear()
-    result = await run_rule(RULE, upstream, here, Told())
-    assert (len(result.copied), len(result.unchanged)) == (1, 2)
+    result = await run_rule(RULE, upstream, here, desk)
+    assert (len(result.with_outcome(Outcome.COPIED)), len(result.with_outcome(Outcome.UNCHANGED))) == (1, 2)
 
 
-async def test_a_repository_that_is_not_there(upstream: Upstream, here: MemoryRegistry) -> None:
-    rule = MirrorRule.parse("typo", "hub/store/contiv/plugin", "x")
-    told = Told()
-    result = await run_rule(rule, upstream, here, told)
+async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, desk: Desk, told: Told) -> None:
+    result = await run_rule(MirrorRule.parse("typo", "hub/store/contiv/plugin", "x"), upstream, here, desk)
     assert isinstance(result.failed[0].error, RepositoryUnknown)
     assert result.failed[0].tag is None
     assert told.lines == ["x failed: no repository store/contiv/plugin is here"]
+    (run,) = await here.runs("typo", 5)
+    assert (run.outcome, run.failed, run.reason) == (
+        RunOutcome.FAILED,
+        1,
+        "x: no repository store/contiv/plugin is here",
+    )
 
 
-async def test_a_plain_name_needs_no_catalog_and_a_pattern_does(upstream: Upstream, here: MemoryRegistry) -> None:
+async def test_a_plain_name_needs_no_catalog_and_a_pattern_does(upstream: Upstream, here: Store, desk: Desk) -> None:
     await hold(upstream, Repository("store/acme/x"), [CONFIG, OLD], [BETA3], "1")
     await hold(upstream, Repository("other/y"), [CONFIG, OLD], [BETA3], "1")
     upstream.asked.clear()
-    await run_rule(RULE, upstream, here, Told())
+    await run_rule(RULE, upstream, here, desk)
     assert "catalog" not in upstream.asked
-    result = await run_rule(MirrorRule.parse("all", "hub/store/*/*", "*/*"), upstream, here, Told())
+    result = await run_rule(MirrorRule.parse("all", "hub/store/*/*", "*/*"), upstream, here, desk)
     assert upstream.asked.count("catalog") == 1
     assert {each.repository.name for each in result.tags} == {"acme/x", "contiv/v2plugin"}
 
 
-async def test_lists_are_read_to_their_end(upstream: Upstream, here: MemoryRegistry) -> None:
+async def test_lists_are_read_to_their_end(upstream: Upstream, here: Store, desk: Desk) -> None:
     await hold(upstream, Repository("store/acme/x"), [CONFIG, OLD], [BETA3], "1", "2", "3")
     upstream.page_limit = 1
-    result = await run_rule(MirrorRule.parse("all", "hub/store/**", "**"), upstream, here, Told())
-    assert len(result.copied) == 6
+    result = await run_rule(MirrorRule.parse("all", "hub/store/**", "**"), upstream, here, desk)
+    assert len(result.with_outcome(Outcome.COPIED)) == 6
 
 
-async def test_a_pattern_that_matches_nothing_is_told(upstream: Upstream, here: MemoryRegistry) -> None:
-    result = await run_rule(MirrorRule.parse("none", "hub/nowhere/*", "*"), upstream, here, Told())
+async def test_a_pattern_that_matches_nothing_is_told(upstream: Upstream, here: Store, desk: Desk) -> None:
+    result = await run_rule(MirrorRule.parse("none", "hub/nowhere/*", "*"), upstream, here, desk)
     assert isinstance(result.error, ConfigurationFault)
     assert "none of the 1 repositories that hub lists matches nowhere/*" in str(result.error)
 
 
-async def test_a_catalog_that_is_not_given(here: MemoryRegistry) -> None:
-    class Closed(Upstream):
-        async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-            raise UpstreamUnreachable("gone")
-
-    result = await run_rule(MirrorRule.parse("all", "hub/**", "**"), Closed(), here, Told())
+async def test_a_catalog_that_is_not_given(upstream: Upstream, here: Store, desk: Desk) -> None:
+    upstream.lists = UpstreamUnreachable("gone")
+    result = await run_rule(MirrorRule.parse("all", "hub/**", "**"), upstream, here, desk)
     assert isinstance(result.error, UpstreamUnreachable)
-    assert not result.succeeded
+    assert (await here.runs("all", 1))[0].outcome is RunOutcome.FAILED
+
+
+async def test_blobs_that_several_tags_need_move_once(upstream: Upstream, here: Store, desk: Desk) -> None:
+    shared = b"a layer that all of them have"
+    for number in range(8):
+        own = f'{{"Description": "{number}"}}'.encode()
+        await hold(upstream, THERE, [own, shared], [plugin(own, shared)], f"2.{number}")
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("2.*",))), upstream, here, desk)
+    assert result.moved_bytes == len(shared) + 8 * len('{"Description": "0"}')
+
+
+# ---- movement and loss
+
+
+def config(**members: Any) -> bytes:
+    return json.dumps({"Interface": {"Types": []}, **members}).encode()
+
+
+HUMBLE, GREEDY = config(Network={"Type": "host"}), config(PidHost=True, Linux={"Capabilities": ["CAP_SYS_ADMIN"]})
+ASKS_LITTLE, ASKS_MUCH = plugin(HUMBLE, OLD), plugin(GREEDY, OLD)
+DIFFERENCE = ("+ host pid namespace: true", "+ capabilities: CAP_SYS_ADMIN", "- network: host")
+
+
+@pytest.fixture
+async def stable(upstream: Upstream) -> Upstream:
+    """An upstream whose tag `stable` is a plugin that asks for little; it holds one that asks for much."""
+    await hold(upstream, THERE, [GREEDY], [ASKS_MUCH])
+    await hold(upstream, THERE, [HUMBLE], [ASKS_LITTLE], "stable")
+    return upstream
+
+
+async def test_a_moved_tag_is_followed_and_told_with_its_privileges(stable: Upstream, here: Store, desk: Desk) -> None:
+    await run_rule(RULE, stable, here, desk)
+    await move(stable, "stable", ASKS_MUCH)
+    result = await run_rule(RULE, stable, here, desk)
+    (moved,) = result.changed
+    assert (moved.outcome, moved.change, moved.difference) == (Outcome.COPIED, Change.MOVED, DIFFERENCE)
+    assert await digest_of(here, "stable") == ASKS_MUCH.digest
+    event, appeared = await here.history(HERE, Tag("stable"), 5)
+    assert (event.before, event.after) == (ASKS_LITTLE.digest, ASKS_MUCH.digest)
+    assert (event.source, event.difference) == (f"hub/{THERE}", DIFFERENCE)
+    assert (appeared.change, appeared.before, appeared.after) == (Change.APPEARED, None, ASKS_LITTLE.digest)
+
+
+async def test_a_pinned_tag_is_held_and_its_movement_told_once(stable: Upstream, here: Store, desk: Desk) -> None:
+    rule = ruled(pins={"stable": str(ASKS_LITTLE.digest)})
+    await run_rule(rule, stable, here, desk)
+    await move(stable, "stable", ASKS_MUCH)
+    second, third = [await run_rule(rule, stable, here, desk) for _ in range(2)]
+    assert [(tag.change, tag.difference) for tag in second.changed] == [(Change.HELD, DIFFERENCE)]
+    assert third.changed == ()
+    assert (outcomes(second)["stable"], outcomes(third)["stable"]) == ("skipped", "skipped")
+    assert await digest_of(here, "stable") == ASKS_LITTLE.digest
+    assert [event.change for event in await here.history(HERE, Tag("stable"), 5)] == [Change.HELD, Change.APPEARED]
+
+
+async def test_a_pin_needs_no_tag_upstream(upstream: Upstream, here: Store, desk: Desk) -> None:
+    rule = ruled(pins={"9.9": str(BETA3.digest)}, tags=TagSelection.parse(include=("nothing",)))
+    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"9.9": "copied"}
+    assert await digest_of(here, "9.9") == BETA3.digest
+    assert outcomes(await run_rule(rule, upstream, here, desk))["9.9"] == "unchanged"
+
+
+async def test_a_tag_that_disappears_stays_and_is_told_once(upstream: Upstream, here: Store, desk: Desk) -> None:
+    await run_rule(RULE, upstream, here, desk)
+    await upstream.delete_tag(THERE, Tag("latest"))
+    second, third = [await run_rule(RULE, upstream, here, desk) for _ in range(2)]
+    assert [(str(tag.tag), tag.change) for tag in second.changed] == [("latest", Change.GONE)]
+    assert "latest" not in outcomes(third)
+    assert await digest_of(here, "latest") == BETA3.digest
+    await move(upstream, "latest", BETA3)
+    fourth = await run_rule(RULE, upstream, here, desk)
+    assert [(str(tag.tag), tag.change) for tag in fourth.changed] == [("latest", Change.RETURNED)]
+
+
+async def test_a_tag_that_disappears_can_be_followed(upstream: Upstream, here: Store, desk: Desk) -> None:
+    rule = ruled(on_upstream_delete=OnUpstreamDelete.FOLLOW, pins={"1.0.0-beta.3": str(BETA3.digest)})
+    await run_rule(rule, upstream, here, desk)
+    await upstream.delete_tag(THERE, Tag("latest"))
+    await upstream.delete_tag(THERE, Tag("1.0.0-beta.3"))
+    await run_rule(rule, upstream, here, desk)
+    assert await digest_of(here, "latest") is None
+    assert await digest_of(here, "1.0.0-beta.3") == BETA3.digest
+    assert [event.change for event in await here.history(HERE, Tag("latest"), 2)] == [Change.DROPPED, Change.GONE]
+    assert "latest" not in outcomes(await run_rule(rule, upstream, here, desk))
+
+
+@pytest.mark.parametrize("loss", ["every tag", "the repository"])
+async def test_the_loss_of_everything_is_not_followed(upstream: Upstream, here: Store, desk: Desk, loss: str) -> None:
+    rule = ruled(on_upstream_delete=OnUpstreamDelete.FOLLOW)
+    await run_rule(rule, upstream, here, desk)
+    if loss == "every tag":
+        for tag in ("latest", "1.0.0-beta.3", "1.0.0-beta.4"):
+            await upstream.delete_tag(THERE, Tag(tag))
+    else:
+        upstream.lists = RepositoryUnknown("no such repository")
+    result = await run_rule(rule, upstream, here, desk)
+    assert set(outcomes(result).values()) == {"gone"}
+    assert await digest_of(here, "latest") == BETA3.digest
+
+
+async def test_what_was_pushed_here_is_left_alone(upstream: Upstream, here: Store, desk: Desk) -> None:
+    own = plugin(CONFIG, b"our own")
+    await hold(here, HERE, [CONFIG, b"our own"], [own], "latest")
+    result = await run_rule(RULE, upstream, here, desk)
+    assert outcomes(result)["latest"] == "skipped"
+    assert result.succeeded
+    await run_rule(RULE, upstream, here, desk)
+    assert await digest_of(here, "latest") == own.digest
+    await here.delete_tag(HERE, Tag("latest"))
+    assert outcomes(await run_rule(RULE, upstream, here, desk))["latest"] == "copied"
+
+
+async def test_what_is_pushed_over_a_mirrored_tag_stays(upstream: Upstream, here: Store, desk: Desk) -> None:
+    rule = ruled(on_upstream_delete=OnUpstreamDelete.FOLLOW)
+    await run_rule(rule, upstream, here, desk)
+    own = plugin(CONFIG, b"our own")
+    await hold(here, HERE, [b"our own"], [own], "latest")
+    await move(upstream, "latest", BETA4)
+    assert outcomes(await run_rule(rule, upstream, here, desk))["latest"] == "skipped"
+    await upstream.delete_tag(THERE, Tag("latest"))
+    await run_rule(rule, upstream, here, desk)
+    assert await digest_of(here, "latest") == own.digest
+
+
+# ---- retention
+
+
+async def test_only_the_newest_are_kept_and_what_would_not_be_is_not_copied(
+    upstream: Upstream, here: Store, desk: Desk
+) -> None:
+    await run_rule(RULE, upstream, here, desk)
+    await move(upstream, "1.0.0", BETA4)
+    rule = ruled(retention=Retention(newest=2))
+    result = await run_rule(rule, upstream, here, desk)
+    assert outcomes(result) | {"1.0.0-beta.4": ""} == {
+        "1.0.0": "copied",
+        "1.0.0-beta.4": "",
+        "1.0.0-beta.3": "dropped",
+        "latest": "dropped",
+    }
+    again = await run_rule(rule, upstream, here, desk)
+    assert set(outcomes(again).values()) == {"unchanged", "skipped"}
+    assert [await digest_of(here, tag) for tag in ("1.0.0-beta.3", "latest")] == [None, None]
+
+
+async def test_what_nobody_pulls_is_dropped_and_stays_away_until_it_moves(
+    upstream: Upstream, here: Store, desk: Desk, clock: SetClock
+) -> None:
+    rule = ruled(retention=Retention(pulled_within=90 * DAY))
+    await run_rule(rule, upstream, here, desk)
+    clock.pass_(80 * DAY)
+    await here.record_pulls({(HERE, Tag("latest")): clock.now(), (HERE, BETA4.digest): clock.now()})
+    clock.pass_(20 * DAY)
+    assert outcomes(await run_rule(rule, upstream, here, desk))["1.0.0-beta.3"] == "dropped"
+    assert await digest_of(here, "latest") == BETA3.digest
+    assert await digest_of(here, "1.0.0-beta.4") == BETA4.digest
+    assert outcomes(await run_rule(rule, upstream, here, desk))["1.0.0-beta.3"] == "skipped"
+    await move(upstream, "1.0.0-beta.3", BETA4)
+    assert outcomes(await run_rule(rule, upstream, here, desk))["1.0.0-beta.3"] == "copied"
+
+
+async def test_retention_leaves_alone_what_the_rule_did_not_bring(upstream: Upstream, here: Store, desk: Desk) -> None:
+    own = plugin(CONFIG, b"our own")
+    await hold(here, HERE, [CONFIG, b"our own"], [own], "0.1")
+    await run_rule(ruled(retention=Retention(newest=1)), upstream, here, desk)
+    assert await digest_of(here, "0.1") == own.digest
+    assert await digest_of(here, "1.0.0-beta.4") == BETA4.digest
+    assert await digest_of(here, "latest") is None
+
+
+# ---- referrers
+
+
+def signature(subject: Manifest, layer: bytes) -> Manifest:
+    value = json.loads(plugin(CONFIG, layer).content) | {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "subject": subject.descriptor.to_json(),
+        "artifactType": "application/vnd.acme.signature",
+    }
+    return Manifest.parse(json.dumps(value).encode(), value["mediaType"])
+
+
+async def test_referrers_follow_their_subject_also_later(upstream: Upstream, here: Store, desk: Desk) -> None:
+    signed = signature(BETA3, b"signature")
+    countersigned = signature(signed, b"countersignature")
+    await hold(upstream, THERE, [b"signature", b"countersignature"], [signed, countersigned])
+    rule = ruled(tags=TagSelection.parse(include=("latest",)))
+    first = await run_rule(rule, upstream, here, desk)
+    assert first.moved_bytes == len(CONFIG + OLD + b"signature" + b"countersignature")
+    for manifest in (signed, countersigned):
+        assert (await here.get_manifest(HERE, manifest.digest)).content == manifest.content
+    late = signature(BETA3, b"later")
+    await hold(upstream, THERE, [b"later"], [late])
+    second, third = [await run_rule(rule, upstream, here, desk) for _ in range(2)]
+    assert (outcomes(second), second.moved_bytes) == ({"latest": "copied"}, len(b"later"))
+    assert outcomes(third) == {"latest": "unchanged"}
+
+
+async def test_a_signature_under_a_tag_of_its_own_follows_too(upstream: Upstream, here: Store, desk: Desk) -> None:
+    tag = f"sha256-{BETA3.digest.hex}.sig"
+    other = f"sha256-{'0' * 64}.sig"
+    signed = plugin(CONFIG, b"signature")
+    await hold(upstream, THERE, [b"signature"], [signed], tag, other)
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest", "sha256*"))), upstream, here, desk)
+    assert outcomes(result) == {"latest": "copied", tag: "copied"}
+    assert await digest_of(here, other) is None
+
+
+async def test_a_referrer_that_cannot_be_had_is_told_and_the_tag_is_here(
+    upstream: Upstream, here: Store, desk: Desk
+) -> None:
+    signed = signature(BETA3, b"signature")
+    await hold(upstream, THERE, [b"signature"], [signed])
+    upstream.broken[signed.digest] = UpstreamUnreachable("gone")
+    rule = ruled(tags=TagSelection.parse(include=("latest",)))
+    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"latest": "failed"}
+    assert await digest_of(here, "latest") == BETA3.digest
+    upstream.broken.clear()
+    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"latest": "copied"}
+
+
+async def test_referrers_without_end_are_refused(upstream: Upstream, here: Store, desk: Desk) -> None:
+    listed = [described("application/vnd.oci.image.manifest.v1+json", bytes([n // 256, n % 256])) for n in range(1001)]
+
+    class Endless(Upstream):
+        async def list_referrers(self, repository, subject, artifact_type, page):  # type: ignore[no-untyped-def]
+            return Page(tuple(listed))
+
+    endless = Endless()
+    endless.inner = upstream.inner
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), endless, here, desk)
+    assert "more than 1000 referrers" in str(result.failed[0].error)
+
+
+# ---- the journal
+
+
+async def test_a_run_is_noted_with_what_it_did(upstream: Upstream, here: Store, desk: Desk) -> None:
+    await run_rule(RULE, upstream, here, desk)
+    (run,) = await here.runs("contiv", 5)
+    assert (run.outcome, run.copied, run.moved_bytes) == (RunOutcome.SUCCEEDED, 3, len(CONFIG + OLD + NEW))
+    assert run.ended_at is not None
+    entries = {entry.tag: entry for entry in await here.entries(run.id)}
+    assert {entry.outcome for entry in entries.values()} == {Outcome.COPIED}
+    assert entries[Tag("latest")].after == BETA3.digest
+    record = await here.rule_record("contiv")
+    assert (record.last_run, record.last_success_at) == (run, run.ended_at)
+
+
+async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
+    upstream: Upstream, here: Store, desk: Desk
+) -> None:
+    begun = asyncio.Event()
+
+    class Stuck(Upstream):
+        async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+            if target == BETA4.digest:
+                begun.set()
+                await asyncio.Event().wait()
+            return await super().get_manifest(repository, target)
+
+    stuck = Stuck()
+    stuck.inner = upstream.inner
+    task = asyncio.create_task(run_rule(RULE, stuck, here, desk))
+    await begun.wait()
+    while await digest_of(here, "latest") is None:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (run,) = await here.runs("contiv", 5)
+    assert run.outcome is RunOutcome.INTERRUPTED
+    planned = {entry.tag: entry.outcome for entry in await here.entries(run.id)}
+    assert planned[Tag("1.0.0-beta.4")] is Outcome.PLANNED
+    result = await run_rule(RULE, upstream, here, desk)
+    assert outcomes(result) == {"1.0.0-beta.4": "copied", "1.0.0-beta.3": "unchanged", "latest": "unchanged"}
+
+
+async def test_a_tag_that_was_copied_and_not_noted_keeps_its_history(stable: Upstream, here: Store, desk: Desk) -> None:
+    await run_rule(RULE, stable, here, desk)
+    await move(stable, "stable", ASKS_MUCH)
+    await hold(here, HERE, [GREEDY], [ASKS_MUCH], "stable")  # as a run that died between the two would leave it
+    result = await run_rule(RULE, stable, here, desk)
+    assert (outcomes(result)["stable"], result.changed[0].difference) == ("unchanged", DIFFERENCE)
+    event = (await here.history(HERE, Tag("stable"), 1))[0]
+    assert (event.before, event.after) == (ASKS_LITTLE.digest, ASKS_MUCH.digest)
+
+
+# ---- previews
+
+
+async def test_a_preview_tells_what_would_move_and_changes_nothing(
+    upstream: Upstream, here: Store, desk: Desk, told: Told
+) -> None:
+    preview = await preview_rule(RULE, upstream, here, desk)
+    assert [(str(tag.tag), tag.blobs, tag.size_bytes) for tag in preview.tags] == [
+        ("1.0.0-beta.4", 2, len(CONFIG + NEW)),
+        ("1.0.0-beta.3", 1, len(OLD)),
+        ("latest", 0, 0),
+    ]
+    assert (told.lines, await here.runs("contiv", 1)) == ([], [])
+    assert await digest_of(here, "latest") is None
+
+
+async def test_a_preview_tells_what_has_moved_or_gone(stable: Upstream, here: Store, desk: Desk) -> None:
+    await run_rule(RULE, stable, here, desk)
+    await move(stable, "stable", ASKS_MUCH)
+    await stable.delete_tag(THERE, Tag("latest"))
+    shown = {str(tag.tag): tag for tag in (await preview_rule(RULE, stable, here, desk)).tags}
+    stable_tag = shown["stable"]
+    assert (stable_tag.outcome, stable_tag.before, stable_tag.after, stable_tag.size_bytes) == (
+        Outcome.PLANNED,
+        ASKS_LITTLE.digest,
+        ASKS_MUCH.digest,
+        len(GREEDY),
+    )
+    assert shown["latest"].outcome is Outcome.GONE
+    assert shown["1.0.0-beta.3"].outcome is Outcome.UNCHANGED

@@ -113,9 +113,11 @@ class Goal(DelegatingRegistry):
             self.written.append(f"mount {digest.short}")
         return mounted
 
-    async def put_manifest(self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()) -> None:
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
         self.written.append(f"manifest {manifest.digest.short} {' '.join(str(tag) for tag in tags)}".strip())
-        await self.inner.put_manifest(repository, manifest, tags)
+        return await self.inner.put_manifest(repository, manifest, tags)
 
 
 class KnownUpload:

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
-from mirror.transfer.select import TagSelection, age_key, select
+from mirror.transfer.select import TagSelection, age_key, companions, select
+from mirror.transfer.version import Version
+from mirror.wire.referrers import fallback_tag
 
 TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True).map(Tag)
 
@@ -48,22 +51,28 @@ def test_newest_first(newest_first: str) -> None:
 
 
 def test_a_version_counts_wherever_zeros_end_it() -> None:
-    assert age_key(Tag("1.0"))[:4] == age_key(Tag("1.0.0"))[:4]
+    assert Version.of(Tag("1.0")) == Version.of(Tag("1.0.0"))
 
 
 @pytest.mark.parametrize(
     ("selection", "wanted"),
     [
-        (TagSelection(), "2.0.0 1.1.0 1.1.0-rc1 1.0.0 nightly latest"),
-        (TagSelection(include=("1.*",)), "1.1.0 1.1.0-rc1 1.0.0"),
-        (TagSelection(include=("1.*",), exclude=("*-rc*",)), "1.1.0 1.0.0"),
-        (TagSelection(include=("latest", "2.?.0")), "2.0.0 latest"),
-        (TagSelection(include=("[12].0.0",)), "2.0.0 1.0.0"),
-        (TagSelection(exclude=("*",)), ""),
-        (TagSelection(newest=2), "2.0.0 1.1.0"),
-        (TagSelection(exclude=("2*",), newest=2), "1.1.0 1.1.0-rc1"),
-        (TagSelection(newest=99), "2.0.0 1.1.0 1.1.0-rc1 1.0.0 nightly latest"),
-        (TagSelection(include=("LATEST",)), ""),
+        (TagSelection.parse(), "2.0.0 1.1.0 1.1.0-rc1 1.0.0 nightly latest"),
+        (TagSelection.parse(include=("1.*",)), "1.1.0 1.1.0-rc1 1.0.0"),
+        (TagSelection.parse(include=("1.*",), exclude=("*-rc*",)), "1.1.0 1.0.0"),
+        (TagSelection.parse(include=("latest", "2.?.0")), "2.0.0 latest"),
+        (TagSelection.parse(include=("[12].0.0",)), "2.0.0 1.0.0"),
+        (TagSelection.parse(exclude=("*",)), ""),
+        (TagSelection.parse(newest=2), "2.0.0 1.1.0"),
+        (TagSelection.parse(exclude=("2*",), newest=2), "1.1.0 1.1.0-rc1"),
+        (TagSelection.parse(newest=99), "2.0.0 1.1.0 1.1.0-rc1 1.0.0 nightly latest"),
+        (TagSelection.parse(include=("LATEST",)), ""),
+        (TagSelection.parse(include=("/^1/",)), "1.1.0 1.1.0-rc1 1.0.0"),
+        (TagSelection.parse(include=("/^[a-z]+$/", "2*")), "2.0.0 nightly latest"),
+        (TagSelection.parse(exclude=("/rc/",), semver=">=1.0"), "2.0.0 1.1.0 1.0.0"),
+        (TagSelection.parse(semver=">=1.0 <2"), "1.1.0 1.0.0"),
+        (TagSelection.parse(semver=">=1.1.0-rc1 <2", newest=1), "1.1.0"),
+        (TagSelection.parse(semver="2.x || =1.0"), "2.0.0 1.0.0"),
     ],
 )
 def test_which_tags_are_taken(selection: TagSelection, wanted: str) -> None:
@@ -97,3 +106,25 @@ def test_a_higher_number_is_newer(numbers: list[int], place: int, prefix: str) -
 @given(st.lists(TAGS, max_size=30), st.integers(1, 10))
 def test_newest_is_a_prefix_of_all(tags: list[Tag], newest: int) -> None:
     assert select(tags, TagSelection(newest=newest)) == select(tags, TagSelection())[:newest]
+
+
+SUBJECT = Digest.of(b"subject")
+
+
+def test_what_is_about_something_follows_it_and_is_not_chosen_for_itself() -> None:
+    index, other = fallback_tag(SUBJECT), fallback_tag(Digest.of(b"other"))
+    tags = [*names("1.0", f"{index}.sig", f"{index}.att", f"{other}.sig", "sha256-latest"), index]
+    assert [tag.name for tag in select(tags, TagSelection())] == ["1.0", "sha256-latest"]
+    assert companions(tags, {SUBJECT}) == tuple(names(f"{index}.att", f"{index}.sig"))
+
+
+@pytest.mark.parametrize("pattern", ["/(/", "/(?=a)/", "/(a{999}){999}/", "/\\1(a)/", "x" * 513, "/" + "a" * 511 + "/"])
+def test_patterns_that_cannot_be_used_are_named(pattern: str) -> None:
+    with pytest.raises(ConfigurationFault, match=r"expression|longer than"):
+        TagSelection.parse(include=(pattern,))
+
+
+def test_no_tag_keeps_an_expression_busy() -> None:
+    """With backtracking, this would not end within a lifetime."""
+    selection = TagSelection.parse(include=("/^(([a-z])+.)+[A-Z]([a-z])+$/",))
+    assert not selection.takes(Tag("a" * 128))

@@ -5,9 +5,10 @@ import pytest
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestInvalid, ManifestUnknown
+from mirror.oci.errors import ManifestUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.plugin import known_findings
 from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
@@ -66,16 +67,32 @@ async def test_the_install_line_names_what_must_be_set():
     assert f"mirror:5000/acme/driver@{manifest.digest}" in install_line(by_digest, "mirror:5000")
 
 
-async def test_a_config_that_no_engine_reads():
-    registry, _ = await stored(b'{"Env": "A=b"}')
-    with pytest.raises(ManifestInvalid, match="Env is not a list"):
-        await inspect(registry, NAME, TAG)
+@pytest.mark.parametrize("content", [b'{"Env": "A=b"}', b" " * (MAX_CONFIG_BYTES + 1)])
+async def test_a_config_that_cannot_be_read(content):
+    registry, _ = await stored(content)
+    found = await inspect(registry, NAME, TAG)
+    assert (found.kind, found.plugin, found.privileges) == ("plugin", None, ())
+    assert [finding.code for finding in found.findings] == ["layers-missing", "config-unreadable"]
+    assert install_line(found, "mirror:5000") == "docker plugin install mirror:5000/acme/driver:1.0"
 
 
-async def test_a_config_that_is_said_to_be_huge():
-    registry, _ = await stored(b"{}", said_bytes=MAX_CONFIG_BYTES + 1)
-    with pytest.raises(ManifestInvalid, match="larger than"):
-        await inspect(registry, NAME, TAG)
+async def test_what_nobody_has_looked_at_shows_what_it_can():
+    registry, _ = await stored(b"{}", said_bytes=7)
+    found = await inspect(registry, NAME, TAG)
+    assert [finding.code for finding in found.findings] == ["layers-missing", "size-wrong"]
+
+
+@pytest.mark.parametrize("known", [(), (known_findings.diff_ids_compressed(),)])
+async def test_what_was_found_before_is_shown(known):
+    asked = []
+
+    async def recorded(digest):
+        asked.append(digest)
+        return known
+
+    registry, manifest = await stored(b"{}")
+    assert (await inspect(registry, NAME, TAG, recorded)).findings == known
+    assert asked == [manifest.digest]
 
 
 async def test_what_is_not_there():

@@ -1,0 +1,81 @@
+"""Notes when something was last pulled, for rules that keep only what is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+import structlog
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.port import Registry
+from mirror.runtime.clock import Clock
+
+_LOG = structlog.get_logger(__name__)
+
+Pulled = Mapping[tuple[Repository, Tag | Digest], datetime]
+
+_PERIOD_SECONDS = 60.0
+_MOST_WAITING = 100_000
+
+
+class PullTimes(DelegatingRegistry):
+    """Notes what manifests are asked for, in memory; :meth:`flush` has them recorded, all at once.
+
+    A process that dies loses what it has noted within the last minute.
+
+    Args:
+        inner: answers.
+        record: keeps the times for good.
+        clock: tells them.
+    """
+
+    def __init__(self, inner: Registry, record: Callable[[Pulled], Awaitable[None]], clock: Clock) -> None:
+        super().__init__(inner)
+        self._record = record
+        self._clock = clock
+        self._pulled: dict[tuple[Repository, Tag | Digest], datetime] = {}
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        found = await super().resolve(repository, target)
+        self._note(repository, target)
+        return found
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        found = await super().get_manifest(repository, target)
+        self._note(repository, target)
+        return found
+
+    async def flush(self) -> None:
+        """Have what was noted recorded. Where that fails, it is noted still."""
+        pulled, self._pulled = self._pulled, {}
+        try:
+            await self._record(pulled)
+        except BaseException:
+            self._pulled = pulled | self._pulled
+            raise
+
+    async def keep_up(self) -> None:
+        """Flush every minute, until cancelled, and then once more."""
+        try:
+            while True:
+                await asyncio.sleep(_PERIOD_SECONDS)
+                await self._flush_or_tell()
+        finally:
+            await self._flush_or_tell()
+
+    async def _flush_or_tell(self) -> None:
+        try:
+            await self.flush()
+        except MirrorError as error:
+            _LOG.error("times of pulls could not be recorded", error=str(error), **error.detail)
+
+    def _note(self, repository: Repository, target: Tag | Digest) -> None:
+        if len(self._pulled) < _MOST_WAITING or (repository, target) in self._pulled:
+            self._pulled[repository, target] = self._clock.now()

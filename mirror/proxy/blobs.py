@@ -1,0 +1,83 @@
+"""Blobs that are pulled through: which may be brought, and from where."""
+
+from __future__ import annotations
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
+from mirror.oci.names import Repository
+from mirror.proxy.freshness import Freshness, Step, decide
+from mirror.proxy.lookups import Lookups, Memory
+from mirror.proxy.misses import Misses
+from mirror.proxy.routes import Route, online
+from mirror.registry.origins import Origin
+from mirror.runtime.clock import Clock
+from mirror.transfer.download import Source, Wanted
+
+
+class PulledBlobs:
+    """Finds out how a blob that is not in its repository can be brought.
+
+    Args:
+        memory: what is remembered of what was pulled through.
+        lookups: asks upstreams.
+        clock: tells the time of day.
+        freshness: how long a miss is remembered.
+    """
+
+    def __init__(self, memory: Memory, lookups: Lookups, *, clock: Clock, freshness: Freshness) -> None:
+        self._memory = memory
+        self._lookups = lookups
+        self._clock = clock
+        self._freshness = freshness
+        self._misses = Misses()
+
+    async def known(self, repository: Repository, digest: Digest) -> Descriptor | None:
+        """A blob as a manifest gives it that was pulled through and waits for it."""
+        awaited = await self._memory.awaited(repository, digest)
+        return None if awaited is None else awaited[0]
+
+    async def wanted(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
+        """What is needed to bring a blob.
+
+        Raises:
+            BlobUnknown: it may not be brought, or no upstream has it.
+            UpstreamFault: no upstream could tell.
+        """
+        sources = () if await self._memory.is_ours(repository) else online(routes)
+        awaited = await self._memory.awaited(repository, digest)
+        if awaited is None:
+            return await self._found(repository, digest, sources)
+        blob, origin = awaited
+        ordered = sorted(
+            sources, key=lambda each: (each.upstream.name, each.repository) != (origin.upstream, origin.source)
+        )
+        return Wanted(repository, digest, blob.size_bytes, tuple(_source(each) for each in ordered))
+
+    async def _found(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
+        """A blob that a client knows of from elsewhere: no manifest that was pulled through here names it."""
+        unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
+        missed_at, now = self._misses.at(repository, digest), self._clock.now()
+        step = decide(digest, None, online=bool(routes), missed_at=missed_at, now=now, freshness=self._freshness)
+        if step is Step.REFUSE:
+            raise unknown
+        failure: UpstreamFault | None = None
+        for route in routes:
+            try:
+                found = await self._lookups.asked(route, route.upstream.registry.stat_blob(route.repository, digest))
+            except NotFound:
+                continue
+            except UpstreamFault as error:
+                failure = failure or error
+                continue
+            # It tells that the repository was not pushed to, when the blob is in it.
+            origin = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
+            await self._memory.record_origin(repository, digest, origin)
+            return Wanted(repository, digest, found.size_bytes, (_source(route),))
+        if failure is None:
+            self._misses.remember(repository, digest, now)
+        raise failure or unknown
+
+
+def _source(route: Route) -> Source:
+    return Source(route.upstream.name, route.upstream.registry, route.repository)

@@ -1,0 +1,100 @@
+"""What is done with a manifest that somebody asks for. Pure.
+
+============================  ======================================  =====================
+what is here                  and                                     is answered by
+============================  ======================================  =====================
+pushed, or by a mirror rule                                           serving it
+anything, asked by digest                                             serving it
+pulled through                confirmed within ``fresh_for``          serving it
+pulled through                no upstream may be asked                serving it as stale
+pulled through                asked in vain within ``retry_after``    serving it as stale
+pulled through                otherwise                               asking with a HEAD
+nothing                       no upstream may be asked                saying so
+nothing                       missed within ``missed_for``            saying so
+nothing                       otherwise                               fetching it
+============================  ======================================  =====================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from mirror.oci.digest import Digest
+from mirror.oci.names import Tag
+from mirror.registry.origins import Origin
+
+#: A tag must not move while one engine installs from it, which asks twice.
+LEAST_FRESH_FOR = timedelta(minutes=2)
+
+
+class Step(Enum):
+    """What is done."""
+
+    SERVE = "serve"
+    SERVE_STALE = "serve stale"
+    REVALIDATE = "revalidate"
+    FETCH = "fetch"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How long what is known stays good.
+
+    Attributes:
+        fresh_for: how long a tag is served without asking its upstream again.
+        retry_after: how long an upstream that did not answer is not asked about the same tag again.
+        missed_for: how long something that no upstream had is not asked for again.
+    """
+
+    fresh_for: timedelta = timedelta(minutes=5)
+    retry_after: timedelta = LEAST_FRESH_FOR
+    missed_for: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Something that is here.
+
+    Attributes:
+        origin: where it was pulled through from; None where it was pushed, or brought by a mirror rule.
+    """
+
+    origin: Origin | None
+
+
+def decide(
+    target: Tag | Digest,
+    copy: Copy | None,
+    *,
+    online: bool,
+    missed_at: datetime | None,
+    now: datetime,
+    freshness: Freshness,
+) -> Step:
+    """What is done with a manifest that somebody asks for.
+
+    Args:
+        target: how it is asked for.
+        copy: what is here; None: nothing.
+        online: whether there is an upstream that may be asked.
+        missed_at: when every upstream last said that it has no such thing.
+        now: the time of day.
+        freshness: how long what is known stays good.
+    """
+    if copy is None:
+        if not online or _within(missed_at, freshness.missed_for, now):
+            return Step.REFUSE
+        return Step.FETCH
+    if copy.origin is None or isinstance(target, Digest) or _within(copy.origin.checked_at, freshness.fresh_for, now):
+        return Step.SERVE
+    if not online or _within(copy.origin.asked_at, freshness.retry_after, now):
+        return Step.SERVE_STALE
+    return Step.REVALIDATE
+
+
+def _within(moment: datetime | None, duration: timedelta, now: datetime) -> bool:
+    """Whether it was at most that long ago. A moment that has not come yet tells of a clock that was set back."""
+    return moment is not None and timedelta(0) <= now - moment < duration

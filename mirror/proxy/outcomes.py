@@ -1,0 +1,119 @@
+"""What becomes of pulls, counted in memory that all processes share, and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from mirror.oci import errors
+from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError
+from mirror.oci.names import Repository, Tag
+from mirror.runtime.metrics import Family, Kind, Share
+
+_LOG = structlog.get_logger(__name__)
+
+
+class Outcome(StrEnum):
+    """What became of a manifest or blob that was asked for under a name that is pulled through."""
+
+    SERVED = "served"
+    REVALIDATED = "revalidated"
+    MOVED = "moved"
+    FETCHED = "fetched"
+    STALE = "stale"
+    MISSED = "missed"
+    FAILED = "failed"
+
+
+_OF_BLOBS: Final = (Outcome.SERVED, Outcome.FETCHED, Outcome.MISSED, Outcome.FAILED)
+_REASONS: Final[tuple[tuple[type[MirrorError], str], ...]] = (
+    (errors.UpstreamOffline, "offline"),
+    (errors.UpstreamResting, "resting"),
+    (errors.UpstreamUnreachable, "unreachable"),
+    (errors.UpstreamRefused, "refused"),
+    (errors.UpstreamBusy, "busy"),
+    (errors.UpstreamLied, "lied"),
+    (errors.NotFound, "gone"),
+)
+_OTHER: Final = "other"
+
+_PULLS: Final = Family(
+    "plugin_mirror_pulls_total",
+    "Manifests and blobs asked for under names of proxy rules, by what became of them.",
+    Kind.COUNTER,
+    ("kind", "outcome"),
+    [("manifest", outcome.value) for outcome in Outcome] + [("blob", outcome.value) for outcome in _OF_BLOBS],
+)
+
+
+def _failures(upstreams: Iterable[str]) -> Family:
+    reasons = [reason for _, reason in _REASONS] + [_OTHER]
+    return Family(
+        "plugin_mirror_pull_failures_total",
+        "What an upstream did not give to pull-through, by reason; lied: it is not what it was said to be.",
+        Kind.COUNTER,
+        ("upstream", "reason"),
+        [(name, reason) for name in upstreams for reason in reasons],
+    )
+
+
+def _received(upstreams: Iterable[str]) -> Family:
+    return Family(
+        "plugin_mirror_pull_received_bytes_total",
+        "Bytes of blobs that pull-through has received from an upstream.",
+        Kind.COUNTER,
+        ("upstream",),
+        [(name,) for name in upstreams],
+    )
+
+
+def families(upstreams: Iterable[str]) -> tuple[Family, ...]:
+    """What is counted, for upstreams of those names."""
+    names = tuple(upstreams)
+    return _PULLS, _failures(names), _received(names)
+
+
+class Outcomes:
+    """Counts and logs.
+
+    Args:
+        share: where; its figures have :func:`families` of ``upstreams``.
+        upstreams: names of the upstreams.
+    """
+
+    def __init__(self, share: Share, upstreams: Iterable[str]) -> None:
+        self._figures = {
+            (family.name, labels): share.figure(family, *labels)
+            for family in families(upstreams)
+            for labels in family.series
+        }
+
+    def manifest(self, outcome: Outcome) -> None:
+        """A manifest was asked for."""
+        self._add("pulls", "manifest", outcome.value)
+
+    def blob(self, outcome: Outcome) -> None:
+        """A blob was asked for."""
+        self._add("pulls", "blob", outcome.value)
+
+    def received(self, upstream: str, size_bytes: int) -> None:
+        """So many bytes of a blob came from an upstream."""
+        self._add("pull_received_bytes", upstream, amount=size_bytes)
+
+    def failed(self, upstream: str, error: MirrorError) -> None:
+        """An upstream did not give what it was asked for."""
+        reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), _OTHER)
+        self._add("pull_failures", upstream, reason)
+        _LOG.warning("upstream failed", upstream=upstream, reason=reason, error=str(error))
+
+    def moved(self, repository: Repository, tag: Tag, upstream: str, before: Digest, after: Digest) -> None:
+        """A tag is another manifest at its upstream than the one that is here."""
+        fields = {"name": str(repository), "tag": str(tag), "before": str(before), "after": str(after)}
+        _LOG.info("tag moved", upstream=upstream, **fields)
+
+    def _add(self, what: str, *labels: str, amount: float = 1) -> None:
+        self._figures[f"plugin_mirror_{what}_total", labels].add(amount)

@@ -1,0 +1,179 @@
+"""``PullThroughRegistry``: what is asked for and not here is fetched, kept, and served from here from then on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.names import Repository, Tag
+from mirror.proxy.blobs import PulledBlobs
+from mirror.proxy.freshness import Freshness
+from mirror.proxy.lists import Lists
+from mirror.proxy.lookups import Lookups, Memory
+from mirror.proxy.manifests import PATIENCE_SECONDS, PulledManifests
+from mirror.proxy.outcomes import Outcome, Outcomes
+from mirror.proxy.routes import Route, Routes, is_missing, online
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.port import Blob, Page, Registry
+from mirror.runtime.clock import Clock
+from mirror.transfer.inflight import Inflight
+from mirror.wire.pagination import PageRequest
+from mirror.wire.ranges import RangeRequest
+
+
+class PullThroughRegistry(DelegatingRegistry):
+    """Implements :class:`mirror.registry.port.Registry`.
+
+    What is pushed here wins over what a mirror rule brings, which wins over what is pulled through. A name that was
+    pushed to never goes upstream, nor does writing of any kind.
+
+    Args:
+        inner: what is here.
+        memory: what is remembered of what was pulled through.
+        routes: which names come from where.
+        inflight: brings blobs.
+        tasks: owns what upstreams are asked.
+        clock: tells the time of day.
+        freshness: how long what is known stays good.
+        outcomes: told what becomes of pulls.
+        patience_seconds: how long whoever can be served what is here waits for an upstream to confirm it.
+
+    Reads raise an UpstreamFault where nothing is here and an upstream failed; NotFound instead where the upstream
+    refused, and for names that are the same here and there: engines ask for those as of a mirror of theirs, and only
+    after a 404 do they ask elsewhere.
+    """
+
+    def __init__(
+        self,
+        inner: Registry,
+        memory: Memory,
+        routes: Routes,
+        inflight: Inflight,
+        tasks: asyncio.TaskGroup,
+        *,
+        clock: Clock,
+        freshness: Freshness,
+        outcomes: Outcomes,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        super().__init__(inner)
+        self._memory = memory
+        self._routes = routes
+        self._inflight = inflight
+        self._outcomes = outcomes
+        lookups = Lookups(inner, memory, clock, outcomes)
+        self._manifests = PulledManifests(
+            inner,
+            memory,
+            lookups,
+            tasks,
+            clock=clock,
+            freshness=freshness,
+            outcomes=outcomes,
+            patience_seconds=patience_seconds,
+        )
+        self._blobs = PulledBlobs(memory, lookups, clock=clock, freshness=freshness)
+        self._lists = Lists(inner, lookups, patience_seconds)
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        routes = self._routes.of(repository)
+        if not routes:
+            return await self.inner.resolve(repository, target)
+        # The manifest is fetched at once: blobs are asked for next, and the one who asks may have the manifest already.
+        return (await self._manifests.get(repository, target, routes)).descriptor
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        routes = self._routes.of(repository)
+        if not routes:
+            return await self.inner.get_manifest(repository, target)
+        return await self._manifests.get(repository, target, routes)
+
+    async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        """As the port says. No upstream is asked: a client that pushes begins with this, and must not wait for any."""
+        try:
+            return await self.inner.stat_blob(repository, digest)
+        except BlobUnknown:
+            known = await self._blobs.known(repository, digest) if online(self._routes.of(repository)) else None
+            if known is None:
+                raise
+            return Descriptor(OCTET_STREAM, digest, known.size_bytes)
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        routes = self._routes.of(repository)
+        if not routes:
+            return self.inner.open_blob(repository, digest, part)
+        return self._open_blob(repository, digest, part, routes)
+
+    @asynccontextmanager
+    async def _open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None, routes: tuple[Route, ...]
+    ) -> AsyncIterator[Blob]:
+        async with AsyncExitStack() as stack:
+            try:
+                blob = await stack.enter_async_context(self.inner.open_blob(repository, digest, part))
+                self._outcomes.blob(Outcome.SERVED)
+            except BlobUnknown:
+                blob = await self._brought(stack, repository, digest, part, routes)
+            yield blob
+
+    async def _brought(
+        self,
+        stack: AsyncExitStack,
+        repository: Repository,
+        digest: Digest,
+        part: RangeRequest | None,
+        routes: tuple[Route, ...],
+    ) -> Blob:
+        try:
+            wanted = await self._blobs.wanted(repository, digest, routes)
+            blob = await stack.enter_async_context(self._inflight.open(wanted, part))
+        except BlobUnknown:
+            self._outcomes.blob(Outcome.MISSED)
+            raise
+        except UpstreamFault as error:
+            self._outcomes.blob(Outcome.FAILED)
+            if not is_missing(error, repository, routes):
+                raise
+            message = f"{repository} has no blob {digest}: {error}"
+            raise BlobUnknown(message, name=repository, digest=digest) from error
+        self._outcomes.blob(Outcome.FETCHED)
+        return blob
+
+    async def delete_tag(self, repository: Repository, tag: Tag) -> None:
+        await self._delete(repository, tag, partial(self.inner.delete_tag, repository, tag))
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
+        await self._delete(repository, digest, partial(self.inner.delete_manifest, repository, digest))
+
+    async def _delete(
+        self, repository: Repository, target: Tag | Digest, delete: Callable[[], Awaitable[None]]
+    ) -> None:
+        """What was pulled through is forgotten as well; the next pull fetches it again."""
+        forgotten = await self._memory.forget(repository, target)
+        try:
+            await delete()
+        except NotFound:
+            if not forgotten:
+                raise
+
+    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+        return await self._lists.tags(repository, page, await self._listed_from(repository))
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+    ) -> Page[Descriptor]:
+        routes = await self._listed_from(repository)
+        return await self._lists.referrers(repository, subject, artifact_type, page, routes)
+
+    async def _listed_from(self, repository: Repository) -> tuple[Route, ...]:
+        routes = online(self._routes.of(repository))
+        return () if routes and await self._memory.is_ours(repository) else routes

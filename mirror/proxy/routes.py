@@ -1,0 +1,122 @@
+"""Which upstreams a name here may come from. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from mirror.oci.errors import ConfigurationFault, NameInvalid, UpstreamFault, UpstreamRefused
+from mirror.oci.names import Repository
+from mirror.registry.port import Lister, Reader
+from mirror.transfer.mapping import NameMapping
+
+_MOST_REMEMBERED = 4096
+
+
+class UpstreamReader(Reader, Lister, Protocol):
+    """An upstream is read and listed, never written to."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upstream:
+    """A registry that content is pulled through from.
+
+    Attributes:
+        name: what it is called in the configuration.
+        registry: the registry.
+        offline: whether it may not be asked.
+    """
+
+    name: str
+    registry: UpstreamReader
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a repository here may come from.
+
+    Attributes:
+        upstream: the upstream.
+        repository: the repository there.
+    """
+
+    upstream: Upstream
+    repository: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Names here that are pulled through.
+
+    Attributes:
+        upstream: from where.
+        names: from names here to names there.
+    """
+
+    upstream: Upstream
+    names: NameMapping
+
+    @classmethod
+    def parse(cls, upstream: Upstream, source: str, to: str) -> Rule:
+        """Read a rule as it is written.
+
+        Args:
+            upstream: the one that ``source`` begins with.
+            source: ``UPSTREAM/REPOSITORY``, where ``*`` is one component and ``**`` the rest.
+            to: the repository here, with the same ``*`` and ``**``.
+
+        Raises:
+            ConfigurationFault: either is outside the grammar.
+        """
+        try:
+            return cls(upstream, NameMapping(to, source.partition("/")[2]))
+        except ConfigurationFault as error:
+            raise ConfigurationFault(f"proxy rule from {source} to {to}: {error}") from error
+
+
+class Routes:
+    """Every rule.
+
+    Args:
+        rules: the first that matches a name is asked first.
+        reserved: patterns of names that never go upstream.
+
+    Raises:
+        ConfigurationFault: a pattern is outside the grammar.
+    """
+
+    def __init__(self, rules: Iterable[Rule], reserved: Iterable[str] = ()) -> None:
+        self._rules = tuple(rules)
+        self._reserved = tuple(NameMapping(pattern, pattern) for pattern in reserved)
+        self.of = lru_cache(maxsize=_MOST_REMEMBERED)(self._of)
+
+    def _of(self, repository: Repository) -> tuple[Route, ...]:
+        """Where a repository may come from, in the order in which they are asked; nothing: from nowhere."""
+        if any(_applied(pattern, repository) for pattern in self._reserved):
+            return ()
+        found = ((rule.upstream, _applied(rule.names, repository)) for rule in self._rules)
+        return tuple(dict.fromkeys(Route(upstream, there) for upstream, there in found if there))
+
+
+def _applied(names: NameMapping, repository: Repository) -> Repository | None:
+    try:
+        return names.apply(repository)
+    except NameInvalid:  # no upstream can have a name of that length
+        return None
+
+
+def online(routes: tuple[Route, ...]) -> tuple[Route, ...]:
+    """Those whose upstream may be asked."""
+    return tuple(route for route in routes if not route.upstream.offline)
+
+
+def is_missing(error: UpstreamFault, repository: Repository, routes: tuple[Route, ...]) -> bool:
+    """Whether what could not be had because of ``error`` is said not to exist.
+
+    Docker Hub refuses what does not exist. And a name that is the same at an upstream may be asked for by an engine
+    that has us among its ``registry-mirrors``: up to 20.10 it goes on to its next registry after a 404 only.
+    """
+    return isinstance(error, UpstreamRefused) or any(route.repository == repository for route in routes)

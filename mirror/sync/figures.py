@@ -1,0 +1,94 @@
+"""What is counted of runs of rules, in memory that all processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from mirror.oci import errors
+from mirror.oci.errors import MirrorError
+from mirror.registry.journal import Outcome
+from mirror.runtime.metrics import Family, Kind, Share
+from mirror.sync.result import RuleResult
+
+_OUTCOMES: Final = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.PLANNED)
+_REASONS: Final[tuple[tuple[type[MirrorError], str], ...]] = (
+    (errors.UpstreamUnreachable, "unreachable"),
+    (errors.UpstreamRefused, "refused"),
+    (errors.UpstreamBusy, "busy"),
+    (errors.UpstreamLied, "lied"),
+    (errors.NotFound, "not_found"),
+    (errors.StorageFault, "storage"),
+)
+_OTHER: Final = "other"
+
+
+def families(rules: Iterable[str]) -> tuple[Family, ...]:
+    """What is counted, for rules of those names."""
+    names = tuple(rules)
+    reasons = [reason for _, reason in _REASONS] + [_OTHER]
+    return (
+        Family(
+            "plugin_mirror_rule_runs_total",
+            "Runs of a mirror rule that have ended, by whether they succeeded.",
+            Kind.COUNTER,
+            ("rule", "outcome"),
+            [(name, outcome) for name in names for outcome in ("succeeded", "failed")],
+        ),
+        Family(
+            "plugin_mirror_rule_tags_total",
+            "Tags that runs of a mirror rule had to do with, by what became of them.",
+            Kind.COUNTER,
+            ("rule", "outcome"),
+            [(name, outcome) for name in names for outcome in _OUTCOMES],
+        ),
+        Family(
+            "plugin_mirror_rule_errors_total",
+            "Tags and whole runs of a mirror rule that failed, by reason.",
+            Kind.COUNTER,
+            ("rule", "reason"),
+            [(name, reason) for name in names for reason in reasons],
+        ),
+        Family(
+            "plugin_mirror_rule_moved_bytes_total",
+            "Bytes of blobs that runs of a mirror rule have read from its upstream.",
+            Kind.COUNTER,
+            ("rule",),
+            [(name,) for name in names],
+        ),
+    )
+
+
+class RuleFigures:
+    """Counts runs of rules.
+
+    Args:
+        share: where; its figures have :func:`families` of ``rules``.
+        rules: names of the rules.
+    """
+
+    def __init__(self, share: Share, rules: Iterable[str]) -> None:
+        self._figures = {
+            (family.name, labels): share.figure(family, *labels)
+            for family in families(rules)
+            for labels in family.series
+        }
+
+    def ran(self, result: RuleResult) -> None:
+        """Count a run."""
+        rule = result.rule
+        self._add("runs", rule, "succeeded" if result.succeeded else "failed")
+        for outcome, count in result.counts.items():
+            self._add("tags", rule, outcome.value, amount=count)
+        failures = [result.error, *(tag.error for tag in result.failed)]
+        for error in failures:
+            if error is not None:
+                self._add("errors", rule, _reason(error))
+        self._add("moved_bytes", rule, amount=result.moved_bytes)
+
+    def _add(self, what: str, *labels: str, amount: float = 1) -> None:
+        self._figures[f"plugin_mirror_rule_{what}_total", labels].add(amount)
+
+
+def _reason(error: MirrorError) -> str:
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), _OTHER)

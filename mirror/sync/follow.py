@@ -1,0 +1,140 @@
+"""Running rules when they are due, for as long as the process serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from mirror.oci.errors import Busy, MirrorError
+from mirror.registry.journal import Change, Chronicle, RuleRecord, RunOutcome
+from mirror.sync.job import run_rule
+from mirror.sync.look import Keeper
+from mirror.sync.result import RuleResult, TagResult
+from mirror.sync.rule import MirrorRule
+from mirror.sync.runner import RuleLock, source_of
+from mirror.sync.scene import Desk
+from mirror.sync.schedule import Past, Schedule, next_run
+from mirror.transfer.referrers import Listed
+
+_LOG = structlog.get_logger(__name__)
+
+_RULES_AT_ONCE = 2
+# The clock may be set meanwhile: after so long it is looked at again.
+_LONGEST_SLEEP = timedelta(minutes=1)
+_PAUSE_BUSY_SECONDS = 5.0
+_PAUSE_FAILED_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """Looks after the rules that have a schedule. Every process has one; the lock decides which of them runs a rule.
+
+    Attributes:
+        sources: the upstreams by name, open.
+        destination: where everything goes.
+        lock: held while a rule runs.
+        chronicle: tells what has been run.
+        desk: what runs work with.
+        ran: told of each run that this process has done.
+    """
+
+    sources: Mapping[str, Listed]
+    destination: Keeper
+    lock: RuleLock
+    chronicle: Chronicle
+    desk: Desk
+    ran: Callable[[RuleResult], None]
+
+    async def follow(self, rules: Iterable[MirrorRule]) -> None:
+        """Run each rule whenever it is due, until cancelled. What fails is logged, and no reason to stop."""
+        opened_at = self.desk.clock.now()
+        gate = asyncio.Semaphore(_RULES_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for rule in rules:
+                if rule.schedule is not None:
+                    group.create_task(self._follow(rule, rule.schedule, opened_at, gate), name=f"rule {rule.name}")
+
+    async def _follow(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime, gate: asyncio.Semaphore) -> None:
+        while True:
+            try:
+                await self._wait(rule, schedule, opened_at)
+                async with gate, self.lock(rule.name):
+                    # It was asked before the lock was had: another process may have run the rule meanwhile.
+                    if await self._due_in(rule, schedule, opened_at) <= timedelta(0):
+                        result = await run_rule(rule, source_of(rule, self.sources), self.destination, self.desk)
+                        tell(result)
+                        self.ran(result)
+            except Busy:
+                await asyncio.sleep(_PAUSE_BUSY_SECONDS)
+            except MirrorError as error:
+                _LOG.error("mirror rule could not be run", rule=rule.name, error=str(error), **error.detail)
+                await asyncio.sleep(_PAUSE_FAILED_SECONDS)
+            except Exception as error:  # noqa: BLE001 - a rule that fails in any way must not end the server
+                _LOG.error("mirror rule failed unexpectedly", rule=rule.name, exc_info=error)
+                await asyncio.sleep(_PAUSE_FAILED_SECONDS)
+
+    async def _wait(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> None:
+        left = await self._due_in(rule, schedule, opened_at)
+        while left > timedelta(0):
+            await asyncio.sleep(min(left, _LONGEST_SLEEP).total_seconds())
+            left = await self._due_in(rule, schedule, opened_at)
+
+    async def _due_in(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> timedelta:
+        record = await self.chronicle.rule_record(rule.name)
+        return next_run(schedule, rule.name, past_of(record), opened_at) - self.desk.clock.now()
+
+
+def past_of(record: RuleRecord) -> Past:
+    """What the schedule needs of what is known of a rule."""
+    last = record.last_run
+    if last is None:
+        return Past(record.known_since)
+    finished = last.outcome in {RunOutcome.SUCCEEDED, RunOutcome.FAILED}
+    return Past(record.known_since, last.started_at, finished)
+
+
+def tell(result: RuleResult) -> None:
+    """Log what became of a rule, and what has happened to its tags."""
+    for tag in result.changed:
+        _tell_change(result.rule, tag)
+    for tag in result.failed:
+        _LOG.error(
+            "tag could not be mirrored",
+            rule=result.rule,
+            name=tag.repository.name,
+            tag=tag.tag and tag.tag.name,
+            error=str(tag.error),
+        )
+    counts = {outcome.value: count for outcome, count in result.counts.items()}
+    if result.error is not None:
+        _LOG.error("mirror rule failed", rule=result.rule, error=str(result.error), **counts)
+    else:
+        _LOG.info("mirror rule ran", rule=result.rule, moved_bytes=result.moved_bytes, **counts)
+
+
+_TOLD = {
+    Change.MOVED: "tag moved upstream, and here",
+    Change.HELD: "tag moved upstream, and is pinned here",
+    Change.GONE: "tag gone upstream, and kept here",
+    Change.RETURNED: "tag is upstream again",
+    Change.DROPPED: "tag dropped here",
+}
+
+
+def _tell_change(rule: str, tag: TagResult) -> None:
+    if tag.change is None or tag.change not in _TOLD:
+        return
+    _LOG.warning(
+        _TOLD[tag.change],
+        rule=rule,
+        name=tag.repository.name,
+        tag=tag.tag and tag.tag.name,
+        before=tag.before and str(tag.before),
+        now=tag.digest and str(tag.digest),
+        privileges=list(tag.difference),
+        reason=tag.reason,
+    )

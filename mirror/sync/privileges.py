@@ -1,0 +1,36 @@
+"""What a plugin that has moved asks of a host that it did not ask before."""
+
+from __future__ import annotations
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError
+from mirror.oci.names import Repository
+from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.difference import PrivilegeDifference
+from mirror.registry.port import Reader
+
+
+async def difference(
+    earlier: tuple[Reader, Repository, Digest], later: tuple[Reader, Repository, Digest]
+) -> tuple[str, ...]:
+    """The difference in privileges, one line each; none where one of the two is no plugin, or cannot be read.
+
+    Args:
+        earlier, later: a registry, and the repository and digest of a manifest in it.
+    """
+    try:
+        before, after = await _config(*earlier), await _config(*later)
+    except MirrorError as error:
+        return (f"the privileges could not be compared: {error}",)
+    return () if before is None or after is None else PrivilegeDifference.between(before, after).lines()
+
+
+async def _config(reader: Reader, repository: Repository, digest: Digest) -> PluginConfig | None:
+    manifest = await reader.get_manifest(repository, digest)
+    config = manifest.config
+    if config is None or not manifest.is_plugin or config.size_bytes > MAX_CONFIG_BYTES:
+        return None
+    async with reader.open_blob(repository, config.digest) as blob:
+        if blob.size_bytes != config.size_bytes:
+            return None
+        return PluginConfig.parse(b"".join([chunk async for chunk in blob]))

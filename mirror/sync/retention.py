@@ -1,0 +1,77 @@
+"""Which of the tags that a rule has brought need not be kept. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Tag
+from mirror.transfer.select import newest_first
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What a rule keeps of what it has brought: what meets one of these.
+
+    Attributes:
+        newest: the newest so many tags of a repository, by the version in the tag.
+        pulled_within: what was pulled, or brought, within that time.
+    """
+
+    newest: int | None = None
+    pulled_within: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        if self.newest is None and self.pulled_within is None:
+            raise ConfigurationFault("keep: give newest, pulled_within, or both")
+        if self.newest is not None and self.newest < 1:
+            raise ConfigurationFault(f"keep.newest is {self.newest}: it must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A tag that a rule has brought, or is about to.
+
+    Attributes:
+        digest: what it points to.
+        brought_at: when it was brought.
+    """
+
+    digest: Digest
+    brought_at: datetime
+
+
+def surplus(
+    tags: Mapping[Tag, Kept],
+    retention: Retention,
+    pinned: Mapping[Tag, Digest],
+    pulled: Collection[str],
+    now: datetime,
+) -> frozenset[Tag]:
+    """The tags that need not be kept.
+
+    A pinned tag is always kept, and so is the last tag that leads to a digest that is pinned.
+
+    Args:
+        tags: what the rule has brought into one repository, or is about to.
+        retention: what it keeps.
+        pinned: tags that are held, and where.
+        pulled: tags and digests that were pulled within the time.
+        now: when.
+    """
+    kept = set(pinned) & set(tags)
+    if retention.newest is not None:
+        kept.update(newest_first(tags)[: retention.newest])
+    if retention.pulled_within is not None:
+        since = now - retention.pulled_within
+        kept.update(
+            tag
+            for tag, one in tags.items()
+            if one.brought_at >= since or tag.name in pulled or str(one.digest) in pulled
+        )
+    for digest in set(pinned.values()) - {tags[tag].digest for tag in kept}:
+        kept.update(newest_first(tag for tag, one in tags.items() if one.digest == digest)[:1])
+    return frozenset(tags.keys() - kept)

@@ -1,0 +1,185 @@
+"""How rules stand: for ``/api/v1/mirrors``, ``plugin-mirror status`` and metrics, out of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from mirror.registry.journal import Chronicle, Entry, Mirrored, Run, RunOutcome, TagEvent
+from mirror.sync.follow import past_of
+from mirror.sync.rule import MirrorRule
+from mirror.sync.schedule import next_run
+
+_RUNS_SHOWN = 5
+_EVENTS_SHOWN = 20
+
+#: Tells whether a process is running the rule of that name just now.
+IsRunning = Callable[[str], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleState:
+    """How a rule stands.
+
+    Attributes:
+        rule: the rule.
+        at: when that was so.
+        runs: its latest runs, the latest first. One that no process is at any more is ``interrupted``.
+        last_success_at: when the latest run that succeeded ended; None: none ever did.
+        next_run_at: when it is due; None: it has no schedule.
+        tags: what it has brought, also what it keeps no longer.
+        entries: what the latest run did, tag by tag; unchanged tags are only counted.
+        events: what has happened to its tags, the latest first.
+    """
+
+    rule: MirrorRule
+    at: datetime
+    runs: Sequence[Run]
+    last_success_at: datetime | None
+    next_run_at: datetime | None
+    tags: Sequence[Mirrored]
+    entries: Sequence[Entry]
+    events: Sequence[TagEvent]
+
+    @property
+    def last_run(self) -> Run | None:
+        """The latest run."""
+        return self.runs[0] if self.runs else None
+
+    @property
+    def state(self) -> str:
+        """``running``, ``succeeded``, ``failed`` or ``interrupted``, as the latest run; ``never run``."""
+        return self.last_run.outcome.value if self.last_run else "never run"
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """How long ago the latest success was; None: there was none."""
+        return None if self.last_success_at is None else (self.at - self.last_success_at).total_seconds()
+
+    @property
+    def held(self) -> list[Mirrored]:
+        """Tags that the rule has brought and keeps."""
+        return [tag for tag in self.tags if tag.dropped_at is None]
+
+    @property
+    def gone(self) -> list[Mirrored]:
+        """Those of them that are no longer upstream."""
+        return [tag for tag in self.held if tag.gone_at is not None]
+
+    @property
+    def behind(self) -> list[Mirrored]:
+        """Those of them that are held where upstream they have moved on."""
+        return [tag for tag in self.held if tag.gone_at is None and tag.digest != tag.upstream_digest]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; every moment in UTC (RFC 3339)."""
+        return {
+            "rule": self.rule.name,
+            "from": self.rule.origin,
+            "to": self.rule.names.target,
+            "schedule": None if self.rule.schedule is None else str(self.rule.schedule),
+            "state": self.state,
+            "last_success_at": _moment(self.last_success_at),
+            "lag_seconds": self.lag_seconds,
+            "next_run_at": _moment(self.next_run_at),
+            "tags": len(self.held),
+            "gone": [_tag_as_json(tag) for tag in self.gone],
+            "pinned_behind": [_tag_as_json(tag) for tag in self.behind],
+            "runs": [_run_as_json(run) for run in self.runs],
+            "last_entries": [_entry_as_json(entry) for entry in self.entries],
+            "events": [event_as_json(event) for event in self.events],
+        }
+
+
+async def rule_states(
+    rules: Iterable[MirrorRule], chronicle: Chronicle, is_running: IsRunning, now: datetime
+) -> list[RuleState]:
+    """How rules stand, in their order.
+
+    Args:
+        rules: which.
+        chronicle: what is known of them.
+        is_running: whether a process is at one.
+        now: the time of day.
+    """
+    return [await _state(rule, chronicle, is_running, now) for rule in rules]
+
+
+async def _state(rule: MirrorRule, chronicle: Chronicle, is_running: IsRunning, now: datetime) -> RuleState:
+    # Asked first: a run that ends meanwhile has then noted its end.
+    running = await is_running(rule.name)
+    record = await chronicle.rule_record(rule.name)
+    latest = await chronicle.runs(rule.name, _RUNS_SHOWN)
+    runs = [_seen(run, running=running and run is latest[0]) for run in latest]
+    tags = await chronicle.mirrored_by(rule.name)
+    entries = await chronicle.entries(runs[0].id) if runs else []
+    events = await chronicle.events_of(rule.name, _EVENTS_SHOWN)
+    due = None
+    if rule.schedule is not None:
+        due = next_run(rule.schedule, rule.name, past_of(record), record.known_since)
+    return RuleState(rule, now, runs, record.last_success_at, due, tags, entries, events)
+
+
+def _seen(run: Run, *, running: bool) -> Run:
+    if run.outcome is RunOutcome.RUNNING and not running:
+        return replace(run, outcome=RunOutcome.INTERRUPTED)
+    return run
+
+
+def event_as_json(event: TagEvent) -> dict[str, Any]:
+    """One event of a tag's history as plain values."""
+    return {
+        "name": event.repository.name,
+        "tag": event.tag.name,
+        "at": _moment(event.at),
+        "change": event.change.value,
+        "before": event.before and str(event.before),
+        "after": event.after and str(event.after),
+        "source": event.source,
+        "privileges": list(event.difference),
+    }
+
+
+def _run_as_json(run: Run) -> dict[str, Any]:
+    return {
+        "id": run.id,
+        "started_at": _moment(run.started_at),
+        "ended_at": _moment(run.ended_at),
+        "outcome": run.outcome.value,
+        "copied": run.copied,
+        "unchanged": run.unchanged,
+        "skipped": run.skipped,
+        "failed": run.failed,
+        "gone": run.gone,
+        "dropped": run.dropped,
+        "moved_bytes": run.moved_bytes,
+        "reason": run.reason,
+    }
+
+
+def _entry_as_json(entry: Entry) -> dict[str, Any]:
+    return {
+        "name": entry.repository.name,
+        "tag": entry.tag and entry.tag.name,
+        "outcome": entry.outcome.value,
+        "before": entry.before and str(entry.before),
+        "after": entry.after and str(entry.after),
+        "moved_bytes": entry.moved_bytes,
+        "reason": entry.reason,
+    }
+
+
+def _tag_as_json(tag: Mirrored) -> dict[str, Any]:
+    return {
+        "name": tag.repository.name,
+        "tag": tag.tag.name,
+        "digest": str(tag.digest),
+        "upstream_digest": str(tag.upstream_digest),
+        "gone_at": _moment(tag.gone_at),
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="seconds")

@@ -1,0 +1,50 @@
+"""Several at the same time, and one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from mirror.oci.digest import Digest
+
+Item = TypeVar("Item")
+Given = TypeVar("Given")
+
+
+async def at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: Iterable[Item]) -> list[Given]:
+    """Do ``work`` for each item, so many at the same time; the first failure ends the others and is raised.
+
+    Returns:
+        What each gave, in the order of the items.
+    """
+    gate = asyncio.Semaphore(limit)
+
+    async def one(item: Item) -> Given:
+        async with gate:
+            return await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(item)) for item in items]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+class Turns:
+    """Lets copies that run at the same time take turns at each blob, so that it moves once."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def at(self, digest: Digest) -> AsyncIterator[None]:
+        """Be the only one at a digest."""
+        lock = self._locks.get(digest)
+        if lock is None:
+            lock = self._locks[digest] = asyncio.Lock()
+        async with lock:
+            yield

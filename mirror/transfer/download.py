@@ -1,0 +1,315 @@
+"""One blob on its way here: claimed and fetched, or watched while another process fetches it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, Busy, DigestInvalid, MirrorError, NotFound, UpstreamFault, UpstreamLied
+from mirror.oci.names import Repository
+from mirror.registry.port import Reader, Unverified, Writer
+from mirror.registry.streams import counted
+from mirror.transfer.growing import Growth
+from mirror.transfer.spool import Claim, PartialBlob, Spool
+from mirror.wire.ranges import RangeRequest
+
+_LOG = structlog.get_logger(__name__)
+
+_FIRST_LOOK_SECONDS: Final = 0.01
+_LONGEST_LOOK_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a blob may be had.
+
+    Attributes:
+        upstream: the upstream's name.
+        registry: the upstream.
+        repository: the repository there.
+    """
+
+    upstream: str
+    registry: Reader
+    repository: Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A blob that somebody asks for.
+
+    Attributes:
+        repository: where it goes.
+        digest, size_bytes: as its manifest gives them.
+        sources: where it may be had, in the order in which they are asked.
+    """
+
+    repository: Repository
+    digest: Digest
+    size_bytes: int
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Endurance:
+    """How long a download that has begun is gone on with, while its source fails.
+
+    Attributes:
+        quiet_seconds: the longest time without a byte, pauses included.
+        first_pause_seconds: before it is tried again; each further pause is twice as long.
+        longest_pause_seconds: no pause is longer.
+    """
+
+    quiet_seconds: float = 30.0
+    first_pause_seconds: float = 0.25
+    longest_pause_seconds: float = 4.0
+
+
+class Witness(Protocol):
+    """Told what becomes of downloads."""
+
+    def received(self, upstream: str, size_bytes: int) -> None:
+        """So many bytes of a blob came from an upstream."""
+        ...
+
+    def failed(self, upstream: str, error: MirrorError) -> None:
+        """An upstream did not give what it was asked for; it may be tried again."""
+        ...
+
+
+#: Called when a blob is in a repository.
+Stored = Callable[[Repository, Digest], Awaitable[None]]
+
+
+class Holder(Reader, Writer, Protocol):
+    """Where blobs go."""
+
+
+class Download:
+    """The download of one blob in this process. It may be asked for while it runs, also for other repositories.
+
+    Args:
+        wanted: what was asked for first.
+        local: where it goes.
+        spool: where it lies meanwhile.
+        witness: told what becomes of it.
+        stored: called when it is in a repository.
+        endurance: how long it is gone on with.
+
+    Attributes:
+        growth: how far it is.
+        readers: how many read it, or wait to.
+    """
+
+    def __init__(
+        self, wanted: Wanted, local: Holder, spool: Spool, *, witness: Witness, stored: Stored, endurance: Endurance
+    ) -> None:
+        self.growth = Growth(wanted.size_bytes)
+        self.readers = 0
+        self._digest = wanted.digest
+        self._local = local
+        self._spool = spool
+        self._witness = witness
+        self._stored = stored
+        self._endurance = endurance
+        self._repositories = {wanted.repository: None}
+        self._sources = dict.fromkeys(wanted.sources)
+        self._from = ""
+        self._watched: PartialBlob | None = None
+        self._look_seconds = _FIRST_LOOK_SECONDS
+
+    def also(self, wanted: Wanted) -> None:
+        """Have it in another repository as well, or know of another source.
+
+        Raises:
+            UpstreamLied: another size was said before.
+        """
+        if wanted.size_bytes != self.growth.size_bytes:
+            raise UpstreamLied(
+                f"{self._digest} cannot have {wanted.size_bytes} bytes and {self.growth.size_bytes} as well",
+                digest=self._digest,
+            )
+        self._repositories[wanted.repository] = None
+        self._sources |= dict.fromkeys(wanted.sources)
+
+    async def run(self) -> None:
+        """Bring the blob. Only cancellation leaves this; what fails is told to the readers."""
+        try:
+            while not await self._turn():
+                pass
+            await self._share()
+        except asyncio.CancelledError:
+            self.growth.fail(Busy(f"the download of {self._digest} was stopped; what has come of it is kept"))
+            raise
+        except MirrorError as error:
+            _LOG.warning("download failed", digest=str(self._digest), kind=type(error).__name__, error=str(error))
+            self.growth.fail(error)
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end everything else
+            _LOG.error("download failed unexpectedly", digest=str(self._digest), exc_info=error)
+            self.growth.fail(MirrorError(f"the download of {self._digest} failed; the log has the cause"))
+
+    def close(self) -> None:
+        """Let go of what was read from."""
+        if self._watched is not None:
+            self._watched.close()
+
+    async def _turn(self) -> bool:
+        """Fetch it, or watch others do it for a while; gives whether it is here."""
+        first = next(iter(self._repositories))
+        claim = await self._spool.claim_download(first, self._digest)
+        if claim is None:
+            await self._watch()
+            return False
+        try:
+            if await self._mount(first):
+                await self._take_over(claim)
+                return True
+            await self._require_current()
+            return await self._fetch(claim)
+        finally:
+            claim.release()
+
+    async def _watch(self) -> None:
+        """Follow another process's download until it seems to have ended."""
+        if self._watched is None:
+            self._watched = await self._spool.watch_download(self._digest)
+        await self._require_current()
+        while True:
+            seen_bytes = self._watched_bytes
+            await asyncio.sleep(self._look_seconds)
+            if self._watched is None or self._watched_bytes == seen_bytes:
+                break
+            self._look_seconds = _FIRST_LOOK_SECONDS
+            # Not before it grows: what was left by an earlier download may be all that ever comes.
+            self.growth.open(self._watched)
+        self._look_seconds = min(self._look_seconds * 2, _LONGEST_LOOK_SECONDS)
+
+    @property
+    def _watched_bytes(self) -> int:
+        return 0 if self._watched is None else self._watched.size_bytes
+
+    async def _require_current(self) -> None:
+        """Readers who were given bytes that turned out to be wrong must not be given others behind them."""
+        if self._watched is None or await self._watched.is_current():
+            return
+        if self.growth.partial is not None:
+            raise UpstreamLied(f"what came as {self._digest} was something else, and was dropped", digest=self._digest)
+        self._watched.close()
+        self._watched = None
+
+    async def _take_over(self, claim: Claim) -> None:
+        """The blob has been stored already: by another process's download, or it was here in another repository."""
+        partial = self.growth.partial
+        whole = partial is None or (partial.size_bytes == self.growth.size_bytes and await partial.is_current())
+        await claim.drop()
+        if not whole:
+            raise Busy(f"{self._digest} was stored from elsewhere while it came: ask again")
+        self.growth.complete()
+
+    async def _mount(self, repository: Repository) -> bool:
+        found = await self._local.mount_blob(repository, self._digest, None)
+        if found is not None and found.size_bytes != self.growth.size_bytes:
+            raise UpstreamLied(
+                f"{self._digest} has {found.size_bytes} bytes, not {self.growth.size_bytes}", digest=self._digest
+            )
+        return found is not None
+
+    async def _fetch(self, claim: Claim) -> bool:
+        """Bring what is missing, and store it; gives whether that is all."""
+        size_bytes = self.growth.size_bytes
+        if claim.offset > size_bytes:
+            await claim.drop()
+            return False
+        if claim.offset < size_bytes:
+            await self._bring(claim)
+        try:
+            await claim.verify()
+        except DigestInvalid as error:
+            lie = UpstreamLied(f"upstream {self._from or 'of an earlier download'}: {error}", **error.detail)
+            self.growth.fail(lie)
+            if self._from:
+                self._witness.failed(self._from, lie)
+            await claim.drop()
+            raise lie from error
+        await self._open()
+        self.growth.complete()
+        await claim.commit()
+        return True
+
+    async def _open(self) -> None:
+        """Let readers begin."""
+        if self._watched is None:
+            self._watched = await self._spool.watch_download(self._digest)
+        if self._watched is None:
+            raise BlobUnknown(f"the download of {self._digest} has vanished", digest=self._digest)
+        self.growth.open(self._watched)
+
+    async def _bring(self, claim: Claim) -> None:
+        """Ask the sources, in their order, until one has given the rest."""
+        loop, endurance = asyncio.get_running_loop(), self._endurance
+        pause = endurance.first_pause_seconds
+        heard_at = loop.time()
+        while True:
+            before = claim.offset
+            error = await self._ask(claim)
+            if error is None:
+                return
+            if claim.offset > before:
+                pause, heard_at = endurance.first_pause_seconds, loop.time()
+            # What nobody has been given a byte of is told at once: there may be another registry to ask.
+            begun = self.growth.partial is not None
+            if not begun or not error.temporary or loop.time() + pause - heard_at > endurance.quiet_seconds:
+                raise error
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, endurance.longest_pause_seconds)
+
+    async def _ask(self, claim: Claim) -> MirrorError | None:
+        """Ask each source once; gives why none of them gave all of the rest."""
+        worst: MirrorError | None = None
+        for source in tuple(self._sources):
+            before = claim.offset
+            try:
+                await self._take(source, claim)
+                if claim.offset == self.growth.size_bytes:
+                    return None
+                raise UpstreamLied(f"upstream {source.upstream}: {self._digest} ended after {claim.offset} bytes")
+            except (UpstreamFault, NotFound) as error:
+                if not isinstance(error, NotFound):
+                    self._witness.failed(source.upstream, error)
+                if isinstance(error, UpstreamLied) and claim.offset > before:
+                    self.growth.fail(error)
+                    await claim.drop()
+                    raise
+                if worst is None or (isinstance(worst, NotFound) and not isinstance(error, NotFound)):
+                    worst = error
+        return worst or BlobUnknown(f"no upstream has {self._digest}", digest=self._digest)
+
+    async def _take(self, source: Source, claim: Claim) -> None:
+        part = RangeRequest(claim.offset, None) if claim.offset else None
+        async with source.registry.open_blob(source.repository, self._digest, part) as content:
+            if content.size_bytes != self.growth.size_bytes:
+                raise UpstreamLied(
+                    f"upstream {source.upstream} has {self._digest} with {content.size_bytes} bytes, "
+                    f"it should be {self.growth.size_bytes}",
+                    digest=self._digest,
+                )
+            self._from = source.upstream
+            await self._open()
+            chunks: AsyncIterator[bytes] = content.unverified() if isinstance(content, Unverified) else aiter(content)
+            taken = counted(chunks, lambda size_bytes: self._witness.received(source.upstream, size_bytes))
+            await claim.append(taken, self.growth.grown)
+
+    async def _share(self) -> None:
+        """Let every other repository have it that wants it."""
+        shared: set[Repository] = set()
+        while waiting := [each for each in self._repositories if each not in shared]:
+            for repository in waiting:
+                if shared:  # the first has it
+                    await self._mount(repository)
+                shared.add(repository)
+                await self._stored(repository, self._digest)

@@ -1,0 +1,126 @@
+"""One download for each digest, whoever asks for it, in whichever process; many readers, each at its own speed.
+
+::
+
+    readers ──▶ Inflight ──▶ Download (a task) ──claim──▶ appends to the file, from the first source that gives it
+       ▲                        │
+       │                        └──no claim──▶ another process has it: watch the file grow, try to claim it again
+       └──── the file, as it grows
+
+A writer that dies lets go of its claim, and whoever waits in another process goes on where the file ends. The end of a
+blob is held back from readers until its digest is known to be right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from mirror.oci.digest import Digest
+from mirror.registry.port import Blob
+from mirror.transfer.download import Download, Endurance, Holder, Stored, Wanted, Witness
+from mirror.transfer.growing import GrowingBlob
+from mirror.transfer.spool import Spool
+from mirror.wire.ranges import RangeRequest, Span
+
+_ENDURANCE = Endurance()
+
+
+class Inflight:
+    """All downloads of this process.
+
+    Args:
+        local: where blobs go.
+        spool: where they lie meanwhile; shared with the other processes.
+        tasks: owns the downloads.
+        witness: told what becomes of them.
+        stored: called when a blob is in a repository.
+        finish: whether a download goes on when nobody waits for it any more.
+        endurance: how long one is gone on with that has begun.
+    """
+
+    def __init__(
+        self,
+        local: Holder,
+        spool: Spool,
+        tasks: asyncio.TaskGroup,
+        witness: Witness,
+        stored: Stored,
+        *,
+        finish: bool = True,
+        endurance: Endurance = _ENDURANCE,
+    ) -> None:
+        self._local = local
+        self._spool = spool
+        self._tasks = tasks
+        self._witness = witness
+        self._stored = stored
+        self._finish = finish
+        self._endurance = endurance
+        self._running: dict[Digest, tuple[Download, asyncio.Task[None]]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many are under way."""
+        return len(self._running)
+
+    @asynccontextmanager
+    async def open(self, wanted: Wanted, part: RangeRequest | None = None) -> AsyncIterator[Blob]:
+        """Open a blob that is not here yet, or the part of it that is asked for.
+
+        It begins to come, or has begun because somebody else wants it, and goes on when this reader leaves.
+
+        Raises:
+            RangeInvalid: none of ``part`` exists.
+            BlobUnknown: no source has it.
+            UpstreamFault: the sources that may have it failed. While iterating as well, and StorageFault.
+        """
+        span = Span(0, wanted.size_bytes) if part is None else part.resolve(wanted.size_bytes)
+        with self._joined(wanted) as download:
+            await download.growth.begun()
+            partial = download.growth.partial
+            if partial is not None:
+                yield GrowingBlob(download.growth, partial, span)
+                return
+        async with self._local.open_blob(wanted.repository, wanted.digest, part) as blob:
+            yield blob
+
+    @contextmanager
+    def _joined(self, wanted: Wanted) -> Iterator[Download]:
+        download, task = self._running.get(wanted.digest) or self._begin(wanted)
+        download.also(wanted)
+        download.readers += 1
+        try:
+            yield download
+        finally:
+            download.readers -= 1
+            if not download.readers:
+                if task.done():
+                    download.close()
+                elif not self._finish:
+                    self._forget(wanted.digest, download)
+                    task.cancel()
+
+    def _begin(self, wanted: Wanted) -> tuple[Download, asyncio.Task[None]]:
+        download = Download(
+            wanted,
+            self._local,
+            self._spool,
+            witness=self._witness,
+            stored=self._stored,
+            endurance=self._endurance,
+        )
+        task = self._tasks.create_task(download.run())
+        self._running[wanted.digest] = download, task
+        task.add_done_callback(lambda _task: self._ended(wanted.digest, download))
+        return download, task
+
+    def _ended(self, digest: Digest, download: Download) -> None:
+        self._forget(digest, download)
+        if not download.readers:
+            download.close()
+
+    def _forget(self, digest: Digest, download: Download) -> None:
+        if digest in self._running and self._running[digest][0] is download:
+            del self._running[digest]

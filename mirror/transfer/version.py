@@ -1,0 +1,166 @@
+"""The version that a tag holds, and ranges of versions. Pure.
+
+A version is looked for anywhere in a tag: ``v2.3``, ``3.6.0-arm64``, ``arm64-1.66.0``. What follows it is a
+pre-release only where it begins with a pre-release word, so ``1.0.0-beta.10`` comes before ``1.0.0`` while
+``3.6.0-arm64`` is a 3.6.0. ``release-linux-arm64`` holds none. Zeros at the end do not count: 1.0 is 1.0.0.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Tag
+
+_EDGE = r"(?:^|(?<=[-_.]))[vV]?"
+_DOTTED = re.compile(_EDGE + r"(\d+(?:\.\d+)+)")
+_WHOLE = re.compile(_EDGE + r"(?<!x86[-_])(\d+)(?=$|[-_])")
+_PRERELEASE = re.compile(
+    r"[-_.]?(?:alpha|beta|a|b|c|rc|cr|pre|preview|dev|snapshot|nightly|canary|edge|m|milestone)(?=$|[-_.\d])",
+    re.IGNORECASE,
+)
+_PART = re.compile(r"\d+|[A-Za-z]+")
+
+Parts = tuple[tuple[int, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version.
+
+    Attributes:
+        numbers: its numbers, without zeros at the end.
+        before: what makes it a pre-release, in parts that compare as semantic versions do; empty for a release.
+        rest: what follows a release's numbers, in such parts: a variant, such as ``-arm64``.
+    """
+
+    numbers: tuple[int, ...]
+    before: Parts = ()
+    rest: Parts = ()
+
+    @classmethod
+    def of(cls, tag: Tag) -> Version | None:
+        """The version that a tag holds; None where it holds none."""
+        found = _DOTTED.search(tag.name) or _WHOLE.search(tag.name)
+        if found is None:
+            return None
+        numbers = [int(number) for number in found[1].split(".")]
+        parts = _natural(tag.name[found.end() :])
+        if _PRERELEASE.match(tag.name, found.end()):
+            return cls(_trimmed(numbers), before=parts)
+        return cls(_trimmed(numbers), rest=parts)
+
+    @property
+    def precedence(self) -> tuple[tuple[int, ...], bool, Parts]:
+        """Sorts versions as semantic versions are (semver.org, 11). Variants of one version are equal."""
+        return (self.numbers, not self.before, self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRange:
+    """Versions between bounds, written as npm writes them: ``>=1.0 <2``, ``^1.2``, ``~1.2.3``, ``1.x || 3.x``.
+
+    Bounds with a space or a comma between them must all hold, of alternatives with ``||`` between them one must. A
+    pre-release is in a range only where a bound names a pre-release of the same version: ``>=1.0.0-beta.3 <2`` holds
+    1.0.0-beta.4, and neither 1.5.0-rc1 nor 2.0.0-rc1.
+    """
+
+    text: str
+    alternatives: tuple[tuple[_Bound, ...], ...]
+
+    @classmethod
+    def parse(cls, text: str) -> VersionRange:
+        """Read a range.
+
+        Raises:
+            ConfigurationFault: it is outside the grammar.
+        """
+        return cls(text, tuple(_alternative(part, text) for part in text.split("||")))
+
+    def holds(self, version: Version) -> bool:
+        """Whether the version is in the range."""
+        return any(_all_hold(bounds, version) for bounds in self.alternatives)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    relation: str
+    version: Version
+
+
+_HOLDS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+_NUMBERS = r"[vV]?(?P<numbers>\d{1,18}(?:\.\d{1,18}){0,5})"
+_TERM = re.compile(rf"(?P<relation>>=|<=|>|<|=|\^|~){_NUMBERS}(?P<before>-[0-9A-Za-z.-]+)?")
+_WILD = re.compile(rf"{_NUMBERS}\.[xX*]")
+_SPACE_AFTER_RELATION = re.compile(r"([<>=^~])\s+")
+_MOST_CHARACTERS = 256
+
+
+def _alternative(text: str, whole: str) -> tuple[_Bound, ...]:
+    terms = _SPACE_AFTER_RELATION.sub(r"\1", text).replace(",", " ").split()
+    if not terms or len(whole) > _MOST_CHARACTERS:
+        raise ConfigurationFault(
+            f"{whole[:80]!r} is not a range of versions: write it like '>=1.0 <2', '^1.2' or '1.x'"
+        )
+    return tuple(bound for term in terms for bound in _bounds(term))
+
+
+def _bounds(term: str) -> tuple[_Bound, ...]:
+    wild = _WILD.fullmatch(term)
+    if wild is not None:
+        return _from_to(_numbers(wild), len(_numbers(wild)) - 1)
+    match = _TERM.fullmatch(term)
+    if match is None:
+        raise ConfigurationFault(f"{term!r} is not a bound of versions: write =1.2.3, >=1.2, <2, ^1.2, ~1.2.3 or 1.x")
+    numbers, before = _numbers(match), _natural(match["before"] or "")
+    match match["relation"]:
+        case "^":  # the first number that is not zero stays
+            return _from_to(
+                numbers, next((at for at, number in enumerate(numbers) if number), len(numbers) - 1), before
+            )
+        case "~":
+            return _from_to(numbers, min(1, len(numbers) - 1), before)
+        case relation:
+            return (_Bound(relation, Version(_trimmed(numbers), before)),)
+
+
+def _from_to(numbers: list[int], place: int, before: Parts = ()) -> tuple[_Bound, ...]:
+    """From a version up to where the number at ``place`` changes."""
+    end = [*numbers[:place], numbers[place] + 1]
+    return (_Bound(">=", Version(_trimmed(numbers), before)), _Bound("<", Version(_trimmed(end))))
+
+
+def _all_hold(bounds: tuple[_Bound, ...], version: Version) -> bool:
+    if version.before and not any(
+        bound.version.before and bound.version.numbers == version.numbers for bound in bounds
+    ):
+        return False
+    return all(_HOLDS[bound.relation](version.precedence, bound.version.precedence) for bound in bounds)
+
+
+def _numbers(match: re.Match[str]) -> list[int]:
+    return [int(number) for number in match["numbers"].split(".")]
+
+
+def _trimmed(numbers: list[int]) -> tuple[int, ...]:
+    while numbers and numbers[-1] == 0:
+        numbers = numbers[:-1]
+    return tuple(numbers)
+
+
+def _natural(text: str) -> Parts:
+    """Parts of a text, numbers compared as numbers and before words, as semantic versions are (semver.org, 11)."""
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in _PART.findall(text))

@@ -1,0 +1,523 @@
+"""Pull-through between real servers: docker-registry behind an nginx that counts and slows, and our server."""
+
+import http.client
+import json
+import os
+import re
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness import plugins
+from tests.harness.command import run
+from tests.harness.docker_registry import DockerRegistry
+from tests.harness.engine import Engine
+from tests.harness.mirror import Mirror
+from tests.harness.nginx import Nginx
+from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of, legacy_manifest, pack
+from tests.harness.ports import free_port
+from tests.harness.pushing import push
+from tests.harness.readiness import wait_until
+from tests.harness.requirement import require
+
+pytestmark = pytest.mark.e2e
+
+MIB = 1024 * 1024
+NAME = "vieux/sshfs"
+TAG = "latest"
+HELD_BACK_BYTES = 64 * 1024
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> PackedPlugin:
+    return pack(plugins.contiv_plugin(tmp_path_factory.mktemp("small") / "plugin", payload_size_bytes=1_200_000))
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> PackedPlugin:
+    return pack(plugins.contiv_plugin(tmp_path_factory.mktemp("big") / "plugin", payload_size_bytes=24 * MIB))
+
+
+@pytest.fixture
+def upstream() -> Iterator[DockerRegistry]:
+    require(DockerRegistry.missing(), Nginx.missing())
+    with DockerRegistry() as registry:
+        yield registry
+
+
+def sections(url: str, *, to: str = "**", **further: Any) -> dict[str, Any]:
+    """Everything at one upstream, pulled through."""
+    hub = {"url": url, "plain_http": True, "connect_timeout_seconds": 2, "read_timeout_seconds": 5}
+    return {"upstreams": {"hub": hub}, "proxy": [{"from": "hub/**", "to": to}], **further}
+
+
+def manifest(
+    url: str, name: str = NAME, target: str = TAG, method: str = "GET"
+) -> tuple[int, Mapping[str, str], bytes]:
+    request = urllib.request.Request(
+        f"{url}/v2/{name}/manifests/{target}", headers={"Accept": MANIFEST_TYPE}, method=method
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, response.headers, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers, error.read()
+
+
+@dataclass
+class Taken:
+    """What a client got of a blob."""
+
+    status: int
+    announced_bytes: int
+    content: bytes
+    first_byte_seconds: float = 0.0
+
+
+def take(
+    port: int,
+    digest: str,
+    *,
+    name: str = NAME,
+    wanted_range: str | None = None,
+    most_bytes: int | None = None,
+    bytes_per_second: int = 0,
+    taken: list[int] | None = None,
+) -> Taken:
+    """Read a blob as a client does, perhaps a slow one or one that leaves early; a broken body is what came of it."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
+    begun = time.monotonic()
+    try:
+        headers = {"Range": wanted_range} if wanted_range else {}
+        connection.request("GET", f"/v2/{name}/blobs/{digest}", headers=headers)
+        response = connection.getresponse()
+        content = bytearray()
+        first = 0.0
+        while most_bytes is None or len(content) < most_bytes:
+            try:
+                piece = response.read1(64 * 1024)
+            except (OSError, http.client.HTTPException):
+                break
+            if not piece:
+                break
+            first = first or time.monotonic() - begun
+            content += piece
+            if taken is not None:
+                taken.append(len(piece))
+            if bytes_per_second:
+                time.sleep(len(piece) / bytes_per_second)
+        return Taken(response.status, int(response.headers["Content-Length"] or -1), bytes(content), first)
+    finally:
+        connection.close()
+
+
+def upstream_bytes(nginx: Nginx, digest: str) -> int:
+    """Bytes of a blob that an upstream has sent, by its own count; of answers it has finished."""
+    line = re.compile(r'"GET \S*/blobs/' + digest + r'\S* HTTP/1.1" (\d+) (\d+)')
+    return sum(int(found[2]) for found in line.finditer(nginx.access_log.read_text()))
+
+
+def requests_to(nginx: Nginx) -> int:
+    return len(nginx.access_log.read_text().splitlines())
+
+
+def workers_of(mirror: Mirror) -> list[int]:
+    listed = run(["ps", "-o", "pid=", "--ppid", str(mirror.pid)], check=False).stdout
+    return sorted(int(pid) for pid in listed.split())
+
+
+def spooled_bytes(mirror: Mirror) -> int:
+    return sum(file.stat().st_size for file in mirror.data.glob("uploads/*/data"))
+
+
+def writer_of(mirror: Mirror) -> int:
+    """The worker that has a download's file open for writing."""
+    for pid in workers_of(mirror):
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            if re.search(r"uploads/sha256-[0-9a-f]+/session.json", os.path.realpath(descriptor)):
+                return pid
+    raise AssertionError("no worker has claimed a download")
+
+
+@contextmanager
+def at_once(count: int) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(count) as pool:
+        yield pool
+
+
+class TestOneDownload:
+    def test_sixteen_clients_of_two_workers_cost_the_upstream_one_download(
+        self, upstream: DockerRegistry, big: PackedPlugin
+    ) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=12 * MIB) as front,
+            Mirror(workers=2, sections=sections(front.url)) as mirror,
+            at_once(16) as clients,
+        ):
+            assert manifest(mirror.url)[2] == big.manifest
+            begun = time.monotonic()
+            read = list(clients.map(lambda _: take(mirror.port, big.layer_digest), range(16)))
+            wall_seconds = time.monotonic() - begun
+            assert {digest_of(each.content) for each in read} == {big.layer_digest}
+            wait_until(lambda: upstream_bytes(front, big.layer_digest) > 0, 5, "nginx to log")
+            assert upstream_bytes(front, big.layer_digest) == len(big.layer)
+            assert wall_seconds < 1.5 * len(big.layer) / (12 * MIB)
+            assert spooled_bytes(mirror) == 0
+
+    def test_what_was_pulled_is_held_under_its_tag(self, upstream: DockerRegistry, small: PackedPlugin) -> None:
+        push(small, upstream.url, NAME, TAG)
+        with Mirror(sections=sections(upstream.url)) as mirror:
+            status, headers, content = manifest(mirror.url)
+            assert (status, content) == (200, small.manifest)
+            assert headers["Docker-Content-Digest"] == small.manifest_digest
+            assert mirror.command("ls", NAME, "--json", check=False).exit_code != 0
+            for digest in (small.config_digest, small.layer_digest):
+                assert digest_of(take(mirror.port, digest).content) == digest
+            upstream.stop()
+            (row,) = json.loads(mirror.command("ls", NAME, "--json").stdout)
+            assert (row["tag"], row["digest"], row["kind"]) == (TAG, small.manifest_digest, "plugin")
+            status, headers, content = manifest(mirror.url)
+            assert (status, content, headers["Warning"]) == (200, small.manifest, None)
+            origin = json.loads(mirror.command("inspect", "--json", f"{NAME}:{TAG}").stdout)["origin"]
+            assert (origin["upstream"], origin["repository"]) == ("hub", NAME)
+
+    def test_the_first_byte_waits_for_nothing_but_the_upstreams(
+        self, upstream: DockerRegistry, big: PackedPlugin
+    ) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=4 * MIB) as front,
+            Mirror(sections=sections(front.url)) as mirror,
+        ):
+            manifest(mirror.url)
+            direct = take(front.port, big.layer_digest, most_bytes=1).first_byte_seconds
+            through = take(mirror.port, big.layer_digest, most_bytes=1).first_byte_seconds
+            assert through < direct + 0.25  # on a machine that does other things as well; alone it is 0.02
+
+    def test_a_part_is_answered_while_the_whole_comes(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
+        push(big, upstream.url, NAME, TAG)
+        last = f"bytes={len(big.layer) - 1000}-"
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Mirror(workers=2, sections=sections(front.url)) as mirror,
+            at_once(4) as clients,
+        ):
+            manifest(mirror.url)
+            whole = clients.submit(take, mirror.port, big.layer_digest)
+            early = clients.submit(take, mirror.port, big.layer_digest, wanted_range="bytes=1000-2999")
+            middle = clients.submit(take, mirror.port, big.layer_digest, wanted_range=f"bytes={8 * MIB}-{9 * MIB - 1}")
+            end = clients.submit(take, mirror.port, big.layer_digest, wanted_range=last)
+            assert early.result().content == big.layer[1000:3000]
+            assert early.result().status == 206
+            assert middle.result().content == big.layer[8 * MIB : 9 * MIB]
+            assert not whole.done()
+            assert end.result().content == big.layer[-1000:]
+            assert digest_of(whole.result().content) == big.layer_digest
+            wait_until(lambda: upstream_bytes(front, big.layer_digest) > 0, 5, "nginx to log")
+            assert upstream_bytes(front, big.layer_digest) == len(big.layer)
+
+    def test_a_slow_client_slows_nobody_and_one_that_leaves_stops_nothing(
+        self, upstream: DockerRegistry, big: PackedPlugin
+    ) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=12 * MIB) as front,
+            Mirror(sections=sections(front.url)) as mirror,
+            at_once(3) as clients,
+        ):
+            manifest(mirror.url)
+            leaving = take(mirror.port, big.layer_digest, most_bytes=100_000)
+            assert leaving.content == big.layer[: len(leaving.content)]
+            slow = clients.submit(take, mirror.port, big.layer_digest, bytes_per_second=4 * MIB)
+            begun = time.monotonic()
+            quick = clients.submit(take, mirror.port, big.layer_digest)
+            assert digest_of(quick.result().content) == big.layer_digest
+            assert time.monotonic() - begun < 1.5 * len(big.layer) / (12 * MIB)
+            assert not slow.done()
+            assert digest_of(slow.result().content) == big.layer_digest
+            wait_until(lambda: upstream_bytes(front, big.layer_digest) > 0, 5, "nginx to log")
+            assert upstream_bytes(front, big.layer_digest) == len(big.layer)
+
+
+class TestInterruptions:
+    def test_another_worker_goes_on_where_one_was_killed(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Mirror(workers=2, sections=sections(front.url)) as mirror,
+            at_once(12) as clients,
+        ):
+            manifest(mirror.url)
+            reading = [clients.submit(take, mirror.port, big.layer_digest) for _ in range(12)]
+            wait_until(lambda: spooled_bytes(mirror) > 6 * MIB, 20, "a part to have come")
+            os.kill(writer_of(mirror), signal.SIGKILL)
+            read = [each.result() for each in reading]
+            whole = [each for each in read if len(each.content) == len(big.layer)]
+            broken = [each for each in read if len(each.content) < len(big.layer)]
+            assert {digest_of(each.content) for each in whole} == {big.layer_digest}
+            assert broken  # those of the worker that was killed
+            assert whole, "two workers share the port, so some of twelve clients were the other's"
+            assert all(each.content == big.layer[: len(each.content)] for each in broken)
+            again = take(mirror.port, big.layer_digest, wanted_range=f"bytes={len(broken[0].content)}-")
+            assert broken[0].content + again.content == big.layer
+            wait_until(lambda: len(requests_of(front, big.layer_digest)) >= 2, 5, "nginx to log")
+            first, second = requests_of(front, big.layer_digest)
+            assert (first[0], second[0]) == (200, 206)
+            assert second[1] < len(big.layer) - 6 * MIB
+
+    def test_a_download_goes_on_after_a_restart(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Mirror(sections=sections(front.url)) as mirror,
+            at_once(1) as clients,
+        ):
+            manifest(mirror.url)
+            reading = clients.submit(take, mirror.port, big.layer_digest)
+            wait_until(lambda: spooled_bytes(mirror) > 6 * MIB, 20, "a part to have come")
+            mirror.kill()
+            broken = reading.result()
+            assert len(broken.content) < len(big.layer)
+            mirror.start()
+            assert digest_of(take(mirror.port, big.layer_digest).content) == big.layer_digest
+            wait_until(lambda: len(requests_of(front, big.layer_digest)) >= 2, 5, "nginx to log")
+            assert requests_of(front, big.layer_digest)[1][1] < len(big.layer) - 6 * MIB
+
+    def test_an_upstream_that_dies_half_way_and_comes_back_breaks_no_client(
+        self, upstream: DockerRegistry, big: PackedPlugin
+    ) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Mirror(sections=sections(front.url)) as mirror,
+            at_once(2) as clients,
+        ):
+            manifest(mirror.url)
+            reading = [clients.submit(take, mirror.port, big.layer_digest) for _ in range(2)]
+            wait_until(lambda: spooled_bytes(mirror) > 6 * MIB, 20, "a part to have come")
+            front.stop()
+            time.sleep(4)
+            assert not any(each.done() for each in reading)
+            front.start()
+            for each in reading:
+                assert digest_of(each.result().content) == big.layer_digest
+
+    def test_a_download_that_nobody_waits_for_stops_where_that_is_wished(
+        self, upstream: DockerRegistry, big: PackedPlugin
+    ) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=4 * MIB) as front,
+            Mirror(sections=sections(front.url, pull_through={"unattended": "stop"})) as mirror,
+        ):
+            manifest(mirror.url)
+            take(mirror.port, big.layer_digest, most_bytes=2 * MIB)
+            wait_until(lambda: requests_of(front, big.layer_digest) != [], 5, "the upstream to be left")
+            kept = spooled_bytes(mirror)
+            assert 2 * MIB <= kept < len(big.layer)
+            assert digest_of(take(mirror.port, big.layer_digest).content) == big.layer_digest
+
+
+def requests_of(nginx: Nginx, digest: str) -> list[tuple[int, int]]:
+    """Status and body bytes of each finished GET of a blob."""
+    line = re.compile(r'"GET \S*/blobs/' + digest + r'\S* HTTP/1.1" (\d+) (\d+)')
+    return [(int(found[1]), int(found[2])) for found in line.finditer(nginx.access_log.read_text())]
+
+
+class TestWrongContent:
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_nobody_is_given_the_whole_of_a_wrong_blob(
+        self, upstream: DockerRegistry, big: PackedPlugin, workers: int
+    ) -> None:
+        push(big, upstream.url, NAME, TAG)
+        hexadecimal = big.layer_digest.removeprefix("sha256:")
+        blobs = upstream.folder / "storage/docker/registry/v2/blobs/sha256"
+        wrong = bytearray(big.layer)
+        wrong[len(wrong) // 2] ^= 1
+        data = blobs / hexadecimal[:2] / hexadecimal / "data"
+        data.write_bytes(wrong)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=16 * MIB) as front,
+            Mirror(workers=workers, sections=sections(front.url)) as mirror,
+            at_once(8) as clients,
+        ):
+            manifest(mirror.url)
+            read = list(clients.map(lambda _: take(mirror.port, big.layer_digest), range(8)))
+            for each in read:
+                assert each.status in {200, 404}
+                assert len(each.content) <= len(big.layer) - HELD_BACK_BYTES
+            assert spooled_bytes(mirror) == 0
+            assert not list(mirror.data.glob(f"blobs/sha256/{hexadecimal[:2]}/{hexadecimal}"))
+            assert any(line["event"] == "upstream failed" and line["reason"] == "lied" for line in mirror.log)
+            with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=10) as response:
+                counted = response.read().decode()
+            found = re.search(r'pull_failures_total\{reason="lied",upstream="hub"\} (\S+)', counted)
+            assert found is not None
+            assert int(float(found[1])) >= 1
+            data.write_bytes(big.layer)
+            assert digest_of(take(mirror.port, big.layer_digest).content) == big.layer_digest
+
+    def test_a_wrong_config_is_an_answer_and_no_content(self, upstream: DockerRegistry, small: PackedPlugin) -> None:
+        push(small, upstream.url, NAME, TAG)
+        hexadecimal = small.config_digest.removeprefix("sha256:")
+        blobs = upstream.folder / "storage/docker/registry/v2/blobs/sha256"
+        (blobs / hexadecimal[:2] / hexadecimal / "data").write_bytes(b"#" * len(small.config))
+        with Mirror(sections=sections(upstream.url, to="hub/**")) as mirror:
+            assert manifest(mirror.url, f"hub/{NAME}")[0] == 200
+            answer = take(mirror.port, small.config_digest, name=f"hub/{NAME}")
+            assert answer.status == 502
+            assert b"errors" in answer.content
+
+
+class TestUpstreamGone:
+    def test_a_miss_costs_an_answer_and_a_hit_nothing(self, upstream: DockerRegistry, small: PackedPlugin) -> None:
+        push(small, upstream.url, NAME, TAG)
+        with Mirror(sections=sections(upstream.url, to="hub/**")) as mirror, at_once(16) as clients:
+            name = f"hub/{NAME}"
+            manifest(mirror.url, name)
+            take(mirror.port, small.config_digest, name=name)
+            take(mirror.port, small.layer_digest, name=name)
+            upstream.stop()
+            begun = time.monotonic()
+            assert manifest(mirror.url, name)[0] == 200
+            assert digest_of(take(mirror.port, small.layer_digest, name=name).content) == small.layer_digest
+            assert time.monotonic() - begun < 0.5
+            misses = list(clients.map(lambda _: manifest(mirror.url, name, "other")[0], range(16)))
+            assert set(misses) == {504}
+            assert time.monotonic() - begun < 6
+
+    def test_names_that_are_the_same_there_are_never_more_than_missing(self) -> None:
+        with Mirror(sections=sections(f"http://127.0.0.1:{free_port()}")) as mirror:
+            assert manifest(mirror.url)[0] == 404
+            assert manifest(mirror.url, method="HEAD")[0] == 404
+            assert manifest(mirror.url, target=f"{TAG}?ns=docker.io", method="HEAD")[0] == 404
+            assert take(mirror.port, "sha256:" + "0" * 64).status == 404
+
+    def test_offline_opens_no_connection(self, upstream: DockerRegistry, small: PackedPlugin) -> None:
+        push(small, upstream.url, NAME, TAG)
+        with Nginx.front(upstream.url) as front, Mirror(sections=sections(front.url, offline=True)) as mirror:
+            assert manifest(mirror.url)[0] == 404
+            assert take(mirror.port, small.layer_digest).status == 404
+            assert front.access_log.read_text() == ""
+
+
+class TestNamesOfOurs:
+    def test_pushed_and_reserved_names_never_go_upstream(
+        self, upstream: DockerRegistry, small: PackedPlugin, tmp_path: Path
+    ) -> None:
+        other = pack(plugins.contiv_plugin(tmp_path / "other"))
+        push(other, upstream.url, NAME, TAG)
+        push(other, upstream.url, NAME, "theirs")
+        push(other, upstream.url, "acme/driver", TAG)
+        with (
+            Nginx.front(upstream.url) as front,
+            Mirror(sections=sections(front.url, server={"reserved": ["acme/**"]})) as mirror,
+        ):
+            push(small, mirror.url, NAME, TAG)
+            assert manifest(mirror.url)[2] == small.manifest
+            assert manifest(mirror.url, target="theirs")[0] == 404
+            assert manifest(mirror.url, "acme/driver")[0] == 404
+            assert front.access_log.read_text() == ""
+
+    def test_a_push_does_not_wait_for_a_dead_upstream(self, small: PackedPlugin) -> None:
+        with BlackHole() as hole, Mirror(sections=sections(hole.url)) as mirror:
+            begun = time.monotonic()
+            push(small, mirror.url, NAME, TAG)
+            assert time.monotonic() - begun < 1
+            assert manifest(mirror.url)[2] == small.manifest
+
+    def test_a_pushed_tag_wins_over_one_that_was_pulled(
+        self, upstream: DockerRegistry, small: PackedPlugin, tmp_path: Path
+    ) -> None:
+        push(small, upstream.url, NAME, TAG)
+        mine = pack(plugins.contiv_plugin(tmp_path / "mine"))
+        with Mirror(sections=sections(upstream.url)) as mirror:
+            assert manifest(mirror.url)[2] == small.manifest
+            push(mine, mirror.url, NAME, TAG)
+            assert manifest(mirror.url)[2] == mine.manifest
+
+    def test_lists_hold_what_is_here_and_what_is_there(self, upstream: DockerRegistry, small: PackedPlugin) -> None:
+        for tag in ("1", "2", TAG):
+            push(small, upstream.url, NAME, tag)
+        with Mirror(sections=sections(upstream.url)) as mirror:
+            with urllib.request.urlopen(f"{mirror.url}/v2/{NAME}/tags/list?n=2", timeout=10) as response:
+                assert json.load(response)["tags"] == ["1", "2"]
+                assert "last=2" in response.headers["Link"]
+            with urllib.request.urlopen(f"{mirror.url}/v2/_catalog", timeout=10) as response:
+                assert json.load(response)["repositories"] == []
+
+
+class BlackHole:
+    """Takes connections and says nothing."""
+
+    def __enter__(self) -> "BlackHole":
+        import socket
+
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+
+class TestEngine:
+    def test_installs_through_us_and_after_the_upstream_is_gone(
+        self, engine: Engine, upstream: DockerRegistry, small: PackedPlugin
+    ) -> None:
+        push(small, upstream.url, NAME, TAG)
+        with Mirror(workers=2, sections=sections(upstream.url, to="hub/**")) as mirror:
+            reference = f"{mirror.host}/hub/{NAME}:{TAG}"
+            for _ in range(2):
+                done = engine.docker("plugin", "install", "--disable", "--grant-all-permissions", reference)
+                assert f"Installed plugin {reference}\n" in done.stdout
+                assert engine.inspect_plugin(reference)["Config"]["Network"]["Type"] == "host"
+                engine.docker("plugin", "rm", reference)
+                upstream.stop()
+
+    def test_an_install_goes_on_when_the_upstream_comes_back(
+        self, engine: Engine, upstream: DockerRegistry, big: PackedPlugin
+    ) -> None:
+        push(big, upstream.url, NAME, TAG)
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Mirror(sections=sections(front.url, to="hub/**")) as mirror,
+            at_once(1) as pool,
+        ):
+            reference = f"{mirror.host}/hub/{NAME}:{TAG}"
+            done: Future[Any] = pool.submit(
+                engine.docker, "plugin", "install", "--disable", "--grant-all-permissions", reference
+            )
+            wait_until(lambda: spooled_bytes(mirror) > 4 * MIB, 20, "a part to have come")
+            front.stop()
+            time.sleep(2)
+            front.start()
+            assert f"Installed plugin {reference}\n" in done.result().stdout
+            engine.docker("plugin", "rm", reference)
+
+    def test_transparent_mirror_of_docker_hub(
+        self, binaries: Path | None, upstream: DockerRegistry, small: PackedPlugin
+    ) -> None:
+        push(small, upstream.url, NAME, TAG, manifest=legacy_manifest(small))
+        with (
+            Mirror(sections=sections(upstream.url)) as mirror,
+            Engine(binaries=binaries, daemon_json={"registry-mirrors": [mirror.url]}) as engine,
+        ):
+            done = engine.docker("plugin", "install", "--disable", "--grant-all-permissions", NAME)
+            assert f"Installed plugin {NAME}" in done.stdout
+            found = engine.inspect_plugin(f"{NAME}:{TAG}")
+            assert found["PluginReference"] == f"docker.io/{NAME}:{TAG}"
+            asked = [line for line in mirror.log if line.get("event") == "request"]
+            assert {line["status"] for line in asked} == {200}
+            engine.docker("plugin", "rm", NAME)

@@ -1,0 +1,127 @@
+"""An upstream in memory that notes what it is asked, a store of our own, and time that moves when it is told to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.journal import Outcome
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Page
+from mirror.store.registry import Store
+from mirror.sync.scene import Desk
+from mirror.transfer.concurrency import Turns
+from mirror.wire.pagination import PageRequest
+
+
+class Upstream(DelegatingRegistry):
+    """Notes what it is asked, and refuses what it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryRegistry())
+        self.asked: list[str] = []
+        self.broken: dict[Digest, BaseException] = {}
+        self.lists: BaseException | None = None
+        self.page_limit: int | None = None
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        self.asked.append(f"resolve {target}")
+        return await super().resolve(repository, target)
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        self.asked.append("get")
+        manifest = await super().get_manifest(repository, target)
+        if manifest.digest in self.broken:
+            raise self.broken[manifest.digest]
+        return manifest
+
+    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+        self.asked.append("list")
+        if self.lists is not None:
+            raise self.lists
+        return await super().list_tags(repository, PageRequest(self.page_limit, page.last))
+
+    async def list_repositories(self, page: PageRequest) -> Page[Repository]:
+        self.asked.append("catalog")
+        if self.lists is not None:
+            raise self.lists
+        return await super().list_repositories(PageRequest(self.page_limit, page.last))
+
+
+class Told:
+    """A reporter whose reports are lines, in the order in which tags were begun."""
+
+    def __init__(self) -> None:
+        self._lines: list[ToldTag] = []
+
+    @property
+    def lines(self) -> list[str]:
+        return [line.text for line in self._lines]
+
+    def begin(self, label: str) -> ToldTag:
+        self._lines.append(ToldTag(label))
+        return self._lines[-1]
+
+
+class ToldTag:
+    def __init__(self, label: str) -> None:
+        self.text = label
+
+    def expect(self, total_bytes: int) -> None:
+        self.text += f" {total_bytes} bytes"
+
+    def advance(self, size_bytes: int) -> None: ...
+
+    def done(self, outcome: Outcome, reason: str = "") -> None:
+        self.text += f" {outcome}" + (f": {reason}" if reason else "")
+
+
+class SetClock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic_seconds(self) -> float:
+        return self.time.timestamp()
+
+    def pass_(self, span: timedelta) -> None:
+        self.time += span
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
+    """Our store."""
+    async with Store.open(tmp_path / "data", clock=clock) as store:
+        yield store
+
+
+@pytest.fixture
+def desk(here: Store, clock: SetClock, told: Told) -> Desk:
+    return Desk(here, clock, told, Turns())

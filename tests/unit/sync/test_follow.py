@@ -1,0 +1,140 @@
+"""Following rules: the clock is the machine's own here, and the intervals are short."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.errors import StorageFull
+from mirror.oci.names import Repository
+from mirror.registry.journal import RunOutcome
+from mirror.runtime.clock import SystemClock
+from mirror.store.lock import RuleLocks
+from mirror.store.registry import Store
+from mirror.sync import follow
+from mirror.sync.follow import Follower
+from mirror.sync.result import RuleResult
+from mirror.sync.rule import MirrorRule
+from mirror.sync.scene import Desk
+from mirror.sync.schedule import Every
+from mirror.transfer.concurrency import Turns
+from mirror.transfer.progress import SilentReporter
+from tests.unit.sync.conftest import Upstream
+from tests.unit.transfer.content import hold, plugin
+
+CLOCK = SystemClock()
+PERIOD = timedelta(milliseconds=300)
+RULE = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(PERIOD))
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "_PAUSE_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(follow, "_PAUSE_FAILED_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def hub(upstream: Upstream) -> Upstream:
+    await hold(upstream, Repository("acme/driver"), [b"{}", b"layer"], [plugin(b"{}", b"layer")], "1")
+    return upstream
+
+
+class Process:
+    """A process that follows rules, as far as its part of the work goes."""
+
+    def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
+        self.results: list[RuleResult] = []
+        desk = Desk(store, CLOCK, SilentReporter(), Turns())
+        follower = Follower({"hub": hub}, store, RuleLocks(data), store, desk, self.results.append)
+        self.task = asyncio.create_task(follower.follow(rules))
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
+        assert self.task.cancelled()
+
+
+@asynccontextmanager
+async def processes(hub: Upstream, data: Path, count: int, *rules: MirrorRule) -> AsyncIterator[list[Process]]:
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(Store.open(data)) for _ in range(count)]
+        running = [Process(hub, store, data, *rules) for store in stores]
+        for process in running:
+            stack.push_async_callback(process.end)
+        yield running
+
+
+async def until_there_are(results: int, *running: Process) -> None:
+    async with asyncio.timeout(20):
+        while sum(len(process.results) for process in running) < results:
+            await asyncio.sleep(0.01)
+
+
+async def test_each_run_is_done_by_one_of_several_processes_and_not_before_its_time(
+    hub: Upstream, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    async with processes(hub, data, 3, RULE) as running:
+        await until_there_are(4, *running)
+    async with Store.open(data) as store:
+        runs = sorted(run.started_at for run in await store.runs("acme", 100))
+    assert all(later - earlier >= PERIOD for earlier, later in itertools.pairwise(runs))
+
+
+async def test_a_rule_that_runs_elsewhere_is_left_alone(hub: Upstream, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with Store.open(data), RuleLocks(data)("acme"), processes(hub, data, 1, RULE) as (process,):
+        await asyncio.sleep(0.5)
+        assert process.results == []
+
+
+async def test_a_rule_without_a_schedule_runs_only_when_it_is_told_to(hub: Upstream, tmp_path: Path) -> None:
+    by_hand = MirrorRule.parse("by-hand", "hub/acme/driver", "other")
+    async with processes(hub, tmp_path / "data", 1, RULE, by_hand) as (process,):
+        await until_there_are(2, process)
+    assert {result.rule for result in process.results} == {"acme"}
+
+
+async def test_what_fails_in_any_way_is_tried_again(hub: Upstream, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    failures = [StorageFull("no space left"), RuntimeError("a mistake of ours")]
+    run_rule = follow.run_rule
+
+    async def fails_at_first(*arguments) -> RuleResult:  # type: ignore[no-untyped-def]
+        if failures:
+            raise failures.pop()
+        return await run_rule(*arguments)
+
+    monkeypatch.setattr(follow, "run_rule", fails_at_first)
+    async with processes(hub, tmp_path / "data", 1, RULE) as (process,):
+        await until_there_are(1, process)
+    assert process.results[0].succeeded
+
+
+async def test_a_run_that_is_stopped_goes_on_in_the_next_process(hub: Upstream, tmp_path: Path) -> None:
+    data, rarely = (
+        tmp_path / "data",
+        MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(PERIOD * 9999)),
+    )
+    begun = asyncio.Event()
+
+    class Stuck(Upstream):
+        async def list_tags(self, repository, page):  # type: ignore[no-untyped-def]
+            begun.set()
+            await asyncio.Event().wait()
+
+    async with processes(Stuck(), data, 1, rarely):
+        async with asyncio.timeout(40):  # the first run is put off a little
+            await begun.wait()
+    async with Store.open(data) as store:
+        assert [run.outcome for run in await store.runs("acme", 5)] == [RunOutcome.INTERRUPTED]
+    async with processes(hub, data, 1, rarely) as (process,):
+        async with asyncio.timeout(40):
+            while not process.results:
+                await asyncio.sleep(0.05)
+    assert process.results[0].succeeded

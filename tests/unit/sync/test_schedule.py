@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.sync.schedule import Cron, Every, Past, duration_text, next_run, parse_duration
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True)
+MOMENTS = st.integers(1_577_836_800, 2_051_222_400).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
+SCHEDULES = st.one_of(
+    st.integers(1, 10**6).map(lambda seconds: Every(timedelta(seconds=seconds))),
+    st.sampled_from(["* * * * *", "17 */6 * * *", "0 3 * * 1", "30 2 29 2 *"]).map(Cron),
+)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("90s", 90), ("30m", 1800), ("6h", 21600), ("7d", 604800)])
+def test_durations(text: str, seconds: int) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0s", "5", "1.5h", "-1h", "1w", "h", "9999999999d", "1h30m"])
+def test_what_is_no_duration_is_named(text: str) -> None:
+    with pytest.raises(ConfigurationFault, match="not a duration"):
+        parse_duration(text)
+
+
+@given(st.integers(1, 10**8))
+def test_a_duration_can_be_read_back(seconds: int) -> None:
+    assert parse_duration(duration_text(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    "expression", ["", "* * * *", "61 * * * *", "0 0 31 2 *", "0 0 0 * * *", "@daily", "a b c d e"]
+)
+def test_expressions_that_mean_nothing_are_named(expression: str) -> None:
+    with pytest.raises(ConfigurationFault, match="cron"):
+        Cron.parse(expression)
+
+
+@pytest.mark.parametrize("zone", ["", "Nowhere/City", "../../etc/passwd", "/etc/passwd"])
+def test_zones_that_do_not_exist_are_named(zone: str) -> None:
+    with pytest.raises(ConfigurationFault, match="no time zone"):
+        Cron.parse("0 3 * * *", zone)
+
+
+@pytest.mark.parametrize(
+    ("zone", "after", "due"),
+    [
+        (None, "2026-01-10T02:30", "2026-01-10T03:00"),
+        ("Europe/Zurich", "2026-01-10T01:30", "2026-01-10T02:00"),
+        ("Europe/Zurich", "2026-07-10T00:30", "2026-07-10T01:00"),
+        ("Asia/Kolkata", "2026-07-10T00:00", "2026-07-10T21:30"),
+    ],
+)
+def test_cron_is_read_in_its_time_zone(zone: str | None, after: str, due: str) -> None:
+    moment = datetime.fromisoformat(after).replace(tzinfo=UTC)
+    assert Cron.parse("0 3 * * *", zone).following(moment) == datetime.fromisoformat(due).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("after", "times"), [("2026-03-28T12:00", 1), ("2026-10-24T12:00", 1)])
+def test_a_time_that_summer_time_skips_or_repeats_comes_once(after: str, times: int) -> None:
+    """02:30 does not exist on 2026-03-29, and is there twice on 2026-10-25."""
+    cron, moment = Cron.parse("30 2 * * *", "Europe/Zurich"), datetime.fromisoformat(after).replace(tzinfo=UTC)
+    within, found = moment + timedelta(days=1), []
+    while (moment := cron.following(moment)) < within:
+        found.append(moment)
+    assert len(found) == times
+
+
+def test_an_interval_is_counted_from_the_last_run() -> None:
+    due = next_run(Every(6 * HOUR), "contiv", Past(NOON, NOON), NOON - HOUR)
+    assert NOON + 6 * HOUR <= due <= NOON + 6 * HOUR + timedelta(minutes=10)
+
+
+def test_a_rule_that_never_ran_is_due_at_once_or_at_its_time() -> None:
+    assert NOON <= next_run(Every(6 * HOUR), "contiv", Past(NOON), NOON) <= NOON + timedelta(seconds=30)
+    due = next_run(Cron.parse("0 18 * * *"), "contiv", Past(NOON), NOON)
+    assert NOON + 6 * HOUR <= due <= NOON + 6 * HOUR + MINUTE
+
+
+@pytest.mark.parametrize("schedule", [Every(HOUR), Cron("0 * * * *")])
+def test_a_run_that_was_missed_is_made_up_for_once(schedule: Every | Cron) -> None:
+    opened = NOON + 20 * HOUR
+    due = next_run(schedule, "contiv", Past(NOON, NOON), opened)
+    assert opened <= due <= opened + timedelta(seconds=30)
+    after = next_run(schedule, "contiv", Past(NOON, due), opened)
+    assert after > due + 50 * MINUTE
+
+
+def test_a_cron_rule_that_never_ran_and_missed_its_time_is_made_up_for() -> None:
+    opened = NOON + 48 * HOUR
+    assert next_run(Cron("0 3 * * *"), "contiv", Past(NOON), opened) <= opened + timedelta(seconds=30)
+
+
+@given(SCHEDULES, NAMES, MOMENTS, MOMENTS)
+def test_an_interrupted_run_goes_on_at_once(
+    schedule: Every | Cron, rule: str, started: datetime, opened: datetime
+) -> None:
+    due = next_run(schedule, rule, Past(started, started, finished=False), opened)
+    assert due <= max(started, opened + timedelta(seconds=30))
+
+
+@given(SCHEDULES, NAMES, MOMENTS, MOMENTS)
+def test_a_run_is_never_due_before_its_time_nor_much_later(
+    schedule: Every | Cron, rule: str, started: datetime, opened: datetime
+) -> None:
+    due = next_run(schedule, rule, Past(started, started), opened)
+    following = schedule.following(started)
+    assert due >= max(following, opened)
+    assert due <= max(following + schedule.most_spread, opened + timedelta(seconds=30))
+    assert due == next_run(schedule, rule, Past(started, started), opened)
+
+
+def test_rules_with_the_same_times_are_spread() -> None:
+    due = {next_run(Cron("0 3 * * *"), f"rule{number}", Past(NOON, NOON), NOON) for number in range(100)}
+    assert len(due) == 100
+    assert max(due) - min(due) > timedelta(seconds=45)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+from mirror.oci.names import Repository, Tag
+from mirror.runtime.metrics import Figures
+from mirror.store.registry import Store
+from mirror.sync.figures import RuleFigures, families
+from mirror.sync.job import run_rule
+from mirror.sync.rule import MirrorRule
+from mirror.sync.scene import Desk
+from mirror.sync.schedule import Every
+from mirror.sync.state import RuleState, rule_states
+from tests.unit.sync.conftest import SetClock, Upstream
+from tests.unit.transfer.content import hold, plugin
+
+THERE, HERE = Repository("acme/driver"), Repository("driver")
+ONE, TWO = plugin(b"{}", b"one"), plugin(b"{}", b"two")
+RULE = MirrorRule.parse(
+    "acme", "hub/acme/driver", "driver", schedule=Every(timedelta(hours=6)), pins={"1": str(ONE.digest)}
+)
+
+
+async def state_of(here: Store, clock: SetClock, *, running: bool = False) -> RuleState:
+    async def is_running(_rule: str) -> bool:
+        return running
+
+    (state,) = await rule_states([RULE], here, is_running, clock.now())
+    return state
+
+
+async def test_a_rule_that_never_ran(here: Store, clock: SetClock) -> None:
+    state = await state_of(here, clock)
+    assert (state.state, state.last_run, state.lag_seconds) == ("never run", None, None)
+    assert state.next_run_at is not None
+
+
+async def test_how_a_rule_stands(upstream: Upstream, here: Store, desk: Desk, clock: SetClock) -> None:
+    await hold(upstream, THERE, [b"{}", b"one", b"two"], [TWO, ONE], "1", "2")
+    await run_rule(RULE, upstream, here, desk)
+    await upstream.put_manifest(THERE, TWO, [Tag("1")])
+    await upstream.delete_tag(THERE, Tag("2"))
+    clock.pass_(timedelta(hours=6))
+    await run_rule(RULE, upstream, here, desk)
+    clock.pass_(timedelta(minutes=5))
+    state = await state_of(here, clock)
+    assert (state.state, state.lag_seconds, len(state.held)) == ("succeeded", 300, 2)
+    assert [tag.tag.name for tag in state.gone] == ["2"]
+    assert [(tag.tag.name, tag.upstream_digest) for tag in state.behind] == [("1", TWO.digest)]
+    assert [event.change.value for event in state.events] == ["gone", "held", "appeared", "appeared"]
+    shown = json.loads(json.dumps(state.to_json()))
+    assert (shown["schedule"], shown["from"], shown["to"]) == ("every 6h", "hub/acme/driver", "driver")
+    assert [(entry["tag"], entry["outcome"]) for entry in shown["last_entries"]] == [("1", "skipped"), ("2", "gone")]
+    assert shown["last_success_at"] == "2026-03-01T18:00:00+00:00"
+
+
+async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: SetClock) -> None:
+    await here.begin_run("acme")
+    assert (await state_of(here, clock, running=True)).state == "running"
+    assert (await state_of(here, clock, running=False)).state == "interrupted"
+
+
+async def test_runs_are_counted(upstream: Upstream, here: Store, desk: Desk) -> None:
+    figures = Figures(families(["acme", "other"]))
+    counted = RuleFigures(figures.share(), ["acme", "other"])
+    await hold(upstream, THERE, [b"{}", b"one"], [ONE], "1")
+    counted.ran(await run_rule(RULE, upstream, here, desk))
+    upstream.inner = type(upstream.inner)()  # everything is lost there
+    counted.ran(await run_rule(MirrorRule.parse("other", "hub/nowhere", "other"), upstream, here, desk))
+    numbers = {
+        (family.name, *labels): cells[0] for family, series in figures.sums() for labels, cells in series if cells[0]
+    }
+    assert numbers == {
+        ("plugin_mirror_rule_runs_total", "acme", "succeeded"): 1,
+        ("plugin_mirror_rule_runs_total", "other", "failed"): 1,
+        ("plugin_mirror_rule_tags_total", "acme", "copied"): 1,
+        ("plugin_mirror_rule_tags_total", "other", "failed"): 1,
+        ("plugin_mirror_rule_errors_total", "other", "not_found"): 1,
+        ("plugin_mirror_rule_moved_bytes_total", "acme"): len(b"{}one"),
+    }
