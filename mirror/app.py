@@ -261,7 +261,7 @@ def _serve_here(settings: Settings, worker: _Worker) -> None:
 async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None:
     async with open_store(settings) as store, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         rules = [section.rule() for section in settings.mirrors]
-        scheduled = [rule for rule in rules if rule.schedule is not None]
+        scheduled = [rule for rule in rules if rule.schedule is not None and not _is_offline(settings, rule)]
         pulled_from = [section.upstream for section in settings.proxy]
         sources = await stack.enter_async_context(_sources(settings, scheduled, pulled_from))
         limits = _limits(settings)
@@ -308,6 +308,11 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
             noting.cancel()
         expiry.cancel()
         keeping_up.cancel()
+
+
+def _is_offline(settings: Settings, rule: MirrorRule) -> bool:
+    """Whether running the rule could only fail, because that is wanted."""
+    return settings.offline or settings.upstreams[rule.source].offline
 
 
 def _asks_for_pulls(rules: Iterable[MirrorRule]) -> bool:

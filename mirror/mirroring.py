@@ -29,7 +29,8 @@ def _gauge(name: str, explanation: str) -> Family:
     return Family(f"plugin_mirror_rule_{name}", explanation, Kind.GAUGE, ("rule",))
 
 
-_GAUGES: Final[tuple[tuple[Family, Callable[[RuleState], float | None]], ...]] = (
+#: What is told of each rule, and how it is read from its state.
+GAUGES: Final[tuple[tuple[Family, Callable[[RuleState], float | None]], ...]] = (
     (
         _gauge(
             "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
@@ -91,7 +92,7 @@ class Mirroring:
         """How each rule stands, in numbers."""
         states = await self.states()
         found = []
-        for family, read in _GAUGES:
+        for family, read in GAUGES:
             values = [((state.rule.name,), [value]) for state in states if (value := read(state)) is not None]
             found.append(metric(family, values))
         return found

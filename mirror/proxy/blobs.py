@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
 from mirror.oci.names import Repository
@@ -32,8 +31,8 @@ class PulledBlobs:
         self._freshness = freshness
         self._misses = Misses()
 
-    async def known(self, repository: Repository, digest: Digest) -> Descriptor | None:
-        """A blob as a manifest gives it that was pulled through and waits for it."""
+    async def size_bytes(self, repository: Repository, digest: Digest) -> int | None:
+        """The size of a blob that a manifest which was pulled through waits for."""
         awaited = await self._memory.awaited(repository, digest)
         return None if awaited is None else awaited[0]
 
@@ -48,11 +47,11 @@ class PulledBlobs:
         awaited = await self._memory.awaited(repository, digest)
         if awaited is None:
             return await self._found(repository, digest, sources)
-        blob, origin = awaited
+        size_bytes, origin = awaited
         ordered = sorted(
             sources, key=lambda each: (each.upstream.name, each.repository) != (origin.upstream, origin.source)
         )
-        return Wanted(repository, digest, blob.size_bytes, tuple(_source(each) for each in ordered))
+        return Wanted(repository, digest, size_bytes, tuple(_source(each) for each in ordered))
 
     async def _found(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
         """A blob that a client knows of from elsewhere: no manifest that was pulled through here names it."""

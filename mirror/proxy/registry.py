@@ -100,10 +100,11 @@ class PullThroughRegistry(DelegatingRegistry):
         try:
             return await self.inner.stat_blob(repository, digest)
         except BlobUnknown:
-            known = await self._blobs.known(repository, digest) if online(self._routes.of(repository)) else None
-            if known is None:
+            reachable = online(self._routes.of(repository))
+            size_bytes = await self._blobs.size_bytes(repository, digest) if reachable else None
+            if size_bytes is None:
                 raise
-            return Descriptor(OCTET_STREAM, digest, known.size_bytes)
+            return Descriptor(OCTET_STREAM, digest, size_bytes)
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None

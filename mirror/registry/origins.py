@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
@@ -75,8 +74,8 @@ class IncompleteManifests(Protocol):
         """An incomplete manifest of the repository; None where there is none."""
         ...
 
-    async def awaited(self, repository: Repository, digest: Digest) -> tuple[Descriptor, Origin] | None:
-        """A blob that an incomplete manifest of the repository names, and where that manifest came from."""
+    async def awaited(self, repository: Repository, digest: Digest) -> tuple[int, Origin] | None:
+        """Size in bytes of a blob that an incomplete manifest of the repository names, and where that came from."""
         ...
 
     async def arrived(self, repository: Repository, digest: Digest) -> None:

@@ -36,7 +36,7 @@ ListenAddress = Annotated[
 _LIMITS = Limits()
 
 
-class LimitSettings(Section):
+class ServerLimitSettings(Section):
     """What clients may ask of the server, at most. Manifests may always have 4 MiB."""
 
     blob_bytes: int = Field(_LIMITS.blob_bytes, gt=0, description="largest blob that is taken, in bytes")
@@ -85,7 +85,7 @@ class ServerSettings(Section):
         "enforce: refuse them; warn: accept them with a Warning; off: do not look",
     )
     shutdown_seconds: float = Field(30, ge=0, description="how long transfers may take to finish at shutdown")
-    limits: LimitSettings = Field(LimitSettings(), description="what clients may ask, at most")
+    limits: ServerLimitSettings = Field(ServerLimitSettings(), description="what clients may ask, at most")
     reserved: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
         (), description="names, with * and **, that are never looked for at an upstream, such as acme/**"
     )

@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, exists, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestBlobUnknown
 from mirror.oci.manifest import Manifest
@@ -42,7 +41,7 @@ class StoreIncomplete(StoreParts):
         referrer_columns(manifest)  # what could not be kept later is refused now
         now = self._clock.now()
         children = [
-            {"digest": str(child.digest), "media_type": child.media_type, "size_bytes": child.size_bytes}
+            {"digest": str(child.digest), "size_bytes": child.size_bytes}
             for child in (*manifest.blobs, *manifest.manifests)
         ]
 
@@ -74,20 +73,18 @@ class StoreIncomplete(StoreParts):
         found = await self._incomplete_where(here)
         return found[0] if found else None
 
-    async def awaited(self, repository: Repository, digest: Digest) -> tuple[Descriptor, Origin] | None:
+    async def awaited(self, repository: Repository, digest: Digest) -> tuple[int, Origin] | None:
         child = incomplete_children.c
         here = (origins.c.repository == child.repository) & (origins.c.target == child.manifest)
         statement = (
-            select(child.media_type, child.size_bytes, origins)
+            select(child.size_bytes, origins)
             .join(origins, here)
             .where(child.repository == repository.name, child.digest == str(digest))
             .limit(1)
         )
         async with self._catalog.read() as connection:
             row = (await connection.execute(statement)).one_or_none()
-        if row is None:
-            return None
-        return Descriptor(row.media_type, digest, row.size_bytes), origin_of(row)
+        return None if row is None else (row.size_bytes, origin_of(row))
 
     async def arrived(self, repository: Repository, digest: Digest) -> None:
         naming = select(incomplete_children.c.manifest).where(

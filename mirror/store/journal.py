@@ -191,6 +191,8 @@ async def _add_event(connection: AsyncConnection, event: TagEvent) -> None:
         "difference": list(event.difference),
     }
     await connection.execute(insert(tag_events).values(**values))
+    if event.change is Change.APPEARED:
+        return  # there are hardly any before it
     here = (tag_events.c.repository == event.repository.name) & (tag_events.c.tag == event.tag.name)
     latest = select(tag_events.c.id).where(here).order_by(tag_events.c.id.desc())
     kept = (await connection.execute(latest.offset(_EVENTS_KEPT - 1).limit(1))).scalar_one_or_none()

@@ -42,6 +42,10 @@ class StoreWriter(StoreParts):
                 repositories.c.name == source.name
             )
 
+        async with self._catalog.read() as connection:
+            if (await connection.execute(found)).scalar_one_or_none() is None:
+                return None  # as most often: that needs no turn to write
+
         async def mount(connection: AsyncConnection) -> int | None:
             size_bytes: int | None = (await connection.execute(found)).scalar_one_or_none()
             if size_bytes is not None:

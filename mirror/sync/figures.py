@@ -7,7 +7,7 @@ from typing import Final
 
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError
-from mirror.registry.journal import Outcome
+from mirror.registry.journal import Change, Outcome
 from mirror.runtime.metrics import Family, Kind, Share
 from mirror.sync.result import RuleResult
 
@@ -21,6 +21,7 @@ _REASONS: Final[tuple[tuple[type[MirrorError], str], ...]] = (
     (errors.StorageFault, "storage"),
 )
 _OTHER: Final = "other"
+_MOVED: Final = (Change.MOVED, Change.HELD)
 
 
 def families(rules: Iterable[str]) -> tuple[Family, ...]:
@@ -41,6 +42,13 @@ def families(rules: Iterable[str]) -> tuple[Family, ...]:
             Kind.COUNTER,
             ("rule", "outcome"),
             [(name, outcome) for name in names for outcome in _OUTCOMES],
+        ),
+        Family(
+            "plugin_mirror_rule_tags_moved_total",
+            "Tags that had moved upstream when a mirror rule ran, whether they were followed or held.",
+            Kind.COUNTER,
+            ("rule",),
+            [(name,) for name in names],
         ),
         Family(
             "plugin_mirror_rule_errors_total",
@@ -84,6 +92,7 @@ class RuleFigures:
         for error in failures:
             if error is not None:
                 self._add("errors", rule, _reason(error))
+        self._add("tags_moved", rule, amount=sum(tag.change in _MOVED for tag in result.tags))
         self._add("moved_bytes", rule, amount=result.moved_bytes)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:

@@ -225,21 +225,29 @@ class Download:
         if claim.offset > size_bytes:
             await claim.drop()
             return False
+        resumed = claim.offset > 0
         if claim.offset < size_bytes:
             await self._bring(claim)
         try:
             await claim.verify()
         except DigestInvalid as error:
-            lie = UpstreamLied(f"upstream {self._from or 'of an earlier download'}: {error}", **error.detail)
-            self.growth.fail(lie)
-            if self._from:
-                self._witness.failed(self._from, lie)
+            fault = self._blamed(error, resumed=resumed)
+            self.growth.fail(fault)
             await claim.drop()
-            raise lie from error
+            raise fault from error
         await self._open()
         self.growth.complete()
         await claim.commit()
         return True
+
+    def _blamed(self, error: DigestInvalid, *, resumed: bool) -> MirrorError:
+        """Whose fault wrong content is: of what an earlier download has left, nobody can tell where it came from."""
+        if resumed:
+            return Busy(f"{error}; an earlier download had left a part of it, so it was dropped: ask again")
+        lie = UpstreamLied(f"upstream {self._from or 'unasked'}: {error}", **error.detail)
+        if self._from:  # nobody is asked for nothing, which a manifest may say that something is
+            self._witness.failed(self._from, lie)
+        return lie
 
     async def _open(self) -> None:
         """Let readers begin."""

@@ -33,6 +33,11 @@ class Growth:
         self._error: MirrorError | None = None
         self._changed = asyncio.Event()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether no more of it will come."""
+        return self._error is not None and not self._is_right
+
     def open(self, partial: PartialBlob) -> None:
         """Let it be read."""
         self.partial = partial
@@ -61,7 +66,7 @@ class Growth:
         Raises:
             MirrorError: it failed before.
         """
-        while not self._is_right and (self._error is not None or not self._safe_bytes):
+        while self.has_failed or (not self._is_right and not self._safe_bytes):
             await self._change()
 
     async def available(self, position: int) -> int:
@@ -73,13 +78,14 @@ class Growth:
         Raises:
             MirrorError: it failed.
         """
-        while self._safe_bytes <= position or (self._error is not None and not self._is_right):
+        while self.has_failed or self._safe_bytes <= position:
             await self._change()
         return self._safe_bytes
 
     async def _change(self) -> None:
-        if self._error is not None:
-            raise self._error
+        error = self._error
+        if error is not None:
+            raise type(error)(error.message, **error.detail) from error  # each reader has one of his own
         await self._changed.wait()
 
     def _tell(self) -> None:

@@ -83,12 +83,16 @@ class Inflight:
             if partial is not None:
                 yield GrowingBlob(download.growth, partial, span)
                 return
+        # It was here already, in another repository.
+        await self._local.mount_blob(wanted.repository, wanted.digest, None)
         async with self._local.open_blob(wanted.repository, wanted.digest, part) as blob:
             yield blob
 
     @contextmanager
     def _joined(self, wanted: Wanted) -> Iterator[Download]:
         download, task = self._running.get(wanted.digest) or self._begin(wanted)
+        if download.growth.has_failed:  # it is about to end
+            download, task = self._begin(wanted)
         download.also(wanted)
         download.readers += 1
         try:

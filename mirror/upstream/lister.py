@@ -69,7 +69,7 @@ class UpstreamLister:
             try:
                 found = await self._referrers(request, NotFound)
             except (NotFound, Unsupported) as error:
-                if not isinstance(error, RepositoryUnknown):
+                if error.detail.get("code") != "NAME_UNKNOWN":
                     self._no_api_until_seconds = self._session.clock.monotonic_seconds() + _NO_API_SECONDS
         if found is None:
             tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX, counts=True)

@@ -241,7 +241,6 @@ incomplete_children = Table(
     Column("repository", String(255), primary_key=True),
     Column("digest", String(140), primary_key=True),
     Column("manifest", String(140), primary_key=True),
-    Column("media_type", String(255), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     ForeignKeyConstraint(
         ["repository", "manifest"],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import (
     ConfigurationFault,
@@ -27,6 +28,7 @@ from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.scene import Desk
 from mirror.transfer.select import TagSelection
+from mirror.wire.pagination import PageRequest
 from tests.unit.sync.conftest import SetClock, Told, Upstream
 from tests.unit.transfer.content import described, hold, plugin
 
@@ -379,13 +381,34 @@ async def test_referrers_without_end_are_refused(upstream: Upstream, here: Store
     listed = [described("application/vnd.oci.image.manifest.v1+json", bytes([n // 256, n % 256])) for n in range(1001)]
 
     class Endless(Upstream):
-        async def list_referrers(self, repository, subject, artifact_type, page):  # type: ignore[no-untyped-def]
+        async def list_referrers(
+            self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+        ) -> Page[Descriptor]:
             return Page(tuple(listed))
 
     endless = Endless()
     endless.inner = upstream.inner
     result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), endless, here, desk)
     assert "more than 1000 referrers" in str(result.failed[0].error)
+
+
+async def test_tags_spare_questions_where_only_they_lead_to_referrers(
+    upstream: Upstream, here: Store, desk: Desk
+) -> None:
+    class WithoutApi(Upstream):
+        keeps_referrers_under_tags = True
+
+        async def list_referrers(
+            self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+        ) -> Page[Descriptor]:
+            self.asked.append(f"referrers {subject}")
+            return Page(())
+
+    source = WithoutApi()
+    source.inner = upstream.inner
+    await hold(source, THERE, [b"x"], [plugin(CONFIG, b"x")], f"sha256-{BETA3.digest.hex}")
+    await run_rule(RULE, source, here, desk)
+    assert {asked for asked in source.asked if asked.startswith("referrers")} == {f"referrers {BETA3.digest}"}
 
 
 # ---- the journal

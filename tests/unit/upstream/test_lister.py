@@ -12,6 +12,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from tests.unit.upstream.content import MANIFEST_DIGEST, REPOSITORY, ROOT
+from tests.unit.upstream.hand_clock import HandClock
 from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 TAGS = f"GET {ROOT}/tags/list?n=1000"
@@ -130,6 +131,29 @@ async def test_referrers_without_an_api_are_found_by_tag(
     page = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
     assert [entry.size_bytes for entry in page.entries] == [1]
     assert server.lines == [REFERRERS, FALLBACK]
+
+
+async def test_a_registry_without_the_api_is_asked_for_it_once_in_a_while(server: ScriptedServer) -> None:
+    clock = HandClock()
+    server.on(REFERRERS, Reply(404, b"404 page not found"))
+    server.on(FALLBACK, Reply(404))
+    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, clock=clock) as upstream:
+        assert not upstream.keeps_referrers_under_tags
+        for _ in range(2):
+            await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
+        assert upstream.keeps_referrers_under_tags
+        assert server.lines == [REFERRERS, FALLBACK, FALLBACK]
+        clock.seconds += 601
+        assert not upstream.keeps_referrers_under_tags
+
+
+async def test_a_repository_that_is_not_there_says_nothing_of_the_api(
+    server: ScriptedServer, upstream: UpstreamRegistry
+) -> None:
+    server.on(REFERRERS, Reply(404, b'{"errors": [{"code": "NAME_UNKNOWN", "message": ""}]}'))
+    server.on(FALLBACK, Reply(404))
+    await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
+    assert not upstream.keeps_referrers_under_tags
 
 
 async def test_no_referrers_at_all(server: ScriptedServer, upstream: UpstreamRegistry) -> None:

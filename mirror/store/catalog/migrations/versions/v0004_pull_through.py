@@ -35,7 +35,6 @@ def upgrade() -> None:
         sa.Column("repository", sa.String(255), primary_key=True),
         sa.Column("digest", sa.String(140), primary_key=True),
         sa.Column("manifest", sa.String(140), primary_key=True),
-        sa.Column("media_type", sa.String(255), nullable=False),
         sa.Column("size_bytes", sa.BigInteger, nullable=False),
         sa.ForeignKeyConstraint(
             ["repository", "manifest"],

@@ -1,0 +1,257 @@
+"""An upstream that can be made to fail, and pull-through from it into a store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import IO
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.proxy.freshness import Freshness
+from mirror.proxy.outcomes import Outcomes, families
+from mirror.proxy.registry import PullThroughRegistry
+from mirror.proxy.routes import Routes, Rule, Upstream
+from mirror.registry.delegate import DelegatingRegistry
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Blob, Page
+from mirror.runtime.background import Background
+from mirror.runtime.metrics import Figures
+from mirror.store.registry import Store
+from mirror.transfer.download import Endurance
+from mirror.transfer.inflight import Inflight
+from mirror.wire.pagination import PageRequest
+from mirror.wire.ranges import RangeRequest, Span
+from tests.unit.transfer.content import hold, plugin
+
+NAME = Repository("vieux/sshfs")
+TAG = Tag("latest")
+START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+PIECE_BYTES = 16 * 1024
+QUICK = Endurance(quiet_seconds=0.5, first_pause_seconds=0.01, longest_pause_seconds=0.05)
+
+
+@dataclass
+class HandClock:
+    """A clock that stands still until it is moved."""
+
+    time: datetime = START
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic_seconds(self) -> float:
+        return (self.time - START).total_seconds()
+
+    def later(self, **duration: float) -> None:
+        self.time += timedelta(**duration)
+
+
+class ScriptedBlob:
+    """A blob that comes piece by piece, as far and as fast as the upstream lets it."""
+
+    file: IO[bytes] | None = None
+
+    def __init__(self, upstream: ScriptedUpstream, content: bytes, span: Span) -> None:
+        self.size_bytes = len(content)
+        self.span = span
+        self._upstream = upstream
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(self.span.start, self.span.stop, PIECE_BYTES):
+            await self._upstream.let_through(start)
+            piece = self._content[start : min(start + PIECE_BYTES, self.span.stop)]
+            self._upstream.sent_bytes += len(piece)
+            yield piece
+
+
+class ScriptedUpstream(DelegatingRegistry):
+    """A registry in memory that counts what it is asked.
+
+    Attributes:
+        asked: calls by name.
+        failure: what every call raises.
+        stalled: while set, calls wait.
+        limit: offset beyond which no byte of a blob is sent; raising it goes on.
+        breaks_at: offset at which a blob breaks off, with the error there; once.
+        instead: what is sent for a blob that has this digest.
+        sent_bytes: bytes of blobs that were sent.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(MemoryRegistry())
+        self.asked: Counter[str] = Counter()
+        self.failure: MirrorError | None = None
+        self.stalled = asyncio.Event()
+        self.stalled.set()
+        self.limit: int | None = None
+        self.breaks_at: dict[int, MirrorError] = {}
+        self.instead: dict[Digest, bytes] = {}
+        self.sent_bytes = 0
+
+    async def let_through(self, offset: int) -> None:
+        for at, error in list(self.breaks_at.items()):
+            if offset >= at:
+                del self.breaks_at[at]
+                raise error
+        while self.limit is not None and offset >= self.limit:
+            await asyncio.sleep(0.001)
+
+    async def _heard(self, call: str) -> None:
+        self.asked[call] += 1
+        await self.stalled.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        await self._heard("resolve")
+        return await super().resolve(repository, target)
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        await self._heard("get_manifest")
+        return await super().get_manifest(repository, target)
+
+    async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        await self._heard("stat_blob")
+        return await super().stat_blob(repository, digest)
+
+    async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+        await self._heard("list_tags")
+        return await super().list_tags(repository, page)
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
+    ) -> Page[Descriptor]:
+        await self._heard("list_referrers")
+        return await super().list_referrers(repository, subject, artifact_type, page)
+
+    @asynccontextmanager
+    async def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AsyncIterator[Blob]:
+        await self._heard("open_blob")
+        async with super().open_blob(repository, digest) as whole:
+            content = self.instead.get(digest) or b"".join([chunk async for chunk in whole])
+        span = Span(0, len(content)) if part is None else part.resolve(len(content))
+        yield ScriptedBlob(self, content, span)
+
+
+@dataclass
+class World:
+    """Pull-through, its store and its upstreams."""
+
+    store: Store
+    registry: PullThroughRegistry
+    inflight: Inflight
+    clock: HandClock
+    upstreams: dict[str, ScriptedUpstream]
+    figures: Figures = field(repr=False)
+
+    @property
+    def hub(self) -> ScriptedUpstream:
+        return self.upstreams["hub"]
+
+    def count(self, name: str, **labels: str) -> float:
+        """What a counter shows."""
+        for family, series in self.figures.sums():
+            if family.name == f"plugin_mirror_{name}_total":
+                wanted = tuple(labels[label] for label in family.label_names)
+                return next(numbers[0] for each, numbers in series if each == wanted)
+        raise KeyError(name)
+
+    async def idle(self) -> None:
+        """Wait until nothing comes any more."""
+        async with asyncio.timeout(10):
+            while self.inflight.count:
+                await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def pulling(
+    store: Store,
+    *rules: tuple[str, str],
+    reserved: tuple[str, ...] = (),
+    offline: tuple[str, ...] = (),
+    finish: bool = True,
+    patience_seconds: float = 5.0,
+    upstreams: dict[str, ScriptedUpstream] | None = None,
+    clock: HandClock | None = None,
+) -> AsyncIterator[World]:
+    """Pull-through by rules ``(from, to)``; without any, ``hub/**`` to ``**``."""
+    rules = rules or (("hub/**", "**"),)
+    names = dict.fromkeys(source.partition("/")[0] for source, _ in rules)
+    registries = upstreams or {name: ScriptedUpstream() for name in names}
+    known = {name: Upstream(name, registries[name], offline=name in offline) for name in names}
+    figures = Figures(families(names))
+    outcomes = Outcomes(figures.share(), names)
+    clock = clock or HandClock()
+    async with Background() as tasks:
+        inflight = Inflight(store, store, tasks, outcomes, store.arrived, finish=finish, endurance=QUICK)
+        registry = PullThroughRegistry(
+            store,
+            store,
+            Routes([Rule.parse(known[source.partition("/")[0]], source, to) for source, to in rules], reserved),
+            inflight,
+            tasks,
+            clock=clock,
+            freshness=Freshness(),
+            outcomes=outcomes,
+            patience_seconds=patience_seconds,
+        )
+        yield World(store, registry, inflight, clock, registries, figures)
+
+
+def content(seed: int, size_bytes: int) -> bytes:
+    """Some bytes, always the same for a seed."""
+    return Digest.of(str(seed).encode()).hex.encode() * (size_bytes // 64 + 1)
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plugin at an upstream."""
+
+    manifest: Manifest
+    config: bytes
+    layer: bytes
+
+    @classmethod
+    def make(cls, seed: int = 1, layer_bytes: int = 300_000) -> Plugin:
+        config, layer = b'{"Description":"%d"}' % seed, content(seed, layer_bytes)[:layer_bytes]
+        return cls(plugin(config, layer), config, layer)
+
+    async def at(self, registry: MemoryRegistry | DelegatingRegistry, name: Repository = NAME, *tags: str) -> Plugin:
+        await hold(registry, name, [self.config, self.layer], [self.manifest], *(tags or ("latest",)))
+        return self
+
+
+async def read(opening: object) -> bytes:
+    """All that an open blob gives."""
+    async with opening as blob:  # type: ignore[attr-defined]
+        return b"".join([chunk async for chunk in blob])
+
+
+async def pull(world: World, name: Repository = NAME, target: Tag | Digest = TAG) -> Manifest:
+    """As an engine does it: the manifest by its tag, then everything that it names."""
+    digest = (await world.registry.resolve(name, target)).digest
+    manifest = await world.registry.get_manifest(name, digest)
+    for blob in manifest.blobs:
+        assert Digest.of(await read(world.registry.open_blob(name, blob.digest))) == blob.digest
+    await world.idle()
+    return manifest
+
+
+async def raised(awaitable: Awaitable[object]) -> MirrorError:
+    """The error that comes of it."""
+    try:
+        await awaitable
+    except MirrorError as error:
+        return error
+    raise AssertionError("nothing was raised")

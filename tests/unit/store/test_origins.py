@@ -1,0 +1,153 @@
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestUnknown, NotFound
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.journal import Entry, Mirrored, Outcome, Step
+from mirror.registry.origins import Origin
+from mirror.store.registry import Store
+from mirror.wire.pagination import PageRequest
+from tests.contract.contents import push_blob
+from tests.unit.transfer.content import hold, index, plugin
+
+NAME, THERE, TAG = Repository("a/plugin"), Repository("store/a/plugin"), Tag("latest")
+CONFIG, LAYER = b"{}", b"layer" * 100
+PLUGIN = plugin(CONFIG, LAYER)
+NOW = datetime(2026, 5, 6, tzinfo=UTC)
+
+
+def origin(manifest: Manifest = PLUGIN) -> Origin:
+    return Origin("hub", THERE, manifest.digest, NOW, NOW)
+
+
+@pytest.fixture
+async def other(store: Store, folder: Path) -> AsyncIterator[Store]:
+    """Another process, as far as the folder can tell."""
+    async with Store.open(folder) as opened:
+        yield opened
+
+
+async def test_an_incomplete_manifest_is_met_only_by_who_asks_for_it(store: Store, other: Store) -> None:
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    assert await other.incomplete(NAME, PLUGIN.digest) == PLUGIN
+    assert await other.origin(NAME, TAG) == origin()
+    assert await other.origin(NAME, PLUGIN.digest) == origin()
+    for target in (TAG, PLUGIN.digest):
+        with pytest.raises(NotFound):
+            await store.get_manifest(NAME, target)
+    assert (await store.list_repositories(PageRequest())).entries == ()
+
+
+async def test_it_says_which_blobs_it_waits_for(store: Store) -> None:
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    (layer,) = PLUGIN.layers
+    assert await store.awaited(NAME, layer.digest) == (layer.size_bytes, origin())
+    assert await store.awaited(NAME, Digest.of(b"another")) is None
+    assert await store.awaited(THERE, layer.digest) is None
+
+
+async def test_it_becomes_as_others_are_with_its_last_blob(store: Store) -> None:
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    for blob in (CONFIG, LAYER):
+        with pytest.raises(NotFound):
+            await store.get_manifest(NAME, TAG)
+        await push_blob(store, blob, NAME)
+        await store.arrived(NAME, Digest.of(blob))
+    assert await store.get_manifest(NAME, TAG) == PLUGIN
+    assert await store.incomplete(NAME, PLUGIN.digest) is None
+    assert await store.awaited(NAME, PLUGIN.layers[0].digest) is None
+    assert await store.origin(NAME, TAG) == origin()
+
+
+async def test_an_index_becomes_so_after_its_members(store: Store) -> None:
+    whole = index(PLUGIN.descriptor)
+    await store.keep_incomplete(NAME, whole, origin(whole), TAG)
+    await store.keep_incomplete(NAME, PLUGIN, origin())
+    for blob in (CONFIG, LAYER):
+        await push_blob(store, blob, NAME)
+    await store.arrived(NAME, Digest.of(LAYER))
+    assert await store.get_manifest(NAME, TAG) == whole
+
+
+async def test_one_that_lacks_nothing_is_as_others_are_at_once(store: Store) -> None:
+    for blob in (CONFIG, LAYER):
+        await push_blob(store, blob, NAME)
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    assert await store.get_manifest(NAME, TAG) == PLUGIN
+
+
+async def test_a_tag_stays_at_the_last_whole_one_until_the_next_is_whole(store: Store) -> None:
+    await hold(store, NAME, [CONFIG, LAYER], [PLUGIN])
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    moved = plugin(CONFIG, b"another layer")
+    await store.keep_incomplete(NAME, moved, origin(moved), TAG)
+    assert await store.origin(NAME, TAG) == origin(moved)
+    assert await store.get_manifest(NAME, TAG) == PLUGIN
+    await push_blob(store, b"another layer", NAME)
+    await store.arrived(NAME, Digest.of(b"another layer"))
+    assert await store.get_manifest(NAME, TAG) == moved
+
+
+async def test_a_push_makes_a_tag_ours(store: Store, other: Store) -> None:
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    assert not await store.is_ours(NAME)
+    mine = plugin(CONFIG)
+    await hold(store, NAME, [CONFIG], [mine], TAG.name)
+    assert await other.origin(NAME, TAG) is None
+    assert await other.is_ours(NAME)
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    await store.record_origin(NAME, TAG, origin())
+    assert await store.origin(NAME, TAG) is None
+    await push_blob(store, LAYER, NAME)
+    await store.arrived(NAME, Digest.of(LAYER))
+    assert await store.get_manifest(NAME, TAG) == mine
+
+
+async def test_what_is_being_pushed_is_ours_before_it_has_a_tag(store: Store) -> None:
+    assert not await store.is_ours(NAME)
+    await push_blob(store, CONFIG, NAME)
+    assert await store.is_ours(NAME)
+
+
+async def test_what_a_rule_has_brought_is_not_ours(store: Store) -> None:
+    await hold(store, NAME, [CONFIG, LAYER], [PLUGIN], TAG.name)
+    mirrored = Mirrored(NAME, TAG, "rule", "hub", THERE, PLUGIN.digest, PLUGIN.digest, NOW)
+    run = await store.begin_run("rule")
+    await store.record(run, [Step(Entry(NAME, TAG, Outcome.COPIED), mirrored)])
+    assert not await store.is_ours(NAME)
+    await hold(store, NAME, [], [plugin(CONFIG)], TAG.name)
+    assert await store.is_ours(NAME)
+
+
+async def test_an_origin_is_confirmed(store: Store, other: Store) -> None:
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    later = NOW + timedelta(minutes=5)
+    confirmed = Origin("hub", THERE, PLUGIN.digest, later, later)
+    assert await other.origin(NAME, TAG) == origin()
+    await store.record_origin(NAME, TAG, confirmed)
+    assert await other.origin(NAME, TAG) == confirmed
+
+
+async def test_what_is_forgotten_is_not_there(store: Store) -> None:
+    await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    assert await store.forget(NAME, TAG)
+    assert not await store.forget(NAME, TAG)
+    assert await store.origin(NAME, TAG) is None
+    assert await store.forget(NAME, PLUGIN.digest)
+    assert await store.incomplete(NAME, PLUGIN.digest) is None
+    assert not await store.is_ours(NAME)
+
+
+async def test_a_manifest_survives_the_process(folder: Path) -> None:
+    async with Store.open(folder) as store:
+        await store.keep_incomplete(NAME, PLUGIN, origin(), TAG)
+    async with Store.open(folder) as store:
+        assert await store.incomplete(NAME, PLUGIN.digest) == PLUGIN
+        await push_blob(store, CONFIG, NAME)
+        with pytest.raises(ManifestUnknown):
+            await store.get_manifest(NAME, TAG)
