@@ -12,6 +12,7 @@ from mirror.oci.errors import (
     ManifestUnknown,
     MirrorError,
     NotFound,
+    RepositoryUnknown,
     UpstreamFault,
     UpstreamLied,
     UpstreamUnreachable,
@@ -62,24 +63,25 @@ class Lookups:
         """Fetch a manifest from the first upstream that has it.
 
         Raises:
-            ManifestUnknown: no upstream has it.
+            ManifestUnknown: no upstream has it. RepositoryUnknown: nor such a repository.
             UpstreamFault: none of those that answered has it, and this is what became of the first of the others.
         """
         failure: UpstreamFault | None = None
+        missing: type[NotFound] = RepositoryUnknown
         for route in routes:
             try:
                 manifest = await self._get(route, target)
                 await self._keep(repository, manifest, route, target)
-            except NotFound:
+            except NotFound as error:
+                missing = missing if isinstance(error, RepositoryUnknown) else ManifestUnknown
                 continue
             except UpstreamFault as error:
                 failure = failure or error
                 continue
             self._outcomes.manifest(Outcome.FETCHED)
             return manifest
-        raise failure or ManifestUnknown(
-            f"no upstream has a manifest {target} of {repository}", name=repository, reference=target
-        )
+        message = f"no manifest {target} of {repository} is here, and no upstream has it"
+        raise failure or missing(message, name=repository, reference=target)
 
     async def revalidate(
         self, repository: Repository, tag: Tag, origin: Origin, routes: Iterable[Route], may_move: Callable[[], bool]

@@ -70,7 +70,7 @@ class PulledManifests:
             routes: where it may come from.
 
         Raises:
-            ManifestUnknown: it is not here, and is not at an upstream or must seem so.
+            ManifestUnknown, RepositoryUnknown: it is not here, and is not at an upstream or must seem so.
             UpstreamFault: it is not here, and an upstream failed.
         """
         origin = await self._memory.origin(repository, target) if isinstance(target, Tag) else None
@@ -108,8 +108,7 @@ class PulledManifests:
     ) -> Manifest:
         if step is Step.REFUSE or await self._memory.is_ours(repository):
             self._outcomes.manifest(Outcome.MISSED)
-            message = f"{repository} has no manifest {target}, and no upstream is asked for it just now"
-            raise ManifestUnknown(message, name=repository, reference=target)
+            return await self._local.get_manifest(repository, target)  # which says what is missing
         fetch = partial(self._lookups.fetch, repository, target, online(routes))
         try:
             return await landed(self._flights.join((repository, target), fetch))

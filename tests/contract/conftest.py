@@ -12,6 +12,7 @@ from mirror.server.application import build
 from mirror.server.serve import listen, serving
 from mirror.store.registry import Store
 from mirror.upstream.registry import UpstreamRegistry
+from tests.unit.proxy.world import pulling
 
 
 @asynccontextmanager
@@ -36,8 +37,16 @@ async def upstream(_folder: Path) -> AsyncIterator[Registry]:
         yield opened
 
 
+@asynccontextmanager
+async def pull_through(folder: Path) -> AsyncIterator[Registry]:
+    """In front of a store, with an upstream that has nothing."""
+    async with Store.open(folder / "data") as opened, pulling(opened) as world:
+        yield world.registry
+
+
 REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] = {
     "memory": memory,
+    "pull-through": pull_through,
     "store": store,
     "upstream": upstream,
 }
