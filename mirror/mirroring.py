@@ -107,9 +107,9 @@ class Mirroring:
             "rules": [state.rule.name for state in using],
             "last_success_at": max(successes).isoformat(timespec="seconds") if successes else None,
             "failing": [
-                {"rule": state.rule.name, "reason": state.last_run.reason}
+                {"rule": state.rule.name, "reason": state.failure.reason}
                 for state in using
-                if state.last_run and state.state == "failed"
+                if state.failure is not None
             ],
             "now": None if registry is None else _stats_as_json(registry.stats()),
         }

@@ -21,7 +21,7 @@ _EVENTS_SHOWN = 10
 def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Show when each mirror rule ran, how that went, when it is due, and what has happened to its tags.
 
-    Exit code 1: the last run of a rule failed or was interrupted.
+    Exit code 1: the last run of a rule that has ended failed, or was interrupted.
     """
     from mirror import app
 
@@ -30,7 +30,7 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
         print_json({"mirrors": [state.to_json() for state in states]})
     else:
         _print(states)
-    wrong = any(state.state in {"failed", "interrupted"} for state in states)
+    wrong = any(state.failure is not None for state in states)
     raise typer.Exit(exit_codes.ANSWER_IS_NO if wrong else exit_codes.DONE)
 
 
@@ -59,8 +59,8 @@ def _print(states: list[RuleState]) -> None:
 
 def _print_details(state: RuleState) -> None:
     lines = []
-    if state.last_run and state.last_run.reason:
-        lines.append(f"reason: {state.last_run.reason}")
+    if state.failure is not None and state.failure.reason:
+        lines.append(f"reason: {state.failure.reason}")
     lines += [f"{tag.repository}:{tag.tag} is gone upstream, and kept here" for tag in state.gone]
     lines += [f"{tag.repository}:{tag.tag} is pinned; upstream it is {tag.upstream_digest}" for tag in state.behind]
     told = [event for event in state.events if event.change is not Change.APPEARED][:_EVENTS_SHOWN]

@@ -135,7 +135,7 @@ class PullThroughRegistry(DelegatingRegistry):
         routes: tuple[Route, ...],
     ) -> Blob:
         try:
-            wanted = await self._blobs.wanted(repository, digest, routes)
+            wanted = self._inflight.wanted(repository, digest) or await self._blobs.wanted(repository, digest, routes)
             blob = await stack.enter_async_context(self._inflight.open(wanted, part))
         except BlobUnknown:
             self._outcomes.blob(Outcome.MISSED)

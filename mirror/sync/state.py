@@ -54,6 +54,12 @@ class RuleState:
         return self.last_run.outcome.value if self.last_run else "never run"
 
     @property
+    def failure(self) -> Run | None:
+        """The latest run that has ended, where it failed or was interrupted: it may be being made up for just now."""
+        ended = next((run for run in self.runs if run.outcome is not RunOutcome.RUNNING), None)
+        return None if ended is None or ended.outcome is RunOutcome.SUCCEEDED else ended
+
+    @property
     def lag_seconds(self) -> float | None:
         """How long ago the latest success was; None: there was none."""
         return None if self.last_success_at is None else (self.at - self.last_success_at).total_seconds()
@@ -81,6 +87,7 @@ class RuleState:
             "to": self.rule.names.target,
             "schedule": None if self.rule.schedule is None else str(self.rule.schedule),
             "state": self.state,
+            "failing": self.failure is not None,
             "last_success_at": _moment(self.last_success_at),
             "lag_seconds": self.lag_seconds,
             "next_run_at": _moment(self.next_run_at),

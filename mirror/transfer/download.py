@@ -104,6 +104,7 @@ class Download:
     Attributes:
         growth: how far it is.
         readers: how many read it, or wait to.
+        wanted: what was asked for, by the repository where it goes.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class Download:
         self._witness = witness
         self._stored = stored
         self._endurance = endurance
-        self._repositories = {wanted.repository: None}
+        self.wanted = {wanted.repository: wanted}
         self._sources = dict.fromkeys(wanted.sources)
         self._from = ""
         self._watched: PartialBlob | None = None
@@ -134,7 +135,7 @@ class Download:
                 f"{self._digest} cannot have {wanted.size_bytes} bytes and {self.growth.size_bytes} as well",
                 digest=self._digest,
             )
-        self._repositories[wanted.repository] = None
+        self.wanted[wanted.repository] = wanted
         self._sources |= dict.fromkeys(wanted.sources)
 
     async def run(self) -> None:
@@ -160,7 +161,7 @@ class Download:
 
     async def _turn(self) -> bool:
         """Fetch it, or watch others do it for a while; gives whether it is here."""
-        first = next(iter(self._repositories))
+        first = next(iter(self.wanted))
         claim = await self._spool.claim_download(first, self._digest)
         if claim is None:
             await self._watch()
@@ -315,7 +316,7 @@ class Download:
     async def _share(self) -> None:
         """Let every other repository have it that wants it."""
         shared: set[Repository] = set()
-        while waiting := [each for each in self._repositories if each not in shared]:
+        while waiting := [each for each in self.wanted if each not in shared]:
             for repository in waiting:
                 if shared:  # the first has it
                     await self._mount(repository)

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from mirror.oci.digest import Digest
+from mirror.oci.names import Repository
 from mirror.registry.port import Blob
 from mirror.transfer.download import Download, Endurance, Holder, Stored, Wanted, Witness
 from mirror.transfer.growing import GrowingBlob
@@ -64,6 +65,11 @@ class Inflight:
     def count(self) -> int:
         """How many are under way."""
         return len(self._running)
+
+    def wanted(self, repository: Repository, digest: Digest) -> Wanted | None:
+        """A blob that is on its way to a repository, so that it may be asked for again without looking it up."""
+        running = self._running.get(digest)
+        return None if running is None else running[0].wanted.get(repository)
 
     @asynccontextmanager
     async def open(self, wanted: Wanted, part: RangeRequest | None = None) -> AsyncIterator[Blob]:

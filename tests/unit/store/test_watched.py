@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestUnknown, StorageDamaged, StorageFault, StorageFull
+from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.oci.names import Repository, Tag
 from mirror.registry.streams import one
 from mirror.store.filesystem import Filesystem
@@ -112,7 +114,7 @@ async def test_room_that_is_wanted(store: Store) -> None:
 
 async def test_the_probe_of_the_catalog(store: Store, folder: Path) -> None:
     await store.probe_catalog()
-    for file in folder.glob("catalog.sqlite*"):
-        file.write_bytes(b"no database" * 1000)
-    with pytest.raises(StorageFault):
+    with closing(sqlite3.connect(folder / "catalog.sqlite")) as spoiler:
+        spoiler.execute("DROP TABLE tags")
+    with pytest.raises(CatalogFault, match="cannot read the catalog: no such table"):
         await store.probe_catalog()

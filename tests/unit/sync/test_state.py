@@ -58,7 +58,18 @@ async def test_how_a_rule_stands(upstream: Upstream, here: Store, desk: Desk, cl
 async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: SetClock) -> None:
     await here.begin_run("acme")
     assert (await state_of(here, clock, running=True)).state == "running"
-    assert (await state_of(here, clock, running=False)).state == "interrupted"
+    interrupted = await state_of(here, clock, running=False)
+    assert (interrupted.state, interrupted.failure) == ("interrupted", interrupted.last_run)
+
+
+async def test_a_rule_fails_until_a_run_succeeds(upstream: Upstream, here: Store, desk: Desk, clock: SetClock) -> None:
+    await run_rule(RULE, upstream, here, desk)  # there is nothing there
+    await here.begin_run("acme")
+    state = await state_of(here, clock, running=True)
+    assert (state.state, state.failure) == ("running", state.runs[1])
+    await hold(upstream, THERE, [b"{}", b"one"], [ONE], "1")
+    await run_rule(RULE, upstream, here, desk)
+    assert (await state_of(here, clock)).failure is None
 
 
 async def test_runs_are_counted(upstream: Upstream, here: Store, desk: Desk) -> None:
