@@ -9,13 +9,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import head, machine, servers
 from tests.bench.bars import BARS
 from tests.bench.cases import CASES, Case, Stage, Trial
-from tests.bench.processes import Watch, missing_preference, preferring
+from tests.bench.processes import Watch
 from tests.bench.report import CaseResult, Run, to_json, to_text
 from tests.bench.sample import Sample
 from tests.harness import wrk
@@ -26,7 +26,7 @@ _QUICK_ROUNDS, _QUICK_SECONDS = 2, 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it. Bars that are not met fail nothing: 0 once everything was measured, 1 where it cannot be."""
     options = _options(arguments)
-    needed = [wrk.missing(), head.missing(), missing_preference() if options.prefer else None]
+    needed = [wrk.missing(), head.missing()]
     if missing := [sentence for sentence in needed if sentence]:
         print("; ".join(missing), file=sys.stderr)
         return 1
@@ -56,7 +56,7 @@ def _measured(chosen: Sequence[Case], options: argparse.Namespace, folder: Path)
     rounds = {result.name: result.rounds for result in results}
     return Run(
         machine=described,
-        options={"rounds": options.rounds, "seconds": options.seconds, "prefer": options.prefer},
+        options={"rounds": options.rounds, "seconds": options.seconds},
         cases=results,
         verdicts=[bar.verdict(rounds) for bar in BARS],
     )
@@ -71,16 +71,16 @@ def _measure(case: Case, stage: Stage, options: argparse.Namespace) -> CaseResul
         for number in range(1 if case.once else options.rounds):
             for offset in range(len(trial.contestants)):
                 contestant = trial.contestants[(number + offset) % len(trial.contestants)]
-                sample = _sample(trial, contestant, seconds, prefer=options.prefer)
+                sample = _sample(trial, contestant, seconds)
                 samples[contestant.name].append(sample)
                 _say(f"  round {number + 1}  {contestant.name:28} {sample.rate:10.1f} {case.unit}/s")
     return CaseResult(case.name, case.title, case.unit, samples)
 
 
-def _sample(trial: Trial, contestant: servers.Contestant, seconds: int, *, prefer: bool) -> Sample:
+def _sample(trial: Trial, contestant: servers.Contestant, seconds: int) -> Sample:
     with contestant.serving() as server:
         os.sync()  # what others have left to be written must not be written now
-        with preferring(server.pid) if prefer else nullcontext(), Watch(server.pid) as watch:
+        with Watch(server.pid) as watch:
             outcome = trial.load(server, seconds)
         return Sample(outcome, watch.cost)
 
@@ -98,11 +98,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cases", metavar="GLOB", help=f"only these: {', '.join(case.name for case in CASES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every number in FILE")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, without what takes long")
-    parser.add_argument(
-        "--prefer",
-        action="store_true",
-        help="have what is measured go before others on a machine that is not ours alone (root only)",
-    )
     parser.add_argument(
         "--folder",
         type=Path,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,8 +16,6 @@ NOISY_CPU_SHARE = 0.1
 """More than this part of the machine used by somebody else makes numbers doubtful."""
 
 _PERIOD_SECONDS = 0.1
-_OWN_GROUP = Path("/proc/self/autogroup")
-_PREFERRED_NICE = "-15"
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -50,32 +47,6 @@ def cpu_seconds(pids: Sequence[int]) -> float:
         if fields := _stat(pid):
             ticks += int(fields[11]) + int(fields[12])
     return ticks / _TICKS_A_SECOND
-
-
-def missing_preference() -> str | None:
-    """Why `preferring` would not work here, or None."""
-    try:
-        _OWN_GROUP.write_text("0")
-    except OSError as error:
-        return f"nothing can be preferred here: {_OWN_GROUP}: {error.strerror}"
-    return None
-
-
-@contextmanager
-def preferring(pid: int) -> Iterator[None]:
-    """Give us, our load, and a server most of the CPU time that others want, too, inside the block.
-
-    The kernel shares CPU time out among sessions, whatever niceness their processes have within them; the load runs in
-    our session, the server in one of its own.
-    """
-    groups = (_OWN_GROUP, Path(f"/proc/{pid}/autogroup"))
-    for group in groups:
-        group.write_text(_PREFERRED_NICE)
-    try:
-        yield
-    finally:
-        for group in groups:
-            group.write_text("0")
 
 
 class Watch:

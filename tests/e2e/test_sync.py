@@ -141,7 +141,9 @@ def test_an_interrupted_sync_goes_on_where_it_was(
 
     with Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as slow:
         config = config_file(tmp_path, slow.url)
-        with subprocess.Popen([PROGRAM, "sync", "--config", config], stderr=subprocess.PIPE, text=True) as sync:
+        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        command = ["env", "--default-signal=INT", PROGRAM, "sync", "--config", config]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as sync:
             wait_until(lambda: received_bytes(data) > 4 * MIB, 20, "a part of the layer to arrive")
             sync.send_signal(number)
             _, told = sync.communicate(timeout=20)

@@ -5,13 +5,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.bench.content import MIB
-from tests.bench.processes import Watch, family, missing_preference, preferring, rss_bytes
-from tests.harness.requirement import require
+from tests.bench.processes import Watch, family, rss_bytes
 
 BUSY_CHILD = """
 import subprocess, sys, time
@@ -68,13 +66,3 @@ def test_the_cost_is_not_known_before_the_end() -> None:
     finally:
         process.kill()
         process.wait()
-
-
-def test_a_preference_lasts_as_long_as_its_block() -> None:
-    require(missing_preference())
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True) as process:
-        group = Path(f"/proc/{process.pid}/autogroup")
-        with preferring(process.pid):
-            assert group.read_text().split()[1:] == ["nice", "-15"]
-        assert group.read_text().split()[1:] == ["nice", "0"]
-        process.communicate(b"\n")
