@@ -28,12 +28,12 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Show what a plugin is: privileges, settings, size, and how a Docker host installs it."""
-    from mirror import app
+    from mirror.app.inspecting import advertised_host, inspect_reference
 
     parsed = Reference.parse(reference)
     settings = load(config, flags(storage__path=data))
-    found = run_to_the_end(app.inspect_reference(settings, parsed, plain_http=plain_http))
-    line = install_line(found, host=parsed.host or app.advertised_host(settings))
+    found = run_to_the_end(inspect_reference(settings, parsed, plain_http=plain_http))
+    line = install_line(found, host=parsed.host or advertised_host(settings))
     if json:
         print_json(_as_json(found, line))
     else:

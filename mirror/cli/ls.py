@@ -25,13 +25,13 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """List repositories, or the tags of one with kind, digest and size."""
-    from mirror import app
+    from mirror.app.stores import open_store
 
     settings = load(config, flags(storage__path=data))
     repository = None if name is None else Repository.parse(name)
 
     async def read() -> list[dict[str, Any]]:
-        async with app.open_store(settings, must_exist=True) as store:
+        async with open_store(settings, must_exist=True) as store:
             rows = _repositories(store) if repository is None else _tags(store, repository)
             return [row async for row in rows]
 

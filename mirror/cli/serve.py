@@ -24,7 +24,7 @@ def run(
     Needs no file: it listens on 127.0.0.1:5000, keeps its data in ./data, and lets everybody on this machine pull
     and push. An address that other hosts can reach wants words about that: server.anonymous in the configuration.
     """
-    from mirror import app
+    from mirror.app.serving import serve
 
     given = flags(server__listen=listen, storage__path=data, server__workers=workers)
-    raise typer.Exit(app.serve(load(config, given)))
+    raise typer.Exit(serve(load(config, given)))

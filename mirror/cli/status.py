@@ -23,9 +23,9 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
 
     Exit code 1: the last run of a rule that has ended failed, or was interrupted.
     """
-    from mirror import app
+    from mirror.app.mirroring import mirror_states
 
-    states = run_to_the_end(app.mirror_states(load(config, flags(storage__path=data))))
+    states = run_to_the_end(mirror_states(load(config, flags(storage__path=data))))
     if json:
         print_json({"mirrors": [state.to_json() for state in states]})
     else:

@@ -34,14 +34,14 @@ def run(
     What is here already is not copied again; an interrupted run goes on where it was. It may run beside a server on
     the same data. Exit code 3: an upstream failed; 1: anything else did.
     """
-    from mirror import app
+    from mirror.app import mirroring
 
     settings = load(config, flags(storage__path=data))
     if dry_run:
-        _show(run_to_the_end(app.preview_sync(settings, rules or [])), json=json)
+        _show(run_to_the_end(mirroring.preview_sync(settings, rules or [])), json=json)
         return
     with TagBars(MESSAGES) as bars:
-        summary = run_to_the_end(app.sync(settings, rules or [], bars))
+        summary = run_to_the_end(mirroring.sync(settings, rules or [], bars))
     if json:
         print_json(_as_json(summary))
     else:

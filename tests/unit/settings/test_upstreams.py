@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror import app
+from mirror.app import upstreams
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings, load
 
@@ -68,13 +68,13 @@ limits:
     - {bytes_per_second: 10MiB}
 breaker: {failures: 2, rest_seconds: 1, longest_rest_seconds: 9}"""
     settings = written(tmp_path, text)
-    terms = app._terms(settings, settings.upstreams["hub"])
+    terms = upstreams._terms(settings, settings.upstreams["hub"])
     assert terms.offline
     assert (terms.limits.connections, terms.limits.requests_per_second) == (8, 5)
     assert str(terms.limits.zone) == "Europe/Berlin"
     assert [window.bytes_per_second for window in terms.limits.bandwidth] == [2 * 1024**2, 10 * 1024**2]
     assert (terms.thresholds.failures, terms.thresholds.longest_rest_seconds) == (2, 9)
-    async with app._upstream(settings, "hub") as upstream:
+    async with upstreams.open_upstream(settings, "hub") as upstream:
         assert upstream.stats().offline
     assert {path.name for path in (tmp_path / "data" / "limits").iterdir()} == {"hub.requests", "hub.bytes"}
 
@@ -91,5 +91,5 @@ async def test_files_that_are_not_there_are_told_before_anything_is_asked(
     tmp_path: Path, text: str, problem: str
 ) -> None:
     with pytest.raises(ConfigurationFault, match=problem):
-        async with app._upstream(written(tmp_path, text), "hub"):
+        async with upstreams.open_upstream(written(tmp_path, text), "hub"):
             pass

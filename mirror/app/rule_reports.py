@@ -1,4 +1,4 @@
-"""The mirror rules of a process that serves: they are followed, and there is to be seen how they stand."""
+"""How mirror rules and upstreams stand, as a process that serves tells it: reports and metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from prometheus_client.metrics_core import Metric
 
-from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock
 from mirror.runtime.metrics import Family, Kind
 from mirror.runtime.metrics_exposition import metric
@@ -134,20 +133,6 @@ def _stats_as_json(stats: UpstreamStats) -> dict[str, Any]:
             for host in stats.hosts
         ],
     }
-
-
-def chosen(rules: Sequence[MirrorRule], names: Sequence[str]) -> list[MirrorRule]:
-    """The rules of those names, in the order of the configuration; all of them where there are no names.
-
-    Raises:
-        ConfigurationFault: there is no such rule, or none at all.
-    """
-    known = {rule.name: rule for rule in rules}
-    if not known:
-        raise ConfigurationFault("the configuration has no mirror rules: write one under mirrors:, see config/")
-    if unknown := [name for name in names if name not in known]:
-        raise ConfigurationFault(f"no mirror rule is named {unknown[0]!r} (rules: {', '.join(sorted(known))})")
-    return [rule for rule in rules if not names or rule.name in names]
 
 
 def guarded(

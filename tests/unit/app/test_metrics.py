@@ -13,8 +13,8 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirror.metrics import FAMILIES, Metrics
-from mirror.mirroring import GAUGES as RULE_GAUGES
+from mirror.app.metrics import FAMILIES, Metrics
+from mirror.app.rule_reports import GAUGES as RULE_GAUGES
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.outcomes import families as pull_families
 from mirror.runtime.logs import Lines
@@ -25,7 +25,7 @@ from mirror.store.registry import Store
 from mirror.sync.figures import families as rule_families
 from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "plugin-mirror.rules.yml"
 UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
@@ -97,7 +97,7 @@ async def test_the_catalog_is_not_counted_for_every_scrape(
     assert (await values(metrics))["tags"] == 0
     await put_plugin(store)
     assert (await values(metrics))["tags"] == 0
-    monkeypatch.setattr("mirror.metrics._CONTENTS_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("mirror.app.metrics._CONTENTS_FRESH_SECONDS", 0.0)
     assert (await values(metrics))["tags"] == 1
 
 
@@ -126,7 +126,7 @@ async def test_a_scrape_survives_a_store_that_does_not(
 
 
 async def test_other_processes_are_told_without_being_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirror.metrics._PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr("mirror.app.metrics._PERIOD_SECONDS", 0.01)
     figures, lines, load = Figures(FAMILIES, processes=2), Lines(io.StringIO()), Load.within(Limits())
     ours = Metrics(figures, figures.share(0), store=store, load=load, lines=lines, more=nothing_more)
     other = Metrics(figures, figures.share(1), store=store, load=Load.within(Limits()), lines=lines, more=nothing_more)

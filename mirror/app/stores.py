@@ -1,0 +1,69 @@
+"""Registries that a command works on: our own store, or what a reference names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mirror.filters.plugin_checks import PluginChecks
+from mirror.oci.errors import ConfigurationFault
+from mirror.registry.port import Registry
+from mirror.settings import Settings
+from mirror.settings.listen import Listen
+from mirror.store.lock import RuleLocks
+from mirror.store.registry import Store
+from mirror.upstream.proxies import Proxies
+from mirror.upstream.registry import UpstreamRegistry
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIterator[Store]:
+    """Our own store.
+
+    Args:
+        settings: ``storage.path`` says where.
+        must_exist: refuse to create it, for commands that only look.
+
+    Raises:
+        ConfigurationFault: it must exist and does not. StorageFault: it cannot be opened.
+    """
+    path = settings.storage.path.expanduser()
+    if must_exist and not path.is_dir():
+        raise ConfigurationFault(
+            f"no data folder {path}: name it with --data or storage.path; 'plugin-mirror serve' and 'sync' make one"
+        )
+    async with Store.open(path) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings, host: str | None, *, plain_http: bool = False) -> AsyncIterator[Registry]:
+    """The registry that a reference names.
+
+    Args:
+        settings: where our own store is.
+        host: ``HOST[:PORT]`` of another registry; None for our own store.
+        plain_http: whether ``http://`` is meant; for loopback hosts it always is, as for engines.
+    """
+    if host is None:
+        async with open_store(settings, must_exist=True) as store:
+            yield store
+        return
+    plain = plain_http or Listen.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
+    url = f"{'http' if plain else 'https'}://{host}"
+    async with UpstreamRegistry.open(
+        name=host, url=url, plain_http=plain, proxies=Proxies(environment=os.environ)
+    ) as registry:
+        yield registry
+
+
+def checked(registry: Registry, store: Store, settings: Settings) -> Registry:
+    """A registry as it is written to: plugins are looked at first, unless that is switched off."""
+    checks = settings.server.plugin_checks
+    return registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
+
+
+def rule_locks(settings: Settings) -> RuleLocks:
+    """The locks of mirror rules, which all processes on the data folder share."""
+    return RuleLocks(settings.storage.path.expanduser())
