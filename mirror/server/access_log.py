@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractAccessLogger
 from mirror.server import headers
 from mirror.server.exchange import REQUEST_ID, ROUTE
 from mirror.server.metrics import RequestFigures
+from mirror.server.ready import ReadyResponse
 from mirror.server.transmission import BlobResponse
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +36,9 @@ class AccessLog(AbstractAccessLogger):
         """
         route, status, received_bytes = request.get(ROUTE), response.status, request.content.total_bytes
         # Not isinstance(): an abstract class, as every answer is, takes long to ask that way.
-        if type(response) is BlobResponse:
+        if type(response) is ReadyResponse:
+            sent_bytes = response.sent_bytes
+        elif type(response) is BlobResponse:
             sent_bytes = response.sent_bytes
             self._requests.blob_answered(time - response.sending_seconds)
         else:

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, TypeAlias
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from mirror.oci.errors import MirrorError
-from mirror.server import errors
+from mirror.server import errors, headers
 from mirror.server.exchange import REQUEST_ID, ROUTE
 from mirror.server.in_flight import InFlight
 
+_CONTINUE: Final = "100-continue"
 
-def answering(in_flight: InFlight, ids: Iterator[str]) -> Middleware:
-    """The middleware. Only cancellation leaves it.
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def answering(handle: Handler, in_flight: InFlight, ids: Iterator[str]) -> Handler:
+    """A handler that only cancellation leaves.
 
     Args:
+        handle: what it stands around. Whoever reads the body there says "100 Continue" where that is expected, so that
+            a refusal comes before the body.
         in_flight: told of every request that begins and ends.
         ids: a name for each.
     """
 
-    @web.middleware
-    async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
         request_id = request[REQUEST_ID] = next(ids)
+        if request.headers.get(headers.EXPECT, _CONTINUE).lower() != _CONTINUE:
+            return errors.unreadable(417, "the only expectation that can be met is 100-continue")
         structlog.contextvars.bind_contextvars(request_id=request_id)
         with in_flight:
             try:
-                response = await handler(request)
+                response = await handle(request)
             except MirrorError as error:
                 response = errors.refused(error, request_id, _other_methods(request))
-            except web.HTTPClientError as error:
-                response = errors.not_served(error, request.path)
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
                 response = errors.failed(error, request_id)
         if in_flight.closing:
@@ -42,6 +47,6 @@ def answering(in_flight: InFlight, ids: Iterator[str]) -> Middleware:
     return answer
 
 
-def _other_methods(request: web.Request) -> str:
+def _other_methods(request: web.BaseRequest) -> str:
     route = request.get(ROUTE)
     return ", ".join(sorted(route.methods - {request.method})) if route else ""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp import web
 
+from mirror.oci.errors import Unsupported
 from mirror.registry.port import Registry
-from mirror.server import blobs, errors, headers, manifests, ping, referrers, tags, uploads
-from mirror.server.exchange import REQUEST_ID, ROUTE, Exchange
+from mirror.server import blobs, manifests, ping, referrers, tags, uploads
+from mirror.server.exchange import ROUTE, Exchange
 from mirror.server.limits import Limits
 from mirror.server.uploading import Uploading
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
 Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
+Watched = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _HANDLERS: Final[dict[tuple[type[Route], str], Handler]] = {
     (routes.PingRoute, "GET"): ping.get,
@@ -44,52 +46,45 @@ _HANDLERS: Final[dict[tuple[type[Route], str], Handler]] = {
 
 
 class Dispatch:
-    """Answers every path that no other part of the application claims.
+    """Finds what answers a request.
 
     Args:
-        registry: what answers come from.
+        registry: what answers of the distribution API come from.
         limits: what clients may ask of the server.
         uploading: who is sending content.
+        watched: what else there is to be read, by path.
     """
 
-    def __init__(self, registry: Registry, limits: Limits, uploading: Uploading) -> None:
+    def __init__(
+        self, registry: Registry, limits: Limits, uploading: Uploading, watched: Mapping[str, Watched]
+    ) -> None:
         self._registry = registry
         self._limits = limits
         self._uploading = uploading
+        self._watched = watched
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request.
 
         Raises:
             MirrorError: the registry, or the grammar of paths, refuses it.
         """
-        route = request[ROUTE] = _route(request)
-        handler = _HANDLERS[type(route), request.method]
+        method, target = request.method, request.raw_path
+        if not target.startswith("/"):  # a whole URL, as proxies are sent
+            target = request.rel_url.raw_path_qs
+        path, mark, query = target.partition("?")
+        if (show := self._watched.get(path)) is not None:
+            _require_read(method, path)
+            return await show(request)
+        route = routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
+        request[ROUTE] = route
+        handler = _HANDLERS[type(route), method]
         return await handler(Exchange(request, self._registry, self._limits, self._uploading), route)
 
 
-def expecting(ids: Iterator[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse | None]]:
-    """What hears ``Expect`` out. Whoever reads the body says "100 Continue", so that a refusal comes before the body.
-
-    Args:
-        ids: a name for each request that ends here.
-    """
-
-    async def expect(request: web.Request) -> web.StreamResponse | None:
-        if request.headers[headers.EXPECT].lower() == "100-continue":
-            return None
-        request[REQUEST_ID] = next(ids)
-        return errors.unreadable(417, "the only expectation that can be met is 100-continue")
-
-    return expect
-
-
-def _route(request: web.Request) -> Route:
-    method, target = request.method, request.raw_path
-    if not target.startswith("/"):  # a whole URL, as proxies are sent
-        target = request.rel_url.raw_path_qs
-    path, mark, query = target.partition("?")
-    return routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
+def _require_read(method: str, path: str) -> None:
+    if method not in {"GET", "HEAD"}:
+        raise Unsupported(f"{path} is only read: GET, HEAD", method=method, allowed="GET, HEAD")
 
 
 @lru_cache(maxsize=4096)

@@ -46,11 +46,6 @@ def failed(error: BaseException, request_id: str) -> web.Response:
     return _answer(500, "UNKNOWN", message, {"request_id": request_id})
 
 
-def not_served(error: web.HTTPClientError, path: str) -> web.Response:
-    """The answer to what aiohttp finds no handler for: a request without a path, such as CONNECT."""
-    return _answer(error.status, "UNSUPPORTED", f"{error.reason}: {path or '*'}", {})
-
-
 def unreadable(status: int, message: str) -> web.Response:
     """The answer to bytes that are no HTTP request, or one that the server refuses to read. The connection ends."""
     answer = _answer(status, "UNSUPPORTED", message, {})

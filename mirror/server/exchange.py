@@ -41,7 +41,7 @@ class Exchange:
         uploading: who is sending content.
     """
 
-    request: web.Request
+    request: web.BaseRequest
     registry: Registry
     limits: Limits
     uploading: Uploading

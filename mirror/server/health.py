@@ -35,11 +35,11 @@ class Health:
         self._checking = asyncio.Lock()
         self._hanging: dict[str, asyncio.Future[object]] = {}
 
-    async def alive(self, _request: web.Request) -> web.Response:
+    async def alive(self, _request: web.BaseRequest) -> web.Response:
         """200, always."""
         return _answer(200, {"status": "ok"})
 
-    async def ready(self, _request: web.Request) -> web.Response:
+    async def ready(self, _request: web.BaseRequest) -> web.Response:
         """200 where every check passes, else 503; the body names each with its outcome, at most a second old."""
         async with self._checking:
             if time.monotonic() - self._checked_at_seconds >= _FRESH_SECONDS:

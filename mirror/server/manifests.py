@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from functools import lru_cache
+
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Tag
 from mirror.registry.staleness import staleness_of
 from mirror.server import headers
 from mirror.server.exchange import Exchange
+from mirror.server.ready import ReadyHead, ReadyResponse
 from mirror.wire import warnings
 from mirror.wire.routes import ManifestRoute
 
 
-async def head(exchange: Exchange, route: ManifestRoute) -> web.Response:
+async def head(exchange: Exchange, route: ManifestRoute) -> web.StreamResponse:
     """Type, digest and size."""
-    found = await exchange.registry.resolve(route.repository, route.target)
-    answer = _headers(found)
-    answer[headers.CONTENT_LENGTH] = str(found.size_bytes)
-    return web.Response(headers=answer)
+    return _answer(exchange, await exchange.registry.resolve(route.repository, route.target), b"")
 
 
-async def get(exchange: Exchange, route: ManifestRoute) -> web.Response:
+async def get(exchange: Exchange, route: ManifestRoute) -> web.StreamResponse:
     """The bytes as they were pushed, with the type they were pushed with, whatever types the client prefers."""
     manifest = await exchange.registry.get_manifest(route.repository, route.target)
-    return web.Response(body=manifest.content, headers=_headers(manifest))
+    return _answer(exchange, manifest, manifest.content)
 
 
 async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
@@ -76,14 +77,25 @@ async def _received(exchange: Exchange) -> bytes:
     return bytes(content)
 
 
-def _headers(found: Manifest | Descriptor) -> dict[str, str]:
-    answer: dict[str, str] = {
-        headers.API_VERSION: headers.API_VERSION_VALUE,
-        headers.CONTENT_TYPE: found.media_type,
-        headers.CONTENT_DIGEST: str(found.digest),
-    }
+def _answer(exchange: Exchange, found: Manifest | Descriptor, body: bytes) -> web.StreamResponse:
     staleness = staleness_of(found)
+    if staleness is None and exchange.request.version == HttpVersion11:
+        return ReadyResponse(_head(found.media_type, found.digest, found.size_bytes), body)
+    answer = _headers(found.media_type, found.digest) | {headers.CONTENT_LENGTH: str(found.size_bytes)}
     if staleness is not None:
         answer[headers.AGE] = str(staleness.age_seconds)
         answer[headers.WARNING] = warnings.stale(staleness.reason)
-    return answer
+    return web.Response(body=body or None, headers=answer)
+
+
+@lru_cache(maxsize=4096)
+def _head(media_type: str, digest: Digest, size_bytes: int) -> ReadyHead:
+    return ReadyHead(_headers(media_type, digest), size_bytes)
+
+
+def _headers(media_type: str, digest: Digest) -> dict[str, str]:
+    return {
+        headers.API_VERSION: headers.API_VERSION_VALUE,
+        headers.CONTENT_TYPE: media_type,
+        headers.CONTENT_DIGEST: str(digest),
+    }

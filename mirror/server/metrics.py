@@ -137,10 +137,10 @@ class _Series:
         self.sent = sent
 
 
-def showing(page: Page) -> Callable[[web.Request], Awaitable[web.Response]]:
+def showing(page: Page) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     """The handler of ``/metrics``."""
 
-    async def show(request: web.Request) -> web.Response:
+    async def show(request: web.BaseRequest) -> web.Response:
         content_type, body = await page(request.headers.get(headers.ACCEPT, ""))
         return web.Response(body=body, headers={headers.CONTENT_TYPE: content_type})
 

@@ -11,10 +11,10 @@ from aiohttp import web
 Report = Callable[[], Awaitable[object]]
 
 
-def reporting(report: Report) -> Callable[[web.Request], Awaitable[web.Response]]:
+def reporting(report: Report) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     """The handler of a report."""
 
-    async def show(_request: web.Request) -> web.Response:
+    async def show(_request: web.BaseRequest) -> web.Response:
         body = json.dumps(await report()).encode()
         return web.Response(body=body, content_type="application/json", headers={"Cache-Control": "no-store"})
 

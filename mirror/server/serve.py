@@ -14,7 +14,7 @@ from aiohttp import web
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.server.access_log import AccessLog
-from mirror.server.application import LIMITS, LOAD, REQUESTS
+from mirror.server.application import Application
 from mirror.server.connection import Connection, NoConnection
 from mirror.server.limits import Limits
 
@@ -64,7 +64,7 @@ def listen(host: str, port: int, limits: Limits | None = None) -> socket.socket:
 
 @asynccontextmanager
 async def serving(
-    application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None = None
+    application: Application, listener: socket.socket, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
     """Serve inside the ``async with``.
 
@@ -76,35 +76,27 @@ async def serving(
         listener: what :func:`listen` opened; closed on the way out.
         tls: the server's certificate, where clients speak TLS.
     """
-    limits, in_flight = application[LIMITS], application[LOAD].in_flight
-    runner = web.AppRunner(application, shutdown_timeout=_LAST_WORDS_SECONDS)
+    limits, in_flight = application.limits, application.load.in_flight
     with closing(listener):
-        await runner.setup()
-        try:
-            async with _accepting(runner, application, listener, tls) as accepting:
-                try:
-                    yield
-                finally:
-                    accepting.close()
-                    if not await in_flight.drained(limits.shutdown_seconds):
-                        _log.warning("requests cut off at shutdown", count=in_flight.count)
-        finally:
-            await runner.cleanup()
+        async with _accepting(application, listener, tls) as accepting:
+            try:
+                yield
+            finally:
+                accepting.close()
+                if not await in_flight.drained(limits.shutdown_seconds):
+                    _log.warning("requests cut off at shutdown", count=in_flight.count)
 
 
 @asynccontextmanager
 async def _accepting(
-    runner: web.AppRunner, application: web.Application, listener: socket.socket, tls: ssl.SSLContext | None
+    application: Application, listener: socket.socket, tls: ssl.SSLContext | None
 ) -> AsyncIterator[asyncio.Server]:
-    server = runner.server
-    if server is None:
-        raise AssertionError("a runner that was set up has a server")
     loop = asyncio.get_running_loop()
-    limits, connections = application[LIMITS], application[LOAD].connections
-    surplus = web.Server(connections.turn_away)
+    limits, connections = application.limits, application.load.connections
+    server, surplus = web.Server(application.handle), web.Server(connections.turn_away)
     options = {
         "loop": loop,
-        "access_log_class": partial(AccessLog, application[REQUESTS]),
+        "access_log_class": partial(AccessLog, application.requests),
         "max_line_size": limits.header_bytes,
         "max_field_size": limits.header_bytes,
         "max_headers": limits.headers,
@@ -129,4 +121,6 @@ async def _accepting(
     try:
         yield accepting
     finally:
-        await surplus.shutdown(_LAST_WORDS_SECONDS)
+        server.pre_shutdown()
+        for each in (server, surplus):
+            await each.shutdown(_LAST_WORDS_SECONDS)

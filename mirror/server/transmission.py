@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Mapping
 from typing import IO
@@ -40,7 +41,7 @@ class BlobResponse(web.StreamResponse):
         self._headers_at_seconds = time.monotonic()
         return await super().prepare(request)
 
-    async def send(self, request: web.Request, blob: Blob) -> None:
+    async def send(self, request: web.BaseRequest, blob: Blob) -> None:
         """Send the blob's span, after :meth:`prepare`.
 
         Raises:
@@ -62,11 +63,13 @@ class BlobResponse(web.StreamResponse):
     async def _send_file(self, transport: asyncio.Transport, file: IO[bytes], span: Span) -> None:
         if transport.is_closing():
             raise ConnectionResetError("the client went away")
-        if not span.size_bytes:
+        self.sent_bytes = _sent_at_once(transport, file, span)
+        rest = Span(span.start + self.sent_bytes, span.stop)
+        if not rest.size_bytes:
             return
-        file.seek(span.start)
+        file.seek(rest.start)
         try:
-            await asyncio.get_running_loop().sendfile(transport, file, span.start, span.size_bytes)
+            await asyncio.get_running_loop().sendfile(transport, file, rest.start, rest.size_bytes)
         finally:
             self.sent_bytes = file.tell() - span.start  # kept right by asyncio, also where it raises
 
@@ -91,7 +94,7 @@ class BlobResponse(web.StreamResponse):
             await self.write(chunk)
             self.sent_bytes += len(chunk)
 
-    def break_off(self, request: web.Request, error: Exception) -> None:
+    def break_off(self, request: web.BaseRequest, error: Exception) -> None:
         """End the connection, so that the client cannot take what it got for the whole, and log why."""
         if request.transport is not None:
             request.transport.abort()
@@ -101,3 +104,17 @@ class BlobResponse(web.StreamResponse):
             _log.error("download broken off", error=str(error), sent_bytes=self.sent_bytes, detail=error.detail)
         else:
             _log.error("download broken off", sent_bytes=self.sent_bytes, exc_info=error)
+
+
+def _sent_at_once(transport: asyncio.Transport, file: IO[bytes], span: Span) -> int:
+    """Send what the kernel takes before it is waited for, which is all of a small blob; gives how many bytes that was.
+
+    Half of the time that a blob of 1 MiB takes here would go into asyncio's preparations to wait.
+    """
+    socket = transport.get_extra_info("socket")
+    if not span.size_bytes or socket is None or transport.get_write_buffer_size():
+        return 0
+    try:
+        return os.sendfile(socket.fileno(), file.fileno(), span.start, span.size_bytes)
+    except BlockingIOError:
+        return 0

@@ -24,6 +24,8 @@ _LEAST_PIECE_BYTES: Final = 128 * 1024
 _ALL_PIECES_BYTES: Final = 8 * 1024 * 1024
 _WHOLE_CHUNK_BYTES: Final = 16 * 1024
 _READ_BYTES = 1024 * 1024
+#: What is written before the disk is set to work on it, so that most of a blob is durable when its last byte comes.
+_LEAVING_BYTES: Final = 8 * 1024 * 1024
 
 
 class Receiving:
@@ -45,7 +47,7 @@ class Receiving:
             lock = self._open(upload.session, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._data = self._open(upload.data, os.O_RDWR)
-            self.size_bytes = os.fstat(self._data).st_size
+            self.size_bytes = self._leaving_bytes = os.fstat(self._data).st_size
         except FileNotFoundError as error:
             self.close()
             raise UploadUnknown("the upload has ended", upload=upload.folder.name) from error
@@ -81,11 +83,15 @@ class Receiving:
             self.size_bytes += len(chunk)
             if running is not None:
                 running.update(chunk)
+        if (waiting_bytes := self.size_bytes - self._leaving_bytes) >= _LEAVING_BYTES:
+            self._filesystem.begin_sync(self._data, self._leaving_bytes, waiting_bytes)
+            self._leaving_bytes = self.size_bytes
 
     def truncate(self, size_bytes: int) -> None:
         """Keep the first ``size_bytes`` only."""
         self._filesystem.truncate(self._data, size_bytes)
         self.size_bytes = size_bytes
+        self._leaving_bytes = min(self._leaving_bytes, size_bytes)
 
     def digest(self, algorithm: str) -> Digest:
         """The digest of all bytes, by reading them."""

@@ -35,6 +35,26 @@ async def test_head_has_the_headers_of_get(filled: Served) -> None:
     }
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_an_old_client_and_a_new_one_get_the_same(filled: Served, method: str) -> None:
+    """Over HTTP/1.0 an answer is made each time; over 1.1 its head is kept. A connection ends where it is to end."""
+    answers = []
+    for version, connection in (("1.0", "close"), ("1.1", "close"), ("1.1", "keep-alive")):
+        async with filled.connect() as client:
+            head = f"{method} {URL}/{TAG} HTTP/{version}\r\nHost: mirror\r\nConnection: {connection}\r\n\r\n"
+            for _ in range(2):
+                client.writer.write(head.encode())
+                answer = await client.receive(head=method == "HEAD")
+                assert answer.headers["Date"].endswith(" GMT")
+                answers.append(sorted((name, value) for name, value in answer.headers.items() if name != "Date"))
+                if connection == "close":
+                    assert await client.ended()
+                    break
+    old, new, kept, again = ([item for item in fields if item[0] != "Connection"] for fields in answers)
+    assert old == new == kept == again
+    assert [dict(fields).get("Connection") for fields in answers[1:]] == ["close", None, None]
+
+
 @pytest.mark.parametrize(
     "headers",
     [

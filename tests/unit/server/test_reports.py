@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import RawTestServer, TestClient
 
 from mirror.oci.errors import Denied
 from mirror.registry.memory import MemoryRegistry
@@ -29,7 +29,7 @@ async def denied():
 )
 async def test_reports(method, path, status, body):
     application = build(MemoryRegistry(), reports={"mirrors": mirrors, "secrets": denied})
-    async with TestClient(TestServer(application)) as client, client.request(method, path) as answer:
+    async with TestClient(RawTestServer(application.handle)) as client, client.request(method, path) as answer:
         assert answer.status == status
         text = await answer.text()
     if isinstance(body, dict):

@@ -18,14 +18,19 @@ MIB = 1024 * 1024
 
 
 class Writes(Filesystem):
-    """Notes the length of what is written."""
+    """Notes the length of what is written, and what the disk is set to work on."""
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
+        self.begun: list[tuple[int, int]] = []
 
     def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
         self.lengths.append(len(content))
         super().write(descriptor, content, offset)
+
+    def begin_sync(self, descriptor: int, offset: int, size_bytes: int) -> None:
+        self.begun.append((offset, size_bytes))
+        super().begin_sync(descriptor, offset, size_bytes)
 
 
 @pytest.fixture
@@ -99,3 +104,12 @@ async def test_small_and_large_chunks_keep_their_order(receiving: Receiving) -> 
             await pieces.add(chunk)
         await pieces.finish()
     assert running.digest == receiving.digest("sha256") == Digest.of(b"".join(content))
+
+
+def test_the_disk_is_set_to_work_before_the_end(receiving: Receiving, writes: Writes) -> None:
+    for _ in range(6):
+        receiving.write([bytes(3 * MIB)], None)
+    assert writes.begun == [(0, 9 * MIB), (9 * MIB, 9 * MIB)]
+    receiving.truncate(10 * MIB)
+    receiving.write([bytes(8 * MIB)], None)
+    assert writes.begun[2:] == [(10 * MIB, 8 * MIB)]
