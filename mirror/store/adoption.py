@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import CatalogFault, StorageFault
@@ -24,7 +24,7 @@ async def adopt(
     *,
     size_bytes: int,
     now: datetime,
-    hold: Callable[[AsyncConnection], Awaitable[None]],
+    hold: Callable[[Connection], None],
 ) -> None:
     """Make a file the content of ``digest``, and write the rows of who holds it, in one transaction.
 
@@ -43,14 +43,14 @@ async def adopt(
         CatalogFault: the catalog failed; the file may have moved, and is left to collection then.
     """
 
-    async def store(connection: AsyncConnection) -> None:
-        await rows.add_content(connection, digest, size_bytes, now)
-        await hold(connection)
-        await blobs.adopt(file, digest)
+    def store(connection: Connection) -> None:
+        rows.add_content(connection, digest, size_bytes, now)
+        hold(connection)
+        blobs.adopt(file, digest)
 
-    async def take_back(connection: AsyncConnection) -> None:
-        if not await rows.knows_content(connection, digest):
-            await blobs.withdraw(digest, file)
+    def take_back(connection: Connection) -> None:
+        if not rows.knows_content(connection, digest):
+            blobs.withdraw(digest, file)
 
     try:
         await catalog.write(store)

@@ -22,21 +22,24 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class Blobs(Protocol):
-    """Where bytes are kept, by digest: a filesystem now, a bucket as well could be."""
+    """Where bytes are kept, by digest: a filesystem now, a bucket as well could be.
+
+    What is no coroutine blocks: it is called in the thread that reads or writes the rows, between them.
+    """
 
     def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
         """Bytes as a finished file, removed at the end where it was not adopted."""
         ...
 
-    async def adopt(self, file: Path, digest: Digest) -> None:
+    def adopt(self, file: Path, digest: Digest) -> None:
         """Take over a finished, synced file; the bytes are durable when this returns. Only by :mod:`.adoption`."""
         ...
 
-    async def withdraw(self, digest: Digest, file: Path) -> None:
+    def withdraw(self, digest: Digest, file: Path) -> None:
         """Undo :meth:`adopt`, also one that failed half-way. Only by :mod:`.adoption`."""
         ...
 
-    async def read(self, digest: Digest, size_bytes: int) -> bytes:
+    def read(self, digest: Digest, size_bytes: int) -> bytes:
         """All bytes of small content, not yet verified. Raises StorageDamaged: they are not there."""
         ...
 
@@ -75,27 +78,21 @@ class FilesystemBlobs:
         finally:
             os.close(descriptor)
 
-    async def adopt(self, file: Path, digest: Digest) -> None:
-        await in_thread(f"store {digest}", self._adopt, file, self._layout.blob(digest))
+    def adopt(self, file: Path, digest: Digest) -> None:
+        blob = self._layout.blob(digest)
+        with storage_faults(f"store {digest}"):
+            # Also in place of a blob of the same digest: should that one be damaged, it is so no longer.
+            self._filesystem.rename(file, blob)
+            self._filesystem.sync_folder(blob.parent)
 
-    def _adopt(self, file: Path, blob: Path) -> None:
-        # Also in place of a blob of the same digest: should that one be damaged, it is so no longer.
-        self._filesystem.rename(file, blob)
-        self._filesystem.sync_folder(blob.parent)
+    def withdraw(self, digest: Digest, file: Path) -> None:
+        blob = self._layout.blob(digest)
+        with storage_faults(f"take back {digest}"):
+            if blob.exists():
+                self._filesystem.rename(blob, file)
 
-    async def withdraw(self, digest: Digest, file: Path) -> None:
-        await in_thread(f"take back {digest}", self._withdraw, self._layout.blob(digest), file)
-
-    def _withdraw(self, blob: Path, file: Path) -> None:
-        if blob.exists():
-            self._filesystem.rename(blob, file)
-
-    async def read(self, digest: Digest, size_bytes: int) -> bytes:
-        return await in_thread(f"read {digest}", self._read, digest, size_bytes)
-
-    def _read(self, digest: Digest, size_bytes: int) -> bytes:
-        descriptor = self._open(digest, size_bytes)
-        with os.fdopen(descriptor, "rb") as file:
+    def read(self, digest: Digest, size_bytes: int) -> bytes:
+        with storage_faults(f"read {digest}"), os.fdopen(self._open(digest, size_bytes), "rb") as file:
             return file.read()
 
     @asynccontextmanager

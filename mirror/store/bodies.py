@@ -8,13 +8,13 @@ from mirror.oci.manifest import Manifest
 from mirror.store.blobs import Blobs
 
 
-async def load_manifest(blobs: Blobs, digest: Digest, media_type: str, size_bytes: int) -> Manifest:
-    """Read and verify a manifest.
+def load_manifest(blobs: Blobs, digest: Digest, media_type: str, size_bytes: int) -> Manifest:
+    """Read and verify a manifest. Blocks.
 
     Raises:
         StorageDamaged: its bytes are not there, or are not what they were.
     """
-    content = await blobs.read(digest, size_bytes)
+    content = blobs.read(digest, size_bytes)
     try:
         return Manifest.parse(content, media_type, digest)
     except ClientFault as error:

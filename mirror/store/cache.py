@@ -38,6 +38,11 @@ class Recent(Generic[Key, Value]):
         self._entries.move_to_end(key)
         return entry[0]
 
+    def peek(self, key: Key) -> Value | None:
+        """As :meth:`get`, and the order stays: so any thread may ask."""
+        entry = self._entries.get(key)
+        return None if entry is None else entry[0]
+
     def put(self, key: Key, value: Value, size_bytes: int) -> None:
         """Hold a value in place of what the key had, and let go of the oldest ones that no longer fit."""
         self.drop(key)
@@ -107,8 +112,8 @@ class Cache:
         return None
 
     def body(self, digest: Digest, media_type: str) -> Manifest | None:
-        """The manifest of that digest and type, whoever holds it."""
-        return self._bodies.get(_body_key(digest, media_type))
+        """The manifest of that digest and type, whoever holds it. Any thread may ask."""
+        return self._bodies.peek(_body_key(digest, media_type))
 
     def keep_manifest(
         self, generation: int | None, repository: Repository, target: Tag | Digest, manifest: Manifest

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Table, delete
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, Table, delete
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
@@ -34,14 +33,14 @@ class StoreDeleter(StoreParts):
     ) -> None:
         """Delete one row; raise ``unknown`` where there is none, ``nowhere`` where not even the repository is there."""
 
-        async def remove(connection: AsyncConnection) -> None:
-            repository_id = await rows.find_repository(connection, repository)
+        def remove(connection: Connection) -> None:
+            repository_id = rows.find_repository(connection, repository)
             if repository_id is None:
                 raise nowhere
-            deleted = await connection.execute(delete(table).where(table.c.repository_id == repository_id, which))
+            deleted = connection.execute(delete(table).where(table.c.repository_id == repository_id, which))
             if not deleted.rowcount:
                 raise unknown
-            await rows.drop_repository_if_empty(connection, repository_id)
+            rows.drop_repository_if_empty(connection, repository_id)
 
         await self._catalog.write(remove)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Callable
 from contextlib import suppress
 from typing import IO, Final
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -136,8 +136,8 @@ class Download:
         """
         size_bytes, now = self.offset, self._parts.clock.now()
 
-        async def hold(connection: AsyncConnection) -> None:
-            await rows.add_blob(connection, self._repository, self._digest, now)
+        def hold(connection: Connection) -> None:
+            rows.add_blob(connection, self._repository, self._digest, now)
 
         try:
             await in_thread(f"store {self._digest}", self._receiving.sync)

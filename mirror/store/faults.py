@@ -30,10 +30,21 @@ def storage_faults(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        raise _of_disk(error, doing) from error
-    except SQLAlchemyError as error:
-        raise _of_database(error, doing) from error
+    except (OSError, SQLAlchemyError) as error:
+        raise fault_of(error, doing) from error
+
+
+def fault_of(error: BaseException, doing: str) -> BaseException:
+    """What :func:`storage_faults` raises for an error, which is its cause; another kind of error as it is."""
+    match error:
+        case OSError():
+            fault = _of_disk(error, doing)
+        case SQLAlchemyError():
+            fault = _of_database(error, doing)
+        case _:
+            return error
+    fault.__cause__ = error
+    return fault
 
 
 def _of_disk(error: OSError, doing: str) -> StorageFault:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
@@ -11,6 +10,8 @@ from mirror.plugin.findings import Finding
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import findings as findings_table
 from mirror.store.parts import StoreParts
+
+_FOUND = select(findings_table.c.found).where(findings_table.c.digest == bindparam("digest"))
 
 
 class StoreFindings(StoreParts):
@@ -23,19 +24,19 @@ class StoreFindings(StoreParts):
         """
         if await self.recorded_findings(digest) == findings:
             return
-        values = {"found": [finding.to_json() for finding in findings], "found_at": self._clock.now()}
+        found = [finding.to_json() for finding in findings]
+        row = {"digest": str(digest), "found": found, "found_at": self._clock.now()}
 
-        async def record(connection: AsyncConnection) -> None:
-            if await rows.knows_content(connection, digest):
-                await rows.put(connection, findings_table, {"digest": str(digest)}, values)
+        def record(connection: Connection) -> None:
+            if rows.knows_content(connection, digest):
+                rows.put(connection, findings_table, row)
 
         await self._catalog.write(record)
 
     async def recorded_findings(self, digest: Digest) -> tuple[Finding, ...] | None:
         """What was found; None where nobody has looked, or another version that tells it in another way."""
-        statement = select(findings_table.c.found).where(findings_table.c.digest == str(digest))
-        async with self._catalog.read() as connection:
-            found = (await connection.execute(statement)).scalar_one_or_none()
+        wanted = {"digest": str(digest)}
+        found = await self._catalog.read(lambda connection: connection.execute(_FOUND, wanted).scalar_one_or_none())
         if found is None:
             return None
         try:

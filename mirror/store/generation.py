@@ -7,15 +7,16 @@ that dies leaves the count odd: nothing is kept until the next writer, which an 
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import mmap
 import os
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from mirror.store.faults import storage_faults
 from mirror.store.threads import begin_in_thread, to_the_end
 
 _COUNT_BYTES = 8
@@ -25,7 +26,7 @@ class Generation:
     """One process's view of the count. Made by :meth:`open`.
 
     Attributes:
-        waits: turns of this process that another writer's had to end for.
+        waits: turns of this process that another process's had to end for.
         wait_seconds: how long they waited, all together.
     """
 
@@ -33,7 +34,7 @@ class Generation:
         self._descriptor = descriptor
         # An aligned native 64-bit item: it is read and written in one piece.
         self._count = count
-        self._turn = asyncio.Lock()
+        self._turn = threading.Lock()
         self.waits = 0
         self.wait_seconds = 0.0
 
@@ -64,22 +65,22 @@ class Generation:
         count = self._count[0]
         return None if count & 1 else count
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Be the only writer, over all processes. Waits for its turn, and may be cancelled then."""
-        asked_seconds, waited = time.monotonic(), self._turn.locked()
-        async with self._turn:
-            # One waiter a process: the others wait in the event loop, so that threads remain for the holder's work.
-            waited = await self._lock() or waited
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Be the only writer, over all processes. Blocks until its turn has come: only in a thread.
+
+        Raises:
+            StorageFault: the file cannot be locked.
+        """
+        with self._turn:
+            with storage_faults("lock the catalog"):
+                self._lock()
             try:
-                if waited:
-                    self.waits += 1
-                    self.wait_seconds += time.monotonic() - asked_seconds
                 if self._count[0] & 1:
                     self._count[0] += 1  # the last writer died in the middle
                 yield
             finally:
-                self._unlock()
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -90,18 +91,14 @@ class Generation:
         finally:
             self._count[0] += 1
 
-    async def _lock(self) -> bool:
-        """Take the file's lock; returns whether another process had it."""
+    def _lock(self) -> None:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            waiting = begin_in_thread("lock the catalog", fcntl.flock, self._descriptor, fcntl.LOCK_EX)
-            await to_the_end(waiting, release=lambda _: self._unlock())
-            return True
-        return False
-
-    def _unlock(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            asked_seconds = time.monotonic()
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self.waits += 1
+            self.wait_seconds += time.monotonic() - asked_seconds
 
 
 def _open(file: Path) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import ColumnElement, Connection, exists, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestBlobUnknown
@@ -13,7 +12,6 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import Origin
 from mirror.store.adoption import adopt
-from mirror.store.bodies import load_manifest
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import (
     blobs,
@@ -45,24 +43,16 @@ class StoreIncomplete(StoreParts):
             for child in (*manifest.blobs, *manifest.manifests)
         ]
 
-        async def hold(connection: AsyncConnection) -> None:
+        def hold(connection: Connection) -> None:
             here = {"repository": repository.name, "manifest": str(manifest.digest)}
-            await rows.drop_incomplete(connection, repository, manifest.digest)
-            await connection.execute(
-                insert(incomplete_manifests).values(
-                    repository=repository.name,
-                    digest=str(manifest.digest),
-                    media_type=manifest.media_type,
-                    kept_at=now,
-                )
-            )
-            if children:
-                once = {child["digest"]: {**child, **here} for child in children}
-                await connection.execute(insert(incomplete_children), list(once.values()))
-            await put_origin(connection, repository, manifest.digest, origin)
-            if tag is not None and not await _is_held(connection, repository, tag):
-                await put_origin(connection, repository, tag, origin)
-            await _complete(connection, repository, manifest, now)
+            rows.drop_incomplete(connection, repository, manifest.digest)
+            row = {"digest": str(manifest.digest), "media_type": manifest.media_type, "kept_at": now}
+            rows.put(connection, incomplete_manifests, {"repository": repository.name, **row})
+            rows.put(connection, incomplete_children, *({**child, **here} for child in children))
+            put_origin(connection, repository, manifest.digest, origin)
+            if tag is not None and not _is_held(connection, repository, tag):
+                put_origin(connection, repository, tag, origin)
+            _complete(connection, repository, manifest, now)
 
         async with self._blobs.staged(manifest.content) as file:
             size_bytes = manifest.size_bytes
@@ -82,8 +72,7 @@ class StoreIncomplete(StoreParts):
             .where(child.repository == repository.name, child.digest == str(digest))
             .limit(1)
         )
-        async with self._catalog.read() as connection:
-            row = (await connection.execute(statement)).one_or_none()
+        row = await self._catalog.read(lambda connection: connection.execute(statement).one_or_none())
         return None if row is None else (row.size_bytes, origin_of(row))
 
     async def arrived(self, repository: Repository, digest: Digest) -> None:
@@ -97,26 +86,24 @@ class StoreIncomplete(StoreParts):
             return
         now = self._clock.now()
 
-        async def work(connection: AsyncConnection) -> list[Digest]:
-            return [each.digest for each in found if await _complete(connection, repository, each, now)]
+        def work(connection: Connection) -> list[Digest]:
+            return [each.digest for each in found if _complete(connection, repository, each, now)]
 
         for completed in await self._catalog.write(work):
             await self.arrived(repository, completed)  # an index may have waited for it
 
     async def _incomplete_where(self, which: ColumnElement[bool]) -> list[Manifest]:
-        async with self._catalog.read() as connection:
-            found = (await connection.execute(_MANIFEST.where(which))).all()
-        return [await self._body(Digest.parse(row.digest), row.media_type, row.size_bytes) for row in found]
+        def read(connection: Connection) -> list[Manifest]:
+            found = connection.execute(_MANIFEST.where(which)).all()
+            return [self._body(Digest.parse(row.digest), row.media_type, row.size_bytes) for row in found]
 
-    async def _body(self, digest: Digest, media_type: str, size_bytes: int) -> Manifest:
-        manifest = self._cache.body(digest, media_type)
-        if manifest is None:
-            manifest = await load_manifest(self._blobs, digest, media_type, size_bytes)
+        manifests = await self._catalog.read(read)
+        for manifest in manifests:
             self._cache.keep_body(manifest)
-        return manifest
+        return manifests
 
 
-async def _is_held(connection: AsyncConnection, repository: Repository, tag: Tag) -> bool:
+def _is_held(connection: Connection, repository: Repository, tag: Tag) -> bool:
     """Whether a tag was brought in another way, perhaps while the upstream was being asked: it stays what it is."""
     pulled = exists().where(origins.c.repository == repository.name, origins.c.target == tag.name)
     held = (
@@ -124,20 +111,20 @@ async def _is_held(connection: AsyncConnection, repository: Repository, tag: Tag
         .join(repositories, repositories.c.id == tags.c.repository_id)
         .where(repositories.c.name == repository.name, tags.c.name == tag.name, ~pulled)
     )
-    return (await connection.execute(held)).scalar_one_or_none() is not None
+    return connection.execute(held).scalar_one_or_none() is not None
 
 
-async def _complete(connection: AsyncConnection, repository: Repository, manifest: Manifest, now: datetime) -> bool:
+def _complete(connection: Connection, repository: Repository, manifest: Manifest, now: datetime) -> bool:
     """Make a manifest that lacks nothing one as others are, with the tags that were pulled through with it."""
     pointing = select(origins.c.target).where(
         origins.c.repository == repository.name, origins.c.digest == str(manifest.digest)
     )
-    targets = (await connection.execute(pointing)).scalars()
+    targets = connection.execute(pointing).scalars()
     pointing_tags = [Tag(target) for target in targets if target != str(manifest.digest)]
     referrer = referrer_columns(manifest)
     try:
-        await hold_manifest(connection, repository, manifest, pointing_tags, now=now, referrer=referrer)
+        hold_manifest(connection, repository, manifest, pointing_tags, now=now, referrer=referrer)
     except ManifestBlobUnknown:
-        await rows.drop_repository_if_empty(connection, await rows.ensure_repository(connection, repository))
+        rows.drop_repository_if_empty(connection, rows.ensure_repository(connection, repository))
         return False
     return True

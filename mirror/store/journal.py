@@ -7,8 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
@@ -31,6 +30,8 @@ from mirror.store.parts import StoreParts
 _RUNS_KEPT = 200
 _EVENTS_KEPT = 100
 
+_MIRRORED = select(mirrored_tags).where(mirrored_tags.c.repository == bindparam("here"))
+
 
 class StoreJournal(StoreParts):
     """Implements :class:`mirror.registry.journal.Journal` and :class:`mirror.registry.journal.Chronicle`."""
@@ -38,25 +39,23 @@ class StoreJournal(StoreParts):
     async def begin_run(self, rule: str) -> Run:
         now = self._clock.now()
 
-        async def begin(connection: AsyncConnection) -> Run:
-            await _know(connection, rule, now)
+        def begin(connection: Connection) -> Run:
+            _know(connection, rule, now)
             unfinished = update(sync_runs).where(sync_runs.c.rule == rule, sync_runs.c.outcome == RunOutcome.RUNNING)
-            await connection.execute(unfinished.values(outcome=RunOutcome.INTERRUPTED))
+            connection.execute(unfinished.values(outcome=RunOutcome.INTERRUPTED))
             values = {key: value for key, value in asdict(Run(0, rule, now)).items() if key != "id"}
-            made = await connection.execute(insert(sync_runs).values(**values).returning(sync_runs.c.id))
+            made = connection.execute(insert(sync_runs).values(**values).returning(sync_runs.c.id))
             return Run(made.scalar_one(), rule, now)
 
         return await self._catalog.write_aside(begin)
 
     async def record(self, run: Run, steps: Sequence[Step]) -> None:
-        async def write(connection: AsyncConnection) -> None:
+        def write(connection: Connection) -> None:
+            rows.put(connection, sync_entries, *(_entry_row(run.id, step.entry) for step in steps if step.entry))
+            rows.put(connection, mirrored_tags, *(_mirrored_row(step.mirrored) for step in steps if step.mirrored))
             for step in steps:
-                if step.entry is not None:
-                    await _put_entry(connection, run.id, step.entry)
-                if step.mirrored is not None:
-                    await _put_mirrored(connection, step.mirrored)
                 if step.event is not None:
-                    await _add_event(connection, step.event)
+                    _add_event(connection, step.event)
 
         if steps:
             await self._catalog.write_aside(write)
@@ -65,44 +64,42 @@ class StoreJournal(StoreParts):
         values = {key: value for key, value in asdict(run).items() if key not in {"id", "rule", "started_at"}}
         oldest = select(sync_runs.c.id).where(sync_runs.c.rule == run.rule).order_by(sync_runs.c.id.desc())
 
-        async def end(connection: AsyncConnection) -> None:
-            await connection.execute(update(sync_runs).where(sync_runs.c.id == run.id).values(**values))
+        def end(connection: Connection) -> None:
+            connection.execute(update(sync_runs).where(sync_runs.c.id == run.id).values(**values))
             if run.outcome is RunOutcome.SUCCEEDED:
                 here = update(sync_rules).where(sync_rules.c.rule == run.rule)
-                await connection.execute(here.values(last_success_at=run.ended_at))
-            kept = (await connection.execute(oldest.offset(_RUNS_KEPT - 1).limit(1))).scalar_one_or_none()
+                connection.execute(here.values(last_success_at=run.ended_at))
+            kept = connection.execute(oldest.offset(_RUNS_KEPT - 1).limit(1)).scalar_one_or_none()
             if kept is not None:
-                await connection.execute(delete(sync_runs).where(sync_runs.c.rule == run.rule, sync_runs.c.id < kept))
+                connection.execute(delete(sync_runs).where(sync_runs.c.rule == run.rule, sync_runs.c.id < kept))
 
         await self._catalog.write_aside(end)
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
-        statement = select(mirrored_tags).where(mirrored_tags.c.repository == repository.name)
-        async with self._catalog.read() as connection:
-            found = [_mirrored(row) for row in await connection.execute(statement)]
-        return {each.tag: each for each in found}
+        wanted = {"here": repository.name}
+        found = await self._catalog.read(lambda connection: connection.execute(_MIRRORED, wanted).all())
+        return {row.tag: row for row in map(_mirrored, found)}
 
     async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
         statement = select(pulls.c.target).where(pulls.c.repository == repository.name, pulls.c.pulled_at >= since)
-        async with self._catalog.read() as connection:
-            return frozenset((await connection.execute(statement)).scalars())
+        return frozenset(row.target for row in await self._rows(statement))
 
     async def record_pulls(self, pulled: Mapping[tuple[Repository, Tag | Digest], datetime]) -> None:
         """Note when something was last pulled."""
 
-        async def write(connection: AsyncConnection) -> None:
-            for (repository, target), at in pulled.items():
-                await rows.put(
-                    connection, pulls, {"repository": repository.name, "target": str(target)}, {"pulled_at": at}
-                )
+        def write(connection: Connection) -> None:
+            found = (
+                {"repository": repository.name, "target": str(target), "pulled_at": at}
+                for (repository, target), at in pulled.items()
+            )
+            rows.put(connection, pulls, *found)
 
         if pulled:
             await self._catalog.write_aside(write)
 
     async def rule_record(self, rule: str) -> RuleRecord:
         about_rule = select(sync_rules).where(sync_rules.c.rule == rule)
-        async with self._catalog.read() as connection:
-            known = (await connection.execute(about_rule)).one_or_none()
+        known = await self._catalog.read(lambda connection: connection.execute(about_rule).one_or_none())
         if known is None:
             now = self._clock.now()
             await self._catalog.write_aside(lambda connection: _know(connection, rule, now))
@@ -112,20 +109,17 @@ class StoreJournal(StoreParts):
 
     async def runs(self, rule: str, limit: int) -> Sequence[Run]:
         statement = select(sync_runs).where(sync_runs.c.rule == rule).order_by(sync_runs.c.id.desc()).limit(limit)
-        async with self._catalog.read() as connection:
-            return [_run(row) for row in await connection.execute(statement)]
+        return [_run(row) for row in await self._rows(statement)]
 
     async def entries(self, run_id: int) -> Sequence[Entry]:
         of_run = select(sync_entries).where(sync_entries.c.run_id == run_id)
         statement = of_run.order_by(sync_entries.c.repository, sync_entries.c.tag)
-        async with self._catalog.read() as connection:
-            return [_entry(row) for row in await connection.execute(statement)]
+        return [_entry(row) for row in await self._rows(statement)]
 
     async def mirrored_by(self, rule: str) -> Sequence[Mirrored]:
         of_rule = select(mirrored_tags).where(mirrored_tags.c.rule == rule)
         statement = of_rule.order_by(mirrored_tags.c.repository, mirrored_tags.c.tag)
-        async with self._catalog.read() as connection:
-            return [_mirrored(row) for row in await connection.execute(statement)]
+        return [_mirrored(row) for row in await self._rows(statement)]
 
     async def events_of(self, rule: str, limit: int) -> Sequence[TagEvent]:
         same_tag = (tag_events.c.repository == mirrored_tags.c.repository) & (tag_events.c.tag == mirrored_tags.c.tag)
@@ -139,33 +133,35 @@ class StoreJournal(StoreParts):
         return await self._events(statement, limit)
 
     async def _events(self, statement: Select[Any], limit: int) -> Sequence[TagEvent]:
-        async with self._catalog.read() as connection:
-            found = await connection.execute(statement.order_by(tag_events.c.id.desc()).limit(limit))
-            return [_event(row) for row in found]
+        return [_event(row) for row in await self._rows(statement.order_by(tag_events.c.id.desc()).limit(limit))]
+
+    async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
+        return await self._catalog.read(lambda connection: connection.execute(statement).all())
 
 
-async def _know(connection: AsyncConnection, rule: str, now: datetime) -> None:
-    known = await connection.execute(select(sync_rules.c.rule).where(sync_rules.c.rule == rule))
+def _know(connection: Connection, rule: str, now: datetime) -> None:
+    known = connection.execute(select(sync_rules.c.rule).where(sync_rules.c.rule == rule))
     if known.scalar_one_or_none() is None:
-        await connection.execute(insert(sync_rules).values(rule=rule, known_since=now))
+        connection.execute(insert(sync_rules).values(rule=rule, known_since=now))
 
 
-async def _put_entry(connection: AsyncConnection, run_id: int, entry: Entry) -> None:
-    tag = "" if entry.tag is None else entry.tag.name
-    values = {
+def _entry_row(run_id: int, entry: Entry) -> dict[str, object]:
+    return {
+        "run_id": run_id,
+        "repository": entry.repository.name,
+        "tag": "" if entry.tag is None else entry.tag.name,
         "outcome": entry.outcome,
         "before": _text(entry.before),
         "after": _text(entry.after),
         "moved_bytes": entry.moved_bytes,
         "reason": entry.reason,
     }
-    await rows.put(
-        connection, sync_entries, {"run_id": run_id, "repository": entry.repository.name, "tag": tag}, values
-    )
 
 
-async def _put_mirrored(connection: AsyncConnection, mirrored: Mirrored) -> None:
-    values = {
+def _mirrored_row(mirrored: Mirrored) -> dict[str, object]:
+    return {
+        "repository": mirrored.repository.name,
+        "tag": mirrored.tag.name,
         "rule": mirrored.rule,
         "upstream": mirrored.upstream,
         "source": mirrored.source.name,
@@ -175,11 +171,9 @@ async def _put_mirrored(connection: AsyncConnection, mirrored: Mirrored) -> None
         "gone_at": mirrored.gone_at,
         "dropped_at": mirrored.dropped_at,
     }
-    key = {"repository": mirrored.repository.name, "tag": mirrored.tag.name}
-    await rows.put(connection, mirrored_tags, key, values)
 
 
-async def _add_event(connection: AsyncConnection, event: TagEvent) -> None:
+def _add_event(connection: Connection, event: TagEvent) -> None:
     values = {
         "repository": event.repository.name,
         "tag": event.tag.name,
@@ -190,14 +184,14 @@ async def _add_event(connection: AsyncConnection, event: TagEvent) -> None:
         "source": event.source,
         "difference": list(event.difference),
     }
-    await connection.execute(insert(tag_events).values(**values))
+    connection.execute(insert(tag_events), values)
     if event.change is Change.APPEARED:
         return  # there are hardly any before it
     here = (tag_events.c.repository == event.repository.name) & (tag_events.c.tag == event.tag.name)
     latest = select(tag_events.c.id).where(here).order_by(tag_events.c.id.desc())
-    kept = (await connection.execute(latest.offset(_EVENTS_KEPT - 1).limit(1))).scalar_one_or_none()
+    kept = connection.execute(latest.offset(_EVENTS_KEPT - 1).limit(1)).scalar_one_or_none()
     if kept is not None:
-        await connection.execute(delete(tag_events).where(here, tag_events.c.id < kept))
+        connection.execute(delete(tag_events).where(here, tag_events.c.id < kept))
 
 
 def _run(row: Row[Any]) -> Run:

@@ -32,8 +32,7 @@ class StoreLister(StoreParts):
         )
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
-        async with self._catalog.read() as connection:
-            repository_id = await rows.find_repository(connection, repository)
+        repository_id = await self._catalog.read(lambda connection: rows.find_repository(connection, repository))
         if repository_id is None:
             raise RepositoryUnknown(f"no repository {repository} is here", name=repository)
         statement = select(tags.c.name).where(tags.c.repository_id == repository_id)
@@ -59,8 +58,8 @@ class StoreLister(StoreParts):
             return Page(())
         if page.last is not None:
             statement = statement.where(key > _text(page.last))
-        async with self._catalog.read() as connection:
-            found = (await connection.execute(statement.order_by(key).limit(page.size + 1))).all()
+        wanted = statement.order_by(key).limit(page.size + 1)
+        found = await self._catalog.read(lambda connection: connection.execute(wanted).all())
         return Page(tuple(build(row) for row in found[: page.size]), more=len(found) > page.size)
 
 

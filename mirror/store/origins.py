@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
@@ -13,6 +12,8 @@ from mirror.registry.origins import Origin
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import mirrored_tags, origins, repositories, tags
 from mirror.store.parts import StoreParts
+
+_ORIGIN = select(origins).where(origins.c.repository == bindparam("name"), origins.c.target == bindparam("wanted"))
 
 
 class StoreOrigins(StoreParts):
@@ -23,19 +24,15 @@ class StoreOrigins(StoreParts):
         if known is not None:
             return known[0]
         generation = self._cache.generation
-        here = (origins.c.repository == repository.name) & (origins.c.target == str(target))
-        async with self._catalog.read() as connection:
-            row = (await connection.execute(select(origins).where(here))).one_or_none()
+        row = await self._catalog.read(lambda connection: _find(connection, repository, target))
         origin = None if row is None else origin_of(row)
         self._cache.keep_origin(generation, repository, target, origin)
         return origin
 
     async def record_origin(self, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            here = (origins.c.repository == repository.name) & (origins.c.target == str(target))
-            known = (await connection.execute(select(origins.c.target).where(here))).scalar_one_or_none()
-            if known or isinstance(target, Digest):
-                await put_origin(connection, repository, target, origin)
+        def work(connection: Connection) -> None:
+            if isinstance(target, Digest) or _find(connection, repository, target) is not None:
+                put_origin(connection, repository, target, origin)
 
         await self._catalog.write(work)
 
@@ -52,19 +49,19 @@ class StoreOrigins(StoreParts):
         pushed_tag = exists().where(tags.c.repository_id == repositories.c.id, ~pulled_tag, ~mirrored_tag)
         # What holds something that nobody has brought is being pushed to just now, tags come last.
         pushed = select(repositories.c.id).where(here, or_(pushed_tag, ~pulled & ~mirrored))
-        async with self._catalog.read() as connection:
-            return (await connection.execute(pushed)).scalar_one_or_none() is not None
+        found = await self._catalog.read(lambda connection: connection.execute(pushed).scalar_one_or_none())
+        return found is not None
 
     async def forget(self, repository: Repository, target: Tag | Digest) -> bool:
-        async def work(connection: AsyncConnection) -> bool:
+        def work(connection: Connection) -> bool:
             here = origins.c.repository == repository.name
             if isinstance(target, Tag):
                 statement = delete(origins).where(here, origins.c.target == target.name)
-                return bool((await connection.execute(statement)).rowcount)
+                return bool((connection.execute(statement)).rowcount)
             # The digest's own row stays: it tells that the repository was not pushed to.
             pointing = delete(origins).where(here, origins.c.digest == str(target), origins.c.target != str(target))
-            await connection.execute(pointing)
-            return await rows.drop_incomplete(connection, repository, target)
+            connection.execute(pointing)
+            return rows.drop_incomplete(connection, repository, target)
 
         return await self._catalog.write(work)
 
@@ -74,14 +71,19 @@ def origin_of(row: Row[Any]) -> Origin:
     return Origin(row.upstream, Repository(row.source), Digest.parse(row.digest), row.checked_at, row.asked_at)
 
 
-async def put_origin(connection: AsyncConnection, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
+def put_origin(connection: Connection, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
     """Write the row. Only inside :meth:`Catalog.write`."""
-    key = {"repository": repository.name, "target": str(target)}
-    values = {
+    row = {
+        "repository": repository.name,
+        "target": str(target),
         "upstream": origin.upstream,
         "source": origin.source.name,
         "digest": str(origin.digest),
         "checked_at": origin.checked_at,
         "asked_at": origin.asked_at,
     }
-    await rows.put(connection, origins, key, values)
+    rows.put(connection, origins, row)
+
+
+def _find(connection: Connection, repository: Repository, target: Tag | Digest) -> Row[Any] | None:
+    return connection.execute(_ORIGIN, {"name": repository.name, "wanted": str(target)}).one_or_none()

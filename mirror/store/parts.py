@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
 from mirror.runtime.clock import Clock
 from mirror.store.blobs import Blobs
+from mirror.store.bodies import load_manifest
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
 from mirror.store.uploads import Uploads
@@ -22,3 +25,8 @@ class StoreParts:
         self._volume = volume
         self._cache = cache
         self._clock = clock
+
+    def _body(self, digest: Digest, media_type: str, size_bytes: int) -> Manifest:
+        """A manifest by what its row says, out of memory or off the disk. Blocks. Raises StorageDamaged."""
+        manifest = self._cache.body(digest, media_type)
+        return manifest or load_manifest(self._blobs, digest, media_type, size_bytes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -14,7 +14,6 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob
-from mirror.store.bodies import load_manifest
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs, tags
 from mirror.store.parts import StoreParts
@@ -64,35 +63,35 @@ class StoreReader(StoreParts):
 
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         generation = self._cache.generation
-        statement = _BY_TAG if isinstance(target, Tag) else _BY_DIGEST
-        async with self._catalog.read() as connection:
+
+        def read(connection: Connection) -> Manifest:
+            statement = _BY_TAG if isinstance(target, Tag) else _BY_DIGEST
             wanted = {"repository": repository.name, "target": str(target)}
-            row = (await connection.execute(statement, wanted)).one_or_none()
-        if row is None:
-            raise await self._no_manifest(repository, target)
-        digest = Digest.parse(row.digest)
-        manifest = self._cache.body(digest, row.media_type)
-        if manifest is None:
-            manifest = await load_manifest(self._blobs, digest, row.media_type, row.size_bytes)
+            row = connection.execute(statement, wanted).one_or_none()
+            if row is None:
+                raise _no_manifest(connection, repository, target)
+            return self._body(Digest.parse(row.digest), row.media_type, row.size_bytes)
+
+        manifest = await self._catalog.read(read)
         self._cache.keep_manifest(generation, repository, target, manifest)
         return manifest
-
-    async def _no_manifest(self, repository: Repository, target: Tag | Digest) -> NotFound:
-        async with self._catalog.read() as connection:
-            known = await rows.find_repository(connection, repository) is not None
-        if known:
-            return ManifestUnknown(f"{repository} has no manifest {target}", name=repository, reference=target)
-        return RepositoryUnknown(f"no repository {repository} is here", name=repository)
 
     async def _blob_size(self, repository: Repository, digest: Digest) -> int:
         known = self._cache.blob_size(repository, digest)
         if known is not None:
             return known
         generation = self._cache.generation
-        async with self._catalog.read() as connection:
-            wanted = {"repository": repository.name, "digest": str(digest)}
-            size_bytes: int | None = (await connection.execute(_BLOB_SIZE, wanted)).scalar_one_or_none()
+        wanted = {"repository": repository.name, "digest": str(digest)}
+        size_bytes: int | None = await self._catalog.read(
+            lambda connection: connection.execute(_BLOB_SIZE, wanted).scalar_one_or_none()
+        )
         if size_bytes is None:
             raise BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
         self._cache.keep_blob_size(generation, repository, digest, size_bytes)
         return size_bytes
+
+
+def _no_manifest(connection: Connection, repository: Repository, target: Tag | Digest) -> NotFound:
+    if rows.find_repository(connection, repository) is None:
+        return RepositoryUnknown(f"no repository {repository} is here", name=repository)
+    return ManifestUnknown(f"{repository} has no manifest {target}", name=repository, reference=target)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import ALGORITHMS, Digest
@@ -177,8 +177,8 @@ class StoreUpload:
     async def _adopt(self, digest: Digest, size_bytes: int) -> None:
         now = self._parts.clock.now()
 
-        async def hold(connection: AsyncConnection) -> None:
-            await rows.add_blob(connection, self._session.repository, digest, now)
+        def hold(connection: Connection) -> None:
+            rows.add_blob(connection, self._session.repository, digest, now)
 
         parts, file = self._parts, self._upload.data
         await adopt(parts.catalog, parts.blobs, file, digest, size_bytes=size_bytes, now=now, hold=hold)

@@ -38,7 +38,7 @@ class Work:
     Attributes:
         lookups: in the cache.
         transactions: committed.
-        turn_waits, turn_wait_seconds: how often, and how long in all, a writer of this process waited for another.
+        turn_waits, turn_wait_seconds: how often, and how long in all, this process waited for another one to write.
         uploads_expired: removed because nobody went on with them.
     """
 
@@ -74,8 +74,7 @@ class StoreWatched(StoreParts):
             _rows(blobs).label("files"),
             select(func.coalesce(func.sum(blobs.c.size_bytes), 0)).scalar_subquery().label("size_bytes"),
         )
-        async with self._catalog.read() as connection:
-            row = (await connection.execute(content)).one()
+        row = await self._catalog.read(lambda connection: connection.execute(content).one())
         return Contents(**row._asdict(), generation_changes=generation_changes)
 
     async def room(self) -> Room:
@@ -92,8 +91,7 @@ class StoreWatched(StoreParts):
 
     async def probe_catalog(self) -> None:
         """Read from the catalog. Raises CatalogFault."""
-        async with self._catalog.read() as connection:
-            await connection.execute(select(tags.c.name).limit(1))
+        await self._catalog.read(lambda connection: connection.execute(select(tags.c.name).limit(1)).all())
 
 
 def _rows(table: Table) -> ScalarSelect[int]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -17,8 +16,19 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Upload
 from mirror.store.adoption import adopt
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs, tags
+from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs
+from mirror.store.catalog.tables import tags as tags_table
 from mirror.store.parts import StoreParts
+
+_HELD_SOMEWHERE = (
+    select(blobs.c.size_bytes)
+    .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
+    .where(blobs.c.digest == bindparam("digest"))
+    .limit(1)
+)
+_HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository_blobs.c.repository_id).where(
+    repositories.c.name == bindparam("source")
+)
 
 
 class StoreWriter(StoreParts):
@@ -31,25 +41,17 @@ class StoreWriter(StoreParts):
         return await self._uploads.resume(repository, upload_id)
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
-        found = (
-            select(blobs.c.size_bytes)
-            .join(repository_blobs, repository_blobs.c.digest == blobs.c.digest)
-            .where(blobs.c.digest == str(digest))
-            .limit(1)
-        )
-        if source is not None:
-            found = found.join(repositories, repositories.c.id == repository_blobs.c.repository_id).where(
-                repositories.c.name == source.name
-            )
+        def find(connection: Connection) -> int | None:
+            wanted = {"digest": str(digest), "source": source and source.name}
+            return connection.execute(_HELD_SOMEWHERE if source is None else _HELD_THERE, wanted).scalar_one_or_none()
 
-        async with self._catalog.read() as connection:
-            if (await connection.execute(found)).scalar_one_or_none() is None:
-                return None  # as most often: that needs no turn to write
+        if await self._catalog.read(find) is None:
+            return None  # as most often: that needs no turn to write
 
-        async def mount(connection: AsyncConnection) -> int | None:
-            size_bytes: int | None = (await connection.execute(found)).scalar_one_or_none()
+        def mount(connection: Connection) -> int | None:
+            size_bytes = find(connection)
             if size_bytes is not None:
-                await rows.add_blob(connection, repository, digest, self._clock.now())
+                rows.add_blob(connection, repository, digest, self._clock.now())
             return size_bytes
 
         size_bytes = await self._catalog.write(mount)
@@ -61,9 +63,9 @@ class StoreWriter(StoreParts):
         referrer = referrer_columns(manifest)
         now = self._clock.now()
 
-        async def hold(connection: AsyncConnection) -> None:
-            await hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer)
-            await rows.forget_origins(connection, repository, [tag.name for tag in tags])
+        def hold(connection: Connection) -> None:
+            hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer)
+            rows.forget_origins(connection, repository, [tag.name for tag in tags])
 
         async with self._blobs.staged(manifest.content) as file:
             size_bytes = manifest.size_bytes
@@ -71,8 +73,8 @@ class StoreWriter(StoreParts):
         return ()
 
 
-async def hold_manifest(
-    connection: AsyncConnection,
+def hold_manifest(
+    connection: Connection,
     repository: Repository,
     manifest: Manifest,
     tags: Collection[Tag],
@@ -92,13 +94,12 @@ async def hold_manifest(
     Raises:
         ManifestBlobUnknown: something that it names is not in the repository.
     """
-    repository_id = await rows.ensure_repository(connection, repository)
-    await _require_children(connection, repository, repository_id, manifest)
-    key = {"repository_id": repository_id, "digest": str(manifest.digest)}
-    values = {"media_type": manifest.media_type, "created_at": now, **referrer}
-    await rows.put(connection, manifests, key, values)
-    await _move_tags(connection, repository_id, manifest.digest, tags, now)
-    await rows.drop_incomplete(connection, repository, manifest.digest)
+    repository_id = rows.ensure_repository(connection, repository)
+    _require_children(connection, repository, repository_id, manifest)
+    here = {"repository_id": repository_id, "digest": str(manifest.digest)}
+    rows.put(connection, manifests, {**here, "media_type": manifest.media_type, "created_at": now, **referrer})
+    rows.put(connection, tags_table, *({**here, "name": tag.name, "updated_at": now} for tag in tags))
+    rows.drop_incomplete(connection, repository, manifest.digest)
 
 
 def referrer_columns(manifest: Manifest) -> dict[str, object]:
@@ -117,23 +118,13 @@ def referrer_columns(manifest: Manifest) -> dict[str, object]:
     }
 
 
-async def _require_children(
-    connection: AsyncConnection, repository: Repository, repository_id: int, manifest: Manifest
-) -> None:
+def _require_children(connection: Connection, repository: Repository, repository_id: int, manifest: Manifest) -> None:
     wanted = [blob.digest for blob in manifest.blobs]
-    missing = await rows.first_missing(connection, repository_blobs, repository_id, wanted)
+    missing = rows.first_missing(connection, repository_blobs, repository_id, wanted)
     if missing is None:
         members = [member.digest for member in manifest.manifests]
-        missing = await rows.first_missing(connection, manifests, repository_id, members)
+        missing = rows.first_missing(connection, manifests, repository_id, members)
     if missing is not None:
         raise ManifestBlobUnknown(
             f"{repository} does not hold {missing}, which the manifest names: push it first", digest=missing
         )
-
-
-async def _move_tags(
-    connection: AsyncConnection, repository_id: int, digest: Digest, names: Collection[Tag], now: datetime
-) -> None:
-    for name in names:
-        key = {"repository_id": repository_id, "name": name.name}
-        await rows.put(connection, tags, key, {"digest": str(digest), "updated_at": now})

@@ -6,8 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, insert, select
 
 from mirror.store.catalog.engine import Catalog
 from mirror.store.catalog.tables import tags
@@ -24,11 +23,11 @@ def add(data: Path, tag_count: int) -> None:
 
 
 async def _add(layout: Layout, tag_count: int) -> None:
-    async def insert_all(connection: AsyncConnection) -> None:
-        there = (await connection.execute(select(tags))).one()
+    def insert_all(connection: Connection) -> None:
+        there = connection.execute(select(tags)).one()
         same = {"repository_id": there.repository_id, "digest": there.digest, "updated_at": datetime.now(UTC)}
         rows = [{**same, "name": TAG_FORMAT.format(number)} for number in range(tag_count)]
-        await connection.execute(insert(tags), rows)
+        connection.execute(insert(tags), rows)
 
     async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
         await catalog.write(insert_all)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from mirror.store.catalog.migrate import migrate
+from mirror.store.catalog.writing import Writer
 from mirror.store.faults import storage_faults
 from mirror.store.generation import Generation
-from mirror.store.threads import to_the_end
+from mirror.store.threads import in_thread, to_the_end
 
 Result = TypeVar("Result")
 
@@ -24,16 +26,19 @@ _BUSY_TIMEOUT_SECONDS = 20
 class Catalog:
     """The database. Made by :meth:`open`.
 
+    What is read or written is a function that is given a connection, and is run as a whole in one thread: a hop for
+    each statement would cost more than the statements do.
+
     Attributes:
         generation: its count of changes.
-        transactions: how many this process has committed.
     """
 
-    def __init__(self, reading: AsyncEngine, writing: AsyncEngine, generation: Generation) -> None:
+    def __init__(self, reading: Engine, writing: Engine, generation: Generation) -> None:
+        self.generation = generation
         self._reading = reading
         self._writing = writing
-        self.generation = generation
-        self.transactions = 0
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
+        self._writer = Writer(writing, generation)
 
     @classmethod
     @asynccontextmanager
@@ -44,61 +49,62 @@ class Catalog:
             CatalogFault: it cannot be opened, is damaged, or was made by a later version of this program.
             StorageFull: no space to create it.
         """
-        writing, reading = _writing_engine(file), _reading_engine(file)
+        catalog = cls(_reading_engine(file), _writing_engine(file), generation)
         try:
-            catalog = cls(reading, writing, generation)
             await catalog.write(migrate)
             yield catalog
         finally:
-            await to_the_end(_dispose(reading, writing))
+            await in_thread("close the catalog", catalog._close)
 
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection that cannot write; each statement sees the catalog as it is at that moment."""
-        with storage_faults("read the catalog"):
-            async with self._reading.connect() as connection:
-                yield connection
+    @property
+    def transactions(self) -> int:
+        """How many this process has committed."""
+        return self._writer.transactions
 
-    async def write(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Do ``work``, whose connection cannot write; each statement sees the catalog as it is at that moment.
+
+        Raises:
+            CatalogFault: the database could not do it. And what ``work`` raises.
+        """
+        reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        return await to_the_end(reading)
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do ``work`` as one transaction, durable when this returns, with no other writer in any process.
 
-        Once begun it is done to its end, also where the caller is cancelled.
+        Others of this process that wait at the same time are done in the same turn, and committed with it. Once begun
+        it is done to its end, also where the caller is cancelled.
 
         Args:
-            work: is given the connection; what it raises rolls the transaction back.
+            work: is given the connection; what it raises rolls back what it has done.
 
         Raises:
             StorageFull, CatalogFault: the database could not do it, and nothing is changed.
         """
-        async with self.generation.turn():
-            return await to_the_end(self._transaction(work, self.generation.changing))
+        return await self._written(work, seen=True)
 
-    async def write_aside(self, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    async def write_aside(self, work: Callable[[Connection], Result]) -> Result:
         """As :meth:`write`, for tables that nothing in memory is made of: what is cached is kept."""
-        async with self.generation.turn():
-            return await to_the_end(self._transaction(work, nullcontext))
+        return await self._written(work, seen=False)
 
-    async def _transaction(
-        self,
-        work: Callable[[AsyncConnection], Awaitable[Result]],
-        changing: Callable[[], AbstractContextManager[None]],
-    ) -> Result:
-        with storage_faults("write the catalog"):
-            async with self._writing.connect() as connection:
-                result = await work(connection)
-                with changing():
-                    await connection.commit()
-                self.transactions += 1
-                return result
+    def _read(self, work: Callable[[Connection], Result]) -> Result:
+        with storage_faults("read the catalog"), self._reading.connect() as connection:
+            return work(connection)
 
+    async def _written(self, work: Callable[[Connection], Result], *, seen: bool) -> Result:
+        change = self._writer.begin(work, seen=seen)
+        return await to_the_end(asyncio.wrap_future(change), withdraw=change.cancel)
 
-async def _dispose(*engines: AsyncEngine) -> None:
-    for engine in engines:
-        await engine.dispose()
+    def _close(self) -> None:
+        self._writer.close()
+        self._readers.shutdown()
+        self._reading.dispose()
+        self._writing.dispose()
 
 
-def _reading_engine(file: Path) -> AsyncEngine:
-    engine = create_async_engine(
+def _reading_engine(file: Path) -> Engine:
+    engine = create_engine(
         _url(file),
         connect_args={"timeout": _BUSY_TIMEOUT_SECONDS},
         isolation_level="AUTOCOMMIT",
@@ -108,15 +114,15 @@ def _reading_engine(file: Path) -> AsyncEngine:
         max_overflow=0,
     )
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         _pragmas(connection, "query_only=ON")
 
     return engine
 
 
-def _writing_engine(file: Path) -> AsyncEngine:
-    engine = create_async_engine(
+def _writing_engine(file: Path) -> Engine:
+    engine = create_engine(
         _url(file),
         # The driver must not begin transactions of its own: they would be deferred, and fail when they first write.
         connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None},
@@ -124,11 +130,11 @@ def _writing_engine(file: Path) -> AsyncEngine:
         max_overflow=0,
     )
 
-    @event.listens_for(engine.sync_engine, "connect")
+    @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
@@ -136,7 +142,7 @@ def _writing_engine(file: Path) -> AsyncEngine:
 
 
 def _url(file: Path) -> URL:
-    return URL.create("sqlite+aiosqlite", database=str(file))
+    return URL.create("sqlite", database=str(file))
 
 
 def _pragmas(connection: Any, *pragmas: str) -> None:

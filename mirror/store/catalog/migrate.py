@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mirror.oci.errors import CatalogFault
 from mirror.store.catalog.tables import HEAD
@@ -13,16 +12,12 @@ from mirror.store.catalog.tables import HEAD
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-async def migrate(connection: AsyncConnection) -> None:
+def migrate(connection: Connection) -> None:
     """Make the tables what this version needs, inside the caller's transaction.
 
     Raises:
         CatalogFault: a later version of this program has been here.
     """
-    await connection.run_sync(_migrate)
-
-
-def _migrate(connection: Connection) -> None:
     revision = _revision(connection)
     if revision == HEAD:
         return

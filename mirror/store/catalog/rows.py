@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from itertools import islice
+from typing import Any
 
-from sqlalchemy import Column, Table, delete, exists, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, select
+from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's has the same methods
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
@@ -23,79 +25,93 @@ from mirror.store.catalog.tables import (
 #: Most values in one IN list; databases set limits from 999 on.
 _IN_LIMIT = 500
 
+# Statements stand here, and are not made anew for each change: that would cost more than the database does.
+_REPOSITORY = select(repositories.c.id).where(repositories.c.name == bindparam("name"))
+_NEW_REPOSITORY = insert(repositories).returning(repositories.c.id)
+_NO_LONGER_REPOSITORY = delete(repositories).where(
+    repositories.c.id == bindparam("here"),
+    ~exists().where(repository_blobs.c.repository_id == bindparam("here")),
+    ~exists().where(manifests.c.repository_id == bindparam("here")),
+)
+_CONTENT = select(blobs.c.digest).where(blobs.c.digest == bindparam("digest"))
+_NO_LONGER_INCOMPLETE = delete(incomplete_manifests).where(
+    incomplete_manifests.c.repository == bindparam("name"), incomplete_manifests.c.digest == bindparam("held")
+)
+_NO_LONGER_PULLED = delete(origins).where(
+    origins.c.repository == bindparam("name"), origins.c.target.in_(bindparam("targets", expanding=True))
+)
 
-async def find_repository(connection: AsyncConnection, repository: Repository) -> int | None:
+
+def find_repository(connection: Connection, repository: Repository) -> int | None:
     """The id of a repository that holds something; None where it holds nothing."""
-    statement = select(repositories.c.id).where(repositories.c.name == repository.name)
-    return (await connection.execute(statement)).scalar_one_or_none()
+    return connection.execute(_REPOSITORY, {"name": repository.name}).scalar_one_or_none()
 
 
-async def ensure_repository(connection: AsyncConnection, repository: Repository) -> int:
+def ensure_repository(connection: Connection, repository: Repository) -> int:
     """The id of a repository that is about to hold something."""
-    repository_id = await find_repository(connection, repository)
+    repository_id = find_repository(connection, repository)
     if repository_id is None:
-        statement = insert(repositories).values(name=repository.name).returning(repositories.c.id)
-        repository_id = (await connection.execute(statement)).scalar_one()
+        repository_id = connection.execute(_NEW_REPOSITORY, {"name": repository.name}).scalar_one()
     return repository_id
 
 
-async def drop_repository_if_empty(connection: AsyncConnection, repository_id: int) -> None:
+def drop_repository_if_empty(connection: Connection, repository_id: int) -> None:
     """End a repository that holds neither blob nor manifest any more."""
-    holds = exists().where(repository_blobs.c.repository_id == repository_id)
-    holds_manifest = exists().where(manifests.c.repository_id == repository_id)
-    await connection.execute(delete(repositories).where(repositories.c.id == repository_id, ~holds, ~holds_manifest))
+    connection.execute(_NO_LONGER_REPOSITORY, {"here": repository_id})
 
 
-async def put(
-    connection: AsyncConnection, table: Table, key: Mapping[str, object], values: Mapping[str, object]
-) -> None:
-    """Make the row of ``key`` hold ``values``, whether it exists or not."""
-    here = [table.c[name] == value for name, value in key.items()]
-    if not (await connection.execute(update(table).where(*here).values(**values))).rowcount:
-        await connection.execute(insert(table).values(**key, **values))
+def put(connection: Connection, table: Table, *rows: Mapping[str, object]) -> None:
+    """Have a table hold rows, each in place of what had its primary key. They have all columns."""
+    if rows:
+        connection.execute(_upsert(table), rows[0] if len(rows) == 1 else list(rows))
 
 
-async def add_content(connection: AsyncConnection, digest: Digest, size_bytes: int, now: datetime) -> None:
+@cache
+def _upsert(table: Table) -> Insert:
+    statement = insert(table)
+    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
+
+
+def add_content(connection: Connection, digest: Digest, size_bytes: int, now: datetime) -> None:
     """Note that the bytes of ``digest`` are durable."""
-    await put(connection, blobs, {"digest": str(digest)}, {"size_bytes": size_bytes, "stored_at": now})
+    put(connection, blobs, {"digest": str(digest), "size_bytes": size_bytes, "stored_at": now})
 
 
-async def knows_content(connection: AsyncConnection, digest: Digest) -> bool:
+def knows_content(connection: Connection, digest: Digest) -> bool:
     """Whether the bytes of ``digest`` belong to something."""
-    found = await connection.execute(select(blobs.c.digest).where(blobs.c.digest == str(digest)))
-    return found.scalar_one_or_none() is not None
+    return connection.execute(_CONTENT, {"digest": str(digest)}).scalar_one_or_none() is not None
 
 
-async def add_blob(connection: AsyncConnection, repository: Repository, digest: Digest, now: datetime) -> None:
+def add_blob(connection: Connection, repository: Repository, digest: Digest, now: datetime) -> None:
     """Let a repository hold a blob whose bytes are durable."""
-    key = {"repository_id": await ensure_repository(connection, repository), "digest": str(digest)}
-    await put(connection, repository_blobs, key, {"added_at": now})
+    repository_id = ensure_repository(connection, repository)
+    put(connection, repository_blobs, {"repository_id": repository_id, "digest": str(digest), "added_at": now})
 
 
-async def first_missing(
-    connection: AsyncConnection, held: Table, repository_id: int, wanted: Collection[Digest]
-) -> Digest | None:
+def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:
     """The first of ``wanted`` that the repository has no row for in ``held``; None where it has them all."""
-    digest: Column[str] = held.c.digest
     there: set[str] = set()
     for part in _parts([str(one) for one in wanted]):
-        statement = select(digest).where(held.c.repository_id == repository_id, digest.in_(part))
-        there.update((await connection.execute(statement)).scalars())
+        there.update(connection.execute(_held(held), {"here": repository_id, "wanted": part}).scalars())
     return next((one for one in wanted if str(one) not in there), None)
 
 
-async def forget_origins(connection: AsyncConnection, repository: Repository, targets: Collection[str]) -> None:
+@cache
+def _held(held: Table) -> Select[Any]:
+    here = held.c.repository_id == bindparam("here")
+    return select(held.c.digest).where(here, held.c.digest.in_(bindparam("wanted", expanding=True)))
+
+
+def forget_origins(connection: Connection, repository: Repository, targets: Collection[str]) -> None:
     """These tags or digests no longer are what was pulled through."""
     for part in _parts(targets):
-        here = (origins.c.repository == repository.name) & origins.c.target.in_(part)
-        await connection.execute(delete(origins).where(here))
+        connection.execute(_NO_LONGER_PULLED, {"name": repository.name, "targets": part})
 
 
-async def drop_incomplete(connection: AsyncConnection, repository: Repository, digest: Digest) -> bool:
+def drop_incomplete(connection: Connection, repository: Repository, digest: Digest) -> bool:
     """No longer hold a manifest as an incomplete one; gives whether it was held."""
-    table = incomplete_manifests
-    here = (table.c.repository == repository.name) & (table.c.digest == str(digest))
-    return bool((await connection.execute(delete(table).where(here))).rowcount)
+    return bool(connection.execute(_NO_LONGER_INCOMPLETE, {"name": repository.name, "held": str(digest)}).rowcount)
 
 
 def _parts(values: Iterable[str]) -> Iterable[list[str]]:

@@ -60,7 +60,7 @@ async def test_what_was_read_is_kept_until_something_changes(generation: Generat
     assert cache.manifest(Repository("a/c"), TAG) is None
     assert cache.manifest(REPOSITORY, Tag("other")) is None
 
-    async with generation.turn():
+    with generation.turn():
         assert cache.manifest(REPOSITORY, TAG) is manifest
         with generation.changing():
             assert cache.manifest(REPOSITORY, TAG) is None
@@ -74,7 +74,7 @@ async def test_what_was_read_is_kept_until_something_changes(generation: Generat
 async def test_what_was_read_before_a_change_is_not_kept_after_it(generation: Generation) -> None:
     cache, manifest = Cache(generation, 1_000_000), an_index()
     before = cache.generation
-    async with generation.turn():
+    with generation.turn():
         with generation.changing():
             during = cache.generation
 

@@ -3,6 +3,9 @@ import multiprocessing
 import sqlite3
 import subprocess
 import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,11 +14,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, insert, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, create_engine, insert, select
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import CatalogFault, ManifestBlobUnknown, ManifestInvalid, StorageFault
+from mirror.oci.errors import (
+    BlobUnknown,
+    CatalogFault,
+    ManifestBlobUnknown,
+    ManifestInvalid,
+    StorageFault,
+    StorageFull,
+)
 from mirror.oci.names import Tag
 from mirror.registry.port import Page
 from mirror.store.catalog import rows
@@ -113,8 +122,8 @@ async def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 async def test_a_migration_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def migrate_and_fail(connection: AsyncConnection) -> None:
-        await migrate(connection)
+    def migrate_and_fail(connection: Connection) -> None:
+        migrate(connection)
         raise RuntimeError("power is gone")
 
     with monkeypatch.context() as patched:
@@ -139,29 +148,30 @@ async def test_a_folder_with_odd_letters(tmp_path: Path) -> None:
 
 
 async def test_the_database_is_set_up_to_last(folder: Path, store: Store) -> None:
-    async with store._catalog._writing.connect() as connection:
+    with store._catalog._writing.connect() as connection:
         for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
-            assert (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar_one() == expected
-    async with store._catalog.read() as connection:
-        assert (await connection.exec_driver_sql("PRAGMA query_only")).scalar_one() == 1
+            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() == expected
+
+    def read(connection: Connection) -> int:
+        return connection.exec_driver_sql("PRAGMA query_only").scalar_one()
+
+    assert await store._catalog.read(read) == 1
 
 
 async def test_a_reader_cannot_write(store: Store) -> None:
     with pytest.raises(CatalogFault, match="readonly"):
-        async with store._catalog.read() as connection:
-            await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
+        await store._catalog.read(lambda connection: add(connection, "x"))
 
 
 async def test_moments_are_in_utc(store: Store) -> None:
     noon = datetime(2026, 8, 1, 12, 30, 15, 250, tzinfo=timezone(timedelta(hours=5)))
 
-    async def write(connection: AsyncConnection) -> None:
-        await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=noon))
+    def write(connection: Connection) -> None:
+        connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=noon))
 
     await store._catalog.write(write)
 
-    async with store._catalog.read() as connection:
-        read = (await connection.execute(select(blobs.c.stored_at))).scalar_one()
+    read = await store._catalog.read(lambda connection: connection.execute(select(blobs.c.stored_at)).scalar_one())
     assert read == noon
     assert read.tzinfo == UTC
 
@@ -179,36 +189,133 @@ async def test_many_children_are_looked_for_in_parts(store: Store, monkeypatch: 
 
 
 async def test_a_failed_transaction_changes_nothing(store: Store) -> None:
-    async def write(connection: AsyncConnection) -> None:
-        await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
+    def write(connection: Connection) -> None:
+        add(connection, "x")
         raise RuntimeError("something else went wrong")
 
     before = store._cache.generation
     with pytest.raises(RuntimeError):
         await store._catalog.write(write)
 
-    async with store._catalog.read() as connection:
-        assert (await connection.execute(select(blobs))).all() == []
+    assert await digests(store) == []
     assert store._cache.generation == before
 
 
 async def test_a_cancelled_transaction_is_done_to_its_end(store: Store) -> None:
-    begun = asyncio.Event()
-
-    async def write(connection: AsyncConnection) -> None:
-        begun.set()
+    async with held_up(store) as (task, finish):
+        task.cancel()
         await asyncio.sleep(0.01)
-        await connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=datetime.now(UTC)))
+        assert not task.done()
+        finish.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    assert await digests(store) == ["held up"]
+    await push_blob(store, b"and the next writer has its turn")
+
+
+async def test_a_transaction_that_is_cancelled_while_it_waits_is_not_done(store: Store) -> None:
+    async with held_up(store) as (first, finish):
+        waiting = [asyncio.create_task(store._catalog.write(lambda connection: add(connection, "x"))) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting[0]
+        finish.set()
+        await first
+    assert await waiting[1] == "x"
+    assert store.work.transactions == 3  # the opening's, the first, and the one that was not cancelled
+
+
+class TestTogether:
+    """Changes that wait at the same time are one transaction."""
+
+    async def test_they_are_committed_once(self, store: Store) -> None:
+        before = store._catalog.generation.current
+        transactions = store.work.transactions
+        async with held_up(store) as (first, finish):
+            changes = [asyncio.create_task(store._catalog.write(named(f"{number:02}"))) for number in range(20)]
+            await asyncio.sleep(0)
+            finish.set()
+            await first
+        assert await asyncio.gather(*changes) == [f"{number:02}" for number in range(20)]
+
+        assert await digests(store) == [*(f"{number:02}" for number in range(20)), "held up"]
+        assert store._catalog.generation.current == before + 4
+        assert store.work.transactions == transactions + 21
+
+    async def test_one_that_fails_takes_nothing_from_the_others(self, store: Store) -> None:
+        def failing(connection: Connection) -> None:
+            add(connection, "failed")
+            raise BlobUnknown("it is not here")
+
+        def refused(connection: Connection) -> None:
+            add(connection, "refused")
+            connection.execute(insert(blobs).values(digest="refused", size_bytes=1, stored_at=datetime.now(UTC)))
+
+        async with held_up(store) as (first, finish):
+            works = [named("a"), failing, named("b"), refused, named("c")]
+            changes = [asyncio.create_task(store._catalog.write(work)) for work in works]
+            await asyncio.sleep(0)
+            finish.set()
+            await first
+        outcomes = await asyncio.gather(*changes, return_exceptions=True)
+
+        assert outcomes[::2] == ["a", "b", "c"]
+        assert [type(outcome) for outcome in outcomes[1::2]] == [BlobUnknown, CatalogFault]
+        assert "UNIQUE" in str(outcomes[3])
+        assert await digests(store) == ["a", "b", "c", "held up"]
+
+    async def test_none_is_done_where_there_is_no_room(self, store: Store) -> None:
+        """The database then undoes the whole transaction by itself, those with it that had succeeded."""
+        with store._catalog._writing.connect() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
+        async with held_up(store) as (first, finish):
+            works = [named("a"), lambda connection: [add(connection, f"{n:0100}") for n in range(5000)], named("b")]
+            changes = [asyncio.create_task(store._catalog.write(work)) for work in works]
+            await asyncio.sleep(0)
+            finish.set()
+            await first
+        outcomes = await asyncio.gather(*changes, return_exceptions=True)
+
+        assert [type(outcome) for outcome in outcomes] == [StorageFull] * 3
+        assert len({id(outcome) for outcome in outcomes}) == 3  # each caller's own, with its own trace
+        assert await digests(store) == ["held up"]
+
+    async def test_what_is_written_aside_keeps_what_is_cached(self, store: Store) -> None:
+        before = store._catalog.generation.current
+        await asyncio.gather(*(store._catalog.write_aside(named(name)) for name in "abc"))
+        assert store._catalog.generation.current == before
+        assert await digests(store) == ["a", "b", "c"]
+
+
+@asynccontextmanager
+async def held_up(store: Store) -> AsyncIterator[tuple[asyncio.Task[str], threading.Event]]:
+    """A change that is being made until it is told to finish: those that come meanwhile wait together."""
+    begun, finish = threading.Event(), threading.Event()
+
+    def write(connection: Connection) -> str:
+        begun.set()
+        finish.wait(10)
+        return add(connection, "held up")
 
     task = asyncio.create_task(store._catalog.write(write))
-    await begun.wait()
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await asyncio.to_thread(begun.wait, 10)
+    yield task, finish
 
-    async with store._catalog.read() as connection:
-        assert len((await connection.execute(select(blobs))).all()) == 1
-    await push_blob(store, b"and the next writer has its turn")
+
+def named(name: str) -> Callable[[Connection], str]:
+    return lambda connection: add(connection, name)
+
+
+def add(connection: Connection, name: str) -> str:
+    connection.execute(insert(blobs).values(digest=name, size_bytes=1, stored_at=datetime.now(UTC)))
+    return name
+
+
+async def digests(store: Store) -> list[str]:
+    statement = select(blobs.c.digest).order_by(blobs.c.digest)
+    return list(await store._catalog.read(lambda connection: connection.execute(statement).scalars().all()))
 
 
 async def test_a_hundred_thousand_tags_are_paged_by_the_database(folder: Path) -> None:

@@ -22,7 +22,7 @@ def disk(folder: Path) -> WatchedFilesystem:
 async def watched(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
     """A store whose changes of files, and whose commits, are noted in ``disk.calls``."""
     async with Store.open(folder, filesystem=disk) as store:
-        event.listen(store._catalog._writing.sync_engine, "commit", lambda _: disk.calls.append(("commit", "")))
+        event.listen(store._catalog._writing, "commit", lambda _: disk.calls.append(("commit", "")))
         disk.calls.clear()
         yield store
 

@@ -8,8 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, delete
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -196,8 +195,8 @@ async def test_bytes_that_could_not_be_synced_are_never_tried_again(disk: Watche
 
 async def test_a_catalog_without_room_leaves_the_upload_to_be_committed_again(folder: Path, store: Store) -> None:
     refused = None
-    async with store._catalog._writing.connect() as connection:
-        await connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
+    with store._catalog._writing.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
     for number in range(500):
         content = b"%d" % number * 1000
         upload = await store.begin_upload(REPOSITORY)
@@ -213,8 +212,8 @@ async def test_a_catalog_without_room_leaves_the_upload_to_be_committed_again(fo
         await store.stat_blob(REPOSITORY, digest)
     assert digest.hex not in blob_files(folder)
 
-    async with store._catalog._writing.connect() as connection:
-        await connection.exec_driver_sql("PRAGMA max_page_count = 100000")
+    with store._catalog._writing.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 100000")
     upload = await store.resume_upload(REPOSITORY, upload.id)
     await upload.commit(digest)
     assert await read_blob(store, digest) == refused
@@ -237,7 +236,7 @@ async def test_a_refused_copy_takes_nothing_from_who_holds_the_content(
 
 
 async def forget_content(store: Store) -> None:
-    async def forget(connection: AsyncConnection) -> None:
-        await connection.execute(delete(blobs))
+    def forget(connection: Connection) -> None:
+        connection.execute(delete(blobs))
 
     await store._catalog.write(forget)

@@ -60,7 +60,7 @@ async def test_work(store: Store) -> None:
 
 async def test_a_writer_that_waits_for_another_process_is_counted(folder: Path) -> None:
     async with Store.open(folder) as one_process, Store.open(folder) as other:
-        async with other._catalog.generation.turn():
+        with other._catalog.generation.turn():
             writing = asyncio.create_task(put_blob(one_process, b"content"))
             await asyncio.sleep(0.3)
             assert not writing.done()
