@@ -74,9 +74,8 @@ async def test_what_was_read_is_kept_until_something_changes(generation: Generat
 async def test_what_was_read_before_a_change_is_not_kept_after_it(generation: Generation) -> None:
     cache, manifest = Cache(generation, 1_000_000), an_index()
     before = cache.generation
-    with generation.turn():
-        with generation.changing():
-            during = cache.generation
+    with generation.turn(), generation.changing():
+        during = cache.generation
 
     cache.keep_manifest(before, REPOSITORY, TAG, manifest)
     assert cache.manifest(REPOSITORY, TAG) is None
