@@ -2,37 +2,32 @@
 
 import os
 import shutil
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.harness.command import SYSTEM_PATH
-from tests.harness.ports import free_port
 from tests.harness.process import Service
 from tests.harness.readiness import tcp_accepts
+from tests.harness.server import Server
 
 PROGRAM = "nginx"
 
 
-class Nginx:
+class Nginx(Server):
     """An nginx on a free port of 127.0.0.1, as a context manager: sendfile, keep-alive, an access log.
 
-    Made by `static` or `front`. `stop()` ends it earlier, `start()` serves again on the same port.
+    Made by `static` or `front`.
     """
+
+    kind = "nginx"
 
     def __init__(
         self, location: str, *, workers: int, certificate: Path | None = None, address: str = "127.0.0.1"
     ) -> None:
-        self.port = free_port()
-        self._address = address
+        super().__init__(address=address)
         self._certificate = certificate
         self._location = location
         self._workers = workers
-        self._stack = ExitStack()
-        self._service: Service | None = None
-        self._folder: Path | None = None
 
     @classmethod
     def static(cls, folder: Path, *, workers: int = 2, address: str = "127.0.0.1") -> Self:
@@ -64,62 +59,18 @@ class Nginx:
         return "nginx is not installed (Debian: apt-get install nginx)"
 
     @property
-    def host(self) -> str:
-        """`127.0.0.1:PORT`, as it is written in references."""
-        return f"{self._address}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at the end."""
-        return f"http://{self.host}"
-
-    @property
-    def folder(self) -> Path:
-        """Folder of configuration and logs."""
-        if self._folder is None:
-            raise RuntimeError("nginx is not open")
-        return self._folder
-
-    @property
     def access_log(self) -> Path:
         """One line a request, in nginx's `combined` format."""
         return self.folder / "access.log"
 
-    @property
-    def pid(self) -> int | None:
-        """Process id of the master while it runs; the workers are its children."""
-        return self._service.pid if self._service else None
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nginx-")))
-            program = shutil.which(PROGRAM, path=SYSTEM_PATH) or PROGRAM
-            self._service = Service(
-                # Without -e it writes its first words into the system's log before it has read the configuration.
-                [program, "-e", str(self.folder / "error.log"), "-c", str(self._write_config())],
-                log=self.folder / "error.log",
-                ready=tcp_accepts(self._address, self.port),
-            )
-            stack.callback(self.stop)
-            self.start()
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def start(self) -> None:
-        """Serve again after `stop()`."""
-        if self._service is None:
-            raise RuntimeError("nginx is not open")
-        self._service.start()
-
-    def stop(self) -> None:
-        """End the server; connections to `url` are refused from now on."""
-        if self._service is not None:
-            self._service.stop()
+    def _made(self) -> Service:
+        program = shutil.which(PROGRAM, path=SYSTEM_PATH) or PROGRAM
+        return Service(
+            # Without -e it writes its first words into the system's log before it has read the configuration.
+            [program, "-e", str(self.folder / "error.log"), "-c", str(self._write_config())],
+            log=self.folder / "error.log",
+            ready=tcp_accepts(self._address, self.port),
+        )
 
     def _write_config(self) -> Path:
         temporary = " ".join(
