@@ -19,7 +19,8 @@ async def inspect_reference(settings: Settings, reference: Reference, *, plain_h
             return await inspect(reader, reference.repository, reference.target)
     async with open_store(settings, must_exist=True) as store:
         found = await inspect(store, reference.repository, reference.target, store.recorded_findings)
-        return replace(found, origin=await _provenance(store, found))
+        derivation = await store.derivation(found.manifest.digest)
+        return replace(found, origin=await _provenance(store, found), derivation=derivation)
 
 
 async def _provenance(store: Store, found: Inspection) -> Provenance | None:

@@ -14,10 +14,10 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
+from mirror.sync.desk import Desk
 from mirror.sync.preview import RulePreview, preview_rule
 from mirror.sync.rule import MirrorRule
 from mirror.sync.runner import Summary, run_rules, source_of
-from mirror.sync.scene import Desk
 from mirror.sync.state import RuleState, rule_states
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import Reporter, SilentReporter
@@ -38,7 +38,7 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     """
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with open_store(settings) as store, open_sources(settings, rules) as sources:
-        desk = Desk(store, _CLOCK, reporter, Turns())
+        desk = Desk(store, store, _CLOCK, reporter, Turns())
         return await run_rules(rules, sources, checked(store, store, settings), rule_locks(settings), desk)
 
 
@@ -52,7 +52,7 @@ async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePre
             path = Path(stack.enter_context(folder))
         store = await stack.enter_async_context(Store.open(path))
         sources = await stack.enter_async_context(open_sources(settings, rules))
-        desk = Desk(store, _CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, _CLOCK, SilentReporter(), Turns())
         return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
 
 

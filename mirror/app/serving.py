@@ -37,10 +37,10 @@ from mirror.server.serve import listen, serving
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
 from mirror.store.registry import Store
+from mirror.sync.desk import Desk
 from mirror.sync.figures import RuleFigures, families
 from mirror.sync.follow import Follower
 from mirror.sync.rule import MirrorRule
-from mirror.sync.scene import Desk
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import SilentReporter
 from mirror.wire.pagination import PageRequest
@@ -150,7 +150,7 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
                 "upstreams": guarded(mirroring.upstream_list, lambda: registry.list_repositories(_NO_NAMES)),
             },
         )
-        desk = Desk(store, _CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, _CLOCK, SilentReporter(), Turns())
         counted = RuleFigures(share, [rule.name for rule in rules])
         follower = Follower(sources, destination, locks, store, desk, counted.ran)
         following = tasks.create_task(follower.follow(scheduled))

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import config, exit_codes, inspect, ls, serve, status, sync
+from mirror.cli import config, derive, exit_codes, inspect, ls, serve, status, sync, tag
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError
@@ -18,6 +18,11 @@ _EXAMPLE_SYNC = "Example: plugin-mirror sync contiv --config config/contiv-offli
 _EXAMPLE_STATUS = "Example: plugin-mirror status --config config/contiv-offline.yaml"
 _EXAMPLE_LS = "Example: plugin-mirror ls contiv/v2plugin"
 _EXAMPLE_INSPECT = "Example: plugin-mirror inspect contiv/v2plugin:1.0.0-beta.3"
+_EXAMPLE_TAG = "Example: plugin-mirror tag contiv/v2plugin:1.0.0-beta.3 site/network:stable"
+_EXAMPLE_DERIVE = (
+    "Example: plugin-mirror derive contiv/v2plugin:1.0.0-beta.3 site/network:1.0 "
+    "--env plugin_name=site/network:1.0 --env cluster_store=etcd://10.0.0.5:2379"
+)
 
 application = typer.Typer(
     name="plugin-mirror",
@@ -31,6 +36,8 @@ application.command("sync", epilog=_EXAMPLE_SYNC)(sync.run)
 application.command("status", epilog=_EXAMPLE_STATUS)(status.run)
 application.command("ls", epilog=_EXAMPLE_LS)(ls.run)
 application.command("inspect", epilog=_EXAMPLE_INSPECT)(inspect.run)
+application.command("tag", epilog=_EXAMPLE_TAG)(tag.run)
+application.command("derive", epilog=_EXAMPLE_DERIVE)(derive.run)
 application.add_typer(config.app, name="config")
 
 

@@ -13,6 +13,7 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
 from mirror.cli.printing import RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
 from mirror.oci.names import Reference
+from mirror.registry.derivations import Derivation
 from mirror.settings import load
 from mirror.workshop.inspect import Inspection
 from mirror.workshop.install_line import install_line
@@ -59,6 +60,8 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
             "repository": str(origin.repository),
             "at": origin.at.isoformat(),
         }
+    if found.derivation is not None:
+        value["derivation"] = _derivation_as_json(found.derivation)
     if found.plugin is not None:
         plugin = found.plugin
         value |= {
@@ -93,6 +96,8 @@ def _print(found: Inspection, reference: Reference, line: str | None) -> None:
         facts.append(
             ("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {origin.at:%Y-%m-%d %H:%M} UTC")
         )
+    if found.derivation is not None:
+        facts += _derivation(found.derivation)
     plugin = found.plugin
     if plugin is not None:
         facts += [
@@ -105,7 +110,7 @@ def _print(found: Inspection, reference: Reference, line: str | None) -> None:
     RESULTS.out(str(reference), style="bold", highlight=False)
     for label, text in facts:
         if text:
-            RESULTS.out(f"  {label + ':':<15}{text}", highlight=False)
+            RESULTS.out(f"  {label + ':' if label else '':<15}{text}", highlight=False)
     if plugin is not None:
         _print_privileges(found)
         _print_settings(found)
@@ -113,6 +118,22 @@ def _print(found: Inspection, reference: Reference, line: str | None) -> None:
     if line is not None:
         RESULTS.out("\nInstall with", style="bold", highlight=False)
         RESULTS.out(f"  {line}", highlight=False)
+
+
+def _derivation(made: Derivation) -> list[tuple[str, str]]:
+    made_of = f"{made.source}@{made.original} by {made.made_by}, {made.made_at:%Y-%m-%d %H:%M} UTC"
+    return [("Derived from", made_of), *(("", f"changed: {line}") for line in made.changed)]
+
+
+def _derivation_as_json(made: Derivation) -> dict[str, Any]:
+    return {
+        "source": made.source,
+        "original": str(made.original),
+        "made_by": made.made_by,
+        "made_at": made.made_at.isoformat(),
+        "changes": dict(made.changes),
+        "changed": list(made.changed),
+    }
 
 
 def _print_privileges(found: Inspection) -> None:

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Reference, Repository, Tag
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", envvar="PLUGIN_MIRROR_CONFIG", help="Configuration, as YAML."),
@@ -26,3 +29,17 @@ def flags(**given: Any) -> dict[str, Any]:
             section, _, key = name.partition("__")
             nested.setdefault(section, {})[key] = value
     return nested
+
+
+def new_name(text: str) -> tuple[Repository, Tag]:
+    """Read ``NAME[:TAG]``, which is to be a name in our own store.
+
+    Raises:
+        ConfigurationFault: it has a host, or a digest. NameInvalid: it is outside the grammar.
+    """
+    parsed = Reference.parse(text)
+    if parsed.host is not None:
+        raise ConfigurationFault(f"{text}: a new name is one here: write NAME[:TAG], without {parsed.host}/")
+    if parsed.tag is None or parsed.digest is not None:
+        raise ConfigurationFault(f"{text}: a new name has a tag, and its digest follows: write NAME[:TAG]")
+    return parsed.repository, parsed.tag

@@ -58,7 +58,7 @@ def _print(states: list[RuleState]) -> None:
 
 
 def _print_details(state: RuleState) -> None:
-    lines = []
+    lines = [] if state.rule.changes is None else [f"its tags are copies with {state.rule.changes}"]
     if state.failure is not None and state.failure.reason:
         lines.append(f"reason: {state.failure.reason}")
     lines += [f"{tag.repository}:{tag.tag} is gone upstream, and kept here" for tag in state.gone]

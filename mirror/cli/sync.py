@@ -93,6 +93,7 @@ def _rule_as_json(result: RuleResult) -> dict[str, Any]:
             "change": tag.change and tag.change.value,
             "before": tag.before and str(tag.before),
             "digest": tag.digest and str(tag.digest),
+            "derived_from": tag.original and str(tag.original),
             "privileges": list(tag.difference),
             "moved_bytes": tag.moved_bytes,
             "reason": tag.reason,
@@ -128,8 +129,9 @@ def _line(tag: Preview) -> str:
     if tag.outcome is not Outcome.PLANNED:
         return f"{name} {tag.outcome}{f': {tag.reason}' if tag.reason else ''}"
     referrers = f", with {tag.referrers} that refer to it" if tag.referrers else ""
-    moved = f", from {tag.before} to {tag.after}" if tag.before else ""
-    return f"{name} copy {tag.blobs} blobs, {size(tag.size_bytes)}{referrers}{moved}"
+    derived = f", derived with {tag.derived}" if tag.derived else ""
+    moved = f", from {tag.before}{f' to {tag.after}' if tag.after else ''}" if tag.before else ""
+    return f"{name} copy {tag.blobs} blobs, {size(tag.size_bytes)}{referrers}{derived}{moved}"
 
 
 def _preview_as_json(rule: RulePreview) -> dict[str, Any]:
@@ -145,6 +147,7 @@ def _preview_as_json(rule: RulePreview) -> dict[str, Any]:
             "blobs": tag.blobs,
             "size_bytes": tag.size_bytes,
             "referrers": tag.referrers,
+            "derived": tag.derived,
             "reason": tag.reason,
         }
         for tag in rule.tags

@@ -90,13 +90,15 @@ class ConfigDocument:
         return ConfigDocument(_with_item(self._value, "Env", "environment variable", name, ("Value", value)))
 
     def with_mount_source(self, name: str, source: str) -> ConfigDocument:
-        """With another source of a mount. Raises ConfigurationFault: there is none of that name."""
-        return ConfigDocument(_with_item(self._value, "Mounts", "mount", name, ("Source", source)))
+        """With another source of a mount; one without a name goes by its destination. Raises as :meth:`with_env`."""
+        return ConfigDocument(
+            _with_item(self._value, "Mounts", "mount", name, ("Source", source), instead="Destination")
+        )
 
     def with_device_path(self, name: str, path: str) -> ConfigDocument:
-        """With another path of a device. Raises ConfigurationFault: there is none of that name."""
+        """With another path of a device; one without a name goes by the path it has. Raises as :meth:`with_env`."""
         linux = _member(self._value, "Linux") or {}
-        return self.with_member("Linux", _with_item(linux, "Devices", "device", name, ("Path", path)))
+        return self.with_member("Linux", _with_item(linux, "Devices", "device", name, ("Path", path), instead="Path"))
 
     def with_args(self, value: Sequence[str]) -> ConfigDocument:
         """With other default arguments."""
@@ -169,10 +171,12 @@ def _with_member(value: dict[str, Any], key: str, new: object) -> dict[str, Any]
     return {**value, here: new}
 
 
-def _with_item(value: dict[str, Any], key: str, what: str, name: str, change: tuple[str, str]) -> dict[str, Any]:
-    """With another member in the items of that name in a list."""
+def _with_item(
+    value: dict[str, Any], key: str, what: str, name: str, change: tuple[str, str], *, instead: str = "Name"
+) -> dict[str, Any]:
+    """With another member in the items of that name in a list; ``instead`` names those that have none."""
     items = [item or {} for item in _member(value, key) or []]
-    names = [_member(item, "Name") or "" for item in items]
+    names = [_member(item, "Name") or _member(item, instead) or "" for item in items]
     if name not in names:
         known = ", ".join(sorted(set(names))) or "none"
         raise ConfigurationFault(f"the plugin has no {what} named {name!r} (it has: {known})")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
@@ -91,7 +91,7 @@ class Entry:
         outcome: ``planned`` until something else is known.
         before, after: what it points to here, before and after.
         moved_bytes: bytes of blobs read from the upstream.
-        reason: why it was skipped, dropped, or has failed.
+        reason: why it was skipped, dropped, or has failed; of a copy with changes, what is different.
     """
 
     repository: Repository
@@ -116,6 +116,8 @@ class Mirrored:
         brought_at: when ``digest`` was brought.
         gone_at: since when it is no longer there; None while it is.
         dropped_at: since when the rule no longer keeps it here; None while it does.
+        original, changes: of a copy with changes: the digest there of what it was made of, and the changes as plain
+            values; None where ``digest`` is that of something there.
     """
 
     repository: Repository
@@ -128,6 +130,13 @@ class Mirrored:
     brought_at: datetime
     gone_at: datetime | None = None
     dropped_at: datetime | None = None
+    original: Digest | None = None
+    changes: Mapping[str, Any] | None = None
+
+    @property
+    def copied(self) -> Digest:
+        """What it was there, when it was brought."""
+        return self.original or self.digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from mirror.oci.errors import MirrorError
+from mirror.plugin.derivation import Changes
 from mirror.settings.section import Section
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
@@ -42,12 +43,26 @@ class KeepSettings(Section):
         return self
 
 
+class DeriveSettings(Section):
+    """What tags here have that is not there. In values, {name} and {tag} stand for what the copy is called here."""
+
+    env: dict[str, str] = Field({}, description="defaults of environment variables, by name")
+    mounts: dict[str, str] = Field({}, description="sources of mounts, by name; without one, by destination")
+    devices: dict[str, str] = Field({}, description="paths of devices, by name; without one, by path")
+    args: tuple[str, ...] | None = Field(None, description="what follows the entrypoint")
+    fix: bool = Field(default=False, description="mend digests and media types, so that engines from 1.13 on take it")
+
+    def changes(self) -> Changes:
+        """The changes. Raises ConfigurationFault: there are none."""
+        return Changes(self.env, self.mounts, self.devices, self.args, self.fix)
+
+
 class MirrorSettings(Section):
     """A rule: content copied ahead of need."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the rule's name, for the command line")
     source: str = Field(alias="from", description="UPSTREAM/REPOSITORY, with * and **")
-    to: str = Field(description="repository here, with the same * and **")
+    to: str | tuple[str, ...] = Field(description="repository here, or a list of some, with the same * and **")
     tags: TagSettings = Field(TagSettings(), description="which tags")
     every: Duration | None = Field(None, description="interval, such as 30m or 6h")
     cron: str | None = Field(None, description="five cron fields")
@@ -60,6 +75,10 @@ class MirrorSettings(Section):
         description="a tag that is no longer upstream: keep it here, or follow and take it away here too",
     )
     keep: KeepSettings | None = Field(None, description="what is kept of what the rule has brought; omitted: all")
+
+    derive: DeriveSettings | None = Field(
+        None, description="make the tags copies with other defaults; what is upstream is kept by its digest"
+    )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -89,6 +108,7 @@ class MirrorSettings(Section):
             pins=self.pin,
             on_upstream_delete=self.on_upstream_delete,
             retention=None if self.keep is None else _retention(self.keep),
+            changes=None if self.derive is None else self.derive.changes(),
         )
 
     def _schedule(self) -> Schedule | None:

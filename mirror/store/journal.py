@@ -170,6 +170,8 @@ def _mirrored_row(mirrored: Mirrored) -> dict[str, object]:
         "brought_at": mirrored.brought_at,
         "gone_at": mirrored.gone_at,
         "dropped_at": mirrored.dropped_at,
+        "original": _text(mirrored.original),
+        "changes": None if mirrored.changes is None else dict(mirrored.changes),
     }
 
 
@@ -223,6 +225,8 @@ def _mirrored(row: Row[Any]) -> Mirrored:
         row.brought_at,
         row.gone_at,
         row.dropped_at,
+        _digest(row.original),
+        row.changes,
     )
 
 

@@ -14,6 +14,7 @@ from mirror.store.blobs import FilesystemBlobs
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
 from mirror.store.deleter import StoreDeleter
+from mirror.store.derivations import StoreDerivations
 from mirror.store.filesystem import Filesystem
 from mirror.store.findings import StoreFindings
 from mirror.store.generation import Generation
@@ -43,6 +44,7 @@ class Store(
     StoreIncomplete,
     StoreOrigins,
     StoreFindings,
+    StoreDerivations,
     StoreJournal,
     StoreWatched,
 ):

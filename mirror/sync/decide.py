@@ -23,12 +23,14 @@ class Known:
 
     Attributes:
         here: what it points to here; None where it is not here.
+        stands_for: what ``here`` is there: itself, or what it is the wanted copy of; None where it is nothing wanted.
         upstream: what it pointed to there when it was last seen; None where it never was.
         ours: whether ``here`` came from the rule's upstream, so that the rule may move it.
         gone: whether it was no longer there.
     """
 
     here: Digest | None = None
+    stands_for: Digest | None = None
     upstream: Digest | None = None
     ours: bool = False
     gone: bool = False
@@ -40,7 +42,7 @@ class Decision:
 
     Attributes:
         action: copy ``wanted``; leave the tag as it is, which is as it should be; or skip it.
-        wanted: what it should point to here.
+        wanted: what it should point to here, or be a copy with changes of.
         change: what has happened since it was last seen; None: nothing.
         reason: why it is skipped.
     """
@@ -63,10 +65,10 @@ def decide(there: Digest, known: Known, pin: Digest | None) -> Decision:
     """
     wanted = pin or there
     change = _change(there, known, pin)
-    if known.here == wanted:
+    if known.stands_for == wanted:
         reason = f"pinned; upstream it is {there}" if there != wanted else ""
         return Decision(Action.SKIP if reason else Action.LEAVE, wanted, change, reason)
-    if known.here is not None and not known.ours:
+    if known.here not in {None, wanted} and not known.ours:
         reason = f"it was pushed here, as {known.here}: delete it here to have it mirrored"
         return Decision(Action.SKIP, wanted, None, reason)
     return Decision(Action.COPY, wanted, change)

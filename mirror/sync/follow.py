@@ -11,12 +11,12 @@ import structlog
 
 from mirror.oci.errors import Busy, MirrorError
 from mirror.registry.journal import Change, Chronicle, RuleRecord, RunOutcome
+from mirror.sync.desk import Desk
 from mirror.sync.job import run_rule
 from mirror.sync.look import Keeper
 from mirror.sync.result import RuleResult, TagResult
 from mirror.sync.rule import MirrorRule
 from mirror.sync.runner import RuleLock, source_of
-from mirror.sync.scene import Desk
 from mirror.sync.schedule import Past, Schedule, next_run
 from mirror.transfer.referrers import Listed
 

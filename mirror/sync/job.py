@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import groupby
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.names import Repository
 from mirror.registry.journal import Outcome, Run, RunOutcome
 from mirror.registry.listing import all_repositories
 from mirror.sync.deeds import carry_out
+from mirror.sync.desk import Desk
 from mirror.sync.look import Keeper, Pair, look
 from mirror.sync.result import RuleResult, TagResult
 from mirror.sync.rule import MirrorRule
-from mirror.sync.scene import Desk, Scene, entry_of
+from mirror.sync.scene import Scene, entry_of
 from mirror.transfer.concurrency import at_once
 from mirror.transfer.referrers import Listed
 
@@ -46,10 +48,12 @@ async def run_rule(rule: MirrorRule, source: Listed, destination: Keeper, desk: 
         gate = asyncio.Semaphore(_TAGS_AT_ONCE)
         scenes = [Scene(pair, run, desk, gate) async for pair in pairs(rule, source, destination)]
 
-        async def one(scene: Scene) -> None:
-            done[scene.pair.here] = await _run_repository(scene)
+        async def one(twins: list[Scene]) -> None:
+            for scene in twins:  # one after the other: the next takes from here what the first has brought
+                done[scene.pair.here] = await _run_repository(scene)
 
-        await at_once(_REPOSITORIES_AT_ONCE, one, scenes)
+        sources = [list(twins) for _, twins in groupby(scenes, lambda scene: scene.pair.there)]
+        await at_once(_REPOSITORIES_AT_ONCE, one, sources)
         outcome = RunOutcome.SUCCEEDED
     except MirrorError as failure:
         error = failure
@@ -70,30 +74,30 @@ def _result(
 
 
 async def pairs(rule: MirrorRule, source: Listed, destination: Keeper) -> AsyncIterator[Pair]:
-    """The repositories that a rule is about.
+    """The repositories that a rule is about; those that are made of the same one follow each other.
 
     Raises:
         ConfigurationFault: the upstream lists none that the rule's pattern matches.
     """
-    plain = rule.names.plain_source
+    plain = rule.plain_source
     there = [plain] if plain else [name async for name in all_repositories(source)]
     matched = 0
     for repository in there:
-        here = rule.names.apply(repository)
-        if here is not None:
-            matched += 1
-            yield Pair(rule, source, repository, destination, here)
+        names = rule.here(repository)
+        matched += bool(names)
+        for here in names:
+            yield Pair(rule, source, repository, destination, here, tuple(name for name in names if name != here))
     if not matched:
         raise ConfigurationFault(
             f"mirror rule {rule.name}: none of the {len(there)} repositories that {rule.source} lists matches "
-            f"{rule.names.source}"
+            f"{rule.origin.partition('/')[2]}"
         )
 
 
 async def _run_repository(scene: Scene) -> list[TagResult]:
     pair, desk = scene.pair, scene.desk
     try:
-        plan = await look(pair, desk.journal, desk.clock.now())
+        plan = await look(pair, desk)
     except MirrorError as error:
         desk.reporter.begin(str(pair.here)).done(Outcome.FAILED, str(error))
         result = TagResult(pair.there, pair.here, None, Outcome.FAILED, error=error)

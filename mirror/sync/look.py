@@ -10,10 +10,11 @@ from typing import Protocol
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import Journal, Mirrored
+from mirror.registry.journal import Mirrored
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Deleter, Reader, Writer
 from mirror.sync.decide import Action, Decision, Known, decide
+from mirror.sync.desk import Desk
 from mirror.sync.retention import Kept, surplus
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import at_once
@@ -36,6 +37,7 @@ class Pair:
         rule: whose it is.
         source, there: the registry, and the repository in it.
         destination, here: our own, and its repository.
+        twins: the other repositories here that are made of the same one.
     """
 
     rule: MirrorRule
@@ -43,6 +45,7 @@ class Pair:
     there: Repository
     destination: Keeper
     here: Repository
+    twins: tuple[Repository, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -67,6 +70,11 @@ class TagPlan:
     known: Known
     row: Mirrored | None
     decision: Decision
+
+    @property
+    def is_as_wanted(self) -> bool:
+        """Whether it is here already as the rule wants it."""
+        return self.known.stands_for == self.decision.wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +102,14 @@ class Plan:
         return not self.listed
 
 
-async def look(pair: Pair, journal: Journal, now: datetime) -> Plan:
+async def look(pair: Pair, desk: Desk) -> Plan:
     """Work out what is to be done about a repository.
 
     Raises:
         RepositoryUnknown: it is not there, and never was.
         And whatever else listing raises.
     """
-    rows = {tag: row for tag, row in (await journal.mirrored(pair.here)).items() if _is_of(row, pair)}
+    rows = {tag: row for tag, row in (await desk.journal.mirrored(pair.here)).items() if _is_of(row, pair)}
     try:
         listed = tuple([tag async for tag in all_tags(pair.source, pair.there)])
     except RepositoryUnknown:
@@ -110,17 +118,17 @@ async def look(pair: Pair, journal: Journal, now: datetime) -> Plan:
         listed = ()
     pins = pair.rule.pinned(pair.here)
     wanted = newest_first({*select(listed, pair.rule.tags), *pins})
-    plans, failed = await look_at(pair, journal, wanted, rows, frozenset(listed))
+    plans, failed = await look_at(pair, desk, wanted, rows, frozenset(listed))
     absent = {plan.tag for plan in plans if plan.there is None} | {tag for tag in rows if tag not in listed}
     absent |= {tag for tag, error in failed if isinstance(error, ManifestUnknown) and tag in rows}
     present = [(tag, error) for tag, error in failed if tag not in absent]
-    plans, drop = await _keep(pair, journal, plans, rows, now)
+    plans, drop = await _keep(pair, desk, plans, rows)
     gone = tuple(row for tag, row in rows.items() if tag in absent)
     return Plan(listed, tuple(plans), tuple(present), gone, drop)
 
 
 async def look_at(
-    pair: Pair, journal: Journal, tags: tuple[Tag, ...], rows: Mapping[Tag, Mirrored], listed: frozenset[Tag]
+    pair: Pair, desk: Desk, tags: tuple[Tag, ...], rows: Mapping[Tag, Mirrored], listed: frozenset[Tag]
 ) -> tuple[list[TagPlan], list[tuple[Tag, MirrorError]]]:
     """Look at some tags, several at a time.
 
@@ -133,7 +141,7 @@ async def look_at(
         pin, row = pins.get(tag), rows.get(tag)
         try:
             there = await _digest(pair.source, pair.there, tag) if tag in listed or pin is None else None
-            known = await _known(pair, journal, tag, row)
+            known = await _known(pair, desk, tag, row)
         except MirrorError as error:
             return tag, error
         if there is None and pin is None:
@@ -147,14 +155,27 @@ async def look_at(
     return [each for each in found if isinstance(each, TagPlan)], [each for each in found if isinstance(each, tuple)]
 
 
-async def _known(pair: Pair, journal: Journal, tag: Tag, row: Mirrored | None) -> Known:
+async def _known(pair: Pair, desk: Desk, tag: Tag, row: Mirrored | None) -> Known:
     here = await _digest(pair.destination, pair.here, tag)
     ours = row is not None and row.digest == here
     if here is not None and not ours:
-        origin = await journal.origin(pair.here, tag)
+        origin = await desk.journal.origin(pair.here, tag)
         ours = origin is not None and origin.digest == here and (origin.upstream, origin.source) == _from(pair)
+    if here is not None and not ours and pair.rule.changes is not None:
+        made = await desk.derivations.derivation(here)  # an interrupted run may have noted no more than that
+        ours = made is not None and made.made_by == desk.maker(pair.rule).name
     upstream = None if row is None else row.upstream_digest
-    return Known(here, upstream, ours, gone=row is not None and row.gone_at is not None)
+    gone = row is not None and row.gone_at is not None
+    return Known(here, _stands_for(pair, tag, here, row), upstream, ours, gone)
+
+
+def _stands_for(pair: Pair, tag: Tag, here: Digest | None, row: Mirrored | None) -> Digest | None:
+    changes = pair.rule.changes_of(pair.here, tag)
+    if changes is None:
+        return here
+    if row is None or row.digest != here or row.changes != changes.to_json():
+        return None
+    return row.original
 
 
 async def _digest(reader: Reader, repository: Repository, tag: Tag) -> Digest | None:
@@ -165,36 +186,38 @@ async def _digest(reader: Reader, repository: Repository, tag: Tag) -> Digest | 
 
 
 async def _keep(
-    pair: Pair, journal: Journal, plans: list[TagPlan], rows: Mapping[Tag, Mirrored], now: datetime
+    pair: Pair, desk: Desk, plans: list[TagPlan], rows: Mapping[Tag, Mirrored]
 ) -> tuple[list[TagPlan], tuple[Mirrored, ...]]:
     """Apply retention: what need not be kept is not copied either."""
-    retention = pair.rule.retention
+    retention, now = pair.rule.retention, desk.clock.now()
     if retention is None:
         return plans, ()
     held = {tag: row for tag, row in rows.items() if await _digest(pair.destination, pair.here, tag) == row.digest}
-    candidates = {tag: Kept(row.digest, row.brought_at) for tag, row in held.items() if not is_digest_tag(tag)}
+    of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
+    candidates = {tag: Kept(row.digest, row.brought_at, row.copied) for tag, row in of_its_own.items()}
     coming = [plan for plan in plans if plan.decision.action is Action.COPY]
-    candidates |= {plan.tag: Kept(plan.decision.wanted, _counts_from(plan, now)) for plan in coming}
+    candidates |= {plan.tag: _coming(plan, now) for plan in coming}
     pulled = (
         frozenset()
         if retention.pulled_within is None
-        else await journal.pulled_since(pair.here, now - retention.pulled_within)
+        else await desk.journal.pulled_since(pair.here, now - retention.pulled_within)
     )
     unwanted = surplus(candidates, retention, pair.rule.pinned(pair.here), pulled, now)
     plans = [_not_kept(plan) if plan in coming and plan.tag in unwanted else plan for plan in plans]
-    leaving = {candidates[tag].digest for tag in unwanted} - {
-        one.digest for tag, one in candidates.items() if tag not in unwanted
+    leaving = {candidates[tag].original for tag in unwanted} - {
+        one.original for tag, one in candidates.items() if tag not in unwanted
     }
     dropped = {*unwanted, *companions(held, leaving)}
     return plans, tuple(row for tag, row in held.items() if tag in dropped)
 
 
-def _counts_from(plan: TagPlan, now: datetime) -> datetime:
+def _coming(plan: TagPlan, now: datetime) -> Kept:
     """What the rule itself has dropped, and is still the same there, is no newer for being copied again."""
-    row = plan.row
-    if row is not None and row.dropped_at is not None and row.upstream_digest == plan.there:
-        return row.brought_at
-    return now
+    row, wanted = plan.row, plan.decision.wanted
+    again = row is not None and row.dropped_at is not None and row.upstream_digest == plan.there
+    if row is None or not again:
+        return Kept(wanted, now, wanted)
+    return Kept(row.digest if row.copied == wanted else wanted, row.brought_at, wanted)
 
 
 def _not_kept(plan: TagPlan) -> TagPlan:

@@ -10,10 +10,10 @@ from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Change, Outcome
 from mirror.sync.decide import Action
+from mirror.sync.desk import Desk
 from mirror.sync.job import pairs
 from mirror.sync.look import Keeper, Pair, TagPlan, look
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
-from mirror.sync.scene import Desk
 from mirror.transfer.copy import Destination, Origin, plan_graph
 from mirror.transfer.plan import Plan
 from mirror.transfer.referrers import Listed, missing_referrers
@@ -28,7 +28,8 @@ class Preview:
         tag: the tag; None where the tags could not be listed.
         outcome: as :class:`Outcome`; ``planned`` where it would be copied.
         change: what has happened to the tag; None: nothing.
-        before, after: what it points to here, and would.
+        before, after: what it points to here, and would; ``after`` is None where that is known only once it is made.
+        derived: what a copy would have that is not there, in one line; empty: it would be as it is there.
         blobs, size_bytes: how many blobs would move for it, and their bytes; those that move for another tag before it
             do not count again.
         referrers: how many manifests that refer to it would come with it.
@@ -46,6 +47,7 @@ class Preview:
     blobs: int = 0
     size_bytes: int = 0
     referrers: int = 0
+    derived: str = ""
     reason: str = ""
     error: MirrorError | None = None
 
@@ -85,7 +87,7 @@ async def preview_rule(rule: MirrorRule, source: Listed, destination: Keeper, de
 
 
 async def _repository(pair: Pair, desk: Desk, counted: set[Digest]) -> AsyncIterator[Preview]:
-    plan = await look(pair, desk.journal, desk.clock.now())
+    plan = await look(pair, desk)
     there, here = pair.there, pair.here
     for tag, error in plan.failed:
         yield Preview(there, here, tag, Outcome.FAILED, reason=str(error), error=error)
@@ -115,6 +117,7 @@ async def _tag(pair: Pair, plan: TagPlan, listed: Collection[Tag], counted: set[
         return Preview(there, here, tag, Outcome.FAILED, before=before, reason=str(error), error=error)
     blobs = {blob.digest: blob for graph in graphs for blob in graph.blobs if blob.digest not in counted}
     counted.update(blobs)
+    changes = pair.rule.changes_of(here, tag)
     return Preview(
         there,
         here,
@@ -122,10 +125,11 @@ async def _tag(pair: Pair, plan: TagPlan, listed: Collection[Tag], counted: set[
         Outcome.PLANNED,
         decision.change,
         before,
-        decision.wanted,
+        decision.wanted if changes is None else None,
         blobs=len(blobs),
         size_bytes=sum(blob.size_bytes for blob in blobs.values()),
         referrers=len(graphs) - 1,
+        derived=str(changes or ""),
     )
 
 

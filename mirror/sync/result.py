@@ -22,10 +22,11 @@ class TagResult:
         outcome: what became of it.
         before: what it pointed to here before; None where it was not here.
         digest: what it points to now; None where that is not known, or it is not here.
+        original: of a copy with changes, what it was made of.
         moved_bytes: bytes of blobs read from the upstream.
         change: what has happened to the tag since the run before; None: nothing.
         difference: privileges that a plugin that has moved asks for more, or no longer.
-        reason: why it was skipped or dropped.
+        reason: why it was skipped or dropped; of a copy with changes, what is different.
         error: why it failed.
     """
 
@@ -35,6 +36,7 @@ class TagResult:
     outcome: Outcome
     before: Digest | None = None
     digest: Digest | None = None
+    original: Digest | None = None
     moved_bytes: int = 0
     change: Change | None = None
     difference: tuple[str, ...] = ()

@@ -38,10 +38,12 @@ class Kept:
     Attributes:
         digest: what it points to.
         brought_at: when it was brought.
+        original: what it is there, which is another digest where what is here is a copy with changes.
     """
 
     digest: Digest
     brought_at: datetime
+    original: Digest
 
 
 def surplus(
@@ -72,6 +74,6 @@ def surplus(
             for tag, one in tags.items()
             if one.brought_at >= since or tag.name in pulled or str(one.digest) in pulled
         )
-    for digest in set(pinned.values()) - {tags[tag].digest for tag in kept}:
-        kept.update(newest_first(tag for tag, one in tags.items() if one.digest == digest)[:1])
+    for digest in set(pinned.values()) - {tags[tag].original for tag in kept}:
+        kept.update(newest_first(tag for tag, one in tags.items() if one.original == digest)[:1])
     return frozenset(tags.keys() - kept)

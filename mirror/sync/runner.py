@@ -9,11 +9,11 @@ from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.registry.journal import Outcome
+from mirror.sync.desk import Desk
 from mirror.sync.job import run_rule
 from mirror.sync.look import Keeper
 from mirror.sync.result import RuleResult
 from mirror.sync.rule import MirrorRule
-from mirror.sync.scene import Desk
 from mirror.transfer.referrers import Listed
 
 

@@ -8,29 +8,11 @@ from dataclasses import dataclass
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Tag
-from mirror.registry.journal import Change, Entry, Journal, Mirrored, Outcome, Run, Step, TagEvent
-from mirror.runtime.clock import Clock
+from mirror.registry.journal import Change, Entry, Mirrored, Outcome, Run, Step, TagEvent
+from mirror.sync.desk import Desk
 from mirror.sync.look import Pair
 from mirror.sync.result import TagResult
-from mirror.transfer.concurrency import Turns
-from mirror.transfer.progress import Reporter, TagProgress
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What runs of rules work with.
-
-    Attributes:
-        journal: where they are noted.
-        clock: tells when.
-        reporter: told of each tag.
-        turns: shared by runs at the same time.
-    """
-
-    journal: Journal
-    clock: Clock
-    reporter: Reporter
-    turns: Turns
+from mirror.transfer.progress import TagProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +42,7 @@ class Scene:
         *,
         before: Digest | None = None,
         digest: Digest | None = None,
+        original: Digest | None = None,
         moved_bytes: int = 0,
         change: Change | None = None,
         difference: tuple[str, ...] = (),
@@ -68,7 +51,9 @@ class Scene:
     ) -> TagResult:
         """What became of a tag."""
         there, here = self.pair.there, self.pair.here
-        return TagResult(there, here, tag, outcome, before, digest, moved_bytes, change, difference, reason, error)
+        return TagResult(
+            there, here, tag, outcome, before, digest, original, moved_bytes, change, difference, reason, error
+        )
 
     def event(
         self, tag: Tag, change: Change, before: Digest | None, after: Digest | None, difference: tuple[str, ...] = ()

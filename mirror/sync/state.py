@@ -77,14 +77,16 @@ class RuleState:
     @property
     def behind(self) -> list[Mirrored]:
         """Those of them that are held where upstream they have moved on."""
-        return [tag for tag in self.held if tag.gone_at is None and tag.digest != tag.upstream_digest]
+        return [tag for tag in self.held if tag.gone_at is None and tag.copied != tag.upstream_digest]
 
     def to_json(self) -> dict[str, Any]:
         """As plain values; every moment in UTC (RFC 3339)."""
+        targets = self.rule.targets
         return {
             "rule": self.rule.name,
             "from": self.rule.origin,
-            "to": self.rule.names.target,
+            "to": targets[0] if len(targets) == 1 else list(targets),
+            "derive": None if self.rule.changes is None else self.rule.changes.to_json(),
             "schedule": None if self.rule.schedule is None else str(self.rule.schedule),
             "state": self.state,
             "failing": self.failure is not None,
@@ -183,6 +185,7 @@ def _tag_as_json(tag: Mirrored) -> dict[str, Any]:
         "name": tag.repository.name,
         "tag": tag.tag.name,
         "digest": str(tag.digest),
+        "derived_from": tag.original and str(tag.original),
         "upstream_digest": str(tag.upstream_digest),
         "gone_at": _moment(tag.gone_at),
     }

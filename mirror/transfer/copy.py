@@ -155,7 +155,8 @@ async def _holds(destination: Destination, blob: Descriptor) -> bool:
 
 async def _move(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> int:
     registry, repository = destination.registry, destination.repository
-    mounted = await registry.mount_blob(repository, blob.digest, None)
+    beside = origin.repository if origin.registry is registry else None
+    mounted = await registry.mount_blob(repository, blob.digest, beside)
     if mounted is not None:
         _check_size(blob, mounted.size_bytes)
         progress.advance(blob.size_bytes)

@@ -17,6 +17,7 @@ from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.findings import Finding
 from mirror.plugin.privileges import Privilege
 from mirror.plugin.settings import Setting
+from mirror.registry.derivations import Derivation
 from mirror.registry.port import Reader
 
 _KINDS = {
@@ -64,6 +65,7 @@ class Inspection:
         settings: what a host may set on it.
         findings: what is wrong with it, as far as is known; without a record, what shows without its layers.
         origin: where it came from; None where it was pushed, or is not known.
+        derivation: how it came about, of a copy with changes.
     """
 
     repository: Repository
@@ -74,6 +76,7 @@ class Inspection:
     settings: tuple[Setting, ...] = ()
     findings: tuple[Finding, ...] = ()
     origin: Provenance | None = None
+    derivation: Derivation | None = None
 
     @property
     def kind(self) -> str:

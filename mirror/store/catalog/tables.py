@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes these tables.
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -106,6 +106,20 @@ findings = Table(
     sqlite_with_rowid=False,
 )
 
+#: How a manifest that is a copy with changes came about, whoever holds it. It goes when the manifest's bytes do.
+derivations = Table(
+    "derivations",
+    metadata,
+    Column("digest", ForeignKey(blobs.c.digest, ondelete="CASCADE"), primary_key=True),
+    Column("source", String, nullable=False),
+    Column("original", String(140), nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("changes", JSON, nullable=False),
+    Column("changed", JSON, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 tags = Table(
     "tags",
     metadata,
@@ -177,6 +191,8 @@ mirrored_tags = Table(
     Column("brought_at", Moment, nullable=False),
     Column("gone_at", Moment),
     Column("dropped_at", Moment),
+    Column("original", String(140)),
+    Column("changes", JSON(none_as_null=True)),
     Index(None, "rule"),
     sqlite_with_rowid=False,
 )

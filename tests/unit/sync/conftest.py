@@ -17,7 +17,7 @@ from mirror.registry.journal import Outcome
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page
 from mirror.store.registry import Store
-from mirror.sync.scene import Desk
+from mirror.sync.desk import Desk
 from mirror.transfer.concurrency import Turns
 from mirror.wire.pagination import PageRequest
 
@@ -124,4 +124,4 @@ async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def desk(here: Store, clock: SetClock, told: Told) -> Desk:
-    return Desk(here, clock, told, Turns())
+    return Desk(here, here, clock, told, Turns())

@@ -9,37 +9,53 @@ from mirror.sync.decide import Action, Known, decide
 A, B, C = Digest.of(b"a"), Digest.of(b"b"), Digest.of(b"c")
 
 
+def known(here: Digest | None = None, upstream: Digest | None = None, **more: bool) -> Known:
+    """A tag that is here as it is there."""
+    return Known(here, here, upstream, **more)
+
+
+def copied(stands_for: Digest | None, upstream: Digest) -> Known:
+    """A tag that is C here, a copy with changes."""
+    return Known(C, stands_for, upstream, ours=True)
+
+
 @pytest.mark.parametrize(
-    ("there", "known", "pin", "action", "wanted", "change"),
+    ("there", "before", "pin", "action", "wanted", "change"),
     [
         # never seen
-        (A, Known(), None, Action.COPY, A, Change.APPEARED),
-        (A, Known(here=A), None, Action.LEAVE, A, Change.APPEARED),
-        (A, Known(here=B, ours=True), None, Action.COPY, A, Change.APPEARED),
+        (A, known(), None, Action.COPY, A, Change.APPEARED),
+        (A, known(here=A), None, Action.LEAVE, A, Change.APPEARED),
+        (A, known(here=B, ours=True), None, Action.COPY, A, Change.APPEARED),
         # as it was
-        (A, Known(A, A, ours=True), None, Action.LEAVE, A, None),
-        (A, Known(None, A), None, Action.COPY, A, None),
+        (A, known(A, A, ours=True), None, Action.LEAVE, A, None),
+        (A, known(None, A), None, Action.COPY, A, None),
         # moved
-        (B, Known(A, A, ours=True), None, Action.COPY, B, Change.MOVED),
-        (B, Known(B, A, ours=True), None, Action.LEAVE, B, Change.MOVED),
+        (B, known(A, A, ours=True), None, Action.COPY, B, Change.MOVED),
+        (B, known(B, A, ours=True), None, Action.LEAVE, B, Change.MOVED),
         # gone, and there again
-        (A, Known(A, A, ours=True, gone=True), None, Action.LEAVE, A, Change.RETURNED),
-        (B, Known(A, A, ours=True, gone=True), None, Action.COPY, B, Change.MOVED),
+        (A, known(A, A, ours=True, gone=True), None, Action.LEAVE, A, Change.RETURNED),
+        (B, known(A, A, ours=True, gone=True), None, Action.COPY, B, Change.MOVED),
+        # a copy with changes
+        (A, copied(A, A), None, Action.LEAVE, A, None),
+        (A, copied(None, A), None, Action.COPY, A, None),
+        (B, copied(A, A), None, Action.COPY, B, Change.MOVED),
+        (B, copied(A, A), A, Action.SKIP, A, Change.HELD),
+        (A, Known(A, None, A), None, Action.COPY, A, None),
         # pushed here
-        (A, Known(here=B), None, Action.SKIP, A, None),
-        (B, Known(C, A), None, Action.SKIP, B, None),
+        (A, known(here=B), None, Action.SKIP, A, None),
+        (B, known(C, A), None, Action.SKIP, B, None),
         # pinned
-        (A, Known(), A, Action.COPY, A, Change.APPEARED),
-        (B, Known(A, A, ours=True), A, Action.SKIP, A, Change.HELD),
-        (B, Known(A, B, ours=True), A, Action.SKIP, A, None),
-        (B, Known(B, B, ours=True), A, Action.COPY, A, None),
-        (B, Known(C, B), A, Action.SKIP, A, None),
-        (A, Known(A, A, ours=True), A, Action.LEAVE, A, None),
+        (A, known(), A, Action.COPY, A, Change.APPEARED),
+        (B, known(A, A, ours=True), A, Action.SKIP, A, Change.HELD),
+        (B, known(A, B, ours=True), A, Action.SKIP, A, None),
+        (B, known(B, B, ours=True), A, Action.COPY, A, None),
+        (B, known(C, B), A, Action.SKIP, A, None),
+        (A, known(A, A, ours=True), A, Action.LEAVE, A, None),
     ],
 )
 def test_what_is_to_be_done(
-    there: Digest, known: Known, pin: Digest | None, action: Action, wanted: Digest, change: Change | None
+    there: Digest, before: Known, pin: Digest | None, action: Action, wanted: Digest, change: Change | None
 ) -> None:
-    decision = decide(there, known, pin)
+    decision = decide(there, before, pin)
     assert (decision.action, decision.wanted, decision.change) == (action, wanted, change)
     assert bool(decision.reason) == (action is Action.SKIP)

@@ -18,10 +18,10 @@ from mirror.runtime.clock import SystemClock
 from mirror.store.lock import RuleLocks
 from mirror.store.registry import Store
 from mirror.sync import follow
+from mirror.sync.desk import Desk
 from mirror.sync.follow import Follower
 from mirror.sync.result import RuleResult
 from mirror.sync.rule import MirrorRule
-from mirror.sync.scene import Desk
 from mirror.sync.schedule import Every
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import SilentReporter
@@ -50,7 +50,7 @@ class Process:
 
     def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
         self.results: list[RuleResult] = []
-        desk = Desk(store, CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, CLOCK, SilentReporter(), Turns())
         follower = Follower({"hub": hub}, store, RuleLocks(data), store, desk, self.results.append)
         self.task = asyncio.create_task(follower.follow(rules))
 

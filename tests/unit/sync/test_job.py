@@ -21,12 +21,12 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Change, Outcome, RunOutcome
 from mirror.registry.port import Page
 from mirror.store.registry import Store
+from mirror.sync.desk import Desk
 from mirror.sync.job import run_rule
 from mirror.sync.preview import preview_rule
 from mirror.sync.result import RuleResult
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
-from mirror.sync.scene import Desk
 from mirror.transfer.select import TagSelection
 from mirror.wire.pagination import PageRequest
 from tests.unit.sync.conftest import SetClock, Told, Upstream

@@ -9,8 +9,8 @@ from mirror.sync.rule import MirrorRule
 
 def test_a_rule_as_it_is_written() -> None:
     rule = MirrorRule.parse("contiv", "hub/store/contiv/v2plugin", "contiv/v2plugin")
-    assert (rule.name, rule.source, rule.names.plain_source) == ("contiv", "hub", Repository("store/contiv/v2plugin"))
-    assert rule.names.apply(Repository("store/contiv/v2plugin")) == Repository("contiv/v2plugin")
+    assert (rule.name, rule.source, rule.plain_source) == ("contiv", "hub", Repository("store/contiv/v2plugin"))
+    assert rule.here(Repository("store/contiv/v2plugin")) == (Repository("contiv/v2plugin"),)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from mirror.oci.errors import Busy, ConfigurationFault
 from mirror.oci.names import Repository
 from mirror.registry.journal import Outcome
 from mirror.store.registry import Store
+from mirror.sync.desk import Desk
 from mirror.sync.rule import MirrorRule
 from mirror.sync.runner import run_rules
-from mirror.sync.scene import Desk
 from tests.unit.sync.conftest import Told, ToldTag, Upstream
 from tests.unit.transfer.content import hold, plugin
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 from mirror.oci.names import Repository, Tag
 from mirror.runtime.metrics import Figures
 from mirror.store.registry import Store
+from mirror.sync.desk import Desk
 from mirror.sync.figures import RuleFigures, families
 from mirror.sync.job import run_rule
 from mirror.sync.rule import MirrorRule
-from mirror.sync.scene import Desk
 from mirror.sync.schedule import Every
 from mirror.sync.state import RuleState, rule_states
 from tests.unit.sync.conftest import SetClock, Upstream

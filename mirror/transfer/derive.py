@@ -1,0 +1,113 @@
+"""Making a plugin's copy with other defaults beside it: the same layers, another configuration and manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ContentTooLarge
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.config import MAX_CONFIG_BYTES
+from mirror.plugin.derivation import Changes, DerivedPlugin, derive
+from mirror.plugin.layer_facts import LayerFacts
+from mirror.registry.derivations import Derivation, Derivations
+from mirror.registry.layers import read_layer
+from mirror.registry.port import Reader
+from mirror.registry.streams import one
+from mirror.transfer.copy import Destination
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Who makes copies with changes, and where that is noted.
+
+    Attributes:
+        name: who: ``rule contiv``, ``user root``.
+        ledger: told of each copy.
+        now: the time of day.
+    """
+
+    name: str
+    ledger: Derivations
+    now: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What was made.
+
+    Attributes:
+        digest: the copy's; the original's where nothing had to be changed.
+        changed: what is different from the original, one line each.
+        advice: what the destination had to say of it.
+    """
+
+    digest: Digest
+    changed: tuple[str, ...]
+    advice: tuple[str, ...] = ()
+
+
+async def derive_beside(
+    place: Destination, original: Digest, tags: Collection[Tag], changes: Changes, *, source: str, maker: Maker
+) -> Derived:
+    """Make a plugin's copy in the repository that holds it, note how it came about, then tag it.
+
+    A copy never has a tag without that note. No layer moves; where something is to be mended, they are read.
+
+    Args:
+        place: the repository.
+        original: the plugin's digest.
+        tags: what the copy is tagged with.
+        changes: what is to be different.
+        source: where the original is from, for the note.
+        maker: who makes it.
+
+    Raises:
+        As :func:`mirror.plugin.derivation.derive`, and whatever the registry raises. Nothing is tagged then.
+    """
+    registry, repository = place.registry, place.repository
+    manifest = await registry.get_manifest(repository, original)
+    config = await _config(registry, repository, manifest)
+    derive(manifest, config, changes)  # what is wrong with the changes is told before layers are read
+    plugin = derive(manifest, config, changes, await _facts(place, manifest) if changes.fix else None)
+    if not plugin.changed:
+        await registry.put_manifest(repository, manifest, tags)
+        return Derived(original, ())
+    await _put_config(place, plugin)
+    advice = await registry.put_manifest(repository, plugin.manifest)
+    made = Derivation(source, original, maker.name, maker.now(), changes.to_json(), plugin.changed)
+    await maker.ledger.record_derivation(plugin.manifest.digest, made)
+    await registry.put_manifest(repository, plugin.manifest, tags)
+    return Derived(plugin.manifest.digest, plugin.changed, advice)
+
+
+async def try_changes(reader: Reader, repository: Repository, manifest: Manifest, changes: Changes) -> None:
+    """Raise as :func:`derive_beside` would, as far as that is known without the layers."""
+    derive(manifest, await _config(reader, repository, manifest), changes)
+
+
+async def _config(reader: Reader, repository: Repository, manifest: Manifest) -> bytes:
+    if manifest.config is None or not manifest.is_plugin:
+        return b""  # it is refused for what it is
+    async with reader.open_blob(repository, manifest.config.digest) as blob:
+        if blob.size_bytes > MAX_CONFIG_BYTES:
+            raise ContentTooLarge(f"plugin config of {blob.size_bytes} bytes: at most {MAX_CONFIG_BYTES} are read")
+        return b"".join([chunk async for chunk in blob])
+
+
+async def _facts(place: Destination, manifest: Manifest) -> dict[Digest, LayerFacts]:
+    here = {blob.digest for blob in manifest.blobs}
+    facts = {}
+    for digest in {layer.digest: None for layer in manifest.layers if layer.digest in here}:
+        async with place.registry.open_blob(place.repository, digest) as blob:
+            facts[digest] = await read_layer(blob)
+    return facts
+
+
+async def _put_config(place: Destination, plugin: DerivedPlugin) -> None:
+    upload = await place.registry.begin_upload(place.repository)
+    await upload.append(one(plugin.config))
+    await upload.commit(Digest.of(plugin.config))

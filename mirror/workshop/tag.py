@@ -1,0 +1,80 @@
+"""Another name for what a registry holds: the same digest, and no bytes move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ConfigurationFault, NotFound
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.listing import all_tags
+from mirror.registry.port import Reader, Registry
+from mirror.transfer.concurrency import Turns
+from mirror.transfer.copy import Destination, Origin, copy_graph
+from mirror.transfer.progress import SilentProgress
+from mirror.transfer.referrers import copy_referrers
+from mirror.transfer.select import companions
+from mirror.wire.referrers import is_digest_tag
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A tag that was set.
+
+    Attributes:
+        digest: what it points to.
+        before: what it pointed to before; None: it is new.
+    """
+
+    digest: Digest
+    before: Digest | None
+
+
+async def tag(registry: Registry, source: Repository, target: Tag | Digest, repository: Repository, name: Tag) -> Named:
+    """Give a manifest another name, with all that it needs and with what refers to it.
+
+    Args:
+        registry: which holds it, and will hold it under the new name too.
+        source, target: what it is called now.
+        repository, name: what it is to be called as well; a tag that is there moves.
+
+    Raises:
+        ConfigurationFault: the name is kept for something else.
+        ManifestUnknown, RepositoryUnknown: there is no such manifest. And whatever the registry raises.
+
+    Cancelled, or failed, it leaves the tag as it was.
+    """
+    require_free(name)
+    before = await digest_of(registry, repository, name)
+    root = await registry.get_manifest(source, target)
+    origin, destination, progress = Origin(registry, source), Destination(registry, repository), SilentProgress()
+    await copy_graph(origin, root.digest, destination, [name], progress)
+    if source != repository:
+        await _bring_referrers(registry, origin, destination, root)
+    return Named(root.digest, before)
+
+
+def require_free(name: Tag) -> None:
+    """Raises ConfigurationFault: the tag is one of those under which signatures and the like are kept."""
+    if is_digest_tag(name):
+        raise ConfigurationFault(f"the tag {name} is kept for what refers to that digest: choose another")
+
+
+async def digest_of(reader: Reader, repository: Repository, name: Tag) -> Digest | None:
+    """What a tag points to; None where it is not there."""
+    try:
+        return (await reader.resolve(repository, name)).digest
+    except NotFound:
+        return None
+
+
+async def _bring_referrers(registry: Registry, origin: Origin, destination: Destination, root: Manifest) -> None:
+    """Signatures and the like follow: those that refer to the content, and those that are tagged with its digest."""
+    subjects = {root.digest, *(member.digest for member in root.manifests)}
+    listed = [tag async for tag in all_tags(registry, origin.repository)]
+    progress, turns = SilentProgress(), Turns()
+    for subject in subjects:
+        await copy_referrers(registry, origin.repository, subject, destination, progress, listed=listed, turns=turns)
+    for follower in companions(listed, subjects):
+        await copy_graph(origin, follower, destination, [follower], progress)
