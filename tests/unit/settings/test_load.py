@@ -7,6 +7,7 @@ import yaml
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
+from mirror.plugin.derivation import Changes
 from mirror.server.limits import Limits
 from mirror.settings import Action, load, schema
 from mirror.sync.retention import Retention
@@ -91,9 +92,28 @@ def test_a_rule_with_everything(written):
     assert load(written(yaml.safe_dump(settings.shown()))) == settings
 
 
+def test_a_rule_with_several_names_and_changes(written):
+    text = HUB + (
+        "mirrors:\n"
+        "  - {name: acme, from: hub/acme/driver, to: [driver, site/driver],\n"
+        "     derive: {env: {name: '{name}:{tag}'}, mounts: {/run: /srv}, devices: {fuse: /dev/fuse}, args: [a],\n"
+        "              fix: true}}\n"
+    )
+    settings = load(written(text))
+    rule = settings.mirrors[0].rule()
+    assert rule.targets == ("driver", "site/driver")
+    assert rule.changes == Changes({"name": "{name}:{tag}"}, {"/run": "/srv"}, {"fuse": "/dev/fuse"}, ("a",), fix=True)
+    assert load(written(yaml.safe_dump(settings.shown()))) == settings
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        (HUB + "mirrors: [{name: a, from: hub/b, to: []}]", "to: give one repository or more, each once"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: [c, c]}]", "to: give one repository or more, each once"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {}}]", "nothing is to be changed: give env"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {envs: {}}}]", "mirrors.0.derive.envs: unknown key"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {env: {a: 1}}}]", "mirrors.0.derive.env.a: "),
         ("server: {lisen: x}", "server.lisen: unknown key; did you mean listen?"),
         ("serverr: {}", "serverr: unknown key; did you mean server?"),
         ("server: {workers: 0}", "server.workers: "),

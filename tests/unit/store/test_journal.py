@@ -45,6 +45,15 @@ async def test_what_is_noted_is_read_back(store: Store) -> None:
     assert (record.last_run, record.last_success_at) == (ended(run), ended(run).ended_at)
 
 
+async def test_a_copy_with_changes_is_read_back_with_its_original(store: Store) -> None:
+    run = await store.begin_run("acme")
+    copy = replace(BROUGHT, original=B, changes={"env": {"a": "b"}})
+    await store.record(run, [Step(mirrored=copy)])
+    assert await store.mirrored(NAME) == {TAG: copy}
+    await store.record(run, [Step(mirrored=BROUGHT)])
+    assert await store.mirrored(NAME) == {TAG: BROUGHT}
+
+
 async def test_a_failed_run_leaves_the_last_success_as_it_was(store: Store) -> None:
     good = await store.begin_run("acme")
     await store.end_run(ended(good))

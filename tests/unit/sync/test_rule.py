@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Repository
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.derivation import Changes
 from mirror.sync.rule import MirrorRule
 
 
@@ -20,3 +21,26 @@ def test_a_rule_as_it_is_written() -> None:
 def test_rules_that_mean_nothing_are_named(source: str, to: str) -> None:
     with pytest.raises(ConfigurationFault, match="mirror rule contiv: "):
         MirrorRule.parse("contiv", source, to)
+
+
+def test_a_rule_may_give_several_names() -> None:
+    rule = MirrorRule.parse("all", "hub/store/*/*", ["*/*", "site/*/*"], pins={"site/a/b:1": f"sha256:{'0' * 64}"})
+    assert rule.here(Repository("store/a/b")) == (Repository("a/b"), Repository("site/a/b"))
+    assert rule.here(Repository("other")) == ()
+    assert rule.targets == ("*/*", "site/*/*")
+    assert list(rule.pinned(Repository("site/a/b"))) == [Tag("1")]
+    assert rule.pinned(Repository("a/b")) == {}
+
+
+@pytest.mark.parametrize("to", [[], ["a", "a"], ["a", "*"]])
+def test_names_that_make_no_sense(to: list[str]) -> None:
+    with pytest.raises(ConfigurationFault, match="mirror rule x: "):
+        MirrorRule.parse("x", "hub/a", to)
+
+
+def test_signatures_are_never_changed() -> None:
+    rule = MirrorRule.parse("x", "hub/a", "b", changes=Changes(env={"n": "{name}:{tag}"}))
+    changes = rule.changes_of(Repository("b"), Tag("1"))
+    assert changes is not None
+    assert changes.env == {"n": "b:1"}
+    assert rule.changes_of(Repository("b"), Tag(f"sha256-{'0' * 64}.sig")) is None

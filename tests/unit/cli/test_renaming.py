@@ -1,0 +1,128 @@
+"""``tag`` and ``derive`` on a store of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from mirror.cli.application import run
+from mirror.oci.digest import Digest
+from mirror.oci.names import Repository
+from mirror.store.registry import Store
+from tests.unit.plugin.layers import LAYER
+from tests.unit.transfer.content import hold, index, plugin
+
+HERE = Repository("acme/driver")
+CONFIG = json.dumps(
+    {
+        "Env": [{"Name": "role", "Value": "master"}],
+        "Args": {"Name": "args", "Value": ["a"]},
+        "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(LAYER))]},
+    }
+).encode()
+PLUGIN = plugin(CONFIG, LAYER)
+INDEX = index(PLUGIN.descriptor)
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store in the current folder, with a plugin as engines since 20.10 make them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LOGNAME", "ann")
+
+    async def fill() -> None:
+        async with Store.open(tmp_path / "data") as opened:
+            await hold(opened, HERE, [CONFIG, LAYER], [PLUGIN], "1.0")
+            await hold(opened, HERE, [], [INDEX], "all")
+
+    asyncio.run(fill())
+
+
+def test_a_tag_is_told_with_its_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["tag", "acme/driver:1.0", "site/driver"]) == 0
+    assert run(["tag", "acme/driver:1.0", "site/driver:latest"]) == 0
+    assert capsys.readouterr().out == (
+        f"site/driver:latest is {PLUGIN.digest}\nsite/driver:latest is {PLUGIN.digest} already\n"
+    )
+    assert run(["tag", f"acme/driver@{INDEX.digest}", "site/driver", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "name": "site/driver",
+        "tag": "latest",
+        "digest": str(INDEX.digest),
+        "before": str(PLUGIN.digest),
+    }
+
+
+def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = ["--env", "role=worker", "--args", "b 'c d'", "--fix"]
+    assert run(["derive", "acme/driver:1.0", "site/driver:1.0", *wanted]) == 0
+    first, *told = capsys.readouterr().out.splitlines()
+    assert told == [
+        f"  derived from {PLUGIN.digest}",
+        '  env role: "master" -> "worker"',
+        '  args: ["a"] -> ["b", "c d"]',
+        "  diff_ids: those of the uncompressed layers",
+    ]
+    assert run(["derive", "acme/driver:1.0", "site/driver:1.0", *wanted, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert first == f"site/driver:1.0 is {again['digest']}"
+    assert (again["before"], again["derived_from"], again["moved_bytes"]) == (again["digest"], str(PLUGIN.digest), 0)
+
+    assert run(["inspect", "site/driver:1.0"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Derived from:  acme/driver@{PLUGIN.digest} by user ann, " in shown
+    assert 'changed: env role: "master" -> "worker"\n' in shown
+    assert "Findings" not in shown
+    assert run(["inspect", "site/driver:1.0", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)["derivation"]
+    assert (made["made_by"], made["original"]) == ("user ann", str(PLUGIN.digest))
+    assert made["changes"] == {"env": {"role": "worker"}, "args": ["b", "c d"], "fix": True}
+    assert run(["inspect", f"site/driver@{PLUGIN.digest}"]) == 0
+
+
+def test_a_copy_that_only_old_engines_mind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["derive", "acme/driver:1.0", "site/driver:1.0", "-e", "role=worker"]) == 0
+    assert "warning: diff_ids are of the compressed layers" in capsys.readouterr().err
+
+
+def test_where_nothing_had_to_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["derive", "acme/driver:1.0", "site/driver:1.0", "-e", "role=master"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"site/driver:1.0 is {PLUGIN.digest}",
+        "  nothing had to be changed: it is the plugin as it was",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "told"),
+    [
+        (["tag", "registry.example/a:1", "b"], 2, "'plugin-mirror sync'"),
+        (["tag", "acme/driver:1.0", "registry.example/b"], 2, "without registry.example/"),
+        (["tag", "acme/driver:1.0", f"b@{PLUGIN.digest}"], 2, "write NAME[:TAG]"),
+        (["tag", "acme/driver:1.0", f"b:sha256-{'0' * 64}.sig"], 2, "kept for what refers"),
+        (["tag", "acme/driver:2.0", "b"], 1, "acme/driver has no"),
+        (["derive", "acme/driver:1.0", "b"], 2, "nothing is to be changed"),
+        (["derive", "acme/driver:1.0", "b", "--env", "role"], 2, "--env 'role': write KEY=VALUE"),
+        (["derive", "acme/driver:1.0", "b", "--env", "a=b", "--env", "a=c"], 2, "--env 'a' is given twice"),
+        (
+            ["derive", "acme/driver:1.0", "b", "--env", "name=x"],
+            2,
+            "no environment variable named 'name' (it has: role)",
+        ),
+        (["derive", "acme/driver:1.0", "b", "--args", "'"], 2, "--args"),
+        (["derive", "acme/driver:all", "b", "--fix"], 1, "digest of one of its members"),
+        (["derive", "127.0.0.1:9/a:1", "b", "--fix"], 3, "127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_be_done_is_told_and_leaves_no_name(
+    arguments: list[str], exit_code: int, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == exit_code
+    assert told in capsys.readouterr().err
+    assert run(["ls", "--json"]) == 0
+    names = {row["name"]: row["tags"] for row in json.loads(capsys.readouterr().out)}
+    assert not names.get("b")
