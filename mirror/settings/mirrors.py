@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from mirror.oci.errors import MirrorError
 from mirror.plugin.derivation import Changes
@@ -15,6 +15,21 @@ from mirror.sync.schedule import Cron, Every, Schedule, parse_duration
 from mirror.transfer.select import TagSelection
 
 Duration = Annotated[str, Field(pattern=r"^[1-9][0-9]*[smhd]$")]
+
+
+def _as_several(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _as_written(names: tuple[str, ...]) -> str | list[str]:
+    return names[0] if len(names) == 1 else list(names)
+
+
+Targets = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_several, json_schema_input_type=str | tuple[str, ...]),
+    PlainSerializer(_as_written, return_type=str | list[str]),
+]
 
 
 class TagSettings(Section):
@@ -62,7 +77,7 @@ class MirrorSettings(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the rule's name, for the command line")
     source: str = Field(alias="from", description="UPSTREAM/REPOSITORY, with * and **")
-    to: str | tuple[str, ...] = Field(description="repository here, or a list of some, with the same * and **")
+    to: Targets = Field(description="repository here, or a list of some, with the same * and **")
     tags: TagSettings = Field(TagSettings(), description="which tags")
     every: Duration | None = Field(None, description="interval, such as 30m or 6h")
     cron: str | None = Field(None, description="five cron fields")

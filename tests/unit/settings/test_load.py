@@ -69,7 +69,7 @@ def test_the_mirror_rules_of_a_file(written):
     assert (rule.name, rule.source, rule.to, rule.tags.newest) == (
         "contiv",
         "hub/store/contiv/v2plugin",
-        "contiv/v2plugin",
+        ("contiv/v2plugin",),
         5,
     )
     assert settings.shown()["mirrors"][0]["from"] == "hub/store/contiv/v2plugin"
@@ -109,6 +109,7 @@ def test_a_rule_with_several_names_and_changes(written):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
+        (HUB + "mirrors: [{name: a, from: hub/b, to: 5}]", "mirrors.0.to: "),
         (HUB + "mirrors: [{name: a, from: hub/b, to: []}]", "to: give one repository or more, each once"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: [c, c]}]", "to: give one repository or more, each once"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {}}]", "nothing is to be changed: give env"),
