@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, bindparam, select
 
 from mirror.oci.digest import Digest
 from mirror.registry.derivations import Derivation
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import derivations
 from mirror.store.parts import StoreParts
+
+_MADE = select(derivations).where(derivations.c.digest == bindparam("digest"))
 
 
 class StoreDerivations(StoreParts):
@@ -19,7 +20,8 @@ class StoreDerivations(StoreParts):
         known = await self.derivation(digest)
         if known is not None and (known.original, known.changes) == (derivation.original, derivation.changes):
             return
-        values = {
+        row = {
+            "digest": str(digest),
             "source": derivation.source,
             "original": str(derivation.original),
             "made_by": derivation.made_by,
@@ -28,16 +30,15 @@ class StoreDerivations(StoreParts):
             "changed": list(derivation.changed),
         }
 
-        async def record(connection: AsyncConnection) -> None:
-            if await rows.knows_content(connection, digest):
-                await rows.put(connection, derivations, {"digest": str(digest)}, values)
+        def record(connection: Connection) -> None:
+            if rows.knows_content(connection, digest):
+                rows.put(connection, derivations, row)
 
         await self._catalog.write_aside(record)
 
     async def derivation(self, digest: Digest) -> Derivation | None:
-        statement = select(derivations).where(derivations.c.digest == str(digest))
-        async with self._catalog.read() as connection:
-            row = (await connection.execute(statement)).one_or_none()
+        wanted = {"digest": str(digest)}
+        row = await self._catalog.read(lambda connection: connection.execute(_MADE, wanted).one_or_none())
         if row is None:
             return None
         original = Digest.parse(row.original)
