@@ -9,6 +9,7 @@ from mirror.plugin.layer_facts import LayerProblem
 
 _EMPTY = "it installs without an error, and its root filesystem is empty"
 _AGAIN = "create the plugin again and push that"
+_DERIVE = "'plugin-mirror derive REF NAME --fix' makes a copy that"
 _TRAP = (
     "a failed 'docker plugin create' leaves its beginning in plugins/storage/ingest of the engine's data root, and the "
     "next one goes on from it: remove the plugin and that folder, create the plugin again and push that"
@@ -80,7 +81,7 @@ def layer_uncompressed(number: int) -> Finding:
         f"layer {number} is not compressed, and its type says that it is",
         "all",
         "engines look at the bytes and take it, other clients do not",
-        "compress it with gzip",
+        f"compress it with gzip; or {_DERIVE} says what it is",
     )
 
 
@@ -140,7 +141,7 @@ def oci_layer_type(number: int) -> Finding:
         f"layer {number} is of an OCI type, in a docker manifest",
         "none",
         "engines take it, other clients may not",
-        "use application/vnd.docker.image.rootfs.diff.tar.gzip",
+        f"{_DERIVE} uses application/vnd.docker.image.rootfs.diff.tar.gzip",
     )
 
 
@@ -152,7 +153,7 @@ def oci_manifest() -> Finding:
         "the manifest is an OCI one",
         "before 18.06",
         "missing signature key",
-        "push it with a docker manifest (schema 2)",
+        f"{_DERIVE} has a docker manifest (schema 2)",
     )
 
 
@@ -164,7 +165,7 @@ def media_type_missing() -> Finding:
         "the manifest does not hold its mediaType",
         "19.03",
         "mediaType in manifest should be 'application/vnd.docker.distribution.manifest.v2+json' not ''",
-        "add it; the digest changes with it",
+        f"{_DERIVE} has it",
     )
 
 
@@ -176,7 +177,7 @@ def diff_ids_compressed() -> Finding:
         "diff_ids are of the compressed layers",
         "up to 19.03",
         "layers from manifest don't match image configuration",
-        "every engine since 20.10 creates plugins so; where old ones must install it, create it with an old one",
+        f"every engine since 20.10 creates plugins so; {_DERIVE} old ones take",
     )
 
 
@@ -188,7 +189,7 @@ def diff_ids_wrong() -> Finding:
         "diff_ids are not the digests of the uncompressed layers",
         "up to 19.03",
         "layers from manifest don't match image configuration",
-        "write the digest of each layer's tar into rootfs.diff_ids of the config",
+        f"{_DERIVE} has the right ones",
     )
 
 
