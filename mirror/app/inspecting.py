@@ -29,7 +29,8 @@ async def _provenance(store: Store, found: Inspection) -> Provenance | None:
     if pulled is not None:
         return Provenance("pulled through", pulled.upstream, pulled.source, pulled.checked_at)
     for mirrored in (await store.mirrored(found.repository)).values():
-        if mirrored.digest == found.manifest.digest and found.target in {mirrored.tag, mirrored.digest}:
+        names = {mirrored.tag, mirrored.digest, mirrored.original}  # the original of a copy with changes has no tag
+        if found.manifest.digest in {mirrored.digest, mirrored.original} and found.target in names:
             return Provenance("mirrored", mirrored.upstream, mirrored.source, mirrored.brought_at)
     return None
 

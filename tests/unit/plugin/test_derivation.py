@@ -156,6 +156,14 @@ def test_what_is_no_text_is_refused() -> None:
         Changes(env={"a": "\udcff"})
 
 
+def test_what_is_told_fits_a_terminal() -> None:
+    config = json.dumps({"Env": [{"Name": "a\u001b[31m", "Value": "\u009b" + 9999 * "x"}]}).encode()
+    plugin = derive(manifest_of(config), config, Changes(env={"a\u001b[31m": "1\u202e"}))
+    assert plugin.changed == ('env a\\x1b[31m: "\\x9b' + 198 * "x" + '… -> "1\\u202e"',)
+    with pytest.raises(ConfigurationFault, match=r"it has: a\\x1b\[31m\)"):
+        derive(manifest_of(config), config, Changes(env={"b": ""}))
+
+
 def test_images_and_indexes_have_no_defaults() -> None:
     image = replace(manifest_of(b"{}"), config=Descriptor(media_types.OCI_IMAGE_CONFIG, Digest.of(b"{}"), 2))
     with pytest.raises(Unsupported, match="no plugin"):
