@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mirror.app.stores import checked, open_store, rule_locks
 from mirror.app.upstreams import open_sources
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -38,7 +39,7 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     """
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with open_store(settings) as store, open_sources(settings, rules) as sources:
-        desk = Desk(store, store, _CLOCK, reporter, Turns())
+        desk = Desk(store, store, LayerReading(store), _CLOCK, reporter, Turns())
         return await run_rules(rules, sources, checked(store, store, settings), rule_locks(settings), desk)
 
 
@@ -52,7 +53,7 @@ async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePre
             path = Path(stack.enter_context(folder))
         store = await stack.enter_async_context(Store.open(path))
         sources = await stack.enter_async_context(open_sources(settings, rules))
-        desk = Desk(store, store, _CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns())
         return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
 
 

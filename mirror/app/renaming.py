@@ -7,6 +7,7 @@ import os
 from contextlib import AsyncExitStack
 
 from mirror.app.stores import checked, open_reader, open_store
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference, Repository, Tag
 from mirror.plugin.derivation import Changes
@@ -74,7 +75,7 @@ async def derive_reference(
             changes,
             keep=Destination(store, repository),
             source=source,
-            maker=Maker(f"user {_user()}", store, SystemClock().now),
+            maker=Maker(f"user {_user()}", store, LayerReading(store), SystemClock().now),
             progress=progress,
         )
 

@@ -21,6 +21,7 @@ from mirror.app.rule_reports import Mirroring, guarded
 from mirror.app.stores import checked, open_store, rule_locks
 from mirror.app.upstreams import open_sources
 from mirror.filters.authorize import AnonymousRights, Authorize
+from mirror.filters.layer_reading import LayerReading
 from mirror.filters.pull_times import PullTimes
 from mirror.oci.errors import MirrorError
 from mirror.proxy.outcomes import Outcomes
@@ -150,7 +151,7 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
                 "upstreams": guarded(mirroring.upstream_list, lambda: registry.list_repositories(_NO_NAMES)),
             },
         )
-        desk = Desk(store, store, _CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns())
         counted = RuleFigures(share, [rule.name for rule in rules])
         follower = Follower(sources, destination, locks, store, desk, counted.ran)
         following = tasks.create_task(follower.follow(scheduled))

@@ -9,7 +9,7 @@ from mirror.registry.journal import Journal
 from mirror.runtime.clock import Clock
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import Turns
-from mirror.transfer.derive import Maker
+from mirror.transfer.derive import Layers, Maker
 from mirror.transfer.progress import Reporter
 
 
@@ -20,6 +20,7 @@ class Desk:
     Attributes:
         journal: where they are noted.
         derivations: where it is noted how copies with changes came about.
+        layers: asked about layers, where something is to be mended.
         clock: tells when.
         reporter: told of each tag.
         turns: shared by runs at the same time.
@@ -27,10 +28,11 @@ class Desk:
 
     journal: Journal
     derivations: Derivations
+    layers: Layers
     clock: Clock
     reporter: Reporter
     turns: Turns
 
     def maker(self, rule: MirrorRule) -> Maker:
         """Who makes a rule's copies with changes."""
-        return Maker(f"rule {rule.name}", self.derivations, self.clock.now)
+        return Maker(f"rule {rule.name}", self.derivations, self.layers, self.clock.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge
@@ -14,24 +15,33 @@ from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.derivation import Changes, DerivedPlugin, derive
 from mirror.plugin.layer_facts import LayerFacts
 from mirror.registry.derivations import Derivation, Derivations
-from mirror.registry.layers import read_layer
 from mirror.registry.port import Reader
 from mirror.registry.streams import one
 from mirror.transfer.copy import Destination
 
 
+class Layers(Protocol):
+    """Tells facts of layers that are here; it knows how many may be read at a time."""
+
+    async def facts(self, repository: Repository, digest: Digest) -> LayerFacts:
+        """What there is to know of a layer. Raises BlobUnknown."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Who makes copies with changes, and where that is noted.
+    """Who makes copies with changes, and what with.
 
     Attributes:
         name: who: ``rule contiv``, ``user root``.
         ledger: told of each copy.
+        layers: asked about layers, where something is to be mended.
         now: the time of day.
     """
 
     name: str
     ledger: Derivations
+    layers: Layers
     now: Callable[[], datetime]
 
 
@@ -72,7 +82,9 @@ async def derive_beside(
     manifest = await registry.get_manifest(repository, original)
     config = await _config(registry, repository, manifest)
     derive(manifest, config, changes)  # what is wrong with the changes is told before layers are read
-    plugin = derive(manifest, config, changes, await _facts(place, manifest) if changes.fix else None)
+    plugin = derive(
+        manifest, config, changes, await _facts(maker.layers, repository, manifest) if changes.fix else None
+    )
     if not plugin.changed:
         await registry.put_manifest(repository, manifest, tags)
         return Derived(original, ())
@@ -98,13 +110,10 @@ async def _config(reader: Reader, repository: Repository, manifest: Manifest) ->
         return b"".join([chunk async for chunk in blob])
 
 
-async def _facts(place: Destination, manifest: Manifest) -> dict[Digest, LayerFacts]:
+async def _facts(layers: Layers, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:
     here = {blob.digest for blob in manifest.blobs}
-    facts = {}
-    for digest in {layer.digest: None for layer in manifest.layers if layer.digest in here}:
-        async with place.registry.open_blob(place.repository, digest) as blob:
-            facts[digest] = await read_layer(blob)
-    return facts
+    wanted = {layer.digest: None for layer in manifest.layers if layer.digest in here}
+    return {digest: await layers.facts(repository, digest) for digest in wanted}
 
 
 async def _put_config(place: Destination, plugin: DerivedPlugin) -> None:

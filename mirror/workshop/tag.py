@@ -49,9 +49,10 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
     before = await digest_of(registry, repository, name)
     root = await registry.get_manifest(source, target)
     origin, destination, progress = Origin(registry, source), Destination(registry, repository), SilentProgress()
-    await copy_graph(origin, root.digest, destination, [name], progress)
+    await copy_graph(origin, root.digest, destination, (), progress)
     if source != repository:
         await _bring_referrers(registry, origin, destination, root)
+    await registry.put_manifest(repository, root, [name])
     return Named(root.digest, before)
 
 

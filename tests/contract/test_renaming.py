@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestUnknown
@@ -92,7 +93,7 @@ async def test_what_is_not_there_and_names_that_are_kept(registry: Registry) -> 
 async def test_a_copy_with_changes_is_made_beside_the_original(registry: Registry) -> None:
     await hold(registry, HERE, [CONFIG, LAYER], [PLUGIN])
     ledger, changes = Ledger(), Changes(env={"role": "worker"})
-    maker = Maker("rule contiv", ledger, lambda: NOW)
+    maker = Maker("rule contiv", ledger, LayerReading(registry), lambda: NOW)
     made = await derive_beside(
         Destination(registry, HERE), PLUGIN.digest, [Tag("1.0")], changes, source="hub/x", maker=maker
     )
@@ -124,7 +125,7 @@ async def test_a_copy_without_a_difference_is_the_original(registry: Registry) -
         [Tag("1.0")],
         Changes(env={"role": "master"}),
         source="hub/x",
-        maker=Maker("user root", ledger, lambda: NOW),
+        maker=Maker("user root", ledger, LayerReading(registry), lambda: NOW),
     )
     assert (made.digest, made.changed, ledger.noted) == (PLUGIN.digest, (), {})
     assert (await registry.resolve(HERE, Tag("1.0"))).digest == PLUGIN.digest

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
@@ -124,4 +125,4 @@ async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def desk(here: Store, clock: SetClock, told: Told) -> Desk:
-    return Desk(here, here, clock, told, Turns())
+    return Desk(here, here, LayerReading(here), clock, told, Turns())

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.errors import StorageFull
 from mirror.oci.names import Repository
 from mirror.registry.journal import RunOutcome
@@ -50,7 +51,7 @@ class Process:
 
     def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
         self.results: list[RuleResult] = []
-        desk = Desk(store, store, CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, LayerReading(store), CLOCK, SilentReporter(), Turns())
         follower = Follower({"hub": hub}, store, RuleLocks(data), store, desk, self.results.append)
         self.task = asyncio.create_task(follower.follow(rules))
 
