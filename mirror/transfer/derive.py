@@ -82,9 +82,8 @@ async def derive_beside(
     manifest = await registry.get_manifest(repository, original)
     config = await _config(registry, repository, manifest)
     derive(manifest, config, changes)  # what is wrong with the changes is told before layers are read
-    plugin = derive(
-        manifest, config, changes, await _facts(maker.layers, repository, manifest) if changes.fix else None
-    )
+    facts = await _facts(maker.layers, repository, manifest) if changes.fix else None
+    plugin = derive(manifest, config, changes, facts)
     if not plugin.changed:
         await registry.put_manifest(repository, manifest, tags)
         return Derived(original, ())

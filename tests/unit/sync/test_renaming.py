@@ -28,6 +28,8 @@ from mirror.sync.state import rule_states
 from mirror.transfer.select import TagSelection
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
+from tests.unit.plugin.layers import LAYER as ZIPPED
+from tests.unit.plugin.layers import TAR
 from tests.unit.sync.conftest import SetClock, Told, Upstream
 from tests.unit.transfer.content import hold, index, plugin
 
@@ -200,6 +202,19 @@ async def test_a_run_that_ended_before_it_was_noted_is_made_up_for(
     made, _ = await at(here, HERE)
     (tag,) = (await run_rule(rule, upstream, here, desk)).tags
     assert (tag.outcome, tag.digest, tag.moved_bytes) == (Outcome.COPIED, made, 0)
+
+
+async def test_what_is_mended_is_downloaded_once(upstream: Watched, here: Store, desk: Desk) -> None:
+    as_engines_write_it = json.dumps({"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(ZIPPED))]}}).encode()
+    await hold(upstream, THERE, [as_engines_write_it, ZIPPED], [plugin(as_engines_write_it, ZIPPED)], "1.0")
+    (tag,) = (await run_rule(ruled(changes=Changes(fix=True)), upstream, here, desk)).tags
+    assert tag.reason.endswith(": diff_ids: those of the uncompressed layers")
+    copy = await here.get_manifest(HERE, Tag("1.0"))
+    assert copy.config is not None
+    async with here.open_blob(HERE, copy.config.digest) as blob:
+        parsed = PluginConfig.parse(b"".join([chunk async for chunk in blob]))
+    assert parsed.diff_ids == (str(Digest.of(TAR)),)
+    assert upstream.read.count(Digest.of(ZIPPED)) == 1
 
 
 async def test_what_was_pushed_here_is_left_alone(upstream: Watched, here: Store, desk: Desk) -> None:
