@@ -1,26 +1,69 @@
-"""``inspect``: what a reference stands for, and where it came from."""
+"""``inspect``, ``lint`` and ``diff``: what a reference stands for, or a folder holds."""
 
 from __future__ import annotations
 
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 from mirror.app.stores import open_reader, open_store
 from mirror.oci.names import Reference
+from mirror.plugin.view import PluginContent
 from mirror.settings import Settings
 from mirror.store.registry import Store
+from mirror.transfer.progress import Progress
+from mirror.workshop.folder import read_folder
 from mirror.workshop.inspect import Inspection, Provenance, inspect
+from mirror.workshop.reading import read_content, require_plugin
+
+#: Events of a tag's history that are shown.
+_MOST_EVENTS = 20
 
 
-async def inspect_reference(settings: Settings, reference: Reference, *, plain_http: bool = False) -> Inspection:
-    """What a reference stands for, with what is known to be wrong with it. Arguments as for :func:`open_reader`."""
+async def inspect_reference(
+    settings: Settings, reference: Reference, progress: Progress | None, *, plain_http: bool = False
+) -> Inspection:
+    """What a reference stands for, with what is known to be wrong with it.
+
+    Args:
+        settings, reference, plain_http: as for :func:`open_reader`.
+        progress: told of the bytes of layers. None: they are not read.
+    """
     if reference.host is not None:
         async with open_reader(settings, reference.host, plain_http=plain_http) as reader:
-            return await inspect(reader, reference.repository, reference.target)
+            return await inspect(reader, reference.repository, reference.target, progress=progress)
     async with open_store(settings, must_exist=True) as store:
-        found = await inspect(store, reference.repository, reference.target, store.recorded_findings)
+        found = await inspect(store, reference.repository, reference.target, store.recorded_findings, progress)
+        history = await store.history(reference.repository, reference.tag, _MOST_EVENTS) if reference.tag else ()
         derivation = await store.derivation(found.manifest.digest)
-        return replace(found, origin=await _provenance(store, found), derivation=derivation)
+        return replace(found, origin=await _provenance(store, found), history=history, derivation=derivation)
+
+
+async def read_plugin(
+    settings: Settings,
+    source: Reference | Path,
+    progress: Progress,
+    *,
+    plain_http: bool = False,
+    digests: bool = False,
+) -> PluginContent:
+    """All of a plugin, from a registry or a folder.
+
+    Args:
+        settings, plain_http: as for :func:`open_reader`.
+        source: where it is.
+        progress: told of the bytes of layers.
+        digests: whether files are hashed, so that they can be compared.
+
+    Raises:
+        ManifestInvalid: it is no plugin. And whatever the registry, or reading the folder, raises.
+    """
+    if isinstance(source, Path):
+        return await read_folder(source, digests=digests)
+    async with open_reader(settings, source.host, plain_http=plain_http) as reader:
+        manifest = await reader.get_manifest(source.repository, source.target)
+        require_plugin(manifest, str(source))
+        return await read_content(reader, source.repository, manifest, progress, digests=digests)
 
 
 async def _provenance(store: Store, found: Inspection) -> Provenance | None:

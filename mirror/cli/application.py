@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import config, derive, exit_codes, inspect, ls, serve, status, sync, tag
+from mirror.cli import config, derive, diff, exit_codes, inspect, lint, ls, serve, status, sync, tag
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError
@@ -23,6 +23,8 @@ _EXAMPLE_DERIVE = (
     "Example: plugin-mirror derive contiv/v2plugin:1.0.0-beta.3 site/network:1.0 "
     "--env plugin_name=site/network:1.0 --env cluster_store=etcd://10.0.0.5:2379"
 )
+_EXAMPLE_LINT = "Example: plugin-mirror lint ./my-plugin --platform linux/arm64"
+_EXAMPLE_DIFF = "Example: plugin-mirror diff contiv/v2plugin:1.0.0-beta.3 contiv/v2plugin:1.0.0"
 
 application = typer.Typer(
     name="plugin-mirror",
@@ -38,6 +40,8 @@ application.command("ls", epilog=_EXAMPLE_LS)(ls.run)
 application.command("inspect", epilog=_EXAMPLE_INSPECT)(inspect.run)
 application.command("tag", epilog=_EXAMPLE_TAG)(tag.run)
 application.command("derive", epilog=_EXAMPLE_DERIVE)(derive.run)
+application.command("lint", epilog=_EXAMPLE_LINT)(lint.run)
+application.command("diff", epilog=_EXAMPLE_DIFF)(diff.run)
 application.add_typer(config.app, name="config")
 
 

@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
-import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
-from mirror.cli.printing import RESULTS, print_json, size
+from mirror.cli.plugin_views import facts_of, heading, print_facts, print_findings, print_view, printable, view_as_json
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.progress import TagBars
 from mirror.cli.running import run_to_the_end
+from mirror.cli.sources import SOURCE_HELP, PlainHttpOption, parse_source
+from mirror.oci.digest import Digest
 from mirror.oci.names import Reference
+from mirror.plugin.view import PluginView, view
 from mirror.registry.derivations import Derivation
-from mirror.settings import load
+from mirror.settings import Settings, load
+from mirror.transfer.progress import SilentProgress
 from mirror.workshop.inspect import Inspection
 from mirror.workshop.install_line import install_line
 
+_CRASH = "engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there"
+
 
 def run(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="[HOST[:PORT]/]NAME[:TAG][@DIGEST]")],
+    source: Annotated[str, typer.Argument(metavar="REF|DIR", help=SOURCE_HELP)],
+    *,
     config: ConfigOption = None,
     data: DataOption = None,
-    plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
+    plain_http: PlainHttpOption = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not read the layers: nothing is told of the programs in them.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what a plugin is: privileges, settings, size, and how a Docker host installs it."""
+    """Show what a plugin is: platform, privileges, settings, engines, and how a Docker host installs it."""
+    parsed = parse_source(source)
+    settings = load(config, flags(storage__path=data))
+    if isinstance(parsed, Path):
+        _show_folder(settings, parsed, json=json)
+    else:
+        _show_reference(settings, parsed, plain_http=plain_http, quick=quick, json=json)
+
+
+def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
+    from mirror.app.inspecting import read_plugin
+
+    found = view(run_to_the_end(read_plugin(settings, path, SilentProgress())))
+    if json:
+        print_json({"kind": "folder", "path": str(path), **view_as_json(found), **_findings_as_json(found)})
+        return
+    print_facts(str(path), [("Kind", "folder for docker plugin create"), *facts_of(found)])
+    _print_plugin(found)
+
+
+def _show_reference(settings: Settings, reference: Reference, *, plain_http: bool, quick: bool, json: bool) -> None:
     from mirror.app.inspecting import advertised_host, inspect_reference
 
-    parsed = Reference.parse(reference)
-    settings = load(config, flags(storage__path=data))
-    found = run_to_the_end(inspect_reference(settings, parsed, plain_http=plain_http))
-    line = install_line(found, host=parsed.host or advertised_host(settings))
+    with TagBars(MESSAGES) as bars:
+        progress = None if quick else bars.begin(str(reference))
+        found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http))
+    line = install_line(found, host=reference.host or advertised_host(settings))
     if json:
         print_json(_as_json(found, line))
     else:
-        _print(found, parsed, line)
+        _print(found, reference, line)
 
 
 def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
@@ -62,31 +90,37 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
         }
     if found.derivation is not None:
         value["derivation"] = _derivation_as_json(found.derivation)
+    if found.history:
+        value["history"] = [
+            {
+                "at": event.at.isoformat(),
+                "change": event.change.value,
+                "before": event.before and str(event.before),
+                "after": event.after and str(event.after),
+                "source": event.source,
+                "privileges": list(event.difference),
+            }
+            for event in found.history
+        ]
+    if found.signatures is not None:
+        value["signatures"] = [
+            {"what": one.what, "digest": str(one.digest), "tag": one.tag and str(one.tag)} for one in found.signatures
+        ]
     if found.plugin is not None:
-        plugin = found.plugin
-        value |= {
-            "description": plugin.description,
-            "documentation": plugin.documentation,
-            "interface": {"types": list(plugin.interface.types), "socket": plugin.interface.socket},
-            "entrypoint": list(plugin.entrypoint),
-            "privileges": [
-                {"name": item.name, "description": item.description, "values": list(item.values)}
-                for item in found.privileges
-            ],
-            "settings": [
-                {"kind": item.kind, "key": item.key, "default": item.default, "description": item.description}
-                for item in found.settings
-            ],
-        }
+        value |= view_as_json(found.plugin)
     value["findings"] = [finding.to_json() for finding in found.findings]
     if line is not None:
         value["install"] = line
     return value
 
 
+def _findings_as_json(found: PluginView) -> dict[str, Any]:
+    return {"findings": [finding.to_json() for finding in found.findings]}
+
+
 def _print(found: Inspection, reference: Reference, line: str | None) -> None:
     manifest = found.manifest
-    facts: list[tuple[str, str]] = [
+    facts = [
         ("Kind", found.kind),
         ("Digest", str(manifest.digest)),
         ("Size", f"{size(manifest.content_size_bytes)} in {len(manifest.blobs)} blobs"),
@@ -98,26 +132,28 @@ def _print(found: Inspection, reference: Reference, line: str | None) -> None:
         )
     if found.derivation is not None:
         facts += _derivation(found.derivation)
-    plugin = found.plugin
-    if plugin is not None:
-        facts += [
-            ("Description", plugin.description),
-            ("Documentation", plugin.documentation),
-            ("Interface", ", ".join(plugin.interface.types)),
-            ("Socket", plugin.interface.socket),
-            ("Entrypoint", shlex.join(plugin.entrypoint)),
-        ]
-    RESULTS.out(str(reference), style="bold", highlight=False)
-    for label, text in facts:
-        if text:
-            RESULTS.out(f"  {label + ':' if label else '':<15}{text}", highlight=False)
-    if plugin is not None:
-        _print_privileges(found)
-        _print_settings(found)
-    _print_findings(found)
+    facts.append(("Signatures", _signatures(found)))
+    print_facts(str(reference), [*facts, *(facts_of(found.plugin) if found.plugin is not None else ())])
+    if found.history:
+        heading("History of the tag")
+        for event in found.history:
+            moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
+            RESULTS.out(f"  {event.at:%Y-%m-%d %H:%M} UTC {event.change}{moved}, at {event.source}", highlight=False)
+            for changed in event.difference:
+                RESULTS.out(f"      privilege {printable(changed)}", highlight=False)
+    if found.plugin is not None:
+        _print_plugin(found.plugin)
+    elif found.findings:
+        heading("Findings")
+        print_findings(found.findings)
     if line is not None:
-        RESULTS.out("\nInstall with", style="bold", highlight=False)
-        RESULTS.out(f"  {line}", highlight=False)
+        heading("Install with")
+        RESULTS.out(f"  {printable(line)}", highlight=False)
+        if found.plugin is not None and isinstance(found.target, Digest):
+            RESULTS.out(
+                "  engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there",
+                highlight=False,
+            )
 
 
 def _derivation(made: Derivation) -> list[tuple[str, str]]:
@@ -136,32 +172,14 @@ def _derivation_as_json(made: Derivation) -> dict[str, Any]:
     }
 
 
-def _print_privileges(found: Inspection) -> None:
-    RESULTS.out("\nPrivileges the engine will ask for", style="bold", highlight=False)
-    for privilege in found.privileges:
-        RESULTS.out(f"  - {privilege}", highlight=False)
-    if not found.privileges:
-        RESULTS.out("  none", highlight=False)
+def _print_plugin(found: PluginView) -> None:
+    print_view(found)
+    if found.findings:
+        heading("Findings")
+        print_findings(found.findings)
 
 
-def _print_findings(found: Inspection) -> None:
-    if not found.findings:
-        return
-    RESULTS.out("\nFindings", style="bold", highlight=False)
-    for finding in found.findings:
-        RESULTS.out(f"  {finding.severity.value}: {finding.text}", highlight=False)
-        RESULTS.out(f"    engines {finding.engines}: {finding.seen}", highlight=False)
-        RESULTS.out(f"    to mend it: {finding.mend}", highlight=False)
-
-
-def _print_settings(found: Inspection) -> None:
-    if not found.settings:
-        return
-    RESULTS.out("\nSettings (KEY=VALUE at install, or docker plugin set)", style="bold", highlight=False)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
-    for column in ("key", "default", "description"):
-        table.add_column(column, overflow="fold")
-    for setting in found.settings:
-        default = "(must be set)" if setting.must_be_set else repr(setting.default)
-        table.add_row(Text(setting.key), Text(default), Text(setting.description))
-    RESULTS.print(table)
+def _signatures(found: Inspection) -> str:
+    if found.signatures is None:
+        return "the registry does not say"
+    return ", ".join(f"{one.what} ({one.tag or one.digest})" for one in found.signatures) or "none"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from enum import Enum
 
 from mirror.oci.errors import ManifestInvalid
+
+_MOST_SHOWN_CHARACTERS = 120
 
 
 class Severity(Enum):
@@ -15,6 +18,8 @@ class Severity(Enum):
     ERROR = "error"
     #: Some engines, or other clients, will not take it.
     WARNING = "warning"
+    #: It may well be meant so, and is worth a look where the plugin does not work.
+    HINT = "hint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +64,9 @@ class Finding:
             return cls(**{**members, "severity": Severity(members["severity"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ManifestInvalid(f"not a finding: {error}") from error
+
+
+def shown(text: str) -> str:
+    """Text from outside: printable, and not too long."""
+    printable = re.sub(r"[^ -~]", "?", text)
+    return printable if len(printable) <= _MOST_SHOWN_CHARACTERS else printable[:_MOST_SHOWN_CHARACTERS] + "..."

@@ -1,10 +1,12 @@
-"""Everything that is found out about plugins, in words. Measured on engines 1.13 to 28, read in the source of all."""
+"""What is found out about manifests and layers of plugins, in words.
+
+Measured on engines 1.13 to 28, read in the source of all. Those about configs and root filesystems stand in
+:mod:`mirror.plugin.known_config_findings` and :mod:`mirror.plugin.known_rootfs_findings`.
+"""
 
 from __future__ import annotations
 
-import re
-
-from mirror.plugin.findings import Finding, Severity
+from mirror.plugin.findings import Finding, Severity, shown
 from mirror.plugin.layer_facts import LayerProblem
 
 _EMPTY = "it installs without an error, and its root filesystem is empty"
@@ -18,7 +20,6 @@ _MENDED = {
     LayerProblem.ZSTD: "compress it with gzip",
     LayerProblem.ENTRY_TYPE: "write the tar with files, folders, links, devices and pipes only, no sparse files",
 }
-_MOST_SHOWN_CHARACTERS = 120
 
 
 def layers_missing() -> Finding:
@@ -45,7 +46,7 @@ def layer_type(number: int, media_type: str) -> Finding:
     return Finding(
         "layer-type",
         Severity.ERROR,
-        f"layer {number} is of type {_shown(media_type)}, which engines pass over",
+        f"layer {number} is of type {shown(media_type)}, which engines pass over",
         "since 20.10",
         _EMPTY,
         f"{zstd}: use application/vnd.docker.image.rootfs.diff.tar.gzip",
@@ -114,7 +115,7 @@ def config_unreadable(why: str) -> Finding:
     return Finding(
         "config-unreadable",
         Severity.ERROR,
-        f"the plugin's config cannot be read: {_shown(why)}",
+        f"the plugin's config cannot be read: {shown(why)}",
         "all",
         "the install fails: 'failed to parse config'",
         "mend config.json and create the plugin again",
@@ -203,9 +204,3 @@ def index() -> Finding:
         "did not find plugin config for specified reference",
         "give each platform a tag of its own",
     )
-
-
-def _shown(text: str) -> str:
-    """Text from outside: printable, and not too long."""
-    printable = re.sub(r"[^ -~]", "?", text)
-    return printable if len(printable) <= _MOST_SHOWN_CHARACTERS else printable[:_MOST_SHOWN_CHARACTERS] + "..."

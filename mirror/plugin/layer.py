@@ -10,6 +10,7 @@ import zlib
 from typing import Final
 
 from mirror.oci.digest import Digest, new_hasher
+from mirror.plugin.entry import EntryWatcher
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
 from mirror.plugin.tar_walk import TarWalk
 
@@ -32,16 +33,23 @@ class LayerReader:
         most_tar_bytes: largest tar that is read; beyond it the layer is too large. None: what may come out of so many
             bytes.
         most_entries: most headers that are read, and gzip members.
+        watcher: told of what is in the tar, as far as it can be read.
     """
 
-    def __init__(self, size_bytes: int, most_tar_bytes: int | None = None, most_entries: int = MOST_ENTRIES) -> None:
+    def __init__(
+        self,
+        size_bytes: int,
+        most_tar_bytes: int | None = None,
+        most_entries: int = MOST_ENTRIES,
+        watcher: EntryWatcher | None = None,
+    ) -> None:
         self._size_bytes = size_bytes
         self._most_tar_bytes = _most_tar_bytes(size_bytes) if most_tar_bytes is None else most_tar_bytes
         self._most_members = most_entries
         self._waiting = bytearray()
         self._tar_bytes = 0
         self._hasher = new_hasher()
-        self._walk = TarWalk(most_entries)
+        self._walk = TarWalk(most_entries, watcher)
         self._compressed: bool | None = None
         self._stream = zlib.decompressobj(wbits=_GZIP_WITH_HEADER)
         self._members = 1

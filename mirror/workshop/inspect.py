@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestInvalid
+from mirror.oci.errors import UpstreamFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin import checks, privileges, settings
-from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.findings import Finding
-from mirror.plugin.privileges import Privilege
-from mirror.plugin.settings import Setting
+from mirror.plugin.view import PluginView, view
 from mirror.registry.derivations import Derivation
-from mirror.registry.port import Reader
+from mirror.registry.journal import TagEvent
+from mirror.transfer.progress import Progress
+from mirror.workshop.reading import read_config, read_content
+from mirror.workshop.signatures import Listed, Signature, signatures
 
 _KINDS = {
     media_types.DOCKER_PLUGIN_CONFIG: "plugin",
@@ -60,23 +60,23 @@ class Inspection:
         repository: where it was read.
         target: what was asked for.
         manifest: the manifest.
-        plugin: the plugin's configuration; None for anything else, and where no engine could read it.
-        privileges: what an engine will ask for before it installs the plugin.
-        settings: what a host may set on it.
-        findings: what is wrong with it, as far as is known; without a record, what shows without its layers.
+        plugin: what it is; None for anything else.
+        findings: what is wrong with it, as far as is known.
         origin: where it came from; None where it was pushed, or is not known.
         derivation: how it came about, of a copy with changes.
+        history: how its tag has moved, the latest first, where a mirror rule brought it.
+        signatures: what refers to it; None where the registry does not say.
     """
 
     repository: Repository
     target: Tag | Digest
     manifest: Manifest
-    plugin: PluginConfig | None
-    privileges: tuple[Privilege, ...] = ()
-    settings: tuple[Setting, ...] = ()
+    plugin: PluginView | None = None
     findings: tuple[Finding, ...] = ()
     origin: Provenance | None = None
     derivation: Derivation | None = None
+    history: Sequence[TagEvent] = ()
+    signatures: tuple[Signature, ...] | None = None
 
     @property
     def kind(self) -> str:
@@ -90,35 +90,40 @@ def kind_of(manifest: Manifest) -> str:
 
 
 async def inspect(
-    reader: Reader, repository: Repository, target: Tag | Digest, recorded: Recorded = _nobody_looked
+    registry: Listed,
+    repository: Repository,
+    target: Tag | Digest,
+    recorded: Recorded = _nobody_looked,
+    progress: Progress | None = None,
 ) -> Inspection:
     """Read a manifest and, of a plugin, its configuration.
 
     Args:
-        reader: where it is.
+        registry: where it is.
         repository, target: its name there.
-        recorded: what was found when it was stored.
+        recorded: what was found when it was stored; asked only where the layers are not read.
+        progress: told of the bytes of layers. None: they are not read, and what they would tell is not known.
 
     Raises:
         ManifestUnknown, BlobUnknown: it is not there.
     """
-    manifest = await reader.get_manifest(repository, target)
-    found = await recorded(manifest.digest)
-    if manifest.config is None or not manifest.is_plugin:
-        return Inspection(repository, target, manifest, plugin=None, findings=found or ())
-    async with reader.open_blob(repository, manifest.config.digest) as blob:
-        size_bytes = blob.size_bytes
-        content = None if size_bytes > MAX_CONFIG_BYTES else b"".join([chunk async for chunk in blob])
-    if found is None:
-        found = checks.of_plugin(manifest, size_bytes, content, None)
-    return replace(_read(repository, target, manifest, content), findings=found)
+    manifest = await registry.get_manifest(repository, target)
+    found = Inspection(repository, target, manifest, signatures=await _signatures(registry, repository, manifest))
+    if not manifest.is_plugin:
+        return replace(found, findings=await recorded(manifest.digest) or ())
+    if progress is not None:
+        content = await read_content(registry, repository, manifest, progress)
+    else:
+        content = await read_config(registry, repository, manifest)
+        known = await recorded(manifest.digest)
+        if known is not None:
+            content = replace(content, findings=known)
+    plugin = view(content, target.name if isinstance(target, Tag) else None)
+    return replace(found, plugin=plugin, findings=plugin.findings)
 
 
-def _read(repository: Repository, target: Tag | Digest, manifest: Manifest, content: bytes | None) -> Inspection:
+async def _signatures(registry: Listed, repository: Repository, manifest: Manifest) -> tuple[Signature, ...] | None:
     try:
-        config = None if content is None else PluginConfig.parse(content)
-    except ManifestInvalid:
-        config = None  # the findings tell why
-    if config is None:
-        return Inspection(repository, target, manifest, plugin=None)
-    return Inspection(repository, target, manifest, config, privileges.compute(config), settings.settable(config))
+        return await signatures(registry, repository, manifest.digest)
+    except UpstreamFault:
+        return None  # a registry may give the plugin, and refuse or fail to say what refers to it

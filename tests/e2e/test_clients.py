@@ -88,7 +88,7 @@ def test_ls_and_inspect_show_what_was_pushed(mirror: Mirror, golden: bytes, pack
         " - mount: [/etc/openvswitch]\n",
         " - capabilities: [CAP_SYS_ADMIN CAP_NET_ADMIN CAP_SYS_MODULE]\n",
         "cluster_store",
-        f"docker plugin install {mirror.host}/{REPOSITORY}:1\n",
+        f"docker plugin install --alias {REPOSITORY}:1 {mirror.host}/{REPOSITORY}:1 plugin_name={REPOSITORY}:1\n",
     ):
         assert expected in shown
 
@@ -97,7 +97,10 @@ def test_inspect_reads_other_registries_too(mirror: Mirror, registry: DockerRegi
     push(packed, registry.url, "acme/there", "2")
     found = json.loads(mirror.command("inspect", f"{registry.host}/acme/there:2", "--json").stdout)
     assert found["kind"] == "plugin"
-    assert found["install"] == f"docker plugin install {registry.host}/acme/there:2"
+    assert found["install"] == (
+        f"docker plugin install --alias acme/there:2 {registry.host}/acme/there:2 plugin_name=acme/there:2"
+    )
+    assert found["privileges"][0].pop("risk").startswith("It is on the host's own network")
     assert found["privileges"][0] == {
         "name": "network",
         "description": "permissions to access a network",

@@ -23,10 +23,12 @@ def entry(
     size: int | None = None,
     form: int = tarfile.GNU_FORMAT,
     pax: Mapping[str, str] | None = None,
+    mode: int = 0o644,
 ) -> bytes:
     """One entry, header and padded content; `size` is what its header says where that is a lie."""
     info = tarfile.TarInfo(name)
     info.type = kind
+    info.mode = mode
     info.size = len(content) if size is None else size
     info.pax_headers = dict(pax or {})
     return info.tobuf(form, "utf-8", "surrogateescape") + content + bytes(-len(content) % BLOCK)

@@ -5,15 +5,18 @@ import pytest
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestUnknown
+from mirror.oci.errors import ManifestUnknown, UpstreamRefused
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin import known_findings
 from mirror.plugin.config import MAX_CONFIG_BYTES
+from mirror.plugin.findings import Severity
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
+from mirror.transfer.progress import SilentProgress
 from mirror.workshop.inspect import inspect
 from mirror.workshop.install_line import install_line
+from tests.unit.workshop.contents import put_plugin
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 
@@ -41,8 +44,8 @@ async def test_a_plugin_is_read():
     registry, manifest = await stored(json.dumps(CONFIG).encode())
     found = await inspect(registry, NAME, TAG)
     assert (found.kind, found.manifest) == ("plugin", manifest)
-    assert [str(privilege) for privilege in found.privileges] == ["network: [host]"]
-    assert [setting.key for setting in found.settings] == ["DEBUG", "state"]
+    assert [(str(privilege), risk[:5]) for privilege, risk in found.plugin.privileges] == [("network: [host]", "It is")]
+    assert [setting.key for setting in found.plugin.settings] == ["DEBUG", "state"]
 
 
 @pytest.mark.parametrize(
@@ -71,15 +74,15 @@ async def test_the_install_line_names_what_must_be_set():
 async def test_a_config_that_cannot_be_read(content):
     registry, _ = await stored(content)
     found = await inspect(registry, NAME, TAG)
-    assert (found.kind, found.plugin, found.privileges) == ("plugin", None, ())
+    assert (found.kind, found.plugin.config, found.plugin.privileges) == ("plugin", None, ())
     assert [finding.code for finding in found.findings] == ["layers-missing", "config-unreadable"]
     assert install_line(found, "mirror:5000") == "docker plugin install mirror:5000/acme/driver:1.0"
 
 
 async def test_what_nobody_has_looked_at_shows_what_it_can():
     registry, _ = await stored(b"{}", said_bytes=7)
-    found = await inspect(registry, NAME, TAG)
-    assert [finding.code for finding in found.findings] == ["layers-missing", "size-wrong"]
+    codes = [finding.code for finding in (await inspect(registry, NAME, TAG)).findings]
+    assert codes == ["layers-missing", "size-wrong", "entrypoint-empty", "socket-empty", "types-missing"]
 
 
 @pytest.mark.parametrize("known", [(), (known_findings.diff_ids_compressed(),)])
@@ -91,7 +94,9 @@ async def test_what_was_found_before_is_shown(known):
         return known
 
     registry, manifest = await stored(b"{}")
-    assert (await inspect(registry, NAME, TAG, recorded)).findings == known
+    found = (await inspect(registry, NAME, TAG, recorded)).findings
+    assert [finding for finding in found if finding.severity is not Severity.ERROR] == list(known)
+    assert "layers-missing" not in [finding.code for finding in found]
     assert asked == [manifest.digest]
 
 
@@ -99,3 +104,43 @@ async def test_what_is_not_there():
     registry, _ = await stored(b"{}")
     with pytest.raises(ManifestUnknown):
         await inspect(registry, NAME, Tag("absent"))
+
+
+async def test_what_refers_to_it_is_told():
+    registry = MemoryRegistry()
+    plugin = await put_plugin(registry)
+    signed = await put_plugin(registry, {"Description": "x"}, tag=Tag(f"sha256-{plugin.digest.hex}.sig"))
+    subject = {"subject": plugin.descriptor.to_json(), "artifactType": "application/spdx+json"}
+    about = await put_plugin(registry, {"Description": "y"}, tag=Tag("sbom"), **subject)
+    found = await inspect(registry, NAME, TAG)
+    assert [(one.what, one.digest, one.tag and one.tag.name) for one in found.signatures] == [
+        ("cosign signature", signed.digest, f"sha256-{plugin.digest.hex}.sig"),
+        ("application/spdx+json", about.digest, None),
+    ]
+
+
+async def test_a_registry_that_does_not_say_what_refers_to_it(monkeypatch):
+    async def refuse(*_):
+        raise UpstreamRefused("no")
+
+    registry = MemoryRegistry()
+    await put_plugin(registry)
+    monkeypatch.setattr(registry, "list_referrers", refuse)
+    assert (await inspect(registry, NAME, TAG)).signatures is None
+
+
+async def test_layers_are_read_where_somebody_waits_for_it():
+    registry = MemoryRegistry()
+    await put_plugin(registry)
+    found = await inspect(registry, NAME, TAG, progress=SilentProgress())
+    assert (str(found.plugin.platform), found.plugin.platform_by) == ("linux/amd64", "its programs")
+    assert (await inspect(registry, NAME, TAG)).plugin.platform is None
+
+
+@pytest.mark.parametrize("key", ["plugin_name", "DRIVER-NAME", "pluginname"])
+async def test_a_plugin_that_must_know_its_name_is_given_an_alias(key):
+    registry = MemoryRegistry()
+    env = [{"name": key, "value": "acme/driver:latest", "settable": ["value"]}]
+    await put_plugin(registry, {"Env": env})
+    line = install_line(await inspect(registry, NAME, TAG), "mirror:5000")
+    assert line == (f"docker plugin install --alias acme/driver:1.0 mirror:5000/acme/driver:1.0 {key}=acme/driver:1.0")

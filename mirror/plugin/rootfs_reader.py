@@ -1,0 +1,135 @@
+"""What is in a plugin's layers, as an engine would have it after the install; gathered while the bytes pass by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from mirror.oci.digest import Hasher, new_hasher
+from mirror.plugin.entry import Entry, EntryKind
+from mirror.plugin.file_tree import FileTree, Node, parts_of
+from mirror.plugin.program import Program, ProgramReader
+from mirror.plugin.rootfs import Rootfs
+
+_WHITEOUT: Final = ".wh."
+#: Longest name of one component, and longest path, that Linux has (limits.h), in bytes.
+_MOST_NAME_BYTES: Final = 255
+_MOST_PATH_BYTES: Final = 4095
+_MOST_NOTED: Final = 20
+#: Most characters that are kept of what programs say of themselves: one that names libraries without end costs nothing
+#: to make, and little to send.
+_MOST_SAID_CHARACTERS: Final = 8 * 1024 * 1024
+
+
+class RootfsReader:
+    """Told of what is in each layer, in order, makes a :class:`Rootfs` of it. Implements ``EntryWatcher``.
+
+    Args:
+        names: what is looked for in all files, such as the socket's name.
+        digests: whether the content of each file is hashed.
+    """
+
+    def __init__(self, names: Iterable[bytes] = (), *, digests: bool = False) -> None:
+        self._rootfs = Rootfs(FileTree())
+        self._digests = digests
+        self._searches = [_Search(name) for name in dict.fromkeys(names) if name]
+        self._said_characters = 0
+        self._node: Node | None = None
+        self._program: ProgramReader | None = None
+        self._hasher: Hasher | None = None
+
+    def begin(self, entry: Entry) -> None:
+        """As :class:`EntryWatcher` says."""
+        self._node = self._program = self._hasher = None
+        for search in self._searches:
+            search.begin()
+        parts = parts_of(entry.path)
+        if any(len(part) > 60 and _bytes(part) > _MOST_NAME_BYTES for part in parts) or (
+            len(entry.path) > 1000 and _bytes(entry.path) > _MOST_PATH_BYTES
+        ):
+            self._note(self._rootfs.too_long, entry.path)
+        elif parts and parts[-1].startswith(_WHITEOUT):
+            self._white_out(parts)
+        else:
+            self._place(entry, parts)
+
+    def content(self, buffer: bytes, start: int, stop: int) -> None:
+        """As :class:`EntryWatcher` says."""
+        for search in self._searches:
+            search.feed(buffer, start, stop)
+        if self._program is not None:
+            self._program.feed(buffer, start, stop)
+        if self._hasher is not None:
+            self._hasher.update(memoryview(buffer)[start:stop])
+
+    def end(self) -> None:
+        """As :class:`EntryWatcher` says."""
+        if self._node is not None and self._program is not None:
+            self._keep(self._node, self._program.finish())
+        if self._node is not None and self._hasher is not None:
+            self._node.digest = self._hasher.hexdigest()
+        self._node = self._program = self._hasher = None
+
+    @property
+    def grows(self) -> bool:
+        """Whether anything that is still told finds its place."""
+        return self._rootfs.tree.whole
+
+    def finish(self) -> Rootfs:
+        """What it all came to."""
+        self._rootfs.mentioned = frozenset(search.name for search in self._searches if search.found)
+        return self._rootfs
+
+    def _keep(self, node: Node, program: Program) -> None:
+        self._said_characters += program.size_characters
+        if self._said_characters > _MOST_SAID_CHARACTERS:
+            self._rootfs.tree.whole = False
+        else:
+            node.program = program
+
+    def _place(self, entry: Entry, parts: list[str]) -> None:
+        node = self._rootfs.tree.add(entry)
+        if node is None and self._rootfs.tree.whole and entry.kind is EntryKind.HARD_LINK:
+            self._note(self._rootfs.links_broken, f"{entry.path} -> {entry.target}")
+        if node is not None and entry.kind is EntryKind.FILE:
+            self._node = node
+            self._program = ProgramReader() if entry.mode & 0o111 or ".so" in parts[-1] else None
+            self._hasher = new_hasher() if self._digests else None
+
+    def _white_out(self, parts: list[str]) -> None:
+        """What engines do with such a name as they unpack a layer.
+
+        The opaque mark takes away what earlier layers had in its folder, which is left standing here: it does nothing
+        in a plugin of one layer.
+        """
+        self._note(self._rootfs.whiteouts, "/".join(parts))
+        if not parts[-1].startswith(_WHITEOUT * 2):
+            self._rootfs.tree.remove("/".join([*parts[:-1], parts[-1].removeprefix(_WHITEOUT)]))
+
+    def _note(self, where: list[str], what: str) -> None:
+        if len(where) < _MOST_NOTED:
+            where.append(what[:_MOST_PATH_BYTES])
+
+
+class _Search:
+    """Looks for a name in files that pass by in pieces."""
+
+    def __init__(self, name: bytes) -> None:
+        self.name = name
+        self.found = False
+        self._tail = b""
+
+    def begin(self) -> None:
+        self._tail = b""
+
+    def feed(self, buffer: bytes, start: int, stop: int) -> None:
+        if self.found:
+            return
+        reach = len(self.name) - 1
+        joint = self._tail + buffer[start : min(stop, start + reach)]
+        self.found = self.name in joint or buffer.find(self.name, start, stop) >= 0
+        self._tail = (joint if stop - start < reach else buffer[stop - reach : stop])[-reach:] if reach else b""
+
+
+def _bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,120 @@
+"""What a plugin is, as people ask for it: everything that its config and root filesystem tell, in one value."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mirror.plugin import config_checks, engines, platform, privileges, risks, rootfs_checks, settings
+from mirror.plugin.config import PluginConfig
+from mirror.plugin.engines import Verdict
+from mirror.plugin.findings import Finding, Severity
+from mirror.plugin.platform import Platform
+from mirror.plugin.privileges import Privilege
+from mirror.plugin.rootfs import Rootfs, platform_of
+from mirror.plugin.rootfs_checks import Meant
+from mirror.plugin.settings import Setting
+
+#: Findings of one code that are told: a config may have ten thousand mounts.
+_MOST_ALIKE: Final = 10
+_ORDER: Final = list(Severity)
+
+
+@dataclass(frozen=True, slots=True)
+class PluginContent:
+    """What was read of a plugin, wherever it lies.
+
+    Attributes:
+        config: its configuration; None where no engine could read it.
+        rootfs: its root filesystem; None where it was not, or could not be, read.
+        findings: what is wrong with how it is packed.
+    """
+
+    config: PluginConfig | None
+    rootfs: Rootfs | None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PluginView:
+    """A plugin.
+
+    Attributes:
+        config: its configuration; None where no engine could read it.
+        platform: what it runs on, where that is known.
+        platform_by: what says so, such as ``its programs``.
+        privileges: what an engine asks for before it installs it, each with what it means for the host.
+        settings: what a host may set.
+        findings: what is wrong with it, the worst first.
+        engines: which engines it works on, as far as is known.
+    """
+
+    config: PluginConfig | None
+    platform: Platform | None
+    platform_by: str
+    privileges: tuple[tuple[Privilege, str], ...]
+    settings: tuple[Setting, ...]
+    findings: tuple[Finding, ...]
+    engines: tuple[Verdict, ...]
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether any finding is an error."""
+        return any(finding.severity is Severity.ERROR for finding in self.findings)
+
+
+def view(content: PluginContent, tag: str | None = None, hosts: Platform | None = None) -> PluginView:
+    """Look at a plugin from all sides.
+
+    Args:
+        content: what was read.
+        tag: the tag that it goes by.
+        hosts: the platform of the hosts that it is meant for; without it, what the tag says.
+    """
+    said = None if tag is None else platform.of_tag(tag)
+    meant = None if said is None else Meant(said.platform, f"the tag, with {said.used!r}, says")
+    if hosts is not None:
+        meant = Meant(hosts, "the hosts are")
+    found = tuple(_alike(sorted(_findings(content, meant), key=lambda one: _ORDER.index(one.severity))))
+    runs_on, by = _platform(content, None if said is None else said.platform)
+    config = content.config
+    asked = [] if config is None else [(one, risks.risk(one, config)) for one in privileges.compute(config)]
+    return PluginView(
+        config=config,
+        platform=runs_on,
+        platform_by=by,
+        privileges=tuple(asked),
+        settings=() if config is None else settings.settable(config),
+        findings=found,
+        engines=engines.verdicts(found),
+    )
+
+
+def _findings(content: PluginContent, meant: Meant | None) -> Iterator[Finding]:
+    yield from content.findings
+    if content.config is not None:
+        yield from config_checks.of_config(content.config)
+        if content.rootfs is not None:
+            yield from rootfs_checks.of_rootfs(content.config, content.rootfs, meant)
+
+
+def _alike(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Each finding once, and of one kind not more than some."""
+    count: Counter[str] = Counter()
+    for finding in dict.fromkeys(findings):
+        count[finding.code] += 1
+        if count[finding.code] <= _MOST_ALIKE:
+            yield finding
+
+
+def _platform(content: PluginContent, tagged: Platform | None) -> tuple[Platform | None, str]:
+    read = None
+    if content.config is not None and content.rootfs is not None:
+        read = platform_of(content.config, content.rootfs)
+    if read is None:
+        return tagged, "" if tagged is None else "its tag"
+    if tagged is not None and not read.variant and read.covers(tagged):
+        return replace(read, variant=tagged.variant), "its programs and its tag" if tagged.variant else "its programs"
+    return read, "its programs"

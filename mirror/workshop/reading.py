@@ -1,0 +1,98 @@
+"""A plugin's content, read through the port: its config, and each layer once, of which only what is told is kept."""
+
+from __future__ import annotations
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, ManifestInvalid
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository
+from mirror.plugin import checks
+from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.rootfs import Rootfs
+from mirror.plugin.rootfs_checks import names_to_find
+from mirror.plugin.rootfs_reader import RootfsReader
+from mirror.plugin.view import PluginContent
+from mirror.registry.layer_reading import read_layer
+from mirror.registry.port import Reader
+from mirror.transfer.progress import Progress
+
+
+def require_plugin(manifest: Manifest, name: str) -> None:
+    """Tell of what is no plugin that it is none.
+
+    Raises:
+        ManifestInvalid: it is an index, an image or an artifact.
+    """
+    if manifest.manifests:
+        members = ", ".join(str(member.digest) for member in manifest.manifests[:4])
+        raise ManifestInvalid(
+            f"{name} is an index: no engine since 20.10 installs one; look at what is in it: {members}"
+        )
+    if not manifest.is_plugin:
+        kind = "an index without members" if manifest.config is None else f"of type {manifest.config.media_type}"
+        raise ManifestInvalid(f"{name} is no plugin: it is {kind}")
+
+
+async def read_config(reader: Reader, repository: Repository, manifest: Manifest) -> PluginContent:
+    """Read what shows without the layers.
+
+    Args:
+        reader, repository: where it is.
+        manifest: a plugin's.
+
+    Raises:
+        BlobUnknown: the config is not there.
+    """
+    size_bytes, content = await _config_bytes(reader, repository, manifest)
+    return PluginContent(_parsed(content), None, checks.of_plugin(manifest, size_bytes, content, None))
+
+
+async def read_content(
+    reader: Reader, repository: Repository, manifest: Manifest, progress: Progress, *, digests: bool = False
+) -> PluginContent:
+    """Read all of a plugin.
+
+    Args:
+        reader, repository: where it is.
+        manifest: a plugin's.
+        progress: told of the bytes of layers.
+        digests: whether each file is hashed, so that it can be compared.
+
+    Raises:
+        BlobUnknown: the config, or a layer that must be there, is not.
+    """
+    size_bytes, content = await _config_bytes(reader, repository, manifest)
+    config = _parsed(content)
+    watcher = RootfsReader(() if config is None else names_to_find(config), digests=digests)
+    layers = list({layer.digest: layer for layer in manifest.layers}.values())
+    must_be_here = {blob.digest for blob in manifest.blobs}
+    progress.expect(sum(layer.size_bytes for layer in layers))
+    facts: dict[Digest, LayerFacts] = {}
+    for layer in layers:
+        try:
+            async with reader.open_blob(repository, layer.digest) as blob:
+                facts[layer.digest] = await read_layer(blob, watcher, progress.advance)
+        except BlobUnknown:
+            if layer.digest in must_be_here:
+                raise
+    whole = len(facts) == len(layers) and not any(one.problem for one in facts.values())
+    rootfs: Rootfs | None = watcher.finish() if whole else None
+    return PluginContent(config, rootfs, checks.of_plugin(manifest, size_bytes, content, facts))
+
+
+async def _config_bytes(reader: Reader, repository: Repository, manifest: Manifest) -> tuple[int, bytes | None]:
+    """How many bytes the config has, and which; None where there are more than are read."""
+    if manifest.config is None:
+        raise ManifestInvalid(f"{manifest.digest} is no plugin: it has no config")
+    async with reader.open_blob(repository, manifest.config.digest) as blob:
+        if blob.size_bytes > MAX_CONFIG_BYTES:
+            return blob.size_bytes, None
+        return blob.size_bytes, b"".join([chunk async for chunk in blob])
+
+
+def _parsed(content: bytes | None) -> PluginConfig | None:
+    try:
+        return None if content is None else PluginConfig.parse(content)
+    except ManifestInvalid:
+        return None  # the findings tell why

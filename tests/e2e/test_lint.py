@@ -1,0 +1,237 @@
+"""What lint predicts is what engines do: faulty plugins, the message at enable, and the mended ones enabled."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.plugin.platform import Platform
+from mirror.plugin.program import ProgramReader
+from mirror.plugin.view import view
+from mirror.workshop.folder import read_folder
+from tests.harness import plugins
+from tests.harness.command import CompletedRun
+from tests.harness.engine import Engine
+from tests.harness.mirror import Mirror, plugin_mirror
+from tests.harness.requirement import require
+from tests.unit.plugin.rootfses import elf
+
+pytestmark = pytest.mark.e2e
+
+Config = dict[str, Any]
+Mend = Callable[[Config, Path], None]
+
+TYPE = "docker.volumedriver/1.0"
+SOCKETS = "/run/docker/plugins"
+NO_SUCH_FILE = r"dial unix \S+/volumes\.sock: connect: no such file or directory"
+
+
+def members(**given: Any) -> Mend:
+    """Members of the config, in place of those of the working driver."""
+
+    def change(config: Config, _: Path) -> None:
+        config.update(given)
+
+    return change
+
+
+def mount(**given: Any) -> Mend:
+    """The one mount."""
+    whole = {"Name": "m", "Source": "/tmp", "Destination": "/m", "Type": "bind", "Options": ["rbind"]}
+    return members(Mounts=[whole | given])
+
+
+def socket(name: str) -> Mend:
+    """Both the engine and the driver take this for the socket."""
+    return members(Entrypoint=["/volume-driver", f"{SOCKETS}/{name}"], Interface={"Types": [TYPE], "Socket": name})
+
+
+def script(line: str) -> Mend:
+    """The entrypoint is a script with this line before all others; /interpreter is the driver."""
+
+    def change(config: Config, rootfs: Path) -> None:
+        (rootfs / "start").write_text(f"{line}# listens on volumes.sock\n", newline="")
+        (rootfs / "start").chmod(0o755)
+        (rootfs / "interpreter").symlink_to("volume-driver")
+        config["Entrypoint"] = ["/start"]
+
+    return change
+
+
+def program(content: bytes) -> Mend:
+    """The driver is this, which speaks of the socket and does not run."""
+
+    def change(_: Config, rootfs: Path) -> None:
+        (rootfs / "volume-driver").write_bytes(content)
+
+    return change
+
+
+def without_libraries(_: Config, rootfs: Path) -> None:
+    """The driver is a dynamic program of this machine, with its loader and nothing else."""
+    content = Path("/bin/ls").read_bytes()
+    reader = ProgramReader()
+    reader.feed(content, 0, len(content))
+    found = reader.finish().elf
+    assert found is not None
+    assert found.interpreter is not None
+    loader = rootfs / found.interpreter.lstrip("/")
+    loader.parent.mkdir(parents=True)
+    loader.write_bytes(Path(found.interpreter).read_bytes())
+    loader.chmod(0o755)
+    (rootfs / "volume-driver").write_bytes(content)
+
+
+def mode(bits: int) -> Mend:
+    """The driver's permissions."""
+
+    def change(_: Config, rootfs: Path) -> None:
+        (rootfs / "volume-driver").chmod(bits)
+
+    return change
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A faulty plugin, what is predicted of it, and what mends it; None: the working driver as it is."""
+
+    name: str
+    make: Mend
+    code: str
+    seen: str
+    mended: Mend | None = None
+
+
+FAULTS = [
+    Fault("empty", members(Entrypoint=[]), "entrypoint-empty", "args must not be empty"),
+    Fault("absent", members(Entrypoint=["/nope"]), "entrypoint-missing", r'exec: "/nope": stat /nope: no such file'),
+    Fault("bare", members(Entrypoint=["nope"]), "entrypoint-missing", r"executable file not found in \$PATH"),
+    Fault("mode", mode(0o644), "entrypoint-not-executable", r'exec: "/volume-driver": permission denied'),
+    Fault("folder", members(Entrypoint=["/volumes"]), "entrypoint-not-executable", r'"/volumes": permission denied'),
+    Fault("text", script("echo "), "entrypoint-no-program", NO_SUCH_FILE),
+    Fault("crlf", script("#!/interpreter\r\n"), "interpreter-missing", NO_SUCH_FILE),
+    Fault("script", script("#!/bin/sh\n"), "interpreter-missing", NO_SUCH_FILE),
+    Fault("dynamic", program(elf(loader="/lib/ld.so", needed=["libc.so"])), "loader-missing", NO_SUCH_FILE),
+    Fault("libraries", without_libraries, "libraries-missing", NO_SUCH_FILE),
+    Fault("machine", program(elf(183)), "platform-wrong", NO_SUCH_FILE),
+    Fault(
+        "work-dir", members(WorkDir="run"), "work-dir-relative", "Cwd must be an absolute path", members(WorkDir="/run")
+    ),
+    Fault(
+        "nameless", members(Interface={"Types": [TYPE]}), "socket-empty", r"plugins/\w{64}: connect: connection refused"
+    ),
+    Fault("long", socket("a" * 23), "socket-long", "connect: invalid argument", socket("a" * 22)),
+    Fault(
+        "path", members(Interface={"Types": [TYPE], "Socket": f"{SOCKETS}/volumes.sock"}), "socket-long", "is too long"
+    ),
+    Fault("null", mount(Source=None), "mount-source-missing", "mount source is not specified", mount()),
+    Fault("unbound", mount(Options=[]), "mount-unbound", r'error mounting "/tmp" .*: no such device', mount()),
+    Fault("relative", mount(Source="tmp"), "mount-source-relative", "error mounting .*: no such file", mount()),
+    Fault(
+        "nowhere", mount(Destination=""), "mount-destination-empty", "error closing exec fds", mount(Destination="/m")
+    ),
+    Fault("host", mount(Source="/nope"), "host-paths", r"stat /nope: no such file or directory"),
+    Fault(
+        "device",
+        members(Linux={"Devices": [{"Name": "d", "Path": "/dev/nope"}]}),
+        "host-paths",
+        '"/dev/nope": no such file',
+    ),
+    Fault(
+        "elsewhere",
+        members(Interface={"Types": [TYPE], "Socket": "elsewhere.sock"}),
+        "socket-unmentioned",
+        r"/elsewhere\.sock: connect: no such file",
+    ),
+]
+ENABLED_ALL_THE_SAME = {
+    "capability-unknown": members(Linux={"Capabilities": ["SYS_ADMIN"]}),
+    "type-mangled": members(Interface={"Types": ["docker.volumedriver"], "Socket": "volumes.sock"}),
+    "types-missing": members(Interface={"Types": None, "Socket": "volumes.sock"}),
+    "plugins-folder-hidden": mount(Destination=SOCKETS),
+    "network-type": members(Network={"Type": "bridge"}),
+}
+
+
+def make(folder: Path, change: Mend | None) -> Path:
+    """A folder with the working driver, changed. Nothing of the files is as in any other, which old engines mind."""
+    plugins.volume_plugin(folder)
+    config = json.loads((folder / "config.json").read_bytes())
+    if change is not None:
+        change(config, folder / "rootfs")
+    (folder / "rootfs/unique").write_text(str(folder))
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def found(folder: Path, hosts: Platform | None = None) -> list[str]:
+    """Codes of what is found in a folder."""
+    return [finding.code for finding in view(asyncio.run(read_folder(folder)), hosts=hosts).findings]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compiler() -> None:
+    require(plugins.missing())
+
+
+@pytest.fixture(scope="module")
+def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CompletedRun]]:
+    """What enabling each plugin came to, by its name: all at once, since engines wait up to 23 s for a socket."""
+    folder = tmp_path_factory.mktemp("plugins")
+    made: dict[str, Mend | None] = {fault.name: fault.make for fault in FAULTS}
+    made |= {f"{fault.name}-mended": fault.mended for fault in FAULTS} | ENABLED_ALL_THE_SAME
+    folders = {name: make(folder / name, change) for name, change in made.items()}
+
+    def enable(name: str) -> CompletedRun:
+        engine.docker("plugin", "create", f"lint/{name}:1", str(folders[name]))
+        return engine.docker("plugin", "enable", f"lint/{name}:1", check=False)
+
+    with ThreadPoolExecutor(len(made)) as pool:
+        yield dict(zip(made, pool.map(enable, made), strict=True))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_predicted_and_mended(fault: Fault, enabled: dict[str, CompletedRun], tmp_path: Path) -> None:
+    hosts = Platform("linux", "amd64") if fault.code == "platform-wrong" else None
+    assert found(make(tmp_path / "faulty", fault.make), hosts) == [fault.code]
+    tried = enabled[fault.name]
+    assert tried.exit_code == 1
+    assert re.search(fault.seen, tried.stderr)
+
+    assert found(make(tmp_path / "mended", fault.mended), hosts) == []
+    assert enabled[f"{fault.name}-mended"].exit_code == 0
+
+
+@pytest.mark.parametrize("code", ENABLED_ALL_THE_SAME)
+def test_what_an_engine_enables_without_a_word(code: str, enabled: dict[str, CompletedRun], tmp_path: Path) -> None:
+    assert found(make(tmp_path / "plugin", ENABLED_ALL_THE_SAME[code])) == [code]
+    assert enabled[code].exit_code == 0
+
+
+def test_names_that_delete_others_do_so_at_the_install(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
+    def whiteout(config: Config, rootfs: Path) -> None:
+        (rootfs / "volume-driver").rename(rootfs / ".driver")
+        (rootfs / ".wh..driver").touch()
+        config["Entrypoint"] = ["/.driver", f"{SOCKETS}/volumes.sock"]
+
+    reference = f"{mirror.host}/lint/whiteout:1"
+    assert found(make(tmp_path / "plugin", whiteout)) == ["entrypoint-missing", "whiteouts"]
+    engine.docker("plugin", "create", reference, str(tmp_path / "plugin"))
+    engine.docker("plugin", "push", reference)
+    engine.docker("plugin", "rm", reference)
+    engine.docker("plugin", "install", "--disable", reference)
+    rootfs = engine.folder / "data/plugins" / engine.inspect_plugin(reference)["Id"] / "rootfs"
+    assert not (rootfs / ".driver").exists()
+    told = plugin_mirror("lint", reference, "--json", check=False)
+    assert told.exit_code == 1
+    codes = [finding["code"] for finding in json.loads(told.stdout)["findings"]]
+    assert codes == ["entrypoint-missing", "diff-ids-compressed", "whiteouts"]
+    engine.docker("plugin", "rm", reference)

@@ -1,0 +1,213 @@
+"""``inspect``, ``lint`` and ``diff`` as they are run: what is printed, and what they end with."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.cli.application import run
+from mirror.oci.digest import Digest
+from mirror.oci.names import Tag
+from mirror.registry.journal import Change, Step, TagEvent
+from mirror.store.registry import Store
+from tests.unit.plugin.layers import entry, tar, zipped
+from tests.unit.plugin.rootfses import SOCKET, elf
+from tests.unit.workshop.contents import CONFIG, DRIVER, NAME, TAG, put_plugin
+
+ARM = Tag("1.0-arm64")
+GROWN = {"Network": {"Type": "host"}, "Env": [{"Name": "DEBUG", "Value": "1", "Settable": ["value"]}]}
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> Path:
+    """A store with a driver under two tags, and a larger one that wants more."""
+    async with Store.open(tmp_path / "data") as opened:
+        await put_plugin(opened)
+        await put_plugin(opened, {"Description": "for arm64, it says"}, tag=ARM)
+        layer = zipped(tar(entry("bin/driver", DRIVER + b"new", mode=0o755), entry("etc/new", b"123")))
+        await put_plugin(opened, GROWN, layer, tag=Tag("2.0"))
+        event = TagEvent(
+            NAME,
+            TAG,
+            datetime(2026, 3, 1, 12, tzinfo=UTC),
+            Change.MOVED,
+            Digest.of(b"a"),
+            Digest.of(b"b"),
+            "hub/x",
+            ("+ network: host",),
+        )
+        await opened.record(await opened.begin_run("rule"), [Step(event=event)])
+    return tmp_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder for ``docker plugin create`` that nothing is wrong with."""
+    place = tmp_path / "plugin"
+    (place / "rootfs/bin").mkdir(parents=True)
+    (place / "rootfs/bin/driver").write_bytes(DRIVER)
+    (place / "rootfs/bin/driver").chmod(0o755)
+    (place / "config.json").write_text(json.dumps(CONFIG))
+    return place
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str, exit_code: int = 0) -> str:
+    assert run(list(arguments)) == exit_code
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    return shown.out
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: str, exit_code: int = 0) -> Any:
+    return json.loads(told(capsys, *arguments, "--json", exit_code=exit_code))
+
+
+@pytest.mark.usefixtures("store")
+def test_lint_of_what_is_held(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = told(capsys, "lint", "acme/driver:1.0")
+    assert "  warning: diff_ids are not the digests of the uncompressed layers\n    engines up to 19.03: " in shown
+    assert shown.endswith("acme/driver:1.0: 1 warning\n")
+    found = as_json(capsys, "lint", str(f"acme/driver:{ARM}"), exit_code=1)
+    assert (found["source"], found["platform"]) == ("acme/driver:1.0-arm64", "linux/amd64")
+    assert [(one["code"], one["severity"]) for one in found["findings"]] == [
+        ("platform-wrong", "error"),
+        ("diff-ids-wrong", "warning"),
+    ]
+    assert (
+        as_json(capsys, "lint", f"acme/driver:{ARM}", "--platform", "linux/amd64")["findings"][0]["severity"]
+        == "warning"
+    )
+
+
+def test_lint_of_folders_and_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in ("plugin", "./plugin", str(folder), "plugin/config.json"):
+        assert told(capsys, "lint", place).endswith(": nothing found\n")
+    (folder / "rootfs/bin/driver").chmod(0o644)
+    shown = told(capsys, "lint", "./plugin", exit_code=1)
+    assert "  error: the entrypoint /bin/driver is not executable\n" in shown
+    assert 'exec: "/bin/driver": permission denied' in shown
+    assert "    to mend it: chmod +x rootfs/bin/driver" in shown
+    assert shown.endswith("plugin: 1 error\n")
+
+
+def test_a_folder_named_as_a_plugin_is_not_taken_for_it(
+    store: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (store / "acme").mkdir()
+    folder.rename("acme/driver")
+    assert told(capsys, "lint", "acme/driver") == "acme/driver: nothing found\n"
+    assert told(capsys, "lint", "acme/driver:1.0").endswith("acme/driver:1.0: 1 warning\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["lint", "./absent"], 2, "absent is no plugin's folder"),
+        (["lint", "acme/driver:9"], 1, "acme/driver has no"),
+        (["lint", "acme/driver:1.0", "--platform", "arm"], 2, "'arm' is not a platform"),
+        (["inspect", "/"], 2, "/ is no plugin's folder"),
+        (["diff", "acme/driver:1.0", "./absent"], 2, "absent is no plugin's folder"),
+    ],
+)
+@pytest.mark.usefixtures("store")
+def test_what_cannot_be_looked_at(
+    arguments: list[str], exit_code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == exit_code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.match(r"error: .*\n\Z", shown.err)
+    assert message in shown.err
+
+
+@pytest.mark.usefixtures("store")
+def test_inspect_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = told(capsys, "inspect", "acme/driver:2.0")
+    for expected in (
+        "  Platform:      linux/amd64 (by its programs)\n",
+        "  Signatures:    none\n",
+        "  - network: [host]\n      It is on the host's own network",
+        "  DEBUG=1",
+        "  1.13 to 19.03:  no\n      diff_ids are not",
+        "  20.10 to 29:    nothing speaks against it\n",
+        "  warning: diff_ids",
+        "  docker plugin install 127.0.0.1:5000/acme/driver:2.0\n",
+    ):
+        assert expected in shown
+    assert "History" not in shown
+    history = "  2026-03-01 12:00 UTC moved from sha256:"
+    shown = told(capsys, "inspect", "acme/driver:1.0")
+    assert history in shown
+    assert "      privilege + network: host\n" in shown
+    found = as_json(capsys, "inspect", "acme/driver:1.0")
+    assert found["history"][0]["privileges"] == ["+ network: host"]
+    assert found["engines"][0] == {"first": "1.13", "last": "19.03", "works": False, "findings": ["diff-ids-wrong"]}
+
+
+@pytest.mark.usefixtures("store")
+def test_a_quick_look_leaves_the_layers_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    found = as_json(capsys, "inspect", "acme/driver:1.0", "--quick")
+    assert (found["platform"], found["findings"]) == (None, [])
+    assert as_json(capsys, "inspect", f"acme/driver:{ARM}", "--quick")["platform"] == "linux/arm64"
+
+
+@pytest.mark.usefixtures("store")
+def test_an_install_by_digest_comes_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    digest = as_json(capsys, "inspect", "acme/driver:1.0")["digest"]
+    assert "crash on a digest" in told(capsys, "inspect", f"acme/driver@{digest}")
+
+
+@pytest.mark.usefixtures("folder")
+def test_inspect_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = told(capsys, "inspect", "./plugin")
+    assert shown.startswith("plugin\n  Kind:          folder for docker plugin create\n  Platform:      linux/amd64")
+    assert "Privileges the engine will ask for\n  none\n" in shown
+    assert as_json(capsys, "inspect", "./plugin")["interface"]["socket"] == SOCKET
+
+
+@pytest.mark.usefixtures("store", "folder")
+def test_diff_says_what_changed_and_whether_it_may_do_more(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = told(capsys, "diff", "acme/driver:1.0", "acme/driver:2.0", exit_code=1)
+    for expected in (
+        "acme/driver:1.0 -> acme/driver:2.0\n",
+        "  + network: host\n",
+        "  ~ DEBUG: 0 -> 1\n",
+        "  ~ /bin/driver: content (",
+        "  + /etc/new (3 B)\n",
+    ):
+        assert expected in shown
+    back = as_json(capsys, "diff", "acme/driver:2.0", "acme/driver:1.0")
+    assert (back["grew"], back["privileges"]["removed"]) == (False, [{"name": "network", "value": "host"}])
+    assert {"path": "etc/new", "before_bytes": 3, "after_bytes": None, "how": "removed"} in back["files"]
+    assert told(capsys, "diff", "acme/driver:1.0", "./plugin") == "acme/driver:1.0 -> ./plugin\n  no difference\n"
+
+
+def test_what_a_plugin_says_does_not_reach_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad = {
+        **CONFIG,
+        "Description": "\x1b[2J[bold]x",
+        "WorkDir": "\x9b2J",
+        "Env": [{"Name": "\x1bE", "Settable": ["value"]}],
+    }
+    (folder / "config.json").write_text(json.dumps(bad))
+    (folder / "rootfs/bin/\x1b[31m").write_bytes(elf())
+    shown = told(capsys, "inspect", "./plugin")
+    shown += told(capsys, "lint", "./plugin", exit_code=1)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
+    other = Path("other/rootfs")
+    other.mkdir(parents=True)
+    (other.parent / "config.json").write_text(json.dumps(bad))
+    shown += told(capsys, "diff", "./plugin", "./other")
+    assert "[bold]x" in shown
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown)

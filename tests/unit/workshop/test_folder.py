@@ -1,0 +1,105 @@
+"""Folders for ``docker plugin create``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.plugin.entry import EntryKind
+from mirror.plugin.view import view
+from mirror.workshop import folder as reading
+from mirror.workshop.folder import read_folder
+from tests.unit.workshop.contents import CONFIG, DRIVER
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    (tmp_path / "rootfs/bin").mkdir(parents=True)
+    (tmp_path / "rootfs/bin/driver").write_bytes(DRIVER)
+    (tmp_path / "rootfs/bin/driver").chmod(0o755)
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    return tmp_path
+
+
+async def codes(path: Path) -> list[str]:
+    return [finding.code for finding in view(await read_folder(path)).findings]
+
+
+async def test_everything_in_it_is_told(plugin: Path) -> None:
+    rootfs = plugin / "rootfs"
+    (rootfs / "link").symlink_to("/etc/passwd")
+    (rootfs / "loop").symlink_to(".")
+    os.mkfifo(rootfs / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(rootfs / "socket"))
+    content = await read_folder(plugin, digests=True)
+    assert content.rootfs is not None
+    held = {path: node.kind for path, node in content.rootfs.tree.walk()}
+    assert held == {
+        "bin": EntryKind.FOLDER,
+        "bin/driver": EntryKind.FILE,
+        "link": EntryKind.LINK,
+        "loop": EntryKind.LINK,
+        "pipe": EntryKind.PIPE,
+    }
+    assert view(content).findings == ()
+
+
+async def test_a_config_alone(plugin: Path) -> None:
+    content = await read_folder(plugin / "config.json")
+    assert content.rootfs is None
+    assert view(content).findings == ()
+
+
+async def test_what_is_missing_of_it(plugin: Path) -> None:
+    (plugin / "rootfs/bin/driver").unlink()
+    (plugin / "rootfs/bin").rmdir()
+    assert await codes(plugin) == ["files-missing", "entrypoint-missing", "socket-unmentioned"]
+    (plugin / "rootfs").rmdir()
+    assert await codes(plugin) == ["rootfs-missing"]
+    (plugin / "config.json").write_text("{")
+    assert await codes(plugin) == ["config-unreadable", "rootfs-missing"]
+    (plugin / "config.json").unlink()
+    with pytest.raises(ConfigurationFault, match="takes one with config"):
+        await read_folder(plugin)
+
+
+async def test_what_is_too_large_for_a_config(plugin: Path) -> None:
+    (plugin / "config.json").write_text(" " * (4 * 1024 * 1024 + 1))
+    assert await codes(plugin) == ["config-unreadable"]
+
+
+async def test_a_disk_that_fails_is_told(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error", "/there")
+
+    monkeypatch.setattr(reading.os, "scandir", fail)
+    with pytest.raises(ConfigurationFault, match="/there cannot be read: Input/output error"):
+        await read_folder(plugin)
+
+
+async def test_a_folder_without_end_is_left_when_told_to(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cancelled, the thread ends by itself: the loop could not be closed else."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    entries = reading._entries(plugin / "rootfs")
+    first = next(entries)
+
+    def without_end(_: Path) -> object:
+        loop.call_soon_threadsafe(told.set)
+        while True:
+            yield first
+
+    monkeypatch.setattr(reading, "_entries", without_end)
+    task = asyncio.create_task(read_folder(plugin))
+    await told.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await loop.shutdown_default_executor()
