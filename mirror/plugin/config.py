@@ -88,6 +88,7 @@ class PluginConfig:
 
     Attributes:
         network_type: free text; only ``host`` shares a namespace with the host.
+        user_ids: UID and GID; no engine uses them.
         diff_ids: digests of the layers as the builder wrote them, which engines up to 19.03 check.
         docker_version: engine that built it (17.05 to 28), informational.
     """
@@ -96,6 +97,7 @@ class PluginConfig:
     documentation: str
     entrypoint: tuple[str, ...]
     work_dir: str
+    user_ids: tuple[int, int]
     interface: Interface
     network_type: str
     ipc_host: bool
@@ -127,12 +129,13 @@ class PluginConfig:
             raise ManifestInvalid(f"plugin config is not JSON: {error}") from error
         root = _Object(value, "")
         linux, interface = root.object("Linux"), root.object("Interface")
-        root.object("User").require_ids("UID", "GID")
+        user = root.object("User")
         return cls(
             description=root.string("Description"),
             documentation=root.string("Documentation"),
             entrypoint=root.strings("Entrypoint"),
             work_dir=root.string("WorkDir"),
+            user_ids=(user.id("UID"), user.id("GID")),
             interface=Interface(
                 interface.strings("Types"), interface.string("Socket"), interface.string("ProtocolScheme")
             ),
@@ -189,12 +192,12 @@ class _Object:
             raise self._wrong(key, "a list of strings")
         return tuple(_SURROGATE.sub("\ufffd", item or "") for item in value)
 
-    def require_ids(self, *keys: str) -> None:
-        """Engines never use them, and yet read nothing else as a number of 32 bits."""
-        for key in keys:
-            value = self._value.get(key.lower())
-            if value is not None and not (type(value) is int and 0 <= value < 2**32):
-                raise self._wrong(key, "a number from 0 to 4294967295")
+    def id(self, key: str) -> int:
+        """A number of 32 bits, as Go reads one: there is no other in a config."""
+        value = self._value.get(key.lower())
+        if value is not None and not (type(value) is int and 0 <= value < 2**32):
+            raise self._wrong(key, "a number from 0 to 4294967295")
+        return value or 0
 
     def object(self, key: str) -> _Object:
         return _Object(self._value.get(key.lower()), self._at(key))

@@ -58,6 +58,8 @@ def of_config(config: PluginConfig) -> Iterator[Finding]:
         yield known.network_type(config.network_type)
     if config.ipc_host or config.pid_host:
         yield known.namespaces_dropped()
+    if any(config.user_ids):
+        yield known.user_ignored(*config.user_ids)
     absent = [path for path in _host_paths(config) if posixpath.normpath(path) not in _EVERYWHERE]
     if absent:
         yield known.host_paths(absent)

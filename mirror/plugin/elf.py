@@ -1,4 +1,4 @@
-"""What an ELF program needs to be started (gABI, chapter 5): its loader, and the libraries that it names.
+"""What an ELF program needs to be started (gABI, chapter 5): its loader, and the libraries that it names (ADR 14).
 
 Read from bytes that pass by once, with no more of them kept than is asked for here, and whatever they are: nothing
 that a program says of itself is believed beyond the bytes that are there.
@@ -26,7 +26,9 @@ _MOST_NAME_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class Segment:
+    """A part of a program: its kind, where it lies in the file and in memory, and how many bytes of the file it has."""
+
     kind: int
     offset: int
     address: int
@@ -39,15 +41,19 @@ class Layout:
 
     Attributes:
         platform: what it runs on; None where Go has no name for that.
-        dynamic: where its table of libraries lies, as offset and size in bytes; None where it has none.
+        wide: whether it is one of 64 bits.
+        order: of its bytes, as ``struct`` writes it.
+        interpreter: where the path of its loader lies, as offset and size in bytes; None where it needs none.
+        dynamic: where its table of libraries lies, likewise.
+        loads: what of it is loaded, and where to.
     """
 
     platform: Platform | None
     wide: bool
     order: str
-    interpreter: _Segment | None
+    interpreter: tuple[int, int] | None
     dynamic: tuple[int, int] | None
-    loads: tuple[_Segment, ...]
+    loads: tuple[Segment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +86,15 @@ def layout_of(head: bytes) -> Layout | None:
         return None
     wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
     segments = list(_segments(head, wide, order))
-    first = {kind: next((one for one in segments if one.kind == kind), None) for kind in (_DYNAMIC, _INTERPRETER)}
-    dynamic = first[_DYNAMIC]
+    interpreter = next((one for one in segments if one.kind == _INTERPRETER), None)
+    dynamic = next((one for one in segments if one.kind == _DYNAMIC), None)
     return Layout(
         platform=of_elf(head),
         wide=wide,
         order=order,
-        interpreter=first[_INTERPRETER],
+        interpreter=None
+        if interpreter is None
+        else (interpreter.offset, min(interpreter.size_bytes, _MOST_NAME_BYTES)),
         dynamic=None if dynamic is None else (dynamic.offset, min(dynamic.size_bytes, MOST_DYNAMIC_BYTES)),
         loads=tuple(one for one in segments if one.kind == _LOAD),
     )
@@ -102,8 +110,7 @@ def read(layout: Layout, content: bytes | bytearray, dynamic: bytes | bytearray)
     """
     interpreter = None
     if layout.interpreter is not None:
-        at = layout.interpreter.offset
-        size_bytes = min(layout.interpreter.size_bytes, _MOST_NAME_BYTES)
+        at, size_bytes = layout.interpreter
         interpreter = _text(bytes(content[at : at + size_bytes]).partition(b"\0")[0])
     if layout.dynamic is None:
         return Elf(layout.platform, interpreter)
@@ -118,7 +125,7 @@ def read(layout: Layout, content: bytes | bytearray, dynamic: bytes | bytearray)
     return Elf(layout.platform, interpreter, whole if len(whole) == len(names) else None, paths)
 
 
-def _segments(head: bytes, wide: bool, order: str) -> Iterator[_Segment]:  # noqa: FBT001 - one bit of the header
+def _segments(head: bytes, wide: bool, order: str) -> Iterator[Segment]:  # noqa: FBT001 - one bit of the header
     if wide:
         place, sizes, entry = ("Q", 32), 54, struct.Struct(f"{order}IIQQQQQQ")
     else:
@@ -135,9 +142,9 @@ def _segments(head: bytes, wide: bool, order: str) -> Iterator[_Segment]:  # noq
             return
         values = entry.unpack_from(head, at)
         if wide:
-            yield _Segment(values[0], values[2], values[3], values[5])
+            yield Segment(values[0], values[2], values[3], values[5])
         else:
-            yield _Segment(values[0], values[1], values[2], values[4])
+            yield Segment(values[0], values[1], values[2], values[4])
 
 
 def _dynamic_entries(layout: Layout, dynamic: bytes | bytearray) -> Iterator[tuple[int, int]]:

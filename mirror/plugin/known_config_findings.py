@@ -179,6 +179,18 @@ def mount_destination_empty(source: str) -> Finding:
     )
 
 
+def user_ignored(user_id: int, group_id: int) -> Finding:
+    """A user that is not root."""
+    return Finding(
+        "user-ignored",
+        Severity.HINT,
+        f"User says {user_id}:{group_id}, and no engine heeds it",
+        "all",
+        "the program runs as root",
+        "let the program itself become another user, if it is to be one",
+    )
+
+
 def host_paths(paths: Iterable[str]) -> Finding:
     """Folders and devices that not every host has."""
     return Finding(

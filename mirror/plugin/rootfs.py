@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from mirror.plugin.config import PluginConfig
@@ -19,12 +19,12 @@ _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 _MOST_STARTS: Final = 5
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Rootfs:
     """What was found in layers or a folder.
 
     Attributes:
-        tree: files, folders and links.
+        tree: files, folders and links; of the notes below, there are some of each kind at most.
         mentioned: which of the names that were looked for stand in a file.
         whiteouts: names that engines take for a deletion.
         links_broken: hard links to what is not there, as ``NAME -> TARGET``.
@@ -33,9 +33,9 @@ class Rootfs:
 
     tree: FileTree
     mentioned: frozenset[bytes] = frozenset()
-    whiteouts: list[str] = field(default_factory=list)
-    links_broken: list[str] = field(default_factory=list)
-    too_long: list[str] = field(default_factory=list)
+    whiteouts: tuple[str, ...] = ()
+    links_broken: tuple[str, ...] = ()
+    too_long: tuple[str, ...] = ()
 
     def platforms(self) -> Counter[Platform]:
         """For how many programs and libraries each platform is meant."""

@@ -30,7 +30,10 @@ class RootfsReader:
     """
 
     def __init__(self, names: Iterable[bytes] = (), *, digests: bool = False) -> None:
-        self._rootfs = Rootfs(FileTree())
+        self._tree = FileTree()
+        self._whiteouts: list[str] = []
+        self._links_broken: list[str] = []
+        self._too_long: list[str] = []
         self._digests = digests
         self._searches = [_Search(name) for name in dict.fromkeys(names) if name]
         self._said_characters = 0
@@ -47,7 +50,7 @@ class RootfsReader:
         if any(len(part) > 60 and _bytes(part) > _MOST_NAME_BYTES for part in parts) or (
             len(entry.path) > 1000 and _bytes(entry.path) > _MOST_PATH_BYTES
         ):
-            self._note(self._rootfs.too_long, entry.path)
+            self._note(self._too_long, entry.path)
         elif parts and parts[-1].startswith(_WHITEOUT):
             self._white_out(parts)
         else:
@@ -73,24 +76,29 @@ class RootfsReader:
     @property
     def grows(self) -> bool:
         """Whether anything that is still told finds its place."""
-        return self._rootfs.tree.whole
+        return self._tree.whole
 
     def finish(self) -> Rootfs:
         """What it all came to."""
-        self._rootfs.mentioned = frozenset(search.name for search in self._searches if search.found)
-        return self._rootfs
+        return Rootfs(
+            tree=self._tree,
+            mentioned=frozenset(search.name for search in self._searches if search.found),
+            whiteouts=tuple(self._whiteouts),
+            links_broken=tuple(self._links_broken),
+            too_long=tuple(self._too_long),
+        )
 
     def _keep(self, node: Node, program: Program) -> None:
         self._said_characters += program.size_characters
         if self._said_characters > _MOST_SAID_CHARACTERS:
-            self._rootfs.tree.whole = False
+            self._tree.whole = False
         else:
             node.program = program
 
     def _place(self, entry: Entry, parts: list[str]) -> None:
-        node = self._rootfs.tree.add(entry)
-        if node is None and self._rootfs.tree.whole and entry.kind is EntryKind.HARD_LINK:
-            self._note(self._rootfs.links_broken, f"{entry.path} -> {entry.target}")
+        node = self._tree.add(entry)
+        if node is None and self._tree.whole and entry.kind is EntryKind.HARD_LINK:
+            self._note(self._links_broken, f"{entry.path} -> {entry.target}")
         if node is not None and entry.kind is EntryKind.FILE:
             self._node = node
             self._program = ProgramReader() if entry.mode & 0o111 or ".so" in parts[-1] else None
@@ -102,9 +110,9 @@ class RootfsReader:
         The opaque mark takes away what earlier layers had in its folder, which is left standing here: it does nothing
         in a plugin of one layer.
         """
-        self._note(self._rootfs.whiteouts, "/".join(parts))
+        self._note(self._whiteouts, "/".join(parts))
         if not parts[-1].startswith(_WHITEOUT * 2):
-            self._rootfs.tree.remove("/".join([*parts[:-1], parts[-1].removeprefix(_WHITEOUT)]))
+            self._tree.remove("/".join([*parts[:-1], parts[-1].removeprefix(_WHITEOUT)]))
 
     def _note(self, where: list[str], what: str) -> None:
         if len(where) < _MOST_NOTED:

@@ -109,6 +109,11 @@ class Fault:
     seen: str
     mended: Mend | None = None
 
+    @property
+    def name_mended(self) -> str:
+        """Of the mended plugin."""
+        return f"{self.name}-mended" if self.mended is not None else "as-it-is"
+
 
 FAULTS = [
     Fault("empty", members(Entrypoint=[]), "entrypoint-empty", "args must not be empty"),
@@ -157,6 +162,7 @@ ENABLED_ALL_THE_SAME = {
     "type-mangled": members(Interface={"Types": ["docker.volumedriver"], "Socket": "volumes.sock"}),
     "types-missing": members(Interface={"Types": None, "Socket": "volumes.sock"}),
     "plugins-folder-hidden": mount(Destination=SOCKETS),
+    "user-ignored": members(User={"UID": 1000, "GID": 1000}),
     "network-type": members(Network={"Type": "bridge"}),
 }
 
@@ -187,7 +193,7 @@ def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """What enabling each plugin came to, by its name: all at once, since engines wait up to 23 s for a socket."""
     folder = tmp_path_factory.mktemp("plugins")
     made: dict[str, Mend | None] = {fault.name: fault.make for fault in FAULTS}
-    made |= {f"{fault.name}-mended": fault.mended for fault in FAULTS} | ENABLED_ALL_THE_SAME
+    made |= {fault.name_mended: fault.mended for fault in FAULTS} | ENABLED_ALL_THE_SAME
     folders = {name: make(folder / name, change) for name, change in made.items()}
 
     def enable(name: str) -> CompletedRun:
@@ -207,7 +213,7 @@ def test_a_fault_is_predicted_and_mended(fault: Fault, enabled: dict[str, Comple
     assert re.search(fault.seen, tried.stderr)
 
     assert found(make(tmp_path / "mended", fault.mended), hosts) == []
-    assert enabled[f"{fault.name}-mended"].exit_code == 0
+    assert enabled[fault.name_mended].exit_code == 0
 
 
 @pytest.mark.parametrize("code", ENABLED_ALL_THE_SAME)

@@ -76,7 +76,7 @@ def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str
     shown = capsys.readouterr().out
     assert f"Derived from:  acme/driver@{PLUGIN.digest} by user ann, " in shown
     assert 'changed: env role: "master" -> "worker"\n' in shown
-    assert "Findings" not in shown
+    assert "warning: diff_ids" not in shown
     assert run(["inspect", "site/driver:1.0", "--json"]) == 0
     made = json.loads(capsys.readouterr().out)["derivation"]
     assert (made["made_by"], made["original"]) == ("user ann", str(PLUGIN.digest))

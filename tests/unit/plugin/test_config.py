@@ -42,7 +42,7 @@ def test_every_member_is_read():
             "Network": {"Type": "host"},
             "PidHost": True,
             "PropagatedMount": "/mnt",
-            "User": {},
+            "User": {"UID": 7, "GID": 8},
             "WorkDir": "/data",
             "rootfs": {"type": "layers", "diff_ids": ["sha256:00"]},
         }
@@ -52,6 +52,7 @@ def test_every_member_is_read():
         documentation="https://example.com",
         entrypoint=("/bin/driver", "serve"),
         work_dir="/data",
+        user_ids=(7, 8),
         interface=Interface(("docker.volumedriver/1.0",), "d.sock"),
         network_type="host",
         ipc_host=True,

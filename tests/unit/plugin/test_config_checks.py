@@ -70,6 +70,8 @@ def linux(**members: Any) -> dict[str, Any]:
         ({"Network": {"Type": "none"}}, []),
         ({"Network": {"Type": "bridge"}}, ["network-type"]),
         ({"PidHost": True}, ["namespaces-dropped"]),
+        ({"User": {"UID": 1000}}, ["user-ignored"]),
+        ({"User": {"UID": 0, "GID": None}}, []),
     ],
 )
 def test_what_is_found(members: dict[str, Any], expected: list[str]) -> None:

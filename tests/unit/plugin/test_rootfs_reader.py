@@ -76,13 +76,13 @@ def test_hard_links() -> None:
     )
     assert paths(found) == ["a", "b", "c"]
     assert found.tree.root.children["b"] is found.tree.root.children["a"]
-    assert found.links_broken == ["d -> no", "e -> ."]
+    assert found.links_broken == ("d -> no", "e -> .")
 
 
 def test_whiteouts_delete_what_they_name() -> None:
     found = rootfs(file("a/b"), file("a/c"), file("a/.wh.b"), file("a/.wh..wh.x"), file(".wh.nothing/inside"))
     assert paths(found) == [".wh.nothing", ".wh.nothing/inside", "a", "a/c"]
-    assert found.whiteouts == ["a/.wh.b", "a/.wh..wh.x"]
+    assert found.whiteouts == ("a/.wh.b", "a/.wh..wh.x")
 
 
 def test_names_that_linux_does_not_take() -> None:
