@@ -79,7 +79,7 @@ class FileTree:
             What is there now; None where the tree does not grow any more, or the entry has no place in it.
         """
         parts = parts_of(entry.path)
-        if not self.whole:
+        if not self._grows():
             return None
         if not parts:
             return self.root
@@ -96,7 +96,7 @@ class FileTree:
             if there is not None and entry.kind is there.kind is EntryKind.FOLDER:
                 there.mode = entry.mode
                 return there
-        if node is None or not self._grow(characters + len(parts[-1])):
+        if node is None or not self._count(characters + len(parts[-1])):
             return None
         parent.children[parts[-1]] = node
         return node
@@ -104,8 +104,8 @@ class FileTree:
     def remove(self, path: str) -> None:
         """Take away what is there, with everything below it."""
         parts = parts_of(path)
-        parent = self.find("/" + "/".join(parts[:-1]))
-        if parts and parent is not None:
+        parent = self.find("/" + "/".join(parts[:-1])) if parts and self._grows() else None
+        if parent is not None:
             parent.node.children.pop(parts[-1], None)
 
     def find(self, path: str, *, follow: bool = True) -> Found | None:
@@ -120,9 +120,6 @@ class FileTree:
         links = 0
         while ahead:
             self._steps += 1
-            if self._steps > _MOST_STEPS:
-                self.whole = False
-                return None
             part = ahead.pop()
             if part == "..":
                 del trail[max(1, len(trail) - 1) :]
@@ -154,14 +151,11 @@ class FileTree:
         node, characters = self.root, 0
         for number, part in enumerate(parts):
             self._steps += 1
-            if self._steps > _MOST_STEPS:
-                self.whole = False
-                return None
             characters += len(part) + 1
             child = node.children.get(part)
             if child is None:
                 child = Node(EntryKind.FOLDER)
-                if not self._grow(characters):
+                if not self._count(characters):
                     return None
                 node.children[part] = child
             elif child.kind is EntryKind.LINK:
@@ -172,7 +166,13 @@ class FileTree:
             node = child
         return (node, characters) if node.kind is EntryKind.FOLDER else None
 
-    def _grow(self, characters: int) -> bool:
+    def _grows(self) -> bool:
+        """Whether anything more is taken. One entry alone may cost some million steps, by way of links to links."""
+        self.whole = self.whole and self._steps <= _MOST_STEPS
+        return self.whole
+
+    def _count(self, characters: int) -> bool:
+        """One node more, with so long a path."""
         self._nodes += 1
         self._characters += characters
         self.whole = self.whole and self._nodes <= MOST_NODES and self._characters <= _MOST_CHARACTERS

@@ -82,9 +82,10 @@ def compare(
     earlier: PluginConfig, later: PluginConfig, before: FileTree | None = None, after: FileTree | None = None
 ) -> PluginDifference:
     """Compare two plugins. Trees must have been read with digests."""
+    read_only = _read_only(earlier)
     return PluginDifference(
         privileges=PrivilegeDifference.between(earlier, later),
-        writable=tuple(source for source in _writable(later) if source in _read_only(earlier)),
+        writable=tuple(source for source in _writable(later) if source in read_only),
         settings=tuple(_changes(_settings(earlier), _settings(later))),
         config=tuple(_changes(_members(earlier), _members(later))),
         files=None if before is None or after is None else tuple(_files(before, after)),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Collection, Iterator
 from typing import Final
 
+from mirror.plugin import privileges
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.privileges import Privilege
 
@@ -45,14 +47,20 @@ _CAPABILITIES: Final = {
 }
 
 
-def risk(privilege: Privilege, config: PluginConfig) -> str:
-    """What a host gives away with a privilege of a plugin, in one sentence, or one for each capability."""
+def privileges_with_risks(config: PluginConfig) -> Iterator[tuple[Privilege, str]]:
+    """What an engine asks for, and what a host gives away with it: in one sentence, or one for each capability."""
+    writable = {mount.source for mount in config.mounts if "ro" not in mount.options}
+    for privilege in privileges.compute(config):
+        yield privilege, _risk(privilege, writable)
+
+
+def _risk(privilege: Privilege, writable: Collection[str | None]) -> str:
     value = privilege.values[0]
     match privilege.name:
         case "network":
             return _network(value)
         case "mount":
-            return _mount(value, all("ro" in mount.options for mount in config.mounts if mount.source == value))
+            return _mount(value, read_only=value not in writable)
         case "device":
             return f"It reads and writes the device {value} directly."
         case "capabilities":
@@ -67,7 +75,7 @@ def _network(kind: str) -> str:
     return "None: engines give it only the loopback, and the host's /etc/hosts and resolv.conf."
 
 
-def _mount(source: str, read_only: bool) -> str:  # noqa: FBT001 - one option of the mount
+def _mount(source: str, *, read_only: bool) -> str:
     path = posixpath.normpath(source) if source else ""
     if path in _PATHS:
         return _PATHS[path]

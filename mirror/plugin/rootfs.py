@@ -17,6 +17,8 @@ from mirror.plugin.platform import Platform
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #: Programs that Linux starts for one another: a script for a script for … (BINPRM_MAX_RECURSION is 4).
 _MOST_STARTS: Final = 5
+#: Folders of a ``PATH`` that are looked into.
+_MOST_FOLDERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, Found | None]:
     name = next(iter((*config.entrypoint, *config.args.value)), "")
     if "/" in name:
         return name, rootfs.tree.find(posixpath.join("/", config.work_dir, name))
-    for folder in _path_of(config).split(":"):
+    for folder in _path_of(config).split(":")[:_MOST_FOLDERS]:
         found = rootfs.tree.find(posixpath.join("/", config.work_dir, folder, name)) if name else None
         if found is not None and found.node.kind is EntryKind.FILE and found.node.mode & 0o111:
             return name, found

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mirror.plugin import config_checks, engines, platform, privileges, risks, rootfs_checks, settings
+from mirror.plugin import config_checks, engines, platform, rootfs_checks, settings
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.engines import Verdict
 from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.platform import Platform
 from mirror.plugin.privileges import Privilege
+from mirror.plugin.risks import privileges_with_risks
 from mirror.plugin.rootfs import Rootfs, platform_of
 from mirror.plugin.rootfs_checks import Meant
 from mirror.plugin.settings import Setting
@@ -80,12 +81,11 @@ def view(content: PluginContent, tag: str | None = None, hosts: Platform | None 
     found = tuple(_alike(sorted(_findings(content, meant), key=lambda one: _ORDER.index(one.severity))))
     runs_on, by = _platform(content, None if said is None else said.platform)
     config = content.config
-    asked = [] if config is None else [(one, risks.risk(one, config)) for one in privileges.compute(config)]
     return PluginView(
         config=config,
         platform=runs_on,
         platform_by=by,
-        privileges=tuple(asked),
+        privileges=() if config is None else tuple(privileges_with_risks(config)),
         settings=() if config is None else settings.settable(config),
         findings=found,
         engines=engines.verdicts(found),
