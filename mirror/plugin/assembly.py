@@ -59,8 +59,7 @@ class AssembledPlugin:
 class ConfigDocument:
     """A plugin's configuration as JSON, to be edited: what is not edited stays, keys that nobody knows as well.
 
-    Keys match whatever their case; of those that differ in nothing else the last one counts, as for engines. Every edit
-    gives a new document.
+    Keys match whatever their case. Every edit gives a new document.
 
     Args:
         value: the parsed JSON object; it is not copied, and not changed.
@@ -172,11 +171,11 @@ def legible(text: str) -> str:
 
 def _member(value: dict[str, Any], key: str) -> Any:
     """What counts under a key, whatever its case."""
-    return next((value[here] for here in reversed(value) if here.lower() == key.lower()), None)
+    return next((value[here] for here in value if here.lower() == key.lower()), None)
 
 
 def _with_member(value: dict[str, Any], key: str, new: object) -> dict[str, Any]:
-    here = next((here for here in reversed(value) if here.lower() == key.lower()), key)
+    here = next((here for here in value if here.lower() == key.lower()), key)
     return {**value, here: new}
 
 

@@ -1,8 +1,10 @@
 """A plugin's configuration, read as engines read it (moby v1.13.1 to v29: api/types/plugin*.go).
 
-Keys match whatever their case, as Go's decoder has it: contiv writes both ``entrypoint`` and ``Name``. Of keys that
-differ only in case the last one counts, null means absent, unknown keys are left alone. The bytes are never written
-again: this is a view.
+Keys match whatever their case, as Go's decoder has it: contiv writes both ``entrypoint`` and ``Name``. Null means
+absent, unknown keys are left alone. The bytes are never written again: this is a view.
+
+A member that is there twice is refused. Go lays the later one over the earlier: an element of a second list that names
+no ``Source`` keeps that of the first one's (golang/go issue 21092), so a privilege could be asked for unseen.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from mirror.oci.errors import ContentTooLarge, ManifestInvalid
 
@@ -158,8 +160,21 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no value")
 
 
+#: What a key leads to that is there more than once.
+_SEVERAL: Final = object()
+
+
 def _fold(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {key.lower(): value for key, value in pairs}
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        folded = _folded(key)
+        found[folded] = _SEVERAL if folded in found else value
+    return found
+
+
+def _folded(key: str) -> str:
+    """Without case, as Go compares (encoding/json: foldName), which takes the long s for one, too."""
+    return key.lower().replace("\u017f", "s")
 
 
 class _Object:
@@ -171,17 +186,27 @@ class _Object:
         self._value: dict[str, Any] = value or {}
         self._place = place
 
+    def _member(self, key: str) -> Any:
+        value = self._value.get(_folded(key))
+        if value is _SEVERAL:
+            raise ManifestInvalid(
+                f"plugin config: {self._at(key)} is there more than once, in whatever case, and engines mix what they "
+                "say: write it once",
+                at=self._at(key),
+            )
+        return value
+
     def string(self, key: str) -> str:
         return self.optional_string(key) or ""
 
     def optional_string(self, key: str) -> str | None:
-        value = self._value.get(key.lower())
+        value = self._member(key)
         if value is not None and not isinstance(value, str):
             raise self._wrong(key, "a string")
         return value and _SURROGATE.sub("\ufffd", value)
 
     def boolean(self, key: str) -> bool:
-        value = self._value.get(key.lower())
+        value = self._member(key)
         if value is not None and not isinstance(value, bool):
             raise self._wrong(key, "true or false")
         return bool(value)
@@ -194,20 +219,20 @@ class _Object:
 
     def id(self, key: str) -> int:
         """A number of 32 bits, as Go reads one: there is no other in a config."""
-        value = self._value.get(key.lower())
+        value = self._member(key)
         if value is not None and not (type(value) is int and 0 <= value < 2**32):
             raise self._wrong(key, "a number from 0 to 4294967295")
         return value or 0
 
     def object(self, key: str) -> _Object:
-        return _Object(self._value.get(key.lower()), self._at(key))
+        return _Object(self._member(key), self._at(key))
 
     def each(self, key: str, read: Callable[[_Object], Item]) -> tuple[Item, ...]:
         items = self._items(key)
         return tuple(read(_Object(item, f"{self._at(key)}[{number}]")) for number, item in enumerate(items))
 
     def _items(self, key: str) -> list[Any]:
-        value = self._value.get(key.lower())
+        value = self._member(key)
         if value is not None and not isinstance(value, list):
             raise self._wrong(key, "a list")
         return value or []

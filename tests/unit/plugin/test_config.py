@@ -74,9 +74,29 @@ def test_the_case_of_keys_does_not_matter(key):
     assert parsed({key: "/data"}).work_dir == "/data"
 
 
-def test_of_keys_that_differ_in_case_the_last_counts():
-    assert PluginConfig.parse(b'{"WorkDir": "/a", "workdir": "/b"}').work_dir == "/b"
-    assert PluginConfig.parse(b'{"workdir": "/b", "WorkDir": "/a"}').work_dir == "/a"
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ('{"WorkDir": "/a", "workdir": "/b"}', "WorkDir"),
+        ('{"mounts": [{"Source": "/"}], "Mounts": [{}]}', "Mounts"),
+        ('{"Mounts": [], "Mount\u017f": []}', "Mounts"),
+        ('{"Linux": {"Capabilities": [], "capabilities": null}}', "Linux.Capabilities"),
+        ('{"Mounts": [{"Source": "/", "source": null}]}', "Mounts[0].Source"),
+        ('{"linux": {}, "LINUX": {}}', "Linux"),
+    ],
+)
+def test_a_member_that_is_there_twice_is_refused(content, place):
+    with pytest.raises(ManifestInvalid, match="more than once") as caught:
+        PluginConfig.parse(content.encode())
+    assert caught.value.detail["at"] == place
+
+
+def test_unknown_members_may_be_there_twice():
+    assert PluginConfig.parse(b'{"Label": 1, "label": 2, "X": {"a": 1, "A": 2}, "WorkDir": "/a"}').work_dir == "/a"
+
+
+def test_case_is_what_go_takes_for_case():
+    assert parsed({"Mount\u017f": [], "\u212aey": 1, "Wor\u212aDir": "/data"}).work_dir == "/data"
 
 
 def test_nothing_is_required():
