@@ -14,10 +14,11 @@ from pathlib import Path
 
 from tests.bench import head, machine, servers
 from tests.bench.bars import BARS
-from tests.bench.cases import CASES, Case, Stage, Trial
+from tests.bench.cases import CASES, Case, Stage
 from tests.bench.processes import Watch
 from tests.bench.report import CaseResult, Run, to_json, to_text
 from tests.bench.sample import Sample
+from tests.bench.trial import Trial
 from tests.harness import wrk
 
 _QUICK_ROUNDS, _QUICK_SECONDS = 2, 1
@@ -33,8 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for sentence in servers.missing_rivals():
         print(f"left out: {sentence}", file=sys.stderr)
     chosen = [case for case in CASES if _is_chosen(case, options)]
+    for case in chosen:
+        if sentence := case.missing():
+            print(f"{case.name} is left out: {sentence}", file=sys.stderr)
+    chosen = [case for case in chosen if not case.missing()]
     if not chosen:
-        print(f"no case is named {options.cases}: {', '.join(case.name for case in CASES)}", file=sys.stderr)
+        print(
+            f"no case to be measured is named {options.cases}: {', '.join(case.name for case in CASES)}",
+            file=sys.stderr,
+        )
         return 1
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
         tempfile.tempdir = folder  # where everything that the harness starts keeps its data
@@ -51,12 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measured(chosen: Sequence[Case], options: argparse.Namespace, folder: Path) -> Run:
     described = machine.describe(folder)
     with ExitStack() as stack:
-        stage = Stage(stack)
+        stage = Stage(stack, quick=options.quick)
         results = [_measure(case, stage, options) for case in chosen]
     rounds = {result.name: result.rounds for result in results}
     return Run(
         machine=described,
-        options={"rounds": options.rounds, "seconds": options.seconds},
+        options={"rounds": options.rounds, "seconds": options.seconds, "quick": options.quick},
         cases=results,
         verdicts=[bar.verdict(rounds) for bar in BARS],
     )
@@ -81,13 +89,13 @@ def _sample(trial: Trial, contestant: servers.Contestant, seconds: int) -> Sampl
     with contestant.serving() as server:
         os.sync()  # what others have left to be written must not be written now
         with Watch(server.pid) as watch:
-            outcome = trial.load(server, seconds)
+            outcome = trial.load_of(contestant)(server, seconds)
         return Sample(outcome, watch.cost)
 
 
 def _is_chosen(case: Case, options: argparse.Namespace) -> bool:
     if options.cases is None:
-        return not (options.quick and case.once)
+        return case.quick or not options.quick
     return fnmatch.fnmatchcase(case.name, options.cases)
 
 
@@ -97,7 +105,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=_positive, help="length of a measurement (default: 3)")
     parser.add_argument("--cases", metavar="GLOB", help=f"only these: {', '.join(case.name for case in CASES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every number in FILE")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, without what takes long")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, of smaller things")
     parser.add_argument(
         "--folder",
         type=Path,

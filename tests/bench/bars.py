@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from tests.bench.cases import ONE_TAG
 from tests.bench.content import MIB
+from tests.bench.pulling import DIRECT, LAST_FIRST_BYTE_MS, NO_RULE, UPSTREAM_COPIES
 from tests.bench.sample import Sample, Spread, ratios
 from tests.bench.servers import NGINX, OURS, REGISTRY
+from tests.bench.syncing import SKOPEO
 
 #: Samples of one case, a sample a round, by contestant.
 Rounds = Mapping[str, Sequence[Sample]]
@@ -63,6 +65,37 @@ def p99_over(rival: str) -> Callable[[Rounds], float]:
     )
 
 
+def p50_over(rival: str) -> Callable[[Rounds], float]:
+    """How many times as long our answers take as those of `rival`."""
+    return lambda rounds: (
+        ratios(
+            [sample.outcome.p50_seconds for sample in rounds[OURS]],
+            [sample.outcome.p50_seconds for sample in rounds[rival]],
+        ).median
+    )
+
+
+def seconds_over(rival: str) -> Callable[[Rounds], float]:
+    """How many times as long we take for all of it as `rival`."""
+    return lambda rounds: (
+        ratios(
+            [sample.outcome.seconds for sample in rounds[OURS]], [sample.outcome.seconds for sample in rounds[rival]]
+        ).median
+    )
+
+
+def figure(name: str) -> Callable[[Rounds], float]:
+    """One of our figures."""
+    return lambda rounds: Spread.of([sample.outcome.figures[name] for sample in rounds[OURS]]).median
+
+
+def figure_beyond(name: str, rival: str) -> Callable[[Rounds], float]:
+    """How much larger one of our figures is than that of `rival`."""
+    return lambda rounds: (
+        figure(name)(rounds) - Spread.of([sample.outcome.figures[name] for sample in rounds[rival]]).median
+    )
+
+
 def largest_rss_mib(rounds: Rounds) -> float:
     """The most memory that a process of ours took."""
     return Spread.of([sample.cost.largest_rss_bytes for sample in rounds[OURS]]).high / MIB
@@ -75,5 +108,25 @@ BARS: Sequence[Bar] = (
     Bar("at least 0.8 times nginx", "blob-get-1mib", rate_over(NGINX), at_least=0.8),
     Bar("at least 1.3 times docker-registry", "blob-push-256mib", rate_over(REGISTRY), at_least=1.3),
     Bar("p99 at most 1.3 times that with one tag", "manifest-get-tag-of-100000", p99_over(ONE_TAG), at_most=1.3),
+    Bar("upstream bytes at most 1.00 times its size", "pull-cold-16", figure(UPSTREAM_COPIES), at_most=1.004),
+    Bar("at most 1.1 times as long as one client directly", "pull-cold-16", seconds_over(DIRECT), at_most=1.1),
+    Bar(
+        "last first byte at most 20 ms after that",
+        "pull-cold-16",
+        figure_beyond(LAST_FIRST_BYTE_MS, DIRECT),
+        at_most=20,
+    ),
+    Bar("upstream bytes at most 1.00 times its size", "pull-cold-64", figure(UPSTREAM_COPIES), at_most=1.004),
+    Bar("at most 1.1 times as long as one client directly", "pull-cold-64", seconds_over(DIRECT), at_most=1.1),
+    Bar(
+        "last first byte at most 20 ms after that",
+        "pull-cold-64",
+        figure_beyond(LAST_FIRST_BYTE_MS, DIRECT),
+        at_most=20,
+    ),
+    Bar("p50 at most 1.1 times that with no rule", "pull-upstream-gone", p50_over(NO_RULE), at_most=1.1),
+    Bar("p50 at most 1.1 times that with no rule", "manifest-upstream-gone", p50_over(NO_RULE), at_most=1.1),
+    Bar("at least 2 times skopeo", "sync-cold", rate_over(SKOPEO), at_least=2),
+    Bar("at least 10 times skopeo", "sync-unchanged", rate_over(SKOPEO), at_least=10),
     Bar("at most 150 MiB resident in any process", "transfers-1gib", largest_rss_mib, at_most=150),
 )

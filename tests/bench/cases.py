@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import loads, many_tags
+from tests.bench import loads, many_tags, pulling, syncing
 from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
-from tests.bench.loads import Load
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
+from tests.bench.trial import Load, Trial
 from tests.harness.packing import PackedPlugin
 
 MANY_TAGS = 100_000
@@ -23,19 +23,15 @@ BIG_PULLS = 64
 BIG_PUSHES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Contestants that have what the case needs, the first one ours, and how each of them is loaded."""
-
-    contestants: Sequence[Contestant]
-    load: Load
-
-
 class Stage:
-    """What several cases read from: the three servers on the same content, started when they are first needed."""
+    """What several cases read from: the three servers on the same content, started when they are first needed.
 
-    def __init__(self, stack: ExitStack) -> None:
+    `quick`: what takes long is to be made smaller.
+    """
+
+    def __init__(self, stack: ExitStack, *, quick: bool = False) -> None:
         self._stack = stack
+        self.quick = quick
 
     @cached_property
     def small(self) -> Body:
@@ -63,7 +59,8 @@ class Case:
     """One thing that is measured, on every contestant alike.
 
     `unit` is what its outcomes count. `opened` makes what it needs, out of the stage where it reads. Measurements
-    shorter than `seconds_at_least` say nothing. `once`: it takes its own, long time.
+    shorter than `seconds_at_least` say nothing. `once`: it takes its own, long time. `quick`: it is part of a first
+    look. `missing` says what must be installed for it, beside what every case needs.
     """
 
     name: str
@@ -72,6 +69,8 @@ class Case:
     opened: Callable[[Stage], AbstractContextManager[Trial]]
     seconds_at_least: int = 1
     once: bool = False
+    quick: bool = True
+    missing: Callable[[], str | None] = lambda: None
 
 
 def _reading(load_of: Callable[[Stage], Load]) -> Callable[[Stage], AbstractContextManager[Trial]]:
@@ -124,6 +123,14 @@ def _with_tags(tag_counts: Sequence[int], names: Sequence[str]) -> Iterator[tupl
             contestants.append(running(name, server))
             counts[server.port] = tag_count
         yield contestants, counts
+
+
+def _cold_pull(stage: Stage, *, clients: int) -> AbstractContextManager[Trial]:
+    return pulling.cold(_packed(), size_bytes=(32 if stage.quick else 256) * MIB, clients=clients)
+
+
+def _syncing(stage: Stage, *, of: Callable[[int], AbstractContextManager[Trial]]) -> AbstractContextManager[Trial]:
+    return of(20 if stage.quick else 200)
 
 
 def _packed(payload_size_bytes: int = 0) -> PackedPlugin:
@@ -180,10 +187,55 @@ CASES: Sequence[Case] = (
     Case("manifest-get-tag-of-100000", "manifest GET by one tag of 100 000", "requests", _one_of_many_tags),
     Case("manifest-get-any-of-100000", "manifest GET by any tag of 100 000", "requests", _any_of_many_tags),
     Case(
+        "pull-cold-16",
+        "16 clients pull what is not here",
+        "MiB",
+        partial(_cold_pull, clients=16),
+        once=True,
+        missing=pulling.missing,
+    ),
+    Case(
+        "pull-cold-64",
+        "64 clients pull what is not here",
+        "MiB",
+        partial(_cold_pull, clients=64),
+        once=True,
+        missing=pulling.missing,
+    ),
+    Case(
+        "pull-upstream-gone",
+        "4 clients pull a plugin whose upstream is gone",
+        "plugins",
+        lambda _stage: pulling.gone(_packed(MIB), loads.plugin_pulls(clients=4)),
+    ),
+    Case(
+        "manifest-upstream-gone",
+        "manifest GET by tag, the upstream gone",
+        "requests",
+        lambda _stage: pulling.gone(_packed(), loads.manifest_gets(TAG)),
+    ),
+    Case(
+        "sync-cold",
+        "sync of what is not here",
+        "plugins",
+        partial(_syncing, of=syncing.cold),
+        once=True,
+        missing=syncing.missing,
+    ),
+    Case(
+        "sync-unchanged",
+        "sync of what has not changed",
+        "plugins",
+        partial(_syncing, of=syncing.unchanged),
+        once=True,
+        missing=syncing.missing,
+    ),
+    Case(
         "transfers-1gib",
         f"{BIG_PULLS} pulls and {BIG_PUSHES} pushes of 1 GiB at once",
         "MiB",
         _big_transfers,
         once=True,
+        quick=False,
     ),
 )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.bench.content import MIB, REPOSITORY, TAG, Body
@@ -49,14 +50,20 @@ def put_manifest(connection: HTTPConnection, manifest: bytes, repository: str = 
 
 
 def pull_plugin(connection: HTTPConnection, buffer: memoryview, repository: str = REPOSITORY, tag: str = TAG) -> None:
-    """HEAD and GET of the manifest by tag, then what it names. Raises `WrongAnswerError` for anything but 200."""
+    """The manifest, then what it names. Raises `WrongAnswerError` for anything but 200."""
+    manifest = pull_manifest(connection, repository, tag)
+    for blob in (manifest["config"], *manifest["layers"]):
+        pull_blob(connection, buffer, blob["digest"], blob["size"], repository)
+
+
+def pull_manifest(connection: HTTPConnection, repository: str = REPOSITORY, tag: str = TAG) -> dict[str, Any]:
+    """HEAD and GET of the manifest by tag; gives what it says. Raises as `pull_plugin`."""
     path = f"/v2/{repository}/manifests/{tag}"
     connection.request("HEAD", path, headers=ACCEPT)
     _answered(connection, "HEAD", path, 200)
     connection.request("GET", path, headers=ACCEPT)
-    manifest = json.loads(_response(connection, "GET", path, 200).read())
-    for blob in (manifest["config"], *manifest["layers"]):
-        pull_blob(connection, buffer, blob["digest"], blob["size"], repository)
+    read: dict[str, Any] = json.loads(_response(connection, "GET", path, 200).read())
+    return read
 
 
 def pull_blob(

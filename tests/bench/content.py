@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import secrets
 from collections.abc import Iterator
@@ -64,6 +65,13 @@ class Bodies:
         hasher = self._common.copy()
         hasher.update(mark)
         return Body(self.size_bytes, f"sha256:{hasher.hexdigest()}", self._block, mark)
+
+
+def with_layer(packed: PackedPlugin, layer: Body) -> bytes:
+    """The manifest of a plugin with another layer, which need not be one: it is moved, not installed."""
+    manifest = json.loads(packed.manifest)
+    manifest["layers"][0] |= {"digest": layer.digest, "size": layer.size_bytes}
+    return json.dumps(manifest, separators=(",", ":")).encode()
 
 
 def plugin(folder: Path, *, payload_size_bytes: int) -> PackedPlugin:

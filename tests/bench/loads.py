@@ -11,9 +11,8 @@ from tests.bench.content import MIB, REPOSITORY, Bodies
 from tests.bench.laps import run_laps, run_once
 from tests.bench.sample import Outcome
 from tests.bench.servers import Server
+from tests.bench.trial import Load
 from tests.harness import wrk
-
-Load = Callable[[Server, int], Outcome]
 
 THREADS = 2
 MANIFEST_CONNECTIONS = 32

@@ -64,6 +64,8 @@ def to_text(run: Run) -> str:
         "\n".join(f"- {name}: {value}" for name, value in run.machine.items()),
         table(_HEADINGS, [row for case in run.cases for row in _rows(case)], left_columns=_LEFT_COLUMNS),
     ]
+    if figures := [row for case in run.cases for row in _figures(case)]:
+        parts.append(table(("case", "server", "figure", "median", "min-max"), figures, left_columns=_LEFT_COLUMNS))
     if run.verdicts:
         rows = [[each.case, each.text, _number(each.measured), _met(each.met)] for each in run.verdicts]
         parts.append(table(("bar", "", "measured", ""), rows, left_columns=2))
@@ -109,6 +111,16 @@ def _cells(samples: Sequence[Sample], ours: Sequence[Sample] | None) -> list[str
         _number(max(sample.cost.rss_bytes for sample in samples) / MIB),
         _number(max(sample.cost.largest_rss_bytes for sample in samples) / MIB),
     ]
+
+
+def _figures(case: CaseResult) -> list[list[str]]:
+    rows = []
+    for name, samples in case.rounds.items():
+        for figure in samples[0].outcome.figures:
+            seen = Spread.of([sample.outcome.figures[figure] for sample in samples])
+            ends = f"{_number(seen.low)}-{_number(seen.high)}"
+            rows.append([case.title, name, figure, _number(seen.median), ends])
+    return rows
 
 
 def _doubts(case: CaseResult) -> list[str]:

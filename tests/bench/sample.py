@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,7 @@ class Outcome:
     """What a load came to, as its generator saw it.
 
     `amount` is how much was done, in the case's unit; `errors` counts answers that were none or the wrong ones.
+    `figures` has what is to be seen of this case only, by what it is called.
     """
 
     amount: float
@@ -20,6 +21,7 @@ class Outcome:
     p50_seconds: float
     p99_seconds: float
     errors: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,11 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs on a port of 127.0.0.1; `pid` is the process that was started first."""
+    """A server that runs on a port of 127.0.0.1; `pid` is the process that was started first, `config` its file."""
 
     port: int
     pid: int
+    config: Path | None = None
 
     def url(self, path: str) -> str:
         """The whole address of a path."""
@@ -64,14 +65,14 @@ def running(name: str, server: Server) -> Contestant:
 def mirror(content: Content, *, data: Path | None = None) -> Iterator[Server]:
     """Ourselves: two workers, access log to a file. `data`: another data folder than one of its own."""
     with Mirror(workers=WORKERS, data=data) as started:
-        yield _filled(Server(started.port, _known(started.pid)), content)
+        yield _filled(Server(started.port, known(started.pid)), content)
 
 
 @contextmanager
 def docker_registry(content: Content) -> Iterator[Server]:
     """Debian's docker-registry, with its descriptor cache in memory and its access log to a file."""
     with DockerRegistry(descriptor_cache=True) as started:
-        yield _filled(Server(started.port, _known(started.pid)), content)
+        yield _filled(Server(started.port, known(started.pid)), content)
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def nginx(content: Content) -> Iterator[Server]:
         folder = Path(made)
         _place_files(folder, content)
         with Nginx(_location(folder, content.plugin), workers=WORKERS) as started:
-            yield Server(started.port, _known(started.pid))
+            yield Server(started.port, known(started.pid))
 
 
 @contextmanager
@@ -141,7 +142,8 @@ def _location(folder: Path, plugin: PackedPlugin) -> str:
     """
 
 
-def _known(pid: int | None) -> int:
+def known(pid: int | None) -> int:
+    """The process id of what runs."""
     if pid is None:
         raise RuntimeError("the server has not been started")
     return pid

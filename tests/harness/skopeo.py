@@ -1,6 +1,7 @@
 """skopeo as another real client of a registry."""
 
 import shutil
+from pathlib import Path
 
 from tests.harness.command import CompletedRun, run
 
@@ -40,6 +41,12 @@ def inspect(
         check=check,
         timeout_seconds=timeout_seconds,
     )
+
+
+def sync(source: Path, target: str, *, check: bool = True, timeout_seconds: float = 60) -> CompletedRun:
+    """`skopeo sync` of what a YAML file names into a registry, `127.0.0.1:PORT/name`, without TLS checks."""
+    flags = ("--src=yaml", "--dest=docker", "--dest-tls-verify=false")
+    return _skopeo("sync", *flags, str(source), target, check=check, timeout_seconds=timeout_seconds)
 
 
 def _skopeo(*arguments: str, check: bool, timeout_seconds: float) -> CompletedRun:

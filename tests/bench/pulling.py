@@ -1,0 +1,192 @@
+"""Pull-through: a plugin that is not here yet, by many clients over a thin line, and one whose upstream is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mirror.store.catalog.engine import Catalog
+from mirror.store.catalog.tables import origins
+from mirror.store.generation import Generation
+from mirror.store.layout import Layout
+from tests.bench import client, crowd
+from tests.bench.content import MIB, REPOSITORY, Bodies, Body, with_layer
+from tests.bench.sample import Outcome, percentile
+from tests.bench.servers import (
+    OURS,
+    REGISTRY,
+    WORKERS,
+    Content,
+    Contestant,
+    Server,
+    known,
+    mirror,
+    running,
+)
+from tests.bench.trial import Load, Trial
+from tests.harness.black_hole import BlackHole
+from tests.harness.docker_registry import DockerRegistry
+from tests.harness.mirror import Mirror
+from tests.harness.nginx import Nginx
+from tests.harness.packing import PackedPlugin
+from tests.harness.readiness import wait_until
+
+DIRECT = "one client, directly"
+NO_RULE = f"{OURS}, no proxy rule"
+UPSTREAM_COPIES = "times its size from the upstream"
+FIRST_BYTE_MS = "first byte, ms"
+LAST_FIRST_BYTE_MS = "last client's first byte, ms"
+FIRST_PULL_MS = "first pull, ms"
+
+_LINE_BYTES_PER_SECOND = 20_000_000
+_QUIET_SECONDS = 0.5
+_LONG_AGO = timedelta(hours=1)
+
+
+def missing() -> str | None:
+    """What must be installed for :func:`cold`, or None."""
+    return DockerRegistry.missing() or Nginx.missing()
+
+
+@contextmanager
+def cold(packed: PackedPlugin, *, size_bytes: int, clients: int) -> Iterator[Trial]:
+    """Ours and docker-registry as proxies, empty each time, and one client that goes to the upstream itself."""
+    layer = Bodies(size_bytes).fresh()
+    with DockerRegistry(descriptor_cache=True) as registry:
+        with client.connected(registry.port) as connection:
+            for blob in (Body.of(packed.config), layer):
+                client.push_blob(connection, blob)
+            client.put_manifest(connection, with_layer(packed, layer))
+        with Nginx.front(registry.url, limit_rate_bytes_per_second=_LINE_BYTES_PER_SECOND) as front:
+            yield Trial(
+                [
+                    Contestant(OURS, lambda: _mirror_of(front)),
+                    Contestant(REGISTRY, lambda: _registry_of(front)),
+                    running(DIRECT, Server(front.port, known(front.pid))),
+                ],
+                _pulls(front, layer, clients),
+                {DIRECT: _pulls(front, layer, 1)},
+            )
+
+
+@contextmanager
+def gone(packed: PackedPlugin, load: Load) -> Iterator[Trial]:
+    """Ours with a plugin that was pulled through, whose tag is due and whose upstream is a black hole; and without."""
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder, BlackHole() as hole:
+        data = Path(folder) / "data"
+        with mirror(Content(packed)) as upstream, Mirror(data=data, sections=_sections(upstream.url(""))) as started:
+            _pull(started.port)
+        asyncio.run(_age(Layout(data)))
+        with (
+            Mirror(workers=WORKERS, data=data, sections=_sections(hole.url)) as warm,
+            mirror(Content(packed)) as plain,
+        ):
+            contestants = [running(OURS, Server(warm.port, known(warm.pid))), running(NO_RULE, plain)]
+            yield Trial(contestants, _after_one_pull(load))
+
+
+@contextmanager
+def _mirror_of(front: Nginx) -> Iterator[Server]:
+    with Mirror(workers=WORKERS, sections=_sections(front.url)) as started:
+        yield Server(started.port, known(started.pid))
+
+
+@contextmanager
+def _registry_of(front: Nginx) -> Iterator[Server]:
+    with DockerRegistry(descriptor_cache=True, more={"proxy": {"remoteurl": front.url}}) as started:
+        yield Server(started.port, known(started.pid))
+
+
+def _sections(url: str) -> dict[str, Any]:
+    return {"upstreams": {"up": {"url": url, "plain_http": True}}, "proxy": [{"from": "up/**", "to": "**"}]}
+
+
+def _pulls(front: Nginx, layer: Body, clients: int) -> Load:
+    """The manifest and the config once, then the layer by every client; counts MiB that clients got."""
+
+    def load(server: Server, _seconds: int) -> Outcome:
+        sent_before_bytes = _sent_bytes(front, layer)
+        begin = time.monotonic()
+        with client.connected(server.port) as connection:
+            config = client.pull_manifest(connection)["config"]
+            client.pull_blob(connection, client.new_buffer(), config["digest"], config["size"])
+        path = f"/v2/{REPOSITORY}/blobs/{layer.digest}"
+        taken = crowd.take(server.port, path, layer.size_bytes, clients=clients)
+        seconds = time.monotonic() - begin
+        _wait_for_quiet(front)
+        whole = [each.seconds for each in taken]
+        first = [1e3 * each.first_byte_seconds for each in taken]
+        return Outcome(
+            amount=clients * layer.size_bytes / MIB,
+            seconds=seconds,
+            p50_seconds=percentile(whole, 50),
+            p99_seconds=percentile(whole, 99),
+            figures={
+                UPSTREAM_COPIES: (_sent_bytes(front, layer) - sent_before_bytes) / layer.size_bytes,
+                FIRST_BYTE_MS: percentile(first, 50),
+                LAST_FIRST_BYTE_MS: max(first),
+            },
+        )
+
+    return load
+
+
+def _sent_bytes(front: Nginx, layer: Body) -> int:
+    """What has been sent of a layer, by nginx's own count of answers that it has finished."""
+    line = re.compile(rf'"GET \S*/blobs/{layer.digest}\S* HTTP/1.1" \d+ (\d+)')
+    return sum(int(found[1]) for found in line.finditer(front.access_log.read_text()))
+
+
+def _wait_for_quiet(front: Nginx) -> None:
+    """Wait until what is under way at the upstream has ended, and been logged."""
+    seen, since = -1, time.monotonic()
+
+    def is_quiet() -> bool:
+        nonlocal seen, since
+        size_bytes = front.access_log.stat().st_size
+        if size_bytes != seen:
+            seen, since = size_bytes, time.monotonic()
+        return time.monotonic() - since > _QUIET_SECONDS
+
+    wait_until(is_quiet, 60, "the upstream to be left alone")
+
+
+def _after_one_pull(load: Load) -> Load:
+    """Pull it once before the load begins: whoever comes first may have to find out that the upstream is gone."""
+
+    def both(server: Server, seconds: int) -> Outcome:
+        begin = time.monotonic()
+        _pull(server.port)
+        first_ms = 1e3 * (time.monotonic() - begin)
+        load(server, 1)  # of several workers each finds out
+        loaded = load(server, seconds)
+        return replace(loaded, figures={FIRST_PULL_MS: first_ms})
+
+    return both
+
+
+def _pull(port: int) -> None:
+    with client.connected(port) as connection:
+        client.pull_plugin(connection, client.new_buffer())
+
+
+async def _age(layout: Layout) -> None:
+    """Make everything that was pulled through due to be confirmed."""
+    then = datetime.now(UTC) - _LONG_AGO
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(update(origins).values(checked_at=then, asked_at=then))
+
+    async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
+        await catalog.write(work)

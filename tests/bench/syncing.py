@@ -1,0 +1,119 @@
+"""Scheduled mirroring: many small plugins, brought for the first time, and looked at when nothing has changed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from tests.bench import client
+from tests.bench.content import KIB, Body, plugin
+from tests.bench.sample import Outcome
+from tests.bench.servers import OURS, WORKERS, Contestant, Server, known, running
+from tests.bench.trial import Load, Trial
+from tests.harness import skopeo
+from tests.harness.docker_registry import DockerRegistry
+from tests.harness.mirror import Mirror, plugin_mirror
+
+SKOPEO = "skopeo sync"
+
+_TAGS_EACH = 10
+_LAYER_BYTES = 64 * KIB
+_TIMEOUT_SECONDS = 600
+
+
+def missing() -> str | None:
+    """What must be installed, or None."""
+    return DockerRegistry.missing() or skopeo.missing()
+
+
+@contextmanager
+def cold(*, plugins: int) -> Iterator[Trial]:
+    """Both into a registry that is empty each time: ours into its data folder, skopeo into docker-registry."""
+    with _upstream(plugins) as (upstream, names), tempfile.TemporaryDirectory(prefix="skopeo-") as folder:
+        yield Trial(
+            [
+                Contestant(OURS, lambda: _mirror_of(upstream)),
+                Contestant(SKOPEO, _registry),
+            ],
+            _sync(plugins),
+            {SKOPEO: _skopeo_sync(_written(Path(folder), upstream, names), plugins)},
+        )
+
+
+@contextmanager
+def unchanged(*, plugins: int) -> Iterator[Trial]:
+    """Both after they have brought everything."""
+    with cold(plugins=plugins) as trial, ExitStack() as stack:
+        servers = [(contestant, stack.enter_context(contestant.serving())) for contestant in trial.contestants]
+        for contestant, server in servers:
+            trial.load_of(contestant)(server, 0)
+        yield Trial([running(contestant.name, server) for contestant, server in servers], trial.load, trial.loads)
+
+
+@contextmanager
+def _upstream(plugins: int) -> Iterator[tuple[DockerRegistry, list[tuple[str, str]]]]:
+    """A registry with different plugins, several tags in each repository; also their names and tags."""
+    names = [(f"bench/plugin{number // _TAGS_EACH}", f"1.0.{number % _TAGS_EACH}") for number in range(plugins)]
+    with DockerRegistry(descriptor_cache=True) as registry, client.connected(registry.port) as connection:
+        for number, (repository, tag) in enumerate(names):
+            with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
+                packed = plugin(Path(folder), payload_size_bytes=_LAYER_BYTES + number)
+            for blob in (packed.config, packed.layer):
+                client.push_blob(connection, Body.of(blob), repository)
+            client.put_manifest(connection, packed.manifest, repository, tag)
+        yield registry, names
+
+
+@contextmanager
+def _mirror_of(upstream: DockerRegistry) -> Iterator[Server]:
+    sections = {
+        "upstreams": {"up": {"url": upstream.url, "plain_http": True}},
+        "mirrors": [{"name": "all", "from": "up/bench/*", "to": "bench/*"}],
+    }
+    with Mirror(workers=WORKERS, sections=sections) as started:
+        yield Server(started.port, known(started.pid), started.config)
+
+
+@contextmanager
+def _registry() -> Iterator[Server]:
+    with DockerRegistry(descriptor_cache=True) as started:
+        yield Server(started.port, known(started.pid))
+
+
+def _sync(plugins: int) -> Load:
+    """`plugin-mirror sync` beside the server, on its data; counts plugins."""
+
+    def load(server: Server, _seconds: int) -> Outcome:
+        arguments = ("sync", "--config", str(server.config))
+        return _timed(lambda: plugin_mirror(*arguments, timeout_seconds=_TIMEOUT_SECONDS), plugins)
+
+    return load
+
+
+def _skopeo_sync(source: Path, plugins: int) -> Load:
+    def load(server: Server, _seconds: int) -> Outcome:
+        target = f"127.0.0.1:{server.port}/bench"
+        return _timed(lambda: skopeo.sync(source, target, timeout_seconds=_TIMEOUT_SECONDS), plugins)
+
+    return load
+
+
+def _timed(work: Callable[[], object], plugins: int) -> Outcome:
+    begin = time.monotonic()
+    work()
+    seconds = time.monotonic() - begin
+    return Outcome(plugins, seconds, seconds, seconds)
+
+
+def _written(folder: Path, upstream: DockerRegistry, names: list[tuple[str, str]]) -> Path:
+    """The file that tells skopeo what to bring."""
+    tags: dict[str, list[str]] = {}
+    for repository, tag in names:
+        tags.setdefault(repository, []).append(tag)
+    path = folder / "sync.yml"
+    path.write_text(json.dumps({upstream.host: {"tls-verify": False, "images": tags}}))  # JSON is YAML
+    return path
