@@ -23,6 +23,8 @@ from mirror.proxy.routes import Route, Routes, is_missing, online
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry
 from mirror.runtime.clock import Clock
+from mirror.runtime.single_flight import SingleFlight
+from mirror.transfer.download import Wanted
 from mirror.transfer.inflight import Inflight
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
@@ -80,6 +82,7 @@ class PullThroughRegistry(DelegatingRegistry):
             patience_seconds=patience_seconds,
         )
         self._blobs = PulledBlobs(memory, lookups, clock=clock, freshness=freshness)
+        self._looks: SingleFlight[tuple[Repository, Digest], Wanted | None] = SingleFlight()
         self._lists = Lists(inner, lookups, patience_seconds)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
@@ -120,34 +123,34 @@ class PullThroughRegistry(DelegatingRegistry):
     ) -> AsyncIterator[Blob]:
         async with AsyncExitStack() as stack:
             try:
-                blob = await stack.enter_async_context(self.inner.open_blob(repository, digest, part))
-                self._outcomes.blob(Outcome.SERVED)
+                wanted = await self._wanted(repository, digest, routes)
+                if wanted is None:
+                    blob = await stack.enter_async_context(self.inner.open_blob(repository, digest, part))
+                else:
+                    blob = await stack.enter_async_context(self._inflight.open(wanted, part))
             except BlobUnknown:
-                blob = await self._brought(stack, repository, digest, part, routes)
+                self._outcomes.blob(Outcome.MISSED)
+                raise
+            except UpstreamFault as error:
+                self._outcomes.blob(Outcome.FAILED)
+                if not is_missing(error, repository, routes):
+                    raise
+                message = f"{repository} has no blob {digest}: {error}"
+                raise BlobUnknown(message, name=repository, digest=digest) from error
+            self._outcomes.blob(Outcome.FETCHED if wanted else Outcome.SERVED)
             yield blob
 
-    async def _brought(
-        self,
-        stack: AsyncExitStack,
-        repository: Repository,
-        digest: Digest,
-        part: RangeRequest | None,
-        routes: tuple[Route, ...],
-    ) -> Blob:
-        try:
-            wanted = self._inflight.wanted(repository, digest) or await self._blobs.wanted(repository, digest, routes)
-            blob = await stack.enter_async_context(self._inflight.open(wanted, part))
-        except BlobUnknown:
-            self._outcomes.blob(Outcome.MISSED)
-            raise
-        except UpstreamFault as error:
-            self._outcomes.blob(Outcome.FAILED)
-            if not is_missing(error, repository, routes):
-                raise
-            message = f"{repository} has no blob {digest}: {error}"
-            raise BlobUnknown(message, name=repository, digest=digest) from error
-        self._outcomes.blob(Outcome.FETCHED)
-        return blob
+    async def _wanted(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted | None:
+        """What brings a blob; None where it is here. Whoever asks at the same time is told the same."""
+
+        async def look_up() -> Wanted | None:
+            try:
+                await self.inner.stat_blob(repository, digest)
+            except BlobUnknown:
+                return await self._blobs.wanted(repository, digest, routes)
+            return None
+
+        return self._inflight.wanted(repository, digest) or await self._looks.run((repository, digest), look_up)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._delete(repository, tag, partial(self.inner.delete_tag, repository, tag))

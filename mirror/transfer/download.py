@@ -20,8 +20,9 @@ from mirror.wire.ranges import RangeRequest
 
 _LOG = structlog.get_logger(__name__)
 
-_FIRST_LOOK_SECONDS: Final = 0.01
-_LONGEST_LOOK_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 0.01
+#: Looks that find nothing new, before it is tried whether whoever fetches it is still there.
+_LOOKS_IN_VAIN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,6 @@ class Download:
         self._sources = dict.fromkeys(wanted.sources)
         self._from = ""
         self._watched: PartialBlob | None = None
-        self._look_seconds = _FIRST_LOOK_SECONDS
 
     def also(self, wanted: Wanted) -> None:
         """Have it in another repository as well, or know of another source.
@@ -180,15 +180,15 @@ class Download:
         if self._watched is None:
             self._watched = await self._spool.watch_download(self._digest)
         await self._require_current()
-        while True:
+        looks_left = _LOOKS_IN_VAIN if self._watched else 1
+        while looks_left:
             seen_bytes = self._watched_bytes
-            await asyncio.sleep(self._look_seconds)
-            if self._watched is None or self._watched_bytes == seen_bytes:
-                break
-            self._look_seconds = _FIRST_LOOK_SECONDS
-            # Not before it grows: what was left by an earlier download may be all that ever comes.
-            self.growth.open(self._watched)
-        self._look_seconds = min(self._look_seconds * 2, _LONGEST_LOOK_SECONDS)
+            await asyncio.sleep(_LOOK_SECONDS)
+            looks_left -= 1
+            if self._watched is not None and self._watched_bytes != seen_bytes:
+                looks_left = _LOOKS_IN_VAIN
+                # Not before it grows: what was left by an earlier download may be all that ever comes.
+                self.growth.open(self._watched)
 
     @property
     def _watched_bytes(self) -> int:

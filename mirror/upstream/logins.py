@@ -11,9 +11,9 @@ import structlog
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock, SystemClock
+from mirror.runtime.single_flight import SingleFlight
 from mirror.upstream import credential_helper
 from mirror.upstream.credentials import Credentials, HelperQuestion
-from mirror.upstream.single_flight import SingleFlight
 
 _LOG = structlog.get_logger(__name__)
 _SYSTEM_CLOCK = SystemClock()

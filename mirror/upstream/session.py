@@ -21,6 +21,7 @@ from mirror.oci.errors import (
     UpstreamResting,
 )
 from mirror.runtime.clock import Clock
+from mirror.runtime.single_flight import SingleFlight
 from mirror.upstream.addresses import Addresses
 from mirror.upstream.auth import Attempt, Authorizer, Flow, LoginWanted, Reply, Sent, Step, TokenRequest
 from mirror.upstream.credentials import Credentials
@@ -28,7 +29,6 @@ from mirror.upstream.exchange import Answer, Request
 from mirror.upstream.faults import answer_fault, shown
 from mirror.upstream.logins import LoginSource
 from mirror.upstream.patience import Patience
-from mirror.upstream.single_flight import SingleFlight
 from mirror.upstream.transport import Transport, jittered
 from mirror.wire import retry_after
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES

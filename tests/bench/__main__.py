@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [case for case in chosen if not case.missing()]
     if not chosen:
         print(
-            f"no case to be measured is named {options.cases}: {', '.join(case.name for case in CASES)}",
+            f"no case is named {options.cases}: {', '.join(case.name for case in CASES)}",
             file=sys.stderr,
         )
         return 1
@@ -59,12 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measured(chosen: Sequence[Case], options: argparse.Namespace, folder: Path) -> Run:
     described = machine.describe(folder)
     with ExitStack() as stack:
-        stage = Stage(stack, quick=options.quick)
+        stage = Stage(stack)
         results = [_measure(case, stage, options) for case in chosen]
     rounds = {result.name: result.rounds for result in results}
     return Run(
         machine=described,
-        options={"rounds": options.rounds, "seconds": options.seconds, "quick": options.quick},
+        options={"rounds": options.rounds, "seconds": options.seconds},
         cases=results,
         verdicts=[bar.verdict(rounds) for bar in BARS],
     )
@@ -105,7 +105,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=_positive, help="length of a measurement (default: 3)")
     parser.add_argument("--cases", metavar="GLOB", help=f"only these: {', '.join(case.name for case in CASES)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep every number in FILE")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, of smaller things")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, without what takes long")
     parser.add_argument(
         "--folder",
         type=Path,

@@ -21,17 +21,14 @@ ONE_TAG = f"{OURS}, 1 tag"
 CACHED_TAGS = f"{OURS}, any of {FEW_TAGS} tags"
 BIG_PULLS = 64
 BIG_PUSHES = 8
+SYNCED_PLUGINS = 200
 
 
 class Stage:
-    """What several cases read from: the three servers on the same content, started when they are first needed.
+    """What several cases read from: the three servers on the same content, started when they are first needed."""
 
-    `quick`: what takes long is to be made smaller.
-    """
-
-    def __init__(self, stack: ExitStack, *, quick: bool = False) -> None:
+    def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self.quick = quick
 
     @cached_property
     def small(self) -> Body:
@@ -125,12 +122,8 @@ def _with_tags(tag_counts: Sequence[int], names: Sequence[str]) -> Iterator[tupl
         yield contestants, counts
 
 
-def _cold_pull(stage: Stage, *, clients: int) -> AbstractContextManager[Trial]:
-    return pulling.cold(_packed(), size_bytes=(32 if stage.quick else 256) * MIB, clients=clients)
-
-
-def _syncing(stage: Stage, *, of: Callable[[int], AbstractContextManager[Trial]]) -> AbstractContextManager[Trial]:
-    return of(20 if stage.quick else 200)
+def _cold_pull(_stage: Stage, *, size_bytes: int, clients: int) -> AbstractContextManager[Trial]:
+    return pulling.cold(_packed(), size_bytes=size_bytes, clients=clients)
 
 
 def _packed(payload_size_bytes: int = 0) -> PackedPlugin:
@@ -187,24 +180,33 @@ CASES: Sequence[Case] = (
     Case("manifest-get-tag-of-100000", "manifest GET by one tag of 100 000", "requests", _one_of_many_tags),
     Case("manifest-get-any-of-100000", "manifest GET by any tag of 100 000", "requests", _any_of_many_tags),
     Case(
-        "pull-cold-16",
-        "16 clients pull what is not here",
+        "pull-first-byte",
+        "16 clients pull 8 MiB that are not here",
         "MiB",
-        partial(_cold_pull, clients=16),
+        partial(_cold_pull, size_bytes=8 * MIB, clients=16),
+        missing=pulling.missing,
+    ),
+    Case(
+        "pull-cold-16",
+        "16 clients pull 256 MiB that are not here",
+        "MiB",
+        partial(_cold_pull, size_bytes=256 * MIB, clients=16),
         once=True,
+        quick=False,
         missing=pulling.missing,
     ),
     Case(
         "pull-cold-64",
-        "64 clients pull what is not here",
+        "64 clients pull 256 MiB that are not here",
         "MiB",
-        partial(_cold_pull, clients=64),
+        partial(_cold_pull, size_bytes=256 * MIB, clients=64),
         once=True,
+        quick=False,
         missing=pulling.missing,
     ),
     Case(
         "pull-upstream-gone",
-        "4 clients pull a plugin whose upstream is gone",
+        "4 clients pull a plugin of 1 MiB, the upstream gone",
         "plugins",
         lambda _stage: pulling.gone(_packed(MIB), loads.plugin_pulls(clients=4)),
     ),
@@ -216,18 +218,20 @@ CASES: Sequence[Case] = (
     ),
     Case(
         "sync-cold",
-        "sync of what is not here",
+        f"sync of {SYNCED_PLUGINS} plugins that are not here",
         "plugins",
-        partial(_syncing, of=syncing.cold),
+        lambda _stage: syncing.cold(plugins=SYNCED_PLUGINS),
         once=True,
+        quick=False,
         missing=syncing.missing,
     ),
     Case(
         "sync-unchanged",
-        "sync of what has not changed",
+        f"sync of {SYNCED_PLUGINS} plugins that are as they were",
         "plugins",
-        partial(_syncing, of=syncing.unchanged),
+        lambda _stage: syncing.unchanged(plugins=SYNCED_PLUGINS),
         once=True,
+        quick=False,
         missing=syncing.missing,
     ),
     Case(

@@ -1,4 +1,6 @@
 import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -12,6 +14,14 @@ from tests.unit.proxy.world import NAME, TAG, Plugin, World, pull, pulling, rais
 from tests.unit.transfer.content import hold, plugin
 
 EVERYTHING = PageRequest()
+
+
+def counted(calls: Counter[str], function: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    async def call(*arguments: object) -> object:
+        calls[function.__name__] += 1
+        return await function(*arguments)
+
+    return call
 
 
 class TestBlobs:
@@ -30,6 +40,20 @@ class TestBlobs:
         assert world.hub.asked == {"stat_blob": 1, "open_blob": 1}
         assert await pull(world) == wanted.manifest, "the name has not become one that was pushed to"
         assert world.hub.asked["open_blob"] == 2
+
+    async def test_sixteen_who_ask_at_once_look_for_it_once(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        layer = wanted.manifest.layers[0].digest
+        looks = Counter[str]()
+        for look in ("stat_blob", "awaited"):
+            monkeypatch.setattr(world.store, look, counted(looks, getattr(world.store, look)))
+        read_by_all = await asyncio.gather(*(read(world.registry.open_blob(NAME, layer)) for _ in range(16)))
+        assert set(read_by_all) == {wanted.layer}
+        assert looks == {"stat_blob": 1, "awaited": 1}
+        await world.idle()
 
     async def test_what_nobody_has_is_remembered_for_a_while(self, world: World) -> None:
         absent = Digest.of(b"absent")

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mirror.oci.errors import UpstreamBusy
-from mirror.upstream.single_flight import SingleFlight
+from mirror.runtime.single_flight import SingleFlight
 from mirror.upstream.slots import Slots
 
 

@@ -1,4 +1,4 @@
-"""One request where several callers want the same at the same time."""
+"""One piece of work where several callers want the same at the same time, done by the first of them."""
 
 from __future__ import annotations
 
