@@ -39,7 +39,7 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     """
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with open_store(settings) as store, open_sources(settings, rules) as sources:
-        desk = Desk(store, store, LayerReading(store), _CLOCK, reporter, Turns())
+        desk = Desk(store, store, LayerReading(store), _CLOCK, reporter, Turns(store))
         return await run_rules(rules, sources, checked(store, store, settings), rule_locks(settings), desk)
 
 

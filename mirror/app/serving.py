@@ -151,7 +151,7 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
                 "upstreams": guarded(mirroring.upstream_list, lambda: registry.list_repositories(_NO_NAMES)),
             },
         )
-        desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns(store))
         counted = RuleFigures(share, [rule.name for rule in rules])
         follower = Follower(sources, destination, locks, store, desk, counted.ran)
         following = tasks.create_task(follower.follow(scheduled))

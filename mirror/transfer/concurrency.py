@@ -9,6 +9,7 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from mirror.oci.digest import Digest
+from mirror.transfer.spool import Spool
 
 Item = TypeVar("Item")
 Given = TypeVar("Given")
@@ -35,9 +36,14 @@ async def at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: I
 
 
 class Turns:
-    """Lets copies that run at the same time take turns at each blob, so that it moves once."""
+    """Lets copies that run at the same time take turns at each blob, so that it moves once.
 
-    def __init__(self) -> None:
+    Args:
+        spool: where they are copied to; None: nobody else fetches blobs into it.
+    """
+
+    def __init__(self, spool: Spool | None = None) -> None:
+        self.spool = spool
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager

@@ -18,9 +18,11 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Reader, Upload, Writer
+from mirror.transfer.claimed import claimed
 from mirror.transfer.concurrency import Turns, at_once
 from mirror.transfer.plan import Graph, Plan, plan
 from mirror.transfer.progress import Progress
+from mirror.transfer.spool import Spool
 from mirror.wire.ranges import RangeRequest
 
 _MOST_LEVELS = 8
@@ -97,7 +99,9 @@ async def copy_graph(
 
     async def move(blob: Descriptor) -> int:
         async with turns.at(blob.digest):
-            return await _move(origin, destination, blob, progress)
+            if turns.spool is None:
+                return await _move(origin, destination, blob, progress)
+            return await _move_or_wait(origin, destination, blob, progress, turns.spool)
 
     moved_bytes = sum(await at_once(blobs_at_once, move, planned.blobs))
     registry, repository, root = destination.registry, destination.repository, planned.root
@@ -154,13 +158,9 @@ async def _holds(destination: Destination, blob: Descriptor) -> bool:
 
 
 async def _move(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> int:
-    registry, repository = destination.registry, destination.repository
-    beside = origin.repository if origin.registry is registry else None
-    mounted = await registry.mount_blob(repository, blob.digest, beside)
-    if mounted is not None:
-        _check_size(blob, mounted.size_bytes)
-        progress.advance(blob.size_bytes)
+    if await _mount(origin, destination, blob, progress):
         return 0
+    registry, repository = destination.registry, destination.repository
     upload = await registry.begin_upload(repository, blob.digest)
     if upload.offset:
         try:
@@ -168,6 +168,33 @@ async def _move(origin: Origin, destination: Destination, blob: Descriptor, prog
         except DigestInvalid:  # what was left of an earlier copy was not what it should have been
             upload = await registry.begin_upload(repository, blob.digest)
     return await _finish(origin, upload, blob, progress)
+
+
+async def _move_or_wait(
+    origin: Origin, destination: Destination, blob: Descriptor, progress: Progress, spool: Spool
+) -> int:
+    """As :func:`_move`, where somebody else may be fetching the same blob just now: then that is waited for."""
+    while True:
+        async with claimed(spool, destination.repository, blob.digest) as upload:
+            if await _mount(origin, destination, blob, progress):
+                await upload.cancel()
+                return 0
+            resumed = upload.offset > 0
+            try:
+                return await _finish(origin, upload, blob, progress)
+            except DigestInvalid:
+                if not resumed:
+                    raise
+
+
+async def _mount(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> bool:
+    beside = origin.repository if origin.registry is destination.registry else None
+    mounted = await destination.registry.mount_blob(destination.repository, blob.digest, beside)
+    if mounted is None:
+        return False
+    _check_size(blob, mounted.size_bytes)
+    progress.advance(blob.size_bytes)
+    return True
 
 
 async def _finish(origin: Origin, upload: Upload, blob: Descriptor, progress: Progress) -> int:

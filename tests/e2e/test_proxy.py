@@ -175,6 +175,45 @@ class TestOneDownload:
             assert wall_seconds < 1.5 * len(big.layer) / (12 * MIB)
             assert spooled_bytes(mirror) == 0
 
+    def test_a_sync_beside_the_server_shares_its_download(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
+        push(big, upstream.url, NAME, TAG)
+        rule = {"name": "all", "from": f"hub/{NAME}", "to": "mirrored/sshfs"}
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Mirror(workers=2, sections=sections(front.url, mirrors=[rule])) as mirror,
+            at_once(4) as clients,
+        ):
+            manifest(mirror.url)
+            pulls = [clients.submit(take, mirror.port, big.layer_digest) for _ in range(2)]
+            wait_until(lambda: spooled_bytes(mirror) > 4 * MIB, 20, "a part to have come")
+            synced = clients.submit(mirror.command, "sync")
+            assert {digest_of(each.result().content) for each in pulls} == {big.layer_digest}
+            assert synced.result().exit_code == 0
+            assert manifest(mirror.url, "mirrored/sshfs")[2] == big.manifest
+            assert digest_of(take(mirror.port, big.layer_digest, name="mirrored/sshfs").content) == big.layer_digest
+            wait_until(lambda: upstream_bytes(front, big.layer_digest) > 0, 5, "nginx to log")
+            assert upstream_bytes(front, big.layer_digest) == len(big.layer)
+            assert spooled_bytes(mirror) == 0
+
+    def test_a_pull_is_given_what_a_sync_brings(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
+        push(big, upstream.url, NAME, TAG)
+        rule = {"name": "all", "from": f"hub/{NAME}", "to": "mirrored/sshfs"}
+        with (
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Mirror(workers=2, sections=sections(front.url, mirrors=[rule])) as mirror,
+            at_once(4) as clients,
+        ):
+            manifest(mirror.url)
+            synced = clients.submit(mirror.command, "sync")
+            wait_until(lambda: spooled_bytes(mirror) > 4 * MIB, 20, "a part to have come")
+            begun = take(mirror.port, big.layer_digest, most_bytes=MIB)
+            assert begun.content == big.layer[: len(begun.content)]
+            assert not synced.done()
+            assert digest_of(take(mirror.port, big.layer_digest).content) == big.layer_digest
+            assert synced.result().exit_code == 0
+            wait_until(lambda: upstream_bytes(front, big.layer_digest) > 0, 5, "nginx to log")
+            assert upstream_bytes(front, big.layer_digest) == len(big.layer)
+
     def test_what_was_pulled_is_held_under_its_tag(self, upstream: DockerRegistry, small: PackedPlugin) -> None:
         push(small, upstream.url, NAME, TAG)
         with Mirror(sections=sections(upstream.url)) as mirror:

@@ -125,4 +125,4 @@ async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def desk(here: Store, clock: SetClock, told: Told) -> Desk:
-    return Desk(here, here, LayerReading(here), clock, told, Turns())
+    return Desk(here, here, LayerReading(here), clock, told, Turns(here))
