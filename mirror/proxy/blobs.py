@@ -11,7 +11,7 @@ from mirror.proxy.misses import Misses
 from mirror.proxy.routes import Route, online
 from mirror.registry.origins import Origin
 from mirror.runtime.clock import Clock
-from mirror.transfer.download import Source, Wanted
+from mirror.transfer.wanted import Source, Wanted
 
 
 class PulledBlobs:

@@ -24,8 +24,8 @@ from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry
 from mirror.runtime.clock import Clock
 from mirror.runtime.single_flight import SingleFlight
-from mirror.transfer.download import Wanted
 from mirror.transfer.inflight import Inflight
+from mirror.transfer.wanted import Wanted
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 

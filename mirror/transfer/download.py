@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import AsyncIterator
+from typing import Final
 
 import structlog
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, Busy, DigestInvalid, MirrorError, NotFound, UpstreamFault, UpstreamLied
 from mirror.oci.names import Repository
-from mirror.registry.port import Reader, Unverified, Writer
+from mirror.registry.port import Unverified
 from mirror.registry.streams import counted
 from mirror.transfer.growing import Growth
 from mirror.transfer.spool import Claim, PartialBlob, Spool
+from mirror.transfer.wanted import Endurance, Holder, Source, Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest
 
 _LOG = structlog.get_logger(__name__)
@@ -23,72 +22,6 @@ _LOG = structlog.get_logger(__name__)
 _LOOK_SECONDS: Final = 0.01
 #: Looks that find nothing new, before it is tried whether whoever fetches it is still there.
 _LOOKS_IN_VAIN: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a blob may be had.
-
-    Attributes:
-        upstream: the upstream's name.
-        registry: the upstream.
-        repository: the repository there.
-    """
-
-    upstream: str
-    registry: Reader
-    repository: Repository
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A blob that somebody asks for.
-
-    Attributes:
-        repository: where it goes.
-        digest, size_bytes: as its manifest gives them.
-        sources: where it may be had, in the order in which they are asked.
-    """
-
-    repository: Repository
-    digest: Digest
-    size_bytes: int
-    sources: tuple[Source, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Endurance:
-    """How long a download that has begun is gone on with, while its source fails.
-
-    Attributes:
-        quiet_seconds: the longest time without a byte, pauses included.
-        first_pause_seconds: before it is tried again; each further pause is twice as long.
-        longest_pause_seconds: no pause is longer.
-    """
-
-    quiet_seconds: float = 30.0
-    first_pause_seconds: float = 0.25
-    longest_pause_seconds: float = 4.0
-
-
-class Witness(Protocol):
-    """Told what becomes of downloads."""
-
-    def received(self, upstream: str, size_bytes: int) -> None:
-        """So many bytes of a blob came from an upstream."""
-        ...
-
-    def failed(self, upstream: str, error: MirrorError) -> None:
-        """An upstream did not give what it was asked for; it may be tried again."""
-        ...
-
-
-#: Called when a blob is in a repository.
-Stored = Callable[[Repository, Digest], Awaitable[None]]
-
-
-class Holder(Reader, Writer, Protocol):
-    """Where blobs go."""
 
 
 class Download:

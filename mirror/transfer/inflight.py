@@ -20,9 +20,10 @@ from contextlib import asynccontextmanager, contextmanager
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
 from mirror.registry.port import Blob
-from mirror.transfer.download import Download, Endurance, Holder, Stored, Wanted, Witness
+from mirror.transfer.download import Download
 from mirror.transfer.growing import GrowingBlob
 from mirror.transfer.spool import Spool
+from mirror.transfer.wanted import Endurance, Holder, Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest, Span
 
 _ENDURANCE = Endurance()

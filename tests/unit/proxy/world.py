@@ -25,8 +25,8 @@ from mirror.registry.port import Blob, Page
 from mirror.runtime.background import Background
 from mirror.runtime.metrics import Figures
 from mirror.store.registry import Store
-from mirror.transfer.download import Endurance
 from mirror.transfer.inflight import Inflight
+from mirror.transfer.wanted import Endurance
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.unit.transfer.content import hold, plugin

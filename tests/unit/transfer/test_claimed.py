@@ -13,9 +13,9 @@ from mirror.runtime.background import Background
 from mirror.store.registry import Store
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.copy import Copied, Destination, Origin, copy_graph
-from mirror.transfer.download import Source, Wanted
 from mirror.transfer.inflight import Inflight
 from mirror.transfer.progress import SilentProgress
+from mirror.transfer.wanted import Source, Wanted
 from tests.unit.proxy.world import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read
 from tests.unit.transfer.content import hold, plugin
 from tests.unit.transfer.test_inflight import Told, until

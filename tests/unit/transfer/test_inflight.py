@@ -13,9 +13,9 @@ from mirror.oci.names import Repository
 from mirror.registry.port import Growing
 from mirror.runtime.background import Background
 from mirror.store.registry import Store
-from mirror.transfer.download import Source, Wanted
 from mirror.transfer.growing import HELD_BACK_BYTES
 from mirror.transfer.inflight import Inflight
+from mirror.transfer.wanted import Source, Wanted
 from mirror.wire.ranges import RangeRequest
 from tests.unit.proxy.world import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read
 from tests.unit.transfer.content import hold
