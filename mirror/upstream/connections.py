@@ -12,9 +12,11 @@ import aiohttp
 from yarl import URL
 
 from mirror import __version__
+from mirror.runtime.clock import Clock, SystemClock
 from mirror.upstream import socks
 from mirror.upstream.destinations import Guard
 from mirror.upstream.proxies import SOCKS, Proxies
+from mirror.upstream.rereading import Reread
 from mirror.upstream.terms import Timeouts
 from mirror.upstream.tls import Tls
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 Data = bytes | BytesIO | AsyncIterable[bytes] | None
 
+_SYSTEM_CLOCK = SystemClock()
 _READ_BUFFER_BYTES = 256 * 1024
 _HEADERS = {"User-Agent": f"docker-plugin-mirror/{__version__}", "Accept-Encoding": "identity"}
 
@@ -37,7 +40,7 @@ class Connections:
         timeouts: Timeouts,
         guard: Guard,
         proxies: Proxies,
-        contexts: Mapping[bool, ssl.SSLContext],
+        contexts: Reread[Mapping[bool, ssl.SSLContext]],
         resolver: AbstractResolver | None,
     ) -> None:
         self._stack = stack
@@ -51,7 +54,14 @@ class Connections:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, *, timeouts: Timeouts, guard: Guard, proxies: Proxies, tls: Tls, resolver: AbstractResolver | None = None
+        cls,
+        *,
+        timeouts: Timeouts,
+        guard: Guard,
+        proxies: Proxies,
+        tls: Tls,
+        clock: Clock = _SYSTEM_CLOCK,
+        resolver: AbstractResolver | None = None,
     ) -> AsyncIterator[Connections]:
         """Open it; nothing is connected to yet.
 
@@ -59,7 +69,8 @@ class Connections:
             timeouts: deadlines.
             guard: where an upstream may not send us.
             proxies: which way requests go.
-            tls: certificates.
+            tls: certificates; connections that are made after their files have changed use the new ones.
+            clock: tells when to look at the files again.
             resolver: resolves names; None: the system.
 
         Raises:
@@ -69,7 +80,7 @@ class Connections:
             proxy = proxies.through(URL(f"{scheme}://registry.invalid"))
             if proxy is not None and proxy.scheme in SOCKS:
                 socks.require()
-        contexts = {own: tls.context(own=own) for own in (True, False)}
+        contexts = Reread("a certificate", tls.files, tls.contexts, clock)
         async with AsyncExitStack() as stack:
             yield cls(stack, timeouts=timeouts, guard=guard, proxies=proxies, contexts=contexts, resolver=resolver)
 
@@ -90,6 +101,7 @@ class Connections:
         # A proxy connects to where it will: what is connected to here is the proxy.
         way = "guarded" if proxy is None and not own else "open"
         client = await self._client(str(proxy) if by_socks else way)
+        contexts = await self._contexts.current()
         with socks.translated():
             return await client.request(
                 method,
@@ -98,7 +110,7 @@ class Connections:
                 data=data,
                 allow_redirects=False,
                 proxy=None if by_socks else proxy,
-                ssl=self._contexts[own],
+                ssl=contexts[own],
             )
 
     async def _client(self, kind: str) -> aiohttp.ClientSession:

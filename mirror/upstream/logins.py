@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
-from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.single_flight import SingleFlight
 from mirror.upstream import credential_helper
 from mirror.upstream.credentials import Credentials, HelperQuestion
+from mirror.upstream.rereading import Reread
 
-_LOG = structlog.get_logger(__name__)
 _SYSTEM_CLOCK = SystemClock()
-_LOOKED_AT_EVERY_SECONDS = 2.0
 _HELPED_FOR_SECONDS = 60.0
 
 
@@ -61,12 +56,8 @@ class FileLogin:
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         self.label = label
-        self._path = path.expanduser()
-        self._read = read
         self._clock = clock
-        self._state = _state(self._path)
-        self._looked_at = clock.monotonic_seconds()
-        self._found = self._checked()
+        self._found = Reread("a login", [path], lambda: _checked(read()), clock)
         self._helped: tuple[HelperQuestion, Credentials, float] | None = None
         self._asking: SingleFlight[HelperQuestion, Credentials] = SingleFlight()
 
@@ -81,28 +72,8 @@ class FileLogin:
         return cls(path, f"the login for {host} in {path}", lambda: Credentials.from_docker_config(path, host), clock)
 
     async def current(self) -> Credentials:
-        now = self._clock.monotonic_seconds()
-        if now - self._looked_at >= _LOOKED_AT_EVERY_SECONDS:
-            self._looked_at = now
-            await asyncio.to_thread(self._look_again)
-        found = self._found
+        found = await self._found.current()
         return found if isinstance(found, Credentials) else await self._helped_with(found)
-
-    def _look_again(self) -> None:
-        state = _state(self._path)
-        if state == self._state:
-            return
-        self._state = state
-        try:
-            self._found = self._checked()
-        except ConfigurationFault as error:
-            _LOG.warning("a login cannot be read again, the last one stays", error=str(error))
-
-    def _checked(self) -> Credentials | HelperQuestion:
-        found = self._read()
-        if isinstance(found, HelperQuestion):
-            credential_helper.program_of(found)
-        return found
 
     async def _helped_with(self, question: HelperQuestion) -> Credentials:
         now = self._clock.monotonic_seconds()
@@ -113,9 +84,7 @@ class FileLogin:
         return login
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def _checked(found: Credentials | HelperQuestion) -> Credentials | HelperQuestion:
+    if isinstance(found, HelperQuestion):
+        credential_helper.program_of(found)
+    return found

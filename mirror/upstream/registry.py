@@ -57,7 +57,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
             tls: certificates beside the system's.
             proxies: which way requests go.
             terms: how long we wait for it, how often we ask, when we leave it alone.
-            clock: tells the age of tokens, and when a pause is over.
+            clock: tells the age of tokens, when a pause is over, and when to look at files again.
 
         Raises:
             ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``; a certificate, a proxy
@@ -65,7 +65,9 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
         """
         addresses = Addresses(name, url, plain_http=plain_http)
         async with (
-            Connections.open(timeouts=terms.timeouts, guard=addresses.guard, proxies=proxies, tls=tls) as connections,
+            Connections.open(
+                timeouts=terms.timeouts, guard=addresses.guard, proxies=proxies, tls=tls, clock=clock
+            ) as connections,
             Transport.open(name, addresses, connections, terms, clock) as transport,
         ):
             session = UpstreamSession(

@@ -40,6 +40,7 @@ from tests.harness.forward_proxy import ForwardProxy
 from tests.harness.ports import free_port
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import BLOB, BLOB_PATH, DESCRIBED, DIGEST, MANIFEST, REPOSITORY, ROOT, TAG, TAG_PATH
+from tests.unit.upstream.hand_clock import HandClock
 from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 GET = f"GET {TAG_PATH}"
@@ -374,6 +375,30 @@ async def test_a_client_certificate(tmp_path: Path) -> None:
         assert await get(port, Tls(ca_file, chain, key)) == MANIFEST
         with pytest.raises(UpstreamFault):
             await get(port, Tls(ca_file))
+
+
+async def test_a_client_certificate_that_is_renewed(tmp_path: Path) -> None:
+    ca, old_clients, clients = trustme.CA(), trustme.CA(), trustme.CA()
+    ca_file = written(tmp_path, "ca.pem", ca.cert_pem)
+    tls = Tls(ca_file, tmp_path / "mine.pem", tmp_path / "mine.key")
+
+    def write(certificate: trustme.LeafCert) -> None:
+        written(tmp_path, "mine.pem", *certificate.cert_chain_pems)
+        written(tmp_path, "mine.key", certificate.private_key_pem)
+
+    write(old_clients.issue_cert("mirror.example"))
+    clock = HandClock()
+    async with https(ca, ["127.0.0.1"], client_ca=clients) as port:
+        url = f"https://127.0.0.1:{port}"
+        async with UpstreamRegistry.open(name="hub", url=url, tls=tls, terms=QUICK, clock=clock) as upstream:
+            with pytest.raises(UpstreamFault):
+                await upstream.get_manifest(REPOSITORY, TAG)
+            write(clients.issue_cert("mirror.example"))
+            clock.seconds += 60
+            assert (await upstream.get_manifest(REPOSITORY, TAG)).content == MANIFEST
+            (tmp_path / "mine.key").write_text("half of a k")
+            clock.seconds += 60
+            assert (await upstream.get_manifest(REPOSITORY, TAG)).content == MANIFEST
 
 
 async def test_a_client_certificate_is_not_shown_to_other_hosts(tmp_path: Path) -> None:
