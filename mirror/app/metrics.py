@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
@@ -98,6 +98,7 @@ class Metrics:
     Args:
         figures: of all processes; has :data:`FAMILIES`.
         share: this process's.
+        followed: what else to call, again and again, to keep it up to date.
         store, load, lines: what is looked at.
         more: gives what else there is, when the page is shown.
     """
@@ -106,6 +107,7 @@ class Metrics:
         self,
         figures: Figures,
         share: Share,
+        followed: Iterable[Callable[[], None]] = (),
         *,
         store: Store,
         load: Load,
@@ -114,7 +116,7 @@ class Metrics:
     ) -> None:
         self._store = store
         self._more = more
-        self._updates = list(_followed(share, store, load, lines))
+        self._updates = [*_followed(share, store, load, lines), *followed]
         self._collectors = (FigureCollector(figures), ProcessesCollector(figures, NAMESPACE))
         self._contents: Contents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS

@@ -38,7 +38,7 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
         ConfigurationFault: no such rule, or none at all. StorageFault: the store cannot be opened.
     """
     rules = chosen([section.rule() for section in settings.mirrors], names)
-    async with open_store(settings) as store, open_sources(settings, rules) as sources:
+    async with open_store(settings) as store, open_sources(settings, _sources(rules)) as sources:
         desk = Desk(store, store, LayerReading(store), _CLOCK, reporter, Turns(store))
         return await run_rules(rules, sources, checked(store, store, settings), rule_locks(settings), desk)
 
@@ -52,7 +52,7 @@ async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePre
             folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="plugin-mirror-")
             path = Path(stack.enter_context(folder))
         store = await stack.enter_async_context(Store.open(path))
-        sources = await stack.enter_async_context(open_sources(settings, rules))
+        sources = await stack.enter_async_context(open_sources(settings, _sources(rules)))
         desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns())
         return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
 
@@ -62,6 +62,10 @@ async def mirror_states(settings: Settings) -> list[RuleState]:
     rules = [section.rule() for section in settings.mirrors]
     async with open_store(settings, must_exist=True) as store:
         return await rule_states(rules, store, rule_locks(settings).is_held, _CLOCK.now())
+
+
+def _sources(rules: Sequence[MirrorRule]) -> set[str]:
+    return {rule.source for rule in rules}
 
 
 def chosen(rules: Sequence[MirrorRule], names: Sequence[str]) -> list[MirrorRule]:

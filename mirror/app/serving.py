@@ -19,6 +19,7 @@ from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
 from mirror.app.stores import checked, open_store, rule_locks
+from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.app.upstreams import open_sources
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.filters.layer_reading import LayerReading
@@ -65,7 +66,12 @@ def serve(settings: Settings) -> int:
     listener = listen(address.host, address.port, _limits(settings))
     workers = settings.server.workers
     figures = Figures(
-        (*metrics.FAMILIES, *families(rule.name for rule in settings.mirrors), *pull_families(settings.upstreams)),
+        (
+            *metrics.FAMILIES,
+            *families(rule.name for rule in settings.mirrors),
+            *pull_families(settings.upstreams),
+            *UpstreamFigures(_opened(settings), workers).families,
+        ),
         workers,
     )
     _allow_connections()
@@ -121,9 +127,8 @@ def _serve_here(settings: Settings, worker: _Worker) -> None:
 async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None:
     async with open_store(settings) as store, AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
         rules = [section.rule() for section in settings.mirrors]
-        scheduled = [rule for rule in rules if rule.schedule is not None and not _is_offline(settings, rule)]
-        pulled_from = [section.upstream for section in settings.proxy]
-        sources = await stack.enter_async_context(open_sources(settings, scheduled, pulled_from))
+        scheduled = _scheduled(settings)
+        sources = await stack.enter_async_context(open_sources(settings, _opened(settings)))
         limits = _limits(settings)
         load, share = Load.within(limits), worker.figures.share(worker.place)
         outcomes = Outcomes(share, settings.upstreams)
@@ -134,7 +139,8 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         registry = Authorize(pulls or served, AnonymousRights(settings.server.anonymous_actions))
         urls = {name: section.url for name, section in settings.upstreams.items()}
         mirroring = Mirroring(rules, urls, sources, store, locks, _CLOCK)
-        watch = Metrics(worker.figures, share, store=store, load=load, lines=lines, more=mirroring.metrics)
+        asked = UpstreamFigures(sources, settings.server.workers).followed(share, worker.place, sources)
+        watch = Metrics(worker.figures, share, asked, store=store, load=load, lines=lines, more=mirroring.metrics)
         application = build(
             registry,
             limits=limits,
@@ -170,9 +176,16 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         keeping_up.cancel()
 
 
-def _is_offline(settings: Settings, rule: MirrorRule) -> bool:
-    """Whether running the rule could only fail, because that is wanted."""
-    return settings.offline or settings.upstreams[rule.source].offline
+def _scheduled(settings: Settings) -> list[MirrorRule]:
+    """The rules that are followed; without those that could only fail, because that is wanted."""
+    rules = [section.rule() for section in settings.mirrors]
+    offline = {name for name, section in settings.upstreams.items() if settings.offline or section.offline}
+    return [rule for rule in rules if rule.schedule is not None and rule.source not in offline]
+
+
+def _opened(settings: Settings) -> list[str]:
+    """Names of the upstreams that a worker may have to ask."""
+    return sorted({rule.source for rule in _scheduled(settings)} | {section.upstream for section in settings.proxy})
 
 
 def _asks_for_pulls(rules: Iterable[MirrorRule]) -> bool:

@@ -12,7 +12,6 @@ from yarl import URL
 
 from mirror.settings import Settings
 from mirror.settings.upstreams import CredentialSettings, UpstreamSettings
-from mirror.sync.rule import MirrorRule
 from mirror.upstream.bandwidth import Window
 from mirror.upstream.breaker import Thresholds
 from mirror.upstream.logins import FileLogin, LoginSource
@@ -23,13 +22,10 @@ from mirror.upstream.tls import Tls
 
 
 @asynccontextmanager
-async def open_sources(
-    settings: Settings, rules: Iterable[MirrorRule], also: Iterable[str] = ()
-) -> AsyncIterator[dict[str, UpstreamRegistry]]:
-    """The upstreams of rules, and others, open, by name."""
+async def open_sources(settings: Settings, names: Iterable[str]) -> AsyncIterator[dict[str, UpstreamRegistry]]:
+    """The upstreams of those names, open, by name."""
     async with AsyncExitStack() as stack:
-        names = sorted({rule.source for rule in rules}.union(also))
-        yield {name: await stack.enter_async_context(open_upstream(settings, name)) for name in names}
+        yield {name: await stack.enter_async_context(open_upstream(settings, name)) for name in sorted(set(names))}
 
 
 @asynccontextmanager

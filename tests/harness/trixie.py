@@ -21,13 +21,14 @@ from tests.harness.command import CommandFailedError, run
 
 MACHINE_RELEASE = "bookworm"
 RELEASE = "trixie"
-PACKAGES = ("containerd", "cosign", "docker-cli", "docker.io", "oras")
+PACKAGES = ("containerd", "cosign", "docker-cli", "docker.io", "oras", "promtool")
 
 FOLDER = Path(__file__).resolve().parents[2] / ".tools" / RELEASE
 ENGINE_BINARIES = FOLDER / "engine"
 """The folder to give to `Engine(binaries=…)`; `Engine.missing` says whether it is there."""
 ORAS = FOLDER / "oras/usr/bin/oras"
 COSIGN = FOLDER / "cosign/usr/bin/cosign"
+PROMTOOL = FOLDER / "promtool/usr/bin/promtool"
 REMEDY = "run: python -m tests.harness.trixie"
 
 _ENGINE_FOLDERS = ("containerd/usr/bin", "docker-cli/usr/bin", "docker.io/usr/sbin")

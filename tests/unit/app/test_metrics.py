@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.rule_reports import GAUGES as RULE_GAUGES
+from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.outcomes import families as pull_families
 from mirror.runtime.logs import Lines
@@ -31,6 +32,13 @@ UNITS = ("_total", "_seconds", "_bytes", "_info")
 #: Gauges that count things, and so have no unit.
 COUNTS = {"requests_in_flight", "connections", "uploads_receiving", "uploads_open", "storage_files", "repositories"}
 COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds"}
+#: Those that depend on the configuration.
+OTHER_FAMILIES = [
+    *rule_families(["a rule"]),
+    *pull_families(["hub"]),
+    *UpstreamFigures(["hub"], 2).families,
+    *(family for family, _ in RULE_GAUGES),
+]
 
 
 @pytest.fixture
@@ -144,9 +152,7 @@ async def test_the_alerts_ask_for_metrics_that_exist(metrics: Metrics) -> None:
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     asked = {name for rule in rules for name in re.findall(r"\bplugin_mirror_\w+", rule["expr"])}
     assert len(asked) >= 6
-    counted = [*rule_families(["a rule"]), *pull_families(["hub"]), *(family for family, _ in RULE_GAUGES)]
-    others = {family.name for family in counted}
-    assert asked - await exposed(metrics) - others == set()
+    assert asked - await exposed(metrics) - {family.name for family in OTHER_FAMILIES} == set()
 
 
 async def test_the_alerts_are_those_that_are_explained() -> None:
@@ -168,4 +174,5 @@ async def test_every_metric_is_explained_with_its_labels(metrics: Metrics) -> No
         }
         for name, family in (await read(metrics)).items()
     }
-    assert {name: explained.get(name) for name in found} == found
+    found |= {family.name: set(family.label_names) for family in OTHER_FAMILIES}
+    assert explained == found

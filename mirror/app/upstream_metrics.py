@@ -1,0 +1,110 @@
+"""What ``/metrics`` shows of upstreams, whatever they are asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from mirror.runtime.metrics import Family, Kind, Labels, Share
+from mirror.upstream.breaker import State
+from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.stats import UpstreamStats
+
+_REASONS: Final = ("unreachable", "refused", "busy", "lied", "other")
+
+Read = Callable[[UpstreamStats], float]
+
+_COUNTED: Final[Mapping[str, tuple[str, Read]]] = {
+    "requests": ("Requests to an upstream, redirects and tokens included.", lambda stats: stats.requests),
+    "received_bytes": ("Bytes of bodies that came from an upstream.", lambda stats: stats.received_bytes),
+    "tokens": ("Tokens that were given for an upstream.", lambda stats: stats.tokens),
+    "paced_seconds": ("How long our own limits have made others wait.", lambda stats: stats.paced_seconds),
+}
+_HEARD: Final[Mapping[str, tuple[str, Read]]] = {
+    "quota_limit": (
+        "Requests that an upstream allows in its window, as a worker has heard it last; NaN: it has not.",
+        lambda stats: stats.quota.limit if stats.quota else math.nan,
+    ),
+    "quota_remaining": (
+        "Those of them that are left, as a worker has heard it last; NaN: it has not.",
+        lambda stats: stats.quota.remaining if stats.quota else math.nan,
+    ),
+}
+
+
+class UpstreamFigures:
+    """The metrics of upstreams.
+
+    Args:
+        upstreams: their names.
+        workers: how many processes count.
+    """
+
+    def __init__(self, upstreams: Iterable[str], workers: int) -> None:
+        names = list(upstreams)
+        each: list[Labels] = [(name,) for name in names]
+        of_workers: list[Labels] = [(name, str(worker)) for name in names for worker in range(workers)]
+        self._counted = {
+            what: _family(f"{what}_total", explanation, Kind.COUNTER, ("upstream",), each)
+            for what, (explanation, _) in _COUNTED.items()
+        }
+        self._heard = {
+            what: _family(what, explanation, Kind.GAUGE, ("upstream", "worker"), of_workers)
+            for what, (explanation, _) in _HEARD.items()
+        }
+        self._failures = _family(
+            "failures_total",
+            "What an upstream did not give, by reason; lied: it is not what it was said to be.",
+            Kind.COUNTER,
+            ("upstream", "reason"),
+            [(name, reason) for name in names for reason in _REASONS],
+        )
+        self._resting = _family(
+            "hosts_resting",
+            "Hosts of an upstream that are left alone because they failed, counted in each worker.",
+            Kind.GAUGE,
+            ("upstream",),
+            each,
+        )
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """All of them."""
+        return (*self._counted.values(), *self._heard.values(), self._failures, self._resting)
+
+    def followed(
+        self, share: Share, worker: int, upstreams: Mapping[str, UpstreamRegistry]
+    ) -> Iterator[Callable[[], None]]:
+        """What to call, again and again, to have them follow the upstreams that a process has open.
+
+        Args:
+            share: the process's; of figures that have :attr:`families`.
+            worker: its place.
+            upstreams: those that it has open, by name.
+        """
+        for name, upstream in upstreams.items():
+            for what, (_, read) in _COUNTED.items():
+                yield share.follow(self._counted[what], partial(_read, upstream, read), name)
+            for what, (_, read) in _HEARD.items():
+                yield share.follow(self._heard[what], partial(_read, upstream, read), name, str(worker))
+            for reason in _REASONS:
+                yield share.follow(self._failures, partial(_failed, upstream, reason), name, reason)
+            yield share.follow(self._resting, partial(_read, upstream, _count_resting), name)
+
+
+def _family(name: str, explanation: str, kind: Kind, labels: Labels, series: Sequence[Labels]) -> Family:
+    return Family(f"plugin_mirror_upstream_{name}", explanation, kind, labels, series)
+
+
+def _read(upstream: UpstreamRegistry, read: Read) -> float:
+    return read(upstream.stats())
+
+
+def _failed(upstream: UpstreamRegistry, reason: str) -> float:
+    return upstream.stats().failures.get(reason, 0)
+
+
+def _count_resting(stats: UpstreamStats) -> float:
+    return sum(host.breaker is State.OPEN for host in stats.hosts)

@@ -1,0 +1,30 @@
+"""The files for Prometheus, by its own checker."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.harness.command import run
+from tests.harness.requirement import require
+from tests.harness.trixie import PROMTOOL, missing
+
+pytestmark = pytest.mark.e2e
+
+FOLDER = Path(__file__).parents[2] / "deploy/prometheus"
+RULES = FOLDER / "plugin-mirror.rules.yml"
+
+
+@pytest.fixture(autouse=True)
+def promtool() -> None:
+    require(missing(PROMTOOL))
+
+
+def test_the_configuration_and_its_rules_are_right() -> None:
+    told = run([str(PROMTOOL), "check", "config", "--lint-fatal", str(FOLDER / "prometheus.yml")]).stdout
+    assert f"Checking {RULES}\n  SUCCESS" in told
+
+
+def test_the_alerts_are_given_when_they_are_due(tmp_path: Path) -> None:
+    story = tmp_path / "alerts.yml"
+    story.write_text(Path(__file__).with_name("alerts.yml").read_text().replace("RULES", str(RULES), 1))
+    assert "SUCCESS" in run([str(PROMTOOL), "test", "rules", str(story)]).stdout

@@ -1,0 +1,69 @@
+"""The metrics of upstreams, as several processes count them."""
+
+import math
+from collections.abc import AsyncIterator
+
+import pytest
+
+from mirror.app.upstream_metrics import UpstreamFigures
+from mirror.oci.errors import UpstreamBusy, UpstreamResting
+from mirror.runtime.metrics import Figures
+from mirror.upstream.registry import UpstreamRegistry
+from tests.unit.upstream.conftest import QUICK
+from tests.unit.upstream.content import DESCRIBED, MANIFEST, REPOSITORY, TAG, TAG_PATH
+from tests.unit.upstream.scripted import Reply, ScriptedServer
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer().running() as running:
+        yield running
+
+
+def shown(figures: Figures) -> dict[tuple[str, ...], float]:
+    return {
+        (family.name.removeprefix("plugin_mirror_upstream_"), *labels): cells[0]
+        for family, series in figures.sums()
+        for labels, cells in series
+    }
+
+
+async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> None:
+    quota = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}
+    server.on(f"GET {TAG_PATH}", Reply(body=MANIFEST, headers={**DESCRIBED, **quota}))
+    ours = UpstreamFigures(["hub", "other"], workers=2)
+    figures = Figures(ours.families, processes=2)
+    async with (
+        UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as first,
+        UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as second,
+    ):
+        updates = [
+            update
+            for worker, upstream in enumerate((first, second))
+            for update in ours.followed(figures.share(worker), worker, {"hub": upstream})
+        ]
+        for upstream in (first, first, second):
+            await upstream.get_manifest(REPOSITORY, TAG)
+        for update in updates:
+            update()
+    found = shown(figures)
+    assert (found["requests_total", "hub"], found["requests_total", "other"]) == (3, 0)
+    assert found["received_bytes_total", "hub"] == 3 * len(MANIFEST)
+    assert [found["quota_remaining", "hub", worker] for worker in ("0", "1")] == [76, 76]
+    assert found["quota_limit", "hub", "0"] == 100
+
+
+async def test_a_host_that_rests_and_why_it_failed(server: ScriptedServer) -> None:
+    ours = UpstreamFigures(["hub"], workers=1)
+    figures = Figures(ours.families)
+    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as upstream:
+        server.on(f"GET {TAG_PATH}", Reply(503))
+        for _ in range(QUICK.thresholds.failures):
+            with pytest.raises((UpstreamBusy, UpstreamResting)):
+                await upstream.get_manifest(REPOSITORY, TAG)
+        for update in ours.followed(figures.share(), 0, {"hub": upstream}):
+            update()
+    found = shown(figures)
+    assert found["hosts_resting", "hub"] == 1
+    assert found["failures_total", "hub", "busy"] >= 1
+    assert math.isnan(found["quota_remaining", "hub", "0"])
