@@ -1,0 +1,75 @@
+"""Pull-through over a line that loses packets, and over one that says nothing any more."""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_proxy import MIB, NAME, TAG, manifest, requests_of, sections, spooled_bytes, take
+from tests.harness import bad_line, plugins
+from tests.harness.bad_line import in_own_network, losing
+from tests.harness.docker_registry import DockerRegistry
+from tests.harness.mirror import Mirror
+from tests.harness.nginx import Nginx
+from tests.harness.packing import PackedPlugin, digest_of, pack
+from tests.harness.pushing import push
+from tests.harness.readiness import wait_until
+from tests.harness.requirement import require
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> PackedPlugin:
+    require(DockerRegistry.missing(), Nginx.missing(), bad_line.missing())
+    if why := bad_line.impossible():  # which no package mends
+        pytest.skip(why)
+    return pack(plugins.contiv_plugin(tmp_path / "plugin", payload_size_bytes=16 * MIB))
+
+
+def pulled(packed: PackedPlugin, spoil: Callable[[Nginx, Mirror], None]) -> tuple[str, list[tuple[int, int]]]:
+    """What two clients get while the upstream's line is spoilt, and what was asked of the upstream for it."""
+
+    def work() -> tuple[str, list[tuple[int, int]]]:
+        with (
+            DockerRegistry() as registry,
+            Nginx.front(registry.url, limit_rate_bytes_per_second=4 * MIB) as front,
+        ):
+            push(packed, registry.url, NAME, TAG)
+            hub = sections(front.url)
+            hub["upstreams"]["hub"] |= {"read_timeout_seconds": 2, "breaker": {"rest_seconds": 1}}
+            with Mirror(workers=2, sections=hub) as mirror, ThreadPoolExecutor(1) as watching:
+                manifest(mirror.url)
+                reading = watching.submit(take, mirror.port, packed.layer_digest)
+                wait_until(lambda: spooled_bytes(mirror) > MIB, 20, "a part to have come")
+                spoil(front, mirror)
+                (digest,) = {digest_of(reading.result().content)}
+                wait_until(lambda: sum(sent for _, sent in requests_of(front, packed.layer_digest)) > 0, 9, "the log")
+                return digest, requests_of(front, packed.layer_digest)
+
+    return in_own_network(work)
+
+
+def test_a_line_that_loses_packets_costs_time_and_nothing_else(packed: PackedPlugin) -> None:
+    def spoil(front: Nginx, mirror: Mirror) -> None:
+        with losing(front.port, share=0.03):
+            before = spooled_bytes(mirror)
+            wait_until(lambda: spooled_bytes(mirror) in range(before + 4 * MIB, 99 * MIB), 30, "it to go on")
+
+    digest, requests = pulled(packed, spoil)
+    assert digest == packed.layer_digest
+    assert requests == [(200, len(packed.layer))]
+
+
+def test_a_line_that_says_nothing_any_more_is_left_and_the_download_gone_on_with(packed: PackedPlugin) -> None:
+    def spoil(front: Nginx, mirror: Mirror) -> None:
+        with losing(front.port, share=1):
+            time.sleep(5)  # longer than the limit between bytes, so that the connection is given up
+
+    digest, requests = pulled(packed, spoil)
+    assert digest == packed.layer_digest
+    assert [status for status, _ in requests][-1] == 206
+    resumed = requests[-1][1]
+    assert 0 < resumed < len(packed.layer) - MIB
