@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import update
-from sqlalchemy.ext.asyncio import AsyncConnection
-
-from mirror.store.catalog.engine import Catalog
-from mirror.store.catalog.tables import origins
-from mirror.store.generation import Generation
-from mirror.store.layout import Layout
 from tests.bench import client, crowd
 from tests.bench.content import MIB, REPOSITORY, Bodies, Body, with_layer
 from tests.bench.sample import Outcome, percentile
@@ -35,6 +26,7 @@ from tests.bench.servers import (
     running,
 )
 from tests.bench.trial import Load, Trial
+from tests.harness.ageing import make_due
 from tests.harness.black_hole import BlackHole
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.mirror import Mirror
@@ -51,7 +43,6 @@ FIRST_PULL_MS = "first pull, ms"
 
 _LINE_BYTES_PER_SECOND = 20_000_000
 _QUIET_SECONDS = 0.5
-_LONG_AGO = timedelta(hours=1)
 
 
 def missing() -> str | None:
@@ -87,7 +78,7 @@ def gone(packed: PackedPlugin, load: Load) -> Iterator[Trial]:
         data = Path(folder) / "data"
         with mirror(Content(packed)) as upstream, Mirror(data=data, sections=_sections(upstream.url(""))) as started:
             _pull(started.port)
-        asyncio.run(_age(Layout(data)))
+        make_due(data)
         with (
             Mirror(workers=WORKERS, data=data, sections=_sections(hole.url)) as warm,
             mirror(Content(packed)) as plain,
@@ -179,14 +170,3 @@ def _after_one_pull(load: Load) -> Load:
 def _pull(port: int) -> None:
     with client.connected(port) as connection:
         client.pull_plugin(connection, client.new_buffer())
-
-
-async def _age(layout: Layout) -> None:
-    """Make everything that was pulled through due to be confirmed."""
-    then = datetime.now(UTC) - _LONG_AGO
-
-    async def work(connection: AsyncConnection) -> None:
-        await connection.execute(update(origins).values(checked_at=then, asked_at=then))
-
-    async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
-        await catalog.write(work)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.harness import plugins
+from tests.harness.ageing import make_due
 from tests.harness.command import run
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.engine import Engine
@@ -544,6 +545,37 @@ class TestEngine:
             front.start()
             assert f"Installed plugin {reference}\n" in done.result().stdout
             engine.docker("plugin", "rm", reference)
+
+    def test_a_moved_tag_is_found_when_it_is_due_and_not_before(
+        self, engine: Engine, upstream: DockerRegistry, tmp_path: Path
+    ) -> None:
+        versions = [pack(plugins.volume_plugin(tmp_path / version, version=version)) for version in ("1", "2")]
+        with (
+            Nginx.front(upstream.url) as front,
+            Mirror(workers=2, sections=sections(front.url, to="hub/**")) as mirror,
+        ):
+            reference = f"{mirror.host}/hub/{NAME}:{TAG}"
+
+            def installed() -> str:
+                engine.docker("plugin", "install", "--disable", "--grant-all-permissions", reference)
+                try:
+                    return str(engine.inspect_plugin(reference)["Config"]["Description"])
+                finally:
+                    engine.docker("plugin", "rm", reference)
+
+            push(versions[0], upstream.url, NAME, TAG)
+            assert installed().endswith("version 1")
+            push(versions[1], upstream.url, NAME, TAG)
+            asked = requests_to(front)
+            assert installed().endswith("version 1")
+            assert requests_to(front) == asked
+            make_due(mirror.data)
+            assert installed().endswith("version 2")
+            make_due(mirror.data)
+            upstream.stop()
+            front.stop()
+            assert installed().endswith("version 2")
+            assert manifest(mirror.url, f"hub/{NAME}")[1]["Warning"].startswith("110 ")
 
     def test_transparent_mirror_of_docker_hub(
         self, binaries: Path | None, upstream: DockerRegistry, small: PackedPlugin

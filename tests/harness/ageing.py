@@ -1,0 +1,29 @@
+"""What was pulled through made older than it is, since nobody waits for minutes in a test."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, update
+
+from mirror.store.catalog.engine import Catalog
+from mirror.store.catalog.tables import origins
+from mirror.store.generation import Generation
+from mirror.store.layout import Layout
+
+_LONG_AGO = timedelta(hours=1)
+
+
+def make_due(data: Path) -> None:
+    """Make all tags that were pulled through into the store at `data` due to be confirmed, also while it is served."""
+    asyncio.run(_make_due(Layout(data)))
+
+
+async def _make_due(layout: Layout) -> None:
+    then = datetime.now(UTC) - _LONG_AGO
+
+    def age(connection: Connection) -> None:
+        connection.execute(update(origins).values(checked_at=then, asked_at=then))
+
+    async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
+        await catalog.write(age)
