@@ -211,12 +211,6 @@ CASES: Sequence[Case] = (
         lambda _stage: pulling.gone(_packed(MIB), loads.plugin_pulls(clients=4)),
     ),
     Case(
-        "manifest-upstream-gone",
-        "manifest GET by tag, the upstream gone",
-        "requests",
-        lambda _stage: pulling.gone(_packed(), loads.manifest_gets(TAG)),
-    ),
-    Case(
         "sync-cold",
         f"sync of {SYNCED_PLUGINS} plugins that are not here",
         "plugins",

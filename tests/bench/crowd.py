@@ -70,7 +70,7 @@ class _Client:
         got_bytes = self._connection.recv_into(buffer)
         seconds = time.monotonic() - self._asked_at
         if not got_bytes:
-            raise WrongAnswerError(f"GET {self._path}: {self._received_bytes} of {self._size_bytes} bytes")
+            raise WrongAnswerError(f"GET {self._path}: {max(self._received_bytes, 0)} of {self._size_bytes} bytes")
         if self._received_bytes < 0:
             got_bytes = self._read_head(bytes(buffer[:got_bytes]))
         if got_bytes and not self._first_byte_seconds:

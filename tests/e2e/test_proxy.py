@@ -19,6 +19,7 @@ import pytest
 
 from tests.harness import plugins
 from tests.harness.ageing import make_due
+from tests.harness.black_hole import BlackHole
 from tests.harness.command import run
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.engine import Engine
@@ -437,6 +438,35 @@ class TestUpstreamGone:
             assert set(misses) == {504}
             assert time.monotonic() - begun < 6
 
+    def test_one_that_swallows_connections_costs_a_hit_nothing_and_a_miss_one_wait(
+        self, upstream: DockerRegistry, small: PackedPlugin, tmp_path: Path
+    ) -> None:
+        push(small, upstream.url, NAME, TAG)
+        name, data = f"hub/{NAME}", tmp_path / "data"
+        with Mirror(data=data, sections=sections(upstream.url, to="hub/**")) as mirror:
+            manifest(mirror.url, name)
+            for digest in (small.config_digest, small.layer_digest):
+                take(mirror.port, digest, name=name)
+        make_due(data)
+        with (
+            BlackHole() as hole,
+            Mirror(data=data, sections=sections(hole.url, to="hub/**")) as mirror,
+            at_once(16) as clients,
+        ):
+            begun = time.monotonic()
+            status, headers, content = manifest(mirror.url, name)  # who finds out waits for a second
+            assert (status, content, headers["Warning"][:4]) == (200, small.manifest, "110 ")
+            assert time.monotonic() - begun < 2
+            begun = time.monotonic()
+            assert manifest(mirror.url, name)[2] == small.manifest
+            assert digest_of(take(mirror.port, small.layer_digest, name=name).content) == small.layer_digest
+            assert time.monotonic() - begun < 0.5
+            begun = time.monotonic()
+            for _ in range(2):  # the connect timeout is two seconds
+                misses = list(clients.map(lambda _: manifest(mirror.url, name, "other")[0], range(16)))
+                assert set(misses) == {504}
+            assert time.monotonic() - begun < 3.5
+
     def test_names_that_are_the_same_there_are_never_more_than_missing(self) -> None:
         with Mirror(sections=sections(f"http://127.0.0.1:{free_port()}")) as mirror:
             assert manifest(mirror.url)[0] == 404
@@ -471,7 +501,7 @@ class TestNamesOfOurs:
             assert front.access_log.read_text() == ""
 
     def test_a_push_does_not_wait_for_a_dead_upstream(self, small: PackedPlugin) -> None:
-        with BlackHole() as hole, Mirror(sections=sections(hole.url)) as mirror:
+        with Silence() as silent, Mirror(sections=sections(silent.url)) as mirror:
             begun = time.monotonic()
             push(small, mirror.url, NAME, TAG)
             assert time.monotonic() - begun < 1
@@ -498,10 +528,10 @@ class TestNamesOfOurs:
                 assert json.load(response)["repositories"] == []
 
 
-class BlackHole:
+class Silence:
     """Takes connections and says nothing."""
 
-    def __enter__(self) -> "BlackHole":
+    def __enter__(self) -> "Silence":
         import socket
 
         self._listener = socket.create_server(("127.0.0.1", 0))

@@ -2,7 +2,17 @@
 
 import json
 
-from tests.bench.bars import BARS, Bar, Verdict, largest_rss_mib, p99_over, rate_over
+from tests.bench.bars import (
+    BARS,
+    Bar,
+    Verdict,
+    figure,
+    figure_beyond,
+    largest_rss_mib,
+    p99_over,
+    rate_over,
+    seconds_over,
+)
 from tests.bench.cases import CASES, ONE_TAG
 from tests.bench.content import MIB
 from tests.bench.report import CaseResult, Run, table, to_json, to_text
@@ -91,6 +101,23 @@ def test_a_bar_that_wants_less_is_met_up_to_its_limit() -> None:
 def test_the_largest_process_of_any_round_counts() -> None:
     rounds = {OURS: [Sample(Outcome(1, 1, 1, 1), Cost(1, 9 * MIB, size * MIB, 0)) for size in (3, 5, 4)]}
     assert largest_rss_mib(rounds) == 5
+
+
+def timed(seconds: float, **figures: float) -> Sample:
+    return Sample(Outcome(1, seconds, 1, 1, figures=figures), Cost(1, 1, 1, 0))
+
+
+def test_figures_of_a_case_have_a_table_and_bars_of_their_own() -> None:
+    rounds = {OURS: [timed(11, copies=1), timed(11, copies=3), timed(11, copies=2)], NGINX: [timed(10, copies=5)] * 3}
+    assert figure("copies")(rounds) == 2
+    assert figure_beyond("copies", NGINX)(rounds) == -3
+    assert seconds_over(NGINX)(rounds) == 1.1
+    text = to_text(Run({}, {}, [CaseResult("case", "a case", "things", rounds)], []))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if "copies" in line]
+    assert rows == [
+        ["a case", OURS, "copies", "2.00", "1.00-3.00"],
+        ["a case", NGINX, "copies", "5.00", "5.00-5.00"],
+    ]
 
 
 def test_a_bar_without_its_rival_or_its_case_is_not_measured() -> None:
