@@ -152,6 +152,7 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
             },
             requests=RequestFigures(share),
             metrics=watch.page,
+            namespaces=settings.server.namespaces,
             reports={
                 "mirrors": guarded(mirroring.mirrors, lambda: registry.list_repositories(_NO_NAMES)),
                 "upstreams": guarded(mirroring.upstream_list, lambda: registry.list_repositories(_NO_NAMES)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mirror.registry.port import Registry
@@ -14,6 +14,7 @@ from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.server.metrics import FAMILIES, Page, RequestFigures, showing
+from mirror.server.namespaces import answering_for
 from mirror.server.reports import Report, reporting
 
 
@@ -46,6 +47,7 @@ def build(
     requests: RequestFigures | None = None,
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
+    namespaces: Collection[str] = (),
 ) -> Application:
     """Put a registry behind HTTP.
 
@@ -57,6 +59,7 @@ def build(
         requests: counts the answers; nobody sees the count where it is not given.
         metrics: the page ``/metrics``; there is none where it is not given.
         reports: what ``/api/v1/NAME`` gives, by name.
+        namespaces: registries that are answered for, where a client says which it means; none: whatever it says.
     """
     limits = limits or Limits()
     load = load or Load.within(limits)
@@ -65,9 +68,11 @@ def build(
     if metrics is not None:
         watched["/metrics"] = showing(metrics)
     watched |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
-    dispatch = Dispatch(registry, limits, load.uploading, watched)
+    handle: Handler = Dispatch(registry, limits, load.uploading, watched).handle
+    if namespaces:
+        handle = answering_for(handle, namespaces)
     return Application(
-        answering(dispatch.handle, load.in_flight, request_ids()),
+        answering(handle, load.in_flight, request_ids()),
         limits,
         load,
         requests or RequestFigures(Figures(FAMILIES).share()),

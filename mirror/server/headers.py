@@ -25,6 +25,7 @@ API_VERSION: Final = istr("Docker-Distribution-Api-Version")
 CONTENT_DIGEST: Final = istr("Docker-Content-Digest")
 UPLOAD_UUID: Final = istr("Docker-Upload-UUID")
 OCI_FILTERS_APPLIED: Final = istr("OCI-Filters-Applied")
+OCI_NAMESPACE: Final = istr("OCI-Namespace")
 OCI_SUBJECT: Final = istr("OCI-Subject")
 OCI_TAG: Final = istr("OCI-Tag")
 

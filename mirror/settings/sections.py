@@ -86,6 +86,11 @@ class ServerSettings(Section):
     )
     shutdown_seconds: float = Field(30, ge=0, description="how long transfers may take to finish at shutdown")
     limits: ServerLimitSettings = Field(ServerLimitSettings(), description="what clients may ask, at most")
+    namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:\[\]-]{1,255}$")], ...] = Field(
+        (),
+        description="registries that this is a mirror of, such as docker.io: where a client says which one it means "
+        "(?ns=, OCI-Namespace), any other is answered 404. Unset: whatever it says",
+    )
     reserved: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
         (), description="names, with * and **, that are never looked for at an upstream, such as acme/**"
     )

@@ -612,7 +612,7 @@ class TestEngine:
     ) -> None:
         push(small, upstream.url, NAME, TAG, manifest=legacy_manifest(small))
         with (
-            Mirror(sections=sections(upstream.url)) as mirror,
+            Mirror(sections=sections(upstream.url, server={"namespaces": ["docker.io"]})) as mirror,
             Engine(binaries=binaries, daemon_json={"registry-mirrors": [mirror.url]}) as engine,
         ):
             done = engine.docker("plugin", "install", "--disable", "--grant-all-permissions", NAME)
