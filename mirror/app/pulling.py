@@ -40,6 +40,7 @@ async def pulling_through(
         for name, registry in upstreams.items()
     }
     rules = [Rule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
+    await store.complete_whole()
     async with Background() as tasks:
         inflight = Inflight(
             store,

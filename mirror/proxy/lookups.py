@@ -57,7 +57,13 @@ class Lookups:
         try:
             return await self._local.get_manifest(repository, digest)
         except NotFound:
-            return await self._memory.incomplete(repository, digest)
+            incomplete = await self._memory.incomplete(repository, digest)
+        if incomplete is not None:
+            return incomplete
+        try:  # it may have become complete between the two looks
+            return await self._local.get_manifest(repository, digest)
+        except NotFound:
+            return None
 
     async def fetch(self, repository: Repository, target: Tag | Digest, routes: Iterable[Route]) -> Manifest:
         """Fetch a manifest from the first upstream that has it.

@@ -1,4 +1,4 @@
-"""Which registry a client means, where it says so: ``?ns=`` and ``OCI-Namespace`` (distribution-spec, "Registry Proxying")."""
+"""Which registry a client means: ``?ns=`` and ``OCI-Namespace`` (distribution-spec, "Registry Proxying")."""
 
 from __future__ import annotations
 

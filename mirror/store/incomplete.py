@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, exists, select
+from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestBlobUnknown
@@ -17,8 +17,10 @@ from mirror.store.catalog.tables import (
     blobs,
     incomplete_children,
     incomplete_manifests,
+    manifests,
     origins,
     repositories,
+    repository_blobs,
     tags,
 )
 from mirror.store.origins import origin_of, put_origin
@@ -27,6 +29,24 @@ from mirror.store.writer import hold_manifest, referrer_columns
 
 _MANIFEST = select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes).join(
     blobs, blobs.c.digest == incomplete_manifests.c.digest
+)
+
+#: Incomplete manifests of which nothing is lacking, each by one of what it names.
+_CHILD = incomplete_children.c
+_HELD = or_(
+    *(
+        exists().where(
+            repositories.c.name == _CHILD.repository,
+            holding.c.repository_id == repositories.c.id,
+            holding.c.digest == _CHILD.digest,
+        )
+        for holding in (repository_blobs, manifests)
+    )
+)
+_WHOLE = (
+    select(_CHILD.repository, func.min(_CHILD.digest).label("child"))
+    .group_by(_CHILD.repository, _CHILD.manifest)
+    .having(func.min(case((_HELD, 1), else_=0)) == 1)
 )
 
 
@@ -92,15 +112,20 @@ class StoreIncomplete(StoreParts):
         for completed in await self._catalog.write(work):
             await self.arrived(repository, completed)  # an index may have waited for it
 
+    async def complete_whole(self) -> None:
+        """Complete manifests that lack nothing any more: whoever was about to do it was stopped just then."""
+        for row in await self._catalog.read(lambda connection: connection.execute(_WHOLE).all()):
+            await self.arrived(Repository(row.repository), Digest.parse(row.child))
+
     async def _incomplete_where(self, which: ColumnElement[bool]) -> list[Manifest]:
         def read(connection: Connection) -> list[Manifest]:
-            found = connection.execute(_MANIFEST.where(which)).all()
-            return [self._body(Digest.parse(row.digest), row.media_type, row.size_bytes) for row in found]
+            kept = connection.execute(_MANIFEST.where(which)).all()
+            return [self._body(Digest.parse(row.digest), row.media_type, row.size_bytes) for row in kept]
 
-        manifests = await self._catalog.read(read)
-        for manifest in manifests:
+        found = await self._catalog.read(read)
+        for manifest in found:
             self._cache.keep_body(manifest)
-        return manifests
+        return found
 
 
 def _is_held(connection: Connection, repository: Repository, tag: Tag) -> bool:

@@ -34,6 +34,11 @@ class Growth:
         self._changed = asyncio.Event()
 
     @property
+    def is_right(self) -> bool:
+        """Whether the whole is there, and is what it should be."""
+        return self._is_right
+
+    @property
     def has_failed(self) -> bool:
         """Whether no more of it will come."""
         return self._error is not None and not self._is_right

@@ -109,7 +109,7 @@ class Inflight:
             if not download.readers:
                 if task.done():
                     download.close()
-                elif not self._finish:
+                elif not self._finish and not download.growth.is_right:  # else it has only to be stored
                     self._forget(wanted.digest, download)
                     task.cancel()
 

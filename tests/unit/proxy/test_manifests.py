@@ -2,6 +2,7 @@ import asyncio
 
 import pytest
 
+from mirror.oci.digest import Digest
 from mirror.oci.errors import (
     ManifestUnknown,
     MirrorError,
@@ -11,6 +12,7 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.staleness import staleness_of
 from mirror.store.registry import Store
@@ -33,6 +35,24 @@ class TestFirstPull:
         with pytest.raises(NotFound):
             await world.store.get_manifest(NAME, TAG)
         await pull(world)
+        assert await world.store.get_manifest(NAME, TAG) == wanted.manifest
+
+    async def test_one_that_becomes_complete_while_it_is_looked_for_is_found(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted = await Plugin.make().at(world.hub)
+        await world.registry.get_manifest(NAME, TAG)
+        look = world.store.incomplete
+
+        async def too_late(repository: Repository, digest: Digest) -> Manifest | None:
+            for blob in (wanted.config, wanted.layer):
+                await read(world.registry.open_blob(NAME, Digest.of(blob)))
+            await world.idle()
+            world.hub.failure = UpstreamUnreachable("gone")
+            return await look(repository, digest)
+
+        monkeypatch.setattr(world.store, "incomplete", too_late)
+        assert await world.registry.get_manifest(NAME, TAG) == wanted.manifest
         assert await world.store.get_manifest(NAME, TAG) == wanted.manifest
 
     async def test_many_at_once_cost_the_upstream_one_get(self, world: World) -> None:

@@ -64,6 +64,21 @@ async def test_it_becomes_as_others_are_with_its_last_blob(store: Store) -> None
     assert await store.origin(NAME, TAG) == origin()
 
 
+async def test_what_was_about_to_become_so_when_its_process_ended_becomes_so_later(store: Store, other: Store) -> None:
+    whole, lacking = index(PLUGIN.descriptor), plugin(CONFIG, b"another layer")
+    await store.keep_incomplete(NAME, whole, origin(whole), TAG)
+    await store.keep_incomplete(NAME, PLUGIN, origin())
+    await store.keep_incomplete(NAME, lacking, origin(lacking), Tag("lacking"))
+    await store.keep_incomplete(THERE, PLUGIN, origin(), TAG)
+    for blob in (CONFIG, LAYER):
+        await push_blob(store, blob, NAME)
+    await other.complete_whole()
+    assert await store.get_manifest(NAME, TAG) == whole
+    assert await store.get_manifest(NAME, PLUGIN.digest) == PLUGIN
+    assert await store.incomplete(NAME, lacking.digest) == lacking
+    assert await store.incomplete(THERE, PLUGIN.digest) == PLUGIN
+
+
 async def test_an_index_becomes_so_after_its_members(store: Store) -> None:
     whole = index(PLUGIN.descriptor)
     await store.keep_incomplete(NAME, whole, origin(whole), TAG)

@@ -171,6 +171,7 @@ class TestReaders:
             assert await one.reading(wanted(hub)) == BLOB
             await one.idle()
             assert hub.sent_bytes < len(BLOB) + 40_000, "what had come was kept"
+            assert one.told.stored == [NAME], "what had come wholly was stored, although nobody waited for that"
 
     async def test_are_told_of_another_size(self, one: Process, hub: ScriptedUpstream) -> None:
         hub.limit = 100_000
