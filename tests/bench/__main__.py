@@ -34,16 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for sentence in servers.missing_rivals():
         print(f"left out: {sentence}", file=sys.stderr)
     chosen = [case for case in CASES if _is_chosen(case, options)]
+    if not chosen:
+        print(f"no case is named {options.cases}: {', '.join(case.name for case in CASES)}", file=sys.stderr)
+        return 1
     for case in chosen:
         if sentence := case.missing():
-            print(f"{case.name} is left out: {sentence}", file=sys.stderr)
-    chosen = [case for case in chosen if not case.missing()]
-    if not chosen:
-        print(
-            f"no case is named {options.cases}: {', '.join(case.name for case in CASES)}",
-            file=sys.stderr,
-        )
-        return 1
+            print(f"left out: {case.name}: {sentence}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
         tempfile.tempdir = folder  # where everything that the harness starts keeps its data
         try:
@@ -60,7 +56,7 @@ def _measured(chosen: Sequence[Case], options: argparse.Namespace, folder: Path)
     described = machine.describe(folder)
     with ExitStack() as stack:
         stage = Stage(stack)
-        results = [_measure(case, stage, options) for case in chosen]
+        results = [_measure(case, stage, options) for case in chosen if not case.missing()]
     rounds = {result.name: result.rounds for result in results}
     return Run(
         machine=described,

@@ -78,13 +78,15 @@ def gone(packed: PackedPlugin, load: Load) -> Iterator[Trial]:
         data = Path(folder) / "data"
         with mirror(Content(packed)) as upstream, Mirror(data=data, sections=_sections(upstream.url(""))) as started:
             _pull(started.port)
+            wait_until(lambda: not list((data / "uploads").iterdir()), 30, "the plugin to be stored")
         make_due(data)
         with (
             Mirror(workers=WORKERS, data=data, sections=_sections(hole.url)) as warm,
             mirror(Content(packed)) as plain,
         ):
-            contestants = [running(OURS, Server(warm.port, known(warm.pid))), running(NO_RULE, plain)]
-            yield Trial(contestants, _after_one_pull(load))
+            servers = {OURS: Server(warm.port, known(warm.pid)), NO_RULE: plain}
+            loads = {name: _after_first_pulls(server, load) for name, server in servers.items()}
+            yield Trial([running(name, server) for name, server in servers.items()], load, loads)
 
 
 @contextmanager
@@ -153,18 +155,13 @@ def _wait_for_quiet(front: Nginx) -> None:
     wait_until(is_quiet, 60, "the upstream to be left alone")
 
 
-def _after_one_pull(load: Load) -> Load:
-    """Pull it once before the load begins: whoever comes first may have to find out that the upstream is gone."""
-
-    def both(server: Server, seconds: int) -> Outcome:
-        begin = time.monotonic()
-        _pull(server.port)
-        first_ms = 1e3 * (time.monotonic() - begin)
-        load(server, 1)  # of several workers each finds out
-        loaded = load(server, seconds)
-        return replace(loaded, figures={FIRST_PULL_MS: first_ms})
-
-    return both
+def _after_first_pulls(server: Server, load: Load) -> Load:
+    """Pull before anything is measured: whoever comes first may have to find out that the upstream is gone."""
+    begin = time.monotonic()
+    _pull(server.port)
+    first_ms = 1e3 * (time.monotonic() - begin)
+    load(server, 2)  # of several workers each finds out
+    return lambda server, seconds: replace(load(server, seconds), figures={FIRST_PULL_MS: first_ms})
 
 
 def _pull(port: int) -> None:
