@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 #: Most bytes that the values of all ``Warning`` fields of one answer may have together.
 MAX_WARNING_BYTES = 4096
@@ -30,6 +31,7 @@ def build(texts: Iterable[str]) -> list[str]:
     return values
 
 
+@lru_cache(maxsize=256)
 def stale(reason: str) -> str:
     """The header value that says that an answer may be out of date (RFC 7234, 5.5.1), and why."""
     begin = '110 - "'
