@@ -206,9 +206,9 @@ CASES: Sequence[Case] = (
     ),
     Case(
         "pull-upstream-gone",
-        "4 clients pull a plugin of 1 MiB, the upstream gone",
+        "a client pulls a plugin of 1 MiB, the upstream gone",
         "plugins",
-        lambda _stage: pulling.gone(_packed(MIB), loads.plugin_pulls(clients=4)),
+        lambda _stage: pulling.gone(_packed(MIB), loads.plugin_pulls(clients=1)),
     ),
     Case(
         "sync-cold",
