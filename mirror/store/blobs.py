@@ -28,7 +28,7 @@ class Blobs(Protocol):
     """
 
     def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
-        """Bytes as a finished file, removed at the end where it was not adopted."""
+        """Bytes as a finished file, to be adopted; removed where the block raises."""
         ...
 
     def adopt(self, file: Path, digest: Digest) -> None:
@@ -66,9 +66,10 @@ class FilesystemBlobs:
         try:
             await in_thread("store a manifest", self._stage, file, content)
             yield file
-        finally:
+        except BaseException:
             with suppress(StorageFault):  # it expires
                 await in_thread("remove a temporary file", self._filesystem.remove, file)
+            raise
 
     def _stage(self, file: Path, content: bytes) -> None:
         descriptor = self._filesystem.create(file)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from mirror.store.catalog.migrate import migrate
 from mirror.store.catalog.writing import Writer
 from mirror.store.faults import storage_faults
 from mirror.store.generation import Generation
-from mirror.store.threads import in_thread, to_the_end
+from mirror.store.threads import Hop, in_thread
 
 Result = TypeVar("Result")
 
@@ -67,8 +66,7 @@ class Catalog:
         Raises:
             CatalogFault: the database could not do it. And what ``work`` raises.
         """
-        reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
-        return await to_the_end(reading)
+        return await Hop(self._readers.submit(self._read, work))
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do ``work`` as one transaction, durable when this returns, with no other writer in any process.
@@ -94,7 +92,7 @@ class Catalog:
 
     async def _written(self, work: Callable[[Connection], Result], *, seen: bool) -> Result:
         change = self._writer.begin(work, seen=seen)
-        return await to_the_end(asyncio.wrap_future(change), withdraw=change.cancel)
+        return await Hop(change, withdraw=change.cancel)
 
     def _close(self) -> None:
         self._writer.close()

@@ -56,7 +56,6 @@ async def test_a_manifest(folder: Path, disk: WatchedFilesystem, watched: Store)
         ("rename", blob),
         ("sync", shard),
         ("commit", ""),
-        ("remove", file),
     ]
     assert not (folder / file).exists()
 
