@@ -82,13 +82,13 @@ class Store(
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
+        blobs = FilesystemBlobs(layout, filesystem)
         async with (
             Generation.open(layout.generation) as generation,
-            Catalog.open(layout.catalog, generation) as catalog,
+            Catalog.open(layout.catalog, generation, blobs.settle) as catalog,
         ):
             # The catalog's own name must last as well as what is acknowledged in it.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
-            blobs = FilesystemBlobs(layout, filesystem)
             uploads = Uploads(
                 layout,
                 filesystem=filesystem,

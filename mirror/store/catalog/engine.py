@@ -32,23 +32,30 @@ class Catalog:
         generation: its count of changes.
     """
 
-    def __init__(self, reading: Engine, writing: Engine, generation: Generation) -> None:
+    def __init__(self, reading: Engine, writing: Engine, generation: Generation, settle: Callable[[], None]) -> None:
         self.generation = generation
         self._reading = reading
         self._writing = writing
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
-        self._writer = Writer(writing, generation)
+        self._writer = Writer(writing, generation, settle)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, file: Path, generation: Generation) -> AsyncIterator[Catalog]:
+    async def open(
+        cls, file: Path, generation: Generation, settle: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[Catalog]:
         """Open the catalog; create it, or bring it up to date, where that is needed.
+
+        Args:
+            file: the database.
+            generation: gives turns to write, and counts them.
+            settle: makes the bytes last that rows speak of; called before each commit. May raise OSError.
 
         Raises:
             CatalogFault: it cannot be opened, is damaged, or was made by a later version of this program.
             StorageFull: no space to create it.
         """
-        catalog = cls(_reading_engine(file), _writing_engine(file), generation)
+        catalog = cls(_reading_engine(file), _writing_engine(file), generation, settle)
         try:
             await catalog.write(migrate)
             yield catalog
