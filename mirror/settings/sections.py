@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
-from pydantic_settings import NoDecode
 
 from mirror.filters.authorize import Action
 from mirror.server.limits import Limits
@@ -27,7 +26,6 @@ def _parse_actions(value: object) -> object:
 
 ListenAddress = Annotated[
     Listen,
-    NoDecode,
     BeforeValidator(_parse_listen, json_schema_input_type=str),
     PlainSerializer(str, return_type=str),
 ]

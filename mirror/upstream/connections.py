@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -37,14 +37,15 @@ class Connections:
         timeouts: Timeouts,
         guard: Guard,
         proxies: Proxies,
-        contexts: Mapping[bool, ssl.SSLContext],
+        tls: Tls,
         resolver: AbstractResolver | None,
     ) -> None:
         self._stack = stack
         self._timeouts = timeouts
         self._guard = guard
         self._proxies = proxies
-        self._contexts = contexts
+        self._tls = tls
+        self._contexts: dict[bool, ssl.SSLContext] = {}
         self._resolver = resolver
         self._clients: dict[str, aiohttp.ClientSession] = {}
 
@@ -69,9 +70,11 @@ class Connections:
             proxy = proxies.through(URL(f"{scheme}://registry.invalid"))
             if proxy is not None and proxy.scheme in SOCKS:
                 socks.require()
-        contexts = {own: tls.context(own=own) for own in (True, False)}
         async with AsyncExitStack() as stack:
-            yield cls(stack, timeouts=timeouts, guard=guard, proxies=proxies, contexts=contexts, resolver=resolver)
+            opened = cls(stack, timeouts=timeouts, guard=guard, proxies=proxies, tls=tls, resolver=resolver)
+            if tls != Tls():
+                opened._context(own=True)
+            yield opened
 
     async def request(
         self, method: str, url: URL, headers: Mapping[str, str], data: Data, *, own: bool
@@ -90,7 +93,7 @@ class Connections:
         # A proxy connects to where it will: what is connected to here is the proxy.
         way = "guarded" if proxy is None and not own else "open"
         client = await self._client(str(proxy) if by_socks else way)
-        with socks.translated():
+        with socks.translated() if by_socks else nullcontext():
             return await client.request(
                 method,
                 url,
@@ -98,7 +101,7 @@ class Connections:
                 data=data,
                 allow_redirects=False,
                 proxy=None if by_socks else proxy,
-                ssl=self._contexts[own],
+                ssl=self._context(own=own) if "https" in {url.scheme, proxy and proxy.scheme} else True,
             )
 
     async def _client(self, kind: str) -> aiohttp.ClientSession:
@@ -117,6 +120,13 @@ class Connections:
             )
             await self._stack.enter_async_context(client)
         return client
+
+    def _context(self, *, own: bool) -> ssl.SSLContext:
+        """Made when it is needed: to read the system's authorities takes some tens of milliseconds."""
+        identified = own and self._tls.certificate_file is not None
+        if identified not in self._contexts:
+            self._contexts[identified] = self._tls.context(own=identified)
+        return self._contexts[identified]
 
     def _connector(self, kind: str) -> aiohttp.TCPConnector:
         match kind:
