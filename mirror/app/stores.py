@@ -13,8 +13,6 @@ from mirror.settings import Settings
 from mirror.settings.listen import Listen
 from mirror.store.lock import RuleLocks
 from mirror.store.registry import Store
-from mirror.upstream.proxies import Proxies
-from mirror.upstream.registry import UpstreamRegistry
 
 
 @asynccontextmanager
@@ -50,6 +48,9 @@ async def open_reader(settings: Settings, host: str | None, *, plain_http: bool 
         async with open_store(settings, must_exist=True) as store:
             yield store
         return
+    from mirror.upstream.proxies import Proxies
+    from mirror.upstream.registry import UpstreamRegistry
+
     plain = plain_http or Listen.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
     url = f"{'http' if plain else 'https'}://{host}"
     async with UpstreamRegistry.open(
