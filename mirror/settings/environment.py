@@ -28,12 +28,12 @@ def read(prefix: str) -> dict[str, Any]:
         model_config = SettingsConfigDict(env_prefix=prefix, env_nested_delimiter="__")
 
     try:
-        return _Source(Environment)()
+        return EnvironmentVariables(Environment)()
     except SettingsError as error:
         raise ConfigurationFault(f"environment: {error}; lists and objects are written as JSON") from error
 
 
-class _Source(EnvSettingsSource):
+class EnvironmentVariables(EnvSettingsSource):
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """A value that has parts is JSON; an address is not, it is written HOST:PORT."""
         return value if field.annotation is Listen else super().decode_complex_value(field_name, field, value)
