@@ -34,6 +34,8 @@ def read(prefix: str) -> dict[str, Any]:
 
 
 class EnvironmentVariables(EnvSettingsSource):
+    """Where they are read; named so because a wrong value's error gives this name."""
+
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """A value that has parts is JSON; an address is not, it is written HOST:PORT."""
         return value if field.annotation is Listen else super().decode_complex_value(field_name, field, value)
