@@ -1,0 +1,45 @@
+"""One tag for every platform."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from mirror.filters.platform_tags import PlatformRule
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.name_pattern import NamePattern
+from mirror.settings.section import Section
+
+Architecture = Annotated[str, Field(pattern=r"^[a-z0-9]{1,16}$")]
+
+
+class PlatformTagSettings(Section):
+    """A rule: a tag that gives each Docker Engine the plugin for its platform."""
+
+    name: str = Field(description="the repositories, with * and **")
+    tag: str = Field(min_length=1, description="the tags, a glob, such as latest or *")
+    platforms: dict[Architecture, str] | Literal["index"] = Field(
+        description="the tag that is meant, by architecture (amd64, arm64, arm …); {tag} in it stands for the one "
+        "that is asked for. Or index: the tag names an index, and its member is meant"
+    )
+    default: Architecture | None = Field(
+        None, description="the architecture for clients that say none; omitted: for them the tag is what it is"
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        try:
+            self.rule()
+        except ConfigurationFault as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def rule(self) -> PlatformRule:
+        """The rule.
+
+        Raises:
+            ConfigurationFault: something is outside its grammar.
+        """
+        platforms = None if self.platforms == "index" else self.platforms
+        return PlatformRule(NamePattern(self.name), self.tag, platforms, self.default)
