@@ -15,10 +15,12 @@ from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.platform import Platform
-from mirror.plugin.privilege_pattern import PrivilegePattern
+from mirror.plugin.privilege_pattern import Asked, PrivilegePattern, printable, shown
 
 #: Name of the rule that refuses what cannot be judged, and of the one that stands for the default.
 UNREADABLE, DEFAULT = "unreadable", "default"
+#: Things of one kind that a reason names.
+_MOST_LISTED = 10
 
 
 class Action(StrEnum):
@@ -43,7 +45,7 @@ class Candidate:
         config: its configuration, or why it cannot be read as engines read it, in words that follow "its config".
         platform: what it runs on; None where nothing tells, or no rule asks.
         signed: whether a signature refers to it, whoever made it; False also where no rule asks.
-        grown: what it asks for that the last one let in did not, as ``mount: /run``.
+        grown: what it asks for that the last one let in did not.
     """
 
     repository: Repository
@@ -51,7 +53,7 @@ class Candidate:
     config: PluginConfig | str
     platform: Platform | None = None
     signed: bool = False
-    grown: tuple[str, ...] = ()
+    grown: tuple[Asked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,8 @@ class Rule:
             yield _listed("asks for", asked)
         if self.interfaces:
             types = () if isinstance(config, str) else config.interface.types
-            yield _listed("is", (kind for kind in types if any(_is_kind(kind, each) for each in self.interfaces)))
+            met_types = (kind for kind in types if any(_is_kind(kind, each) for each in self.interfaces))
+            yield _listed("has the interface", map(printable, met_types))
         if self.platforms:
             yield _platform(self.platforms, candidate.platform)
         if self.larger_than_bytes is not None:
@@ -110,7 +113,7 @@ class Rule:
             said = "is signed" if candidate.signed else "is not signed"
             yield said if candidate.signed is self.signed else None
         if self.grown:
-            yield _listed("asks for more than the last one that was let in:", candidate.grown)
+            yield _listed("asks for more than the last one that was let in:", map(shown, candidate.grown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +179,9 @@ def _decided(action: Action, rule: str, reason: str, warnings: Sequence[str]) ->
 
 
 def _listed(what: str, found: Iterable[str]) -> str | None:
-    listed = "; ".join(dict.fromkeys(found))
-    return f"{what} {listed}" if listed else None
+    listed = list(dict.fromkeys(found))
+    more = f"; and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
+    return f"{what} {'; '.join(listed[:_MOST_LISTED])}{more}" if listed else None
 
 
 def _is_kind(kind: str, wanted: str) -> bool:

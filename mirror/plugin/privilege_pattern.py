@@ -28,6 +28,8 @@ NAMES: Final = (
     "allow-all-devices",
     "capabilities",
 )
+#: Most characters of a value that are shown.
+_MOST_SHOWN: Final = 200
 _MOUNT_OPTION: Final = "mount option"
 _PATHS: Final = frozenset({"mount", "device", _MOUNT_OPTION})
 # The root of the host, by way of a process of it.
@@ -50,6 +52,17 @@ def asked(config: PluginConfig) -> tuple[Asked, ...]:
         if "/" in path
     ]
     return tuple(dict.fromkeys([*privileges, *options]))
+
+
+def shown(one: Asked) -> str:
+    """``mount: /run``, of one thing that is asked for."""
+    name, value = one
+    return f"{name}: {printable(value)}"
+
+
+def printable(text: str) -> str:
+    """The beginning of a text from outside, as it may stand in a line on a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:_MOST_SHOWN])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +105,10 @@ class PrivilegePattern:
         return cls(name, value or None)
 
     def matching(self, config: PluginConfig) -> Iterator[str]:
-        """What the plugin asks for that matches, as the engine prints it: ``mount: /run``."""
+        """What the plugin asks for that matches, as :func:`shown`."""
         for name, value in asked(config):
             if (self.name == name or (self.name, name) == ("mount", _MOUNT_OPTION)) and self._covers(name, value):
-                yield f"{name}: {value}"
+                yield shown((name, value))
 
     def _covers(self, name: str, value: str) -> bool:
         if self.value is None or self._glob is None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mirror.runtime.clock import Clock, SystemClock
+from mirror.store.admissions import StoreAdmissions
 from mirror.store.blobs import FilesystemBlobs
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
@@ -45,6 +46,7 @@ class Store(
     StoreOrigins,
     StoreFindings,
     StoreDerivations,
+    StoreAdmissions,
     StoreJournal,
     StoreWatched,
 ):

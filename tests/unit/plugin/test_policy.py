@@ -51,8 +51,8 @@ def asks(*patterns: str) -> tuple[PrivilegePattern, ...]:
             "asks for capabilities: CAP_SYS_ADMIN; mount: /var/run",
         ),
         ({"privileges": asks("capabilities=CAP_SYS_*", "capabilities=*ADMIN")}, HARMLESS, None),
-        ({"interfaces": ("docker.authz",)}, STRONG, "is docker.authz/1.0"),
-        ({"interfaces": ("docker.Volume*/1.*",)}, STRONG, "is docker.volumedriver/1.0"),
+        ({"interfaces": ("docker.authz",)}, STRONG, "has the interface docker.authz/1.0"),
+        ({"interfaces": ("docker.Volume*/1.*",)}, STRONG, "has the interface docker.volumedriver/1.0"),
         ({"interfaces": ("docker.authz/2.0",)}, STRONG, None),
         ({"interfaces": ("*",)}, HARMLESS, None),
         ({"platforms": (AMD64,)}, replace(HARMLESS, platform=AMD64), "is for linux/amd64"),
@@ -69,7 +69,7 @@ def asks(*patterns: str) -> tuple[PrivilegePattern, ...]:
         ({"grown": True}, HARMLESS, None),
         (
             {"grown": True},
-            replace(HARMLESS, grown=("mount: /",)),
+            replace(HARMLESS, grown=(("mount", "/"),)),
             "asks for more than the last one that was let in: mount: /",
         ),
         (
@@ -82,6 +82,16 @@ def asks(*patterns: str) -> tuple[PrivilegePattern, ...]:
 )
 def test_in_what_way_a_rule_is_met(rule: dict[str, Any], plugin: Candidate, why: str | None) -> None:
     assert Rule("r", Action.DENY, **rule).why(plugin) == why
+
+
+def test_a_reason_is_one_line_whatever_the_plugin_asks_for() -> None:
+    mounts = [{"Source": f"/{number}\x1b[2J\n{'x' * 500}"} for number in range(12)]
+    why = Rule("r", Action.DENY, privileges=asks("mount")).why(candidate(Mounts=mounts))
+    assert why is not None
+    assert why.isprintable()
+    assert why.startswith("asks for mount: /0?[2J?xxx")
+    assert why.endswith("; and 2 more")
+    assert len(why) < 3000
 
 
 def rules(*actions: Action) -> list[Rule]:
