@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row, and_, exists, func, or_, select
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
@@ -22,9 +22,10 @@ _LET_IN = or_(
     table.c.approved.is_(True),
     and_(table.c.approved.is_(None), table.c.action.in_([Action.ALLOW.value, Action.WARN.value])),
 )
-_LAST_LET_IN = (
+_ONE = select(table).where(table.c.repository == bindparam("name"), table.c.digest == bindparam("wanted"))
+_LAST = (
     select(table.c.asked)
-    .where(table.c.asked.is_not(None), _LET_IN)
+    .where(table.c.repository == bindparam("name"), table.c.asked.is_not(None), _LET_IN)
     .order_by(func.coalesce(table.c.decided_at, table.c.noted_at).desc())
     .limit(1)
 )
@@ -57,63 +58,62 @@ class StoreAdmissions(StoreParts):
         return self._cache.generation
 
     async def admission(self, repository: Repository, digest: Digest) -> Admission | None:
-        async with self._catalog.read() as connection:
-            return await _admission(connection, repository, digest)
+        return await self._catalog.read(lambda connection: _find(connection, repository, digest))
 
     async def last_admitted(self, repository: Repository) -> tuple[Asked, ...] | None:
-        async with self._catalog.read() as connection:
-            statement = _LAST_LET_IN.where(table.c.repository == repository.name)
-            found = (await connection.execute(statement)).scalar_one_or_none()
+        wanted = {"name": repository.name}
+        found = await self._catalog.read(lambda connection: connection.execute(_LAST, wanted).scalar_one_or_none())
         return None if found is None else _pairs(found)
 
     async def note_verdict(self, admission: Admission) -> None:
-        verdict, asked = admission.verdict, admission.asked
-        values: dict[str, object] = {
-            "action": None if verdict is None else verdict.action.value,
-            "rule": None if verdict is None else verdict.rule,
-            "reason": None if verdict is None else verdict.reason,
-            "asked": None if asked is None else [list(pair) for pair in asked],
-            "grown": [list(pair) for pair in admission.grown],
-            "noted_at": admission.noted_at,
-        }
-        key = {"repository": admission.repository.name, "digest": str(admission.digest)}
-
-        async def note(connection: AsyncConnection) -> None:
-            await rows.put(connection, table, key, values)
+        def note(connection: Connection) -> None:
+            known = _find(connection, admission.repository, admission.digest)
+            _put(connection, replace(admission, decision=None if known is None else known.decision))
 
         await self._catalog.write(note)
 
     async def decide(self, repository: Repository, digest: Digest, decision: Decision) -> Admission:
-        key = {"repository": repository.name, "digest": str(digest)}
-        values = {
-            "approved": decision.approved,
-            "decided_by": decision.by,
-            "decided_at": decision.at,
-            "note": decision.note,
-        }
-
-        async def decide(connection: AsyncConnection) -> Admission:
-            known = await _admission(connection, repository, digest)
-            first = {"noted_at": decision.at, "grown": []} if known is None else {}
-            await rows.put(connection, table, key, {**first, **values})
-            return await _admission(connection, repository, digest) or Admission(repository, digest, decision.at)
+        def decide(connection: Connection) -> Admission:
+            known = _find(connection, repository, digest) or Admission(repository, digest, decision.at)
+            decided = replace(known, decision=decision)
+            _put(connection, decided)
+            return decided
 
         return await self._catalog.write(decide)
 
     async def admissions(self, state: State | None = None) -> Sequence[Admission]:
-        async with self._catalog.read() as connection:
-            found = (await connection.execute(_LISTED)).all()
+        def read(connection: Connection) -> list[Admission]:
             pointing: dict[tuple[str, str], list[Tag]] = {}
-            for name, digest, tag in await connection.execute(_TAGS):
+            for name, digest, tag in connection.execute(_TAGS):
                 pointing.setdefault((name, digest), []).append(Tag(tag))
-        listed = [_read(row, pointing.get((row.repository, row.digest), ())) for row in found]
-        return [one for one in listed if state is None or one.state is state]
+            found = connection.execute(_LISTED).all()
+            return [_read(row, pointing.get((row.repository, row.digest), ())) for row in found]
+
+        return [one for one in await self._catalog.read(read) if state is None or one.state is state]
 
 
-async def _admission(connection: AsyncConnection, repository: Repository, digest: Digest) -> Admission | None:
-    here = (table.c.repository == repository.name) & (table.c.digest == str(digest))
-    row = (await connection.execute(select(table).where(here))).one_or_none()
+def _find(connection: Connection, repository: Repository, digest: Digest) -> Admission | None:
+    row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
     return None if row is None else _read(row)
+
+
+def _put(connection: Connection, admission: Admission) -> None:
+    verdict, asked, decision = admission.verdict, admission.asked, admission.decision
+    row = {
+        "repository": admission.repository.name,
+        "digest": str(admission.digest),
+        "noted_at": admission.noted_at,
+        "action": None if verdict is None else verdict.action.value,
+        "rule": None if verdict is None else verdict.rule,
+        "reason": None if verdict is None else verdict.reason,
+        "asked": None if asked is None else [list(pair) for pair in asked],
+        "grown": [list(pair) for pair in admission.grown],
+        "approved": None if decision is None else decision.approved,
+        "decided_by": None if decision is None else decision.by,
+        "decided_at": None if decision is None else decision.at,
+        "note": None if decision is None else decision.note,
+    }
+    rows.put(connection, table, row)
 
 
 def _read(row: Row[Any], pointing: Sequence[Tag] = ()) -> Admission:
