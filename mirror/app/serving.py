@@ -10,16 +10,19 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
+from prometheus_client.metrics_core import Metric
 
-from mirror.app import metrics
+from mirror.app import admission, metrics, platform_tags
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
-from mirror.app.stores import checked, open_store, rule_locks
+from mirror.app.stores import checked, judge_of, open_store, rule_locks
 from mirror.app.upstreams import open_sources
+from mirror.filters.admit import Withhold
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.filters.layer_reading import LayerReading
 from mirror.filters.pull_times import PullTimes
@@ -65,7 +68,12 @@ def serve(settings: Settings) -> int:
     listener = listen(address.host, address.port, _limits(settings))
     workers = settings.server.workers
     figures = Figures(
-        (*metrics.FAMILIES, *families(rule.name for rule in settings.mirrors), *pull_families(settings.upstreams)),
+        (
+            *metrics.FAMILIES,
+            *families(rule.name for rule in settings.mirrors),
+            *pull_families(settings.upstreams),
+            admission.DECISIONS,
+        ),
         workers,
     )
     _allow_connections()
@@ -128,13 +136,25 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         load, share = Load.within(limits), worker.figures.share(worker.place)
         outcomes = Outcomes(share, settings.upstreams)
         held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
-        destination, locks = checked(store, store, settings), rule_locks(settings)
-        served = checked(held, store, settings)
+        count = admission.counting(share)
+        destination = checked(store, store, settings, judge_of(settings, store, store, count))
+        judge, locks = judge_of(settings, held, store, count), rule_locks(settings)
+        served = checked(held, store, settings, judge)
+        if judge is not None:
+            served = Withhold(served, judge)
         pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(rules) else None
-        registry = Authorize(pulls or served, AnonymousRights(settings.server.anonymous_actions))
+        allow = partial(Authorize, rights=AnonymousRights(settings.server.anonymous_actions))
+        registry = allow(pulls or served)
         urls = {name: section.url for name, section in settings.upstreams.items()}
         mirroring = Mirroring(rules, urls, sources, store, locks, _CLOCK)
-        watch = Metrics(worker.figures, share, store=store, load=load, lines=lines, more=mirroring.metrics)
+
+        async def more() -> list[Metric]:
+            return await mirroring.metrics() + (await admission.standing(store) if judge else [])
+
+        async def may_look() -> None:
+            await registry.list_repositories(_NO_NAMES)
+
+        watch = Metrics(worker.figures, share, store=store, load=load, lines=lines, more=more)
         application = build(
             registry,
             limits=limits,
@@ -147,9 +167,13 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
             requests=RequestFigures(share),
             metrics=watch.page,
             reports={
-                "mirrors": guarded(mirroring.mirrors, lambda: registry.list_repositories(_NO_NAMES)),
-                "upstreams": guarded(mirroring.upstream_list, lambda: registry.list_repositories(_NO_NAMES)),
+                "mirrors": guarded(mirroring.mirrors, may_look),
+                "upstreams": guarded(mirroring.upstream_list, may_look),
+                "admission": guarded(partial(admission.report, store), may_look),
+                "platform-tags": guarded(partial(platform_tags.report, settings, store), may_look),
             },
+            acts=admission.acts(settings, store),
+            faces=platform_tags.faces(settings, pulls or served, allow),
         )
         desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns())
         counted = RuleFigures(share, [rule.name for rule in rules])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from mirror.filters.admit import Admit
+from mirror.filters.judging import Judge
 from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci.errors import ConfigurationFault
+from mirror.plugin.policy import Action
 from mirror.registry.port import Registry
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
 from mirror.store.lock import RuleLocks
@@ -59,10 +63,26 @@ async def open_reader(settings: Settings, host: str | None, *, plain_http: bool 
         yield registry
 
 
-def checked(registry: Registry, store: Store, settings: Settings) -> Registry:
-    """A registry as it is written to: plugins are looked at first, unless that is switched off."""
+def checked(registry: Registry, store: Store, settings: Settings, judge: Judge | None) -> Registry:
+    """A registry as it is written to: plugins are judged and looked at first, unless that is switched off."""
     checks = settings.server.plugin_checks
-    return registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
+    looked_at = registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
+    return looked_at if judge is None else Admit(looked_at, judge)
+
+
+def judge_of(
+    settings: Settings, registry: Registry, store: Store, counted: Callable[[Action], None] = lambda _action: None
+) -> Judge | None:
+    """What judges the plugins of a registry; None where the settings let everything in.
+
+    Args:
+        settings: the policy.
+        registry: where plugins are read.
+        store: remembers.
+        counted: told of every decision.
+    """
+    policy = settings.admission.policy()
+    return None if policy is None else Judge(registry, policy, store, SystemClock(), counted=counted)
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

@@ -40,10 +40,9 @@ class PlatformRule:
     def __post_init__(self) -> None:
         templates = tuple((self.platforms or {}).values())
         for template in templates:
-            try:
-                Tag.parse(template.replace(PLACEHOLDER, "x"))
-            except NameInvalid as error:
-                raise ConfigurationFault(f"platforms: {error}") from error
+            _check("platforms", template.replace(PLACEHOLDER, "x"))
+        if not _is_glob(self.tag):
+            _check("tag", self.tag)
         if self.platforms is not None and self.default is not None and self.default not in self.platforms:
             raise ConfigurationFault(
                 f"default: {self.default!r} is none of the platforms ({', '.join(self.platforms) or 'there are none'})"
@@ -51,6 +50,13 @@ class PlatformRule:
         object.__setattr__(self, "_tags", re.compile(fnmatch.translate(self.tag)))
         own = (re.escape(template).replace(re.escape(PLACEHOLDER), ".+") for template in templates)
         object.__setattr__(self, "_own", tuple(map(re.compile, own)))
+
+    @property
+    def only(self) -> tuple[Repository, Tag] | None:
+        """The one tag that the rule is about; None where it is about several."""
+        if self.name.wildcards or _is_glob(self.tag):
+            return None
+        return Repository.parse(self.name.text), Tag.parse(self.tag)
 
     def covers(self, repository: Repository, tag: Tag) -> bool:
         """Whether the rule says what this tag stands for."""
@@ -81,3 +87,14 @@ class PlatformTags:
     def of(self, repository: Repository, tag: Tag) -> PlatformRule | None:
         """The rule of a tag; None where it is the same for all clients."""
         return next((rule for rule in self.rules if rule.covers(repository, tag)), None)
+
+
+def _is_glob(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
+
+
+def _check(key: str, tag: str) -> None:
+    try:
+        Tag.parse(tag)
+    except NameInvalid as error:
+        raise ConfigurationFault(f"{key}: {error}") from error

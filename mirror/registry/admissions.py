@@ -98,7 +98,7 @@ class Admission:
             return f"{name} was {self.state} by {self.decision.by} on {self.decision.at:%Y-%m-%d}{note}"
         if self.verdict is None or self.state is State.ADMITTED:
             return f"{name} is admitted"
-        told = f"{name} is {self.state} by the rule {self.verdict.rule!r}: it {self.verdict.reason}"
+        told = f"{self.repository} is {self.state} by the rule {self.verdict.rule!r}: it {self.verdict.reason}"
         if self.state is State.DENIED:
             return told
         return f"{told}; to let it in, on the mirror: plugin-mirror admission approve {name}"

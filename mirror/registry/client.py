@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mirror.oci.names import Repository, Tag
-from mirror.registry.port import Reader
+from mirror.registry.port import Registry
 from mirror.wire.user_agent import Engine
 
 
@@ -35,6 +35,6 @@ class Faces(Protocol):
         """Whether a tag is not the same for all clients; cheap, because every pull asks."""
         ...
 
-    def shown_to(self, client: Client) -> Reader:
+    def shown_to(self, client: Client) -> Registry:
         """The registry as this client sees it."""
         ...

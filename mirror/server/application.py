@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mirror.registry.client import Faces
 from mirror.registry.port import Registry
 from mirror.runtime.metrics import Figures
+from mirror.server.acts import Act
 from mirror.server.answering import Handler, answering
 from mirror.server.dispatch import Dispatch
 from mirror.server.exchange import request_ids
+from mirror.server.faces import varying
 from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
 from mirror.server.load import Load
@@ -46,6 +49,8 @@ def build(
     requests: RequestFigures | None = None,
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
+    acts: Mapping[str, Act] | None = None,
+    faces: Faces | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
 
@@ -57,6 +62,8 @@ def build(
         requests: counts the answers; nobody sees the count where it is not given.
         metrics: the page ``/metrics``; there is none where it is not given.
         reports: what ``/api/v1/NAME`` gives, by name.
+        acts: what ``POST /api/v1/NAME`` does, by name.
+        faces: how clients see tags that are not the same for all; all tags are where it is not given.
     """
     limits = limits or Limits()
     load = load or Load.within(limits)
@@ -65,9 +72,11 @@ def build(
     if metrics is not None:
         watched["/metrics"] = showing(metrics)
     watched |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
-    dispatch = Dispatch(registry, limits, load.uploading, watched)
+    performed = {f"/api/v1/{name}": act for name, act in (acts or {}).items()}
+    dispatch = Dispatch(registry, limits, load.uploading, {**watched, **performed}, faces)
+    handle = answering(dispatch.handle, load.in_flight, request_ids())
     return Application(
-        answering(dispatch.handle, load.in_flight, request_ids()),
+        handle if faces is None else varying(handle),
         limits,
         load,
         requests or RequestFigures(Figures(FAMILIES).share()),
