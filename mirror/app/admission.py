@@ -95,17 +95,7 @@ async def decide_in(
             f"who decides must be named, in one line, and notes are one line, of {_MOST_TEXT_LENGTH} at most"
         )
     decision = Decision(approved, by.strip(), _CLOCK.now(), note.strip())
-    decided = [await store.decide(repository, digest, decision) for digest in await _meant(store, repository, target)]
-    for admission in decided:
-        _LOG.info(
-            "plugin decided about",
-            name=str(repository),
-            digest=str(admission.digest),
-            state=admission.state.value,
-            by=decision.by,
-            note=decision.note,
-        )
-    return decided
+    return [await store.decide(repository, digest, decision) for digest in await _meant(store, repository, target)]
 
 
 async def _meant(store: Store, repository: Repository, target: Tag | Digest) -> list[Digest]:
@@ -170,6 +160,9 @@ def deciding(store: Store, *, approved: bool) -> Callable[[Mapping[str, Any]], A
             by=sent.get("by", ""),
             note=sent.get("note", ""),
         )
+        for admission in decided:
+            told = {"name": str(admission.repository), "digest": str(admission.digest), "state": admission.state.value}
+            _LOG.info("plugin decided about", **told, by=sent.get("by"), note=sent.get("note", ""))
         return {"admissions": [admission.to_json() for admission in decided]}
 
     return act
