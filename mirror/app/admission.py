@@ -40,7 +40,7 @@ DECISIONS: Final = Family(
     ("action",),
     [(action.value,) for action in Action],
 )
-_STANDING: Final = Family(
+STANDING: Final = Family(
     "plugin_mirror_admissions",
     "Plugins that are known to the admission policy, by how they stand.",
     Kind.GAUGE,
@@ -56,9 +56,8 @@ def counting(share: Share) -> Callable[[Action], None]:
 
 async def standing(store: Store) -> list[Metric]:
     """How many plugins stand in which way."""
-    known = await store.admissions()
-    counts = [((state.value,), [float(sum(one.state is state for one in known))]) for state in State]
-    return [metric(_STANDING, counts)]
+    counts = await store.count_admissions()
+    return [metric(STANDING, [((state.value,), [float(count)]) for state, count in counts.items()])]
 
 
 async def list_admissions(settings: Settings, state: State | None) -> Sequence[Admission]:

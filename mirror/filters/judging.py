@@ -170,6 +170,9 @@ class Judge:
             except StorageFault as error:  # the answer does not depend on it
                 _LOG.error("a decision could not be recorded", error=str(error), **error.detail)
         if not admission.state.is_served:
+            # Engines that speak plain HTTP to us show the error of their first try, which is one of TLS.
+            told = {"name": str(repository), "digest": str(manifest.digest), "state": admission.state.value}
+            _LOG.info("plugin withheld", **told, reason=admission.sentence)
             raise refusal(admission)
 
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:

@@ -6,7 +6,7 @@ By repository and digest: a name that may hold something says nothing about anot
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +31,22 @@ class State(StrEnum):
     REJECTED = "rejected"
     #: The policy refuses it, and nobody can let it in but who changes the policy.
     DENIED = "denied"
+
+    @classmethod
+    def of(cls, action: Action | None, approved: bool | None) -> State:  # noqa: FBT001 - the two columns it is made of
+        """How something stands. A person's refusal goes before what the policy says; an approval lets in what is held.
+
+        Args:
+            action: what the policy says; None: it has not been asked.
+            approved: what a person decided; None: nobody has.
+        """
+        if approved is False:
+            return cls.REJECTED
+        if action is Action.DENY:
+            return cls.DENIED
+        if approved:
+            return cls.APPROVED
+        return cls.HELD if action is Action.HOLD else cls.ADMITTED
 
     @property
     def is_served(self) -> bool:
@@ -80,14 +96,9 @@ class Admission:
 
     @property
     def state(self) -> State:
-        """How it stands. A person's refusal goes before what the policy says; an approval only lets in what is held."""
-        if self.decision is not None and not self.decision.approved:
-            return State.REJECTED
-        if self.verdict is not None and self.verdict.action is Action.DENY:
-            return State.DENIED
-        if self.decision is not None:
-            return State.APPROVED
-        return State.HELD if self.verdict is not None and self.verdict.action is Action.HOLD else State.ADMITTED
+        """How it stands."""
+        action = None if self.verdict is None else self.verdict.action
+        return State.of(action, None if self.decision is None else self.decision.approved)
 
     @property
     def sentence(self) -> str:
@@ -149,4 +160,8 @@ class Admissions(Protocol):
 
     async def admissions(self, state: State | None = None) -> Sequence[Admission]:
         """What is known of plugins that are here, or were decided about, the latest first; of one state, or all."""
+        ...
+
+    async def count_admissions(self) -> Mapping[State, int]:
+        """How many of those stand in which way."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,9 +37,13 @@ _HELD_THERE = exists().where(
 _COMING_THERE = exists().where(
     incomplete_manifests.c.repository == table.c.repository, incomplete_manifests.c.digest == table.c.digest
 )
+_COUNTS = or_(_HELD_THERE, _COMING_THERE, table.c.approved.is_not(None))
+_COUNTED = (
+    select(table.c.action, table.c.approved, func.count()).where(_COUNTS).group_by(table.c.action, table.c.approved)
+)
 _LISTED = (
     select(table)
-    .where(or_(_HELD_THERE, _COMING_THERE, table.c.approved.is_not(None)))
+    .where(_COUNTS)
     .order_by(func.coalesce(table.c.decided_at, table.c.noted_at).desc(), table.c.repository, table.c.digest)
 )
 _TAGS = (
@@ -90,6 +94,12 @@ class StoreAdmissions(StoreParts):
             return [_read(row, pointing.get((row.repository, row.digest), ())) for row in found]
 
         return [one for one in await self._catalog.read(read) if state is None or one.state is state]
+
+    async def count_admissions(self) -> Mapping[State, int]:
+        counts: dict[State, int] = dict.fromkeys(State, 0)
+        for action, approved, count in await self._catalog.read(lambda connection: connection.execute(_COUNTED).all()):
+            counts[State.of(None if action is None else Action(action), approved)] += count
+        return counts
 
 
 def _find(connection: Connection, repository: Repository, digest: Digest) -> Admission | None:

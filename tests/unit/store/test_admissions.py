@@ -89,3 +89,6 @@ async def test_the_list_is_of_what_is_here_or_was_decided_about(store: Store) ->
     assert [one.digest for one in await store.admissions()] == [ABSENT, held]
     assert [one.digest for one in await store.admissions(State.REJECTED)] == [ABSENT]
     assert await store.admissions(State.DENIED) == []
+    counted = await store.count_admissions()
+    assert {state: count for state, count in counted.items() if count} == {State.REJECTED: 1, State.HELD: 1}
+    assert set(counted) == set(State)
