@@ -35,7 +35,7 @@ class Admit(DelegatingRegistry):
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
         """As the port says. Denied tells which rule refuses the plugin, and why."""
-        if not manifest.is_plugin:
+        if not self._judge.concerns(manifest):
             return await self.inner.put_manifest(repository, manifest, tags)
         try:
             judged = await self._judge.judge(repository, manifest)
@@ -67,6 +67,6 @@ class Withhold(DelegatingRegistry):
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """As the port says. Denied tells why the plugin is kept back, and how it is let in."""
         manifest = await self.inner.get_manifest(repository, target)
-        if manifest.is_plugin:
+        if self._judge.concerns(manifest):
             await self._judge.require_served(repository, manifest)
         return manifest

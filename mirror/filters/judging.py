@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -14,7 +14,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestInvalid, NotFound, StorageFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.ambiguity import member_given_twice
+from mirror.plugin.ambiguity import manifest_given_twice, member_given_twice
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict
@@ -23,6 +23,9 @@ from mirror.registry.admissions import Admission, Admissions
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
 from mirror.wire.pagination import PageRequest
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 _LOG = structlog.get_logger(__name__)
 
@@ -96,7 +99,20 @@ class Judge:
         self._read_platform = read_platform
         self._counted = counted
         self._facts: OrderedDict[Digest, _Facts] = OrderedDict()
+        self._unclear: OrderedDict[Digest, bool] = OrderedDict()
         self._known: OrderedDict[tuple[Repository, Digest], tuple[int, Admission]] = OrderedDict()
+
+    def concerns(self, manifest: Manifest) -> bool:
+        """Whether a manifest is a plugin's, or might be one to an engine."""
+        if manifest.is_plugin:
+            return True
+        if manifest.config is None:
+            return False
+        unclear = self._unclear.get(manifest.digest)
+        if unclear is None:
+            unclear = manifest_given_twice(manifest.content) is not None
+            _keep(self._unclear, manifest.digest, unclear)
+        return unclear
 
     async def judge(self, repository: Repository, manifest: Manifest) -> Judged:
         """How a plugin stands now, by the policy and by what people decided. Nothing is written.
@@ -132,11 +148,7 @@ class Judge:
             await self._ledger.note_verdict(admission)
             self.tell(admission)
         elif judged.generation is not None:
-            key = admission.repository, admission.digest
-            self._known[key] = judged.generation, admission
-            self._known.move_to_end(key)
-            if len(self._known) > _MOST_KEPT:
-                self._known.popitem(last=False)
+            _keep(self._known, (admission.repository, admission.digest), (judged.generation, admission))
 
     def tell(self, admission: Admission) -> None:
         """Count a decision, and log it where it is not simply that the plugin is let in."""
@@ -205,20 +217,29 @@ class Judge:
             platform = None
             if self._policy.asks_for_platform and self._read_platform is not None:
                 platform = await self._read_platform(repository, manifest)
-            facts = self._facts[manifest.digest] = _Facts(config, wanted, platform)
-        self._facts.move_to_end(manifest.digest)
-        if len(self._facts) > _MOST_KEPT:
-            self._facts.popitem(last=False)
+            facts = _Facts(config, wanted, platform)
+        _keep(self._facts, manifest.digest, facts)
         return facts
 
     async def _config(self, repository: Repository, manifest: Manifest) -> PluginConfig | str:
         if manifest.config is None:
-            raise AssertionError("a plugin has a config")
+            raise AssertionError("what is judged has a config")
+        twice = manifest_given_twice(manifest.content)
+        if twice is not None:
+            return f"is not clear: the manifest has {twice!r} twice, which engines read in different ways"
         async with self._registry.open_blob(repository, manifest.config.digest) as blob:
             if blob.size_bytes > MAX_CONFIG_BYTES:
                 return f"has more than {MAX_CONFIG_BYTES} bytes"
             content = b"".join([chunk async for chunk in blob])
         return await asyncio.to_thread(_parsed, content)
+
+
+def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
+    """Keep a value as the latest, and let go of the oldest one where there are too many."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _MOST_KEPT:
+        kept.popitem(last=False)
 
 
 def refusal(admission: Admission) -> Denied:

@@ -302,6 +302,19 @@ async def test_what_is_no_plugin_is_no_concern(world: World) -> None:
     assert await world.registry.get_manifest(HERE, TAG) == image
 
 
+async def test_an_image_that_is_a_plugin_to_an_engine_is_denied(world: World) -> None:
+    world.follow(Policy())
+    config = await world.blob(b"{}", media_types.DOCKER_IMAGE_CONFIG, HERE)
+    hidden = await world.blob(json.dumps(ROOT).encode(), media_types.DOCKER_PLUGIN_CONFIG, HERE)
+    body = {"schemaVersion": 2, "config": config.to_json(), "Config": hidden.to_json(), "layers": []}
+    image = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
+    assert not image.is_plugin
+    with pytest.raises(Denied, match="the manifest has 'Config' twice"):
+        await world.registry.put_manifest(HERE, image, [TAG])
+    await world.behind.put_manifest(HERE, image, [TAG])
+    assert not await world.gives(TAG)
+
+
 async def test_a_config_that_is_not_there_is_named(world: World) -> None:
     manifest = await world.manifest(HOST)
     with pytest.raises((ManifestBlobUnknown, RepositoryUnknown), match="push it first"):

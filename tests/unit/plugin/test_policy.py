@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository
-from mirror.plugin.ambiguity import member_given_twice
+from mirror.plugin.ambiguity import manifest_given_twice, member_given_twice
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import DEFAULT, UNREADABLE, Action, Candidate, Policy, Rule
@@ -169,3 +169,19 @@ def test_any_configuration_is_looked_at(value: object, twice: bool) -> None:
     if twice:
         content = f'{{"b": {content}, "B": 1}}'
     assert member_given_twice(content.encode()) == ("B" if twice else None)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"config": {"mediaType": "a"}, "Config": {"mediaType": "b"}}', "Config"),
+        ('{"config": {"mediaType": "a", "MediaType": "b"}}', "MediaType"),
+        ('{"config": {"digest": "a", "digest": "b"}}', "digest"),
+        ('{"config": {}, "mediaType": "a", "MEDIATYPE": "b"}', "MEDIATYPE"),
+        ('{"config": {"annotations": {"a": 1, "A": 2}}, "annotations": {"a": 1, "A": 2}}', None),
+        ('{"config": {}, "layers": [{"digest": 1}, {"digest": 2}]}', None),
+        ("{}", None),
+    ],
+)
+def test_a_manifest_with_a_member_given_twice(content: str, expected: str | None) -> None:
+    assert manifest_given_twice(content.encode()) == expected
