@@ -172,7 +172,7 @@ def may_decide(token_file: Path) -> Callable[[str | None], Awaitable[None]]:
 
     async def require(said: str | None) -> None:
         wanted = await asyncio.to_thread(read_token, token_file)
-        if said is None or not hmac.compare_digest(said.encode(), wanted.encode()):
+        if said is None or not hmac.compare_digest(said.encode(errors="surrogateescape"), wanted.encode()):
             raise Denied("this needs the header 'Authorization: Bearer WORD', with the word of admission.token_file")
 
     return require

@@ -20,9 +20,8 @@ from mirror.app import admission, metrics, platform_tags
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
-from mirror.app.stores import checked, judge_of, open_store, rule_locks
+from mirror.app.stores import checked, open_store, rule_locks, withheld
 from mirror.app.upstreams import open_sources
-from mirror.filters.admit import Withhold
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.filters.layer_reading import LayerReading
 from mirror.filters.pull_times import PullTimes
@@ -137,11 +136,8 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         outcomes = Outcomes(share, settings.upstreams)
         held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
         count = admission.counting(share)
-        destination = checked(store, store, settings, judge_of(settings, store, store, count))
-        judge, locks = judge_of(settings, held, store, count), rule_locks(settings)
-        served = checked(held, store, settings, judge)
-        if judge is not None:
-            served = Withhold(served, judge)
+        destination, locks = checked(store, store, settings, count), rule_locks(settings)
+        served = withheld(checked(held, store, settings, count), store, settings, count)
         pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(rules) else None
         allow = partial(Authorize, rights=AnonymousRights(settings.server.anonymous_actions))
         registry = allow(pulls or served)
@@ -149,7 +145,7 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         mirroring = Mirroring(rules, urls, sources, store, locks, _CLOCK)
 
         async def more() -> list[Metric]:
-            return await mirroring.metrics() + (await admission.standing(store) if judge else [])
+            return await mirroring.metrics() + (await admission.standing(store) if settings.admission.is_on else [])
 
         async def may_look() -> None:
             await registry.list_repositories(_NO_NAMES)

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from mirror.filters.admit import Admit
+from mirror.filters.admit import Admit, Withhold
 from mirror.filters.judging import Judge
 from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci.errors import ConfigurationFault
@@ -63,26 +63,30 @@ async def open_reader(settings: Settings, host: str | None, *, plain_http: bool 
         yield registry
 
 
-def checked(registry: Registry, store: Store, settings: Settings, judge: Judge | None) -> Registry:
-    """A registry as it is written to: plugins are judged and looked at first, unless that is switched off."""
-    checks = settings.server.plugin_checks
-    looked_at = registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
-    return looked_at if judge is None else Admit(looked_at, judge)
+def _uncounted(_action: Action) -> None:
+    """For commands, whose decisions nobody counts."""
 
 
-def judge_of(
-    settings: Settings, registry: Registry, store: Store, counted: Callable[[Action], None] = lambda _action: None
-) -> Judge | None:
-    """What judges the plugins of a registry; None where the settings let everything in.
+def checked(
+    registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None] = _uncounted
+) -> Registry:
+    """A registry as it is written to: plugins are looked at, and judged, before they are taken.
 
     Args:
-        settings: the policy.
-        registry: where plugins are read.
-        store: remembers.
+        registry: what is written to.
+        store: remembers what was found and decided.
+        settings: whether plugins are looked at, and the policy.
         counted: told of every decision.
     """
+    checks, policy = settings.server.plugin_checks, settings.admission.policy()
+    looked_at = registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
+    return looked_at if policy is None else Admit(looked_at, Judge(registry, policy, store, SystemClock(), counted))
+
+
+def withheld(registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None]) -> Registry:
+    """A registry as it is read from outside: without plugins that are not let in. Arguments as for :func:`checked`."""
     policy = settings.admission.policy()
-    return None if policy is None else Judge(registry, policy, store, SystemClock(), counted=counted)
+    return registry if policy is None else Withhold(registry, Judge(registry, policy, store, SystemClock(), counted))
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

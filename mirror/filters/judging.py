@@ -18,11 +18,12 @@ from mirror.plugin.ambiguity import manifest_given_twice, member_given_twice
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict
-from mirror.plugin.privilege_pattern import Asked, asked
+from mirror.plugin.privilege_pattern import Asked, asked, printable
 from mirror.registry.admissions import Admission, Admissions
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
 from mirror.wire.pagination import PageRequest
+from mirror.wire.referrers import fallback_tag
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -30,9 +31,11 @@ Value = TypeVar("Value")
 _LOG = structlog.get_logger(__name__)
 
 #: Manifests of which it is kept what they are, and names under which it is kept how they stand.
-_MOST_KEPT: Final = 4096
-#: Things that a plugin may ask for and still be judged; real ones ask for some twenty.
-_MOST_ASKED: Final = 1000
+_MOST_KEPT: Final = 1024
+#: Largest config that is kept as it was read, in bytes; real ones have 1 to 10 KiB.
+_MOST_KEPT_BYTES: Final = 64 * 1024
+#: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty.
+_MOST_ASKED, _MOST_ASKED_CHARACTERS = 1000, 64 * 1024
 _FIRST_REFERRERS: Final = PageRequest(limit=1000)
 
 #: How the types of signatures begin, by those who make them: cosign, the same in its newer form, notation.
@@ -78,8 +81,8 @@ class Judge:
         policy: what decides.
         ledger: remembers, for all processes.
         clock: tells when a plugin was first seen.
-        read_platform: tells what a plugin runs on; asked only where the policy asks.
         counted: told of every decision.
+        read_platform: tells what a plugin runs on; asked only where the policy asks.
     """
 
     def __init__(
@@ -88,9 +91,9 @@ class Judge:
         policy: Policy,
         ledger: Admissions,
         clock: Clock,
+        counted: Callable[[Action], None],
         *,
         read_platform: ReadPlatform | None = None,
-        counted: Callable[[Action], None] = lambda _action: None,
     ) -> None:
         self._registry = registry
         self._policy = policy
@@ -202,7 +205,7 @@ class Judge:
         if any((referrer.artifact_type or "").startswith(_SIGNATURES) for referrer in found.entries):
             return True
         try:
-            await self._registry.resolve(repository, Tag(f"{digest.algorithm}-{digest.hex}.sig"))
+            await self._registry.resolve(repository, Tag(f"{fallback_tag(digest)}.sig"))
         except NotFound:
             return False
         return True
@@ -212,13 +215,14 @@ class Judge:
         if facts is None:
             config = await self._config(repository, manifest)
             wanted = () if isinstance(config, str) else await asyncio.to_thread(asked, config)
-            if len(wanted) > _MOST_ASKED:
-                config, wanted = f"asks for more than {_MOST_ASKED} things", ()
+            if len(wanted) > _MOST_ASKED or sum(len(value) for _, value in wanted) > _MOST_ASKED_CHARACTERS:
+                config, wanted = f"asks for more than is looked at ({len(wanted)} things)", ()
             platform = None
             if self._policy.asks_for_platform and self._read_platform is not None:
                 platform = await self._read_platform(repository, manifest)
             facts = _Facts(config, wanted, platform)
-        _keep(self._facts, manifest.digest, facts)
+        if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:
+            _keep(self._facts, manifest.digest, facts)
         return facts
 
     async def _config(self, repository: Repository, manifest: Manifest) -> PluginConfig | str:
@@ -226,7 +230,7 @@ class Judge:
             raise AssertionError("what is judged has a config")
         twice = manifest_given_twice(manifest.content)
         if twice is not None:
-            return f"is not clear: the manifest has {twice!r} twice, which engines read in different ways"
+            return f"is not clear: the manifest has {printable(twice)} twice, which engines read in different ways"
         async with self._registry.open_blob(repository, manifest.config.digest) as blob:
             if blob.size_bytes > MAX_CONFIG_BYTES:
                 return f"has more than {MAX_CONFIG_BYTES} bytes"
@@ -260,7 +264,9 @@ def _parsed(content: bytes) -> PluginConfig | str:
     except ManifestInvalid as error:
         return f"cannot be read ({error})"
     twice = member_given_twice(content)
-    return config if twice is None else f"has {twice!r} twice in one place, which engines read in different ways"
+    if twice is None:
+        return config
+    return f"has {printable(twice)} twice in one place, which engines read in different ways"
 
 
 def _says_the_same(one: Verdict | None, other: Verdict | None) -> bool:

@@ -96,8 +96,11 @@ class AdmissionSettings(Section):
             raise ValueError(f"rules: the name {min(twice)!r} is given to more than one rule")
         return self
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything may not be let in, or not without a word."""
+        return bool(self.rules) or self.default is not Action.ALLOW
+
     def policy(self) -> Policy | None:
         """What decides; None where everything is let in."""
-        if not self.rules and self.default is Action.ALLOW:
-            return None
-        return Policy([section.rule() for section in self.rules], self.default)
+        return Policy([section.rule() for section in self.rules], self.default) if self.is_on else None

@@ -93,7 +93,7 @@ async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
     (tmp_path / "word").write_text(f"{WORD}\n")
     require = may_decide(tmp_path / "word")
     await require(WORD)
-    for said in (None, "", WORD[:-1], WORD + "x", "\u00e9"):
+    for said in (None, "", WORD[:-1], WORD + "x", "\u00e9", "\udcff"):
         with pytest.raises(Denied, match=r"Authorization: Bearer WORD"):
             await require(said)
     (tmp_path / "word").write_text("another word of some length")
