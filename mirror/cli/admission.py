@@ -20,7 +20,7 @@ from mirror.settings import load
 app = typer.Typer(no_args_is_help=True, help="See which plugins the admission policy holds, and decide about them.")
 
 ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="NAME[:TAG][@DIGEST]; a digest need not be here yet.")
+    str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST; a digest need not be here yet.")
 ]
 ByOption = Annotated[
     str | None, typer.Option("--by", metavar="WHO", help="Who decides; else the user of this machine.")
