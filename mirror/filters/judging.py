@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import structlog
 
+from mirror.filters.platform_reading import read_platform
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestInvalid, NotFound, StorageFault
 from mirror.oci.manifest import Manifest
@@ -45,8 +46,8 @@ _SIGNATURES: Final = (
     "application/vnd.cncf.notary.signature",
 )
 
-#: Tells what a plugin runs on; None where nothing tells.
-ReadPlatform = Callable[[Repository, Manifest], Awaitable[Platform | None]]
+#: Plugins whose layers are read at the same time. Each keeps a processor busy.
+_READ_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,6 @@ class Judge:
         ledger: remembers, for all processes.
         clock: tells when a plugin was first seen.
         counted: told of every decision.
-        read_platform: tells what a plugin runs on; asked only where the policy asks.
     """
 
     def __init__(
@@ -92,14 +92,12 @@ class Judge:
         ledger: Admissions,
         clock: Clock,
         counted: Callable[[Action], None],
-        *,
-        read_platform: ReadPlatform | None = None,
     ) -> None:
         self._registry = registry
         self._policy = policy
         self._ledger = ledger
         self._clock = clock
-        self._read_platform = read_platform
+        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
         self._counted = counted
         self._facts: OrderedDict[Digest, _Facts] = OrderedDict()
         self._unclear: OrderedDict[Digest, bool] = OrderedDict()
@@ -218,8 +216,9 @@ class Judge:
             if len(wanted) > _MOST_ASKED or sum(len(value) for _, value in wanted) > _MOST_ASKED_CHARACTERS:
                 config, wanted = f"asks for more than is looked at ({len(wanted)} things)", ()
             platform = None
-            if self._policy.asks_for_platform and self._read_platform is not None:
-                platform = await self._read_platform(repository, manifest)
+            if self._policy.asks_for_platform and not isinstance(config, str):
+                async with self._reading:
+                    platform = await read_platform(self._registry, repository, manifest, config)
             facts = _Facts(config, wanted, platform)
         if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:
             _keep(self._facts, manifest.digest, facts)

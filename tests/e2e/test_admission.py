@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.e2e
 WORD = "a word that nobody guesses"
 RULES = [
     {"name": "no-modules", "action": "deny", "privileges": ["capabilities=CAP_SYS_MODULE"]},
+    {"name": "other-platform", "action": "deny", "platforms": ["linux/s390x", "unknown"]},
     {"name": "host-network", "action": "hold", "privileges": ["network=host"]},
 ]
 
@@ -86,6 +88,8 @@ def test_a_held_plugin_is_installed_once_it_is_approved(
     assert (held["tags"], held["rule"]) == ([version], "host-network")
     strict.command("admission", "approve", f"held/driver:{version}", "--by", "alice", "--note", "ticket 1")
     assert install(engine, reference) == ""
+    shown = strict.command("inspect", "--quick", f"held/driver:{version}").stdout
+    assert f"held/driver@{held['digest']} was approved by alice on " in shown
 
     rejected = ask(strict, "reject", f"held/driver:{version}", WORD, by="bob", note="no more")
     assert [(one["state"], one["decided_by"]) for one in rejected["admissions"]] == [("rejected", "bob")]
@@ -135,6 +139,18 @@ def test_a_mirror_rule_brings_what_is_held_and_nothing_that_is_denied(
     assert (results["held"]["outcome"], results["denied"]["outcome"]) == ("copied", "failed")
     assert "mirrored/synced is denied by the rule 'no-modules'" in results["denied"]["error"]
     assert [one["tags"] for one in listed(strict) if one["name"] == "mirrored/synced"] == [["held"]]
+
+
+def test_what_no_host_could_run_is_denied(strict: Mirror, tmp_path: Path) -> None:
+    folder = plugins.volume_plugin(tmp_path / "script")
+    (folder / "rootfs/volume-driver").write_text("#!/bin/sh\n")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        push(pack(folder), strict.url, "unknown/driver", "1")
+    with refused.value as answer:
+        assert answer.code == 403
+        (error,) = json.loads(answer.read())["errors"]
+    assert error["code"] == "DENIED"
+    assert "by the rule 'other-platform': it does not say what it runs on" in error["message"]
 
 
 def listed(mirror: Mirror) -> list[dict[str, Any]]:

@@ -29,6 +29,8 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
+from tests.unit.plugin.layers import entry, tar, zipped
+from tests.unit.plugin.rootfses import elf
 
 HERE, OTHER, TAG = Repository("acme/driver"), Repository("acme/copy"), Tag("1.0")
 HOST = {"Network": {"Type": "host"}}
@@ -53,20 +55,9 @@ class World:
         self.counted: list[Action] = []
         self.follow(Policy())
 
-    def follow(self, policy: Policy, platform: Platform | None = None) -> None:
+    def follow(self, policy: Policy) -> None:
         """As a server does that is started with this policy."""
-
-        async def read_platform(_repository: Repository, _manifest: Manifest) -> Platform | None:
-            return platform
-
-        judge = Judge(
-            self.behind,
-            policy,
-            self.store,
-            SystemClock(),
-            self.counted.append,
-            read_platform=read_platform,
-        )
+        judge = Judge(self.behind, policy, self.store, SystemClock(), self.counted.append)
         self.registry = Withhold(Admit(self.behind, judge), judge)
 
     async def blob(self, content: bytes, media_type: str, repository: Repository) -> Descriptor:
@@ -266,13 +257,31 @@ async def test_a_signature_under_the_tag_where_cosign_puts_it(world: World) -> N
     assert await world.gives(TAG)
 
 
-async def test_the_platform_is_read_where_the_policy_asks(world: World) -> None:
-    arm = Rule("arm", Action.DENY, platforms=(Platform("linux", "arm"),))
-    world.follow(Policy([arm]), Platform("linux", "amd64"))
-    await world.push(HOST)
-    world.follow(Policy([arm]), Platform("linux", "arm", "v7"))
-    with pytest.raises(Denied, match="it is for linux/arm/v7"):
-        await world.push(HOST | {"Description": "another"})
+def layer_of(program: bytes) -> bytes:
+    return zipped(tar(entry("driver", program, mode=0o755)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (layer_of(elf(62)), None),
+        (layer_of(elf(183)), "it is for linux/arm64"),
+        (layer_of(b"#!/bin/sh"), "it does not say what it runs on"),
+        (layer_of(elf(62))[:-12], "it does not say what it runs on"),
+        (b"garbage", "it does not say what it runs on"),
+    ],
+    ids=["ours", "other", "script", "cut", "garbage"],
+)
+async def test_the_platform_is_that_of_the_program(world: World, layer: bytes, why: str | None) -> None:
+    other = Rule("other", Action.DENY, platforms=(Platform("linux", "arm64"), None))
+    world.follow(Policy([other]))
+    held = await world.blob(layer, media_types.DOCKER_LAYER_GZIP, HERE)
+    plugin = await world.manifest({"Entrypoint": ["/driver"]}, layers=[held.to_json()])
+    if why is None:
+        assert await world.registry.put_manifest(HERE, plugin, [TAG]) == ()
+        return
+    with pytest.raises(Denied, match=why):
+        await world.registry.put_manifest(HERE, plugin, [TAG])
 
 
 @pytest.mark.parametrize(
