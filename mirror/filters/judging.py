@@ -15,7 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestInvalid, NotFound, StorageFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.ambiguity import manifest_given_twice, member_given_twice
+from mirror.plugin.ambiguity import manifest_given_twice
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict
@@ -259,13 +259,9 @@ def refusal(admission: Admission) -> Denied:
 
 def _parsed(content: bytes) -> PluginConfig | str:
     try:
-        config = PluginConfig.parse(content)
+        return PluginConfig.parse(content)
     except ManifestInvalid as error:
-        return f"cannot be read ({error})"
-    twice = member_given_twice(content)
-    if twice is None:
-        return config
-    return f"has {printable(twice)} twice in one place, which engines read in different ways"
+        return f"cannot be read ({printable(error.message)})"
 
 
 def _says_the_same(one: Verdict | None, other: Verdict | None) -> bool:

@@ -288,7 +288,7 @@ async def test_the_platform_is_that_of_the_program(world: World, layer: bytes, w
     ("config", "reason"),
     [
         (b"[]", "cannot be read"),
-        (b'{"Linux": {"AllowAllDevices": true}, "linux": null}', "has linux twice in one place"),
+        (b'{"Linux": {"AllowAllDevices": true}, "linux": null}', "Linux is there more than once"),
         (
             json.dumps({"Env": [], "Mounts": [{"Source": f"/{n}"} for n in range(1001)]}).encode(),
             "more than is looked at",
