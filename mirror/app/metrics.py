@@ -48,9 +48,9 @@ _LOOKUPS = Family(
     ("kind", "result"),
     [(kind, result) for kind in ("manifest", "blob_size") for result in ("hit", "miss")],
 )
-_TRANSACTIONS = _counter("catalog_transactions", "Write transactions committed to the catalog.")
-_TURN_WAITS = _counter("catalog_turn_waits", "Write transactions that had to wait for another writer.")
-_TURN_WAIT_SECONDS = _counter("catalog_turn_wait_seconds", "How long write transactions waited for other writers.")
+_TRANSACTIONS = _counter("catalog_transactions", "Changes committed to the catalog.")
+_TURN_WAITS = _counter("catalog_turn_waits", "Commits that had to wait for another process.")
+_TURN_WAIT_SECONDS = _counter("catalog_turn_wait_seconds", "How long commits waited for other processes.")
 _LOG_DROPPED = _counter("log_lines_dropped", "Log lines lost because nobody took them.")
 
 _FOLLOWED: Final = (

@@ -10,15 +10,17 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
+from prometheus_client.metrics_core import Metric
 
-from mirror.app import metrics
+from mirror.app import admission, metrics, platform_tags
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
-from mirror.app.stores import checked, open_store, rule_locks
+from mirror.app.stores import checked, open_store, rule_locks, withheld
 from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.app.upstreams import open_sources
 from mirror.filters.authorize import AnonymousRights, Authorize
@@ -71,6 +73,7 @@ def serve(settings: Settings) -> int:
             *families(rule.name for rule in settings.mirrors),
             *pull_families(settings.upstreams),
             *UpstreamFigures(_opened(settings), workers).families,
+            admission.DECISIONS,
         ),
         workers,
     )
@@ -133,14 +136,23 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         load, share = Load.within(limits), worker.figures.share(worker.place)
         outcomes = Outcomes(share, settings.upstreams)
         held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
-        destination, locks = checked(store, store, settings), rule_locks(settings)
-        served = checked(held, store, settings)
+        count = admission.counting(share)
+        destination, locks = checked(store, store, settings, count), rule_locks(settings)
+        served = withheld(checked(held, store, settings, count), store, settings, count)
         pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(rules) else None
-        registry = Authorize(pulls or served, AnonymousRights(settings.server.anonymous_actions))
+        allow = partial(Authorize, rights=AnonymousRights(settings.server.anonymous_actions))
+        registry = allow(pulls or served)
         urls = {name: section.url for name, section in settings.upstreams.items()}
         mirroring = Mirroring(rules, urls, sources, store, locks, _CLOCK)
+
+        async def more() -> list[Metric]:
+            return await mirroring.metrics() + (await admission.standing(store) if settings.admission.is_on else [])
+
+        async def may_look() -> None:
+            await registry.list_repositories(_NO_NAMES)
+
         asked = UpstreamFigures(sources, settings.server.workers).followed(share, worker.place, sources)
-        watch = Metrics(worker.figures, share, asked, store=store, load=load, lines=lines, more=mirroring.metrics)
+        watch = Metrics(worker.figures, share, asked, store=store, load=load, lines=lines, more=more)
         application = build(
             registry,
             limits=limits,
@@ -154,9 +166,13 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
             metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports={
-                "mirrors": guarded(mirroring.mirrors, lambda: registry.list_repositories(_NO_NAMES)),
-                "upstreams": guarded(mirroring.upstream_list, lambda: registry.list_repositories(_NO_NAMES)),
+                "mirrors": guarded(mirroring.mirrors, may_look),
+                "upstreams": guarded(mirroring.upstream_list, may_look),
+                "admission": guarded(partial(admission.report, store), may_look),
+                "platform-tags": guarded(partial(platform_tags.report, settings, store), may_look),
             },
+            acts=admission.acts(settings, store),
+            faces=platform_tags.faces(settings, pulls or served, allow),
         )
         desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns(store))
         counted = RuleFigures(share, [rule.name for rule in rules])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import typer
 from rich.table import Table
@@ -13,7 +14,9 @@ from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
 from mirror.registry.journal import Change, TagEvent
 from mirror.settings import load
-from mirror.sync.state import RuleState
+
+if TYPE_CHECKING:
+    from mirror.sync.state import RuleState
 
 _EVENTS_SHOWN = 10
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,9 +15,11 @@ from mirror.cli.running import run_to_the_end
 from mirror.oci.errors import MirrorError
 from mirror.registry.journal import Change, Outcome
 from mirror.settings import load
-from mirror.sync.preview import Preview, RulePreview
-from mirror.sync.result import RuleResult, TagResult
-from mirror.sync.runner import Summary
+
+if TYPE_CHECKING:
+    from mirror.sync.preview import Preview, RulePreview
+    from mirror.sync.result import RuleResult, TagResult
+    from mirror.sync.runner import Summary
 
 
 def run(

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from mirror.registry.client import Faces
 from mirror.registry.port import Registry
 from mirror.runtime.metrics import Figures
+from mirror.server.acts import Act
 from mirror.server.answering import Handler, answering
 from mirror.server.dispatch import Dispatch
 from mirror.server.exchange import request_ids
+from mirror.server.faces import varying
 from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
 from mirror.server.load import Load
@@ -48,6 +51,8 @@ def build(
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
     namespaces: Collection[str] = (),
+    acts: Mapping[str, Act] | None = None,
+    faces: Faces | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
 
@@ -60,6 +65,8 @@ def build(
         metrics: the page ``/metrics``; there is none where it is not given.
         reports: what ``/api/v1/NAME`` gives, by name.
         namespaces: registries that are answered for, where a client says which it means; none: whatever it says.
+        acts: what ``POST /api/v1/NAME`` does, by name.
+        faces: how clients see tags that are not the same for all; all tags are where it is not given.
     """
     limits = limits or Limits()
     load = load or Load.within(limits)
@@ -68,11 +75,13 @@ def build(
     if metrics is not None:
         watched["/metrics"] = showing(metrics)
     watched |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
-    handle: Handler = Dispatch(registry, limits, load.uploading, watched).handle
+    performed = {f"/api/v1/{name}": act for name, act in (acts or {}).items()}
+    handle: Handler = Dispatch(registry, limits, load.uploading, {**watched, **performed}, faces).handle
     if namespaces:
         handle = answering_for(handle, namespaces)
+    handle = answering(handle, load.in_flight, request_ids())
     return Application(
-        answering(handle, load.in_flight, request_ids()),
+        handle if faces is None else varying(handle),
         limits,
         load,
         requests or RequestFigures(Figures(FAMILIES).share()),

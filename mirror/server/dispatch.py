@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp import web
 
 from mirror.oci.errors import Unsupported
+from mirror.registry.client import Faces
 from mirror.registry.port import Registry
 from mirror.server import blobs, manifests, ping, referrers, tags, uploads
+from mirror.server.acts import Act, perform
 from mirror.server.exchange import ROUTE, Exchange
+from mirror.server.faces import shown
 from mirror.server.limits import Limits
 from mirror.server.uploading import Uploading
 from mirror.wire import routes
@@ -52,16 +55,23 @@ class Dispatch:
         registry: what answers of the distribution API come from.
         limits: what clients may ask of the server.
         uploading: who is sending content.
-        watched: what else there is to be read, by path.
+        beside: what else there is to be read and done, by path.
+        faces: how clients see tags that are not the same for all; None: there are none.
     """
 
     def __init__(
-        self, registry: Registry, limits: Limits, uploading: Uploading, watched: Mapping[str, Watched]
+        self,
+        registry: Registry,
+        limits: Limits,
+        uploading: Uploading,
+        beside: Mapping[str, Watched | Act],
+        faces: Faces | None,
     ) -> None:
         self._registry = registry
         self._limits = limits
         self._uploading = uploading
-        self._watched = watched
+        self._beside = beside
+        self._faces = faces
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request.
@@ -73,18 +83,26 @@ class Dispatch:
         if not target.startswith("/"):  # a whole URL, as proxies are sent
             target = request.rel_url.raw_path_qs
         path, mark, query = target.partition("?")
-        if (show := self._watched.get(path)) is not None:
-            _require_read(method, path)
-            return await show(request)
+        if (other := self._beside.get(path)) is not None:
+            return await self._show_or_perform(other, request, path)
         route = routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
         request[ROUTE] = route
         handler = _HANDLERS[type(route), method]
-        return await handler(Exchange(request, self._registry, self._limits, self._uploading), route)
+        exchange = Exchange(request, self._registry, self._limits, self._uploading)
+        return await handler(exchange if self._faces is None else shown(exchange, route, self._faces), route)
+
+    async def _show_or_perform(self, other: Watched | Act, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        if isinstance(other, Act):
+            _require(request.method, {"POST"}, f"{path} is only sent to")
+            return await perform(other, Exchange(request, self._registry, self._limits, self._uploading))
+        _require(request.method, {"GET", "HEAD"}, f"{path} is only read")
+        return await other(request)
 
 
-def _require_read(method: str, path: str) -> None:
-    if method not in {"GET", "HEAD"}:
-        raise Unsupported(f"{path} is only read: GET, HEAD", method=method, allowed="GET, HEAD")
+def _require(method: str, methods: Collection[str], what: str) -> None:
+    if method not in methods:
+        allowed = ", ".join(sorted(methods))
+        raise Unsupported(f"{what}: {allowed}", method=method, allowed=allowed)
 
 
 @lru_cache(maxsize=4096)

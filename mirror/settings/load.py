@@ -6,24 +6,18 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings.sections import Settings
 
+_PREFIX: Final = "PLUGIN_MIRROR_"
 #: Variables with our prefix that name no section: the command line reads them.
-_OTHER_VARIABLES = frozenset({"config"})
-
-
-class _Environment(Settings, BaseSettings):
-    """The same sections, as pydantic-settings finds them in the environment."""
-
-    model_config = SettingsConfigDict(env_prefix="PLUGIN_MIRROR_", env_nested_delimiter="__")
+_OTHER_VARIABLES: Final = frozenset({"config"})
 
 
 def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
@@ -38,16 +32,13 @@ def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Se
     """
     read = {} if path is None else _read(path)
 
-    _refuse_unknown_variables()
+    from_environment = _from_environment()
     where = str(path) if path else "configuration"
     try:
-        from_environment = EnvSettingsSource(_Environment)()
         return Settings.model_validate(_over(_over(read, from_environment), flags or {}))
     except ValidationError as error:
         problems = [_explain(problem) for problem in error.errors(include_url=False)]
         raise ConfigurationFault("\n".join(f"{where}: {problem}" for problem in problems)) from error
-    except SettingsError as error:
-        raise ConfigurationFault(f"environment: {error}; lists and objects are written as JSON") from error
 
 
 def schema() -> dict[str, Any]:
@@ -118,9 +109,17 @@ def _keys_at(place: Iterable[str]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _refuse_unknown_variables() -> None:
-    prefix = _Environment.model_config.get("env_prefix") or ""
+def _from_environment() -> dict[str, Any]:
+    sections = {}
     for name in os.environ:
-        section = name.removeprefix(prefix).partition("__")[0].lower()
-        if name.startswith(prefix) and section not in {*Settings.model_fields, *_OTHER_VARIABLES}:
+        if name.upper().startswith(_PREFIX):
+            sections[name] = name[len(_PREFIX) :].partition("__")[0].lower()
+    for name, section in sections.items():
+        if section not in {*Settings.model_fields, *_OTHER_VARIABLES}:
             raise ConfigurationFault(f"environment: {name}: no section is named {section!r}")
+    if _OTHER_VARIABLES.issuperset(sections.values()):
+        return {}
+
+    from mirror.settings import environment
+
+    return environment.read(_PREFIX)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
-from pydantic_settings import NoDecode
 
 from mirror.filters.authorize import Action
 from mirror.server.limits import Limits
+from mirror.settings.admission import AdmissionSettings
 from mirror.settings.listen import Listen
 from mirror.settings.mirrors import MirrorSettings
+from mirror.settings.platform_tags import PlatformTagSettings
 from mirror.settings.pulling import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
 from mirror.settings.upstreams import UpstreamSettings
@@ -27,7 +28,6 @@ def _parse_actions(value: object) -> object:
 
 ListenAddress = Annotated[
     Listen,
-    NoDecode,
     BeforeValidator(_parse_listen, json_schema_input_type=str),
     PlainSerializer(str, return_type=str),
 ]
@@ -143,6 +143,10 @@ class Settings(Section):
         (), description="names fetched on first pull; the first match is asked first"
     )
     pull_through: PullThroughSettings = PullThroughSettings()
+    platform_tags: tuple[PlatformTagSettings, ...] = Field(
+        (), description="tags that give each engine the plugin for its platform; the first that covers a tag decides"
+    )
+    admission: AdmissionSettings = AdmissionSettings()
 
     @model_validator(mode="after")
     def _rules_make_sense(self) -> Self:

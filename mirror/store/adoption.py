@@ -28,8 +28,8 @@ async def adopt(
 ) -> None:
     """Make a file the content of ``digest``, and write the rows of who holds it, in one transaction.
 
-    The file is given its place last, when nothing but the commit can fail any more: rows that were committed always
-    have their bytes, and bytes that have no row, as a writer sees it, are always garbage.
+    The file is given its place last, and that is made to last before the commit: rows that were committed always have
+    their bytes, and bytes that have no row, as a writer sees it, are always garbage.
 
     Args:
         catalog, blobs: where to.

@@ -28,11 +28,15 @@ class Blobs(Protocol):
     """
 
     def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
-        """Bytes as a finished file, removed at the end where it was not adopted."""
+        """Bytes as a finished file, to be adopted; removed where the block raises."""
         ...
 
     def adopt(self, file: Path, digest: Digest) -> None:
-        """Take over a finished, synced file; the bytes are durable when this returns. Only by :mod:`.adoption`."""
+        """Take over a finished, synced file; it lasts after :meth:`settle`. Only by :mod:`.adoption`."""
+        ...
+
+    def settle(self) -> None:
+        """Make all that was adopted last. Raises OSError: some of it may not, and nobody knows which."""
         ...
 
     def withdraw(self, digest: Digest, file: Path) -> None:
@@ -59,6 +63,7 @@ class FilesystemBlobs:
     def __init__(self, layout: Layout, filesystem: Filesystem) -> None:
         self._layout = layout
         self._filesystem = filesystem
+        self._unsynced: set[Path] = set()
 
     @asynccontextmanager
     async def staged(self, content: bytes) -> AsyncIterator[Path]:
@@ -66,9 +71,10 @@ class FilesystemBlobs:
         try:
             await in_thread("store a manifest", self._stage, file, content)
             yield file
-        finally:
+        except BaseException:
             with suppress(StorageFault):  # it expires
                 await in_thread("remove a temporary file", self._filesystem.remove, file)
+            raise
 
     def _stage(self, file: Path, content: bytes) -> None:
         descriptor = self._filesystem.create(file)
@@ -83,7 +89,13 @@ class FilesystemBlobs:
         with storage_faults(f"store {digest}"):
             # Also in place of a blob of the same digest: should that one be damaged, it is so no longer.
             self._filesystem.rename(file, blob)
-            self._filesystem.sync_folder(blob.parent)
+        self._unsynced.add(blob.parent)
+
+    def settle(self) -> None:
+        # After the first one, a filesystem with a journal has little left to do: it is written as a whole.
+        folders, self._unsynced = self._unsynced, set()
+        for folder in folders:
+            self._filesystem.sync_folder(folder)
 
     def withdraw(self, digest: Digest, file: Path) -> None:
         blob = self._layout.blob(digest)

@@ -261,7 +261,7 @@ class _Flow:
             self._timer = None
         hop, self._hop = self._hop, None
         if hop is not None:
-            await to_the_end(hop)
+            await hop
 
     def _schedule(self) -> None:
         if self._timer is None and self._chunks:

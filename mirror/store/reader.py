@@ -73,7 +73,9 @@ class StoreReader(StoreParts):
             return self._body(Digest.parse(row.digest), row.media_type, row.size_bytes)
 
         manifest = await self._catalog.read(read)
-        self._cache.keep_manifest(generation, repository, target, manifest)
+        # A tag is looked up first, and what it stands for is asked for next.
+        for known in {target, manifest.digest}:
+            self._cache.keep_manifest(generation, repository, known, manifest)
         return manifest
 
     async def _blob_size(self, repository: Repository, digest: Digest) -> int:

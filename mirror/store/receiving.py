@@ -16,7 +16,7 @@ from mirror.oci.errors import UploadInvalid, UploadUnknown
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import UploadLayout
 from mirror.store.running import RunningHash
-from mirror.store.threads import begin_in_thread, to_the_end
+from mirror.store.threads import begin_in_thread
 
 #: Bytes gathered before a thread is asked to write them, at least, while there are few uploads.
 PIECE_BYTES: Final = 1024 * 1024
@@ -184,7 +184,7 @@ class Pieces:
         if hop is None:
             return
         try:
-            await to_the_end(hop)
+            await hop
         finally:
             self.failed = self.failed or hop.exception() is not None
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mirror.runtime.clock import Clock, SystemClock
+from mirror.store.admissions import StoreAdmissions
 from mirror.store.blobs import FilesystemBlobs
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
@@ -45,6 +46,7 @@ class Store(
     StoreOrigins,
     StoreFindings,
     StoreDerivations,
+    StoreAdmissions,
     StoreJournal,
     StoreWatched,
 ):
@@ -82,13 +84,13 @@ class Store(
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
+        blobs = FilesystemBlobs(layout, filesystem)
         async with (
             Generation.open(layout.generation) as generation,
-            Catalog.open(layout.catalog, generation) as catalog,
+            Catalog.open(layout.catalog, generation, blobs.settle) as catalog,
         ):
             # The catalog's own name must last as well as what is acknowledged in it.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
-            blobs = FilesystemBlobs(layout, filesystem)
             uploads = Uploads(
                 layout,
                 filesystem=filesystem,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -40,14 +41,17 @@ class Connections:
         timeouts: Timeouts,
         guard: Guard,
         proxies: Proxies,
-        contexts: Reread[Mapping[bool, ssl.SSLContext]],
+        tls: Tls,
+        clock: Clock,
         resolver: AbstractResolver | None,
     ) -> None:
         self._stack = stack
         self._timeouts = timeouts
         self._guard = guard
         self._proxies = proxies
-        self._contexts = contexts
+        self._tls = tls
+        self._clock = clock
+        self._contexts: dict[bool, Reread[ssl.SSLContext]] = {}
         self._resolver = resolver
         self._clients: dict[str, aiohttp.ClientSession] = {}
 
@@ -80,9 +84,13 @@ class Connections:
             proxy = proxies.through(URL(f"{scheme}://registry.invalid"))
             if proxy is not None and proxy.scheme in SOCKS:
                 socks.require()
-        contexts = Reread("a certificate", tls.files, tls.contexts, clock)
         async with AsyncExitStack() as stack:
-            yield cls(stack, timeouts=timeouts, guard=guard, proxies=proxies, contexts=contexts, resolver=resolver)
+            opened = cls(
+                stack, timeouts=timeouts, guard=guard, proxies=proxies, tls=tls, clock=clock, resolver=resolver
+            )
+            if tls != Tls():
+                opened._context(own=True)
+            yield opened
 
     async def request(
         self, method: str, url: URL, headers: Mapping[str, str], data: Data, *, own: bool
@@ -101,8 +109,9 @@ class Connections:
         # A proxy connects to where it will: what is connected to here is the proxy.
         way = "guarded" if proxy is None and not own else "open"
         client = await self._client(str(proxy) if by_socks else way)
-        contexts = await self._contexts.current()
-        with socks.translated():
+        encrypted = "https" in {url.scheme, proxy and proxy.scheme}
+        context = await self._context(own=own).current() if encrypted else True
+        with socks.translated() if by_socks else nullcontext():
             return await client.request(
                 method,
                 url,
@@ -110,7 +119,7 @@ class Connections:
                 data=data,
                 allow_redirects=False,
                 proxy=None if by_socks else proxy,
-                ssl=contexts[own],
+                ssl=context,
             )
 
     async def _client(self, kind: str) -> aiohttp.ClientSession:
@@ -129,6 +138,14 @@ class Connections:
             )
             await self._stack.enter_async_context(client)
         return client
+
+    def _context(self, *, own: bool) -> Reread[ssl.SSLContext]:
+        """Made when it is needed: to read the system's authorities takes some tens of milliseconds."""
+        identified = own and self._tls.certificate_file is not None
+        if identified not in self._contexts:
+            read = partial(self._tls.context, own=identified)
+            self._contexts[identified] = Reread("a certificate", self._tls.files, read, self._clock)
+        return self._contexts[identified]
 
     def _connector(self, kind: str) -> aiohttp.TCPConnector:
         match kind:

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 import aiohttp
 
 from mirror.oci.errors import ConfigurationFault
-
-try:
-    from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
-except ImportError:
-    _ERRORS: tuple[type[Exception], ...] = ()
-    _INSTALLED = False
-else:
-    _ERRORS = (ProxyConnectionError, ProxyError, ProxyTimeoutError)
-    _INSTALLED = True
 
 
 def require() -> None:
@@ -25,7 +17,7 @@ def require() -> None:
     Raises:
         ConfigurationFault: aiohttp-socks is not installed.
     """
-    if not _INSTALLED:
+    if find_spec("aiohttp_socks") is None:
         raise ConfigurationFault(
             "a SOCKS proxy needs the package aiohttp-socks: pip install 'docker-plugin-mirror[socks]'"
         )
@@ -37,6 +29,8 @@ def connector(url: str) -> aiohttp.TCPConnector:
     Args:
         url: ``socks5://[USER:PASSWORD@]HOST:PORT``, or ``socks5h``, ``socks4``, ``socks4a``.
     """
+    from aiohttp_socks import ProxyConnector
+
     scheme, _, rest = url.partition("://")
     return ProxyConnector.from_url(f"{scheme[:6]}://{rest}", rdns=True, limit=0)
 
@@ -48,7 +42,9 @@ def translated() -> Iterator[None]:
     Raises:
         aiohttp.ClientConnectionError: the proxy cannot be reached, or does not connect us.
     """
+    from aiohttp_socks import ProxyConnectionError, ProxyError, ProxyTimeoutError
+
     try:
         yield
-    except _ERRORS as error:
+    except (ProxyConnectionError, ProxyError, ProxyTimeoutError) as error:
         raise aiohttp.ClientConnectionError(f"the SOCKS proxy does not connect us: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,10 +28,6 @@ class Tls:
     def files(self) -> list[Path]:
         """The files that it is made of."""
         return [file for file in (self.ca_file, self.certificate_file, self.key_file) if file is not None]
-
-    def contexts(self) -> Mapping[bool, ssl.SSLContext]:
-        """:meth:`context` by ``own``."""
-        return {own: self.context(own=own) for own in (True, False)}
 
     def context(self, *, own: bool) -> ssl.SSLContext:
         """What a connection is made with.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from mirror.store.catalog.migrate import migrate
 from mirror.store.catalog.writing import Writer
 from mirror.store.faults import storage_faults
 from mirror.store.generation import Generation
-from mirror.store.threads import in_thread, to_the_end
+from mirror.store.threads import Hop, in_thread
 
 Result = TypeVar("Result")
 
@@ -33,23 +32,30 @@ class Catalog:
         generation: its count of changes.
     """
 
-    def __init__(self, reading: Engine, writing: Engine, generation: Generation) -> None:
+    def __init__(self, reading: Engine, writing: Engine, generation: Generation, settle: Callable[[], None]) -> None:
         self.generation = generation
         self._reading = reading
         self._writing = writing
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
-        self._writer = Writer(writing, generation)
+        self._writer = Writer(writing, generation, settle)
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, file: Path, generation: Generation) -> AsyncIterator[Catalog]:
+    async def open(
+        cls, file: Path, generation: Generation, settle: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[Catalog]:
         """Open the catalog; create it, or bring it up to date, where that is needed.
+
+        Args:
+            file: the database.
+            generation: gives turns to write, and counts them.
+            settle: makes the bytes last that rows speak of; called before each commit. May raise OSError.
 
         Raises:
             CatalogFault: it cannot be opened, is damaged, or was made by a later version of this program.
             StorageFull: no space to create it.
         """
-        catalog = cls(_reading_engine(file), _writing_engine(file), generation)
+        catalog = cls(_reading_engine(file), _writing_engine(file), generation, settle)
         try:
             await catalog.write(migrate)
             yield catalog
@@ -67,8 +73,7 @@ class Catalog:
         Raises:
             CatalogFault: the database could not do it. And what ``work`` raises.
         """
-        reading = asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
-        return await to_the_end(reading)
+        return await Hop(self._readers.submit(self._read, work))
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do ``work`` as one transaction, durable when this returns, with no other writer in any process.
@@ -94,7 +99,7 @@ class Catalog:
 
     async def _written(self, work: Callable[[Connection], Result], *, seen: bool) -> Result:
         change = self._writer.begin(work, seen=seen)
-        return await to_the_end(asyncio.wrap_future(change), withdraw=change.cancel)
+        return await Hop(change, withdraw=change.cancel)
 
     def _close(self) -> None:
         self._writer.close()

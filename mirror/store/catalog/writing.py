@@ -1,7 +1,7 @@
 """The one thread of a process that writes to the catalog. Changes that wait at the same time are committed together.
 
-A commit is a sync of the disk, and ends what every process keeps in memory of the catalog: one for several changes
-costs what one for each of them does.
+A commit is a sync of the disk, and ends what every process keeps in memory of the catalog: several changes together
+cost what one of them does.
 """
 
 from __future__ import annotations
@@ -55,15 +55,17 @@ class Writer:
     Args:
         engine: its connections begin transactions that write.
         generation: gives turns.
+        settle: makes last what the rows speak of; called before each commit. May raise OSError.
 
     Attributes:
         transactions: changes that were committed.
     """
 
-    def __init__(self, engine: Engine, generation: Generation) -> None:
+    def __init__(self, engine: Engine, generation: Generation, settle: Callable[[], None]) -> None:
         self.transactions = 0
         self._engine = engine
         self._generation = generation
+        self._settle = settle
         self._waiting: deque[_Change] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
 
@@ -115,6 +117,7 @@ class Writer:
             else:
                 for change in changes:
                     _make_beside_others(connection, change)
+            self._settle()
             made = [change for change in changes if change.error is None]
             with self._generation.changing() if any(change.seen for change in made) else nullcontext():
                 connection.commit()

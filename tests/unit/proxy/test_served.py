@@ -59,8 +59,10 @@ async def test_wrong_bytes_break_the_connection(world: World) -> None:
     layer = wanted.manifest.layers[0]
     world.hub.instead[layer.digest] = b"#" * layer.size_bytes
     await world.registry.get_manifest(NAME, wanted.manifest.digest)
-    got = bytearray()
+    world.hub.limit = 100_000
     async with served(world) as client, client.get(f"/v2/{NAME}/blobs/{layer.digest}") as answer:
+        got = bytearray(await answer.content.readexactly(100_000))  # what is wrong before a byte was sent is an error
+        world.hub.limit = None
         try:
             async for chunk in answer.content.iter_any():
                 got += chunk

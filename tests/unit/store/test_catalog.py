@@ -1,5 +1,6 @@
 import asyncio
 import multiprocessing
+import random
 import sqlite3
 import subprocess
 import sys
@@ -281,6 +282,38 @@ class TestTogether:
         assert [type(outcome) for outcome in outcomes] == [StorageFull] * 3
         assert len({id(outcome) for outcome in outcomes}) == 3  # each caller's own, with its own trace
         assert await digests(store) == ["held up"]
+
+    async def test_who_is_cancelled_or_fails_changes_nothing_for_the_others(self, folder: Path, store: Store) -> None:
+        """What a caller was told is so: with two writers on one folder, refusals, and callers that go away."""
+        chances = random.Random(5)
+        told: dict[str, BaseException | str] = {}
+
+        async def change(writer: Store, name: str) -> None:
+            refused = chances.random() < 0.1
+
+            def work(connection: Connection) -> str:
+                add(connection, name)
+                if refused:
+                    raise BlobUnknown(name)
+                return name
+
+            task = asyncio.create_task(writer._catalog.write(work))
+            if chances.random() < 0.3:
+                await asyncio.sleep(chances.random() / 200)
+                task.cancel()
+            await asyncio.wait([task])
+            told[name] = asyncio.CancelledError() if task.cancelled() else task.exception() or task.result()
+
+        async with Store.open(folder) as other:
+            for turn in range(4):
+                names = [f"{turn}-{number:02}" for number in range(60)]
+                await asyncio.gather(*(change(chances.choice([store, other]), name) for name in names))
+
+        held = set(await digests(store))
+        assert {name for name, outcome in told.items() if outcome == name} <= held
+        assert all(str(outcome) == name for name, outcome in told.items() if isinstance(outcome, BlobUnknown))
+        assert not held & {name for name, outcome in told.items() if isinstance(outcome, BlobUnknown)}
+        assert {type(outcome) for outcome in told.values()} == {str, BlobUnknown, asyncio.CancelledError}
 
     async def test_what_is_written_aside_keeps_what_is_cached(self, store: Store) -> None:
         before = store._catalog.generation.current

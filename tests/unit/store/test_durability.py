@@ -1,5 +1,7 @@
 """The order in which bytes, names and rows become durable."""
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
 from mirror.store.layout import Layout
 from mirror.store.registry import Store
 from tests.contract.contents import REPOSITORY, manifest_of, push_blob
@@ -32,6 +35,11 @@ def blob_name(folder: Path, digest: Digest) -> tuple[str, str]:
     return str(blob), str(blob.parent)
 
 
+def an_index(number: int) -> Manifest:
+    body = {"manifests": [], "annotations": {"number": str(number)}}
+    return manifest_of(body, "application/vnd.oci.image.index.v1+json")
+
+
 async def test_a_blob(folder: Path, disk: WatchedFilesystem, watched: Store) -> None:
     pushed = await push_blob(watched, b"x" * 3_000_000)
 
@@ -43,7 +51,7 @@ async def test_a_blob(folder: Path, disk: WatchedFilesystem, watched: Store) -> 
 
 
 async def test_a_manifest(folder: Path, disk: WatchedFilesystem, watched: Store) -> None:
-    pushed = manifest_of({"manifests": []}, "application/vnd.oci.image.index.v1+json")
+    pushed = an_index(0)
     await watched.put_manifest(REPOSITORY, pushed)
 
     blob, shard = blob_name(folder, pushed.digest)
@@ -56,7 +64,6 @@ async def test_a_manifest(folder: Path, disk: WatchedFilesystem, watched: Store)
         ("rename", blob),
         ("sync", shard),
         ("commit", ""),
-        ("remove", file),
     ]
     assert not (folder / file).exists()
 
@@ -76,3 +83,26 @@ async def test_a_new_folder_lasts(folder: Path, tmp_path: Path) -> None:
         synced = {path for what, path in disk.calls if what == "sync"}
         assert synced == {".", "blobs", "blobs/sha256", "blobs/sha512", str(tmp_path)}
         assert disk.calls[-1] == ("sync", ".")  # once more when the catalog has its name
+
+
+async def test_changes_that_are_committed_together(disk: WatchedFilesystem, watched: Store) -> None:
+    """Every file has its place, and then every folder is synced, before the one commit."""
+    begun, finish = threading.Event(), threading.Event()
+
+    def hold_up(_connection: object) -> None:
+        begun.set()
+        finish.wait(10)
+
+    manifests = [an_index(number) for number in range(5)]
+    holding = asyncio.create_task(watched._catalog.write(hold_up))
+    await asyncio.to_thread(begun.wait, 10)
+    putting = [asyncio.create_task(watched.put_manifest(REPOSITORY, manifest)) for manifest in manifests]
+    while len(watched._catalog._writer._waiting) < len(manifests):
+        await asyncio.sleep(0.001)
+    disk.calls.clear()
+    finish.set()
+    await asyncio.gather(holding, *putting)
+
+    folders = {blob_name(disk.root, manifest.digest)[1] for manifest in manifests}
+    expected = [*["rename"] * len(manifests), *["sync"] * len(folders), "commit"]
+    assert [what for what, _ in disk.calls] == expected
