@@ -1,0 +1,121 @@
+"""Files and folders of other people: read without following links, and what goes wrong with them. All calls block."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from mirror.oci.errors import ConfigurationFault, StorageFault, StorageFull
+
+PIECE_BYTES: Final = 1024 * 1024
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def reading(what: Path | str) -> Iterator[None]:
+    """Translate what reading ``what`` raises.
+
+    Raises:
+        ConfigurationFault: it cannot be read.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationFault(f"{what} cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def writing(what: Path | str) -> Iterator[None]:
+    """Translate what writing ``what`` raises.
+
+    Raises:
+        StorageFull: no space. StorageFault: it cannot be written otherwise.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise StorageFull(f"{what} cannot be written: {error.strerror}; free some space, and try again") from error
+        raise StorageFault(f"{what} cannot be written: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpan:
+    """Part of an open file. Implements :class:`mirror.plugin.tree.Content`.
+
+    Attributes:
+        descriptor: of the file; its position means nothing.
+        start_bytes: where the part begins.
+        size_bytes: how long it is.
+        name: what it is called in errors.
+    """
+
+    descriptor: int
+    start_bytes: int
+    size_bytes: int
+    name: str
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes. Raises ConfigurationFault: it cannot be read, or ends too early."""
+        done = 0
+        while done < self.size_bytes:
+            with reading(self.name):
+                chunk = os.pread(self.descriptor, min(PIECE_BYTES, self.size_bytes - done), self.start_bytes + done)
+            if not chunk:
+                raise ConfigurationFault(f"{self.name} ends too early, or changed while it was read")
+            done += len(chunk)
+            yield chunk
+
+    def read(self, most_bytes: int) -> bytes:
+        """All of it. Raises ConfigurationFault as well where it is longer than ``most_bytes``."""
+        if self.size_bytes > most_bytes:
+            raise ConfigurationFault(f"{self.name} has {self.size_bytes} bytes: at most {most_bytes} are read")
+        return b"".join(self.chunks())
+
+
+def temporary_file(stack: ExitStack) -> IO[bytes]:
+    """A file without a name, which is gone with the stack or the process. Raises StorageFault."""
+    with writing("a temporary file"):
+        return stack.enter_context(tempfile.TemporaryFile(prefix="plugin-mirror-"))
+
+
+def open_folder(folder: Path) -> int:
+    """Open a folder; a link to one will do. Raises OSError."""
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def open_below(root: int, path: str, flags: int) -> int:
+    """Open something below a folder, whatever becomes of the folders on the way: no symbolic link is followed.
+
+    Args:
+        root: descriptor of the folder.
+        path: components joined by ``/``; ``""`` is the folder itself.
+        flags: as for :func:`os.open`.
+
+    Raises:
+        OSError: it is not there, or something on the way is a link.
+    """
+    *above, last = path.split("/")
+    here = root
+    try:
+        for part in above:
+            inner = os.open(part, _FOLDER_FLAGS, dir_fd=here)
+            if here != root:
+                os.close(here)
+            here = inner
+        return os.open(last or ".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+    finally:
+        if here != root:
+            os.close(here)
+
+
+def open_folder_below(root: int, path: str) -> int:
+    """Open a folder as :func:`open_below` does."""
+    return open_below(root, path, os.O_RDONLY | os.O_DIRECTORY)
