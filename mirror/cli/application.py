@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import config, derive, diff, exit_codes, inspect, lint, ls, serve, status, sync, tag
+from mirror.cli import config, derive, diff, exit_codes, inspect, lint, ls, pack, serve, status, sync, tag
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError
@@ -25,6 +25,7 @@ _EXAMPLE_DERIVE = (
 )
 _EXAMPLE_LINT = "Example: plugin-mirror lint ./my-plugin --platform linux/arm64"
 _EXAMPLE_DIFF = "Example: plugin-mirror diff contiv/v2plugin:1.0.0-beta.3 contiv/v2plugin:1.0.0"
+_EXAMPLE_PACK = "Example: plugin-mirror pack ./v2plugin -t contiv/v2plugin:1.0 --set PluginName=contiv/v2plugin:1.0"
 
 application = typer.Typer(
     name="plugin-mirror",
@@ -42,6 +43,7 @@ application.command("tag", epilog=_EXAMPLE_TAG)(tag.run)
 application.command("derive", epilog=_EXAMPLE_DERIVE)(derive.run)
 application.command("lint", epilog=_EXAMPLE_LINT)(lint.run)
 application.command("diff", epilog=_EXAMPLE_DIFF)(diff.run)
+application.command("pack", epilog=_EXAMPLE_PACK)(pack.run)
 application.add_typer(config.app, name="config")
 
 

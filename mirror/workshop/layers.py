@@ -1,9 +1,9 @@
-"""Layers of a plugin or an image, laid over each other into a tree. All calls block."""
+"""Layers of a plugin or an image, laid over each other into a tree."""
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
@@ -14,6 +14,8 @@ from mirror.plugin.flatten import Tree
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_facts import LayerFacts
 from mirror.plugin.tree import Entry, LayerEntry, from_tar
+from mirror.runtime.threads import in_thread, stepped
+from mirror.transfer.progress import Progress
 from mirror.workshop.files import FileSpan, temporary_file, writing
 
 
@@ -32,30 +34,49 @@ class LayerSource:
     diff_id: Digest | None = None
 
 
-def flattened(layers: Sequence[LayerSource], stack: ExitStack, advance: Callable[[int], None]) -> list[Entry]:
-    """Lay layers over each other. Each is decompressed into a nameless file beside the others, for its contents.
+class Flattening:
+    """Lays layers over each other. Each is decompressed into a file without a name, where its contents are read later.
 
     Args:
         layers: the lowest first.
-        stack: closes those files; contents of the entries can be read until then.
-        advance: told how many bytes were read.
-
-    Raises:
-        ManifestInvalid: a layer that engines could not unpack, is not what it was said to be, goes beyond a limit, or
-            leads out of the tree. ConfigurationFault: it cannot be read. StorageFault: no space for those files.
+        stack: closes those files; contents can be read until then.
     """
-    tree = Tree()
-    for number, layer in enumerate(layers, 1):
-        spool = temporary_file(stack)
-        facts = _spooled(layer, spool, number, advance)
-        try:
-            tree.apply(_entries(spool, facts, number))
-        except ManifestInvalid as error:
-            raise ManifestInvalid(f"layer {number}: {error}") from error
-    return list(tree.entries())
+
+    def __init__(self, layers: Sequence[LayerSource], stack: ExitStack) -> None:
+        self._layers = layers
+        self._stack = stack
+        self._tree = Tree()
+
+    def steps(self) -> Generator[int, None, None]:
+        """Do it; gives the bytes that each step has read.
+
+        Raises:
+            ManifestInvalid: a layer that engines could not unpack, is not what it was said to be, goes beyond a limit,
+                or leads out of the tree. ConfigurationFault: it cannot be read. StorageFault: no space for the files.
+        """
+        for number, layer in enumerate(self._layers, 1):
+            spool = temporary_file(self._stack)
+            facts = yield from _spooled(layer, spool, number)
+            try:
+                self._tree.apply(_entries(spool, facts, number))
+            except ManifestInvalid as error:
+                raise ManifestInvalid(f"layer {number}: {error}") from error
+
+    def entries(self) -> list[Entry]:
+        """What they amount to, sorted by the components of the paths."""
+        return list(self._tree.entries())
 
 
-def _spooled(layer: LayerSource, spool: IO[bytes], number: int, advance: Callable[[int], None]) -> LayerFacts:
+async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: Progress) -> list[Entry]:
+    """Lay layers over each other, in threads. Arguments and errors as for :class:`Flattening`."""
+    progress.expect(sum(layer.span.size_bytes for layer in layers))
+    flattening = Flattening(layers, stack)
+    async for size_bytes in stepped(flattening.steps()):
+        progress.advance(size_bytes)
+    return await in_thread(flattening.entries)
+
+
+def _spooled(layer: LayerSource, spool: IO[bytes], number: int) -> Generator[int, None, LayerFacts]:
     """Decompress a layer into a file; nothing of one that is not what it should be is used."""
 
     def write(piece: bytes) -> None:
@@ -67,9 +88,9 @@ def _spooled(layer: LayerSource, spool: IO[bytes], number: int, advance: Callabl
     for chunk in layer.span.chunks():
         hasher.update(chunk)
         reader.feed(chunk)
-        advance(len(chunk))
         if reader.settled:
             break
+        yield len(chunk)
     facts = reader.finish()
     with writing("a temporary file"):
         spool.flush()

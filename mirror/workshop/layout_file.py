@@ -9,22 +9,22 @@ from __future__ import annotations
 import os
 import tarfile
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest, new_hasher
-from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, UploadInvalid, UploadUnknown
+from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, Unsupported, UploadInvalid, UploadUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.assembly import canonical_json
-from mirror.registry.port import Upload
+from mirror.registry.port import Blob, Upload
 from mirror.registry.streams import one
 from mirror.runtime.threads import in_thread
-from mirror.wire.ranges import Span
+from mirror.wire.ranges import RangeRequest, Span
 from mirror.workshop.files import writing
 
 _BLOCK: Final = tarfile.BLOCKSIZE
@@ -58,21 +58,11 @@ class LayoutFile:
         Raises:
             StorageFault: it cannot be written.
         """
-        with writing(file):
-            descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                layout = cls(stream, file)
-                layout._add("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-                yield layout
-                await in_thread(layout._finish)
-            with writing(file):
-                temporary.chmod(0o644)
-                temporary.replace(file)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        with _whole(file) as stream:
+            layout = cls(stream, file)
+            layout._add("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+            yield layout
+            await in_thread(layout._finish)
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         """As the port says."""
@@ -86,16 +76,29 @@ class LayoutFile:
             raise ManifestUnknown(f"{self._name} does not hold {target}", name=repository)
         return self._manifests[target].descriptor
 
-    async def begin_upload(self, _repository: Repository, _expected: Digest | None = None) -> Upload:
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        """As the port says, for digests."""
+        found = await self.resolve(repository, target)
+        return self._manifests[found.digest]
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """Never: raises Unsupported."""
+        raise Unsupported(f"{self._name} is being written, and not read")
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        """Never: raises UploadUnknown."""
+        raise UploadUnknown(f"{self._name} has no unfinished uploads", upload=upload_id)
+
+    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
         """As the port says; UploadInvalid: another blob is being written."""
         if self.current is not None:
             raise UploadInvalid(f"{self._name} takes one blob at a time")
         self.current = LayoutUpload(self, self._stream, self._name)
         return self.current
 
-    async def mount_blob(
-        self, _repository: Repository, _digest: Digest, _source: Repository | None
-    ) -> Descriptor | None:
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         """None: there is nothing to mount from."""
         return None
 
@@ -190,6 +193,23 @@ class LayoutUpload:
     def _require_open(self) -> None:
         if self._layout.current is not self:
             raise UploadUnknown("the upload has ended", upload=self.id)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[IO[bytes]]:
+    """A file that gets its name when the block ends well."""
+    with writing(file):
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            yield stream
+        with writing(file):
+            temporary.chmod(0o644)
+            temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _header(name: str, size_bytes: int) -> bytes:
