@@ -15,8 +15,10 @@ from mirror.registry.port import Registry
 from mirror.settings import Settings
 from mirror.transfer.copy import Destination
 from mirror.transfer.progress import Progress
+from mirror.workshop.capture import Captured, capture
 from mirror.workshop.layout_file import LayoutFile
 from mirror.workshop.pack import Packed, Recipe, pack
+from mirror.workshop.unpack import Unpacked, unpack
 
 
 async def pack_plugin(
@@ -31,6 +33,32 @@ async def pack_plugin(
     """Build a plugin and store it, see :func:`mirror.workshop.pack.pack` and :func:`open_destination`."""
     async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
         return await pack(recipe, destination, reference.tag or Tag("latest"), progress)
+
+
+async def unpack_plugin(
+    settings: Settings, reference: Reference, folder: Path, progress: Progress, *, plain_http: bool = False
+) -> Unpacked:
+    """Give back the folder that a plugin can be created of, see :func:`mirror.workshop.unpack.unpack`."""
+    if reference.host is not None:
+        async with open_remote(settings, reference.host, plain_http=plain_http) as registry:
+            return await unpack(registry, reference.repository, reference.target, folder, progress)
+    async with open_store(settings, must_exist=True) as store:
+        return await unpack(store, reference.repository, reference.target, folder, progress)
+
+
+async def capture_plugin(
+    settings: Settings,
+    plugin: str,
+    reference: Reference,
+    progress: Progress,
+    *,
+    docker_root: Path,
+    output: Path | None = None,
+    plain_http: bool = False,
+) -> Captured:
+    """Take a plugin out of an engine, see :func:`mirror.workshop.capture.capture` and :func:`open_destination`."""
+    async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
+        return await capture(docker_root, plugin, destination, reference.tag or Tag("latest"), progress)
 
 
 @asynccontextmanager

@@ -17,6 +17,10 @@ MOST_NAME_BYTES: Final = 255
 END_OF_TAR: Final = bytes(2 * tarfile.BLOCKSIZE)
 
 _XATTR: Final = "SCHILY.xattr."
+_LATEST_SECONDS: Final = 2**34 - 1
+_MOST_OWNER: Final = 2**32 - 2
+_MOST_DEVICE: Final = 2**20 - 1
+_MOST_XATTR_BYTES: Final = 64 * 1024
 
 
 class Kind(Enum):
@@ -126,7 +130,7 @@ def from_tar(info: tarfile.TarInfo, content: Content | None) -> LayerEntry:
     """An entry that was read from a tar.
 
     Raises:
-        ManifestInvalid: a kind of entry that engines do not unpack, or a sparse file.
+        ManifestInvalid: a kind of entry that engines do not unpack, a sparse file, or a value that no file can have.
     """
     if info.islnk():
         return LayerEntry(info.name, None, info.linkname)
@@ -142,14 +146,33 @@ def from_tar(info: tarfile.TarInfo, content: Content | None) -> LayerEntry:
         mode=info.mode & 0o7777,
         uid=info.uid,
         gid=info.gid,
-        modified_seconds=int(info.mtime),
+        modified_seconds=int(info.mtime) if 0 <= info.mtime <= _LATEST_SECONDS else 0,
         size_bytes=info.size if kind is Kind.FILE else 0,
         target=info.linkname if kind is Kind.SYMLINK else "",
         device=(info.devmajor, info.devminor) if is_device else (0, 0),
         xattrs={key.removeprefix(_XATTR): value for key, value in info.pax_headers.items() if key.startswith(_XATTR)},
         content=content if kind is Kind.FILE else None,
     )
+    if wrong := next(_impossible(node), None):
+        raise ManifestInvalid(f"{shown(info.name)} has {wrong}")
     return LayerEntry(info.name, node)
+
+
+def _impossible(node: Node) -> Iterator[str]:
+    """What no file on Linux can have."""
+    if not (0 <= node.uid <= _MOST_OWNER and 0 <= node.gid <= _MOST_OWNER):
+        yield "an owner that is no number of 32 bits"
+    if not all(0 <= number <= _MOST_DEVICE for number in node.device):
+        yield "a device number that does not exist"
+    if node.kind is Kind.SYMLINK and not (0 < _length(node.target) < MOST_PATH_BYTES and "\0" not in node.target):
+        yield "a target that no symbolic link can have"
+    for name, value in node.xattrs.items():
+        if not 0 < _length(name) <= MOST_NAME_BYTES or "\0" in name or _length(value) > _MOST_XATTR_BYTES:
+            yield "an extended attribute that no file can have"
+
+
+def _length(text: str) -> int:
+    return len(text.encode("utf-8", "surrogateescape"))
 
 
 def shown(name: str) -> str:
