@@ -154,11 +154,10 @@ def _changes(config: PluginConfig, settings: object) -> Iterable[str]:
     rest = PluginConfig.parse(
         ConfigDocument({"Mounts": settings.get("Mounts"), "Linux": {"Devices": settings.get("Devices")}}).encode()
     )
-    sources = {mount.name: mount.source for mount in config.mounts}
-    for mount in rest.mounts:
-        if mount.source is not None and mount.source != sources.get(mount.name):
+    # Each stands where it does in the configuration; those without a name cannot be set.
+    for mount, default in zip(rest.mounts, config.mounts, strict=False):
+        if mount.name and mount.source is not None and mount.source != default.source:
             yield f"{mount.name}.source={mount.source}"
-    paths = {device.name: device.path for device in config.devices}
-    for device in rest.devices:
-        if device.path is not None and device.path != paths.get(device.name):
+    for device, known in zip(rest.devices, config.devices, strict=False):
+        if device.name and device.path is not None and device.path != known.path:
             yield f"{device.name}.path={device.path}"
