@@ -66,10 +66,9 @@ async def capture(root: Path, plugin: str, destination: Destination, tag: Tag, p
     if manifest is not None:
         origin = Origin(EngineBlobs(data, manifest), destination.repository)
         await copy_graph(origin, manifest.digest, destination, [tag], progress, blobs_at_once=1)
-        notes = (
-            [] if record.manifest == manifest.digest else ["the engine does not have its manifest; it has a new one"]
-        )
-        return Captured(record, manifest, verbatim=True, notes=notes)
+        is_its_own = record.manifest == manifest.digest
+        anew = () if is_its_own else ("the engine does not have its manifest, so it got a new one",)
+        return Captured(record, manifest, verbatim=True, notes=anew)
     with ExitStack() as stack:
         entries = await in_thread(_files, data, record, stack)
         packed = await pack_tree(record.document, entries, destination, tag, progress, latest_seconds=0)

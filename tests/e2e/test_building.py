@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import plugins, skopeo
+from tests.harness import oras, plugins, skopeo
 from tests.harness.engine import Engine
 from tests.harness.image import OCI, pack_image, write_oci_layout
 from tests.harness.mirror import Mirror
@@ -160,3 +160,28 @@ def test_an_image_that_skopeo_saves_gives_the_same_plugin(mirror: Mirror, tmp_pa
         for name in ("layout", "saved.tar", "layout.tar")
     }
     assert len(digests) == 1
+
+
+def test_a_packed_file_is_copied_into_a_registry_by_oras(mirror: Mirror, tmp_path: Path) -> None:
+    require(oras.missing())
+    folder = plugins.contiv_plugin(tmp_path / "contiv")
+    file = tmp_path / "contiv.tar"
+    packed = json.loads(mirror.command("pack", str(folder), "-t", "site/contiv:1", "-o", str(file), "--json").stdout)
+    oras.oras("copy", "--from-oci-layout", f"{file}:1", "--to-plain-http", f"{mirror.host}/built/copied:1")
+    assert digest_of(mirror, "built/copied:1") == packed["digest"]
+
+
+def test_a_created_plugin_is_captured_with_the_manifest_that_it_would_be_pushed_with(
+    engine: Engine, mirror: Mirror, tmp_path: Path
+) -> None:
+    name = f"{mirror.host}/built/created:1"
+    engine.docker("plugin", "create", name, str(plugins.contiv_plugin(tmp_path / "created", payload_size_bytes=3)))
+    engine.docker("plugin", "push", name)
+    engine.docker("plugin", "create", "other", str(plugins.contiv_plugin(tmp_path / "other")))
+    engine.docker("plugin", "rm", "other")  # with which the engine drops the manifests of all of them
+    root = str(engine.folder / "data")
+    told = mirror.command("capture", name, "-t", "built/taken:1", "--docker-root", root, "--json")
+    captured = json.loads(told.stdout)
+    assert (captured["verbatim"], captured["notes"]) == (True, [])
+    assert captured["digest"] == digest_of(mirror, "built/created:1")
+    engine.docker("plugin", "rm", name)
