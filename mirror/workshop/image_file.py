@@ -102,7 +102,8 @@ class _Archive(_Layout):
                 break
         walk.finish()
         if walk.problem is not None and not walk.problem.is_trailing:
-            raise ConfigurationFault(f"{self.place} {walk.problem.value.replace('holds a tar', 'is a tar')}")
+            told = walk.problem.value if walk.problem.is_limit else "is no tar that is whole"
+            raise ConfigurationFault(f"{self.place} {told}")
 
     def _read_members(self, whole: FileSpan) -> dict[str, tarfile.TarInfo]:
         with reading(self.place), open(self._descriptor, "rb", closefd=False) as stream:
