@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -18,7 +19,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.engine_record import EngineRecord
 from mirror.registry.port import Blob
-from mirror.runtime.threads import in_thread, stepped
+from mirror.runtime.threads import stepped, to_the_end
 from mirror.wire.ranges import RangeRequest, Span
 from mirror.workshop.files import FileSpan, reading
 
@@ -106,7 +107,9 @@ class EngineBlobs:
         if part is not None:
             raise RangeInvalid("blobs of an engine are read whole", digest=digest)
         try:
-            stream = await in_thread(self._data.blob(digest).open, "rb")
+            stream = await to_the_end(
+                asyncio.to_thread(self._data.blob(digest).open, "rb"), lambda opened: opened.close()
+            )
         except OSError as error:
             raise BlobUnknown(f"the engine does not hold {digest}", name=repository) from error
         with stream:

@@ -110,7 +110,7 @@ async def _fill(folder: Path, config: bytes, entries: list[Entry], progress: Pro
         rootfs = folder / ROOTFS
         await in_thread((folder / CONFIG).write_bytes, config)
         await in_thread(rootfs.mkdir, 0o700)
-        root = await in_thread(open_folder, rootfs)
+        root = open_folder(rootfs)
     is_root = os.geteuid() == 0
     progress.expect(sum(entry.node.size_bytes for entry in entries if entry.same_as is None))
     planting = Planting(entries, root, rootfs, owners=is_root)
