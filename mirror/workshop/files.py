@@ -14,6 +14,7 @@ from typing import IO, Final
 from mirror.oci.errors import ConfigurationFault, StorageFault, StorageFull
 
 PIECE_BYTES: Final = 1024 * 1024
+_TEMPORARY: Final = "a temporary file"
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -81,9 +82,25 @@ class FileSpan:
 
 
 def temporary_file(stack: ExitStack) -> IO[bytes]:
-    """A file without a name, which is gone with the stack or the process. Raises StorageFault."""
-    with writing("a temporary file"):
-        return stack.enter_context(tempfile.TemporaryFile(prefix="plugin-mirror-"))
+    """A file without a name, which is gone with the stack or the process. Raises StorageFault.
+
+    It has no buffer, which could not be written when the file is closed: write to it with :func:`write_whole`.
+    """
+    with writing(_TEMPORARY):
+        return stack.enter_context(tempfile.TemporaryFile(prefix="plugin-mirror-", buffering=0))
+
+
+def write_temporary(file: IO[bytes], content: bytes | bytearray) -> None:
+    """Add to a :func:`temporary_file`. Raises StorageFault."""
+    with writing(_TEMPORARY):
+        write_whole(file, content)
+
+
+def write_whole(file: IO[bytes], content: bytes | bytearray) -> None:
+    """Write all of it to a file without a buffer. Raises OSError."""
+    view = memoryview(content)
+    while view:
+        view = view[file.write(view) :]
 
 
 def open_folder(folder: Path) -> int:

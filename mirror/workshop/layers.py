@@ -16,7 +16,7 @@ from mirror.plugin.layer_facts import LayerFacts
 from mirror.plugin.tree import Entry, LayerEntry, from_tar
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.progress import Progress
-from mirror.workshop.files import FileSpan, temporary_file, writing
+from mirror.workshop.files import FileSpan, temporary_file, write_temporary
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,8 @@ async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: P
 
 def _spooled(layer: LayerSource, spool: IO[bytes], number: int) -> Generator[int, None, LayerFacts]:
     """Decompress a layer into a file; nothing of one that is not what it should be is used."""
-
-    def write(piece: bytes) -> None:
-        with writing("a temporary file"):
-            spool.write(piece)
-
     hasher = new_hasher(layer.digest.algorithm if layer.digest else "sha256")
-    reader = LayerReader(layer.span.size_bytes, sink=write)
+    reader = LayerReader(layer.span.size_bytes, sink=lambda piece: write_temporary(spool, piece))
     for chunk in layer.span.chunks():
         hasher.update(chunk)
         reader.feed(chunk)
@@ -92,8 +87,6 @@ def _spooled(layer: LayerSource, spool: IO[bytes], number: int) -> Generator[int
             break
         yield len(chunk)
     facts = reader.finish()
-    with writing("a temporary file"):
-        spool.flush()
     if facts.problem is not None:
         raise ManifestInvalid(f"layer {number} {facts.problem.value}")
     if layer.digest is not None and hasher.hexdigest() != layer.digest.hex:

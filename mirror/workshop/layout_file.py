@@ -25,7 +25,7 @@ from mirror.registry.port import Blob, Upload
 from mirror.registry.streams import one
 from mirror.runtime.threads import in_thread
 from mirror.wire.ranges import RangeRequest, Span
-from mirror.workshop.files import writing
+from mirror.workshop.files import write_whole, writing
 
 _BLOCK: Final = tarfile.BLOCKSIZE
 _REF_NAME: Final = "org.opencontainers.image.ref.name"
@@ -117,14 +117,13 @@ class LayoutFile:
 
     def _add(self, name: str, content: bytes) -> None:
         with writing(self._name):
-            self._stream.write(_header(name, len(content)) + content + bytes(-len(content) % _BLOCK))
+            write_whole(self._stream, _header(name, len(content)) + content + bytes(-len(content) % _BLOCK))
 
     def _finish(self) -> None:
         index = {"schemaVersion": 2, "manifests": self._index}
         self._add("index.json", canonical_json(index, "index.json"))
         with writing(self._name):
-            self._stream.write(bytes(2 * _BLOCK))
-            self._stream.flush()
+            write_whole(self._stream, bytes(2 * _BLOCK))
             os.fsync(self._stream.fileno())
 
 
@@ -140,7 +139,8 @@ class LayoutUpload:
         self._name = name
         self._begun_at = stream.tell()
         self._hasher = new_hasher()
-        stream.write(bytes(_BLOCK))  # the header, once size and digest are known
+        with writing(name):
+            write_whole(stream, bytes(_BLOCK))  # the header, once size and digest are known
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
         """As the port says, without a span."""
@@ -172,16 +172,16 @@ class LayoutUpload:
 
     def _write(self, chunk: bytes) -> None:
         with writing(self._name):
-            self._stream.write(chunk)
+            write_whole(self._stream, chunk)
         self._hasher.update(chunk)
         self.offset += len(chunk)
 
     def _close(self, digest: Digest) -> None:
         with writing(self._name):
-            self._stream.write(bytes(-self.offset % _BLOCK))
+            write_whole(self._stream, bytes(-self.offset % _BLOCK))
             end = self._stream.tell()
             self._stream.seek(self._begun_at)
-            self._stream.write(_header(f"blobs/{digest.algorithm}/{digest.hex}", self.offset))
+            write_whole(self._stream, _header(f"blobs/{digest.algorithm}/{digest.hex}", self.offset))
             self._stream.seek(end)
         self._layout.blobs[digest] = self.offset
 
@@ -202,7 +202,7 @@ def _whole(file: Path) -> Iterator[IO[bytes]]:
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
             yield stream
         with writing(file):
             temporary.chmod(0o644)

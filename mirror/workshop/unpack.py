@@ -19,7 +19,7 @@ from mirror.plugin.tree import Entry
 from mirror.registry.port import Reader
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.progress import Progress
-from mirror.workshop.files import PIECE_BYTES, FileSpan, open_folder, temporary_file, writing
+from mirror.workshop.files import PIECE_BYTES, FileSpan, open_folder, temporary_file, write_temporary, writing
 from mirror.workshop.inspect import kind_of
 from mirror.workshop.layers import LayerSource, flattened
 from mirror.workshop.pack import CONFIG, ROOTFS
@@ -83,11 +83,6 @@ async def _fetched(
     progress.expect(blob.size_bytes)
     gathered = bytearray()
 
-    def write() -> None:
-        with writing("a temporary file"):
-            spool.write(gathered)
-            spool.flush()
-
     async with reader.open_blob(repository, blob.digest) as content:
         if content.size_bytes != blob.size_bytes:
             raise ManifestInvalid(
@@ -96,10 +91,10 @@ async def _fetched(
         async for chunk in content:
             gathered += chunk
             if len(gathered) >= PIECE_BYTES:
-                await in_thread(write)
+                await in_thread(write_temporary, spool, gathered)
                 progress.advance(len(gathered))
                 gathered.clear()
-    await in_thread(write)
+    await in_thread(write_temporary, spool, gathered)
     progress.advance(len(gathered))
     return FileSpan(spool.fileno(), 0, blob.size_bytes, str(blob.digest))
 
