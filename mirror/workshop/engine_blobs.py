@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import BlobUnknown, ManifestInvalid, ManifestUnknown, NotFound, RangeInvalid
+from mirror.oci.errors import BlobUnknown, ConfigurationFault, ManifestInvalid, ManifestUnknown, NotFound, RangeInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
@@ -63,8 +63,15 @@ class EngineData:
         return self._plugins / "storage" / "blobs" / digest.algorithm / digest.hex
 
     def _records(self) -> Iterator[EngineRecord]:
-        with reading(self._plugins):
+        try:
             folders = sorted(self._plugins.iterdir())
+        except PermissionError as error:
+            raise ConfigurationFault(f"{self._plugins} is for root alone: run this as root") from error
+        except OSError as error:
+            raise ConfigurationFault(
+                f"{self._plugins} cannot be read: {error.strerror}; name the engine's data root with --docker-root "
+                "('docker info' shows it)"
+            ) from error
         for folder in folders:
             file = folder / "config.json"
             if _PLUGIN_ID.fullmatch(folder.name) and file.is_file():

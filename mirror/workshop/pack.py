@@ -187,7 +187,7 @@ def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[Entry], list[st
     found = read_folder(root, rootfs, owners=recipe.owners)
     notes = [] if recipe.owners else ["not run as root, so every file in the plugin belongs to 0:0"]
     if found.sockets:
-        notes.append(f"{len(found.sockets)} sockets are left out, such as {found.sockets[0]}")
+        notes.append(f"sockets are left out, such as {found.sockets[0]}: {len(found.sockets)}")
     return found.entries, notes
 
 

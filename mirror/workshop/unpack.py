@@ -120,9 +120,9 @@ async def _fill(folder: Path, config: bytes, entries: list[Entry], progress: Pro
             "not run as root, so every file belongs to you, and will in a plugin that is created of this folder"
         )
     if planting.devices_left_out:
-        notes.append(f"{planting.devices_left_out} device nodes are left out, which takes root to make")
+        notes.append(f"device nodes are left out, which takes root to make: {planting.devices_left_out}")
     if planting.xattrs_left_out:
-        notes.append(f"{planting.xattrs_left_out} extended attributes could not be set here")
+        notes.append(f"extended attributes could not be set here: {planting.xattrs_left_out}")
     return tuple(notes)
 
 

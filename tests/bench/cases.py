@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import loads, many_tags
+from tests.bench import loads, many_tags, packing
 from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.loads import Load
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
@@ -97,6 +97,13 @@ def _big_transfers(_stage: Stage) -> Iterator[Trial]:
 
 
 @contextmanager
+def _packing(_stage: Stage) -> Iterator[Trial]:
+    """`pack`, and what it must be as fast as."""
+    with packing.contestants() as (contestants, commands, size_bytes):
+        yield Trial(contestants, partial(packing.runs, commands, size_bytes))
+
+
+@contextmanager
 def _one_of_many_tags(_stage: Stage) -> Iterator[Trial]:
     """Ourselves with very many tags and with just one, which both are asked for."""
     with _with_tags((MANY_TAGS, 0), (OURS, ONE_TAG)) as (contestants, _):
@@ -179,6 +186,7 @@ CASES: Sequence[Case] = (
     Case("blob-push-256mib", "blob push, 256 MiB", "MiB", partial(_pushing, size_bytes=256 * MIB, clients=2)),
     Case("manifest-get-tag-of-100000", "manifest GET by one tag of 100 000", "requests", _one_of_many_tags),
     Case("manifest-get-any-of-100000", "manifest GET by any tag of 100 000", "requests", _any_of_many_tags),
+    Case("pack", "pack a folder into the store", "MiB", _packing),
     Case(
         "transfers-1gib",
         f"{BIG_PULLS} pulls and {BIG_PUSHES} pushes of 1 GiB at once",

@@ -116,7 +116,7 @@ async def test_sockets_are_left_out_with_a_word(
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s.sock")
     built = await packed(registry, recipe(source, owners=True))
-    assert built.notes == ("1 sockets are left out, such as s.sock",)
+    assert built.notes == ("sockets are left out, such as s.sock: 1",)
     assert "s.sock" not in members(await layer_of(registry, built))
 
 
