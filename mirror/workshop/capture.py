@@ -124,7 +124,7 @@ def _files(data: EngineData, record: EngineRecord, stack: ExitStack) -> list[Ent
         root = open_folder(rootfs)
     stack.callback(os.close, root)
     config = PluginConfig.parse(record.document.encode())
-    entries = without_additions(read_folder(root, rootfs, owners=True).entries, config)
+    entries = without_additions(read_folder(root, rootfs, stack, owners=True).entries, config)
     if len(entries) < 2:
         raise ManifestInvalid(f"{rootfs} holds no files")
     return entries

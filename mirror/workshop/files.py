@@ -108,31 +108,48 @@ def open_folder(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def open_below(root: int, path: str, flags: int) -> int:
-    """Open something below a folder, whatever becomes of the folders on the way: no symbolic link is followed.
+def open_folder_below(root: int, path: str) -> int:
+    """Open a folder below another one, whatever becomes of those on the way: no symbolic link is followed.
 
     Args:
-        root: descriptor of the folder.
-        path: components joined by ``/``; ``""`` is the folder itself.
-        flags: as for :func:`os.open`.
+        root: descriptor of the folder above.
+        path: components joined by ``/``; ``""`` is that folder itself.
 
     Raises:
         OSError: it is not there, or something on the way is a link.
     """
-    *above, last = path.split("/")
-    here = root
-    try:
-        for part in above:
-            inner = os.open(part, _FOLDER_FLAGS, dir_fd=here)
-            if here != root:
-                os.close(here)
-            here = inner
-        return os.open(last or ".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
-    finally:
-        if here != root:
-            os.close(here)
+    here = os.open(".", _FOLDER_FLAGS, dir_fd=root)
+    for part in path.split("/") if path else ():
+        above = here
+        try:
+            here = os.open(part, _FOLDER_FLAGS, dir_fd=above)
+        finally:
+            os.close(above)
+    return here
 
 
-def open_folder_below(root: int, path: str) -> int:
-    """Open a folder as :func:`open_below` does."""
-    return open_below(root, path, os.O_RDONLY | os.O_DIRECTORY)
+class FolderBelow:
+    """The folder below a root that was asked for last, which stays open: files that lie together are opened fast.
+
+    Args:
+        root: descriptor of the root; it is not closed here.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._path = ""
+        self._descriptor = root
+
+    def enter(self, path: str) -> int:
+        """The folder at a path, good until another one is asked for. Raises OSError as :func:`open_folder_below` does."""
+        if path != self._path:
+            self.close()
+            self._descriptor = open_folder_below(self._root, path)
+            self._path = path
+        return self._descriptor
+
+    def close(self) -> None:
+        """Go back to the root."""
+        if self._descriptor != self._root:
+            os.close(self._descriptor)
+        self._path, self._descriptor = "", self._root

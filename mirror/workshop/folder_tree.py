@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.flatten import WHITEOUT, Tree
 from mirror.plugin.layer import MOST_ENTRIES
 from mirror.plugin.tree import Entry, Kind, LayerEntry, Node
-from mirror.workshop.files import FileSpan, open_below, open_folder_below, reading
+from mirror.workshop.files import FileSpan, FolderBelow, open_folder_below, reading
 
 _KINDS: Final = {
     stat.S_IFREG: Kind.FILE,
@@ -24,6 +25,7 @@ _KINDS: Final = {
     stat.S_IFBLK: Kind.BLOCK_DEVICE,
     stat.S_IFIFO: Kind.PIPE,
 }
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Attributes that belong to a file rather than to the machine that it lies on.
 _KEPT_XATTR: Final = "security.capability"
 _KEPT_XATTR_PREFIX: Final = "user."
@@ -34,13 +36,13 @@ class FileBelow:
     """A file below a folder. Implements :class:`mirror.plugin.tree.Content`.
 
     Attributes:
-        root: descriptor of the folder.
-        path: of the file, below it.
+        folder: where it is entered.
+        path: of the file, below that.
         size_bytes: what it had when it was looked at.
         name: what it is called in errors.
     """
 
-    root: int
+    folder: FolderBelow
     path: str
     size_bytes: int
     name: str
@@ -48,7 +50,8 @@ class FileBelow:
     def chunks(self) -> Iterator[bytes]:
         """Its bytes. Raises ConfigurationFault: it cannot be read, or is not what it was when it was looked at."""
         with reading(self.name):
-            descriptor = open_below(self.root, self.path, os.O_RDONLY | os.O_NONBLOCK)
+            above, _, name = self.path.rpartition("/")
+            descriptor = os.open(name, _READ, dir_fd=self.folder.enter(above))
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size != self.size_bytes:
@@ -71,19 +74,22 @@ class FolderRead:
     sockets: list[str]
 
 
-def read_folder(root: int, name: Path, *, owners: bool) -> FolderRead:
+def read_folder(root: int, name: Path, stack: ExitStack, *, owners: bool) -> FolderRead:
     """Look at everything in a folder. No symbolic link is followed, and other volumes mounted in it are not entered.
 
     Args:
-        root: descriptor of the folder; it must stay open while contents are read.
+        root: descriptor of the folder.
         name: what the folder is called in errors.
         owners: whether numeric owners are kept; else everything belongs to 0:0.
+        stack: closes what is opened for contents; those can be read until then, if ``root`` is open as well.
 
     Raises:
         ConfigurationFault: something cannot be read, or is named like a whiteout.
         ManifestInvalid: there is too much of it.
     """
-    walk = _Walk(root, name, owners=owners)
+    folder = FolderBelow(root)
+    stack.callback(folder.close)
+    walk = _Walk(root, name, folder, owners=owners)
     tree = Tree()
     tree.apply(walk.found())
     return FolderRead(list(tree.entries()), walk.sockets)
@@ -92,8 +98,9 @@ def read_folder(root: int, name: Path, *, owners: bool) -> FolderRead:
 class _Walk:
     """Goes through a folder."""
 
-    def __init__(self, root: int, name: Path, *, owners: bool) -> None:
+    def __init__(self, root: int, name: Path, contents: FolderBelow, *, owners: bool) -> None:
         self._root = root
+        self._contents = contents
         self._name = name
         self._owners = owners
         self._linked: dict[tuple[int, int], Node] = {}
@@ -165,7 +172,7 @@ class _Walk:
             size_bytes=status.st_size if is_file else 0,
             device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0),
             xattrs=_xattrs(place) if kind in {Kind.FILE, Kind.FOLDER} else {},
-            content=FileBelow(self._root, path, status.st_size, name) if is_file else None,
+            content=FileBelow(self._contents, path, status.st_size, name) if is_file else None,
         )
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Generator, Iterable
-from typing import Final
-
-from zlib_ng import zlib_ng
 
 from mirror.oci.digest import Digest, new_hasher
 from mirror.plugin.assembly import PackedLayer
 from mirror.plugin.layer_facts import LayerFacts
 from mirror.plugin.tree import END_OF_TAR, Entry, tar_header, tar_padding
-
-_LEVEL: Final = 6
-_GZIP: Final = 16 + zlib.MAX_WBITS
-# What is compressed is cut at the same places of the tar, whatever pieces it came in, and so gives the same bytes.
-_PIECE_BYTES: Final = 1024 * 1024
+from mirror.workshop.block_gzip import BLOCK_BYTES, BlockGzip
+from mirror.workshop.files import PIECE_BYTES
 
 
 class LayerWriting:
@@ -32,7 +25,6 @@ class LayerWriting:
         self._entries = entries
         self._latest_seconds = latest_seconds
         self._advance = advance
-        self._compressor = zlib_ng.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
         self._tar = new_hasher()
         self._blob = new_hasher()
         self._tar_bytes = 0
@@ -56,17 +48,17 @@ class LayerWriting:
     def chunks(self) -> Generator[bytes, None, None]:
         """The layer's bytes, in pieces of 1 MiB or more but for the last one. Raises what reading contents raises."""
         waiting, ready = bytearray(), bytearray()
-        for piece in self._tar_pieces():
-            waiting += piece
-            while len(waiting) >= _PIECE_BYTES:
-                ready += self._compressed(bytes(waiting[:_PIECE_BYTES]))
-                del waiting[:_PIECE_BYTES]
-            if len(ready) >= _PIECE_BYTES:
-                yield self._counted(ready)
-                ready = bytearray()
-        ready += self._compressed(bytes(waiting))
-        ready += self._compressor.flush()
-        yield self._counted(ready)
+        with BlockGzip() as gzip:
+            for piece in self._tar_pieces():
+                waiting += piece
+                while len(waiting) >= BLOCK_BYTES:
+                    ready += gzip.add(self._of_tar(waiting[:BLOCK_BYTES]))
+                    del waiting[:BLOCK_BYTES]
+                if len(ready) >= PIECE_BYTES:
+                    yield self._of_blob(ready)
+                    ready.clear()
+            ready += gzip.finish(self._of_tar(waiting))
+        yield self._of_blob(ready)
 
     def _tar_pieces(self) -> Iterable[bytes]:
         for entry in self._entries:
@@ -77,13 +69,13 @@ class LayerWriting:
                 yield tar_padding(entry.node)
         yield END_OF_TAR
 
-    def _compressed(self, piece: bytes) -> bytes:
-        self._tar.update(piece)
-        self._tar_bytes += len(piece)
-        self._advance(len(piece))
-        return self._compressor.compress(piece)
+    def _of_tar(self, block: bytearray) -> bytes:
+        self._tar.update(block)
+        self._tar_bytes += len(block)
+        self._advance(len(block))
+        return bytes(block)
 
-    def _counted(self, piece: bytearray) -> bytes:
+    def _of_blob(self, piece: bytearray) -> bytes:
         self._blob.update(piece)
         self._blob_bytes += len(piece)
         return bytes(piece)

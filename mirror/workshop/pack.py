@@ -184,7 +184,7 @@ def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[Entry], list[st
     with reading(rootfs):
         root = open_folder(rootfs)
     stack.callback(os.close, root)
-    found = read_folder(root, rootfs, owners=recipe.owners)
+    found = read_folder(root, rootfs, stack, owners=recipe.owners)
     notes = [] if recipe.owners else ["not run as root, so every file in the plugin belongs to 0:0"]
     if found.sockets:
         notes.append(f"sockets are left out, such as {found.sockets[0]}: {len(found.sockets)}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.plugin.tree import Entry, Kind, Node
-from mirror.workshop.files import open_folder_below, writing
+from mirror.workshop.files import FolderBelow, open_folder_below, writing
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEVICES: Final = {Kind.CHARACTER_DEVICE: stat.S_IFCHR, Kind.BLOCK_DEVICE: stat.S_IFBLK}
@@ -42,7 +42,7 @@ class Planting:
         self._root = root
         self._name = name
         self._owners = owners
-        self._folder: tuple[str, int] = ("", root)
+        self._folder = FolderBelow(root)
         self.devices_left_out = 0
         self.xattrs_left_out = 0
 
@@ -61,12 +61,12 @@ class Planting:
                     with writing(self._name / entry.path):
                         self._finish_folder(entry)
         finally:
-            self._leave()
+            self._folder.close()
 
     def _make(self, entry: Entry) -> Generator[int, None, None]:
         above, _, name = entry.path.rpartition("/")
         with writing(self._name / entry.path):
-            folder = self._enter(above)
+            folder = self._folder.enter(above)
             if entry.same_as is not None:
                 self._link(entry.same_as, name, folder)
                 return
@@ -135,18 +135,6 @@ class Planting:
             self._finish(entry.node, descriptor)
         finally:
             os.close(descriptor)
-
-    def _enter(self, path: str) -> int:
-        """The folder at a path; it stays open until another one is entered."""
-        if self._folder[0] != path:
-            self._leave()
-            self._folder = (path, open_folder_below(self._root, path) if path else self._root)
-        return self._folder[1]
-
-    def _leave(self) -> None:
-        if self._folder[1] != self._root:
-            os.close(self._folder[1])
-        self._folder = ("", self._root)
 
 
 def remove_folder(folder: Path) -> None:

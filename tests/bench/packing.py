@@ -1,4 +1,4 @@
-"""`pack` beside `tar | gzip -6` of the same tree: programs that end, so that memory and CPU in the table are not theirs."""
+"""`pack` beside `tar | gzip -6` of the same tree: programs that end; memory and CPU in the table are the bench's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.bench.servers import OURS, Contestant, Server
 from tests.harness.mirror import PROGRAM
 
 TAR = "tar | gzip -6"
-_COPIES = 2
+_COPIES = 4
 #: Whatever else is installed with Python is left out.
 _LEFT_OUT = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", "*.a")
 

@@ -19,6 +19,7 @@ from mirror.oci.names import Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.progress import SilentProgress
 from mirror.workshop import planting, unpack
+from mirror.workshop.files import FolderBelow
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.transfer.content import hold, index, plugin
 from tests.unit.workshop.conftest import REPOSITORY, TAG, is_root, packed, recipe
@@ -143,16 +144,16 @@ async def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
     outside = tmp_path / "outside"
     outside.mkdir()
     await held(registry, zipped(tar(entry("a", kind=tarfile.DIRTYPE), entry("a/b", b"b"), entry("c", b"c"))))
-    enter = planting.Planting._enter
+    enter = FolderBelow.enter
 
-    def swapped(self: planting.Planting, path: str) -> int:
+    def swapped(self: FolderBelow, path: str) -> int:
         if path == "a":
             (folder,) = tmp_path.glob(".out.*/rootfs")
             (folder / "a").rename(folder / "moved")
             (folder / "a").symlink_to(outside)
         return enter(self, path)
 
-    monkeypatch.setattr(planting.Planting, "_enter", swapped)
+    monkeypatch.setattr(FolderBelow, "enter", swapped)
     with pytest.raises(MirrorError, match="rootfs/a/b cannot be written"):
         await unpacked(registry, tmp_path / "out")
     assert list(outside.iterdir()) == []
