@@ -115,7 +115,7 @@ class EngineBlobs:
             raise RangeInvalid("blobs of an engine are read whole", digest=digest)
         try:
             stream = await to_the_end(
-                asyncio.to_thread(self._data.blob(digest).open, "rb"), lambda opened: opened.close()
+                asyncio.to_thread(self._data.blob(digest).open, "rb"), release=lambda opened: opened.close()
             )
         except OSError as error:
             raise BlobUnknown(f"the engine does not hold {digest}", name=repository) from error

@@ -141,7 +141,7 @@ class FolderBelow:
         self._descriptor = root
 
     def enter(self, path: str) -> int:
-        """The folder at a path, good until another one is asked for. Raises OSError as :func:`open_folder_below` does."""
+        """The folder at a path, good until another one is asked for. Raises as :func:`open_folder_below`."""
         if path != self._path:
             self.close()
             self._descriptor = open_folder_below(self._root, path)
