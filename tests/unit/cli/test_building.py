@@ -86,6 +86,13 @@ def test_what_is_wrong_is_told_in_words(arguments, exit_code, told, capsys):
     assert not Path("out").exists()
 
 
+@pytest.mark.usefixtures("driver")
+def test_a_host_that_the_configuration_knows_is_reached_as_it_says(capsys):
+    Path("c.yaml").write_text("upstreams: {site: {url: 'http://127.0.0.1:9', plain_http: true, offline: true}}")
+    assert run(["pack", "driver", "-t", "127.0.0.1:9/a", "--config", "c.yaml"]) == 3
+    assert "upstream site is configured as offline" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["tomorrow", "-1", "9" * 20])
 @pytest.mark.usefixtures("driver")
 def test_a_time_that_is_none_is_refused(text, capsys, monkeypatch):

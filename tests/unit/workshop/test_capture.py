@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +133,6 @@ async def test_what_has_lost_blobs_is_built_of_its_files(host: Host, registry: M
     assert PluginConfig.parse(content).docker_version == ""
     assert json.loads(content)["Env"] == json.loads(CONFIG)["Env"]
     async with registry.open_blob(REPOSITORY, manifest.layers[0].digest) as blob:
-        import gzip
-        import io
-        import tarfile
-
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress(b"".join([chunk async for chunk in blob])))) as archive:
             assert [(info.name, info.uid, info.gid) for info in archive] == [(".", 0, 0), ("driver", 5, 6)]
 
