@@ -5,7 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from mirror.cli.progress import byte_bars
 
 
 class ByteBar:
@@ -17,16 +18,7 @@ class ByteBar:
     """
 
     def __init__(self, console: Console, label: str) -> None:
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            DownloadColumn(binary_units=True),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = byte_bars(console)
         self._task = self._bar.add_task(label, total=None)
         self._total_bytes = 0
 

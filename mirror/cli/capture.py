@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, PlainHttpOption, flags
 from mirror.cli.pack import target
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
@@ -27,14 +27,10 @@ def run(
     docker_root: Annotated[Path, typer.Option("--docker-root", metavar="DIR", help="Data root of the engine.")] = Path(
         "/var/lib/docker"
     ),
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI layout as tar file instead.")
-    ] = None,
+    output: OutputOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
-    plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
-    ] = False,
+    plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
     """Take an installed plugin out of a Docker Engine, running or not, and give it a name of its own.

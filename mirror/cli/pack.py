@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, PlainHttpOption, flags, pairs
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
 from mirror.oci.errors import ConfigurationFault
@@ -33,14 +33,10 @@ def run(
     values: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fills a placeholder of config.template.")
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI layout as tar file instead.")
-    ] = None,
+    output: OutputOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
-    plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
-    ] = False,
+    plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
     """Build a plugin of a folder, or of a configuration and an image, without an engine.
@@ -52,7 +48,7 @@ def run(
 
     reference = target(name, output)
     settings = load(config, flags(storage__path=data))
-    recipe = Recipe(folder, rootfs, pairs(values or []), latest_seconds(), owners=os.geteuid() == 0)
+    recipe = Recipe(folder, rootfs, pairs("--set", values or []), latest_seconds(), owners=os.geteuid() == 0)
     with ByteBar(MESSAGES, f"packing {reference}") as bar:
         packed = run_to_the_end(pack_plugin(settings, recipe, reference, bar, output=output, plain_http=plain_http))
     show(packed, reference, output, "packed", json=json)
@@ -112,20 +108,3 @@ def as_json(packed: Packed, reference: Reference, output: Path | None) -> dict[s
         "blobs": [blob.to_json() for blob in manifest.blobs],
         "notes": list(packed.notes),
     }
-
-
-def pairs(texts: list[str]) -> dict[str, str]:
-    """``KEY=VALUE`` words as a mapping.
-
-    Raises:
-        ConfigurationFault: one is something else, or a key comes twice.
-    """
-    found: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise ConfigurationFault(f"--set {text}: write KEY=VALUE")
-        if key in found:
-            raise ConfigurationFault(f"--set {key}=… is given twice")
-        found[key] = value
-    return found

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, PlainHttpOption, flags
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
 from mirror.oci.names import Reference
@@ -21,9 +21,7 @@ def run(
     *,
     config: ConfigOption = None,
     data: DataOption = None,
-    plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
-    ] = False,
+    plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
     """Give back the folder that docker plugin create takes: config.json as it is in the plugin, and rootfs/.

@@ -20,8 +20,8 @@ from mirror.plugin.tree import Entry
 from mirror.runtime.threads import in_thread
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import Progress
-from mirror.workshop.engine_blobs import EngineBlobs, EngineData, read_file
-from mirror.workshop.files import open_folder, reading
+from mirror.workshop.engine_blobs import EngineBlobs, EngineData
+from mirror.workshop.files import open_folder, read_file, reading
 from mirror.workshop.folder_tree import read_folder
 from mirror.workshop.pack import pack_tree
 

@@ -21,7 +21,7 @@ from mirror.plugin.engine_record import EngineRecord
 from mirror.registry.port import Blob
 from mirror.runtime.threads import stepped, to_the_end
 from mirror.wire.ranges import RangeRequest, Span
-from mirror.workshop.files import FileSpan, reading
+from mirror.workshop.files import FileSpan, read_file
 
 _PLUGIN_ID: Final = re.compile(r"[0-9a-f]{64}")
 _LEAST_ID_DIGITS: Final = 4
@@ -135,13 +135,3 @@ class _EngineBlob:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in stepped(FileSpan(self.file.fileno(), 0, self.size_bytes, self._name).chunks()):
             yield chunk
-
-
-def read_file(file: Path, most_bytes: int) -> bytes:
-    """A file's content. Raises ConfigurationFault: it cannot be read, or is longer than that."""
-    with reading(file):
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return FileSpan(descriptor, 0, os.fstat(descriptor).st_size, str(file)).read(most_bytes)
-    finally:
-        os.close(descriptor)

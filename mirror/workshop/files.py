@@ -81,6 +81,16 @@ class FileSpan:
         return b"".join(self.chunks())
 
 
+def read_file(file: Path, most_bytes: int) -> bytes:
+    """A file's content. Raises ConfigurationFault: it cannot be read, or is longer than that."""
+    with reading(file):
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return FileSpan(descriptor, 0, os.fstat(descriptor).st_size, str(file)).read(most_bytes)
+    finally:
+        os.close(descriptor)
+
+
 def temporary_file(stack: ExitStack) -> IO[bytes]:
     """A file without a name, which is gone with the stack or the process. Raises StorageFault.
 

@@ -22,7 +22,7 @@ from mirror.registry.streams import one
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.copy import Destination
 from mirror.transfer.progress import Progress
-from mirror.workshop.files import FileSpan, open_folder, reading
+from mirror.workshop.files import open_folder, read_file, reading
 from mirror.workshop.folder_tree import read_folder
 from mirror.workshop.image_file import image_layers
 from mirror.workshop.layer_writing import LayerWriting
@@ -157,7 +157,7 @@ def read_config(folder: Path, values: Mapping[str, str]) -> ConfigDocument:
     if values and not is_template:
         raise ConfigurationFault(f"{folder} holds no {TEMPLATE} for --set to fill")
     source = blank if is_template else config
-    content = _content(source)
+    content = read_file(source, MAX_CONFIG_BYTES)
     try:
         if not is_template:
             return ConfigDocument.parse(content)
@@ -165,15 +165,6 @@ def read_config(folder: Path, values: Mapping[str, str]) -> ConfigDocument:
         return ConfigDocument.parse(filled.encode())
     except (ManifestInvalid, ConfigurationFault) as error:
         raise type(error)(f"{source}: {error}", **error.detail) from error
-
-
-def _content(file: Path) -> bytes:
-    with reading(file):
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return FileSpan(descriptor, 0, os.fstat(descriptor).st_size, str(file)).read(MAX_CONFIG_BYTES)
-    finally:
-        os.close(descriptor)
 
 
 def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[Entry], list[str]]:
