@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -52,4 +53,5 @@ def run(
         f"unpacked {parsed} into {folder}: {size(manifest.content_size_bytes)}, {unpacked.entries} files and folders",
         highlight=False,
     )
-    RESULTS.out(f"docker plugin create {parsed.repository}:{parsed.tag or 'latest'} {folder}", highlight=False)
+    name = f"{parsed.repository}:{parsed.tag or 'latest'}"
+    RESULTS.out(shlex.join(["docker", "plugin", "create", name, str(folder)]), highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,12 +46,22 @@ def digest_of(mirror: Mirror, reference: str) -> str:
 
 
 def test_a_packed_plugin_is_installed_and_works(engine: Engine, mirror: Mirror, driver: Path) -> None:
+    rootfs = driver / "rootfs"
+    names = [os.fsdecode(b"\xff\xfe"), "länge", "n" * 200, f"{'d' * 120}/{'e' * 120}"]
+    for name in names:
+        (rootfs / name).parent.mkdir(exist_ok=True)
+        (rootfs / name).write_text(name, errors="surrogateescape")
+    (rootfs / "again").hardlink_to(rootfs / names[2])
+    os.chown(rootfs / names[1], 1000, 70_000)
     mirror.command("pack", str(driver), "-t", "built/packed:1")
     assert json.loads(mirror.command("inspect", "built/packed:1", "--json").stdout)["findings"] == []
     name = f"{mirror.host}/built/packed:1"
     engine.docker("plugin", "install", name)
     with working(engine, name):
-        pass
+        installed = engine.folder / "data/plugins" / engine.inspect_plugin(name)["Id"] / "rootfs"
+        assert [(installed / name).read_text(errors="surrogateescape") for name in names] == names
+        assert (installed / "again").samefile(installed / names[2])
+        assert ((installed / names[1]).stat().st_uid, (installed / names[1]).stat().st_gid) == (1000, 70_000)
 
 
 def test_a_plugin_is_pushed_while_it_is_packed(engine: Engine, mirror: Mirror, driver: Path) -> None:

@@ -15,6 +15,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy import Destination
 from mirror.transfer.progress import SilentProgress
 from mirror.workshop.pack import Packed, Recipe, pack
+from tests.harness.requirement import require
 
 REPOSITORY = Repository("site/driver")
 TAG = Tag("1.0")
@@ -69,5 +70,7 @@ async def packed(registry: MemoryRegistry, made_of: Recipe) -> Packed:
     return await pack(made_of, Destination(registry, REPOSITORY), TAG, SilentProgress())
 
 
-def is_root() -> bool:
-    return os.geteuid() == 0
+@pytest.fixture
+def root() -> None:
+    """For what only root can do."""
+    require(None if os.geteuid() == 0 else "owners and devices need root")

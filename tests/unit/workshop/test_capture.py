@@ -22,12 +22,11 @@ from mirror.transfer.copy import Destination
 from mirror.transfer.progress import SilentProgress
 from mirror.workshop.capture import Captured, capture
 from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.workshop.conftest import REPOSITORY, TAG, is_root
+from tests.unit.workshop.conftest import REPOSITORY, TAG
 
 CONFIG = b'{"Entrypoint":["/driver"],"Env":[{"Name":"role","Value":"a","Settable":["value"]}]}\n'
 LAYER = zipped(tar(entry("driver", b"\x7fELF")))
 ID = "cd" * 32
-as_root = pytest.mark.skipif(not is_root(), reason="only root sees the owners of a plugin's files")
 
 
 class Host:
@@ -111,7 +110,7 @@ async def test_what_an_engine_before_20_10_installed_gets_a_manifest_around_its_
     assert [blob.digest for blob in manifest.blobs] == [Digest.of(CONFIG), Digest.of(LAYER)]
 
 
-@as_root
+@pytest.mark.usefixtures("root")
 @pytest.mark.parametrize("gone", ["layer", "list", "everything"])
 async def test_what_has_lost_blobs_is_built_of_its_files(host: Host, registry: MemoryRegistry, gone: str) -> None:
     config, layer = host.keep(CONFIG), host.keep(LAYER)
@@ -137,7 +136,7 @@ async def test_what_has_lost_blobs_is_built_of_its_files(host: Host, registry: M
             assert [(info.name, info.uid, info.gid) for info in archive] == [(".", 0, 0), ("driver", 5, 6)]
 
 
-@as_root
+@pytest.mark.usefixtures("root")
 async def test_links_in_a_plugins_files_are_not_followed(host: Host, registry: MemoryRegistry, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("of the host")
     rootfs = host.install(Config=str(Digest.of(b"x")), Blobsums=None)
@@ -174,7 +173,7 @@ async def test_a_blob_that_is_damaged_is_not_taken(host: Host, registry: MemoryR
         await captured(host, registry)
 
 
-@as_root
+@pytest.mark.usefixtures("root")
 async def test_a_plugin_without_files_is_refused(host: Host, registry: MemoryRegistry) -> None:
     host.install(Config=str(Digest.of(b"x")), Blobsums=None)
     with pytest.raises(ManifestInvalid, match="holds no files"):

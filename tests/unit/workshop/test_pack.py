@@ -91,7 +91,7 @@ async def test_a_time_that_is_not_later_than_what_is_said_is_kept(registry: Memo
     assert (found["one"].mtime, found["bin/driver"].mtime) == (1000, 2000)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.usefixtures("root")
 async def test_owners_devices_and_attributes_are_kept_as_root(registry: MemoryRegistry, source: Path) -> None:
     rootfs = source / "rootfs"
     os.chown(rootfs / "one", 1000, 70_000)

@@ -22,7 +22,7 @@ from mirror.workshop import planting, unpack
 from mirror.workshop.files import FolderBelow
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.transfer.content import hold, index, plugin
-from tests.unit.workshop.conftest import REPOSITORY, TAG, is_root, packed, recipe
+from tests.unit.workshop.conftest import REPOSITORY, TAG, packed, recipe
 
 CONFIG = b'{ "Entrypoint": ["/x"],  "unknown": 1 }\n'
 
@@ -63,7 +63,7 @@ async def test_the_configuration_is_the_plugins_to_the_byte(registry: MemoryRegi
     assert found.entries == 2
 
 
-@pytest.mark.skipif(not is_root(), reason="only root can give files away")
+@pytest.mark.usefixtures("root")
 async def test_owners_devices_and_attributes_come_back_as_root(registry: MemoryRegistry, tmp_path: Path) -> None:
     owner = {"uid": "1000", "gid": "70000"}
     capability = b"\1\0\0\2\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".decode()
