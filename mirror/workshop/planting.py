@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.plugin.tree import Entry, Kind, Node
-from mirror.workshop.files import FolderBelow, open_folder_below, writing
+from mirror.workshop.files import PIECE_BYTES, FolderBelow, open_folder_below, writing
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEVICES: Final = {Kind.CHARACTER_DEVICE: stat.S_IFCHR, Kind.BLOCK_DEVICE: stat.S_IFBLK}
@@ -47,15 +47,20 @@ class Planting:
         self.xattrs_left_out = 0
 
     def steps(self) -> Generator[int, None, None]:
-        """Do it; gives how many bytes each step has written.
+        """Do it, in steps of at least 1 MiB but for the last one; gives how many bytes each has written.
 
         Raises:
             StorageFault: something cannot be made. And what reading contents raises.
         """
+        written_bytes = 0
         try:
             for entry in self._entries:
-                if entry.path:
-                    yield from self._make(entry)
+                for size_bytes in self._make(entry) if entry.path else ():
+                    written_bytes += size_bytes
+                    if written_bytes >= PIECE_BYTES:
+                        yield written_bytes
+                        written_bytes = 0
+            yield written_bytes
             for entry in reversed(self._entries):
                 if entry.node.kind is Kind.FOLDER:
                     with writing(self._name / entry.path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -196,3 +197,19 @@ def test_a_created_plugin_is_captured_with_the_manifest_that_it_would_be_pushed_
     assert (captured["verbatim"], captured["notes"]) == (True, [])
     assert captured["digest"] == digest_of(mirror, "built/created:1")
     engine.docker("plugin", "rm", name)
+
+
+def test_what_an_engine_saves_of_an_image_packs_as_its_folder_does(
+    engine: Engine, mirror: Mirror, driver: Path, tmp_path: Path
+) -> None:
+    archive, saved = tmp_path / "rootfs.tar", tmp_path / "saved.tar"
+    with tarfile.open(archive, "w") as writing:
+        writing.add(driver / "rootfs", arcname=".")
+    engine.docker("import", str(archive), "site/rootfs:1")
+    engine.docker("save", "-o", str(saved), "site/rootfs:1")
+    engine.docker("image", "rm", "site/rootfs:1")
+    digests = [
+        json.loads(mirror.command("pack", str(driver), "-t", "built/saved:1", *image, "--json").stdout)["digest"]
+        for image in ((), ("--rootfs", str(saved)))
+    ]
+    assert digests[0] == digests[1]
