@@ -122,6 +122,10 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _strings(value: object) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
 def _digest(value: object) -> Digest | None:
     try:
         return Digest.parse(value) if isinstance(value, str) and value else None
@@ -142,13 +146,13 @@ def _changes(config: PluginConfig, settings: object) -> Iterable[str]:
     if not isinstance(settings, dict):
         return
     # The settings have the shape of the configuration, but for Env and Args, which are plain lists.
-    env = [item for item in settings.get("Env") or [] if isinstance(item, str)]
+    env = _strings(settings.get("Env"))
     defaults = {item.name: item.value for item in config.env}
     for item in env:
         name, _, value = item.partition("=")
         if defaults.get(name) != value:
             yield f"{name}={value}"
-    arguments = [item for item in settings.get("Args") or [] if isinstance(item, str)]
+    arguments = _strings(settings.get("Args"))
     if tuple(arguments) != config.args.value:
         yield f"{config.args.name}={' '.join(arguments)}"
     rest = PluginConfig.parse(

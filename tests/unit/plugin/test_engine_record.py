@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
@@ -82,6 +84,34 @@ def test_digests_are_read_as_each_generation_keeps_them() -> None:
 def test_what_is_no_record_is_refused(content: bytes) -> None:
     with pytest.raises(ManifestInvalid):
         EngineRecord.parse(content)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(data=st.data())
+def test_any_record_is_read_or_refused(data: st.DataObject) -> None:
+    content: dict[str, Any] = {
+        "plugin": {
+            "Id": ID,
+            "Name": "a:1",
+            "Config": {**CONFIG, **data.draw(st.dictionaries(st.sampled_from(sorted(CONFIG)), _JSON, max_size=2))},
+            "Settings": data.draw(
+                _JSON | st.dictionaries(st.sampled_from(["Env", "Args", "Mounts", "Devices"]), _JSON, max_size=4)
+            ),
+        },
+        **data.draw(st.dictionaries(st.sampled_from(["Manifest", "Config", "Blobsums", "plugin"]), _JSON, max_size=2)),
+    }
+    try:
+        found = EngineRecord.parse(json.dumps(content).encode())
+    except ManifestInvalid:
+        return
+    assert found.plugin_id in {ID, ""}
+    assert PluginConfig.parse(found.document.encode()).diff_ids == ()
 
 
 def test_what_enabling_added_is_left_out_and_nothing_that_holds_something() -> None:
