@@ -8,7 +8,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import capture, config, derive, diff, exit_codes, inspect, lint, ls, pack, serve, status, sync, tag, unpack
+from mirror.cli import (
+    capture,
+    config,
+    derive,
+    diff,
+    exit_codes,
+    inspect,
+    lint,
+    ls,
+    pack,
+    serve,
+    status,
+    sync,
+    tag,
+    unpack,
+)
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, PlainHttpOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, flags
 from mirror.cli.pack import target
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
+from mirror.cli.sources import PlainHttpOption
 from mirror.oci.names import Reference
 from mirror.settings import load
 from mirror.workshop.capture import Captured

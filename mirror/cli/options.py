@@ -19,9 +19,6 @@ DataOption = Annotated[
     Path | None,
     typer.Option("--data", "-d", metavar="DIR", help="Data folder; wins over storage.path of the configuration."),
 ]
-PlainHttpOption = Annotated[
-    bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
-]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI layout as tar file instead.")
 ]

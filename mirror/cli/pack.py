@@ -9,9 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, PlainHttpOption, flags, pairs
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, flags, pairs
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.running import run_to_the_end
+from mirror.cli.sources import PlainHttpOption
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference
 from mirror.settings import load
