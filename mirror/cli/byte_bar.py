@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from types import TracebackType
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from mirror.cli.progress import byte_bars
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class ByteBar:
@@ -18,20 +20,25 @@ class ByteBar:
     """
 
     def __init__(self, console: Console, label: str) -> None:
-        self._bar = byte_bars(console)
-        self._task = self._bar.add_task(label, total=None)
+        self._bars = byte_bars(console) if console.is_terminal else None
+        self._label = label
         self._total_bytes = 0
 
     def __enter__(self) -> ByteBar:
-        self._bar.start()
+        if self._bars is not None:
+            self._task = self._bars.add_task(self._label, total=None)
+            self._bars.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        if self._bars is not None:
+            self._bars.stop()
 
     def expect(self, total_bytes: int) -> None:
-        self._total_bytes += total_bytes
-        self._bar.update(self._task, total=self._total_bytes)
+        if self._bars is not None:
+            self._total_bytes += total_bytes
+            self._bars.update(self._task, total=self._total_bytes)
 
     def advance(self, size_bytes: int) -> None:
-        self._bar.advance(self._task, size_bytes)
+        if self._bars is not None:
+            self._bars.advance(self._task, size_bytes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ from mirror.cli.running import run_to_the_end
 from mirror.cli.sources import PlainHttpOption
 from mirror.oci.names import Reference
 from mirror.settings import load
-from mirror.workshop.capture import Captured
+
+if TYPE_CHECKING:
+    from mirror.workshop.capture import Captured
 
 
 def run(

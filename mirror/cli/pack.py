@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,9 @@ from mirror.cli.sources import PlainHttpOption
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference
 from mirror.settings import load
-from mirror.workshop.pack import Packed, Recipe
+
+if TYPE_CHECKING:
+    from mirror.workshop.pack import Packed
 
 
 def run(
@@ -46,6 +48,7 @@ def run(
     sorted, and none is younger than SOURCE_DATE_EPOCH, which is 1970 where it is not set.
     """
     from mirror.app.building import pack_plugin
+    from mirror.workshop.pack import Recipe
 
     reference = target(name, output)
     settings = load(config, flags(storage__path=data))

@@ -23,20 +23,6 @@ _STYLES = {
 }
 
 
-def byte_bars(console: Console) -> Progress:
-    """Bars that count bytes: shown on a terminal only, and gone in the end."""
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
 class TagBars:
     """Shows each tag that is worked on; enter it to show bars. Implements :class:`mirror.transfer.progress.Reporter`.
 
@@ -46,8 +32,7 @@ class TagBars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = _bars(console) if console.is_terminal else None
-        self._bars = byte_bars(console)
+        self._bars = byte_bars(console) if console.is_terminal else None
 
     def __enter__(self) -> TagBars:
         if self._bars is not None:
@@ -115,7 +100,7 @@ class TagBar(TagLine):
         self._console.print(Text.assemble(self._label, " ", ended, f" {told}" if told else ""))
 
 
-def _bars(console: Console) -> Progress:
+def byte_bars(console: Console) -> Progress:
     from rich import progress  # where there are no bars, a command need not wait for it
 
     return progress.Progress(

@@ -13,18 +13,12 @@ Piece = TypeVar("Piece")
 _END: Final = object()
 
 
-async def to_the_end(
-    work: Awaitable[Result],
-    *,
-    release: Callable[[Result], object] | None = None,
-    withdraw: Callable[[], bool] | None = None,
-) -> Result:
+async def to_the_end(work: Awaitable[Result], *, release: Callable[[Result], object] | None = None) -> Result:
     """Await ``work``; where the caller is cancelled, wait until it is done and only then be cancelled.
 
     Args:
         work: what is to be done.
         release: gives back the result of work whose caller was cancelled and so will never see it.
-        withdraw: keeps work from being begun, and gives whether it could: then there is nothing to wait for.
     """
     task = asyncio.ensure_future(work)
     interruption: asyncio.CancelledError | None = None
@@ -33,8 +27,6 @@ async def to_the_end(
             await asyncio.wait([task])
         except asyncio.CancelledError as error:
             interruption = error
-            if withdraw is not None and withdraw():
-                raise
     if interruption is None:
         return task.result()
     if not task.cancelled() and task.exception() is None and release is not None:
