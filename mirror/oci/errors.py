@@ -13,6 +13,7 @@
     │   ├── RangeInvalid             byte range that cannot be satisfied, chunk out of order
     │   ├── UploadInvalid            upload request that cannot be followed
     │   ├── Unsupported              a kind of request that is switched off or not known
+    │   ├── Unauthorized             who calls is not known, or not proven
     │   ├── Denied                   known caller, not allowed
     │   ├── ReferenceInUse           content that something else still needs
     │   ├── TooManyRequests          more at once than one client may have under way: may pass
@@ -101,6 +102,10 @@ class UploadInvalid(ClientFault):
 
 class Unsupported(ClientFault):
     """A kind of request that is switched off or not known."""
+
+
+class Unauthorized(ClientFault):
+    """Who calls is not known, or not proven."""
 
 
 class Denied(ClientFault):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from mirror.filters.authorize import Action
+from mirror.registry.rights import Action
 from mirror.server.limits import Limits
 from mirror.settings.listen import Listen
 from mirror.settings.mirrors import MirrorSettings

@@ -28,6 +28,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.RangeInvalid: ("BLOB_UPLOAD_INVALID", 416),
     errors.UploadInvalid: ("BLOB_UPLOAD_INVALID", 400),
     errors.Unsupported: ("UNSUPPORTED", 405),
+    errors.Unauthorized: ("UNAUTHORIZED", 401),
     errors.Denied: ("DENIED", 403),
     errors.ReferenceInUse: ("DENIED", 409),
     errors.TooManyRequests: ("TOOMANYREQUESTS", 429),

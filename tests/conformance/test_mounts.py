@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from mirror.filters.authorize import Action, AnonymousRights
+from mirror.filters.authorize import AnonymousRights
+from mirror.registry.rights import Action
 from mirror.oci.errors import Denied, MirrorError
 from mirror.oci.names import Repository
 from tests.conformance.client import Answer, Client, Name, closing_target

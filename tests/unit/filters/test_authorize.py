@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from mirror.filters.authorize import Action, AnonymousRights, Authorize
+from mirror.filters.authorize import AnonymousRights, Authorize
+from mirror.registry.rights import Action
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, MirrorError, Unsupported
 from mirror.oci.manifest import Manifest

@@ -1,0 +1,117 @@
+"""Scopes: what a token is for (distribution token specification, "Token Scope Documentation").
+
+A scope reads ``TYPE:NAME:ACTION[,ACTION…]``, as ``repository:contiv/v2plugin:pull,push``. Engines ask for plugins with
+the type ``repository(plugin)``: a class in brackets, which is no part of the type.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from mirror.oci.errors import NameInvalid
+from mirror.oci.names import Repository
+from mirror.wire.routes import (
+    BlobRoute,
+    CatalogRoute,
+    ManifestRoute,
+    PingRoute,
+    ReferrersRoute,
+    Route,
+    TagsRoute,
+    UploadRoute,
+    UploadsRoute,
+)
+
+_SCOPE: Final = re.compile(r"([a-z0-9]+)(?:\(([a-z0-9]+)\))?:([!-~]+):([a-z*]+(?:,[a-z*]+)*|)")
+#: Most scopes that one request for a token is read for.
+MOST_SCOPES: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Actions on one thing.
+
+    Attributes:
+        kind: ``repository``, ``registry`` …, without its class.
+        name: of the repository, or ``catalog``.
+        actions: ``pull``, ``push``, ``delete``; ``*`` is all of them.
+    """
+
+    kind: str
+    name: str
+    actions: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Scope:
+        """Read one scope.
+
+        Raises:
+            NameInvalid: it is outside the grammar.
+        """
+        match = _SCOPE.fullmatch(text)
+        if match is None:
+            raise NameInvalid(f"{text[:200]!r} is not a scope, such as repository:acme/driver:pull,push")
+        return cls(match[1], match[3], tuple(filter(None, match[4].split(","))))
+
+    @property
+    def repository(self) -> Repository | None:
+        """The repository that is meant; None where it is something else, or nothing can have that name."""
+        if self.kind != "repository":
+            return None
+        try:
+            return Repository.parse(self.name)
+        except NameInvalid:
+            return None
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}:{','.join(self.actions)}"
+
+
+#: Needed to list repositories.
+CATALOG: Final = Scope("registry", "catalog", ("*",))
+
+
+def parse_scopes(texts: Iterable[str]) -> tuple[Scope, ...]:
+    """Read parameters of the name ``scope``, each with one or several separated by spaces.
+
+    What is outside the grammar is left out: nothing is given for it. At most :data:`MOST_SCOPES` are read.
+    """
+    found: list[Scope] = []
+    for text in [part for text in texts for part in text.split()][:MOST_SCOPES]:
+        try:
+            found.append(Scope.parse(text))
+        except NameInvalid:
+            continue
+    return tuple(found)
+
+
+def repository_scope(repository: Repository, *actions: str) -> str:
+    """The scope for ``actions`` on a repository: ``pull``, ``push``, ``delete``."""
+    return str(Scope("repository", repository.name, actions))
+
+
+def needed(method: str, route: Route) -> tuple[Scope, ...]:
+    """What a request needs a token for: all of it, so that one challenge can name it."""
+    match route:
+        case PingRoute():
+            return ()
+        case CatalogRoute():
+            return (CATALOG,)
+        case ManifestRoute(repository=repository) | BlobRoute(repository=repository) if method == "DELETE":
+            return (Scope("repository", repository.name, ("delete",)),)
+        case TagsRoute(repository=repository) | ReferrersRoute(repository=repository) | BlobRoute(repository=repository):
+            return (Scope("repository", repository.name, ("pull",)),)
+        case ManifestRoute(repository=repository) if method in {"GET", "HEAD"}:
+            return (Scope("repository", repository.name, ("pull",)),)
+        case UploadsRoute(repository=repository, source=source) if route.mount and source and source != repository:
+            target = Scope("repository", repository.name, ("pull", "push"))
+            return (target, Scope("repository", source.name, ("pull",)))
+        case ManifestRoute(repository=repository) | UploadsRoute(repository=repository) | UploadRoute(
+            repository=repository
+        ):
+            return (Scope("repository", repository.name, ("pull", "push")),)
+        case _:
+            raise AssertionError(f"{type(route).__name__} is an end-point without a scope")
