@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import config, derive, diff, exit_codes, inspect, lint, ls, serve, status, sync, tag
+from mirror.cli import config, derive, diff, exit_codes, inspect, lint, ls, serve, status, sync, tag, token, user
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError
@@ -43,6 +43,8 @@ application.command("derive", epilog=_EXAMPLE_DERIVE)(derive.run)
 application.command("lint", epilog=_EXAMPLE_LINT)(lint.run)
 application.command("diff", epilog=_EXAMPLE_DIFF)(diff.run)
 application.add_typer(config.app, name="config")
+application.add_typer(user.app, name="user")
+application.add_typer(token.app, name="token")
 
 
 def _print_version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import Denied, MirrorError, Unsupported
+from mirror.oci.errors import MirrorError, RightMissing, Unsupported
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
@@ -33,8 +33,9 @@ class AnonymousRights:
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return action in self.actions
 
-    def shows(self, repository: Repository | None) -> bool:
-        return Action.PULL in self.actions
+    @property
+    def listing(self) -> Rights | None:
+        return None if Action.PULL in self.users_may - self.actions else self
 
     def refusal(self, action: Action, repository: Repository) -> MirrorError:
         wanted = ", ".join(each.value for each in Action if each in self.actions or each is action)
@@ -42,7 +43,7 @@ class AnonymousRights:
         if action is Action.DELETE and action not in self.users_may:
             return Unsupported(f"deleting is switched off here; {advice}", name=repository)
         what = f"{action.value} of {repository} is not allowed here"
-        return Denied(f"{what}; {advice}", name=repository, action=action.value)
+        return RightMissing(f"{what}; {advice}", name=repository, action=action.value)
 
 
 class Authorize(DelegatingRegistry):
@@ -115,14 +116,17 @@ class Authorize(DelegatingRegistry):
         await self.inner.delete_blob(repository, digest)
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        """Names of the repositories that the caller may pull from."""
-        if self._rights.shows(None):
+        """Names of the repositories that the caller may pull from. Raises RightMissing: the caller may not ask."""
+        rights = self._rights.listing
+        if rights is None:
+            raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
+        if rights.allows(Action.PULL, None):
             return await self.inner.list_repositories(page)
         allowed: list[Repository] = []
         while True:
             found = await self.inner.list_repositories(page)
             for repository in found.entries:
-                if self._rights.shows(repository):
+                if rights.allows(Action.PULL, repository):
                     if len(allowed) == page.size:
                         return Page(tuple(allowed), more=True)
                     allowed.append(repository)

@@ -14,7 +14,8 @@
     │   ├── UploadInvalid            upload request that cannot be followed
     │   ├── Unsupported              a kind of request that is switched off or not known
     │   ├── Unauthorized             who calls is not known, or not proven
-    │   ├── Denied                   known caller, not allowed
+    │   ├── Denied                   not allowed
+    │   │   └── RightMissing         to this caller; it may be to another
     │   ├── ReferenceInUse           content that something else still needs
     │   ├── TooManyRequests          more at once than one client may have under way: may pass
     │   └── NotFound
@@ -109,7 +110,11 @@ class Unauthorized(ClientFault):
 
 
 class Denied(ClientFault):
-    """The caller may not do this."""
+    """This is not allowed."""
+
+
+class RightMissing(Denied):
+    """The caller may not do this; another may."""
 
 
 class ReferenceInUse(ClientFault):

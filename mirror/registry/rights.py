@@ -24,8 +24,9 @@ class Rights(Protocol):
         """Whether the caller may do this with the repository; with None, whether with every repository."""
         ...
 
-    def shows(self, repository: Repository | None) -> bool:
-        """Whether the caller sees the repository in lists; with None, whether every repository."""
+    @property
+    def listing(self) -> Rights | None:
+        """The rights by which the list of repositories is made: it shows what they pull; None: it may not be asked."""
         ...
 
     def refusal(self, action: Action, repository: Repository) -> MirrorError:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from mirror.registry.port import Registry
 from mirror.runtime.metrics import Figures
 from mirror.server.answering import Handler, answering
+from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.dispatch import Dispatch
-from mirror.server.exchange import request_ids
+from mirror.server.exchange import Exchange, request_ids
 from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
 from mirror.server.load import Load
@@ -46,6 +47,7 @@ def build(
     requests: RequestFigures | None = None,
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
+    authentication: Authentication | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
 
@@ -57,6 +59,7 @@ def build(
         requests: counts the answers; nobody sees the count where it is not given.
         metrics: the page ``/metrics``; there is none where it is not given.
         reports: what ``/api/v1/NAME`` gives, by name.
+        authentication: tells callers apart, and gives tokens; all callers are the same where it is not given.
     """
     limits = limits or Limits()
     load = load or Load.within(limits)
@@ -65,7 +68,9 @@ def build(
     if metrics is not None:
         watched["/metrics"] = showing(metrics)
     watched |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
-    dispatch = Dispatch(registry, limits, load.uploading, watched)
+    if authentication is not None:
+        watched[TOKEN_PATH] = lambda request: authentication.token(Exchange(request, registry, limits, load.uploading))
+    dispatch = Dispatch(registry, limits, load.uploading, watched, authentication)
     return Application(
         answering(dispatch.handle, load.in_flight, request_ids()),
         limits,

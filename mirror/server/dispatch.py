@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from mirror.oci.errors import Unsupported
+from mirror.oci.errors import RightMissing, Unauthorized, Unsupported
 from mirror.registry.port import Registry
-from mirror.server import blobs, manifests, ping, referrers, tags, uploads
+from mirror.server import blobs, headers, manifests, ping, referrers, tags, uploads
+from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.exchange import ROUTE, Exchange
 from mirror.server.limits import Limits
 from mirror.server.uploading import Uploading
@@ -53,11 +54,19 @@ class Dispatch:
         limits: what clients may ask of the server.
         uploading: who is sending content.
         watched: what else there is to be read, by path.
+        authentication: tells callers apart; None: all are the same.
     """
 
     def __init__(
-        self, registry: Registry, limits: Limits, uploading: Uploading, watched: Mapping[str, Watched]
+        self,
+        registry: Registry,
+        limits: Limits,
+        uploading: Uploading,
+        watched: Mapping[str, Watched],
+        authentication: Authentication | None = None,
     ) -> None:
+        self._authentication = authentication
+        self._handlers = _HANDLERS if authentication is None else _HANDLERS | _asking_first(authentication, registry)
         self._registry = registry
         self._limits = limits
         self._uploading = uploading
@@ -74,12 +83,49 @@ class Dispatch:
             target = request.rel_url.raw_path_qs
         path, mark, query = target.partition("?")
         if (show := self._watched.get(path)) is not None:
-            _require_read(method, path)
+            if path != TOKEN_PATH:
+                _require_read(method, path)
             return await show(request)
         route = routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
         request[ROUTE] = route
-        handler = _HANDLERS[type(route), method]
-        return await handler(Exchange(request, self._registry, self._limits, self._uploading), route)
+        handler = self._handlers[type(route), method]
+        authorization = request.headers.get(headers.AUTHORIZATION)
+        if authorization is not None and self._authentication is not None:
+            return await self._handle_for(request, route, handler, authorization, self._authentication)
+        try:
+            return await handler(Exchange(request, self._registry, self._limits, self._uploading), route)
+        except (RightMissing, Unauthorized) as error:
+            if self._authentication is None:
+                raise
+            raise await self._authentication.refusal(error, request, route) from error
+
+    async def _handle_for(
+        self,
+        request: web.BaseRequest,
+        route: Route,
+        handler: Handler,
+        authorization: str,
+        authentication: Authentication,
+    ) -> web.StreamResponse:
+        """Answer whoever says who they are."""
+        caller = None
+        try:
+            caller = await authentication.caller(request, authorization)
+            registry = self._registry if caller is None else caller.registry
+            return await handler(Exchange(request, registry, self._limits, self._uploading), route)
+        except (RightMissing, Unauthorized) as error:
+            raise await authentication.refusal(error, request, route, caller) from error
+
+
+def _asking_first(authentication: Authentication, registry: Registry) -> dict[tuple[type[Route], str], Handler]:
+    """Handlers of ``/v2/`` where there may be users: clients ask there whether to log in."""
+
+    async def get(exchange: Exchange, route: Any) -> web.StreamResponse:
+        if exchange.registry is registry:
+            await authentication.require_login()
+        return await ping.get(exchange, route)
+
+    return {(routes.PingRoute, method): get for method in ("GET", "HEAD")}
 
 
 def _require_read(method: str, path: str) -> None:

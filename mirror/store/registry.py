@@ -27,6 +27,7 @@ from mirror.store.reader import StoreReader
 from mirror.store.spool import StoreSpool
 from mirror.store.threads import in_thread
 from mirror.store.uploads import Uploads
+from mirror.store.users import StoreUsers
 from mirror.store.volume import Volume
 from mirror.store.watched import StoreWatched
 from mirror.store.writer import StoreWriter
@@ -46,6 +47,7 @@ class Store(
     StoreFindings,
     StoreDerivations,
     StoreJournal,
+    StoreUsers,
     StoreWatched,
 ):
     """Implements :class:`mirror.registry.port.Registry`; remembers findings, and what mirroring did.

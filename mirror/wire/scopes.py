@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from mirror.oci.errors import NameInvalid
@@ -70,6 +71,9 @@ class Scope:
         return f"{self.kind}:{self.name}:{','.join(self.actions)}"
 
 
+_PULL: Final = ("pull",)
+_PUSH: Final = ("pull", "push")
+_DELETE: Final = ("delete",)
 #: Needed to list repositories.
 CATALOG: Final = Scope("registry", "catalog", ("*",))
 
@@ -80,9 +84,10 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Scope, ...]:
     What is outside the grammar is left out: nothing is given for it. At most :data:`MOST_SCOPES` are read.
     """
     found: list[Scope] = []
-    for text in [part for text in texts for part in text.split()][:MOST_SCOPES]:
+    words = (word for text in texts for word in text.split())
+    for word in islice(words, MOST_SCOPES):
         try:
-            found.append(Scope.parse(text))
+            found.append(Scope.parse(word))
         except NameInvalid:
             continue
     return tuple(found)
@@ -100,18 +105,15 @@ def needed(method: str, route: Route) -> tuple[Scope, ...]:
             return ()
         case CatalogRoute():
             return (CATALOG,)
-        case ManifestRoute(repository=repository) | BlobRoute(repository=repository) if method == "DELETE":
-            return (Scope("repository", repository.name, ("delete",)),)
-        case TagsRoute(repository=repository) | ReferrersRoute(repository=repository) | BlobRoute(repository=repository):
-            return (Scope("repository", repository.name, ("pull",)),)
-        case ManifestRoute(repository=repository) if method in {"GET", "HEAD"}:
-            return (Scope("repository", repository.name, ("pull",)),)
-        case UploadsRoute(repository=repository, source=source) if route.mount and source and source != repository:
-            target = Scope("repository", repository.name, ("pull", "push"))
-            return (target, Scope("repository", source.name, ("pull",)))
-        case ManifestRoute(repository=repository) | UploadsRoute(repository=repository) | UploadRoute(
-            repository=repository
-        ):
-            return (Scope("repository", repository.name, ("pull", "push")),)
+        case UploadsRoute(repository=target, source=Repository() as source) if route.mount and source != target:
+            return (Scope("repository", target.name, _PUSH), Scope("repository", source.name, _PULL))
+        case ManifestRoute() | BlobRoute() | TagsRoute() | ReferrersRoute() | UploadsRoute() | UploadRoute():
+            return (Scope("repository", route.repository.name, _actions(method, route)),)
         case _:
             raise AssertionError(f"{type(route).__name__} is an end-point without a scope")
+
+
+def _actions(method: str, route: Route) -> tuple[str, ...]:
+    if isinstance(route, UploadsRoute | UploadRoute) or method == "PUT":
+        return _PUSH
+    return _DELETE if method == "DELETE" else _PULL
