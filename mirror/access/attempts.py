@@ -49,6 +49,10 @@ class Attempts:
         while len(self._full_at) > _MOST_ADDRESSES:
             self._full_at.popitem(last=False)
 
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._full_at)
+
     def was_right(self, address: str) -> None:
         """Take an attempt back."""
         place = _place(address)

@@ -77,8 +77,8 @@ def read(key: bytes, token: str) -> Grant:
     Raises:
         Unauthorized: we have not, it has expired, or it is for another service.
     """
-    if len(token) > _MOST_CHARACTERS:
-        raise Unauthorized("the token is longer than any that is given here", error="invalid_token")
+    if len(token) > _MOST_CHARACTERS or not token.isascii():
+        raise Unauthorized("the token is longer than any of ours, or not ASCII", error="invalid_token")
     try:
         claims = jwt.decode(
             token,
