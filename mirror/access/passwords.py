@@ -64,7 +64,7 @@ class PasswordChecks:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:

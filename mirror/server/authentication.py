@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from mirror.oci.errors import ClientFault, MirrorError, NotFound, RightMissing, Unauthorized, Unsupported
+from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized, Unsupported
 from mirror.oci.names import Repository
 from mirror.registry.callers import Caller, Callers
 from mirror.registry.rights import Action
@@ -90,7 +90,7 @@ class Authentication:
             return error
         if caller is None and _is_for_docker_hub(request, route):
             # An engine that takes us for a mirror of Docker Hub asks there next, and its password stays where it is.
-            return NotFound("there is nothing here for that name that may be had without a login")
+            return RepositoryUnknown("nothing of that name may be had here without a login")
         if caller is None:
             message = f"{_asked(error)} needs a login: docker login {self._front.url_of(request).partition('//')[2]}"
             return self._challenge(message, request, route)
