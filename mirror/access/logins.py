@@ -13,7 +13,7 @@ from mirror.access.attempts import Attempts
 from mirror.access.figures import LoginFigures, Outcome
 from mirror.access.passwords import SECRET_PREFIX, PasswordChecks
 from mirror.oci.errors import TooManyRequests, Unauthorized
-from mirror.registry.users import User, Users, UserToken
+from mirror.registry.users import User, Users, UserToken, is_user_name
 from mirror.runtime.clock import Clock
 from mirror.wire.basic import Login
 
@@ -81,7 +81,8 @@ class Logins:
         """
         if login.password.startswith(SECRET_PREFIX):
             return await self.identify_secret(login.password, address, login.username)
-        user = await self._users.find_user(login.username)
+        # What nobody can be called is not looked up: look-ups are remembered, and names may be long.
+        user = await self._users.find_user(login.username) if is_user_name(login.username) else None
         mark = self._mark(login, user)
         if not self._remembers(mark):
             async with self._checks.turn():

@@ -69,6 +69,9 @@ class UserRights:
         return self
 
     def refusal(self, action: Action, repository: Repository) -> MirrorError:
+        anyones = self.anyone.refusal(action, repository)
+        if not isinstance(anyones, RightMissing):
+            return anyones  # nobody may: it is switched off
         return RightMissing(
             f"{self.user} may not {action.value} {repository}; rules under access: in the configuration say who may",
             name=repository,

@@ -12,13 +12,18 @@ from mirror.oci.errors import NameInvalid
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
+def is_user_name(text: str) -> bool:
+    """Whether a user could be called that."""
+    return _NAME.fullmatch(text) is not None
+
+
 def parse_user_name(text: str) -> str:
     """Read the name of a user: lower-case letters, digits and ``. _ @ -``, at most 64.
 
     Raises:
         NameInvalid: it is outside the grammar.
     """
-    if _NAME.fullmatch(text) is None:
+    if not is_user_name(text):
         raise NameInvalid(
             f"{text[:100]!r} is not a user's name: at most 64 lower-case letters, digits and . _ @ -, "
             "beginning with a letter or digit"

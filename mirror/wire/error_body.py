@@ -49,7 +49,8 @@ _BY_BOTH = {said: family for family, said in _CLIENT_FAULTS.items()}
 _BY_CODE = {
     code: family
     for family, (code, _) in _CLIENT_FAULTS.items()
-    if family not in {errors.ReferenceInUse, errors.NotFound}  # which are known by their status
+    # Those are known by their status; another's word that somebody is not authorized must not become ours.
+    if family not in {errors.ReferenceInUse, errors.NotFound, errors.Unauthorized}
 }
 _BY_STATUS: dict[int, type[MirrorError]] = {
     404: errors.NotFound,

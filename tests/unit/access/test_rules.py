@@ -7,7 +7,7 @@ import pytest
 from mirror.access.rules import AccessRule, TokenRights, UserRights
 from mirror.access.signed import Grant
 from mirror.filters.authorize import AnonymousRights
-from mirror.oci.errors import RightMissing
+from mirror.oci.errors import RightMissing, Unsupported
 from mirror.oci.names import Repository
 from mirror.registry.rights import Action
 from mirror.transfer.mapping import NameMapping
@@ -99,6 +99,7 @@ def test_lists_want_a_token_for_the_catalog(catalog: bool) -> None:
 
 
 def test_deleting_is_switched_off_only_where_nobody_may() -> None:
-    assert not isinstance(AnonymousRights(frozenset()).refusal(DELETE, Repository("a")), RightMissing)
+    assert isinstance(UserRights.of("anna", [], NOBODY).refusal(DELETE, Repository("a")), Unsupported)
+    assert isinstance(NOBODY.refusal(DELETE, Repository("a")), Unsupported)
     refusal = AnonymousRights(frozenset(), frozenset({DELETE})).refusal(DELETE, Repository("a"))
     assert isinstance(refusal, RightMissing)

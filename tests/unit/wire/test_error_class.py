@@ -31,7 +31,7 @@ def test_what_we_say_is_understood_by_us(family: type[MirrorError]) -> None:
         ("BLOB_UPLOAD_INVALID", 404, errors.UploadInvalid),
         ("DENIED", 400, errors.Denied),
         ("UNSUPPORTED", 415, errors.Unsupported),
-        ("UNAUTHORIZED", 418, errors.Unauthorized),
+        ("UNAUTHORIZED", 418, errors.ClientFault),
         ("STORAGE_FULL", 400, errors.ClientFault),
     ],
 )
