@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -14,10 +14,18 @@ from mirror.settings.pulling import check_pattern
 from mirror.settings.section import Section
 from mirror.transfer.mapping import NameMapping
 
+Item = TypeVar("Item")
+
 
 def parse_actions(value: object) -> object:
     """Actions as a list, also where they are written as ``pull,push``."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _some(listed: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not listed:
+        raise ValueError("at least one is wanted")
+    return listed
 
 
 def _check_user(name: str) -> str:
@@ -32,14 +40,14 @@ def _check_user(name: str) -> str:
 class AccessSettings(Section):
     """A rule: some users may do something with some repositories."""
 
-    users: tuple[Annotated[str, AfterValidator(_check_user)], ...] = Field(
-        min_length=1, description="names of users; '*' is every user"
+    users: Annotated[tuple[Annotated[str, AfterValidator(_check_user)], ...], AfterValidator(_some)] = Field(
+        description="names of users; '*' is every user"
     )
-    repositories: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
-        min_length=1, description="names of repositories, with * for one component and ** for the rest"
+    repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(
+        description="names of repositories, with * for one component and ** for the rest"
     )
-    actions: Annotated[tuple[Action, ...], BeforeValidator(parse_actions)] = Field(
-        min_length=1, description="what they may do: pull, push, delete"
+    actions: Annotated[tuple[Action, ...], BeforeValidator(parse_actions), AfterValidator(_some)] = Field(
+        description="what they may do: pull, push, delete"
     )
 
     def rule(self) -> AccessRule:

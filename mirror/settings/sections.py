@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,9 +17,17 @@ from mirror.settings.pulling import ProxySettings, PullThroughSettings, check_pa
 from mirror.settings.section import Section
 from mirror.settings.upstreams import UpstreamSettings
 
+_URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
 
 def _parse_listen(value: object) -> object:
     return Listen.parse(value) if isinstance(value, str) else value
+
+
+def _check_url(url: str) -> str:
+    if _URL.fullmatch(url) is None:
+        raise ValueError("it is not SCHEME://HOST[:PORT] without anything behind, such as https://plugins.example")
+    return url
 
 
 ListenAddress = Annotated[
@@ -90,7 +99,7 @@ class ServerSettings(Section):
         description="whether users may log in, once there are any. "
         "Without, all callers are anonymous: for a mirror of docker.io whose hosts are logged in at Docker Hub",
     )
-    url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9._:\[\]-]+$")] | None = Field(
+    url: Annotated[str, AfterValidator(_check_url)] | None = Field(
         None,
         description="where clients reach the server, such as https://mirror.example; omitted: where each request went",
     )

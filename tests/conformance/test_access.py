@@ -259,6 +259,27 @@ def test_33_requests_for_tokens_that_are_refused(
     assert (answer.status, answer["WWW-Authenticate"]) == (status, None)
 
 
+@pytest.mark.parametrize(
+    ("scopes", "given"),
+    [
+        (["repository(plugin):acme/d:pull"], {"pull"}),  # engines up to 19.03 install
+        (["repository(plugin):acme/d:push,pull"], {"pull", "push"}),  # and push
+        (["repository(plugin):acme/d:pull", "repository:acme/d:pull"], {"pull"}),  # engines since 20.10 install
+        (
+            ["repository(plugin):acme/d:pull,push", "repository:acme/d:pull", "repository:acme/d:pull,push"],
+            {"pull", "push"},
+        ),
+        (["repository:acme/d:*"], {"pull", "push", "delete"}),  # skopeo deletes
+    ],
+)
+def test_33_scopes_as_clients_ask_for_them(client: Client, scopes: list[str], given: set[str]) -> None:
+    asked = ask_token(client, *scopes, more="&account=anna&client_id=docker&offline_token=true")
+    assert access(asked) == {"acme/d": given}
+    claims = jwt.decode(asked.json["token"], options={"verify_signature": False})
+    assert {entry["type"] for entry in claims["access"]} == {"repository"}
+    assert "refresh_token" not in asked.json
+
+
 def test_33_scopes_that_make_no_sense_give_nothing(client: Client) -> None:
     answer = ask_token(client, "repository:UPPER:pull", "nonsense", "other:a:pull", "repository:acme/a:fly,pull")
     assert access(answer) == {"acme/a": {"pull"}}
