@@ -8,7 +8,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import config, derive, diff, exit_codes, inspect, lint, ls, serve, status, sync, tag, token, user
+from mirror.cli import (
+    admission,
+    config,
+    derive,
+    diff,
+    exit_codes,
+    inspect,
+    lint,
+    ls,
+    serve,
+    status,
+    sync,
+    tag,
+    token,
+    user,
+)
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError
@@ -42,6 +57,7 @@ application.command("tag", epilog=_EXAMPLE_TAG)(tag.run)
 application.command("derive", epilog=_EXAMPLE_DERIVE)(derive.run)
 application.command("lint", epilog=_EXAMPLE_LINT)(lint.run)
 application.command("diff", epilog=_EXAMPLE_DIFF)(diff.run)
+application.add_typer(admission.app, name="admission")
 application.add_typer(config.app, name="config")
 application.add_typer(user.app, name="user")
 application.add_typer(token.app, name="token")

@@ -41,12 +41,14 @@ class Exchange:
         registry: the registry as this caller sees it.
         limits: what the caller may ask of the server.
         uploading: who is sending content.
+        varies: whether others may be answered something else.
     """
 
     request: web.BaseRequest
     registry: Registry
     limits: Limits
     uploading: Uploading
+    varies: bool = False
 
     async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
         """The body, as it arrives. A client that asked whether it may send it is told so at the first step.

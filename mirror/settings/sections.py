@@ -11,8 +11,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 from mirror.registry.rights import Action
 from mirror.server.limits import Limits
 from mirror.settings.access import AccessSettings, parse_actions
+from mirror.settings.admission import AdmissionSettings
 from mirror.settings.listen import Listen
 from mirror.settings.mirrors import MirrorSettings
+from mirror.settings.platform_tags import PlatformTagSettings
 from mirror.settings.pulling import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
 from mirror.settings.upstreams import UpstreamSettings
@@ -160,6 +162,10 @@ class Settings(Section):
     access: tuple[AccessSettings, ...] = Field(
         (), description="what users may do, beside what anonymous callers may: what any of these allows"
     )
+    platform_tags: tuple[PlatformTagSettings, ...] = Field(
+        (), description="tags that give each engine the plugin for its platform; the first that covers a tag decides"
+    )
+    admission: AdmissionSettings = AdmissionSettings()
 
     @model_validator(mode="after")
     def _rules_make_sense(self) -> Self:

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mirror.runtime.clock import Clock, SystemClock
+from mirror.store.admissions import StoreAdmissions
 from mirror.store.blobs import FilesystemBlobs
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
@@ -47,6 +48,7 @@ class Store(
     StoreOrigins,
     StoreFindings,
     StoreDerivations,
+    StoreAdmissions,
     StoreJournal,
     StoreUsers,
     StoreWatched,
