@@ -35,8 +35,13 @@ async def inspect_reference(
     async with open_store(settings, must_exist=True) as store:
         found = await inspect(store, reference.repository, reference.target, store.recorded_findings, progress)
         history = await store.history(reference.repository, reference.tag, _MOST_EVENTS) if reference.tag else ()
-        derivation = await store.derivation(found.manifest.digest)
-        return replace(found, origin=await _provenance(store, found), history=history, derivation=derivation)
+        return replace(
+            found,
+            origin=await _provenance(store, found),
+            history=history,
+            derivation=await store.derivation(found.manifest.digest),
+            admission=await store.admission(reference.repository, found.manifest.digest),
+        )
 
 
 async def read_plugin(

@@ -10,17 +10,21 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
+from prometheus_client.metrics_core import Metric
 
-from mirror.app import metrics
+from mirror.access.figures import LOGINS
+from mirror.app import admission, metrics, platform_tags
+from mirror.app.access import anyones_rights, authenticating
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
-from mirror.app.stores import checked, open_store, rule_locks
+from mirror.app.stores import checked, open_store, rule_locks, withheld
 from mirror.app.upstreams import open_sources
-from mirror.filters.authorize import AnonymousRights, Authorize
+from mirror.filters.authorize import Authorize
 from mirror.filters.layer_reading import LayerReading
 from mirror.filters.pull_times import PullTimes
 from mirror.oci.errors import MirrorError
@@ -65,7 +69,13 @@ def serve(settings: Settings) -> int:
     listener = listen(address.host, address.port, _limits(settings))
     workers = settings.server.workers
     figures = Figures(
-        (*metrics.FAMILIES, *families(rule.name for rule in settings.mirrors), *pull_families(settings.upstreams)),
+        (
+            *metrics.FAMILIES,
+            LOGINS,
+            admission.DECISIONS,
+            *families(rule.name for rule in settings.mirrors),
+            *pull_families(settings.upstreams),
+        ),
         workers,
     )
     _allow_connections()
@@ -128,13 +138,23 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         load, share = Load.within(limits), worker.figures.share(worker.place)
         outcomes = Outcomes(share, settings.upstreams)
         held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
-        destination, locks = checked(store, store, settings), rule_locks(settings)
-        served = checked(held, store, settings)
+        count = admission.counting(share)
+        destination, locks = checked(store, store, settings, count), rule_locks(settings)
+        served = withheld(checked(held, store, settings, count), store, settings, count)
         pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(rules) else None
-        registry = Authorize(pulls or served, AnonymousRights(settings.server.anonymous_actions))
+        seen_by = partial(Authorize, pulls or served)
+        registry = seen_by(anyones_rights(settings))
+        authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, share))
         urls = {name: section.url for name, section in settings.upstreams.items()}
         mirroring = Mirroring(rules, urls, sources, store, locks, _CLOCK)
-        watch = Metrics(worker.figures, share, store=store, load=load, lines=lines, more=mirroring.metrics)
+
+        async def more() -> list[Metric]:
+            return await mirroring.metrics() + (await admission.standing(store) if settings.admission.is_on else [])
+
+        async def may_look() -> None:
+            await registry.list_repositories(_NO_NAMES)
+
+        watch = Metrics(worker.figures, share, store=store, load=load, lines=lines, more=more)
         application = build(
             registry,
             limits=limits,
@@ -145,11 +165,16 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
                 "catalog": store.probe_catalog,
             },
             requests=RequestFigures(share),
+            authentication=authentication,
             metrics=watch.page,
             reports={
-                "mirrors": guarded(mirroring.mirrors, lambda: registry.list_repositories(_NO_NAMES)),
-                "upstreams": guarded(mirroring.upstream_list, lambda: registry.list_repositories(_NO_NAMES)),
+                "mirrors": guarded(mirroring.mirrors, may_look),
+                "upstreams": guarded(mirroring.upstream_list, may_look),
+                "admission": guarded(partial(admission.report, store), may_look),
+                "platform-tags": guarded(partial(platform_tags.report, settings, store), may_look),
             },
+            acts=admission.acts(settings, store),
+            faces=platform_tags.faces(settings),
         )
         desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns())
         counted = RuleFigures(share, [rule.name for rule in rules])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from mirror.filters.admit import Admit, Withhold
+from mirror.filters.judging import Judge
 from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci.errors import ConfigurationFault
+from mirror.plugin.policy import Action
 from mirror.registry.port import Registry
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
 from mirror.store.lock import RuleLocks
@@ -59,10 +63,30 @@ async def open_reader(settings: Settings, host: str | None, *, plain_http: bool 
         yield registry
 
 
-def checked(registry: Registry, store: Store, settings: Settings) -> Registry:
-    """A registry as it is written to: plugins are looked at first, unless that is switched off."""
-    checks = settings.server.plugin_checks
-    return registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
+def _uncounted(_action: Action) -> None:
+    """For commands, whose decisions nobody counts."""
+
+
+def checked(
+    registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None] = _uncounted
+) -> Registry:
+    """A registry as it is written to: plugins are looked at, and judged, before they are taken.
+
+    Args:
+        registry: what is written to.
+        store: remembers what was found and decided.
+        settings: whether plugins are looked at, and the policy.
+        counted: told of every decision.
+    """
+    checks, policy = settings.server.plugin_checks, settings.admission.policy()
+    looked_at = registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
+    return looked_at if policy is None else Admit(looked_at, Judge(registry, policy, store, SystemClock(), counted))
+
+
+def withheld(registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None]) -> Registry:
+    """A registry as it is read from outside: without plugins that are not let in. Arguments as for :func:`checked`."""
+    policy = settings.admission.policy()
+    return registry if policy is None else Withhold(registry, Judge(registry, policy, store, SystemClock(), counted))
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

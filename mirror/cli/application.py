@@ -9,6 +9,7 @@ import typer
 
 from mirror import __version__
 from mirror.cli import (
+    admission,
     capture,
     config,
     derive,
@@ -22,7 +23,9 @@ from mirror.cli import (
     status,
     sync,
     tag,
+    token,
     unpack,
+    user,
 )
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
@@ -63,7 +66,10 @@ application.command("diff", epilog=_EXAMPLE_DIFF)(diff.run)
 application.command("pack", epilog=_EXAMPLE_PACK)(pack.run)
 application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack.run)
 application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture.run)
+application.add_typer(admission.app, name="admission")
 application.add_typer(config.app, name="config")
+application.add_typer(user.app, name="user")
+application.add_typer(token.app, name="token")
 
 
 def _print_version(wanted: bool) -> None:

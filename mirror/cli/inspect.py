@@ -102,6 +102,8 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
             }
             for event in found.history
         ]
+    if found.admission is not None:
+        value["admission"] = found.admission.to_json()
     if found.signatures is not None:
         value["signatures"] = [
             {"what": one.what, "digest": str(one.digest), "tag": one.tag and str(one.tag)} for one in found.signatures
@@ -132,6 +134,8 @@ def _print(found: Inspection, reference: Reference, line: str | None) -> None:
         )
     if found.derivation is not None:
         facts += _derivation(found.derivation)
+    if found.admission is not None:
+        facts.append(("Admission", found.admission.sentence))
     facts.append(("Signatures", _signatures(found)))
     print_facts(str(reference), [*facts, *(facts_of(found.plugin) if found.plugin is not None else ())])
     if found.history:

@@ -167,12 +167,12 @@ _SEVERAL: Final = object()
 def _fold(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
-        folded = _folded(key)
+        folded = fold_key(key)
         found[folded] = _SEVERAL if folded in found else value
     return found
 
 
-def _folded(key: str) -> str:
+def fold_key(key: str) -> str:
     """Without case, as Go compares (encoding/json: foldName), which takes the long s for one, too."""
     return key.lower().replace("\u017f", "s")
 
@@ -187,7 +187,7 @@ class _Object:
         self._place = place
 
     def _member(self, key: str) -> Any:
-        value = self._value.get(_folded(key))
+        value = self._value.get(fold_key(key))
         if value is _SEVERAL:
             raise ManifestInvalid(
                 f"plugin config: {self._at(key)} is there more than once, in whatever case, and engines mix what they "

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aiohttp import web
+
+from mirror.oci.errors import Unsupported
+from mirror.registry.client import Faces
 from mirror.registry.port import Registry
 from mirror.runtime.metrics import Figures
+from mirror.server.acts import Act, performing
 from mirror.server.answering import Handler, answering
+from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.dispatch import Dispatch
-from mirror.server.exchange import request_ids
+from mirror.server.exchange import Exchange, request_ids
+from mirror.server.faces import varying
 from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
 from mirror.server.load import Load
@@ -46,6 +53,9 @@ def build(
     requests: RequestFigures | None = None,
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
+    acts: Mapping[str, Act] | None = None,
+    authentication: Authentication | None = None,
+    faces: Faces | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
 
@@ -57,18 +67,43 @@ def build(
         requests: counts the answers; nobody sees the count where it is not given.
         metrics: the page ``/metrics``; there is none where it is not given.
         reports: what ``/api/v1/NAME`` gives, by name.
+        acts: what ``POST /api/v1/NAME`` does, by name.
+        authentication: tells callers apart, and gives tokens; all callers are the same where it is not given.
+        faces: how clients see tags that are not the same for all; all tags are where it is not given.
     """
     limits = limits or Limits()
     load = load or Load.within(limits)
     health = Health(readiness or {})
-    watched: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
+    read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
-        watched["/metrics"] = showing(metrics)
-    watched |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
-    dispatch = Dispatch(registry, limits, load.uploading, watched)
+        read["/metrics"] = showing(metrics)
+    read |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
+
+    def exchange(request: web.BaseRequest) -> Exchange:
+        return Exchange(request, registry, limits, load.uploading)
+
+    beside = {path: _only(path, ("GET", "HEAD"), show) for path, show in read.items()}
+    for name, act in (acts or {}).items():
+        beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, exchange))
+    if authentication is not None:
+        beside[TOKEN_PATH] = lambda request: authentication.token(exchange(request))
+    dispatch = Dispatch(registry, limits, load.uploading, beside=beside, authentication=authentication, faces=faces)
+    handle = answering(dispatch.handle, load.in_flight, request_ids())
     return Application(
-        answering(dispatch.handle, load.in_flight, request_ids()),
+        handle if faces is None else varying(handle),
         limits,
         load,
         requests or RequestFigures(Figures(FAMILIES).share()),
     )
+
+
+def _only(path: str, methods: Sequence[str], handle: Handler) -> Handler:
+    """A handler that refuses other methods."""
+    allowed = ", ".join(methods)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in methods:
+            raise Unsupported(f"{path} knows {allowed}", method=request.method, allowed=allowed)
+        return await handle(request)
+
+    return answer

@@ -8,19 +8,22 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from mirror.oci.errors import Unsupported
+from mirror.oci.errors import RightMissing, Unauthorized
+from mirror.registry.client import Faces
 from mirror.registry.port import Registry
-from mirror.server import blobs, manifests, ping, referrers, tags, uploads
+from mirror.server import blobs, headers, manifests, ping, referrers, tags, uploads
+from mirror.server.answering import Handler
+from mirror.server.authentication import Authentication
 from mirror.server.exchange import ROUTE, Exchange
+from mirror.server.faces import shown
 from mirror.server.limits import Limits
 from mirror.server.uploading import Uploading
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
-Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
-Watched = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Answer = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
-_HANDLERS: Final[dict[tuple[type[Route], str], Handler]] = {
+_ANSWERS: Final[dict[tuple[type[Route], str], Answer]] = {
     (routes.PingRoute, "GET"): ping.get,
     (routes.PingRoute, "HEAD"): ping.get,
     (routes.CatalogRoute, "GET"): tags.catalog,
@@ -49,19 +52,31 @@ class Dispatch:
     """Finds what answers a request.
 
     Args:
-        registry: what answers of the distribution API come from.
+        registry: what answers of the distribution API come from, for whoever does not say who they are.
         limits: what clients may ask of the server.
         uploading: who is sending content.
-        watched: what else there is to be read, by path.
+        beside: what answers at other paths.
+        authentication: tells callers apart; None: all are the same.
+        faces: how clients see tags that are not the same for all; None: there are none.
     """
 
     def __init__(
-        self, registry: Registry, limits: Limits, uploading: Uploading, watched: Mapping[str, Watched]
+        self,
+        registry: Registry,
+        limits: Limits,
+        uploading: Uploading,
+        *,
+        beside: Mapping[str, Handler],
+        authentication: Authentication | None,
+        faces: Faces | None,
     ) -> None:
         self._registry = registry
         self._limits = limits
         self._uploading = uploading
-        self._watched = watched
+        self._beside = beside
+        self._authentication = authentication
+        self._faces = faces
+        self._answers = _ANSWERS if authentication is None else _ANSWERS | _asking_first(authentication, registry)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request.
@@ -73,18 +88,47 @@ class Dispatch:
         if not target.startswith("/"):  # a whole URL, as proxies are sent
             target = request.rel_url.raw_path_qs
         path, mark, query = target.partition("?")
-        if (show := self._watched.get(path)) is not None:
-            _require_read(method, path)
-            return await show(request)
+        if (handle := self._beside.get(path)) is not None:
+            return await handle(request)
         route = routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
         request[ROUTE] = route
-        handler = _HANDLERS[type(route), method]
-        return await handler(Exchange(request, self._registry, self._limits, self._uploading), route)
+        authorization = request.headers.get(headers.AUTHORIZATION)
+        if authorization is not None and self._authentication is not None:
+            return await self._answer_caller(request, route, authorization, self._authentication)
+        try:
+            return await self._answer(request, route, self._registry)
+        except (RightMissing, Unauthorized) as error:
+            if self._authentication is None:
+                raise
+            raise await self._authentication.refusal(error, request, route) from error
+
+    async def _answer_caller(
+        self, request: web.BaseRequest, route: Route, authorization: str, authentication: Authentication
+    ) -> web.StreamResponse:
+        """Answer whoever says who they are."""
+        caller = None
+        try:
+            caller = await authentication.caller(request, authorization)
+            return await self._answer(request, route, self._registry if caller is None else caller.registry)
+        except (RightMissing, Unauthorized) as error:
+            raise await authentication.refusal(error, request, route, caller) from error
+
+    async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
+        exchange = Exchange(request, registry, self._limits, self._uploading)
+        if self._faces is not None:
+            exchange = shown(exchange, route, self._faces)
+        return await self._answers[type(route), request.method](exchange, route)
 
 
-def _require_read(method: str, path: str) -> None:
-    if method not in {"GET", "HEAD"}:
-        raise Unsupported(f"{path} is only read: GET, HEAD", method=method, allowed="GET, HEAD")
+def _asking_first(authentication: Authentication, registry: Registry) -> dict[tuple[type[Route], str], Answer]:
+    """What answers at ``/v2/`` where there may be users: clients ask there whether to log in."""
+
+    async def get(exchange: Exchange, route: Any) -> web.StreamResponse:
+        if exchange.registry is registry:
+            await authentication.require_login()
+        return await ping.get(exchange, route)
+
+    return {(routes.PingRoute, method): get for method in ("GET", "HEAD")}
 
 
 @lru_cache(maxsize=4096)

@@ -22,6 +22,8 @@ from mirror.wire.routes import Route
 #: What a request was found to ask for, and its name in the log.
 ROUTE: Final = web.RequestKey("route", Route)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+#: The name of the user who sent it; absent for nobody in particular.
+USER: Final = web.RequestKey("user", str)
 
 
 def request_ids() -> Iterator[str]:
@@ -39,12 +41,14 @@ class Exchange:
         registry: the registry as this caller sees it.
         limits: what the caller may ask of the server.
         uploading: who is sending content.
+        varies: whether others may be answered something else.
     """
 
     request: web.BaseRequest
     registry: Registry
     limits: Limits
     uploading: Uploading
+    varies: bool = False
 
     async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
         """The body, as it arrives. A client that asked whether it may send it is told so at the first step.

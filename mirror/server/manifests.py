@@ -79,7 +79,7 @@ async def _received(exchange: Exchange) -> bytes:
 
 def _answer(exchange: Exchange, found: Manifest | Descriptor, body: bytes) -> web.StreamResponse:
     staleness = staleness_of(found)
-    if staleness is None and exchange.request.version == HttpVersion11:
+    if staleness is None and not exchange.varies and exchange.request.version == HttpVersion11:
         return ReadyResponse(_head(found.media_type, found.digest, found.size_bytes), body)
     answer = _headers(found.media_type, found.digest) | {headers.CONTENT_LENGTH: str(found.size_bytes)}
     if staleness is not None:

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.name_pattern import NamePattern
 from mirror.proxy.freshness import LEAST_FRESH_FOR
 from mirror.settings.mirrors import Duration
 from mirror.settings.section import Section
@@ -19,7 +20,7 @@ from mirror.transfer.mapping import NameMapping
 def check_pattern(pattern: str) -> str:
     """A pattern of names, as it is. Raises ValueError: it is none."""
     try:
-        NameMapping(pattern, pattern)
+        NamePattern(pattern)
     except ConfigurationFault as error:
         raise ValueError(str(error)) from error
     return pattern

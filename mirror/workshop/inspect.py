@@ -14,6 +14,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.findings import Finding
 from mirror.plugin.view import PluginView, view
+from mirror.registry.admissions import Admission
 from mirror.registry.derivations import Derivation
 from mirror.registry.journal import TagEvent
 from mirror.transfer.progress import Progress
@@ -66,6 +67,7 @@ class Inspection:
         derivation: how it came about, of a copy with changes.
         history: how its tag has moved, the latest first, where a mirror rule brought it.
         signatures: what refers to it; None where the registry does not say.
+        admission: how it stands with the admission policy, as far as that was asked.
     """
 
     repository: Repository
@@ -77,6 +79,7 @@ class Inspection:
     derivation: Derivation | None = None
     history: Sequence[TagEvent] = ()
     signatures: tuple[Signature, ...] | None = None
+    admission: Admission | None = None
 
     @property
     def kind(self) -> str:

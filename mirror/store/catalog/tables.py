@@ -11,6 +11,7 @@ from typing import Final
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Dialect,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes these tables.
-HEAD: Final = "0005"
+HEAD: Final = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -264,5 +265,49 @@ incomplete_children = Table(
         ondelete="CASCADE",
     ),
     Index(None, "repository", "manifest"),
+    sqlite_with_rowid=False,
+)
+
+#: Plugins that wanted to be let in: what the policy said last, what they ask for, and what a person decided.
+#: A row outlives its plugin: a digest that comes again is the same one.
+admissions = Table(
+    "admissions",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    Column("noted_at", Moment, nullable=False),
+    Column("action", String(8)),
+    Column("rule", String(64)),
+    Column("reason", String),
+    Column("asked", JSON(none_as_null=True)),
+    Column("grown", JSON, nullable=False),
+    Column("approved", Boolean),
+    Column("decided_by", String(255)),
+    Column("decided_at", Moment),
+    Column("note", String),
+    sqlite_with_rowid=False,
+)
+
+#: Who may log in.
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("password_hash", String(100), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Long-lived secrets of users; of the secrets themselves only the SHA-256 is kept.
+user_tokens = Table(
+    "user_tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("user", ForeignKey(users.c.name, ondelete="CASCADE"), nullable=False),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("description", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Index(None, "user"),
     sqlite_with_rowid=False,
 )

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from mirror.app.admission import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.rule_reports import GAUGES as RULE_GAUGES
 from mirror.oci.errors import CatalogFault
@@ -145,6 +146,7 @@ async def test_the_alerts_ask_for_metrics_that_exist(metrics: Metrics) -> None:
     asked = {name for rule in rules for name in re.findall(r"\bplugin_mirror_\w+", rule["expr"])}
     assert len(asked) >= 6
     counted = [*rule_families(["a rule"]), *pull_families(["hub"]), *(family for family, _ in RULE_GAUGES)]
+    counted += [DECISIONS, STANDING]
     others = {family.name for family in counted}
     assert asked - await exposed(metrics) - others == set()
 

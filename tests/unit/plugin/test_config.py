@@ -177,3 +177,7 @@ def test_whatever_it_holds_only_errors_of_the_tree_are_raised(value):
         parsed(value)
     except MirrorError as error:
         assert isinstance(error, ManifestInvalid)
+
+
+def test_a_long_s_is_an_s_as_engines_read_it():
+    assert PluginConfig.parse('{"Linux": {"AllowAllDevice\u017f": true}, "\u212aey": 1}'.encode()).allow_all_devices

@@ -17,6 +17,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG
 from mirror.oci.names import Repository, Tag
+from mirror.registry.client import Faces
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.registry.streams import one
@@ -145,6 +146,7 @@ async def served(
     limits: Limits | None = None,
     readiness: dict[str, Check] | None = None,
     tls: ssl.SSLContext | None = None,
+    faces: Faces | None = None,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
     load, figures = Load.within(limits or Limits()), Figures(FAMILIES)
@@ -159,6 +161,7 @@ async def served(
         readiness=readiness,
         requests=RequestFigures(figures.share()),
         metrics=metrics,
+        faces=faces,
     )
     listener = listen("127.0.0.1", 0, limits)
     port = listener.getsockname()[1]

@@ -1,0 +1,199 @@
+"""Which plugins are let in: rules, and the decision. Pure.
+
+The first rule that matches decides, as in a firewall: an exception stands above what it is excepted from, and a file
+reads from top to bottom. A rule that only warns decides nothing, so that it cannot hide one that denies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from mirror.oci.name_pattern import NamePattern
+from mirror.oci.names import Repository
+from mirror.plugin.config import PluginConfig
+from mirror.plugin.platform import Platform
+from mirror.plugin.privilege_pattern import Asked, PrivilegePattern, printable, shown
+
+#: Name of the rule that refuses what cannot be judged, and of the one that stands for the default.
+UNREADABLE, DEFAULT = "unreadable", "default"
+#: Things of one kind that a reason names.
+_MOST_LISTED = 10
+
+
+class Action(StrEnum):
+    """What becomes of a plugin."""
+
+    ALLOW = "allow"
+    #: Let in, with a word about it.
+    WARN = "warn"
+    #: Stored, and not served until somebody approves it.
+    HOLD = "hold"
+    #: Neither stored nor served.
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plugin that wants to be let in.
+
+    Attributes:
+        repository: where it goes, or is.
+        size_bytes: of config and layers together.
+        config: its configuration, or why it cannot be read as engines read it, in words that follow "its config".
+        platform: what it runs on; None where nothing tells, or no rule asks.
+        signed: whether a signature refers to it, whoever made it; False also where no rule asks.
+        grown: what it asks for that the last one let in did not.
+    """
+
+    repository: Repository
+    size_bytes: int
+    config: PluginConfig | str
+    platform: Platform | None = None
+    signed: bool = False
+    grown: tuple[Asked, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a plugin must meet, all of it, for the action to follow. Of each list, one entry is enough.
+
+    Attributes:
+        name: for people and programs.
+        action: what follows.
+        names: repositories.
+        privileges: what it asks of a host.
+        interfaces: types such as ``docker.authz``, globs; without a ``/``, of any version.
+        platforms: what it runs on; None in it: that is not known.
+        larger_than_bytes: config and layers together have more.
+        signed: whether a signature is present. It is not verified.
+        grown: whether it must ask for more than the last one that was let in under its name.
+    """
+
+    name: str
+    action: Action
+    names: tuple[NamePattern, ...] = ()
+    privileges: tuple[PrivilegePattern, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    platforms: tuple[Platform | None, ...] = ()
+    larger_than_bytes: int | None = None
+    signed: bool | None = None
+    grown: bool = False
+
+    def why(self, candidate: Candidate) -> str | None:
+        """In what way a plugin meets the rule, in words that follow "it"; None where it does not."""
+        reasons: list[str] = []
+        for met in self._conditions(candidate):
+            if met is None:
+                return None
+            reasons.append(met)
+        return ", ".join(reasons) or "is a plugin"
+
+    def _conditions(self, candidate: Candidate) -> Iterator[str | None]:
+        """Of each condition that the rule has, how it is met; None: it is not."""
+        config = candidate.config
+        if self.names:
+            met = any(pattern.match(candidate.repository) is not None for pattern in self.names)
+            yield f"is named {candidate.repository}" if met else None
+        if self.privileges:
+            asked = () if isinstance(config, str) else (p for each in self.privileges for p in each.matching(config))
+            yield _listed("asks for", asked)
+        if self.interfaces:
+            types = () if isinstance(config, str) else config.interface.types
+            met_types = (kind for kind in types if any(_is_kind(kind, each) for each in self.interfaces))
+            yield _listed("has the interface", map(printable, met_types))
+        if self.platforms:
+            yield _platform(self.platforms, candidate.platform)
+        if self.larger_than_bytes is not None:
+            size_bytes = candidate.size_bytes
+            yield f"has {size_bytes} bytes" if size_bytes > self.larger_than_bytes else None
+        if self.signed is not None:
+            said = "is signed" if candidate.signed else "is not signed"
+            yield said if candidate.signed is self.signed else None
+        if self.grown:
+            yield _listed("asks for more than the last one that was let in:", map(shown, candidate.grown))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided.
+
+    Attributes:
+        action: what becomes of the plugin; ``warn`` where it is let in with a word.
+        rule: the rule that decided, by name.
+        reason: why, in words that follow "it".
+        warnings: sentences of the rules that only warn.
+    """
+
+    action: Action
+    rule: str
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All rules, in order.
+
+    Attributes:
+        rules: the rules.
+        default: what follows where no rule decides.
+    """
+
+    rules: Sequence[Rule] = ()
+    default: Action = Action.ALLOW
+
+    @property
+    def asks_for_platform(self) -> bool:
+        """Whether the decision may depend on it."""
+        return any(rule.platforms for rule in self.rules)
+
+    @property
+    def asks_for_signature(self) -> bool:
+        """Whether the decision may depend on it."""
+        return any(rule.signed is not None for rule in self.rules)
+
+    def decide(self, candidate: Candidate) -> Verdict:
+        """What becomes of a plugin. One whose config cannot be read is denied: nobody knows what it asks for."""
+        if isinstance(candidate.config, str):
+            return Verdict(Action.DENY, UNREADABLE, f"cannot be judged: its config {candidate.config}")
+        warnings: list[str] = []
+        for rule in self.rules:
+            why = rule.why(candidate)
+            if why is None:
+                continue
+            if rule.action is not Action.WARN:
+                return _decided(rule.action, rule.name, why, warnings)
+            warnings.append(f"{rule.name}: it {why}")
+        if self.default is Action.WARN:
+            warnings.append("no rule lets it in by name")
+        return _decided(self.default, DEFAULT, "is let in by no rule", warnings)
+
+
+def _decided(action: Action, rule: str, reason: str, warnings: Sequence[str]) -> Verdict:
+    if action is Action.ALLOW and warnings:
+        action = Action.WARN
+    return Verdict(action, rule, reason, tuple(warnings))
+
+
+def _listed(what: str, found: Iterable[str]) -> str | None:
+    listed = list(dict.fromkeys(found))
+    more = f"; and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
+    return f"{what} {'; '.join(listed[:_MOST_LISTED])}{more}" if listed else None
+
+
+def _is_kind(kind: str, wanted: str) -> bool:
+    """Engines look for drivers by names in lower case; old ones mangle a type without a version, and find it or not."""
+    kind = kind.lower()
+    return fnmatchcase(kind if "/" in wanted else kind.partition("/")[0], wanted.lower())
+
+
+def _platform(wanted: Iterable[Platform | None], platform: Platform | None) -> str | None:
+    for each in wanted:
+        if each is None and platform is None:
+            return "does not say what it runs on"
+        if each is not None and platform is not None and each.covers(platform):
+            return f"is for {platform}"
+    return None

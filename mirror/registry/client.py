@@ -1,0 +1,40 @@
+"""Who asks, as far as what is shown depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Registry
+from mirror.wire.user_agent import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What a request says of who sent it.
+
+    Attributes:
+        engine: the Docker Engine that asks; None for any other client.
+        takes_index: whether it asks for indexes by their type.
+    """
+
+    engine: Engine | None = None
+    takes_index: bool = False
+
+    @property
+    def architecture(self) -> str | None:
+        """The engine's; None where nobody says one."""
+        return None if self.engine is None else self.engine.architecture
+
+
+class Faces(Protocol):
+    """How clients see tags that are not the same for all."""
+
+    def differs(self, repository: Repository, tag: Tag) -> bool:
+        """Whether a tag is not the same for all clients; cheap, because every pull asks."""
+        ...
+
+    def shown_to(self, client: Client, registry: Registry) -> Registry:
+        """A registry as this client sees it."""
+        ...

@@ -1,0 +1,106 @@
+"""Which plugins are let in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mirror.oci.errors import MirrorError
+from mirror.oci.name_pattern import NamePattern
+from mirror.plugin.platform import Platform
+from mirror.plugin.policy import DEFAULT, UNREADABLE, Action, Policy, Rule
+from mirror.plugin.privilege_pattern import PrivilegePattern
+from mirror.settings.pulling import check_pattern
+from mirror.settings.section import Section
+
+#: Stands for a plugin that does not say what it runs on.
+_UNKNOWN_PLATFORM = "unknown"
+
+
+class AdmissionRuleSettings(Section):
+    """A rule: what follows for plugins that meet all that it names. Of each list, one entry is enough."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the rule's name, for messages")
+    action: Action = Field(
+        description="allow; warn: go on, and say so; hold: store it, and serve it once somebody approves it; deny"
+    )
+    names: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
+        (), description="repositories, with * and **"
+    )
+    privileges: tuple[str, ...] = Field(
+        (),
+        description="what it asks of a host, as engines name it, with a glob for the value or without: "
+        "allow-all-devices, host pid namespace, host ipc namespace, network=host, mount=/run/docker.sock, "
+        "device=/dev/*, capabilities=CAP_SYS_ADMIN",
+    )
+    interfaces: tuple[str, ...] = Field((), description="what it is to an engine, globs, such as docker.authz")
+    platforms: tuple[str, ...] = Field((), description="what it runs on, such as linux/amd64; or unknown")
+    larger_than_bytes: int | None = Field(None, ge=0, description="config and layers have more bytes together")
+    signed: bool | None = Field(
+        None, description="whether a signature is there; it is not verified, and nothing is said of who made it"
+    )
+    grown: bool = Field(
+        default=False, description="it asks for more than the last plugin that was let in under its name"
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.name in {DEFAULT, UNREADABLE}:
+            raise ValueError(f"name: {self.name!r} is how messages call something else")
+        if self.signed is False and self.action is Action.DENY:
+            raise ValueError("signed: a signature is pushed after what it is of, so that cannot be denied: hold it")
+        try:
+            self.rule()
+        except MirrorError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def rule(self) -> Rule:
+        """The rule.
+
+        Raises:
+            ConfigurationFault, NameInvalid: something is outside its grammar.
+        """
+        return Rule(
+            self.name,
+            self.action,
+            names=tuple(map(NamePattern, self.names)),
+            privileges=tuple(map(PrivilegePattern.parse, self.privileges)),
+            interfaces=self.interfaces,
+            platforms=tuple(None if text == _UNKNOWN_PLATFORM else Platform.parse(text) for text in self.platforms),
+            larger_than_bytes=self.larger_than_bytes,
+            signed=self.signed,
+            grown=self.grown,
+        )
+
+
+class AdmissionSettings(Section):
+    """Which plugins are let in, by pushes, mirror rules and pull-through."""
+
+    rules: tuple[AdmissionRuleSettings, ...] = Field(
+        (), description="the first that matches, and does not only warn, decides"
+    )
+    default: Action = Field(Action.ALLOW, description="what follows where no rule decides")
+    token_file: Path | None = Field(
+        None,
+        description="file with the word (16 characters or more) that must be sent to approve and reject by "
+        "/api/v1/admission; omitted: that is done by the command line only",
+    )
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [rule.name for rule in self.rules]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"rules: the name {min(twice)!r} is given to more than one rule")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anything may not be let in, or not without a word."""
+        return bool(self.rules) or self.default is not Action.ALLOW
+
+    def policy(self) -> Policy | None:
+        """What decides; None where everything is let in."""
+        return Policy([section.rule() for section in self.rules], self.default) if self.is_on else None

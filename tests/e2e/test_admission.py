@@ -1,0 +1,173 @@
+"""What an engine makes of plugins that are held or denied."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.harness import plugins
+from tests.harness.docker_registry import DockerRegistry
+from tests.harness.engine import Engine
+from tests.harness.mirror import Mirror
+from tests.harness.nginx import Nginx
+from tests.harness.packing import PackedPlugin, pack
+from tests.harness.pushing import push
+from tests.harness.requirement import require
+
+pytestmark = pytest.mark.e2e
+
+WORD = "a word that nobody guesses"
+RULES = [
+    {"name": "no-modules", "action": "deny", "privileges": ["capabilities=CAP_SYS_MODULE"]},
+    {"name": "other-platform", "action": "deny", "platforms": ["linux/s390x", "unknown"]},
+    {"name": "host-network", "action": "hold", "privileges": ["network=host"]},
+]
+
+
+@pytest.fixture(scope="module")
+def strict(registry: DockerRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
+    """A mirror with a policy, two workers, and an upstream to pull through."""
+    token = tmp_path_factory.mktemp("token") / "word"
+    token.write_text(WORD + "\n")
+    sections = {
+        "admission": {"rules": RULES, "token_file": str(token)},
+        "upstreams": {"hub": {"url": registry.url, "plain_http": True}},
+        "proxy": [{"from": "hub/upstream/*", "to": "pulled/*"}],
+        "mirrors": [{"name": "all", "from": "hub/upstream/*", "to": "mirrored/*"}],
+    }
+    with Mirror(workers=2, sections=sections) as mirror:
+        yield mirror
+
+
+@pytest.fixture(scope="module")
+def front(strict: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """The mirror behind TLS: without it an engine shows the error of its first try, which is one of TLS."""
+    require(Nginx.missing())
+    certificate = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    with Nginx.front(strict.url, certificate=certificate) as nginx:
+        yield nginx
+
+
+def packed(folder: Path, version: str, **asked: Any) -> PackedPlugin:
+    return pack(plugins.volume_plugin(folder / version, version=version, **asked))
+
+
+def install(engine: Engine, reference: str) -> str:
+    """What the engine says to it; empty where it installs the plugin, which is removed again."""
+    done = engine.docker("plugin", "install", "--disable", "--grant-all-permissions", reference, check=False)
+    if done.exit_code == 0:
+        engine.docker("plugin", "rm", reference)
+        return ""
+    return done.stdout + done.stderr
+
+
+def test_a_held_plugin_is_installed_once_it_is_approved(
+    engine: Engine, strict: Mirror, front: Nginx, tmp_path: Path
+) -> None:
+    version = engine.version()[:2]  # each engine its own plugin
+    reference = f"{front.host}/held/driver:{version}"
+    engine.docker(
+        "plugin", "create", reference, str(plugins.volume_plugin(tmp_path / "p", version=version, network="host"))
+    )
+    engine.docker("plugin", "push", reference)
+    engine.docker("plugin", "rm", reference)
+
+    told = install(engine, reference)
+    assert "held/driver is held by the rule 'host-network': it asks for network: host" in told
+    assert "plugin-mirror admission approve held/driver@sha256:" in told
+
+    (held,) = [one for one in listed(strict) if one["name"] == "held/driver"]
+    assert (held["tags"], held["rule"]) == ([version], "host-network")
+    strict.command("admission", "approve", f"held/driver:{version}", "--by", "alice", "--note", "ticket 1")
+    assert install(engine, reference) == ""
+    shown = strict.command("inspect", "--quick", f"held/driver:{version}").stdout
+    assert f"held/driver@{held['digest']} was approved by alice on " in shown
+
+    rejected = ask(strict, "reject", f"held/driver:{version}", WORD, by="bob", note="no more")
+    assert [(one["state"], one["decided_by"]) for one in rejected["admissions"]] == [("rejected", "bob")]
+    assert "was rejected by bob" in install(engine, reference)
+    ask(strict, "approve", f"held/driver:{version}", WORD, by="alice")
+    assert install(engine, reference) == ""
+
+
+def test_a_push_that_is_denied_leaves_nothing_and_the_log_says_why(
+    engine: Engine, strict: Mirror, front: Nginx, tmp_path: Path
+) -> None:
+    reference = f"{front.host}/denied/driver:1"
+    folder = plugins.volume_plugin(tmp_path / "p", capabilities=["CAP_SYS_MODULE"])
+    engine.docker("plugin", "create", reference, str(folder))
+    before = len(judged(strict))
+    refused = engine.docker("plugin", "push", reference, check=False)
+    engine.docker("plugin", "rm", reference)
+    assert refused.exit_code != 0
+    assert "403 Forbidden" in refused.stdout + refused.stderr
+    told = judged(strict)[before:]
+    assert {(line["name"], line["rule"], line["reason"]) for line in told} == {
+        ("denied/driver", "no-modules", "it asks for capabilities: CAP_SYS_MODULE")
+    }
+    assert strict.command("ls", "denied/driver", "--json", check=False).stdout in {"", "[]\n"}
+
+
+def test_what_is_pulled_through_is_held_as_well(
+    engine: Engine, strict: Mirror, front: Nginx, registry: DockerRegistry, tmp_path: Path
+) -> None:
+    version = engine.version()[:2]
+    digest = push(packed(tmp_path, f"p{version}", network="host"), registry.url, "upstream/driver", f"p{version}")
+    reference = f"{front.host}/pulled/driver:p{version}"
+    assert "pulled/driver is held by the rule 'host-network'" in install(engine, reference)
+    strict.command("admission", "approve", f"pulled/driver@{digest}")
+    assert install(engine, reference) == ""
+
+
+def test_a_mirror_rule_brings_what_is_held_and_nothing_that_is_denied(
+    strict: Mirror, registry: DockerRegistry, tmp_path: Path
+) -> None:
+    push(packed(tmp_path, "held", network="host"), registry.url, "upstream/synced", "held")
+    push(packed(tmp_path, "denied", capabilities=["CAP_SYS_MODULE"]), registry.url, "upstream/synced", "denied")
+    done = strict.command("sync", "--json", check=False)
+    results = {
+        tag["tag"]: tag for tag in json.loads(done.stdout)["rules"][0]["tags"] if tag["tag"] in {"held", "denied"}
+    }
+    assert (results["held"]["outcome"], results["denied"]["outcome"]) == ("copied", "failed")
+    assert "mirrored/synced is denied by the rule 'no-modules'" in results["denied"]["error"]
+    assert [one["tags"] for one in listed(strict) if one["name"] == "mirrored/synced"] == [["held"]]
+
+
+def test_what_no_host_could_run_is_denied(strict: Mirror, tmp_path: Path) -> None:
+    folder = plugins.volume_plugin(tmp_path / "script")
+    (folder / "rootfs/volume-driver").write_text("#!/bin/sh\n")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        push(pack(folder), strict.url, "unknown/driver", "1")
+    with refused.value as answer:
+        assert answer.code == 403
+        (error,) = json.loads(answer.read())["errors"]
+    assert error["code"] == "DENIED"
+    assert "by the rule 'other-platform': it does not say what it runs on" in error["message"]
+
+
+def listed(mirror: Mirror) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(mirror.command("admission", "ls", "--json").stdout)
+    return found
+
+
+def judged(mirror: Mirror) -> list[dict[str, Any]]:
+    """What the log says of decisions."""
+    return [line for line in mirror.log if line["event"] == "plugin judged"]
+
+
+def ask(mirror: Mirror, what: str, reference: str, word: str, **sent: str) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{mirror.url}/api/v1/admission/{what}", json.dumps({"reference": reference, **sent}).encode(), method="POST"
+    )
+    request.add_header("Authorization", f"Bearer {word}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        found: dict[str, Any] = json.loads(answer.read())
+    return found

@@ -1,0 +1,138 @@
+"""What people decide about plugins: by the command line and by HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.app.admission import acts, decide_in, may_decide
+from mirror.oci import media_types
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, ManifestUnknown, NameInvalid
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.admissions import State
+from mirror.registry.origins import Origin
+from mirror.settings import load
+from mirror.store.registry import Store
+from tests.contract.contents import push_image
+
+HERE, TAG, ABSENT = Repository("acme/driver"), Tag("1.0"), Digest.of(b"absent")
+WORD = "0123456789abcdef"
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(tmp_path / "data") as opened:
+        yield opened
+
+
+async def decided(store: Store, target: Tag | Digest, **said: Any) -> list[tuple[Digest, State]]:
+    said = {"approved": True, "by": "alice", "note": "", **said}
+    return [(one.digest, one.state) for one in await decide_in(store, HERE, target, **said)]
+
+
+async def test_a_tag_stands_for_what_it_points_to(store: Store) -> None:
+    held = await push_image(store, "a plugin", "1.0", repository=HERE)
+    assert await decided(store, TAG) == [(held.digest, State.APPROVED)]
+    assert await decided(store, TAG, approved=False) == [(held.digest, State.REJECTED)]
+
+
+async def test_an_index_stands_for_its_members(store: Store) -> None:
+    members = [await push_image(store, name, name, repository=HERE) for name in ("amd64", "arm64")]
+    body = {"schemaVersion": 2, "manifests": [member.descriptor.to_json() for member in members]}
+    index = Manifest.parse(json.dumps(body).encode(), media_types.OCI_INDEX)
+    await store.put_manifest(HERE, index, [TAG])
+    assert await decided(store, TAG) == [(member.digest, State.APPROVED) for member in members]
+
+
+async def test_a_digest_need_not_be_here(store: Store) -> None:
+    assert await decided(store, ABSENT) == [(ABSENT, State.APPROVED)]
+    with pytest.raises(ManifestUnknown, match=r"no tag 1\.0 of acme/driver is here: name a digest"):
+        await decided(store, TAG)
+
+
+async def test_what_is_being_pulled_through_can_be_decided_about(store: Store) -> None:
+    body = {
+        "schemaVersion": 2,
+        "config": {"mediaType": media_types.DOCKER_PLUGIN_CONFIG, "size": 2, "digest": str(Digest.of(b"{}"))},
+        "layers": [],
+    }
+    coming = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
+    now = datetime.now(UTC)
+    await store.keep_incomplete(HERE, coming, Origin("hub", HERE, coming.digest, now, now), TAG)
+    assert await decided(store, TAG) == [(coming.digest, State.APPROVED)]
+
+
+@pytest.mark.parametrize("said", [{"by": ""}, {"by": " "}, {"by": "a\nb"}, {"note": "\x1b[2J"}, {"note": "x" * 256}])
+async def test_who_decides_is_named_in_one_line(store: Store, said: dict[str, str]) -> None:
+    with pytest.raises(ClientFault, match="who decides must be named"):
+        await decided(store, ABSENT, **said)
+
+
+async def test_nothing_can_be_decided_over_http_unless_the_settings_say_so(store: Store) -> None:
+    assert acts(load(), store) == {}
+
+
+@pytest.mark.parametrize(("content", "problem"), [(None, "cannot be read"), (b"short\n", "fewer than 16 characters")])
+async def test_a_word_that_keeps_nobody_out_is_refused(
+    store: Store, tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / "word").write_bytes(content)
+    with pytest.raises(ConfigurationFault, match=problem):
+        acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+
+
+async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
+    (tmp_path / "word").write_text(f"{WORD}\n")
+    require = may_decide(tmp_path / "word")
+    await require(WORD)
+    for said in (None, "", WORD[:-1], WORD + "x", "\u00e9", "\udcff"):
+        with pytest.raises(Denied, match=r"Authorization: Bearer WORD"):
+            await require(said)
+    (tmp_path / "word").write_text("another word of some length")
+    with pytest.raises(Denied):
+        await require(WORD)
+
+
+async def test_what_is_sent_is_decided(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "word").write_text(WORD)
+    given = acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+    sent = {"reference": f"{HERE}@{ABSENT}", "by": "alice", "note": "ticket 1"}
+    answer = json.loads(json.dumps(await given["admission/approve"].do(sent)))
+    (one,) = answer["admissions"]
+    assert (one["name"], one["digest"], one["state"], one["decided_by"], one["note"]) == (
+        "acme/driver",
+        str(ABSENT),
+        "approved",
+        "alice",
+        "ticket 1",
+    )
+    answer = json.loads(json.dumps(await given["admission/reject"].do(sent)))
+    assert answer["admissions"][0]["state"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("sent", "error"),
+    [
+        ({}, NameInvalid),
+        ({"reference": "acme/driver:1", "by": 5}, ClientFault),
+        ({"reference": "acme/driver:1", "by": "alice", "why": "x"}, ClientFault),
+        ({"reference": "host:5000/acme/driver:1", "by": "alice"}, ClientFault),
+        ({"reference": f"acme/driver@{ABSENT}"}, ClientFault),
+    ],
+)
+async def test_what_is_sent_wrongly_decides_nothing(
+    store: Store, tmp_path: Path, sent: dict[str, Any], error: type[Exception]
+) -> None:
+    (tmp_path / "word").write_text(WORD)
+    given = acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+    with pytest.raises(error):
+        await given["admission/approve"].do(sent)
+    assert await store.admissions() == []

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.oci.name_pattern import NamePattern
+from mirror.oci.names import Repository
+from mirror.plugin.ambiguity import manifest_given_twice
+from mirror.plugin.config import PluginConfig
+from mirror.plugin.platform import Platform
+from mirror.plugin.policy import DEFAULT, UNREADABLE, Action, Candidate, Policy, Rule
+from mirror.plugin.privilege_pattern import PrivilegePattern
+
+HERE = Repository("acme/driver")
+AMD64, ARM = Platform("linux", "amd64"), Platform("linux", "arm", "v6")
+
+
+def candidate(**members: Any) -> Candidate:
+    return Candidate(HERE, 1000, PluginConfig.parse(json.dumps(members).encode()))
+
+
+HARMLESS = candidate()
+STRONG = candidate(
+    Network={"Type": "host"},
+    Interface={"Types": ["docker.authz/1.0", "docker.volumedriver/1.0"]},
+    Linux={"Capabilities": ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]},
+    Mounts=[{"Source": "/var/run"}],
+)
+
+
+def asks(*patterns: str) -> tuple[PrivilegePattern, ...]:
+    return tuple(map(PrivilegePattern.parse, patterns))
+
+
+@pytest.mark.parametrize(
+    ("rule", "plugin", "why"),
+    [
+        ({}, HARMLESS, "is a plugin"),
+        ({"names": (NamePattern("acme/*"),)}, HARMLESS, "is named acme/driver"),
+        ({"names": (NamePattern("other/**"), NamePattern("acme/driver"))}, HARMLESS, "is named acme/driver"),
+        ({"names": (NamePattern("other/**"),)}, HARMLESS, None),
+        ({"privileges": asks("network=host")}, STRONG, "asks for network: host"),
+        (
+            {"privileges": asks("capabilities=CAP_SYS_*", "mount=/run/docker.sock")},
+            STRONG,
+            "asks for capabilities: CAP_SYS_ADMIN; mount: /var/run",
+        ),
+        ({"privileges": asks("capabilities=CAP_SYS_*", "capabilities=*ADMIN")}, HARMLESS, None),
+        ({"interfaces": ("docker.authz",)}, STRONG, "has the interface docker.authz/1.0"),
+        ({"interfaces": ("docker.Volume*/1.*",)}, STRONG, "has the interface docker.volumedriver/1.0"),
+        ({"interfaces": ("docker.authz/2.0",)}, STRONG, None),
+        ({"interfaces": ("*",)}, HARMLESS, None),
+        ({"platforms": (AMD64,)}, replace(HARMLESS, platform=AMD64), "is for linux/amd64"),
+        ({"platforms": (Platform("linux", "arm"),)}, replace(HARMLESS, platform=ARM), "is for linux/arm/v6"),
+        ({"platforms": (AMD64,)}, replace(HARMLESS, platform=ARM), None),
+        ({"platforms": (AMD64,)}, HARMLESS, None),
+        ({"platforms": (AMD64, None)}, HARMLESS, "does not say what it runs on"),
+        ({"platforms": (None,)}, replace(HARMLESS, platform=AMD64), None),
+        ({"larger_than_bytes": 999}, HARMLESS, "has 1000 bytes"),
+        ({"larger_than_bytes": 1000}, HARMLESS, None),
+        ({"signed": False}, HARMLESS, "is not signed"),
+        ({"signed": True}, HARMLESS, None),
+        ({"signed": True}, replace(HARMLESS, signed=True), "is signed"),
+        ({"grown": True}, HARMLESS, None),
+        (
+            {"grown": True},
+            replace(HARMLESS, grown=(("mount", "/"),)),
+            "asks for more than the last one that was let in: mount: /",
+        ),
+        (
+            {"names": (NamePattern("acme/*"),), "larger_than_bytes": 1, "signed": False},
+            HARMLESS,
+            "is named acme/driver, has 1000 bytes, is not signed",
+        ),
+        ({"names": (NamePattern("acme/*"),), "signed": True}, HARMLESS, None),
+    ],
+)
+def test_in_what_way_a_rule_is_met(rule: dict[str, Any], plugin: Candidate, why: str | None) -> None:
+    assert Rule("r", Action.DENY, **rule).why(plugin) == why
+
+
+def test_a_reason_is_one_line_whatever_the_plugin_asks_for() -> None:
+    mounts = [{"Source": f"/{number}\x1b[2J\n{'x' * 500}"} for number in range(12)]
+    why = Rule("r", Action.DENY, privileges=asks("mount")).why(candidate(Mounts=mounts))
+    assert why is not None
+    assert why.isprintable()
+    assert why.startswith("asks for mount: /0?[2J?xxx")
+    assert why.endswith("; and 2 more")
+    assert len(why) < 3000
+
+
+def rules(*actions: Action) -> list[Rule]:
+    return [Rule(f"{number}", action) for number, action in enumerate(actions)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "action", "rule", "warnings"),
+    [
+        (Policy(), Action.ALLOW, DEFAULT, 0),
+        (Policy(default=Action.HOLD), Action.HOLD, DEFAULT, 0),
+        (Policy(default=Action.WARN), Action.WARN, DEFAULT, 1),
+        (Policy(rules(Action.ALLOW, Action.DENY)), Action.ALLOW, "0", 0),
+        (Policy(rules(Action.HOLD, Action.DENY)), Action.HOLD, "0", 0),
+        (Policy(rules(Action.WARN, Action.DENY)), Action.DENY, "1", 1),
+        (Policy(rules(Action.WARN, Action.WARN)), Action.WARN, DEFAULT, 2),
+        (Policy(rules(Action.WARN, Action.ALLOW, Action.DENY)), Action.WARN, "1", 1),
+    ],
+)
+def test_the_first_rule_that_decides(policy: Policy, action: Action, rule: str, warnings: int) -> None:
+    verdict = policy.decide(HARMLESS)
+    assert (verdict.action, verdict.rule, len(verdict.warnings)) == (action, rule, warnings)
+
+
+def test_what_cannot_be_read_is_denied_whatever_the_rules_say() -> None:
+    verdict = Policy(rules(Action.ALLOW)).decide(replace(HARMLESS, config="is not JSON"))
+    assert (verdict.action, verdict.rule) == (Action.DENY, UNREADABLE)
+    assert verdict.reason == "cannot be judged: its config is not JSON"
+
+
+def test_what_a_policy_wants_to_know() -> None:
+    assert not Policy(rules(Action.DENY)).asks_for_platform
+    assert not Policy(rules(Action.DENY)).asks_for_signature
+    assert Policy([Rule("p", Action.DENY, platforms=(None,))]).asks_for_platform
+    assert Policy([Rule("s", Action.DENY, signed=True)]).asks_for_signature
+
+
+@given(st.lists(st.sampled_from(Action)), st.sampled_from(Action))
+def test_a_rule_below_the_one_that_decides_changes_nothing(actions: list[Action], more: Action) -> None:
+    decided = Policy(rules(*actions), Action.DENY).decide(HARMLESS)
+    if any(action is not Action.WARN for action in actions):
+        assert Policy([*rules(*actions), Rule("more", more)], Action.DENY).decide(HARMLESS) == decided
+
+
+@given(st.lists(st.sampled_from(Action)))
+def test_a_warning_never_lets_in_what_is_kept_out(actions: list[Action]) -> None:
+    without = Policy(rules(*(action for action in actions if action is not Action.WARN)), Action.DENY)
+    decided, spared = Policy(rules(*actions), Action.DENY).decide(HARMLESS), without.decide(HARMLESS)
+    let_in = {Action.ALLOW, Action.WARN}
+    assert (decided.action in let_in) == (spared.action in let_in)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ('{"config": {"mediaType": "a"}, "Config": {"mediaType": "b"}}', "Config"),
+        ('{"config": {"mediaType": "a", "MediaType": "b"}}', "MediaType"),
+        ('{"config": {"digest": "a", "digest": "b"}}', "digest"),
+        ('{"config": {}, "mediaType": "a", "MEDIATYPE": "b"}', "MEDIATYPE"),
+        ('{"config": {"annotations": {"a": 1, "A": 2}}, "annotations": {"a": 1, "A": 2}}', None),
+        ('{"config": {}, "layers": [{"digest": 1}, {"digest": 2}]}', None),
+        ("{}", None),
+    ],
+)
+def test_a_manifest_with_a_member_given_twice(content: str, expected: str | None) -> None:
+    assert manifest_given_twice(content.encode()) == expected
+
+
+@given(
+    st.dictionaries(st.text(), st.recursive(st.none() | st.text(), st.lists)),
+    st.sampled_from(["config", "CONFIG", "mediaType", "con\ufb01g"]),
+    st.booleans(),
+)
+def test_any_manifest_is_looked_at(members: dict[str, Any], key: str, nested: bool) -> None:
+    content = f'{{"k": {json.dumps(members)}, "{key}": {{"x": 1}}, "{key.upper()}": 2}}'
+    wrapped = f'{{"config": {content}}}' if nested else content
+    assert manifest_given_twice(wrapped.encode()) in {key.upper(), None}
+    assert (manifest_given_twice(wrapped.encode()) is None) == (key.lower() != key.upper().lower())

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.plugin.config import PluginConfig
+from mirror.plugin.privilege_pattern import NAMES, PrivilegePattern, asked
+from mirror.plugin.privileges import compute
+
+
+def config(**members: Any) -> PluginConfig:
+    return PluginConfig.parse(json.dumps(members).encode())
+
+
+def mounting(source: str | None, *options: str, kind: str = "bind") -> PluginConfig:
+    return config(Mounts=[{"Source": source, "Destination": "/host", "Type": kind, "Options": list(options)}])
+
+
+def matches(pattern: str, plugin: PluginConfig) -> bool:
+    return any(PrivilegePattern.parse(pattern).matching(plugin))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plugin", "expected"),
+    [
+        ("network", config(Network={"Type": "host"}), True),
+        ("network=host", config(Network={"Type": "host"}), True),
+        ("network=host", config(Network={"Type": "none"}), False),
+        ("network", config(Network={"Type": "bridge"}), False),
+        ("host pid namespace", config(PidHost=True), True),
+        ("host ipc namespace", config(PidHost=True), False),
+        ("host ipc namespace", config(IpcHost=True), True),
+        ("allow-all-devices", config(Linux={"AllowAllDevices": True}), True),
+        ("allow-all-devices", config(), False),
+        ("capabilities", config(Linux={"Capabilities": ["CAP_NET_ADMIN"]}), True),
+        ("capabilities=CAP_SYS_ADMIN", config(Linux={"Capabilities": ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]}), True),
+        ("capabilities=sys_admin", config(Linux={"Capabilities": ["CAP_SYS_ADMIN"]}), True),
+        ("capabilities=CAP_SYS_*", config(Linux={"Capabilities": ["cap_sys_module"]}), True),
+        ("capabilities=CAP_SYS_*", config(Linux={"Capabilities": ["CAP_NET_ADMIN"]}), False),
+        ("device=/dev/fuse", config(Linux={"Devices": [{"Path": "/dev/fuse"}]}), True),
+        ("device=/dev/fuse", config(Linux={"Devices": [{"Path": "/dev"}]}), True),
+        ("device=/dev/fuse", config(Linux={"Devices": [{"Path": None}]}), False),
+        ("device=/dev/sd*", config(Linux={"Devices": [{"Path": "/dev/fuse"}]}), False),
+        ("mount", mounting("/etc"), True),
+        ("mount", mounting(""), True),
+        ("mount", mounting(None), False),
+        ("device", mounting("/etc"), False),
+    ],
+)
+def test_what_is_asked_for(pattern: str, plugin: PluginConfig, expected: bool) -> None:
+    assert matches(pattern, plugin) is expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/run/docker.sock",
+        "/var/run/docker.sock",
+        "//var//run/./docker.sock",
+        "/etc/../run/docker.sock",
+        "/run",
+        "/run/",
+        "/var/run",
+        "/",
+        "//",
+        "///",
+        "/..",
+        "/proc/1/root",
+        "/proc/self/root/run",
+        "/proc/1/task/1/root/proc/2/cwd/run/docker.sock",
+        "../../../../run/docker.sock",
+        "a/../../..",
+    ],
+)
+@pytest.mark.parametrize("pattern", ["mount=/run/docker.sock", "mount=/var/run/docker.sock", "mount=/run/*"])
+def test_the_engines_socket_is_given_away_in_many_ways(pattern: str, source: str) -> None:
+    assert matches(pattern, mounting(source))
+
+
+@pytest.mark.parametrize("source", ["/run2", "/etc", "/runs/docker.sock", "run", "", "/proc/1/roots", "/var"])
+def test_other_mounts_do_not_give_it_away(source: str) -> None:
+    assert not matches("mount=/run/docker.sock", mounting(source))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "source", "expected"),
+    [
+        ("mount=/", "/", True),
+        ("mount=/", "/etc", False),
+        ("mount=/etc/*", "/etc/passwd", True),
+        ("mount=/etc/*", "/etc", True),
+        ("mount=/etc/*", "/", True),
+        ("mount=/etc/*", "/var", False),
+        ("mount=/dev/sd?", "/dev/sda", True),
+        ("mount=*", "anything", True),
+        ("mount=*sock", "/a/b.sock", True),
+        ("mount=*sock", "/", False),
+    ],
+)
+def test_globs_of_paths(pattern: str, source: str, expected: bool) -> None:
+    assert matches(pattern, mounting(source)) is expected
+
+
+def test_paths_in_the_options_of_a_mount_count() -> None:
+    overlay = mounting("overlay", "lowerdir=/tmp:/", "upperdir=/tmp/u", "rw", "size=1", kind="overlay")
+    assert list(PrivilegePattern.parse("mount=/").matching(overlay)) == ["mount option: /"]
+    assert asked(overlay) == (
+        ("mount", "overlay"),
+        ("mount option", "/tmp"),
+        ("mount option", "/"),
+        ("mount option", "/tmp/u"),
+    )
+
+
+@pytest.mark.parametrize("text", ["", "mounts", "mount=", "=/", "Network", "pid", "mount:/"])
+def test_what_is_no_privilege(text: str) -> None:
+    with pytest.raises(ConfigurationFault, match="is not a privilege"):
+        PrivilegePattern.parse(text)
+
+
+@given(st.sampled_from(NAMES), st.text(min_size=1).filter(lambda text: text.strip()))
+def test_any_glob_is_read(name: str, glob: str) -> None:
+    assert PrivilegePattern.parse(f"{name}={glob}").name == name
+
+
+@given(st.lists(st.sampled_from(["etc", "..", ".", "", "run", "docker.sock", "var", "proc", "1", "root"])))
+def test_detours_change_nothing(parts: list[str]) -> None:
+    path = "/" + "/".join(parts)
+    assert matches("mount=/run/docker.sock", mounting(path)) == matches(
+        "mount=/run/docker.sock", mounting(f"/x/..//.{path}")
+    )
+
+
+@given(st.lists(st.text()), st.lists(st.text()))
+def test_a_name_alone_matches_whatever_the_engine_asks(sources: list[str], capabilities: list[str]) -> None:
+    plugin = config(Mounts=[{"Source": source} for source in sources], Linux={"Capabilities": capabilities})
+    for name in NAMES:
+        assert matches(name, plugin) == any(privilege.name == name for privilege in compute(plugin))
