@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mirror.filters.by_arch import ClientFaces
@@ -10,21 +10,14 @@ from mirror.filters.platform_tags import PlatformRule, PlatformTags
 from mirror.oci.errors import NotFound
 from mirror.oci.names import Repository, Tag
 from mirror.registry.client import Faces
-from mirror.registry.port import Registry
 from mirror.settings import Settings
 from mirror.store.registry import Store
 
 
-def faces(settings: Settings, registry: Registry, wrap: Callable[[Registry], Registry]) -> Faces | None:
-    """How clients see tags that are not the same for all; None where there are none.
-
-    Args:
-        settings: the rules.
-        registry: what is served.
-        wrap: what goes around the registry that one client sees.
-    """
+def faces(settings: Settings) -> Faces | None:
+    """How clients see tags that are not the same for all; None where there are none."""
     rules = [section.rule() for section in settings.platform_tags]
-    return ClientFaces(registry, PlatformTags(rules), wrap) if rules else None
+    return ClientFaces(PlatformTags(rules)) if rules else None
 
 
 async def report(settings: Settings, store: Store) -> Mapping[str, object]:

@@ -16,14 +16,16 @@ from typing import Final
 import structlog
 from prometheus_client.metrics_core import Metric
 
+from mirror.access.figures import LOGINS
 from mirror.app import admission, metrics, platform_tags
+from mirror.app.access import anyones_rights, authenticating
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
 from mirror.app.stores import checked, open_store, rule_locks, withheld
 from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.app.upstreams import open_sources
-from mirror.filters.authorize import AnonymousRights, Authorize
+from mirror.filters.authorize import Authorize
 from mirror.filters.layer_reading import LayerReading
 from mirror.filters.pull_times import PullTimes
 from mirror.oci.errors import MirrorError
@@ -70,10 +72,11 @@ def serve(settings: Settings) -> int:
     figures = Figures(
         (
             *metrics.FAMILIES,
+            LOGINS,
+            admission.DECISIONS,
             *families(rule.name for rule in settings.mirrors),
             *pull_families(settings.upstreams),
             *UpstreamFigures(_opened(settings), workers).families,
-            admission.DECISIONS,
         ),
         workers,
     )
@@ -140,8 +143,9 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
         destination, locks = checked(store, store, settings, count), rule_locks(settings)
         served = withheld(checked(held, store, settings, count), store, settings, count)
         pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(rules) else None
-        allow = partial(Authorize, rights=AnonymousRights(settings.server.anonymous_actions))
-        registry = allow(pulls or served)
+        seen_by = partial(Authorize, pulls or served)
+        registry = seen_by(anyones_rights(settings))
+        authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, share))
         urls = {name: section.url for name, section in settings.upstreams.items()}
         mirroring = Mirroring(rules, urls, sources, store, locks, _CLOCK)
 
@@ -163,6 +167,7 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
                 "catalog": store.probe_catalog,
             },
             requests=RequestFigures(share),
+            authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports={
@@ -172,7 +177,7 @@ async def _serve(settings: Settings, worker: _Worker, lines: logs.Lines) -> None
                 "platform-tags": guarded(partial(platform_tags.report, settings, store), may_look),
             },
             acts=admission.acts(settings, store),
-            faces=platform_tags.faces(settings, pulls or served, allow),
+            faces=platform_tags.faces(settings),
         )
         desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns(store))
         counted = RuleFigures(share, [rule.name for rule in rules])

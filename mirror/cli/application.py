@@ -8,7 +8,25 @@ from typing import Annotated, NoReturn
 import typer
 
 from mirror import __version__
-from mirror.cli import admission, config, derive, diff, exit_codes, inspect, lint, ls, serve, status, sync, tag
+from mirror.cli import (
+    admission,
+    capture,
+    config,
+    derive,
+    diff,
+    exit_codes,
+    inspect,
+    lint,
+    ls,
+    pack,
+    serve,
+    status,
+    sync,
+    tag,
+    token,
+    unpack,
+    user,
+)
 from mirror.cli.printing import MESSAGES
 from mirror.cli.running import Interrupted
 from mirror.oci.errors import MirrorError
@@ -25,6 +43,9 @@ _EXAMPLE_DERIVE = (
 )
 _EXAMPLE_LINT = "Example: plugin-mirror lint ./my-plugin --platform linux/arm64"
 _EXAMPLE_DIFF = "Example: plugin-mirror diff contiv/v2plugin:1.0.0-beta.3 contiv/v2plugin:1.0.0"
+_EXAMPLE_PACK = "Example: plugin-mirror pack ./v2plugin -t contiv/v2plugin:1.0 --set PluginName=contiv/v2plugin:1.0"
+_EXAMPLE_UNPACK = "Example: plugin-mirror unpack contiv/v2plugin:1.0 ./v2plugin"
+_EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 
 application = typer.Typer(
     name="plugin-mirror",
@@ -42,8 +63,13 @@ application.command("tag", epilog=_EXAMPLE_TAG)(tag.run)
 application.command("derive", epilog=_EXAMPLE_DERIVE)(derive.run)
 application.command("lint", epilog=_EXAMPLE_LINT)(lint.run)
 application.command("diff", epilog=_EXAMPLE_DIFF)(diff.run)
+application.command("pack", epilog=_EXAMPLE_PACK)(pack.run)
+application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack.run)
+application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture.run)
 application.add_typer(admission.app, name="admission")
 application.add_typer(config.app, name="config")
+application.add_typer(user.app, name="user")
+application.add_typer(token.app, name="token")
 
 
 def _print_version(wanted: bool) -> None:

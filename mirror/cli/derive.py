@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import typer
 
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, new_name
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, new_name, pairs
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress import TagBars
 from mirror.cli.running import run_to_the_end
@@ -54,9 +53,9 @@ def run(
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
     changes = Changes(
-        env=_pairs("--env", env or ()),
-        mounts=_pairs("--mount", mount or ()),
-        devices=_pairs("--device", device or ()),
+        env=pairs("--env", env or ()),
+        mounts=pairs("--mount", mount or ()),
+        devices=pairs("--device", device or ()),
         args=None if args is None else _words(args),
         fix=fix,
     )
@@ -99,23 +98,6 @@ def _print(label: str, renamed: Renamed) -> None:
     RESULTS.out(f"  derived from {renamed.original}", highlight=False)
     for line in changed:
         RESULTS.out(f"  {line}", highlight=False)
-
-
-def _pairs(option: str, given: Iterable[str]) -> dict[str, str]:
-    """``KEY=VALUE`` each.
-
-    Raises:
-        ConfigurationFault: one is something else, or a key is given twice.
-    """
-    found: dict[str, str] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise ConfigurationFault(f"{option} {text!r}: write KEY=VALUE")
-        if key in found:
-            raise ConfigurationFault(f"{option} {key!r} is given twice")
-        found[key] = value
-    return found
 
 
 def _words(text: str) -> tuple[str, ...]:

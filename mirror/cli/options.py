@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,9 @@ ConfigOption = Annotated[
 DataOption = Annotated[
     Path | None,
     typer.Option("--data", "-d", metavar="DIR", help="Data folder; wins over storage.path of the configuration."),
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI layout as tar file instead.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -43,3 +47,20 @@ def new_name(text: str) -> tuple[Repository, Tag]:
     if parsed.tag is None or parsed.digest is not None:
         raise ConfigurationFault(f"{text}: a new name has a tag, and its digest follows: write NAME[:TAG]")
     return parsed.repository, parsed.tag
+
+
+def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """``KEY=VALUE`` words as a mapping.
+
+    Raises:
+        ConfigurationFault: one is something else, or a key is given twice.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigurationFault(f"{option} {text!r}: write KEY=VALUE")
+        if key in found:
+            raise ConfigurationFault(f"{option} {key!r} is given twice")
+        found[key] = value
+    return found

@@ -32,7 +32,7 @@ class TagBars:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = _bars(console) if console.is_terminal else None
+        self._bars = byte_bars(console) if console.is_terminal else None
 
     def __enter__(self) -> TagBars:
         if self._bars is not None:
@@ -100,7 +100,7 @@ class TagBar(TagLine):
         self._console.print(Text.assemble(self._label, " ", ended, f" {told}" if told else ""))
 
 
-def _bars(console: Console) -> Progress:
+def byte_bars(console: Console) -> Progress:
     from rich import progress  # where there are no bars, a command need not wait for it
 
     return progress.Progress(

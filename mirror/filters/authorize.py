@@ -5,38 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Protocol
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import Denied, MirrorError, Unsupported
+from mirror.oci.errors import MirrorError, RightMissing, Unsupported
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry, Upload
+from mirror.registry.rights import Action, Rights
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
-
-
-class Action(Enum):
-    """What may be done with a repository."""
-
-    PULL = "pull"
-    PUSH = "push"
-    DELETE = "delete"
-
-
-class Rights(Protocol):
-    """What one caller may do."""
-
-    def allows(self, action: Action, repository: Repository | None) -> bool:
-        """Whether the caller may do this with the repository; with None, whether with every repository."""
-        ...
-
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
-        """The error that says so, and what would have to change."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +24,26 @@ class AnonymousRights:
 
     Attributes:
         actions: as in the setting ``server.anonymous``.
+        users_may: what users may do somewhere, beside.
     """
 
     actions: frozenset[Action]
+    users_may: frozenset[Action] = frozenset()
 
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return action in self.actions
 
+    @property
+    def listing(self) -> Rights | None:
+        return None if Action.PULL in self.users_may - self.actions else self
+
     def refusal(self, action: Action, repository: Repository) -> MirrorError:
         wanted = ", ".join(each.value for each in Action if each in self.actions or each is action)
         advice = f"the setting that allows it to anyone is server.anonymous: [{wanted}]"
-        if action is Action.DELETE:
+        if action is Action.DELETE and action not in self.users_may:
             return Unsupported(f"deleting is switched off here; {advice}", name=repository)
         what = f"{action.value} of {repository} is not allowed here"
-        return Denied(f"{what}; {advice}", name=repository, action=action.value)
+        return RightMissing(f"{what}; {advice}", name=repository, action=action.value)
 
 
 class Authorize(DelegatingRegistry):
@@ -131,14 +116,17 @@ class Authorize(DelegatingRegistry):
         await self.inner.delete_blob(repository, digest)
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        """Names of the repositories that the caller may pull from."""
-        if self._rights.allows(Action.PULL, None):
+        """Names of the repositories that the caller may pull from. Raises RightMissing: the caller may not ask."""
+        rights = self._rights.listing
+        if rights is None:
+            raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
+        if rights.allows(Action.PULL, None):
             return await self.inner.list_repositories(page)
         allowed: list[Repository] = []
         while True:
             found = await self.inner.list_repositories(page)
             for repository in found.entries:
-                if self._rights.allows(Action.PULL, repository):
+                if rights.allows(Action.PULL, repository):
                     if len(allowed) == page.size:
                         return Page(tuple(allowed), more=True)
                     allowed.append(repository)

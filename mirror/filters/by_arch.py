@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from contextlib import suppress
 
 from mirror.filters.platform_tags import PlatformRule, PlatformTags
 from mirror.oci.descriptor import Descriptor
@@ -61,6 +62,8 @@ class ByArch(DelegatingRegistry):
             return tag
         chosen = rule.tag_for(tag, architecture)
         if chosen is None:
+            with suppress(NotFound):
+                await self.inner.resolve(repository, tag)  # whoever may not pull is told that, and no more
             raise _not_for(architecture, repository, tag, rule.platforms or ())
         return chosen
 
@@ -89,21 +92,17 @@ class ClientFaces:
     """Implements :class:`mirror.registry.client.Faces`.
 
     Args:
-        inner: the registry behind.
         rules: what tags stand for.
-        wrap: what goes around the registry that one client sees, such as access control.
     """
 
-    def __init__(self, inner: Registry, rules: PlatformTags, wrap: Callable[[Registry], Registry]) -> None:
-        self._inner = inner
+    def __init__(self, rules: PlatformTags) -> None:
         self._rules = rules
-        self._wrap = wrap
 
     def differs(self, repository: Repository, tag: Tag) -> bool:
         return self._rules.of(repository, tag) is not None
 
-    def shown_to(self, client: Client) -> Registry:
-        return self._wrap(ByArch(self._inner, self._rules, client))
+    def shown_to(self, client: Client, registry: Registry) -> Registry:
+        return ByArch(registry, self._rules, client)
 
 
 def _not_for(architecture: str, repository: Repository, tag: Tag, known: Collection[str]) -> ManifestUnknown:

@@ -13,7 +13,9 @@
     │   ├── RangeInvalid             byte range that cannot be satisfied, chunk out of order
     │   ├── UploadInvalid            upload request that cannot be followed
     │   ├── Unsupported              a kind of request that is switched off or not known
-    │   ├── Denied                   known caller, not allowed
+    │   ├── Unauthorized             who calls is not known, or not proven
+    │   ├── Denied                   not allowed
+    │   │   └── RightMissing         to this caller; it may be to another
     │   ├── ReferenceInUse           content that something else still needs
     │   ├── TooManyRequests          more at once than one client may have under way: may pass
     │   └── NotFound
@@ -103,8 +105,16 @@ class Unsupported(ClientFault):
     """A kind of request that is switched off or not known."""
 
 
+class Unauthorized(ClientFault):
+    """Who calls is not known, or not proven."""
+
+
 class Denied(ClientFault):
-    """The caller may not do this."""
+    """This is not allowed."""
+
+
+class RightMissing(Denied):
+    """The caller may not do this; another may."""
 
 
 class ReferenceInUse(ClientFault):

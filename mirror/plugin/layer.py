@@ -7,6 +7,7 @@ ends where the layer is found to be no good or goes beyond a limit. The answer i
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 from mirror.oci.digest import Digest, new_hasher
@@ -34,6 +35,7 @@ class LayerReader:
             bytes.
         most_entries: most headers that are read, and gzip members.
         watcher: told of what is in the tar, as far as it can be read.
+        sink: given the tar, uncompressed, in pieces, as far as no problem was found in it.
     """
 
     def __init__(
@@ -42,11 +44,13 @@ class LayerReader:
         most_tar_bytes: int | None = None,
         most_entries: int = MOST_ENTRIES,
         watcher: EntryWatcher | None = None,
+        sink: Callable[[bytes], object] | None = None,
     ) -> None:
         self._size_bytes = size_bytes
         self._most_tar_bytes = _most_tar_bytes(size_bytes) if most_tar_bytes is None else most_tar_bytes
         self._most_members = most_entries
         self._waiting = bytearray()
+        self._sink = sink
         self._tar_bytes = 0
         self._hasher = new_hasher()
         self._walk = TarWalk(most_entries, watcher)
@@ -134,6 +138,8 @@ class LayerReader:
         self._found(self._tar_problem)
         if self._tar_bytes > self._most_tar_bytes:
             self._found(LayerProblem.TOO_LARGE)
+        if self._sink is not None and not self.settled:
+            self._sink(output)
 
     @property
     def _is_no_member(self) -> bool:

@@ -29,12 +29,12 @@ class Client:
 
 
 class Faces(Protocol):
-    """A registry that shows some of its tags to each client differently."""
+    """How clients see tags that are not the same for all."""
 
     def differs(self, repository: Repository, tag: Tag) -> bool:
         """Whether a tag is not the same for all clients; cheap, because every pull asks."""
         ...
 
-    def shown_to(self, client: Client) -> Registry:
-        """The registry as this client sees it."""
+    def shown_to(self, client: Client, registry: Registry) -> Registry:
+        """A registry as this client sees it."""
         ...

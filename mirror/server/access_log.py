@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
 from mirror.server import headers
-from mirror.server.exchange import REQUEST_ID, ROUTE
+from mirror.server.exchange import REQUEST_ID, ROUTE, USER
 from mirror.server.metrics import RequestFigures
 from mirror.server.ready import ReadyResponse
 from mirror.server.transmission import BlobResponse
@@ -57,6 +57,8 @@ class AccessLog(AbstractAccessLogger):
         }
         if request_id := request.get(REQUEST_ID):
             fields["request_id"] = request_id
+        if user := request.get(USER):
+            fields["user"] = user
         if repository := getattr(route, "repository", None):
             fields["name"] = repository.name
         if digest := response.headers.get(headers.CONTENT_DIGEST):

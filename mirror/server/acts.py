@@ -29,12 +29,20 @@ class Act:
     do: Callable[[Mapping[str, Any]], Awaitable[object]]
 
 
-async def perform(act: Act, exchange: Exchange) -> web.Response:
-    """Do it. Who may not is told so before anything that was sent is looked at."""
-    scheme, _, word = exchange.request.headers.get(headers.AUTHORIZATION, "").partition(" ")
-    await act.require(word.strip() if scheme.lower() == "bearer" else None)
-    content = b"".join([chunk async for chunk in exchange.receive(_MOST_BODY_BYTES)])
-    done = await act.do(parse_json_object(content, "the body"))
-    return web.Response(
-        body=json.dumps(done).encode(), content_type="application/json", headers={headers.CACHE_CONTROL: "no-store"}
-    )
+def performing(
+    act: Act, exchange_of: Callable[[web.BaseRequest], Exchange]
+) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+    """The handler of an act. Who may not is told so before anything that was sent is looked at."""
+
+    async def perform(request: web.BaseRequest) -> web.Response:
+        scheme, _, word = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
+        await act.require(word.strip() if scheme.lower() == "bearer" else None)
+        content = b"".join([chunk async for chunk in exchange_of(request).receive(_MOST_BODY_BYTES)])
+        done = await act.do(parse_json_object(content, "the body"))
+        return web.Response(
+            body=json.dumps(done).encode(),
+            content_type="application/json",
+            headers={headers.CACHE_CONTROL: "no-store"},
+        )
+
+    return perform

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from aiohttp import web
+
+from mirror.oci.errors import Unsupported
 from mirror.registry.client import Faces
 from mirror.registry.port import Registry
 from mirror.runtime.metrics import Figures
-from mirror.server.acts import Act
+from mirror.server.acts import Act, performing
 from mirror.server.answering import Handler, answering
+from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.dispatch import Dispatch
-from mirror.server.exchange import request_ids
+from mirror.server.exchange import Exchange, request_ids
 from mirror.server.faces import varying
 from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
@@ -52,6 +56,7 @@ def build(
     reports: Mapping[str, Report] | None = None,
     namespaces: Collection[str] = (),
     acts: Mapping[str, Act] | None = None,
+    authentication: Authentication | None = None,
     faces: Faces | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
@@ -66,19 +71,27 @@ def build(
         reports: what ``/api/v1/NAME`` gives, by name.
         namespaces: registries that are answered for, where a client says which it means; none: whatever it says.
         acts: what ``POST /api/v1/NAME`` does, by name.
+        authentication: tells callers apart, and gives tokens; all callers are the same where it is not given.
         faces: how clients see tags that are not the same for all; all tags are where it is not given.
     """
     limits = limits or Limits()
     load = load or Load.within(limits)
     health = Health(readiness or {})
-    watched: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
+    read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
-        watched["/metrics"] = showing(metrics)
-    watched |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
-    performed = {f"/api/v1/{name}": act for name, act in (acts or {}).items()}
-    handle: Handler = Dispatch(registry, limits, load.uploading, {**watched, **performed}, faces).handle
-    if namespaces:
-        handle = answering_for(handle, namespaces)
+        read["/metrics"] = showing(metrics)
+    read |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
+
+    def exchange(request: web.BaseRequest) -> Exchange:
+        return Exchange(request, registry, limits, load.uploading)
+
+    beside = {path: _only(path, ("GET", "HEAD"), show) for path, show in read.items()}
+    for name, act in (acts or {}).items():
+        beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, exchange))
+    if authentication is not None:
+        beside[TOKEN_PATH] = lambda request: authentication.token(exchange(request))
+    dispatch = Dispatch(registry, limits, load.uploading, beside=beside, authentication=authentication, faces=faces)
+    handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
     handle = answering(handle, load.in_flight, request_ids())
     return Application(
         handle if faces is None else varying(handle),
@@ -86,3 +99,15 @@ def build(
         load,
         requests or RequestFigures(Figures(FAMILIES).share()),
     )
+
+
+def _only(path: str, methods: Sequence[str], handle: Handler) -> Handler:
+    """A handler that refuses other methods."""
+    allowed = ", ".join(methods)
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if request.method not in methods:
+            raise Unsupported(f"{path} knows {allowed}", method=request.method, allowed=allowed)
+        return await handle(request)
+
+    return answer

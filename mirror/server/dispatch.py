@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
 from aiohttp import web
 
-from mirror.oci.errors import Unsupported
+from mirror.oci.errors import RightMissing, Unauthorized
 from mirror.registry.client import Faces
 from mirror.registry.port import Registry
-from mirror.server import blobs, manifests, ping, referrers, tags, uploads
-from mirror.server.acts import Act, perform
+from mirror.server import blobs, headers, manifests, ping, referrers, tags, uploads
+from mirror.server.answering import Handler
+from mirror.server.authentication import Authentication
 from mirror.server.exchange import ROUTE, Exchange
 from mirror.server.faces import shown
 from mirror.server.limits import Limits
@@ -20,10 +21,9 @@ from mirror.server.uploading import Uploading
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
-Handler = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
-Watched = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Answer = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
-_HANDLERS: Final[dict[tuple[type[Route], str], Handler]] = {
+_ANSWERS: Final[dict[tuple[type[Route], str], Answer]] = {
     (routes.PingRoute, "GET"): ping.get,
     (routes.PingRoute, "HEAD"): ping.get,
     (routes.CatalogRoute, "GET"): tags.catalog,
@@ -52,10 +52,11 @@ class Dispatch:
     """Finds what answers a request.
 
     Args:
-        registry: what answers of the distribution API come from.
+        registry: what answers of the distribution API come from, for whoever does not say who they are.
         limits: what clients may ask of the server.
         uploading: who is sending content.
-        beside: what else there is to be read and done, by path.
+        beside: what answers at other paths.
+        authentication: tells callers apart; None: all are the same.
         faces: how clients see tags that are not the same for all; None: there are none.
     """
 
@@ -64,14 +65,18 @@ class Dispatch:
         registry: Registry,
         limits: Limits,
         uploading: Uploading,
-        beside: Mapping[str, Watched | Act],
+        *,
+        beside: Mapping[str, Handler],
+        authentication: Authentication | None,
         faces: Faces | None,
     ) -> None:
         self._registry = registry
         self._limits = limits
         self._uploading = uploading
         self._beside = beside
+        self._authentication = authentication
         self._faces = faces
+        self._answers = _ANSWERS if authentication is None else _ANSWERS | _asking_first(authentication, registry)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request.
@@ -83,26 +88,47 @@ class Dispatch:
         if not target.startswith("/"):  # a whole URL, as proxies are sent
             target = request.rel_url.raw_path_qs
         path, mark, query = target.partition("?")
-        if (other := self._beside.get(path)) is not None:
-            return await self._show_or_perform(other, request, path)
+        if (handle := self._beside.get(path)) is not None:
+            return await handle(request)
         route = routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
         request[ROUTE] = route
-        handler = _HANDLERS[type(route), method]
-        exchange = Exchange(request, self._registry, self._limits, self._uploading)
-        return await handler(exchange if self._faces is None else shown(exchange, route, self._faces), route)
+        authorization = request.headers.get(headers.AUTHORIZATION)
+        if authorization is not None and self._authentication is not None:
+            return await self._answer_caller(request, route, authorization, self._authentication)
+        try:
+            return await self._answer(request, route, self._registry)
+        except (RightMissing, Unauthorized) as error:
+            if self._authentication is None:
+                raise
+            raise await self._authentication.refusal(error, request, route) from error
 
-    async def _show_or_perform(self, other: Watched | Act, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        if isinstance(other, Act):
-            _require(request.method, {"POST"}, f"{path} is only sent to")
-            return await perform(other, Exchange(request, self._registry, self._limits, self._uploading))
-        _require(request.method, {"GET", "HEAD"}, f"{path} is only read")
-        return await other(request)
+    async def _answer_caller(
+        self, request: web.BaseRequest, route: Route, authorization: str, authentication: Authentication
+    ) -> web.StreamResponse:
+        """Answer whoever says who they are."""
+        caller = None
+        try:
+            caller = await authentication.caller(request, authorization)
+            return await self._answer(request, route, self._registry if caller is None else caller.registry)
+        except (RightMissing, Unauthorized) as error:
+            raise await authentication.refusal(error, request, route, caller) from error
+
+    async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
+        exchange = Exchange(request, registry, self._limits, self._uploading)
+        if self._faces is not None:
+            exchange = shown(exchange, route, self._faces)
+        return await self._answers[type(route), request.method](exchange, route)
 
 
-def _require(method: str, methods: Collection[str], what: str) -> None:
-    if method not in methods:
-        allowed = ", ".join(sorted(methods))
-        raise Unsupported(f"{what}: {allowed}", method=method, allowed=allowed)
+def _asking_first(authentication: Authentication, registry: Registry) -> dict[tuple[type[Route], str], Answer]:
+    """What answers at ``/v2/`` where there may be users: clients ask there whether to log in."""
+
+    async def get(exchange: Exchange, route: Any) -> web.StreamResponse:
+        if exchange.registry is registry:
+            await authentication.require_login()
+        return await ping.get(exchange, route)
+
+    return {(routes.PingRoute, method): get for method in ("GET", "HEAD")}
 
 
 @lru_cache(maxsize=4096)

@@ -34,6 +34,8 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
         answer.headers[headers.ALLOW] = error.detail.get("allowed", allowed)
     if "retry_after_seconds" in error.detail:
         answer.headers[headers.RETRY_AFTER] = error.detail["retry_after_seconds"]
+    if "challenge" in error.detail:
+        answer.headers[headers.WWW_AUTHENTICATE] = error.detail["challenge"]
     if status == 416 and "size_bytes" in error.detail:
         answer.headers[headers.CONTENT_RANGE] = f"bytes */{error.detail['size_bytes']}"
     return answer

@@ -22,6 +22,8 @@ from mirror.wire.routes import Route
 #: What a request was found to ask for, and its name in the log.
 ROUTE: Final = web.RequestKey("route", Route)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+#: The name of the user who sent it; absent for nobody in particular.
+USER: Final = web.RequestKey("user", str)
 
 
 def request_ids() -> Iterator[str]:

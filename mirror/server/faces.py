@@ -33,7 +33,7 @@ def shown(exchange: Exchange, route: Route, faces: Faces) -> Exchange:
         user_agent.parse(request.headers.get(headers.USER_AGENT, "")),
         accept.names_any(request.headers.getall(headers.ACCEPT, ()), INDEXES),
     )
-    return replace(exchange, registry=faces.shown_to(client), varies=True)
+    return replace(exchange, registry=faces.shown_to(client, exchange.registry), varies=True)
 
 
 def varying(handle: Handler) -> Handler:

@@ -25,7 +25,7 @@ _ROUTES: Final[dict[type[Route], str]] = {
     routes.UploadsRoute: "uploads",
     routes.UploadRoute: "upload",
 }
-_PATHS: Final = {"/healthz": "health", "/readyz": "health", "/metrics": "metrics"}
+_PATHS: Final = {"/healthz": "health", "/readyz": "health", "/metrics": "metrics", "/token": "token"}
 _OTHER: Final = "other"
 _STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
@@ -33,9 +33,10 @@ _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 _METHODS: Final = [
     *((name, method) for kind, name in _ROUTES.items() for method in sorted(kind.methods)),
     *((name, method) for name in ("health", "metrics") for method in ("GET", "HEAD")),
+    *(("token", method) for method in ("GET", "POST")),
     (_OTHER, _OTHER),
 ]
-_NAMES: Final = [(name,) for name in [*_ROUTES.values(), "health", "metrics", _OTHER]]
+_NAMES: Final = [(name,) for name in [*_ROUTES.values(), "health", "metrics", "token", _OTHER]]
 
 REQUESTS: Final = Family(
     "plugin_mirror_requests_total",

@@ -1,6 +1,6 @@
 """The configuration: frozen sections, read from YAML and the environment. Only ``cli`` and ``app`` read it."""
 
-from mirror.filters.authorize import Action
+from mirror.registry.rights import Action
 from mirror.settings.load import load, schema
 from mirror.settings.sections import Settings
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from mirror.filters.authorize import Action
+from mirror.registry.rights import Action
 from mirror.server.limits import Limits
+from mirror.settings.access import AccessSettings, parse_actions
 from mirror.settings.admission import AdmissionSettings
 from mirror.settings.listen import Listen
 from mirror.settings.mirrors import MirrorSettings
@@ -17,13 +19,17 @@ from mirror.settings.pulling import ProxySettings, PullThroughSettings, check_pa
 from mirror.settings.section import Section
 from mirror.settings.upstreams import UpstreamSettings
 
+_URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+
 
 def _parse_listen(value: object) -> object:
     return Listen.parse(value) if isinstance(value, str) else value
 
 
-def _parse_actions(value: object) -> object:
-    return value.replace(",", " ").split() if isinstance(value, str) else value
+def _check_url(url: str) -> str:
+    if _URL.fullmatch(url) is None:
+        raise ValueError("it is not SCHEME://HOST[:PORT] without anything behind, such as https://plugins.example")
+    return url
 
 
 ListenAddress = Annotated[
@@ -74,7 +80,7 @@ class ServerSettings(Section):
 
     listen: ListenAddress = Field(Listen("127.0.0.1", 5000), description="HOST:PORT to listen on")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
-    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(_parse_actions)] = Field(
+    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions)] = Field(
         None,
         description="what callers without credentials may do: pull, push, delete. "
         "Unset: pull and push on a loopback address; on any other it must be written down",
@@ -93,6 +99,21 @@ class ServerSettings(Section):
     )
     reserved: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
         (), description="names, with * and **, that are never looked for at an upstream, such as acme/**"
+    )
+
+    logins: bool = Field(
+        default=True,
+        description="whether users may log in, once there are any. "
+        "Without, all callers are anonymous: for a mirror of docker.io whose hosts are logged in at Docker Hub",
+    )
+    url: Annotated[str, AfterValidator(_check_url)] | None = Field(
+        None,
+        description="where clients reach the server, such as https://mirror.example; omitted: where each request went",
+    )
+    behind_proxy: bool = Field(
+        default=False,
+        description="whether a proxy stands in front of the server and sets X-Forwarded-Proto and X-Forwarded-For, "
+        "which are believed then",
     )
 
     @model_validator(mode="after")
@@ -143,6 +164,9 @@ class Settings(Section):
         (), description="names fetched on first pull; the first match is asked first"
     )
     pull_through: PullThroughSettings = PullThroughSettings()
+    access: tuple[AccessSettings, ...] = Field(
+        (), description="what users may do, beside what anonymous callers may: what any of these allows"
+    )
     platform_tags: tuple[PlatformTagSettings, ...] = Field(
         (), description="tags that give each engine the plugin for its platform; the first that covers a tag decides"
     )

@@ -5,6 +5,7 @@
     catalog.sqlite                  which repository holds what (and its -wal, -shm)
     generation                      lock of the writers, and the count of their transactions
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
+    token.key                       signs the tokens that are given to clients; for the owner's eyes
     reserve                         space given up when the disk is full, so that the store still opens
     uploads/ID/session.json, data   a blob that is being received
     uploads/sha256-ABCDEF…/…        a blob that is being fetched from elsewhere, with the same files
@@ -41,6 +42,10 @@ class Layout:
     @property
     def generation(self) -> Path:
         return self.root / "generation"
+
+    @property
+    def token_key(self) -> Path:
+        return self.root / "token.key"
 
     @property
     def reserve(self) -> Path:

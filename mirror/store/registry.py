@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -28,6 +29,7 @@ from mirror.store.reader import StoreReader
 from mirror.store.spool import StoreSpool
 from mirror.store.threads import in_thread
 from mirror.store.uploads import Uploads
+from mirror.store.users import StoreUsers
 from mirror.store.volume import Volume
 from mirror.store.watched import StoreWatched
 from mirror.store.writer import StoreWriter
@@ -48,6 +50,7 @@ class Store(
     StoreDerivations,
     StoreAdmissions,
     StoreJournal,
+    StoreUsers,
     StoreWatched,
 ):
     """Implements :class:`mirror.registry.port.Registry`; remembers findings, and what mirroring did.
@@ -122,7 +125,16 @@ def _prepare(layout: Layout, filesystem: Filesystem) -> None:
         filesystem.sync_folder(parent)
     with suppress(PermissionError):  # a folder that others made for us may lie where we cannot look
         filesystem.sync_folder(layout.root.parent)
+    _keep_private(layout)
     _keep_reserve(layout)
+
+
+def _keep_private(layout: Layout) -> None:
+    """Keep the catalog from other users of the machine: it holds hashes of passwords."""
+    with suppress(FileExistsError):
+        os.close(os.open(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with suppress(PermissionError):  # it is another's: who opened it to us knows why
+        layout.catalog.chmod(stat.S_IMODE(layout.catalog.stat().st_mode) & ~0o007)
 
 
 def _keep_reserve(layout: Layout) -> None:

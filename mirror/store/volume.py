@@ -12,6 +12,7 @@ from mirror.oci.errors import StorageDamaged, StorageFull
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import Layout, UploadLayout
 from mirror.store.threads import in_thread
+from mirror.store.token_key import read_token_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,10 @@ class Volume:
             StorageFull, StorageFault: one of that cannot be done. StorageDamaged: other bytes came back.
         """
         await in_thread("write, read and remove a small file", self._probe)
+
+    async def token_key(self) -> bytes:
+        """The key that signs tokens, the same for all processes. Raises StorageFault, StorageDamaged."""
+        return await in_thread("read the key of tokens", read_token_key, self._layout, self._filesystem)
 
     async def room(self) -> Room:
         """How much is taken and free. Raises StorageFault."""

@@ -6,7 +6,6 @@ so the same flow can be tested by hand, and carries another way to send.
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 from mirror.oci.errors import ClientFault, UpstreamBusy, UpstreamLied, UpstreamRefused
 from mirror.runtime.clock import Clock
 from mirror.upstream.credentials import Credentials
-from mirror.wire import challenges
+from mirror.wire import basic, challenges
+from mirror.wire.basic import Login
 from mirror.wire.challenges import Challenge
 from mirror.wire.tokens import Token, password_form, refresh_form, token_url
 
@@ -243,4 +243,4 @@ def _wanted(challenge: Challenge, scopes: Iterable[str], asked: Iterable[str]) -
 def _basic(login: Credentials | None) -> str | None:
     if login is None or not login.username or not login.password:
         return None
-    return f"Basic {b64encode(f'{login.username}:{login.password}'.encode()).decode()}"
+    return basic.build(Login(login.username, login.password))

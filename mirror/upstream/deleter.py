@@ -8,7 +8,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.upstream.exchange import Request
 from mirror.upstream.session import UpstreamSession
 from mirror.wire.routes import BlobRoute, ManifestRoute
-from mirror.wire.tokens import repository_scope
+from mirror.wire.scopes import repository_scope
 
 
 class UpstreamDeleter:

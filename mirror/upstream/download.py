@@ -22,7 +22,7 @@ from mirror.upstream.exchange import Answer, Request
 from mirror.upstream.session import UpstreamSession
 from mirror.wire.ranges import RangeRequest, Span, parse_content_range
 from mirror.wire.routes import BlobRoute
-from mirror.wire.tokens import repository_scope
+from mirror.wire.scopes import repository_scope
 
 # So much between two breaks counts as progress: a bad line is borne, a line that breaks at once is not.
 _PROGRESS_BYTES = 1024 * 1024

@@ -22,7 +22,7 @@ from mirror.upstream.session import UpstreamSession
 from mirror.wire.pagination import PageRequest, parse_next_link
 from mirror.wire.referrers import fallback_tag
 from mirror.wire.routes import CatalogRoute, ManifestRoute, ReferrersRoute, TagsRoute
-from mirror.wire.tokens import CATALOG_SCOPE, repository_scope
+from mirror.wire.scopes import CATALOG, repository_scope
 
 Item = TypeVar("Item")
 
@@ -51,7 +51,7 @@ class UpstreamLister:
         return self._session.clock.monotonic_seconds() < self._no_api_until_seconds
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        request = Request("GET", CatalogRoute(_ASKED_FOR).url(), (CATALOG_SCOPE,), _JSON)
+        request = Request("GET", CatalogRoute(_ASKED_FOR).url(), (str(CATALOG),), _JSON)
         return _cut(await self._names(request, "repositories", Repository.parse, NotFound), page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:

@@ -17,7 +17,7 @@ from mirror.upstream.exchange import Answer, Request
 from mirror.upstream.session import UpstreamSession
 from mirror.wire.ranges import RangeRequest, Span, parse_content_range
 from mirror.wire.routes import ManifestRoute
-from mirror.wire.tokens import repository_scope
+from mirror.wire.scopes import repository_scope
 
 _ACCEPT = {"Accept": ", ".join(media_types.MANIFESTS)}
 

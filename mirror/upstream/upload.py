@@ -16,7 +16,7 @@ from mirror.upstream.exchange import Answer, Request
 from mirror.upstream.session import UpstreamSession
 from mirror.wire.ranges import Span, parse_upload_range
 from mirror.wire.routes import closing_url
-from mirror.wire.tokens import repository_scope
+from mirror.wire.scopes import repository_scope
 
 _DONE = frozenset({200, 201, 202, 204})
 #: Longest chunk whose place the caller gives, in bytes: it is held in memory until it is known to be whole.

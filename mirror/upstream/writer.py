@@ -17,7 +17,7 @@ from mirror.upstream.session import UpstreamSession
 from mirror.upstream.upload import UpstreamUpload, location_of
 from mirror.wire import warnings
 from mirror.wire.routes import ManifestRoute, UploadsRoute
-from mirror.wire.tokens import repository_scope
+from mirror.wire.scopes import repository_scope
 
 
 class UpstreamWriter:

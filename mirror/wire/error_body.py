@@ -28,6 +28,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.RangeInvalid: ("BLOB_UPLOAD_INVALID", 416),
     errors.UploadInvalid: ("BLOB_UPLOAD_INVALID", 400),
     errors.Unsupported: ("UNSUPPORTED", 405),
+    errors.Unauthorized: ("UNAUTHORIZED", 401),
     errors.Denied: ("DENIED", 403),
     errors.ReferenceInUse: ("DENIED", 409),
     errors.TooManyRequests: ("TOOMANYREQUESTS", 429),
@@ -48,7 +49,8 @@ _BY_BOTH = {said: family for family, said in _CLIENT_FAULTS.items()}
 _BY_CODE = {
     code: family
     for family, (code, _) in _CLIENT_FAULTS.items()
-    if family not in {errors.ReferenceInUse, errors.NotFound}  # which are known by their status
+    # Those are known by their status; another's word that somebody is not authorized must not become ours.
+    if family not in {errors.ReferenceInUse, errors.NotFound, errors.Unauthorized}
 }
 _BY_STATUS: dict[int, type[MirrorError]] = {
     404: errors.NotFound,

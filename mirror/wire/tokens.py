@@ -1,7 +1,4 @@
-"""Bearer tokens: what is asked of a token server and what it answers (distribution token specification).
-
-A scope reads ``TYPE:NAME:ACTION[,ACTION…]``, as ``repository:contiv/v2plugin:pull,push``.
-"""
+"""Bearer tokens: what is asked of a token server and what it answers (distribution token specification)."""
 
 from __future__ import annotations
 
@@ -11,12 +8,9 @@ from urllib.parse import quote, urlencode
 
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.manifest import parse_json_object
-from mirror.oci.names import Repository
 
 #: Most of a token server's answer that is read, in bytes.
 MAX_TOKEN_BODY_BYTES = 64 * 1024
-#: Needed to list repositories.
-CATALOG_SCOPE = "registry:catalog:*"
 _LEAST_LIFETIME_SECONDS = 60
 _LONGEST_LIFETIME_SECONDS = 30 * 24 * 3600
 
@@ -48,11 +42,6 @@ class Token:
         if not isinstance(seconds, int) or isinstance(seconds, bool):
             seconds = _LEAST_LIFETIME_SECONDS
         return cls(text, min(max(seconds, _LEAST_LIFETIME_SECONDS), _LONGEST_LIFETIME_SECONDS))
-
-
-def repository_scope(repository: Repository, *actions: str) -> str:
-    """The scope for ``actions`` on a repository: ``pull``, ``push``, ``delete``."""
-    return f"repository:{repository}:{','.join(actions)}"
 
 
 def token_url(realm: str, service: str | None, scopes: Iterable[str], account: str | None) -> str:

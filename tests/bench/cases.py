@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import loads, many_tags, pulling, syncing
+from tests.bench import loads, many_tags, packing, pulling, syncing
 from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
@@ -90,6 +90,13 @@ def _big_transfers(_stage: Stage) -> Iterator[Trial]:
     with mirror(Content(_packed(), (pulled,))) as server:
         load = loads.big_transfers(bodies, pulled.digest, pulls=BIG_PULLS, pushes=BIG_PUSHES)
         yield Trial([running(OURS, server)], load)
+
+
+@contextmanager
+def _packing(_stage: Stage) -> Iterator[Trial]:
+    """`pack`, and what it must be as fast as."""
+    with packing.contestants() as (contestants, commands, size_bytes):
+        yield Trial(contestants, partial(packing.runs, commands, size_bytes))
 
 
 @contextmanager
@@ -179,6 +186,7 @@ CASES: Sequence[Case] = (
     Case("blob-push-256mib", "blob push, 256 MiB", "MiB", partial(_pushing, size_bytes=256 * MIB, clients=2)),
     Case("manifest-get-tag-of-100000", "manifest GET by one tag of 100 000", "requests", _one_of_many_tags),
     Case("manifest-get-any-of-100000", "manifest GET by any tag of 100 000", "requests", _any_of_many_tags),
+    Case("pack", "pack a folder into the store", "MiB", _packing),
     Case(
         "pull-first-byte",
         "16 clients pull 8 MiB that are not here",

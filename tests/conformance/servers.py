@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mirror.filters.authorize import Action, AnonymousRights, Authorize, Rights
+from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
+from mirror.registry.rights import Action, Rights
 from mirror.registry.streams import one
 from mirror.server.application import build
 from mirror.server.limits import Limits

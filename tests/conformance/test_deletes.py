@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from mirror.filters.authorize import Action
+from mirror.registry.rights import Action
 from tests.conformance.client import Client, Name, receive, send
 from tests.conformance.content import ALGORITHMS, IMAGE, INDEX, artifact, digest_of, fresh, image, index
 from tests.conformance.servers import inside

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mirror.filters.authorize import Action
+from mirror.registry.rights import Action
 from mirror.server.limits import Limits
 from tests.conformance.client import Body, Client, Headers, Name, closing_target, receive, send
 from tests.conformance.content import IMAGE, artifact, digest_of, fresh

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from mirror.filters.authorize import Action, AnonymousRights
+from mirror.filters.authorize import AnonymousRights
 from mirror.oci.errors import Denied, MirrorError
 from mirror.oci.names import Repository
+from mirror.registry.rights import Action, Rights
 from tests.conformance.client import Answer, Client, Name, closing_target
 from tests.conformance.content import ALGORITHMS, CONFIG, IMAGE, LAYER, descriptor, digest_of, fresh, image
 from tests.conformance.servers import inside, put_blob
@@ -139,6 +140,10 @@ class ExceptSecret:
 
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return repository is not None and repository.name != "secret"
+
+    @property
+    def listing(self) -> Rights:
+        return self
 
     def refusal(self, action: Action, repository: Repository) -> MirrorError:
         return Denied(f"{action.value} of {repository} is not allowed", name=repository)

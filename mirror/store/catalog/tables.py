@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes these tables.
-HEAD: Final = "0006"
+HEAD: Final = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -285,5 +285,29 @@ admissions = Table(
     Column("decided_by", String(255)),
     Column("decided_at", Moment),
     Column("note", String),
+    sqlite_with_rowid=False,
+)
+
+#: Who may log in.
+users = Table(
+    "users",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("password_hash", String(100), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Long-lived secrets of users; of the secrets themselves only the SHA-256 is kept.
+user_tokens = Table(
+    "user_tokens",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("user", ForeignKey(users.c.name, ondelete="CASCADE"), nullable=False),
+    Column("secret_hash", String(64), nullable=False, unique=True),
+    Column("description", String, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Index(None, "user"),
     sqlite_with_rowid=False,
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mirror.filters.authorize import Action, AnonymousRights, Authorize
+from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, MirrorError, Unsupported
 from mirror.oci.manifest import Manifest
@@ -15,6 +15,7 @@ from mirror.oci.media_types import OCI_INDEX
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
+from mirror.registry.rights import Action, Rights
 from mirror.registry.streams import one
 from mirror.wire.pagination import PageRequest
 
@@ -103,6 +104,10 @@ class Named:
 
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return action is Action.PUSH or (repository is not None and repository.name in self.names)
+
+    @property
+    def listing(self) -> Rights:
+        return self
 
     def refusal(self, action: Action, repository: Repository) -> MirrorError:
         return Denied(f"no {action.value} of {repository}")

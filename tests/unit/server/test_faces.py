@@ -28,7 +28,7 @@ async def server() -> AsyncIterator[Served]:
     """A server that holds a plugin for one of two platforms."""
     registry = MemoryRegistry()
     await put_plugin(registry)
-    faces = ClientFaces(registry, PlatformTags([RULE]), lambda seen: seen)
+    faces = ClientFaces(PlatformTags([RULE]))
     async with served(registry, faces=faces) as server:
         yield server
 
@@ -80,7 +80,7 @@ async def test_who_may_not_pull_may_not_by_any_name() -> None:
     registry = MemoryRegistry()
     await put_plugin(registry)
     nobody = AnonymousRights(frozenset())
-    faces = ClientFaces(registry, PlatformTags([RULE]), lambda seen: Authorize(seen, nobody))
+    faces = ClientFaces(PlatformTags([RULE]))
     async with served(Authorize(registry, nobody), faces=faces) as server:
         for agent in (AMD64, ARM64, "curl"):
             answer = await server.ask("GET", f"{PATH}/latest", [("User-Agent", agent)])

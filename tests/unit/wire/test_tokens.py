@@ -7,13 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
-from mirror.oci.names import Repository
-from mirror.wire.tokens import Token, repository_scope, token_url
-
-
-def test_scopes_as_the_specification_writes_them() -> None:
-    assert repository_scope(Repository("contiv/v2plugin"), "pull") == "repository:contiv/v2plugin:pull"
-    assert repository_scope(Repository("a"), "pull", "push") == "repository:a:pull,push"
+from mirror.wire.tokens import Token, token_url
 
 
 @given(

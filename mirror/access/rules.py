@@ -1,0 +1,113 @@
+"""What users may do, as the configuration says it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mirror.access.signed import Grant
+from mirror.oci.errors import MirrorError, RightMissing
+from mirror.oci.names import Repository
+from mirror.registry.rights import Action, Rights
+from mirror.transfer.mapping import NameMapping
+
+#: In place of a user's name: every user.
+EVERY_USER = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    """Some users may do something with some repositories.
+
+    Attributes:
+        users: their names; :data:`EVERY_USER` for all.
+        repositories: patterns of names; each maps a name that it holds to itself.
+        actions: what they may do.
+    """
+
+    users: frozenset[str]
+    repositories: tuple[NameMapping, ...]
+    actions: frozenset[Action]
+
+    def speaks_of(self, user: str) -> bool:
+        """Whether the rule is for that user."""
+        return user in self.users or EVERY_USER in self.users
+
+    def holds(self, repository: Repository | None) -> bool:
+        """Whether the rule is for the repository; with None, for every one."""
+        if repository is None:
+            return any(pattern.source == "**" for pattern in self.repositories)
+        return any(pattern.apply(repository) is not None for pattern in self.repositories)
+
+
+@dataclass(frozen=True, slots=True)
+class UserRights:
+    """What a user may do: what any rule says, and what anyone may do.
+
+    Attributes:
+        user: their name.
+        rules: those that are for them.
+        anyone: what callers without a login may do.
+    """
+
+    user: str
+    rules: tuple[AccessRule, ...]
+    anyone: Rights
+
+    @classmethod
+    def of(cls, user: str, rules: Sequence[AccessRule], anyone: Rights) -> UserRights:
+        """The rights of a user out of all rules."""
+        return cls(user, tuple(rule for rule in rules if rule.speaks_of(user)), anyone)
+
+    def allows(self, action: Action, repository: Repository | None) -> bool:
+        return self.anyone.allows(action, repository) or any(
+            action in rule.actions and rule.holds(repository) for rule in self.rules
+        )
+
+    @property
+    def listing(self) -> Rights | None:
+        return self
+
+    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+        anyones = self.anyone.refusal(action, repository)
+        if not isinstance(anyones, RightMissing):
+            return anyones  # nobody may: it is switched off
+        return RightMissing(
+            f"{self.user} may not {action.value} {repository}; rules under access: in the configuration say who may",
+            name=repository,
+            action=action.value,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRights:
+    """What may be done with a token: what it is for, as far as who shows it may still do that; and what anyone may.
+
+    Attributes:
+        own: what who shows it may do in all.
+        anyone: what callers without a login may do.
+        grant: what the token is for.
+    """
+
+    own: Rights
+    anyone: Rights
+    grant: Grant
+
+    def allows(self, action: Action, repository: Repository | None) -> bool:
+        if self.anyone.allows(action, repository):
+            return True
+        granted = repository is not None and action.value in self.grant.actions(repository)
+        return granted and self.own.allows(action, repository)
+
+    @property
+    def listing(self) -> Rights | None:
+        return self.own.listing if self.grant.catalog else self.anyone.listing
+
+    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+        if not self.own.allows(action, repository):
+            return self.own.refusal(action, repository)
+        return RightMissing(
+            f"the token is not for {action.value} of {repository}: ask for one that is",
+            name=repository,
+            action=action.value,
+        )

@@ -1,0 +1,34 @@
+"""What may be done with repositories, and who may: the question that access control asks."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from mirror.oci.errors import MirrorError
+from mirror.oci.names import Repository
+
+
+class Action(Enum):
+    """What may be done with a repository."""
+
+    PULL = "pull"
+    PUSH = "push"
+    DELETE = "delete"
+
+
+class Rights(Protocol):
+    """What one caller may do."""
+
+    def allows(self, action: Action, repository: Repository | None) -> bool:
+        """Whether the caller may do this with the repository; with None, whether with every repository."""
+        ...
+
+    @property
+    def listing(self) -> Rights | None:
+        """The rights by which the list of repositories is made: it shows what they pull; None: it may not be asked."""
+        ...
+
+    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+        """The error that says so, and what would have to change."""
+        ...

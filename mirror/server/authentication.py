@@ -1,0 +1,158 @@
+"""Who sends a request, what those are told who may not do what they ask for, and ``/token``.
+
+A challenge is always ``Bearer`` and names all that the request needs (distribution token specification). ``Basic`` is
+taken where a client sends it unasked, and never asked for: an engine would answer with the password of Docker Hub.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized, Unsupported
+from mirror.oci.names import Repository
+from mirror.registry.callers import Caller, Callers
+from mirror.registry.rights import Action
+from mirror.server import headers
+from mirror.server.exchange import USER, Exchange
+from mirror.server.front import Front
+from mirror.wire import basic, grants, routes
+from mirror.wire.basic import Login
+from mirror.wire.challenges import Challenge
+from mirror.wire.grants import MAX_FORM_BYTES, GrantRequest
+from mirror.wire.routes import Route
+from mirror.wire.scopes import needed
+
+TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
+_METHODS: Final = "GET, POST"
+_HUB: Final = "docker.io"
+
+
+class Authentication:
+    """Tells callers apart.
+
+    Args:
+        callers: knows them.
+        service: whom tokens are to be shown to.
+        front: how the server is reached.
+    """
+
+    def __init__(self, callers: Callers, service: str, front: Front) -> None:
+        self._callers = callers
+        self._service = service
+        self._front = front
+
+    async def caller(self, request: web.BaseRequest, authorization: str) -> Caller | None:
+        """Who sends a request with that ``Authorization``; None where there are no users, and all are the same.
+
+        Raises:
+            Unauthorized: it proves nothing. TooManyRequests: too many guesses from there.
+        """
+        if not await self._callers.known():
+            return None
+        scheme, _, value = authorization.partition(" ")
+        if scheme.lower() == "bearer":
+            caller = await self._callers.by_token(value.strip())
+        elif scheme.lower() == "basic":
+            caller = await self._callers.by_login(_login(value), self._front.client_of(request))
+        else:
+            raise Unauthorized("Authorization is neither Bearer nor Basic")
+        if caller.name is not None:
+            request[USER] = caller.name
+        return caller
+
+    async def require_login(self) -> None:
+        """Where there are users, have clients show a token, be it one for nobody in particular.
+
+        Else ``docker login`` would call any password right, and engines would never log in to push.
+
+        Raises:
+            Unauthorized: there are.
+        """
+        if await self._callers.known():
+            raise Unauthorized("a token is needed: clients get one by themselves, also without a login")
+
+    async def refusal(
+        self, error: RightMissing | Unauthorized, request: web.BaseRequest, route: Route, caller: Caller | None = None
+    ) -> MirrorError:
+        """What a client is told that may not do what it asks for.
+
+        Args:
+            error: why it may not.
+            request: what it has sent.
+            route: what that asks for.
+            caller: who it is; None: they have not said so, or not proven it.
+        """
+        if isinstance(error, Unauthorized):
+            return self._challenge(error.message, request, route, error.detail.get("error"))
+        if caller is None and not await self._callers.known():
+            return error
+        if caller is None and _is_for_docker_hub(request, route):
+            # An engine that takes us for a mirror of Docker Hub asks there next, and its password stays where it is.
+            return RepositoryUnknown("nothing of that name may be had here without a login")
+        if caller is None:
+            message = f"{_asked(error)} needs a login: docker login {self._front.url_of(request).partition('//')[2]}"
+            return self._challenge(message, request, route)
+        if caller.name is None or _could(caller, error):
+            return self._challenge(error.message, request, route, "insufficient_scope")
+        return error
+
+    async def token(self, exchange: Exchange) -> web.Response:
+        """``/token``: a token for as much as may be had of what is asked for."""
+        request = exchange.request
+        asked = await _asked_for(exchange)
+        if asked.service not in {None, self._service}:
+            raise ClientFault(f"tokens for {(asked.service or '')[:100]!r} are not given here", service=self._service)
+        client = self._front.client_of(request)
+        given = await self._callers.grant(asked.scopes, client, asked.login, asked.identity_token)
+        if given.user is not None:
+            request[USER] = given.user
+        return web.Response(
+            body=grants.answer(given.token, given.lifetime_seconds, given.issued_at),
+            content_type="application/json",
+            headers={headers.CACHE_CONTROL: "no-store"},
+        )
+
+    def _challenge(
+        self, message: str, request: web.BaseRequest, route: Route, error: str | None = None
+    ) -> Unauthorized:
+        scopes = " ".join(map(str, needed(request.method, route)))
+        parameters = {"realm": f"{self._front.url_of(request)}{TOKEN_PATH}", "service": self._service}
+        parameters |= {"scope": scopes} if scopes else {}
+        parameters |= {"error": error} if error else {}
+        return Unauthorized(message, challenge=Challenge("bearer", parameters).build())
+
+
+def _login(value: str) -> Login:
+    login = basic.parse(value)
+    if login is None:
+        raise Unauthorized("Authorization: Basic holds no name and password")
+    return login
+
+
+def _asked(error: MirrorError) -> str:
+    action, name = error.detail.get("action", "this"), error.detail.get("name")
+    return f"{action} of {name}" if name else action
+
+
+def _could(caller: Caller, error: RightMissing) -> bool:
+    """Whether the caller could do that with another token."""
+    action, name = error.detail.get("action", ""), error.detail.get("name")
+    return name is None or caller.own_rights.allows(Action(action), Repository(name))
+
+
+def _is_for_docker_hub(request: web.BaseRequest, route: Route) -> bool:
+    reads = request.method in {"GET", "HEAD"} and not isinstance(route, routes.PingRoute)
+    return reads and _HUB in routes.parse_query(request.rel_url.raw_query_string).get("ns", ())
+
+
+async def _asked_for(exchange: Exchange) -> GrantRequest:
+    request = exchange.request
+    if request.method == "POST":
+        return GrantRequest.parse_form(b"".join([chunk async for chunk in exchange.receive(MAX_FORM_BYTES)]))
+    if request.method != "GET":
+        raise Unsupported(f"{TOKEN_PATH} knows {_METHODS}", method=request.method, allowed=_METHODS)
+    scheme, _, value = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
+    login = _login(value) if scheme.lower() == "basic" else None
+    return GrantRequest.parse_query(request.rel_url.raw_query_string, login)

@@ -1,0 +1,55 @@
+"""How the server is reached from outside: its own URL, and where its clients are, also behind a proxy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from mirror.server import headers
+
+_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_SCHEMES: Final = frozenset({"http", "https"})
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What stands between the server and its clients.
+
+    Attributes:
+        url: where clients reach the server, without a slash at the end; None: where each request says that it went.
+        behind_proxy: whether a proxy stands there, whose ``X-Forwarded-Proto`` and ``X-Forwarded-For`` are believed.
+    """
+
+    url: str | None = None
+    behind_proxy: bool = False
+
+    def url_of(self, request: web.BaseRequest) -> str:
+        """Where the client that sent the request reaches the server."""
+        if self.url is not None:
+            return self.url
+        scheme = "https" if request.transport and request.transport.get_extra_info("sslcontext") else "http"
+        if self.behind_proxy and (said := _last(request, headers.X_FORWARDED_PROTO).lower()) in _SCHEMES:
+            scheme = said
+        host = request.headers.get(headers.HOST, "")
+        return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}"
+
+    def client_of(self, request: web.BaseRequest) -> str:
+        """The address of the client."""
+        forwarded = _last(request, headers.X_FORWARDED_FOR) if self.behind_proxy else ""
+        return forwarded or request.remote or ""
+
+
+def _last(request: web.BaseRequest, name: str) -> str:
+    """The last of the values in a header: that which the proxy itself has added."""
+    return ",".join(request.headers.getall(name, ())).rpartition(",")[2].strip()
+
+
+def _own_address(request: web.BaseRequest) -> str:
+    name = request.transport.get_extra_info("sockname") if request.transport else None
+    if not isinstance(name, tuple):
+        return "localhost"
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

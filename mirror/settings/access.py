@@ -1,0 +1,56 @@
+"""What users may do."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from mirror.access.rules import EVERY_USER, AccessRule
+from mirror.oci.errors import NameInvalid
+from mirror.registry.rights import Action
+from mirror.registry.users import parse_user_name
+from mirror.settings.pulling import check_pattern
+from mirror.settings.section import Section
+from mirror.transfer.mapping import NameMapping
+
+Item = TypeVar("Item")
+
+
+def parse_actions(value: object) -> object:
+    """Actions as a list, also where they are written as ``pull,push``."""
+    return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def _some(listed: tuple[Item, ...]) -> tuple[Item, ...]:
+    if not listed:
+        raise ValueError("at least one is wanted")
+    return listed
+
+
+def _check_user(name: str) -> str:
+    if name == EVERY_USER:
+        return name
+    try:
+        return parse_user_name(name)
+    except NameInvalid as error:
+        raise ValueError(str(error)) from error
+
+
+class AccessSettings(Section):
+    """A rule: some users may do something with some repositories."""
+
+    users: Annotated[tuple[Annotated[str, AfterValidator(_check_user)], ...], AfterValidator(_some)] = Field(
+        description="names of users; '*' is every user"
+    )
+    repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(
+        description="names of repositories, with * for one component and ** for the rest"
+    )
+    actions: Annotated[tuple[Action, ...], BeforeValidator(parse_actions), AfterValidator(_some)] = Field(
+        description="what they may do: pull, push, delete"
+    )
+
+    def rule(self) -> AccessRule:
+        """The rule."""
+        patterns = tuple(NameMapping(pattern, pattern) for pattern in self.repositories)
+        return AccessRule(frozenset(self.users), patterns, frozenset(self.actions))

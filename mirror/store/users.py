@@ -1,0 +1,157 @@
+"""Users and their tokens, kept in the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mirror.oci.errors import ClientFault, NotFound
+from mirror.registry.users import User, UserToken
+from mirror.store.catalog.tables import user_tokens, users
+from mirror.store.parts import StoreParts
+
+Found = TypeVar("Found")
+
+_ANY = select(func.count()).select_from(select(users.c.name).limit(1).subquery())
+_USER = select(users).where(users.c.name == bindparam("wanted"))
+_TOKEN = select(user_tokens).where(user_tokens.c.id == bindparam("wanted"))
+_TOKEN_BY_SECRET = select(user_tokens).where(user_tokens.c.secret_hash == bindparam("wanted"))
+
+
+class StoreUsers(StoreParts):
+    """Implements :class:`mirror.registry.users.Users`, and changes what that finds."""
+
+    async def has_users(self) -> bool:
+        return await self._known(("users", ""), lambda connection: bool(connection.execute(_ANY).scalar_one()))
+
+    async def find_user(self, name: str) -> User | None:
+        def find(connection: Connection) -> User | None:
+            row = connection.execute(_USER, {"wanted": name}).one_or_none()
+            return None if row is None else User(**row._mapping)
+
+        return await self._known(("user", name), find)
+
+    async def find_token(self, token_id: str) -> UserToken | None:
+        def find(connection: Connection) -> UserToken | None:
+            row = connection.execute(_TOKEN, {"wanted": token_id}).one_or_none()
+            return None if row is None else _token(row)
+
+        return await self._known(("token", token_id), find)
+
+    async def find_token_by_secret(self, secret_hash: str) -> UserToken | None:
+        row = await self._catalog.read(
+            lambda connection: connection.execute(_TOKEN_BY_SECRET, {"wanted": secret_hash}).one_or_none()
+        )
+        return None if row is None else _token(row)
+
+    async def token_key(self) -> bytes:
+        """The key that signs what clients are given. Raises StorageFault, StorageDamaged."""
+        return await self._volume.token_key()
+
+    async def add_user(self, user: User) -> None:
+        """Let somebody log in.
+
+        Raises:
+            ClientFault: there is a user of that name.
+        """
+
+        def add(connection: Connection) -> None:
+            if connection.execute(_USER, {"wanted": user.name}).one_or_none() is not None:
+                raise ClientFault(
+                    f"there is a user {user.name} already: 'plugin-mirror user password' changes the password"
+                )
+            values = {"name": user.name, "password_hash": user.password_hash, "created_at": user.created_at}
+            connection.execute(insert(users), values)
+
+        await self._catalog.write(add)
+
+    async def change_password(self, name: str, password_hash: str) -> None:
+        """Give a user another password. Raises NotFound: there is no such user."""
+
+        def change(connection: Connection) -> None:
+            statement = update(users).where(users.c.name == name).values(password_hash=password_hash)
+            _require(connection.execute(statement).rowcount, _no_user(name))
+
+        await self._catalog.write(change)
+
+    async def remove_user(self, name: str) -> None:
+        """Remove a user, and all their tokens. Raises NotFound: there is no such user."""
+
+        def remove(connection: Connection) -> None:
+            _require(connection.execute(delete(users).where(users.c.name == name)).rowcount, _no_user(name))
+
+        await self._catalog.write(remove)
+
+    async def list_users(self) -> list[User]:
+        """Every user, by name."""
+        statement = select(users).order_by(users.c.name)
+        found = await self._catalog.read(lambda connection: connection.execute(statement).all())
+        return [User(**row._mapping) for row in found]
+
+    async def add_token(self, token: UserToken, secret_hash: str) -> None:
+        """Make a secret good for a user.
+
+        Args:
+            token: what it is called, and whose it is.
+            secret_hash: the secret's SHA-256, in hexadecimal.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        values = {
+            "id": token.id,
+            "user": token.user,
+            "secret_hash": secret_hash,
+            "description": token.description,
+            "created_at": token.created_at,
+            "expires_at": token.expires_at,
+        }
+
+        def add(connection: Connection) -> None:
+            try:
+                connection.execute(insert(user_tokens), values)
+            except IntegrityError as error:
+                raise NotFound(_no_user(token.user)) from error
+
+        await self._catalog.write(add)
+
+    async def revoke_token(self, token_id: str) -> None:
+        """End a token. Raises NotFound: there is no such token."""
+
+        def revoke(connection: Connection) -> None:
+            statement = delete(user_tokens).where(user_tokens.c.id == token_id)
+            said = f"no token has the id {token_id!r}: 'plugin-mirror token ls' lists them"
+            _require(connection.execute(statement).rowcount, said)
+
+        await self._catalog.write(revoke)
+
+    async def list_tokens(self) -> list[UserToken]:
+        """Every token, by user and age."""
+        statement = select(user_tokens).order_by(user_tokens.c.user, user_tokens.c.created_at)
+        found = await self._catalog.read(lambda connection: connection.execute(statement).all())
+        return [_token(row) for row in found]
+
+    async def _known(self, key: tuple[str, str], find: Callable[[Connection], Found]) -> Found:
+        held = self._cache.login(key)
+        if held is not None:
+            return cast(Found, held[0])  # kept below, under a key that stands for one kind of thing
+        generation = self._cache.generation
+        read: Found = await self._catalog.read(find)
+        self._cache.keep_login(generation, key, read)
+        return read
+
+
+def _token(row: Row[Any]) -> UserToken:
+    return UserToken(row.id, row.user, row.description, row.created_at, row.expires_at)
+
+
+def _no_user(name: str) -> str:
+    return f"there is no user {name}: 'plugin-mirror user ls' lists them"
+
+
+def _require(changed: int, otherwise: str) -> None:
+    if not changed:
+        raise NotFound(otherwise)

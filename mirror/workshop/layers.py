@@ -1,0 +1,116 @@
+"""Layers of a plugin or an image, laid over each other into a tree."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import IO
+
+from mirror.oci.digest import Digest, new_hasher
+from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.flatten import Tree
+from mirror.plugin.layer import LayerReader
+from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.tree import Entry, LayerEntry, from_tar
+from mirror.runtime.threads import in_thread, stepped
+from mirror.transfer.progress import Progress
+from mirror.workshop.files import FileSpan, temporary_file, write_temporary
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSource:
+    """A layer that can be read: a tar, as it is or in gzip.
+
+    Attributes:
+        span: where its bytes are.
+        digest: what they must hash to, where that is known.
+        diff_id: what the tar must hash to, where that is known.
+    """
+
+    span: FileSpan
+    digest: Digest | None = None
+    diff_id: Digest | None = None
+
+
+class Flattening:
+    """Lays layers over each other. Each is decompressed into a file without a name, where its contents are read later.
+
+    Args:
+        layers: the lowest first.
+        stack: closes those files; contents can be read until then.
+    """
+
+    def __init__(self, layers: Sequence[LayerSource], stack: ExitStack) -> None:
+        self._layers = layers
+        self._stack = stack
+        self._tree = Tree()
+
+    def steps(self) -> Generator[int, None, None]:
+        """Do it; gives the bytes that each step has read.
+
+        Raises:
+            ManifestInvalid: a layer that engines could not unpack, is not what it was said to be, goes beyond a limit,
+                or leads out of the tree. ConfigurationFault: it cannot be read. StorageFault: no space for the files.
+        """
+        for number, layer in enumerate(self._layers, 1):
+            spool = temporary_file(self._stack)
+            facts = yield from _spooled(layer, spool, number)
+            try:
+                self._tree.apply(_entries(spool, facts, number))
+            except ManifestInvalid as error:
+                raise ManifestInvalid(f"layer {number}: {error}") from error
+
+    def entries(self) -> list[Entry]:
+        """What they amount to, sorted by the components of the paths."""
+        return list(self._tree.entries())
+
+
+async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: Progress) -> list[Entry]:
+    """Lay layers over each other, in threads. Arguments and errors as for :class:`Flattening`."""
+    progress.expect(sum(layer.span.size_bytes for layer in layers))
+    flattening = Flattening(layers, stack)
+    async for size_bytes in stepped(flattening.steps()):
+        progress.advance(size_bytes)
+    return await in_thread(flattening.entries)
+
+
+def _spooled(layer: LayerSource, spool: IO[bytes], number: int) -> Generator[int, None, LayerFacts]:
+    """Decompress a layer into a file; nothing of one that is not what it should be is used."""
+    hasher = new_hasher(layer.digest.algorithm if layer.digest else "sha256")
+    reader = LayerReader(layer.span.size_bytes, sink=lambda piece: write_temporary(spool, piece))
+    for chunk in layer.span.chunks():
+        hasher.update(chunk)
+        reader.feed(chunk)
+        if reader.settled:
+            break
+        yield len(chunk)
+    facts = reader.finish()
+    if facts.problem is not None:
+        raise ManifestInvalid(f"layer {number} {facts.problem.value}")
+    if layer.digest is not None and hasher.hexdigest() != layer.digest.hex:
+        raise ManifestInvalid(f"layer {number} is not what its digest {layer.digest} says")
+    if layer.diff_id is not None and facts.diff_id != layer.diff_id:
+        raise ManifestInvalid(f"layer {number} is not the one that the configuration names ({layer.diff_id})")
+    return facts
+
+
+def _entries(spool: IO[bytes], facts: LayerFacts, number: int) -> Iterable[LayerEntry]:
+    """What stands in a tar that was read to its end before, so that no header of it can take much memory."""
+    try:
+        found = list(_headers(spool, number))
+    except tarfile.TarError as error:
+        raise ManifestInvalid(f"the tar cannot be read: {error}") from error
+    if len(found) != facts.entries:
+        raise ManifestInvalid("the tar means different things to different programs")
+    return found
+
+
+def _headers(spool: IO[bytes], number: int) -> Iterator[LayerEntry]:
+    spool.seek(0)
+    with tarfile.open(fileobj=spool, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+        while (info := archive.next()) is not None:
+            archive.members = []  # type: ignore[attr-defined]  # it keeps what it gave; half a million take much room
+            content = FileSpan(spool.fileno(), info.offset_data, info.size, f"layer {number}")
+            yield from_tar(info, content)

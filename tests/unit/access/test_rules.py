@@ -1,0 +1,105 @@
+"""What users may do."""
+
+from __future__ import annotations
+
+import pytest
+
+from mirror.access.rules import AccessRule, TokenRights, UserRights
+from mirror.access.signed import Grant
+from mirror.filters.authorize import AnonymousRights
+from mirror.oci.errors import RightMissing, Unsupported
+from mirror.oci.names import Repository
+from mirror.registry.rights import Action
+from mirror.transfer.mapping import NameMapping
+
+PULL, PUSH, DELETE = Action.PULL, Action.PUSH, Action.DELETE
+NOBODY, READERS = AnonymousRights(frozenset()), AnonymousRights(frozenset({PULL}))
+
+
+def rule(users: str, repositories: str, *actions: Action) -> AccessRule:
+    patterns = tuple(NameMapping(pattern, pattern) for pattern in repositories.split())
+    return AccessRule(frozenset(users.split()), patterns, frozenset(actions))
+
+
+RULES = [
+    rule("anna bob", "acme/** shared/*", PULL, PUSH),
+    rule("anna", "acme/driver", DELETE),
+    rule("*", "public/**", PULL),
+    rule("root", "**", PULL, PUSH, DELETE),
+]
+
+
+@pytest.mark.parametrize(
+    ("user", "action", "name", "allowed"),
+    [
+        ("anna", PUSH, "acme/driver", True),
+        ("anna", PUSH, "acme/a/b", True),
+        ("anna", PUSH, "acme", False),
+        ("anna", PUSH, "acmeter/x", False),
+        ("anna", PUSH, "shared/a", True),
+        ("anna", PUSH, "shared/a/b", False),
+        ("anna", DELETE, "acme/driver", True),
+        ("anna", DELETE, "acme/other", False),
+        ("bob", DELETE, "acme/driver", False),
+        ("eve", PUSH, "acme/driver", False),
+        ("eve", PULL, "public/x", True),
+        ("eve", PULL, "acme/driver", False),
+        ("root", DELETE, "any/thing", True),
+        ("root", PULL, None, True),
+        ("anna", PULL, None, False),
+    ],
+)
+def test_the_union_of_what_rules_say(user: str, action: Action, name: str | None, allowed: bool) -> None:
+    rights = UserRights.of(user, RULES, NOBODY)
+    assert rights.allows(action, None if name is None else Repository(name)) is allowed
+
+
+def test_a_user_without_a_rule_may_do_what_anyone_may() -> None:
+    rights = UserRights.of("eve", [], READERS)
+    assert [action for action in Action if rights.allows(action, Repository("a"))] == [PULL]
+
+
+def test_a_refusal_says_who_may_not_do_what() -> None:
+    error = UserRights.of("eve", RULES, NOBODY).refusal(PUSH, Repository("acme/driver"))
+    assert isinstance(error, RightMissing)
+    assert str(error).startswith("eve may not push acme/driver")
+    assert error.detail == {"name": "acme/driver", "action": "push"}
+
+
+@pytest.mark.parametrize(
+    ("granted", "action", "name", "allowed"),
+    [
+        ({"acme/driver": {"pull", "push"}}, PUSH, "acme/driver", True),
+        ({"acme/driver": {"pull"}}, PUSH, "acme/driver", False),
+        ({"acme/driver": {"pull"}}, PULL, "acme/other", False),
+        ({"other/x": {"push"}}, PUSH, "other/x", False),  # a right that was taken away since
+        ({}, PULL, "acme/driver", False),
+        ({"acme/driver": {"pull"}}, PULL, None, False),
+    ],
+)
+def test_a_token_is_good_for_what_it_says_as_far_as_its_user_still_may(
+    granted: dict[str, set[str]], action: Action, name: str | None, allowed: bool
+) -> None:
+    grant = Grant("anna", "", {each: frozenset(actions) for each, actions in granted.items()})
+    rights = TokenRights(UserRights.of("anna", RULES, NOBODY), NOBODY, grant)
+    assert rights.allows(action, None if name is None else Repository(name)) is allowed
+
+
+def test_a_token_takes_nothing_away_of_what_anyone_may() -> None:
+    rights = TokenRights(UserRights.of("anna", RULES, READERS), READERS, Grant("anna"))
+    assert rights.allows(PULL, Repository("b"))
+    assert not rights.allows(PUSH, Repository("acme/driver"))
+
+
+@pytest.mark.parametrize("catalog", [True, False])
+def test_lists_want_a_token_for_the_catalog(catalog: bool) -> None:
+    anyone = AnonymousRights(frozenset(), frozenset({PULL}))
+    rights = TokenRights(UserRights.of("anna", RULES, anyone), anyone, Grant("anna", catalog=catalog))
+    assert (rights.listing is not None) is catalog
+
+
+def test_deleting_is_switched_off_only_where_nobody_may() -> None:
+    assert isinstance(UserRights.of("anna", [], NOBODY).refusal(DELETE, Repository("a")), Unsupported)
+    assert isinstance(NOBODY.refusal(DELETE, Repository("a")), Unsupported)
+    refusal = AnonymousRights(frozenset(), frozenset({DELETE})).refusal(DELETE, Repository("a"))
+    assert isinstance(refusal, RightMissing)

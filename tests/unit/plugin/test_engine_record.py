@@ -1,0 +1,148 @@
+"""What engines keep of installed plugins, and what enabling adds to their files."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.config import PluginConfig
+from mirror.plugin.engine_record import EngineRecord, manifest_as_pushed, without_additions
+from mirror.plugin.tree import Entry, Kind, Node
+
+CONFIG: dict[str, Any] = {
+    "Args": {"Name": "args", "Settable": ["value"], "Value": ["-a"]},
+    "DockerVersion": "26.1.5",
+    "Entrypoint": ["/start"],
+    "Env": [{"Name": "role", "Value": "master"}, {"Name": "debug", "Value": None}],
+    "Linux": {"Devices": [{"Name": "kvm", "Path": "/dev/kvm"}, {"Name": "", "Path": "/dev/x"}]},
+    "Mounts": [
+        {"Name": "", "Source": "/a", "Destination": "/a"},
+        {"Name": "state", "Source": None, "Destination": "/s"},
+    ],
+    "PropagatedMount": "/mnt",
+    "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]},
+}
+ID = "ab" * 32
+
+
+def record(settings: dict[str, Any] | None = None, **more: Any) -> EngineRecord:
+    plugin = {"Id": ID, "Name": "acme/x:1", "Enabled": True, "Config": CONFIG, "Settings": settings}
+    return EngineRecord.parse(json.dumps({"plugin": plugin, **more}).encode())
+
+
+def test_a_record_is_read_without_what_the_engine_wrote_into_the_configuration() -> None:
+    found = record()
+    assert (found.plugin_id, found.name, found.enabled, found.changes) == (ID, "acme/x:1", True, ())
+    config = json.loads(found.document.encode())
+    assert "rootfs" not in config
+    assert "DockerVersion" not in config
+    assert config["Entrypoint"] == ["/start"]
+
+
+def test_only_what_differs_from_the_defaults_was_set() -> None:
+    settings = {
+        "Args": ["-b", "c"],
+        "Devices": [{"Name": "kvm", "Path": "/dev/kvm2"}, {"Name": "", "Path": "/dev/y"}],
+        "Env": ["role=worker", "debug=a=b"],
+        "Mounts": [{"Name": "", "Source": "/b"}, {"Name": "state", "Source": "/srv"}],
+    }
+    assert record(settings).changes == (
+        "role=worker",
+        "debug=a=b",
+        "args=-b c",
+        "state.source=/srv",
+        "kvm.path=/dev/kvm2",
+    )
+    unchanged = {
+        "Args": ["-a"],
+        "Devices": CONFIG["Linux"]["Devices"],
+        "Env": ["role=master"],
+        "Mounts": CONFIG["Mounts"],
+    }
+    assert record(unchanged).changes == ()
+
+
+def test_digests_are_read_as_each_generation_keeps_them() -> None:
+    one, two = Digest.of(b"1"), Digest.of(b"2")
+    legacy = record(Config=str(one), Blobsums=[str(two)])
+    assert (legacy.manifest, legacy.config, legacy.layers) == (None, one, (two,))
+    pulled = record(Config=str(one), Blobsums=None, Manifest=str(two))
+    assert (pulled.manifest, pulled.config, pulled.layers) == (two, one, None)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b'{"plugin": {}}', b'{"plugin": {"Config": []}}', b'{"plugin": {"Config": {"Entrypoint": 1}}}']
+    + [json.dumps({"plugin": {"Config": {}}, **wrong}).encode() for wrong in ({"Manifest": "x"}, {"Blobsums": [1]})],
+)
+def test_what_is_no_record_is_refused(content: bytes) -> None:
+    with pytest.raises(ManifestInvalid):
+        EngineRecord.parse(content)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(data=st.data())
+def test_any_record_is_read_or_refused(data: st.DataObject) -> None:
+    content: dict[str, Any] = {
+        "plugin": {
+            "Id": ID,
+            "Name": "a:1",
+            "Config": {**CONFIG, **data.draw(st.dictionaries(st.sampled_from(sorted(CONFIG)), _JSON, max_size=2))},
+            "Settings": data.draw(
+                _JSON | st.dictionaries(st.sampled_from(["Env", "Args", "Mounts", "Devices"]), _JSON, max_size=4)
+            ),
+        },
+        **data.draw(st.dictionaries(st.sampled_from(["Manifest", "Config", "Blobsums", "plugin"]), _JSON, max_size=2)),
+    }
+    try:
+        found = EngineRecord.parse(json.dumps(content).encode())
+    except ManifestInvalid:
+        return
+    assert found.plugin_id in {ID, ""}
+    assert PluginConfig.parse(found.document.encode()).diff_ids == ()
+
+
+def test_what_enabling_added_is_left_out_and_nothing_that_holds_something() -> None:
+    kinds = {
+        ".dockerenv": Node(Kind.FILE, 0o755),
+        "a": Node(Kind.FOLDER, 0o755),
+        "dev": Node(Kind.FOLDER, 0o755),
+        "dev/pts": Node(Kind.FOLDER, 0o755),
+        "etc": Node(Kind.FOLDER, 0o755),
+        "etc/hosts": Node(Kind.FILE, 0o644, size_bytes=9),
+        "etc/mtab": Node(Kind.SYMLINK, 0o777, target="/proc/mounts"),
+        "etc/resolv.conf": Node(Kind.FILE, 0o644),
+        "mnt": Node(Kind.FOLDER, 0o755),
+        "proc": Node(Kind.FOLDER, 0o755),
+        "s": Node(Kind.FOLDER, 0o755),
+        "s/kept": Node(Kind.FILE, 0o644),
+        "sys": Node(Kind.SYMLINK, 0o777, target="x"),
+    }
+    config = PluginConfig.parse(json.dumps(CONFIG).encode())
+    kept = without_additions(
+        [Entry("", Node(Kind.FOLDER, 0o755)), *(Entry(path, kinds[path]) for path in kinds)], config
+    )
+    assert [entry.path for entry in kept] == ["", "dev", "etc", "etc/hosts", "s", "s/kept", "sys"]
+
+
+def test_the_manifest_of_a_created_plugin_is_the_engines_to_the_byte() -> None:
+    # Its shape as engines 20.10.24 and 26.1.5 push it.
+    config, layer = Digest.of(b"c"), Digest.of(b"l")
+    assert manifest_as_pushed((config, 10), [(layer, 20)]) == (
+        b'{"schemaVersion":2,"config":{"mediaType":"application/vnd.docker.plugin.v1+json",'
+        b'"digest":"%s","size":10},"layers":[{"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip",'
+        b'"digest":"%s","size":20}],"mediaType":"application/vnd.docker.distribution.manifest.v2+json"}'
+        % (str(config).encode(), str(layer).encode())
+    )

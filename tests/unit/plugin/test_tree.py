@@ -1,0 +1,102 @@
+"""Entries of a tree, as they stand in a tar."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.tree import END_OF_TAR, Entry, Kind, Node, from_tar, tar_header
+from tests.unit.plugin.layers import entry, read, tar
+
+LATEST = 2**33
+
+
+def read_back(content: bytes) -> list[tarfile.TarInfo]:
+    with tarfile.open(fileobj=io.BytesIO(content), encoding="utf-8", errors="surrogateescape") as archive:
+        return archive.getmembers()
+
+
+_NAME = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
+    lambda name: name not in {".", ".."}
+)
+_RAW = st.binary(min_size=1, max_size=40).map(lambda value: value.decode("utf-8", "surrogateescape"))
+_NODES = st.builds(
+    Node,
+    kind=st.sampled_from(list(Kind)),
+    mode=st.integers(0, 0o7777),
+    uid=st.integers(0, 2**32 - 2),
+    gid=st.integers(0, 2**32 - 2),
+    modified_seconds=st.integers(0, LATEST),
+    xattrs=st.dictionaries(st.sampled_from(["security.capability", "user.a"]), _RAW),
+).map(
+    lambda node: Node(
+        node.kind,
+        node.mode,
+        node.uid,
+        node.gid,
+        node.modified_seconds,
+        target="a" * 150 if node.kind is Kind.SYMLINK else "",
+        device=(8, 300) if node.kind in {Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE} else (0, 0),
+        xattrs=node.xattrs,
+    )
+)
+
+
+@given(parts=st.lists(_NAME, min_size=1, max_size=5), node=_NODES)
+def test_what_is_written_is_read_back(parts: list[str], node: Node) -> None:
+    path = "/".join(parts)
+    content = tar_header(Entry(path, node), LATEST) + END_OF_TAR
+    (info,) = read_back(content)
+    found = from_tar(info, None)
+    assert found.name == path
+    assert found.node is not None
+    members = ("kind", "mode", "uid", "gid", "modified_seconds", "target", "device", "xattrs")
+    assert [getattr(found.node, name) for name in members] == [getattr(node, name) for name in members]
+    assert read(content).problem is None
+
+
+def test_a_further_name_is_a_link_and_the_root_a_folder() -> None:
+    node = Node(Kind.FILE, 0o644, size_bytes=5)
+    root, linked = read_back(
+        tar_header(Entry("", Node(Kind.FOLDER, 0o711)), 0) + tar_header(Entry("b", node, "a"), 0) + END_OF_TAR
+    )
+    assert (root.name, root.isdir(), root.mode) == (".", True, 0o711)
+    assert (linked.islnk(), linked.linkname, linked.size) == (True, "a", 0)
+
+
+def test_no_time_is_later_than_what_is_said() -> None:
+    (info,) = read_back(tar_header(Entry("a", Node(Kind.FILE, 0, modified_seconds=1_500_000_000)), 9) + END_OF_TAR)
+    assert info.mtime == 9
+
+
+IMPOSSIBLE = {
+    "owner": entry("a", form=tarfile.PAX_FORMAT, pax={"uid": "4294967296"}),
+    "no-target": entry("a", kind=tarfile.SYMTYPE),
+    "sparse": entry(
+        "a", b"0\n" + bytes(510), form=tarfile.PAX_FORMAT, pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    ),
+    "attribute": entry("a", form=tarfile.PAX_FORMAT, pax={"SCHILY.xattr.user.a": "x" * 70_000}),
+    "kind": entry("a", kind=b"7"),
+}
+
+
+@pytest.mark.parametrize("content", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_what_no_file_can_have_is_refused(content: bytes) -> None:
+    (info,) = read_back(tar(content))
+    if info.type == tarfile.CONTTYPE:
+        info.type = b"Z"
+    with pytest.raises(ManifestInvalid):
+        from_tar(info, None)
+
+
+@pytest.mark.parametrize("said", ["inf", "nan", "-5", "1e300"])
+def test_a_time_that_means_nothing_is_the_first(said: str) -> None:
+    (info,) = read_back(tar(entry("a", form=tarfile.PAX_FORMAT, pax={"mtime": said})))
+    found = from_tar(info, None).node
+    assert found is not None
+    assert found.modified_seconds == 0

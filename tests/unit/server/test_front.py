@@ -1,0 +1,57 @@
+"""Where clients reach the server, and where they are."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from unittest.mock import Mock
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from mirror.server.front import Front
+
+PROXIED = {"Host": "plugins.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "6.6.6.6, 192.0.2.7"}
+
+
+def asked(headers: Mapping[str, str], **facts: object) -> web.Request:
+    facts = {"sockname": ("127.0.0.1", 5000), "peername": ("198.51.100.1", 4711), "sslcontext": None, **facts}
+    transport = Mock()
+    transport.get_extra_info.side_effect = lambda name, default=None: facts.get(name, default)
+    return make_mocked_request("GET", "/v2/", headers, transport=transport)
+
+
+@pytest.mark.parametrize(
+    ("front", "headers", "facts", "url"),
+    [
+        (Front(), {"Host": "plugins.example:5000"}, {}, "http://plugins.example:5000"),
+        (Front(), {"Host": "[2001:db8::1]:5000"}, {}, "http://[2001:db8::1]:5000"),
+        (Front(), {"Host": "a"}, {"sslcontext": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)}, "https://a"),
+        (Front(), {}, {}, "http://127.0.0.1:5000"),
+        (Front(), {}, {"sockname": ("::1", 5000, 0, 0)}, "http://[::1]:5000"),
+        (Front(), {}, {"sockname": "/run/mirror.sock"}, "http://localhost"),
+        (Front(), {"Host": 'a",realm="b'}, {}, "http://127.0.0.1:5000"),
+        (Front(), {"Host": "user@a"}, {}, "http://127.0.0.1:5000"),
+        (Front(), PROXIED, {}, "http://plugins.example"),
+        (Front(behind_proxy=True), PROXIED, {}, "https://plugins.example"),
+        (Front(behind_proxy=True), PROXIED | {"X-Forwarded-Proto": "gopher"}, {}, "http://plugins.example"),
+        (Front("https://there.example", behind_proxy=True), PROXIED, {}, "https://there.example"),
+    ],
+)
+def test_where_clients_reach_it(
+    front: Front, headers: Mapping[str, str], facts: Mapping[str, object], url: str
+) -> None:
+    assert front.url_of(asked(headers, **facts)) == url
+
+
+@pytest.mark.parametrize(
+    ("front", "headers", "address"),
+    [
+        (Front(), PROXIED, "198.51.100.1"),
+        (Front(behind_proxy=True), PROXIED, "192.0.2.7"),  # what the proxy has added, not what a client wrote before it
+        (Front(behind_proxy=True), {}, "198.51.100.1"),
+    ],
+)
+def test_where_clients_are(front: Front, headers: Mapping[str, str], address: str) -> None:
+    assert front.client_of(asked(headers)) == address

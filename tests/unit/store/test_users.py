@@ -1,0 +1,113 @@
+"""Users and tokens in the catalog, and the key that signs."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.errors import ClientFault, NotFound, StorageDamaged
+from mirror.registry.users import User, UserToken
+from mirror.store.filesystem import Filesystem
+from mirror.store.layout import Layout
+from mirror.store.registry import Store
+from mirror.store.token_key import read_token_key
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+ANNA, BOB = User("anna", "$2b$anna", NOW), User("bob", "$2b$bob", NOW)
+TOKEN = UserToken("1a2b", "anna", "build server", NOW, NOW + timedelta(days=90))
+
+
+async def test_users_come_change_and_go(store: Store) -> None:
+    assert not await store.has_users()
+    await store.add_user(BOB)
+    await store.add_user(ANNA)
+    assert await store.has_users()
+    assert await store.list_users() == [ANNA, BOB]
+    assert (await store.find_user("anna"), await store.find_user("eve")) == (ANNA, None)
+    await store.change_password("anna", "$2b$other")
+    assert await store.find_user("anna") == replace(ANNA, password_hash="$2b$other")
+    await store.remove_user("anna")
+    assert await store.find_user("anna") is None
+    assert await store.list_users() == [BOB]
+
+
+async def test_a_name_is_taken_once(store: Store) -> None:
+    await store.add_user(ANNA)
+    with pytest.raises(ClientFault, match="there is a user anna already"):
+        await store.add_user(replace(ANNA, password_hash="$2b$other"))
+    assert await store.find_user("anna") == ANNA
+
+
+async def test_tokens_come_and_go(store: Store) -> None:
+    await store.add_user(ANNA)
+    await store.add_token(TOKEN, "ab" * 32)
+    assert await store.find_token_by_secret("ab" * 32) == TOKEN
+    assert await store.find_token_by_secret("cd" * 32) is None
+    assert await store.find_token("1a2b") == TOKEN
+    assert await store.list_tokens() == [TOKEN]
+    await store.revoke_token("1a2b")
+    assert await store.find_token("1a2b") is None
+    assert await store.find_token_by_secret("ab" * 32) is None
+
+
+async def test_tokens_go_with_their_user(store: Store) -> None:
+    await store.add_user(ANNA)
+    await store.add_token(replace(TOKEN, expires_at=None), "ab" * 32)
+    await store.remove_user("anna")
+    assert await store.list_tokens() == []
+
+
+async def test_what_is_not_there_is_said(store: Store) -> None:
+    for change in (
+        store.remove_user("eve"),
+        store.change_password("eve", "x"),
+        store.add_token(TOKEN, "ab" * 32),
+        store.revoke_token("ffff"),
+    ):
+        with pytest.raises(NotFound):
+            await change
+
+
+async def test_another_process_sees_it_at_once(folder: Path, store: Store) -> None:
+    async with Store.open(folder) as other:
+        assert (await other.has_users(), await other.find_user("anna")) == (False, None)
+        await store.add_user(ANNA)
+        await store.add_token(TOKEN, "ab" * 32)
+        assert (await other.has_users(), await other.find_user("anna")) == (True, ANNA)
+        assert await other.find_token("1a2b") == TOKEN
+        await store.remove_user("anna")
+        assert (await other.has_users(), await other.find_user("anna")) == (False, None)
+        assert await other.find_token("1a2b") is None
+
+
+async def test_the_key_is_one_for_all_and_its_owners_alone(folder: Path, store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        layout = Layout(folder)
+        keys = list(pool.map(lambda _: read_token_key(layout, Filesystem()), range(64)))
+    assert {await store.token_key()} == set(keys)
+    assert len(keys[0]) == 32
+    assert stat.S_IMODE((folder / "token.key").stat().st_mode) == 0o600
+    assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_a_damaged_key_is_said(folder: Path, store: Store) -> None:
+    await store.token_key()
+    (folder / "token.key").write_bytes(b"short")
+    with pytest.raises(StorageDamaged, match="remove it"):
+        await store.token_key()
+
+
+async def test_other_users_of_the_machine_cannot_read_the_catalog(folder: Path) -> None:
+    async with Store.open(folder):
+        assert stat.S_IMODE((folder / "catalog.sqlite").stat().st_mode) == 0o600
+        assert stat.S_IMODE((folder / "catalog.sqlite-wal").stat().st_mode) == 0o600
+    (folder / "catalog.sqlite").chmod(0o664)
+    async with Store.open(folder):
+        assert stat.S_IMODE((folder / "catalog.sqlite").stat().st_mode) == 0o660
+    assert asyncio.all_tasks() == {asyncio.current_task()}
