@@ -17,6 +17,7 @@ from mirror.transfer.copy import Destination
 from mirror.transfer.progress import Progress
 from mirror.workshop.capture import Captured, capture
 from mirror.workshop.layout_file import LayoutFile
+from mirror.workshop.layout_reader import LayoutReader, LayoutReference
 from mirror.workshop.pack import Packed, Recipe, pack
 from mirror.workshop.unpack import Unpacked, unpack
 
@@ -36,9 +37,18 @@ async def pack_plugin(
 
 
 async def unpack_plugin(
-    settings: Settings, reference: Reference, folder: Path, progress: Progress, *, plain_http: bool = False
+    settings: Settings,
+    reference: Reference | LayoutReference,
+    folder: Path,
+    progress: Progress,
+    *,
+    plain_http: bool = False,
 ) -> Unpacked:
     """Give back the folder that a plugin can be created of, see :func:`mirror.workshop.unpack.unpack`."""
+    if isinstance(reference, LayoutReference):
+        async with LayoutReader.open(reference.file) as layout:
+            named = reference.reference
+            return await unpack(layout, named.repository, named.target, folder, progress)
     if reference.host is not None:
         async with open_remote(settings, reference.host, plain_http=plain_http) as registry:
             return await unpack(registry, reference.repository, reference.target, folder, progress)

@@ -14,6 +14,7 @@ from mirror.store.registry import Store
 from mirror.transfer.progress import Progress
 from mirror.workshop.folder import read_folder
 from mirror.workshop.inspect import Inspection, Provenance, inspect
+from mirror.workshop.layout_reader import LayoutReader, LayoutReference
 from mirror.workshop.reading import read_content, require_plugin
 
 #: Events of a tag's history that are shown.
@@ -21,7 +22,7 @@ _MOST_EVENTS = 20
 
 
 async def inspect_reference(
-    settings: Settings, reference: Reference, progress: Progress | None, *, plain_http: bool = False
+    settings: Settings, reference: Reference | LayoutReference, progress: Progress | None, *, plain_http: bool = False
 ) -> Inspection:
     """What a reference stands for, with what is known to be wrong with it.
 
@@ -29,6 +30,10 @@ async def inspect_reference(
         settings, reference, plain_http: as for :func:`open_reader`.
         progress: told of the bytes of layers. None: they are not read.
     """
+    if isinstance(reference, LayoutReference):
+        async with LayoutReader.open(reference.file) as layout:
+            named = reference.reference
+            return await inspect(layout, named.repository, named.target, progress=progress)
     if reference.host is not None:
         async with open_reader(settings, reference.host, plain_http=plain_http) as reader:
             return await inspect(reader, reference.repository, reference.target, progress=progress)
@@ -46,13 +51,13 @@ async def inspect_reference(
 
 async def read_plugin(
     settings: Settings,
-    source: Reference | Path,
+    source: Reference | LayoutReference | Path,
     progress: Progress,
     *,
     plain_http: bool = False,
     digests: bool = False,
 ) -> PluginContent:
-    """All of a plugin, from a registry or a folder.
+    """All of a plugin, from a registry, a layout or a folder.
 
     Args:
         settings, plain_http: as for :func:`open_reader`.
@@ -65,10 +70,16 @@ async def read_plugin(
     """
     if isinstance(source, Path):
         return await read_folder(source, digests=digests)
-    async with open_reader(settings, source.host, plain_http=plain_http) as reader:
-        manifest = await reader.get_manifest(source.repository, source.target)
+    named = source.reference if isinstance(source, LayoutReference) else source
+    opened = (
+        LayoutReader.open(source.file)
+        if isinstance(source, LayoutReference)
+        else open_reader(settings, source.host, plain_http=plain_http)
+    )
+    async with opened as reader:
+        manifest = await reader.get_manifest(named.repository, named.target)
         require_plugin(manifest, str(source))
-        return await read_content(reader, source.repository, manifest, progress, digests=digests)
+        return await read_content(reader, named.repository, manifest, progress, digests=digests)
 
 
 async def _provenance(store: Store, found: Inspection) -> Provenance | None:

@@ -21,6 +21,7 @@ from mirror.settings import Settings, load
 from mirror.transfer.progress import SilentProgress
 from mirror.workshop.inspect import Inspection
 from mirror.workshop.install_line import install_line
+from mirror.workshop.layout_reader import LayoutReference
 
 _CRASH = "engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there"
 
@@ -56,13 +57,18 @@ def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
     _print_plugin(found)
 
 
-def _show_reference(settings: Settings, reference: Reference, *, plain_http: bool, quick: bool, json: bool) -> None:
+def _show_reference(
+    settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool, quick: bool, json: bool
+) -> None:
     from mirror.app.inspecting import advertised_host, inspect_reference
 
     with TagBars(MESSAGES) as bars:
         progress = None if quick else bars.begin(str(reference))
         found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http))
-    line = install_line(found, host=reference.host or advertised_host(settings))
+    if isinstance(reference, LayoutReference):
+        line = None  # no engine installs out of a file
+    else:
+        line = install_line(found, host=reference.host or advertised_host(settings))
     if json:
         print_json(_as_json(found, line))
     else:
@@ -120,7 +126,7 @@ def _findings_as_json(found: PluginView) -> dict[str, Any]:
     return {"findings": [finding.to_json() for finding in found.findings]}
 
 
-def _print(found: Inspection, reference: Reference, line: str | None) -> None:
+def _print(found: Inspection, reference: Reference | LayoutReference, line: str | None) -> None:
     manifest = found.manifest
     facts = [
         ("Kind", found.kind),

@@ -15,10 +15,13 @@ from mirror.cli.running import run_to_the_end
 from mirror.cli.sources import PlainHttpOption
 from mirror.oci.names import Reference
 from mirror.settings import load
+from mirror.workshop.layout_reader import LayoutReference
+
+_HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in an OCI layout."
 
 
 def run(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="[HOST[:PORT]/]NAME[:TAG][@DIGEST]")],
+    reference: Annotated[str, typer.Argument(metavar="REF", help=_HELP)],
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it goes; absent, or an empty folder.")],
     *,
     config: ConfigOption = None,
@@ -32,7 +35,8 @@ def run(
     """
     from mirror.app.building import unpack_plugin
 
-    parsed = Reference.parse(reference)
+    parsed = LayoutReference.parse(reference) or Reference.parse(reference)
+    named = parsed.reference if isinstance(parsed, LayoutReference) else parsed
     settings = load(config, flags(storage__path=data))
     with ByteBar(MESSAGES, f"unpacking {parsed}") as bar:
         unpacked = run_to_the_end(unpack_plugin(settings, parsed, folder, bar, plain_http=plain_http))
@@ -54,5 +58,5 @@ def run(
         f"unpacked {parsed} into {folder}: {size(manifest.content_size_bytes)}, {unpacked.entries} files and folders",
         highlight=False,
     )
-    name = f"{parsed.repository}:{parsed.tag or 'latest'}"
+    name = f"{named.repository}:{named.tag or 'latest'}"
     RESULTS.out(shlex.join(["docker", "plugin", "create", name, str(folder)]), highlight=False)

@@ -6,9 +6,6 @@ image-layout.md). Where a tar has both, as that of engines since 25, the layout 
 
 from __future__ import annotations
 
-import os
-import posixpath
-import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,18 +16,14 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest, parse_json_object
-from mirror.plugin.tar_walk import TarWalk
-from mirror.plugin.tree import shown
-from mirror.workshop.files import FileSpan, reading
+from mirror.workshop.files import FileSpan
 from mirror.workshop.layers import LayerSource
+from mirror.workshop.saved_files import SavedFiles, open_saved
 
 _INDEX: Final = "index.json"
 _DOCKER_INDEX: Final = "manifest.json"
-_MOST_FILES: Final = 100_000
-_MOST_LINKS: Final = 8
 _MOST_LEVELS: Final = 4
 _MOST_LAYERS: Final = 1_000
-_COMPRESSIONS: Final = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\xfd7zXZ": "unxz", b"BZh": "bunzip2"}
 _ZSTD: Final = "zstd"
 
 
@@ -45,7 +38,7 @@ def image_layers(image: Path, stack: ExitStack) -> list[LayerSource]:
         ConfigurationFault: it cannot be read, or holds no image, or several.
         ManifestInvalid: what it holds does not make an image.
     """
-    files = _Layout(image, stack) if image.is_dir() else _Archive(image, stack)
+    files = open_saved(image, stack)
     if files.has(_INDEX):
         layers = _of_layout(files)
     elif files.has(_DOCKER_INDEX):
@@ -57,79 +50,7 @@ def image_layers(image: Path, stack: ExitStack) -> list[LayerSource]:
     return layers
 
 
-class _Layout:
-    """The files of a folder."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self._stack = stack
-        self.place = folder
-
-    def has(self, name: str) -> bool:
-        return (self.place / name).is_file()
-
-    def span(self, name: str) -> FileSpan:
-        with reading(self.place / name):
-            descriptor = os.open(self.place / name, os.O_RDONLY | os.O_CLOEXEC)
-            self._stack.callback(os.close, descriptor)
-            return FileSpan(descriptor, 0, os.fstat(descriptor).st_size, str(self.place / name))
-
-
-class _Archive(_Layout):
-    """The files of a tar; links among them are followed, as older engines save a layer that comes twice."""
-
-    def __init__(self, file: Path, stack: ExitStack) -> None:
-        super().__init__(file, stack)
-        with reading(file):
-            self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, self._descriptor)
-            size_bytes = os.fstat(self._descriptor).st_size
-        whole = FileSpan(self._descriptor, 0, size_bytes, str(file))
-        self._walk(whole)
-        self._members = self._read_members(whole)
-
-    def _walk(self, whole: FileSpan) -> None:
-        """Read it to its end, so that no header of it can take much memory."""
-        walk = TarWalk(_MOST_FILES)
-        begun = False
-        for chunk in whole.chunks():
-            if not begun:
-                for magic, program in _COMPRESSIONS.items():
-                    if chunk.startswith(magic):
-                        raise ConfigurationFault(f"{self.place} is compressed: decompress it first, with {program}")
-            begun = True
-            walk.feed(chunk)
-            if walk.problem is not None:
-                break
-        walk.finish()
-        if walk.problem is not None and not walk.problem.is_trailing:
-            told = walk.problem.value if walk.problem.is_limit else "is no tar that is whole"
-            raise ConfigurationFault(f"{self.place} {told}")
-
-    def _read_members(self, whole: FileSpan) -> dict[str, tarfile.TarInfo]:
-        with reading(self.place), open(self._descriptor, "rb", closefd=False) as stream:
-            try:
-                with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
-                    return {posixpath.normpath(info.name): info for info in archive}
-            except tarfile.TarError as error:
-                raise ConfigurationFault(f"{whole.name} is no tar: {error}") from error
-
-    def has(self, name: str) -> bool:
-        return name in self._members
-
-    def span(self, name: str) -> FileSpan:
-        here = posixpath.normpath(name)
-        for _ in range(_MOST_LINKS):
-            info = self._members.get(here)
-            if info is None or not (info.isreg() or info.issym() or info.islnk()) or info.sparse is not None:
-                break
-            if info.isreg():
-                return FileSpan(self._descriptor, info.offset_data, info.size, f"{self.place}: {shown(name)}")
-            above = "" if info.islnk() else posixpath.dirname(here)
-            here = posixpath.normpath(posixpath.join(above, info.linkname))
-        raise ManifestInvalid(f"{self.place} does not hold {shown(name)}, which it names")
-
-
-def _of_layout(files: _Layout) -> list[LayerSource]:
+def _of_layout(files: SavedFiles) -> list[LayerSource]:
     """The layers of the image in an OCI layout."""
     index = parse_json_object(files.span(_INDEX).read(MAX_MANIFEST_BYTES), _INDEX)
     manifest = _one_image(files, [Descriptor.from_json(item, _INDEX) for item in _list(index.get("manifests"))], 0)
@@ -148,7 +69,7 @@ def _of_layout(files: _Layout) -> list[LayerSource]:
     ]
 
 
-def _one_image(files: _Layout, members: Sequence[Descriptor], level: int) -> Manifest:
+def _one_image(files: SavedFiles, members: Sequence[Descriptor], level: int) -> Manifest:
     """The manifest of the only image; what only attests something of it is passed over."""
     images = {member.digest: member for member in members if not _is_attestation(member)}
     if len(images) != 1 or level > _MOST_LEVELS:
@@ -168,14 +89,14 @@ def _is_attestation(member: Descriptor) -> bool:
     return (member.platform or {}).get("os") == "unknown" or member.media_type not in media_types.MANIFESTS
 
 
-def _blob(files: _Layout, descriptor: Descriptor) -> FileSpan:
+def _blob(files: SavedFiles, descriptor: Descriptor) -> FileSpan:
     span = files.span(f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}")
     if span.size_bytes != descriptor.size_bytes:
         raise ManifestInvalid(f"{span.name} has {span.size_bytes} bytes instead of {descriptor.size_bytes}")
     return span
 
 
-def _of_docker(files: _Layout) -> list[LayerSource]:
+def _of_docker(files: SavedFiles) -> list[LayerSource]:
     """The layers of the image that ``docker save`` wrote."""
     content = files.span(_DOCKER_INDEX).read(MAX_MANIFEST_BYTES)
     images = parse_json_object(b'{"images":' + content + b"}", _DOCKER_INDEX)["images"]

@@ -28,8 +28,9 @@ from mirror.wire.ranges import RangeRequest, Span
 from mirror.workshop.files import write_whole, writing
 
 _BLOCK: Final = tarfile.BLOCKSIZE
-_REF_NAME: Final = "org.opencontainers.image.ref.name"
-_FULL_NAME: Final = "io.containerd.image.name"
+#: Annotations of an index's members: the tag (image-spec, annotations.md), and the whole name, as containerd has it.
+REF_NAME: Final = "org.opencontainers.image.ref.name"
+FULL_NAME: Final = "io.containerd.image.name"
 
 
 class LayoutFile:
@@ -111,7 +112,7 @@ class LayoutFile:
         await upload.commit(manifest.digest)
         self._manifests[manifest.digest] = manifest
         for tag in sorted(tags):
-            names = {_REF_NAME: str(tag), _FULL_NAME: f"{repository}:{tag}"}
+            names = {REF_NAME: str(tag), FULL_NAME: f"{repository}:{tag}"}
             self._index.append({**manifest.descriptor.to_json(), "annotations": names})
         return ()
 

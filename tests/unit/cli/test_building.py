@@ -59,6 +59,20 @@ def test_a_file_is_written_and_no_store(capsys):
 
 
 @pytest.mark.usefixtures("driver")
+def test_what_a_file_holds_is_looked_at_and_unpacked(capsys):
+    digest = packed(capsys, "-o", "driver.tar")["digest"]
+    assert run(["inspect", "driver.tar:acme/driver:1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["digest"], "install" in found) == (digest, False)
+    assert run(["lint", "driver.tar:acme/driver:1", "--json"]) == 1  # four bytes are no program
+    assert run(["diff", "driver.tar:acme/driver:1", "driver"]) == 0
+    assert run(["unpack", "driver.tar:acme/driver:1", "again"]) == 0
+    assert "docker plugin create acme/driver:1 again" in capsys.readouterr().out
+    assert run(["inspect", "driver.tar:acme/driver:2"]) == 1
+    assert "it has: acme/driver:1" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "told"),
     [

@@ -1,0 +1,110 @@
+"""Files that have names, in a folder or in one tar, as images and layouts are saved. All calls block."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tarfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from mirror.oci.errors import ConfigurationFault, ManifestInvalid
+from mirror.plugin.tar_walk import TarWalk
+from mirror.plugin.tree import shown
+from mirror.workshop.files import FileSpan, reading
+
+_MOST_FILES: Final = 100_000
+_MOST_LINKS: Final = 8
+_COMPRESSIONS: Final = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\xfd7zXZ": "unxz", b"BZh": "bunzip2"}
+
+
+def open_saved(place: Path, stack: ExitStack) -> SavedFiles:
+    """The files of a folder or a tar.
+
+    Args:
+        place: where they are.
+        stack: closes what is opened; they can be read until then.
+
+    Raises:
+        ConfigurationFault: it cannot be read, or is no tar.
+    """
+    return SavedFiles(place, stack) if place.is_dir() else _Archive(place, stack)
+
+
+class SavedFiles:
+    """The files of a folder. Made by :func:`open_saved`.
+
+    Attributes:
+        place: the folder, or the tar.
+    """
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self._stack = stack
+        self.place = folder
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return (self.place / name).is_file()
+
+    def span(self, name: str) -> FileSpan:
+        """A file. Raises ConfigurationFault: it cannot be read. ManifestInvalid: it is not there."""
+        with reading(self.place / name):
+            descriptor = os.open(self.place / name, os.O_RDONLY | os.O_CLOEXEC)
+            self._stack.callback(os.close, descriptor)
+            return FileSpan(descriptor, 0, os.fstat(descriptor).st_size, str(self.place / name))
+
+
+class _Archive(SavedFiles):
+    """The files of a tar; links among them are followed, as older engines save a layer that comes twice."""
+
+    def __init__(self, file: Path, stack: ExitStack) -> None:
+        super().__init__(file, stack)
+        with reading(file):
+            self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, self._descriptor)
+            size_bytes = os.fstat(self._descriptor).st_size
+        whole = FileSpan(self._descriptor, 0, size_bytes, str(file))
+        self._walk(whole)
+        self._members = self._read_members(whole)
+
+    def _walk(self, whole: FileSpan) -> None:
+        """Read it to its end, so that no header of it can take much memory."""
+        walk = TarWalk(_MOST_FILES)
+        begun = False
+        for chunk in whole.chunks():
+            if not begun:
+                for magic, program in _COMPRESSIONS.items():
+                    if chunk.startswith(magic):
+                        raise ConfigurationFault(f"{self.place} is compressed: decompress it first, with {program}")
+            begun = True
+            walk.feed(chunk)
+            if walk.problem is not None:
+                break
+        walk.finish()
+        if walk.problem is not None and not walk.problem.is_trailing:
+            told = walk.problem.value if walk.problem.is_limit else "is no tar that is whole"
+            raise ConfigurationFault(f"{self.place} {told}")
+
+    def _read_members(self, whole: FileSpan) -> dict[str, tarfile.TarInfo]:
+        with reading(self.place), open(self._descriptor, "rb", closefd=False) as stream:
+            try:
+                with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+                    return {posixpath.normpath(info.name): info for info in archive}
+            except tarfile.TarError as error:
+                raise ConfigurationFault(f"{whole.name} is no tar: {error}") from error
+
+    def has(self, name: str) -> bool:
+        return name in self._members
+
+    def span(self, name: str) -> FileSpan:
+        here = posixpath.normpath(name)
+        for _ in range(_MOST_LINKS):
+            info = self._members.get(here)
+            if info is None or not (info.isreg() or info.issym() or info.islnk()) or info.sparse is not None:
+                break
+            if info.isreg():
+                return FileSpan(self._descriptor, info.offset_data, info.size, f"{self.place}: {shown(name)}")
+            above = "" if info.islnk() else posixpath.dirname(here)
+            here = posixpath.normpath(posixpath.join(above, info.linkname))
+        raise ManifestInvalid(f"{self.place} does not hold {shown(name)}, which it names")
