@@ -13,6 +13,7 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from mirror.access.figures import LOGINS
 from mirror.app.admission import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.rule_reports import GAUGES as RULE_GAUGES
@@ -40,6 +41,7 @@ OTHER_FAMILIES = [
     *UpstreamFigures(["hub"], 2).families,
     *(family for family, _ in RULE_GAUGES),
     DECISIONS,
+    LOGINS,
     STANDING,
 ]
 
