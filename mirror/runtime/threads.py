@@ -1,9 +1,11 @@
-"""Work that must not be left half done, and blocking work that gives its result in pieces."""
+"""Blocking calls in threads, which are never left half done, and blocking work that gives its result in pieces."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
+from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
@@ -13,30 +15,76 @@ Piece = TypeVar("Piece")
 _END: Final = object()
 
 
-async def to_the_end(work: Awaitable[Result], *, release: Callable[[Result], object] | None = None) -> Result:
-    """Await ``work``; where the caller is cancelled, wait until it is done and only then be cancelled.
+class Hop(asyncio.Future[Result]):
+    """Work that is being done in a thread. A task that awaits it is cancelled only when the work has ended.
+
+    The thread wakes the task by one call of the event loop; a future that is chained to another takes two turns more,
+    and those of a busy server are long.
 
     Args:
-        work: what is to be done.
-        release: gives back the result of work whose caller was cancelled and so will never see it.
+        work: ends when the work does, in the thread.
+        withdraw: keeps the work from being begun, and gives whether it could: then there is nothing to wait for.
     """
-    task = asyncio.ensure_future(work)
-    interruption: asyncio.CancelledError | None = None
-    while not task.done():
+
+    def __init__(self, work: Future[Result], withdraw: Callable[[], bool] | None = None) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._withdraw = withdraw
+        work.add_done_callback(self._ended)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Refused, unless the work can be withdrawn. The task remembers that it is to be cancelled."""
+        return self._withdraw is not None and self._withdraw() and super().cancel(msg)
+
+    def _ended(self, work: Future[Result]) -> None:
+        with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+            self.get_loop().call_soon_threadsafe(self._settle, work)
+
+    def _settle(self, work: Future[Result]) -> None:
+        if self.done():
+            return
+        error = work.exception()
+        if error is None:
+            self.set_result(work.result())
+        else:
+            self.set_exception(error)
+
+
+def begin_in_thread(
+    call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Hop[Result]:
+    """Start a blocking call in a thread. The hop raises what the call raises."""
+    work: Future[Result] = Future()
+
+    def run() -> None:
         try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError as error:
-            interruption = error
-    if interruption is None:
-        return task.result()
-    if not task.cancelled() and task.exception() is None and release is not None:
-        release(task.result())
-    raise interruption
+            result = call(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the hop is awaited
+            work.set_exception(error)
+        else:
+            work.set_result(result)
+
+    asyncio.get_running_loop().run_in_executor(None, run)
+    return Hop(work)
 
 
 async def in_thread(call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
     """Make a blocking call in a thread, to its end, also where the caller is cancelled. Raises what the call raises."""
-    return await to_the_end(asyncio.to_thread(call, *args, **kwargs))
+    return await begin_in_thread(call, *args, **kwargs)
+
+
+async def to_the_end(hop: asyncio.Future[Result], release: Callable[[Result], object]) -> Result:
+    """Await a hop whose result must be given back.
+
+    Args:
+        hop: what is being done.
+        release: gives back the result of work whose caller was cancelled and so will never see it.
+    """
+    try:
+        return await hop
+    except asyncio.CancelledError:
+        if not hop.cancelled() and hop.exception() is None:
+            release(hop.result())
+        raise
 
 
 async def stepped(steps: Generator[Piece, None, Any]) -> AsyncIterator[Piece]:

@@ -15,13 +15,14 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import DigestInvalid, StorageDamaged, StorageFault, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository
+from mirror.runtime.threads import to_the_end
 from mirror.store.adoption import adopt
 from mirror.store.catalog import rows
 from mirror.store.layout import Layout, UploadLayout
 from mirror.store.receiving import PIECE_BYTES, Receiving, closing_stream, remove_upload
 from mirror.store.running import RunningHash
 from mirror.store.session import Session
-from mirror.store.threads import begin_in_thread, in_thread, to_the_end
+from mirror.store.threads import begin_in_thread, in_thread
 from mirror.store.upload import UploadParts
 
 #: How long bytes wait for others to be written with them. What comes after a pause is written at once.

@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from mirror.runtime.threads import to_the_end
 from mirror.store.faults import storage_faults
-from mirror.store.threads import begin_in_thread, to_the_end
+from mirror.store.threads import begin_in_thread
 
 _COUNT_BYTES = 8
 

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mirror.oci.errors import Busy
-from mirror.store.threads import begin_in_thread, to_the_end
+from mirror.runtime.threads import to_the_end
+from mirror.store.threads import begin_in_thread
 
 _PAUSES_SECONDS = (0.02, 0.1)
 

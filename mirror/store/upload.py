@@ -20,6 +20,7 @@ from mirror.oci.errors import (
 )
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.runtime.clock import Clock
+from mirror.runtime.threads import to_the_end
 from mirror.store.adoption import adopt
 from mirror.store.blobs import Blobs
 from mirror.store.catalog import rows
@@ -29,7 +30,7 @@ from mirror.store.layout import UploadLayout
 from mirror.store.receiving import Pieces, PieceSizes, Receiving, closing_stream, remove_upload
 from mirror.store.running import RunningHash, RunningHashes
 from mirror.store.session import Session
-from mirror.store.threads import begin_in_thread, in_thread, to_the_end
+from mirror.store.threads import begin_in_thread, in_thread
 from mirror.wire.ranges import Span
 
 

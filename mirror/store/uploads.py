@@ -15,6 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.runtime.clock import Clock
+from mirror.runtime.threads import to_the_end
 from mirror.store.blobs import Blobs
 from mirror.store.catalog.engine import Catalog
 from mirror.store.downloads import Downloads
@@ -23,7 +24,7 @@ from mirror.store.layout import Layout, UploadLayout, is_upload_id, upload_id_pr
 from mirror.store.receiving import PieceSizes, Receiving, remove_upload
 from mirror.store.running import RunningHashes
 from mirror.store.session import Session
-from mirror.store.threads import begin_in_thread, in_thread, to_the_end
+from mirror.store.threads import begin_in_thread, in_thread
 from mirror.store.upload import StoreUpload, UploadParts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +18,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.engine_record import EngineRecord
 from mirror.registry.port import Blob
-from mirror.runtime.threads import stepped, to_the_end
+from mirror.runtime.threads import begin_in_thread, stepped, to_the_end
 from mirror.wire.ranges import RangeRequest, Span
 from mirror.workshop.files import FileSpan, read_file
 
@@ -115,7 +114,7 @@ class EngineBlobs:
             raise RangeInvalid("blobs of an engine are read whole", digest=digest)
         try:
             stream = await to_the_end(
-                asyncio.to_thread(self._data.blob(digest).open, "rb"), release=lambda opened: opened.close()
+                begin_in_thread(self._data.blob(digest).open, "rb"), release=lambda opened: opened.close()
             )
         except OSError as error:
             raise BlobUnknown(f"the engine does not hold {digest}", name=repository) from error

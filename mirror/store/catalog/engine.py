@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from mirror.runtime.threads import Hop
 from mirror.store.catalog.migrate import migrate
 from mirror.store.catalog.writing import Writer
 from mirror.store.faults import storage_faults
 from mirror.store.generation import Generation
-from mirror.store.threads import Hop, in_thread
+from mirror.store.threads import in_thread
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""Blocking generators, stepped in threads."""
+"""Blocking calls and generators in threads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,62 @@ from collections.abc import Generator
 
 import pytest
 
-from mirror.runtime.threads import stepped
+from mirror.runtime.threads import begin_in_thread, in_thread, stepped, to_the_end
+
+
+async def test_a_cancelled_caller_waits_for_the_thread() -> None:
+    started, finish = threading.Event(), threading.Event()
+    done = []
+
+    def work() -> None:
+        started.set()
+        finish.wait(10)
+        done.append("work")
+
+    task = asyncio.create_task(in_thread(work))
+    await asyncio.to_thread(started.wait, 10)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+    finish.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done == ["work"]
+
+
+async def test_what_a_cancelled_caller_never_sees_is_released() -> None:
+    started, finish = threading.Event(), threading.Event()
+    released = []
+
+    def work() -> str:
+        started.set()
+        finish.wait(10)
+        return "descriptor"
+
+    task = asyncio.create_task(to_the_end(begin_in_thread(work), release=released.append))
+    await asyncio.to_thread(started.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    finish.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert released == ["descriptor"]
+
+
+async def test_a_timeout_stays_a_timeout() -> None:
+    finish = threading.Event()
+
+    async def wait() -> None:
+        async with asyncio.timeout(0.01):
+            await in_thread(finish.wait, 10)
+
+    asyncio.get_running_loop().call_later(0.05, finish.set)
+    with pytest.raises(TimeoutError):
+        await wait()
+    assert finish.is_set()
 
 
 async def test_every_step_is_given_and_made_in_a_thread() -> None:
