@@ -12,7 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Tag
-from mirror.registry.staleness import staleness_of
+from mirror.registry.staleness import Staleness, staleness_of
 from mirror.server import headers
 from mirror.server.exchange import Exchange
 from mirror.server.ready import ReadyHead, ReadyResponse
@@ -78,24 +78,20 @@ async def _received(exchange: Exchange) -> bytes:
 
 
 def _answer(exchange: Exchange, found: Manifest | Descriptor, body: bytes) -> web.StreamResponse:
-    staleness = staleness_of(found)
-    if staleness is None and not exchange.varies and exchange.request.version == HttpVersion11:
-        return ReadyResponse(_head(found.media_type, found.digest, found.size_bytes), body)
-    answer = _headers(found.media_type, found.digest) | {headers.CONTENT_LENGTH: str(found.size_bytes)}
-    if staleness is not None:
-        answer[headers.AGE] = str(staleness.age_seconds)
-        answer[headers.WARNING] = warnings.stale(staleness.reason)
-    return web.Response(body=body or None, headers=answer)
+    head = _head(found.media_type, found.digest, found.size_bytes, staleness_of(found))
+    if exchange.request.version == HttpVersion11 and not exchange.varies:
+        return ReadyResponse(head, body)
+    return web.Response(body=body or None, headers=head.fields)
 
 
 @lru_cache(maxsize=4096)
-def _head(media_type: str, digest: Digest, size_bytes: int) -> ReadyHead:
-    return ReadyHead(_headers(media_type, digest), size_bytes)
-
-
-def _headers(media_type: str, digest: Digest) -> dict[str, str]:
-    return {
+def _head(media_type: str, digest: Digest, size_bytes: int, staleness: Staleness | None) -> ReadyHead:
+    fields: dict[str, str] = {
         headers.API_VERSION: headers.API_VERSION_VALUE,
         headers.CONTENT_TYPE: media_type,
         headers.CONTENT_DIGEST: str(digest),
     }
+    if staleness is not None:
+        fields[headers.AGE] = str(staleness.age_seconds)
+        fields[headers.WARNING] = warnings.stale(staleness.reason)
+    return ReadyHead(fields, size_bytes)
