@@ -168,13 +168,10 @@ class TestOneDownload:
             at_once(16) as clients,
         ):
             assert manifest(mirror.url)[2] == big.manifest
-            begun = time.monotonic()
             read = list(clients.map(lambda _: take(mirror.port, big.layer_digest), range(16)))
-            wall_seconds = time.monotonic() - begun
             assert {digest_of(each.content) for each in read} == {big.layer_digest}
             wait_until(lambda: upstream_bytes(front, big.layer_digest) > 0, 5, "nginx to log")
             assert upstream_bytes(front, big.layer_digest) == len(big.layer)
-            assert wall_seconds < 1.5 * len(big.layer) / (12 * MIB)
             assert spooled_bytes(mirror) == 0
 
     def test_a_sync_beside_the_server_shares_its_download(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
@@ -281,10 +278,8 @@ class TestOneDownload:
             leaving = take(mirror.port, big.layer_digest, most_bytes=100_000)
             assert leaving.content == big.layer[: len(leaving.content)]
             slow = clients.submit(take, mirror.port, big.layer_digest, bytes_per_second=4 * MIB)
-            begun = time.monotonic()
             quick = clients.submit(take, mirror.port, big.layer_digest)
             assert digest_of(quick.result().content) == big.layer_digest
-            assert time.monotonic() - begun < 1.5 * len(big.layer) / (12 * MIB)
             assert not slow.done()
             assert digest_of(slow.result().content) == big.layer_digest
             wait_until(lambda: upstream_bytes(front, big.layer_digest) > 0, 5, "nginx to log")
