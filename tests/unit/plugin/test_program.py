@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mirror.plugin.elf import Elf
 from mirror.plugin.platform import Platform
 from mirror.plugin.program import Program, ProgramReader
+from tests.harness.requirement import require
 from tests.unit.plugin.rootfses import elf
 
 AMD64 = Platform("linux", "amd64")
@@ -64,11 +65,9 @@ def test_names_beyond_what_is_kept_are_not_known() -> None:
 
 
 def test_a_real_program_is_read_as_readelf_reads_it() -> None:
-    readelf = shutil.which("readelf")
-    if readelf is None:
-        pytest.skip("readelf is not installed (Debian: apt-get install binutils)")
+    require(None if shutil.which("readelf") else "readelf is not installed (Debian: apt-get install binutils)")
     program = Path("/bin/ls").resolve()
-    told = subprocess.run([readelf, "-ldW", str(program)], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run(["readelf", "-ldW", str(program)], capture_output=True, text=True, check=True).stdout
     found = read(program.read_bytes(), 65536).elf
     assert found is not None
     assert found.interpreter is not None
