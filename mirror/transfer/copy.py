@@ -128,26 +128,6 @@ async def plan_graph(
     return plan(graph, {blob.digest for blob, is_held in zip(blobs, found, strict=True) if is_held})
 
 
-async def copy_blob(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> int:
-    """Copy one blob, where the destination's repository does not hold it and cannot mount it from another.
-
-    Args:
-        origin, destination: as for :func:`copy_graph`.
-        blob: digest and size, as its manifest gives them.
-        progress: told how it goes on.
-
-    Returns:
-        How many bytes were read from the source.
-
-    Raises:
-        As :func:`copy_graph`. Where the source breaks off or the caller is cancelled, what has arrived is kept for the
-        next copy; where the source lied, it is dropped.
-    """
-    if await _holds(destination, blob):
-        return 0
-    return await _move(origin, destination, blob, progress)
-
-
 async def _holds(destination: Destination, blob: Descriptor) -> bool:
     try:
         there = await destination.registry.stat_blob(destination.repository, blob.digest)

@@ -19,7 +19,7 @@ from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob, Upload
 from mirror.registry.streams import one
 from mirror.store.registry import Store
-from mirror.transfer.copy import Destination, Origin, copy_blob, copy_graph
+from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import Outcome, SilentProgress
 from mirror.wire.ranges import RangeRequest, Span
 from tests.unit.transfer.content import described, hold, index, plugin
@@ -243,28 +243,33 @@ async def test_what_breaks_off_is_gone_on_with_by_the_next_copy(source: Source, 
     assert goal.interrupted == {}
 
 
+async def moved_bytes(source: Source, goal: Goal) -> int:
+    """What a copy moves where the config is held already."""
+    await hold(source.inner, THERE, [CONFIG, LAYER], [PLUGIN], str(TAG))
+    await hold(goal.inner, HERE, [CONFIG], [])
+    copied = await copy_graph(Origin(source, THERE), TAG, Destination(goal, HERE), [TAG], SILENT)
+    assert (await goal.stat_blob(HERE, Digest.of(LAYER))).size_bytes == len(LAYER)
+    return copied.moved_bytes
+
+
 async def test_an_upload_that_lacks_nothing_is_only_closed(source: Source, goal: Goal) -> None:
     upload = await goal.begin_upload(HERE, Digest.of(LAYER))
     await upload.append(one(LAYER))
-    blob = described("x/y", LAYER)
-    assert await copy_blob(Origin(source, THERE), Destination(goal, HERE), blob, SILENT) == 0
-    assert source.asked == []
-    assert (await goal.stat_blob(HERE, blob.digest)).size_bytes == len(LAYER)
+    assert await moved_bytes(source, goal) == 0
+    assert source.asked == [f"manifest {TAG}"]
 
 
 @pytest.mark.parametrize("leftover", [b"garbage", LAYER[:-1] + b"!", LAYER + b"more"])
 async def test_what_was_left_may_be_wrong(source: Source, goal: Goal, leftover: bytes) -> None:
     upload = await goal.begin_upload(HERE, Digest.of(LAYER))
     await upload.append(one(leftover))
-    blob = described("x/y", LAYER)
-    assert await copy_blob(Origin(source, THERE), Destination(goal, HERE), blob, SILENT) == len(LAYER)
-    assert (await goal.stat_blob(HERE, blob.digest)).size_bytes == len(LAYER)
+    assert await moved_bytes(source, goal) == len(LAYER)
 
 
 async def test_a_blob_that_is_held_is_not_asked_for(source: Source, goal: Goal) -> None:
     await hold(goal.inner, HERE, [LAYER], [])
-    assert await copy_blob(Origin(source, THERE), Destination(goal, HERE), described("x/y", LAYER), SILENT) == 0
-    assert (source.asked, goal.written) == ([], [])
+    assert await moved_bytes(source, goal) == 0
+    assert source.asked == [f"manifest {TAG}"]
 
 
 async def test_a_destination_that_does_not_read_what_was_written(source: Source) -> None:
