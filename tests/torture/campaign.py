@@ -171,7 +171,8 @@ class Campaign:
         found = reading.tag(SHARED_REPOSITORY, SHARED_TAG)
         if found not in wanted:
             raise BrokenPromise(f"the shared tag is {found}, and can only be one of {wanted}")
-        if found is not None and (tags := reading.tags(SHARED_REPOSITORY, absent=False)) != [SHARED_TAG]:
+        tags = reading.tags(SHARED_REPOSITORY, absent=SHARED_REPOSITORY not in reading.catalog())
+        if tags != ([] if found is None else [SHARED_TAG]):
             raise BrokenPromise(f"{SHARED_REPOSITORY} has tags that nobody has made: {tags}")
         now = time.monotonic()
         self._shared = Move(found, now, now)
