@@ -315,9 +315,11 @@ def test_an_engine_pulls_and_pushes_images(engine: Engine, workers: Mirror, tmp_
 def test_an_engine_picks_its_own_platform(engine: Engine, workers: Mirror, tmp_path: Path) -> None:
     require(skopeo.missing())
     write_multi_platform_layout(tmp_path / "layout")
-    reference = f"{workers.host}/engine/platforms:all"
-    skopeo.copy(f"oci:{tmp_path / 'layout'}:all", f"docker://{reference}", "--all")
     for architecture in ("amd64", "arm64"):
+        # A name for each: 20.10 sometimes fails to keep an index ("Error persisting manifest"), goes on, and then takes
+        # the image that the same name had before for the one that is asked for.
+        reference = f"{workers.host}/engine/on-{architecture}:all"
+        skopeo.copy(f"oci:{tmp_path / 'layout'}:all", f"docker://{reference}", "--all")
         engine.docker("pull", "--platform", f"linux/{architecture}", reference)
         container = engine.docker("create", "--platform", f"linux/{architecture}", reference, "/none").stdout.strip()
         engine.docker("cp", f"{container}:/etc/architecture", str(tmp_path / architecture))
