@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
 from mirror.oci.names import Repository
@@ -43,8 +45,8 @@ class PulledBlobs:
             BlobUnknown: it may not be brought, or no upstream has it.
             UpstreamFault: no upstream could tell.
         """
-        sources = () if await self._memory.is_ours(repository) else online(routes)
-        awaited = await self._memory.awaited(repository, digest)
+        ours, awaited = await asyncio.gather(self._memory.is_ours(repository), self._memory.awaited(repository, digest))
+        sources = () if ours else online(routes)
         if awaited is None:
             return await self._found(repository, digest, sources)
         size_bytes, origin = awaited

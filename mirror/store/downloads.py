@@ -12,13 +12,15 @@ from sqlalchemy import Connection
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import DigestInvalid, StorageDamaged, StorageFault, UploadInvalid, UploadUnknown
+from mirror.oci.errors import DigestInvalid, StorageFault, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository
 from mirror.runtime.threads import to_the_end
 from mirror.store.adoption import adopt
 from mirror.store.catalog import rows
+from mirror.store.faults import storage_faults
 from mirror.store.layout import Layout, UploadLayout
+from mirror.store.partial import PartialBlob
 from mirror.store.receiving import PIECE_BYTES, Receiving, closing_stream, remove_upload
 from mirror.store.running import RunningHash
 from mirror.store.session import Session
@@ -29,59 +31,15 @@ from mirror.store.upload import UploadParts
 _GATHERING_SECONDS: Final = 0.02
 
 
-class PartialBlob:
-    """The bytes of a blob as far as they have come. They stay readable when the blob has been stored, or dropped.
-
-    Attributes:
-        file: those bytes; its position means nothing.
-    """
-
-    def __init__(self, file: IO[bytes], digest: Digest, layout: Layout) -> None:
-        self.file = file
-        self._digest = digest
-        self._layout = layout
-
-    @property
-    def size_bytes(self) -> int:
-        """How many there are. It asks the kernel, never the disk."""
-        return os.fstat(self.file.fileno()).st_size
-
-    async def read(self, start: int, stop: int) -> bytes:
-        """Bytes ``start`` to ``stop``, which must be there.
-
-        Raises:
-            StorageDamaged: they are not. StorageFault: the disk failed.
-        """
-        content = await in_thread(f"read {self._digest}", os.pread, self.file.fileno(), stop - start, start)
-        if len(content) < stop - start:
-            raise StorageDamaged(f"the bytes of {self._digest} end at {start + len(content)}", digest=self._digest)
-        return content
-
-    async def is_current(self) -> bool:
-        """Whether they are those of the download still, or of the blob that it has become: they were not dropped."""
-        return await in_thread(f"look for {self._digest}", self._is_current)
-
-    def _is_current(self) -> bool:
-        here = os.fstat(self.file.fileno())
-        for place in (self._layout.download(self._digest).data, self._layout.blob(self._digest)):
-            with suppress(FileNotFoundError):
-                if os.path.samestat(here, place.stat()):
-                    return True
-        return False
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self.file.close()
-
-
 class Download:
     """A blob that this process alone may write. Made by :meth:`Downloads.claim`; whoever has it lets go of it."""
 
     def __init__(
-        self, parts: UploadParts, files: UploadLayout, receiving: Receiving, repository: Repository, digest: Digest
+        self, parts: UploadParts, layout: Layout, receiving: Receiving, repository: Repository, digest: Digest
     ) -> None:
         self._parts = parts
-        self._files = files
+        self._layout = layout
+        self._files = layout.download(digest)
         self._receiving = receiving
         self._repository = repository
         self._digest = digest
@@ -91,6 +49,11 @@ class Download:
     def offset(self) -> int:
         """Bytes held."""
         return self._receiving.size_bytes
+
+    def partial(self) -> PartialBlob:
+        """What has come, to be read while more comes; whoever asks closes it. Raises StorageFault."""
+        with storage_faults(f"read {self._digest}"):
+            return PartialBlob(self._receiving.reader(), self._digest, self._layout)
 
     async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
         """Add bytes to the end, each soon after it came.
@@ -187,7 +150,7 @@ class Downloads:
         session = Session(repository, self._parts.clock.now(), digest)
         opening = begin_in_thread("begin a download", self._claim, files, session)
         receiving = await to_the_end(opening, release=_close)
-        return None if receiving is None else Download(self._parts, files, receiving, repository, digest)
+        return None if receiving is None else Download(self._parts, self._layout, receiving, repository, digest)
 
     async def watch(self, digest: Digest) -> PartialBlob | None:
         """What has come of a blob, to be read while others write it, and closed; None where there is nothing."""

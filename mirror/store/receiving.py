@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequen
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import UploadInvalid, UploadUnknown
@@ -75,6 +75,10 @@ class Receiving:
         self._data = -1
         while self._descriptors:
             os.close(self._descriptors.pop())
+
+    def reader(self) -> IO[bytes]:
+        """The same file once more, to be read while it grows, and after; whoever asks closes it."""
+        return os.fdopen(os.dup(self._data), "rb", buffering=0)
 
     def write(self, chunks: Sequence[bytes | bytearray], running: RunningHash | None) -> None:
         """Add chunks to the end, and to ``running``; neither counts one that fails, nor what comes after it."""

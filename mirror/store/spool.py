@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.store.downloads import Download, PartialBlob
+from mirror.store.downloads import Download
+from mirror.store.partial import PartialBlob
 from mirror.store.parts import StoreParts
 
 

@@ -19,9 +19,13 @@ from mirror.wire.ranges import RangeRequest
 
 _LOG = structlog.get_logger(__name__)
 
+#: How often it is looked whether another process's download has grown.
 _LOOK_SECONDS: Final = 0.01
-#: Looks that find nothing new, before it is tried whether whoever fetches it is still there.
-_LOOKS_IN_VAIN: Final = 5
+#: As long as readers wait for the first of it, it is looked when so much more of the time has passed that they waited.
+_LOOK_SHARE: Final = 0.2
+_FIRST_LOOK_SECONDS: Final = 0.001
+#: Without anything new, before it is tried whether whoever fetches it is still there.
+_QUIET_SECONDS: Final = 0.05
 
 
 class Download:
@@ -56,6 +60,7 @@ class Download:
         self._sources = dict.fromkeys(wanted.sources)
         self._from = ""
         self._watched: PartialBlob | None = None
+        self._begun_at = asyncio.get_running_loop().time()
 
     def also(self, wanted: Wanted) -> None:
         """Have it in another repository as well, or know of another source.
@@ -113,15 +118,23 @@ class Download:
         if self._watched is None:
             self._watched = await self._spool.watch_download(self._digest)
         await self._require_current()
-        looks_left = _LOOKS_IN_VAIN if self._watched else 1
-        while looks_left:
+        loop = asyncio.get_running_loop()
+        grown_at = loop.time()
+        quiet_seconds = _QUIET_SECONDS if self._watched else 0.0
+        while True:
             seen_bytes = self._watched_bytes
-            await asyncio.sleep(_LOOK_SECONDS)
-            looks_left -= 1
+            await asyncio.sleep(self._look_seconds(loop.time()))
             if self._watched is not None and self._watched_bytes != seen_bytes:
-                looks_left = _LOOKS_IN_VAIN
+                grown_at = loop.time()
                 # Not before it grows: what was left by an earlier download may be all that ever comes.
                 self.growth.open(self._watched)
+            elif loop.time() - grown_at >= quiet_seconds:
+                return
+
+    def _look_seconds(self, now: float) -> float:
+        if self.growth.partial is not None:
+            return _LOOK_SECONDS
+        return min(max((now - self._begun_at) * _LOOK_SHARE, _FIRST_LOOK_SECONDS), _LOOK_SECONDS)
 
     @property
     def _watched_bytes(self) -> int:
@@ -169,7 +182,7 @@ class Download:
             self.growth.fail(fault)
             await claim.drop()
             raise fault from error
-        await self._open()
+        self._open(claim)
         self.growth.complete()
         await claim.commit()
         return True
@@ -183,12 +196,10 @@ class Download:
             self._witness.failed(self._from, lie)
         return lie
 
-    async def _open(self) -> None:
+    def _open(self, claim: Claim) -> None:
         """Let readers begin."""
         if self._watched is None:
-            self._watched = await self._spool.watch_download(self._digest)
-        if self._watched is None:
-            raise BlobUnknown(f"the download of {self._digest} has vanished", digest=self._digest)
+            self._watched = claim.partial()
         self.growth.open(self._watched)
 
     async def _bring(self, claim: Claim) -> None:
@@ -241,7 +252,7 @@ class Download:
                     digest=self._digest,
                 )
             self._from = source.upstream
-            await self._open()
+            self._open(claim)
             chunks: AsyncIterator[bytes] = content.unverified() if isinstance(content, Unverified) else aiter(content)
             taken = counted(chunks, lambda size_bytes: self._witness.received(source.upstream, size_bytes))
             await claim.append(taken, self.growth.grown)

@@ -46,6 +46,10 @@ class Claim(Protocol):
     @property
     def offset(self) -> int: ...
 
+    def partial(self) -> PartialBlob:
+        """What is held, and will be, to be read meanwhile. Whoever asks closes it. Raises StorageFault."""
+        ...
+
     async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
         """Add bytes to the end, each soon after it came, and tell ``grown``. What came before an error is kept."""
         ...

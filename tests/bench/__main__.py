@@ -72,7 +72,7 @@ def _measure(case: Case, stage: Stage, options: argparse.Namespace) -> CaseResul
     seconds = max(options.seconds, case.seconds_at_least)
     with case.opened(stage) as trial:
         samples: dict[str, list[Sample]] = {contestant.name: [] for contestant in trial.contestants}
-        for number in range(1 if case.once else options.rounds):
+        for number in range(min(options.rounds, case.rounds_at_most or options.rounds)):
             for offset in range(len(trial.contestants)):
                 contestant = trial.contestants[(number + offset) % len(trial.contestants)]
                 sample = _sample(trial, contestant, seconds)

@@ -22,6 +22,7 @@ CACHED_TAGS = f"{OURS}, any of {FEW_TAGS} tags"
 BIG_PULLS = 64
 BIG_PUSHES = 8
 SYNCED_PLUGINS = 200
+_FAR = f"{1e3 * syncing.ROUND_TRIP_SECONDS:.0f} ms away"
 
 
 class Stage:
@@ -56,8 +57,8 @@ class Case:
     """One thing that is measured, on every contestant alike.
 
     `unit` is what its outcomes count. `opened` makes what it needs, out of the stage where it reads. Measurements
-    shorter than `seconds_at_least` say nothing. `once`: it takes its own, long time. `quick`: it is part of a first
-    look. `missing` says what must be installed for it, beside what every case needs.
+    shorter than `seconds_at_least` say nothing. What takes its own, long time is measured `rounds_at_most` times.
+    `quick`: it is part of a first look. `missing` says what must be installed for it, beside what every case needs.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Case:
     unit: str
     opened: Callable[[Stage], AbstractContextManager[Trial]]
     seconds_at_least: int = 1
-    once: bool = False
+    rounds_at_most: int | None = None
     quick: bool = True
     missing: Callable[[], str | None] = lambda: None
 
@@ -199,7 +200,7 @@ CASES: Sequence[Case] = (
         "16 clients pull 256 MiB that are not here",
         "MiB",
         partial(_cold_pull, size_bytes=256 * MIB, clients=16),
-        once=True,
+        rounds_at_most=3,
         quick=False,
         missing=pulling.missing,
     ),
@@ -208,7 +209,7 @@ CASES: Sequence[Case] = (
         "64 clients pull 256 MiB that are not here",
         "MiB",
         partial(_cold_pull, size_bytes=256 * MIB, clients=64),
-        once=True,
+        rounds_at_most=3,
         quick=False,
         missing=pulling.missing,
     ),
@@ -223,7 +224,7 @@ CASES: Sequence[Case] = (
         f"sync of {SYNCED_PLUGINS} plugins that are not here",
         "plugins",
         lambda _stage: syncing.cold(plugins=SYNCED_PLUGINS),
-        once=True,
+        rounds_at_most=3,
         quick=False,
         missing=syncing.missing,
     ),
@@ -232,7 +233,25 @@ CASES: Sequence[Case] = (
         f"sync of {SYNCED_PLUGINS} plugins that are as they were",
         "plugins",
         lambda _stage: syncing.unchanged(plugins=SYNCED_PLUGINS),
-        once=True,
+        rounds_at_most=3,
+        quick=False,
+        missing=syncing.missing,
+    ),
+    Case(
+        "sync-cold-far",
+        f"sync of {SYNCED_PLUGINS} plugins that are not here, from {_FAR}",
+        "plugins",
+        lambda _stage: syncing.cold(plugins=SYNCED_PLUGINS, round_trip_seconds=syncing.ROUND_TRIP_SECONDS),
+        rounds_at_most=1,
+        quick=False,
+        missing=syncing.missing,
+    ),
+    Case(
+        "sync-unchanged-far",
+        f"sync of {SYNCED_PLUGINS} plugins that are as they were, from {_FAR}",
+        "plugins",
+        lambda _stage: syncing.unchanged(plugins=SYNCED_PLUGINS, round_trip_seconds=syncing.ROUND_TRIP_SECONDS),
+        rounds_at_most=1,
         quick=False,
         missing=syncing.missing,
     ),
@@ -241,7 +260,7 @@ CASES: Sequence[Case] = (
         f"{BIG_PULLS} pulls and {BIG_PUSHES} pushes of 1 GiB at once",
         "MiB",
         _big_transfers,
-        once=True,
+        rounds_at_most=1,
         quick=False,
     ),
 )

@@ -1,4 +1,7 @@
-"""Scheduled mirroring: many small plugins, brought for the first time, and looked at when nothing has changed."""
+"""Scheduled mirroring: many small plugins, brought for the first time, and looked at when nothing has changed.
+
+The upstream is on this machine, or as far away as upstreams are: then what counts is how often it is waited for.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from tests.bench import client
@@ -16,9 +19,12 @@ from tests.bench.servers import OURS, WORKERS, Contestant, Server, known, runnin
 from tests.bench.trial import Load, Trial
 from tests.harness import skopeo
 from tests.harness.docker_registry import DockerRegistry
+from tests.harness.far_line import FarLine
 from tests.harness.mirror import Mirror, plugin_mirror
 
 SKOPEO = "skopeo sync"
+#: From a site to a registry on its own continent.
+ROUND_TRIP_SECONDS = 0.04
 
 _TAGS_EACH = 10
 _LAYER_BYTES = 64 * KIB
@@ -31,9 +37,13 @@ def missing() -> str | None:
 
 
 @contextmanager
-def cold(*, plugins: int) -> Iterator[Trial]:
+def cold(*, plugins: int, round_trip_seconds: float = 0) -> Iterator[Trial]:
     """Both into a registry that is empty each time: ours into its data folder, skopeo into docker-registry."""
-    with _upstream(plugins) as (upstream, names), tempfile.TemporaryDirectory(prefix="skopeo-") as folder:
+    with (
+        _upstream(plugins) as (registry, names),
+        _line(registry, round_trip_seconds) as upstream,
+        tempfile.TemporaryDirectory(prefix="skopeo-") as folder,
+    ):
         yield Trial(
             [
                 Contestant(OURS, lambda: _mirror_of(upstream)),
@@ -45,9 +55,9 @@ def cold(*, plugins: int) -> Iterator[Trial]:
 
 
 @contextmanager
-def unchanged(*, plugins: int) -> Iterator[Trial]:
+def unchanged(*, plugins: int, round_trip_seconds: float = 0) -> Iterator[Trial]:
     """Both after they have brought everything."""
-    with cold(plugins=plugins) as trial, ExitStack() as stack:
+    with cold(plugins=plugins, round_trip_seconds=round_trip_seconds) as trial, ExitStack() as stack:
         servers = [(contestant, stack.enter_context(contestant.serving())) for contestant in trial.contestants]
         for contestant, server in servers:
             trial.load_of(contestant)(server, 0)
@@ -68,8 +78,15 @@ def _upstream(plugins: int) -> Iterator[tuple[DockerRegistry, list[tuple[str, st
         yield registry, names
 
 
+def _line(registry: DockerRegistry, round_trip_seconds: float) -> AbstractContextManager[DockerRegistry | FarLine]:
+    """How the upstream is reached."""
+    if not round_trip_seconds:
+        return nullcontext(registry)
+    return FarLine(registry.port, round_trip_seconds=round_trip_seconds)
+
+
 @contextmanager
-def _mirror_of(upstream: DockerRegistry) -> Iterator[Server]:
+def _mirror_of(upstream: DockerRegistry | FarLine) -> Iterator[Server]:
     sections = {
         "upstreams": {"up": {"url": upstream.url, "plain_http": True}},
         "mirrors": [{"name": "all", "from": "up/bench/*", "to": "bench/*"}],
@@ -109,7 +126,7 @@ def _timed(work: Callable[[], object], plugins: int) -> Outcome:
     return Outcome(plugins, seconds, seconds, seconds)
 
 
-def _written(folder: Path, upstream: DockerRegistry, names: list[tuple[str, str]]) -> Path:
+def _written(folder: Path, upstream: DockerRegistry | FarLine, names: list[tuple[str, str]]) -> Path:
     """The file that tells skopeo what to bring."""
     tags: dict[str, list[str]] = {}
     for repository, tag in names:

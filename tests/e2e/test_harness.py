@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 import urllib.request
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.harness import plugins, skopeo
 from tests.harness.command import CommandFailedError
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.engine import PLUGIN_SOCKETS, Engine, engine_release
+from tests.harness.far_line import FarLine
 from tests.harness.leftovers import mounts_below, processes_naming
 from tests.harness.packing import MANIFEST_TYPE, legacy_manifest, pack
 from tests.harness.pushing import push
@@ -66,6 +68,18 @@ def test_a_packed_plugin_is_enabled_by_the_engine(engine: Engine, registry: Dock
     assert engine.inspect_volume("shelf")["Status"] == {"version": "3"}
     engine.docker("volume", "rm", "shelf")
     engine.docker("plugin", "rm", "-f", f"{registry.host}/acme/packed:3")
+
+
+def test_a_far_line_brings_everything_and_takes_its_time(registry: DockerRegistry, tmp_path: Path) -> None:
+    packed = pack(plugins.contiv_plugin(tmp_path / "contiv", payload_size_bytes=1_200_000))
+    push(packed, registry.url, "far/v2plugin", "1")
+    with FarLine(registry.port, round_trip_seconds=0.1) as line:
+        begin = time.monotonic()
+        manifest = fetch(f"{line.url}/v2/far/v2plugin/manifests/1")
+        seconds = time.monotonic() - begin
+        assert fetch(f"{line.url}/v2/far/v2plugin/blobs/{packed.layer_digest}") == packed.layer
+    assert manifest == packed.manifest
+    assert seconds >= 0.2, "one round trip to connect, and one for the answer"
 
 
 def test_skopeo_copies_and_inspects(registry: DockerRegistry, tmp_path: Path) -> None:
