@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -12,7 +13,8 @@ class Filesystem:
 
     def make_folder(self, folder: Path) -> None:
         """Create a folder; one that exists is fine."""
-        folder.mkdir(mode=0o755, exist_ok=True)
+        with suppress(FileExistsError):  # pathlib would look again, and others may have removed it meanwhile
+            os.mkdir(folder, 0o755)  # noqa: PTH102
 
     def create(self, file: Path) -> int:
         """Create a file that must not exist; returns its descriptor, for writing."""
