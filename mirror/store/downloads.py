@@ -162,7 +162,7 @@ class Downloads:
         while True:
             try:
                 self._create(files, session)
-                receiving = Receiving(files, self._parts.filesystem)
+                receiving = Receiving(files, self._parts.filesystem, is_read=True)
             except (FileNotFoundError, UploadUnknown):
                 continue  # it is being removed just now
             except UploadInvalid:

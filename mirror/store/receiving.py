@@ -24,6 +24,8 @@ _LEAST_PIECE_BYTES: Final = 128 * 1024
 _ALL_PIECES_BYTES: Final = 8 * 1024 * 1024
 _WHOLE_CHUNK_BYTES: Final = 16 * 1024
 _READ_BYTES = 1024 * 1024
+#: The most of an upload that stays in memory: what goes beyond it would take the place of what many pull.
+_KEPT_BYTES: Final = 128 * 1024 * 1024
 #: What is written before the disk is set to work on it, so that most of a blob is durable when its last byte comes.
 _LEAVING_BYTES: Final = 8 * 1024 * 1024
 
@@ -35,13 +37,19 @@ class Receiving:
     longer has that name. So nobody ever writes to a file that has become a blob.
     """
 
-    def __init__(self, upload: UploadLayout, filesystem: Filesystem) -> None:
+    def __init__(self, upload: UploadLayout, filesystem: Filesystem, *, is_read: bool = False) -> None:
         """Lock and open the upload.
+
+        Args:
+            upload: its files.
+            filesystem: what changes them.
+            is_read: whether others read it while it is written, so that all of it should stay in memory.
 
         Raises:
             UploadUnknown: it has ended. UploadInvalid: somebody else is writing to it. OSError: the disk failed.
         """
         self._filesystem = filesystem
+        self._is_read = is_read
         self._descriptors: list[int] = []
         try:
             lock = self._open(upload.session, os.O_RDONLY)
@@ -89,6 +97,8 @@ class Receiving:
                 running.update(chunk)
         if (waiting_bytes := self.size_bytes - self._leaving_bytes) >= _LEAVING_BYTES:
             self._filesystem.begin_sync(self._data, self._leaving_bytes, waiting_bytes)
+            if not self._is_read and (left_bytes := self._leaving_bytes - _KEPT_BYTES) > 0:
+                self._filesystem.let_go(self._data, left_bytes)
             self._leaving_bytes = self.size_bytes
 
     def truncate(self, size_bytes: int) -> None:

@@ -18,11 +18,12 @@ MIB = 1024 * 1024
 
 
 class Writes(Filesystem):
-    """Notes the length of what is written, and what the disk is set to work on."""
+    """Notes the length of what is written, what the disk is set to work on, and what memory is let go of."""
 
     def __init__(self) -> None:
         self.lengths: list[int] = []
         self.begun: list[tuple[int, int]] = []
+        self.left: list[int] = []
 
     def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
         self.lengths.append(len(content))
@@ -31,6 +32,10 @@ class Writes(Filesystem):
     def begin_sync(self, descriptor: int, offset: int, size_bytes: int) -> None:
         self.begun.append((offset, size_bytes))
         super().begin_sync(descriptor, offset, size_bytes)
+
+    def let_go(self, descriptor: int, size_bytes: int) -> None:
+        self.left.append(size_bytes)
+        super().let_go(descriptor, size_bytes)
 
 
 @pytest.fixture
@@ -113,3 +118,28 @@ def test_the_disk_is_set_to_work_before_the_end(receiving: Receiving, writes: Wr
     receiving.truncate(10 * MIB)
     receiving.write([bytes(8 * MIB)], None)
     assert writes.begun[2:] == [(10 * MIB, 8 * MIB)]
+
+
+def test_an_upload_takes_only_so_much_memory(
+    receiving: Receiving, writes: Writes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirror.store.receiving._KEPT_BYTES", 16 * MIB)
+    content = bytes(range(256)) * (8 * MIB // 256)
+    for _ in range(4):
+        receiving.write([content], None)
+    assert writes.left == [8 * MIB]
+    assert receiving.digest("sha256") == Digest.of(content * 4)
+
+
+def test_what_is_read_meanwhile_stays_in_memory(
+    tmp_path: Path, writes: Writes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mirror.store.receiving._KEPT_BYTES", 0)
+    upload = UploadLayout(tmp_path)
+    upload.session.touch()
+    upload.data.touch()
+    receiving = Receiving(upload, writes, is_read=True)
+    for _ in range(4):
+        receiving.write([bytes(8 * MIB)], None)
+    receiving.close()
+    assert writes.left == []
