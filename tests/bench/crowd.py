@@ -10,9 +10,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from tests.bench.client import WrongAnswerError
-from tests.bench.content import MIB
+from tests.bench.content import KIB, MIB
 
 _TIMEOUT_SECONDS = 120
+#: What is read at a time while a client still waits for its first byte: more would have it wait for us.
+_FIRST_BYTES = 64 * KIB
 _END_OF_HEADERS = b"\r\n\r\n"
 
 
@@ -30,7 +32,6 @@ def take(port: int, path: str, size_bytes: int, *, clients: int) -> Sequence[Tak
     Raises `WrongAnswerError` for anything but 200 and `size_bytes`, and `TimeoutError` where nothing comes any more.
     """
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-    buffer = bytearray(MIB)
     with ExitStack() as stack:
         waiting = stack.enter_context(selectors.DefaultSelector())
         for _ in range(clients):
@@ -38,16 +39,21 @@ def take(port: int, path: str, size_bytes: int, *, clients: int) -> Sequence[Tak
             waiting.register(connection, selectors.EVENT_READ, _Client(connection, path, size_bytes))
         for key in waiting.get_map().values():
             key.data.ask(request)
-        return list(_taken(waiting, buffer))
+        return list(_taken(waiting))
 
 
-def _taken(waiting: selectors.BaseSelector, buffer: bytearray) -> Iterator[Taken]:
+def _taken(waiting: selectors.BaseSelector) -> Iterator[Taken]:
+    buffer = memoryview(bytearray(MIB))
+    still_nothing = len(waiting.get_map())
     while waiting.get_map():
         ready = waiting.select(_TIMEOUT_SECONDS)
         if not ready:
             raise TimeoutError(f"nothing came for {_TIMEOUT_SECONDS} s")
-        for key, _ in ready:
-            if (taken := key.data.receive(buffer)) is not None:
+        for key, _ in sorted(ready, key=lambda each: each[0].data.has_begun):
+            had_begun = key.data.has_begun
+            taken = key.data.receive(buffer[:_FIRST_BYTES] if still_nothing else buffer)
+            still_nothing -= key.data.has_begun - had_begun
+            if taken is not None:
                 waiting.unregister(key.fileobj)
                 yield taken
 
@@ -65,7 +71,12 @@ class _Client:
         self._asked_at = time.monotonic()
         self._connection.sendall(request)
 
-    def receive(self, buffer: bytearray) -> Taken | None:
+    @property
+    def has_begun(self) -> bool:
+        """Whether its first byte has come."""
+        return self._first_byte_seconds > 0
+
+    def receive(self, buffer: memoryview) -> Taken | None:
         """Take what is there; gives what was seen once that was all."""
         got_bytes = self._connection.recv_into(buffer)
         seconds = time.monotonic() - self._asked_at
