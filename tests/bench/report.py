@@ -76,7 +76,8 @@ def to_text(run: Run) -> str:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
     """A Markdown table whose source is aligned, too: the first `left_columns` to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    shown = [[cell.replace("|", "\\|") for cell in row] for row in [headings, *rows]]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(headings))]
 
     def line(cells: Sequence[str]) -> str:
         padded = [
@@ -86,7 +87,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left_column
         return f"| {' | '.join(padded)} |"
 
     rule = ["-" * width if column < left_columns else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    return "\n".join([line(headings), line(rule), *map(line, rows)])
+    return "\n".join([line(shown[0]), line(rule), *map(line, shown[1:])])
 
 
 def _rows(case: CaseResult) -> list[list[str]]:

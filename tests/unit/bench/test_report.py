@@ -73,6 +73,11 @@ def test_a_table_is_aligned_and_markdown() -> None:
     ]
 
 
+def test_a_bar_in_a_cell_does_not_end_it() -> None:
+    lines = table(["pipe", "times"], [["a | b", "1"]], left_columns=1).splitlines()
+    assert lines == ["| pipe   | times |", "| ------ | ----: |", "| a \\| b |     1 |"]
+
+
 def test_the_json_has_every_round_with_its_rate() -> None:
     document = json.loads(to_json(a_run(errors=7)))
     [case] = document["cases"]
