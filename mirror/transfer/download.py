@@ -19,12 +19,12 @@ from mirror.wire.ranges import RangeRequest
 
 _LOG = structlog.get_logger(__name__)
 
-#: How often it is looked whether another process's download has grown.
+#: The longest pause between two looks whether another process's download has grown.
 _LOOK_SECONDS: Final = 0.01
-#: As long as readers wait for the first of it, it is looked when so much more of the time has passed that they waited.
+#: The pause is shorter while readers wait for the first bytes: this share of the time that they have waited so far.
 _LOOK_SHARE: Final = 0.2
 _FIRST_LOOK_SECONDS: Final = 0.001
-#: Without anything new, before it is tried whether whoever fetches it is still there.
+#: How long nothing new comes, before it is tried whether whoever fetches it is still there.
 _QUIET_SECONDS: Final = 0.05
 
 
