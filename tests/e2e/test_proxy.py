@@ -5,12 +5,13 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,6 @@ class Taken:
     status: int
     announced_bytes: int
     content: bytes
-    first_byte_seconds: float = 0.0
 
 
 def take(
@@ -98,13 +98,11 @@ def take(
 ) -> Taken:
     """Read a blob as a client does, perhaps a slow one or one that leaves early; a broken body is what came of it."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
-    begun = time.monotonic()
     try:
         headers = {"Range": wanted_range} if wanted_range else {}
         connection.request("GET", f"/v2/{name}/blobs/{digest}", headers=headers)
         response = connection.getresponse()
         content = bytearray()
-        first = 0.0
         while most_bytes is None or len(content) < most_bytes:
             try:
                 piece = response.read1(64 * 1024)
@@ -112,13 +110,12 @@ def take(
                 break
             if not piece:
                 break
-            first = first or time.monotonic() - begun
             content += piece
             if taken is not None:
                 taken.append(len(piece))
             if bytes_per_second:
                 time.sleep(len(piece) / bytes_per_second)
-        return Taken(response.status, int(response.headers["Content-Length"] or -1), bytes(content), first)
+        return Taken(response.status, int(response.headers["Content-Length"] or -1), bytes(content))
     finally:
         connection.close()
 
@@ -131,6 +128,21 @@ def upstream_bytes(nginx: Nginx, digest: str) -> int:
 
 def requests_to(nginx: Nginx) -> int:
     return len(nginx.access_log.read_text().splitlines())
+
+
+def counted(mirror: Mirror, metric: str, **labels: str) -> int:
+    """What a mirror's `/metrics` says of one series."""
+    with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=10) as response:
+        text = response.read().decode()
+    of = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
+    found = re.search(rf"^{metric}{{{of}}} (\S+)$", text, re.MULTILINE)
+    assert found is not None, f"no {metric} of {of}"
+    return int(float(found[1]))
+
+
+def asked_of_upstream(mirror: Mirror) -> int:
+    """Requests that a mirror of one worker has sent, or tried to, to its upstream."""
+    return counted(mirror, "plugin_mirror_upstream_requests_total", upstream="hub")
 
 
 def workers_of(mirror: Mirror) -> list[int]:
@@ -235,13 +247,13 @@ class TestOneDownload:
     ) -> None:
         push(big, upstream.url, NAME, TAG)
         with (
-            Nginx.front(upstream.url, limit_rate_bytes_per_second=4 * MIB) as front,
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=64 * 1024) as front,
             Mirror(sections=sections(front.url)) as mirror,
         ):
             manifest(mirror.url)
-            direct = take(front.port, big.layer_digest, most_bytes=1).first_byte_seconds
-            through = take(mirror.port, big.layer_digest, most_bytes=1).first_byte_seconds
-            assert through < direct + 0.25  # on a machine that does other things as well; alone it is 0.02
+            taken = take(mirror.port, big.layer_digest, most_bytes=1)  # the whole would take longer than it waits
+            assert taken.content
+            assert big.layer.startswith(taken.content)
 
     def test_a_part_is_answered_while_the_whole_comes(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
         push(big, upstream.url, NAME, TAG)
@@ -396,11 +408,7 @@ class TestWrongContent:
             assert spooled_bytes(mirror) == 0
             assert not list(mirror.data.glob(f"blobs/sha256/{hexadecimal[:2]}/{hexadecimal}"))
             assert any(line["event"] == "upstream failed" and line["reason"] == "lied" for line in mirror.log)
-            with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=10) as response:
-                counted = response.read().decode()
-            found = re.search(r'pull_failures_total\{reason="lied",upstream="hub"\} (\S+)', counted)
-            assert found is not None
-            assert int(float(found[1])) >= 1
+            assert counted(mirror, "plugin_mirror_pull_failures_total", reason="lied", upstream="hub") >= 1
             data.write_bytes(big.layer)
             assert digest_of(take(mirror.port, big.layer_digest).content) == big.layer_digest
 
@@ -425,13 +433,13 @@ class TestUpstreamGone:
             take(mirror.port, small.config_digest, name=name)
             take(mirror.port, small.layer_digest, name=name)
             upstream.stop()
-            begun = time.monotonic()
+            asked = asked_of_upstream(mirror)
             assert manifest(mirror.url, name)[0] == 200
             assert digest_of(take(mirror.port, small.layer_digest, name=name).content) == small.layer_digest
-            assert time.monotonic() - begun < 0.5
+            assert asked_of_upstream(mirror) == asked
             misses = list(clients.map(lambda _: manifest(mirror.url, name, "other")[0], range(16)))
             assert set(misses) == {504}
-            assert time.monotonic() - begun < 6
+            assert asked_of_upstream(mirror) - asked <= 5, "it is left alone after five failures"
 
     def test_one_that_swallows_connections_costs_a_hit_nothing_and_a_miss_one_wait(
         self, upstream: DockerRegistry, small: PackedPlugin, tmp_path: Path
@@ -448,19 +456,16 @@ class TestUpstreamGone:
             Mirror(data=data, sections=sections(hole.url, to="hub/**")) as mirror,
             at_once(16) as clients,
         ):
-            begun = time.monotonic()
-            status, headers, content = manifest(mirror.url, name)  # who finds out waits for a second
+            status, headers, content = manifest(mirror.url, name)  # does not wait for the connect timeout
             assert (status, content, headers["Warning"][:4]) == (200, small.manifest, "110 ")
-            assert time.monotonic() - begun < 2
-            begun = time.monotonic()
+            assert asked_of_upstream(mirror) == 1
             assert manifest(mirror.url, name)[2] == small.manifest
             assert digest_of(take(mirror.port, small.layer_digest, name=name).content) == small.layer_digest
-            assert time.monotonic() - begun < 0.5
-            begun = time.monotonic()
-            for _ in range(2):  # the connect timeout is two seconds
+            assert asked_of_upstream(mirror) == 1
+            for _ in range(2):  # one waits for the connect timeout, and it is known for all
                 misses = list(clients.map(lambda _: manifest(mirror.url, name, "other")[0], range(16)))
                 assert set(misses) == {504}
-            assert time.monotonic() - begun < 3.5
+                assert asked_of_upstream(mirror) == 2
 
     def test_names_that_are_the_same_there_are_never_more_than_missing(self) -> None:
         with Mirror(sections=sections(f"http://127.0.0.1:{free_port()}")) as mirror:
@@ -497,9 +502,8 @@ class TestNamesOfOurs:
 
     def test_a_push_does_not_wait_for_a_dead_upstream(self, small: PackedPlugin) -> None:
         with Silence() as silent, Mirror(sections=sections(silent.url)) as mirror:
-            begun = time.monotonic()
             push(small, mirror.url, NAME, TAG)
-            assert time.monotonic() - begun < 1
+            assert silent.connections_waiting() == 0
             assert manifest(mirror.url)[2] == small.manifest
 
     def test_a_pushed_tag_wins_over_one_that_was_pulled(
@@ -526,9 +530,17 @@ class TestNamesOfOurs:
 class Silence:
     """Takes connections and says nothing."""
 
-    def __enter__(self) -> "Silence":
-        import socket
+    def connections_waiting(self) -> int:
+        """How many have come since this was asked last; they are ended."""
+        self._listener.setblocking(False)
+        count = 0
+        with suppress(BlockingIOError):
+            while True:
+                self._listener.accept()[0].close()
+                count += 1
+        return count
 
+    def __enter__(self) -> "Silence":
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         return self
