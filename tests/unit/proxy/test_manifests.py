@@ -175,22 +175,18 @@ class TestStaleness:
     async def test_an_upstream_that_is_silent_costs_one_pull_a_moment_and_the_next_ones_nothing(
         self, store: Store
     ) -> None:
-        async with pulling(store, patience_seconds=1) as world:
+        async with pulling(store, patience_seconds=2) as world:
             await Plugin.make().at(world.hub)
             await pull(world)
             await Plugin.make().at(world.hub, NAME, "other")
             await pull(world, target=Tag("other"))
             world.clock.later(minutes=7)
             world.hub.stalled.clear()
-            loop = asyncio.get_running_loop()
-            begun = loop.time()
             assert staleness_of(await world.registry.get_manifest(NAME, TAG)) is not None
-            assert 1 <= loop.time() - begun < 3
             world.clock.later(minutes=3)
-            begun = loop.time()
-            for tag in (TAG, Tag("other")):
-                assert staleness_of(await world.registry.get_manifest(NAME, tag)) is not None
-            assert loop.time() - begun < 0.9
+            async with asyncio.timeout(2):
+                for tag in (TAG, Tag("other")):
+                    assert staleness_of(await world.registry.get_manifest(NAME, tag)) is not None
             world.hub.stalled.set()
 
     async def test_who_was_told_the_old_digest_is_not_told_another_a_moment_later(self, store: Store) -> None:
@@ -202,7 +198,9 @@ class TestStaleness:
             world.hub.stalled.clear()
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest
             world.hub.stalled.set()
-            await asyncio.sleep(0.2)  # the answer arrives
+            async with asyncio.timeout(10):
+                while world.hub.asked["get_manifest"] < 2:  # the answer arrives, and is followed
+                    await asyncio.sleep(0.001)
         async with pulling(store, upstreams=world.upstreams, clock=world.clock) as world:  # another worker
             world.clock.later(minutes=1)
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest

@@ -85,7 +85,7 @@ async def test_what_comes_can_be_read_soon_after_it_came(store: Store, other: St
     partial = None
     for number in range(1, 4):
         more.put_nowait(b"x" * 10)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await grown.wait()
         grown.clear()
         partial = partial or await other.watch_download(DIGEST)

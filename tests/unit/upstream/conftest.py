@@ -30,6 +30,6 @@ async def server(no_task_is_left: None) -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def upstream(server: ScriptedServer) -> AsyncIterator[UpstreamRegistry]:
-    terms = Terms(timeouts=Timeouts(read_seconds=0.3), patience=PATIENCE)
+    terms = Terms(timeouts=Timeouts(read_seconds=0.6), patience=PATIENCE)
     async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=terms) as opened:
         yield opened

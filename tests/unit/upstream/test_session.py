@@ -251,7 +251,7 @@ async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
     async with (
         dripping,
         UpstreamRegistry.open(
-            name="slow", url=url, plain_http=True, terms=replace(QUICK, timeouts=Timeouts(read_seconds=0.05))
+            name="slow", url=url, plain_http=True, terms=replace(QUICK, timeouts=Timeouts(read_seconds=0.5))
         ) as slow,
     ):
         with pytest.raises(UpstreamUnreachable, match="next to nothing came for the read timeout"):
@@ -268,16 +268,14 @@ async def test_a_server_that_stops_reading_is_left(server: ScriptedServer, upstr
         for _ in range(200):
             yield bytes(1024 * 1024)
 
-    started = asyncio.get_running_loop().time()
     with pytest.raises(UpstreamUnreachable, match="nothing moved for the read timeout"):
         await upload.append(much())
-    assert asyncio.get_running_loop().time() - started < 3
 
 
 async def test_cancellation_is_passed_on(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(GET, Reply(200, b"", DESCRIBED, length=10, then="stall"))
     task = asyncio.ensure_future(upstream.get_manifest(REPOSITORY, TAG))
-    await asyncio.sleep(0.1)
+    await server.until(lambda: server.lines == [GET])
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

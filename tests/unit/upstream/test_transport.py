@@ -96,10 +96,10 @@ async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_no
             with pytest.raises(UpstreamUnreachable):
                 await upstream.get_manifest(REPOSITORY, TAG)
 
-        assert await seconds(asyncio.gather(*[miss() for _ in range(20)])) < 1
+        await asyncio.gather(*[miss() for _ in range(20)])
         with pytest.raises(UpstreamResting, match=r"left alone since .* no connection within the connect timeout"):
             await upstream.get_manifest(REPOSITORY, TAG)
-        assert await seconds(asyncio.gather(*[miss() for _ in range(20)])) < 0.1
+        await asyncio.gather(*[miss() for _ in range(20)])
     assert server.connections == 20
 
 
@@ -170,14 +170,14 @@ async def test_connections_are_limited_and_a_lookup_passes_beside_transfers(serv
     terms = replace(QUICK, limits=Limits(connections=4), timeouts=Timeouts(read_seconds=5))
     async with opened(server, terms) as upstream:
         transfers = [asyncio.ensure_future(read(upstream)) for _ in range(10)]
-        await asyncio.sleep(0.1)
-        assert server.connections == 3
-        await asyncio.wait_for(upstream.resolve(REPOSITORY, TAG), 1)
+        await server.until(lambda: server.connections == 3)
+        await upstream.resolve(REPOSITORY, TAG)
+        assert server.connections == 4
         for transfer in transfers:
             transfer.cancel()
         await asyncio.gather(*transfers, return_exceptions=True)
         server.on(f"GET {BLOB_PATH}", Reply(200, BLOB))
-        assert await asyncio.wait_for(asyncio.gather(*[read(upstream) for _ in range(10)]), 5) == [BLOB] * 10
+        assert await asyncio.gather(*[read(upstream) for _ in range(10)]) == [BLOB] * 10
 
 
 async def test_every_way_to_end_gives_the_connection_back(server: ScriptedServer) -> None:
@@ -198,8 +198,9 @@ async def test_every_way_to_end_gives_the_connection_back(server: ScriptedServer
             for tag in ("cut", "circle", "denied", "token"):
                 await one(lambda tag=tag: upstream.get_manifest(REPOSITORY, Tag(tag)))  # type: ignore[misc]
             await one(lambda: read(upstream))
-        await asyncio.wait_for(upstream.get_manifest(REPOSITORY, TAG), 1)
-        await asyncio.wait_for(upstream.get_manifest(REPOSITORY, TAG), 1)
+        async with asyncio.timeout(10):
+            await upstream.get_manifest(REPOSITORY, TAG)
+            await upstream.get_manifest(REPOSITORY, TAG)
 
 
 async def test_requests_a_second(server: ScriptedServer) -> None:
@@ -207,7 +208,7 @@ async def test_requests_a_second(server: ScriptedServer) -> None:
     async with opened(server, replace(QUICK, limits=Limits(requests_per_second=10))) as upstream:
         taken = await seconds(asyncio.gather(*[upstream.resolve(REPOSITORY, TAG) for _ in range(15)]))
         assert upstream.stats().paced_seconds > 0.9
-    assert 0.4 < taken < 3
+    assert taken > 0.4
 
 
 async def test_bytes_a_second(server: ScriptedServer) -> None:
@@ -217,8 +218,10 @@ async def test_bytes_a_second(server: ScriptedServer) -> None:
     async with opened(server, replace(QUICK, limits=limits)) as upstream:
         taken = await seconds(asyncio.gather(*[read(upstream) for _ in range(4)]))
         assert upstream.stats().received_bytes == 4 * len(BLOB)
-        assert await seconds(upstream.get_manifest(REPOSITORY, TAG)) < 0.5, "short answers do not wait"
-    assert 0.8 < taken < 4
+        paced_seconds = upstream.stats().paced_seconds
+        await upstream.get_manifest(REPOSITORY, TAG)
+        assert upstream.stats().paced_seconds == paced_seconds, "short answers do not wait"
+    assert taken > 0.8
 
 
 async def test_two_upstreams_with_one_folder_share_a_limit(server: ScriptedServer, tmp_path: Path) -> None:
