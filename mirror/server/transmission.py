@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Mapping
-from typing import IO
+from typing import IO, Final
 
 import structlog
 from aiohttp import web
@@ -15,6 +15,8 @@ from aiohttp.abc import AbstractStreamWriter
 from mirror.oci.errors import MirrorError, StorageDamaged
 from mirror.registry.port import Blob, Growing
 from mirror.wire.ranges import Span
+
+_TURN_BYTES: Final = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -61,31 +63,37 @@ class BlobResponse(web.StreamResponse):
         await self.write_eof()
 
     async def _send_file(self, transport: asyncio.Transport, file: IO[bytes], span: Span) -> None:
-        if transport.is_closing():
-            raise ConnectionResetError("the client went away")
-        self.sent_bytes = _sent_at_once(transport, file, span)
-        rest = Span(span.start + self.sent_bytes, span.stop)
-        if not rest.size_bytes:
-            return
-        file.seek(rest.start)
-        try:
-            await asyncio.get_running_loop().sendfile(transport, file, rest.start, rest.size_bytes)
-        finally:
-            self.sent_bytes = file.tell() - span.start  # kept right by asyncio, also where it raises
+        """Send a part of a file. Others may read the file, so its position, which asyncio moves, is nobody's.
 
-    async def _send_growing(self, transport: asyncio.Transport, blob: Growing, span: Span) -> None:
-        """The file is shared by all who read the blob, so its position, which asyncio moves, is nobody's."""
+        It goes in turns, between which the process does what else there is to do: the kernel sends for as long as a
+        client on a fast line keeps taking.
+        """
         loop = asyncio.get_running_loop()
         position = span.start
         while position < span.stop:
-            stop = min(await blob.available(position), span.stop)
+            if position > span.start:
+                await asyncio.sleep(0)
             if transport.is_closing():
                 raise ConnectionResetError("the client went away")
-            try:
-                position += await loop.sendfile(transport, blob.growing_file, position, stop - position, fallback=False)
-            except asyncio.SendfileNotAvailableError as error:  # which is what asyncio makes of a lost connection
-                raise ConnectionResetError("the client went away") from error
-            self.sent_bytes = position - span.start
+            turn_bytes = min(span.stop - position, _TURN_BYTES)
+            sent = _sent_at_once(transport, file, position, turn_bytes)
+            if sent < turn_bytes:
+                rest = position + sent, turn_bytes - sent
+                try:
+                    sent += await loop.sendfile(transport, file, *rest, fallback=False)
+                except asyncio.SendfileNotAvailableError as error:  # which is what asyncio makes of a lost connection
+                    raise ConnectionResetError("the client went away") from error
+            if not sent:
+                return
+            position += sent
+            self.sent_bytes += sent
+
+    async def _send_growing(self, transport: asyncio.Transport, blob: Growing, span: Span) -> None:
+        position = span.start
+        while position < span.stop:
+            available = min(await blob.available(position), span.stop)
+            await self._send_file(transport, blob.growing_file, Span(position, available))
+            position = available
 
     async def _send_chunks(self, blob: Blob) -> None:
         async for chunk in blob:
@@ -106,15 +114,15 @@ class BlobResponse(web.StreamResponse):
             _log.error("download broken off", sent_bytes=self.sent_bytes, exc_info=error)
 
 
-def _sent_at_once(transport: asyncio.Transport, file: IO[bytes], span: Span) -> int:
+def _sent_at_once(transport: asyncio.Transport, file: IO[bytes], position: int, size_bytes: int) -> int:
     """Send what the kernel takes before it is waited for, which is all of a small blob; gives how many bytes that was.
 
     Half of the time that a blob of 1 MiB takes here would go into asyncio's preparations to wait.
     """
     socket = transport.get_extra_info("socket")
-    if not span.size_bytes or socket is None or transport.get_write_buffer_size():
+    if socket is None or transport.get_write_buffer_size():
         return 0
     try:
-        return os.sendfile(socket.fileno(), file.fileno(), span.start, span.size_bytes)
+        return os.sendfile(socket.fileno(), file.fileno(), position, size_bytes)
     except BlockingIOError:
         return 0

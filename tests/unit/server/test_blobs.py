@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -243,6 +245,37 @@ async def test_a_blob_that_turns_out_wrong_is_never_of_full_length(
         assert (await connection.receive_head())[0] == 200
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
             await connection.reader.readexactly(100)
+
+
+async def test_a_client_that_takes_all_at_once_does_not_keep_the_process_from_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, size_bytes = tmp_path / "blob", 32 * 1024 * 1024
+    with path.open("wb") as file:
+        file.truncate(size_bytes)
+    sendfile, turns = os.sendfile, [0]
+
+    def counted(to: int, file: int, offset: int, count: int) -> int:
+        sent = sendfile(to, file, offset, count)
+        turns[-1] += sent
+        return sent
+
+    def next_turn() -> None:
+        turns.append(0)
+        again[0] = loop.call_soon(next_turn)
+
+    def take(port: int) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{URL}/{digest(LAYER)}", timeout=30) as answer:
+            return len(answer.read())
+
+    loop = asyncio.get_running_loop()
+    again = [loop.call_soon(next_turn)]
+    monkeypatch.setattr(os, "sendfile", counted)
+    async with served(InFile(path, size_bytes)) as server:
+        assert await asyncio.to_thread(take, server.port) == size_bytes
+    again[0].cancel()
+    assert sum(turns) == size_bytes
+    assert max(turns) <= 2 * 1024 * 1024
 
 
 async def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
