@@ -65,7 +65,7 @@ class Layout:
 
     def blob(self, digest: Digest) -> Path:
         """The file that holds the bytes of ``digest``."""
-        return self.root / "blobs" / digest.algorithm / digest.hex[:2] / digest.hex
+        return self.root.joinpath("blobs", digest.algorithm, digest.hex[:2], digest.hex)
 
     def folders(self) -> Iterator[Path]:
         """Every folder that must exist, each after the one it lies in."""

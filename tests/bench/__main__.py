@@ -72,13 +72,18 @@ def _measure(case: Case, stage: Stage, options: argparse.Namespace) -> CaseResul
     seconds = max(options.seconds, case.seconds_at_least)
     with case.opened(stage) as trial:
         samples: dict[str, list[Sample]] = {contestant.name: [] for contestant in trial.contestants}
-        for number in range(min(options.rounds, case.rounds_at_most or options.rounds)):
+        for number in range(_rounds(case, options)):
             for offset in range(len(trial.contestants)):
                 contestant = trial.contestants[(number + offset) % len(trial.contestants)]
                 sample = _sample(trial, contestant, seconds)
                 samples[contestant.name].append(sample)
                 _say(f"  round {number + 1}  {contestant.name:28} {sample.rate:10.1f} {case.unit}/s")
     return CaseResult(case.name, case.title, case.unit, samples)
+
+
+def _rounds(case: Case, options: argparse.Namespace) -> int:
+    rounds = options.rounds if options.quick else max(options.rounds, case.rounds_at_least)
+    return int(min(rounds, case.rounds_at_most or rounds))
 
 
 def _sample(trial: Trial, contestant: servers.Contestant, seconds: int) -> Sample:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.bench import client, crowd
 from tests.bench.content import MIB, REPOSITORY, TAG, Bodies, Body, with_layer
+from tests.bench.crowd import Taken
 from tests.bench.sample import Outcome, percentile
 from tests.bench.servers import (
     OURS,
@@ -55,19 +56,19 @@ def missing() -> str | None:
 def cold(packed: PackedPlugin, *, size_bytes: int, clients: int) -> Iterator[Trial]:
     """Ours and docker-registry as proxies, and one client that goes to the upstream itself.
 
-    The proxies are started anew each time, and have brought a few other plugins when the measurement begins: a process
-    that has done nothing yet is not what a site has.
+    The proxies are started anew each time, and have brought a few other plugins to as many clients when the measurement
+    begins: a process that has done nothing yet is not what a site has.
     """
     layer = Bodies(size_bytes).fresh()
-    earlier = [Bodies(MIB).fresh() for _ in range(_EARLIER_PULLS)]
+    earlier = {f"earlier{number}": Bodies(MIB).fresh() for number in range(_EARLIER_PULLS)}
     with DockerRegistry(descriptor_cache=True) as registry:
         with client.connected(registry.port) as connection:
             for blob in (Body.of(packed.config), layer):
                 client.push_blob(connection, blob)
             client.put_manifest(connection, with_layer(packed, layer))
-            for number, small in enumerate(earlier):
+            for tag, small in earlier.items():
                 client.push_blob(connection, small)
-                client.put_manifest(connection, with_layer(packed, small), tag=_earlier(number))
+                client.put_manifest(connection, with_layer(packed, small), tag=tag)
         with Nginx.front(registry.url, limit_rate_bytes_per_second=_LINE_BYTES_PER_SECOND) as front:
             yield Trial(
                 [
@@ -75,8 +76,8 @@ def cold(packed: PackedPlugin, *, size_bytes: int, clients: int) -> Iterator[Tri
                     Contestant(REGISTRY, lambda: _registry_of(front)),
                     running(DIRECT, Server(front.port, known(front.pid))),
                 ],
-                _pulls(front, layer, clients),
-                {DIRECT: _pulls(front, layer, 1)},
+                _pulls(front, layer, earlier, clients),
+                {DIRECT: _pulls(front, layer, earlier, 1)},
             )
 
 
@@ -114,20 +115,16 @@ def _sections(url: str) -> dict[str, Any]:
     return {"upstreams": {"up": {"url": url, "plain_http": True}}, "proxy": [{"from": "up/**", "to": "**"}]}
 
 
-def _pulls(front: Nginx, layer: Body, clients: int) -> Load:
-    """The manifest and the config once, then the layer by every client; counts MiB that clients got."""
+def _pulls(front: Nginx, layer: Body, earlier: Mapping[str, Body], clients: int) -> Load:
+    """A layer of which the clients have nothing yet, after others by their tags; counts MiB that clients got."""
 
     def load(server: Server, _seconds: int) -> Outcome:
-        for number in range(_EARLIER_PULLS):
-            _pull(server.port, _earlier(number))
+        for tag, small in earlier.items():
+            _pull_at_once(server.port, tag, small, clients)
         _wait_for_quiet(front)
         sent_before_bytes = _sent_bytes(front, layer)
         begin = time.monotonic()
-        with client.connected(server.port) as connection:
-            config = client.pull_manifest(connection)["config"]
-            client.pull_blob(connection, client.new_buffer(), config["digest"], config["size"])
-        path = f"/v2/{REPOSITORY}/blobs/{layer.digest}"
-        taken = crowd.take(server.port, path, layer.size_bytes, clients=clients)
+        taken = _pull_at_once(server.port, TAG, layer, clients)
         seconds = time.monotonic() - begin
         _wait_for_quiet(front)
         whole = [each.seconds for each in taken]
@@ -145,6 +142,14 @@ def _pulls(front: Nginx, layer: Body, clients: int) -> Load:
         )
 
     return load
+
+
+def _pull_at_once(port: int, tag: str, layer: Body, clients: int) -> Sequence[Taken]:
+    """The manifest and the config once, then the layer by every client."""
+    with client.connected(port) as connection:
+        config = client.pull_manifest(connection, tag=tag)["config"]
+        client.pull_blob(connection, client.new_buffer(), config["digest"], config["size"])
+    return crowd.take(port, f"/v2/{REPOSITORY}/blobs/{layer.digest}", layer.size_bytes, clients=clients)
 
 
 def _sent_bytes(front: Nginx, layer: Body) -> int:
@@ -176,11 +181,6 @@ def _after_first_pulls(server: Server, load: Load) -> Load:
     return lambda server, seconds: replace(load(server, seconds), figures={FIRST_PULL_MS: first_ms})
 
 
-def _earlier(number: int) -> str:
-    """Tag of a plugin that is pulled before anything is measured."""
-    return f"earlier{number}"
-
-
-def _pull(port: int, tag: str = TAG) -> None:
+def _pull(port: int) -> None:
     with client.connected(port) as connection:
-        client.pull_plugin(connection, client.new_buffer(), tag=tag)
+        client.pull_plugin(connection, client.new_buffer())
