@@ -81,8 +81,10 @@ class BlobResponse(web.StreamResponse):
                 rest = position + sent, turn_bytes - sent
                 try:
                     sent += await loop.sendfile(transport, file, *rest, fallback=False)
-                except asyncio.SendfileNotAvailableError as error:  # which is what asyncio makes of a lost connection
-                    raise ConnectionResetError("the client went away") from error
+                except asyncio.SendfileNotAvailableError as error:
+                    if transport.is_closing():
+                        raise ConnectionResetError("the client went away") from error
+                    sent += _sent_at_once(transport, file, *rest)  # raises what asyncio does not tell
             if not sent:
                 return
             position += sent

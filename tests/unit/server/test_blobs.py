@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO
 
 import pytest
+from structlog.testing import capture_logs
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import UpstreamLied
@@ -276,6 +279,31 @@ async def test_a_client_that_takes_all_at_once_does_not_keep_the_process_from_ot
     again[0].cancel()
     assert sum(turns) == size_bytes
     assert max(turns) <= 2 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [(errno.EIO, "download broken off"), (errno.EPIPE, "client left during a download")],
+)
+async def test_a_disk_that_fails_is_not_taken_for_a_client_that_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, event: str
+) -> None:
+    path = tmp_path / "blob"
+    path.write_bytes(bytes(1000))
+    calls = count()
+
+    def fails(_to: int, _file: int, _offset: int, _count: int) -> int:
+        if next(calls) == 0:
+            raise BlockingIOError
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "sendfile", fails)
+    with capture_logs() as lines:
+        async with served(InFile(path, 1000)) as server, server.connect() as connection:
+            await connection.send("GET", f"{URL}/{digest(LAYER)}")
+            with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+                await connection.receive()
+    assert event in [line["event"] for line in lines]
 
 
 async def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
