@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mirror.oci import media_types
-from mirror.oci.one_reading import Document, misread, quoted
+from mirror.oci.one_reading import Document, misspelt, quoted
 
 _MANIFEST: Final = frozenset(
     {
@@ -44,8 +44,9 @@ def ambiguity_of(document: Document) -> str | None:
         return f"has {quoted(document.twice)} more than once"
     body = document.body
     for place, value, known in _places(body):
-        if (why := misread(value, known)) is not None:
-            return f"has {why}{f' in {place}' if place else ''}"
+        if (found := misspelt(value, known)) is not None:
+            where = f" in {place}" if place else ""
+            return f"has {quoted(found[0])}{where}, which engines read as {found[1]!r}"
     if (why := _followed(body)) is not None:
         return why
     if document.folded is not None and _type(body.get("config")) == media_types.DOCKER_PLUGIN_CONFIG:

@@ -8,7 +8,7 @@ member over an earlier one. So one manifest can say one thing to us and another 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -23,22 +23,12 @@ def fold(name: str) -> str:
     return name.lower().replace("\u017f", "s")
 
 
-class Repeating(dict[str, Any]):
-    """A JSON object that has a member more than once for a reader that folds case. It holds the last of each spelling.
-
-    Attributes:
-        name: the first name that is there again.
-    """
-
-    name: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Document:
     """A JSON object from outside, and which names it repeats.
 
     Attributes:
-        body: the object; every object in it that repeats a name is a :class:`Repeating`.
+        body: the object; of a name that is there twice, the last.
         twice: a name that some object has twice in the same spelling, at whatever depth; None where none does.
         folded: the same without regard to case.
     """
@@ -63,14 +53,11 @@ def read_object(content: bytes, what: str) -> Document:
 
     def gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
-        if len({fold(name) for name in found}) == len(pairs):
-            return found
-        repeating = Repeating(found)
-        repeating.name = next(_again(fold(name) for name, _ in pairs))
-        folded.append(repeating.name)
         if len(found) < len(pairs):
-            twice.append(next(_again(name for name, _ in pairs)))
-        return repeating
+            twice.append(_again(name for name, _ in pairs))
+        if len({fold(name) for name in found}) < len(pairs):
+            folded.append(_again(fold(name) for name, _ in pairs))
+        return found
 
     try:
         value = json.loads(content.decode(), object_pairs_hook=gather, parse_constant=_refuse)
@@ -81,20 +68,17 @@ def read_object(content: bytes, what: str) -> Document:
     return Document(value, twice[0] if twice else None, folded[0] if folded else None)
 
 
-def misread(value: object, known: Set[str]) -> str | None:
-    """Why a reader that folds case reads another object, in words that follow "has"; None where it does not.
+def misspelt(value: object, known: Set[str]) -> tuple[str, str] | None:
+    """A name that a reader who folds case takes for a known one, and that one; None: there is none.
 
     Args:
         value: a JSON object that :func:`read_object` has read; anything else has no members.
         known: the names that readers look for, in their spelling.
     """
-    if not isinstance(value, dict):
-        return None
-    if isinstance(value, Repeating):
-        return f"{quoted(value.name)} more than once, whatever its case"
-    for name in value.keys() - known:
-        if (read_as := _spelt(name, known)) is not None:
-            return f"{quoted(name)}, which engines read as {read_as!r}"
+    if isinstance(value, dict):
+        for name in value.keys() - known:
+            if (read_as := _spelt(name, known)) is not None:
+                return name, read_as
     return None
 
 
@@ -108,12 +92,14 @@ def _spelt(name: str, known: Set[str]) -> str | None:
     return next((each for each in known if fold(each) == folded), None)
 
 
-def _again(names: Iterator[str]) -> Iterator[str]:
+def _again(names: Iterable[str]) -> str:
+    """The first name that is there again."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            yield name
+            return name
         seen.add(name)
+    raise ValueError("no name is there again")
 
 
 def _refuse(constant: str) -> NoReturn:
