@@ -174,14 +174,14 @@ def _reports(
     reports: dict[str, Report] = {
         "mirrors": mirroring.mirrors,
         "upstreams": mirroring.upstream_list,
-        "admission": partial(admission.report, store),
+        "admission": partial(admission.report, settings, store),
         "platform-tags": partial(platform_tags.report, settings, store),
     }
     return {name: guarded(report, may_look) for name, report in reports.items()}
 
 
 async def _more_metrics(settings: Settings, mirroring: Mirroring, store: Store) -> list[Metric]:
-    return await mirroring.metrics() + (await admission.standing(store) if settings.admission.is_on else [])
+    return await mirroring.metrics() + (await admission.standing(settings, store) if settings.admission.is_on else [])
 
 
 def scheduled_rules(settings: Settings) -> list[MirrorRule]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin.privilege_pattern import Asked
 from mirror.registry.admissions import Admission, Rejection
+
+#: Stands for the policy of a server that has none. It judges nothing but whether a plugin can be read with certainty.
+NO_POLICY: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Baseline:
     Attributes:
         asked: what the last one asks for that this policy, or a person, has let in; None: there is none.
         recorded: what was new about the plugin in question to another policy; empty: nothing, or none has seen it.
-        let_in_otherwise: whether another policy has let something else in under the name.
+        let_in_otherwise: whether another policy has let something in under the name that is not there any more.
     """
 
     asked: frozenset[Asked] | None = None

@@ -98,18 +98,13 @@ class StoreCatchingUp(StoreDecisions):
         for row in rejected:
             repository, digest = Repository(row.repository), Digest.parse(row.digest)
             try:
-                manifest = await self._catalog.read(partial(self._held_anywhere, digest))
+                found = await self.plugin_anywhere(digest)
             except StorageFault:
                 continue  # that was told of above
-            if manifest is not None:
-                covered = await in_thread("read what was rejected", self._fingerprints, manifest)
+            if found is not None:
+                covered = await in_thread("read what was rejected", self._fingerprints, found[1])
                 await self._catalog.write(partial(_cover, repository, digest, covered))
         return len(rejected)
-
-    def _held_anywhere(self, digest: Digest, connection: Connection) -> Manifest | None:
-        statement = select(KEPT.c.repository).where(KEPT.c.digest == str(digest)).limit(1)
-        name = connection.execute(statement).scalar_one_or_none()
-        return None if name is None else self._kept(connection, name, digest)
 
     def _fingerprints(self, manifest: Manifest) -> set[str]:
         """All fingerprints of a plugin whose bytes are here. Blocks while it hashes what has no sha256 digest."""

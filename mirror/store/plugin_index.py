@@ -53,6 +53,7 @@ _ONE = (
     .where(KEPT.c.repository == _NAME, KEPT.c.digest == _MANIFEST)
     .limit(1)
 )
+_ANYWHERE = select(KEPT.c.repository).where(KEPT.c.digest == _MANIFEST).limit(1)
 _THIS = KEPT.alias("this")
 _CAME = (
     select(func.min(_THIS.c.created_at))
@@ -96,6 +97,16 @@ class StorePluginIndex(StoreParts):
 
     async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
         return await self._catalog.read(lambda connection: self._kept(connection, repository.name, digest))
+
+    async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
+        """A manifest, complete or not, with a repository that holds it; None: no repository does."""
+
+        def find(connection: Connection) -> tuple[Repository, Manifest] | None:
+            name = connection.execute(_ANYWHERE, {"manifest": str(digest)}).scalar_one_or_none()
+            manifest = None if name is None else self._kept(connection, name, digest)
+            return None if name is None or manifest is None else (Repository(name), manifest)
+
+        return await self._catalog.read(find)
 
     async def holds_plugins(self, repository: Repository) -> bool:
         return bool(await self._first_column(_ANY, {"repository": repository.name}))

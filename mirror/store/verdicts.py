@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, delete, exists, func, or_, select
 
@@ -12,10 +12,10 @@ from mirror.oci.names import Repository
 from mirror.plugin.policy import Action, Verdict
 from mirror.plugin.privilege_pattern import Asked
 from mirror.registry.admissions import Admission, Decision, Rejection
-from mirror.registry.verdicts import Baseline
+from mirror.registry.verdicts import NO_POLICY, Baseline
 from mirror.store import decisions as decided
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import decisions, rejections, verdicts
+from mirror.store.catalog.tables import decisions, plugin_blobs, rejections, verdicts
 from mirror.store.parts import StoreParts
 
 #: Stands in place of a policy's fingerprint where a verdict is older than those.
@@ -32,6 +32,7 @@ _LATEST = select(verdicts).where(_OF_THIS).order_by(verdicts.c.noted_at.desc(), 
 _OTHERS = and_(verdicts.c.repository == _NAME, verdicts.c.digest != _WANTED, verdicts.c.asked.is_not(None))
 _DECIDED = and_(decisions.c.repository == verdicts.c.repository, decisions.c.digest == verdicts.c.digest)
 _REJECTED = exists().where(rejections.c.fingerprint == verdicts.c.digest)
+_HELD = exists().where(plugin_blobs.c.repository == verdicts.c.repository, plugin_blobs.c.manifest == verdicts.c.digest)
 _THIS_POLICYS = verdicts.alias("this_policys")
 _DENIED = exists().where(
     _THIS_POLICYS.c.repository == verdicts.c.repository,
@@ -56,7 +57,7 @@ _LET_IN_OTHERWISE = (
     select(verdicts.c.digest)
     .join(decisions, _DECIDED, isouter=True)
     .where(_OTHERS, verdicts.c.policy != _POLICY, _LET_IN, ~_REJECTED)
-    .where(func.coalesce(decisions.c.approved, True))
+    .where(func.coalesce(decisions.c.approved, True), ~_HELD)
     .limit(1)
 )
 _RECORDED = select(verdicts.c.grown).where(_OF_THIS, verdicts.c.policy != _POLICY).order_by(verdicts.c.noted_at.desc())
@@ -113,9 +114,10 @@ class StoreVerdicts(StoreParts):
         verdict, asked = admission.verdict, admission.asked
         if verdict is None:
             raise ValueError("there is no verdict to keep")
+        name, digest = admission.repository.name, str(admission.digest)
         row = {
-            "repository": admission.repository.name,
-            "digest": str(admission.digest),
+            "repository": name,
+            "digest": digest,
             "policy": policy,
             "action": verdict.action.value,
             "rule": verdict.rule,
@@ -127,8 +129,8 @@ class StoreVerdicts(StoreParts):
 
         def note(connection: Connection) -> None:
             rows.put(connection, verdicts, row)
-            # A verdict of before there were fingerprints is this policy's now.
-            connection.execute(_NO_LONGER, {"name": row["repository"], "wanted": row["digest"], "policy": OF_BEFORE})
+            if policy != NO_POLICY:  # a verdict of before there were fingerprints is this policy's now
+                connection.execute(_NO_LONGER, {"name": name, "wanted": digest, "policy": OF_BEFORE})
 
         await self._catalog.write(note)
 
@@ -147,8 +149,12 @@ def find(
 ) -> Admission | None:
     """What is known of a plugin, as :meth:`StoreVerdicts.admission` tells it."""
     wanted = {"name": repository.name, "wanted": str(digest)}
-    statement = _LATEST if policy is None else _ONE
-    row = connection.execute(statement, wanted if policy is None else {**wanted, "policy": policy}).first()
+    if policy is None:
+        row = connection.execute(_LATEST, wanted).first()
+    else:
+        row = connection.execute(_ONE, {**wanted, "policy": policy}).first()
+        if policy == NO_POLICY and row is not None and row.policy == OF_BEFORE:
+            row = None
     decision = decided.find_decision(connection, repository, digest)
     rejection = decided.find_rejection(connection, repository, digest, fingerprints)
     if row is not None:
