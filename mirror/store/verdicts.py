@@ -129,7 +129,7 @@ class StoreVerdicts(StoreParts):
 
         def note(connection: Connection) -> None:
             rows.put(connection, verdicts, row)
-            if policy != NO_POLICY:  # a verdict of before there were fingerprints is this policy's now
+            if policy not in {NO_POLICY, OF_BEFORE}:  # a verdict of before there were fingerprints is this policy's now
                 connection.execute(_NO_LONGER, {"name": name, "wanted": digest, "policy": OF_BEFORE})
 
         await self._catalog.write(note)
