@@ -89,7 +89,12 @@ def admitted(store: Store, settings: Settings) -> Registry:
 
 def not_rejected(store: Store) -> Registry:
     """Our store as it takes what a copy with changes is made of: no rejected plugin, and nothing unreadable."""
-    return Admit(store, Judge(store, None, store, SystemClock(), _uncounted))
+    return Admit(store, judging(store))
+
+
+def judging(store: Store) -> Judge:
+    """What judges plugins of our own store without any rules: by what was rejected, and by what can be read."""
+    return Judge(store, None, store, SystemClock(), _uncounted)
 
 
 def withheld(registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None]) -> Registry:

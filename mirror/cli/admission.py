@@ -14,7 +14,7 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.running import run_to_the_end
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ConfigurationFault
+from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.names import Reference
 from mirror.plugin.privilege_pattern import Asked, shown
 from mirror.registry.admissions import Admission, State
@@ -76,7 +76,7 @@ def approve(
     """
     parsed = Reference.parse(reference)
     settings = load(config, flags(storage__path=data))
-    expected = None if digest is None else Digest.parse(digest)
+    expected = None if digest is None else _parsed(digest)
     if parsed.digest is None and expected is None:
         if overrule:
             raise ConfigurationFault(f"--overrule needs a digest, and {parsed} is a tag: write NAME@DIGEST")
@@ -100,6 +100,13 @@ def reject(
     """
     settings = load(config, flags(storage__path=data))
     _decide(settings, Reference.parse(reference), by, note, approved=False, json=json)
+
+
+def _parsed(digest: str) -> Digest:
+    try:
+        return Digest.parse(digest)
+    except DigestInvalid as error:
+        raise ConfigurationFault(f"--digest: {error}") from error
 
 
 def _confirmed(settings: Settings, reference: Reference) -> Digest:

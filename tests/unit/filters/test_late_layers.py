@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from mirror.filters.plugin_reading import late_layers
 from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestUnknown
 from mirror.oci.manifest import Manifest
@@ -149,6 +149,7 @@ async def test_a_config_that_is_gone_is_told_as_a_plugin_that_is(world: World) -
         await world.registry.get_manifest(HERE, Tag("1"))
 
 
-def test_a_descriptor_is_late_only_where_no_other_one_wants_it_here() -> None:
-    described = Descriptor(media_types.DOCKER_LAYER_GZIP, Digest.of(GOOD), len(GOOD)).to_json()
-    assert described["digest"] == named(GOOD)["digest"]
+async def test_what_is_named_a_second_time_without_urls_must_be_here(world: World) -> None:
+    here = {"digest": str(Digest.of(GOOD)), "size": len(GOOD), "mediaType": media_types.DOCKER_LAYER_GZIP}
+    manifest = await world.manifest(HOST, layers=[named(GOOD), here, named(b"other"), named(b"other")])
+    assert late_layers(manifest) == [(3, Digest.of(b"other"))]
