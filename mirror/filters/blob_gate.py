@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
+import structlog
+
 from mirror.filters.kept import Kept
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, NotFound
@@ -12,8 +14,10 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.registry.verdicts import Ledger
 
+_LOG = structlog.get_logger(__name__)
+
 #: Plugins with the same blob that are asked about. Beyond so many that are all withheld, the blob is.
-_MOST_ASKED: Final = 1000
+_MOST_ASKED: Final = 256
 _MOST_KEPT: Final = 4096
 
 #: Tells why a plugin is not given out, in words for the client; None: it is.
@@ -60,6 +64,7 @@ class BlobGate:
         if generation is not None:
             self._answers.put(key, (generation, why))
         if why is not None:
+            _LOG.info("blob withheld", name=str(repository), digest=str(blob), reason=why)
             raise Denied(
                 f"the blob {blob} is not given out, because no plugin is that names it: {why}",
                 name=repository,

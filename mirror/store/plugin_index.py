@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -26,8 +26,9 @@ from mirror.store.catalog import rows
 from mirror.store.catalog.tables import blobs, incomplete_manifests, manifests, plugin_blobs, repositories
 from mirror.store.parts import StoreParts
 
-#: Other manifests of a repository that are read, the newest first, to see whether one of them names a blob.
-_MOST_READ: Final = 256
+#: Other manifests of a repository that are read, the newest first, to see whether one of them names a blob, and their
+#: bytes in all: real ones have some KiB.
+_MOST_READ, _MOST_READ_BYTES = 256, 16 * 1024 * 1024
 
 _NAME: BindParameter[str] = bindparam("repository")
 _MANIFEST: BindParameter[str] = bindparam("manifest")
@@ -119,7 +120,11 @@ class StorePluginIndex(StoreParts):
         """Whether one of the newest other manifests names the blob. This is asked of blobs that are withheld, alone."""
 
         def look(connection: Connection) -> bool:
+            left_bytes = _MOST_READ_BYTES
             for row in connection.execute(_OTHERS, {"repository": repository.name}).all():
+                left_bytes -= row.size_bytes
+                if left_bytes < 0:
+                    return False
                 manifest = self._body(Digest.parse(row.digest), row.media_type, row.size_bytes)
                 if blob in blobs_named_by(manifest):
                     return True
