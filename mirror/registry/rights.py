@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository
@@ -31,4 +31,20 @@ class Rights(Protocol):
 
     def refusal(self, action: Action, repository: Repository) -> MirrorError:
         """The error that says so, and what would have to change."""
+        ...
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """What a registry has beside the port where not every caller may do everything with it.
+
+    A server that is about to receive content asks first, so that nothing is received for a caller who may not send it.
+    """
+
+    def require(self, action: Action, repository: Repository) -> None:
+        """Return where the caller may do this with the repository.
+
+        Raises:
+            MirrorError: the caller may not; what :meth:`Rights.refusal` makes.
+        """
         ...

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import suppress
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from mirror.server import errors
+
+#: Most of a body that is read after its answer, in bytes: who is still sending hears the answer, and no more is taken.
+MOST_DRAINED_BYTES: Final = 16 * 1024 * 1024
 
 
 class Connections:
@@ -38,11 +42,12 @@ class Connections:
 class Connection(web.RequestHandler):
     """A connection whose own errors are answered as all others are, and that leaves no task behind."""
 
-    __slots__ = ("_connections",)
+    __slots__ = ("_connections", "_draining")
 
     def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._connections = connections
+        self._draining = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
@@ -52,10 +57,32 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by asyncio. What aiohttp waits for after an answer, the rest of a body, cannot come any more."""
         self._connections.count -= 1
-        task, between_requests = self._task_handler, not self._request_in_progress
+        task, answered = self._task_handler, self._draining or not self._request_in_progress
         super().connection_lost(exc)
-        if task is not None and between_requests:
+        if task is not None and answered:
             task.cancel()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer, and read what is left of the body within bounds. Called by aiohttp."""
+        sent, reset = await super().finish_response(request, resp, start_time)
+        if not reset and not request.content.is_eof():
+            await self._drain(request)
+        return sent, reset
+
+    async def _drain(self, request: web.BaseRequest) -> None:
+        """Read the rest of a body that nobody wants; the connection ends where it is too long, or does not come."""
+        left_bytes, self._draining = MOST_DRAINED_BYTES, True
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._lingering_time):
+                    while left_bytes > 0 and not request.content.is_eof():
+                        left_bytes -= len(await request.content.readany())
+        finally:
+            self._draining = False
+        if not request.content.is_eof():
+            self._lingering_time = 0.0  # aiohttp, which would go on reading for as long, ends the connection instead
 
     def handle_error(
         self,

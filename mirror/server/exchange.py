@@ -13,7 +13,9 @@ from typing import Final
 from aiohttp import ClientError, HttpVersion11, web
 
 from mirror.oci.errors import ContentTooLarge, SizeInvalid
+from mirror.oci.names import Repository
 from mirror.registry.port import Registry
+from mirror.registry.rights import Action, Guarded
 from mirror.server import headers
 from mirror.server.limits import Limits
 from mirror.server.uploading import Uploading
@@ -49,6 +51,15 @@ class Exchange:
     limits: Limits
     uploading: Uploading
     varies: bool = False
+
+    def require(self, action: Action, repository: Repository) -> None:
+        """Return where the caller may do this. Handlers that take a body ask before they take it.
+
+        Raises:
+            MirrorError: the caller may not.
+        """
+        if isinstance(self.registry, Guarded):
+            self.registry.require(action, repository)
 
     async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
         """The body, as it arrives. A client that asked whether it may send it is told so at the first step.

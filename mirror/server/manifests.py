@@ -12,6 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Tag
+from mirror.registry.rights import Action
 from mirror.registry.staleness import Staleness, staleness_of
 from mirror.server import headers
 from mirror.server.exchange import Exchange
@@ -33,6 +34,7 @@ async def get(exchange: Exchange, route: ManifestRoute) -> web.StreamResponse:
 
 async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
     """Store a manifest and move its tags: the one in the path, and those of ``?tag=``."""
+    exchange.require(Action.PUSH, route.repository)
     content = await _received(exchange)
     media_type = exchange.request.headers.get(headers.CONTENT_TYPE, "")
     if isinstance(route.target, Tag):

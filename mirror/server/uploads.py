@@ -11,6 +11,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import DigestInvalid
 from mirror.oci.names import Repository
 from mirror.registry.port import Upload
+from mirror.registry.rights import Action
 from mirror.server import headers
 from mirror.server.exchange import Exchange
 from mirror.wire.ranges import parse_chunk_range, upload_range
@@ -49,6 +50,7 @@ async def patch(exchange: Exchange, route: UploadRoute) -> web.Response:
 
 async def put(exchange: Exchange, route: UploadRoute) -> web.Response:
     """Close the session, with the last chunk or the whole blob as body, or with none."""
+    exchange.require(Action.PUSH, route.repository)
     if route.digest is None:
         raise DigestInvalid("an upload is closed with ?digest=ALGORITHM:HEX", upload=route.upload_id)
     upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
