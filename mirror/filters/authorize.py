@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from mirror.filters.readable_names import readable
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, RightMissing, Unsupported
 from mirror.oci.manifest import Manifest
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry, Upload
@@ -32,6 +34,9 @@ class AnonymousRights:
 
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return action in self.actions
+
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        return (NameSpan(),) if action in self.actions else ()
 
     @property
     def listing(self) -> Rights | None:
@@ -123,17 +128,7 @@ class Authorize(DelegatingRegistry):
             raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
         if rights.allows(Action.PULL, None):
             return await self.inner.list_repositories(page)
-        allowed: list[Repository] = []
-        while True:
-            found = await self.inner.list_repositories(page)
-            for repository in found.entries:
-                if rights.allows(Action.PULL, repository):
-                    if len(allowed) == page.size:
-                        return Page(tuple(allowed), more=True)
-                    allowed.append(repository)
-            if not found.more:
-                return Page(tuple(allowed))
-            page = replace(page, last=str(found.entries[-1]))
+        return await readable(self.inner, rights, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
         self.require(Action.PULL, repository)

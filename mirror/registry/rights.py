@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Protocol, runtime_checkable
 
 from mirror.oci.errors import MirrorError
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
 
 
@@ -22,6 +24,10 @@ class Rights(Protocol):
 
     def allows(self, action: Action, repository: Repository | None) -> bool:
         """Whether the caller may do this with the repository; with None, whether with every repository."""
+        ...
+
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        """Where the repositories lie with which the caller may do this; others may lie there too."""
         ...
 
     @property

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Row, Select, select
+from sqlalchemy import Column, Connection, Row, Select, select
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -59,8 +59,12 @@ class StoreLister(StoreParts):
         if page.last is not None:
             statement = statement.where(key > _text(page.last))
         wanted = statement.order_by(key).limit(page.size + 1)
-        found = await self._catalog.read(lambda connection: connection.execute(wanted).all())
-        return Page(tuple(build(row) for row in found[: page.size]), more=len(found) > page.size)
+
+        def read(connection: Connection) -> Page[Entry]:
+            found = connection.execute(wanted).all()
+            return Page(tuple(build(row) for row in found[: page.size]), more=len(found) > page.size)
+
+        return await self._catalog.read(read)
 
 
 def _referrer(row: Row[Any]) -> Descriptor:
