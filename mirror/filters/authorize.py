@@ -88,9 +88,11 @@ class Authorize(DelegatingRegistry):
         self.require(Action.PULL, repository)
         return self.inner.open_blob(repository, digest, part)
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         self.require(Action.PUSH, repository)
-        return await self.inner.begin_upload(repository, expected)
+        return await self.inner.begin_upload(repository, expected, client)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         self.require(Action.PUSH, repository)

@@ -17,6 +17,7 @@ from mirror.oci.names import Repository
 from mirror.registry.port import Registry
 from mirror.registry.rights import Action, Guarded
 from mirror.server import headers
+from mirror.server.front import Front
 from mirror.server.limits import Limits
 from mirror.server.uploading import Uploading
 from mirror.wire.routes import Route
@@ -43,6 +44,7 @@ class Exchange:
         registry: the registry as this caller sees it.
         limits: what the caller may ask of the server.
         uploading: who is sending content.
+        front: how the server is reached.
         varies: whether others may be answered something else.
     """
 
@@ -50,7 +52,13 @@ class Exchange:
     registry: Registry
     limits: Limits
     uploading: Uploading
+    front: Front
     varies: bool = False
+
+    @property
+    def client(self) -> str:
+        """The client that what the request takes is counted for."""
+        return self.front.client_of(self.request)
 
     def require(self, action: Action, repository: Repository) -> None:
         """Return where the caller may do this. Handlers that take a body ask before they take it.

@@ -16,6 +16,8 @@ class Limits:
         idle_seconds: longest silence of a client while its body is awaited, or while it does not take its answer.
         keep_alive_seconds: longest silence between two requests, and longest time that a request's headers may take.
         uploads_per_client: most requests of one client's address that send content at a time, in each process.
+        upload_sessions_per_client: most upload sessions that one client may have open, in all processes together.
+        upload_sessions: the same of all clients.
         connections: most connections at a time, in each process.
         shutdown_seconds: how long transfers under way may still take when the server stops.
     """
@@ -26,5 +28,7 @@ class Limits:
     idle_seconds: float = 60.0
     keep_alive_seconds: float = 75.0
     uploads_per_client: int = 256
+    upload_sessions_per_client: int = 1024
+    upload_sessions: int = 16384
     connections: int = 2048
     shutdown_seconds: float = 30.0

@@ -23,7 +23,7 @@ async def post(exchange: Exchange, route: UploadsRoute) -> web.Response:
     registry, repository = exchange.registry, route.repository
     if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
         return _created(repository, route.mount)
-    upload = await registry.begin_upload(repository)
+    upload = await registry.begin_upload(repository, client=exchange.client)
     if route.digest is None:
         return _session(202, repository, upload)
     try:
@@ -70,7 +70,7 @@ async def delete(exchange: Exchange, route: UploadRoute) -> web.Response:
 async def _append(exchange: Exchange, upload: Upload) -> None:
     content_range = exchange.request.headers.get(headers.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    with exchange.uploading.one_of(exchange.request.remote or ""):
+    with exchange.uploading.one_of(exchange.client):
         await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
 
 

@@ -68,6 +68,15 @@ class ServerLimitSettings(Section):
         description="most uploads that one address sends at a time to a worker; further ones are answered 429. "
         "Behind a proxy or NAT all hosts have one address, and an engine sends up to 5",
     )
+    upload_sessions_per_client: int = Field(
+        _LIMITS.upload_sessions_per_client,
+        ge=1,
+        description="most uploads that one client has begun and not ended, over all workers; further ones are answered "
+        "429 until one ends or expires. They last longer than connections: count those of clients that died as well",
+    )
+    upload_sessions: int = Field(
+        _LIMITS.upload_sessions, ge=1, description="the same of all clients together; each takes a folder and two files"
+    )
     connections: int = Field(
         _LIMITS.connections,
         ge=1,
@@ -137,6 +146,9 @@ class StorageSettings(Section):
 
     path: Path = Field(Path("data"), description="folder of blobs and catalog, made where absent")
     upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload is dropped")
+    empty_upload_expiry_minutes: float = Field(
+        60, gt=0, description="age at which an upload is dropped that nothing was sent to"
+    )
     least_free_bytes: int = Field(
         64 * 1024 * 1024, ge=0, description="free space below which /readyz says that the server is not ready"
     )

@@ -270,8 +270,10 @@ class Remembering(DelegatingRegistry):
         super().__init__(MemoryRegistry())
         self.uploads: list[Upload] = []
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
-        self.uploads.append(await super().begin_upload(repository, expected))
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        self.uploads.append(await super().begin_upload(repository, expected, client))
         return self.uploads[-1]
 
 
