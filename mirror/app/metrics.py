@@ -38,8 +38,15 @@ def _gauge(name: str, explanation: str) -> Family:
 _IN_FLIGHT = _gauge("requests_in_flight", "Requests that have begun and are not answered to the end.")
 _CONNECTIONS = _gauge("connections", "Connections that are open.")
 _CONNECTIONS_REFUSED = _counter("connections_refused", "Connections beyond server.limits.connections.")
+_CLIENTS_REFUSED = _counter(
+    "clients_refused", "Connections, behind a proxy requests, beyond server.limits.connections_per_client."
+)
 _RECEIVING = _gauge("uploads_receiving", "Requests whose content is being received.")
 _UPLOADS_REFUSED = _counter("uploads_refused", "Uploads beyond server.limits.uploads_per_client.")
+_SESSIONS_REFUSED = _counter(
+    "upload_sessions_refused",
+    "Uploads not begun because of server.limits.upload_sessions_per_client or upload_sessions.",
+)
 _UPLOADS_EXPIRED = _counter("uploads_expired", "Uploads removed because nobody went on with them.")
 _LOOKUPS = Family(
     f"{NAMESPACE}_cache_lookups_total",
@@ -57,8 +64,10 @@ _FOLLOWED: Final = (
     _IN_FLIGHT,
     _CONNECTIONS,
     _CONNECTIONS_REFUSED,
+    _CLIENTS_REFUSED,
     _RECEIVING,
     _UPLOADS_REFUSED,
+    _SESSIONS_REFUSED,
     _UPLOADS_EXPIRED,
     _LOOKUPS,
     _TRANSACTIONS,
@@ -167,8 +176,10 @@ def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[
     yield share.follow(_IN_FLIGHT, lambda: load.in_flight.count)
     yield share.follow(_CONNECTIONS, lambda: load.connections.count)
     yield share.follow(_CONNECTIONS_REFUSED, lambda: load.connections.refused)
+    yield share.follow(_CLIENTS_REFUSED, lambda: load.crowding.count)
     yield share.follow(_RECEIVING, lambda: load.uploading.count)
     yield share.follow(_UPLOADS_REFUSED, lambda: load.uploading.refused)
+    yield share.follow(_SESSIONS_REFUSED, lambda: store.work.upload_sessions_refused)
     yield share.follow(_UPLOADS_EXPIRED, lambda: store.work.uploads_expired)
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")

@@ -24,6 +24,7 @@ from mirror.server.load import Load
 from mirror.server.metrics import FAMILIES, Page, RequestFigures, showing
 from mirror.server.namespaces import answering_for
 from mirror.server.reports import Report, reporting
+from mirror.server.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +38,14 @@ class Application:
         handle: answers one request; raises nothing.
         limits: what clients may ask.
         load: what is under way.
+        behind_proxy: whether connections are a proxy's, and not its clients'.
         requests: counts the answers.
     """
 
     handle: Handler
     limits: Limits
     load: Load
+    behind_proxy: bool
     requests: RequestFigures
 
 
@@ -87,24 +90,41 @@ def build(
     read |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
 
     def exchange(request: web.BaseRequest) -> Exchange:
-        return Exchange(request, registry, limits, load.uploading, front)
+        return Exchange(request, registry, limits, load, front)
 
     beside = {path: _only(path, ("GET", "HEAD"), show) for path, show in read.items()}
     for name, act in (acts or {}).items():
         beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, exchange))
     if authentication is not None:
         beside[TOKEN_PATH] = lambda request: authentication.token(exchange(request))
-    dispatch = Dispatch(
-        registry, limits, load.uploading, beside=beside, authentication=authentication, faces=faces, front=front
-    )
+    dispatch = Dispatch(registry, limits, load, beside=beside, authentication=authentication, faces=faces, front=front)
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
+    if front.behind_proxy:
+        handle = shared(handle, front, load.requests)
     handle = answering(handle, load.in_flight, request_ids())
     return Application(
         handle if faces is None else varying(handle),
         limits,
         load,
+        front.behind_proxy,
         requests or RequestFigures(Figures(FAMILIES).share()),
     )
+
+
+def shared(handle: Handler, front: Front, requests: Shares) -> Handler:
+    """A handler that no client has more than its share of under way.
+
+    Args:
+        handle: answers a request.
+        front: knows clients behind a proxy.
+        requests: counts them.
+    """
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        with requests.one_of(front.client_of(request)):
+            return await handle(request)
+
+    return answer
 
 
 def _only(path: str, methods: Sequence[str], handle: Handler) -> Handler:

@@ -1,8 +1,9 @@
-"""Connections: counted, held to a limit, and answered in our own words where they bring no request."""
+"""One connection: what serves it, and what it is answered in our own words where it brings no request."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,48 +16,19 @@ from mirror.server import errors
 MOST_DRAINED_BYTES: Final = 16 * 1024 * 1024
 
 
-class Connections:
-    """The connections of this process.
-
-    Args:
-        most: how many are served at a time.
-
-    Attributes:
-        count: how many there are.
-        refused: how many were one too many.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.count = 0
-        self.refused = 0
-
-    async def turn_away(self, _request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request on a connection that is one too many, whatever it asks.
-
-        An answer, and not silence: a balancer takes its request elsewhere, and people see why.
-        """
-        return errors.turned_away(self.most)
-
-
 class Connection(web.RequestHandler):
     """A connection whose own errors are answered as all others are, and that leaves no task behind."""
 
-    __slots__ = ("_connections", "_draining")
+    __slots__ = ("_draining", "_leave")
 
-    def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:
+    def __init__(self, leave: Callable[[], None], server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
-        self._connections = connections
+        self._leave = leave
         self._draining = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
-        self._connections.count += 1
-        super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by asyncio. What aiohttp waits for after an answer, the rest of a body, cannot come any more."""
-        self._connections.count -= 1
+        self._leave()
         task, answered = self._task_handler, self._draining or not self._request_in_progress
         super().connection_lost(exc)
         if task is not None and answered:
@@ -98,10 +70,23 @@ class Connection(web.RequestHandler):
         return errors.unreadable(status, f"the request cannot be read: {reason}")
 
 
-class NoConnection(asyncio.Protocol):
-    """A connection that is beyond even those that are turned away with an answer."""
+class Door(asyncio.Protocol):
+    """A connection that has just been made: whom it comes from decides what serves it.
+
+    Args:
+        serve: given the address of the client, empty where there is none, gives the protocol that takes the connection
+            over; None: it is ended.
+    """
+
+    def __init__(self, serve: Callable[[str], asyncio.Protocol | None]) -> None:
+        self._serve = serve
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
-        if isinstance(transport, asyncio.Transport):
+        peer = transport.get_extra_info("peername")
+        protocol = self._serve(peer[0] if isinstance(peer, tuple) else "")
+        if protocol is not None:
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        elif isinstance(transport, asyncio.Transport):
             transport.abort()

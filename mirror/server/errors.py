@@ -55,10 +55,23 @@ def unreadable(status: int, message: str) -> web.Response:
     return answer
 
 
-def turned_away(connections: int) -> web.Response:
-    """The answer to every request on a connection that is one too many."""
+def full(connections: int) -> web.Response:
+    """The answer to every request on a connection that is one too many in all."""
     message = f"the server has its {connections} connections: try again, or raise server.limits.connections"
-    answer = _answer(503, "UNKNOWN", message, {"limit": str(connections)})
+    return _turned_away(503, "UNKNOWN", message, connections)
+
+
+def enough(connections: int) -> web.Response:
+    """The answer to every request on a connection that is one too many of its client."""
+    message = (
+        f"your address has {connections} connections already, all hosts behind it together: close some, use them for "
+        "more than one request, or raise server.limits.connections_per_client"
+    )
+    return _turned_away(429, "TOOMANYREQUESTS", message, connections)
+
+
+def _turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
+    answer = _answer(status, code, message, {"limit": str(limit)})
     answer.headers[headers.RETRY_AFTER] = "1"
     answer.force_close()
     return answer

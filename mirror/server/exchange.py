@@ -19,7 +19,7 @@ from mirror.registry.rights import Action, Guarded
 from mirror.server import headers
 from mirror.server.front import Front
 from mirror.server.limits import Limits
-from mirror.server.uploading import Uploading
+from mirror.server.load import Load
 from mirror.wire.routes import Route
 
 #: What a request was found to ask for, and its name in the log.
@@ -43,7 +43,7 @@ class Exchange:
         request: the request.
         registry: the registry as this caller sees it.
         limits: what the caller may ask of the server.
-        uploading: who is sending content.
+        load: what the server has under way.
         front: how the server is reached.
         varies: whether others may be answered something else.
     """
@@ -51,7 +51,7 @@ class Exchange:
     request: web.BaseRequest
     registry: Registry
     limits: Limits
-    uploading: Uploading
+    load: Load
     front: Front
     varies: bool = False
 

@@ -18,6 +18,7 @@ class Limits:
         uploads_per_client: most requests of one client's address that send content at a time, in each process.
         upload_sessions_per_client: most upload sessions that one client may have open, in all processes together.
         upload_sessions: the same of all clients.
+        connections_per_client: most connections of one client at a time, in each process; behind a proxy, requests.
         connections: most connections at a time, in each process.
         shutdown_seconds: how long transfers under way may still take when the server stops.
     """
@@ -30,5 +31,6 @@ class Limits:
     uploads_per_client: int = 256
     upload_sessions_per_client: int = 1024
     upload_sessions: int = 16384
+    connections_per_client: int = 512
     connections: int = 2048
     shutdown_seconds: float = 30.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mirror.server.connection import Connections
+from mirror.server.connections import Connections
 from mirror.server.in_flight import InFlight
 from mirror.server.limits import Limits
-from mirror.server.uploading import Uploading
+from mirror.server.refusals import Refusals
+from mirror.server.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +18,25 @@ class Load:
     Attributes:
         in_flight: requests.
         connections: connections.
-        uploading: requests that send content.
+        requests: requests, by client; counted behind a proxy, whose connections are its own.
+        uploading: requests that send content, by client.
+        crowding: clients that had as many connections as they may, or as many requests behind a proxy.
     """
 
     in_flight: InFlight
     connections: Connections
-    uploading: Uploading
+    requests: Shares
+    uploading: Shares
+    crowding: Refusals
 
     @classmethod
     def within(cls, limits: Limits) -> Load:
         """Nothing yet, and at most what the limits allow."""
-        return cls(InFlight(), Connections(limits.connections), Uploading(limits.uploads_per_client))
+        crowding = Refusals("server.limits.connections_per_client")
+        return cls(
+            InFlight(),
+            Connections(limits, crowding),
+            Shares("requests", limits.connections_per_client, crowding),
+            Shares("uploads", limits.uploads_per_client, Refusals("server.limits.uploads_per_client")),
+            crowding,
+        )

@@ -70,7 +70,7 @@ async def delete(exchange: Exchange, route: UploadRoute) -> web.Response:
 async def _append(exchange: Exchange, upload: Upload) -> None:
     content_range = exchange.request.headers.get(headers.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    with exchange.uploading.one_of(exchange.client):
+    with exchange.load.uploading.one_of(exchange.client):
         await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
 
 

@@ -77,6 +77,13 @@ class ServerLimitSettings(Section):
     upload_sessions: int = Field(
         _LIMITS.upload_sessions, ge=1, description="the same of all clients together; each takes a folder and two files"
     )
+    connections_per_client: int = Field(
+        _LIMITS.connections_per_client,
+        ge=1,
+        description="most connections that one address, of IPv6 one /64, has with a worker; further ones are answered "
+        "429. All hosts behind a NAT are one address. With behind_proxy the requests under way are counted instead, "
+        "of each address in X-Forwarded-For",
+    )
     connections: int = Field(
         _LIMITS.connections,
         ge=1,

@@ -144,7 +144,8 @@ async def test_other_processes_are_told_without_being_asked(store: Store, monkey
     ours = Metrics(figures, figures.share(0), store=store, load=load, lines=lines, more=nothing_more)
     other = Metrics(figures, figures.share(1), store=store, load=Load.within(Limits()), lines=lines, more=nothing_more)
     keeping_up = asyncio.create_task(ours.keep_up())
-    load.connections.count = 7
+    for _ in range(7):
+        load.connections.arrived("")
     async with asyncio.timeout(5):
         while (await values(other))["connections"] != 7:
             await asyncio.sleep(0.01)

@@ -24,6 +24,7 @@ from mirror.registry.streams import one
 from mirror.runtime.metrics import Figures
 from mirror.runtime.metrics_exposition import FigureCollector, expose
 from mirror.server.application import build
+from mirror.server.front import Front
 from mirror.server.health import Check
 from mirror.server.limits import Limits
 from mirror.server.load import Load
@@ -117,8 +118,9 @@ class Served:
     tls: ssl.SSLContext | None = field(default=None)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
+    async def connect(self, address: str = "127.0.0.1") -> AsyncIterator[Connection]:
+        """A connection that comes from an address of this machine."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls, local_addr=(address, 0))
         try:
             yield Connection(reader, writer)
         finally:
@@ -147,6 +149,7 @@ async def served(
     readiness: dict[str, Check] | None = None,
     tls: ssl.SSLContext | None = None,
     faces: Faces | None = None,
+    front: Front | None = None,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
     load, figures = Load.within(limits or Limits()), Figures(FAMILIES)
@@ -162,6 +165,7 @@ async def served(
         requests=RequestFigures(figures.share()),
         metrics=metrics,
         faces=faces,
+        front=front,
     )
     listener = listen("127.0.0.1", 0, limits)
     port = listener.getsockname()[1]
