@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirror.runtime.heavy_work import HeavyWork
 from mirror.server.connections import Connections
 from mirror.server.in_flight import InFlight
 from mirror.server.limits import Limits
@@ -20,6 +21,7 @@ class Load:
         connections: connections.
         requests: requests, by client; counted behind a proxy, whose connections are its own.
         uploading: requests that send content, by client.
+        heavy: work on content that would keep the event loop busy.
         crowding: clients that had as many connections as they may, or as many requests behind a proxy.
     """
 
@@ -27,6 +29,7 @@ class Load:
     connections: Connections
     requests: Shares
     uploading: Shares
+    heavy: HeavyWork
     crowding: Refusals
 
     @classmethod
@@ -38,5 +41,6 @@ class Load:
             Connections(limits, crowding),
             Shares("requests", limits.connections_per_client, crowding),
             Shares("uploads", limits.uploads_per_client, Refusals("server.limits.uploads_per_client")),
+            HeavyWork(),
             crowding,
         )
