@@ -43,6 +43,9 @@ _CLIENTS_REFUSED = _counter(
 )
 _RECEIVING = _gauge("uploads_receiving", "Requests whose content is being received.")
 _UPLOADS_REFUSED = _counter("uploads_refused", "Uploads beyond server.limits.uploads_per_client.")
+_SLOW_ENDED = _counter(
+    "slow_bodies_ended", "Bodies slower than server.limits.least_body_bytes_per_second, ended because others waited."
+)
 _SESSIONS_REFUSED = _counter(
     "upload_sessions_refused",
     "Uploads not begun because of server.limits.upload_sessions_per_client or upload_sessions.",
@@ -67,6 +70,7 @@ _FOLLOWED: Final = (
     _CLIENTS_REFUSED,
     _RECEIVING,
     _UPLOADS_REFUSED,
+    _SLOW_ENDED,
     _SESSIONS_REFUSED,
     _UPLOADS_EXPIRED,
     _LOOKUPS,
@@ -179,6 +183,7 @@ def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[
     yield share.follow(_CLIENTS_REFUSED, lambda: load.crowding.count)
     yield share.follow(_RECEIVING, lambda: load.uploading.count)
     yield share.follow(_UPLOADS_REFUSED, lambda: load.uploading.refused)
+    yield share.follow(_SLOW_ENDED, lambda: load.dawdling.count)
     yield share.follow(_SESSIONS_REFUSED, lambda: store.work.upload_sessions_refused)
     yield share.follow(_UPLOADS_EXPIRED, lambda: store.work.uploads_expired)
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
@@ -40,7 +41,10 @@ class Connection(web.RequestHandler):
         """Send an answer, and read what is left of the body within bounds. Called by aiohttp."""
         sent, reset = await super().finish_response(request, resp, start_time)
         if not reset and not request.content.is_eof():
-            await self._drain(request)
+            if resp.status == HTTPStatus.REQUEST_TIMEOUT:
+                self._lingering_time = 0.0  # others wait for the place
+            else:
+                await self._drain(request)
         return sent, reset
 
     async def _drain(self, request: web.BaseRequest) -> None:

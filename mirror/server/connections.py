@@ -11,11 +11,10 @@ from aiohttp import web
 from mirror.server import errors
 from mirror.server.limits import Limits
 from mirror.server.refusals import Refusals
+from mirror.server.shares import NEARLY
 
 #: Connections beyond a limit that are told so, of all clients together.
 _SURPLUS: Final = 128
-#: Share of the limit from which on others will soon have to wait.
-_NEARLY: Final = 7 / 8
 
 
 class Welcome(Enum):
@@ -51,10 +50,10 @@ class Connections:
     def count(self) -> int:
         return self._served + self._surplus
 
-    @property
-    def nearly_taken(self) -> bool:
-        """Whether there are nearly as many as are served."""
-        return self._served >= _NEARLY * self._limits.connections
+    def are_nearly_taken(self, client: str) -> bool:
+        """Whether there are nearly as many as are served, in all or of this client."""
+        limits, share = self._limits, self._by_client.get(client, 0)
+        return self._served >= NEARLY * limits.connections or share >= NEARLY * limits.connections_per_client
 
     def arrived(self, client: str) -> Welcome:
         """Count a connection, unless it is to be ended at once, and say what becomes of it.

@@ -30,6 +30,8 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
         else:
             _log.error("request failed", **fields, exc_info=error)
     answer = _answer(status, code, error.message, detail)
+    if status == 408:
+        answer.force_close()
     if status == 405:
         answer.headers[headers.ALLOW] = error.detail.get("allowed", allowed)
     if "retry_after_seconds" in error.detail:

@@ -20,6 +20,8 @@ class Limits:
         upload_sessions: the same of all clients.
         connections_per_client: most connections of one client at a time, in each process; behind a proxy, requests.
         connections: most connections at a time, in each process.
+        least_body_bytes_per_second: bodies that come more slowly over a minute are ended where others wait for a place;
+            0: none are.
         shutdown_seconds: how long transfers under way may still take when the server stops.
     """
 
@@ -33,4 +35,5 @@ class Limits:
     upload_sessions: int = 16384
     connections_per_client: int = 512
     connections: int = 2048
+    least_body_bytes_per_second: float = 1024.0
     shutdown_seconds: float = 30.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic
 
 from mirror.runtime.heavy_work import HeavyWork
 from mirror.server.connections import Connections
@@ -23,6 +25,8 @@ class Load:
         uploading: requests that send content, by client.
         heavy: work on content that would keep the event loop busy.
         crowding: clients that had as many connections as they may, or as many requests behind a proxy.
+        dawdling: clients whose body was ended, because it came slowly while others waited.
+        now_seconds: a clock that never goes back.
     """
 
     in_flight: InFlight
@@ -31,9 +35,16 @@ class Load:
     uploading: Shares
     heavy: HeavyWork
     crowding: Refusals
+    dawdling: Refusals
+    now_seconds: Callable[[], float]
+
+    def is_crowded(self, client: str) -> bool:
+        """Whether others wait, or will soon, for a place that a client has taken."""
+        shares = (self.connections, self.requests, self.uploading)
+        return any(share.are_nearly_taken(client) for share in shares)
 
     @classmethod
-    def within(cls, limits: Limits) -> Load:
+    def within(cls, limits: Limits, now_seconds: Callable[[], float] = monotonic) -> Load:
         """Nothing yet, and at most what the limits allow."""
         crowding = Refusals("server.limits.connections_per_client")
         return cls(
@@ -43,4 +54,6 @@ class Load:
             Shares("uploads", limits.uploads_per_client, Refusals("server.limits.uploads_per_client")),
             HeavyWork(),
             crowding,
+            Refusals("server.limits.least_body_bytes_per_second"),
+            now_seconds,
         )

@@ -12,7 +12,7 @@ from mirror.server.refusals import Refusals
 
 _RETRY_AFTER_SECONDS: Final = 5
 #: Share of a limit from which on others will soon have to wait.
-_NEARLY: Final = 7 / 8
+NEARLY: Final = 7 / 8
 
 
 class Shares:
@@ -39,9 +39,9 @@ class Shares:
         """How many were one too many."""
         return self._refusals.count
 
-    def is_nearly_taken(self, client: str) -> bool:
+    def are_nearly_taken(self, client: str) -> bool:
         """Whether the client has nearly as many as it may."""
-        return self._by_client[client] >= _NEARLY * self._most_per_client
+        return self._by_client.get(client, 0) >= NEARLY * self._most_per_client
 
     @contextmanager
     def one_of(self, client: str) -> Iterator[None]:

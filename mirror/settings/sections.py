@@ -89,6 +89,12 @@ class ServerLimitSettings(Section):
         ge=1,
         description="most connections of a worker; further ones are answered 503",
     )
+    least_body_bytes_per_second: float = Field(
+        _LIMITS.least_body_bytes_per_second,
+        ge=0,
+        description="bodies that come more slowly over a minute are ended with 408 while connections or uploads, "
+        "in all or of that client, are nearly as many as there may be; else a slow line is left alone. 0: always",
+    )
 
 
 class ServerSettings(Section):
