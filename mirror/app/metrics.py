@@ -15,6 +15,7 @@ from mirror.oci.errors import MirrorError
 from mirror.runtime.logs import Lines
 from mirror.runtime.metrics import Family, Figures, Kind, Share
 from mirror.runtime.metrics_exposition import FigureCollector, ProcessesCollector, expose, metric
+from mirror.runtime.single_flight import SingleFlight
 from mirror.server.load import Load
 from mirror.server.metrics import FAMILIES as REQUEST_FAMILIES
 from mirror.store.registry import Store
@@ -134,6 +135,7 @@ class Metrics:
         self._contents: Contents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
         self._reading = asyncio.Lock()
+        self._pages: SingleFlight[str, tuple[str, bytes]] = SingleFlight()
 
     async def keep_up(self) -> None:
         """Tell the other processes what there is to know of this one, every second, until cancelled."""
@@ -142,7 +144,13 @@ class Metrics:
             await asyncio.sleep(_PERIOD_SECONDS)
 
     async def page(self, accept: str) -> tuple[str, bytes]:
-        """The page: its content type, and its bytes. What cannot be read is left out, and the scrape goes on."""
+        """The page: its content type, and its bytes. What cannot be read is left out, and the scrape goes on.
+
+        Whoever asks while it is being made gets the same one: anybody may ask, and it takes a look at every upload.
+        """
+        return await self._pages.run(accept, lambda: self._page(accept))
+
+    async def _page(self, accept: str) -> tuple[str, bytes]:
         self._update()
         store = _Found([metric(_BUILD, [((__version__,), [1.0])])])
         try:

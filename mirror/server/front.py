@@ -14,7 +14,7 @@ from mirror.server import headers
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _SCHEMES: Final = frozenset({"http", "https"})
-_MOST_UNKNOWN: Final = 64
+_LONGEST_ADDRESS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Front:
 
     def client_of(self, request: web.BaseRequest) -> str:
         """The client that what the request takes is counted for, as :func:`counted_as` has it."""
-        return counted_as(self.address_of(request))
+        return counted_as(self.address_of(request)[:_LONGEST_ADDRESS])
 
     def address_of(self, request: web.BaseRequest) -> str:
         """The address of the client."""
@@ -64,7 +64,7 @@ def counted_as(address: str) -> str:
     try:
         found = ip_address(text.partition("%")[0])
     except ValueError:
-        return text[:_MOST_UNKNOWN]
+        return text[:_LONGEST_ADDRESS]
     if isinstance(found, IPv4Address):
         return str(found)
     if found.ipv4_mapped is not None:
