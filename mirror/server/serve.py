@@ -17,8 +17,8 @@ from mirror.server.access_log import AccessLog
 from mirror.server.application import Application
 from mirror.server.connection import Connection, Door
 from mirror.server.connections import Welcome
-from mirror.server.front import counted_as
 from mirror.server.limits import Limits
+from mirror.wire.client_address import counted_as
 
 _log = structlog.get_logger(__name__)
 

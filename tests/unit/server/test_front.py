@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from mirror.server.front import Front, counted_as
+from mirror.server.front import Front
 
 PROXIED = {"Host": "plugins.example", "X-Forwarded-Proto": "https", "X-Forwarded-For": "6.6.6.6, 192.0.2.7"}
 
@@ -55,21 +55,3 @@ def test_where_clients_reach_it(
 )
 def test_where_clients_are(front: Front, headers: Mapping[str, str], address: str) -> None:
     assert front.client_of(asked(headers)) == address
-
-
-@pytest.mark.parametrize(
-    ("address", "client"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("192.0.2.7:4711", "192.0.2.7"),
-        ("::ffff:192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("[2001:db8:1:2::7]:4711", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("unknown", "unknown"),
-        ("", ""),
-        ("x" * 100, "x" * 64),
-    ],
-)
-def test_what_a_client_takes_is_counted_for_its_address_or_its_network(address: str, client: str) -> None:
-    assert counted_as(address) == client
