@@ -192,7 +192,7 @@ def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[
     yield share.follow(_RECEIVING, lambda: load.uploading.count)
     yield share.follow(_UPLOADS_REFUSED, lambda: load.uploading.refused)
     yield share.follow(_SLOW_ENDED, lambda: load.dawdling.count)
-    yield share.follow(_SESSIONS_REFUSED, lambda: store.work.upload_sessions_refused)
+    yield share.follow(_SESSIONS_REFUSED, lambda: load.beginning.count)
     yield share.follow(_UPLOADS_EXPIRED, lambda: store.work.uploads_expired)
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")

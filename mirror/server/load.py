@@ -25,6 +25,7 @@ class Load:
         uploading: requests that send content, by client.
         heavy: work on content that would keep the event loop busy.
         crowding: clients that had as many connections as they may, or as many requests behind a proxy.
+        beginning: clients that may begin no more uploads, because as many are open as there may be.
         dawdling: clients whose body was ended, because it came slowly while others waited.
         now_seconds: a clock that never goes back.
     """
@@ -35,6 +36,7 @@ class Load:
     uploading: Shares
     heavy: HeavyWork
     crowding: Refusals
+    beginning: Refusals
     dawdling: Refusals
     now_seconds: Callable[[], float]
 
@@ -54,6 +56,7 @@ class Load:
             Shares("uploads", limits.uploads_per_client, Refusals("server.limits.uploads_per_client")),
             HeavyWork(),
             crowding,
+            Refusals("server.limits.upload_sessions_per_client or upload_sessions"),
             Refusals("server.limits.least_body_bytes_per_second"),
             now_seconds,
         )

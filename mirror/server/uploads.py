@@ -8,7 +8,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import DigestInvalid
+from mirror.oci.errors import DigestInvalid, TooManyRequests
 from mirror.oci.names import Repository
 from mirror.registry.port import Upload
 from mirror.registry.rights import Action
@@ -23,7 +23,11 @@ async def post(exchange: Exchange, route: UploadsRoute) -> web.Response:
     registry, repository = exchange.registry, route.repository
     if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
         return _created(repository, route.mount)
-    upload = await registry.begin_upload(repository, client=exchange.client)
+    try:
+        upload = await registry.begin_upload(repository, client=exchange.client)
+    except TooManyRequests:
+        exchange.load.beginning.add(exchange.client)
+        raise
     if route.digest is None:
         return _session(202, repository, upload)
     try:

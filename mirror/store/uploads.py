@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import StorageDamaged, TooManyRequests, UploadInvalid, UploadUnknown
+from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.runtime.clock import Clock
 from mirror.runtime.threads import to_the_end
@@ -44,7 +44,6 @@ class Uploads:
         limits: how many sessions clients may have open.
 
     Attributes:
-        refused: how many were not begun, because there were as many as there may be.
         expired: how many uploads and forgotten files this process has removed.
         downloads: blobs that are fetched from elsewhere.
     """
@@ -61,7 +60,6 @@ class Uploads:
         limits: SessionLimits,
     ) -> None:
         self.expired = 0
-        self.refused = 0
         self._limits = limits
         self._layout = layout
         self._filesystem = filesystem
@@ -82,11 +80,7 @@ class Uploads:
         """
         session = Session(repository, self._clock.now(), expected)
         if expected is None:
-            try:
-                upload_id = await in_thread("begin an upload", self._create_for, client, session)
-            except TooManyRequests:
-                self.refused += 1
-                raise
+            upload_id = await in_thread("begin an upload", self._create_for, client, session)
             return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0)
         opening = begin_in_thread("begin an upload", self._claim, session, expected)
         upload, receiving = await to_the_end(opening, release=lambda claimed: claimed[1].close())

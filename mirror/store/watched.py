@@ -39,7 +39,6 @@ class Work:
         lookups: in the cache.
         transactions: committed.
         turn_waits, turn_wait_seconds: how often, and how long in all, this process waited for another one to write.
-        upload_sessions_refused: not begun, because there were as many as there may be.
         uploads_expired: removed because nobody went on with them.
     """
 
@@ -47,7 +46,6 @@ class Work:
     transactions: int
     turn_waits: int
     turn_wait_seconds: float
-    upload_sessions_refused: int
     uploads_expired: int
 
 
@@ -63,7 +61,6 @@ class StoreWatched(StoreParts):
             self._catalog.transactions,
             generation.waits,
             generation.wait_seconds,
-            self._uploads.refused,
             self._uploads.expired,
         )
 
