@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from mirror.server.answering import Handler
 from mirror.server.authentication import Authentication
 from mirror.server.exchange import ROUTE, Exchange
 from mirror.server.faces import shown
+from mirror.server.front import Front
 from mirror.server.limits import Limits
 from mirror.server.uploading import Uploading
 from mirror.wire import routes
@@ -57,7 +58,8 @@ class Dispatch:
         uploading: who is sending content.
         beside: what answers at other paths.
         authentication: tells callers apart; None: all are the same.
-        faces: how clients see tags that are not the same for all; None: there are none.
+        faces: what tells clients apart that read manifests.
+        front: how the server is reached.
     """
 
     def __init__(
@@ -68,7 +70,8 @@ class Dispatch:
         *,
         beside: Mapping[str, Handler],
         authentication: Authentication | None,
-        faces: Faces | None,
+        faces: Sequence[Faces],
+        front: Front,
     ) -> None:
         self._registry = registry
         self._limits = limits
@@ -76,6 +79,7 @@ class Dispatch:
         self._beside = beside
         self._authentication = authentication
         self._faces = faces
+        self._front = front
         self._answers = _ANSWERS if authentication is None else _ANSWERS | _asking_first(authentication, registry)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -115,8 +119,8 @@ class Dispatch:
 
     async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
         exchange = Exchange(request, registry, self._limits, self._uploading)
-        if self._faces is not None:
-            exchange = shown(exchange, route, self._faces)
+        if self._faces:
+            exchange = shown(exchange, route, self._faces, self._front)
         return await self._answers[type(route), request.method](exchange, route)
 
 

@@ -24,6 +24,7 @@ from mirror.registry.streams import one
 from mirror.runtime.metrics import Figures
 from mirror.runtime.metrics_exposition import FigureCollector, expose
 from mirror.server.application import build
+from mirror.server.front import Front
 from mirror.server.health import Check
 from mirror.server.limits import Limits
 from mirror.server.load import Load
@@ -146,7 +147,8 @@ async def served(
     limits: Limits | None = None,
     readiness: dict[str, Check] | None = None,
     tls: ssl.SSLContext | None = None,
-    faces: Faces | None = None,
+    faces: Sequence[Faces] = (),
+    front: Front | None = None,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
     load, figures = Load.within(limits or Limits()), Figures(FAMILIES)
@@ -162,6 +164,7 @@ async def served(
         requests=RequestFigures(figures.share()),
         metrics=metrics,
         faces=faces,
+        front=front,
     )
     listener = listen("127.0.0.1", 0, limits)
     port = listener.getsockname()[1]
