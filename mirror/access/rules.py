@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mirror.access.signed import Grant
 from mirror.oci.errors import MirrorError, RightMissing
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
 from mirror.registry.rights import Action, Rights, detail, phrase
 from mirror.transfer.mapping import NameMapping
@@ -37,7 +38,7 @@ class AccessRule:
         """Whether the rule is for the repository; with None, for every one."""
         if repository is None:
             return any(pattern.source == "**" for pattern in self.repositories)
-        return any(pattern.apply(repository) is not None for pattern in self.repositories)
+        return any(pattern.covers(repository) for pattern in self.repositories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,9 @@ class UserRights:
             action in rule.actions and rule.holds(repository) for rule in self.rules
         )
 
-    def allows_somewhere(self, action: Action) -> bool:
-        return self.anyone.allows_somewhere(action) or any(action in rule.actions for rule in self.rules)
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        patterns = (pattern for rule in self.rules if action in rule.actions for pattern in rule.repositories)
+        return [*self.anyone.spans(action), *(pattern.source_span for pattern in patterns)]
 
     @property
     def listing(self) -> Rights | None:
@@ -102,11 +104,8 @@ class TokenRights:
         granted = repository is not None and action.value in self.grant.actions(repository)
         return granted and self.own.allows(action, repository)
 
-    def allows_somewhere(self, action: Action) -> bool:
-        if self.anyone.allows_somewhere(action):
-            return True
-        granted = any(action.value in actions for actions in self.grant.repositories.values())
-        return granted and self.own.allows_somewhere(action)
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        return [*self.anyone.spans(action), *self.own.spans(action)]
 
     @property
     def listing(self) -> Rights | None:

@@ -141,7 +141,12 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             faces=[*platform_tags.faces(settings), engines.faces],
             front=front_of(settings),
         )
-        expiring = partial(_expire_uploads, store, timedelta(hours=settings.storage.upload_expiry_hours))
+        expiring = partial(
+            _expire_uploads,
+            store,
+            timedelta(hours=settings.storage.upload_expiry_hours),
+            timedelta(minutes=settings.storage.empty_upload_expiry_minutes),
+        )
         chores: list[Chore] = [watch.keep_up, expiring, engines.keep_up, *([pulls.keep_up] if pulls else [])]
         follower = _follower(settings, store, sources, share, count)
         yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
@@ -214,10 +219,10 @@ def _asks_for_pulls(settings: Settings) -> bool:
     return any(rule.retention is not None and rule.retention.pulled_within is not None for rule in rules)
 
 
-async def _expire_uploads(store: Store, age: timedelta) -> None:
+async def _expire_uploads(store: Store, age: timedelta, empty_age: timedelta) -> None:
     while True:
         try:
-            removed = await store.expire_uploads(age)
+            removed = await store.expire_uploads(age, empty_age)
         except MirrorError as error:
             _LOG.error("uploads could not be expired", error=str(error), **error.detail)
         else:

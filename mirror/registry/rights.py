@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from mirror.oci.errors import MirrorError
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
 
 
@@ -31,8 +33,8 @@ class Rights(Protocol):
         """Whether the caller may do this with the repository; with None, whether with every repository."""
         ...
 
-    def allows_somewhere(self, action: Action) -> bool:
-        """Whether there is anything that the caller may do this with."""
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        """Where the repositories lie with which the caller may do this; others may lie there too."""
         ...
 
     @property
@@ -53,3 +55,19 @@ def phrase(action: Action, repository: Repository | None) -> str:
 def detail(action: Action, repository: Repository | None) -> dict[str, object]:
     """The same for programs, as the detail of an error."""
     return {"action": action.value} if repository is None else {"name": repository, "action": action.value}
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """What a registry has beside the port where not every caller may do everything with it.
+
+    A server that is about to receive content asks first, so that nothing is received for a caller who may not send it.
+    """
+
+    def require(self, action: Action, repository: Repository) -> None:
+        """Return where the caller may do this with the repository.
+
+        Raises:
+            MirrorError: the caller may not; what :meth:`Rights.refusal` makes.
+        """
+        ...

@@ -25,6 +25,7 @@ from mirror.server.metrics import FAMILIES, Page, RequestFigures, showing
 from mirror.server.namespaces import answering_for
 from mirror.server.operators import Operators
 from mirror.server.reports import Report, reporting
+from mirror.server.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,14 @@ class Application:
         handle: answers one request; raises nothing.
         limits: what clients may ask.
         load: what is under way.
+        behind_proxy: whether connections are a proxy's, and not its clients'.
         requests: counts the answers.
     """
 
     handle: Handler
     limits: Limits
     load: Load
+    behind_proxy: bool
     requests: RequestFigures
 
 
@@ -82,6 +85,7 @@ def build(
         faces: what tells clients apart that read manifests; each is laid around those before it.
         front: how the server is reached; directly where it is not given.
     """
+    front = front or Front()
     limits = limits or Limits()
     load = load or Load.within(limits)
     health = Health(readiness or {})
@@ -94,7 +98,7 @@ def build(
         read |= {f"/api/v1/{name}": reporting(each, operators) for name, each in (operator_reports or {}).items()}
 
     def exchange(request: web.BaseRequest) -> Exchange:
-        return Exchange(request, registry, limits, load.uploading)
+        return Exchange(request, registry, limits, load, front)
 
     beside = {path: _only(path, ("GET", "HEAD"), show) for path, show in read.items()}
     if operators is not None:
@@ -102,23 +106,34 @@ def build(
             beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, operators, exchange))
     if authentication is not None:
         beside[TOKEN_PATH] = lambda request: authentication.token(exchange(request))
-    dispatch = Dispatch(
-        registry,
-        limits,
-        load.uploading,
-        beside=beside,
-        authentication=authentication,
-        faces=faces,
-        front=front or Front(),
-    )
+    dispatch = Dispatch(registry, limits, load, beside=beside, authentication=authentication, faces=faces, front=front)
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
+    if front.behind_proxy:
+        handle = shared(handle, front, load.requests)
     handle = answering(handle, load.in_flight, request_ids())
     return Application(
         varying(handle) if faces else handle,
         limits,
         load,
+        front.behind_proxy,
         requests or RequestFigures(Figures(FAMILIES).share()),
     )
+
+
+def shared(handle: Handler, front: Front, requests: Shares) -> Handler:
+    """A handler that no client has more than its share of under way.
+
+    Args:
+        handle: answers a request.
+        front: knows clients behind a proxy.
+        requests: counts them.
+    """
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        with requests.one_of(front.client_of(request)):
+            return await handle(request)
+
+    return answer
 
 
 def _only(path: str, methods: Sequence[str], handle: Handler) -> Handler:

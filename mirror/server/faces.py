@@ -13,7 +13,6 @@ from mirror.registry.client import Client, Faces
 from mirror.server import headers
 from mirror.server.answering import Handler
 from mirror.server.exchange import Exchange
-from mirror.server.front import Front
 from mirror.wire import accept, user_agent
 from mirror.wire.routes import ManifestRoute, Route
 from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH, Engine
@@ -25,13 +24,12 @@ _LONGEST_KEPT: Final = 1024
 _VARY: Final = "User-Agent, Accept"
 
 
-def shown(exchange: Exchange, route: Route, faces: Sequence[Faces], front: Front) -> Exchange:
+def shown(exchange: Exchange, route: Route, faces: Sequence[Faces]) -> Exchange:
     """The exchange, with the registry as its client sees it.
 
     Args:
         exchange, route: a request.
         faces: what tells clients apart; each is laid around what the ones before it show.
-        front: knows where clients are.
     """
     request = exchange.request
     if not isinstance(route, ManifestRoute) or request.method not in {"GET", "HEAD"}:
@@ -40,21 +38,22 @@ def shown(exchange: Exchange, route: Route, faces: Sequence[Faces], front: Front
     client, registry, varies = None, exchange.registry, False
     for each in faces:
         if each.concerns(repository, target):
-            client = client or _client(request, front)
+            client = client or _client(exchange)
             registry = each.shown_to(client, registry)
             varies = varies or each.differs(repository, target)
     if registry is exchange.registry and not varies:
         return exchange
     if varies:
         request[_VARIES] = True
-    return Exchange(request, registry, exchange.limits, exchange.uploading, varies)
+    return Exchange(request, registry, exchange.limits, exchange.load, exchange.front, varies)
 
 
-def _client(request: web.BaseRequest, front: Front) -> Client:
+def _client(exchange: Exchange) -> Client:
+    request = exchange.request
     said = request.headers.get(headers.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
     takes = tuple(request.headers.getall(headers.ACCEPT, ()))
     takes_index = _takes_index(takes) if sum(map(len, takes)) <= _LONGEST_KEPT else accept.names_any(takes, INDEXES)
-    return Client(_engine(said), takes_index, front.client_of(request))
+    return Client(_engine(said), takes_index, exchange.front.address_of(request))
 
 
 @lru_cache(maxsize=256)

@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from mirror.server import headers
+from mirror.wire.client_address import LONGEST_ADDRESS, counted_as
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 #: Headers by which proxies say that they have passed a request on, beside ``X-Forwarded-…``.
@@ -53,6 +54,10 @@ class Front:
         return _is_loopback(request.headers.get(headers.HOST, "")) and origin in {None, self.url_of(request)}
 
     def client_of(self, request: web.BaseRequest) -> str:
+        """The client that what the request takes is counted for: its address, or of IPv6 its network."""
+        return counted_as(self.address_of(request)[:LONGEST_ADDRESS])
+
+    def address_of(self, request: web.BaseRequest) -> str:
         """The address of the client."""
         forwarded = _last(request, headers.X_FORWARDED_FOR) if self.behind_proxy else ""
         return forwarded or request.remote or ""

@@ -81,7 +81,7 @@ class Operators:
             Denied: there is nothing that they may do this with.
         """
         operator = await self._sender(action, request)
-        if operator.rights.allows_somewhere(action):
+        if operator.rights.spans(action):
             return operator
         raise await self._refusal(operator, action, request)
 
@@ -107,7 +107,7 @@ class Operators:
         if self._word is None or scheme.lower() != "bearer":
             return None
         is_word, rights = self._word
-        if not rights.allows_somewhere(action):
+        if not rights.spans(action):
             return None
         try:
             await is_word(said.strip())
@@ -118,7 +118,7 @@ class Operators:
     async def _refusal(self, operator: Operator, action: Action, request: web.BaseRequest) -> MirrorError:
         if operator.name is not None:
             return operator.rights.refusal(action, None)
-        by_word = self._word is not None and self._word[1].allows_somewhere(action)
+        by_word = self._word is not None and bool(self._word[1].spans(action))
         header = "the header 'Authorization: Bearer WORD', with the word of admission.token_file"
         if self._authentication is not None and await self._has_users():
             also = f", or {header}" if by_word else ""
@@ -126,7 +126,7 @@ class Operators:
             return self._authentication.challenged(needed, request)
         if by_word:
             return Denied(f"this needs {header}")
-        if self._local.allows_somewhere(action) and not await self._has_users():
+        if self._local.spans(action) and not await self._has_users():
             return Denied(
                 f"{action.value} is for programs on the server's own machine that ask http://127.0.0.1 themselves, as "
                 "long as there are no users: this request came through a proxy, by another name, or from a web page",

@@ -105,22 +105,6 @@ def test_deleting_is_switched_off_only_where_nobody_may() -> None:
     assert isinstance(refusal, RightMissing)
 
 
-def test_whether_there_is_anything_that_somebody_may_approve() -> None:
-    approving = [rule("anna", "acme/**", Action.APPROVE)]
-    anna, eve = UserRights.of("anna", approving, READERS), UserRights.of("eve", approving, READERS)
-    assert [rights.allows_somewhere(Action.APPROVE) for rights in (anna, eve, READERS)] == [True, False, False]
-    assert eve.allows_somewhere(PULL)
-    for_it = TokenRights(anna, READERS, Grant("anna", "", {"acme/x": frozenset({"approve"})}))
-    assert for_it.allows_somewhere(Action.APPROVE)
-    assert for_it.allows_somewhere(PULL)
-    assert not TokenRights(anna, READERS, Grant("anna", "", {"acme/x": frozenset({"push"})})).allows_somewhere(
-        Action.APPROVE
-    )
-    assert not TokenRights(eve, READERS, Grant("eve", "", {"acme/x": frozenset({"approve"})})).allows_somewhere(
-        Action.APPROVE
-    )
-
-
 def test_what_is_of_the_whole_server_is_refused_without_a_name() -> None:
     error = UserRights.of("eve", RULES, READERS).refusal(Action.OPERATE, None)
     assert str(error) == "eve may not operate; rules under access: in the configuration say who may"

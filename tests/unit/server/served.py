@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
+from time import monotonic
 from typing import Any
 
 from mirror.oci.digest import Digest
@@ -118,8 +119,9 @@ class Served:
     tls: ssl.SSLContext | None = field(default=None)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
+    async def connect(self, address: str = "127.0.0.1") -> AsyncIterator[Connection]:
+        """A connection that comes from an address of this machine."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls, local_addr=(address, 0))
         try:
             yield Connection(reader, writer)
         finally:
@@ -149,9 +151,10 @@ async def served(
     tls: ssl.SSLContext | None = None,
     faces: Sequence[Faces] = (),
     front: Front | None = None,
+    now_seconds: Callable[[], float] = monotonic,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
-    load, figures = Load.within(limits or Limits()), Figures(FAMILIES)
+    load, figures = Load.within(limits or Limits(), now_seconds), Figures(FAMILIES)
 
     async def metrics(accept: str) -> tuple[str, bytes]:
         return expose([FigureCollector(figures)], accept)
