@@ -14,6 +14,7 @@ from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure,
 from mirror.registry.hosts import Host
 from mirror.runtime.clock import Clock
 from mirror.runtime.flushing import keep_flushing
+from mirror.wire.client_address import LONGEST_ADDRESS
 from mirror.wire.user_agent import Engine
 
 _LOG = structlog.get_logger(__name__)
@@ -23,10 +24,6 @@ MOST_WAITING: Final = 2_000
 MOST_WAITING_OF_A_NETWORK: Final = 500
 #: Hosts that are named in the log on one day.
 MOST_TOLD: Final = 10_000
-
-
-#: Characters of an address that are looked at: an IPv6 address with zone and port has fewer.
-_LONGEST_ADDRESS: Final = 128
 
 
 class EngineWatch:
@@ -74,7 +71,7 @@ class EngineWatch:
         """
         exposure = _exposure(self._known, engine.version)
         self._counted(exposure)
-        host, now = _host(address[:_LONGEST_ADDRESS], engine), self._clock.now()
+        host, now = _host(address[:LONGEST_ADDRESS], engine), self._clock.now()
         if host is not None:
             self._note(host, now)
             if self._tells and exposure is not Exposure.UNAFFECTED:
