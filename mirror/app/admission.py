@@ -17,11 +17,13 @@ from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, ManifestU
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Reference, Repository, Tag
 from mirror.plugin.policy import Action
+from mirror.registry import rights
 from mirror.registry.admissions import Admission, Decision, State
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.metrics import Family, Kind, Share
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.acts import Act
+from mirror.server.operators import Operator, Word
 from mirror.settings import Settings
 from mirror.store.registry import Store
 
@@ -124,21 +126,48 @@ async def report(store: Store) -> Mapping[str, object]:
     return {"admissions": [admission.to_json() for admission in await store.admissions()]}
 
 
-def acts(settings: Settings, store: Store) -> dict[str, Act]:
-    """What ``POST /api/v1/admission/…`` does; nothing where the settings name no word that must be sent.
+def acts(store: Store) -> dict[str, Act]:
+    """What ``POST /api/v1/admission/…`` does."""
+    return {
+        "admission/approve": Act(rights.Action.APPROVE, by_right(deciding(store, approved=True))),
+        "admission/reject": Act(rights.Action.APPROVE, by_right(deciding(store, approved=False))),
+    }
+
+
+def by_right(
+    decide: Callable[[Mapping[str, Any]], Awaitable[object]],
+) -> Callable[[Operator, Mapping[str, Any]], Awaitable[object]]:
+    """An act for those who may approve in the repository that is named. Who has logged in decides in their own name.
+
+    Args:
+        decide: given what was sent, with ``by``.
+    """
+
+    async def act(operator: Operator, sent: Mapping[str, Any]) -> object:
+        reference, by = sent.get("reference", ""), sent.get("by")
+        if not isinstance(reference, str):
+            raise ClientFault("reference is not a string, such as acme/driver@sha256:…")
+        operator.require(rights.Action.APPROVE, Reference.parse(reference).repository)
+        if operator.name is None:
+            return await decide(sent)
+        if by is not None and by != operator.name:
+            raise Denied(f"{operator.name} decides in their own name, and no other: leave 'by' out")
+        return await decide({**sent, "by": operator.name})
+
+    return act
+
+
+def word(settings: Settings) -> Word | None:
+    """What knows the word that lets somebody decide; None where the settings name none.
 
     Raises:
         ConfigurationFault: the word cannot be read, or is too short.
     """
     token_file = settings.admission.token_file
     if token_file is None:
-        return {}
+        return None
     read_token(token_file)
-    require = may_decide(token_file)
-    return {
-        "admission/approve": Act(require, deciding(store, approved=True)),
-        "admission/reject": Act(require, deciding(store, approved=False)),
-    }
+    return may_decide(token_file)
 
 
 def deciding(store: Store, *, approved: bool) -> Callable[[Mapping[str, Any]], Awaitable[object]]:

@@ -15,7 +15,8 @@ import structlog
 from prometheus_client.metrics_core import Metric
 
 from mirror.app import admission, platform_tags
-from mirror.app.access import anyones_rights, authenticating, front_of
+from mirror.app.access import anyones_rights, authenticating, front_of, operators
+from mirror.app.engines import Engines
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
@@ -113,6 +114,8 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         seen_by = partial(Authorize, pulls or served)
         registry = seen_by(anyones_rights(settings))
         mirroring = _mirroring(settings, sources, store)
+        engines = Engines(settings, store, share, _CLOCK)
+        authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, share))
         watch = Metrics(
             worker.figures,
             share,
@@ -128,12 +131,14 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             load=load,
             readiness=_readiness(settings, store),
             requests=RequestFigures(share),
-            authentication=await stack.enter_async_context(authenticating(settings, store, seen_by, share)),
+            authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports=_reports(settings, store, mirroring, lambda: registry.list_repositories(_NO_NAMES)),
-            acts=admission.acts(settings, store),
-            faces=platform_tags.faces(settings),
+            operators=operators(settings, store, authentication, admission.word(settings)),
+            operator_reports={"hosts": engines.report},
+            acts=admission.acts(store),
+            faces=[*platform_tags.faces(settings), engines.faces],
             front=front_of(settings),
         )
         expiring = partial(
@@ -142,7 +147,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             timedelta(hours=settings.storage.upload_expiry_hours),
             timedelta(minutes=settings.storage.empty_upload_expiry_minutes),
         )
-        chores: list[Chore] = [watch.keep_up, expiring, *([pulls.keep_up] if pulls else [])]
+        chores: list[Chore] = [watch.keep_up, expiring, engines.keep_up, *([pulls.keep_up] if pulls else [])]
         follower = _follower(settings, store, sources, share, count)
         yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from mirror.registry.rights import Action
 from mirror.server.limits import Limits
-from mirror.settings.access import AccessSettings, parse_actions
+from mirror.settings.access import AccessSettings, check_anonymous, parse_actions
 from mirror.settings.admission import AdmissionSettings
 from mirror.settings.listen import Listen
 from mirror.settings.mirrors import MirrorSettings
@@ -102,10 +102,12 @@ class ServerSettings(Section):
 
     listen: ListenAddress = Field(Listen("127.0.0.1", 5000), description="HOST:PORT to listen on")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
-    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions)] = Field(
-        None,
-        description="what callers without credentials may do: pull, push, delete. "
-        "Unset: pull and push on a loopback address; on any other it must be written down",
+    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)] = (
+        Field(
+            None,
+            description="what callers without credentials may do: pull, push, delete. "
+            "Unset: pull and push on a loopback address; on any other it must be written down",
+        )
     )
     plugin_checks: Literal["enforce", "warn", "off"] = Field(
         "enforce",

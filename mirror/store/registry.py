@@ -20,6 +20,7 @@ from mirror.store.derivations import StoreDerivations
 from mirror.store.filesystem import Filesystem
 from mirror.store.findings import StoreFindings
 from mirror.store.generation import Generation
+from mirror.store.hosts import StoreHosts
 from mirror.store.incomplete import StoreIncomplete
 from mirror.store.journal import StoreJournal
 from mirror.store.layout import Layout
@@ -52,6 +53,7 @@ class Store(
     StoreAdmissions,
     StoreJournal,
     StoreUsers,
+    StoreHosts,
     StoreWatched,
 ):
     """Implements :class:`mirror.registry.port.Registry`; remembers findings, and what mirroring did.
