@@ -6,7 +6,7 @@ import getpass
 import os
 from contextlib import AsyncExitStack
 
-from mirror.app.stores import checked, open_reader, open_store
+from mirror.app.stores import admitted, checked, not_rejected, open_reader, open_store
 from mirror.filters.layer_reading import LayerReading
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference, Repository, Tag
@@ -33,7 +33,7 @@ async def tag_reference(settings: Settings, reference: Reference, repository: Re
             "write a rule under mirrors: and run 'plugin-mirror sync', or copy it with 'plugin-mirror derive'"
         )
     async with open_store(settings, must_exist=True) as store:
-        return await tag(store, reference.repository, reference.target, repository, name)
+        return await tag(admitted(store, settings), reference.repository, reference.target, repository, name)
 
 
 async def derive_reference(
@@ -73,7 +73,7 @@ async def derive_reference(
             Destination(checked(store, store, settings), repository),
             name,
             changes,
-            keep=Destination(store, repository),
+            keep=Destination(not_rejected(store), repository),
             source=source,
             maker=Maker(f"user {_user()}", store, LayerReading(store), SystemClock().now),
             progress=progress,

@@ -81,15 +81,39 @@ def checked(
         settings: whether plugins are looked at, and the policy.
         counted: told of every decision.
     """
-    checks, policy = settings.server.plugin_checks, settings.admission.policy()
-    looked_at = registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
-    return looked_at if policy is None else Admit(looked_at, Judge(registry, policy, store, SystemClock(), counted))
+    checks = _checks(registry, store, settings)
+    return Admit(checks or registry, _judge(registry, store, settings, counted))
+
+
+def admitted(store: Store, settings: Settings) -> Registry:
+    """Our store as what it holds gets another name: plugins are judged under it, and not looked at again."""
+    return Admit(store, _judge(store, store, settings, _uncounted))
+
+
+def not_rejected(store: Store) -> Registry:
+    """Our store as it takes what a copy with changes is made of: no rejected plugin, and nothing unreadable."""
+    return Admit(store, judging(store))
+
+
+def judging(store: Store) -> Judge:
+    """What judges plugins of our own store without any rules: by what was rejected, and by what can be read."""
+    return Judge(store, None, store, SystemClock(), _uncounted)
 
 
 def withheld(registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None]) -> Registry:
     """A registry as it is read from outside: without plugins that are not let in. Arguments as for :func:`checked`."""
-    policy = settings.admission.policy()
-    return registry if policy is None else Withhold(registry, Judge(registry, policy, store, SystemClock(), counted))
+    return Withhold(registry, _judge(registry, store, settings, counted))
+
+
+def _judge(registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None]) -> Judge:
+    checks = _checks(registry, store, settings)
+    examine = None if checks is None else checks.examine
+    return Judge(registry, settings.admission.policy(), store, SystemClock(), counted, examine=examine)
+
+
+def _checks(registry: Registry, store: Store, settings: Settings) -> PluginChecks | None:
+    checks = settings.server.plugin_checks
+    return None if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

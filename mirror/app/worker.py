@@ -137,7 +137,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             reports=_reports(settings, store, mirroring, lambda: registry.list_repositories(_NO_NAMES)),
             operators=operators(settings, store, authentication, admission.word(settings)),
             operator_reports={"hosts": engines.report},
-            acts=admission.acts(store),
+            acts=admission.acts(settings, store),
             faces=[*platform_tags.faces(settings), engines.faces],
             front=front_of(settings),
         )
@@ -185,14 +185,14 @@ def _reports(
     reports: dict[str, Report] = {
         "mirrors": mirroring.mirrors,
         "upstreams": mirroring.upstream_list,
-        "admission": partial(admission.report, store),
+        "admission": partial(admission.report, settings, store),
         "platform-tags": partial(platform_tags.report, settings, store),
     }
     return {name: guarded(report, may_look) for name, report in reports.items()}
 
 
 async def _more_metrics(settings: Settings, mirroring: Mirroring, store: Store) -> list[Metric]:
-    return await mirroring.metrics() + (await admission.standing(store) if settings.admission.is_on else [])
+    return await mirroring.metrics() + (await admission.standing(settings, store) if settings.admission.is_on else [])
 
 
 def scheduled_rules(settings: Settings) -> list[MirrorRule]:

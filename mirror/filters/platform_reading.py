@@ -14,18 +14,21 @@ from mirror.registry.port import Reader
 
 async def read_platform(
     registry: Reader, repository: Repository, manifest: Manifest, config: PluginConfig
-) -> Platform | None:
+) -> Platform | str | None:
     """What the program runs on that an engine starts, else most of the programs; None where none of them tells.
 
     Takes about as long as ``gunzip`` does.
+
+    Returns:
+        In words, why a layer cannot be read to its end: engines may read on where we do not.
 
     Raises:
         BlobUnknown: a layer is not in the repository. And whatever the registry raises.
     """
     watcher = RootfsReader()
-    for digest in dict.fromkeys(layer.digest for layer in manifest.layers):
+    for number, digest in enumerate(dict.fromkeys(layer.digest for layer in manifest.layers), 1):
         async with registry.open_blob(repository, digest) as blob:
             facts = await read_layer(blob, watcher)
         if facts.problem is not None:
-            return None  # engines may read on where we do not
+            return f"layer {number} {facts.problem.value}"
     return platform_of(config, watcher.finish())

@@ -72,6 +72,20 @@ class PluginChecks(DelegatingRegistry):
         await self._ledger.record_findings(manifest.digest, findings)
         return (*(finding.sentence for finding in findings), *advice)
 
+    async def examine(self, repository: Repository, manifest: Manifest) -> str | None:
+        """Look at a plugin that is held, as at one that comes, and record what is found.
+
+        Returns:
+            What is refused in it; None where nothing is.
+
+        Raises:
+            ManifestBlobUnknown: something is not here.
+        """
+        findings = await self._find(repository, manifest) or ()
+        await self._ledger.record_findings(manifest.digest, findings)
+        errors = [finding.text for finding in findings if finding.severity is Severity.ERROR]
+        return "; ".join(errors) if errors and self._enforce else None
+
     async def _find(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
         """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
         if manifest.manifests:

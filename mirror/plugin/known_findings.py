@@ -110,6 +110,18 @@ def layer_elsewhere(number: int) -> Finding:
     )
 
 
+def withheld(why: str) -> Finding:
+    """A plugin that the mirror does not give out, whatever its rules say. `why` is a sentence."""
+    return Finding(
+        "plugin-withheld",
+        Severity.ERROR,
+        f"the mirror does not give it out: {why}",
+        "all",
+        "the install ends with 403 and that message",
+        "push the layer that is missing; of a plugin that was rejected, ask who did that",
+    )
+
+
 def size_wrong(what: str, said_bytes: int, size_bytes: int) -> Finding:
     """A descriptor that gives another size than its blob has."""
     return Finding(

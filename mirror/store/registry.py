@@ -15,6 +15,7 @@ from mirror.store.admissions import StoreAdmissions
 from mirror.store.blobs import FilesystemBlobs
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
+from mirror.store.catching_up import StoreCatchingUp
 from mirror.store.deleter import StoreDeleter
 from mirror.store.derivations import StoreDerivations
 from mirror.store.filesystem import Filesystem
@@ -32,6 +33,7 @@ from mirror.store.spool import StoreSpool
 from mirror.store.threads import in_thread
 from mirror.store.uploads import Uploads
 from mirror.store.users import StoreUsers
+from mirror.store.verdicts import StoreVerdicts
 from mirror.store.volume import Volume
 from mirror.store.watched import StoreWatched
 from mirror.store.writer import StoreWriter
@@ -50,6 +52,8 @@ class Store(
     StoreOrigins,
     StoreFindings,
     StoreDerivations,
+    StoreVerdicts,
+    StoreCatchingUp,
     StoreAdmissions,
     StoreJournal,
     StoreUsers,
@@ -110,7 +114,9 @@ class Store(
             )
             volume = Volume(layout, filesystem)
             cache = Cache(generation, cache_bytes)
-            yield cls(catalog=catalog, blobs=blobs, uploads=uploads, volume=volume, cache=cache, clock=clock)
+            store = cls(catalog=catalog, blobs=blobs, uploads=uploads, volume=volume, cache=cache, clock=clock)
+            await store.catch_up()
+            yield store
 
     async def expire_uploads(self, older_than: timedelta, empty_older_than: timedelta | None = None) -> int:
         """Remove uploads, and what crashes have left of them, that nobody has written to for ``older_than``.
