@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from mirror.filters.admit import Admit, Withhold
 from mirror.filters.judging import Judge
+from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.policy import Action
@@ -67,8 +68,17 @@ def _uncounted(_action: Action) -> None:
     """For commands, whose decisions nobody counts."""
 
 
+def layer_reading(settings: Settings) -> LayerReading:
+    """What reads layers in this process: there is one, so that no more are read at a time than it allows."""
+    return LayerReading(settings.server.limits.of_layers())
+
+
 def checked(
-    registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None] = _uncounted
+    registry: Registry,
+    store: Store,
+    settings: Settings,
+    layers: LayerReading,
+    counted: Callable[[Action], None] = _uncounted,
 ) -> Registry:
     """A registry as it is written to: plugins are looked at, and judged, before they are taken.
 
@@ -76,17 +86,24 @@ def checked(
         registry: what is written to.
         store: remembers what was found and decided.
         settings: whether plugins are looked at, and the policy.
+        layers: reads layers, for the whole process.
         counted: told of every decision.
     """
     checks, policy = settings.server.plugin_checks, settings.admission.policy()
-    looked_at = registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
-    return looked_at if policy is None else Admit(looked_at, Judge(registry, policy, store, SystemClock(), counted))
+    looked_at = registry if checks == "off" else PluginChecks(registry, store, layers, enforce=checks == "enforce")
+    if policy is None:
+        return looked_at
+    return Admit(looked_at, Judge(registry, policy, store, SystemClock(), counted, layers=layers))
 
 
-def withheld(registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None]) -> Registry:
+def withheld(
+    registry: Registry, store: Store, settings: Settings, layers: LayerReading, counted: Callable[[Action], None]
+) -> Registry:
     """A registry as it is read from outside: without plugins that are not let in. Arguments as for :func:`checked`."""
     policy = settings.admission.policy()
-    return registry if policy is None else Withhold(registry, Judge(registry, policy, store, SystemClock(), counted))
+    if policy is None:
+        return registry
+    return Withhold(registry, Judge(registry, policy, store, SystemClock(), counted, layers=layers))
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

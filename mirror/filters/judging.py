@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 import structlog
 
-from mirror.filters.platform_reading import read_platform
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestInvalid, NotFound, StorageFault
 from mirror.oci.manifest import Manifest
@@ -44,9 +44,6 @@ _SIGNATURES: Final = (
     "application/vnd.dev.sigstore.bundle.",
     "application/vnd.cncf.notary.signature",
 )
-
-#: Plugins whose layers are read at the same time. Each keeps a processor busy.
-_READ_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +79,7 @@ class Judge:
         ledger: remembers, for all processes.
         clock: tells when a plugin was first seen.
         counted: told of every decision.
+        layers: reads layers, for the whole process.
     """
 
     def __init__(
@@ -91,12 +89,14 @@ class Judge:
         ledger: Admissions,
         clock: Clock,
         counted: Callable[[Action], None],
+        *,
+        layers: LayerReading,
     ) -> None:
         self._registry = registry
         self._policy = policy
         self._ledger = ledger
         self._clock = clock
-        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
+        self._layers = layers
         self._counted = counted
         self._facts: OrderedDict[Digest, _Facts] = OrderedDict()
         self._known: OrderedDict[tuple[Repository, Digest], tuple[int, Admission]] = OrderedDict()
@@ -207,8 +207,7 @@ class Judge:
                 config, wanted = f"asks for more than is looked at ({len(wanted)} things)", ()
             platform = None
             if self._policy.asks_for_platform and not isinstance(config, str):
-                async with self._reading:
-                    platform = await read_platform(self._registry, repository, manifest, config)
+                platform = await self._layers.platform(self._registry, repository, manifest, config)
             facts = _Facts(config, wanted, platform)
         if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:
             _keep(self._facts, manifest.digest, facts)

@@ -64,11 +64,13 @@ class TarWalk:
 
     Attributes:
         entries: files, folders and links so far.
+        headers: blocks that said something of one, so far.
         problem: what is wrong with it; nothing that is fed later changes it.
     """
 
     def __init__(self, most_entries: int, watcher: EntryWatcher | None = None) -> None:
         self.entries = 0
+        self.headers = 0
         self.problem: LayerProblem | None = None
         self._most_headers = most_entries
         self._watcher = watcher
@@ -126,7 +128,7 @@ class TarWalk:
 
     def _walk(self) -> Generator[int, bytes, LayerProblem | None]:
         """Yields how many bytes it wants next, after those to be skipped; returns at the end, or what is wrong."""
-        headers = extended_bytes = 0
+        extended_bytes = 0
         said = _Said()
         while True:
             self._between_entries = True
@@ -139,8 +141,8 @@ class TarWalk:
             except tarfile.HeaderError:
                 return self._broken
             self._broken = LayerProblem.TAR_BROKEN
-            headers += 1
-            if headers > self._most_headers or extended_bytes > _MOST_EXTENDED_BYTES_IN_ALL:
+            self.headers += 1
+            if self.headers > self._most_headers or extended_bytes > _MOST_EXTENDED_BYTES_IN_ALL:
                 return LayerProblem.TOO_MANY_ENTRIES
             if header.type in _EXTENDED:
                 if not 0 <= header.size <= _MOST_EXTENDED_BYTES:

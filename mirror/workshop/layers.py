@@ -13,6 +13,7 @@ from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.flatten import Tree
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.layer_limits import COMMAND_LIMITS
 from mirror.plugin.tree import Entry, LayerEntry, from_tar
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.progress import Progress
@@ -79,7 +80,7 @@ async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: P
 def _spooled(layer: LayerSource, spool: IO[bytes], number: int) -> Generator[int, None, LayerFacts]:
     """Decompress a layer into a file; nothing of one that is not what it should be is used."""
     hasher = new_hasher(layer.digest.algorithm if layer.digest else "sha256")
-    reader = LayerReader(layer.span.size_bytes, sink=lambda piece: write_temporary(spool, piece))
+    reader = LayerReader(layer.span.size_bytes, COMMAND_LIMITS, sink=lambda piece: write_temporary(spool, piece))
     for chunk in layer.span.chunks():
         hasher.update(chunk)
         reader.feed(chunk)

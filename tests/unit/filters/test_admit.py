@@ -14,6 +14,7 @@ import pytest
 
 from mirror.filters.admit import Admit, Withhold
 from mirror.filters.judging import Judge
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -21,6 +22,7 @@ from mirror.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, Repo
 from mirror.oci.manifest import Manifest
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository, Tag
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Policy, Rule
 from mirror.plugin.privilege_pattern import PrivilegePattern
@@ -57,7 +59,9 @@ class World:
 
     def follow(self, policy: Policy) -> None:
         """As a server does that is started with this policy."""
-        judge = Judge(self.behind, policy, self.store, SystemClock(), self.counted.append)
+        judge = Judge(
+            self.behind, policy, self.store, SystemClock(), self.counted.append, layers=LayerReading(DEFAULT_LIMITS)
+        )
         self.registry = Withhold(Admit(self.behind, judge), judge)
 
     async def blob(self, content: bytes, media_type: str, repository: Repository) -> Descriptor:

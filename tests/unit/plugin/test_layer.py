@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mirror.oci.digest import Digest
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
+from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
 from tests.unit.plugin.layers import BLOCK, DRIVER, END, LAYER, TAR, entry, read, tar, zipped
 
 NOISE = random.Random(1).randbytes(300_000)
@@ -176,14 +177,14 @@ def test_a_layer_is_whole_or_has_a_problem(layer: bytes) -> None:
 
 def test_a_bomb_is_left_alone_beyond_its_limit() -> None:
     bomb = zipped(tar(entry("zeros", bytes(50_000_000))))
-    assert read(bomb, most_tar_bytes=60_000_000).problem is None
-    facts = read(bomb, most_tar_bytes=10_000_000)
+    assert read(bomb, limits=LayerLimits(layer_bytes=60_000_000)).problem is None
+    facts = read(bomb, limits=LayerLimits(layer_bytes=10_000_000))
     assert facts.problem is LayerProblem.TOO_LARGE
     assert facts.tar_bytes <= 10_000_000 + 1024 * 1024
 
 
 def test_what_is_no_good_is_not_read_on() -> None:
-    reader = LayerReader(10**12)
+    reader = LayerReader(10**12, DEFAULT_LIMITS)
     reader.feed(b"garbage" * 100_000)
     assert reader.settled
     assert reader.finish().size_bytes == 10**12
@@ -191,15 +192,15 @@ def test_what_is_no_good_is_not_read_on() -> None:
 
 def test_entries_without_end_are_left_alone() -> None:
     layer = zipped(tar(*[entry("f")] * 1000))
-    assert read(layer, most_entries=1000).entries == 1000
-    facts = read(layer, most_entries=999)
+    assert read(layer, limits=LayerLimits(entries=1000)).entries == 1000
+    facts = read(layer, limits=LayerLimits(entries=999))
     assert (facts.problem, facts.entries) == (LayerProblem.TOO_MANY_ENTRIES, 999)
 
 
 def test_gzip_streams_without_end_are_left_alone() -> None:
     layer = zipped(b"") * 1000
-    assert read(layer, most_entries=1000).problem is None
-    assert read(layer, most_entries=999).problem is LayerProblem.TOO_MANY_ENTRIES
+    assert read(layer, limits=LayerLimits(entries=1000)).problem is None
+    assert read(layer, limits=LayerLimits(entries=999)).problem is LayerProblem.TOO_MANY_ENTRIES
 
 
 def test_extended_headers_without_end_are_left_alone() -> None:
@@ -211,6 +212,7 @@ def test_extended_headers_without_end_are_left_alone() -> None:
 MEMORY = """
 import resource, zlib, sys
 from mirror.plugin.layer import LayerReader
+from mirror.plugin.layer_limits import LayerLimits
 from tests.unit.plugin.layers import entry
 header, block = entry("zeros", size=2**40), bytes(1 << 20)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -219,7 +221,7 @@ bomb = compressor.compress(header)
 for _ in range(400): bomb += compressor.compress(block)
 bomb += compressor.flush()
 before = peak()
-reader = LayerReader(len(bomb), most_tar_bytes=300 << 20)
+reader = LayerReader(len(bomb), LayerLimits(layer_bytes=300 << 20, ratio=1100))
 reader.feed(bomb)
 print(reader.finish().problem.name, peak() - before)
 """
