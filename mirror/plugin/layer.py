@@ -16,7 +16,7 @@ from mirror.oci.digest import Digest, new_hasher
 from mirror.plugin.entry import EntryWatcher
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
 from mirror.plugin.layer_limits import LayerLimits
-from mirror.plugin.tar_walk import TarWalk
+from mirror.plugin.tar_walk import TarEntry, TarWalk
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WITH_HEADER: Final = 16 + zlib.MAX_WBITS
@@ -35,6 +35,7 @@ class LayerReader:
         limits: beyond which it is not read.
         watcher: told of what is in the tar, as far as it can be read.
         sink: given the tar, uncompressed, in pieces, as far as no problem was found in it.
+        listed: given every entry with all that its headers say; what it raises is raised by :meth:`feed`.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class LayerReader:
         limits: LayerLimits,
         watcher: EntryWatcher | None = None,
         sink: Callable[[bytes], object] | None = None,
+        listed: Callable[[TarEntry], object] | None = None,
     ) -> None:
         self._size_bytes = size_bytes
         self._limits = limits
@@ -51,7 +53,7 @@ class LayerReader:
         self._taken_bytes = 0
         self._tar_bytes = 0
         self._hasher = new_hasher()
-        self._walk = TarWalk(limits.entries, watcher)
+        self._walk = TarWalk(limits.entries, watcher, listed)
         self._compressed: bool | None = None
         self._stream = zlib.decompressobj(wbits=_GZIP_WITH_HEADER)
         self._members = 1
