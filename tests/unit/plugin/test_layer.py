@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from mirror.oci.digest import Digest
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
-from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
+from mirror.plugin.layer_limits import ALLOWANCE_BYTES, DEFAULT_LIMITS, LayerLimits
 from tests.unit.plugin.layers import BLOCK, DRIVER, END, LAYER, TAR, entry, read, tar, zipped
 
 NOISE = random.Random(1).randbytes(300_000)
@@ -233,3 +234,47 @@ def test_memory_stays_flat() -> None:
     problem, grown_bytes = done.stdout.split()
     assert problem == "TOO_LARGE"
     assert int(grown_bytes) < 16 * 1024 * 1024
+
+
+def bomb(mebibytes: int) -> bytes:
+    return zipped(tar(entry("zeros", bytes(mebibytes << 20))), level=9)
+
+
+def test_a_bomb_is_known_long_before_it_is_unpacked() -> None:
+    layer = bomb(200)
+    facts = read(layer)
+    assert facts.problem is LayerProblem.TOO_DENSE
+    assert facts.tar_bytes <= ALLOWANCE_BYTES + DEFAULT_LIMITS.ratio * len(layer) + 1024 * 1024
+
+
+def test_zeros_of_a_reasonable_number_are_no_bomb() -> None:
+    assert read(bomb(100)).problem is None
+    assert read(bomb(200), limits=LayerLimits(ratio=1100)).problem is None
+
+
+def test_no_step_is_long_and_none_is_for_nothing() -> None:
+    """64 KiB of gzip may stand for 64 MiB; steps are counted in what comes out."""
+    layer = bomb(100)
+    reader = LayerReader(len(layer), DEFAULT_LIMITS)
+    costs = list(reader.steps(layer, last=True))
+    assert max(costs) <= 1024 * 1024 + 8 * 1024 * 3
+    assert sum(costs) >= 100 << 20
+    assert reader.finish().problem is None
+
+
+def test_headers_and_members_cost_more_than_their_bytes() -> None:
+    def cost(layer: bytes) -> int:
+        return sum(LayerReader(len(layer), DEFAULT_LIMITS).steps(layer, last=True))
+
+    assert cost(zipped(tar(*[entry("f")] * 1000))) >= 1000 * 8 * 1024
+    assert cost(zipped(b"") * 1000) >= 999 * 16 * 1024
+
+
+@given(st.lists(st.integers(0, len(LAYER)), max_size=5))
+def test_steps_give_what_feeding_gives(cuts: list[int]) -> None:
+    reader = LayerReader(len(LAYER), DEFAULT_LIMITS)
+    places = [0, *sorted(cuts), len(LAYER)]
+    for start, stop in pairwise(places):
+        for _ in reader.steps(LAYER[start:stop], last=stop == places[-1] and start == places[-2]):
+            pass
+    assert reader.finish() == read(LAYER)
