@@ -18,6 +18,7 @@ from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import Finding, Severity
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
+from mirror.runtime.heavy_work import HeavyWork
 
 _LOG = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class PluginChecks(DelegatingRegistry):
         self._ledger = ledger
         self._enforce = enforce
         self._layers = layers
+        self._heavy = HeavyWork()
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
@@ -81,7 +83,8 @@ class PluginChecks(DelegatingRegistry):
             layers = await self._layers.facts_of(self.inner, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
-        return checks.of_plugin(manifest, size_bytes, content, layers)
+        read_bytes = manifest.size_bytes + len(content or b"")
+        return await self._heavy.do(repository, read_bytes, checks.of_plugin, manifest, size_bytes, content, layers)
 
     async def _members(self, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
         try:
