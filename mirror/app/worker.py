@@ -20,7 +20,7 @@ from mirror.app.engines import Engines
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
-from mirror.app.stores import checked, open_store, rule_locks, withheld
+from mirror.app.stores import checked, layer_reading, open_store, rule_locks, withheld
 from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.app.upstreams import open_sources
 from mirror.filters.authorize import Authorize
@@ -109,7 +109,8 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         load, count = Load.within(limits), admission.counting(share)
         outcomes = Outcomes(share, settings.upstreams)
         held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
-        served = withheld(checked(held, store, settings, count), store, settings, count)
+        layers = layer_reading(settings)
+        served = withheld(checked(held, store, settings, layers, count), store, settings, layers, count)
         pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
         seen_by = partial(Authorize, pulls or served)
         registry = seen_by(anyones_rights(settings))
@@ -148,7 +149,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             timedelta(minutes=settings.storage.empty_upload_expiry_minutes),
         )
         chores: list[Chore] = [watch.keep_up, expiring, engines.keep_up, *([pulls.keep_up] if pulls else [])]
-        follower = _follower(settings, store, sources, share, count)
+        follower = _follower(settings, store, sources, share, layers=layers, count=count)
         yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
 
 
@@ -157,11 +158,13 @@ def _follower(
     store: Store,
     sources: Mapping[str, UpstreamRegistry],
     share: Share,
+    *,
+    layers: LayerReading,
     count: Callable[[Action], None],
 ) -> Follower:
-    desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns(store))
+    desk = Desk(store, store, layers.of(store), _CLOCK, SilentReporter(), Turns(store))
     counted = RuleFigures(share, [section.name for section in settings.mirrors])
-    destination = checked(store, store, settings, count)
+    destination = checked(store, store, settings, layers, count)
     return Follower(sources, destination, rule_locks(settings), store, desk, counted.ran)
 
 
@@ -211,7 +214,7 @@ def opened_upstreams(settings: Settings) -> list[str]:
 
 def limits_of(settings: Settings) -> Limits:
     """What clients may ask of the server."""
-    return Limits(**settings.server.limits.model_dump(), shutdown_seconds=settings.server.shutdown_seconds)
+    return Limits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
 
 
 def _asks_for_pulls(settings: Settings) -> bool:
