@@ -22,10 +22,12 @@ from aiohttp.streams import StreamReader
 MOST_INTERIM_ANSWERS: Final = 16
 #: Most bytes until the head of an answer has ended, interim answers included.
 MOST_HEAD_BYTES: Final = 256 * 1024
-#: Most bytes of a body that are neither content nor fewer than the content: of the framing of chunks and of trailers.
-MOST_FRAMING_BYTES: Final = 1024 * 1024
+#: Most bytes of the framing of chunks, and of trailers, beside a quarter of the content: chunks of 24 bytes are borne.
+MOST_FRAMING_BYTES: Final = 64 * 1024
 # A head is read in such pieces, so that a flood of them is noticed before much of it was parsed.
 _HEAD_PIECE_BYTES: Final = 8 * 1024
+# The same for chunks; what comes in one piece as long as it is goes through whole.
+_CHUNKED_PIECE_BYTES: Final = 32 * 1024
 
 Connector = TypeVar("Connector", bound=aiohttp.TCPConnector)
 
@@ -51,35 +53,52 @@ class GuardedProtocol(ResponseHandler):
         self._head_bytes = 0
         self._body_bytes = 0
         self._content: StreamReader | None = None
+        self._chunked = False
         self._ended = False
 
     def set_response_params(self, **params: Any) -> None:
         """Begin to wait for an answer."""
         self._interim = self._head_bytes = self._body_bytes = 0
         self._content = None
+        self._chunked = False
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived. Empty where aiohttp goes on with what it holds already."""
-        position = 0
-        while self._content is None and not self._ended and position < len(data):
-            piece = data[position : position + _HEAD_PIECE_BYTES]
-            position += len(piece)
-            self._head_bytes += len(piece)
-            super().data_received(piece)
-            if self._content is None and self._head_bytes > MOST_HEAD_BYTES:
-                self._end(f"its head is longer than {MOST_HEAD_BYTES} bytes")
-        rest = data[position:] if position else data
-        if self._ended or (data and not rest):
+        if not data:
+            super().data_received(data)
+            self._look_at_framing()
+        left = memoryview(data)
+        while left and not self._ended:
+            if self._content is not None and self._content.is_eof():
+                self._end("it went on after its end")
+                return
+            piece = left[: self._piece_bytes]
+            left = left[len(piece) :]
+            is_head = self._content is None
+            super().data_received(bytes(piece) if left or len(piece) < len(data) else data)
+            if is_head:
+                self._head_bytes += len(piece)
+                if self._content is None and self._head_bytes > MOST_HEAD_BYTES:
+                    self._end(f"its head is longer than {MOST_HEAD_BYTES} bytes")
+            else:
+                self._body_bytes += len(piece)
+                self._look_at_framing()
+
+    @property
+    def _piece_bytes(self) -> int | None:
+        """How much is read before it is looked at again."""
+        if self._content is None:
+            return _HEAD_PIECE_BYTES
+        return _CHUNKED_PIECE_BYTES if self._chunked and not self._reading_paused else None
+
+    def _look_at_framing(self) -> None:
+        if self._content is None or self._reading_paused:  # paused: some is waiting, and is no framing
             return
-        if rest and self._content is not None and self._content.is_eof():
-            self._end("it went on after its end")
-            return
-        super().data_received(rest)
-        self._body_bytes += len(rest)
-        got = 0 if self._content is None else self._content.total_bytes
-        if self._body_bytes - got > MOST_FRAMING_BYTES + got:
-            self._end(f"its body of {got} bytes so far has {self._body_bytes - got} bytes of framing")
+        got = self._content.total_bytes
+        framing = self._body_bytes - got
+        if framing > MOST_FRAMING_BYTES + got // 4:
+            self._end(f"its body has {framing} bytes of framing around {got} of content")
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
         """Take a head that was read, and the content that will follow it."""
@@ -96,6 +115,7 @@ class GuardedProtocol(ResponseHandler):
                 super().feed_data(data, size)
         else:
             self._content = content
+            self._chunked = message.chunked
             super().feed_data(data, size)
 
     def _end(self, why: str) -> None:
