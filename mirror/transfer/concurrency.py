@@ -31,10 +31,11 @@ async def at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: I
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(limit, len(waiting))):
-                group.create_task(some())
+            tasks = [group.create_task(some()) for _ in range(min(limit, len(waiting)))]
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
+    for task in tasks:
+        task.result()  # raises where one was cancelled from within
     return [given[place] for place in range(len(waiting))]
 
 

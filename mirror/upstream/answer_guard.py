@@ -23,7 +23,7 @@ MOST_INTERIM_ANSWERS: Final = 16
 #: Most bytes until the head of an answer has ended, interim answers included.
 MOST_HEAD_BYTES: Final = 256 * 1024
 #: Most bytes of the framing of chunks, and of trailers, beside a quarter of the content: chunks of 24 bytes are borne.
-MOST_FRAMING_BYTES: Final = 64 * 1024
+MOST_FRAMING_BYTES: Final = 32 * 1024
 # A head is read in such pieces, so that a flood of them is noticed before much of it was parsed.
 _HEAD_PIECE_BYTES: Final = 8 * 1024
 # The same for chunks; what comes in one piece as long as it is goes through whole.
