@@ -29,6 +29,12 @@ def test_any_text_is_some_challenges(text: str) -> None:
         assert challenge.scheme == challenge.scheme.lower() != ""
 
 
+def test_no_more_is_read_than_anybody_sends() -> None:
+    assert len(challenges.parse("x," * 4000)) == challenges.MOST_CHALLENGES
+    (challenge,) = challenges.parse("Bearer " + ",".join(f"a{number}=b" for number in range(1000)))
+    assert len(challenge.parameters) == challenges.MOST_PARAMETERS
+
+
 @pytest.mark.parametrize(
     ("header", "expected"),
     [
