@@ -58,6 +58,10 @@ class ListReader:
     def __init__(self, session: UpstreamSession, bounds: ListBounds) -> None:
         self._session = session
         self._bounds = bounds
+        self._remedy = (
+            f"single tags can be pulled all the same; if it is meant to be that long, raise "
+            f"upstreams.{session.name}.limits.list_entries"
+        )
 
     async def names(
         self,
@@ -120,8 +124,7 @@ class ListReader:
                     if reading.count > bounds.entries:
                         raise answer.blame(
                             UpstreamLied,
-                            f"it lists more than {bounds.entries} {key}, and no longer list is read; what it lists can "
-                            f"be pulled by its name all the same",
+                            f"it lists more than {bounds.entries} {key}, which are as many as are read: {self._remedy}",
                         )
 
     async def _pages(
@@ -137,17 +140,24 @@ class ListReader:
             if url in seen:
                 raise self._session.lied(f"its pages of {path} do not end: {url[:200]!r} is there again")
             if reading.pages >= bounds.pages:
-                raise self._session.lied(f"its list at {path} has more than {bounds.pages} pages, and no more are read")
+                raise self._session.lied(f"its list at {path} has more than {bounds.pages} pages: {self._remedy}")
             if clock.monotonic_seconds() > until_seconds:
-                raise self._session.lied(f"its list at {path} has not ended within {bounds.seconds:g} s")
+                raise self._session.lied(
+                    f"its list at {path} has not ended within {bounds.seconds:g} s: {self._remedy}"
+                )
             seen.add(url)
             page = Request(request.method, url, request.scopes, request.headers, counts=request.counts)
-            answer, body = await self._session.read(page, bounds.page_bytes, expect={200}, missing=missing)
+            try:
+                answer, body = await self._session.read(page, bounds.page_bytes, expect={200}, missing=missing)
+            except UpstreamLied as lie:
+                if "limit_bytes" in lie.detail:
+                    reading.received_bytes += bounds.page_bytes
+                raise
             reading.pages += 1
             reading.received_bytes += len(body)
             if reading.received_bytes > bounds.whole_bytes:
                 raise answer.blame(
-                    UpstreamLied, f"its list is longer than {bounds.whole_bytes} bytes in all, and no more are read"
+                    UpstreamLied, f"its list is longer than {bounds.whole_bytes} bytes in all: {self._remedy}"
                 )
             yield answer, body
             url = parse_next_link(answer.headers.get("Link"))

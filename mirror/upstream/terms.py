@@ -66,6 +66,18 @@ class ListBounds:
     whole_bytes: int = 64 * 1024 * 1024
     seconds: float = 1800
 
+    @classmethod
+    def of(cls, entries: int) -> ListBounds:
+        """Bounds of a list of so many entries: 50 or more on a page, 320 bytes or fewer for each."""
+        usual = cls()
+        return cls(
+            entries,
+            pages=max(usual.pages, entries // 50),
+            page_bytes=max(usual.page_bytes, entries * 80),
+            whole_bytes=max(usual.whole_bytes, entries * 320),
+            seconds=max(usual.seconds, entries / 100),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

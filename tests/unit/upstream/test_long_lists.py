@@ -89,7 +89,7 @@ async def test_every_name_counts(server: ScriptedServer, names: list[str]) -> No
     server.on(TAGS, tags(*names))
     server.on(CATALOG, Reply(200, json.dumps({"repositories": names}).encode()))
     async with bounded(server, SMALL, HandClock()) as upstream:
-        with pytest.raises(UpstreamLied, match=r"more than 1000 tags, .* can be pulled by its name"):
+        with pytest.raises(UpstreamLied, match=r"more than 1000 tags, .* raise upstreams\.hub\.limits\.list_entries"):
             await upstream.list_tags(REPOSITORY, ALL)
         with pytest.raises(UpstreamLied, match="more than 1000 repositories"):
             await upstream.list_repositories(ALL)
@@ -191,6 +191,15 @@ async def test_a_list_too_long_is_not_read_again_for_each_who_asks(server: Scrip
         with pytest.raises(UpstreamLied, match="more than 1000 tags"):
             await upstream.list_tags(REPOSITORY, PageRequest(limit=1))
     assert server.lines == [TAGS, TAGS]
+
+
+async def test_nor_is_a_page_too_long(server: ScriptedServer) -> None:
+    server.on(TAGS, tags("x" * 70_000))
+    async with bounded(server, SMALL, HandClock()) as upstream:
+        for _ in range(3):
+            with pytest.raises(UpstreamLied, match="longer than 65536 bytes"):
+                await upstream.list_tags(REPOSITORY, ALL)
+    assert server.lines == [TAGS]
 
 
 async def test_a_list_is_read_to_its_end_although_nobody_waits(server: ScriptedServer) -> None:
