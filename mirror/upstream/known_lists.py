@@ -114,4 +114,4 @@ class KnownLists:
 
 
 def _is_long(reading: Reading[Any]) -> bool:
-    return reading.pages > 1 or reading.received_bytes > _LONG_BYTES
+    return reading.pages > 1 or reading.received_bytes >= _LONG_BYTES
