@@ -58,10 +58,6 @@ class ListReader:
     def __init__(self, session: UpstreamSession, bounds: ListBounds) -> None:
         self._session = session
         self._bounds = bounds
-        self._remedy = (
-            f"single tags can be pulled all the same; if it is meant to be that long, raise "
-            f"upstreams.{session.name}.limits.list_entries"
-        )
 
     async def names(
         self,
@@ -117,6 +113,7 @@ class ListReader:
         bounds: ListBounds,
         take: Callable[[list[Any]], None],
     ) -> None:
+        remedy = self._remedy(bounds)
         async for answer, body in self._pages(reading, request, missing, bounds):
             with self._session.disbelieving(answer):
                 async for count in _stepped(_taken(body, key, take), light=len(body) <= _LIGHT_BYTES):
@@ -124,7 +121,7 @@ class ListReader:
                     if reading.count > bounds.entries:
                         raise answer.blame(
                             UpstreamLied,
-                            f"it lists more than {bounds.entries} {key}, which are as many as are read: {self._remedy}",
+                            f"it lists more than {bounds.entries} {key}, which are as many as are read: {remedy}",
                         )
 
     async def _pages(
@@ -135,16 +132,15 @@ class ListReader:
         url: str | None = request.url
         seen: set[str] = set()
         clock = self._session.clock
+        remedy = self._remedy(bounds)
         until_seconds = clock.monotonic_seconds() + bounds.seconds
         while url is not None:
             if url in seen:
                 raise self._session.lied(f"its pages of {path} do not end: {url[:200]!r} is there again")
             if reading.pages >= bounds.pages:
-                raise self._session.lied(f"its list at {path} has more than {bounds.pages} pages: {self._remedy}")
+                raise self._session.lied(f"its list at {path} has more than {bounds.pages} pages: {remedy}")
             if clock.monotonic_seconds() > until_seconds:
-                raise self._session.lied(
-                    f"its list at {path} has not ended within {bounds.seconds:g} s: {self._remedy}"
-                )
+                raise self._session.lied(f"its list at {path} has not ended within {bounds.seconds:g} s: {remedy}")
             seen.add(url)
             page = Request(request.method, url, request.scopes, request.headers, counts=request.counts)
             try:
@@ -156,15 +152,19 @@ class ListReader:
             reading.pages += 1
             reading.received_bytes += len(body)
             if reading.received_bytes > bounds.whole_bytes:
-                raise answer.blame(
-                    UpstreamLied, f"its list is longer than {bounds.whole_bytes} bytes in all: {self._remedy}"
-                )
+                raise answer.blame(UpstreamLied, f"its list is longer than {bounds.whole_bytes} bytes in all: {remedy}")
             yield answer, body
             url = parse_next_link(answer.headers.get("Link"))
             if url is not None and urlsplit(url).path not in {"", path}:
                 raise answer.blame(UpstreamLied, f"its next page is said to be at {url[:200]!r}, another path")
             if url is not None and not url.startswith("/"):
                 url = path + url
+
+    def _remedy(self, bounds: ListBounds) -> str:
+        if bounds is REFERRER_BOUNDS:
+            return "no manifest needs so much that refers to it, and that of this one is left alone"
+        setting = f"upstreams.{self._session.name}.limits.list_entries"
+        return f"single tags can be pulled all the same; if it is meant to be that long, raise {setting}"
 
     async def _in_order(self, reading: Reading[Item], found: Collection[Item], key: Callable[[Item], str]) -> None:
         async for some in _stepped(in_order(found, key), light=len(found) <= _LIGHT_ENTRIES):
