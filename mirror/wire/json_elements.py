@@ -66,7 +66,7 @@ class _Reading:
 
     def elements(self) -> Generator[list[Any], None, None]:
         if not self._next_is(b"{"):
-            raise self._wrong("is not JSON, or not an object")
+            raise self._wrong("is not JSON, or is not a JSON object")
         found = False
         ended = self._next_is(b"}")
         while not ended:

@@ -10,7 +10,7 @@ from mirror.wire import challenges
 from mirror.wire.challenges import Challenge
 
 WORDS = st.from_regex(r"[a-z][a-z0-9_-]{0,9}", fullmatch=True)
-CHALLENGES = st.builds(Challenge, WORDS, st.dictionaries(WORDS, st.text()))
+CHALLENGES = st.builds(Challenge, WORDS, st.dictionaries(WORDS, st.text(), max_size=8))
 
 
 @given(CHALLENGES)

@@ -61,9 +61,9 @@ def test_nothing_is_listed(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        (b"", "not an object"),
-        (b"[]", "not an object"),
-        (b'"tags"', "not an object"),
+        (b"", "not a JSON object"),
+        (b"[]", "not a JSON object"),
+        (b'"tags"', "not a JSON object"),
         (b"{", "not JSON"),
         (b'{"tags"}', "not JSON"),
         (b'{"tags": "a"}', "not a list"),
