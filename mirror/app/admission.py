@@ -17,10 +17,12 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, ConfigurationFault, Denied
 from mirror.oci.names import Reference
 from mirror.plugin.policy import Action
+from mirror.registry import rights
 from mirror.registry.admissions import Admission, State
 from mirror.runtime.metrics import Family, Kind, Share
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.acts import Act
+from mirror.server.operators import Operator, Word
 from mirror.settings import Settings
 from mirror.store.registry import Store
 
@@ -70,21 +72,50 @@ async def report(settings: Settings, store: Store) -> Mapping[str, object]:
 
 
 def acts(settings: Settings, store: Store) -> dict[str, Act]:
-    """What ``POST /api/v1/admission/…`` does; nothing where the settings name no word that must be sent.
+    """What ``POST /api/v1/admission/…`` does."""
+    policy = policy_of(settings)
+    return {
+        "admission/approve": Act(rights.Action.APPROVE, by_right(deciding(store, policy, approved=True))),
+        "admission/reject": Act(rights.Action.APPROVE, by_right(deciding(store, policy, approved=False))),
+    }
+
+
+def by_right(
+    decide: Callable[[Mapping[str, Any]], Awaitable[object]],
+) -> Callable[[Operator, Mapping[str, Any]], Awaitable[object]]:
+    """An act for those who may approve in the repository that is named. Who has logged in decides in their own name.
+
+    Args:
+        decide: given what was sent, with ``by``.
+    """
+
+    async def act(operator: Operator, sent: Mapping[str, Any]) -> object:
+        reference, by = sent.get("reference", ""), sent.get("by")
+        if not isinstance(reference, str):
+            raise ClientFault("reference is not a string, such as acme/driver@sha256:…")
+        repository = Reference.parse(reference).repository
+        # A rejection that is lifted is lifted under every name.
+        operator.require(rights.Action.APPROVE, None if sent.get("overrule") is True else repository)
+        if operator.name is None:
+            return await decide(sent)
+        if by is not None and by != operator.name:
+            raise Denied(f"{operator.name} decides in their own name, and no other: leave 'by' out")
+        return await decide({**sent, "by": operator.name})
+
+    return act
+
+
+def word(settings: Settings) -> Word | None:
+    """What knows the word that lets somebody decide; None where the settings name none.
 
     Raises:
         ConfigurationFault: the word cannot be read, or is too short.
     """
     token_file = settings.admission.token_file
     if token_file is None:
-        return {}
+        return None
     read_token(token_file)
-    require = may_decide(token_file)
-    policy = policy_of(settings)
-    return {
-        "admission/approve": Act(require, deciding(store, policy, approved=True)),
-        "admission/reject": Act(require, deciding(store, policy, approved=False)),
-    }
+    return may_decide(token_file)
 
 
 def deciding(store: Store, policy: str | None, *, approved: bool) -> Callable[[Mapping[str, Any]], Awaitable[object]]:

@@ -193,6 +193,6 @@ async def _asked(store: Store, repository: Repository, digest: Digest) -> tuple[
     if manifest is None or not manifest.is_plugin:
         return None
     try:
-        return (await PluginReading(store, asks_for_platform=False, examine=None).facts(repository, manifest)).asked
+        return (await PluginReading(store, None, None).facts(repository, manifest)).asked
     except BlobUnknown:
         return None

@@ -35,15 +35,18 @@ async def inspect_reference(
         settings, reference, plain_http: as for :func:`open_reader`.
         progress: told of the bytes of layers. None: they are not read.
     """
+    limits = settings.server.limits.of_layers()
     if isinstance(reference, LayoutReference):
         async with LayoutReader.open(reference.file) as layout:
             named = reference.reference
-            return await inspect(layout, named.repository, named.target, progress=progress)
+            return await inspect(layout, named.repository, named.target, progress=progress, limits=limits)
     if reference.host is not None:
         async with open_reader(settings, reference.host, plain_http=plain_http) as reader:
-            return await inspect(reader, reference.repository, reference.target, progress=progress)
+            return await inspect(reader, reference.repository, reference.target, progress=progress, limits=limits)
     async with open_store(settings, must_exist=True) as store:
-        found = await inspect(store, reference.repository, reference.target, store.recorded_findings, progress)
+        found = await inspect(
+            store, reference.repository, reference.target, store.recorded_findings, progress, limits=limits
+        )
         history = await store.history(reference.repository, reference.tag, _MOST_EVENTS) if reference.tag else ()
         return replace(
             found,
@@ -84,7 +87,8 @@ async def read_plugin(
     async with opened as reader:
         manifest = await reader.get_manifest(named.repository, named.target)
         require_plugin(manifest, str(source))
-        content = await read_content(reader, named.repository, manifest, progress, digests=digests)
+        limits = settings.server.limits.of_layers()
+        content = await read_content(reader, named.repository, manifest, progress, limits=limits, digests=digests)
         withheld = await _withheld(reader, named.repository, manifest) if isinstance(reader, Store) else ()
         return replace(content, findings=(*withheld, *content.findings))
 

@@ -57,8 +57,10 @@ class Admit(DelegatingRegistry):
         warnings = () if admission.verdict is None else admission.verdict.warnings
         return (*held, *warnings, *advice)
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
-        return ArrivingUpload(await self.inner.begin_upload(repository, expected), repository, self._judge)
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        return ArrivingUpload(await self.inner.begin_upload(repository, expected, client), repository, self._judge)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         return ArrivingUpload(await self.inner.resume_upload(repository, upload_id), repository, self._judge)

@@ -102,8 +102,10 @@ class ClientFaces:
     def __init__(self, rules: PlatformTags) -> None:
         self._rules = rules
 
-    def differs(self, repository: Repository, tag: Tag) -> bool:
-        return self._rules.of(repository, tag) is not None
+    def concerns(self, repository: Repository, target: Tag | Digest) -> bool:
+        return isinstance(target, Tag) and self._rules.of(repository, target) is not None
+
+    differs = concerns
 
     def shown_to(self, client: Client, registry: Registry) -> Registry:
         return ByArch(registry, self._rules, client)

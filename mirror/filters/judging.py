@@ -10,6 +10,7 @@ import structlog
 
 from mirror.filters.fingerprints import Fingerprints
 from mirror.filters.kept import Kept
+from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_reading import Examine, Facts, PluginReading, late_layers
 from mirror.filters.signature_look import is_signed
 from mirror.oci.digest import Digest
@@ -27,7 +28,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin import fingerprint
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict, unreadable
-from mirror.plugin.privilege_pattern import Asked
+from mirror.plugin.privilege_pattern import Asked, growth
 from mirror.registry.admissions import Admission, State
 from mirror.registry.port import Registry
 from mirror.registry.verdicts import NO_POLICY, Ledger
@@ -79,6 +80,7 @@ class Judge:
         ledger: remembers, for all processes.
         clock: tells when a plugin was first seen.
         counted: told of every decision.
+        layers: reads layers, for the whole process; None: no rule asks for what stands in them.
         examine: looks at layers that came after their manifest; None: nobody wants to know.
     """
 
@@ -90,6 +92,7 @@ class Judge:
         clock: Clock,
         counted: Callable[[Action], None],
         *,
+        layers: LayerReading | None = None,
         examine: Examine | None = None,
     ) -> None:
         self._registry = registry
@@ -100,7 +103,7 @@ class Judge:
         self._counted = counted
         self._fingerprints = Fingerprints(registry)
         asks_for_platform = policy is not None and policy.asks_for_platform
-        self._reading = PluginReading(registry, asks_for_platform=asks_for_platform, examine=examine)
+        self._reading = PluginReading(registry, layers if asks_for_platform else None, examine)
         self._known: Kept[tuple[Repository, Digest], tuple[int, Admission]] = Kept()
 
     @property
@@ -272,7 +275,7 @@ class Judge:
             await self._judge_before(repository, digest)
             baseline = await self._ledger.baseline(repository, digest, self._policy_id)
         if baseline.asked is not None:
-            return tuple(one for one in now if one not in baseline.asked)
+            return growth(now, baseline.asked)
         if not asks_for_growth:
             return ()
         # Nothing is left to compare it with. What another policy let in is no measure, and so everything is new.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from mirror.filters.kept import Kept
-from mirror.filters.platform_reading import read_platform
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
@@ -22,8 +22,6 @@ from mirror.registry.port import Registry
 _MOST_KEPT_BYTES: Final = 64 * 1024
 #: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty.
 _MOST_ASKED, _MOST_ASKED_CHARACTERS = 1000, 64 * 1024
-#: Plugins whose layers are read at the same time. Each keeps a processor busy.
-_READ_AT_ONCE: Final = 2
 
 #: Looks at a plugin some of whose layers came after its manifest; gives why engines could not install it, or None.
 Examine: TypeAlias = Callable[[Repository, Manifest], Awaitable[str | None]]
@@ -52,15 +50,14 @@ class PluginReading:
 
     Args:
         registry: where they are.
-        asks_for_platform: whether layers are read for the platform.
+        layers: reads layers for the platform; None: nobody asks what a plugin runs on.
         examine: looks at layers that came after the manifest; None: nobody wants to know.
     """
 
-    def __init__(self, registry: Registry, *, asks_for_platform: bool, examine: Examine | None) -> None:
+    def __init__(self, registry: Registry, layers: LayerReading | None, examine: Examine | None) -> None:
         self._registry = registry
-        self._asks_for_platform = asks_for_platform
+        self._layers = layers
         self._examine = examine
-        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
         self._kept: Kept[Digest, Facts] = Kept()
 
     async def facts(self, repository: Repository, manifest: Manifest) -> Facts:
@@ -107,10 +104,9 @@ class PluginReading:
             problem = await self._examine(repository, manifest)
             if problem is not None:
                 return replace(facts, config=problem)
-        if not self._asks_for_platform:
+        if self._layers is None:
             return facts
-        async with self._reading:
-            platform = await read_platform(self._registry, repository, manifest, config)
+        platform = await self._layers.platform(self._registry, repository, manifest, config)
         return replace(facts, config=platform) if isinstance(platform, str) else replace(facts, platform=platform)
 
 

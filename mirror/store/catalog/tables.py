@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes these tables.
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -353,5 +353,22 @@ user_tokens = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Index(None, "user"),
+    sqlite_with_rowid=False,
+)
+
+#: Docker Engines that have pulled plugins, by what they say of themselves. ``network`` is a part of the address, by
+#: which it is bounded how many rows one site can fill.
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("address", String(45), primary_key=True),
+    Column("engine", String(64), primary_key=True),
+    Column("os", String(16), primary_key=True),
+    Column("architecture", String(16), primary_key=True),
+    Column("network", String(49), nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Index(None, "network", "last_seen"),
+    Index(None, "last_seen"),
     sqlite_with_rowid=False,
 )

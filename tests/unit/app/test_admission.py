@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from mirror.app.admission import acts, may_decide
+from mirror.app.admission import acts, may_decide, word
 from mirror.app.deciding import decide_in
+from mirror.filters.authorize import AnonymousRights
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, DigestInvalid, ManifestUnknown, NameInvalid
@@ -19,12 +20,16 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.admissions import State
 from mirror.registry.origins import Origin
+from mirror.registry.rights import Action
+from mirror.server.operators import Operator
 from mirror.settings import load
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
 
 HERE, TAG, ABSENT = Repository("acme/driver"), Tag("1.0"), Digest.of(b"absent")
 WORD = "0123456789abcdef"
+#: Nobody in particular, who may decide everywhere.
+SOMEBODY = Operator(None, AnonymousRights(frozenset({Action.APPROVE})))
 
 
 @pytest.fixture
@@ -101,18 +106,12 @@ async def test_who_decides_is_named_in_one_line(store: Store, said: dict[str, st
         await decided(store, ABSENT, **said)
 
 
-async def test_nothing_can_be_decided_over_http_unless_the_settings_say_so(store: Store) -> None:
-    assert acts(load(), store) == {}
-
-
 @pytest.mark.parametrize(("content", "problem"), [(None, "cannot be read"), (b"short\n", "fewer than 16 characters")])
-async def test_a_word_that_keeps_nobody_out_is_refused(
-    store: Store, tmp_path: Path, content: bytes | None, problem: str
-) -> None:
+async def test_a_word_that_keeps_nobody_out_is_refused(tmp_path: Path, content: bytes | None, problem: str) -> None:
     if content is not None:
         (tmp_path / "word").write_bytes(content)
     with pytest.raises(ConfigurationFault, match=problem):
-        acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+        word(load(flags={"admission": {"token_file": str(tmp_path / "word")}}))
 
 
 async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
@@ -127,11 +126,10 @@ async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
         await require(WORD)
 
 
-async def test_what_is_sent_is_decided(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "word").write_text(WORD)
-    given = acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+async def test_what_is_sent_is_decided(store: Store) -> None:
+    given = acts(load(), store)
     sent = {"reference": f"{HERE}@{ABSENT}", "by": "alice", "note": "ticket 1"}
-    answer = json.loads(json.dumps(await given["admission/approve"].do(sent)))
+    answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, sent)))
     (one,) = answer["admissions"]
     assert (one["name"], one["digest"], one["state"], one["decided_by"], one["note"]) == (
         "acme/driver",
@@ -140,26 +138,25 @@ async def test_what_is_sent_is_decided(store: Store, tmp_path: Path) -> None:
         "alice",
         "ticket 1",
     )
-    answer = json.loads(json.dumps(await given["admission/reject"].do(sent)))
+    answer = json.loads(json.dumps(await given["admission/reject"].do(SOMEBODY, sent)))
     assert answer["admissions"][0]["state"] == "rejected"
     with pytest.raises(Denied, match="--overrule"):
-        await given["admission/approve"].do(sent)
-    answer = json.loads(json.dumps(await given["admission/approve"].do({**sent, "overrule": True})))
+        await given["admission/approve"].do(SOMEBODY, sent)
+    answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, {**sent, "overrule": True})))
     assert answer["admissions"][0]["state"] == "approved"
 
 
-async def test_a_tag_needs_its_digest_over_http_too(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "word").write_text(WORD)
-    given = acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+async def test_a_tag_needs_its_digest_over_http_too(store: Store) -> None:
+    given = acts(load(), store)
     held = await push_image(store, "a plugin", "1.0", repository=HERE)
     sent = {"reference": f"{HERE}:{TAG}", "by": "alice"}
     for more in ({}, {"digest": str(ABSENT)}):
         with pytest.raises(ClientFault, match=r"name the digest|points to"):
-            await given["admission/approve"].do({**sent, **more})
-    answer = json.loads(json.dumps(await given["admission/approve"].do({**sent, "digest": str(held.digest)})))
+            await given["admission/approve"].do(SOMEBODY, {**sent, **more})
+    answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, {**sent, "digest": str(held.digest)})))
     assert answer["admissions"][0]["state"] == "approved"
     with pytest.raises(ClientFault, match=r"the body is an object with: reference \(a string\), by"):
-        await given["admission/reject"].do({**sent, "overrule": True})
+        await given["admission/reject"].do(SOMEBODY, {**sent, "overrule": True})
 
 
 @pytest.mark.parametrize(
@@ -174,11 +171,8 @@ async def test_a_tag_needs_its_digest_over_http_too(store: Store, tmp_path: Path
         ({"reference": f"acme/driver@{ABSENT}", "by": "alice", "digest": "sha256:1"}, DigestInvalid),
     ],
 )
-async def test_what_is_sent_wrongly_decides_nothing(
-    store: Store, tmp_path: Path, sent: dict[str, Any], error: type[Exception]
-) -> None:
-    (tmp_path / "word").write_text(WORD)
-    given = acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str, Any], error: type[Exception]) -> None:
+    given = acts(load(), store)
     with pytest.raises(error):
-        await given["admission/approve"].do(sent)
+        await given["admission/approve"].do(SOMEBODY, sent)
     assert await store.admissions() == []

@@ -10,6 +10,7 @@ from typing import Any
 from mirror.filters.admit import Admit, Withhold
 from mirror.filters.fingerprints import Fingerprints
 from mirror.filters.judging import Judge
+from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecks
 from mirror.filters.plugin_reading import Examine
 from mirror.oci import media_types
@@ -18,6 +19,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.plugin.policy import Action, Policy, Rule
 from mirror.plugin.privilege_pattern import PrivilegePattern
 from mirror.registry.admissions import Admission, Decision, State, Subject
@@ -63,9 +65,17 @@ class World:
             policy: None: no rules.
             checks: whether plugins are looked at.
         """
-        looked_at = PluginChecks(self.store, self.store, enforce=True) if checks else None
+        looked_at = PluginChecks(self.store, self.store, LayerReading(DEFAULT_LIMITS), enforce=True) if checks else None
         examine: Examine | None = None if looked_at is None else looked_at.examine
-        judge = Judge(self.store, policy, self.store, SystemClock(), self.counted.append, examine=examine)
+        judge = Judge(
+            self.store,
+            policy,
+            self.store,
+            SystemClock(),
+            self.counted.append,
+            layers=LayerReading(DEFAULT_LIMITS),
+            examine=examine,
+        )
         behind: Registry = looked_at or self.store
         self.registry = Withhold(Admit(behind, judge), judge)
         self.policy = None if policy is None else policy.fingerprint
