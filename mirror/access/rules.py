@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mirror.access.signed import Grant
 from mirror.oci.errors import MirrorError, RightMissing
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
 from mirror.registry.rights import Action, Rights
 from mirror.transfer.mapping import NameMapping
@@ -37,7 +38,7 @@ class AccessRule:
         """Whether the rule is for the repository; with None, for every one."""
         if repository is None:
             return any(pattern.source == "**" for pattern in self.repositories)
-        return any(pattern.apply(repository) is not None for pattern in self.repositories)
+        return any(pattern.covers(repository) for pattern in self.repositories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,10 @@ class UserRights:
         return self.anyone.allows(action, repository) or any(
             action in rule.actions and rule.holds(repository) for rule in self.rules
         )
+
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        patterns = (pattern for rule in self.rules if action in rule.actions for pattern in rule.repositories)
+        return [*self.anyone.spans(action), *(pattern.source_span for pattern in patterns)]
 
     @property
     def listing(self) -> Rights | None:
@@ -98,6 +103,9 @@ class TokenRights:
             return True
         granted = repository is not None and action.value in self.grant.actions(repository)
         return granted and self.own.allows(action, repository)
+
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        return [*self.anyone.spans(action), *self.own.spans(action)]
 
     @property
     def listing(self) -> Rights | None:

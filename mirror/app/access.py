@@ -61,7 +61,12 @@ async def authenticating(
             key=await store.token_key(),
             clock=_CLOCK,
         )
-        yield Authentication(callers, SERVICE, Front(settings.server.url, settings.server.behind_proxy))
+        yield Authentication(callers, SERVICE, front_of(settings))
+
+
+def front_of(settings: Settings) -> Front:
+    """How the server is reached."""
+    return Front(settings.server.url, settings.server.behind_proxy)
 
 
 async def add_user(store: Store, name: str, password: str) -> None:

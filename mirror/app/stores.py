@@ -16,6 +16,7 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
 from mirror.store.lock import RuleLocks
+from mirror.store.open_sessions import SessionLimits
 from mirror.store.registry import Store
 
 
@@ -35,7 +36,9 @@ async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIt
         raise ConfigurationFault(
             f"no data folder {path}: name it with --data or storage.path; 'plugin-mirror serve' and 'sync' make one"
         )
-    async with Store.open(path) as store:
+    limits = settings.server.limits
+    sessions = SessionLimits(limits.upload_sessions_per_client, limits.upload_sessions)
+    async with Store.open(path, session_limits=sessions) as store:
         yield store
 
 

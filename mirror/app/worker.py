@@ -15,7 +15,7 @@ import structlog
 from prometheus_client.metrics_core import Metric
 
 from mirror.app import admission, platform_tags
-from mirror.app.access import anyones_rights, authenticating
+from mirror.app.access import anyones_rights, authenticating, front_of
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
@@ -134,8 +134,14 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             reports=_reports(settings, store, mirroring, lambda: registry.list_repositories(_NO_NAMES)),
             acts=admission.acts(settings, store),
             faces=platform_tags.faces(settings),
+            front=front_of(settings),
         )
-        expiring = partial(_expire_uploads, store, timedelta(hours=settings.storage.upload_expiry_hours))
+        expiring = partial(
+            _expire_uploads,
+            store,
+            timedelta(hours=settings.storage.upload_expiry_hours),
+            timedelta(minutes=settings.storage.empty_upload_expiry_minutes),
+        )
         chores: list[Chore] = [watch.keep_up, expiring, *([pulls.keep_up] if pulls else [])]
         follower = _follower(settings, store, sources, share, count)
         yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
@@ -208,10 +214,10 @@ def _asks_for_pulls(settings: Settings) -> bool:
     return any(rule.retention is not None and rule.retention.pulled_within is not None for rule in rules)
 
 
-async def _expire_uploads(store: Store, age: timedelta) -> None:
+async def _expire_uploads(store: Store, age: timedelta, empty_age: timedelta) -> None:
     while True:
         try:
-            removed = await store.expire_uploads(age)
+            removed = await store.expire_uploads(age, empty_age)
         except MirrorError as error:
             _LOG.error("uploads could not be expired", error=str(error), **error.detail)
         else:

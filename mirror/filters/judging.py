@@ -15,11 +15,10 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestInvalid, NotFound, StorageFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.ambiguity import manifest_given_twice
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict
-from mirror.plugin.privilege_pattern import Asked, asked, printable
+from mirror.plugin.privilege_pattern import Asked, asked, growth, printable
 from mirror.registry.admissions import Admission, Admissions
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
@@ -100,20 +99,11 @@ class Judge:
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
         self._counted = counted
         self._facts: OrderedDict[Digest, _Facts] = OrderedDict()
-        self._unclear: OrderedDict[Digest, bool] = OrderedDict()
         self._known: OrderedDict[tuple[Repository, Digest], tuple[int, Admission]] = OrderedDict()
 
     def concerns(self, manifest: Manifest) -> bool:
         """Whether a manifest is a plugin's, or might be one to an engine."""
-        if manifest.is_plugin:
-            return True
-        if manifest.config is None:
-            return False
-        unclear = self._unclear.get(manifest.digest)
-        if unclear is None:
-            unclear = manifest_given_twice(manifest.content) is not None
-            _keep(self._unclear, manifest.digest, unclear)
-        return unclear
+        return manifest.may_be_plugin
 
     async def judge(self, repository: Repository, manifest: Manifest) -> Judged:
         """How a plugin stands now, by the policy and by what people decided. Nothing is written.
@@ -195,7 +185,7 @@ class Judge:
 
     async def _growth(self, repository: Repository, now: tuple[Asked, ...]) -> tuple[Asked, ...]:
         before = await self._ledger.last_admitted(repository)
-        return () if before is None else tuple(one for one in now if one not in set(before))
+        return () if before is None else growth(now, before)
 
     async def _is_signed(self, repository: Repository, digest: Digest) -> bool:
         """Whether a signature is there, whoever made it: as a referrer, or under the tag where cosign puts it."""
@@ -225,11 +215,8 @@ class Judge:
         return facts
 
     async def _config(self, repository: Repository, manifest: Manifest) -> PluginConfig | str:
-        if manifest.config is None:
-            raise AssertionError("what is judged has a config")
-        twice = manifest_given_twice(manifest.content)
-        if twice is not None:
-            return f"is not clear: the manifest has {printable(twice)} twice, which engines read in different ways"
+        if manifest.ambiguity is not None or manifest.config is None:
+            return f"is not clear: the manifest {manifest.ambiguity}"
         async with self._registry.open_blob(repository, manifest.config.digest) as blob:
             if blob.size_bytes > MAX_CONFIG_BYTES:
                 return f"has more than {MAX_CONFIG_BYTES} bytes"

@@ -19,6 +19,7 @@ from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.layer_facts import LayerFacts
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
+from mirror.runtime.heavy_work import HeavyWork
 
 _LOG = structlog.get_logger(__name__)
 
@@ -50,6 +51,7 @@ class PluginChecks(DelegatingRegistry):
         self._ledger = ledger
         self._enforce = enforce
         self._layers = LayerReading(inner)
+        self._heavy = HeavyWork()
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
@@ -81,7 +83,8 @@ class PluginChecks(DelegatingRegistry):
             layers = await self._facts(repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
-        return checks.of_plugin(manifest, size_bytes, content, layers)
+        read_bytes = manifest.size_bytes + len(content or b"")
+        return await self._heavy.do(repository, read_bytes, checks.of_plugin, manifest, size_bytes, content, layers)
 
     async def _members(self, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
         try:

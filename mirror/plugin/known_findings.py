@@ -22,6 +22,18 @@ _MENDED = {
 }
 
 
+def ambiguous(why: str) -> Finding:
+    """A manifest that engines may read in another way than it looks. `why` follows "the manifest"."""
+    return Finding(
+        "manifest-ambiguous",
+        Severity.ERROR,
+        f"the manifest {why}",
+        "all",
+        "engines differ in what they install, and it may not be what was looked at: it is never given out",
+        "push a manifest that a builder made: each member once, in its own spelling, with one config and its layers",
+    )
+
+
 def layers_missing() -> Finding:
     """No, or null, ``layers``."""
     return Finding(

@@ -1,21 +1,22 @@
 """Patterns of what a plugin asks of a host: ``allow-all-devices``, ``mount=/run/docker.sock``, ``capabilities=CAP_*``.
 
-They go by what the engine asks for (:mod:`mirror.plugin.privileges`), and beyond it where that tells too little: a
-mount of ``/run`` gives away ``/run/docker.sock``, and an overlay's folders stand in its options, which engines do not
-ask about.
+Mounts and devices are judged by what they reach (:mod:`mirror.plugin.mount_reach`), everything else by what the engine
+asks for (:mod:`mirror.plugin.privileges`).
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.config import PluginConfig
+from mirror.plugin.config import Mount, PluginConfig
+from mirror.plugin.host_path import is_within, resolve, tidy
+from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, is_bound, of_config, of_mount
 from mirror.plugin.privileges import compute
 
 #: The engine's names, as ``docker plugin install`` prints them.
@@ -30,34 +31,57 @@ NAMES: Final = (
 )
 #: Most characters of a value that are shown.
 _MOST_SHOWN: Final = 200
+#: What stands between the name of a privilege and how it comes about, where engines do not ask for it as it is.
+_BY: Final = ", "
+#: The name under which releases before 0.2 noted every path that they found in the options of a mount.
 _MOUNT_OPTION: Final = "mount option"
-_PATHS: Final = frozenset({"mount", "device", _MOUNT_OPTION})
-# The root of the host, by way of a process of it.
-_BY_PROCESS: Final = re.compile(r"/proc/(?:[^/]+/)+?(?:root|cwd)(?=/|$)")
+_LABEL: Final = f"{MOUNT}{_BY}only a label"
+_OVERLAY_FOLDER: Final = re.compile(r"mount, .* of an overlay mount")
+_PATHS: Final = frozenset({MOUNT, DEVICE})
 _WILDCARD: Final = re.compile(r"[*?\[]")
 
 Asked = tuple[str, str]
 
 
 def asked(config: PluginConfig) -> tuple[Asked, ...]:
-    """What a plugin asks for, each with one value, in the engine's order; then the paths in its mounts' options."""
-    privileges = [(privilege.name, value) for privilege in compute(config) for value in privilege.values]
-    options = [
-        (_MOUNT_OPTION, path)
+    """What a plugin asks for, each with one value, in the engine's order; then what it reaches beyond that by mounts.
+
+    Engines name the source of a mount, whatever it is to the type of the mount: where that is only a label, the name
+    here says so, so that a bind mount of the same path in a later version counts as more.
+    """
+    others = [(privilege.name, value) for privilege in compute(config) for value in privilege.values]
+    mounts = [_label(mount) or (MOUNT, mount.source) for mount in config.mounts if mount.source is not None]
+    begin = next((number for number, (name, _) in enumerate(others) if name == MOUNT), 0)
+    others[begin : begin + len(mounts)] = mounts
+    reached = (
+        (f"{reach.kind}{_BY}{reach.by}", reach.named)
         for mount in config.mounts
-        for option in mount.options
-        for _, mark, paths in [option.partition("=")]
-        if mark
-        for path in paths.split(":")
-        if "/" in path
-    ]
-    return tuple(dict.fromkeys([*privileges, *options]))
+        for reach in of_mount(mount, sees_processes=config.pid_host)
+        # What follows from the source of a bind mount is no more than the source says.
+        if reach.by and not (is_bound(mount) and reach.leads_to is not None)
+    )
+    return tuple(dict.fromkeys([*others, *reached]))
+
+
+def growth(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ...]:
+    """What is asked for now and was not before, of what was noted by this release or an earlier one.
+
+    Earlier ones knew neither labels nor how a path in the options of a mount is used; they judged it as a mount of
+    that path all the same, so it is nothing new now.
+    """
+    known = set(before)
+    return tuple(one for one in now if one not in known and _as_noted_before(one) not in known)
 
 
 def shown(one: Asked) -> str:
-    """``mount: /run``, of one thing that is asked for."""
-    name, value = one
-    return f"{name}: {printable(value)}"
+    """``mount: /run``, of one thing that is asked for; ``mount: / (lowerdir of an overlay mount)``."""
+    name, by = _parted(one[0])
+    return f"{name}: {printable(one[1])}{f' ({printable(by)})' if by else ''}"
+
+
+def described(reach: Reach) -> str:
+    """The same of something that a plugin reaches, with where it finds it, and why it may be anything."""
+    return f"{reach.kind}: {printable(reach.named)}{f' ({reach.how})' if reach.how else ''}"
 
 
 def printable(text: str) -> str:
@@ -69,7 +93,8 @@ def printable(text: str) -> str:
 class PrivilegePattern:
     """A privilege by the engine's name, and a glob for its value where not every value is meant.
 
-    A path matches where the glob does, and also where it is a folder above what the glob stands for.
+    A path matches where the glob does, and also where it is a folder above what the glob stands for. One that cannot
+    be resolved matches every glob.
 
     Attributes:
         name: one of :data:`NAMES`.
@@ -78,16 +103,20 @@ class PrivilegePattern:
 
     name: str
     value: str | None = None
-    _glob: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
+    _globs: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
+    _folders: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         value = self.value
         if value is not None and self.name == "capabilities":
             value = value.upper() if value.upper().startswith(("CAP_", "*")) else f"CAP_{value.upper()}"
-        elif value is not None and self.name in _PATHS:
-            value = _as_on_the_host(value)
+        spellings = [] if value is None else [value]
+        if value is not None and self.name in _PATHS:
+            value = _without_links(value)
+            spellings = [*dict.fromkeys((value, tidy(self.value or "")))]
         object.__setattr__(self, "value", value)
-        object.__setattr__(self, "_glob", None if value is None else re.compile(translate(value)))
+        object.__setattr__(self, "_globs", tuple(re.compile(translate(each)) for each in spellings))
+        object.__setattr__(self, "_folders", tuple(map(_folder, spellings)))
 
     @classmethod
     def parse(cls, text: str) -> PrivilegePattern:
@@ -105,37 +134,70 @@ class PrivilegePattern:
         return cls(name, value or None)
 
     def matching(self, config: PluginConfig) -> Iterator[str]:
-        """What the plugin asks for that matches, as :func:`shown`."""
-        for name, value in asked(config):
-            if (self.name == name or (self.name, name) == ("mount", _MOUNT_OPTION)) and self._covers(name, value):
-                yield shown((name, value))
+        """What the plugin asks for or reaches that matches, in words."""
+        if self.name in _PATHS:
+            yield from (described(reach) for reach in of_config(config) if self._covers_reach(reach))
+        if self.name == MOUNT:
+            labels = (label for mount in config.mounts if (label := _label(mount)) and self._covers_label(label[1]))
+            yield from map(shown, labels)
+        elif self.name != DEVICE:
+            for privilege in compute(config):
+                values = privilege.values if privilege.name == self.name else ()
+                yield from (shown((self.name, value)) for value in values if self._covers_value(value))
 
-    def _covers(self, name: str, value: str) -> bool:
-        if self.value is None or self._glob is None:
+    def _covers_reach(self, reach: Reach) -> bool:
+        if reach.kind != self.name:
+            return False
+        if self._means_all or reach.leads_to is None:
             return True
-        if name not in _PATHS:
-            return self._glob.match(value.upper() if name == "capabilities" else value) is not None
-        path = _as_on_the_host(value)
-        return self._glob.match(path) is not None or _is_within(self._literal, path)
+        paths = {reach.leads_to, reach.named, tidy(reach.named)}
+        return any(glob.match(path) for glob in self._globs for path in paths) or any(
+            is_within(folder, path) for folder in self._folders for path in paths
+        )
+
+    def _covers_label(self, label: str) -> bool:
+        """A label that looks like a path is none: only who means every mount means it."""
+        return self._means_all or (not label.startswith("/") and any(glob.match(label) for glob in self._globs))
+
+    def _covers_value(self, value: str) -> bool:
+        value = value.upper() if self.name == "capabilities" else value
+        return self._means_all or any(glob.match(value) for glob in self._globs)
 
     @property
-    def _literal(self) -> str:
-        """The path that the glob stands for, or the folder that all that it stands for is in."""
-        text = self.value or ""
-        wildcard = _WILDCARD.search(text)
-        return text if wildcard is None else posixpath.dirname(text[: wildcard.start()])
+    def _means_all(self) -> bool:
+        return not (self.value or "").strip("*")
 
 
-def _as_on_the_host(path: str) -> str:
-    """A path without detours. A relative one begins in a folder of the engine: ``..`` may lead from there anywhere."""
-    if not path.startswith("/"):
-        return "/" if ".." in path.split("/") else path
-    path = "/" + posixpath.normpath(path).lstrip("/")
-    while found := _BY_PROCESS.match(path):
-        path = path[found.end() :] or "/"
-    within = _is_within(path, "/var/run")
-    return path.removeprefix("/var") if within else path
+def _without_links(glob: str) -> str:
+    """A glob for paths as the host has them: the folders before the first wildcard are followed."""
+    if not glob.startswith("/"):
+        return glob
+    wildcard = _WILDCARD.search(glob)
+    end = len(glob) if wildcard is None else glob.rfind("/", 0, wildcard.start())
+    found = resolve(glob[:end] or "/").leads_to
+    return tidy(glob) if found is None else f"{found.rstrip('/')}{glob[end:]}" or "/"
 
 
-def _is_within(path: str, folder: str) -> bool:
-    return folder.startswith("/") and (path == folder or path.startswith(folder.rstrip("/") + "/"))
+def _folder(glob: str) -> str:
+    """The path that a glob stands for, or the folder that all that it stands for is in."""
+    wildcard = _WILDCARD.search(glob)
+    return glob if wildcard is None else posixpath.dirname(glob[: wildcard.start()])
+
+
+def _label(mount: Mount) -> Asked | None:
+    """The source of a mount that is no path to its type, as it is noted; None where it is one."""
+    if mount.source is None or is_bound(mount):
+        return None
+    return _LABEL if mount.source.startswith("/") else MOUNT, mount.source
+
+
+def _as_noted_before(one: Asked) -> Asked:
+    name, value = one
+    if _OVERLAY_FOLDER.fullmatch(name):
+        return _MOUNT_OPTION, value
+    return (MOUNT, value) if name == _LABEL else one
+
+
+def _parted(name: str) -> tuple[str, str]:
+    first, _, by = name.partition(_BY)
+    return first, by

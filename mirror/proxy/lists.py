@@ -87,8 +87,13 @@ class Lists:
 
 
 def _merged(here: Page[Entry], there: Page[Entry], page: PageRequest, key: Callable[[Entry], str]) -> Page[Entry]:
-    """Two pages that begin at the same place as one. Where both have an entry, it is the one that is here."""
+    """Two pages that begin at the same place as one. Where both have an entry, it is the one that is here.
+
+    A page may be shorter than was asked for although more follows. Of the other one, nothing is taken then that comes
+    later than its last entry: what lies between is not known.
+    """
     entries = {key(entry): entry for entry in (*there.entries, *here.entries)}
-    ordered = [entries[each] for each in sorted(entries)]
+    known_to = min((key(each.entries[-1]) for each in (here, there) if each.more and each.entries), default=None)
+    ordered = [entries[each] for each in sorted(entries) if known_to is None or each <= known_to]
     more = here.more or there.more or len(ordered) > page.size
     return Page(tuple(ordered[: page.size]), more and page.size > 0)

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from mirror.server import headers
+from mirror.wire.client_address import LONGEST_ADDRESS, counted_as
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _SCHEMES: Final = frozenset({"http", "https"})
@@ -37,6 +38,10 @@ class Front:
         return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}"
 
     def client_of(self, request: web.BaseRequest) -> str:
+        """The client that what the request takes is counted for: its address, or of IPv6 its network."""
+        return counted_as(self.address_of(request)[:LONGEST_ADDRESS])
+
+    def address_of(self, request: web.BaseRequest) -> str:
         """The address of the client."""
         forwarded = _last(request, headers.X_FORWARDED_FOR) if self.behind_proxy else ""
         return forwarded or request.remote or ""

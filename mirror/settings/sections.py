@@ -68,10 +68,32 @@ class ServerLimitSettings(Section):
         description="most uploads that one address sends at a time to a worker; further ones are answered 429. "
         "Behind a proxy or NAT all hosts have one address, and an engine sends up to 5",
     )
+    upload_sessions_per_client: int = Field(
+        _LIMITS.upload_sessions_per_client,
+        ge=1,
+        description="most uploads that one client has begun and not ended, over all workers; further ones are answered "
+        "429 until one ends or expires. They last longer than connections: count those of clients that died as well",
+    )
+    upload_sessions: int = Field(
+        _LIMITS.upload_sessions, ge=1, description="the same of all clients together; each takes a folder and two files"
+    )
+    connections_per_client: int = Field(
+        _LIMITS.connections_per_client,
+        ge=1,
+        description="most connections that one address, of IPv6 one /64, has with a worker; further ones are answered "
+        "429. All hosts behind a NAT are one address. With behind_proxy the requests under way are counted instead, "
+        "of each address in X-Forwarded-For",
+    )
     connections: int = Field(
         _LIMITS.connections,
         ge=1,
         description="most connections of a worker; further ones are answered 503",
+    )
+    least_body_bytes_per_second: float = Field(
+        _LIMITS.least_body_bytes_per_second,
+        ge=0,
+        description="bodies that come more slowly over a minute are ended with 408 while connections or uploads, "
+        "in all or of that client, are nearly as many as there may be; else a slow line is left alone. 0: always",
     )
 
 
@@ -137,6 +159,9 @@ class StorageSettings(Section):
 
     path: Path = Field(Path("data"), description="folder of blobs and catalog, made where absent")
     upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload is dropped")
+    empty_upload_expiry_minutes: float = Field(
+        60, gt=0, description="age at which an upload is dropped that nothing was sent to"
+    )
     least_free_bytes: int = Field(
         64 * 1024 * 1024, ge=0, description="free space below which /readyz says that the server is not ready"
     )

@@ -24,6 +24,7 @@ from mirror.store.incomplete import StoreIncomplete
 from mirror.store.journal import StoreJournal
 from mirror.store.layout import Layout
 from mirror.store.lister import StoreLister
+from mirror.store.open_sessions import SessionLimits
 from mirror.store.origins import StoreOrigins
 from mirror.store.reader import StoreReader
 from mirror.store.spool import StoreSpool
@@ -66,6 +67,7 @@ class Store(
         *,
         clock: Clock | None = None,
         max_blob_bytes: int | None = None,
+        session_limits: SessionLimits | None = None,
         cache_bytes: int = _CACHE_BYTES,
         filesystem: Filesystem | None = None,
     ) -> AsyncIterator[Store]:
@@ -77,6 +79,7 @@ class Store(
             path: the data folder, on a local disk; it is created, its parent must exist.
             clock: the time of day; the machine's own where not given.
             max_blob_bytes: largest blob accepted; None for no limit.
+            session_limits: how many upload sessions clients may have open; the defaults where not given.
             cache_bytes: memory for manifests that were read, about.
             filesystem: what changes files; the operating system's where not given.
 
@@ -101,18 +104,23 @@ class Store(
                 blobs=blobs,
                 catalog=catalog,
                 max_blob_bytes=max_blob_bytes,
+                limits=session_limits or SessionLimits(),
             )
             volume = Volume(layout, filesystem)
             cache = Cache(generation, cache_bytes)
             yield cls(catalog=catalog, blobs=blobs, uploads=uploads, volume=volume, cache=cache, clock=clock)
 
-    async def expire_uploads(self, older_than: timedelta) -> int:
+    async def expire_uploads(self, older_than: timedelta, empty_older_than: timedelta | None = None) -> int:
         """Remove uploads, and what crashes have left of them, that nobody has written to for ``older_than``.
+
+        Args:
+            older_than: how long.
+            empty_older_than: the same for uploads that hold nothing yet; as ``older_than`` where it is not given.
 
         Returns:
             How many were removed.
         """
-        return await self._uploads.expire(older_than)
+        return await self._uploads.expire(older_than, empty_older_than)
 
 
 def _prepare(layout: Layout, filesystem: Filesystem) -> None:

@@ -34,8 +34,10 @@ _HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository
 class StoreWriter(StoreParts):
     """Implements :class:`mirror.registry.port.Writer`."""
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
-        return await self._uploads.begin(repository, expected)
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        return await self._uploads.begin(repository, expected, client)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         return await self._uploads.resume(repository, upload_id)

@@ -12,6 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import UpstreamFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.plugin import known_findings
 from mirror.plugin.findings import Finding
 from mirror.plugin.view import PluginView, view
 from mirror.registry.admissions import Admission
@@ -113,13 +114,14 @@ async def inspect(
     manifest = await registry.get_manifest(repository, target)
     found = Inspection(repository, target, manifest, signatures=await _signatures(registry, repository, manifest))
     if not manifest.is_plugin:
-        return replace(found, findings=await recorded(manifest.digest) or ())
+        unclear = () if manifest.ambiguity is None else (known_findings.ambiguous(manifest.ambiguity),)
+        return replace(found, findings=(*unclear, *(await recorded(manifest.digest) or ())))
     if progress is not None:
         content = await read_content(registry, repository, manifest, progress)
     else:
         content = await read_config(registry, repository, manifest)
         known = await recorded(manifest.digest)
-        if known is not None:
+        if known is not None and manifest.ambiguity is None:
             content = replace(content, findings=known)
     plugin = view(content, target.name if isinstance(target, Tag) else None)
     return replace(found, plugin=plugin, findings=plugin.findings)

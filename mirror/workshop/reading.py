@@ -29,6 +29,10 @@ def require_plugin(manifest: Manifest, name: str) -> None:
         raise ManifestInvalid(
             f"{name} is an index: no engine since 20.10 installs one; look at what is in it: {members}"
         )
+    if not manifest.is_plugin and manifest.ambiguity is not None:
+        raise ManifestInvalid(
+            f"{name} may be a plugin to an engine, and nobody can tell which: the manifest {manifest.ambiguity}"
+        )
     if not manifest.is_plugin:
         kind = "an index without members" if manifest.config is None else f"of type {manifest.config.media_type}"
         raise ManifestInvalid(f"{name} is no plugin: it is {kind}")

@@ -30,7 +30,9 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 class MovesNothing(DelegatingRegistry):
     """Takes no blob."""
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         raise AssertionError(f"{expected} moves to {repository}")
 
 

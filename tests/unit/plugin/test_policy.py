@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository
-from mirror.plugin.ambiguity import manifest_given_twice
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import DEFAULT, UNREADABLE, Action, Candidate, Policy, Rule
@@ -142,31 +141,3 @@ def test_a_warning_never_lets_in_what_is_kept_out(actions: list[Action]) -> None
     decided, spared = Policy(rules(*actions), Action.DENY).decide(HARMLESS), without.decide(HARMLESS)
     let_in = {Action.ALLOW, Action.WARN}
     assert (decided.action in let_in) == (spared.action in let_in)
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ('{"config": {"mediaType": "a"}, "Config": {"mediaType": "b"}}', "Config"),
-        ('{"config": {"mediaType": "a", "MediaType": "b"}}', "MediaType"),
-        ('{"config": {"digest": "a", "digest": "b"}}', "digest"),
-        ('{"config": {}, "mediaType": "a", "MEDIATYPE": "b"}', "MEDIATYPE"),
-        ('{"config": {"annotations": {"a": 1, "A": 2}}, "annotations": {"a": 1, "A": 2}}', None),
-        ('{"config": {}, "layers": [{"digest": 1}, {"digest": 2}]}', None),
-        ("{}", None),
-    ],
-)
-def test_a_manifest_with_a_member_given_twice(content: str, expected: str | None) -> None:
-    assert manifest_given_twice(content.encode()) == expected
-
-
-@given(
-    st.dictionaries(st.text(), st.recursive(st.none() | st.text(), st.lists)),
-    st.sampled_from(["config", "CONFIG", "mediaType", "con\ufb01g"]),
-    st.booleans(),
-)
-def test_any_manifest_is_looked_at(members: dict[str, Any], key: str, nested: bool) -> None:
-    content = f'{{"k": {json.dumps(members)}, "{key}": {{"x": 1}}, "{key.upper()}": 2}}'
-    wrapped = f'{{"config": {content}}}' if nested else content
-    assert manifest_given_twice(wrapped.encode()) in {key.upper(), None}
-    assert (manifest_given_twice(wrapped.encode()) is None) == (key.lower() != key.upper().lower())
