@@ -41,7 +41,13 @@ class Waited:
 
 @contextmanager
 def asking(
-    port: int, *, seconds: float, clients: int = 2, kept: bool = True, status: int = 200, interval_ms: float = INTERVAL_MS
+    port: int,
+    *,
+    seconds: float,
+    clients: int = 2,
+    kept: bool = True,
+    status: int = 200,
+    interval_ms: float = INTERVAL_MS,
 ) -> Iterator[Callable[[], Waited]]:
     """Have `clients` ask for so long from now on, each over a connection that is `kept`, or each time over a new one.
 
