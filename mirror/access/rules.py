@@ -9,7 +9,7 @@ from mirror.access.signed import Grant
 from mirror.oci.errors import MirrorError, RightMissing
 from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
-from mirror.registry.rights import Action, Rights
+from mirror.registry.rights import Action, Rights, detail, phrase
 from mirror.transfer.mapping import NameMapping
 
 #: In place of a user's name: every user.
@@ -73,14 +73,14 @@ class UserRights:
     def listing(self) -> Rights | None:
         return self
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
         anyones = self.anyone.refusal(action, repository)
         if not isinstance(anyones, RightMissing):
             return anyones  # nobody may: it is switched off
+        what = action.value if repository is None else f"{action.value} {repository}"
         return RightMissing(
-            f"{self.user} may not {action.value} {repository}; rules under access: in the configuration say who may",
-            name=repository,
-            action=action.value,
+            f"{self.user} may not {what}; rules under access: in the configuration say who may",
+            **detail(action, repository),
         )
 
 
@@ -111,11 +111,10 @@ class TokenRights:
     def listing(self) -> Rights | None:
         return self.own.listing if self.grant.catalog else self.anyone.listing
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
         if not self.own.allows(action, repository):
             return self.own.refusal(action, repository)
+        instead = "ask for one that is" if repository is not None else "send the login itself (Basic)"
         return RightMissing(
-            f"the token is not for {action.value} of {repository}: ask for one that is",
-            name=repository,
-            action=action.value,
+            f"the token is not for {phrase(action, repository)}: {instead}", **detail(action, repository)
         )

@@ -15,7 +15,7 @@ from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry, Upload
-from mirror.registry.rights import Action, Rights
+from mirror.registry.rights import USERS_ONLY, Action, Rights, detail, phrase
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 
@@ -42,13 +42,17 @@ class AnonymousRights:
     def listing(self) -> Rights | None:
         return None if Action.PULL in self.users_may - self.actions else self
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
+        what, told = phrase(action, repository), detail(action, repository)
+        if action in USERS_ONLY:
+            return RightMissing(
+                f"{what} needs the login of a user to whom a rule under access: in the configuration gives it", **told
+            )
         wanted = ", ".join(each.value for each in Action if each in self.actions or each is action)
         advice = f"the setting that allows it to anyone is server.anonymous: [{wanted}]"
         if action is Action.DELETE and action not in self.users_may:
             return Unsupported(f"deleting is switched off here; {advice}", name=repository)
-        what = f"{action.value} of {repository} is not allowed here"
-        return RightMissing(f"{what}; {advice}", name=repository, action=action.value)
+        return RightMissing(f"{what} is not allowed here; {advice}", **told)
 
 
 class Authorize(DelegatingRegistry):

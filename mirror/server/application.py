@@ -23,6 +23,7 @@ from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.server.metrics import FAMILIES, Page, RequestFigures, showing
 from mirror.server.namespaces import answering_for
+from mirror.server.operators import Operators
 from mirror.server.reports import Report, reporting
 from mirror.server.shares import Shares
 
@@ -59,9 +60,11 @@ def build(
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
     namespaces: Collection[str] = (),
+    operators: Operators | None = None,
+    operator_reports: Mapping[str, Report] | None = None,
     acts: Mapping[str, Act] | None = None,
     authentication: Authentication | None = None,
-    faces: Faces | None = None,
+    faces: Sequence[Faces] = (),
     front: Front | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
@@ -75,9 +78,11 @@ def build(
         metrics: the page ``/metrics``; there is none where it is not given.
         reports: what ``/api/v1/NAME`` gives, by name.
         namespaces: registries that are answered for, where a client says which it means; none: whatever it says.
+        operators: tells who may have the next two; without it there are none.
+        operator_reports: as ``reports``, for those who may operate the server.
         acts: what ``POST /api/v1/NAME`` does, by name.
         authentication: tells callers apart, and gives tokens; all callers are the same where it is not given.
-        faces: how clients see tags that are not the same for all; all tags are where it is not given.
+        faces: what tells clients apart that read manifests; each is laid around those before it.
         front: how the server is reached; directly where it is not given.
     """
     front = front or Front()
@@ -89,12 +94,16 @@ def build(
         read["/metrics"] = showing(metrics)
     read |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
 
+    if operators is not None:
+        read |= {f"/api/v1/{name}": reporting(each, operators) for name, each in (operator_reports or {}).items()}
+
     def exchange(request: web.BaseRequest) -> Exchange:
         return Exchange(request, registry, limits, load, front)
 
     beside = {path: _only(path, ("GET", "HEAD"), show) for path, show in read.items()}
-    for name, act in (acts or {}).items():
-        beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, exchange))
+    if operators is not None:
+        for name, act in (acts or {}).items():
+            beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, operators, exchange))
     if authentication is not None:
         beside[TOKEN_PATH] = lambda request: authentication.token(exchange(request))
     dispatch = Dispatch(registry, limits, load, beside=beside, authentication=authentication, faces=faces, front=front)
@@ -103,7 +112,7 @@ def build(
         handle = shared(handle, front, load.requests)
     handle = answering(handle, load.in_flight, request_ids())
     return Application(
-        handle if faces is None else varying(handle),
+        varying(handle) if faces else handle,
         limits,
         load,
         front.behind_proxy,

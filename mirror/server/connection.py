@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import LineTooLong
 from mirror.server import errors
 
 #: Most of a body that is read after its answer, in bytes: who is still sending hears the answer, and no more is taken.
-MOST_DRAINED_BYTES: Final = 16 * 1024 * 1024
+MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
 
 
 class Connection(web.RequestHandler):

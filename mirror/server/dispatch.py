@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ class Dispatch:
         load: what the server has under way.
         beside: what answers at other paths.
         authentication: tells callers apart; None: all are the same.
-        faces: how clients see tags that are not the same for all; None: there are none.
+        faces: what tells clients apart that read manifests.
         front: how the server is reached.
     """
 
@@ -70,7 +70,7 @@ class Dispatch:
         *,
         beside: Mapping[str, Handler],
         authentication: Authentication | None,
-        faces: Faces | None,
+        faces: Sequence[Faces],
         front: Front,
     ) -> None:
         self._registry = registry
@@ -119,7 +119,7 @@ class Dispatch:
 
     async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
         exchange = Exchange(request, registry, self._limits, self._load, self._front)
-        if self._faces is not None:
+        if self._faces:
             exchange = shown(exchange, route, self._faces)
         return await self._answers[type(route), request.method](exchange, route)
 

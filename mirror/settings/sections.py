@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.rights import Action
 from mirror.server.limits import Limits
-from mirror.settings.access import AccessSettings, parse_actions
+from mirror.settings.access import AccessSettings, check_anonymous, parse_actions
 from mirror.settings.admission import AdmissionSettings
 from mirror.settings.listen import Listen
 from mirror.settings.mirrors import MirrorSettings
@@ -43,7 +44,7 @@ _LIMITS = Limits()
 
 
 class ServerLimitSettings(Section):
-    """What clients may ask of the server, at most. Manifests may always have 4 MiB."""
+    """What clients may ask of the server, and layers of the program, at most. Manifests may always have 4 MiB."""
 
     blob_bytes: int = Field(_LIMITS.blob_bytes, gt=0, description="largest blob that is taken, in bytes")
     header_bytes: int = Field(
@@ -89,6 +90,21 @@ class ServerLimitSettings(Section):
         ge=1,
         description="most connections of a worker; further ones are answered 503",
     )
+    unpacked_layer_bytes: int = Field(
+        DEFAULT_LIMITS.layer_bytes,
+        gt=0,
+        description="most that a layer of a plugin, pushed or mirrored, may unpack to, in bytes",
+    )
+    unpacked_plugin_bytes: int = Field(
+        DEFAULT_LIMITS.plugin_bytes, gt=0, description="most that all layers of a plugin may unpack to, in bytes"
+    )
+    unpacked_ratio: int = Field(
+        DEFAULT_LIMITS.ratio,
+        ge=1,
+        le=1100,
+        description="how many times its size a layer of a plugin may unpack to, beyond its first 128 MiB. Real ones "
+        "unpack to 2 to 10 times their size, and gzip can do 1032",
+    )
     least_body_bytes_per_second: float = Field(
         _LIMITS.least_body_bytes_per_second,
         ge=0,
@@ -96,16 +112,28 @@ class ServerLimitSettings(Section):
         "in all or of that client, are nearly as many as there may be; else a slow line is left alone. 0: always",
     )
 
+    def of_clients(self) -> dict[str, Any]:
+        """What holds for requests, by the names of :class:`Limits`."""
+        return self.model_dump(exclude={"unpacked_layer_bytes", "unpacked_plugin_bytes", "unpacked_ratio"})
+
+    def of_layers(self) -> LayerLimits:
+        """What holds for layers."""
+        return LayerLimits(
+            layer_bytes=self.unpacked_layer_bytes, plugin_bytes=self.unpacked_plugin_bytes, ratio=self.unpacked_ratio
+        )
+
 
 class ServerSettings(Section):
     """How the registry is served."""
 
     listen: ListenAddress = Field(Listen("127.0.0.1", 5000), description="HOST:PORT to listen on")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
-    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions)] = Field(
-        None,
-        description="what callers without credentials may do: pull, push, delete. "
-        "Unset: pull and push on a loopback address; on any other it must be written down",
+    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)] = (
+        Field(
+            None,
+            description="what callers without credentials may do: pull, push, delete. "
+            "Unset: pull and push on a loopback address; on any other it must be written down",
+        )
     )
     plugin_checks: Literal["enforce", "warn", "off"] = Field(
         "enforce",

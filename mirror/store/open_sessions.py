@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
+from uuid import uuid4
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import TooManyRequests
@@ -30,8 +31,15 @@ class SessionLimits:
 
 
 def client_prefix(client: str) -> str:
-    """How the ids of a client's sessions begin."""
-    return f"{Digest.of(f'client {client}'.encode()).hex[:16]}-"
+    """How the ids of a client's sessions begin: 48 bits of a hash of the client, as the start of a UUID."""
+    hashed = Digest.of(f"client {client}".encode()).hex
+    return f"{hashed[:8]}-{hashed[8:12]}-"
+
+
+def new_id(client: str) -> str:
+    """An id for a session of a client, that nobody guesses: a UUID of version 8 (RFC 9562), random after its start."""
+    prefix = client_prefix(client)
+    return f"{prefix}8{str(uuid4())[len(prefix) + 1 :]}"
 
 
 def require_room(limits: SessionLimits, client: str, open_ids: Collection[str]) -> None:

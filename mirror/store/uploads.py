@@ -21,7 +21,7 @@ from mirror.store.catalog.engine import Catalog
 from mirror.store.downloads import Downloads
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import Layout, UploadLayout, is_upload_id, upload_id_prefix
-from mirror.store.open_sessions import SessionLimits, client_prefix, require_room
+from mirror.store.open_sessions import SessionLimits, new_id, require_room
 from mirror.store.receiving import PieceSizes, Receiving, remove_upload
 from mirror.store.running import RunningHashes
 from mirror.store.session import Session
@@ -122,11 +122,11 @@ class Uploads:
         return os.listdir(self._layout.uploads)  # noqa: PTH208 - without an object for each of many
 
     def _create_for(self, client: str | None, session: Session) -> str:
-        prefix = ""
-        if client is not None:
+        if client is None:
+            upload_id = str(uuid4())
+        else:
             require_room(self._limits, client, self._names())
-            prefix = client_prefix(client)
-        upload_id = f"{prefix}{uuid4()}"
+            upload_id = new_id(client)
         self._create(upload_id, session)
         return upload_id
 

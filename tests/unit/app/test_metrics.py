@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.access.figures import LOGINS
 from mirror.app.admission import DECISIONS, STANDING
+from mirror.app.engines import PULLS
 from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.rule_reports import GAUGES as RULE_GAUGES
 from mirror.app.upstream_metrics import UpstreamFigures
@@ -42,6 +43,7 @@ OTHER_FAMILIES = [
     *UpstreamFigures(["hub"], 2).families,
     *(family for family, _ in RULE_GAUGES),
     DECISIONS,
+    PULLS,
     LOGINS,
     STANDING,
 ]

@@ -116,7 +116,7 @@ def test_the_first_rule_that_decides(policy: Policy, action: Action, rule: str, 
 
 
 def test_what_cannot_be_read_is_denied_whatever_the_rules_say() -> None:
-    verdict = Policy(rules(Action.ALLOW)).decide(replace(HARMLESS, config="is not JSON"))
+    verdict = Policy(rules(Action.ALLOW)).decide(replace(HARMLESS, config="its config is not JSON"))
     assert (verdict.action, verdict.rule) == (Action.DENY, UNREADABLE)
     assert verdict.reason == "cannot be judged: its config is not JSON"
 
@@ -141,3 +141,35 @@ def test_a_warning_never_lets_in_what_is_kept_out(actions: list[Action]) -> None
     decided, spared = Policy(rules(*actions), Action.DENY).decide(HARMLESS), without.decide(HARMLESS)
     let_in = {Action.ALLOW, Action.WARN}
     assert (decided.action in let_in) == (spared.action in let_in)
+
+
+PLAIN = Rule("a", Action.HOLD)
+OTHERS = [
+    Policy([PLAIN], Action.DENY),
+    Policy([]),
+    Policy([PLAIN, PLAIN]),
+    *(
+        Policy([replace(PLAIN, **changed)])
+        for changed in (
+            {"name": "b"},
+            {"action": Action.WARN},
+            {"names": (NamePattern("acme/*"),)},
+            {"privileges": asks("mount")},
+            {"privileges": asks("mount=/")},
+            {"interfaces": ("docker.authz",)},
+            {"platforms": (AMD64,)},
+            {"platforms": (None,)},
+            {"larger_than_bytes": 0},
+            {"signed": True},
+            {"signed": False},
+            {"grown": True},
+        )
+    ),
+]
+
+
+def test_policies_are_told_apart_by_all_that_they_say() -> None:
+    prints = [policy.fingerprint for policy in (Policy([PLAIN]), *OTHERS)]
+    assert len(set(prints)) == len(prints)
+    assert Policy([Rule("a", Action.HOLD)]).fingerprint == Policy((PLAIN,)).fingerprint == prints[0]
+    assert [policy.asks_for_growth for policy in OTHERS].count(True) == 1

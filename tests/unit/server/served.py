@@ -149,7 +149,7 @@ async def served(
     limits: Limits | None = None,
     readiness: dict[str, Check] | None = None,
     tls: ssl.SSLContext | None = None,
-    faces: Faces | None = None,
+    faces: Sequence[Faces] = (),
     front: Front | None = None,
     now_seconds: Callable[[], float] = monotonic,
 ) -> AsyncIterator[Served]:
