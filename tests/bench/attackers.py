@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from http.client import HTTPConnection, HTTPException
 from itertools import count, cycle
 from multiprocessing import get_context
@@ -79,12 +78,13 @@ def manifest_puts(port: int, seconds: float, *, contents: Sequence[bytes], clien
     return requests(port, seconds, sent=sent, clients=clients)
 
 
-def plugin_pushes(port: int, _seconds: float, *, plugins: Sequence[PackedPlugin]) -> Mapping[str, float]:
-    """Push these plugins all at a time, each once, however long that takes."""
-    with ThreadPoolExecutor(len(plugins)) as threads:
-        repositories = [f"attack/plugin{number}" for number in range(len(plugins))]
-        taken = list(threads.map(partial(_is_taken, port), plugins, repositories))
-    return {ANSWERED: sum(each is not None for each in taken), TAKEN: sum(each is True for each in taken)}
+def plugin_pushes(port: int, seconds: float, *, plugins: Sequence[PackedPlugin], clients: int) -> Mapping[str, float]:
+    """Push these plugins over and over, each client those that fall to it."""
+    end = time.monotonic() + seconds
+    with ThreadPoolExecutor(clients) as threads:
+        running = [threads.submit(_pushed, port, end, number, plugins[number::clients]) for number in range(clients)]
+        told = [each for client_told in running for each in client_told.result()]
+    return {ANSWERED: len(told), TAKEN: sum(told)}
 
 
 def idle_connections(port: int, seconds: float, *, most: int) -> Mapping[str, float]:
@@ -103,16 +103,21 @@ def idle_connections(port: int, seconds: float, *, most: int) -> Mapping[str, fl
     return {OPENED: opened}
 
 
-def _is_taken(port: int, packed: PackedPlugin, repository: str) -> bool | None:
-    """Whether a plugin is let in; None where there was no answer."""
-    try:
-        with client.connected(port, ADDRESS) as connection:
-            client.push_plugin(connection, packed, repository)
-    except client.WrongAnswerError:
-        return False
-    except (OSError, HTTPException):
-        return None
-    return True
+def _pushed(port: int, end: float, number: int, plugins: Sequence[PackedPlugin]) -> list[bool]:
+    """Whether each push that was answered was taken."""
+    told = []
+    for packed in cycle(plugins):
+        if time.monotonic() > end:
+            break
+        try:
+            with client.connected(port, ADDRESS) as connection:
+                client.push_plugin(connection, packed, f"attack/plugin{number}")
+            told.append(True)
+        except client.WrongAnswerError:
+            told.append(False)
+        except (OSError, HTTPException):
+            continue
+    return told
 
 
 def _by(clients: int, port: int, seconds: float, sent: Callable[[], Iterator[Sent]]) -> Mapping[str, float]:

@@ -38,6 +38,7 @@ _TAGS = 1_000_000
 _TAGS_A_PAGE = 1_000
 _NO_TAGS = 4_000_000
 _CLIENTS = 4
+_PLUGINS = 8
 _USER, _PASSWORD = "reader", "a long enough password"
 _PULLED = "pulled"
 #: What is measured is twice as long as for other cases: a stall that is rare must have time to show.
@@ -103,8 +104,8 @@ def _scenes() -> Sequence[Scene]:
             upstream=lambda: hostile_upstream.listing(hostile.list_outside_the_grammar(_NO_TAGS)),
         ),
         Scene(
-            "two plugins are pushed whose layers of 2 MB unpack to 2 GiB",
-            partial(attackers.plugin_pushes, plugins=[hostile.plugin("zeros0"), hostile.plugin("zeros1")]),
+            "2 clients push plugins whose layers of 2 MB unpack to 2 GiB",
+            partial(attackers.plugin_pushes, plugins=hostile.plugins(_PLUGINS), clients=2),
             push,
             beside=_small_pushes,
         ),

@@ -22,6 +22,7 @@ _DESCRIPTOR = {"mediaType": LAYER_TYPE, "digest": digest_of(EMPTY), "size": len(
 _CONFIG = _DESCRIPTOR | {"mediaType": "application/vnd.oci.empty.v1+json"}
 _DEPTH = 100
 _GZIP_HEAD = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"
+_TAR_BLOCK_BYTES = 512
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -76,26 +77,40 @@ def _short_names() -> Iterator[bytes]:
             yield "".join(digits).encode()
 
 
-def plugin(name: str, *, unpacked_bytes: int = 2 * GIB) -> PackedPlugin:
-    """A plugin as it ought to be, whose layer has one file of zeros: a thousandth of what it unpacks to."""
-    entry = tarfile.TarInfo(name)
-    entry.size = unpacked_bytes
-    head, block, end = entry.tobuf(), bytes(MIB), bytes(-unpacked_bytes % 512 + 1024)
+def plugins(count: int, *, unpacked_bytes: int = 2 * GIB) -> Sequence[PackedPlugin]:
+    """Different plugins, each as it ought to be, with a file of so many zeros: a thousand times the layer's size.
+
+    What they have in common is hashed once. Their gzip is that of one block, over and over.
+    """
+    head, block = _entry("zeros", unpacked_bytes), bytes(MIB)
     blocks, rest_bytes = divmod(unpacked_bytes, MIB)
+    rest = block[:rest_bytes] + bytes(-unpacked_bytes % _TAR_BLOCK_BYTES)
     crc, hasher = 0, hashlib.sha256()
-    for piece in itertools.chain([head], itertools.repeat(block, blocks), [block[:rest_bytes] + end]):
+    for piece in itertools.chain([head], itertools.repeat(block, blocks), [rest]):
         crc = zlib.crc32(piece, crc)
         hasher.update(piece)
-    size_bytes = len(head) + unpacked_bytes + len(end)
-    # Gzip of one block, over and over.
-    body = _flushed(head) + _flushed(block) * blocks + _flushed(block[:rest_bytes] + end, last=True)
-    layer = _GZIP_HEAD + body + struct.pack("<II", crc, size_bytes % 2**32)
+    common = _GZIP_HEAD + _deflated(head) + _deflated(block) * blocks + _deflated(rest)
+    common_bytes = len(head) + blocks * MIB + len(rest)
+    return [_plugin(f"program{number}", common, common_bytes, crc, hasher.copy()) for number in range(count)]
+
+
+def _plugin(name: str, common: bytes, common_bytes: int, crc: int, hasher: hashlib._Hash) -> PackedPlugin:
+    """The plugin whose layer begins with `common`, and ends with its program."""
+    end = _entry(name, 0) + bytes(2 * _TAR_BLOCK_BYTES)
+    hasher.update(end)
+    trailer = struct.pack("<II", zlib.crc32(end, crc), (common_bytes + len(end)) % 2**32)
     rootfs = {"type": "layers", "diff_ids": [f"sha256:{hasher.hexdigest()}"]}
     config = {"Entrypoint": [f"/{name}"], "Linux": {}, "Network": {}, "Interface": {"Types": None}, "rootfs": rootfs}
-    return packed_from(json.dumps(config).encode(), layer)
+    return packed_from(json.dumps(config).encode(), common + _deflated(end, last=True) + trailer)
 
 
-def _flushed(content: bytes, *, last: bool = False) -> bytes:
+def _entry(name: str, size_bytes: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = size_bytes, 0o755
+    return entry.tobuf()
+
+
+def _deflated(content: bytes, *, last: bool = False) -> bytes:
     """Deflate that refers to nothing before it, so that it may follow anything."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush(zlib.Z_FINISH if last else zlib.Z_FULL_FLUSH)

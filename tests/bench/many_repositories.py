@@ -1,20 +1,19 @@
-"""Very many repositories in a catalog of ours, by SQL, as `many_tags` makes tags."""
+"""Very many repositories in a catalog of ours, by SQL: through the port each one would be a transaction.
+
+By nothing but SQL, so that catalogs of every version that has these tables can be filled.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, insert
-
-from mirror.store.catalog.engine import Catalog
-from mirror.store.catalog.tables import blobs, repositories, repository_blobs
-from mirror.store.generation import Generation
-from mirror.store.layout import Layout
 from tests.harness.packing import digest_of
 
 _EMPTY = b"{}"
+_TIMEOUT_SECONDS = 30
 
 
 def name(number: int) -> str:
@@ -23,19 +22,12 @@ def name(number: int) -> str:
 
 
 def add(data: Path, count: int) -> None:
-    """Have so many repositories hold one blob in the store at `data`, also while it is served."""
-    asyncio.run(_add(Layout(data), count))
-
-
-async def _add(layout: Layout, count: int) -> None:
-    now, digest = datetime.now(UTC), digest_of(_EMPTY)
-
-    def insert_all(connection: Connection) -> None:
-        connection.execute(insert(blobs), [{"digest": digest, "size_bytes": len(_EMPTY), "stored_at": now}])
-        rows = [{"id": number + 1, "name": name(number)} for number in range(count)]
-        connection.execute(insert(repositories), rows)
-        held = [{"repository_id": row["id"], "digest": digest, "added_at": now} for row in rows]
-        connection.execute(insert(repository_blobs), held)
-
-    async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
-        await catalog.write(insert_all)
+    """Have so many repositories hold one blob in the empty store at `data`, also while it is served."""
+    digest, now = digest_of(_EMPTY), datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    numbers = range(1, count + 1)
+    with closing(sqlite3.connect(data / "catalog.sqlite", timeout=_TIMEOUT_SECONDS)) as catalog, catalog:
+        catalog.execute("INSERT INTO blobs (digest, size_bytes, stored_at) VALUES (?, ?, ?)", (digest, 2, now))
+        rows = [(number, name(number - 1)) for number in numbers]
+        catalog.executemany("INSERT INTO repositories (id, name) VALUES (?, ?)", rows)
+        held = [(number, digest, now) for number in numbers]
+        catalog.executemany("INSERT INTO repository_blobs (repository_id, digest, added_at) VALUES (?, ?, ?)", held)
