@@ -48,19 +48,20 @@ def asking(
     kept: bool = True,
     status: int = 200,
     interval_ms: float = INTERVAL_MS,
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Iterator[Callable[[], Waited]]:
     """Have `clients` ask for so long from now on, each over a connection that is `kept`, or each time over a new one.
 
-    `status` is the answer they expect. What the block is given waits for their end, and tells what they saw. Raises
-    `RuntimeError` where they cannot begin.
+    `status` is the answer they expect; after the last request they wait for `patience_seconds` at most. What the block
+    is given waits for their end, and tells what they saw. Raises `RuntimeError` where they cannot begin.
     """
     request = f"GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
-    numbers = (port, clients, interval_ms, seconds, PATIENCE_SECONDS, int(kept), status)
+    numbers = (port, clients, interval_ms, seconds, patience_seconds, int(kept), status)
     with compiled.program(SOURCE) as program:
         argv = [program, *(f"{number:g}" for number in numbers)]
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             try:
-                yield _begun(process, request, timeout_seconds=seconds + PATIENCE_SECONDS + 10)
+                yield _begun(process, request, timeout_seconds=seconds + patience_seconds + 10)
             finally:
                 process.kill()  # which nobody notices who has ended
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-#: What a path of a request, with its query, is answered: all bytes, up to the end of the connection.
+#: What a request for a path is answered: all bytes, up to the end of the connection.
 Answers = Callable[[str], bytes]
 
 _INFORMATIONAL = b"HTTP/1.1 103 Early Hints\r\n\r\n"
@@ -30,21 +30,9 @@ def answering(answers: Answers) -> Iterator[str]:
 
 
 def listing(body: bytes) -> Answers:
-    """Every list is this one, in one page; there is nothing else."""
-    return lambda path: _ok(body) if "/tags/list" in path else _NOT_FOUND
-
-
-def paged_listing(page: Callable[[int], bytes], pages: int) -> Answers:
-    """Every list has so many pages; `page` gives the body of each, by its number from 0."""
-
-    def answer(path: str) -> bytes:
-        if "/tags/list" not in path:
-            return _NOT_FOUND
-        number = int(path.partition("page=")[2] or 0)
-        link = f'Link: <{path.partition("?")[0]}?page={number + 1}>; rel="next"\r\n' if number + 1 < pages else ""
-        return _ok(page(number), link)
-
-    return answer
+    """Every list of tags is this one, in one page; there is nothing else."""
+    listed = _ok(body)
+    return lambda path: listed if "/tags/list" in path else _NOT_FOUND
 
 
 def informational(count: int) -> Answers:
@@ -53,8 +41,8 @@ def informational(count: int) -> Answers:
     return lambda _path: flood
 
 
-def _ok(body: bytes, headers: str = "") -> bytes:
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{headers}"
+def _ok(body: bytes) -> bytes:
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     return f"{head}Connection: close\r\n\r\n".encode() + body
 
 
