@@ -12,7 +12,11 @@ from mirror.oci.names import Repository, Tag
 from mirror.proxy.lookups import Lookups
 from mirror.proxy.routes import Route
 from mirror.registry.port import Entry, Lister, Page
+from mirror.runtime.threads import in_thread
 from mirror.wire.pagination import PageRequest
+
+# Merged at once: a hop into a thread would cost more.
+_LIGHT_ENTRIES = 1000
 
 
 class Lists:
@@ -44,7 +48,7 @@ class Lists:
             here = await self._local.list_tags(repository, page)
         except RepositoryUnknown:
             return await self._first(repository, routes, ask)
-        return _merged(here, await self._in_time(repository, routes, ask), page, str)
+        return await _together(here, await self._in_time(repository, routes, ask), page, str)
 
     async def referrers(
         self,
@@ -60,7 +64,8 @@ class Lists:
             return route.upstream.registry.list_referrers(route.repository, subject, artifact_type, page)
 
         here = await self._local.list_referrers(repository, subject, artifact_type, page)
-        return _merged(here, await self._in_time(repository, routes, ask), page, lambda entry: str(entry.digest))
+        there = await self._in_time(repository, routes, ask)
+        return await _together(here, there, page, lambda entry: str(entry.digest))
 
     async def _first(
         self, repository: Repository, routes: Iterable[Route], ask: Callable[[Route], Awaitable[Page[Entry]]]
@@ -84,6 +89,14 @@ class Lists:
                 return await self._first(repository, reachable, ask)
         except (MirrorError, TimeoutError):
             return Page(())
+
+
+async def _together(
+    here: Page[Entry], there: Page[Entry], page: PageRequest, key: Callable[[Entry], str]
+) -> Page[Entry]:
+    if len(here.entries) + len(there.entries) <= _LIGHT_ENTRIES:
+        return _merged(here, there, page, key)
+    return await in_thread(_merged, here, there, page, key)
 
 
 def _merged(here: Page[Entry], there: Page[Entry], page: PageRequest, key: Callable[[Entry], str]) -> Page[Entry]:

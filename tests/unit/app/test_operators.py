@@ -102,7 +102,7 @@ async def serving(
                 authentication=authentication,
                 operators=operators(settings, store, authentication, word(settings)),
                 operator_reports={"hosts": hosts},
-                acts=acts(store),
+                acts=acts(settings, store),
             )
             async with TestClient(RawTestServer(application.handle)) as client:
                 yield Served(store, client)
