@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.bench import head, machine, servers
+from tests.bench import compiled, machine, servers
 from tests.bench.bars import BARS
 from tests.bench.cases import CASES, Case, Stage
 from tests.bench.processes import Watch
@@ -27,7 +27,7 @@ _QUICK_ROUNDS, _QUICK_SECONDS = 2, 1
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it. Bars that are not met fail nothing: 0 once everything was measured, 1 where it cannot be."""
     options = _options(arguments)
-    needed = [wrk.missing(), head.missing()]
+    needed = [wrk.missing(), compiled.missing()]
     if missing := [sentence for sentence in needed if sentence]:
         print("; ".join(missing), file=sys.stderr)
         return 1

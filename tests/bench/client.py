@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.bench.content import MIB, REPOSITORY, TAG, Body
-from tests.harness.packing import MANIFEST_TYPE
+from tests.harness.packing import MANIFEST_TYPE, PackedPlugin
 
 #: Without it docker-registry makes a manifest of the first schema out of what was pushed.
 ACCEPT = {"Accept": MANIFEST_TYPE}
@@ -23,9 +23,10 @@ class WrongAnswerError(AssertionError):
 
 
 @contextmanager
-def connected(port: int) -> Iterator[HTTPConnection]:
-    """A connection to a server on loopback."""
-    with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)) as connection:
+def connected(port: int, address: str = "127.0.0.1") -> Iterator[HTTPConnection]:
+    """A connection to a server on loopback, from one of the addresses there."""
+    source = (address, 0)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS, source_address=source)) as connection:
         yield connection
 
 
@@ -47,6 +48,13 @@ def put_manifest(connection: HTTPConnection, manifest: bytes, repository: str = 
     path = f"/v2/{repository}/manifests/{tag}"
     connection.request("PUT", path, manifest, {"Content-Type": MANIFEST_TYPE})
     _answered(connection, "PUT", path, 201)
+
+
+def push_plugin(connection: HTTPConnection, packed: PackedPlugin, repository: str = REPOSITORY, tag: str = TAG) -> None:
+    """Config, layer and manifest. Raises as `push_blob`."""
+    for blob in (packed.config, packed.layer):
+        push_blob(connection, Body.of(blob), repository)
+    put_manifest(connection, packed.manifest, repository, tag)
 
 
 def pull_plugin(connection: HTTPConnection, buffer: memoryview, repository: str = REPOSITORY, tag: str = TAG) -> None:

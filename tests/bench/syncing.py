@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from pathlib import Path
 
 from tests.bench import client
-from tests.bench.content import KIB, Body, plugin
+from tests.bench.content import KIB, plugin
 from tests.bench.sample import Outcome
 from tests.bench.servers import OURS, WORKERS, Contestant, Server, known, running
 from tests.bench.trial import Load, Trial
@@ -72,9 +72,7 @@ def _upstream(plugins: int) -> Iterator[tuple[DockerRegistry, list[tuple[str, st
         for number, (repository, tag) in enumerate(names):
             with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
                 packed = plugin(Path(folder), payload_size_bytes=_LAYER_BYTES + number)
-            for blob in (packed.config, packed.layer):
-                client.push_blob(connection, Body.of(blob), repository)
-            client.put_manifest(connection, packed.manifest, repository, tag)
+            client.push_plugin(connection, packed, repository, tag)
         yield registry, names
 
 

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.bench import head
+from tests.bench import compiled, head
 from tests.bench.sample import Outcome
 from tests.harness.requirement import require
 
@@ -48,7 +48,7 @@ def test_a_report_that_says_nothing_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(("path", "all_wrong"), [("/there", False), ("/absent", True)])
 def test_it_asks_over_and_over_and_counts_what_is_not_200(path: str, all_wrong: bool) -> None:
-    require(head.missing())
+    require(compiled.missing())
     with serving() as port:
         got = head.load(port, path, connections=3, threads=2, seconds=0.2, headers={"Accept": "text/plain"})
     assert got.amount > 3

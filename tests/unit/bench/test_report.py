@@ -12,6 +12,7 @@ from tests.bench.bars import (
     p99_over,
     rate_over,
     seconds_over,
+    worst_figure,
 )
 from tests.bench.cases import CASES, ONE_TAG
 from tests.bench.content import MIB
@@ -123,6 +124,13 @@ def test_figures_of_a_case_have_a_table_and_bars_of_their_own() -> None:
         ["a case", OURS, "copies", "2.00", "1.00-3.00"],
         ["a case", NGINX, "copies", "5.00", "5.00-5.00"],
     ]
+
+
+def test_the_worst_of_a_figure_is_that_of_those_who_have_it() -> None:
+    rounds = {OURS: [timed(1)], NGINX: [timed(1, ms=3), timed(1, ms=9), timed(1, ms=4)], REGISTRY: [timed(1, ms=2)]}
+    assert worst_figure("ms")(rounds) == 4
+    assert Bar("at most 4 ms", "case", worst_figure("ms"), at_most=4).verdict({"case": rounds}).met is True
+    assert Bar("no such", "case", worst_figure("s"), at_most=4).verdict({"case": rounds}).met is None
 
 
 def test_a_bar_without_its_rival_or_its_case_is_not_measured() -> None:
