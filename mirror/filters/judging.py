@@ -19,7 +19,7 @@ from mirror.plugin.ambiguity import manifest_given_twice
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict
-from mirror.plugin.privilege_pattern import Asked, asked, printable
+from mirror.plugin.privilege_pattern import Asked, asked, growth, printable
 from mirror.registry.admissions import Admission, Admissions
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
@@ -195,7 +195,7 @@ class Judge:
 
     async def _growth(self, repository: Repository, now: tuple[Asked, ...]) -> tuple[Asked, ...]:
         before = await self._ledger.last_admitted(repository)
-        return () if before is None else tuple(one for one in now if one not in set(before))
+        return () if before is None else growth(now, before)
 
     async def _is_signed(self, repository: Repository, digest: Digest) -> bool:
         """Whether a signature is there, whoever made it: as a referrer, or under the tag where cosign puts it."""

@@ -10,6 +10,8 @@ from typing import Final
 from mirror.plugin import known_config_findings as known
 from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.findings import Finding
+from mirror.plugin.mount_reach import of_config as reached
+from mirror.plugin.privilege_pattern import described
 from mirror.plugin.settings import settable
 
 #: Longest name of a socket in bytes: paths of sockets end at 107, /run/docker/plugins/ID/ takes 85 of them.
@@ -51,6 +53,7 @@ def of_config(config: PluginConfig) -> Iterator[Finding]:
     yield from _of_interface(config)
     yield from _of_mounts(config)
     yield from _of_devices(config)
+    yield from (known.mount_reach(described(reach)) for reach in reached(config) if reach.how)
     for name in config.capabilities:
         if name not in _CAPABILITIES:
             yield known.capability_unknown(name)

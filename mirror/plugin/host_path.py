@@ -38,6 +38,12 @@ _OPENED: Final = re.compile(rf"{_PROCESS}/(?:root|cwd|exe|fd|map_files)(?:/|$)")
 _HOLDS_ROOTS: Final = re.compile(rf"/proc(?:/self|/thread-self|/[0-9]+)?(?:/task(?:/[0-9]+)?)?|{_PROCESS}/ns(?:/.*)?")
 _NAMED_BY_THE_HOST: Final = re.compile(r"/dev/(?:root|(?:block|char|disk|mapper)/(?!control$).+|.*/by-.+)")
 
+_KERNEL_FOLDERS: Final = "bus cpu dma_heap dri hugepages infiniband input mapper mqueue net pts shm snd usb vfio"
+#: Folders of ``/dev`` in which udev makes no links to other devices.
+_DEVICE_FOLDERS: Final = frozenset(_KERNEL_FOLDERS.split())
+#: Names that udev gives to the device that a host uses for something.
+_DEVICE_LINKS: Final = frozenset({"cdrom", "cdrw", "dvd", "dvdrw", "rtc", "modem", "mouse", "gpmdata", "core", "log"})
+
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
@@ -54,12 +60,9 @@ class HostPath:
 
 def resolve(path: str) -> HostPath:
     """Follow a path as the kernel does, a name at a time. Links that only some hosts have are not known."""
-    if "\0" in path:
-        return HostPath(None, "a zero byte is in it")
-    if not path.startswith("/"):
-        return HostPath(None, "it is relative, and begins in a folder of the plugin, which may hold links")
-    if len(path.encode()) >= MOST_PATH_BYTES:
-        return HostPath(None, f"it is longer than {MOST_PATH_BYTES - 1} bytes")
+    why = _why_not_begun(path)
+    if why is not None:
+        return HostPath(None, why)
     names = path.split("/")[::-1]
     here, by_link = "", False
     while names:
@@ -82,6 +85,27 @@ def resolve(path: str) -> HostPath:
         elif _NAMED_BY_THE_HOST.fullmatch(here):
             return HostPath(None, f"which device is {shown(here)}, each host decides")
     return HostPath(here or "/")
+
+
+def resolve_device(path: str) -> HostPath:
+    """Which device a path stands for. Only in ``/dev`` do names tell: a node elsewhere may be any device."""
+    found = resolve(path)
+    if found.leads_to is None or found.leads_to in {"/", "/dev"}:
+        return found
+    if not found.leads_to.startswith("/dev/"):
+        return HostPath(None, "it is not in /dev, and a node elsewhere may be any device")
+    first, *below = found.leads_to.removeprefix("/dev/").split("/")
+    if first in _DEVICE_LINKS or (below and first not in _DEVICE_FOLDERS):
+        return HostPath(None, f"which device is {shown(found.leads_to)}, each host decides")
+    return found
+
+
+def _why_not_begun(path: str) -> str | None:
+    if "\0" in path:
+        return "a zero byte is in it"
+    if not path.startswith("/"):
+        return "it is relative, and begins in a folder of the plugin, which may hold links"
+    return f"it is longer than {MOST_PATH_BYTES - 1} bytes" if len(path.encode()) >= MOST_PATH_BYTES else None
 
 
 def holds_roots(path: str) -> bool:

@@ -179,6 +179,18 @@ def mount_destination_empty(source: str) -> Finding:
     )
 
 
+def mount_reach(reached: str) -> Finding:
+    """Something of the host that a mount gives away without the engine asking for it as it is."""
+    return Finding(
+        "mount-reach",
+        Severity.WARNING,
+        f"it gets more of the host than its source says: {reached}",
+        "all",
+        "the engine asks for the source alone before it installs it, and nobody is told of the rest",
+        'write a bind mount of what is needed: "Type": "bind", "Options": ["rbind"], and the path as the source',
+    )
+
+
 def user_ignored(user_id: int, group_id: int) -> Finding:
     """A user that is not root."""
     return Finding(

@@ -1,9 +1,9 @@
 """What mounts and devices of a plugin reach on a host, worked out of type, source and options.
 
-The engine hands a mount to runc as the config has it (moby: plugin/v2/plugin_linux.go). For runc, an option that is
-``bind`` or ``rbind`` makes a bind mount of whatever type; options that it does not know become the data of mount(2), joined by
-commas. Sources are followed from the plugin's own root filesystem, before that becomes its root: a relative one may be a
-link that the plugin brings. What cannot be worked out may be anything.
+The engine hands a mount to runc as the config has it (moby: plugin/v2/plugin_linux.go). An option ``bind`` or ``rbind``
+makes it a bind mount, whatever its type. Options that runc does not know go to mount(2), joined by commas. The kernel
+follows paths in the host's tree, and relative ones from the plugin's root filesystem, where they may be links that the
+plugin brings. What cannot be worked out may be anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.findings import shown
-from mirror.plugin.host_path import HostPath, holds_roots, resolve
+from mirror.plugin.host_path import HostPath, holds_roots, resolve, resolve_device
 
 #: What is reached by a path rule, and by a rule about devices.
 MOUNT, DEVICE = "mount", "device"
@@ -55,18 +55,13 @@ _OF_THE_KERNEL: Final = {
     "binfmt_misc": "/proc/sys/fs/binfmt_misc",
     "nfsd": "/proc/fs/nfsd",
 }
-_OF_DEVICES: Final = frozenset(
-    """adfs affs bcachefs befs bfs btrfs cramfs efs erofs exfat ext2 ext3 ext4 f2fs fuseblk gfs2 hfs hfsplus hpfs
-    iso9660 jffs2 jfs minix msdos nilfs2 ntfs ntfs3 ocfs2 omfs qnx4 qnx6 reiserfs romfs squashfs sysv ubifs udf ufs umsdos
-    vfat xfs zfs zonefs""".split()
-)
+_DEVICE_TYPES: Final = """
+    adfs affs bcachefs befs bfs btrfs cramfs efs erofs exfat ext2 ext3 ext4 f2fs fuseblk gfs2 hfs hfsplus hpfs iso9660
+    jffs2 jfs minix msdos nilfs2 ntfs ntfs3 ocfs2 omfs qnx4 qnx6 reiserfs romfs squashfs sysv ubifs udf ufs umsdos
+    vfat xfs zfs zonefs
+"""
+_OF_DEVICES: Final = frozenset(_DEVICE_TYPES.split())
 _OF_SERVERS: Final = frozenset({"9p", "afs", "ceph", "cifs", "coda", "fuse", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
-#: Folders in which udev makes no links to other devices.
-_DEVICE_FOLDERS: Final = frozenset(
-    """bus cpu dma_heap dri hugepages infiniband input mapper mqueue net nvidia-caps pts shm snd usb vfio""".split()
-)
-#: Names that udev gives to the device that a host uses for something.
-_DEVICE_LINKS: Final = frozenset({"cdrom", "cdrw", "dvd", "dvdrw", "rtc", "modem", "mouse", "gpmdata", "core", "log"})
 _UNESCAPED_COMMA: Final = re.compile(r"((?:[^,\\]|\\.)*\\?)(?:,|\Z)", re.DOTALL)
 _UNESCAPED_COLON: Final = re.compile(r"((?:[^:\\]|\\.)*\\?)(?::|\Z)", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(.?)", re.DOTALL)
@@ -108,8 +103,7 @@ def of_config(config: PluginConfig) -> Iterator[Reach]:
         yield from of_mount(mount, sees_processes=config.pid_host)
     for device in config.devices:
         if device.path is not None:
-            found = _device(device.path)
-            yield Reach(DEVICE, device.path, found.leads_to, why=found.why)
+            yield of_device(device.path)
 
 
 def of_mount(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
@@ -120,16 +114,22 @@ def of_mount(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
         sees_processes: whether the plugin is in the host's process namespace.
     """
     if _is_too_long(mount.options):
-        yield _anything(mount, "its options are more than the kernel reads")
+        yield _anything(mount, "with long options", "the kernel reads a page of them, and cuts off the rest")
         return
     pieces = {piece.strip() for option in mount.options for piece in option.split(",")}
     if "remount" in pieces:
-        yield _anything(mount, "with the option remount it changes what is mounted there already")
+        yield _anything(mount, "with the option remount", "it changes what is mounted there already")
         return
     if is_bound(mount) or pieces & _BINDS:
         yield from _of_bind(mount)
     if not is_bound(mount):
         yield from _of_type(mount, sees_processes=sees_processes)
+
+
+def of_device(path: str) -> Reach:
+    """What a device of a plugin is."""
+    found = resolve_device(path)
+    return Reach(DEVICE, path, found.leads_to, why=found.why)
 
 
 def is_bound(mount: Mount) -> bool:
@@ -154,7 +154,7 @@ def _of_bind(mount: Mount) -> Iterator[Reach]:
 
 
 def _in_the_bundle(source: str) -> HostPath:
-    """Where a relative source of a bind mount leads: runc looks for it in the folder that the engine has made for it."""
+    """Where a relative source of a bind mount leads: runc looks for it in the folder that the engine made for it."""
     path = posixpath.normpath(source) if source else ""
     if "\0" in path or path == ".." or path.startswith("../"):
         return HostPath(None, "it is relative, and leads out of the folder that the engine makes for the plugin")
@@ -187,41 +187,30 @@ def _of_unknown(mount: Mount) -> Iterator[Reach]:
     yield Reach(DEVICE, "every device", None, by, mount.destination, why)
 
 
-def _anything(mount: Mount, why: str) -> Reach:
-    return Reach(MOUNT, _EVERY_PATH, None, "a mount", mount.destination, why)
+def _anything(mount: Mount, by: str, why: str) -> Reach:
+    return Reach(MOUNT, _EVERY_PATH, None, by, mount.destination, why)
 
 
 def _of_device_type(mount: Mount) -> Iterator[Reach]:
     """A file system that lies on a device: that device, and whatever of the host it holds."""
     by, writable = f"mounted as {mount.type}", not is_read_only(mount)
     source = mount.source or ""
-    found = _device(source)
+    found = resolve_device(source)
     yield Reach(DEVICE, source, found.leads_to, by, mount.destination, found.why, writable)
     why = "what the host keeps on that device is not known"
     yield Reach(MOUNT, source, None, by, mount.destination, why, writable)
     for key, value in _members(mount.options):
         if key != "subvol" and ("/" in value or "dev" in key):
-            found = _device(value)
-            yield Reach(DEVICE, value, found.leads_to, f"{shown(key)} of a mount", mount.destination, found.why, writable)
-
-
-def _device(path: str) -> HostPath:
-    """Which device a path stands for. A node may be anywhere; those of ``/dev`` have the names that the kernel gives."""
-    found = resolve(path)
-    if found.leads_to is None or found.leads_to in {"/", "/dev"}:
-        return found
-    if not found.leads_to.startswith("/dev/"):
-        return HostPath(None, "it is not in /dev, and a node elsewhere may be any device")
-    first, *below = found.leads_to.removeprefix("/dev/").split("/")
-    if first in _DEVICE_LINKS or (below and first not in _DEVICE_FOLDERS):
-        return HostPath(None, f"which device is {shown(found.leads_to)}, each host decides")
-    return found
+            found = resolve_device(value)
+            yield Reach(
+                DEVICE, value, found.leads_to, f"{shown(key)} of a mount", mount.destination, found.why, writable
+            )
 
 
 def _of_overlay(mount: Mount) -> Iterator[Reach]:
     options, read_only = mount.options, is_read_only(mount)
     if any(_CUT_ESCAPE.search(option) for option in options[:-1]):
-        yield _anything(mount, "a backslash at the end of an option runs into the next one")
+        yield _anything(mount, "overlay mount", "a backslash at the end of an option runs into the next one")
     for key, value in _members(options):
         layered = key not in {"upperdir", "workdir", "lowerdir+", "datadir+"}
         if layered and key != "lowerdir" and "/" not in value:

@@ -9,6 +9,7 @@ from mirror.plugin.config import PluginConfig
 from mirror.plugin.difference import PrivilegeDifference
 from mirror.plugin.entry import EntryKind
 from mirror.plugin.file_tree import FileTree, Node
+from mirror.plugin.mount_reach import MOUNT, Reach, of_config
 from mirror.plugin.settings import Setting, settable
 
 
@@ -48,7 +49,7 @@ class PluginDifference:
 
     Attributes:
         privileges: what the later asks for, and the earlier did not, and the other way round.
-        writable: sources of mounts that were read-only, and are not any more; no engine asks about that.
+        writable: paths of mounts that were read-only, and are not any more; no engine asks about that.
         settings: settings that came, went, or have another default.
         config: what else of the config is different.
         files: what of the root filesystem is different; None where one of them was not read.
@@ -85,7 +86,7 @@ def compare(
     read_only = _read_only(earlier)
     return PluginDifference(
         privileges=PrivilegeDifference.between(earlier, later),
-        writable=tuple(source for source in _writable(later) if source in read_only),
+        writable=tuple(dict.fromkeys(path for path in _writable(later) if path in read_only)),
         settings=tuple(_changes(_settings(earlier), _settings(later))),
         config=tuple(_changes(_members(earlier), _members(later))),
         files=None if before is None or after is None else tuple(_files(before, after)),
@@ -129,12 +130,16 @@ def _members(config: PluginConfig) -> dict[str, str]:
 
 
 def _read_only(config: PluginConfig) -> frozenset[str]:
-    """Sources that are mounted, and never to be written to."""
-    return frozenset(mount.source for mount in config.mounts if mount.source) - frozenset(_writable(config))
+    """What is mounted, and never to be written to."""
+    return frozenset(reach.named for reach in _mounted(config)) - frozenset(_writable(config))
 
 
 def _writable(config: PluginConfig) -> Iterator[str]:
-    return (mount.source for mount in config.mounts if mount.source and "ro" not in mount.options)
+    return (reach.named for reach in _mounted(config) if reach.writable)
+
+
+def _mounted(config: PluginConfig) -> Iterator[Reach]:
+    return (reach for reach in of_config(config) if reach.kind == MOUNT and reach.named)
 
 
 def _files(before: FileTree, after: FileTree) -> Iterator[FileChange]:

@@ -56,13 +56,14 @@ def asked(config: PluginConfig) -> tuple[Asked, ...]:
     reached = (
         (f"{reach.kind}{_BY}{reach.by}", reach.named)
         for mount in config.mounts
-        if not is_bound(mount)
         for reach in of_mount(mount, sees_processes=config.pid_host)
+        # What follows from the source of a bind mount is no more than the source says.
+        if reach.by and not (is_bound(mount) and reach.leads_to is not None)
     )
     return tuple(dict.fromkeys([*others, *reached]))
 
 
-def grown(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ...]:
+def growth(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ...]:
     """What is asked for now and was not before, of what was noted by this release or an earlier one.
 
     Earlier ones knew neither labels nor how a path in the options of a mount is used; they judged it as a mount of

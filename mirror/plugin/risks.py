@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from mirror.plugin import privileges
-from mirror.plugin.config import PluginConfig
+from mirror.plugin.config import Mount, PluginConfig
+from mirror.plugin.host_path import is_within
+from mirror.plugin.mount_reach import DEVICE, Reach, of_device, of_mount
+from mirror.plugin.privilege_pattern import described, printable
 from mirror.plugin.privileges import Privilege
 
 _WHOLE: Final = {
@@ -17,17 +19,21 @@ _WHOLE: Final = {
 }
 _ENGINE: Final = "It commands the engine, and so starts anything as root on the host."
 _KERNEL: Final = "It reaches the host's kernel and devices through it."
+_SOCKETS: Final = "It reaches the sockets of the host's services in {}, the engine's own among them."
 _PATHS: Final = {
     "": "None as it stands: there is no source.",
-    "/var/run/docker.sock": _ENGINE,
     "/run/docker.sock": _ENGINE,
     "/run/containerd/containerd.sock": _ENGINE,
+    "/run": _SOCKETS.format("/run"),
+    "/run/containerd": _SOCKETS.format("/run/containerd"),
     "/dev": _KERNEL,
     "/proc": _KERNEL,
     "/sys": _KERNEL,
 }
-_HOLDING_SOCKETS: Final = frozenset({"/var/run", "/run", "/var", "/run/containerd"})
-_OF_THE_HOST: Final = frozenset({"/bin", "/boot", "/etc", "/lib", "/root", "/sbin", "/usr"})
+_OF_THE_HOST: Final = frozenset(
+    {"/boot", "/etc", "/root", "/usr", "/usr/bin", "/usr/lib", "/usr/sbin", "/var", "/var/lib"}
+)
+_OF_THE_ENGINE: Final = ("/var/lib/docker", "/var/lib/containerd")
 _CAPABILITIES: Final = {
     "ALL": "everything that root may do",
     "CAP_SYS_ADMIN": "mounts filesystems and much besides: as good as root on the host",
@@ -48,25 +54,21 @@ _CAPABILITIES: Final = {
 
 
 def privileges_with_risks(config: PluginConfig) -> Iterator[tuple[Privilege, str]]:
-    """What an engine asks for, and what a host gives away with it: in one sentence, or one for each capability."""
-    writable = {mount.source for mount in config.mounts if "ro" not in mount.options}
+    """What an engine asks for, and what a host gives away with it: a sentence for each thing that is reached."""
+    mounts = iter([mount for mount in config.mounts if mount.source is not None])
     for privilege in privileges.compute(config):
-        yield privilege, _risk(privilege, writable)
-
-
-def _risk(privilege: Privilege, writable: Collection[str | None]) -> str:
-    value = privilege.values[0]
-    match privilege.name:
-        case "network":
-            return _network(value)
-        case "mount":
-            return _mount(value, read_only=value not in writable)
-        case "device":
-            return f"It reads and writes the device {value} directly."
-        case "capabilities":
-            return " ".join(_capability(name) for name in privilege.values)
-        case _:
-            return _WHOLE[privilege.name]
+        match privilege.name:
+            case "mount":
+                risk = _mount(next(mounts), sees_processes=config.pid_host)
+            case "device":
+                risk = _reached(of_device(privilege.values[0]))
+            case "network":
+                risk = _network(privilege.values[0])
+            case "capabilities":
+                risk = " ".join(_capability(name) for name in privilege.values)
+            case name:
+                risk = _WHOLE[name]
+        yield privilege, risk
 
 
 def _network(kind: str) -> str:
@@ -75,20 +77,42 @@ def _network(kind: str) -> str:
     return "None: engines give it only the loopback, and the host's /etc/hosts and resolv.conf."
 
 
-def _mount(source: str, *, read_only: bool) -> str:
-    path = posixpath.normpath(source) if source else ""
+def _mount(mount: Mount, *, sees_processes: bool) -> str:
+    told = [_reached(reach) for reach in of_mount(mount, sees_processes=sees_processes)]
+    if not told:
+        told = ["Nothing of the host: what is mounted is new and empty."]
+    if "source" in mount.settable:
+        told.append("A host may set another source.")
+    return " ".join(dict.fromkeys(told))
+
+
+def _reached(reach: Reach) -> str:
+    """One sentence; where it is not just as the engine asks, beginning with what is reached and how."""
+    does = "reads and writes" if reach.writable else "reads"
+    if reach.leads_to is None:
+        what = f"any {'device' if reach.kind == DEVICE else 'path'} of the host"
+        return f"{described(reach)}: it may be that it {does} {what}."
+    if reach.kind == DEVICE:
+        risk = f"It {does} the device {printable(reach.named)} directly."
+    else:
+        risk = _path(reach.leads_to, reach.named, writable=reach.writable)
+    return f"{described(reach)}: {risk}" if reach.by else risk
+
+
+def _path(path: str, named: str, *, writable: bool) -> str:
     if path in _PATHS:
         return _PATHS[path]
-    does = "reads" if read_only else "reads and writes"
+    does = "reads and writes" if writable else "reads"
     if path == "/":
-        return (
-            f"It {does} every file of the host: {'its secrets, too' if read_only else 'as good as root on the host'}."
-        )
-    if path in _HOLDING_SOCKETS:
-        return f"It reaches the sockets of the host's services in {path}, the engine's own among them."
-    if path in _OF_THE_HOST and not read_only:
-        return f"It changes the host's own files in {path}: as good as root on the host."
-    return f"It {does} {path} of the host, as root."
+        return f"It {does} every file of the host: {'as good as root on the host' if writable else 'its secrets, too'}."
+    if not path.startswith("/"):
+        return f"It {does} {printable(path)} in a folder that the engine makes for it, which is not there as a rule."
+    place = printable(named.rstrip("/"))
+    if writable and path in _OF_THE_HOST:
+        return f"It changes the host's own files in {place}: as good as root on the host."
+    if writable and any(is_within(path, folder) for folder in _OF_THE_ENGINE):
+        return f"It changes what the engine keeps in {place} and runs: as good as root on the host."
+    return f"It {does} {place} of the host, as root."
 
 
 def _capability(name: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.privilege_pattern import NAMES, PrivilegePattern, asked
+from mirror.plugin.privilege_pattern import NAMES, PrivilegePattern, asked, growth, shown
 from mirror.plugin.privileges import compute
 
 
@@ -106,15 +106,97 @@ def test_globs_of_paths(pattern: str, source: str, expected: bool) -> None:
     assert matches(pattern, mounting(source)) is expected
 
 
-def test_paths_in_the_options_of_a_mount_count() -> None:
+def test_folders_of_an_overlay_count() -> None:
     overlay = mounting("overlay", "lowerdir=/tmp:/", "upperdir=/tmp/u", "rw", "size=1", kind="overlay")
-    assert list(PrivilegePattern.parse("mount=/").matching(overlay)) == ["mount option: /"]
+    assert list(PrivilegePattern.parse("mount=/").matching(overlay)) == [
+        "mount: / (lowerdir of an overlay mount at /host)"
+    ]
     assert asked(overlay) == (
         ("mount", "overlay"),
-        ("mount option", "/tmp"),
-        ("mount option", "/"),
-        ("mount option", "/tmp/u"),
+        ("mount, lowerdir of an overlay mount", "/tmp"),
+        ("mount, lowerdir of an overlay mount", "/"),
+        ("mount, upperdir of an overlay mount", "/tmp/u"),
     )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plugin", "said"),
+    [
+        ("mount=/", mounting("/dev/sda1", kind="ext4"), "what the host keeps on that device is not known"),
+        ("mount=/dev/sda1", mounting("/dev/sda1", kind="ext4"), "/dev/sda1 (mounted as ext4 at /host"),
+        ("device=/dev/sd*", mounting("/dev/sda1", kind="ext4"), "device: /dev/sda1 (mounted as ext4 at /host)"),
+        ("device", mounting("x", kind="new"), "device: every device (mounted as new at /host"),
+        ("mount=/srv", mounting("x", kind="new"), "what this type of file system reaches is not known"),
+        ("mount=/sys/kernel/*", mounting("x", kind="sysfs"), "mount: /sys (mounted as sysfs at /host)"),
+        ("mount=/", mounting("/proc", "rbind"), "mount: / (by way of the processes in /proc at /host)"),
+        ("mount=/srv", mounting("/tmp/../x", "bind"), "mount: /tmp/../x (cannot be resolved: /tmp may be a link"),
+        ("mount", mounting("tmpfs", kind="tmpfs"), "mount: tmpfs"),
+        ("mount=*", mounting("/", kind="tmpfs"), "mount: / (only a label)"),
+        ("mount=tmp*", mounting("tmpfs", kind="tmpfs"), "mount: tmpfs"),
+        ("mount=/lib/*", mounting("/usr/lib/modules", "bind"), "mount: /usr/lib/modules"),
+        ("mount=/usr/lib", mounting("/lib", "bind"), "mount: /lib"),
+        ("mount=/var/*/docker.sock", mounting("/var/run/docker.sock", "bind"), "mount: /var/run/docker.sock"),
+        ("device=/dev/nvme*", config(Linux={"Devices": [{"Path": "/dev/block/259:0"}]}), "each host decides"),
+    ],
+)
+def test_what_is_reached_is_said_in_words(pattern: str, plugin: PluginConfig, said: str) -> None:
+    (words,) = PrivilegePattern.parse(pattern).matching(plugin)
+    assert said in words
+
+
+@pytest.mark.parametrize(
+    ("pattern", "plugin"),
+    [
+        ("mount=/", mounting("/", kind="tmpfs")),
+        ("mount=/", mounting("/data", "bind", "x=/")),
+        ("mount=/run/docker.sock", mounting("/data", "rbind")),
+        ("mount=/", mounting("x", "lowerdir=/usr:/opt", kind="overlay")),
+        ("device", mounting("/dev/sda", "bind")),
+        ("device=/dev/sd*", mounting("/dev/vda", kind="ext4")),
+        ("mount=/srv", mounting("x", kind="sysfs")),
+    ],
+)
+def test_what_is_not_reached(pattern: str, plugin: PluginConfig) -> None:
+    assert not matches(pattern, plugin)
+
+
+BOUND, OPTION = ("mount", "/data"), ("mount option", "/data")
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "more"),
+    [
+        ((BOUND,), mounting("/data", "bind"), []),
+        ((BOUND,), mounting("/data", "rbind", "remount"), ["mount: every path (with the option remount)"]),
+        ((BOUND,), mounting("/proc", "bind"), ["mount: /proc"]),
+        ((("mount", "/proc"),), mounting("/proc", "bind"), []),
+        ((("mount", "tmpfs"),), mounting("tmpfs", kind="tmpfs"), []),
+        ((BOUND,), mounting("/data", kind="tmpfs"), []),
+        (
+            (BOUND,),
+            mounting("/data", kind="ext4"),
+            ["device: /data (mounted as ext4)", "mount: /data (mounted as ext4)"],
+        ),
+        ((("mount", "x"), OPTION), mounting("x", "lowerdir=/data", kind="overlay"), []),
+        (
+            (("mount", "x"), OPTION),
+            mounting("x", "lowerdir=/data:/", kind="overlay"),
+            ["mount: / (lowerdir of an overlay mount)"],
+        ),
+        ((("mount", "x"),), mounting("x", "lowerdir=/", kind="overlay"), ["mount: / (lowerdir of an overlay mount)"]),
+        (asked(mounting("/data", kind="tmpfs")), mounting("/data", "bind"), ["mount: /data"]),
+        (
+            asked(mounting("x", "lowerdir=/data", kind="overlay")),
+            mounting("x", "upperdir=/data", kind="overlay"),
+            ["mount: /data (upperdir of an overlay mount)"],
+        ),
+        ((("mount", "/ (lowerdir of an overlay mount)"),), mounting("/", "bind"), ["mount: /"]),
+    ],
+)
+def test_growth_by_what_this_release_or_an_earlier_one_noted(
+    before: tuple[tuple[str, str], ...], now: PluginConfig, more: list[str]
+) -> None:
+    assert list(map(shown, growth(asked(now), before))) == more
 
 
 @pytest.mark.parametrize("text", ["", "mounts", "mount=", "=/", "Network", "pid", "mount:/"])
@@ -132,7 +214,7 @@ def test_any_glob_is_read(name: str, glob: str) -> None:
 def test_detours_change_nothing(parts: list[str]) -> None:
     path = "/" + "/".join(parts)
     assert matches("mount=/run/docker.sock", mounting(path)) == matches(
-        "mount=/run/docker.sock", mounting(f"/x/..//.{path}")
+        "mount=/run/docker.sock", mounting(f"/etc/..//.{path}")
     )
 
 
