@@ -10,7 +10,7 @@ RUN python -m venv /opt/plugin-mirror \
 
 FROM python:3.11-slim-bookworm
 RUN useradd --uid 10001 --user-group --home-dir /data --no-create-home --shell /usr/sbin/nologin plugin-mirror \
- && install -d -o plugin-mirror -g plugin-mirror /data
+ && install -d -o plugin-mirror -g plugin-mirror -m 0700 /data
 COPY --from=build /opt/plugin-mirror /opt/plugin-mirror
 COPY config/container.yaml /etc/plugin-mirror/config.yaml
 ENV PATH=/opt/plugin-mirror/bin:$PATH PYTHONUNBUFFERED=1

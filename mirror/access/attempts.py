@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
 from typing import Final
 
 from mirror.oci.errors import TooManyRequests
 from mirror.runtime.clock import Clock
+from mirror.wire.client_address import counted_as
 
 #: Wrong passwords that an address may send at once, and the seconds after which it may send one more. Engines try one
 #: wrong password up to eight times during an install.
@@ -36,7 +36,7 @@ class Attempts:
         Raises:
             TooManyRequests: too many were wrong lately; ``retry_after_seconds`` says when the next one is looked at.
         """
-        now, place = self._clock.monotonic_seconds(), _place(address)
+        now, place = self._clock.monotonic_seconds(), counted_as(address)
         full_at = max(self._full_at.get(place, now), now) + PERIOD_SECONDS
         wait_seconds = full_at - now - BURST * PERIOD_SECONDS
         if wait_seconds > 0:
@@ -55,17 +55,6 @@ class Attempts:
 
     def was_right(self, address: str) -> None:
         """Take an attempt back."""
-        place = _place(address)
+        place = counted_as(address)
         if place in self._full_at:
             self._full_at[place] -= PERIOD_SECONDS
-
-
-def _place(address: str) -> str:
-    """Whom an address stands for: of IPv6, everybody has a network of addresses."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 4:
-        return address
-    return str(ipaddress.ip_network(f"{parsed.compressed.partition('%')[0]}/64", strict=False))

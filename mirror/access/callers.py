@@ -12,7 +12,7 @@ from mirror.oci.errors import Unauthorized
 from mirror.oci.names import Repository
 from mirror.registry.callers import Caller, Granted
 from mirror.registry.port import Registry
-from mirror.registry.rights import Action, Rights
+from mirror.registry.rights import USERS_ONLY, Action, Rights
 from mirror.registry.users import Users
 from mirror.runtime.clock import Clock
 from mirror.wire.basic import Login
@@ -97,5 +97,8 @@ def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str
 
 
 def _allowed(actions: Sequence[str], repository: Repository, rights: Rights) -> frozenset[str]:
-    asked = [action for action in Action if action.value in actions or "*" in actions]
-    return frozenset(action.value for action in asked if rights.allows(action, repository))
+    """What a token is given for; to decide about plugins only where that is asked for by name, to operate never."""
+    asked = [action for action in Action if action.value in actions or ("*" in actions and action not in USERS_ONLY)]
+    return frozenset(
+        action.value for action in asked if action is not Action.OPERATE and rights.allows(action, repository)
+    )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from mirror.access.signed import Grant
 from mirror.oci.errors import MirrorError, RightMissing
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
-from mirror.registry.rights import Action, Rights
+from mirror.registry.rights import Action, Rights, detail, phrase
 from mirror.transfer.mapping import NameMapping
 
 #: In place of a user's name: every user.
@@ -37,7 +38,7 @@ class AccessRule:
         """Whether the rule is for the repository; with None, for every one."""
         if repository is None:
             return any(pattern.source == "**" for pattern in self.repositories)
-        return any(pattern.apply(repository) is not None for pattern in self.repositories)
+        return any(pattern.covers(repository) for pattern in self.repositories)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +65,22 @@ class UserRights:
             action in rule.actions and rule.holds(repository) for rule in self.rules
         )
 
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        patterns = (pattern for rule in self.rules if action in rule.actions for pattern in rule.repositories)
+        return [*self.anyone.spans(action), *(pattern.source_span for pattern in patterns)]
+
     @property
     def listing(self) -> Rights | None:
         return self
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
         anyones = self.anyone.refusal(action, repository)
         if not isinstance(anyones, RightMissing):
             return anyones  # nobody may: it is switched off
+        what = action.value if repository is None else f"{action.value} {repository}"
         return RightMissing(
-            f"{self.user} may not {action.value} {repository}; rules under access: in the configuration say who may",
-            name=repository,
-            action=action.value,
+            f"{self.user} may not {what}; rules under access: in the configuration say who may",
+            **detail(action, repository),
         )
 
 
@@ -99,15 +104,17 @@ class TokenRights:
         granted = repository is not None and action.value in self.grant.actions(repository)
         return granted and self.own.allows(action, repository)
 
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        return [*self.anyone.spans(action), *self.own.spans(action)]
+
     @property
     def listing(self) -> Rights | None:
         return self.own.listing if self.grant.catalog else self.anyone.listing
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
         if not self.own.allows(action, repository):
             return self.own.refusal(action, repository)
+        instead = "ask for one that is" if repository is not None else "send the login itself (Basic)"
         return RightMissing(
-            f"the token is not for {action.value} of {repository}: ask for one that is",
-            name=repository,
-            action=action.value,
+            f"the token is not for {phrase(action, repository)}: {instead}", **detail(action, repository)
         )

@@ -15,12 +15,13 @@ from mirror.access.passwords import PasswordChecks, hashed
 from mirror.access.signed import SERVICE
 from mirror.filters.authorize import AnonymousRights
 from mirror.registry.port import Registry
-from mirror.registry.rights import Rights
+from mirror.registry.rights import USERS_ONLY, Action, Rights
 from mirror.registry.users import User, UserToken, parse_user_name
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.metrics import Share
 from mirror.server.authentication import Authentication
 from mirror.server.front import Front
+from mirror.server.operators import Operators, Word
 from mirror.settings import Settings
 from mirror.store.registry import Store
 
@@ -29,7 +30,7 @@ _CLOCK = SystemClock()
 
 def anyones_rights(settings: Settings) -> AnonymousRights:
     """What callers without a login may do."""
-    users_may = frozenset(action for rule in settings.access for action in rule.actions)
+    users_may = frozenset(action for rule in settings.access for action in rule.actions) - USERS_ONLY
     return AnonymousRights(settings.server.anonymous_actions, users_may if settings.server.logins else frozenset())
 
 
@@ -61,7 +62,33 @@ async def authenticating(
             key=await store.token_key(),
             clock=_CLOCK,
         )
-        yield Authentication(callers, SERVICE, Front(settings.server.url, settings.server.behind_proxy))
+        yield Authentication(callers, SERVICE, front_of(settings))
+
+
+def front_of(settings: Settings) -> Front:
+    """How the server is reached."""
+    return Front(settings.server.url, settings.server.behind_proxy)
+
+
+def operators(settings: Settings, store: Store, authentication: Authentication | None, word: Word | None) -> Operators:
+    """Who may decide about plugins, and see the hosts that pull them.
+
+    Args:
+        settings: how the server is reached.
+        store: knows whether there are users.
+        authentication: tells users apart; None where nobody may log in.
+        word: knows the word by which anybody may decide; None where there is none.
+    """
+    by_word = frozenset({Action.APPROVE})
+    local = frozenset() if not settings.server.listen.is_loopback else USERS_ONLY - (by_word if word else frozenset())
+    return Operators(
+        authentication,
+        front_of(settings),
+        store.has_users,
+        anyone=anyones_rights(settings),
+        local=AnonymousRights(local),
+        word=None if word is None else (word, AnonymousRights(by_word)),
+    )
 
 
 async def add_user(store: Store, name: str, password: str) -> None:

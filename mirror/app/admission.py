@@ -1,4 +1,4 @@
-"""Which plugins are let in: the policy of the settings around registries, and what people decide."""
+"""Which plugins are let in, told: lists, figures, and what may be decided over HTTP."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from typing import Any, Final
 import structlog
 from prometheus_client.metrics_core import Metric
 
+from mirror.app.deciding import decide_in, policy_of
 from mirror.app.stores import open_store
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, ManifestUnknown, NotFound
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Reference, Repository, Tag
+from mirror.oci.errors import ClientFault, ConfigurationFault, Denied
+from mirror.oci.names import Reference
 from mirror.plugin.policy import Action
-from mirror.registry.admissions import Admission, Decision, State
-from mirror.runtime.clock import SystemClock
+from mirror.registry import rights
+from mirror.registry.admissions import Admission, State
 from mirror.runtime.metrics import Family, Kind, Share
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.acts import Act
+from mirror.server.operators import Operator, Word
 from mirror.settings import Settings
 from mirror.store.registry import Store
 
 _LOG = structlog.get_logger(__name__)
-_CLOCK = SystemClock()
 
 #: Fewest characters of the word that is asked of who decides over HTTP.
 LEAST_TOKEN_LENGTH: Final = 16
 _MOST_TOKEN_BYTES: Final = 4096
-_MOST_TEXT_LENGTH: Final = 255
 
 DECISIONS: Final = Family(
     "plugin_mirror_admission_decisions_total",
@@ -54,100 +53,88 @@ def counting(share: Share) -> Callable[[Action], None]:
     return lambda action: figures[action].add()
 
 
-async def standing(store: Store) -> list[Metric]:
+async def standing(settings: Settings, store: Store) -> list[Metric]:
     """How many plugins stand in which way."""
-    counts = await store.count_admissions()
+    counts = await store.count_admissions(policy_of(settings))
     return [metric(STANDING, [((state.value,), [float(count)]) for state, count in counts.items()])]
 
 
 async def list_admissions(settings: Settings, state: State | None) -> Sequence[Admission]:
     """What is known of plugins in our own store, those of one state or all."""
     async with open_store(settings, must_exist=True) as store:
-        return await store.admissions(state)
+        return await store.admissions(state, policy_of(settings))
 
 
-async def decide(settings: Settings, reference: Reference, *, approved: bool, by: str, note: str) -> list[Admission]:
-    """Approve or reject a plugin in our own store, as :func:`decide_in` does."""
-    if reference.host is not None:
-        raise ConfigurationFault(f"{reference} is in another registry: decide there, or name what is held here")
-    async with open_store(settings, must_exist=True) as store:
-        return await decide_in(store, reference.repository, reference.target, approved=approved, by=by, note=note)
-
-
-async def decide_in(
-    store: Store, repository: Repository, target: Tag | Digest, *, approved: bool, by: str, note: str
-) -> list[Admission]:
-    """Approve or reject a plugin, or every plugin of an index. It is known to all processes when this returns.
-
-    Args:
-        store: where it is held, or will be: a digest need not be here yet.
-        repository, target: its name.
-        approved: which of the two.
-        by, note: who decides, and why; at most 255 characters each.
-
-    Raises:
-        ManifestUnknown, RepositoryUnknown: no such tag.
-        ClientFault: a text is too long, or nobody is named.
-    """
-    if not by.strip() or not by.isprintable() or not note.isprintable() or max(len(by), len(note)) > _MOST_TEXT_LENGTH:
-        raise ClientFault(
-            f"who decides must be named, in one line, and notes are one line, of {_MOST_TEXT_LENGTH} at most"
-        )
-    decision = Decision(approved, by.strip(), _CLOCK.now(), note.strip())
-    return [await store.decide(repository, digest, decision) for digest in await _meant(store, repository, target)]
-
-
-async def _meant(store: Store, repository: Repository, target: Tag | Digest) -> list[Digest]:
-    manifest = await _held(store, repository, target)
-    if manifest is not None:
-        return [member.digest for member in manifest.manifests] or [manifest.digest]
-    if isinstance(target, Digest):
-        return [target]
-    raise ManifestUnknown(
-        f"no tag {target} of {repository} is here: name a digest, which may come later",
-        name=repository,
-        reference=target,
-    )
-
-
-async def _held(store: Store, repository: Repository, target: Tag | Digest) -> Manifest | None:
-    """A manifest that is here, or is being pulled through."""
-    try:
-        return await store.get_manifest(repository, target)
-    except NotFound:
-        origin = await store.origin(repository, target)
-        return None if origin is None else await store.incomplete(repository, origin.digest)
-
-
-async def report(store: Store) -> Mapping[str, object]:
+async def report(settings: Settings, store: Store) -> Mapping[str, object]:
     """``/api/v1/admission``."""
-    return {"admissions": [admission.to_json() for admission in await store.admissions()]}
+    found = await store.admissions(policy=policy_of(settings))
+    return {"admissions": [admission.to_json() for admission in found]}
 
 
 def acts(settings: Settings, store: Store) -> dict[str, Act]:
-    """What ``POST /api/v1/admission/…`` does; nothing where the settings name no word that must be sent.
+    """What ``POST /api/v1/admission/…`` does."""
+    policy = policy_of(settings)
+    return {
+        "admission/approve": Act(rights.Action.APPROVE, by_right(deciding(store, policy, approved=True))),
+        "admission/reject": Act(rights.Action.APPROVE, by_right(deciding(store, policy, approved=False))),
+    }
+
+
+def by_right(
+    decide: Callable[[Mapping[str, Any]], Awaitable[object]],
+) -> Callable[[Operator, Mapping[str, Any]], Awaitable[object]]:
+    """An act for those who may approve in the repository that is named. Who has logged in decides in their own name.
+
+    Args:
+        decide: given what was sent, with ``by``.
+    """
+
+    async def act(operator: Operator, sent: Mapping[str, Any]) -> object:
+        reference, by = sent.get("reference", ""), sent.get("by")
+        if not isinstance(reference, str):
+            raise ClientFault("reference is not a string, such as acme/driver@sha256:…")
+        repository = Reference.parse(reference).repository
+        # A rejection that is lifted is lifted under every name.
+        operator.require(rights.Action.APPROVE, None if sent.get("overrule") is True else repository)
+        if operator.name is None:
+            return await decide(sent)
+        if by is not None and by != operator.name:
+            raise Denied(f"{operator.name} decides in their own name, and no other: leave 'by' out")
+        return await decide({**sent, "by": operator.name})
+
+    return act
+
+
+def word(settings: Settings) -> Word | None:
+    """What knows the word that lets somebody decide; None where the settings name none.
 
     Raises:
         ConfigurationFault: the word cannot be read, or is too short.
     """
     token_file = settings.admission.token_file
     if token_file is None:
-        return {}
+        return None
     read_token(token_file)
-    require = may_decide(token_file)
-    return {
-        "admission/approve": Act(require, deciding(store, approved=True)),
-        "admission/reject": Act(require, deciding(store, approved=False)),
-    }
+    return may_decide(token_file)
 
 
-def deciding(store: Store, *, approved: bool) -> Callable[[Mapping[str, Any]], Awaitable[object]]:
-    """What ``POST /api/v1/admission/approve`` and ``…/reject`` do with the object they are sent."""
+def deciding(store: Store, policy: str | None, *, approved: bool) -> Callable[[Mapping[str, Any]], Awaitable[object]]:
+    """What ``POST /api/v1/admission/approve`` and ``…/reject`` do with the object they are sent.
+
+    Args:
+        store: where plugins are.
+        policy: fingerprint of the policy whose verdict is told with a decision.
+        approved: which of the two.
+    """
+    kinds: dict[str, type] = {"reference": str, "by": str, "note": str}
+    if approved:
+        kinds |= {"digest": str, "overrule": bool}
 
     async def act(sent: Mapping[str, Any]) -> object:
-        known = {"reference", "by", "note"}
-        if not set(sent) <= known or not all(isinstance(value, str) for value in sent.values()):
-            raise ClientFault(f"the body is an object with strings: {', '.join(sorted(known))}")
+        if not all(type(value) is kinds.get(name) for name, value in sent.items()):
+            said = {str: "a string", bool: "true or false"}
+            known = ", ".join(f"{name} ({said[kind]})" for name, kind in kinds.items())
+            raise ClientFault(f"the body is an object with: {known}")
         reference = Reference.parse(sent.get("reference", ""))
         if reference.host is not None:
             raise ClientFault(f"{reference} names another registry: write NAME:TAG or NAME@DIGEST")
@@ -155,9 +142,12 @@ def deciding(store: Store, *, approved: bool) -> Callable[[Mapping[str, Any]], A
             store,
             reference.repository,
             reference.target,
+            policy,
             approved=approved,
             by=sent.get("by", ""),
             note=sent.get("note", ""),
+            overrule=sent.get("overrule", False),
+            expected=Digest.parse(sent["digest"]) if "digest" in sent else None,
         )
         for admission in decided:
             told = {"name": str(admission.repository), "digest": str(admission.digest), "state": admission.state.value}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yarl import URL
 
-from mirror.app.stores import checked, open_reader, open_store
+from mirror.app.stores import checked, layer_reading, open_reader, open_store
 from mirror.app.upstreams import open_upstream
 from mirror.oci.names import Reference, Tag
 from mirror.registry.port import Registry
@@ -91,7 +91,7 @@ async def open_destination(
             yield Destination(registry, reference.repository)
     else:
         async with open_store(settings) as store:
-            yield Destination(checked(store, store, settings), reference.repository)
+            yield Destination(checked(store, store, settings, layer_reading(settings)), reference.repository)
 
 
 @asynccontextmanager

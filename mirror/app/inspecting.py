@@ -6,9 +6,14 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from mirror.app.stores import open_reader, open_store
-from mirror.oci.names import Reference
+from mirror.app.deciding import policy_of
+from mirror.app.stores import judging, open_reader, open_store
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Reference, Repository
+from mirror.plugin import known_findings
+from mirror.plugin.findings import Finding
 from mirror.plugin.view import PluginContent
+from mirror.registry.admissions import Admission, State
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.transfer.progress import Progress
@@ -30,22 +35,25 @@ async def inspect_reference(
         settings, reference, plain_http: as for :func:`open_reader`.
         progress: told of the bytes of layers. None: they are not read.
     """
+    limits = settings.server.limits.of_layers()
     if isinstance(reference, LayoutReference):
         async with LayoutReader.open(reference.file) as layout:
             named = reference.reference
-            return await inspect(layout, named.repository, named.target, progress=progress)
+            return await inspect(layout, named.repository, named.target, progress=progress, limits=limits)
     if reference.host is not None:
         async with open_reader(settings, reference.host, plain_http=plain_http) as reader:
-            return await inspect(reader, reference.repository, reference.target, progress=progress)
+            return await inspect(reader, reference.repository, reference.target, progress=progress, limits=limits)
     async with open_store(settings, must_exist=True) as store:
-        found = await inspect(store, reference.repository, reference.target, store.recorded_findings, progress)
+        found = await inspect(
+            store, reference.repository, reference.target, store.recorded_findings, progress, limits=limits
+        )
         history = await store.history(reference.repository, reference.tag, _MOST_EVENTS) if reference.tag else ()
         return replace(
             found,
             origin=await _provenance(store, found),
             history=history,
             derivation=await store.derivation(found.manifest.digest),
-            admission=await store.admission(reference.repository, found.manifest.digest),
+            admission=await _standing(settings, store, found.repository, found.manifest),
         )
 
 
@@ -79,7 +87,28 @@ async def read_plugin(
     async with opened as reader:
         manifest = await reader.get_manifest(named.repository, named.target)
         require_plugin(manifest, str(source))
-        return await read_content(reader, named.repository, manifest, progress, digests=digests)
+        limits = settings.server.limits.of_layers()
+        content = await read_content(reader, named.repository, manifest, progress, limits=limits, digests=digests)
+        withheld = await _withheld(reader, named.repository, manifest) if isinstance(reader, Store) else ()
+        return replace(content, findings=(*withheld, *content.findings))
+
+
+async def _standing(settings: Settings, store: Store, repository: Repository, manifest: Manifest) -> Admission | None:
+    """How something in our own store stands: what is known of it, and what is so without any rules."""
+    policy = policy_of(settings)
+    if not manifest.may_be_plugin:
+        return await store.admission(repository, manifest.digest, policy)
+    found = (await judging(store).judge(repository, manifest)).admission
+    rejected = found.rejection.matched if found.rejection is not None else ()
+    known = await store.admission(repository, manifest.digest, policy, rejected)
+    return known if found.verdict is None else replace(known or found, verdict=found.verdict)
+
+
+async def _withheld(store: Store, repository: Repository, manifest: Manifest) -> tuple[Finding, ...]:
+    """What there is to say of a plugin in our own store that no host gets, other than what is wrong with itself."""
+    judged = await judging(store).judge(repository, manifest)
+    is_told = judged.lacks or judged.admission.state is State.REJECTED
+    return (known_findings.withheld(judged.admission.sentence),) if is_told else ()
 
 
 async def _provenance(store: Store, found: Inspection) -> Provenance | None:

@@ -15,6 +15,7 @@ from mirror.oci.errors import MirrorError
 from mirror.runtime.logs import Lines
 from mirror.runtime.metrics import Family, Figures, Kind, Share
 from mirror.runtime.metrics_exposition import FigureCollector, ProcessesCollector, expose, metric
+from mirror.runtime.single_flight import SingleFlight
 from mirror.server.load import Load
 from mirror.server.metrics import FAMILIES as REQUEST_FAMILIES
 from mirror.store.registry import Store
@@ -38,8 +39,18 @@ def _gauge(name: str, explanation: str) -> Family:
 _IN_FLIGHT = _gauge("requests_in_flight", "Requests that have begun and are not answered to the end.")
 _CONNECTIONS = _gauge("connections", "Connections that are open.")
 _CONNECTIONS_REFUSED = _counter("connections_refused", "Connections beyond server.limits.connections.")
+_CLIENTS_REFUSED = _counter(
+    "clients_refused", "Connections, behind a proxy requests, beyond server.limits.connections_per_client."
+)
 _RECEIVING = _gauge("uploads_receiving", "Requests whose content is being received.")
 _UPLOADS_REFUSED = _counter("uploads_refused", "Uploads beyond server.limits.uploads_per_client.")
+_SLOW_ENDED = _counter(
+    "slow_bodies_ended", "Bodies slower than server.limits.least_body_bytes_per_second, ended because others waited."
+)
+_SESSIONS_REFUSED = _counter(
+    "upload_sessions_refused",
+    "Uploads not begun because of server.limits.upload_sessions_per_client or upload_sessions.",
+)
 _UPLOADS_EXPIRED = _counter("uploads_expired", "Uploads removed because nobody went on with them.")
 _LOOKUPS = Family(
     f"{NAMESPACE}_cache_lookups_total",
@@ -57,8 +68,11 @@ _FOLLOWED: Final = (
     _IN_FLIGHT,
     _CONNECTIONS,
     _CONNECTIONS_REFUSED,
+    _CLIENTS_REFUSED,
     _RECEIVING,
     _UPLOADS_REFUSED,
+    _SLOW_ENDED,
+    _SESSIONS_REFUSED,
     _UPLOADS_EXPIRED,
     _LOOKUPS,
     _TRANSACTIONS,
@@ -121,6 +135,7 @@ class Metrics:
         self._contents: Contents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
         self._reading = asyncio.Lock()
+        self._pages: SingleFlight[str, tuple[str, bytes]] = SingleFlight()
 
     async def keep_up(self) -> None:
         """Tell the other processes what there is to know of this one, every second, until cancelled."""
@@ -129,7 +144,13 @@ class Metrics:
             await asyncio.sleep(_PERIOD_SECONDS)
 
     async def page(self, accept: str) -> tuple[str, bytes]:
-        """The page: its content type, and its bytes. What cannot be read is left out, and the scrape goes on."""
+        """The page: its content type, and its bytes. What cannot be read is left out, and the scrape goes on.
+
+        Whoever asks while it is being made gets the same one: anybody may ask, and it takes a look at every upload.
+        """
+        return await self._pages.run(accept, lambda: self._page(accept))
+
+    async def _page(self, accept: str) -> tuple[str, bytes]:
         self._update()
         store = _Found([metric(_BUILD, [((__version__,), [1.0])])])
         try:
@@ -167,8 +188,11 @@ def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[
     yield share.follow(_IN_FLIGHT, lambda: load.in_flight.count)
     yield share.follow(_CONNECTIONS, lambda: load.connections.count)
     yield share.follow(_CONNECTIONS_REFUSED, lambda: load.connections.refused)
+    yield share.follow(_CLIENTS_REFUSED, lambda: load.crowding.count)
     yield share.follow(_RECEIVING, lambda: load.uploading.count)
     yield share.follow(_UPLOADS_REFUSED, lambda: load.uploading.refused)
+    yield share.follow(_SLOW_ENDED, lambda: load.dawdling.count)
+    yield share.follow(_SESSIONS_REFUSED, lambda: load.beginning.count)
     yield share.follow(_UPLOADS_EXPIRED, lambda: store.work.uploads_expired)
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from mirror.app.stores import checked, open_store, rule_locks
+from mirror.app.stores import checked, layer_reading, open_store, rule_locks
 from mirror.app.upstreams import open_sources
-from mirror.filters.layer_reading import LayerReading
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -39,8 +38,9 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     """
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with open_store(settings) as store, open_sources(settings, _sources(rules)) as sources:
-        desk = Desk(store, store, LayerReading(store), _CLOCK, reporter, Turns(store))
-        return await run_rules(rules, sources, checked(store, store, settings), rule_locks(settings), desk)
+        layers = layer_reading(settings)
+        desk = Desk(store, store, layers.of(store), _CLOCK, reporter, Turns(store))
+        return await run_rules(rules, sources, checked(store, store, settings, layers), rule_locks(settings), desk)
 
 
 async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePreview]:
@@ -53,7 +53,7 @@ async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePre
             path = Path(stack.enter_context(folder))
         store = await stack.enter_async_context(Store.open(path))
         sources = await stack.enter_async_context(open_sources(settings, _sources(rules)))
-        desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, layer_reading(settings).of(store), _CLOCK, SilentReporter(), Turns())
         return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
 
 

@@ -14,10 +14,10 @@ from mirror.settings import Settings
 from mirror.store.registry import Store
 
 
-def faces(settings: Settings) -> Faces | None:
-    """How clients see tags that are not the same for all; None where there are none."""
+def faces(settings: Settings) -> list[Faces]:
+    """What tells clients apart that read tags which are not the same for all; empty where there are none."""
     rules = [section.rule() for section in settings.platform_tags]
-    return ClientFaces(PlatformTags(rules)) if rules else None
+    return [ClientFaces(PlatformTags(rules))] if rules else []
 
 
 async def report(settings: Settings, store: Store) -> Mapping[str, object]:

@@ -6,8 +6,7 @@ import getpass
 import os
 from contextlib import AsyncExitStack
 
-from mirror.app.stores import checked, open_reader, open_store
-from mirror.filters.layer_reading import LayerReading
+from mirror.app.stores import admitted, checked, layer_reading, not_rejected, open_reader, open_store
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference, Repository, Tag
 from mirror.plugin.derivation import Changes
@@ -33,7 +32,7 @@ async def tag_reference(settings: Settings, reference: Reference, repository: Re
             "write a rule under mirrors: and run 'plugin-mirror sync', or copy it with 'plugin-mirror derive'"
         )
     async with open_store(settings, must_exist=True) as store:
-        return await tag(store, reference.repository, reference.target, repository, name)
+        return await tag(admitted(store, settings), reference.repository, reference.target, repository, name)
 
 
 async def derive_reference(
@@ -66,16 +65,17 @@ async def derive_reference(
             if reference.host is None
             else await stack.enter_async_context(open_reader(settings, reference.host, plain_http=plain_http))
         )
+        layers = layer_reading(settings)
         source = f"{reference.host}/{reference.repository}" if reference.host else str(reference.repository)
         return await derive(
             Origin(reader, reference.repository),
             reference.target,
-            Destination(checked(store, store, settings), repository),
+            Destination(checked(store, store, settings, layers), repository),
             name,
             changes,
-            keep=Destination(store, repository),
+            keep=Destination(not_rejected(store), repository),
             source=source,
-            maker=Maker(f"user {_user()}", store, LayerReading(store), SystemClock().now),
+            maker=Maker(f"user {_user()}", store, layers.of(store), SystemClock().now),
             progress=progress,
         )
 

@@ -11,6 +11,7 @@ import structlog
 
 from mirror.access.figures import LOGINS
 from mirror.app import admission, metrics
+from mirror.app.engines import PULLS
 from mirror.app.stores import open_store
 from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.app.worker import Worker, limits_of, opened_upstreams, put_together
@@ -44,6 +45,7 @@ def serve(settings: Settings) -> int:
             *metrics.FAMILIES,
             LOGINS,
             admission.DECISIONS,
+            PULLS,
             *families(rule.name for rule in settings.mirrors),
             *pull_families(settings.upstreams),
             *UpstreamFigures(opened_upstreams(settings), workers).families,

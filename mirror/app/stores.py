@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from mirror.filters.admit import Admit, Withhold
 from mirror.filters.judging import Judge
+from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.policy import Action
@@ -16,6 +17,7 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
 from mirror.store.lock import RuleLocks
+from mirror.store.open_sessions import SessionLimits
 from mirror.store.registry import Store
 
 
@@ -35,7 +37,9 @@ async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIt
         raise ConfigurationFault(
             f"no data folder {path}: name it with --data or storage.path; 'plugin-mirror serve' and 'sync' make one"
         )
-    async with Store.open(path) as store:
+    limits = settings.server.limits
+    sessions = SessionLimits(limits.upload_sessions_per_client, limits.upload_sessions)
+    async with Store.open(path, session_limits=sessions) as store:
         yield store
 
 
@@ -67,8 +71,17 @@ def _uncounted(_action: Action) -> None:
     """For commands, whose decisions nobody counts."""
 
 
+def layer_reading(settings: Settings) -> LayerReading:
+    """What reads layers in this process: there is one, so that no more are read at a time than it allows."""
+    return LayerReading(settings.server.limits.of_layers())
+
+
 def checked(
-    registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None] = _uncounted
+    registry: Registry,
+    store: Store,
+    settings: Settings,
+    layers: LayerReading,
+    counted: Callable[[Action], None] = _uncounted,
 ) -> Registry:
     """A registry as it is written to: plugins are looked at, and judged, before they are taken.
 
@@ -76,17 +89,47 @@ def checked(
         registry: what is written to.
         store: remembers what was found and decided.
         settings: whether plugins are looked at, and the policy.
+        layers: reads layers, for the whole process.
         counted: told of every decision.
     """
-    checks, policy = settings.server.plugin_checks, settings.admission.policy()
-    looked_at = registry if checks == "off" else PluginChecks(registry, store, enforce=checks == "enforce")
-    return looked_at if policy is None else Admit(looked_at, Judge(registry, policy, store, SystemClock(), counted))
+    checks = _checks(registry, store, settings, layers)
+    return Admit(checks or registry, _judge(registry, store, settings, layers, counted))
 
 
-def withheld(registry: Registry, store: Store, settings: Settings, counted: Callable[[Action], None]) -> Registry:
+def admitted(store: Store, settings: Settings) -> Registry:
+    """Our store as what it holds gets another name: plugins are judged under it, and not looked at again."""
+    return Admit(store, _judge(store, store, settings, layer_reading(settings), _uncounted))
+
+
+def not_rejected(store: Store) -> Registry:
+    """Our store as it takes what a copy with changes is made of: no rejected plugin, and nothing unreadable."""
+    return Admit(store, judging(store))
+
+
+def judging(store: Store) -> Judge:
+    """What judges plugins of our own store without any rules: by what was rejected, and by what can be read."""
+    return Judge(store, None, store, SystemClock(), _uncounted)
+
+
+def withheld(
+    registry: Registry, store: Store, settings: Settings, layers: LayerReading, counted: Callable[[Action], None]
+) -> Registry:
     """A registry as it is read from outside: without plugins that are not let in. Arguments as for :func:`checked`."""
+    return Withhold(registry, _judge(registry, store, settings, layers, counted))
+
+
+def _judge(
+    registry: Registry, store: Store, settings: Settings, layers: LayerReading, counted: Callable[[Action], None]
+) -> Judge:
+    checks = _checks(registry, store, settings, layers)
+    examine = None if checks is None else checks.examine
     policy = settings.admission.policy()
-    return registry if policy is None else Withhold(registry, Judge(registry, policy, store, SystemClock(), counted))
+    return Judge(registry, policy, store, SystemClock(), counted, layers=layers, examine=examine)
+
+
+def _checks(registry: Registry, store: Store, settings: Settings, layers: LayerReading) -> PluginChecks | None:
+    checks = settings.server.plugin_checks
+    return None if checks == "off" else PluginChecks(registry, store, layers, enforce=checks == "enforce")
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

@@ -17,7 +17,7 @@ from mirror.upstream.breaker import Thresholds
 from mirror.upstream.logins import FileLogin, LoginSource
 from mirror.upstream.proxies import Proxies
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.terms import Limits, Terms, Timeouts
+from mirror.upstream.terms import Limits, ListBounds, Terms, Timeouts
 from mirror.upstream.tls import Tls
 
 
@@ -69,5 +69,6 @@ def _terms(settings: Settings, section: UpstreamSettings) -> Terms:
             zone=ZoneInfo(limits.time_zone),
             shared_folder=settings.storage.path.expanduser() / "limits",
         ),
+        lists=ListBounds.of(limits.list_entries),
         offline=settings.offline or section.offline,
     )

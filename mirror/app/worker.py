@@ -15,11 +15,12 @@ import structlog
 from prometheus_client.metrics_core import Metric
 
 from mirror.app import admission, platform_tags
-from mirror.app.access import anyones_rights, authenticating
+from mirror.app.access import anyones_rights, authenticating, front_of, operators
+from mirror.app.engines import Engines
 from mirror.app.metrics import Metrics
 from mirror.app.pulling import pulling_through
 from mirror.app.rule_reports import Mirroring, guarded
-from mirror.app.stores import checked, open_store, rule_locks, withheld
+from mirror.app.stores import checked, layer_reading, open_store, rule_locks, withheld
 from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.app.upstreams import open_sources
 from mirror.filters.authorize import Authorize
@@ -108,11 +109,14 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         load, count = Load.within(limits), admission.counting(share)
         outcomes = Outcomes(share, settings.upstreams)
         held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
-        served = withheld(checked(held, store, settings, count), store, settings, count)
+        layers = layer_reading(settings)
+        served = withheld(checked(held, store, settings, layers, count), store, settings, layers, count)
         pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
         seen_by = partial(Authorize, pulls or served)
         registry = seen_by(anyones_rights(settings))
         mirroring = _mirroring(settings, sources, store)
+        engines = Engines(settings, store, share, _CLOCK)
+        authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, share))
         watch = Metrics(
             worker.figures,
             share,
@@ -128,16 +132,24 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             load=load,
             readiness=_readiness(settings, store),
             requests=RequestFigures(share),
-            authentication=await stack.enter_async_context(authenticating(settings, store, seen_by, share)),
+            authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports=_reports(settings, store, mirroring, lambda: registry.list_repositories(_NO_NAMES)),
+            operators=operators(settings, store, authentication, admission.word(settings)),
+            operator_reports={"hosts": engines.report},
             acts=admission.acts(settings, store),
-            faces=platform_tags.faces(settings),
+            faces=[*platform_tags.faces(settings), engines.faces],
+            front=front_of(settings),
         )
-        expiring = partial(_expire_uploads, store, timedelta(hours=settings.storage.upload_expiry_hours))
-        chores: list[Chore] = [watch.keep_up, expiring, *([pulls.keep_up] if pulls else [])]
-        follower = _follower(settings, store, sources, share, count)
+        expiring = partial(
+            _expire_uploads,
+            store,
+            timedelta(hours=settings.storage.upload_expiry_hours),
+            timedelta(minutes=settings.storage.empty_upload_expiry_minutes),
+        )
+        chores: list[Chore] = [watch.keep_up, expiring, engines.keep_up, *([pulls.keep_up] if pulls else [])]
+        follower = _follower(settings, store, sources, share, layers=layers, count=count)
         yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
 
 
@@ -146,11 +158,13 @@ def _follower(
     store: Store,
     sources: Mapping[str, UpstreamRegistry],
     share: Share,
+    *,
+    layers: LayerReading,
     count: Callable[[Action], None],
 ) -> Follower:
-    desk = Desk(store, store, LayerReading(store), _CLOCK, SilentReporter(), Turns(store))
+    desk = Desk(store, store, layers.of(store), _CLOCK, SilentReporter(), Turns(store))
     counted = RuleFigures(share, [section.name for section in settings.mirrors])
-    destination = checked(store, store, settings, count)
+    destination = checked(store, store, settings, layers, count)
     return Follower(sources, destination, rule_locks(settings), store, desk, counted.ran)
 
 
@@ -174,14 +188,14 @@ def _reports(
     reports: dict[str, Report] = {
         "mirrors": mirroring.mirrors,
         "upstreams": mirroring.upstream_list,
-        "admission": partial(admission.report, store),
+        "admission": partial(admission.report, settings, store),
         "platform-tags": partial(platform_tags.report, settings, store),
     }
     return {name: guarded(report, may_look) for name, report in reports.items()}
 
 
 async def _more_metrics(settings: Settings, mirroring: Mirroring, store: Store) -> list[Metric]:
-    return await mirroring.metrics() + (await admission.standing(store) if settings.admission.is_on else [])
+    return await mirroring.metrics() + (await admission.standing(settings, store) if settings.admission.is_on else [])
 
 
 def scheduled_rules(settings: Settings) -> list[MirrorRule]:
@@ -200,7 +214,7 @@ def opened_upstreams(settings: Settings) -> list[str]:
 
 def limits_of(settings: Settings) -> Limits:
     """What clients may ask of the server."""
-    return Limits(**settings.server.limits.model_dump(), shutdown_seconds=settings.server.shutdown_seconds)
+    return Limits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
 
 
 def _asks_for_pulls(settings: Settings) -> bool:
@@ -208,10 +222,10 @@ def _asks_for_pulls(settings: Settings) -> bool:
     return any(rule.retention is not None and rule.retention.pulled_within is not None for rule in rules)
 
 
-async def _expire_uploads(store: Store, age: timedelta) -> None:
+async def _expire_uploads(store: Store, age: timedelta, empty_age: timedelta) -> None:
     while True:
         try:
-            removed = await store.expire_uploads(age)
+            removed = await store.expire_uploads(age, empty_age)
         except MirrorError as error:
             _LOG.error("uploads could not be expired", error=str(error), **error.detail)
         else:

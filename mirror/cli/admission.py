@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -12,10 +13,12 @@ from mirror.cli import exit_codes
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.running import run_to_the_end
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.names import Reference
-from mirror.plugin.privilege_pattern import shown
+from mirror.plugin.privilege_pattern import Asked, shown
 from mirror.registry.admissions import Admission, State
-from mirror.settings import load
+from mirror.settings import Settings, load
 
 app = typer.Typer(no_args_is_help=True, help="See which plugins the admission policy holds, and decide about them.")
 
@@ -49,18 +52,36 @@ def list_(
         MESSAGES.print("nothing is known of any plugin" if all_ else f"no plugin is {state}", markup=False)
 
 
-@app.command(epilog='Example: plugin-mirror admission approve contiv/v2plugin:1.0 --note "ticket 4711"')
+@app.command(epilog='Example: plugin-mirror admission approve contiv/v2plugin@sha256:… --note "ticket 4711"')
 def approve(
     reference: ReferenceArgument,
     *,
+    digest: Annotated[
+        str | None,
+        typer.Option("--digest", metavar="DIGEST", help="What the tag must point to; then nothing is asked."),
+    ] = None,
+    overrule: Annotated[
+        bool, typer.Option("--overrule", help="Lift rejections of the same content, under every name. Needs a digest.")
+    ] = False,
     by: ByOption = None,
     note: NoteOption = "",
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let in a plugin that is held, or will be. It is served from now on; exit code 1 where the policy denies it."""
-    _decide(reference, by, note, (config, data, json), approved=True)
+    """Let in a plugin that is held, or will be. It is served from now on.
+
+    A tag may move: what it points to is shown, with what that asks for, and you are asked. Exit code 1: the policy
+    denies the plugin, its content was rejected, or you said no.
+    """
+    parsed = Reference.parse(reference)
+    settings = load(config, flags(storage__path=data))
+    expected = None if digest is None else _parsed(digest)
+    if parsed.digest is None and expected is None:
+        if overrule:
+            raise ConfigurationFault(f"--overrule needs a digest, and {parsed} is a tag: write NAME@DIGEST")
+        expected = _confirmed(settings, parsed)
+    _decide(settings, parsed, by, note, approved=True, overrule=overrule, expected=expected, json=json)
 
 
 @app.command(epilog='Example: plugin-mirror admission reject contiv/v2plugin:1.0 --note "wants the whole host"')
@@ -73,25 +94,71 @@ def reject(
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Keep a plugin out, whatever the policy says of it, until it is approved."""
-    _decide(reference, by, note, (config, data, json), approved=False)
+    """Keep a plugin out under every name, whatever the policy says, until it is approved with --overrule.
+
+    What is kept out is the content: the same config and layers under any digest.
+    """
+    settings = load(config, flags(storage__path=data))
+    _decide(settings, Reference.parse(reference), by, note, approved=False, json=json)
+
+
+def _parsed(digest: str) -> Digest:
+    try:
+        return Digest.parse(digest)
+    except DigestInvalid as error:
+        raise ConfigurationFault(f"--digest: {error}") from error
+
+
+def _confirmed(settings: Settings, reference: Reference) -> Digest:
+    """The digest that a tag points to, after somebody has looked at it and said yes."""
+    from mirror.app.deciding import proposed
+
+    proposal = run_to_the_end(proposed(settings, reference))
+    name = proposal.repository
+    if not sys.stdin.isatty():
+        raise ConfigurationFault(
+            f"{reference} is a tag, which may move, and nobody can be asked here: it points to {proposal.digest} now; "
+            f"look at that, and write: plugin-mirror admission approve {name}@{proposal.digest}"
+        )
+    MESSAGES.print(f"{reference} points to {proposal.digest}", markup=False, highlight=False)
+    for member, asked in proposal.members:
+        MESSAGES.print(f"{name}@{member} {_asks_for(asked)}", markup=False, highlight=False)
+        for one in asked or ():
+            MESSAGES.print(f"  - {shown(one)}", markup=False, highlight=False)
+    if not typer.confirm("Approve it?", default=False, err=True):
+        MESSAGES.print("nothing was decided", markup=False)
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+    return proposal.digest
+
+
+def _asks_for(asked: Sequence[Asked] | None) -> str:
+    if asked is None:
+        return "cannot be read, so that nobody knows what it asks for"
+    return "asks for:" if asked else "asks for nothing of the host"
 
 
 def _decide(
-    text: str, by: str | None, note: str, options: tuple[ConfigOption, DataOption, bool], *, approved: bool
+    settings: Settings,
+    reference: Reference,
+    by: str | None,
+    note: str,
+    *,
+    approved: bool,
+    json: bool,
+    overrule: bool = False,
+    expected: Digest | None = None,
 ) -> None:
-    from mirror.app.admission import decide
+    from mirror.app.deciding import decide
 
-    config, data, json = options
-    settings = load(config, flags(storage__path=data))
-    deciding = decide(settings, Reference.parse(text), approved=approved, by=by or getpass.getuser(), note=note)
+    by = by or getpass.getuser()
+    deciding = decide(settings, reference, approved=approved, by=by, note=note, overrule=overrule, expected=expected)
     decided = run_to_the_end(deciding)
     if json:
         print_json([admission.to_json() for admission in decided])
     else:
         for admission in decided:
             RESULTS.out(admission.sentence, highlight=False)
-    if any(admission.state is State.DENIED for admission in decided):
+    if approved and any(not admission.state.is_served for admission in decided):
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 
@@ -99,13 +166,15 @@ def _print(found: Sequence[Admission]) -> None:
     for one in found:
         tags = f"  ({', '.join(map(str, one.tags))})" if one.tags else ""
         RESULTS.out(f"{one.repository}@{one.digest}{tags}", style="bold", highlight=False)
-        since = one.noted_at if one.decision is None else one.decision.at
+        since = one.noted_at if one.in_force is None else one.in_force.at
         RESULTS.out(f"  {one.state.value} since {since:%Y-%m-%d %H:%M} UTC{_why(one)}", highlight=False)
         for asked in one.grown:
             RESULTS.out(f"  + {shown(asked)}", highlight=False)
 
 
 def _why(one: Admission) -> str:
-    if one.decision is not None:
-        return f", by {one.decision.by}{': ' if one.decision.note else ''}{one.decision.note}"
+    decision, elsewhere = one.in_force, one.rejected_elsewhere
+    if decision is not None and one.state is not State.DENIED:
+        as_other = "" if elsewhere is None else f", as {elsewhere.repository}@{elsewhere.digest}"
+        return f"{as_other}, by {decision.by}{': ' if decision.note else ''}{decision.note}"
     return "" if one.verdict is None else f", {one.verdict.rule}: it {one.verdict.reason}"

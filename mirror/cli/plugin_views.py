@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mirror.cli.printing import RESULTS
+from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
 from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.view import PluginView
 
@@ -32,6 +33,7 @@ def view_as_json(view: PluginView) -> dict[str, Any]:
             {"name": item.name, "description": item.description, "values": list(item.values), "risk": risk}
             for item, risk in view.privileges
         ],
+        "never_compared": _never_compared_as_json(view),
         "settings": [
             {
                 "kind": item.kind,
@@ -51,6 +53,18 @@ def view_as_json(view: PluginView) -> dict[str, Any]:
             }
             for verdict in view.engines
         ],
+    }
+
+
+def _never_compared_as_json(view: PluginView) -> dict[str, Any] | None:
+    found = view.never_compared
+    if found is None:
+        return None
+    return {
+        "cve": UNCOMPARED_PRIVILEGE.identifier,
+        "engines": UNCOMPARED_PRIVILEGE.affected_in_words,
+        "name": found.name,
+        "values": list(found.values),
     }
 
 
@@ -88,6 +102,13 @@ def print_view(view: PluginView) -> None:
         RESULTS.out(f"      {printable(risk)}", style="dim", highlight=False)
     if not view.privileges:
         RESULTS.out("  none", highlight=False)
+    if view.never_compared is not None:
+        flaw = UNCOMPARED_PRIVILEGE
+        RESULTS.out(
+            f"  engines {flaw.affected_in_words} install it whether {printable(str(view.never_compared))} was granted "
+            f"or not ({flaw.identifier}): {flaw.remedy}",
+            highlight=False,
+        )
     _print_settings(view)
     heading("Engines")
     for verdict in view.engines:

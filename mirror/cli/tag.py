@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, new_name
-from mirror.cli.printing import RESULTS, print_json
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.running import run_to_the_end
 from mirror.oci.names import Reference
 from mirror.settings import load
@@ -28,6 +28,8 @@ def run(
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
     named = run_to_the_end(tag_reference(load(config, flags(storage__path=data)), parsed, repository, given))
+    for sentence in named.advice:
+        MESSAGES.print(sentence, markup=False, highlight=False)
     if json:
         before = named.before and str(named.before)
         print_json({"name": str(repository), "tag": str(given), "digest": str(named.digest), "before": before})

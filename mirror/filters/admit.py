@@ -1,26 +1,33 @@
-"""What is let in, and what is given out, by a policy for plugins: two wrappers.
+"""Which plugins are let in, and which are given out: two wrappers around a judge.
 
-One looks when a manifest comes, by a push or a mirror rule. The other looks when one is asked for: at what is held, at
-what was here before there was a policy, at what is pulled through. Only whole manifests are kept back, and no engine
-installs a plugin without one. Digests are not: an engine begins with ``HEAD``, whose answer cannot say why it is no.
+One looks when a manifest comes, by a push, a mirror rule or a command. The other looks when one is asked for: at what
+is held, at what was here before there was a policy, at what is pulled through. The manifest is the gate, because no
+engine installs a plugin without one; its blobs follow. Digests are told all the same: an engine begins with ``HEAD``,
+whose answer cannot say why it is no.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterable, AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from mirror.filters.judging import Judge, refusal
+from mirror.filters.blob_gate import BlobGate
+from mirror.filters.judging import Judge
+from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.admissions import State
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.port import Registry
+from mirror.registry.port import Blob, Registry, Upload
+from mirror.wire.ranges import RangeRequest, Span
 
 
 class Admit(DelegatingRegistry):
-    """Takes no plugin that the policy denies, or that somebody has refused. What is held is taken, with advice.
+    """Takes no plugin that a person has rejected, or that the policy denies. What is held is taken, with advice.
+
+    A plugin whose layers are not all here is taken as well, and judged when they arrive.
 
     Args:
         inner: the registry behind.
@@ -34,26 +41,73 @@ class Admit(DelegatingRegistry):
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        """As the port says. Denied tells which rule refuses the plugin, and why."""
+        """As the port says. Denied tells who or which rule refuses the plugin, and why."""
         if not self._judge.concerns(manifest):
             return await self.inner.put_manifest(repository, manifest, tags)
         try:
             judged = await self._judge.judge(repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
-        admission = judged.admission
-        if admission.state in {State.DENIED, State.REJECTED}:
-            self._judge.tell(admission)
-            raise refusal(admission)
+        if judged.is_refused:
+            raise await self._judge.refuse(judged)
         advice = await self.inner.put_manifest(repository, manifest, tags)
         await self._judge.note(judged)
-        held = (admission.sentence,) if admission.state is State.HELD else ()
+        admission = judged.admission
+        held = (admission.sentence,) if admission.state in {State.HELD, State.DENIED} else ()
         warnings = () if admission.verdict is None else admission.verdict.warnings
         return (*held, *warnings, *advice)
 
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        return ArrivingUpload(await self.inner.begin_upload(repository, expected, client), repository, self._judge)
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        return ArrivingUpload(await self.inner.resume_upload(repository, upload_id), repository, self._judge)
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        mounted = await self.inner.mount_blob(repository, digest, source)
+        if mounted is not None:
+            await self._judge.arrived(repository, digest)
+        return mounted
+
+
+class ArrivingUpload:
+    """An upload whose blob a plugin may have waited for. Implements :class:`mirror.registry.port.Upload`.
+
+    Args:
+        inner: the upload.
+        repository: where it goes.
+        judge: told when the blob has arrived.
+    """
+
+    def __init__(self, inner: Upload, repository: Repository, judge: Judge) -> None:
+        self._inner = inner
+        self._repository = repository
+        self._judge = judge
+
+    @property
+    def id(self) -> str:
+        return self._inner.id
+
+    @property
+    def offset(self) -> int:
+        return self._inner.offset
+
+    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        await self._inner.append(chunks, span)
+
+    async def commit(self, digest: Digest) -> Descriptor:
+        committed = await self._inner.commit(digest)
+        await self._judge.arrived(self._repository, digest)
+        return committed
+
+    async def cancel(self) -> None:
+        await self._inner.cancel()
+
 
 class Withhold(DelegatingRegistry):
-    """Gives out no manifest of a plugin that is not let in: what is held, refused by somebody, or denied.
+    """Gives out no plugin that is not let in: what is held, rejected, denied, or not all here.
 
     Args:
         inner: the registry behind.
@@ -63,6 +117,7 @@ class Withhold(DelegatingRegistry):
     def __init__(self, inner: Registry, judge: Judge) -> None:
         super().__init__(inner)
         self._judge = judge
+        self._gate = BlobGate(judge.ledger, self._why_withheld)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """As the port says. Denied tells why the plugin is kept back, and how it is let in."""
@@ -70,3 +125,23 @@ class Withhold(DelegatingRegistry):
         if self._judge.concerns(manifest):
             await self._judge.require_served(repository, manifest)
         return manifest
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """As the port says. Denied tells why every plugin is kept back that names the blob."""
+        if self._gate.is_open(repository, digest):
+            return self.inner.open_blob(repository, digest, part)
+        return self._open_blob(repository, digest, part)
+
+    @asynccontextmanager
+    async def _open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None
+    ) -> AsyncIterator[Blob]:
+        await self._gate.require_open(repository, digest)
+        async with self.inner.open_blob(repository, digest, part) as blob:
+            yield blob
+
+    async def _why_withheld(self, repository: Repository, manifest: Manifest) -> str | None:
+        admission = await self._judge.withheld(repository, manifest)
+        return None if admission is None else admission.sentence

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from mirror.filters.readable_names import readable
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, RightMissing, Unsupported
 from mirror.oci.manifest import Manifest
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry, Upload
-from mirror.registry.rights import Action, Rights
+from mirror.registry.rights import USERS_ONLY, Action, Rights, detail, phrase
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 
@@ -33,17 +35,24 @@ class AnonymousRights:
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return action in self.actions
 
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        return (NameSpan(),) if action in self.actions else ()
+
     @property
     def listing(self) -> Rights | None:
         return None if Action.PULL in self.users_may - self.actions else self
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
+        what, told = phrase(action, repository), detail(action, repository)
+        if action in USERS_ONLY:
+            return RightMissing(
+                f"{what} needs the login of a user to whom a rule under access: in the configuration gives it", **told
+            )
         wanted = ", ".join(each.value for each in Action if each in self.actions or each is action)
         advice = f"the setting that allows it to anyone is server.anonymous: [{wanted}]"
         if action is Action.DELETE and action not in self.users_may:
             return Unsupported(f"deleting is switched off here; {advice}", name=repository)
-        what = f"{action.value} of {repository} is not allowed here"
-        return RightMissing(f"{what}; {advice}", name=repository, action=action.value)
+        return RightMissing(f"{what} is not allowed here; {advice}", **told)
 
 
 class Authorize(DelegatingRegistry):
@@ -60,39 +69,42 @@ class Authorize(DelegatingRegistry):
         super().__init__(inner)
         self._rights = rights
 
-    def _require(self, action: Action, repository: Repository) -> None:
+    def require(self, action: Action, repository: Repository) -> None:
+        """Implements :class:`mirror.registry.rights.Guarded`."""
         if not self._rights.allows(action, repository):
             raise self._rights.refusal(action, repository)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
-        self._require(Action.PULL, repository)
+        self.require(Action.PULL, repository)
         return await self.inner.resolve(repository, target)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        self._require(Action.PULL, repository)
+        self.require(Action.PULL, repository)
         return await self.inner.get_manifest(repository, target)
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
-        self._require(Action.PULL, repository)
+        self.require(Action.PULL, repository)
         return await self.inner.stat_blob(repository, digest)
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AbstractAsyncContextManager[Blob]:
-        self._require(Action.PULL, repository)
+        self.require(Action.PULL, repository)
         return self.inner.open_blob(repository, digest, part)
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
-        self._require(Action.PUSH, repository)
-        return await self.inner.begin_upload(repository, expected)
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        self.require(Action.PUSH, repository)
+        return await self.inner.begin_upload(repository, expected, client)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
-        self._require(Action.PUSH, repository)
+        self.require(Action.PUSH, repository)
         return await self.inner.resume_upload(repository, upload_id)
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         """As the port says. A source that the caller may not read looks as if it did not hold the blob."""
-        self._require(Action.PUSH, repository)
+        self.require(Action.PUSH, repository)
         if not self._rights.allows(Action.PULL, source):
             return None
         return await self.inner.mount_blob(repository, digest, source)
@@ -100,19 +112,19 @@ class Authorize(DelegatingRegistry):
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        self._require(Action.PUSH, repository)
+        self.require(Action.PUSH, repository)
         return await self.inner.put_manifest(repository, manifest, tags)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        self._require(Action.DELETE, repository)
+        self.require(Action.DELETE, repository)
         await self.inner.delete_tag(repository, tag)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        self._require(Action.DELETE, repository)
+        self.require(Action.DELETE, repository)
         await self.inner.delete_manifest(repository, digest)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
-        self._require(Action.DELETE, repository)
+        self.require(Action.DELETE, repository)
         await self.inner.delete_blob(repository, digest)
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
@@ -122,24 +134,14 @@ class Authorize(DelegatingRegistry):
             raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
         if rights.allows(Action.PULL, None):
             return await self.inner.list_repositories(page)
-        allowed: list[Repository] = []
-        while True:
-            found = await self.inner.list_repositories(page)
-            for repository in found.entries:
-                if rights.allows(Action.PULL, repository):
-                    if len(allowed) == page.size:
-                        return Page(tuple(allowed), more=True)
-                    allowed.append(repository)
-            if not found.more:
-                return Page(tuple(allowed))
-            page = replace(page, last=str(found.entries[-1]))
+        return await readable(self.inner, rights, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
-        self._require(Action.PULL, repository)
+        self.require(Action.PULL, repository)
         return await self.inner.list_tags(repository, page)
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
-        self._require(Action.PULL, repository)
+        self.require(Action.PULL, repository)
         return await self.inner.list_referrers(repository, subject, artifact_type, page)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from mirror.filters.platform_tags import PlatformRule, PlatformTags
+from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, NotFound
@@ -69,7 +70,7 @@ class ByArch(DelegatingRegistry):
 
     async def _is_index(self, repository: Repository, tag: Tag) -> bool:
         try:
-            return bool((await self.inner.get_manifest(repository, tag)).manifests)
+            return (await self.inner.resolve(repository, tag)).media_type in media_types.INDEXES
         except NotFound:
             return False  # nothing was ever pushed under the tag itself
 
@@ -78,6 +79,9 @@ class ByArch(DelegatingRegistry):
     ) -> tuple[Tag | Digest, Staleness | None]:
         architecture = self._client.architecture or rule.default
         if architecture is None or rule.wants_index(self._client):
+            return tag, None
+        # A plugin that is withheld must not make a refusal of HEAD, which has no words: its manifest is not read here.
+        if (await self.inner.resolve(repository, tag)).media_type not in media_types.INDEXES:
             return tag, None
         index = await self.inner.get_manifest(repository, tag)
         if not index.manifests:
@@ -98,8 +102,10 @@ class ClientFaces:
     def __init__(self, rules: PlatformTags) -> None:
         self._rules = rules
 
-    def differs(self, repository: Repository, tag: Tag) -> bool:
-        return self._rules.of(repository, tag) is not None
+    def concerns(self, repository: Repository, target: Tag | Digest) -> bool:
+        return isinstance(target, Tag) and self._rules.of(repository, target) is not None
+
+    differs = concerns
 
     def shown_to(self, client: Client, registry: Registry) -> Registry:
         return ByArch(registry, self._rules, client)

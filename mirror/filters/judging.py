@@ -1,62 +1,45 @@
-"""Judging plugins by a policy, and remembering how that went."""
+"""Judging plugins: what a policy says of them, what people decided, and remembering how that went."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 import structlog
 
-from mirror.filters.platform_reading import read_platform
+from mirror.filters.fingerprints import Fingerprints
+from mirror.filters.kept import Kept
+from mirror.filters.layer_reading import LayerReading
+from mirror.filters.plugin_reading import Examine, Facts, PluginReading, late_layers
+from mirror.filters.signature_look import is_signed
 from mirror.oci.digest import Digest
-from mirror.oci.errors import Denied, ManifestInvalid, NotFound, StorageFault
+from mirror.oci.errors import (
+    BlobUnknown,
+    Denied,
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    MirrorError,
+    NotFound,
+    StorageFault,
+    UpstreamFault,
+)
 from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
-from mirror.plugin.ambiguity import manifest_given_twice
-from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
-from mirror.plugin.platform import Platform
-from mirror.plugin.policy import Action, Candidate, Policy, Verdict
-from mirror.plugin.privilege_pattern import Asked, asked, growth, printable
-from mirror.registry.admissions import Admission, Admissions
+from mirror.oci.names import Repository
+from mirror.plugin import fingerprint
+from mirror.plugin.policy import Action, Candidate, Policy, Verdict, unreadable
+from mirror.plugin.privilege_pattern import Asked, growth
+from mirror.registry.admissions import Admission, State
 from mirror.registry.port import Registry
+from mirror.registry.verdicts import NO_POLICY, Ledger
 from mirror.runtime.clock import Clock
-from mirror.wire.pagination import PageRequest
-from mirror.wire.referrers import fallback_tag
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 
 _LOG = structlog.get_logger(__name__)
 
-#: Manifests of which it is kept what they are, and names under which it is kept how they stand.
-_MOST_KEPT: Final = 1024
-#: Largest config that is kept as it was read, in bytes; real ones have 1 to 10 KiB.
-_MOST_KEPT_BYTES: Final = 64 * 1024
-#: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty.
-_MOST_ASKED, _MOST_ASKED_CHARACTERS = 1000, 64 * 1024
-_FIRST_REFERRERS: Final = PageRequest(limit=1000)
-
-#: How the types of signatures begin, by those who make them: cosign, the same in its newer form, notation.
-_SIGNATURES: Final = (
-    "application/vnd.dev.cosign.artifact.sig.",
-    "application/vnd.dev.sigstore.bundle.",
-    "application/vnd.cncf.notary.signature",
-)
-
-#: Plugins whose layers are read at the same time. Each keeps a processor busy.
-_READ_AT_ONCE: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What a plugin is, whoever holds it."""
-
-    config: PluginConfig | str
-    asked: tuple[Asked, ...]
-    platform: Platform | None
+#: Plugins of a repository that are judged before another one of it, so that there is something to compare that with.
+_MOST_BEFORE: Final = 64
+#: Plugins that are looked at when a blob arrives that they name; others are when they are asked for.
+_MOST_AT_ONCE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,184 +48,250 @@ class Judged:
 
     Attributes:
         admission: how the plugin stands.
-        is_news: whether that is not what is remembered.
+        lacks: whether it is denied because something is not here yet.
+        is_news: whether the verdict is not the one that is kept.
+        is_told: whether somebody should hear of the verdict.
+        uncovered: fingerprints that the rejection which covers it does not have yet.
         generation: the count of changes that it was found out under; None: it is not to be kept.
     """
 
     admission: Admission
+    lacks: bool
     is_news: bool
+    is_told: bool
+    uncovered: frozenset[str]
     generation: int | None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it is not taken where it comes. What lacks something is taken: else that could never come."""
+        state = self.admission.state
+        return state is State.REJECTED or (state is State.DENIED and not self.lacks)
 
 
 class Judge:
     """Judges the plugins of a registry.
 
+    Rejections are enforced, and what cannot be read with certainty is denied, with and without a policy.
+
     Args:
-        registry: where configs and signatures are read.
-        policy: what decides.
+        registry: where configs, layers and signatures are read.
+        policy: what decides. None: everything is let in, and nothing is kept for others to go by.
         ledger: remembers, for all processes.
         clock: tells when a plugin was first seen.
         counted: told of every decision.
+        layers: reads layers, for the whole process; None: no rule asks for what stands in them.
+        examine: looks at layers that came after their manifest; None: nobody wants to know.
     """
 
     def __init__(
         self,
         registry: Registry,
-        policy: Policy,
-        ledger: Admissions,
+        policy: Policy | None,
+        ledger: Ledger,
         clock: Clock,
         counted: Callable[[Action], None],
+        *,
+        layers: LayerReading | None = None,
+        examine: Examine | None = None,
     ) -> None:
         self._registry = registry
         self._policy = policy
+        self._policy_id = NO_POLICY if policy is None else policy.fingerprint
         self._ledger = ledger
         self._clock = clock
-        self._reading = asyncio.Semaphore(_READ_AT_ONCE)
         self._counted = counted
-        self._facts: OrderedDict[Digest, _Facts] = OrderedDict()
-        self._unclear: OrderedDict[Digest, bool] = OrderedDict()
-        self._known: OrderedDict[tuple[Repository, Digest], tuple[int, Admission]] = OrderedDict()
+        self._fingerprints = Fingerprints(registry)
+        asks_for_platform = policy is not None and policy.asks_for_platform
+        self._reading = PluginReading(registry, layers if asks_for_platform else None, examine)
+        self._known: Kept[tuple[Repository, Digest], tuple[int, Admission]] = Kept()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What it remembers with."""
+        return self._ledger
 
     def concerns(self, manifest: Manifest) -> bool:
         """Whether a manifest is a plugin's, or might be one to an engine."""
-        if manifest.is_plugin:
-            return True
-        if manifest.config is None:
-            return False
-        unclear = self._unclear.get(manifest.digest)
-        if unclear is None:
-            unclear = manifest_given_twice(manifest.content) is not None
-            _keep(self._unclear, manifest.digest, unclear)
-        return unclear
+        return manifest.may_be_plugin
 
     async def judge(self, repository: Repository, manifest: Manifest) -> Judged:
-        """How a plugin stands now, by the policy and by what people decided. Nothing is written.
+        """How a plugin stands now, by the policy and by what people decided. Of itself nothing is written.
+
+        What came before it under its name is judged first, and noted, where that was not done yet and the policy asks
+        what is new.
 
         Raises:
-            BlobUnknown: its config is not in the repository. And what the registry raises.
+            BlobUnknown, ManifestBlobUnknown: something that must be in the repository is not. And what it raises.
         """
+        return await self._judge(repository, manifest, comes_after=True)
+
+    async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool) -> Judged:
         generation = self._ledger.admission_generation
-        recorded = await self._ledger.admission(repository, manifest.digest)
-        facts = await self._read(repository, manifest)
-        admission = recorded or Admission(repository, manifest.digest, self._clock.now())
-        if admission.asked is None:
+        fingerprints = await self._fingerprints.of(repository, manifest)
+        known = await self._ledger.admission(repository, manifest.digest, self._policy_id, fingerprints)
+        facts = await self._reading.facts(repository, manifest)
+        admission = known or Admission(repository, manifest.digest, self._clock.now())
+        if self._policy is not None and admission.asked is None and facts.asked is not None:
             # Once: what is let in later does not change what was new about this one.
-            grown = await self._growth(repository, facts.asked)
+            grown = await self._growth(repository, manifest.digest, facts.asked, comes_after=comes_after)
             admission = replace(admission, asked=facts.asked, grown=grown)
-        verdict = self._policy.decide(
+        verdict = await self._verdict(repository, manifest, facts, admission)
+        before = None if known is None else known.verdict
+        is_other = not _says_the_same(before, verdict)
+        is_whole = known is not None and known.policy == self._policy_id and known.asked == admission.asked
+        rejection = admission.rejection
+        return Judged(
+            replace(admission, verdict=verdict, policy=None if verdict is None else self._policy_id),
+            lacks=facts.lacks,
+            is_news=is_other or not (is_whole or verdict is None),
+            is_told=is_other,
+            uncovered=frozenset() if rejection is None else frozenset(fingerprints) - rejection.matched,
+            generation=generation,
+        )
+
+    async def _verdict(
+        self, repository: Repository, manifest: Manifest, facts: Facts, admission: Admission
+    ) -> Verdict | None:
+        policy = self._policy
+        if policy is None:
+            return unreadable(facts.config) if isinstance(facts.config, str) else None
+        blobs = {blob.digest: blob.size_bytes for blob in (manifest.config, *manifest.layers) if blob is not None}
+        return policy.decide(
             Candidate(
                 repository,
-                manifest.content_size_bytes,
+                sum(blobs.values()),
                 facts.config,
                 facts.platform,
-                self._policy.asks_for_signature and await self._is_signed(repository, manifest.digest),
+                policy.asks_for_signature and await is_signed(self._registry, repository, manifest.digest),
                 admission.grown,
             )
         )
-        news = recorded is None or recorded.asked is None or not _says_the_same(recorded.verdict, verdict)
-        return Judged(replace(admission, verdict=verdict), news, generation)
 
     async def note(self, judged: Judged) -> None:
-        """Remember how a plugin stands; count it and tell of it, where that is news."""
+        """Remember how a plugin stands that is held; count it and tell of it, where that is news."""
         admission = judged.admission
-        if judged.is_news:
-            await self._ledger.note_verdict(admission)
-            self.tell(admission)
+        key = (admission.repository, admission.digest)
+        if judged.uncovered and admission.rejection is not None:
+            await self._ledger.extend_rejection(admission.rejection, {*judged.uncovered, str(admission.digest)})
+        if judged.is_news and admission.verdict is None:
+            await self._ledger.forget_verdict(*key, self._policy_id)
+        elif judged.is_news:
+            await self._ledger.note_verdict(admission, self._policy_id)
         elif judged.generation is not None:
-            _keep(self._known, (admission.repository, admission.digest), (judged.generation, admission))
+            self._known.put(key, (judged.generation, admission))
+        if judged.is_told:
+            self._tell(admission)
 
-    def tell(self, admission: Admission) -> None:
-        """Count a decision, and log it where it is not simply that the plugin is let in."""
-        verdict = admission.verdict
-        if verdict is None:
-            return
-        self._counted(verdict.action)
-        if verdict.action is not Action.ALLOW:
-            _LOG.warning(
-                "plugin judged",
-                name=str(admission.repository),
-                digest=str(admission.digest),
-                action=verdict.action.value,
-                state=admission.state.value,
-                rule=verdict.rule,
-                reason="; ".join([f"it {verdict.reason}", *verdict.warnings]),
-            )
+    async def refuse(self, judged: Judged) -> Denied:
+        """The error for whoever brings a plugin that is not taken; counted and told of."""
+        rejection = judged.admission.rejection
+        if rejection is not None and not any(map(fingerprint.is_of_content, rejection.matched)):
+            # It was rejected before its content was here: from now on every manifest of the same content is covered.
+            await self._ledger.extend_rejection(rejection, judged.uncovered)
+        self._tell(judged.admission)
+        return refusal(judged.admission)
+
+    async def withheld(self, repository: Repository, manifest: Manifest) -> Admission | None:
+        """How a plugin stands that hosts may not have; None: they may.
+
+        Raises:
+            ManifestUnknown: something that must be here is not, so that nobody can know.
+        """
+        admission = self._still(repository, manifest.digest)
+        if admission is None:
+            try:
+                judged = await self.judge(repository, manifest)
+            except (BlobUnknown, ManifestBlobUnknown) as error:
+                raise ManifestUnknown(
+                    f"{repository}@{manifest.digest} is not given out, because it is not all here: {error}",
+                    name=repository,
+                    reference=manifest.digest,
+                ) from error
+            admission = judged.admission
+            try:
+                await self.note(judged)
+            except StorageFault as error:  # the answer does not depend on it
+                _LOG.error("a decision could not be recorded", error=str(error), **error.detail)
+        return None if admission.state.is_served else admission
 
     async def require_served(self, repository: Repository, manifest: Manifest) -> None:
         """See to it that hosts may have a plugin.
 
         Raises:
             Denied: they may not; the message tells why, and what would have to be done.
+            ManifestUnknown: as for :meth:`withheld`.
         """
-        admission = self._still(repository, manifest.digest)
-        if admission is None:
-            judged = await self.judge(repository, manifest)
-            admission = judged.admission
-            try:
-                await self.note(judged)
-            except StorageFault as error:  # the answer does not depend on it
-                _LOG.error("a decision could not be recorded", error=str(error), **error.detail)
-        if not admission.state.is_served:
+        admission = await self.withheld(repository, manifest)
+        if admission is not None:
             # Engines that speak plain HTTP to us show the error of their first try, which is one of TLS.
             told = {"name": str(repository), "digest": str(manifest.digest), "state": admission.state.value}
             _LOG.info("plugin withheld", **told, reason=admission.sentence)
             raise refusal(admission)
+
+    async def arrived(self, repository: Repository, blob: Digest) -> None:
+        """Look at plugins that have waited for a blob, so that it is known how they stand. Failures are logged."""
+        try:
+            for digest in await self._ledger.plugins_naming(repository, blob, _MOST_AT_ONCE):
+                manifest = await self._ledger.plugin(repository, digest)
+                if manifest is not None and any(blob == late for _, late in late_layers(manifest)):
+                    await self.note(await self.judge(repository, manifest))
+        except MirrorError as error:
+            _LOG.warning("a plugin could not be judged yet", name=str(repository), error=str(error), **error.detail)
+
+    def _tell(self, admission: Admission) -> None:
+        """Count a decision, and log it where it is not simply that the plugin is let in."""
+        verdict = admission.verdict
+        if verdict is not None:
+            self._counted(verdict.action)
+        if admission.state is State.REJECTED:
+            reason = admission.sentence
+        elif verdict is None or verdict.action is Action.ALLOW:
+            return
+        else:
+            reason = "; ".join([f"it {verdict.reason}", *verdict.warnings])
+        _LOG.warning(
+            "plugin judged",
+            name=str(admission.repository),
+            digest=str(admission.digest),
+            action=None if verdict is None else verdict.action.value,
+            state=admission.state.value,
+            rule=None if verdict is None else verdict.rule,
+            reason=reason,
+        )
 
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
         """How a plugin stands, where nothing has changed since that was found out."""
         kept = self._known.get((repository, digest))
         return kept[1] if kept is not None and kept[0] == self._ledger.admission_generation else None
 
-    async def _growth(self, repository: Repository, now: tuple[Asked, ...]) -> tuple[Asked, ...]:
-        before = await self._ledger.last_admitted(repository)
-        return () if before is None else growth(now, before)
+    async def _growth(
+        self, repository: Repository, digest: Digest, now: tuple[Asked, ...], *, comes_after: bool
+    ) -> tuple[Asked, ...]:
+        """What a plugin asks for beyond the last one that was let in under its name."""
+        baseline = await self._ledger.baseline(repository, digest, self._policy_id)
+        asks_for_growth = self._policy is not None and self._policy.asks_for_growth
+        if baseline.asked is None and asks_for_growth and comes_after:
+            await self._judge_before(repository, digest)
+            baseline = await self._ledger.baseline(repository, digest, self._policy_id)
+        if baseline.asked is not None:
+            return growth(now, baseline.asked)
+        if not asks_for_growth:
+            return ()
+        # Nothing is left to compare it with. What another policy let in is no measure, and so everything is new.
+        return baseline.recorded or (now if baseline.let_in_otherwise else ())
 
-    async def _is_signed(self, repository: Repository, digest: Digest) -> bool:
-        """Whether a signature is there, whoever made it: as a referrer, or under the tag where cosign puts it."""
-        found = await self._registry.list_referrers(repository, digest, None, _FIRST_REFERRERS)
-        if any((referrer.artifact_type or "").startswith(_SIGNATURES) for referrer in found.entries):
-            return True
-        try:
-            await self._registry.resolve(repository, Tag(f"{fallback_tag(digest)}.sig"))
-        except NotFound:
-            return False
-        return True
-
-    async def _read(self, repository: Repository, manifest: Manifest) -> _Facts:
-        facts = self._facts.get(manifest.digest)
-        if facts is None:
-            config = await self._config(repository, manifest)
-            wanted = () if isinstance(config, str) else await asyncio.to_thread(asked, config)
-            if len(wanted) > _MOST_ASKED or sum(len(value) for _, value in wanted) > _MOST_ASKED_CHARACTERS:
-                config, wanted = f"asks for more than is looked at ({len(wanted)} things)", ()
-            platform = None
-            if self._policy.asks_for_platform and not isinstance(config, str):
-                async with self._reading:
-                    platform = await read_platform(self._registry, repository, manifest, config)
-            facts = _Facts(config, wanted, platform)
-        if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:
-            _keep(self._facts, manifest.digest, facts)
-        return facts
-
-    async def _config(self, repository: Repository, manifest: Manifest) -> PluginConfig | str:
-        if manifest.config is None:
-            raise AssertionError("what is judged has a config")
-        twice = manifest_given_twice(manifest.content)
-        if twice is not None:
-            return f"is not clear: the manifest has {printable(twice)} twice, which engines read in different ways"
-        async with self._registry.open_blob(repository, manifest.config.digest) as blob:
-            if blob.size_bytes > MAX_CONFIG_BYTES:
-                return f"has more than {MAX_CONFIG_BYTES} bytes"
-            content = b"".join([chunk async for chunk in blob])
-        return await asyncio.to_thread(_parsed, content)
-
-
-def _keep(kept: OrderedDict[Key, Value], key: Key, value: Value) -> None:
-    """Keep a value as the latest, and let go of the oldest one where there are too many."""
-    kept[key] = value
-    kept.move_to_end(key)
-    if len(kept) > _MOST_KEPT:
-        kept.popitem(last=False)
+    async def _judge_before(self, repository: Repository, digest: Digest) -> None:
+        """Judge what came before a plugin under its name, oldest first."""
+        for earlier in await self._ledger.plugins_before(repository, digest, _MOST_BEFORE):
+            manifest = await self._ledger.plugin(repository, earlier)
+            if manifest is None:
+                continue
+            try:
+                judged = await self._judge(repository, manifest, comes_after=False)
+            except (NotFound, ManifestBlobUnknown, UpstreamFault):
+                continue  # it is not all here, so that nobody has got it from us
+            await self.note(judged)
 
 
 def refusal(admission: Admission) -> Denied:
@@ -255,13 +304,6 @@ def refusal(admission: Admission) -> Denied:
         state=admission.state.value,
         rule="" if verdict is None else verdict.rule,
     )
-
-
-def _parsed(content: bytes) -> PluginConfig | str:
-    try:
-        return PluginConfig.parse(content)
-    except ManifestInvalid as error:
-        return f"cannot be read ({printable(error.message)})"
 
 
 def _says_the_same(one: Verdict | None, other: Verdict | None) -> bool:

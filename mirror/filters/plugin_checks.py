@@ -16,9 +16,9 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin import checks
 from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import Finding, Severity
-from mirror.plugin.layer_facts import LayerFacts
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
+from mirror.runtime.heavy_work import HeavyWork
 
 _LOG = structlog.get_logger(__name__)
 
@@ -42,14 +42,16 @@ class PluginChecks(DelegatingRegistry):
     Args:
         inner: the registry behind; configs and layers are read from it.
         ledger: told what was found.
+        layers: reads layers, for the whole process.
         enforce: whether errors are refused; else what has them is accepted with advice.
     """
 
-    def __init__(self, inner: Registry, ledger: FindingsLedger, *, enforce: bool) -> None:
+    def __init__(self, inner: Registry, ledger: FindingsLedger, layers: LayerReading, *, enforce: bool) -> None:
         super().__init__(inner)
         self._ledger = ledger
         self._enforce = enforce
-        self._layers = LayerReading(inner)
+        self._layers = layers
+        self._heavy = HeavyWork()
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
@@ -70,6 +72,20 @@ class PluginChecks(DelegatingRegistry):
         await self._ledger.record_findings(manifest.digest, findings)
         return (*(finding.sentence for finding in findings), *advice)
 
+    async def examine(self, repository: Repository, manifest: Manifest) -> str | None:
+        """Look at a plugin that is held, as at one that comes, and record what is found.
+
+        Returns:
+            What is refused in it; None where nothing is.
+
+        Raises:
+            ManifestBlobUnknown: something is not here.
+        """
+        findings = await self._find(repository, manifest) or ()
+        await self._ledger.record_findings(manifest.digest, findings)
+        errors = [finding.text for finding in findings if finding.severity is Severity.ERROR]
+        return "; ".join(errors) if errors and self._enforce else None
+
     async def _find(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
         """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
         if manifest.manifests:
@@ -78,10 +94,11 @@ class PluginChecks(DelegatingRegistry):
             return None
         try:
             size_bytes, content = await self._config(repository, manifest.config.digest)
-            layers = await self._facts(repository, manifest)
+            layers = await self._layers.facts_of(self.inner, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
-        return checks.of_plugin(manifest, size_bytes, content, layers)
+        read_bytes = manifest.size_bytes + len(content or b"")
+        return await self._heavy.do(repository, read_bytes, checks.of_plugin, manifest, size_bytes, content, layers)
 
     async def _members(self, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
         try:
@@ -94,14 +111,3 @@ class PluginChecks(DelegatingRegistry):
             if blob.size_bytes > MAX_CONFIG_BYTES:
                 return blob.size_bytes, None
             return blob.size_bytes, b"".join([chunk async for chunk in blob])
-
-    async def _facts(self, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:
-        must_be_here = {blob.digest for blob in manifest.blobs}
-        facts: dict[Digest, LayerFacts] = {}
-        for digest in {layer.digest: None for layer in manifest.layers}:
-            try:
-                facts[digest] = await self._layers.facts(repository, digest)
-            except BlobUnknown:
-                if digest in must_be_here:
-                    raise
-        return facts

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
-import structlog
-
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import MirrorError
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
-
-_LOG = structlog.get_logger(__name__)
+from mirror.runtime.flushing import keep_flushing
 
 Pulled = Mapping[tuple[Repository, Tag | Digest], datetime]
 
-_PERIOD_SECONDS = 60.0
 _MOST_WAITING = 100_000
 
 
@@ -63,18 +57,7 @@ class PullTimes(DelegatingRegistry):
 
     async def keep_up(self) -> None:
         """Flush every minute, until cancelled, and then once more."""
-        try:
-            while True:
-                await asyncio.sleep(_PERIOD_SECONDS)
-                await self._flush_or_tell()
-        finally:
-            await self._flush_or_tell()
-
-    async def _flush_or_tell(self) -> None:
-        try:
-            await self.flush()
-        except MirrorError as error:
-            _LOG.error("times of pulls could not be recorded", error=str(error), **error.detail)
+        await keep_flushing(self.flush, "times of pulls")
 
     def _note(self, repository: Repository, target: Tag | Digest) -> None:
         if len(self._pulled) < _MOST_WAITING or (repository, target) in self._pulled:

@@ -10,6 +10,7 @@
     │   ├── ManifestInvalid          manifest bytes that do not mean what their type says
     │   ├── ManifestBlobUnknown      manifest naming content that is not here
     │   ├── ContentTooLarge          over a limit of ours
+    │   ├── ContentTooSlow           holding a place that others wait for: may pass
     │   ├── RangeInvalid             byte range that cannot be satisfied, chunk out of order
     │   ├── UploadInvalid            upload request that cannot be followed
     │   ├── Unsupported              a kind of request that is switched off or not known
@@ -91,6 +92,12 @@ class ManifestBlobUnknown(ClientFault):
 
 class ContentTooLarge(ClientFault):
     """Content over a limit of ours."""
+
+
+class ContentTooSlow(ClientFault):
+    """Content that comes so slowly that it takes a place from others who wait for one."""
+
+    temporary = True
 
 
 class RangeInvalid(ClientFault):

@@ -1,16 +1,22 @@
-"""Manifests: a view of bytes that are never written again (OCI image-spec manifest.md and image-index.md; schema 2)."""
+"""Manifests: a view of bytes that are never written again (OCI image-spec manifest.md and image-index.md; schema 2).
+
+There is one reading of a manifest: what we judge, show and serve is what every engine will use. A manifest that an
+engine could read in another way is *ambiguous* (:mod:`mirror.oci.ambiguity`). :meth:`Manifest.parse`, through which
+manifests come in, refuses such a one; :meth:`Manifest.parse_stored`, for what was let in by an earlier version, tells.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mirror.oci import media_types
+from mirror.oci.ambiguity import ambiguity_of
 from mirror.oci.descriptor import Descriptor, string_map
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge, DigestInvalid, ManifestInvalid
+from mirror.oci.one_reading import Document, read_object
 
 #: Largest manifest accepted, from a client or an upstream. Engines since 20.10 stop at 4 393 216.
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -31,6 +37,8 @@ class Manifest:
         subject: the manifest this one refers to, if any.
         artifact_type: as the manifest says, or None.
         annotations: as the manifest says.
+        ambiguity: why an engine may read something else, in words that follow "the manifest"; None: every reader
+            reads the same.
     """
 
     content: bytes = field(repr=False)
@@ -42,10 +50,25 @@ class Manifest:
     subject: Descriptor | None
     artifact_type: str | None
     annotations: Mapping[str, str]
+    ambiguity: str | None
 
     @classmethod
     def parse(cls, content: bytes, media_type: str, digest: Digest | None = None) -> Manifest:
-        """Read a manifest. Unknown members are left alone.
+        """Read a manifest that comes in. Unknown members are left alone.
+
+        Args and errors as for :meth:`parse_stored`.
+
+        Raises:
+            ManifestInvalid: also where the manifest is ambiguous.
+        """
+        manifest = cls.parse_stored(content, media_type, digest)
+        if manifest.ambiguity is not None:
+            raise ManifestInvalid(f"the manifest {manifest.ambiguity}: readers differ in what that means")
+        return manifest
+
+    @classmethod
+    def parse_stored(cls, content: bytes, media_type: str, digest: Digest | None = None) -> Manifest:
+        """Read a manifest that is held here, be it ambiguous.
 
         Args:
             content: the manifest's bytes, at most :data:`MAX_MANIFEST_BYTES`.
@@ -72,7 +95,8 @@ class Manifest:
                 f"Content-Type {kind or '(none)'} is not a manifest's: send one of {', '.join(media_types.MANIFESTS)}",
                 media_type=kind,
             )
-        body = parse_json_object(content)
+        document = read_object(content, "manifest")
+        body = document.body
         said = body.get("mediaType")
         if said is not None and said != kind:
             raise ManifestInvalid(f"manifest says mediaType {said!r} but was sent as {kind}", media_type=kind)
@@ -80,12 +104,13 @@ class Manifest:
         if version != 2 or not isinstance(version, int):
             raise ManifestInvalid("manifest schemaVersion is not 2; schema 1 is not supported")
         try:
-            return cls._from_body(content, kind, actual, body)
+            return cls._from_document(content, kind, actual, document)
         except DigestInvalid as error:
             raise ManifestInvalid(f"manifest holds a wrong digest: {error}", **error.detail) from error
 
     @classmethod
-    def _from_body(cls, content: bytes, kind: str, digest: Digest, body: dict[str, Any]) -> Manifest:
+    def _from_document(cls, content: bytes, kind: str, digest: Digest, document: Document) -> Manifest:
+        body = document.body
         index = kind in media_types.INDEXES
         if index and ("layers" in body or "config" in body):
             raise ManifestInvalid(f"{kind} may not hold config or layers")
@@ -106,6 +131,7 @@ class Manifest:
             subject=None if subject is None else Descriptor.from_json(subject, "subject"),
             artifact_type=artifact_type or None,
             annotations=string_map(body.get("annotations"), "annotations"),
+            ambiguity=ambiguity_of(document),
         )
 
     @property
@@ -129,6 +155,11 @@ class Manifest:
         return self.config is not None and self.config.media_type == media_types.DOCKER_PLUGIN_CONFIG
 
     @property
+    def may_be_plugin(self) -> bool:
+        """Whether an engine might install this as a plugin: it is one, or it is ambiguous."""
+        return self.is_plugin or self.ambiguity is not None
+
+    @property
     def content_size_bytes(self) -> int:
         """Bytes of config and layers together, each digest once."""
         return sum(blob.size_bytes for blob in self.blobs)
@@ -150,18 +181,7 @@ def parse_json_object(content: bytes, what: str = "manifest") -> dict[str, Any]:
     Raises:
         ManifestInvalid: it is something else.
     """
-    try:
-        value = json.loads(content.decode(), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise ManifestInvalid(f"{what} is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ManifestInvalid(f"{what} is not a JSON object")
-    return value
-
-
-def _refuse(constant: str) -> None:
-    """Called for ``NaN`` and ``Infinity``, which Python takes for JSON and nobody else."""
-    raise ValueError(f"{constant} is not a value")
+    return read_object(content, what).body
 
 
 def _descriptors(value: object, where: str) -> tuple[Descriptor, ...]:

@@ -73,6 +73,8 @@ def _parsed(config: bytes | None) -> PluginConfig | str:
 
 
 def _of_manifest(manifest: Manifest) -> Iterator[Finding]:
+    if manifest.ambiguity is not None:
+        yield known.ambiguous(manifest.ambiguity)
     if not manifest.layers:
         yield known.layers_missing()
     for number, layer in enumerate(manifest.layers, 1):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, TypeVar
 
 from mirror.oci.errors import ContentTooLarge, ManifestInvalid
+from mirror.oci.one_reading import fold
 
 #: Largest plugin configuration that is read, in bytes. Engines know no limit; real ones have 1 to 10 KiB.
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
@@ -167,14 +168,9 @@ _SEVERAL: Final = object()
 def _fold(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
-        folded = fold_key(key)
+        folded = fold(key)
         found[folded] = _SEVERAL if folded in found else value
     return found
-
-
-def fold_key(key: str) -> str:
-    """Without case, as Go compares (encoding/json: foldName), which takes the long s for one, too."""
-    return key.lower().replace("\u017f", "s")
 
 
 class _Object:
@@ -187,7 +183,7 @@ class _Object:
         self._place = place
 
     def _member(self, key: str) -> Any:
-        value = self._value.get(fold_key(key))
+        value = self._value.get(fold(key))
         if value is _SEVERAL:
             raise ManifestInvalid(
                 f"plugin config: {self._at(key)} is there more than once, in whatever case, and engines mix what they "

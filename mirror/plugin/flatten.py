@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.layer import MOST_ENTRIES
+from mirror.plugin.layer_limits import MOST_ENTRIES
 from mirror.plugin.tree import MOST_NAME_BYTES, MOST_PATH_BYTES, Entry, Kind, LayerEntry, Node, shown
 
 WHITEOUT: Final = ".wh."

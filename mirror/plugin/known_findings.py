@@ -12,6 +12,7 @@ from mirror.plugin.layer_facts import LayerProblem
 _EMPTY = "it installs without an error, and its root filesystem is empty"
 _AGAIN = "create the plugin again and push that"
 _DERIVE = "'plugin-mirror derive REF NAME --fix' makes a copy that"
+_LET_IN = "let it in by the setting server.plugin_checks: warn"
 _TRAP = (
     "a failed 'docker plugin create' leaves its beginning in plugins/storage/ingest of the engine's data root, and the "
     "next one goes on from it: remove the plugin and that folder, create the plugin again and push that"
@@ -20,6 +21,23 @@ _MENDED = {
     LayerProblem.ZSTD: "compress it with gzip",
     LayerProblem.ENTRY_TYPE: "write the tar with files, folders, links, devices and pipes only, no sparse files",
 }
+_LIMITS = {
+    LayerProblem.TOO_LARGE: "raise server.limits.unpacked_layer_bytes",
+    LayerProblem.TOO_DENSE: "raise server.limits.unpacked_ratio",
+    LayerProblem.PLUGIN_TOO_LARGE: "raise server.limits.unpacked_plugin_bytes",
+}
+
+
+def ambiguous(why: str) -> Finding:
+    """A manifest that engines may read in another way than it looks. `why` follows "the manifest"."""
+    return Finding(
+        "manifest-ambiguous",
+        Severity.ERROR,
+        f"the manifest {why}",
+        "all",
+        "engines differ in what they install, and it may not be what was looked at: it is never given out",
+        "push a manifest that a builder made: each member once, in its own spelling, with one config and its layers",
+    )
 
 
 def layers_missing() -> Finding:
@@ -62,7 +80,7 @@ def layer_unreadable(number: int, problem: LayerProblem) -> Finding:
             f"layer {number} {problem.value}",
             "all",
             "unknown, since it was not read to its end",
-            "if it is meant to be so, let it in by the setting server.plugin_checks: warn",
+            f"if it is meant to be so, {_LIMITS.get(problem, _LET_IN)}",
         )
     return Finding(
         "layer-unreadable",
@@ -95,6 +113,18 @@ def layer_elsewhere(number: int) -> Finding:
         "all",
         "it installs only where those can be reached",
         "push the layer, and a manifest without URLs",
+    )
+
+
+def withheld(why: str) -> Finding:
+    """A plugin that the mirror does not give out, whatever its rules say. `why` is a sentence."""
+    return Finding(
+        "plugin-withheld",
+        Severity.ERROR,
+        f"the mirror does not give it out: {why}",
+        "all",
+        "the install ends with 403 and that message",
+        "push the layer that is missing; of a plugin that was rejected, ask who did that",
     )
 
 

@@ -2,28 +2,29 @@
 
 Nothing is unpacked and memory stays flat, whatever comes: the tar passes by in pieces of at most a MiB, and reading
 ends where the layer is found to be no good or goes beyond a limit. The answer is the same however the bytes were cut.
+
+Work is counted in bytes of the tar, not of the layer: 64 KiB of gzip may stand for 64 MiB.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mirror.oci.digest import Digest, new_hasher
 from mirror.plugin.entry import EntryWatcher
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
-from mirror.plugin.tar_walk import TarWalk
-
-_GIB: Final = 1024**3
-#: Most headers that are read of a tar, and members of a gzip stream. Whole distributions have a hundred thousand files.
-MOST_ENTRIES: Final = 500_000
+from mirror.plugin.layer_limits import LayerLimits
+from mirror.plugin.tar_walk import TarEntry, TarWalk
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WITH_HEADER: Final = 16 + zlib.MAX_WBITS
 # Pieces begin at the same places of the layer however it arrives; so the same bytes always give the same answer.
 _PIECE_BYTES: Final = 64 * 1024
 _OUTPUT_BYTES: Final = 1024 * 1024
+#: What the beginning of a gzip stream, and a header of a tar, take as long as, in bytes that are only hashed.
+_MEMBER_BYTES, _HEADER_BYTES = 16 * 1024, 8 * 1024
 
 
 class LayerReader:
@@ -31,29 +32,28 @@ class LayerReader:
 
     Args:
         size_bytes: of the layer.
-        most_tar_bytes: largest tar that is read; beyond it the layer is too large. None: what may come out of so many
-            bytes.
-        most_entries: most headers that are read, and gzip members.
+        limits: beyond which it is not read.
         watcher: told of what is in the tar, as far as it can be read.
         sink: given the tar, uncompressed, in pieces, as far as no problem was found in it.
+        listed: given every entry with all that its headers say; what it raises is raised by :meth:`feed`.
     """
 
     def __init__(
         self,
         size_bytes: int,
-        most_tar_bytes: int | None = None,
-        most_entries: int = MOST_ENTRIES,
+        limits: LayerLimits,
         watcher: EntryWatcher | None = None,
         sink: Callable[[bytes], object] | None = None,
+        listed: Callable[[TarEntry], object] | None = None,
     ) -> None:
         self._size_bytes = size_bytes
-        self._most_tar_bytes = _most_tar_bytes(size_bytes) if most_tar_bytes is None else most_tar_bytes
-        self._most_members = most_entries
+        self._limits = limits
         self._waiting = bytearray()
         self._sink = sink
+        self._taken_bytes = 0
         self._tar_bytes = 0
         self._hasher = new_hasher()
-        self._walk = TarWalk(most_entries, watcher)
+        self._walk = TarWalk(limits.entries, watcher, listed)
         self._compressed: bool | None = None
         self._stream = zlib.decompressobj(wbits=_GZIP_WITH_HEADER)
         self._members = 1
@@ -66,19 +66,33 @@ class LayerReader:
         return self._problem is not None
 
     def feed(self, content: bytes) -> None:
-        """Read on. Takes as long as decompressing and hashing does: for a thread."""
+        """Read on. Takes as long as decompressing and hashing what comes out does: for a thread."""
+        for _ in self.steps(content):
+            pass
+
+    def steps(self, content: bytes, *, last: bool = False) -> Iterator[int]:
+        """Read on, in steps of at most a MiB of the tar.
+
+        Args:
+            content: the next bytes of the layer.
+            last: whether no more will come.
+
+        Yields:
+            What each step took as long as, in bytes that are only decompressed and hashed.
+        """
         if self.settled:
             return
         self._waiting += content
-        whole = len(self._waiting) - len(self._waiting) % _PIECE_BYTES
+        whole = len(self._waiting) - (0 if last else len(self._waiting) % _PIECE_BYTES)
         for start in range(0, whole, _PIECE_BYTES):
-            self._take(bytes(self._waiting[start : start + _PIECE_BYTES]))
+            yield from self._take(bytes(self._waiting[start : min(whole, start + _PIECE_BYTES)]))
         del self._waiting[:whole]
 
     def finish(self) -> LayerFacts:
         """Say that this was all, and learn what it was. To be called once."""
         if self._waiting or self._compressed is None:
-            self._take(bytes(self._waiting))
+            for _ in self._take(bytes(self._waiting)):
+                pass
         if self._compressed and not self._stream.eof:
             self._found(LayerProblem.GZIP_TRAILING if self._is_no_member else LayerProblem.GZIP_TRUNCATED)
         self._walk.finish()
@@ -92,21 +106,21 @@ class LayerReader:
             problem=self._problem,
         )
 
-    def _take(self, piece: bytes) -> None:
+    def _take(self, piece: bytes) -> Iterator[int]:
         if self._compressed is None:
             self._compressed = piece.startswith(_GZIP_MAGIC)
             if piece.startswith(_ZSTD_MAGIC):
                 self._found(LayerProblem.ZSTD)
-        if self.settled:
-            return
+        self._taken_bytes += len(piece)
         if self._compressed:
-            self._decompress(piece)
-        else:
-            self._pass_on(piece)
+            yield from self._decompress(piece)
+        elif not self.settled:
+            yield self._pass_on(piece)
 
-    def _decompress(self, piece: bytes) -> None:
+    def _decompress(self, piece: bytes) -> Iterator[int]:
         while not self.settled:
-            if self._stream.eof:
+            begun = self._stream.eof
+            if begun:
                 if not piece:
                     return
                 self._begin_member()
@@ -115,7 +129,7 @@ class LayerReader:
             except zlib.error:
                 self._found(LayerProblem.GZIP_TRAILING if self._is_no_member else LayerProblem.GZIP_BROKEN)
                 return
-            self._pass_on(output)
+            yield self._pass_on(output) + _MEMBER_BYTES * begun
             piece = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
             if not piece and len(output) < _OUTPUT_BYTES:
                 return
@@ -123,23 +137,24 @@ class LayerReader:
     def _begin_member(self) -> None:
         """Another gzip stream follows; engines read on in it, as gunzip does."""
         self._members += 1
-        if self._members > self._most_members:
+        if self._members > self._limits.entries:
             self._found(LayerProblem.TOO_MANY_ENTRIES)
         self._stream = zlib.decompressobj(wbits=_GZIP_WITH_HEADER)
         self._silent = True
 
-    def _pass_on(self, output: bytes) -> None:
+    def _pass_on(self, output: bytes) -> int:
         if not output:
-            return
+            return 0
+        headers = self._walk.headers
         self._silent = False
         self._tar_bytes += len(output)
         self._hasher.update(output)
         self._walk.feed(output)
         self._found(self._tar_problem)
-        if self._tar_bytes > self._most_tar_bytes:
-            self._found(LayerProblem.TOO_LARGE)
+        self._found(self._limits.broken_by(self._taken_bytes, self._tar_bytes))
         if self._sink is not None and not self.settled:
             self._sink(output)
+        return len(output) + _HEADER_BYTES * (self._walk.headers - headers)
 
     @property
     def _is_no_member(self) -> bool:
@@ -155,8 +170,3 @@ class LayerReader:
     def _found(self, problem: LayerProblem | None) -> None:
         """Keep the first problem."""
         self._problem = self._problem or problem
-
-
-def _most_tar_bytes(size_bytes: int) -> int:
-    """How large a tar may be that comes out of a layer of ``size_bytes``, before it is taken for a bomb."""
-    return min(64 * _GIB, max(_GIB, 200 * size_bytes))

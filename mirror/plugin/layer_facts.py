@@ -22,7 +22,10 @@ class LayerProblem(Enum):
     ENTRY_TYPE = "holds a tar with an entry of a kind that engines do not know"
     TAR_TRAILING = "goes on with something else after the end of its tar"
     TOO_LARGE = "unpacks to more than is looked at"
+    TOO_DENSE = "unpacks to so many times its size that it is taken for a decompression bomb"
+    PLUGIN_TOO_LARGE = "unpacks, with the layers before it, to more than is looked at"
     TOO_MANY_ENTRIES = "has more entries than are looked at"
+    TOO_MANY_LAYERS = "comes after more layers than are looked at"
 
     @property
     def is_trailing(self) -> bool:
@@ -32,7 +35,13 @@ class LayerProblem(Enum):
     @property
     def is_limit(self) -> bool:
         """Whether it is a limit of ours that was met, and engines may take the layer."""
-        return self in {LayerProblem.TOO_LARGE, LayerProblem.TOO_MANY_ENTRIES}
+        return self in {
+            LayerProblem.TOO_LARGE,
+            LayerProblem.TOO_DENSE,
+            LayerProblem.PLUGIN_TOO_LARGE,
+            LayerProblem.TOO_MANY_ENTRIES,
+            LayerProblem.TOO_MANY_LAYERS,
+        }
 
 
 @dataclass(frozen=True, slots=True)

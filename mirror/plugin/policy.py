@@ -6,11 +6,13 @@ reads from top to bottom. A rule that only warns decides nothing, so that it can
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from mirror.oci.digest import Digest
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository
 from mirror.plugin.config import PluginConfig
@@ -42,7 +44,8 @@ class Candidate:
     Attributes:
         repository: where it goes, or is.
         size_bytes: of config and layers together.
-        config: its configuration, or why it cannot be read as engines read it, in words that follow "its config".
+        config: its configuration, or why nobody can know what engines will make of the plugin, in words that follow
+            "cannot be judged:".
         platform: what it runs on; None where nothing tells, or no rule asks.
         signed: whether a signature refers to it, whoever made it; False also where no rule asks.
         grown: what it asks for that the last one let in did not.
@@ -146,6 +149,30 @@ class Policy:
     default: Action = Action.ALLOW
 
     @property
+    def fingerprint(self) -> str:
+        """What tells this policy from every other one: a digest of all that its rules say, and of the default."""
+        rules = [
+            [
+                rule.name,
+                rule.action.value,
+                [str(name) for name in rule.names],
+                [[one.name, one.value] for one in rule.privileges],
+                list(rule.interfaces),
+                [platform and str(platform) for platform in rule.platforms],
+                rule.larger_than_bytes,
+                rule.signed,
+                rule.grown,
+            ]
+            for rule in self.rules
+        ]
+        return Digest.of(json.dumps([rules, self.default.value]).encode()).hex
+
+    @property
+    def asks_for_growth(self) -> bool:
+        """Whether the decision may depend on what was let in before."""
+        return any(rule.grown for rule in self.rules)
+
+    @property
     def asks_for_platform(self) -> bool:
         """Whether the decision may depend on it."""
         return any(rule.platforms for rule in self.rules)
@@ -156,9 +183,9 @@ class Policy:
         return any(rule.signed is not None for rule in self.rules)
 
     def decide(self, candidate: Candidate) -> Verdict:
-        """What becomes of a plugin. One whose config cannot be read is denied: nobody knows what it asks for."""
+        """What becomes of a plugin. One that cannot be read with certainty is denied, whatever the rules say."""
         if isinstance(candidate.config, str):
-            return Verdict(Action.DENY, UNREADABLE, f"cannot be judged: its config {candidate.config}")
+            return unreadable(candidate.config)
         warnings: list[str] = []
         for rule in self.rules:
             why = rule.why(candidate)
@@ -170,6 +197,11 @@ class Policy:
         if self.default is Action.WARN:
             warnings.append("no rule lets it in by name")
         return _decided(self.default, DEFAULT, "is let in by no rule", warnings)
+
+
+def unreadable(why: str) -> Verdict:
+    """The verdict on what cannot be read with certainty, with or without rules. `why` follows "cannot be judged:"."""
+    return Verdict(Action.DENY, UNREADABLE, f"cannot be judged: {why}")
 
 
 def _decided(action: Action, rule: str, reason: str, warnings: Sequence[str]) -> Verdict:

@@ -99,7 +99,7 @@ class RootfsReader:
         node = self._tree.add(entry)
         if node is None and self._tree.whole and entry.kind is EntryKind.HARD_LINK:
             self._note(self._links_broken, f"{entry.path} -> {entry.target}")
-        if node is not None and entry.kind is EntryKind.FILE:
+        if parts and node is not None and entry.kind is EntryKind.FILE:
             self._node = node
             self._program = ProgramReader() if entry.mode & 0o111 or ".so" in parts[-1] else None
             self._hasher = new_hasher() if self._digests else None

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.tar_walk import TarEntry
 
 #: Longest path, and longest name in it, in bytes: what Linux takes.
 MOST_PATH_BYTES: Final = 4096
@@ -126,36 +127,36 @@ def tar_padding(node: Node) -> bytes:
     return bytes(-node.size_bytes % tarfile.BLOCKSIZE)
 
 
-def from_tar(info: tarfile.TarInfo, content: Content | None) -> LayerEntry:
+def from_tar(entry: TarEntry, content: Content | None) -> LayerEntry:
     """An entry that was read from a tar.
 
     Raises:
         ManifestInvalid: a kind of entry that engines do not unpack, a sparse file, or a value that no file can have.
     """
-    if info.islnk():
-        return LayerEntry(info.name, None, info.linkname)
-    if info.sparse is not None:
-        raise ManifestInvalid(f"{shown(info.name)} is a sparse file: make the archive without --sparse")
+    if entry.kind == tarfile.LNKTYPE:
+        return LayerEntry(entry.path, None, entry.target)
+    if entry.is_sparse:
+        raise ManifestInvalid(f"{shown(entry.path)} is a sparse file: make the archive without --sparse")
     try:
-        kind = Kind.FILE if info.isreg() else Kind(info.type)
+        kind = Kind.FILE if entry.kind == tarfile.AREGTYPE else Kind(entry.kind)
     except ValueError as error:
-        raise ManifestInvalid(f"{shown(info.name)} is of a kind that engines do not know") from error
+        raise ManifestInvalid(f"{shown(entry.path)} is of a kind that engines do not know") from error
     is_device = kind in {Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE}
     node = Node(
         kind=kind,
-        mode=info.mode & 0o7777,
-        uid=info.uid,
-        gid=info.gid,
-        modified_seconds=int(info.mtime) if 0 <= info.mtime <= _LATEST_SECONDS else 0,
-        size_bytes=info.size if kind is Kind.FILE else 0,
-        target=info.linkname if kind is Kind.SYMLINK else "",
-        device=(info.devmajor, info.devminor) if is_device else (0, 0),
-        xattrs={key.removeprefix(_XATTR): value for key, value in info.pax_headers.items() if key.startswith(_XATTR)},
+        mode=entry.mode,
+        uid=entry.uid,
+        gid=entry.gid,
+        modified_seconds=entry.modified_seconds if 0 <= entry.modified_seconds <= _LATEST_SECONDS else 0,
+        size_bytes=entry.size_bytes if kind is Kind.FILE else 0,
+        target=entry.target if kind is Kind.SYMLINK else "",
+        device=entry.device if is_device else (0, 0),
+        xattrs=entry.xattrs,
         content=content if kind is Kind.FILE else None,
     )
     if wrong := next(_impossible(node), None):
-        raise ManifestInvalid(f"{shown(info.name)} has {wrong}")
-    return LayerEntry(info.name, node)
+        raise ManifestInvalid(f"{shown(entry.path)} has {wrong}")
+    return LayerEntry(entry.path, node)
 
 
 def _impossible(node: Node) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from mirror.plugin import config_checks, engines, platform, rootfs_checks, settings
 from mirror.plugin.config import PluginConfig
+from mirror.plugin.engine_vulnerabilities import never_compared
 from mirror.plugin.engines import Verdict
 from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.platform import Platform
@@ -59,6 +60,11 @@ class PluginView:
     settings: tuple[Setting, ...]
     findings: tuple[Finding, ...]
     engines: tuple[Verdict, ...]
+
+    @property
+    def never_compared(self) -> Privilege | None:
+        """The privilege that engines with CVE-2026-33997 install whether it was granted or not; None: there is none."""
+        return never_compared([privilege for privilege, _ in self.privileges])
 
     @property
     def has_errors(self) -> bool:

@@ -12,7 +12,11 @@ from mirror.oci.names import Repository, Tag
 from mirror.proxy.lookups import Lookups
 from mirror.proxy.routes import Route
 from mirror.registry.port import Entry, Lister, Page
+from mirror.runtime.threads import in_thread
 from mirror.wire.pagination import PageRequest
+
+# Merged at once: a hop into a thread would cost more.
+_LIGHT_ENTRIES = 1000
 
 
 class Lists:
@@ -44,7 +48,7 @@ class Lists:
             here = await self._local.list_tags(repository, page)
         except RepositoryUnknown:
             return await self._first(repository, routes, ask)
-        return _merged(here, await self._in_time(repository, routes, ask), page, str)
+        return await _together(here, await self._in_time(repository, routes, ask), page, str)
 
     async def referrers(
         self,
@@ -60,7 +64,8 @@ class Lists:
             return route.upstream.registry.list_referrers(route.repository, subject, artifact_type, page)
 
         here = await self._local.list_referrers(repository, subject, artifact_type, page)
-        return _merged(here, await self._in_time(repository, routes, ask), page, lambda entry: str(entry.digest))
+        there = await self._in_time(repository, routes, ask)
+        return await _together(here, there, page, lambda entry: str(entry.digest))
 
     async def _first(
         self, repository: Repository, routes: Iterable[Route], ask: Callable[[Route], Awaitable[Page[Entry]]]
@@ -86,9 +91,22 @@ class Lists:
             return Page(())
 
 
+async def _together(
+    here: Page[Entry], there: Page[Entry], page: PageRequest, key: Callable[[Entry], str]
+) -> Page[Entry]:
+    if len(here.entries) + len(there.entries) <= _LIGHT_ENTRIES:
+        return _merged(here, there, page, key)
+    return await in_thread(_merged, here, there, page, key)
+
+
 def _merged(here: Page[Entry], there: Page[Entry], page: PageRequest, key: Callable[[Entry], str]) -> Page[Entry]:
-    """Two pages that begin at the same place as one. Where both have an entry, it is the one that is here."""
+    """Two pages that begin at the same place as one. Where both have an entry, it is the one that is here.
+
+    A page may be shorter than was asked for although more follows. Of the other one, nothing is taken then that comes
+    later than its last entry: what lies between is not known.
+    """
     entries = {key(entry): entry for entry in (*there.entries, *here.entries)}
-    ordered = [entries[each] for each in sorted(entries)]
+    known_to = min((key(each.entries[-1]) for each in (here, there) if each.more and each.entries), default=None)
+    ordered = [entries[each] for each in sorted(entries) if known_to is None or each <= known_to]
     more = here.more or there.more or len(ordered) > page.size
     return Page(tuple(ordered[: page.size]), more and page.size > 0)

@@ -19,7 +19,7 @@ from mirror.registry.origins import Origin
 from mirror.registry.port import Reader
 from mirror.registry.staleness import StaleManifest, Staleness
 from mirror.runtime.clock import Clock
-from mirror.transfer.flights import Flights, landed
+from mirror.runtime.flights import Flights, landed
 
 #: How long whoever can be served what is here waits for an upstream to confirm it.
 PATIENCE_SECONDS: Final = 1.0

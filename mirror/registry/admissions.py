@@ -1,16 +1,15 @@
-"""What is remembered of plugins that wanted to be let in: what the policy said, and what a person decided.
+"""How plugins stand: what a policy said of them, and what a person decided.
 
-By repository and digest: a name that may hold something says nothing about another name. Our store is
-:class:`Admissions`.
+A verdict belongs to the policy that gave it, and an approval to one digest under one name. A rejection covers content,
+under every name. Who remembers all that is in :mod:`mirror.registry.verdicts`; our store does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
@@ -27,20 +26,21 @@ class State(StrEnum):
     HELD = "held"
     #: Somebody has let it in.
     APPROVED = "approved"
-    #: Somebody has refused it.
+    #: Somebody has refused it, or the same content under another name or digest.
     REJECTED = "rejected"
     #: The policy refuses it, and nobody can let it in but who changes the policy.
     DENIED = "denied"
 
     @classmethod
-    def of(cls, action: Action | None, approved: bool | None) -> State:  # noqa: FBT001 - the two columns it is made of
-        """How something stands. A person's refusal goes before what the policy says; an approval lets in what is held.
+    def of(cls, action: Action | None, *, approved: bool | None, rejected: bool) -> State:
+        """How something stands. A rejection goes before everything else; an approval lets in what is held.
 
         Args:
             action: what the policy says; None: it has not been asked.
-            approved: what a person decided; None: nobody has.
+            approved: what a person decided about this digest under this name; None: nobody has.
+            rejected: whether a person has refused the content, under whatever name.
         """
-        if approved is False:
+        if rejected or approved is False:
             return cls.REJECTED
         if action is Action.DENY:
             return cls.DENIED
@@ -72,16 +72,54 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """A refusal that covers a plugin's content.
+
+    Attributes:
+        repository, digest: what it was said of.
+        decision: who said it, when and why.
+        matched: the fingerprints of the plugin in question that it covers.
+    """
+
+    repository: Repository
+    digest: Digest
+    decision: Decision
+    matched: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A plugin that a person decides about.
+
+    Attributes:
+        digest: its manifest.
+        fingerprints: all that are known of it; of one that is not here, the digest alone.
+        config: digest of its config, where that is known.
+    """
+
+    digest: Digest
+    fingerprints: tuple[str, ...]
+    config: Digest | None = None
+
+    @classmethod
+    def absent(cls, digest: Digest) -> Subject:
+        """One of which nothing but the digest is known."""
+        return cls(digest, (str(digest),))
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """A plugin under one name.
 
     Attributes:
         repository, digest: the plugin.
-        noted_at: when it was first seen, in UTC.
+        noted_at: when it was first seen by the policy, in UTC.
         verdict: what the policy said last, without warnings; None: it has not been asked.
+        policy: fingerprint of that policy; None: no verdict.
         asked: what the plugin asks for; None: it has not been read.
         grown: what of that the last plugin let in before it did not ask for.
-        decision: what a person decided; None: nobody has.
+        decision: what a person decided about this digest under this name; None: nobody has.
+        rejection: a refusal that covers its content, under whatever name; None: there is none.
         tags: what points to it, where that was looked for.
     """
 
@@ -89,34 +127,59 @@ class Admission:
     digest: Digest
     noted_at: datetime
     verdict: Verdict | None = None
+    policy: str | None = None
     asked: tuple[Asked, ...] | None = None
     grown: tuple[Asked, ...] = ()
     decision: Decision | None = None
+    rejection: Rejection | None = None
     tags: tuple[Tag, ...] = ()
 
     @property
     def state(self) -> State:
         """How it stands."""
-        action = None if self.verdict is None else self.verdict.action
-        return State.of(action, None if self.decision is None else self.decision.approved)
+        return State.of(
+            None if self.verdict is None else self.verdict.action,
+            approved=None if self.decision is None else self.decision.approved,
+            rejected=self.rejection is not None,
+        )
+
+    @property
+    def in_force(self) -> Decision | None:
+        """The person's decision that counts: a rejection of the content, else what was decided about this name."""
+        return self.decision if self.rejection is None else self.rejection.decision
+
+    @property
+    def rejected_elsewhere(self) -> Rejection | None:
+        """The rejection that covers it, where that was said of another name or digest."""
+        rejection = self.rejection
+        if rejection is None or (rejection.repository, rejection.digest) == (self.repository, self.digest):
+            return None
+        return rejection
 
     @property
     def sentence(self) -> str:
         """How it stands and why, in one sentence."""
         name = f"{self.repository}@{self.digest}"
-        if self.decision is not None and self.state in {State.REJECTED, State.APPROVED}:
-            note = f": {self.decision.note}" if self.decision.note else ""
-            return f"{name} was {self.state} by {self.decision.by} on {self.decision.at:%Y-%m-%d}{note}"
-        if self.verdict is None or self.state is State.ADMITTED:
+        decision, state = self.in_force, self.state
+        if decision is not None and state in {State.REJECTED, State.APPROVED}:
+            said = f"by {decision.by} on {decision.at:%Y-%m-%d}{f': {decision.note}' if decision.note else ''}"
+            elsewhere = self.rejected_elsewhere
+            if elsewhere is None:
+                return f"{name} was {state} {said}"
+            return (
+                f"{name} is rejected: it has the content of {elsewhere.repository}@{elsewhere.digest}, "
+                f"which was rejected {said}"
+            )
+        if self.verdict is None or state is State.ADMITTED:
             return f"{name} is admitted"
-        told = f"{self.repository} is {self.state} by the rule {self.verdict.rule!r}: it {self.verdict.reason}"
-        if self.state is State.DENIED:
+        told = f"{self.repository} is {state} by the rule {self.verdict.rule!r}: it {self.verdict.reason}"
+        if state is State.DENIED:
             return told
         return f"{told}; to let it in, on the mirror: plugin-mirror admission approve {name}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for programs."""
-        verdict, decision = self.verdict, self.decision
+        verdict, decision, elsewhere = self.verdict, self.in_force, self.rejected_elsewhere
         return {
             "name": str(self.repository),
             "digest": str(self.digest),
@@ -131,37 +194,16 @@ class Admission:
             "decided_by": None if decision is None else decision.by,
             "decided_at": None if decision is None else decision.at.isoformat(timespec="seconds"),
             "note": None if decision is None else decision.note,
+            "rejected_as": None if elsewhere is None else f"{elsewhere.repository}@{elsewhere.digest}",
         }
 
 
-class Admissions(Protocol):
-    """Where it is kept, for all processes."""
-
-    @property
-    def admission_generation(self) -> int | None:
-        """What was read under a count is good for as long as it is the same; None: it is not to be kept."""
-        ...
-
-    async def admission(self, repository: Repository, digest: Digest) -> Admission | None:
-        """What is known of a plugin; None: nothing."""
-        ...
-
-    async def last_admitted(self, repository: Repository) -> tuple[Asked, ...] | None:
-        """What the plugin asks for that was let in last under the name, by policy or person; None: none was."""
-        ...
-
-    async def note_verdict(self, admission: Admission) -> None:
-        """Keep what the policy says, and what the plugin asks for, in place of what was known. Decisions stay."""
-        ...
-
-    async def decide(self, repository: Repository, digest: Digest, decision: Decision) -> Admission:
-        """Keep what a person decided, in place of what one had, also of a plugin that is not here yet."""
-        ...
-
-    async def admissions(self, state: State | None = None) -> Sequence[Admission]:
-        """What is known of plugins that are here, or were decided about, the latest first; of one state, or all."""
-        ...
-
-    async def count_admissions(self) -> Mapping[State, int]:
-        """How many of those stand in which way."""
-        ...
+def not_approved(name: Repository, digest: Digest, rejection: Rejection) -> str:
+    """Why a plugin cannot simply be approved, and what approves it all the same, in a sentence."""
+    decision = rejection.decision
+    note = f" ({decision.note})" if decision.note else ""
+    return (
+        f"{name}@{digest} was not approved: its content was rejected as {rejection.repository}@{rejection.digest} by "
+        f"{decision.by} on {decision.at:%Y-%m-%d}{note}; to lift that rejection under every name: "
+        f"plugin-mirror admission approve --overrule {name}@{digest}"
+    )

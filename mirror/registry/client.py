@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Registry
 from mirror.wire.user_agent import Engine
@@ -17,10 +18,12 @@ class Client:
     Attributes:
         engine: the Docker Engine that asks; None for any other client.
         takes_index: whether it asks for indexes by their type.
+        address: where the request came from: of the connection, or what a trusted proxy says.
     """
 
     engine: Engine | None = None
     takes_index: bool = False
+    address: str = ""
 
     @property
     def architecture(self) -> str | None:
@@ -29,10 +32,14 @@ class Client:
 
 
 class Faces(Protocol):
-    """How clients see tags that are not the same for all."""
+    """How clients are told apart when they read manifests."""
 
-    def differs(self, repository: Repository, tag: Tag) -> bool:
-        """Whether a tag is not the same for all clients; cheap, because every pull asks."""
+    def concerns(self, repository: Repository, target: Tag | Digest) -> bool:
+        """Whether it matters who reads a manifest; cheap, because every pull asks."""
+        ...
+
+    def differs(self, repository: Repository, target: Tag | Digest) -> bool:
+        """Whether clients may be answered differently, so that no cache may give one what another was given."""
         ...
 
     def shown_to(self, client: Client, registry: Registry) -> Registry:

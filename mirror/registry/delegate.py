@@ -34,8 +34,10 @@ class DelegatingRegistry:
     ) -> AbstractAsyncContextManager[Blob]:
         return self.inner.open_blob(repository, digest, part)
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
-        return await self.inner.begin_upload(repository, expected)
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        return await self.inner.begin_upload(repository, expected, client)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         return await self.inner.resume_upload(repository, upload_id)

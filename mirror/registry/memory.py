@@ -134,7 +134,9 @@ class MemoryRegistry:
         span = Span(0, len(content)) if part is None else part.resolve(len(content))
         yield MemoryBlob(content, span)
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         held = self._repositories.setdefault(repository, _Held())
         upload = MemoryUpload(repository, held)
         held.uploads[upload.id] = upload

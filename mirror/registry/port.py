@@ -176,13 +176,20 @@ class Reader(Protocol):
 class Writer(Protocol):
     """What can be written."""
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         """Begin a blob.
 
         Args:
             repository: where it goes; it comes into being with its first blob or manifest.
             expected: the digest it will have, where known. A registry may then hand back an upload
                 of the same digest that was interrupted, with its ``offset`` beyond 0.
+            client: whom the upload is counted for, where so many at a time are open for one client at most; None: it
+                is ours, and is not counted.
+
+        Raises:
+            TooManyRequests: the client, or all clients together, have as many uploads open as they may.
         """
         ...
 

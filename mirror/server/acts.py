@@ -10,8 +10,10 @@ from typing import Any, Final
 from aiohttp import web
 
 from mirror.oci.manifest import parse_json_object
+from mirror.registry.rights import Action
 from mirror.server import headers
 from mirror.server.exchange import Exchange
+from mirror.server.operators import Operator, Operators
 
 _MOST_BODY_BYTES: Final = 64 * 1024
 
@@ -21,24 +23,24 @@ class Act:
     """Something that a client may have done.
 
     Attributes:
-        require: given what follows ``Bearer`` in ``Authorization``, or None; raises where that is not enough.
-        do: given the JSON object that was sent; gives plain values, or raises an error of the tree.
+        needs: what somebody must be allowed to do somewhere, before anything that they send is looked at.
+        do: given who asks, and the JSON object that was sent; gives plain values, or raises an error of the tree, also
+            where who asks may not do just this.
     """
 
-    require: Callable[[str | None], Awaitable[None]]
-    do: Callable[[Mapping[str, Any]], Awaitable[object]]
+    needs: Action
+    do: Callable[[Operator, Mapping[str, Any]], Awaitable[object]]
 
 
 def performing(
-    act: Act, exchange_of: Callable[[web.BaseRequest], Exchange]
+    act: Act, operators: Operators, exchange_of: Callable[[web.BaseRequest], Exchange]
 ) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     """The handler of an act. Who may not is told so before anything that was sent is looked at."""
 
     async def perform(request: web.BaseRequest) -> web.Response:
-        scheme, _, word = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
-        await act.require(word.strip() if scheme.lower() == "bearer" else None)
+        operator = await operators.may(act.needs, request)
         content = b"".join([chunk async for chunk in exchange_of(request).receive(_MOST_BODY_BYTES)])
-        done = await act.do(parse_json_object(content, "the body"))
+        done = await act.do(operator, parse_json_object(content, "the body"))
         return web.Response(
             body=json.dumps(done).encode(),
             content_type="application/json",

@@ -17,12 +17,15 @@ from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.dispatch import Dispatch
 from mirror.server.exchange import Exchange, request_ids
 from mirror.server.faces import varying
+from mirror.server.front import Front
 from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.server.metrics import FAMILIES, Page, RequestFigures, showing
 from mirror.server.namespaces import answering_for
+from mirror.server.operators import Operators
 from mirror.server.reports import Report, reporting
+from mirror.server.shares import Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,14 @@ class Application:
         handle: answers one request; raises nothing.
         limits: what clients may ask.
         load: what is under way.
+        behind_proxy: whether connections are a proxy's, and not its clients'.
         requests: counts the answers.
     """
 
     handle: Handler
     limits: Limits
     load: Load
+    behind_proxy: bool
     requests: RequestFigures
 
 
@@ -55,9 +60,12 @@ def build(
     metrics: Page | None = None,
     reports: Mapping[str, Report] | None = None,
     namespaces: Collection[str] = (),
+    operators: Operators | None = None,
+    operator_reports: Mapping[str, Report] | None = None,
     acts: Mapping[str, Act] | None = None,
     authentication: Authentication | None = None,
-    faces: Faces | None = None,
+    faces: Sequence[Faces] = (),
+    front: Front | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
 
@@ -70,10 +78,14 @@ def build(
         metrics: the page ``/metrics``; there is none where it is not given.
         reports: what ``/api/v1/NAME`` gives, by name.
         namespaces: registries that are answered for, where a client says which it means; none: whatever it says.
+        operators: tells who may have the next two; without it there are none.
+        operator_reports: as ``reports``, for those who may operate the server.
         acts: what ``POST /api/v1/NAME`` does, by name.
         authentication: tells callers apart, and gives tokens; all callers are the same where it is not given.
-        faces: how clients see tags that are not the same for all; all tags are where it is not given.
+        faces: what tells clients apart that read manifests; each is laid around those before it.
+        front: how the server is reached; directly where it is not given.
     """
+    front = front or Front()
     limits = limits or Limits()
     load = load or Load.within(limits)
     health = Health(readiness or {})
@@ -82,23 +94,46 @@ def build(
         read["/metrics"] = showing(metrics)
     read |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
 
+    if operators is not None:
+        read |= {f"/api/v1/{name}": reporting(each, operators) for name, each in (operator_reports or {}).items()}
+
     def exchange(request: web.BaseRequest) -> Exchange:
-        return Exchange(request, registry, limits, load.uploading)
+        return Exchange(request, registry, limits, load, front)
 
     beside = {path: _only(path, ("GET", "HEAD"), show) for path, show in read.items()}
-    for name, act in (acts or {}).items():
-        beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, exchange))
+    if operators is not None:
+        for name, act in (acts or {}).items():
+            beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, operators, exchange))
     if authentication is not None:
         beside[TOKEN_PATH] = lambda request: authentication.token(exchange(request))
-    dispatch = Dispatch(registry, limits, load.uploading, beside=beside, authentication=authentication, faces=faces)
+    dispatch = Dispatch(registry, limits, load, beside=beside, authentication=authentication, faces=faces, front=front)
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
+    if front.behind_proxy:
+        handle = shared(handle, front, load.requests)
     handle = answering(handle, load.in_flight, request_ids())
     return Application(
-        handle if faces is None else varying(handle),
+        varying(handle) if faces else handle,
         limits,
         load,
+        front.behind_proxy,
         requests or RequestFigures(Figures(FAMILIES).share()),
     )
+
+
+def shared(handle: Handler, front: Front, requests: Shares) -> Handler:
+    """A handler that no client has more than its share of under way.
+
+    Args:
+        handle: answers a request.
+        front: knows clients behind a proxy.
+        requests: counts them.
+    """
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        with requests.one_of(front.client_of(request)):
+            return await handle(request)
+
+    return answer
 
 
 def _only(path: str, methods: Sequence[str], handle: Handler) -> Handler:

@@ -114,10 +114,18 @@ class Authentication:
             headers={headers.CACHE_CONTROL: "no-store"},
         )
 
+    def challenged(self, error: Unauthorized, request: web.BaseRequest) -> Unauthorized:
+        """The same with a challenge, for what asks for no part of the distribution API.
+
+        It is Bearer as all others: Basic would have browsers keep a password, and send it along with whatever a page
+        of somebody else's has them post here.
+        """
+        return self._challenge(error.message, request, None, error.detail.get("error"))
+
     def _challenge(
-        self, message: str, request: web.BaseRequest, route: Route, error: str | None = None
+        self, message: str, request: web.BaseRequest, route: Route | None, error: str | None = None
     ) -> Unauthorized:
-        scopes = " ".join(map(str, needed(request.method, route)))
+        scopes = "" if route is None else " ".join(map(str, needed(request.method, route)))
         parameters = {"realm": f"{self._front.url_of(request)}{TOKEN_PATH}", "service": self._service}
         parameters |= {"scope": scopes} if scopes else {}
         parameters |= {"error": error} if error else {}

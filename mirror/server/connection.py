@@ -1,61 +1,64 @@
-"""Connections: counted, held to a limit, and answered in our own words where they bring no request."""
+"""One connection: what serves it, and what it is answered in our own words where it brings no request."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from mirror.server import errors
 
-
-class Connections:
-    """The connections of this process.
-
-    Args:
-        most: how many are served at a time.
-
-    Attributes:
-        count: how many there are.
-        refused: how many were one too many.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.count = 0
-        self.refused = 0
-
-    async def turn_away(self, _request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request on a connection that is one too many, whatever it asks.
-
-        An answer, and not silence: a balancer takes its request elsewhere, and people see why.
-        """
-        return errors.turned_away(self.most)
+#: Most of a body that is read after its answer, in bytes: who is still sending hears the answer, and no more is taken.
+MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
 
 
 class Connection(web.RequestHandler):
     """A connection whose own errors are answered as all others are, and that leaves no task behind."""
 
-    __slots__ = ("_connections",)
+    __slots__ = ("_draining", "_leave")
 
-    def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:
+    def __init__(self, leave: Callable[[], None], server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
-        self._connections = connections
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
-        self._connections.count += 1
-        super().connection_made(transport)
+        self._leave = leave
+        self._draining = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by asyncio. What aiohttp waits for after an answer, the rest of a body, cannot come any more."""
-        self._connections.count -= 1
-        task, between_requests = self._task_handler, not self._request_in_progress
+        self._leave()
+        task, answered = self._task_handler, self._draining or not self._request_in_progress
         super().connection_lost(exc)
-        if task is not None and between_requests:
+        if task is not None and answered:
             task.cancel()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer, and read what is left of the body within bounds. Called by aiohttp."""
+        sent, reset = await super().finish_response(request, resp, start_time)
+        if not reset and not request.content.is_eof():
+            if resp.status == HTTPStatus.REQUEST_TIMEOUT:
+                self._lingering_time = 0.0  # others wait for the place
+            else:
+                await self._drain(request)
+        return sent, reset
+
+    async def _drain(self, request: web.BaseRequest) -> None:
+        """Read the rest of a body that nobody wants; the connection ends where it is too long, or does not come."""
+        left_bytes, self._draining = MOST_DRAINED_BYTES, True
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._lingering_time):
+                    while left_bytes > 0 and not request.content.is_eof():
+                        left_bytes -= len(await request.content.readany())
+        finally:
+            self._draining = False
+        if not request.content.is_eof():
+            self._lingering_time = 0.0  # aiohttp, which would go on reading for as long, ends the connection instead
 
     def handle_error(
         self,
@@ -71,10 +74,23 @@ class Connection(web.RequestHandler):
         return errors.unreadable(status, f"the request cannot be read: {reason}")
 
 
-class NoConnection(asyncio.Protocol):
-    """A connection that is beyond even those that are turned away with an answer."""
+class Door(asyncio.Protocol):
+    """A connection that has just been made: whom it comes from decides what serves it.
+
+    Args:
+        serve: given the address of the client, empty where there is none, gives the protocol that takes the connection
+            over; None: it is ended.
+    """
+
+    def __init__(self, serve: Callable[[str], asyncio.Protocol | None]) -> None:
+        self._serve = serve
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
-        if isinstance(transport, asyncio.Transport):
+        peer = transport.get_extra_info("peername")
+        protocol = self._serve(peer[0] if isinstance(peer, tuple) else "")
+        if protocol is not None:
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+        elif isinstance(transport, asyncio.Transport):
             transport.abort()

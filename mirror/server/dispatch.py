@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,8 +16,9 @@ from mirror.server.answering import Handler
 from mirror.server.authentication import Authentication
 from mirror.server.exchange import ROUTE, Exchange
 from mirror.server.faces import shown
+from mirror.server.front import Front
 from mirror.server.limits import Limits
-from mirror.server.uploading import Uploading
+from mirror.server.load import Load
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
@@ -54,28 +55,31 @@ class Dispatch:
     Args:
         registry: what answers of the distribution API come from, for whoever does not say who they are.
         limits: what clients may ask of the server.
-        uploading: who is sending content.
+        load: what the server has under way.
         beside: what answers at other paths.
         authentication: tells callers apart; None: all are the same.
-        faces: how clients see tags that are not the same for all; None: there are none.
+        faces: what tells clients apart that read manifests.
+        front: how the server is reached.
     """
 
     def __init__(
         self,
         registry: Registry,
         limits: Limits,
-        uploading: Uploading,
+        load: Load,
         *,
         beside: Mapping[str, Handler],
         authentication: Authentication | None,
-        faces: Faces | None,
+        faces: Sequence[Faces],
+        front: Front,
     ) -> None:
         self._registry = registry
         self._limits = limits
-        self._uploading = uploading
+        self._load = load
         self._beside = beside
         self._authentication = authentication
         self._faces = faces
+        self._front = front
         self._answers = _ANSWERS if authentication is None else _ANSWERS | _asking_first(authentication, registry)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -114,8 +118,8 @@ class Dispatch:
             raise await authentication.refusal(error, request, route, caller) from error
 
     async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
-        exchange = Exchange(request, registry, self._limits, self._uploading)
-        if self._faces is not None:
+        exchange = Exchange(request, registry, self._limits, self._load, self._front)
+        if self._faces:
             exchange = shown(exchange, route, self._faces)
         return await self._answers[type(route), request.method](exchange, route)
 

@@ -30,6 +30,8 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
         else:
             _log.error("request failed", **fields, exc_info=error)
     answer = _answer(status, code, error.message, detail)
+    if status == 408:
+        answer.force_close()
     if status == 405:
         answer.headers[headers.ALLOW] = error.detail.get("allowed", allowed)
     if "retry_after_seconds" in error.detail:
@@ -55,10 +57,23 @@ def unreadable(status: int, message: str) -> web.Response:
     return answer
 
 
-def turned_away(connections: int) -> web.Response:
-    """The answer to every request on a connection that is one too many."""
+def full(connections: int) -> web.Response:
+    """The answer to every request on a connection that is one too many in all."""
     message = f"the server has its {connections} connections: try again, or raise server.limits.connections"
-    answer = _answer(503, "UNKNOWN", message, {"limit": str(connections)})
+    return _turned_away(503, "UNKNOWN", message, connections)
+
+
+def enough(connections: int) -> web.Response:
+    """The answer to every request on a connection that is one too many of its client."""
+    message = (
+        f"your address has {connections} connections already, all hosts behind it together: close some, use them for "
+        "more than one request, or raise server.limits.connections_per_client"
+    )
+    return _turned_away(429, "TOOMANYREQUESTS", message, connections)
+
+
+def _turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
+    answer = _answer(status, code, message, {"limit": str(limit)})
     answer.headers[headers.RETRY_AFTER] = "1"
     answer.force_close()
     return answer

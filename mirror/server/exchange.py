@@ -12,11 +12,15 @@ from typing import Final
 
 from aiohttp import ClientError, HttpVersion11, web
 
-from mirror.oci.errors import ContentTooLarge, SizeInvalid
+from mirror.oci.errors import ContentTooLarge, ContentTooSlow, SizeInvalid
+from mirror.oci.names import Repository
 from mirror.registry.port import Registry
+from mirror.registry.rights import Action, Guarded
 from mirror.server import headers
+from mirror.server.front import Front
 from mirror.server.limits import Limits
-from mirror.server.uploading import Uploading
+from mirror.server.load import Load
+from mirror.server.pace import Pace
 from mirror.wire.routes import Route
 
 #: What a request was found to ask for, and its name in the log.
@@ -40,15 +44,31 @@ class Exchange:
         request: the request.
         registry: the registry as this caller sees it.
         limits: what the caller may ask of the server.
-        uploading: who is sending content.
+        load: what the server has under way.
+        front: how the server is reached.
         varies: whether others may be answered something else.
     """
 
     request: web.BaseRequest
     registry: Registry
     limits: Limits
-    uploading: Uploading
+    load: Load
+    front: Front
     varies: bool = False
+
+    @property
+    def client(self) -> str:
+        """The client that what the request takes is counted for."""
+        return self.front.client_of(self.request)
+
+    def require(self, action: Action, repository: Repository) -> None:
+        """Return where the caller may do this. Handlers that take a body ask before they take it.
+
+        Raises:
+            MirrorError: the caller may not.
+        """
+        if isinstance(self.registry, Guarded):
+            self.registry.require(action, repository)
 
     async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
         """The body, as it arrives. A client that asked whether it may send it is told so at the first step.
@@ -59,20 +79,32 @@ class Exchange:
         Raises:
             ContentTooLarge: the body is longer; known before the first step where the client gave its length.
             SizeInvalid: the client went away, fell silent or broke the transfer coding before the end.
+            ContentTooSlow: the body comes slowly, and others wait for the place that it takes.
         """
-        request = self.request
+        request, now_seconds = self.request, self.load.now_seconds
         announced = request.content_length
         if announced is not None and announced > limit_bytes:
             raise _too_large(limit_bytes)
         if headers.EXPECT in request.headers and request.version >= HttpVersion11:
             with _broken_off(0):
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        received = 0
+        received, pace = 0, Pace(self.limits.least_body_bytes_per_second, now_seconds())
         while chunk := await self._next_chunk(received):
             received += len(chunk)
             if received > limit_bytes:
                 raise _too_large(limit_bytes)
+            if pace.received(len(chunk), now_seconds()) and self.load.is_crowded(self.client):
+                raise self._too_slow(received)
             yield chunk
+
+    def _too_slow(self, received: int) -> ContentTooSlow:
+        self.load.dawdling.add(self.client)
+        least = f"{self.limits.least_body_bytes_per_second:g}"
+        return ContentTooSlow(
+            f"request body came with less than {least} bytes a second, and others wait: {received} bytes were taken; "
+            "go on with the upload later, or lower server.limits.least_body_bytes_per_second",
+            received=received,
+        )
 
     async def _next_chunk(self, received: int) -> bytes:
         with _broken_off(received):

@@ -1,39 +1,70 @@
-"""Tags that are not the same for all clients: the request tells who asks, and the answer that it matters."""
+"""Clients told apart when they read manifests: the request says who asks, and the answer whether that matters."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
 
 from mirror.oci.media_types import INDEXES
-from mirror.oci.names import Tag
 from mirror.registry.client import Client, Faces
 from mirror.server import headers
 from mirror.server.answering import Handler
 from mirror.server.exchange import Exchange
 from mirror.wire import accept, user_agent
 from mirror.wire.routes import ManifestRoute, Route
+from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH, Engine
 
 #: On requests whose answer, whatever it is, is not for everybody.
 _VARIES: Final = web.RequestKey("varies", bool)
+#: Characters of ``Accept`` up to which it is kept what it says; engines send some 250.
+_LONGEST_KEPT: Final = 1024
 _VARY: Final = "User-Agent, Accept"
 
 
-def shown(exchange: Exchange, route: Route, faces: Faces) -> Exchange:
-    """The exchange, with the registry as its client sees it."""
+def shown(exchange: Exchange, route: Route, faces: Sequence[Faces]) -> Exchange:
+    """The exchange, with the registry as its client sees it.
+
+    Args:
+        exchange, route: a request.
+        faces: what tells clients apart; each is laid around what the ones before it show.
+    """
     request = exchange.request
     if not isinstance(route, ManifestRoute) or request.method not in {"GET", "HEAD"}:
         return exchange
-    if not isinstance(route.target, Tag) or not faces.differs(route.repository, route.target):
+    repository, target = route.repository, route.target
+    client, registry, varies = None, exchange.registry, False
+    for each in faces:
+        if each.concerns(repository, target):
+            client = client or _client(exchange)
+            registry = each.shown_to(client, registry)
+            varies = varies or each.differs(repository, target)
+    if registry is exchange.registry and not varies:
         return exchange
-    request[_VARIES] = True
-    client = Client(
-        user_agent.parse(request.headers.get(headers.USER_AGENT, "")),
-        accept.names_any(request.headers.getall(headers.ACCEPT, ()), INDEXES),
-    )
-    return replace(exchange, registry=faces.shown_to(client, exchange.registry), varies=True)
+    if varies:
+        request[_VARIES] = True
+    return Exchange(request, registry, exchange.limits, exchange.load, exchange.front, varies)
+
+
+def _client(exchange: Exchange) -> Client:
+    request = exchange.request
+    said = request.headers.get(headers.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
+    takes = tuple(request.headers.getall(headers.ACCEPT, ()))
+    takes_index = _takes_index(takes) if sum(map(len, takes)) <= _LONGEST_KEPT else accept.names_any(takes, INDEXES)
+    return Client(_engine(said), takes_index, exchange.front.address_of(request))
+
+
+@lru_cache(maxsize=256)
+def _engine(said: str) -> Engine | None:
+    """Hosts have few versions between them, and say the same again and again."""
+    return user_agent.parse(said)
+
+
+@lru_cache(maxsize=256)
+def _takes_index(lines: tuple[str, ...]) -> bool:
+    return accept.names_any(lines, INDEXES)
 
 
 def varying(handle: Handler) -> Handler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -9,8 +10,11 @@ from typing import Final
 from aiohttp import web
 
 from mirror.server import headers
+from mirror.wire.client_address import LONGEST_ADDRESS, counted_as
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+#: Headers by which proxies say that they have passed a request on, beside ``X-Forwarded-…``.
+_RELAYED: Final = frozenset({"forwarded", "via", "x-real-ip"})
 _SCHEMES: Final = frozenset({"http", "https"})
 
 
@@ -36,10 +40,39 @@ class Front:
         host = request.headers.get(headers.HOST, "")
         return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}"
 
+    def is_direct(self, request: web.BaseRequest) -> bool:
+        """Whether a request looks as if a program on the server's own machine had sent it, on its own account.
+
+        It does not where a proxy stands in front or has left a header, where it was sent to the name of another host,
+        and where a page of another origin has a browser send it. A proxy that hides all that is not seen.
+        """
+        if self.url is not None or self.behind_proxy:
+            return False
+        if any(name.lower() in _RELAYED or name.lower().startswith("x-forwarded-") for name in request.headers):
+            return False
+        origin = request.headers.get(headers.ORIGIN)
+        return _is_loopback(request.headers.get(headers.HOST, "")) and origin in {None, self.url_of(request)}
+
     def client_of(self, request: web.BaseRequest) -> str:
+        """The client that what the request takes is counted for: its address, or of IPv6 its network."""
+        return counted_as(self.address_of(request)[:LONGEST_ADDRESS])
+
+    def address_of(self, request: web.BaseRequest) -> str:
         """The address of the client."""
         forwarded = _last(request, headers.X_FORWARDED_FOR) if self.behind_proxy else ""
         return forwarded or request.remote or ""
+
+
+def _is_loopback(host: str) -> bool:
+    if _HOST.fullmatch(host) is None:
+        return False
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _last(request: web.BaseRequest, name: str) -> str:

@@ -21,6 +21,7 @@ HOST: Final = hdrs.HOST
 IF_RANGE: Final = hdrs.IF_RANGE
 LINK: Final = hdrs.LINK
 LOCATION: Final = hdrs.LOCATION
+ORIGIN: Final = hdrs.ORIGIN
 RANGE: Final = hdrs.RANGE
 RETRY_AFTER: Final = hdrs.RETRY_AFTER
 USER_AGENT: Final = hdrs.USER_AGENT

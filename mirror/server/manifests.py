@@ -10,8 +10,10 @@ from multidict import CIMultiDict
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge
+from mirror.oci.incoming import parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Tag
+from mirror.registry.rights import Action
 from mirror.registry.staleness import Staleness, staleness_of
 from mirror.server import headers
 from mirror.server.exchange import Exchange
@@ -33,12 +35,15 @@ async def get(exchange: Exchange, route: ManifestRoute) -> web.StreamResponse:
 
 async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
     """Store a manifest and move its tags: the one in the path, and those of ``?tag=``."""
-    content = await _received(exchange)
+    exchange.require(Action.PUSH, route.repository)
     media_type = exchange.request.headers.get(headers.CONTENT_TYPE, "")
-    if isinstance(route.target, Tag):
-        manifest, tags = Manifest.parse(content, media_type), (route.target, *route.tags)
-    else:
-        manifest, tags = Manifest.parse(content, media_type, route.target), route.tags
+    digest = route.target if isinstance(route.target, Digest) else None
+    with exchange.load.uploading.one_of(exchange.client):
+        content = await _received(exchange)
+        manifest = await exchange.load.heavy.do(
+            exchange.client, len(content), parse_incoming, content, media_type, digest
+        )
+    tags = route.tags if isinstance(route.target, Digest) else (route.target, *route.tags)
     advice = await exchange.registry.put_manifest(route.repository, manifest, tags)
     answer = CIMultiDict[str](
         {

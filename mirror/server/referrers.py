@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 
 from aiohttp import web
@@ -18,12 +19,13 @@ from mirror.wire.routes import ReferrersRoute
 # Clients read the list as they read a manifest, and stop at the same size: longer lists go out in pages.
 _ROOM_BYTES = MAX_MANIFEST_BYTES - 1024
 _SEPARATOR_BYTES = 2
+_ENTRY_LENGTH = 300
 
 
 async def get(exchange: Exchange, route: ReferrersRoute) -> web.Response:
     """An index of the manifests that refer to the digest: empty where there are none, or nothing at all."""
     page = await exchange.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
-    listed = _fitting(page.entries)
+    listed = await exchange.load.heavy.do(exchange.client, _length(page.entries), _fitting, page.entries)
     answer = {headers.API_VERSION: headers.API_VERSION_VALUE, headers.CONTENT_TYPE: OCI_INDEX}
     if route.artifact_type is not None:
         answer[headers.OCI_FILTERS_APPLIED] = "artifactType"
@@ -32,6 +34,11 @@ async def get(exchange: Exchange, route: ReferrersRoute) -> web.Response:
         answer[headers.LINK] = next_link(replace(route, page=following).url())
     body = f'{{"schemaVersion": 2, "mediaType": "{OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
     return web.Response(body=body.encode(), headers=answer)
+
+
+def _length(entries: Iterable[Descriptor]) -> int:
+    """About how long their JSON will be."""
+    return sum(_ENTRY_LENGTH + sum(map(len, entry.annotations.values())) for entry in entries)
 
 
 def _fitting(entries: tuple[Descriptor, ...]) -> list[str]:

@@ -15,15 +15,16 @@ from aiohttp import web
 from mirror.oci.errors import ConfigurationFault
 from mirror.server.access_log import AccessLog
 from mirror.server.application import Application
-from mirror.server.connection import Connection, NoConnection
+from mirror.server.connection import Connection, Door
+from mirror.server.connections import Welcome
 from mirror.server.limits import Limits
+from mirror.wire.client_address import counted_as
 
 _log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
 _LAST_WORDS_SECONDS = 1.0
-# Connections beyond the limit that are told so, and how long each has for its request.
-_SURPLUS = 128
+# How long a connection beyond a limit has for its request, before it hears so.
 _SURPLUS_SECONDS = 2.0
 # Bytes of a body that wait for their reader, before the client is held back: per connection, so not many.
 _READ_BYTES = 64 * 1024
@@ -93,7 +94,11 @@ async def _accepting(
 ) -> AsyncIterator[asyncio.Server]:
     loop = asyncio.get_running_loop()
     limits, connections = application.limits, application.load.connections
-    server, surplus = web.Server(application.handle), web.Server(connections.turn_away)
+    servers = {
+        Welcome.SERVED: web.Server(application.handle),
+        Welcome.CLIENT_HAS_ENOUGH: web.Server(connections.answer_client),
+        Welcome.FULL: web.Server(connections.answer_full),
+    }
     options = {
         "loop": loop,
         "access_log_class": partial(AccessLog, application.requests),
@@ -103,24 +108,25 @@ async def _accepting(
         "read_bufsize": _READ_BYTES,
         "auto_decompress": False,
     }
+    served = {"keepalive_timeout": limits.keep_alive_seconds, **options}
+    surplus = {"keepalive_timeout": _SURPLUS_SECONDS, "lingering_time": _SURPLUS_SECONDS, **options}
 
-    def connection() -> asyncio.Protocol:
-        if connections.count < limits.connections:
-            return Connection(connections, server, keepalive_timeout=limits.keep_alive_seconds, **options)
-        connections.refused += 1
-        if connections.count < limits.connections + _SURPLUS:
-            return Connection(
-                connections, surplus, keepalive_timeout=_SURPLUS_SECONDS, lingering_time=_SURPLUS_SECONDS, **options
-            )
-        return NoConnection()
+    def serve(address: str) -> asyncio.Protocol | None:
+        # Behind a proxy all connections are the proxy's; there the requests of each client are counted.
+        client = "" if application.behind_proxy else counted_as(address)
+        welcome = connections.arrived(client)
+        if welcome is Welcome.ENDED:
+            return None
+        leave = partial(connections.left, client, welcome)
+        return Connection(leave, servers[welcome], **(served if welcome is Welcome.SERVED else surplus))
 
     # asyncio takes up to ``backlog`` connections at a time. One at a time, processes that share the socket share the
     # connections too; the kernel is told the true length of its queue afterwards.
-    accepting = await loop.create_server(connection, sock=listener, ssl=tls, backlog=1)
+    accepting = await loop.create_server(partial(Door, serve), sock=listener, ssl=tls, backlog=1)
     listener.listen(_BACKLOG)
     try:
         yield accepting
     finally:
-        server.pre_shutdown()
-        for each in (server, surplus):
+        servers[Welcome.SERVED].pre_shutdown()
+        for each in servers.values():
             await each.shutdown(_LAST_WORDS_SECONDS)

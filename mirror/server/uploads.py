@@ -8,9 +8,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import DigestInvalid
+from mirror.oci.errors import DigestInvalid, TooManyRequests
 from mirror.oci.names import Repository
 from mirror.registry.port import Upload
+from mirror.registry.rights import Action
 from mirror.server import headers
 from mirror.server.exchange import Exchange
 from mirror.wire.ranges import parse_chunk_range, upload_range
@@ -22,7 +23,11 @@ async def post(exchange: Exchange, route: UploadsRoute) -> web.Response:
     registry, repository = exchange.registry, route.repository
     if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
         return _created(repository, route.mount)
-    upload = await registry.begin_upload(repository)
+    try:
+        upload = await registry.begin_upload(repository, client=exchange.client)
+    except TooManyRequests:
+        exchange.load.beginning.add(exchange.client)
+        raise
     if route.digest is None:
         return _session(202, repository, upload)
     try:
@@ -49,6 +54,7 @@ async def patch(exchange: Exchange, route: UploadRoute) -> web.Response:
 
 async def put(exchange: Exchange, route: UploadRoute) -> web.Response:
     """Close the session, with the last chunk or the whole blob as body, or with none."""
+    exchange.require(Action.PUSH, route.repository)
     if route.digest is None:
         raise DigestInvalid("an upload is closed with ?digest=ALGORITHM:HEX", upload=route.upload_id)
     upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
@@ -68,7 +74,7 @@ async def delete(exchange: Exchange, route: UploadRoute) -> web.Response:
 async def _append(exchange: Exchange, upload: Upload) -> None:
     content_range = exchange.request.headers.get(headers.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    with exchange.uploading.one_of(exchange.request.remote or ""):
+    with exchange.load.uploading.one_of(exchange.client):
         await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from mirror.access.rules import EVERY_USER, AccessRule
 from mirror.oci.errors import NameInvalid
-from mirror.registry.rights import Action
+from mirror.registry.rights import USERS_ONLY, Action
 from mirror.registry.users import parse_user_name
 from mirror.settings.pulling import check_pattern
 from mirror.settings.section import Section
@@ -20,6 +20,15 @@ Item = TypeVar("Item")
 def parse_actions(value: object) -> object:
     """Actions as a list, also where they are written as ``pull,push``."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
+
+
+def check_anonymous(actions: tuple[Action, ...] | None) -> tuple[Action, ...] | None:
+    """Actions that callers without a login may have."""
+    if given := [action.value for action in actions or () if action in USERS_ONLY]:
+        raise ValueError(
+            f"{given[0]} is never given to callers without a login: make a user, and a rule under access: that gives it"
+        )
+    return actions
 
 
 def _some(listed: tuple[Item, ...]) -> tuple[Item, ...]:
@@ -47,8 +56,15 @@ class AccessSettings(Section):
         description="names of repositories, with * for one component and ** for the rest"
     )
     actions: Annotated[tuple[Action, ...], BeforeValidator(parse_actions), AfterValidator(_some)] = Field(
-        description="what they may do: pull, push, delete"
+        description="what they may do: pull, push, delete; approve: decide about plugins that admission holds or keeps "
+        "out; operate: see which hosts pull plugins, which is of the whole server and needs '**'"
     )
+
+    @model_validator(mode="after")
+    def _operates_the_whole_server(self) -> Self:
+        if Action.OPERATE in self.actions and "**" not in self.repositories:
+            raise ValueError("operate is of the whole server, not of some repositories: it needs repositories: ['**']")
+        return self
 
     def rule(self) -> AccessRule:
         """The rule."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NamePattern
+from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines, Treatment
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import DEFAULT, UNREADABLE, Action, Policy, Rule
 from mirror.plugin.privilege_pattern import PrivilegePattern
@@ -76,6 +77,26 @@ class AdmissionRuleSettings(Section):
         )
 
 
+class AdmissionEngineSettings(Section):
+    """What follows for engines with a known vulnerability in how they install plugins."""
+
+    cve: Treatment = Field(
+        Treatment.WARN,
+        description=f"engines with {UNCOMPARED_PRIVILEGE.identifier}, by their User-Agent, and those whose version "
+        "cannot be read: allow: count and list them; warn: name them in the log as well, once a day; "
+        "refuse: give them no manifest of a plugin",
+    )
+    patched: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._+~:-]{1,64}$")], ...] = Field(
+        (),
+        description="versions, as docker version shows them, that your hosts have in a build that a distribution has "
+        "patched: Debian's 26.1.5+dfsg1 reads the same with the fix and without",
+    )
+
+    def known(self) -> KnownEngines:
+        """Which engines have it."""
+        return KnownEngines(frozenset(self.patched))
+
+
 class AdmissionSettings(Section):
     """Which plugins are let in, by pushes, mirror rules and pull-through."""
 
@@ -85,8 +106,11 @@ class AdmissionSettings(Section):
     default: Action = Field(Action.ALLOW, description="what follows where no rule decides")
     token_file: Path | None = Field(
         None,
-        description="file with the word (16 characters or more) that must be sent to approve and reject by "
-        "/api/v1/admission; omitted: that is done by the command line only",
+        description="file with a word (16 characters or more) that lets whoever sends it approve and reject by "
+        "/api/v1/admission; users do that by their right to approve",
+    )
+    engines: AdmissionEngineSettings = Field(
+        AdmissionEngineSettings(), description="engines with a known vulnerability in how they install plugins"
     )
 
     @model_validator(mode="after")

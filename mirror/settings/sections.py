@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
+from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.rights import Action
 from mirror.server.limits import Limits
-from mirror.settings.access import AccessSettings, parse_actions
+from mirror.settings.access import AccessSettings, check_anonymous, parse_actions
 from mirror.settings.admission import AdmissionSettings
 from mirror.settings.listen import Listen
 from mirror.settings.mirrors import MirrorSettings
@@ -43,7 +44,7 @@ _LIMITS = Limits()
 
 
 class ServerLimitSettings(Section):
-    """What clients may ask of the server, at most. Manifests may always have 4 MiB."""
+    """What clients may ask of the server, and layers of the program, at most. Manifests may always have 4 MiB."""
 
     blob_bytes: int = Field(_LIMITS.blob_bytes, gt=0, description="largest blob that is taken, in bytes")
     header_bytes: int = Field(
@@ -68,11 +69,58 @@ class ServerLimitSettings(Section):
         description="most uploads that one address sends at a time to a worker; further ones are answered 429. "
         "Behind a proxy or NAT all hosts have one address, and an engine sends up to 5",
     )
+    upload_sessions_per_client: int = Field(
+        _LIMITS.upload_sessions_per_client,
+        ge=1,
+        description="most uploads that one client has begun and not ended, over all workers; further ones are answered "
+        "429 until one ends or expires. They last longer than connections: count those of clients that died as well",
+    )
+    upload_sessions: int = Field(
+        _LIMITS.upload_sessions, ge=1, description="the same of all clients together; each takes a folder and two files"
+    )
+    connections_per_client: int = Field(
+        _LIMITS.connections_per_client,
+        ge=1,
+        description="most connections that one address, of IPv6 one /64, has with a worker; further ones are answered "
+        "429. All hosts behind a NAT are one address. With behind_proxy the requests under way are counted instead, "
+        "of each address in X-Forwarded-For",
+    )
     connections: int = Field(
         _LIMITS.connections,
         ge=1,
         description="most connections of a worker; further ones are answered 503",
     )
+    unpacked_layer_bytes: int = Field(
+        DEFAULT_LIMITS.layer_bytes,
+        gt=0,
+        description="most that a layer of a plugin, pushed or mirrored, may unpack to, in bytes",
+    )
+    unpacked_plugin_bytes: int = Field(
+        DEFAULT_LIMITS.plugin_bytes, gt=0, description="most that all layers of a plugin may unpack to, in bytes"
+    )
+    unpacked_ratio: int = Field(
+        DEFAULT_LIMITS.ratio,
+        ge=1,
+        le=1100,
+        description="how many times its size a layer of a plugin may unpack to, beyond its first 128 MiB. Real ones "
+        "unpack to 2 to 10 times their size, and gzip can do 1032",
+    )
+    least_body_bytes_per_second: float = Field(
+        _LIMITS.least_body_bytes_per_second,
+        ge=0,
+        description="bodies that come more slowly over a minute are ended with 408 while connections or uploads, "
+        "in all or of that client, are nearly as many as there may be; else a slow line is left alone. 0: always",
+    )
+
+    def of_clients(self) -> dict[str, Any]:
+        """What holds for requests, by the names of :class:`Limits`."""
+        return self.model_dump(exclude={"unpacked_layer_bytes", "unpacked_plugin_bytes", "unpacked_ratio"})
+
+    def of_layers(self) -> LayerLimits:
+        """What holds for layers."""
+        return LayerLimits(
+            layer_bytes=self.unpacked_layer_bytes, plugin_bytes=self.unpacked_plugin_bytes, ratio=self.unpacked_ratio
+        )
 
 
 class ServerSettings(Section):
@@ -80,10 +128,12 @@ class ServerSettings(Section):
 
     listen: ListenAddress = Field(Listen("127.0.0.1", 5000), description="HOST:PORT to listen on")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
-    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions)] = Field(
-        None,
-        description="what callers without credentials may do: pull, push, delete. "
-        "Unset: pull and push on a loopback address; on any other it must be written down",
+    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)] = (
+        Field(
+            None,
+            description="what callers without credentials may do: pull, push, delete. "
+            "Unset: pull and push on a loopback address; on any other it must be written down",
+        )
     )
     plugin_checks: Literal["enforce", "warn", "off"] = Field(
         "enforce",
@@ -137,6 +187,9 @@ class StorageSettings(Section):
 
     path: Path = Field(Path("data"), description="folder of blobs and catalog, made where absent")
     upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload is dropped")
+    empty_upload_expiry_minutes: float = Field(
+        60, gt=0, description="age at which an upload is dropped that nothing was sent to"
+    )
     least_free_bytes: int = Field(
         64 * 1024 * 1024, ge=0, description="free space below which /readyz says that the server is not ready"
     )

@@ -95,6 +95,12 @@ class LimitSettings(Section):
     bandwidth: tuple[WindowSettings, ...] = Field(
         (), description="bytes a second that are read; the first window that holds decides; none: as fast as it goes"
     )
+    list_entries: int = Field(
+        200_000,
+        ge=1000,
+        le=2_000_000,
+        description="most tags of a repository, or repositories, that are listed there; a longer list is refused",
+    )
     time_zone: str = Field("UTC", description="zone of the windows' clock, such as Europe/Berlin")
 
     @field_validator("time_zone")

@@ -1,4 +1,4 @@
-"""Which plugins are let in, kept beside them."""
+"""How plugins stand, listed and counted: verdicts and decisions put together."""
 
 from __future__ import annotations
 
@@ -6,140 +6,117 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, exists, func, or_, select
+from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.policy import Action, Verdict
-from mirror.plugin.privilege_pattern import Asked
-from mirror.registry.admissions import Admission, Decision, State
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables import admissions as table
-from mirror.store.catalog.tables import incomplete_manifests, manifests, repositories, tags
+from mirror.plugin.policy import Action
+from mirror.registry.admissions import Admission, State
+from mirror.store.catalog.tables import (
+    decisions,
+    incomplete_manifests,
+    manifests,
+    plugin_blobs,
+    rejections,
+    repositories,
+    tags,
+)
+from mirror.store.decisions import find_rejection, read_decision
 from mirror.store.parts import StoreParts
+from mirror.store.verdicts import CHOSEN, OF_BEFORE, read_verdict, undecided_by_policy
 
-_LET_IN = or_(
-    table.c.approved.is_(True),
-    and_(table.c.approved.is_(None), table.c.action.in_([Action.ALLOW.value, Action.WARN.value])),
+_REJECTED_THERE = select(plugin_blobs.c.repository, plugin_blobs.c.manifest.label("digest")).join(
+    rejections, rejections.c.fingerprint == plugin_blobs.c.manifest
 )
-_ONE = select(table).where(table.c.repository == bindparam("name"), table.c.digest == bindparam("wanted"))
-_LAST = (
-    select(table.c.asked)
-    .where(table.c.repository == bindparam("name"), table.c.asked.is_not(None), _LET_IN)
-    .order_by(func.coalesce(table.c.decided_at, table.c.noted_at).desc())
-    .limit(1)
-)
+#: Plugins of which anything is known.
+_KEYS = union(
+    select(CHOSEN.c.repository, CHOSEN.c.digest), select(decisions.c.repository, decisions.c.digest), _REJECTED_THERE
+).subquery("known")
 _HELD_THERE = exists().where(
-    repositories.c.name == table.c.repository,
+    repositories.c.name == _KEYS.c.repository,
     manifests.c.repository_id == repositories.c.id,
-    manifests.c.digest == table.c.digest,
+    manifests.c.digest == _KEYS.c.digest,
 )
 _COMING_THERE = exists().where(
-    incomplete_manifests.c.repository == table.c.repository, incomplete_manifests.c.digest == table.c.digest
+    incomplete_manifests.c.repository == _KEYS.c.repository, incomplete_manifests.c.digest == _KEYS.c.digest
 )
-_COUNTS = or_(_HELD_THERE, _COMING_THERE, table.c.approved.is_not(None))
+_IS_REJECTED = exists().where(rejections.c.fingerprint == _KEYS.c.digest)
+_JOINED = _KEYS.join(
+    CHOSEN, and_(CHOSEN.c.repository == _KEYS.c.repository, CHOSEN.c.digest == _KEYS.c.digest), isouter=True
+).join(
+    decisions, and_(decisions.c.repository == _KEYS.c.repository, decisions.c.digest == _KEYS.c.digest), isouter=True
+)
+_COUNTS = or_(_HELD_THERE, _COMING_THERE, decisions.c.approved.is_not(None))
 _COUNTED = (
-    select(table.c.action, table.c.approved, func.count()).where(_COUNTS).group_by(table.c.action, table.c.approved)
-)
-_LISTED = (
-    select(table)
+    select(CHOSEN.c.action, decisions.c.approved, _IS_REJECTED.label("rejected"), func.count())
+    .select_from(_JOINED)
     .where(_COUNTS)
-    .order_by(func.coalesce(table.c.decided_at, table.c.noted_at).desc(), table.c.repository, table.c.digest)
+    .group_by(CHOSEN.c.action, decisions.c.approved, _IS_REJECTED)
 )
+_LISTED = select(_KEYS.c.repository, _KEYS.c.digest).select_from(_JOINED).where(_COUNTS)
 _TAGS = (
     select(repositories.c.name, tags.c.digest, tags.c.name.label("tag"))
     .join(repositories, repositories.c.id == tags.c.repository_id)
-    .join(table, and_(table.c.repository == repositories.c.name, table.c.digest == tags.c.digest))
+    .join(_KEYS, and_(_KEYS.c.repository == repositories.c.name, _KEYS.c.digest == tags.c.digest))
     .order_by(tags.c.name)
 )
 
 
 class StoreAdmissions(StoreParts):
-    """Implements :class:`mirror.registry.admissions.Admissions`."""
+    """Tells how plugins stand that are here, or were decided about."""
 
-    @property
-    def admission_generation(self) -> int | None:
-        return self._cache.generation
+    async def admissions(self, state: State | None = None, policy: str | None = None) -> Sequence[Admission]:
+        """What is known of plugins, the latest first.
 
-    async def admission(self, repository: Repository, digest: Digest) -> Admission | None:
-        return await self._catalog.read(lambda connection: _find(connection, repository, digest))
+        Args:
+            state: how they stand; None: all.
+            policy: fingerprint of the policy whose verdict is told; of a plugin that it has not judged, the latest is.
+        """
+        whose = {"policy": _whose(policy)}
 
-    async def last_admitted(self, repository: Repository) -> tuple[Asked, ...] | None:
-        wanted = {"name": repository.name}
-        found = await self._catalog.read(lambda connection: connection.execute(_LAST, wanted).scalar_one_or_none())
-        return None if found is None else _pairs(found)
-
-    async def note_verdict(self, admission: Admission) -> None:
-        def note(connection: Connection) -> None:
-            known = _find(connection, admission.repository, admission.digest)
-            _put(connection, replace(admission, decision=None if known is None else known.decision))
-
-        await self._catalog.write(note)
-
-    async def decide(self, repository: Repository, digest: Digest, decision: Decision) -> Admission:
-        def decide(connection: Connection) -> Admission:
-            known = _find(connection, repository, digest) or Admission(repository, digest, decision.at)
-            decided = replace(known, decision=decision)
-            _put(connection, decided)
-            return decided
-
-        return await self._catalog.write(decide)
-
-    async def admissions(self, state: State | None = None) -> Sequence[Admission]:
         def read(connection: Connection) -> list[Admission]:
             pointing: dict[tuple[str, str], list[Tag]] = {}
-            for name, digest, tag in connection.execute(_TAGS):
+            for name, digest, tag in connection.execute(_TAGS, whose):
                 pointing.setdefault((name, digest), []).append(Tag(tag))
-            found = connection.execute(_LISTED).all()
-            return [_read(row, pointing.get((row.repository, row.digest), ())) for row in found]
+            said = {(row.repository, row.digest): row for row in connection.execute(select(CHOSEN), whose)}
+            decided = {(row.repository, row.digest): row for row in connection.execute(select(decisions))}
+            return [
+                _put_together(connection, key, said.get(key), decided.get(key), pointing.get(key, ()))
+                for key in [(row.repository, row.digest) for row in connection.execute(_LISTED, whose)]
+            ]
 
-        return [one for one in await self._catalog.read(read) if state is None or one.state is state]
+        found = [one for one in await self._catalog.read(read) if state is None or one.state is state]
+        found.sort(key=lambda one: (one.repository, str(one.digest)))
+        return sorted(found, key=lambda one: one.noted_at if one.in_force is None else one.in_force.at, reverse=True)
 
-    async def count_admissions(self) -> Mapping[State, int]:
+    async def count_admissions(self, policy: str | None = None) -> Mapping[State, int]:
+        """How many of those stand in which way. Arguments as for :meth:`admissions`."""
         counts: dict[State, int] = dict.fromkeys(State, 0)
-        for action, approved, count in await self._catalog.read(lambda connection: connection.execute(_COUNTED).all()):
-            counts[State.of(None if action is None else Action(action), approved)] += count
+        whose = {"policy": _whose(policy)}
+        found = await self._catalog.read(lambda connection: connection.execute(_COUNTED, whose).all())
+        for action, approved, rejected, count in found:
+            said = None if action is None else Action(action)
+            counts[State.of(said, approved=approved, rejected=bool(rejected))] += count
         return counts
 
 
-def _find(connection: Connection, repository: Repository, digest: Digest) -> Admission | None:
-    row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
-    return None if row is None else _read(row)
+def _put_together(
+    connection: Connection,
+    key: tuple[str, str],
+    said: Row[Any] | None,
+    decided: Row[Any] | None,
+    pointing: Sequence[Tag],
+) -> Admission:
+    repository, digest = Repository(key[0]), Digest.parse(key[1])
+    decision = None if decided is None else read_decision(decided)
+    rejection = find_rejection(connection, repository, digest, [str(digest)])
+    if said is not None:
+        return read_verdict(said, decision=decision, rejection=rejection, tags=tuple(pointing))
+    known = undecided_by_policy(repository, digest, decision, rejection)
+    if known is None:
+        raise AssertionError("what is listed without a verdict was decided about")
+    return replace(known, tags=tuple(pointing))
 
 
-def _put(connection: Connection, admission: Admission) -> None:
-    verdict, asked, decision = admission.verdict, admission.asked, admission.decision
-    row = {
-        "repository": admission.repository.name,
-        "digest": str(admission.digest),
-        "noted_at": admission.noted_at,
-        "action": None if verdict is None else verdict.action.value,
-        "rule": None if verdict is None else verdict.rule,
-        "reason": None if verdict is None else verdict.reason,
-        "asked": None if asked is None else [list(pair) for pair in asked],
-        "grown": [list(pair) for pair in admission.grown],
-        "approved": None if decision is None else decision.approved,
-        "decided_by": None if decision is None else decision.by,
-        "decided_at": None if decision is None else decision.at,
-        "note": None if decision is None else decision.note,
-    }
-    rows.put(connection, table, row)
-
-
-def _read(row: Row[Any], pointing: Sequence[Tag] = ()) -> Admission:
-    verdict = None if row.action is None else Verdict(Action(row.action), row.rule, row.reason)
-    decision = None if row.approved is None else Decision(row.approved, row.decided_by, row.decided_at, row.note)
-    return Admission(
-        Repository(row.repository),
-        Digest.parse(row.digest),
-        row.noted_at,
-        verdict=verdict,
-        asked=None if row.asked is None else _pairs(row.asked),
-        grown=_pairs(row.grown),
-        decision=decision,
-        tags=tuple(pointing),
-    )
-
-
-def _pairs(value: list[list[str]]) -> tuple[Asked, ...]:
-    return tuple((name, asked) for name, asked in value)
+def _whose(policy: str | None) -> str:
+    return OF_BEFORE if policy is None else policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
@@ -45,6 +45,10 @@ class Blobs(Protocol):
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
         """All bytes of small content, not yet verified. Raises StorageDamaged: they are not there."""
+        ...
+
+    def chunks(self, digest: Digest, most_bytes: int) -> Iterator[bytes]:
+        """All bytes of content of any size, in pieces, not verified. Raises StorageFault: they cannot be read."""
         ...
 
     def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AbstractAsyncContextManager[Blob]:
@@ -106,6 +110,11 @@ class FilesystemBlobs:
     def read(self, digest: Digest, size_bytes: int) -> bytes:
         with storage_faults(f"read {digest}"), os.fdopen(self._open(digest, size_bytes), "rb") as file:
             return file.read()
+
+    def chunks(self, digest: Digest, most_bytes: int) -> Iterator[bytes]:
+        with storage_faults(f"read {digest}"), self._layout.blob(digest).open("rb") as file:
+            while chunk := file.read(most_bytes):
+                yield chunk
 
     @asynccontextmanager
     async def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AsyncIterator[Blob]:

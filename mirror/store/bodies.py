@@ -16,6 +16,6 @@ def load_manifest(blobs: Blobs, digest: Digest, media_type: str, size_bytes: int
     """
     content = blobs.read(digest, size_bytes)
     try:
-        return Manifest.parse(content, media_type, digest)
+        return Manifest.parse_stored(content, media_type, digest)
     except ClientFault as error:
         raise StorageDamaged(f"the file of manifest {digest} is damaged: {error}", digest=digest) from error

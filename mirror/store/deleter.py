@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlalchemy import ColumnElement, Connection, Table, delete
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.oci.names import Repository, Tag
+from mirror.store import plugin_index
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import manifests, repository_blobs, tags
 from mirror.store.parts import StoreParts
@@ -22,14 +25,28 @@ class StoreDeleter(StoreParts):
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         unknown = ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
         here = manifests.c.digest == str(digest)  # its tags go with it
-        await self._delete(repository, manifests, here, unknown, _no_repository(repository))
+        await self._delete(
+            repository,
+            manifests,
+            here,
+            unknown,
+            _no_repository(repository),
+            then=lambda connection: plugin_index.forget(connection, repository, digest),
+        )
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
         unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
         await self._delete(repository, repository_blobs, repository_blobs.c.digest == str(digest), unknown, unknown)
 
     async def _delete(
-        self, repository: Repository, table: Table, which: ColumnElement[bool], unknown: NotFound, nowhere: NotFound
+        self,
+        repository: Repository,
+        table: Table,
+        which: ColumnElement[bool],
+        unknown: NotFound,
+        nowhere: NotFound,
+        *,
+        then: Callable[[Connection], object] = lambda _connection: None,
     ) -> None:
         """Delete one row; raise ``unknown`` where there is none, ``nowhere`` where not even the repository is there."""
 
@@ -40,6 +57,7 @@ class StoreDeleter(StoreParts):
             deleted = connection.execute(delete(table).where(table.c.repository_id == repository_id, which))
             if not deleted.rowcount:
                 raise unknown
+            then(connection)
             rows.drop_repository_if_empty(connection, repository_id)
 
         await self._catalog.write(remove)

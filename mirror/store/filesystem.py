@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 from pathlib import Path
+
+from mirror.runtime import private_files
 
 
 class Filesystem:
@@ -13,12 +14,11 @@ class Filesystem:
 
     def make_folder(self, folder: Path) -> None:
         """Create a folder; one that exists is fine."""
-        with suppress(FileExistsError):  # pathlib would look again, and others may have removed it meanwhile
-            os.mkdir(folder, 0o755)  # noqa: PTH102
+        private_files.make_folder(folder)
 
     def create(self, file: Path) -> int:
         """Create a file that must not exist; returns its descriptor, for writing."""
-        return os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        return private_files.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
         """Write all of ``content`` at ``offset``."""

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from mirror.runtime import private_files
 from mirror.runtime.threads import to_the_end
 from mirror.store.faults import storage_faults
 from mirror.store.threads import begin_in_thread
@@ -103,7 +104,7 @@ class Generation:
 
 
 def _open(file: Path) -> int:
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = private_files.open_file(file, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_size < _COUNT_BYTES:

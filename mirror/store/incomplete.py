@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, case, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, or_, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestBlobUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import Origin
+from mirror.store import plugin_index
 from mirror.store.adoption import adopt
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import (
@@ -29,6 +30,10 @@ from mirror.store.writer import hold_manifest, referrer_columns
 
 _MANIFEST = select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes).join(
     blobs, blobs.c.digest == incomplete_manifests.c.digest
+)
+
+_KEPT_AT = select(incomplete_manifests.c.kept_at).where(
+    incomplete_manifests.c.repository == bindparam("name"), incomplete_manifests.c.digest == bindparam("wanted")
 )
 
 #: Incomplete manifests of which nothing is lacking, each by one of what it names.
@@ -69,6 +74,7 @@ class StoreIncomplete(StoreParts):
             row = {"digest": str(manifest.digest), "media_type": manifest.media_type, "kept_at": now}
             rows.put(connection, incomplete_manifests, {"repository": repository.name, **row})
             rows.put(connection, incomplete_children, *({**child, **here} for child in children))
+            plugin_index.index(connection, repository, manifest)
             put_origin(connection, repository, manifest.digest, origin)
             if tag is not None and not _is_held(connection, repository, tag):
                 put_origin(connection, repository, tag, origin)
@@ -147,8 +153,9 @@ def _complete(connection: Connection, repository: Repository, manifest: Manifest
     targets = connection.execute(pointing).scalars()
     pointing_tags = [Tag(target) for target in targets if target != str(manifest.digest)]
     referrer = referrer_columns(manifest)
+    came_at = connection.execute(_KEPT_AT, {"name": repository.name, "wanted": str(manifest.digest)}).scalar()
     try:
-        hold_manifest(connection, repository, manifest, pointing_tags, now=now, referrer=referrer)
+        hold_manifest(connection, repository, manifest, pointing_tags, now=now, referrer=referrer, came_at=came_at)
     except ManifestBlobUnknown:
         rows.drop_repository_if_empty(connection, rows.ensure_repository(connection, repository))
         return False

@@ -3,6 +3,7 @@
 ::
 
     catalog.sqlite                  which repository holds what (and its -wal, -shm)
+    catalog-0007.sqlite             the catalog as it was before an update of this program changed its tables
     generation                      lock of the writers, and the count of their transactions
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
     token.key                       signs the tokens that are given to clients; for the owner's eyes
@@ -22,6 +23,9 @@ from pathlib import Path
 from mirror.oci.digest import ALGORITHMS, Digest
 from mirror.oci.names import Repository
 
+_CATALOG_COPY = re.compile(r"catalog-[0-9]+\.sqlite")
+#: Names in the data folder, beside those of the catalog and its copies; file systems have ``lost+found``.
+_NAMES = frozenset({"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "lost+found"})
 _UPLOAD_ID = re.compile(r"(?:[0-9a-f]{16}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -38,6 +42,10 @@ class Layout:
     @property
     def catalog(self) -> Path:
         return self.root / "catalog.sqlite"
+
+    def catalog_copy(self, revision: str) -> Path:
+        """The copy of the catalog as it was at a revision of its tables."""
+        return self.root / f"catalog-{revision}.sqlite"
 
     @property
     def generation(self) -> Path:
@@ -75,6 +83,11 @@ class Layout:
             yield self.root / "blobs" / algorithm
             for first in range(256):
                 yield self.root / "blobs" / algorithm / f"{first:02x}"
+
+
+def is_ours(name: str) -> bool:
+    """Whether something of that name belongs into a data folder."""
+    return name in _NAMES or name.startswith("catalog.sqlite") or _CATALOG_COPY.match(name) is not None
 
 
 @dataclass(frozen=True, slots=True)

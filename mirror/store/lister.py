@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from contextlib import closing
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Column, Row, Select, select
+from sqlalchemy import Column, Connection, Row, Select, select
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import RepositoryUnknown
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Page
 from mirror.store.catalog import rows
@@ -20,6 +22,9 @@ from mirror.wire.pagination import PageRequest
 
 Entry = TypeVar("Entry")
 
+#: Most characters of annotations in a page: a client reads a list as it reads a manifest, and each referrer may have
+#: as many as a manifest has bytes.
+_MOST_WEIGHT: Final = MAX_MANIFEST_BYTES
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -49,24 +54,45 @@ class StoreLister(StoreParts):
         )
         if artifact_type is not None:
             statement = statement.where(manifests.c.artifact_type == _text(artifact_type))
-        return await self._page(statement, manifests.c.digest, page, _referrer)
+        return await self._page(statement, manifests.c.digest, page, _referrer, _annotations_length)
 
     async def _page(
-        self, statement: Select[Any], key: Column[str], page: PageRequest, build: Callable[[Row[Any]], Entry]
+        self,
+        statement: Select[Any],
+        key: Column[str],
+        page: PageRequest,
+        build: Callable[[Row[Any]], Entry],
+        weigh: Callable[[Entry], int] = lambda _: 0,
     ) -> Page[Entry]:
+        """Read a page; one whose entries weigh too much together ends sooner."""
         if page.size == 0:
             return Page(())
         if page.last is not None:
             statement = statement.where(key > _text(page.last))
         wanted = statement.order_by(key).limit(page.size + 1)
-        found = await self._catalog.read(lambda connection: connection.execute(wanted).all())
-        return Page(tuple(build(row) for row in found[: page.size]), more=len(found) > page.size)
+
+        def read(connection: Connection) -> Page[Entry]:
+            entries: list[Entry] = []
+            left = _MOST_WEIGHT
+            with closing(connection.execute(wanted)) as found:
+                for row in found:
+                    if len(entries) == page.size or left < 0:
+                        return Page(tuple(entries), more=True)
+                    entries.append(build(row))
+                    left -= weigh(entries[-1])
+            return Page(tuple(entries))
+
+        return await self._catalog.read(read)
 
 
 def _referrer(row: Row[Any]) -> Descriptor:
     return Descriptor(
         row.media_type, Digest.parse(row.digest), row.size_bytes, row.artifact_type, row.annotations or {}
     )
+
+
+def _annotations_length(referrer: Descriptor) -> int:
+    return sum(len(name) + len(value) for name, value in referrer.annotations.items())
 
 
 def _text(value: str) -> str:

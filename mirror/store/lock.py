@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from mirror.oci.errors import Busy
+from mirror.runtime import private_files
 from mirror.runtime.threads import to_the_end
 from mirror.store.threads import begin_in_thread
 
@@ -71,5 +72,5 @@ class RuleLocks:
 
 
 def _open(file: Path) -> int:
-    file.parent.mkdir(exist_ok=True)
-    return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    private_files.make_folder(file.parent)
+    return private_files.open_file(file, os.O_RDWR | os.O_CREAT)

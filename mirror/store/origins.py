@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import Origin
+from mirror.store import plugin_index
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import mirrored_tags, origins, repositories, tags
 from mirror.store.parts import StoreParts
@@ -61,7 +62,9 @@ class StoreOrigins(StoreParts):
             # The digest's own row stays: it tells that the repository was not pushed to.
             pointing = delete(origins).where(here, origins.c.digest == str(target), origins.c.target != str(target))
             connection.execute(pointing)
-            return rows.drop_incomplete(connection, repository, target)
+            dropped = rows.drop_incomplete(connection, repository, target)
+            plugin_index.forget(connection, repository, target)
+            return dropped
 
         return await self._catalog.write(work)
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.runtime.clock import Clock
+from mirror.runtime.heavy_work import HeavyWork
+from mirror.runtime.single_flight import SingleFlight
 from mirror.store.blobs import Blobs
 from mirror.store.bodies import load_manifest
 from mirror.store.cache import Cache
@@ -25,6 +29,8 @@ class StoreParts:
         self._volume = volume
         self._cache = cache
         self._clock = clock
+        self._heavy = HeavyWork()
+        self._reading: SingleFlight[Hashable, Manifest] = SingleFlight()
 
     def _body(self, digest: Digest, media_type: str, size_bytes: int) -> Manifest:
         """A manifest by what its row says, out of memory or off the disk. Blocks. Raises StorageDamaged."""

@@ -48,7 +48,6 @@ def _make(layout: Layout, filesystem: Filesystem) -> None:
 def _write(file: Path, filesystem: Filesystem) -> None:
     descriptor = filesystem.create(file)
     try:
-        os.fchmod(descriptor, 0o600)  # while it is empty
         filesystem.write(descriptor, secrets.token_bytes(_KEY_BYTES), 0)
         filesystem.sync(descriptor)
     finally:

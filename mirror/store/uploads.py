@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import itemgetter
+from typing import Final
 from uuid import uuid4
 
 from mirror.oci.digest import Digest
@@ -21,11 +21,15 @@ from mirror.store.catalog.engine import Catalog
 from mirror.store.downloads import Downloads
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import Layout, UploadLayout, is_upload_id, upload_id_prefix
+from mirror.store.open_sessions import SessionLimits, new_id, require_room
 from mirror.store.receiving import PieceSizes, Receiving, remove_upload
 from mirror.store.running import RunningHashes
 from mirror.store.session import Session
 from mirror.store.threads import begin_in_thread, in_thread
 from mirror.store.upload import StoreUpload, UploadParts
+
+#: Uploads that are looked at in one step of expiry.
+_STEP: Final = 100
 
 
 class Uploads:
@@ -37,6 +41,7 @@ class Uploads:
         clock: for what is begun and what expires.
         blobs, catalog: where finished uploads go.
         max_blob_bytes: largest blob accepted; None for no limit.
+        limits: how many sessions clients may have open.
 
     Attributes:
         expired: how many uploads and forgotten files this process has removed.
@@ -52,24 +57,30 @@ class Uploads:
         blobs: Blobs,
         catalog: Catalog,
         max_blob_bytes: int | None,
+        limits: SessionLimits,
     ) -> None:
         self.expired = 0
+        self._limits = limits
         self._layout = layout
         self._filesystem = filesystem
         self._clock = clock
         self._parts = UploadParts(filesystem, clock, blobs, catalog, RunningHashes(), PieceSizes(), max_blob_bytes)
         self.downloads = Downloads(layout, self._parts)
 
-    async def begin(self, repository: Repository, expected: Digest | None) -> StoreUpload:
+    async def begin(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> StoreUpload:
         """Begin an upload, or take up one of the same repository and ``expected`` digest that was interrupted.
 
         An upload with an expected digest is claimed: until it ends, an append fails or the object is let go of, no
         other may write to it, and it is not handed out again.
+
+        Raises:
+            TooManyRequests: the ``client`` it would be counted for may have no more.
         """
         session = Session(repository, self._clock.now(), expected)
         if expected is None:
-            upload_id = str(uuid4())
-            await in_thread("begin an upload", self._create, upload_id, session)
+            upload_id = await in_thread("begin an upload", self._create_for, client, session)
             return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0)
         opening = begin_in_thread("begin an upload", self._claim, session, expected)
         upload, receiving = await to_the_end(opening, release=lambda claimed: claimed[1].close())
@@ -84,16 +95,40 @@ class Uploads:
                 return StoreUpload(self._parts, upload, *found)
         raise UploadUnknown(f"{repository} has no upload {upload_id[:160]}", name=repository, upload=upload_id[:160])
 
-    async def expire(self, older_than: timedelta) -> int:
-        """Remove what nobody has written to for ``older_than``; what is being written to stays.
+    async def expire(self, older_than: timedelta, empty_older_than: timedelta | None = None) -> int:
+        """Remove what nobody has written to for a time; what is being written to stays.
+
+        It is done in short steps, between which other work of the threads is done, and which can be cancelled.
+
+        Args:
+            older_than: how long.
+            empty_older_than: the same for what holds nothing yet; as ``older_than`` where it is not given.
 
         Returns:
             How many uploads and forgotten files were removed.
         """
-        before_seconds = (self._clock.now() - older_than).timestamp()
-        expired = await in_thread("remove old uploads", self._expire, before_seconds)
-        self.expired += expired
+        now = self._clock.now()
+        empty_age = older_than if empty_older_than is None else min(empty_older_than, older_than)
+        age = _Ages((now - older_than).timestamp(), (now - empty_age).timestamp())
+        names = await in_thread("remove old uploads", self._names)
+        expired = 0
+        for start in range(0, len(names), _STEP):
+            removed = await in_thread("remove old uploads", self._expire, names[start : start + _STEP], age)
+            self.expired += removed
+            expired += removed
         return expired
+
+    def _names(self) -> list[str]:
+        return os.listdir(self._layout.uploads)  # noqa: PTH208 - without an object for each of many
+
+    def _create_for(self, client: str | None, session: Session) -> str:
+        if client is None:
+            upload_id = str(uuid4())
+        else:
+            require_room(self._limits, client, self._names())
+            upload_id = new_id(client)
+        self._create(upload_id, session)
+        return upload_id
 
     def _create(self, upload_id: str, session: Session) -> None:
         upload = self._layout.upload(upload_id)
@@ -128,11 +163,11 @@ class Uploads:
                 if found is not None and found[1] and replace(found[0], begun=wanted.begun) == wanted:
                     yield found[1], upload
 
-    def _expire(self, before_seconds: float) -> int:
+    def _expire(self, names: Sequence[str], age: _Ages) -> int:
         expired = 0
-        for folder in self._layout.uploads.iterdir():
-            upload = UploadLayout(folder)
-            if _last_written_seconds(upload) < before_seconds:
+        for name in names:
+            upload = UploadLayout(self._layout.uploads / name)
+            if age.is_over(upload):
                 expired += self._remove(upload)
         return expired
 
@@ -162,10 +197,17 @@ def _look(upload: UploadLayout) -> tuple[Session, int] | None:
         return None
 
 
-def _last_written_seconds(upload: UploadLayout) -> float:
-    for file in (upload.data, upload.folder):
-        try:
-            return file.stat().st_mtime
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    return math.inf  # it has ended meanwhile
+@dataclass(frozen=True, slots=True)
+class _Ages:
+    """What expires was last written to before a moment, in seconds since the epoch; what is empty, before another."""
+
+    written_seconds: float
+    empty_seconds: float
+
+    def is_over(self, upload: UploadLayout) -> bool:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = upload.data.stat()
+            return found.st_mtime < (self.written_seconds if found.st_size else self.empty_seconds)
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            return upload.folder.stat().st_mtime < self.written_seconds
+        return False

@@ -14,6 +14,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Upload
+from mirror.store import plugin_index
 from mirror.store.adoption import adopt
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs
@@ -34,8 +35,10 @@ _HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository
 class StoreWriter(StoreParts):
     """Implements :class:`mirror.registry.port.Writer`."""
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
-        return await self._uploads.begin(repository, expected)
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        return await self._uploads.begin(repository, expected, client)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         return await self._uploads.resume(repository, upload_id)
@@ -81,6 +84,7 @@ def hold_manifest(
     *,
     now: datetime,
     referrer: Mapping[str, object],
+    came_at: datetime | None = None,
 ) -> None:
     """Write the rows of a manifest and its tags. Only inside :meth:`Catalog.write`.
 
@@ -90,6 +94,7 @@ def hold_manifest(
         tags: those that move to it.
         now: when.
         referrer: what :func:`referrer_columns` makes of the manifest.
+        came_at: when the manifest came, where that was earlier. One that comes again came the first time.
 
     Raises:
         ManifestBlobUnknown: something that it names is not in the repository.
@@ -97,9 +102,11 @@ def hold_manifest(
     repository_id = rows.ensure_repository(connection, repository)
     _require_children(connection, repository, repository_id, manifest)
     here = {"repository_id": repository_id, "digest": str(manifest.digest)}
-    rows.put(connection, manifests, {**here, "media_type": manifest.media_type, "created_at": now, **referrer})
+    row = {**here, "media_type": manifest.media_type, "created_at": came_at or now, **referrer}
+    rows.put(connection, manifests, row, keep="created_at")
     rows.put(connection, tags_table, *({**here, "name": tag.name, "updated_at": now} for tag in tags))
     rows.drop_incomplete(connection, repository, manifest.digest)
+    plugin_index.index(connection, repository, manifest)
 
 
 def referrer_columns(manifest: Manifest) -> dict[str, object]:

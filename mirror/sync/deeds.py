@@ -10,6 +10,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, NotFound
 from mirror.oci.names import Tag
 from mirror.registry.journal import Change, Entry, Mirrored, Outcome, Step, TagEvent
+from mirror.runtime.threads import in_thread
 from mirror.sync.decide import Action
 from mirror.sync.look import Pair, Plan, TagPlan, look_at
 from mirror.sync.losses import note_losses
@@ -23,6 +24,9 @@ from mirror.transfer.progress import TagProgress
 from mirror.transfer.referrers import copy_referrers
 from mirror.transfer.select import companions
 
+# As many as the gate lets through, which is that of all repositories of the rule.
+_TAGS_AT_ONCE = 8
+
 
 async def carry_out(scene: Scene, plan: Plan) -> list[TagResult]:
     """Do what was planned. A tag that fails does not stop the others.
@@ -32,10 +36,10 @@ async def carry_out(scene: Scene, plan: Plan) -> list[TagResult]:
 
     Cancelled, it leaves every finished tag, and of unfinished ones what the next run goes on with.
     """
-    listed = frozenset(plan.listed)
+    listed = plan.listed
     results = [await scene.fail(tag, error) for tag, error in plan.failed]
     results += await _do_all(scene, plan.tags, listed)
-    followers = companions(plan.listed, await _subjects(scene, results))
+    followers = await in_thread(companions, listed, await _subjects(scene, results))
     if followers:
         rows = await scene.desk.journal.mirrored(scene.pair.here)
         plans, failed = await look_at(scene.pair, scene.desk, followers, rows, listed)
@@ -56,7 +60,7 @@ async def _do_all(scene: Scene, plans: Collection[TagPlan], listed: Collection[T
         async with scene.gate:
             return await _do(scene, plan, listed)
 
-    return await at_once(len(plans) or 1, do, plans)
+    return await at_once(_TAGS_AT_ONCE, do, plans)
 
 
 async def _do(scene: Scene, plan: TagPlan, listed: Collection[Tag]) -> TagResult:

@@ -12,6 +12,7 @@ from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.names import Repository
 from mirror.registry.journal import Outcome, Run, RunOutcome
 from mirror.registry.listing import all_repositories
+from mirror.runtime.threads import in_thread
 from mirror.sync.deeds import carry_out
 from mirror.sync.desk import Desk
 from mirror.sync.look import Keeper, Pair, look
@@ -81,10 +82,8 @@ async def pairs(rule: MirrorRule, source: Listed, destination: Keeper) -> AsyncI
     """
     plain = rule.plain_source
     there = [plain] if plain else [name async for name in all_repositories(source)]
-    matched = 0
-    for repository in there:
-        names = rule.here(repository)
-        matched += bool(names)
+    matched = await in_thread(_matched, rule, there)
+    for repository, names in matched:
         for here in names:
             yield Pair(rule, source, repository, destination, here, tuple(name for name in names if name != here))
     if not matched:
@@ -92,6 +91,12 @@ async def pairs(rule: MirrorRule, source: Listed, destination: Keeper) -> AsyncI
             f"mirror rule {rule.name}: none of the {len(there)} repositories that {rule.source} lists matches "
             f"{rule.origin.partition('/')[2]}"
         )
+
+
+def _matched(rule: MirrorRule, there: list[Repository]) -> list[tuple[Repository, tuple[Repository, ...]]]:
+    """Those repositories that a rule is about, with their names here."""
+    found = ((repository, rule.here(repository)) for repository in there)
+    return [(repository, names) for repository, names in found if names]
 
 
 async def _run_repository(scene: Scene) -> list[TagResult]:

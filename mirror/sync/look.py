@@ -13,6 +13,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Mirrored
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Deleter, Reader, Writer
+from mirror.runtime.threads import in_thread
 from mirror.sync.decide import Action, Decision, Known, decide
 from mirror.sync.desk import Desk
 from mirror.sync.retention import Kept, surplus
@@ -90,7 +91,7 @@ class Plan:
         drop: tags that the rule has brought, and need not be kept.
     """
 
-    listed: tuple[Tag, ...]
+    listed: frozenset[Tag]
     tags: tuple[TagPlan, ...]
     failed: tuple[tuple[Tag, MirrorError], ...]
     gone: tuple[Mirrored, ...]
@@ -116,15 +117,22 @@ async def look(pair: Pair, desk: Desk) -> Plan:
         if not rows:
             raise
         listed = ()
-    pins = pair.rule.pinned(pair.here)
-    wanted = newest_first({*select(listed, pair.rule.tags), *pins})
-    plans, failed = await look_at(pair, desk, wanted, rows, frozenset(listed))
-    absent = {plan.tag for plan in plans if plan.there is None} | {tag for tag in rows if tag not in listed}
+    there, wanted = await in_thread(_chosen, listed, pair)
+    plans, failed = await look_at(pair, desk, wanted, rows, there)
+    absent = {plan.tag for plan in plans if plan.there is None} | {tag for tag in rows if tag not in there}
     absent |= {tag for tag, error in failed if isinstance(error, ManifestUnknown) and tag in rows}
     present = [(tag, error) for tag, error in failed if tag not in absent]
     plans, drop = await _keep(pair, desk, plans, rows)
     gone = tuple(row for tag, row in rows.items() if tag in absent)
-    return Plan(listed, tuple(plans), tuple(present), gone, drop)
+    return Plan(there, tuple(plans), tuple(present), gone, drop)
+
+
+def _chosen(listed: tuple[Tag, ...], pair: Pair) -> tuple[frozenset[Tag], tuple[Tag, ...]]:
+    """The tags that are there, and those of them that the rule is about, newest first; done in a thread.
+
+    An upstream may list hundreds of thousands, and to tell their versions takes seconds.
+    """
+    return frozenset(listed), newest_first({*select(listed, pair.rule.tags), *pair.rule.pinned(pair.here)})
 
 
 async def look_at(
@@ -202,7 +210,7 @@ async def _keep(
         if retention.pulled_within is None
         else await desk.journal.pulled_since(pair.here, now - retention.pulled_within)
     )
-    unwanted = surplus(candidates, retention, pair.rule.pinned(pair.here), pulled, now)
+    unwanted = await in_thread(surplus, candidates, retention, pair.rule.pinned(pair.here), pulled, now)
     plans = [_not_kept(plan) if plan in coming and plan.tag in unwanted else plan for plan in plans]
     leaving = {candidates[tag].original for tag in unwanted} - {
         one.original for tag, one in candidates.items() if tag not in unwanted

@@ -91,7 +91,7 @@ async def _repository(pair: Pair, desk: Desk, counted: set[Digest]) -> AsyncIter
     there, here = pair.there, pair.here
     for tag, error in plan.failed:
         yield Preview(there, here, tag, Outcome.FAILED, reason=str(error), error=error)
-    listed = frozenset(plan.listed)
+    listed = plan.listed
     for each in plan.tags:
         yield await _tag(pair, each, listed, counted)
     follow = pair.rule.on_upstream_delete is OnUpstreamDelete.FOLLOW and not plan.lost

@@ -21,18 +21,22 @@ async def at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: I
     Returns:
         What each gave, in the order of the items.
     """
-    gate = asyncio.Semaphore(limit)
+    waiting = list(items)
+    left = iter(enumerate(waiting))
+    given: dict[int, Given] = {}
 
-    async def one(item: Item) -> Given:
-        async with gate:
-            return await work(item)
+    async def some() -> None:  # not a task for each: a rule may have a hundred thousand items
+        for place, item in left:
+            given[place] = await work(item)
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(item)) for item in items]
+            tasks = [group.create_task(some()) for _ in range(min(limit, len(waiting)))]
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+    for task in tasks:
+        task.result()  # raises where one was cancelled from within
+    return [given[place] for place in range(len(waiting))]
 
 
 class Turns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.name_pattern import WILDCARDS, NamePattern
+from mirror.oci.name_pattern import WILDCARDS, NamePattern, NameSpan
 from mirror.oci.names import Repository
 
 
@@ -33,6 +33,15 @@ class NameMapping:
     def plain_source(self) -> Repository | None:
         """The one repository that is meant, where the pattern holds no wildcard."""
         return None if self._pattern.wildcards else Repository.parse(self.source)
+
+    @property
+    def source_span(self) -> NameSpan:
+        """The run of names that holds every name which :meth:`covers` holds true of."""
+        return self._pattern.span
+
+    def covers(self, repository: Repository) -> bool:
+        """Whether the pattern of names at the source matches."""
+        return self._pattern.match(repository) is not None
 
     def apply(self, repository: Repository) -> Repository | None:
         """The name here of a repository there; None where the pattern does not match.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 import re2  # type: ignore[import-untyped]  # it has no stubs
@@ -15,6 +16,7 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
+from mirror.runtime.sorting import in_order
 from mirror.transfer.version import Version, VersionRange
 from mirror.wire.referrers import fallback_tag, is_digest_tag
 
@@ -111,7 +113,8 @@ class TagSelection:
 def select(tags: Iterable[Tag], selection: TagSelection) -> tuple[Tag, ...]:
     """The tags that are wanted, newest first, each once.
 
-    Tags with a version come first, the highest first; then the others, in reverse ASCII order.
+    Tags with a version come first, the highest first; then the others, in reverse ASCII order. A thread that selects
+    from very many lets others run.
     """
     taken = {tag for tag in tags if not is_digest_tag(tag) and selection.takes(tag)}
     return newest_first(taken)[: selection.newest]
@@ -119,7 +122,7 @@ def select(tags: Iterable[Tag], selection: TagSelection) -> tuple[Tag, ...]:
 
 def newest_first(tags: Iterable[Tag]) -> tuple[Tag, ...]:
     """Tags in the order in which :func:`select` gives them."""
-    return tuple(sorted(tags, key=age_key, reverse=True))
+    return tuple(chain.from_iterable(in_order(tags, age_key, reverse=True)))
 
 
 def companions(tags: Iterable[Tag], subjects: Collection[Digest]) -> tuple[Tag, ...]:

@@ -23,6 +23,7 @@ _MARGIN_SECONDS = 10.0
 _MOST_KEPT = 1000
 _MOST_ATTEMPTS = 3
 _MOST_SCOPES = 32
+_MOST_CHALLENGE_HEADERS = 8
 _CLIENT = "docker-plugin-mirror"
 # How a token server says that it does not know POST, or not this way of asking; containerd goes on likewise.
 _ASK_BY_GET = frozenset({400, 401, 404, 405})
@@ -124,7 +125,11 @@ class Authorizer:
             reply = yield Attempt(authorization)
             if not isinstance(reply, Reply) or reply.status != 401:
                 return
-            offered = [challenge for header in reply.challenges for challenge in challenges.parse(header)]
+            offered = [
+                challenge
+                for header in reply.challenges[:_MOST_CHALLENGE_HEADERS]
+                for challenge in challenges.parse(header)
+            ]
             refused = authorization
             bearer = next((challenge for challenge in offered if challenge.scheme == "bearer"), None)
             if bearer is not None:

@@ -15,6 +15,7 @@ from yarl import URL
 from mirror import __version__
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.upstream import socks
+from mirror.upstream.answer_guard import guarded
 from mirror.upstream.destinations import Guard
 from mirror.upstream.proxies import SOCKS, Proxies
 from mirror.upstream.rereading import Reread
@@ -150,8 +151,10 @@ class Connections:
     def _connector(self, kind: str) -> aiohttp.TCPConnector:
         match kind:
             case "open":
-                return aiohttp.TCPConnector(limit=0, resolver=self._resolver)
+                return guarded(aiohttp.TCPConnector(limit=0, resolver=self._resolver))
             case "guarded":
-                return aiohttp.TCPConnector(limit=0, resolver=self._resolver, socket_factory=self._guard.socket)
+                return guarded(
+                    aiohttp.TCPConnector(limit=0, resolver=self._resolver, socket_factory=self._guard.socket)
+                )
             case _:
                 return socks.connector(kind)

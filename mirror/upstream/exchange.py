@@ -134,10 +134,12 @@ class Answer:
                     if len(content) > limit_bytes and not whole:
                         break
                     if len(content) > limit_bytes:
-                        raise self.blame(UpstreamLied, f"the body is longer than {limit_bytes} bytes")
+                        what = f"the body is longer than {limit_bytes} bytes"
+                        raise self.blame(UpstreamLied, what, limit_bytes=limit_bytes)
         except TimeoutError as error:
             raise self.blame(UpstreamUnreachable, f"the body did not end within {limit_seconds:g} s") from error
-        return bytes(content[:limit_bytes])
+        del content[limit_bytes:]
+        return bytes(content)
 
     def close(self) -> None:
         """Give back the connection, or end it where the body was not read to its end."""

@@ -18,6 +18,7 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from mirror.upstream.answer_guard import FloodError
 from mirror.upstream.destinations import ForbiddenAddressError
 from mirror.wire import error_body, retry_after
 
@@ -41,6 +42,8 @@ def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
             kind, what = _no_connection(error)
         case aiohttp.ConnectionTimeoutError():
             what = "no connection within the connect timeout"
+        case FloodError():
+            kind, what = UpstreamLied, f"{error}: the connection was ended"
         case DripError():
             what = f"next to nothing came for the read timeout: {error}"
         case TimeoutError():
@@ -128,5 +131,6 @@ def _plain_text(body: bytes) -> str:
 
 
 def _one_line(text: str) -> str:
-    words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    begun = text[: 4 * _MOST_SHOWN_CHARACTERS]
+    words = " ".join("".join(char if char.isprintable() else " " for char in begun).split())
     return words if len(words) <= _MOST_SHOWN_CHARACTERS else words[:_MOST_SHOWN_CHARACTERS] + "…"

@@ -6,44 +6,56 @@ tags at once, and its catalog in the order of its folders). So a list is read to
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestUnknown, NameInvalid, NotFound, RepositoryUnknown, Unsupported, UpstreamLied
-from mirror.oci.manifest import parse_json_object
+from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Page
-from mirror.upstream.exchange import Answer, Request
+from mirror.runtime.threads import in_thread
+from mirror.upstream.exchange import Request
+from mirror.upstream.known_lists import KnownLists
+from mirror.upstream.list_reading import ListReader, Reading
 from mirror.upstream.session import UpstreamSession
-from mirror.wire.pagination import PageRequest, parse_next_link
+from mirror.upstream.terms import ListBounds
+from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers import fallback_tag
 from mirror.wire.routes import CatalogRoute, ManifestRoute, ReferrersRoute, TagsRoute
 from mirror.wire.scopes import CATALOG, repository_scope
 
 Item = TypeVar("Item")
 
-_MOST_PAGES = 10_000
-_MOST_ENTRIES = 1_000_000
-_MAX_PAGE_BYTES = 16 * 1024 * 1024
 # What docker-registry 2.8 gives at most; it refuses to be asked for more.
 _ASKED_FOR = PageRequest(limit=1000)
 # A registry that has the API never answers 404 there (distribution-spec, "Listing Referrers"); it may be given it.
 _NO_API_SECONDS = 600.0
 _JSON = {"Accept": "application/json"}
 _INDEX = {"Accept": "application/vnd.oci.image.index.v1+json"}
+# A page that is cut at once: a hop into a thread would cost more.
+_LIGHT_PAGE = 1000
 
 
 class UpstreamLister:
-    """Implements :class:`mirror.registry.port.Lister`; raises also as :meth:`UpstreamSession.send`."""
+    """Implements :class:`mirror.registry.port.Lister`; raises also as :meth:`UpstreamSession.send`.
+
+    Args:
+        session: the way to the upstream.
+        tasks: owns the reading of lists, which goes on where whoever asked has left.
+        bounds: how long a list of names may be.
+    """
 
     _no_api_until_seconds = -math.inf
 
-    def __init__(self, session: UpstreamSession) -> None:
+    def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, bounds: ListBounds) -> None:
         self._session = session
+        self._lists = ListReader(session, bounds)
+        self._known = KnownLists(tasks, session.clock, lambda: session.changes, bounds.entries)
 
     @property
     def keeps_referrers_under_tags(self) -> bool:
@@ -52,97 +64,57 @@ class UpstreamLister:
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
         request = Request("GET", CatalogRoute(_ASKED_FOR).url(), (str(CATALOG),), _JSON)
-        return _cut(await self._names(request, "repositories", Repository.parse, NotFound), page)
+        names = await self._names(request, "repositories", Repository.is_valid, NotFound)
+        return await _page(names, page, Repository)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
         scopes = (repository_scope(repository, "pull"),)
         request = Request("GET", TagsRoute(repository, _ASKED_FOR).url(), scopes, _JSON)
-        return _cut(await self._names(request, "tags", Tag.parse, RepositoryUnknown), page)
+        names = await self._names(request, "tags", Tag.is_valid, RepositoryUnknown)
+        return await _page(names, page, Tag)
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
+        url = ReferrersRoute(repository, subject, artifact_type).url()
+        read = partial(self._read_referrers, repository, subject, url)
+        reading: Reading[Descriptor] = await self._known.get(url, read)
+
+        kept = {str(entry.digest): entry for entry in reading.entries if artifact_type in {None, entry.artifact_type}}
+        return await _page(tuple(kept), page, kept.__getitem__)
+
+    async def _names(
+        self, request: Request, key: str, is_valid: Callable[[str], bool], missing: type[NotFound]
+    ) -> Sequence[str]:
+        async def read(reading: Reading[str]) -> None:
+            await self._lists.names(reading, request, key, is_valid, missing)
+
+        reading: Reading[str] = await self._known.get(request.url, read)
+        return reading.entries
+
+    async def _read_referrers(
+        self, repository: Repository, subject: Digest, url: str, reading: Reading[Descriptor]
+    ) -> None:
+        """Read what refers to a manifest, by the API or, where that is not known, out of the index under its tag."""
         scopes = (repository_scope(repository, "pull"),)
-        found = None
         if not self.keeps_referrers_under_tags:
-            request = Request("GET", ReferrersRoute(repository, subject, artifact_type).url(), scopes, _INDEX)
             try:
-                found = await self._referrers(request, NotFound)
+                return await self._lists.referrers(reading, Request("GET", url, scopes, _INDEX), NotFound)
             except (NotFound, Unsupported) as error:
                 if error.detail.get("code") != "NAME_UNKNOWN":
                     self._no_api_until_seconds = self._session.clock.monotonic_seconds() + _NO_API_SECONDS
-        if found is None:
-            tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX, counts=True)
-            try:
-                found = await self._referrers(tagged, ManifestUnknown)
-            except NotFound:
-                found = {}
-        kept = {key: value for key, value in found.items() if artifact_type in {None, value.artifact_type}}
-        cut = _cut(kept, page)
-        return Page(tuple(kept[digest] for digest in cut.entries), cut.more)
-
-    async def _names(
-        self, request: Request, key: str, parse: Callable[[str], Item], missing: type[NotFound]
-    ) -> set[Item]:
-        found: set[Item] = set()
-        async for answer, body in self._pages(request, missing):
-            with self._session.disbelieving(answer):
-                texts = _strings(parse_json_object(body, f"list of {key}").get(key))
-            if texts is None:
-                raise answer.blame(UpstreamLied, f"its list of {key} is not a list of names")
-            found.update(_usable(texts, parse))
-            if len(found) > _MOST_ENTRIES:
-                raise answer.blame(UpstreamLied, f"it lists more than {_MOST_ENTRIES} {key}")
-        return found
-
-    async def _referrers(self, request: Request, missing: type[NotFound]) -> dict[Digest, Descriptor]:
-        found: dict[Digest, Descriptor] = {}
-        async for answer, body in self._pages(request, missing):
-            with self._session.disbelieving(answer):
-                listed = parse_json_object(body, "list of referrers").get("manifests")
-                if not isinstance(listed, list | None):
-                    raise answer.blame(UpstreamLied, "its list of referrers is not a list")
-                descriptors = [Descriptor.from_json(item, "manifests") for item in listed or ()]
-            found |= {descriptor.digest: descriptor for descriptor in descriptors}
-            if len(found) > _MOST_ENTRIES:
-                raise answer.blame(UpstreamLied, f"it lists more than {_MOST_ENTRIES} referrers")
-        return found
-
-    async def _pages(self, request: Request, missing: type[NotFound]) -> AsyncIterator[tuple[Answer, bytes]]:
-        """Every page of a list. ``Link`` is followed on the list's own path only."""
-        path = urlsplit(request.url).path
-        url: str | None = request.url
-        seen: set[str] = set()
-        while url is not None:
-            if url in seen or len(seen) >= _MOST_PAGES:
-                raise self._session.lied(f"its pages of {path} do not end")
-            seen.add(url)
-            page = Request(request.method, url, request.scopes, request.headers)
-            answer, body = await self._session.read(page, _MAX_PAGE_BYTES, expect={200}, missing=missing)
-            yield answer, body
-            url = parse_next_link(answer.headers.get("Link"))
-            if url is not None and urlsplit(url).path not in {"", path}:
-                raise answer.blame(UpstreamLied, f"its next page is said to be at {url[:200]!r}, another path")
-            if url is not None and not url.startswith("/"):
-                url = path + url
-
-
-def _strings(value: Any) -> list[str] | None:
-    """A JSON list of strings, null being an empty one; None for anything else."""
-    if value is None:
-        return []
-    return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
-
-
-def _usable(texts: Iterable[str], parse: Callable[[str], Item]) -> Iterable[Item]:
-    """Names in the grammar. Others cannot be asked for by anybody, so they are left out."""
-    for text in texts:
+        tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX, counts=True)
         try:
-            yield parse(text)
-        except NameInvalid:
-            continue
+            await self._lists.referrers(reading, tagged, ManifestUnknown)
+        except NotFound:
+            reading.entries.clear()
 
 
-def _cut(found: Iterable[Item], page: PageRequest) -> Page[Item]:
-    following = sorted((item for item in found if page.last is None or str(item) > page.last), key=str)
-    return Page(tuple(following[: page.size]), more=0 < page.size < len(following))
+async def _page(names: Sequence[str], page: PageRequest, entry: Callable[[str], Item]) -> Page[Item]:
+    """A page of a sorted list; ``entry`` makes an entry of its name."""
+    start = 0 if page.last is None else bisect_right(names, page.last)
+    cut = names[start : start + page.size]
+    more = 0 < page.size < len(names) - start
+    if len(cut) <= _LIGHT_PAGE:
+        return Page(tuple(map(entry, cut)), more)
+    return Page(await in_thread(lambda: tuple(map(entry, cut))), more)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime import private_files
 from mirror.runtime.clock import Clock
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -67,8 +68,9 @@ class SharedAccount:
 
     def __init__(self, path: Path) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_files.make_folder(path.parent)
+            self._file = private_files.open_file(path, os.O_RDWR | os.O_CREAT)
             self._boot = _BOOT.read_bytes().strip()
         except OSError as error:
             raise ConfigurationFault(

@@ -9,9 +9,11 @@ from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, Unsupported, UpstreamLied
+from mirror.oci.incoming import parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob
+from mirror.runtime.heavy_work import HeavyWork
 from mirror.upstream.download import UpstreamBlob, blob_size, open_part, whole_size
 from mirror.upstream.exchange import Answer, Request
 from mirror.upstream.session import UpstreamSession
@@ -27,6 +29,7 @@ class UpstreamReader:
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
+        self._heavy = HeavyWork()
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         request = self._manifest_request("HEAD", repository, target)
@@ -41,10 +44,10 @@ class UpstreamReader:
         request = self._manifest_request("GET", repository, target)
         answer, content = await self._session.read(request, MAX_MANIFEST_BYTES, expect={200}, missing=ManifestUnknown)
         with self._session.disbelieving(answer):
-            named = _named_digest(answer)
-            if isinstance(target, Digest):
-                return Manifest.parse(content, _manifest_type(answer), target)
-            return Manifest.parse(content, _manifest_type(answer), named)
+            digest = target if isinstance(target, Digest) else _named_digest(answer)
+            return await self._heavy.do(
+                repository, len(content), parse_incoming, content, _manifest_type(answer), digest
+            )
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         size_bytes = await blob_size(self._session, repository, digest)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from mirror.runtime.background import Background
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.upstream.addresses import Addresses
 from mirror.upstream.auth import Authorizer
@@ -16,7 +18,7 @@ from mirror.upstream.proxies import Proxies
 from mirror.upstream.reader import UpstreamReader
 from mirror.upstream.session import UpstreamSession
 from mirror.upstream.stats import UpstreamStats
-from mirror.upstream.terms import Terms
+from mirror.upstream.terms import ListBounds, Terms
 from mirror.upstream.tls import Tls
 from mirror.upstream.transport import Transport
 from mirror.upstream.writer import UpstreamWriter
@@ -32,6 +34,10 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
 
     Every call may raise UpstreamUnreachable, UpstreamRefused, UpstreamBusy or UpstreamLied besides what the port says.
     """
+
+    def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, lists: ListBounds) -> None:
+        UpstreamReader.__init__(self, session)
+        UpstreamLister.__init__(self, session, tasks, lists)
 
     @classmethod
     @asynccontextmanager
@@ -69,6 +75,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
                 timeouts=terms.timeouts, guard=addresses.guard, proxies=proxies, tls=tls, clock=clock
             ) as connections,
             Transport.open(name, addresses, connections, terms, clock) as transport,
+            Background() as tasks,
         ):
             session = UpstreamSession(
                 name=name,
@@ -79,7 +86,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
                 clock=clock,
                 patience=terms.patience,
             )
-            yield cls(session)
+            yield cls(session, tasks, terms.lists)
 
     def stats(self) -> UpstreamStats:
         """What has been counted since it was opened, and how it is: for metrics and for people."""

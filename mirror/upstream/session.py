@@ -55,6 +55,9 @@ class UpstreamSession:
         authorizer: answers its challenges.
         clock: tells the time.
         patience: how often a request is tried.
+
+    Attributes:
+        changes: goes up when a request that changes something there begins, and when it ends.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class UpstreamSession:
         self.addresses = addresses
         self.transport = transport
         self.patience = patience
+        self.changes = 0
         self._login = login
         self._authorizer = authorizer
         self.clock = clock
@@ -153,7 +157,11 @@ class UpstreamSession:
         return jittered(asked_seconds) or True
 
     async def _send_once(self, request: Request, expect: Collection[int], missing: type[NotFound]) -> Answer:
-        answer = await self._authorized(request)
+        self.changes += not request.is_read
+        try:
+            answer = await self._authorized(request)
+        finally:  # a list that was read meanwhile may hold the change or not
+            self.changes += not request.is_read
         if answer.status in expect:
             coding = answer.headers.get("Content-Encoding", "identity").lower()
             if coding == "identity":

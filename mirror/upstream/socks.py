@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 import aiohttp
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.upstream.answer_guard import GuardedProtocol
 
 
 def require() -> None:
@@ -31,8 +34,19 @@ def connector(url: str) -> aiohttp.TCPConnector:
     """
     from aiohttp_socks import ProxyConnector
 
+    class GuardedConnector(ProxyConnector):
+        """Its connections are made by the package, which knows no protocol but its own: they are handed over."""
+
+        async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> tuple[asyncio.Transport, GuardedProtocol]:
+            transport, made = await super()._wrap_create_connection(*args, **kwargs)
+            protocol = GuardedProtocol(asyncio.get_running_loop())
+            protocol.made_by = made
+            transport.set_protocol(protocol)
+            protocol.connection_made(transport)
+            return transport, protocol
+
     scheme, _, rest = url.partition("://")
-    return ProxyConnector.from_url(f"{scheme[:6]}://{rest}", rdns=True, limit=0)
+    return GuardedConnector.from_url(f"{scheme[:6]}://{rest}", rdns=True, limit=0)
 
 
 @contextmanager

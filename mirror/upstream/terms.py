@@ -45,6 +45,41 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ListBounds:
+    """How long a list of tags or repositories may be, over all its pages.
+
+    The largest repositories that are known of have about 100 000 tags, and registries give 50 to 1000 of them a page,
+    or all at once. The bounds are at least twice that. Google's registries describe every manifest in the list of tags,
+    in some 300 bytes.
+
+    Attributes:
+        entries: names, those that nobody can ask for and those that are there again included.
+        pages: answers.
+        page_bytes: bytes of one page.
+        whole_bytes: bytes of all pages.
+        seconds: how long it may take until the last page is asked for.
+    """
+
+    entries: int = 200_000
+    pages: int = 4_000
+    page_bytes: int = 16 * 1024 * 1024
+    whole_bytes: int = 64 * 1024 * 1024
+    seconds: float = 1800
+
+    @classmethod
+    def of(cls, entries: int) -> ListBounds:
+        """Bounds of a list of so many entries: 50 or more on a page, 320 bytes or fewer for each."""
+        usual = cls()
+        return cls(
+            entries,
+            pages=max(usual.pages, entries // 50),
+            page_bytes=max(usual.page_bytes, entries * 80),
+            whole_bytes=max(usual.whole_bytes, entries * 320),
+            seconds=max(usual.seconds, entries / 100),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """All of it.
 
@@ -53,6 +88,7 @@ class Terms:
         patience: how often what may pass is tried.
         thresholds: when one of its hosts is left alone.
         limits: how hard it may be used.
+        lists: how long its lists may be.
         offline: whether it is never asked.
     """
 
@@ -60,4 +96,5 @@ class Terms:
     patience: Patience = field(default_factory=Patience)
     thresholds: Thresholds = field(default_factory=Thresholds)
     limits: Limits = field(default_factory=Limits)
+    lists: ListBounds = field(default_factory=ListBounds)
     offline: bool = False

@@ -26,7 +26,9 @@ class UpstreamWriter:
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         algorithm = expected.algorithm if expected and expected.algorithm != "sha256" else None
         request = _post(UploadsRoute(repository, algorithm=algorithm))
         async with self._session.request(request, expect={202}, missing=RepositoryUnknown) as answer:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
+#: What is read of one header at most: further challenges, and further parameters of one, are left alone.
+MOST_CHALLENGES: Final = 16
+MOST_PARAMETERS: Final = 32
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 - RFC 9110's name for a word, not a secret
 _SCHEME = re.compile(rf"[\s,]*({_TOKEN})(?:\s+|(?=,)|$)")
 _PARAMETER = re.compile(rf'[\s,]*({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_TOKEN}))\s*')
@@ -30,13 +34,13 @@ class Challenge:
 
 
 def parse(header: str) -> list[Challenge]:
-    """Every challenge in one ``WWW-Authenticate`` value; reading stops at what is outside the grammar."""
+    """Every challenge in one ``WWW-Authenticate`` value; reading stops at what is outside the grammar, or too much."""
     found: list[Challenge] = []
     position = 0
-    while match := _SCHEME.match(header, position):
+    while len(found) < MOST_CHALLENGES and (match := _SCHEME.match(header, position)):
         scheme, position = match[1].lower(), match.end()
         parameters: dict[str, str] = {}
-        while pair := _PARAMETER.match(header, position):
+        while len(parameters) < MOST_PARAMETERS and (pair := _PARAMETER.match(header, position)):
             value = pair[3] if pair[2] is None else re.sub(r"\\(.)", r"\1", pair[2])
             parameters.setdefault(pair[1].lower(), value)
             position = pair.end()

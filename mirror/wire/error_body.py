@@ -24,6 +24,7 @@ TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.SizeInvalid: ("SIZE_INVALID", 400),
     errors.ManifestInvalid: ("MANIFEST_INVALID", 400),
     errors.ManifestBlobUnknown: ("MANIFEST_BLOB_UNKNOWN", 400),
+    errors.ContentTooSlow: ("SIZE_INVALID", 408),
     errors.ContentTooLarge: ("SIZE_INVALID", 413),
     errors.RangeInvalid: ("BLOB_UPLOAD_INVALID", 416),
     errors.UploadInvalid: ("BLOB_UPLOAD_INVALID", 400),

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from mirror.oci.errors import RangeInvalid
 
-_REQUEST = re.compile(r"bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})", re.IGNORECASE)
+# Possessive: of a header full of spaces, every way to share them out would be tried otherwise.
+_REQUEST = re.compile(r"bytes\s*+=\s*+([0-9]{0,18})\s*+-\s*+([0-9]{0,18})", re.IGNORECASE)
 _RESPONSE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 _CHUNK = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 

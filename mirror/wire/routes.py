@@ -12,9 +12,14 @@ from typing import ClassVar
 from urllib.parse import quote, unquote, urlencode
 
 from mirror.oci.digest import ALGORITHMS, Digest
-from mirror.oci.errors import DigestInvalid, ManifestUnknown, NameInvalid, NotFound, Unsupported
+from mirror.oci.errors import ClientFault, DigestInvalid, ManifestUnknown, NameInvalid, NotFound, Unsupported
 from mirror.oci.names import Repository, Tag, parse_reference
 from mirror.wire.pagination import PageRequest
+
+#: Most parameters of a query.
+MAX_PARAMETERS = 1024
+#: Longest part of a path that a message quotes, in characters.
+_MOST_QUOTED = 300
 
 _FIRST_PAGE = PageRequest()
 
@@ -216,7 +221,8 @@ def parse(method: str, raw_path: str, query: Query) -> Route:
     route = _parse_path(method, path, query)
     if method not in route.methods:
         allowed = ", ".join(sorted(route.methods))
-        raise Unsupported(f"{method} is not a method of {path}: {allowed} are", method=method, allowed=allowed)
+        shown = path[:_MOST_QUOTED]
+        raise Unsupported(f"{method} is not a method of {shown}: {allowed} are", method=method, allowed=allowed)
     return route
 
 
@@ -224,9 +230,15 @@ def parse_query(text: str) -> dict[str, list[str]]:
     """Read the part of a URL after ``?``.
 
     ``+`` is itself and not a space: media types hold it, and clients forget to encode it; no value here has spaces.
+
+    Raises:
+        ClientFault: it has more than :data:`MAX_PARAMETERS`.
     """
     query: dict[str, list[str]] = {}
-    for pair in text.split("&"):
+    pairs = text.split("&", MAX_PARAMETERS)
+    if len(pairs) > MAX_PARAMETERS:
+        raise ClientFault(f"the query has too many parameters: at most {MAX_PARAMETERS} are read")
+    for pair in pairs:
         if pair:
             name, _, value = pair.partition("=")
             query.setdefault(unquote(name), []).append(unquote(value))
@@ -240,7 +252,8 @@ def _parse_path(method: str, path: str, query: Query) -> Route:
         return CatalogRoute(PageRequest.parse(query))
     match = _ENDPOINTS.fullmatch(path)
     if match is None:
-        raise NotFound(f"{path!r} is not an endpoint of the distribution API", path=path)
+        shown = path[:_MOST_QUOTED]
+        raise NotFound(f"{shown!r} is not an endpoint of the distribution API", path=shown)
     kind = match.lastgroup or ""
     target = _Target(method, match["name"], match[kind], query)
     return _PARSERS[kind](target)
@@ -288,7 +301,8 @@ def _parse_uploads(target: _Target) -> Route:
 def _parse_upload(target: _Target) -> Route:
     repository = Repository.parse(target.name)
     if _UPLOAD_ID.fullmatch(target.tail) is None:
-        raise NotFound(f"{target.tail!r} is not the name of an upload", upload=target.tail)
+        shown = target.tail[:_MOST_QUOTED]
+        raise NotFound(f"{shown!r} is not the name of an upload", upload=shown)
     digest = target.digest("digest") if target.method == "PUT" else None
     return UploadRoute(repository, target.tail, digest)
 

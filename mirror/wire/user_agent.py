@@ -13,6 +13,7 @@ from typing import Final
 #: Most characters that are read; engines write about 150.
 MAX_USER_AGENT_LENGTH: Final = 512
 
+_ENGINE: Final = "docker/"
 _PRODUCT = re.compile(r"([A-Za-z0-9._-]{1,32})/([A-Za-z0-9._+~:-]{1,64})")
 _WORD = re.compile(r"[a-z0-9]{1,16}")
 
@@ -22,7 +23,7 @@ class Engine:
     """A Docker Engine, as it says of itself.
 
     Attributes:
-        version: such as ``20.10.24+dfsg1``.
+        version: such as ``20.10.24+dfsg1``; empty where what it says can be no version.
         architecture: as Go names it: ``amd64``, ``arm64``, ``arm`` (all of its variants) …; None where it is not said.
         os: ``linux`` or ``windows``; None where it is not said.
     """
@@ -38,8 +39,9 @@ def parse(user_agent: str) -> Engine | None:
     for word in user_agent[:MAX_USER_AGENT_LENGTH].partition("(")[0].split(" "):
         product = _PRODUCT.fullmatch(word)
         if product is None:
-            if not said:
+            if not said and not word.startswith(_ENGINE):
                 return None  # it begins with something else than a product
+            said.setdefault("docker", "")
             continue
         said.setdefault(product[1], product[2])
         if "docker" not in said:

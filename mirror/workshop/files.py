@@ -153,9 +153,12 @@ class FolderBelow:
     def enter(self, path: str) -> int:
         """The folder at a path, good until another one is asked for. Raises as :func:`open_folder_below`."""
         if path != self._path:
+            if self._path and path.startswith(f"{self._path}/"):  # a deep tree is entered step by step
+                descriptor = open_folder_below(self._descriptor, path[len(self._path) + 1 :])
+            else:
+                descriptor = open_folder_below(self._root, path)
             self.close()
-            self._descriptor = open_folder_below(self._root, path)
-            self._path = path
+            self._descriptor, self._path = descriptor, path
         return self._descriptor
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.flatten import WHITEOUT, Tree
-from mirror.plugin.layer import MOST_ENTRIES
+from mirror.plugin.layer_limits import MOST_ENTRIES
 from mirror.plugin.tree import Entry, Kind, LayerEntry, Node
 from mirror.workshop.files import FileSpan, FolderBelow, open_folder_below, reading
 

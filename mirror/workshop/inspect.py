@@ -12,7 +12,9 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import UpstreamFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.plugin import known_findings
 from mirror.plugin.findings import Finding
+from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.plugin.view import PluginView, view
 from mirror.registry.admissions import Admission
 from mirror.registry.derivations import Derivation
@@ -98,6 +100,8 @@ async def inspect(
     target: Tag | Digest,
     recorded: Recorded = _nobody_looked,
     progress: Progress | None = None,
+    *,
+    limits: LayerLimits = DEFAULT_LIMITS,
 ) -> Inspection:
     """Read a manifest and, of a plugin, its configuration.
 
@@ -106,6 +110,7 @@ async def inspect(
         repository, target: its name there.
         recorded: what was found when it was stored; asked only where the layers are not read.
         progress: told of the bytes of layers. None: they are not read, and what they would tell is not known.
+        limits: beyond which layers are not read.
 
     Raises:
         ManifestUnknown, BlobUnknown: it is not there.
@@ -113,13 +118,14 @@ async def inspect(
     manifest = await registry.get_manifest(repository, target)
     found = Inspection(repository, target, manifest, signatures=await _signatures(registry, repository, manifest))
     if not manifest.is_plugin:
-        return replace(found, findings=await recorded(manifest.digest) or ())
+        unclear = () if manifest.ambiguity is None else (known_findings.ambiguous(manifest.ambiguity),)
+        return replace(found, findings=(*unclear, *(await recorded(manifest.digest) or ())))
     if progress is not None:
-        content = await read_content(registry, repository, manifest, progress)
+        content = await read_content(registry, repository, manifest, progress, limits=limits)
     else:
         content = await read_config(registry, repository, manifest)
         known = await recorded(manifest.digest)
-        if known is not None:
+        if known is not None and manifest.ambiguity is None:
             content = replace(content, findings=known)
     plugin = view(content, target.name if isinstance(target, Tag) else None)
     return replace(found, plugin=plugin, findings=plugin.findings)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tarfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO
@@ -12,7 +11,8 @@ from mirror.oci.digest import Digest, new_hasher
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.flatten import Tree
 from mirror.plugin.layer import LayerReader
-from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.layer_limits import COMMAND_LIMITS
+from mirror.plugin.tar_walk import TarEntry
 from mirror.plugin.tree import Entry, LayerEntry, from_tar
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.progress import Progress
@@ -56,11 +56,11 @@ class Flattening:
         """
         for number, layer in enumerate(self._layers, 1):
             spool = temporary_file(self._stack)
-            facts = yield from _spooled(layer, spool, number)
             try:
-                self._tree.apply(_entries(spool, facts, number))
+                found = yield from _spooled(layer, spool, f"layer {number}")
+                self._tree.apply(found)
             except ManifestInvalid as error:
-                raise ManifestInvalid(f"layer {number}: {error}") from error
+                raise ManifestInvalid(f"layer {number} {error}") from error
 
     def entries(self) -> list[Entry]:
         """What they amount to, sorted by the components of the paths."""
@@ -76,10 +76,18 @@ async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: P
     return await in_thread(flattening.entries)
 
 
-def _spooled(layer: LayerSource, spool: IO[bytes], number: int) -> Generator[int, None, LayerFacts]:
-    """Decompress a layer into a file; nothing of one that is not what it should be is used."""
+def _spooled(layer: LayerSource, spool: IO[bytes], name: str) -> Generator[int, None, list[LayerEntry]]:
+    """Decompress a layer into a file, and list what is in it; nothing of one that is not what it should be is used."""
     hasher = new_hasher(layer.digest.algorithm if layer.digest else "sha256")
-    reader = LayerReader(layer.span.size_bytes, sink=lambda piece: write_temporary(spool, piece))
+    found: list[LayerEntry] = []
+
+    def listed(entry: TarEntry) -> None:
+        content = FileSpan(spool.fileno(), entry.offset_bytes, entry.size_bytes, name)
+        found.append(from_tar(entry, content))
+
+    reader = LayerReader(
+        layer.span.size_bytes, COMMAND_LIMITS, sink=lambda piece: write_temporary(spool, piece), listed=listed
+    )
     for chunk in layer.span.chunks():
         hasher.update(chunk)
         reader.feed(chunk)
@@ -88,29 +96,9 @@ def _spooled(layer: LayerSource, spool: IO[bytes], number: int) -> Generator[int
         yield len(chunk)
     facts = reader.finish()
     if facts.problem is not None:
-        raise ManifestInvalid(f"layer {number} {facts.problem.value}")
+        raise ManifestInvalid(facts.problem.value)
     if layer.digest is not None and hasher.hexdigest() != layer.digest.hex:
-        raise ManifestInvalid(f"layer {number} is not what its digest {layer.digest} says")
+        raise ManifestInvalid(f"is not what its digest {layer.digest} says")
     if layer.diff_id is not None and facts.diff_id != layer.diff_id:
-        raise ManifestInvalid(f"layer {number} is not the one that the configuration names ({layer.diff_id})")
-    return facts
-
-
-def _entries(spool: IO[bytes], facts: LayerFacts, number: int) -> Iterable[LayerEntry]:
-    """What stands in a tar that was read to its end before, so that no header of it can take much memory."""
-    try:
-        found = list(_headers(spool, number))
-    except tarfile.TarError as error:
-        raise ManifestInvalid(f"the tar cannot be read: {error}") from error
-    if len(found) != facts.entries:
-        raise ManifestInvalid("the tar means different things to different programs")
+        raise ManifestInvalid(f"is not the one that the configuration names ({layer.diff_id})")
     return found
-
-
-def _headers(spool: IO[bytes], number: int) -> Iterator[LayerEntry]:
-    spool.seek(0)
-    with tarfile.open(fileobj=spool, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
-        while (info := archive.next()) is not None:
-            archive.members = []  # type: ignore[attr-defined]  # it keeps what it gave; half a million take much room
-            content = FileSpan(spool.fileno(), info.offset_data, info.size, f"layer {number}")
-            yield from_tar(info, content)

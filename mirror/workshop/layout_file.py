@@ -92,7 +92,9 @@ class LayoutFile:
         """Never: raises UploadUnknown."""
         raise UploadUnknown(f"{self._name} has no unfinished uploads", upload=upload_id)
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         """As the port says; UploadInvalid: another blob is being written."""
         if self.current is not None:
             raise UploadInvalid(f"{self._name} takes one blob at a time")

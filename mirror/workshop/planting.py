@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
+import uuid
 from collections.abc import Generator, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -143,13 +144,31 @@ class Planting:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder of ours with all that is in it, also where a mode forbids it. What cannot be removed stays."""
-    for place, names, _ in os.walk(folder):
-        for inner in (Path(place, name) for name in names):
-            if not inner.is_symlink():  # what that leads to is not ours
+    """Remove a folder of ours with all that is in it, also where a mode forbids it. What cannot be removed stays.
+
+    However deep it is: what lies further down is moved up first, so that no path of it becomes too long.
+    """
+    numbers = count()
+    moved = f".{uuid.uuid4().hex}."
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        with suppress(OSError):
+            place.chmod(0o700)
+            with os.scandir(place) as found:
+                children = list(found)
+            for child in children:
                 with suppress(OSError):
-                    inner.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+                    if not child.is_dir(follow_symlinks=False):  # what a link leads to is not ours
+                        os.unlink(child.path)  # noqa: PTH108
+                        continue
+                    os.chmod(child.path, 0o700)  # noqa: PTH101
+                    waiting.append(folder / f"{moved}{next(numbers)}")
+                    os.rename(child.path, waiting[-1])  # noqa: PTH104
+            if place != folder:
+                place.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _write(descriptor: int, content: bytes) -> None:

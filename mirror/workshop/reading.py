@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin import checks
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
-from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits, PluginLayers
 from mirror.plugin.rootfs import Rootfs
 from mirror.plugin.rootfs_checks import names_to_find
 from mirror.plugin.rootfs_reader import RootfsReader
@@ -28,6 +27,10 @@ def require_plugin(manifest: Manifest, name: str) -> None:
         members = ", ".join(str(member.digest) for member in manifest.manifests[:4])
         raise ManifestInvalid(
             f"{name} is an index: no engine since 20.10 installs one; look at what is in it: {members}"
+        )
+    if not manifest.is_plugin and manifest.ambiguity is not None:
+        raise ManifestInvalid(
+            f"{name} may be a plugin to an engine, and nobody can tell which: the manifest {manifest.ambiguity}"
         )
     if not manifest.is_plugin:
         kind = "an index without members" if manifest.config is None else f"of type {manifest.config.media_type}"
@@ -49,7 +52,13 @@ async def read_config(reader: Reader, repository: Repository, manifest: Manifest
 
 
 async def read_content(
-    reader: Reader, repository: Repository, manifest: Manifest, progress: Progress, *, digests: bool = False
+    reader: Reader,
+    repository: Repository,
+    manifest: Manifest,
+    progress: Progress,
+    *,
+    limits: LayerLimits = DEFAULT_LIMITS,
+    digests: bool = False,
 ) -> PluginContent:
     """Read all of a plugin.
 
@@ -57,6 +66,7 @@ async def read_content(
         reader, repository: where it is.
         manifest: a plugin's.
         progress: told of the bytes of layers.
+        limits: beyond which layers are not read.
         digests: whether each file is hashed, so that it can be compared.
 
     Raises:
@@ -68,14 +78,18 @@ async def read_content(
     layers = list({layer.digest: layer for layer in manifest.layers}.values())
     must_be_here = {blob.digest for blob in manifest.blobs}
     progress.expect(sum(layer.size_bytes for layer in layers))
-    facts: dict[Digest, LayerFacts] = {}
+    read = PluginLayers(limits)
     for layer in layers:
+        if read.problem is not None:
+            read.pass_over(layer)
+            continue
         try:
             async with reader.open_blob(repository, layer.digest) as blob:
-                facts[layer.digest] = await read_layer(blob, watcher, progress.advance)
+                read.add(layer.digest, await read_layer(blob, limits, watcher, progress.advance))
         except BlobUnknown:
             if layer.digest in must_be_here:
                 raise
+    facts = read.facts
     whole = len(facts) == len(layers) and not any(one.problem for one in facts.values())
     rootfs: Rootfs | None = watcher.finish() if whole else None
     return PluginContent(config, rootfs, checks.of_plugin(manifest, size_bytes, content, facts))

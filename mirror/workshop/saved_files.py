@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
-from mirror.plugin.tar_walk import TarWalk
+from mirror.plugin.tar_walk import TarEntry, TarWalk
 from mirror.plugin.tree import shown
 from mirror.workshop.files import FileSpan, reading
 
 _MOST_FILES: Final = 100_000
 _MOST_LINKS: Final = 8
+_FILES: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
+_LINKS: Final = frozenset({tarfile.SYMTYPE, tarfile.LNKTYPE})
 _COMPRESSIONS: Final = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\xfd7zXZ": "unxz", b"BZh": "bunzip2"}
 
 
@@ -64,13 +66,11 @@ class _Archive(SavedFiles):
             self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, self._descriptor)
             size_bytes = os.fstat(self._descriptor).st_size
-        whole = FileSpan(self._descriptor, 0, size_bytes, str(file))
-        self._walk(whole)
-        self._members = self._read_members(whole)
+        self._members: dict[str, TarEntry] = {}
+        self._walk(FileSpan(self._descriptor, 0, size_bytes, str(file)))
 
     def _walk(self, whole: FileSpan) -> None:
-        """Read it to its end, so that no header of it can take much memory."""
-        walk = TarWalk(_MOST_FILES)
+        walk = TarWalk(_MOST_FILES, listed=self._note)
         begun = False
         for chunk in whole.chunks():
             if not begun:
@@ -86,13 +86,8 @@ class _Archive(SavedFiles):
             told = walk.problem.value if walk.problem.is_limit else "is no tar that is whole"
             raise ConfigurationFault(f"{self.place} {told}")
 
-    def _read_members(self, whole: FileSpan) -> dict[str, tarfile.TarInfo]:
-        with reading(self.place), open(self._descriptor, "rb", closefd=False) as stream:
-            try:
-                with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
-                    return {posixpath.normpath(info.name): info for info in archive}
-            except tarfile.TarError as error:
-                raise ConfigurationFault(f"{whole.name} is no tar: {error}") from error
+    def _note(self, entry: TarEntry) -> None:
+        self._members[posixpath.normpath(entry.path)] = entry
 
     def has(self, name: str) -> bool:
         return name in self._members
@@ -100,11 +95,11 @@ class _Archive(SavedFiles):
     def span(self, name: str) -> FileSpan:
         here = posixpath.normpath(name)
         for _ in range(_MOST_LINKS):
-            info = self._members.get(here)
-            if info is None or not (info.isreg() or info.issym() or info.islnk()) or info.sparse is not None:
+            entry = self._members.get(here)
+            if entry is None or entry.is_sparse or entry.kind not in _FILES | _LINKS:
                 break
-            if info.isreg():
-                return FileSpan(self._descriptor, info.offset_data, info.size, f"{self.place}: {shown(name)}")
-            above = "" if info.islnk() else posixpath.dirname(here)
-            here = posixpath.normpath(posixpath.join(above, info.linkname))
+            if entry.kind in _FILES:
+                return FileSpan(self._descriptor, entry.offset_bytes, entry.size_bytes, f"{self.place}: {shown(name)}")
+            above = "" if entry.kind == tarfile.LNKTYPE else posixpath.dirname(here)
+            here = posixpath.normpath(posixpath.join(above, entry.target))
         raise ManifestInvalid(f"{self.place} does not hold {shown(name)}, which it names")

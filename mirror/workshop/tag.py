@@ -25,10 +25,12 @@ class Named:
     Attributes:
         digest: what it points to.
         before: what it pointed to before; None: it is new.
+        advice: sentences for whoever set it.
     """
 
     digest: Digest
     before: Digest | None
+    advice: tuple[str, ...] = ()
 
 
 async def tag(registry: Registry, source: Repository, target: Tag | Digest, repository: Repository, name: Tag) -> Named:
@@ -41,6 +43,7 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
 
     Raises:
         ConfigurationFault: the name is kept for something else.
+        Denied: the registry does not let it in under that name.
         ManifestUnknown, RepositoryUnknown: there is no such manifest. And whatever the registry raises.
 
     Cancelled, or failed, it leaves the tag as it was.
@@ -52,8 +55,7 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
     await copy_graph(origin, root.digest, destination, (), progress)
     if source != repository:
         await _bring_referrers(registry, origin, destination, root)
-    await registry.put_manifest(repository, root, [name])
-    return Named(root.digest, before)
+    return Named(root.digest, before, await registry.put_manifest(repository, root, [name]))
 
 
 def require_free(name: Tag) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import loads, many_tags, packing, pulling, syncing
+from tests.bench import attacks, loads, many_tags, packing, pulling, syncing
 from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
@@ -271,6 +271,14 @@ CASES: Sequence[Case] = (
         "MiB",
         _big_transfers,
         rounds_at_most=1,
+        quick=False,
+    ),
+    Case(
+        "attacks",
+        "GET /v2/ of a bystander, every 20 ms, beside",
+        "requests",
+        lambda _stage: attacks.trial(),
+        rounds_at_most=3,
         quick=False,
     ),
 )

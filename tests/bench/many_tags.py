@@ -29,5 +29,5 @@ async def _add(layout: Layout, tag_count: int) -> None:
         rows = [{**same, "name": TAG_FORMAT.format(number)} for number in range(tag_count)]
         connection.execute(insert(tags), rows)
 
-    async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
+    async with Generation.open(layout.generation) as generation, Catalog.open(layout, generation) as catalog:
         await catalog.write(insert_all)

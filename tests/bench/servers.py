@@ -24,11 +24,15 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs on a port of 127.0.0.1; `pid` is the process that was started first, `config` its file."""
+    """A server that runs on a port of 127.0.0.1; `pid` is the process that was started first.
+
+    `config` is its configuration file and `data` its data folder, where a case needs them.
+    """
 
     port: int
     pid: int
     config: Path | None = None
+    data: Path | None = None
 
     def url(self, path: str) -> str:
         """The whole address of a path."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from mirror.filters.authorize import AnonymousRights
 from mirror.oci.errors import Denied, MirrorError
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
 from mirror.registry.rights import Action, Rights
 from tests.conformance.client import Answer, Client, Name, closing_target
@@ -140,6 +142,9 @@ class ExceptSecret:
 
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return repository is not None and repository.name != "secret"
+
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        return (NameSpan(),)
 
     @property
     def listing(self) -> Rights:

@@ -13,6 +13,7 @@ from mirror.oci.errors import ConfigurationFault, ManifestUnknown
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.derivation import Changes
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.derivations import Derivation
 from mirror.registry.port import Registry, Upload
@@ -30,7 +31,9 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 class MovesNothing(DelegatingRegistry):
     """Takes no blob."""
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         raise AssertionError(f"{expected} moves to {repository}")
 
 
@@ -93,7 +96,7 @@ async def test_what_is_not_there_and_names_that_are_kept(registry: Registry) -> 
 async def test_a_copy_with_changes_is_made_beside_the_original(registry: Registry) -> None:
     await hold(registry, HERE, [CONFIG, LAYER], [PLUGIN])
     ledger, changes = Ledger(), Changes(env={"role": "worker"})
-    maker = Maker("rule contiv", ledger, LayerReading(registry), lambda: NOW)
+    maker = Maker("rule contiv", ledger, LayerReading(DEFAULT_LIMITS).of(registry), lambda: NOW)
     made = await derive_beside(
         Destination(registry, HERE), PLUGIN.digest, [Tag("1.0")], changes, source="hub/x", maker=maker
     )
@@ -125,7 +128,7 @@ async def test_a_copy_without_a_difference_is_the_original(registry: Registry) -
         [Tag("1.0")],
         Changes(env={"role": "master"}),
         source="hub/x",
-        maker=Maker("user root", ledger, LayerReading(registry), lambda: NOW),
+        maker=Maker("user root", ledger, LayerReading(DEFAULT_LIMITS).of(registry), lambda: NOW),
     )
     assert (made.digest, made.changed, ledger.noted) == (PLUGIN.digest, (), {})
     assert (await registry.resolve(HERE, Tag("1.0"))).digest == PLUGIN.digest

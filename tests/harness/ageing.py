@@ -25,5 +25,5 @@ async def _make_due(layout: Layout) -> None:
     def age(connection: Connection) -> None:
         connection.execute(update(origins).values(checked_at=then, asked_at=then))
 
-    async with Generation.open(layout.generation) as generation, Catalog.open(layout.catalog, generation) as catalog:
+    async with Generation.open(layout.generation) as generation, Catalog.open(layout, generation) as catalog:
         await catalog.write(age)

@@ -19,30 +19,30 @@ def push(packed: PackedPlugin, base_url: str, repository: str, tag: str, *, mani
     content = packed.manifest if manifest is None else manifest
     root = f"{base_url.rstrip('/')}/v2/{repository}"
     for blob in (packed.config, packed.layer):
-        _push_blob(root, blob)
-    _send("PUT", f"{root}/manifests/{tag}", content, MANIFEST_TYPE)
+        push_blob(root, blob)
+    send("PUT", f"{root}/manifests/{tag}", content, MANIFEST_TYPE)
     return digest_of(content)
 
 
-def _push_blob(root: str, blob: bytes) -> None:
+def push_blob(root: str, blob: bytes) -> None:
+    """Push a blob to the repository whose URL is `root` (`http://127.0.0.1:PORT/v2/NAME`), if it is not there."""
     digest = digest_of(blob)
     try:
-        _send("HEAD", f"{root}/blobs/{digest}")
+        send("HEAD", f"{root}/blobs/{digest}")
         return
     except urllib.error.HTTPError as error:
         error.close()
         if error.code != 404:
             raise
     upload = f"{root}/blobs/uploads/"
-    location = urllib.parse.urljoin(upload, _send("POST", upload, b"")["Location"])
+    location = urllib.parse.urljoin(upload, send("POST", upload, b"")["Location"])
     separator = "&" if urllib.parse.urlsplit(location).query else "?"
     query = urllib.parse.urlencode({"digest": digest})
-    _send("PUT", f"{location}{separator}{query}", blob, "application/octet-stream")
+    send("PUT", f"{location}{separator}{query}", blob, "application/octet-stream")
 
 
-def _send(
-    method: str, url: str, body: bytes | None = None, media_type: str = "application/octet-stream"
-) -> HTTPMessage:
+def send(method: str, url: str, body: bytes | None = None, media_type: str = "application/octet-stream") -> HTTPMessage:
+    """Send a request and read the answer to its end. Raises as `push`."""
     headers = {} if body is None else {"Content-Type": media_type}
     request = urllib.request.Request(url, data=body, headers=headers, method=method)
     with _direct.open(request, timeout=30) as response:

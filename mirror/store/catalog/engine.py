@@ -15,6 +15,7 @@ from mirror.store.catalog.migrate import migrate
 from mirror.store.catalog.writing import Writer
 from mirror.store.faults import storage_faults
 from mirror.store.generation import Generation
+from mirror.store.layout import Layout
 from mirror.store.threads import in_thread
 
 Result = TypeVar("Result")
@@ -43,22 +44,22 @@ class Catalog:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, file: Path, generation: Generation, settle: Callable[[], None] = lambda: None
+        cls, layout: Layout, generation: Generation, settle: Callable[[], None] = lambda: None
     ) -> AsyncIterator[Catalog]:
         """Open the catalog; create it, or bring it up to date, where that is needed.
 
         Args:
-            file: the database.
+            layout: of the data folder.
             generation: gives turns to write, and counts them.
             settle: makes the bytes last that rows speak of; called before each commit. May raise OSError.
 
         Raises:
-            CatalogFault: it cannot be opened, is damaged, or was made by a later version of this program.
-            StorageFull: no space to create it.
+            CatalogFault: it cannot be opened, is damaged or lost, or was made by a later version of this program.
+            StorageFull: no space to create it, or to copy it before its tables are changed.
         """
-        catalog = cls(_reading_engine(file), _writing_engine(file), generation, settle)
+        catalog = cls(_reading_engine(layout.catalog), _writing_engine(layout.catalog), generation, settle)
         try:
-            await catalog.write(migrate)
+            await catalog.write(lambda connection: migrate(connection, layout))
             yield catalog
         finally:
             await in_thread("close the catalog", catalog._close)

@@ -4,42 +4,68 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Connection, inspect, text
 
 from mirror.oci.errors import CatalogFault
+from mirror.store.catalog.copy import copy_catalog
+from mirror.store.catalog.loss import require_no_content
 from mirror.store.catalog.tables import HEAD
+from mirror.store.layout import Layout
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+_LOG = structlog.get_logger(__name__)
 
-def migrate(connection: Connection) -> None:
+
+def migrate(connection: Connection, layout: Layout) -> None:
     """Make the tables what this version needs, inside the caller's transaction.
 
+    A catalog that is changed is copied before, so that the version that made it can go on with the copy.
+
+    Args:
+        connection: to the catalog.
+        layout: of its data folder.
+
     Raises:
-        CatalogFault: a later version of this program has been here.
+        CatalogFault: a later version of this program has been here; or it has no tables, and there is content.
+        StorageFull: no space for the copy.
     """
     revision = _revision(connection)
     if revision == HEAD:
         return
+    if revision is None:
+        require_no_content(layout)
+    elif revision not in _known():
+        raise CatalogFault(_of_a_later_version(revision, layout), revision=revision, known=HEAD)
+    else:
+        copied = copy_catalog(layout, revision)
+        _LOG.info("catalog copied before its tables are changed", path=str(copied), revision=revision, to=HEAD)
 
     from alembic import command
     from alembic.config import Config
-    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, HEAD)
-    except CommandError as error:
-        raise CatalogFault(
-            f"the catalog is at revision {revision}, which this version does not know: use the version that made it",
-            revision=revision,
-            known=HEAD,
-        ) from error
+    command.upgrade(config, HEAD)
 
 
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _known() -> set[str]:
+    """The revisions that there are migrations to."""
+    return {file.name[1:5] for file in (MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")}
+
+
+def _of_a_later_version(revision: str, layout: Layout) -> str:
+    copy = layout.catalog_copy(HEAD)
+    way_back = f"; or go back to {copy}, the copy made before the update, and lose what was done since"
+    return (
+        f"the catalog is at revision {revision}, which this version does not know (it knows those up to {HEAD}): "
+        f"use the version that made it{way_back if copy.exists() else ''}"
+    )

@@ -60,16 +60,24 @@ def drop_repository_if_empty(connection: Connection, repository_id: int) -> None
     connection.execute(_NO_LONGER_REPOSITORY, {"here": repository_id})
 
 
-def put(connection: Connection, table: Table, *rows: Mapping[str, object]) -> None:
-    """Have a table hold rows, each in place of what had its primary key. They have all columns."""
+def put(connection: Connection, table: Table, *rows: Mapping[str, object], keep: str | None = None) -> None:
+    """Have a table hold rows, each in place of what had its primary key. They have all columns.
+
+    Args:
+        connection, table, rows: what is held where.
+        keep: a column that stays as it was where a row is there already.
+    """
     if rows:
-        connection.execute(_upsert(table), rows[0] if len(rows) == 1 else list(rows))
+        connection.execute(_upsert(table, keep), rows[0] if len(rows) == 1 else list(rows))
 
 
 @cache
-def _upsert(table: Table) -> Insert:
+def _upsert(table: Table, keep: str | None) -> Insert:
     statement = insert(table)
-    values = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    columns = [column.name for column in table.columns if not column.primary_key and column.name != keep]
+    if not columns:
+        return statement.on_conflict_do_nothing(index_elements=list(table.primary_key))
+    values = {name: statement.excluded[name] for name in columns}
     return statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=values)
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 
 #: The migration that makes these tables.
-HEAD: Final = "0007"
+HEAD: Final = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -268,23 +268,67 @@ incomplete_children = Table(
     sqlite_with_rowid=False,
 )
 
-#: Plugins that wanted to be let in: what the policy said last, what they ask for, and what a person decided.
-#: A row outlives its plugin: a digest that comes again is the same one.
-admissions = Table(
-    "admissions",
+#: What a person decided about a plugin under a name. A row outlives its plugin: a digest
+#: that comes again is the same one.
+decisions = Table(
+    "decisions",
     metadata,
     Column("repository", String(255), primary_key=True),
     Column("digest", String(140), primary_key=True),
-    Column("noted_at", Moment, nullable=False),
-    Column("action", String(8)),
-    Column("rule", String(64)),
-    Column("reason", String),
+    Column("approved", Boolean, nullable=False),
+    Column("decided_by", String(255), nullable=False),
+    Column("decided_at", Moment, nullable=False),
+    Column("note", String, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: What a decision that refuses covers: a row for each fingerprint of the content, see :mod:`mirror.plugin.fingerprint`.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("fingerprint", String(140), primary_key=True),
+    Column("repository", String(255), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    ForeignKeyConstraint(["repository", "digest"], ["decisions.repository", "decisions.digest"], ondelete="CASCADE"),
+    Index(None, "repository", "digest"),
+    sqlite_with_rowid=False,
+)
+
+#: What a policy said of a plugin last, and what the plugin asks for. ``policy`` is the policy's fingerprint; empty for
+#: verdicts of before there were any, which belong to whichever policy judges the plugin first.
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    Column("policy", String(64), primary_key=True),
+    Column("action", String(8), nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("reason", String, nullable=False),
     Column("asked", JSON(none_as_null=True)),
     Column("grown", JSON, nullable=False),
-    Column("approved", Boolean),
-    Column("decided_by", String(255)),
-    Column("decided_at", Moment),
-    Column("note", String),
+    Column("noted_at", Moment, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: Which plugins of a repository name which blobs, by their manifests, also those that are not complete yet.
+plugin_blobs = Table(
+    "plugin_blobs",
+    metadata,
+    Column("repository", String(255), primary_key=True),
+    Column("blob", String(140), primary_key=True),
+    Column("manifest", String(140), primary_key=True),
+    Index(None, "repository", "manifest"),
+    Index(None, "blob"),
+    sqlite_with_rowid=False,
+)
+
+#: Work that is done once in a data folder, after the version that needs it has come.
+finished_work = Table(
+    "finished_work",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("finished_at", Moment, nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -309,5 +353,22 @@ user_tokens = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment),
     Index(None, "user"),
+    sqlite_with_rowid=False,
+)
+
+#: Docker Engines that have pulled plugins, by what they say of themselves. ``network`` is a part of the address, by
+#: which it is bounded how many rows one site can fill.
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("address", String(45), primary_key=True),
+    Column("engine", String(64), primary_key=True),
+    Column("os", String(16), primary_key=True),
+    Column("architecture", String(16), primary_key=True),
+    Column("network", String(49), nullable=False),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Index(None, "network", "last_seen"),
+    Index(None, "last_seen"),
     sqlite_with_rowid=False,
 )

@@ -103,3 +103,9 @@ def test_deleting_is_switched_off_only_where_nobody_may() -> None:
     assert isinstance(NOBODY.refusal(DELETE, Repository("a")), Unsupported)
     refusal = AnonymousRights(frozenset(), frozenset({DELETE})).refusal(DELETE, Repository("a"))
     assert isinstance(refusal, RightMissing)
+
+
+def test_what_is_of_the_whole_server_is_refused_without_a_name() -> None:
+    error = UserRights.of("eve", RULES, READERS).refusal(Action.OPERATE, None)
+    assert str(error) == "eve may not operate; rules under access: in the configuration say who may"
+    assert error.detail == {"action": "operate"}

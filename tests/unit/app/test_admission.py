@@ -10,20 +10,26 @@ from typing import Any
 
 import pytest
 
-from mirror.app.admission import acts, decide_in, may_decide
+from mirror.app.admission import acts, may_decide, word
+from mirror.app.deciding import decide_in
+from mirror.filters.authorize import AnonymousRights
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, ManifestUnknown, NameInvalid
+from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, DigestInvalid, ManifestUnknown, NameInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.admissions import State
 from mirror.registry.origins import Origin
+from mirror.registry.rights import Action
+from mirror.server.operators import Operator
 from mirror.settings import load
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
 
 HERE, TAG, ABSENT = Repository("acme/driver"), Tag("1.0"), Digest.of(b"absent")
 WORD = "0123456789abcdef"
+#: Nobody in particular, who may decide everywhere.
+SOMEBODY = Operator(None, AnonymousRights(frozenset({Action.APPROVE})))
 
 
 @pytest.fixture
@@ -34,13 +40,38 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 async def decided(store: Store, target: Tag | Digest, **said: Any) -> list[tuple[Digest, State]]:
     said = {"approved": True, "by": "alice", "note": "", **said}
-    return [(one.digest, one.state) for one in await decide_in(store, HERE, target, **said)]
+    return [(one.digest, one.state) for one in await decide_in(store, HERE, target, None, **said)]
 
 
-async def test_a_tag_stands_for_what_it_points_to(store: Store) -> None:
+async def test_a_tag_is_approved_as_what_somebody_has_looked_at(store: Store) -> None:
     held = await push_image(store, "a plugin", "1.0", repository=HERE)
-    assert await decided(store, TAG) == [(held.digest, State.APPROVED)]
+    with pytest.raises(ClientFault, match="name the digest"):
+        await decided(store, TAG)
+    with pytest.raises(ClientFault, match=f"points to {held.digest}, and not to {ABSENT}"):
+        await decided(store, TAG, expected=ABSENT)
+    assert await store.admissions() == []
+    assert await decided(store, TAG, expected=held.digest) == [(held.digest, State.APPROVED)]
     assert await decided(store, TAG, approved=False) == [(held.digest, State.REJECTED)]
+
+
+async def test_what_was_rejected_is_not_approved_by_the_way(store: Store) -> None:
+    held = await push_image(store, "a plugin", "1.0", repository=HERE)
+    await decided(store, TAG, approved=False, note="no")
+    sha512 = Digest.of(held.content, "sha512")
+    for digest in (held.digest, sha512):
+        with pytest.raises(Denied, match=r"was rejected as acme/driver@sha256:\S+ by alice on \S+ \(no\);.*--overrule"):
+            await decided(store, digest)
+    assert await decided(store, sha512, overrule=True) == [(sha512, State.APPROVED)]
+    assert await store.admission(HERE, held.digest) is None
+
+
+async def test_what_is_held_under_another_name_is_known_by_it(store: Store) -> None:
+    elsewhere = Repository("acme/other")
+    held = await push_image(store, "a plugin", "1.0", repository=elsewhere)
+    await decided(store, held.digest, approved=False)
+    known = await store.admission(elsewhere, ABSENT, None, [str(Digest.of(held.content, "sha512"))])
+    assert known is not None
+    assert known.state is State.REJECTED
 
 
 async def test_an_index_stands_for_its_members(store: Store) -> None:
@@ -48,13 +79,13 @@ async def test_an_index_stands_for_its_members(store: Store) -> None:
     body = {"schemaVersion": 2, "manifests": [member.descriptor.to_json() for member in members]}
     index = Manifest.parse(json.dumps(body).encode(), media_types.OCI_INDEX)
     await store.put_manifest(HERE, index, [TAG])
-    assert await decided(store, TAG) == [(member.digest, State.APPROVED) for member in members]
+    assert await decided(store, TAG, expected=index.digest) == [(member.digest, State.APPROVED) for member in members]
 
 
 async def test_a_digest_need_not_be_here(store: Store) -> None:
     assert await decided(store, ABSENT) == [(ABSENT, State.APPROVED)]
     with pytest.raises(ManifestUnknown, match=r"no tag 1\.0 of acme/driver is here: name a digest"):
-        await decided(store, TAG)
+        await decided(store, TAG, expected=ABSENT)
 
 
 async def test_what_is_being_pulled_through_can_be_decided_about(store: Store) -> None:
@@ -66,7 +97,7 @@ async def test_what_is_being_pulled_through_can_be_decided_about(store: Store) -
     coming = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     now = datetime.now(UTC)
     await store.keep_incomplete(HERE, coming, Origin("hub", HERE, coming.digest, now, now), TAG)
-    assert await decided(store, TAG) == [(coming.digest, State.APPROVED)]
+    assert await decided(store, TAG, expected=coming.digest) == [(coming.digest, State.APPROVED)]
 
 
 @pytest.mark.parametrize("said", [{"by": ""}, {"by": " "}, {"by": "a\nb"}, {"note": "\x1b[2J"}, {"note": "x" * 256}])
@@ -75,18 +106,12 @@ async def test_who_decides_is_named_in_one_line(store: Store, said: dict[str, st
         await decided(store, ABSENT, **said)
 
 
-async def test_nothing_can_be_decided_over_http_unless_the_settings_say_so(store: Store) -> None:
-    assert acts(load(), store) == {}
-
-
 @pytest.mark.parametrize(("content", "problem"), [(None, "cannot be read"), (b"short\n", "fewer than 16 characters")])
-async def test_a_word_that_keeps_nobody_out_is_refused(
-    store: Store, tmp_path: Path, content: bytes | None, problem: str
-) -> None:
+async def test_a_word_that_keeps_nobody_out_is_refused(tmp_path: Path, content: bytes | None, problem: str) -> None:
     if content is not None:
         (tmp_path / "word").write_bytes(content)
     with pytest.raises(ConfigurationFault, match=problem):
-        acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+        word(load(flags={"admission": {"token_file": str(tmp_path / "word")}}))
 
 
 async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
@@ -101,11 +126,10 @@ async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
         await require(WORD)
 
 
-async def test_what_is_sent_is_decided(store: Store, tmp_path: Path) -> None:
-    (tmp_path / "word").write_text(WORD)
-    given = acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+async def test_what_is_sent_is_decided(store: Store) -> None:
+    given = acts(load(), store)
     sent = {"reference": f"{HERE}@{ABSENT}", "by": "alice", "note": "ticket 1"}
-    answer = json.loads(json.dumps(await given["admission/approve"].do(sent)))
+    answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, sent)))
     (one,) = answer["admissions"]
     assert (one["name"], one["digest"], one["state"], one["decided_by"], one["note"]) == (
         "acme/driver",
@@ -114,8 +138,25 @@ async def test_what_is_sent_is_decided(store: Store, tmp_path: Path) -> None:
         "alice",
         "ticket 1",
     )
-    answer = json.loads(json.dumps(await given["admission/reject"].do(sent)))
+    answer = json.loads(json.dumps(await given["admission/reject"].do(SOMEBODY, sent)))
     assert answer["admissions"][0]["state"] == "rejected"
+    with pytest.raises(Denied, match="--overrule"):
+        await given["admission/approve"].do(SOMEBODY, sent)
+    answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, {**sent, "overrule": True})))
+    assert answer["admissions"][0]["state"] == "approved"
+
+
+async def test_a_tag_needs_its_digest_over_http_too(store: Store) -> None:
+    given = acts(load(), store)
+    held = await push_image(store, "a plugin", "1.0", repository=HERE)
+    sent = {"reference": f"{HERE}:{TAG}", "by": "alice"}
+    for more in ({}, {"digest": str(ABSENT)}):
+        with pytest.raises(ClientFault, match=r"name the digest|points to"):
+            await given["admission/approve"].do(SOMEBODY, {**sent, **more})
+    answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, {**sent, "digest": str(held.digest)})))
+    assert answer["admissions"][0]["state"] == "approved"
+    with pytest.raises(ClientFault, match=r"the body is an object with: reference \(a string\), by"):
+        await given["admission/reject"].do(SOMEBODY, {**sent, "overrule": True})
 
 
 @pytest.mark.parametrize(
@@ -126,13 +167,12 @@ async def test_what_is_sent_is_decided(store: Store, tmp_path: Path) -> None:
         ({"reference": "acme/driver:1", "by": "alice", "why": "x"}, ClientFault),
         ({"reference": "host:5000/acme/driver:1", "by": "alice"}, ClientFault),
         ({"reference": f"acme/driver@{ABSENT}"}, ClientFault),
+        ({"reference": f"acme/driver@{ABSENT}", "by": "alice", "overrule": "true"}, ClientFault),
+        ({"reference": f"acme/driver@{ABSENT}", "by": "alice", "digest": "sha256:1"}, DigestInvalid),
     ],
 )
-async def test_what_is_sent_wrongly_decides_nothing(
-    store: Store, tmp_path: Path, sent: dict[str, Any], error: type[Exception]
-) -> None:
-    (tmp_path / "word").write_text(WORD)
-    given = acts(load(flags={"admission": {"token_file": str(tmp_path / "word")}}), store)
+async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str, Any], error: type[Exception]) -> None:
+    given = acts(load(), store)
     with pytest.raises(error):
-        await given["admission/approve"].do(sent)
+        await given["admission/approve"].do(SOMEBODY, sent)
     assert await store.admissions() == []

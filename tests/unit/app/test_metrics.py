@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.access.figures import LOGINS
 from mirror.app.admission import DECISIONS, STANDING
+from mirror.app.engines import PULLS
 from mirror.app.metrics import FAMILIES, Metrics
 from mirror.app.rule_reports import GAUGES as RULE_GAUGES
 from mirror.app.upstream_metrics import UpstreamFigures
@@ -25,6 +26,7 @@ from mirror.runtime.metrics import Figures
 from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.store.registry import Store
+from mirror.store.volume import Room
 from mirror.sync.figures import families as rule_families
 from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 
@@ -41,6 +43,7 @@ OTHER_FAMILIES = [
     *UpstreamFigures(["hub"], 2).families,
     *(family for family, _ in RULE_GAUGES),
     DECISIONS,
+    PULLS,
     LOGINS,
     STANDING,
 ]
@@ -144,7 +147,8 @@ async def test_other_processes_are_told_without_being_asked(store: Store, monkey
     ours = Metrics(figures, figures.share(0), store=store, load=load, lines=lines, more=nothing_more)
     other = Metrics(figures, figures.share(1), store=store, load=Load.within(Limits()), lines=lines, more=nothing_more)
     keeping_up = asyncio.create_task(ours.keep_up())
-    load.connections.count = 7
+    for _ in range(7):
+        load.connections.arrived("")
     async with asyncio.timeout(5):
         while (await values(other))["connections"] != 7:
             await asyncio.sleep(0.01)
@@ -181,3 +185,19 @@ async def test_every_metric_is_explained_with_its_labels(metrics: Metrics) -> No
     }
     found |= {family.name: set(family.label_names) for family in OTHER_FAMILIES}
     assert explained == found
+
+
+async def test_however_many_ask_at_the_same_time_the_page_is_made_once(
+    metrics: Metrics, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[None] = []
+    room = store.room
+
+    async def counted() -> Room:
+        looks.append(None)
+        return await room()
+
+    monkeypatch.setattr(store, "room", counted)
+    pages = await asyncio.gather(*(metrics.page("") for _ in range(20)))
+    assert len(looks) == 1
+    assert len(set(pages)) == 1

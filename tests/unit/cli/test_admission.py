@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import io
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from mirror.cli.application import run
+from mirror.oci import media_types
 from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Action, Verdict
 from mirror.registry.admissions import Admission
 from mirror.store.registry import Store
-from tests.contract.contents import push_image
+from tests.contract.contents import manifest_of, push_blob, push_image
 
 HERE, ABSENT = Repository("acme/driver"), Digest.of(b"absent")
 
@@ -38,7 +41,8 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
 async def note(store: Store, digest: Digest, action: Action) -> None:
     verdict = Verdict(action, "a-rule", "asks for mount: /")
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
-    await store.note_verdict(Admission(HERE, digest, now, verdict, (("mount", "/"),), (("mount", "/\x1b[2J"),)))
+    asked, grown = (("mount", "/"),), (("mount", "/\x1b[2J"),)
+    await store.note_verdict(Admission(HERE, digest, now, verdict, asked=asked, grown=grown), "a policy")
 
 
 def test_what_is_held_is_listed_with_the_reason(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +58,7 @@ def test_what_is_held_is_listed_with_the_reason(held: Digest, capsys: pytest.Cap
 
 
 def test_a_decision_is_shown_with_who_and_why(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["admission", "approve", "acme/driver:1.0", "--by", "alice", "--note", "ticket 1"]) == 0
+    assert run(["admission", "approve", f"acme/driver@{held}", "--by", "alice", "--note", "ticket 1"]) == 0
     assert f"acme/driver@{held} was approved by alice on " in capsys.readouterr().out
     assert run(["admission", "ls"]) == 0
     told = capsys.readouterr()
@@ -68,13 +72,64 @@ def test_a_decision_is_shown_with_who_and_why(held: Digest, capsys: pytest.Captu
     assert "  rejected since " in capsys.readouterr().out
 
 
+def test_what_was_rejected_is_approved_with_a_word_of_its_own(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["admission", "reject", "acme/driver:1.0", "--by", "bob", "--note", "no"]) == 0
+    assert run(["admission", "approve", f"other/name@{held}"]) == 1
+    told = capsys.readouterr()
+    assert f"its content was rejected as acme/driver@{held} by bob on " in told.err.replace("\n", " ")
+    assert run(["admission", "approve", "acme/driver:1.0", "--overrule"]) == 2
+    assert "--overrule needs a digest" in capsys.readouterr().err
+    assert run(["admission", "approve", f"other/name@{held}", "--overrule"]) == 0
+    assert run(["admission", "ls", "--state", "rejected"]) == 0
+    assert "no plugin is rejected" in capsys.readouterr().err
+
+
+def test_a_tag_is_approved_with_its_digest(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["admission", "approve", "acme/driver:1.0", "--digest", str(ABSENT)]) == 2
+    assert f"points to {held}, and not to {ABSENT}" in capsys.readouterr().err.replace("\n", " ")
+    assert run(["admission", "approve", "acme/driver:1.0"]) == 2  # there is no terminal
+    assert f"plugin-mirror admission approve acme/driver@{held}" in capsys.readouterr().err.replace("\n", " ")
+    assert run(["admission", "approve", "acme/driver:1.0", "--digest", str(held)]) == 0
+    assert f"acme/driver@{held} was approved by" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("said", "exit_code", "state"), [("y\n", 0, "approved"), ("n\n", 1, "held"), ("\n", 1, "held")]
+)
+def test_on_a_terminal_a_tag_is_shown_and_asked_about(
+    said: str, exit_code: int, state: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    async def push() -> Digest:
+        async with Store.open(Path("data")) as store:
+            config = await push_blob(store, b'{"Mounts": [{"Source": "/srv"}]}', HERE)
+            described = {**config.to_json(), "mediaType": media_types.DOCKER_PLUGIN_CONFIG}
+            manifest = manifest_of({"config": described, "layers": []}, media_types.DOCKER_MANIFEST)
+            await store.put_manifest(HERE, manifest, [Tag("2.0")])
+            await note(store, manifest.digest, Action.HOLD)
+            return manifest.digest
+
+    digest = asyncio.run(push())
+    monkeypatch.setattr(sys, "stdin", Terminal(said))
+    assert run(["admission", "approve", "acme/driver:2.0"]) == exit_code
+    told = capsys.readouterr().err
+    assert str(digest) in told
+    assert "  - mount: /srv" in told
+    assert "Approve it? [y/N]" in told
+    assert run(["admission", "ls", "--state", state, "--json"]) == 0
+    assert str(digest) in {one["digest"] for one in json.loads(capsys.readouterr().out)}
+
+
 def test_approving_what_the_policy_denies_is_a_no(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
     async def deny() -> None:
         async with Store.open(Path("data")) as store:
             await note(store, held, Action.DENY)
 
     asyncio.run(deny())
-    assert run(["admission", "approve", "acme/driver:1.0"]) == 1
+    assert run(["admission", "approve", f"acme/driver@{held}"]) == 1
     assert capsys.readouterr().out == "acme/driver is denied by the rule 'a-rule': it asks for mount: /\n"
 
 
@@ -84,7 +139,8 @@ def test_approving_what_the_policy_denies_is_a_no(held: Digest, capsys: pytest.C
         (["approve", "acme/driver:2.0"], 1, "no tag 2.0 of acme/driver is here: name a digest"),
         (["approve", "other.example/acme/driver:1.0"], 2, "is in another registry"),
         (["approve", "Acme"], 2, "is not a repository name"),
-        (["approve", "acme/driver:1.0", "--by", " "], 1, "who decides must be named"),
+        (["approve", f"acme/driver@{ABSENT}", "--by", " "], 1, "who decides must be named"),
+        (["approve", "acme/driver:1.0", "--digest", "1234"], 2, "1234"),
         (["ls", "--state", "lost"], 2, "lost"),
         (["ls", "--data", "nowhere"], 2, "no data folder nowhere"),
         (["approve", f"acme/driver@{ABSENT}", "--data", "nowhere"], 2, "no data folder nowhere"),

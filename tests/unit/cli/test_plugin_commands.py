@@ -211,3 +211,20 @@ def test_what_a_plugin_says_does_not_reach_the_terminal(folder: Path, capsys: py
     shown += told(capsys, "diff", "./plugin", "./other")
     assert "[bold]x" in shown
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", shown)
+
+
+@pytest.mark.usefixtures("store")
+def test_inspect_names_the_privilege_that_some_engines_never_compare(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = told(capsys, "inspect", "acme/driver:2.0")
+    assert (
+        "engines 17.04 to 25.0.15 and 26.0 to 29.3.0 install it whether network: [host] was granted or not "
+        "(CVE-2026-33997): upgrade to 29.3.1" in shown
+    )
+    assert as_json(capsys, "inspect", "acme/driver:2.0")["never_compared"] == {
+        "cve": "CVE-2026-33997",
+        "engines": "17.04 to 25.0.15 and 26.0 to 29.3.0",
+        "name": "network",
+        "values": ["host"],
+    }
+    assert "CVE" not in told(capsys, "inspect", "acme/driver:1.0")
+    assert as_json(capsys, "inspect", "acme/driver:1.0")["never_compared"] is None

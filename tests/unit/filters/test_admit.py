@@ -1,124 +1,36 @@
-"""What is let in, and what is given out, by a policy: with a registry in memory, and the store's own memory of it."""
+"""What is let in, and what is given out, by a policy: wrappers around a store."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mirror.filters.admit import Admit, Withhold
-from mirror.filters.judging import Judge
 from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, RepositoryUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.names import Repository, Tag
+from mirror.oci.names import Tag
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Policy, Rule
-from mirror.plugin.privilege_pattern import PrivilegePattern
-from mirror.registry.admissions import Decision, State
-from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
-from mirror.runtime.clock import SystemClock
+from mirror.registry.admissions import State
 from mirror.store.registry import Store
+from tests.unit.filters.world import (
+    GROWN,
+    HERE,
+    HOST,
+    HOST_NETWORK,
+    NO_ROOT,
+    OTHER,
+    ROOT,
+    SAY_HOST_NETWORK,
+    TAG,
+    UNSIGNED,
+    World,
+)
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import elf
-
-HERE, OTHER, TAG = Repository("acme/driver"), Repository("acme/copy"), Tag("1.0")
-HOST = {"Network": {"Type": "host"}}
-ROOT = HOST | {"Mounts": [{"Source": "/"}]}
-NO_ROOT = Rule("no-root", Action.DENY, privileges=(PrivilegePattern.parse("mount=/"),))
-HOST_NETWORK = Rule("host-network", Action.HOLD, privileges=(PrivilegePattern.parse("network=host"),))
-SAY_HOST_NETWORK = Rule("say", Action.WARN, privileges=(PrivilegePattern.parse("network=host"),))
-GROWN = Rule("grown", Action.HOLD, grown=True)
-UNSIGNED = Rule("unsigned", Action.HOLD, signed=False)
-
-
-def decision(*, approved: bool) -> Decision:
-    return Decision(approved, "alice", datetime.now(UTC), "looked at it")
-
-
-class World:
-    """A registry behind both wrappers, under one policy after the other."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.behind = MemoryRegistry()
-        self.counted: list[Action] = []
-        self.follow(Policy())
-
-    def follow(self, policy: Policy) -> None:
-        """As a server does that is started with this policy."""
-        judge = Judge(self.behind, policy, self.store, SystemClock(), self.counted.append)
-        self.registry = Withhold(Admit(self.behind, judge), judge)
-
-    async def blob(self, content: bytes, media_type: str, repository: Repository) -> Descriptor:
-        upload = await self.behind.begin_upload(repository)
-        await upload.append(one(content))
-        held = await upload.commit(Digest.of(content))
-        return Descriptor(media_type, held.digest, held.size_bytes)
-
-    async def manifest(self, config: Any, repository: Repository = HERE, **members: Any) -> Manifest:
-        """A plugin whose blobs are there; ``config``: members, or bytes."""
-        content = config if isinstance(config, bytes) else json.dumps(config).encode()
-        described = await self.blob(content, media_types.DOCKER_PLUGIN_CONFIG, repository)
-        body = {"schemaVersion": 2, "config": described.to_json(), "layers": [], **members}
-        return Manifest.parse(json.dumps(body).encode(), members.get("mediaType", media_types.DOCKER_MANIFEST))
-
-    async def push(
-        self, config: Any, tag: Tag = TAG, repository: Repository = HERE
-    ) -> tuple[Manifest, tuple[str, ...]]:
-        manifest = await self.manifest(config, repository)
-        return manifest, await self.registry.put_manifest(repository, manifest, [tag])
-
-    async def sign(self, manifest: Manifest, repository: Repository = HERE) -> None:
-        signature = await self.manifest(
-            b"{}",
-            repository,
-            mediaType=media_types.OCI_MANIFEST,
-            artifactType="application/vnd.dev.cosign.artifact.sig.v1+json",
-            subject=manifest.descriptor.to_json(),
-        )
-        await self.behind.put_manifest(repository, signature)
-
-    async def state(self, manifest: Manifest, repository: Repository = HERE) -> State | None:
-        known = await self.store.admission(repository, manifest.digest)
-        return None if known is None else known.state
-
-    async def gives(self, target: Tag | Digest, repository: Repository = HERE) -> bool:
-        try:
-            await self.registry.get_manifest(repository, target)
-        except Denied:
-            return False
-        return True
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that is up to date: making one takes long."""
-    folder = tmp_path_factory.mktemp("empty") / "data"
-
-    async def make() -> None:
-        async with Store.open(folder):
-            pass
-
-    asyncio.run(make())
-    return folder
-
-
-@pytest.fixture
-async def world(empty: Path, tmp_path: Path) -> AsyncIterator[World]:
-    shutil.copytree(empty, tmp_path / "data")
-    async with Store.open(tmp_path / "data") as store:
-        yield World(store)
 
 
 async def test_what_is_let_in_is_taken_and_given_without_a_word(world: World) -> None:
@@ -136,7 +48,7 @@ async def test_what_is_denied_is_not_stored_and_the_reason_is_told(world: World)
         await world.push(ROOT)
     assert refused.value.detail["rule"] == "no-root"
     with pytest.raises(ManifestUnknown):
-        await world.behind.resolve(HERE, TAG)
+        await world.store.resolve(HERE, TAG)
     assert await world.store.admissions() == []
     assert world.counted == [Action.DENY]
 
@@ -162,10 +74,10 @@ async def test_what_is_held_is_stored_and_given_once_it_is_approved(world: World
             await world.registry.get_manifest(HERE, target)
         assert str(refused.value) == advice
 
-    assert (await world.store.decide(HERE, manifest.digest, decision(approved=True))).state is State.APPROVED
+    assert (await world.decide(manifest, approved=True)).state is State.APPROVED
     assert await world.gives(TAG)
     assert await world.gives(manifest.digest)
-    await world.store.decide(HERE, manifest.digest, decision(approved=False))
+    await world.decide(manifest, approved=False)
     with pytest.raises(Denied, match=r"was rejected by alice on \d{4}-\d\d-\d\d: looked at it"):
         await world.registry.get_manifest(HERE, TAG)
     with pytest.raises(Denied, match="was rejected by alice"):
@@ -176,7 +88,7 @@ async def test_what_is_held_is_stored_and_given_once_it_is_approved(world: World
 async def test_an_approval_is_of_one_name_and_one_digest(world: World) -> None:
     world.follow(Policy([HOST_NETWORK]))
     manifest, _ = await world.push(HOST)
-    await world.store.decide(HERE, manifest.digest, decision(approved=True))
+    await world.decide(manifest, approved=True)
     await world.push(HOST, repository=OTHER)
     other, _ = await world.push(HOST | {"Description": "another"}, Tag("2"))
     assert await world.gives(TAG)
@@ -187,7 +99,7 @@ async def test_an_approval_is_of_one_name_and_one_digest(world: World) -> None:
 async def test_a_plugin_can_be_approved_before_it_comes(world: World) -> None:
     world.follow(Policy(default=Action.HOLD))
     manifest = await world.manifest(HOST)
-    await world.store.decide(HERE, manifest.digest, decision(approved=True))
+    await world.decide(manifest, approved=True)
     assert await world.registry.put_manifest(HERE, manifest, [TAG]) == ()
     assert await world.gives(TAG)
 
@@ -195,7 +107,7 @@ async def test_a_plugin_can_be_approved_before_it_comes(world: World) -> None:
 async def test_an_approval_does_not_let_in_what_is_denied(world: World) -> None:
     world.follow(Policy([HOST_NETWORK]))
     manifest, _ = await world.push(ROOT)
-    await world.store.decide(HERE, manifest.digest, decision(approved=True))
+    await world.decide(manifest, approved=True)
     assert await world.gives(TAG)
     world.follow(Policy([NO_ROOT, HOST_NETWORK]))
     assert not await world.gives(TAG)
@@ -223,7 +135,7 @@ async def test_what_asks_for_more_than_the_last_one_is_held_until_it_is_approved
     assert "it asks for more than the last one that was let in: mount: /;" in advice
     fourth, (advice,) = await world.push(ROOT | {"Description": "4"}, Tag("4"))
     assert not await world.gives(Tag("3"))
-    await world.store.decide(HERE, third.digest, decision(approved=True))
+    await world.decide(third, approved=True)
     assert await world.gives(Tag("3"))
     assert await world.gives(Tag("1"))
     assert not await world.gives(Tag("4"))  # it was judged when it came
@@ -245,15 +157,13 @@ async def test_what_is_not_signed_is_held_until_its_signature_comes(world: World
     assert "it is not signed" in advice
     assert not await world.gives(TAG)
     await world.sign(manifest)
-    world.follow(Policy([UNSIGNED]))  # the registry in memory moves no count
     assert await world.gives(TAG)
 
 
 async def test_a_signature_under_the_tag_where_cosign_puts_it(world: World) -> None:
     world.follow(Policy([UNSIGNED]))
     manifest, _ = await world.push(HOST)
-    await world.behind.put_manifest(HERE, await world.manifest({}), [Tag(f"sha256-{manifest.digest.hex}.sig")])
-    world.follow(Policy([UNSIGNED]))
+    await world.store.put_manifest(HERE, await world.manifest({}), [Tag(f"sha256-{manifest.digest.hex}.sig")])
     assert await world.gives(TAG)
 
 
@@ -267,8 +177,8 @@ def layer_of(program: bytes) -> bytes:
         (layer_of(elf(62)), None),
         (layer_of(elf(183)), "it is for linux/arm64"),
         (layer_of(b"#!/bin/sh"), "it does not say what it runs on"),
-        (layer_of(elf(62))[:-12], "it does not say what it runs on"),
-        (b"garbage", "it does not say what it runs on"),
+        (layer_of(elf(62))[:-12], "it cannot be judged: layer 1 ends in the middle of its gzip stream"),
+        (b"garbage", "it cannot be judged: layer 1 is neither gzip nor a tar"),
     ],
     ids=["ours", "other", "script", "cut", "garbage"],
 )
@@ -298,9 +208,10 @@ async def test_the_platform_is_that_of_the_program(world: World, layer: bytes, w
     ],
 )
 async def test_what_cannot_be_judged_is_denied(world: World, config: bytes, reason: str) -> None:
-    world.follow(Policy([Rule("ours", Action.ALLOW, names=(NamePattern("acme/*"),))]))
-    with pytest.raises(Denied, match=f"by the rule 'unreadable': it cannot be judged: its config .*{reason}"):
-        await world.push(config)
+    for policy in (Policy([Rule("ours", Action.ALLOW, names=(NamePattern("acme/*"),))]), None):
+        world.follow(policy)
+        with pytest.raises(Denied, match=f"by the rule 'unreadable': it cannot be judged: its config .*{reason}"):
+            await world.push(config)
 
 
 async def test_what_is_no_plugin_is_no_concern(world: World) -> None:
@@ -312,16 +223,17 @@ async def test_what_is_no_plugin_is_no_concern(world: World) -> None:
     assert await world.registry.get_manifest(HERE, TAG) == image
 
 
-async def test_an_image_that_is_a_plugin_to_an_engine_is_denied(world: World) -> None:
-    world.follow(Policy())
+@pytest.mark.parametrize("policy", [Policy(), None], ids=["rules", "none"])
+async def test_an_image_that_is_a_plugin_to_an_engine_is_denied(world: World, policy: Policy | None) -> None:
+    world.follow(policy)
     config = await world.blob(b"{}", media_types.DOCKER_IMAGE_CONFIG, HERE)
     hidden = await world.blob(json.dumps(ROOT).encode(), media_types.DOCKER_PLUGIN_CONFIG, HERE)
     body = {"schemaVersion": 2, "config": config.to_json(), "Config": hidden.to_json(), "layers": []}
-    image = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
+    image = Manifest.parse_stored(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     assert not image.is_plugin
-    with pytest.raises(Denied, match="the manifest has Config twice"):
+    with pytest.raises(Denied, match="the manifest has 'Config', which engines read as 'config'"):
         await world.registry.put_manifest(HERE, image, [TAG])
-    await world.behind.put_manifest(HERE, image, [TAG])
+    await world.store.put_manifest(HERE, image, [TAG])
     assert not await world.gives(TAG)
 
 

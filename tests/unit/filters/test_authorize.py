@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, MirrorError, Unsupported
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCI_INDEX
+from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
@@ -104,6 +105,9 @@ class Named:
 
     def allows(self, action: Action, repository: Repository | None) -> bool:
         return action is Action.PUSH or (repository is not None and repository.name in self.names)
+
+    def spans(self, action: Action) -> Sequence[NameSpan]:
+        return (NameSpan(),)
 
     @property
     def listing(self) -> Rights:

@@ -12,7 +12,7 @@ from mirror.filters.by_arch import ByArch, ClientFaces
 from mirror.filters.platform_tags import PlatformRule, PlatformTags
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ConfigurationFault, ManifestUnknown, NameInvalid
+from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, NameInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository, Tag
@@ -206,3 +206,19 @@ def test_the_tag_of_a_platform_is_covered_by_no_rule_that_gives_it(name: str) ->
     else:
         assert given == Tag(f"{name}-arm64")
         assert not BY_TAG.covers(HERE, given)
+
+
+@pytest.mark.parametrize("rule", [BY_INDEX, BY_TAG])
+async def test_head_of_a_tag_is_answered_where_its_manifest_is_withheld(rule: PlatformRule) -> None:
+    class Withheld(DelegatingRegistry):
+        async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+            raise Denied("it was rejected")
+
+    registry = MemoryRegistry()
+    plugin = await put(registry, "latest", "amd64")
+    await put(registry, "latest-amd64", "amd64")
+    for client in (AMD64, SKOPEO):
+        seen = ByArch(Withheld(registry), PlatformTags([rule]), client)
+        assert (await seen.resolve(HERE, LATEST)).digest == plugin.digest
+        with pytest.raises(Denied, match="it was rejected"):
+            await seen.get_manifest(HERE, LATEST)

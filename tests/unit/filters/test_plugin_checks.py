@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
@@ -19,6 +20,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import Finding
+from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Registry
@@ -74,10 +76,10 @@ class _Counting(AbstractAsyncContextManager[Blob]):
 class Checked:
     """A registry in memory behind the wrapper."""
 
-    def __init__(self, *, enforce: bool = True) -> None:
+    def __init__(self, limits: LayerLimits = DEFAULT_LIMITS, *, enforce: bool = True) -> None:
         self.behind = Watched(MemoryRegistry())
         self.ledger = Ledger()
-        self.registry = PluginChecks(self.behind, self.ledger, enforce=enforce)
+        self.registry = PluginChecks(self.behind, self.ledger, LayerReading(limits), enforce=enforce)
 
     async def blob(self, content: bytes, media_type: str, repository: Repository = HERE) -> Descriptor:
         upload = await self.registry.begin_upload(repository)

@@ -7,6 +7,7 @@ from mirror.filters.pull_times import PullTimes
 from mirror.oci.errors import ManifestUnknown, StorageFull
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
+from mirror.runtime import flushing
 from mirror.runtime.clock import SystemClock
 from tests.unit.transfer.content import hold, plugin
 
@@ -59,13 +60,13 @@ async def test_what_could_not_be_recorded_is_recorded_later(pulls, records):
 
 
 async def test_it_is_recorded_in_a_while_and_at_the_end_whatever_fails_between(pulls, records, monkeypatch):
-    monkeypatch.setattr(pull_times, "_PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr(flushing, "PERIOD_SECONDS", 0.01)
     records.failing = 2
     task = asyncio.create_task(pulls.keep_up())
     await pulls.resolve(NAME, TAG)
     while records.calls < 3:
         await asyncio.sleep(0.01)
-    monkeypatch.setattr(pull_times, "_PERIOD_SECONDS", 9999)
+    monkeypatch.setattr(flushing, "PERIOD_SECONDS", 9999)
     await pulls.resolve(NAME, MANIFEST.digest)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -24,4 +24,5 @@ def test_only_what_may_pass_is_temporary():
         errors.UpstreamBusy,
         errors.Busy,
         errors.TooManyRequests,
+        errors.ContentTooSlow,
     }

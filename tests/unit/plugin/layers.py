@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
 
 BLOCK = 512
 END = bytes(2 * BLOCK)
@@ -47,9 +48,9 @@ def zipped(content: bytes, level: int = 6) -> bytes:
     return buffer.getvalue()
 
 
-def read(layer: bytes, cuts: Iterable[int] = (), **limits: int) -> LayerFacts:
+def read(layer: bytes, cuts: Iterable[int] = (), limits: LayerLimits = DEFAULT_LIMITS) -> LayerFacts:
     """What reading the layer tells, fed in pieces that end at `cuts`."""
-    reader = LayerReader(len(layer), **limits)
+    reader = LayerReader(len(layer), limits)
     places = [0, *sorted(cuts), len(layer)]
     for start, stop in pairwise(places):
         reader.feed(layer[start:stop])

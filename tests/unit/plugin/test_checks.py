@@ -173,7 +173,10 @@ def test_an_index() -> None:
         (known_findings.layers_missing(), "sync"),
         (known_findings.layer_unreadable(1, LayerProblem.GZIP_BROKEN), "plugins/storage/ingest"),
         (known_findings.layer_unreadable(1, LayerProblem.ZSTD), "gzip"),
-        (known_findings.layer_unreadable(1, LayerProblem.TOO_LARGE), "server.plugin_checks: warn"),
+        (known_findings.layer_unreadable(1, LayerProblem.TOO_LARGE), "server.limits.unpacked_layer_bytes"),
+        (known_findings.layer_unreadable(1, LayerProblem.TOO_DENSE), "server.limits.unpacked_ratio"),
+        (known_findings.layer_unreadable(1, LayerProblem.PLUGIN_TOO_LARGE), "server.limits.unpacked_plugin_bytes"),
+        (known_findings.layer_unreadable(1, LayerProblem.TOO_MANY_LAYERS), "server.plugin_checks: warn"),
         (known_findings.layer_type(1, ZSTD), "gzip"),
     ],
 )

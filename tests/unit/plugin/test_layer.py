@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mirror.oci.digest import Digest
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
+from mirror.plugin.layer_limits import ALLOWANCE_BYTES, DEFAULT_LIMITS, LayerLimits
 from tests.unit.plugin.layers import BLOCK, DRIVER, END, LAYER, TAR, entry, read, tar, zipped
 
 NOISE = random.Random(1).randbytes(300_000)
@@ -176,14 +178,14 @@ def test_a_layer_is_whole_or_has_a_problem(layer: bytes) -> None:
 
 def test_a_bomb_is_left_alone_beyond_its_limit() -> None:
     bomb = zipped(tar(entry("zeros", bytes(50_000_000))))
-    assert read(bomb, most_tar_bytes=60_000_000).problem is None
-    facts = read(bomb, most_tar_bytes=10_000_000)
+    assert read(bomb, limits=LayerLimits(layer_bytes=60_000_000)).problem is None
+    facts = read(bomb, limits=LayerLimits(layer_bytes=10_000_000))
     assert facts.problem is LayerProblem.TOO_LARGE
     assert facts.tar_bytes <= 10_000_000 + 1024 * 1024
 
 
 def test_what_is_no_good_is_not_read_on() -> None:
-    reader = LayerReader(10**12)
+    reader = LayerReader(10**12, DEFAULT_LIMITS)
     reader.feed(b"garbage" * 100_000)
     assert reader.settled
     assert reader.finish().size_bytes == 10**12
@@ -191,15 +193,15 @@ def test_what_is_no_good_is_not_read_on() -> None:
 
 def test_entries_without_end_are_left_alone() -> None:
     layer = zipped(tar(*[entry("f")] * 1000))
-    assert read(layer, most_entries=1000).entries == 1000
-    facts = read(layer, most_entries=999)
+    assert read(layer, limits=LayerLimits(entries=1000)).entries == 1000
+    facts = read(layer, limits=LayerLimits(entries=999))
     assert (facts.problem, facts.entries) == (LayerProblem.TOO_MANY_ENTRIES, 999)
 
 
 def test_gzip_streams_without_end_are_left_alone() -> None:
     layer = zipped(b"") * 1000
-    assert read(layer, most_entries=1000).problem is None
-    assert read(layer, most_entries=999).problem is LayerProblem.TOO_MANY_ENTRIES
+    assert read(layer, limits=LayerLimits(entries=1000)).problem is None
+    assert read(layer, limits=LayerLimits(entries=999)).problem is LayerProblem.TOO_MANY_ENTRIES
 
 
 def test_extended_headers_without_end_are_left_alone() -> None:
@@ -211,6 +213,7 @@ def test_extended_headers_without_end_are_left_alone() -> None:
 MEMORY = """
 import resource, zlib, sys
 from mirror.plugin.layer import LayerReader
+from mirror.plugin.layer_limits import LayerLimits
 from tests.unit.plugin.layers import entry
 header, block = entry("zeros", size=2**40), bytes(1 << 20)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -219,7 +222,7 @@ bomb = compressor.compress(header)
 for _ in range(400): bomb += compressor.compress(block)
 bomb += compressor.flush()
 before = peak()
-reader = LayerReader(len(bomb), most_tar_bytes=300 << 20)
+reader = LayerReader(len(bomb), LayerLimits(layer_bytes=300 << 20, ratio=1100))
 reader.feed(bomb)
 print(reader.finish().problem.name, peak() - before)
 """
@@ -231,3 +234,47 @@ def test_memory_stays_flat() -> None:
     problem, grown_bytes = done.stdout.split()
     assert problem == "TOO_LARGE"
     assert int(grown_bytes) < 16 * 1024 * 1024
+
+
+def bomb(mebibytes: int) -> bytes:
+    return zipped(tar(entry("zeros", bytes(mebibytes << 20))), level=9)
+
+
+def test_a_bomb_is_known_long_before_it_is_unpacked() -> None:
+    layer = bomb(200)
+    facts = read(layer)
+    assert facts.problem is LayerProblem.TOO_DENSE
+    assert facts.tar_bytes <= ALLOWANCE_BYTES + DEFAULT_LIMITS.ratio * len(layer) + 1024 * 1024
+
+
+def test_zeros_of_a_reasonable_number_are_no_bomb() -> None:
+    assert read(bomb(100)).problem is None
+    assert read(bomb(200), limits=LayerLimits(ratio=1100)).problem is None
+
+
+def test_no_step_is_long_and_none_is_for_nothing() -> None:
+    """64 KiB of gzip may stand for 64 MiB; steps are counted in what comes out."""
+    layer = bomb(100)
+    reader = LayerReader(len(layer), DEFAULT_LIMITS)
+    costs = list(reader.steps(layer, last=True))
+    assert max(costs) <= 1024 * 1024 + 8 * 1024 * 3
+    assert sum(costs) >= 100 << 20
+    assert reader.finish().problem is None
+
+
+def test_headers_and_members_cost_more_than_their_bytes() -> None:
+    def cost(layer: bytes) -> int:
+        return sum(LayerReader(len(layer), DEFAULT_LIMITS).steps(layer, last=True))
+
+    assert cost(zipped(tar(*[entry("f")] * 1000))) >= 1000 * 8 * 1024
+    assert cost(zipped(b"") * 1000) >= 999 * 16 * 1024
+
+
+@given(st.lists(st.integers(0, len(LAYER)), max_size=5))
+def test_steps_give_what_feeding_gives(cuts: list[int]) -> None:
+    reader = LayerReader(len(LAYER), DEFAULT_LIMITS)
+    places = [0, *sorted(cuts), len(LAYER)]
+    for start, stop in pairwise(places):
+        for _ in reader.steps(LAYER[start:stop], last=stop == places[-1] and start == places[-2]):
+            pass
+    assert reader.finish() == read(LAYER)

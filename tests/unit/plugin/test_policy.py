@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository
-from mirror.plugin.ambiguity import manifest_given_twice
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import DEFAULT, UNREADABLE, Action, Candidate, Policy, Rule
@@ -117,7 +116,7 @@ def test_the_first_rule_that_decides(policy: Policy, action: Action, rule: str, 
 
 
 def test_what_cannot_be_read_is_denied_whatever_the_rules_say() -> None:
-    verdict = Policy(rules(Action.ALLOW)).decide(replace(HARMLESS, config="is not JSON"))
+    verdict = Policy(rules(Action.ALLOW)).decide(replace(HARMLESS, config="its config is not JSON"))
     assert (verdict.action, verdict.rule) == (Action.DENY, UNREADABLE)
     assert verdict.reason == "cannot be judged: its config is not JSON"
 
@@ -144,29 +143,33 @@ def test_a_warning_never_lets_in_what_is_kept_out(actions: list[Action]) -> None
     assert (decided.action in let_in) == (spared.action in let_in)
 
 
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ('{"config": {"mediaType": "a"}, "Config": {"mediaType": "b"}}', "Config"),
-        ('{"config": {"mediaType": "a", "MediaType": "b"}}', "MediaType"),
-        ('{"config": {"digest": "a", "digest": "b"}}', "digest"),
-        ('{"config": {}, "mediaType": "a", "MEDIATYPE": "b"}', "MEDIATYPE"),
-        ('{"config": {"annotations": {"a": 1, "A": 2}}, "annotations": {"a": 1, "A": 2}}', None),
-        ('{"config": {}, "layers": [{"digest": 1}, {"digest": 2}]}', None),
-        ("{}", None),
-    ],
-)
-def test_a_manifest_with_a_member_given_twice(content: str, expected: str | None) -> None:
-    assert manifest_given_twice(content.encode()) == expected
+PLAIN = Rule("a", Action.HOLD)
+OTHERS = [
+    Policy([PLAIN], Action.DENY),
+    Policy([]),
+    Policy([PLAIN, PLAIN]),
+    *(
+        Policy([replace(PLAIN, **changed)])
+        for changed in (
+            {"name": "b"},
+            {"action": Action.WARN},
+            {"names": (NamePattern("acme/*"),)},
+            {"privileges": asks("mount")},
+            {"privileges": asks("mount=/")},
+            {"interfaces": ("docker.authz",)},
+            {"platforms": (AMD64,)},
+            {"platforms": (None,)},
+            {"larger_than_bytes": 0},
+            {"signed": True},
+            {"signed": False},
+            {"grown": True},
+        )
+    ),
+]
 
 
-@given(
-    st.dictionaries(st.text(), st.recursive(st.none() | st.text(), st.lists)),
-    st.sampled_from(["config", "CONFIG", "mediaType", "con\ufb01g"]),
-    st.booleans(),
-)
-def test_any_manifest_is_looked_at(members: dict[str, Any], key: str, nested: bool) -> None:
-    content = f'{{"k": {json.dumps(members)}, "{key}": {{"x": 1}}, "{key.upper()}": 2}}'
-    wrapped = f'{{"config": {content}}}' if nested else content
-    assert manifest_given_twice(wrapped.encode()) in {key.upper(), None}
-    assert (manifest_given_twice(wrapped.encode()) is None) == (key.lower() != key.upper().lower())
+def test_policies_are_told_apart_by_all_that_they_say() -> None:
+    prints = [policy.fingerprint for policy in (Policy([PLAIN]), *OTHERS)]
+    assert len(set(prints)) == len(prints)
+    assert Policy([Rule("a", Action.HOLD)]).fingerprint == Policy((PLAIN,)).fingerprint == prints[0]
+    assert [policy.asks_for_growth for policy in OTHERS].count(True) == 1

@@ -14,6 +14,7 @@ from mirror.plugin import file_tree
 from mirror.plugin.entry import Entry, EntryKind
 from mirror.plugin.file_tree import FileTree, parts_of
 from mirror.plugin.layer import LayerReader
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.plugin.rootfs import Rootfs
 from mirror.plugin.rootfs_reader import RootfsReader
 from tests.unit.plugin.layers import entry, tar, zipped
@@ -108,7 +109,7 @@ def test_digests_are_told_where_they_are_asked_for() -> None:
 
 def through_a_layer(layer: bytes) -> Rootfs:
     reader = RootfsReader([b"driver.sock"])
-    layer_reader = LayerReader(len(layer), watcher=reader)
+    layer_reader = LayerReader(len(layer), DEFAULT_LIMITS, watcher=reader)
     for start in range(0, len(layer), 70_000):
         layer_reader.feed(layer[start : start + 70_000])
     assert layer_reader.finish().problem is None
@@ -139,7 +140,7 @@ def test_a_layer_tells_what_is_in_it(form: int) -> None:
 
 def test_a_name_that_pax_gives_may_have_no_zero_in_it() -> None:
     bad = entry("x", b"16 path=a\0bcdef\n", kind=b"x")
-    reader = LayerReader(1)
+    reader = LayerReader(1, DEFAULT_LIMITS)
     reader.feed(tar(bad, entry("f")))
     assert reader.finish().problem is not None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import tarfile
 
 import pytest
@@ -10,15 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.tar_walk import TarEntry, TarWalk
 from mirror.plugin.tree import END_OF_TAR, Entry, Kind, Node, from_tar, tar_header
 from tests.unit.plugin.layers import entry, read, tar
 
 LATEST = 2**33
 
 
-def read_back(content: bytes) -> list[tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(content), encoding="utf-8", errors="surrogateescape") as archive:
-        return archive.getmembers()
+def read_back(content: bytes) -> list[TarEntry]:
+    found: list[TarEntry] = []
+    walk = TarWalk(100, listed=found.append)
+    walk.feed(content)
+    walk.finish()
+    assert walk.problem is None
+    return found
 
 
 _NAME = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
@@ -65,13 +69,13 @@ def test_a_further_name_is_a_link_and_the_root_a_folder() -> None:
     root, linked = read_back(
         tar_header(Entry("", Node(Kind.FOLDER, 0o711)), 0) + tar_header(Entry("b", node, "a"), 0) + END_OF_TAR
     )
-    assert (root.name, root.isdir(), root.mode) == (".", True, 0o711)
-    assert (linked.islnk(), linked.linkname, linked.size) == (True, "a", 0)
+    assert (root.path, root.kind, root.mode) == (".", tarfile.DIRTYPE, 0o711)
+    assert (linked.kind, linked.target, linked.size_bytes) == (tarfile.LNKTYPE, "a", 0)
 
 
 def test_no_time_is_later_than_what_is_said() -> None:
     (info,) = read_back(tar_header(Entry("a", Node(Kind.FILE, 0, modified_seconds=1_500_000_000)), 9) + END_OF_TAR)
-    assert info.mtime == 9
+    assert info.modified_seconds == 9
 
 
 IMPOSSIBLE = {
@@ -81,20 +85,17 @@ IMPOSSIBLE = {
         "a", b"0\n" + bytes(510), form=tarfile.PAX_FORMAT, pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
     ),
     "attribute": entry("a", form=tarfile.PAX_FORMAT, pax={"SCHILY.xattr.user.a": "x" * 70_000}),
-    "kind": entry("a", kind=b"7"),
 }
 
 
 @pytest.mark.parametrize("content", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_what_no_file_can_have_is_refused(content: bytes) -> None:
     (info,) = read_back(tar(content))
-    if info.type == tarfile.CONTTYPE:
-        info.type = b"Z"
     with pytest.raises(ManifestInvalid):
         from_tar(info, None)
 
 
-@pytest.mark.parametrize("said", ["inf", "nan", "-5", "1e300"])
+@pytest.mark.parametrize("said", ["-5", "99999999999"])
 def test_a_time_that_means_nothing_is_the_first(said: str) -> None:
     (info,) = read_back(tar(entry("a", form=tarfile.PAX_FORMAT, pax={"mtime": said})))
     found = from_tar(info, None).node

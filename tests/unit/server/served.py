@@ -6,11 +6,12 @@ import asyncio
 import hashlib
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import Message
+from time import monotonic
 from typing import Any
 
 from mirror.oci.digest import Digest
@@ -24,6 +25,7 @@ from mirror.registry.streams import one
 from mirror.runtime.metrics import Figures
 from mirror.runtime.metrics_exposition import FigureCollector, expose
 from mirror.server.application import build
+from mirror.server.front import Front
 from mirror.server.health import Check
 from mirror.server.limits import Limits
 from mirror.server.load import Load
@@ -117,8 +119,9 @@ class Served:
     tls: ssl.SSLContext | None = field(default=None)
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Connection]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls)
+    async def connect(self, address: str = "127.0.0.1") -> AsyncIterator[Connection]:
+        """A connection that comes from an address of this machine."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls, local_addr=(address, 0))
         try:
             yield Connection(reader, writer)
         finally:
@@ -146,10 +149,12 @@ async def served(
     limits: Limits | None = None,
     readiness: dict[str, Check] | None = None,
     tls: ssl.SSLContext | None = None,
-    faces: Faces | None = None,
+    faces: Sequence[Faces] = (),
+    front: Front | None = None,
+    now_seconds: Callable[[], float] = monotonic,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
-    load, figures = Load.within(limits or Limits()), Figures(FAMILIES)
+    load, figures = Load.within(limits or Limits(), now_seconds), Figures(FAMILIES)
 
     async def metrics(accept: str) -> tuple[str, bytes]:
         return expose([FigureCollector(figures)], accept)
@@ -162,6 +167,7 @@ async def served(
         requests=RequestFigures(figures.share()),
         metrics=metrics,
         faces=faces,
+        front=front,
     )
     listener = listen("127.0.0.1", 0, limits)
     port = listener.getsockname()[1]

@@ -9,10 +9,15 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import RawTestServer, TestClient
 
+from mirror.filters.authorize import AnonymousRights
 from mirror.oci.errors import Denied
 from mirror.registry.memory import MemoryRegistry
+from mirror.registry.rights import Action
 from mirror.server.acts import Act
 from mirror.server.application import build
+from mirror.server.front import Front
+from mirror.server.operators import Operator, Operators
+from tests.unit.server.served import REPOSITORY
 
 WORD = {"Authorization": "Bearer word"}
 
@@ -25,15 +30,21 @@ async def done() -> list[Mapping[str, Any]]:
 
 @pytest.fixture
 async def client(done: list[Mapping[str, Any]]) -> AsyncIterator[TestClient[Any, Any]]:
-    async def require(word: str | None) -> None:
+    async def require(word: str) -> None:
         if word != "word":
             raise Denied(f"the word is not {word}")
 
-    async def do(sent: Mapping[str, Any]) -> object:
+    async def has_users() -> bool:
+        return False
+
+    async def do(operator: Operator, sent: Mapping[str, Any]) -> object:
+        operator.require(Action.APPROVE, REPOSITORY)
         done.append(sent)
         return {"done": sent}
 
-    application = build(MemoryRegistry(), acts={"things/do": Act(require, do)})
+    nothing, by_word = AnonymousRights(frozenset()), AnonymousRights(frozenset({Action.APPROVE}))
+    operators = Operators(None, Front(), has_users, anyone=nothing, local=nothing, word=(require, by_word))
+    application = build(MemoryRegistry(), operators=operators, acts={"things/do": Act(Action.APPROVE, do)})
     async with TestClient(RawTestServer(application.handle)) as client:
         yield client
 
@@ -48,10 +59,10 @@ async def test_what_is_sent_is_done(client: TestClient[Any, Any], done: list[Map
 @pytest.mark.parametrize(
     ("method", "headers", "body", "status", "message"),
     [
-        ("POST", {}, b'{"a": 1}', 403, "the word is not None"),
-        ("POST", {"Authorization": "Basic word"}, b'{"a": 1}', 403, "the word is not None"),
-        ("POST", {"Authorization": "bearer other"}, b'{"a": 1}', 403, "the word is not other"),
-        ("POST", {}, b"{", 403, "the word is not None"),
+        ("POST", {}, b'{"a": 1}', 403, "'Authorization: Bearer WORD'"),
+        ("POST", {"Authorization": "Basic word"}, b'{"a": 1}', 403, "'Authorization: Bearer WORD'"),
+        ("POST", {"Authorization": "bearer other"}, b'{"a": 1}', 403, "'Authorization: Bearer WORD'"),
+        ("POST", {}, b"{", 403, "'Authorization: Bearer WORD'"),
         ("POST", WORD, b"{", 400, "the body is not JSON"),
         ("POST", WORD, b"[]", 400, "the body is not a JSON object"),
         ("POST", WORD, b"", 400, "the body is not JSON"),

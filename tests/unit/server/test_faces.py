@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
 
 import pytest
 
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.filters.by_arch import ClientFaces
+from mirror.filters.engine_gate import EngineFaces
+from mirror.filters.engine_watch import EngineWatch
 from mirror.filters.platform_tags import PlatformRule, PlatformTags
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import DOCKER_MANIFEST, OCI_INDEX
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Tag
+from mirror.plugin.engine_vulnerabilities import KnownEngines, Treatment
+from mirror.registry.hosts import Host
 from mirror.registry.memory import MemoryRegistry
+from mirror.runtime.clock import SystemClock
+from mirror.server.front import Front
 from tests.unit.server.served import MANIFEST, REPOSITORY, Served, digest, put_plugin, served
 
 AMD64 = r"docker/26.1.5 go/go1.21 os/linux arch/amd64 UpstreamClient(Docker-Client/26.1.5 \(linux\))"
@@ -29,7 +36,7 @@ async def server() -> AsyncIterator[Served]:
     registry = MemoryRegistry()
     await put_plugin(registry)
     faces = ClientFaces(PlatformTags([RULE]))
-    async with served(registry, faces=faces) as server:
+    async with served(registry, faces=[faces]) as server:
         yield server
 
 
@@ -81,7 +88,33 @@ async def test_who_may_not_pull_may_not_by_any_name() -> None:
     await put_plugin(registry)
     nobody = AnonymousRights(frozenset())
     faces = ClientFaces(PlatformTags([RULE]))
-    async with served(Authorize(registry, nobody), faces=faces) as server:
+    async with served(Authorize(registry, nobody), faces=[faces]) as server:
         for agent in (AMD64, ARM64, "curl"):
             answer = await server.ask("GET", f"{PATH}/latest", [("User-Agent", agent)])
             assert (answer.status, answer.code, answer.headers["Vary"]) == (403, "DENIED", "User-Agent, Accept")
+
+
+@pytest.mark.parametrize(("treatment", "status", "vary"), [("warn", 200, None), ("refuse", 403, "User-Agent, Accept")])
+async def test_engines_with_a_vulnerability_are_seen_where_they_are(
+    treatment: str, status: int, vary: str | None
+) -> None:
+    hosts: list[Host] = []
+
+    async def record(seen: Mapping[Host, datetime]) -> None:
+        hosts.extend(seen)
+
+    registry = MemoryRegistry()
+    await put_plugin(registry)
+    watch = EngineWatch(record, lambda _exposure: None, SystemClock(), known=KnownEngines(), tells=False)
+    engines = EngineFaces(watch, Treatment(treatment))
+    async with served(registry, faces=[ClientFaces(PlatformTags([RULE])), engines], front=Front(None, True)) as server:
+        for agent, address in ((ARM64, "192.0.2.7"), ("curl/8.0", "192.0.2.8")):
+            asked = [("User-Agent", agent), ("X-Forwarded-For", f"6.6.6.6, {address}")]
+            answer = await server.ask("GET", f"{PATH}/1.0", asked)
+            assert (answer.status, answer.headers["Vary"]) == (status if agent == ARM64 else 200, vary)
+            assert (await server.ask("HEAD", f"{PATH}/1.0", asked)).status == 200
+        asked = [("User-Agent", AMD64), ("X-Forwarded-For", "192.0.2.9")]
+        by_platform = await server.ask("GET", f"{PATH}/latest", asked)
+        assert (by_platform.status, by_platform.headers["Vary"]) == (status, "User-Agent, Accept")
+    await watch.flush()
+    assert hosts == [Host("192.0.2.7", "26.1.5", "linux", "arm64"), Host("192.0.2.9", "26.1.5", "linux", "amd64")]

@@ -55,3 +55,32 @@ def test_where_clients_reach_it(
 )
 def test_where_clients_are(front: Front, headers: Mapping[str, str], address: str) -> None:
     assert front.client_of(asked(headers)) == address
+
+
+DIRECT = {"Host": "127.0.0.1:5000"}
+
+
+@pytest.mark.parametrize(
+    ("front", "headers", "direct"),
+    [
+        (Front(), DIRECT, True),
+        (Front(), {"Host": "localhost"}, True),
+        (Front(), {"Host": "[::1]:5000"}, True),
+        (Front(), {"Host": "127.8.9.1"}, True),
+        (Front(), DIRECT | {"Origin": "http://127.0.0.1:5000"}, True),
+        (Front(), {}, False),
+        (Front(), {"Host": "127.0.0.1:5000:1"}, False),
+        (Front(), {"Host": "mirror.example"}, False),
+        (Front(), {"Host": "127.0.0.1.example"}, False),
+        (Front(), {"Host": "2130706433"}, False),
+        (Front(), DIRECT | {"Origin": "http://mirror.example"}, False),
+        (Front(), DIRECT | {"Origin": "null"}, False),
+        (Front(), DIRECT | {"x-forwarded-by": "a proxy"}, False),
+        (Front(), DIRECT | {"VIA": "1.1 a"}, False),
+        (Front(), DIRECT | {"X-Real-IP": "192.0.2.7"}, False),
+        (Front(behind_proxy=True), DIRECT, False),
+        (Front("https://there.example"), DIRECT, False),
+    ],
+)
+def test_what_a_program_on_the_machine_sends_itself(front: Front, headers: Mapping[str, str], direct: bool) -> None:
+    assert front.is_direct(asked(headers)) is direct

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 
 from mirror.oci.errors import TooManyRequests
 from mirror.server.limits import Limits
-from mirror.server.uploading import Uploading
+from mirror.server.refusals import Refusals
+from mirror.server.shares import Shares
 from tests.unit.server.served import LAYER, Connection, Served, digest, served
 
 
@@ -53,7 +54,7 @@ async def test_an_upload_that_breaks_off_makes_room() -> None:
 
 
 def test_each_address_has_its_own_share() -> None:
-    uploading = Uploading(1)
+    uploading = Shares("uploads", 1, Refusals("server.limits.uploads_per_client"))
     with uploading.one_of("192.0.2.1"):
         with uploading.one_of("192.0.2.2"):
             assert uploading.count == 2
@@ -104,7 +105,7 @@ async def test_a_connection_too_many_that_asks_nothing_is_ended(monkeypatch: pyt
 
 
 async def test_beyond_those_that_are_told_connections_just_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mirror.server.serve._SURPLUS", 0)
+    monkeypatch.setattr("mirror.server.connections._SURPLUS", 0)
     async with served(limits=Limits(connections=1)) as server, server.connect() as first:
         await first.send("GET", "/v2/")
         await first.receive()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
+from typing import Any
 
 import pytest
 
-from mirror.oci.manifest import MAX_MANIFEST_BYTES
+from mirror.oci.incoming import MAX_VALUES, parse_incoming
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.media_types import DOCKER_MANIFEST, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Tag
-from tests.unit.server.served import MANIFEST, REPOSITORY, TAG, Served, digest, manifest_bytes, put_blob
+from mirror.runtime.heavy_work import LIGHT_BYTES
+from mirror.server.limits import Limits
+from tests.unit.server.served import MANIFEST, REPOSITORY, TAG, Served, digest, manifest_bytes, put_blob, served
 
 URL = f"/v2/{REPOSITORY}/manifests"
 
@@ -231,3 +237,47 @@ async def test_deleting_a_manifest_removes_its_tags(filled: Served) -> None:
     assert answer.status == 202
     assert (await filled.ask("HEAD", f"{URL}/{TAG}")).status == 404
     assert Tag(TAG.name) not in (await filled.ask("GET", f"/v2/{REPOSITORY}/tags/list")).json["tags"]
+
+
+def large_manifest() -> bytes:
+    return manifest_bytes(annotations={"long": "x" * 2 * LIGHT_BYTES})
+
+
+async def test_large_manifests_are_parsed_one_after_the_other_away_from_the_event_loop(
+    filled: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, threads, under_way = threading.get_ident(), set[int](), 0
+
+    def parsed(content: bytes, *said: Any) -> Manifest:
+        nonlocal under_way
+        under_way += 1
+        threads.add(threading.get_ident())
+        assert under_way == 1
+        manifest = parse_incoming(content, *said)
+        under_way -= 1
+        return manifest
+
+    monkeypatch.setattr("mirror.server.manifests.parse_incoming", parsed)
+    headers = [("Content-Type", DOCKER_MANIFEST)]
+    puts = [filled.ask("PUT", f"{URL}/{number}", headers, large_manifest()) for number in range(6)]
+    assert [answer.status for answer in await asyncio.gather(*puts)] == [201] * 6
+    assert here not in threads
+    threads.clear()
+    assert (await filled.ask("PUT", f"{URL}/small", headers, MANIFEST)).status == 201
+    assert threads == {here}
+
+
+async def test_manifests_that_are_being_sent_count_as_uploads() -> None:
+    async with served(limits=Limits(uploads_per_client=1)) as server, server.connect() as sender:
+        await sender.send("PUT", f"{URL}/1", [("Content-Type", DOCKER_MANIFEST), ("Content-Length", "1000")])
+        async with asyncio.timeout(5):
+            while not server.load.uploading.count:
+                await asyncio.sleep(0.01)
+        answer = await server.ask("PUT", f"{URL}/2", [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
+    assert (answer.status, answer.code) == (429, "TOOMANYREQUESTS")
+
+
+async def test_a_manifest_with_too_many_values_is_refused(empty: Served) -> None:
+    content = b'{"schemaVersion": 2, "manifests": [], "x": [' + b"{}," * MAX_VALUES + b"{}]}"
+    answer = await empty.ask("PUT", f"{URL}/1", [("Content-Type", OCI_INDEX)], content)
+    assert (answer.status, answer.code) == (400, "MANIFEST_INVALID")

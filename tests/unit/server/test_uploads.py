@@ -6,9 +6,10 @@ import asyncio
 import gzip
 
 import pytest
+from structlog.testing import capture_logs
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import UploadUnknown
+from mirror.oci.errors import TooManyRequests, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
@@ -270,8 +271,10 @@ class Remembering(DelegatingRegistry):
         super().__init__(MemoryRegistry())
         self.uploads: list[Upload] = []
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
-        self.uploads.append(await super().begin_upload(repository, expected))
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        self.uploads.append(await super().begin_upload(repository, expected, client))
         return self.uploads[-1]
 
 
@@ -328,3 +331,23 @@ async def test_a_client_that_asks_first_is_refused_before_it_sends(empty: Served
 async def test_an_expectation_that_cannot_be_met(empty: Served) -> None:
     answer = await empty.ask("PATCH", f"{URL}{'0' * 32}", [("Expect", "tea")])
     assert (answer.status, answer.code) == (417, "UNSUPPORTED")
+
+
+class Full(DelegatingRegistry):
+    """Lets nobody begin an upload."""
+
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
+        raise TooManyRequests(f"{client} has enough", retry_after_seconds=60)
+
+
+async def test_a_client_that_may_begin_no_more_is_counted_and_told_when_to_come_back() -> None:
+    with capture_logs() as lines:
+        async with served(Full(MemoryRegistry())) as server:
+            for _ in range(3):
+                refused = await server.ask("POST", URL)
+                assert (refused.status, refused.code, refused.headers["Retry-After"]) == (429, "TOOMANYREQUESTS", "60")
+                assert "127.0.0.1 has enough" in refused.json["errors"][0]["message"]
+            assert server.load.beginning.count == 3
+    assert [line["client"] for line in lines if line["event"] == "client turned away"] == ["127.0.0.1"]

@@ -47,6 +47,7 @@ def test_the_example_means_what_it_says() -> None:
         ("{users: ['*'], repositories: ['**'], actions: [fly]}", "access.0.actions.0: "),
         ("{users: ['*'], repositories: ['**'], actions: []}", "access.0.actions: at least one is wanted"),
         ("{users: ['*'], repositories: ['**']}", "access.0.actions: is required"),
+        ("{users: [anna], repositories: ['acme/**'], actions: [operate]}", "operate is of the whole server"),
         ("{users: [anna], repositories: ['**'], actions: [pull], repos: x}", "access.0.repos: unknown key"),
     ],
 )
@@ -62,3 +63,18 @@ def test_a_mistake_gets_one_clear_line(written, text: str, problem: str) -> None
 def test_an_address_that_is_none(written, url: str) -> None:
     with pytest.raises(ConfigurationFault, match=r"server\.url"):
         load(written(f"server: {{url: '{url}'}}"))
+
+
+@pytest.mark.parametrize("action", ["operate", "approve"])
+def test_nobody_in_particular_is_given_what_users_are(written, action: str) -> None:
+    with pytest.raises(ConfigurationFault) as raised:
+        load(written(f"server: {{anonymous: [pull, {action}]}}"))
+    (line,) = str(raised.value).splitlines()
+    assert f"server.anonymous: {action} is never given to callers without a login" in line
+
+
+def test_users_are_given_it(written) -> None:
+    (section,) = load(written("access: [{users: [anna], repositories: ['**'], actions: [operate, approve]}]")).access
+    rule = section.rule()
+    assert rule.actions == {Action.OPERATE, Action.APPROVE}
+    assert rule.holds(None)

@@ -9,6 +9,7 @@ import pytest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.config import PluginConfig
+from mirror.plugin.engine_vulnerabilities import Exposure, Treatment
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Candidate
 from mirror.settings import load
@@ -116,3 +117,17 @@ def test_a_mistake_in_a_rule_about_platforms(members: dict[str, Any], problem: s
         platform_rule(**members)
     (line,) = str(caught.value).splitlines()
     assert problem in line
+
+
+def test_engines_with_a_vulnerability() -> None:
+    assert load().admission.engines.cve is Treatment.WARN
+    refusing = load(flags={"admission": {"engines": {"cve": "refuse"}}}).admission
+    assert refusing.engines.cve is Treatment.REFUSE
+    assert not refusing.is_on  # which plugins are let in is another matter
+    known = load(flags={"admission": {"engines": {"patched": ["26.1.5+dfsg1"]}}}).admission.engines.known()
+    assert [known.exposure(version) for version in ("26.1.5+dfsg1", "26.1.5")] == [
+        Exposure.UNAFFECTED,
+        Exposure.AFFECTED,
+    ]
+    with pytest.raises(ConfigurationFault, match=r"admission\.engines\.cve"):
+        load(flags={"admission": {"engines": {"cve": "deny"}}})

@@ -8,6 +8,7 @@ import yaml
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
 from mirror.plugin.derivation import Changes
+from mirror.plugin.layer_limits import LayerLimits
 from mirror.server.limits import Limits
 from mirror.settings import Action, load, schema
 from mirror.sync.retention import Retention
@@ -196,8 +197,9 @@ def test_the_default_example_is_the_defaults():
 
 def test_the_limits_are_those_of_the_server():
     server = load().server
-    ours = server.limits.model_dump() | {"shutdown_seconds": server.shutdown_seconds}
+    ours = server.limits.of_clients() | {"shutdown_seconds": server.shutdown_seconds}
     assert Limits(**ours) == Limits()
+    assert server.limits.of_layers() == LayerLimits()
     assert set(ours) == {field.name for field in fields(Limits)}
 
 

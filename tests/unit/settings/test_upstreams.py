@@ -24,6 +24,7 @@ def written(folder: Path, text: str) -> Settings:
         ("proxy: ftp://proxy.example", "upstreams.hub.proxy: String should match"),
         ("limits: {connections: 1}", "upstreams.hub.limits.connections: Input should be greater than or equal to 2"),
         ("limits: {requests_per_second: 0}", "greater than 0"),
+        ("limits: {list_entries: 10}", "greater than or equal to 1000"),
         ("limits: {bandwidth: [{bytes_per_second: 10}]}", "greater than or equal to 1024"),
         ("limits: {bandwidth: [{bytes_per_second: 2 parsecs}]}", "could not interpret byte unit"),
         ('limits: {bandwidth: [{bytes_per_second: 2MiB, from: "08:00"}]}', "give both from and to, or neither"),
@@ -62,6 +63,7 @@ offline: true
 limits:
   connections: 8
   requests_per_second: 5
+  list_entries: 500000
   time_zone: Europe/Berlin
   bandwidth:
     - {from: "08:00", to: "18:00", bytes_per_second: 2MiB}
@@ -71,6 +73,7 @@ breaker: {failures: 2, rest_seconds: 1, longest_rest_seconds: 9}"""
     terms = upstreams._terms(settings, settings.upstreams["hub"])
     assert terms.offline
     assert (terms.limits.connections, terms.limits.requests_per_second) == (8, 5)
+    assert (terms.lists.entries, terms.lists.pages) == (500_000, 10_000)
     assert str(terms.limits.zone) == "Europe/Berlin"
     assert [window.bytes_per_second for window in terms.limits.bandwidth] == [2 * 1024**2, 10 * 1024**2]
     assert (terms.thresholds.failures, terms.thresholds.longest_rest_seconds) == (2, 9)

@@ -1,5 +1,6 @@
 """A store of its own for each test."""
 
+import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -19,3 +20,11 @@ async def store(folder: Path) -> AsyncIterator[Store]:
     """An open, empty store in ``folder``."""
     async with Store.open(folder) as opened:
         yield opened
+
+
+@pytest.fixture
+def old_folder(folder: Path) -> Path:
+    """A data folder of revision 0007, as ``folders/README.md`` tells; ``folder`` is the same."""
+    with tarfile.open(Path(__file__).parent / "folders" / "revision-0007.tar.gz") as archive:
+        archive.extractall(folder, filter="fully_trusted")
+    return folder

@@ -1,20 +1,25 @@
-"""Which plugins are let in, kept beside them."""
+"""What policies say of plugins and what people decide, kept beside them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from mirror.oci.digest import Digest
+from mirror.oci.errors import Denied
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Action, Verdict
-from mirror.registry.admissions import Admission, Decision, State
+from mirror.registry.admissions import Admission, Decision, State, Subject
+from mirror.registry.verdicts import NO_POLICY, Baseline
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
 
 HERE, OTHER = Repository("acme/driver"), Repository("acme/copy")
 MOMENT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ABSENT = Digest.of(b"absent")
+OURS, THEIRS = "our policy", "their policy"
 
 
 def admission(digest: Digest, action: Action, number: int = 0, repository: Repository = HERE) -> Admission:
@@ -23,6 +28,7 @@ def admission(digest: Digest, action: Action, number: int = 0, repository: Repos
         digest,
         MOMENT + timedelta(seconds=number),
         verdict=Verdict(action, "a rule", "asks for much"),
+        policy=OURS,
         asked=(("mount", f"/{number}"),),
         grown=(("mount", "/"),),
     )
@@ -32,22 +38,66 @@ def decision(number: int, *, approved: bool = True) -> Decision:
     return Decision(approved, "alice", MOMENT + timedelta(seconds=number), "a note")
 
 
-async def test_what_the_policy_says_outlives_the_process(folder: Path) -> None:
+async def decide(
+    store: Store,
+    digest: Digest,
+    decided: Decision,
+    *more: str,
+    repository: Repository = HERE,
+    overrule: bool = False,
+) -> None:
+    await store.decide(repository, [Subject(digest, (str(digest), *more))], decided, overrule=overrule)
+
+
+async def state(store: Store, digest: Digest, *more: str, repository: Repository = HERE) -> State | None:
+    known = await store.admission(repository, digest, OURS, [str(digest), *more])
+    return None if known is None else known.state
+
+
+async def test_what_a_policy_says_outlives_the_process(folder: Path) -> None:
     noted = admission(ABSENT, Action.HOLD)
     async with Store.open(folder) as store:
-        assert await store.admission(HERE, ABSENT) is None
-        await store.note_verdict(noted)
+        assert await store.admission(HERE, ABSENT, OURS) is None
+        await store.note_verdict(noted, OURS)
     async with Store.open(folder) as store:
-        assert await store.admission(HERE, ABSENT) == noted
-        assert await store.admission(OTHER, ABSENT) is None
+        assert await store.admission(HERE, ABSENT, OURS) == noted
+        assert await store.admission(OTHER, ABSENT, OURS) is None
 
 
-async def test_a_decision_stays_whatever_the_policy_says_later(store: Store) -> None:
-    await store.note_verdict(admission(ABSENT, Action.HOLD))
-    decided = await store.decide(HERE, ABSENT, decision(1))
-    assert (decided.state, decided.decision) == (State.APPROVED, decision(1))
-    await store.note_verdict(admission(ABSENT, Action.ALLOW))
-    known = await store.admission(HERE, ABSENT)
+async def test_a_verdict_is_that_of_one_policy(store: Store) -> None:
+    await store.note_verdict(admission(ABSENT, Action.HOLD), OURS)
+    assert await store.admission(HERE, ABSENT, THEIRS) is None
+    assert await store.admission(HERE, ABSENT, NO_POLICY) is None
+    await store.note_verdict(admission(ABSENT, Action.ALLOW, 1), THEIRS)
+    for policy, action in ((OURS, Action.HOLD), (THEIRS, Action.ALLOW), (None, Action.ALLOW)):
+        known = await store.admission(HERE, ABSENT, policy)
+        assert known is not None
+        assert known.verdict is not None
+        assert known.verdict.action is action
+    await store.forget_verdict(HERE, ABSENT, THEIRS)
+    assert await store.admission(HERE, ABSENT, THEIRS) is None
+    assert await state(store, ABSENT) is State.HELD
+
+
+async def test_a_verdict_of_before_belongs_to_whoever_judges_first(store: Store) -> None:
+    await store.note_verdict(admission(ABSENT, Action.HOLD), "")
+    for policy in (OURS, THEIRS):
+        known = await store.admission(HERE, ABSENT, policy)
+        assert known is not None
+        assert known.policy == ""
+    assert await store.admission(HERE, ABSENT, NO_POLICY) is None
+    await store.note_verdict(admission(ABSENT, Action.DENY), NO_POLICY)
+    await store.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
+    assert await state(store, ABSENT) is State.ADMITTED
+    assert await store.admission(HERE, ABSENT, THEIRS) is None
+
+
+async def test_a_decision_stays_whatever_a_policy_says_later(store: Store) -> None:
+    await store.note_verdict(admission(ABSENT, Action.HOLD), OURS)
+    await decide(store, ABSENT, decision(1))
+    assert await state(store, ABSENT) is State.APPROVED
+    await store.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
+    known = await store.admission(HERE, ABSENT, OURS)
     assert known is not None
     assert known.decision == decision(1)
 
@@ -55,40 +105,125 @@ async def test_a_decision_stays_whatever_the_policy_says_later(store: Store) -> 
 async def test_a_decision_moves_the_count_that_others_go_by(folder: Path) -> None:
     async with Store.open(folder) as store, Store.open(folder) as other:
         before = other.admission_generation
-        await store.decide(HERE, ABSENT, decision(1))
+        await decide(store, ABSENT, decision(1))
         assert other.admission_generation != before
-        known = await other.admission(HERE, ABSENT)
+        known = await other.admission(HERE, ABSENT, OURS)
     assert known is not None
     assert (known.state, known.noted_at, known.asked) == (State.APPROVED, decision(1).at, None)
 
 
+async def test_a_rejection_covers_every_fingerprint_under_every_name(store: Store) -> None:
+    await decide(store, ABSENT, decision(1, approved=False), "sha512:x", "content-sha256:y")
+    assert await state(store, ABSENT) is State.REJECTED
+    other = Digest.of(b"other bytes")
+    assert await state(store, other, repository=OTHER) is None
+    for covered in ("sha512:x", "content-sha256:y", str(ABSENT)):
+        known = await store.admission(OTHER, other, OURS, [covered, "another"])
+        assert known is not None
+        assert known.rejection is not None
+        assert (known.state, known.rejection.repository, known.rejection.digest) == (State.REJECTED, HERE, ABSENT)
+        assert known.rejection.matched == {covered}
+        assert f"has the content of acme/driver@{ABSENT}, which was rejected by alice" in known.sentence
+        assert known.to_json()["rejected_as"] == f"acme/driver@{ABSENT}"
+
+
+async def test_a_rejection_overrules_approvals_under_every_name_until_it_is_lifted(store: Store) -> None:
+    await decide(store, ABSENT, decision(1), repository=OTHER)
+    await decide(store, ABSENT, decision(2, approved=False), "content")
+    assert await state(store, ABSENT, repository=OTHER) is State.REJECTED
+
+    for repository in (HERE, OTHER):
+        with pytest.raises(Denied, match=r"was rejected as acme/driver@sha256:\S+ by alice on .*--overrule"):
+            await decide(store, ABSENT, decision(3), repository=repository)
+    variant = Digest.of(b"the same content in other words")
+    with pytest.raises(Denied, match="--overrule"):
+        await decide(store, variant, decision(3), "content", repository=OTHER)
+    assert await state(store, ABSENT) is State.REJECTED
+
+    await decide(store, variant, decision(4), "content", repository=OTHER, overrule=True)
+    assert await state(store, variant, "content", repository=OTHER) is State.APPROVED
+    assert await state(store, ABSENT, "content") is None  # the rejection is lifted; nobody has approved it here
+    assert await state(store, ABSENT, repository=OTHER) is State.APPROVED
+
+
+async def test_of_several_nothing_is_decided_where_one_was_rejected(store: Store) -> None:
+    other = Digest.of(b"other")
+    await decide(store, ABSENT, decision(1, approved=False))
+    with pytest.raises(Denied):
+        await store.decide(HERE, [Subject.absent(other), Subject.absent(ABSENT)], decision(2))
+    assert await state(store, other) is None
+
+
+async def test_a_rejection_learns_what_else_is_the_same_content(store: Store) -> None:
+    await decide(store, ABSENT, decision(1, approved=False))
+    known = await store.admission(HERE, ABSENT, OURS)
+    assert known is not None
+    assert known.rejection is not None
+    await store.extend_rejection(known.rejection, ["content"])
+    variant = Digest.of(b"variant")
+    assert await state(store, variant, "content") is State.REJECTED
+    await decide(store, ABSENT, decision(2), overrule=True)
+    await store.extend_rejection(known.rejection, ["content"])  # too late: it was lifted
+    assert await state(store, variant, "content") is None
+
+
 async def test_the_last_one_that_was_let_in(store: Store) -> None:
     digests = [Digest.of(bytes([number])) for number in range(6)]
-    assert await store.last_admitted(HERE) is None
+
+    async def last(policy: str = OURS) -> frozenset[tuple[str, str]] | None:
+        return (await store.baseline(HERE, ABSENT, policy)).asked
+
+    assert await store.baseline(HERE, ABSENT, OURS) == Baseline()
     for number, action in enumerate([Action.ALLOW, Action.WARN, Action.HOLD, Action.DENY, Action.HOLD]):
-        await store.note_verdict(admission(digests[number], action, number))
-    await store.note_verdict(admission(digests[5], Action.ALLOW, 9, OTHER))
-    assert await store.last_admitted(HERE) == (("mount", "/1"),)
-    await store.decide(HERE, digests[4], decision(10, approved=False))
-    assert await store.last_admitted(HERE) == (("mount", "/1"),)
-    await store.decide(HERE, digests[2], decision(11))
-    assert await store.last_admitted(HERE) == (("mount", "/2"),)
-    await store.decide(HERE, digests[1], decision(12, approved=False))
-    await store.decide(HERE, digests[2], decision(13, approved=False))
-    assert await store.last_admitted(HERE) == (("mount", "/0"),)
+        await store.note_verdict(admission(digests[number], action, number), OURS)
+    await store.note_verdict(admission(digests[5], Action.ALLOW, 9, OTHER), OURS)
+    assert await last() == {("mount", "/1")}
+    assert await last(THEIRS) is None
+    await decide(store, digests[4], decision(10, approved=False))
+    assert await last() == {("mount", "/1")}
+    await decide(store, digests[3], decision(10))  # which does not let in what the policy denies
+    assert await last() == {("mount", "/1")}
+    await decide(store, digests[2], decision(11))
+    assert await last() == await last(THEIRS) == {("mount", "/2")}  # by a person, for every policy
+    await decide(store, digests[1], decision(12, approved=False))
+    await decide(store, digests[2], decision(13, approved=False))
+    assert await last() == {("mount", "/0")}
+    assert (await store.baseline(HERE, digests[0], OURS)).asked is None  # it is not compared with itself
+
+
+async def test_what_other_policies_have_said_is_told_apart(store: Store) -> None:
+    await store.note_verdict(admission(ABSENT, Action.HOLD), THEIRS)
+    assert await store.baseline(HERE, ABSENT, OURS) == Baseline(recorded=(("mount", "/"),))
+    gone = Digest.of(b"gone")
+    await store.note_verdict(admission(gone, Action.HOLD), THEIRS)
+    assert not (await store.baseline(HERE, Digest.of(b"new"), OURS)).let_in_otherwise
+    await store.note_verdict(admission(gone, Action.ALLOW), THEIRS)
+    assert await store.baseline(HERE, Digest.of(b"new"), OURS) == Baseline(let_in_otherwise=True)
+    await decide(store, gone, decision(1, approved=False))
+    assert await store.baseline(HERE, Digest.of(b"new"), OURS) == Baseline()
 
 
 async def test_the_list_is_of_what_is_here_or_was_decided_about(store: Store) -> None:
     held = (await push_image(store, "a plugin", "1", "2", repository=HERE)).digest
-    await store.note_verdict(admission(held, Action.HOLD, 1))
-    await store.note_verdict(admission(ABSENT, Action.HOLD, 2))
-    await store.note_verdict(admission(held, Action.ALLOW, 3, OTHER))
-    (listed,) = await store.admissions()
+    await store.note_verdict(admission(held, Action.HOLD, 1), OURS)
+    await store.note_verdict(admission(ABSENT, Action.HOLD, 2), OURS)
+    await store.note_verdict(admission(held, Action.ALLOW, 3, OTHER), OURS)
+    (listed,) = await store.admissions(policy=OURS)
     assert (listed.digest, listed.state, listed.tags) == (held, State.HELD, (Tag("1"), Tag("2")))
-    await store.decide(HERE, ABSENT, decision(5, approved=False))
+    await decide(store, ABSENT, decision(5, approved=False))
     assert [one.digest for one in await store.admissions()] == [ABSENT, held]
     assert [one.digest for one in await store.admissions(State.REJECTED)] == [ABSENT]
     assert await store.admissions(State.DENIED) == []
-    counted = await store.count_admissions()
+    counted = await store.count_admissions(OURS)
     assert {state: count for state, count in counted.items() if count} == {State.REJECTED: 1, State.HELD: 1}
     assert set(counted) == set(State)
+
+
+async def test_the_list_tells_the_verdict_of_the_policy_else_the_latest(store: Store) -> None:
+    held = (await push_image(store, "a plugin", "1", repository=HERE)).digest
+    await store.note_verdict(admission(held, Action.HOLD, 1), OURS)
+    await store.note_verdict(admission(held, Action.ALLOW, 2), THEIRS)
+    for policy, state in ((OURS, State.HELD), (THEIRS, State.ADMITTED), ("a third", State.ADMITTED)):
+        (listed,) = await store.admissions(policy=policy)
+        assert listed.state is state
+        assert (await store.count_admissions(policy))[state] == 1

@@ -31,6 +31,7 @@ from mirror.registry.port import Page
 from mirror.store.catalog import rows
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.tables import HEAD, blobs, metadata
+from mirror.store.layout import Layout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import REPOSITORY, manifest_of, push_blob, push_image
@@ -123,8 +124,8 @@ async def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 async def test_a_migration_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def migrate_and_fail(connection: Connection) -> None:
-        migrate(connection)
+    def migrate_and_fail(connection: Connection, layout: Layout) -> None:
+        migrate(connection, layout)
         raise RuntimeError("power is gone")
 
     with monkeypatch.context() as patched:

@@ -4,16 +4,19 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ContentTooLarge, UploadInvalid, UploadUnknown
+from mirror.oci.errors import ContentTooLarge, TooManyRequests, UploadInvalid, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.registry.streams import one
 from mirror.runtime.clock import SystemClock
+from mirror.store.open_sessions import SessionLimits
 from mirror.store.receiving import Receiving
 from mirror.store.registry import Store
+from mirror.store.uploads import Uploads
 from tests.contract.contents import REPOSITORY, in_chunks, push_image, read_blob
 from tests.unit.store.disks import blob_files, open_files, upload_files
 
@@ -192,6 +195,81 @@ async def test_uploads_expire(folder: Path) -> None:
         await claimed.append(one(CONTENT[1_000:]))
         await claimed.commit(DIGEST)
     assert upload_files(folder) == []
+
+
+async def test_an_upload_that_holds_nothing_expires_sooner(folder: Path) -> None:
+    clock = LaterClock()
+    async with Store.open(folder, clock=clock) as store:
+        empty = await store.begin_upload(REPOSITORY)
+        begun = await begin_and_break_off(store, CONTENT[:1], expected=None)
+        clock.ahead = DAY / 2
+
+        assert await store.expire_uploads(DAY, DAY) == 0
+        assert await store.expire_uploads(DAY, DAY / 4) == 1
+
+        with pytest.raises(UploadUnknown):
+            await store.resume_upload(REPOSITORY, empty.id)
+        assert (await store.resume_upload(REPOSITORY, begun)).offset == 1
+
+
+async def test_an_empty_upload_that_is_being_written_to_does_not_expire(store: Store) -> None:
+    expired = []
+
+    async def slow() -> AsyncIterator[bytes]:
+        expired.append(await store.expire_uploads(DAY, -DAY))
+        yield b"first"
+
+    await (await store.begin_upload(REPOSITORY)).append(slow())
+
+    assert expired == [0]
+
+
+async def test_expiry_goes_in_short_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mirror.store.uploads._STEP", 2)
+    steps: list[int] = []
+    step = Uploads._expire
+
+    def counted(uploads: Uploads, names: list[str], age: Any) -> int:
+        steps.append(len(names))
+        return step(uploads, names, age)
+
+    monkeypatch.setattr(Uploads, "_expire", counted)
+    async with Store.open(folder) as store:
+        for _ in range(5):
+            await store.begin_upload(REPOSITORY)
+        assert await store.expire_uploads(-DAY) == 5
+    assert steps == [2, 2, 1]
+
+
+async def test_a_client_may_have_so_many_uploads_open_whichever_process_it_asks(folder: Path) -> None:
+    limits = SessionLimits(per_client=2, in_all=100)
+    async with Store.open(folder, session_limits=limits) as store, Store.open(folder, session_limits=limits) as other:
+        first = await store.begin_upload(REPOSITORY, client="192.0.2.1")
+        await other.begin_upload(Repository("another"), client="192.0.2.1")
+        for one_store in (store, other):
+            with pytest.raises(TooManyRequests, match=r"upload_sessions_per_client") as refused:
+                await one_store.begin_upload(REPOSITORY, client="192.0.2.1")
+            assert refused.value.detail["retry_after_seconds"] == "60"
+            await one_store.begin_upload(REPOSITORY, client="192.0.2.2")
+        assert len(upload_files(folder)) == 4 * 3  # a folder and two files
+
+        await first.append(one(CONTENT))
+        await (await other.resume_upload(REPOSITORY, first.id)).commit(DIGEST)  # one that has ended makes room
+        await (await store.begin_upload(REPOSITORY, client="192.0.2.1")).cancel()
+        await store.begin_upload(REPOSITORY, client="192.0.2.1")
+
+    async with Store.open(folder, session_limits=limits) as store:  # and a restart forgets nothing
+        with pytest.raises(TooManyRequests):
+            await store.begin_upload(REPOSITORY, client="192.0.2.1")
+
+
+async def test_what_is_open_in_all_keeps_clients_from_more_but_not_us(folder: Path) -> None:
+    async with Store.open(folder, session_limits=SessionLimits(per_client=2, in_all=3)) as store:
+        for client in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+            await store.begin_upload(REPOSITORY, client=client)
+        with pytest.raises(TooManyRequests, match=r"server\.limits\.upload_sessions$"):
+            await store.begin_upload(REPOSITORY, client="192.0.2.4")
+        assert (await store.begin_upload(REPOSITORY, DIGEST)).offset == 0
 
 
 async def test_what_is_being_written_does_not_expire(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -101,13 +100,3 @@ async def test_a_damaged_key_is_said(folder: Path, store: Store) -> None:
     (folder / "token.key").write_bytes(b"short")
     with pytest.raises(StorageDamaged, match="remove it"):
         await store.token_key()
-
-
-async def test_other_users_of_the_machine_cannot_read_the_catalog(folder: Path) -> None:
-    async with Store.open(folder):
-        assert stat.S_IMODE((folder / "catalog.sqlite").stat().st_mode) == 0o600
-        assert stat.S_IMODE((folder / "catalog.sqlite-wal").stat().st_mode) == 0o600
-    (folder / "catalog.sqlite").chmod(0o664)
-    async with Store.open(folder):
-        assert stat.S_IMODE((folder / "catalog.sqlite").stat().st_mode) == 0o660
-    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -13,6 +13,7 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.journal import Outcome
 from mirror.registry.memory import MemoryRegistry
@@ -125,4 +126,4 @@ async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def desk(here: Store, clock: SetClock, told: Told) -> Desk:
-    return Desk(here, here, LayerReading(here), clock, told, Turns(here))
+    return Desk(here, here, LayerReading(DEFAULT_LIMITS).of(here), clock, told, Turns(here))

@@ -14,6 +14,7 @@ import pytest
 from mirror.filters.layer_reading import LayerReading
 from mirror.oci.errors import StorageFull
 from mirror.oci.names import Repository
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.registry.journal import RunOutcome
 from mirror.runtime.clock import SystemClock
 from mirror.store.lock import RuleLocks
@@ -51,7 +52,7 @@ class Process:
 
     def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
         self.results: list[RuleResult] = []
-        desk = Desk(store, store, LayerReading(store), CLOCK, SilentReporter(), Turns())
+        desk = Desk(store, store, LayerReading(DEFAULT_LIMITS).of(store), CLOCK, SilentReporter(), Turns())
         follower = Follower({"hub": hub}, store, RuleLocks(data), store, desk, self.results.append)
         self.task = asyncio.create_task(follower.follow(rules))
 

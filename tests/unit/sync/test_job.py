@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -64,6 +66,21 @@ async def digest_of(store: Store, tag: str) -> Digest | None:
 
 def outcomes(result: RuleResult) -> dict[str, str]:
     return {str(each.tag): each.outcome.value for each in result.tags}
+
+
+async def test_tags_are_chosen_off_the_event_loop(upstream: Upstream, here: Store, desk: Desk) -> None:
+    """An upstream may list hundreds of thousands: the server that follows the rule has other clients."""
+    threads: list[int] = []
+
+    class Watching(TagSelection):
+        def takes(self, tag: Tag) -> bool:
+            threads.append(threading.get_ident())
+            return super().takes(tag)
+
+    rule = replace(RULE, tags=Watching())
+    await run_rule(rule, upstream, here, desk)
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads
 
 
 async def test_what_is_selected_is_copied_newest_first(upstream: Upstream, here: Store, desk: Desk, told: Told) -> None:

@@ -96,7 +96,9 @@ class Goal(DelegatingRegistry):
         self.written: list[str] = []
         self.interrupted: dict[Digest, str] = {}
 
-    async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+    async def begin_upload(
+        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+    ) -> Upload:
         assert expected is not None
         known = self.interrupted.pop(expected, None)
         if known is not None:
@@ -351,7 +353,9 @@ async def test_several_blobs_at_once_and_not_more(goal: Goal) -> None:
 
 async def test_the_first_failure_ends_the_others(source: Source, goal: Goal) -> None:
     class Full(Goal):
-        async def begin_upload(self, repository: Repository, expected: Digest | None = None) -> Upload:
+        async def begin_upload(
+            self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        ) -> Upload:
             if expected == Digest.of(CONFIG):
                 raise StorageFull("no space is left")
             return await super().begin_upload(repository, expected)

@@ -78,7 +78,7 @@ NAMELESS = b'{"errors":[{"code":"NAME_UNKNOWN","message":"no such name"}]}'
 PAGE = b"<html><body>It works!</body></html>"
 OTHER = str(Digest.of(b"other"))
 BIG = b"{" + b" " * (5 * 1024 * 1024) + b"}"
-DEEP = b"[" * 1_000_000
+DEEP = b"[" * 100_000
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ DEEP = b"[" * 1_000_000
         (read, GET_BLOB, Reply(206, BLOB), errors.UpstreamLied, [GET_BLOB], "no answer to that"),
         (read, GET_BLOB, Reply(200, BLOB[:-1] + b"!"), errors.UpstreamLied, [GET_BLOB], "has digest"),
         (tags, LIST, Reply(200, PAGE), errors.UpstreamLied, [LIST], "not JSON"),
-        (tags, LIST, Reply(200, b'{"tags": "1.0"}'), errors.UpstreamLied, [LIST], "not a list of names"),
+        (tags, LIST, Reply(200, b'{"tags": "1.0"}'), errors.UpstreamLied, [LIST], "tags is not a list"),
         (tags, LIST, Reply(200, b'{"tags": [1]}'), errors.UpstreamLied, [LIST], "not a list of names"),
         (tags, LIST, Reply(200, b"[", length=-1, then="endless"), errors.UpstreamLied, [LIST], "longer than"),
         (repositories, CATALOG, Reply(200, b"[]"), errors.UpstreamLied, [CATALOG], "not a JSON object"),

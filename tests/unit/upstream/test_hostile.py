@@ -267,6 +267,25 @@ MANIFESTS = [
     ),
     Case("a header of 1 MB", says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB + b"\r\n\r\n"), UpstreamLied, "not HTTP"),
     Case("100000 headers", says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000 + b"\r\n"), UpstreamLied, "not HTTP"),
+    Case(
+        "200000 interim answers",
+        says(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200_000),
+        UpstreamLied,
+        "more than 16 interim answers",
+    ),
+    Case(
+        "a body in a million chunks",
+        says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * MIB),
+        UpstreamLied,
+        "bytes of framing",
+    ),
+    Case(
+        "a gzip bomb in an error",
+        sends(GET_MANIFEST, Reply(500, gzip.compress(bytes(64 * MIB)), {"Content-Encoding": "gzip"})),
+        UpstreamBusy,
+        "answered 500",
+        (),
+    ),
     Case("no HTTP", says(b"SSH-2.0-OpenSSH_9.2\r\n"), UpstreamLied, "not HTTP"),
     Case("nothing at all", says(b""), UpstreamUnreachable, "closed without an answer", ()),
     Case(

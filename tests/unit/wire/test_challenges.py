@@ -10,7 +10,7 @@ from mirror.wire import challenges
 from mirror.wire.challenges import Challenge
 
 WORDS = st.from_regex(r"[a-z][a-z0-9_-]{0,9}", fullmatch=True)
-CHALLENGES = st.builds(Challenge, WORDS, st.dictionaries(WORDS, st.text()))
+CHALLENGES = st.builds(Challenge, WORDS, st.dictionaries(WORDS, st.text(), max_size=8))
 
 
 @given(CHALLENGES)
@@ -27,6 +27,12 @@ def test_challenges_share_a_header(listed: list[Challenge]) -> None:
 def test_any_text_is_some_challenges(text: str) -> None:
     for challenge in challenges.parse(text):
         assert challenge.scheme == challenge.scheme.lower() != ""
+
+
+def test_no_more_is_read_than_anybody_sends() -> None:
+    assert len(challenges.parse("x," * 4000)) == challenges.MOST_CHALLENGES
+    (challenge,) = challenges.parse("Bearer " + ",".join(f"a{number}=b" for number in range(1000)))
+    assert len(challenge.parameters) == challenges.MOST_PARAMETERS
 
 
 @pytest.mark.parametrize(

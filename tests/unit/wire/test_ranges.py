@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import RangeInvalid
 from mirror.wire.ranges import (
+    _REQUEST,
     RangeRequest,
     Span,
     parse_chunk_range,
@@ -113,3 +116,12 @@ def test_what_is_no_content_range_is_none(header: str | None) -> None:
 def test_what_is_no_chunk_range(header: str) -> None:
     with pytest.raises(RangeInvalid):
         parse_chunk_range(header)
+
+
+@pytest.mark.parametrize("spaces", [1, 100, 10_000])
+def test_a_range_among_spaces_is_read_in_one_way_alone(spaces: int) -> None:
+    """What is optional gives nothing back, so there is one way through any header, however long."""
+    gap = " " * spaces
+    assert RangeRequest.parse(f"bytes{gap}={gap}1{gap}-{gap}2") == RangeRequest(1, 2)
+    assert RangeRequest.parse(f"bytes={gap}x") is None
+    assert re.findall(r"\\s\*(?!\+)", _REQUEST.pattern) == []

@@ -11,7 +11,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirror.oci.digest import ALGORITHMS, Digest
-from mirror.oci.errors import DigestInvalid, ManifestUnknown, MirrorError, NameInvalid, NotFound, Unsupported
+from mirror.oci.errors import (
+    ClientFault,
+    DigestInvalid,
+    ManifestUnknown,
+    MirrorError,
+    NameInvalid,
+    NotFound,
+    Unsupported,
+)
 from mirror.oci.names import Repository, Tag
 from mirror.wire import routes
 from mirror.wire.pagination import MAX_PAGE, PageRequest
@@ -192,3 +200,17 @@ def test_an_unsupported_method_is_told_what_is_supported() -> None:
 )
 def test_urls(route: Any, url: str) -> None:
     assert route.url() == url
+
+
+def test_a_query_has_so_many_parameters_and_no_more() -> None:
+    full = "&".join(["tag=a"] * routes.MAX_PARAMETERS)
+    assert routes.parse_query(full) == {"tag": ["a"] * routes.MAX_PARAMETERS}
+    with pytest.raises(ClientFault, match="too many parameters"):
+        routes.parse_query(f"{full}&tag=a")
+
+
+@pytest.mark.parametrize("path", ["/nothing/" + "x" * 10_000, "/v2/a/blobs/uploads/" + "x" * 10_000])
+def test_a_long_path_is_not_quoted_whole(path: str) -> None:
+    with pytest.raises(NotFound) as refused:
+        routes.parse("GET", path, {})
+    assert len(str(refused.value)) + sum(map(len, refused.value.detail.values())) < 1000

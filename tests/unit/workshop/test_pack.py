@@ -18,6 +18,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError, RepositoryUnknown, StorageFull
 from mirror.plugin import checks
 from mirror.plugin.layer import LayerReader
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry, MemoryUpload
 from mirror.workshop.pack import Packed
 from tests.harness.saved_image import layout, save_docker, write_layout, write_layout_tar
@@ -41,7 +42,7 @@ async def test_a_plugin_is_one_that_every_engine_takes(registry: MemoryRegistry,
     manifest = await registry.get_manifest(REPOSITORY, TAG)
     assert manifest == built.plugin.manifest
     layer = await layer_of(registry, built)
-    reader = LayerReader(len(layer))
+    reader = LayerReader(len(layer), DEFAULT_LIMITS)
     reader.feed(layer)
     facts = reader.finish()
     config = built.plugin.config

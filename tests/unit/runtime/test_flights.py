@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from mirror.runtime.background import Background
-from mirror.transfer.flights import Flights, landed
+from mirror.runtime.flights import Flights, landed
 
 
 class Work:

@@ -32,6 +32,10 @@ class Flights(Generic[Key, Given]):
             self._tasks.create_task(self._fly(key, flight, work))
         return flight
 
+    def under_way(self, key: Key) -> asyncio.Future[Given] | None:
+        """The work with this key, where it is being done."""
+        return self._flights.get(key)
+
     async def _fly(self, key: Key, flight: asyncio.Future[Given], work: Callable[[], Awaitable[Given]]) -> None:
         try:
             result = await work()

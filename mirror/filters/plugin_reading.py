@@ -1,0 +1,131 @@
+"""What a plugin is, read out of a registry for who judges it: its config, what it asks for, what it runs on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from mirror.filters.kept import Kept
+from mirror.filters.layer_reading import LayerReading
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, ManifestInvalid
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository
+from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.platform import Platform
+from mirror.plugin.privilege_pattern import Asked, asked, printable
+from mirror.registry.port import Registry
+
+#: Largest config that is kept as it was read, in bytes; real ones have 1 to 10 KiB.
+_MOST_KEPT_BYTES: Final = 64 * 1024
+#: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty.
+_MOST_ASKED, _MOST_ASKED_CHARACTERS = 1000, 64 * 1024
+
+#: Looks at a plugin some of whose layers came after its manifest; gives why engines could not install it, or None.
+Examine: TypeAlias = Callable[[Repository, Manifest], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a plugin is, whoever holds it.
+
+    Attributes:
+        config: its configuration, or why nobody can know what engines will make of it, in words that follow "cannot be
+            judged:".
+        asked: what it asks for; None: its config cannot be read.
+        platform: what it runs on; None where nothing tells, or nobody asks.
+        lacks: whether it cannot be judged because something is not here yet.
+    """
+
+    config: PluginConfig | str
+    asked: tuple[Asked, ...] | None = None
+    platform: Platform | None = None
+    lacks: bool = False
+
+
+class PluginReading:
+    """Reads plugins, each once as far as that goes.
+
+    Args:
+        registry: where they are.
+        layers: reads layers for the platform; None: nobody asks what a plugin runs on.
+        examine: looks at layers that came after the manifest; None: nobody wants to know.
+    """
+
+    def __init__(self, registry: Registry, layers: LayerReading | None, examine: Examine | None) -> None:
+        self._registry = registry
+        self._layers = layers
+        self._examine = examine
+        self._kept: Kept[Digest, Facts] = Kept()
+
+    async def facts(self, repository: Repository, manifest: Manifest) -> Facts:
+        """What a plugin is, as far as its content is in the repository.
+
+        Raises:
+            BlobUnknown: something that must be there is not. And what the registry raises.
+        """
+        if manifest.ambiguity is not None:
+            return Facts(f"the manifest {manifest.ambiguity}")
+        missing = await self._missing(repository, manifest)
+        known = self._kept.get(manifest.digest)
+        if known is not None and missing is None:
+            return known
+        facts = known or await self._config(repository, manifest)
+        if missing is not None:
+            return replace(facts, config=f"layer {missing} is not here", lacks=True)
+        if not isinstance(facts.config, str):
+            facts = await self._of_layers(repository, manifest, facts, facts.config)
+        if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:
+            self._kept.put(manifest.digest, facts)
+        return facts
+
+    async def _missing(self, repository: Repository, manifest: Manifest) -> int | None:
+        """Which layer is not here, of those that need not be: an engine may fetch it from elsewhere, unseen by us."""
+        for number, digest in late_layers(manifest):
+            try:
+                await self._registry.stat_blob(repository, digest)
+            except BlobUnknown:
+                return number
+        return None
+
+    async def _config(self, repository: Repository, manifest: Manifest) -> Facts:
+        if manifest.config is None:
+            return Facts("it has no config")
+        async with self._registry.open_blob(repository, manifest.config.digest) as blob:
+            if blob.size_bytes > MAX_CONFIG_BYTES:
+                return Facts(f"its config has more than {MAX_CONFIG_BYTES} bytes")
+            content = b"".join([chunk async for chunk in blob])
+        return await asyncio.to_thread(_facts_of_config, content)
+
+    async def _of_layers(self, repository: Repository, manifest: Manifest, facts: Facts, config: PluginConfig) -> Facts:
+        if self._examine is not None and any(late_layers(manifest)):
+            problem = await self._examine(repository, manifest)
+            if problem is not None:
+                return replace(facts, config=problem)
+        if self._layers is None:
+            return facts
+        platform = await self._layers.platform(self._registry, repository, manifest, config)
+        return replace(facts, config=platform) if isinstance(platform, str) else replace(facts, platform=platform)
+
+
+def late_layers(manifest: Manifest) -> list[tuple[int, Digest]]:
+    """The layers that may be pushed after their manifest, or never: each once, with its number."""
+    must_be_here = {blob.digest for blob in manifest.blobs}
+    found: dict[Digest, int] = {}
+    for number, layer in enumerate(manifest.layers, 1):
+        if layer.digest not in must_be_here:
+            found.setdefault(layer.digest, number)
+    return [(number, digest) for digest, number in found.items()]
+
+
+def _facts_of_config(content: bytes) -> Facts:
+    try:
+        config = PluginConfig.parse(content)
+    except ManifestInvalid as error:
+        return Facts(f"its config cannot be read ({printable(error.message)})")
+    wanted = asked(config)
+    if len(wanted) > _MOST_ASKED or sum(len(value) for _, value in wanted) > _MOST_ASKED_CHARACTERS:
+        return Facts(f"its config asks for more than is looked at ({len(wanted)} things)")
+    return Facts(config, wanted)

@@ -1,0 +1,36 @@
+"""Fingerprints of a plugin: texts by which the same content is recognised under another digest. Pure.
+
+A manifest has other digests under other algorithms, and under one more space. Two manifests with the same config and
+the same layers, in the same order, are the same plugin to an engine, whatever else they say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from mirror.oci.digest import ALGORITHMS, Digest
+
+#: What the fingerprint of a content begins with; those of bytes are digests.
+_CONTENT: Final = "content-sha256:"
+
+
+def of_bytes(manifest: bytes) -> tuple[str, ...]:
+    """The fingerprints of a manifest's bytes: their digest under every algorithm that is known here."""
+    return tuple(str(Digest.of(manifest, algorithm)) for algorithm in ALGORITHMS)
+
+
+def of_content(digests: Sequence[Digest]) -> str:
+    """The fingerprint of a plugin's content.
+
+    Args:
+        digests: sha256 digests of the config and then of each layer, in order.
+    """
+    if any(digest.algorithm != "sha256" for digest in digests):
+        raise ValueError("content is told by sha256 digests alone: one content must have one fingerprint")
+    return _CONTENT + Digest.of("\n".join(digest.hex for digest in digests).encode()).hex
+
+
+def is_of_content(fingerprint: str) -> bool:
+    """Whether a fingerprint is that of config and layers, and not of a manifest's bytes."""
+    return fingerprint.startswith(_CONTENT)

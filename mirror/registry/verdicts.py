@@ -1,0 +1,100 @@
+"""What remembers verdicts, for all processes, and which plugins are held: the protocols that judging works with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository
+from mirror.plugin.privilege_pattern import Asked
+from mirror.registry.admissions import Admission, Rejection
+
+#: Stands for the policy of a server that has none. It judges nothing but whether a plugin can be read with certainty.
+NO_POLICY: Final = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the plugins that were let in under a name ask for.
+
+    Attributes:
+        asked: what the last one asks for that this policy, or a person, has let in; None: there is none.
+        recorded: what was new about the plugin in question to another policy; empty: nothing, or none has seen it.
+        let_in_otherwise: whether another policy has let something in under the name that is not there any more.
+    """
+
+    asked: frozenset[Asked] | None = None
+    recorded: tuple[Asked, ...] = ()
+    let_in_otherwise: bool = False
+
+
+class Verdicts(Protocol):
+    """Where verdicts are kept, by the fingerprint of the policy that gave them."""
+
+    @property
+    def admission_generation(self) -> int | None:
+        """What was read under a count is good for as long as it is the same; None: it is not to be kept."""
+        ...
+
+    async def admission(
+        self, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
+    ) -> Admission | None:
+        """What is known of a plugin; None: nothing.
+
+        Args:
+            repository, digest: the plugin.
+            policy: whose verdict is meant; a verdict of before there were fingerprints counts as everybody's. None: the
+                latest.
+            fingerprints: of the plugin; a rejection of any of them covers it.
+        """
+        ...
+
+    async def baseline(self, repository: Repository, digest: Digest, policy: str) -> Baseline:
+        """What a plugin is compared with that this policy has not seen yet."""
+        ...
+
+    async def note_verdict(self, admission: Admission, policy: str) -> None:
+        """Keep what the policy says, and what the plugin asks for, in place of what it said before."""
+        ...
+
+    async def forget_verdict(self, repository: Repository, digest: Digest, policy: str) -> None:
+        """Keep no longer what the policy said."""
+        ...
+
+    async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
+        """Have a rejection cover more fingerprints of the same content; nothing, where it was lifted meanwhile."""
+        ...
+
+
+class HeldPlugins(Protocol):
+    """Which plugins a repository holds, also those that are being pulled through, and what names a blob.
+
+    What an engine might take for a plugin counts as one.
+    """
+
+    async def plugins_before(self, repository: Repository, digest: Digest, limit: int) -> Sequence[Digest]:
+        """The plugins that came before one, or all where that one is not here: the newest ``limit``, oldest first."""
+        ...
+
+    async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """A plugin's manifest, all of whose content may be here or not; None: the repository does not hold it."""
+        ...
+
+    async def holds_plugins(self, repository: Repository) -> bool:
+        """Whether it holds any."""
+        ...
+
+    async def plugins_naming(self, repository: Repository, blob: Digest, limit: int) -> Sequence[Digest]:
+        """The plugins whose config or layer is that blob, at most ``limit``."""
+        ...
+
+    async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
+        """Whether a manifest of the repository that is no plugin names that blob."""
+        ...
+
+
+class Ledger(Verdicts, HeldPlugins, Protocol):
+    """Both."""

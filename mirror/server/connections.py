@@ -1,0 +1,104 @@
+"""The connections of a process: counted, and held to a limit for each client and in all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import Enum, auto
+from typing import Final
+
+from aiohttp import web
+
+from mirror.server import errors
+from mirror.server.limits import Limits
+from mirror.server.refusals import Refusals
+from mirror.server.shares import NEARLY
+
+#: Connections beyond a limit that are told so, of all clients together.
+_SURPLUS: Final = 128
+
+
+class Welcome(Enum):
+    """What becomes of a connection."""
+
+    SERVED = auto()
+    CLIENT_HAS_ENOUGH = auto()
+    FULL = auto()
+    ENDED = auto()
+
+
+class Connections:
+    """The connections of this process.
+
+    Args:
+        limits: how many are served at a time.
+        refusals: told of clients that have as many as they may.
+
+    Attributes:
+        count: how many there are, those included that are only told that they are too many.
+        refused: how many were beyond the limit of all clients.
+    """
+
+    def __init__(self, limits: Limits, refusals: Refusals) -> None:
+        self.refused = 0
+        self._limits = limits
+        self._refusals = refusals
+        self._served = 0
+        self._surplus = 0
+        self._by_client: Counter[str] = Counter()
+
+    @property
+    def count(self) -> int:
+        return self._served + self._surplus
+
+    def are_nearly_taken(self, client: str) -> bool:
+        """Whether there are nearly as many as are served, in all or of this client."""
+        limits, share = self._limits, self._by_client.get(client, 0)
+        return self._served >= NEARLY * limits.connections or share >= NEARLY * limits.connections_per_client
+
+    def arrived(self, client: str) -> Welcome:
+        """Count a connection, unless it is to be ended at once, and say what becomes of it.
+
+        Args:
+            client: whom it is counted for; empty: for nobody, because who it comes from is not known yet.
+        """
+        welcome = self._welcome(client)
+        if welcome is Welcome.SERVED:
+            self._served += 1
+            if client:
+                self._by_client[client] += 1
+        elif welcome is not Welcome.ENDED:
+            self._surplus += 1
+        return welcome
+
+    def left(self, client: str, welcome: Welcome) -> None:
+        """Count a connection no more that :meth:`arrived` has counted."""
+        if welcome is not Welcome.SERVED:
+            self._surplus -= 1
+            return
+        self._served -= 1
+        if client:
+            self._by_client[client] -= 1
+            if not self._by_client[client]:
+                del self._by_client[client]
+
+    async def answer_full(self, _request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request on a connection that is one too many in all, whatever it asks.
+
+        An answer, and not silence: a balancer takes its request elsewhere, and people see why.
+        """
+        return errors.full(self._limits.connections)
+
+    async def answer_client(self, _request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request on a connection that is one too many of its client, whatever it asks."""
+        return errors.enough(self._limits.connections_per_client)
+
+    def _welcome(self, client: str) -> Welcome:
+        if self._by_client.get(client, 0) >= self._limits.connections_per_client:
+            self._refusals.add(client)
+            welcome = Welcome.CLIENT_HAS_ENOUGH
+        elif self._served >= self._limits.connections:
+            self.refused += 1
+            welcome = Welcome.FULL
+        else:
+            return Welcome.SERVED
+        return welcome if self._surplus < _SURPLUS else Welcome.ENDED

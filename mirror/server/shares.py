@@ -1,0 +1,72 @@
+"""What one client may have under way at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from mirror.oci.errors import TooManyRequests
+from mirror.server.refusals import Refusals
+
+_RETRY_AFTER_SECONDS: Final = 5
+#: Share of a limit from which on others will soon have to wait.
+NEARLY: Final = 7 / 8
+
+
+class Shares:
+    """Requests of one kind that this process has under way, by client.
+
+    Args:
+        what: the kind, as in "has 256 uploads under way".
+        most_per_client: how many one client may have at a time.
+        refusals: told of each that was one too many; it names the setting.
+
+    Attributes:
+        count: how many there are, of all clients.
+    """
+
+    def __init__(self, what: str, most_per_client: int, refusals: Refusals) -> None:
+        self.count = 0
+        self._what = what
+        self._most_per_client = most_per_client
+        self._refusals = refusals
+        self._by_client: Counter[str] = Counter()
+
+    @property
+    def refused(self) -> int:
+        """How many were one too many."""
+        return self._refusals.count
+
+    def are_nearly_taken(self, client: str) -> bool:
+        """Whether the client has nearly as many as it may."""
+        return self._by_client.get(client, 0) >= NEARLY * self._most_per_client
+
+    @contextmanager
+    def one_of(self, client: str) -> Iterator[None]:
+        """Count one more inside.
+
+        Args:
+            client: whose it is.
+
+        Raises:
+            TooManyRequests: the client has as many as it may.
+        """
+        if self._by_client[client] >= self._most_per_client:
+            self._refusals.add(client)
+            raise TooManyRequests(
+                f"{client} has {self._most_per_client} {self._what} under way already: repeat this one later, "
+                f"or raise {self._refusals.setting}",
+                limit=self._most_per_client,
+                retry_after_seconds=_RETRY_AFTER_SECONDS,
+            )
+        self.count += 1
+        self._by_client[client] += 1
+        try:
+            yield
+        finally:
+            self.count -= 1
+            self._by_client[client] -= 1
+            if not self._by_client[client]:
+                del self._by_client[client]

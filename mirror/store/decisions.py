@@ -1,0 +1,151 @@
+"""What people decided about plugins, and what their rejections cover."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, and_, bindparam, delete, literal, select
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import Denied
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository
+from mirror.plugin import fingerprint
+from mirror.registry.admissions import Decision, Rejection, Subject, not_approved
+from mirror.store.catalog import rows
+from mirror.store.catalog.tables import decisions, plugin_blobs, rejections
+from mirror.store.plugin_index import StorePluginIndex
+
+#: Manifests with the same config that are looked at when one of them is rejected; more are found when asked for.
+_MOST_ALIKE: Final = 1000
+
+_THIS = and_(decisions.c.repository == bindparam("name"), decisions.c.digest == bindparam("wanted"))
+_ONE = select(decisions).where(_THIS)
+_LIFTED = delete(decisions).where(_THIS)
+_UNCOVERED = delete(rejections).where(
+    rejections.c.repository == bindparam("name"), rejections.c.digest == bindparam("wanted")
+)
+_ANY = select(literal(1)).select_from(rejections).limit(1)
+_COVERING = (
+    select(rejections.c.fingerprint, decisions)
+    .join(
+        decisions,
+        and_(decisions.c.repository == rejections.c.repository, decisions.c.digest == rejections.c.digest),
+    )
+    .where(rejections.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+)
+_ALIKE = (
+    select(plugin_blobs.c.repository, plugin_blobs.c.manifest)
+    .where(plugin_blobs.c.blob == bindparam("config"))
+    .limit(_MOST_ALIKE)
+)
+
+
+class StoreDecisions(StorePluginIndex):
+    """Decisions, for all processes. A rejection is kept with all that it is known to cover."""
+
+    async def decide(
+        self, repository: Repository, subjects: Sequence[Subject], decision: Decision, *, overrule: bool = False
+    ) -> None:
+        """Keep what a person decided about plugins under a name, all at once, in place of what one had decided.
+
+        Args:
+            repository: the name.
+            subjects: the plugins; they need not be here yet.
+            decision: the decision.
+            overrule: whether an approval lifts rejections of the content, under every name.
+
+        Raises:
+            Denied: it approves what was rejected, and lifts no rejections. Nothing is changed.
+        """
+        alike = {} if decision.approved else {one: await self._alike(one) for one in subjects}
+
+        def work(connection: Connection) -> None:
+            for subject in subjects:
+                if decision.approved:
+                    _lift(connection, repository, subject, overrule=overrule)
+            for subject in subjects:
+                _put(connection, repository, subject.digest, decision)
+                if not decision.approved:
+                    cover(connection, repository, subject.digest, {*subject.fingerprints, *alike[subject]})
+
+        await self._catalog.write(work)
+
+    async def _alike(self, subject: Subject) -> set[str]:
+        """Digests of plugins that are here with the same config and layers, under whatever name."""
+        contents = {one for one in subject.fingerprints if fingerprint.is_of_content(one)}
+        if subject.config is None or not contents:
+            return set()
+        wanted = {"config": str(subject.config)}
+
+        def look(connection: Connection) -> set[str]:
+            found = [(row.repository, Digest.parse(row.manifest)) for row in connection.execute(_ALIKE, wanted).all()]
+            manifests = ((digest, self._kept(connection, name, digest)) for name, digest in found)
+            return {str(digest) for digest, manifest in manifests if content_of(manifest) in contents}
+
+        return await self._catalog.read(look)
+
+
+def content_of(manifest: Manifest | None) -> str | None:
+    """The fingerprint of a plugin's content, where its manifest alone tells it; else None."""
+    if manifest is None or manifest.config is None:
+        return None
+    named = [manifest.config.digest, *(layer.digest for layer in manifest.layers)]
+    return fingerprint.of_content(named) if all(one.algorithm == "sha256" for one in named) else None
+
+
+def find_decision(connection: Connection, repository: Repository, digest: Digest) -> Decision | None:
+    """What a person decided about a digest under a name."""
+    row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
+    return None if row is None else read_decision(row)
+
+
+def find_rejection(
+    connection: Connection, repository: Repository, digest: Digest, fingerprints: Collection[str]
+) -> Rejection | None:
+    """The rejection that covers one of the fingerprints: that of this digest under this name, else the last."""
+    found = _covering(connection, fingerprints)
+    return max(
+        found, key=lambda one: ((one.repository, one.digest) == (repository, digest), one.decision.at), default=None
+    )
+
+
+def cover(connection: Connection, repository: Repository, digest: Digest, fingerprints: Collection[str]) -> None:
+    """Have a rejection cover fingerprints, where it is still there. Only inside :meth:`Catalog.write`."""
+    known = find_decision(connection, repository, digest)
+    if known is not None and not known.approved:
+        here = {"repository": repository.name, "digest": str(digest)}
+        rows.put(connection, rejections, *({**here, "fingerprint": one} for one in sorted(fingerprints)))
+
+
+def read_decision(row: Row[Any]) -> Decision:
+    """A decision as it stands in a row."""
+    return Decision(row.approved, row.decided_by, row.decided_at, row.note)
+
+
+def _covering(connection: Connection, fingerprints: Collection[str]) -> list[Rejection]:
+    if not fingerprints or connection.execute(_ANY).scalar_one_or_none() is None:
+        return []
+    matched: dict[tuple[str, str], tuple[Row[Any], set[str]]] = {}
+    for row in connection.execute(_COVERING, {"fingerprints": sorted(fingerprints)}):
+        matched.setdefault((row.repository, row.digest), (row, set()))[1].add(row.fingerprint)
+    return [
+        Rejection(Repository(row.repository), Digest.parse(row.digest), read_decision(row), frozenset(texts))
+        for row, texts in matched.values()
+    ]
+
+
+def _lift(connection: Connection, repository: Repository, subject: Subject, *, overrule: bool) -> None:
+    """End the rejections that cover a plugin. Raises Denied: there are some, and they are not to be lifted."""
+    for rejection in _covering(connection, subject.fingerprints):
+        if not overrule:
+            raise Denied(not_approved(repository, subject.digest, rejection))
+        connection.execute(_LIFTED, {"name": rejection.repository.name, "wanted": str(rejection.digest)})
+
+
+def _put(connection: Connection, repository: Repository, digest: Digest, decision: Decision) -> None:
+    key = {"repository": repository.name, "digest": str(digest)}
+    connection.execute(_UNCOVERED, {"name": repository.name, "wanted": str(digest)})
+    row = {"approved": decision.approved, "decided_by": decision.by, "decided_at": decision.at, "note": decision.note}
+    rows.put(connection, decisions, {**key, **row})

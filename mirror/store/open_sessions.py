@@ -1,0 +1,69 @@
+"""How many upload sessions may be open at a time. Pure.
+
+Whom a session is counted for stands in its id. So the folder of uploads is the one truth for all processes, and nothing
+has to be kept beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+from uuid import uuid4
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import TooManyRequests
+
+_RETRY_AFTER_SECONDS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How many upload sessions may be open at a time.
+
+    Attributes:
+        per_client: most sessions of one client.
+        in_all: most sessions, whoever began them; beyond it clients begin no more.
+    """
+
+    per_client: int = 1024
+    in_all: int = 16384
+
+
+def client_prefix(client: str) -> str:
+    """How the ids of a client's sessions begin: 48 bits of a hash of the client, as the start of a UUID."""
+    hashed = Digest.of(f"client {client}".encode()).hex
+    return f"{hashed[:8]}-{hashed[8:12]}-"
+
+
+def new_id(client: str) -> str:
+    """An id for a session of a client, that nobody guesses: a UUID of version 8 (RFC 9562), random after its start."""
+    prefix = client_prefix(client)
+    return f"{prefix}8{str(uuid4())[len(prefix) + 1 :]}"
+
+
+def require_room(limits: SessionLimits, client: str, open_ids: Collection[str]) -> None:
+    """Return where a client may begin one more session.
+
+    Args:
+        limits: how many there may be.
+        client: who asks.
+        open_ids: ids of all open sessions.
+
+    Raises:
+        TooManyRequests: it may not.
+    """
+    if len(open_ids) >= limits.in_all:
+        raise TooManyRequests(
+            f"{len(open_ids)} uploads are open: come back later, or raise server.limits.upload_sessions",
+            limit=limits.in_all,
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        )
+    prefix = client_prefix(client)
+    if sum(upload_id.startswith(prefix) for upload_id in open_ids) >= limits.per_client:
+        raise TooManyRequests(
+            f"{client} has {limits.per_client} uploads open: finish or cancel (DELETE) them, wait until they expire, "
+            "or raise server.limits.upload_sessions_per_client",
+            limit=limits.per_client,
+            retry_after_seconds=_RETRY_AFTER_SECONDS,
+        )

@@ -1,0 +1,170 @@
+"""Which plugins a repository holds, and which blobs they name: an index beside the manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Select,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    union_all,
+)
+
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository
+from mirror.store.catalog import rows
+from mirror.store.catalog.tables import blobs, incomplete_manifests, manifests, plugin_blobs, repositories
+from mirror.store.parts import StoreParts
+
+#: Other manifests of a repository that are read, the newest first, to see whether one of them names a blob, and their
+#: bytes in all: real ones have some KiB.
+_MOST_READ, _MOST_READ_BYTES = 256, 16 * 1024 * 1024
+
+_NAME: BindParameter[str] = bindparam("repository")
+_MANIFEST: BindParameter[str] = bindparam("manifest")
+_BLOB: BindParameter[str] = bindparam("blob")
+_HERE = plugin_blobs.c.repository == _NAME
+
+#: Every manifest that a repository holds, complete or not, with when it came.
+KEPT = union_all(
+    select(repositories.c.name.label("repository"), manifests.c.digest, manifests.c.media_type, manifests.c.created_at)
+    .select_from(manifests)
+    .join(repositories, repositories.c.id == manifests.c.repository_id),
+    select(
+        incomplete_manifests.c.repository,
+        incomplete_manifests.c.digest,
+        incomplete_manifests.c.media_type,
+        incomplete_manifests.c.kept_at,
+    ),
+).subquery("kept")
+_IS_PLUGIN = exists().where(plugin_blobs.c.repository == KEPT.c.repository, plugin_blobs.c.manifest == KEPT.c.digest)
+_ONE = (
+    select(KEPT.c.digest, KEPT.c.media_type, blobs.c.size_bytes)
+    .join(blobs, blobs.c.digest == KEPT.c.digest)
+    .where(KEPT.c.repository == _NAME, KEPT.c.digest == _MANIFEST)
+    .limit(1)
+)
+_ANYWHERE = select(KEPT.c.repository).where(KEPT.c.digest == _MANIFEST).limit(1)
+_THIS = KEPT.alias("this")
+_CAME = (
+    select(func.min(_THIS.c.created_at))
+    .where(_THIS.c.repository == _NAME, _THIS.c.digest == _MANIFEST)
+    .scalar_subquery()
+)
+_BEFORE = (
+    select(KEPT.c.digest)
+    .where(KEPT.c.repository == _NAME, KEPT.c.digest != _MANIFEST, _IS_PLUGIN)
+    .where(or_(_CAME.is_(None), KEPT.c.created_at < _CAME))
+    .order_by(KEPT.c.created_at.desc(), KEPT.c.digest)
+    .limit(bindparam("most"))
+)
+_OTHERS = (
+    select(KEPT.c.digest, KEPT.c.media_type, blobs.c.size_bytes)
+    .join(blobs, blobs.c.digest == KEPT.c.digest)
+    .where(KEPT.c.repository == _NAME, ~_IS_PLUGIN)
+    .order_by(KEPT.c.created_at.desc())
+    .limit(_MOST_READ)
+)
+_ANY = select(literal(1)).select_from(plugin_blobs).where(_HERE).limit(1)
+_NAMING = (
+    select(plugin_blobs.c.manifest)
+    .where(_HERE, plugin_blobs.c.blob == _BLOB)
+    .order_by(plugin_blobs.c.manifest)
+    .limit(bindparam("most"))
+)
+_GONE = delete(plugin_blobs).where(
+    _HERE,
+    plugin_blobs.c.manifest == _MANIFEST,
+    ~exists().where(KEPT.c.repository == _NAME, KEPT.c.digest == _MANIFEST),
+)
+
+
+class StorePluginIndex(StoreParts):
+    """Implements :class:`mirror.registry.verdicts.HeldPlugins`."""
+
+    async def plugins_before(self, repository: Repository, digest: Digest, limit: int) -> Sequence[Digest]:
+        wanted = {"repository": repository.name, "manifest": str(digest), "most": limit}
+        return [Digest.parse(found) for found in reversed(await self._first_column(_BEFORE, wanted))]
+
+    async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
+        return await self._catalog.read(lambda connection: self._kept(connection, repository.name, digest))
+
+    async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
+        """A manifest, complete or not, with a repository that holds it; None: no repository does."""
+
+        def find(connection: Connection) -> tuple[Repository, Manifest] | None:
+            name = connection.execute(_ANYWHERE, {"manifest": str(digest)}).scalar_one_or_none()
+            manifest = None if name is None else self._kept(connection, name, digest)
+            return None if name is None or manifest is None else (Repository(name), manifest)
+
+        return await self._catalog.read(find)
+
+    async def holds_plugins(self, repository: Repository) -> bool:
+        return bool(await self._first_column(_ANY, {"repository": repository.name}))
+
+    async def plugins_naming(self, repository: Repository, blob: Digest, limit: int) -> Sequence[Digest]:
+        wanted = {"repository": repository.name, "blob": str(blob), "most": limit}
+        return [Digest.parse(found) for found in await self._first_column(_NAMING, wanted)]
+
+    async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
+        """Whether one of the newest other manifests names the blob. This is asked of blobs that are withheld, alone."""
+
+        def look(connection: Connection) -> bool:
+            left_bytes = _MOST_READ_BYTES
+            for row in connection.execute(_OTHERS, {"repository": repository.name}).all():
+                left_bytes -= row.size_bytes
+                if left_bytes < 0:
+                    return False
+                manifest = self._body(Digest.parse(row.digest), row.media_type, row.size_bytes)
+                if blob in blobs_named_by(manifest):
+                    return True
+            return False
+
+        return await self._catalog.read(look)
+
+    def _kept(self, connection: Connection, repository: str, digest: Digest) -> Manifest | None:
+        """A manifest, complete or not. Blocks. Raises StorageDamaged."""
+        row = connection.execute(_ONE, {"repository": repository, "manifest": str(digest)}).one_or_none()
+        return None if row is None else self._body(digest, row.media_type, row.size_bytes)
+
+    async def _first_column(self, statement: Select[Any], wanted: Mapping[str, object]) -> list[str]:
+        return await self._catalog.read(lambda connection: list(connection.execute(statement, wanted).scalars()))
+
+
+def blobs_named_by(manifest: Manifest) -> Iterator[Digest]:
+    """Digests of the config and every layer, also of those that may be elsewhere."""
+    if manifest.config is not None:
+        yield manifest.config.digest
+    yield from (layer.digest for layer in manifest.layers)
+
+
+def named_by(manifest: Manifest) -> list[str]:
+    """What the index has of a plugin: blobs, or an empty text where it names none, so that it is in the index."""
+    return sorted({str(digest) for digest in blobs_named_by(manifest)}) or [""]
+
+
+def index(connection: Connection, repository: Repository, manifest: Manifest) -> None:
+    """Write the rows of a manifest that is held, where it may be a plugin. Only inside :meth:`Catalog.write`."""
+    if manifest.may_be_plugin:
+        write(connection, repository.name, str(manifest.digest), named_by(manifest))
+
+
+def write(connection: Connection, repository: str, manifest: str, named: Iterable[str]) -> None:
+    """Write the rows of a plugin. Only inside :meth:`Catalog.write`."""
+    here = {"repository": repository, "manifest": manifest}
+    rows.put(connection, plugin_blobs, *({**here, "blob": blob} for blob in named))
+
+
+def forget(connection: Connection, repository: Repository, digest: Digest) -> None:
+    """Remove the rows of a manifest that is held no more. Only inside :meth:`Catalog.write`."""
+    connection.execute(_GONE, {"repository": repository.name, "manifest": str(digest)})

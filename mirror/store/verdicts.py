@@ -1,0 +1,189 @@
+"""What policies said of plugins, kept beside them, each policy's word by its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, delete, exists, func, or_, select
+
+from mirror.oci.digest import Digest
+from mirror.oci.names import Repository
+from mirror.plugin.policy import Action, Verdict
+from mirror.plugin.privilege_pattern import Asked
+from mirror.registry.admissions import Admission, Decision, Rejection
+from mirror.registry.verdicts import NO_POLICY, Baseline
+from mirror.store import decisions as decided
+from mirror.store.catalog import rows
+from mirror.store.catalog.tables import decisions, plugin_blobs, rejections, verdicts
+from mirror.store.parts import StoreParts
+
+#: Stands in place of a policy's fingerprint where a verdict is older than those.
+OF_BEFORE = ""
+
+_NAME: BindParameter[str] = bindparam("name")
+_WANTED: BindParameter[str] = bindparam("wanted")
+_POLICY: BindParameter[str] = bindparam("policy")
+_LET_IN = verdicts.c.action.in_([Action.ALLOW.value, Action.WARN.value])
+_OF_THIS = and_(verdicts.c.repository == _NAME, verdicts.c.digest == _WANTED)
+_ONE = select(verdicts).where(_OF_THIS, verdicts.c.policy.in_([_POLICY, OF_BEFORE])).order_by(verdicts.c.policy.desc())
+_LATEST = select(verdicts).where(_OF_THIS).order_by(verdicts.c.noted_at.desc(), verdicts.c.policy)
+
+_OTHERS = and_(verdicts.c.repository == _NAME, verdicts.c.digest != _WANTED, verdicts.c.asked.is_not(None))
+_DECIDED = and_(decisions.c.repository == verdicts.c.repository, decisions.c.digest == verdicts.c.digest)
+_REJECTED = exists().where(rejections.c.fingerprint == verdicts.c.digest)
+_HELD = exists().where(plugin_blobs.c.repository == verdicts.c.repository, plugin_blobs.c.manifest == verdicts.c.digest)
+_THIS_POLICYS = verdicts.alias("this_policys")
+_DENIED = exists().where(
+    _THIS_POLICYS.c.repository == verdicts.c.repository,
+    _THIS_POLICYS.c.digest == verdicts.c.digest,
+    _THIS_POLICYS.c.policy == _POLICY,
+    _THIS_POLICYS.c.action == Action.DENY.value,
+)
+_LAST = (
+    select(verdicts.c.asked)
+    .join(decisions, _DECIDED, isouter=True)
+    .where(_OTHERS, ~_REJECTED, ~_DENIED)
+    .where(
+        or_(
+            decisions.c.approved.is_(True),
+            and_(decisions.c.approved.is_(None), verdicts.c.policy == _POLICY, _LET_IN),
+        )
+    )
+    .order_by(func.coalesce(decisions.c.decided_at, verdicts.c.noted_at).desc())
+    .limit(1)
+)
+_LET_IN_OTHERWISE = (
+    select(verdicts.c.digest)
+    .join(decisions, _DECIDED, isouter=True)
+    .where(_OTHERS, verdicts.c.policy != _POLICY, _LET_IN, ~_REJECTED)
+    .where(func.coalesce(decisions.c.approved, True), ~_HELD)
+    .limit(1)
+)
+_RECORDED = select(verdicts.c.grown).where(_OF_THIS, verdicts.c.policy != _POLICY).order_by(verdicts.c.noted_at.desc())
+_NO_LONGER = delete(verdicts).where(
+    verdicts.c.repository == _NAME, verdicts.c.digest == _WANTED, verdicts.c.policy == _POLICY
+)
+
+#: Of each plugin one verdict: that of the policy, else the latest.
+_PLACE = (
+    func.row_number()
+    .over(
+        partition_by=[verdicts.c.repository, verdicts.c.digest],
+        order_by=[case((verdicts.c.policy == _POLICY, 0), else_=1), verdicts.c.noted_at.desc(), verdicts.c.policy],
+    )
+    .label("place")
+)
+_RANKED = select(verdicts, _PLACE).subquery("ranked")
+CHOSEN = select(_RANKED).where(_RANKED.c.place == 1).subquery("chosen")
+
+
+class StoreVerdicts(StoreParts):
+    """Implements :class:`mirror.registry.verdicts.Verdicts`."""
+
+    @property
+    def admission_generation(self) -> int | None:
+        return self._cache.generation
+
+    async def admission(
+        self,
+        repository: Repository,
+        digest: Digest,
+        policy: str | None = None,
+        fingerprints: Collection[str] | None = None,
+    ) -> Admission | None:
+        known_by = {str(digest), *(fingerprints or ())}
+        return await self._catalog.read(lambda connection: find(connection, repository, digest, policy, known_by))
+
+    async def baseline(self, repository: Repository, digest: Digest, policy: str) -> Baseline:
+        wanted = {"name": repository.name, "wanted": str(digest), "policy": policy}
+
+        def read(connection: Connection) -> Baseline:
+            last = connection.execute(_LAST, wanted).scalar_one_or_none()
+            recorded = connection.execute(_RECORDED, wanted).scalars().all()
+            otherwise = connection.execute(_LET_IN_OTHERWISE, wanted).scalar_one_or_none()
+            return Baseline(
+                None if last is None else frozenset(pairs(last)),
+                next((pairs(grown) for grown in recorded if grown), ()),
+                otherwise is not None,
+            )
+
+        return await self._catalog.read(read)
+
+    async def note_verdict(self, admission: Admission, policy: str) -> None:
+        verdict, asked = admission.verdict, admission.asked
+        if verdict is None:
+            raise ValueError("there is no verdict to keep")
+        name, digest = admission.repository.name, str(admission.digest)
+        row = {
+            "repository": name,
+            "digest": digest,
+            "policy": policy,
+            "action": verdict.action.value,
+            "rule": verdict.rule,
+            "reason": verdict.reason,
+            "asked": None if asked is None else [list(pair) for pair in asked],
+            "grown": [list(pair) for pair in admission.grown],
+            "noted_at": admission.noted_at,
+        }
+
+        def note(connection: Connection) -> None:
+            rows.put(connection, verdicts, row)
+            if policy not in {NO_POLICY, OF_BEFORE}:  # a verdict of before there were fingerprints is this policy's now
+                connection.execute(_NO_LONGER, {"name": name, "wanted": digest, "policy": OF_BEFORE})
+
+        await self._catalog.write(note)
+
+    async def forget_verdict(self, repository: Repository, digest: Digest, policy: str) -> None:
+        wanted = {"name": repository.name, "wanted": str(digest), "policy": policy}
+        await self._catalog.write(lambda connection: connection.execute(_NO_LONGER, wanted))
+
+    async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
+        await self._catalog.write(
+            lambda connection: decided.cover(connection, rejection.repository, rejection.digest, fingerprints)
+        )
+
+
+def find(
+    connection: Connection, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
+) -> Admission | None:
+    """What is known of a plugin, as :meth:`StoreVerdicts.admission` tells it."""
+    wanted = {"name": repository.name, "wanted": str(digest)}
+    if policy is None:
+        row = connection.execute(_LATEST, wanted).first()
+    else:
+        row = connection.execute(_ONE, {**wanted, "policy": policy}).first()
+        if policy == NO_POLICY and row is not None and row.policy == OF_BEFORE:
+            row = None
+    decision = decided.find_decision(connection, repository, digest)
+    rejection = decided.find_rejection(connection, repository, digest, fingerprints)
+    if row is not None:
+        return read_verdict(row, decision=decision, rejection=rejection)
+    return undecided_by_policy(repository, digest, decision, rejection)
+
+
+def undecided_by_policy(
+    repository: Repository, digest: Digest, decision: Decision | None, rejection: Rejection | None
+) -> Admission | None:
+    """What is known of a plugin of which no policy has said anything; None: nothing."""
+    known = decision if rejection is None else rejection.decision
+    return None if known is None else Admission(repository, digest, known.at, decision=decision, rejection=rejection)
+
+
+def read_verdict(row: Row[Any], **more: Any) -> Admission:
+    """What a row of the table, or of :data:`CHOSEN`, tells; ``more`` are attributes of :class:`Admission`."""
+    return Admission(
+        Repository(row.repository),
+        Digest.parse(row.digest),
+        row.noted_at,
+        verdict=Verdict(Action(row.action), row.rule, row.reason),
+        policy=row.policy,
+        asked=None if row.asked is None else pairs(row.asked),
+        grown=pairs(row.grown),
+        **more,
+    )
+
+
+def pairs(value: list[list[str]]) -> tuple[Asked, ...]:
+    """What is asked for, as it stands in a row."""
+    return tuple((name, asked) for name, asked in value)

@@ -1,0 +1,117 @@
+"""Long lists, remembered for a moment: who asks for one page after the other must not cost the whole list each time.
+
+A list that is being read belongs to nobody who waits for it: it is read to its end although they leave, so that the
+next one finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mirror.oci.errors import UpstreamLied
+from mirror.runtime.clock import Clock
+from mirror.runtime.flights import Flights, landed
+from mirror.runtime.single_flight import SingleFlight
+from mirror.upstream.list_reading import Reading
+
+#: A list of one short page is asked for each time: it costs little, and whoever has just pushed wants to see it.
+_LONG_BYTES: Final = 64 * 1024
+_KEPT_SECONDS: Final = 60.0
+_READ_AT_ONCE: Final = 4
+
+Read = Callable[[Reading[Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    reading: Reading[Any]
+    lie: UpstreamLied | None
+    at_seconds: float
+    changes: int
+
+
+class KnownLists:
+    """Gives lists, from memory or by reading them; each is read once, and four at a time.
+
+    Kept are long lists, and that an upstream lied in one: for a minute, and until something is changed through us.
+
+    Args:
+        tasks: owns the reading.
+        clock: tells the age of lists.
+        changes: goes up with what is changed through us.
+        most_entries: entries that are kept, of all lists together.
+    """
+
+    def __init__(self, tasks: asyncio.TaskGroup, clock: Clock, changes: Callable[[], int], most_entries: int) -> None:
+        self._clock = clock
+        self._changes = changes
+        self._most_entries = most_entries
+        self._known: dict[str, _Known] = {}
+        self._flights: Flights[tuple[str, int], _Known] = Flights(tasks)
+        self._beginnings: SingleFlight[tuple[str, int], _Known] = SingleFlight()
+        self._gate = asyncio.Semaphore(_READ_AT_ONCE)
+
+    async def get(self, url: str, read: Read) -> Reading[Any]:
+        """A list.
+
+        Args:
+            url: what it is asked for by.
+            read: reads it.
+
+        Raises:
+            UpstreamLied: it has been read less than a minute ago, and this is what came of it.
+            And what ``read`` raises.
+        """
+        known = self._remembered(url)
+        if known is None:
+            key = url, self._changes()  # a reading that began before a change does not do after it
+            known = await self._beginnings.run(key, lambda: self._begun(key, read))
+        if known.lie is not None:
+            raise UpstreamLied(known.lie.message, **known.lie.detail)
+        return known.reading
+
+    async def _begun(self, key: tuple[str, int], read: Read) -> _Known:
+        """Whoever waits for a turn is cancelled with it; what has begun goes on."""
+        if (flight := self._flights.under_way(key)) is None:
+            await self._gate.acquire()
+            flight = self._flights.join(key, lambda: self._read(*key, read))
+            flight.add_done_callback(lambda _flight: self._gate.release())
+        return await landed(flight)
+
+    async def _read(self, url: str, changes: int, read: Read) -> _Known:
+        reading: Reading[Any] = Reading()
+        lie: UpstreamLied | None = None
+        try:
+            await read(reading)
+        except UpstreamLied as error:
+            if not _is_long(reading):
+                raise
+            lie, reading = error, Reading()
+        known = _Known(reading, lie, self._clock.monotonic_seconds(), changes)
+        if lie is not None or _is_long(reading):
+            self._remember(url, known)
+        return known
+
+    def _remembered(self, url: str) -> _Known | None:
+        known = self._known.get(url)
+        if known is None or known.changes != self._changes():
+            return None
+        return known if self._clock.monotonic_seconds() < known.at_seconds + _KEPT_SECONDS else None
+
+    def _remember(self, url: str, known: _Known) -> None:
+        self._known.pop(url, None)
+        self._known[url] = known
+        now = self._clock.monotonic_seconds()
+        kept, left = {}, self._most_entries
+        for each, one in reversed(self._known.items()):  # the newest first
+            left -= max(len(one.reading.entries), 1000)
+            if each == url or (left >= 0 and now < one.at_seconds + _KEPT_SECONDS):
+                kept[each] = one
+        self._known = dict(reversed(kept.items()))
+
+
+def _is_long(reading: Reading[Any]) -> bool:
+    return reading.pages > 1 or reading.received_bytes >= _LONG_BYTES

@@ -1,0 +1,232 @@
+"""Who may see hosts, and who may decide about plugins: the table of ``docs/ACCESS.md``, over HTTP."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import RawTestServer, TestClient
+
+from mirror.access.figures import LOGINS
+from mirror.access.passwords import hashed
+from mirror.app.access import authenticating, create_token, operators
+from mirror.app.admission import acts, word
+from mirror.oci.digest import Digest
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.users import User
+from mirror.runtime.metrics import Figures
+from mirror.server.application import build
+from mirror.settings import load
+from mirror.store.registry import Store
+from mirror.wire.challenges import parse as parse_challenges
+
+WORD, PASSWORD = "0123456789abcdef", "the pass:word"
+DIGEST = Digest.of(b"a plugin")
+LOOPBACK, NETWORK = {"listen": "127.0.0.1:5000"}, {"listen": "0.0.0.0:5000", "anonymous": ["pull", "push"]}
+RULES = [
+    {"users": ["anna"], "repositories": ["acme/**"], "actions": ["pull", "push", "approve"]},
+    {"users": ["root"], "repositories": ["**"], "actions": ["operate", "approve"]},
+    {"users": ["watch"], "repositories": ["**"], "actions": ["operate"]},
+    {"users": ["bob"], "repositories": ["**"], "actions": ["pull", "push", "delete"]},
+]
+
+
+def basic(user: str, password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"}
+
+
+@cache
+def password_hash() -> str:
+    """Made once: that takes long, on purpose."""
+    return hashed(PASSWORD)
+
+
+def bearer(value: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {value}"}
+
+
+class Served:
+    """A server, and requests to it as programs on its machine send them."""
+
+    def __init__(self, store: Store, client: TestClient[Any, Any]) -> None:
+        self.store = store
+        self._client = client
+
+    async def hosts(self, headers: Mapping[str, str]) -> int:
+        return (await self.ask("GET", "/api/v1/hosts", headers))[0]
+
+    async def approve(self, headers: Mapping[str, str], name: str = "acme/driver", **sent: str) -> int:
+        body = {"reference": f"{name}@{DIGEST}", **sent}
+        return (await self.ask("POST", "/api/v1/admission/approve", headers, body))[0]
+
+    async def ask(
+        self, method: str, path: str, headers: Mapping[str, str], body: object = None
+    ) -> tuple[int, Any, Mapping[str, str]]:
+        headers = {"Host": "127.0.0.1:5000", **headers}
+        async with self._client.request(method, path, headers=headers, json=body) as answer:
+            return answer.status, await answer.json(), answer.headers
+
+    async def token(self, user: str, *scopes: str) -> str:
+        query = "&".join(f"scope={scope}" for scope in scopes)
+        _, answer, _ = await self.ask("GET", f"/token?{query}", basic(user))
+        return str(answer["token"])
+
+
+async def hosts() -> object:
+    return {"hosts": []}
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, server: Mapping[str, object], *, users: bool = False, with_word: bool = False
+) -> AsyncIterator[Served]:
+    flags: dict[str, Any] = {"server": dict(server), "access": RULES}
+    if with_word:
+        (folder / "word").write_text(WORD)
+        flags["admission"] = {"token_file": str(folder / "word")}
+    settings = load(flags=flags)
+    async with Store.open(folder / "data") as store:
+        if users:
+            for name in ("anna", "root", "watch", "bob"):
+                await store.add_user(User(name, password_hash(), datetime.now(UTC)))
+        share = Figures((LOGINS,)).share()
+        async with authenticating(settings, store, lambda _rights: MemoryRegistry(), share) as authentication:
+            application = build(
+                MemoryRegistry(),
+                authentication=authentication,
+                operators=operators(settings, store, authentication, word(settings)),
+                operator_reports={"hosts": hosts},
+                acts=acts(settings, store),
+            )
+            async with TestClient(RawTestServer(application.handle)) as client:
+                yield Served(store, client)
+
+
+@pytest.mark.parametrize(
+    ("server", "users", "with_word", "headers", "operate", "approve"),
+    [
+        # Nobody has made a user, and a program on the machine itself asks.
+        (LOOPBACK, False, False, {}, 200, 200),
+        (LOOPBACK | {"anonymous": []}, False, False, {}, 200, 200),
+        (LOOPBACK, False, False, {"Host": "localhost:5000"}, 200, 200),
+        (LOOPBACK, False, False, {"Host": "[::1]:5000"}, 200, 200),
+        (LOOPBACK, False, False, {"Origin": "http://127.0.0.1:5000"}, 200, 200),
+        (LOOPBACK | {"logins": False}, False, False, {}, 200, 200),
+        (LOOPBACK, False, False, bearer("whatever"), 200, 200),
+        # It does not look as if it were one.
+        (LOOPBACK, False, False, {"Host": "mirror.example"}, 403, 403),
+        (LOOPBACK, False, False, {"Host": "127.0.0.1.evil.example"}, 403, 403),
+        (LOOPBACK, False, False, {"Origin": "http://evil.example"}, 403, 403),
+        (LOOPBACK, False, False, {"Origin": "null"}, 403, 403),
+        (LOOPBACK, False, False, {"X-Forwarded-For": "192.0.2.7"}, 403, 403),
+        (LOOPBACK, False, False, {"X-Forwarded-Host": "mirror.example"}, 403, 403),
+        (LOOPBACK, False, False, {"Forwarded": "for=192.0.2.7"}, 403, 403),
+        (LOOPBACK, False, False, {"Via": "1.1 proxy"}, 403, 403),
+        (LOOPBACK | {"behind_proxy": True}, False, False, {}, 403, 403),
+        (LOOPBACK | {"url": "https://mirror.example"}, False, False, {}, 403, 403),
+        # Other hosts reach it: nobody may, whatever anyone may do with content.
+        (NETWORK, False, False, {}, 403, 403),
+        (NETWORK | {"anonymous": ["pull", "push", "delete"]}, False, False, {}, 403, 403),
+        # A word takes the place of being there, for decisions.
+        (LOOPBACK, False, True, {}, 200, 403),
+        (LOOPBACK, False, True, bearer("another word of some length"), 200, 403),
+        (LOOPBACK, False, True, bearer(WORD), 200, 200),
+        (NETWORK, False, True, bearer(WORD), 403, 200),
+        (NETWORK, True, True, bearer(WORD), 401, 200),
+        (NETWORK, True, True, bearer(WORD + "x"), 401, 401),
+        # Users: who is nobody must log in, and who is somebody needs a rule.
+        (LOOPBACK, True, False, {}, 401, 401),
+        (LOOPBACK | {"logins": False}, True, False, {}, 403, 403),
+        (NETWORK, True, False, {}, 401, 401),
+        (NETWORK, True, False, basic("root"), 200, 200),
+        (NETWORK, True, False, basic("root", "wrong password"), 401, 401),
+        (NETWORK, True, False, basic("anna"), 403, 200),
+        (NETWORK, True, False, basic("watch"), 200, 403),
+        (NETWORK, True, False, basic("bob"), 403, 403),
+        (NETWORK, True, False, {"Authorization": "Digest x"}, 401, 401),
+    ],
+)
+async def test_who_may_do_what(
+    tmp_path: Path,
+    server: Mapping[str, object],
+    users: bool,
+    with_word: bool,
+    headers: Mapping[str, str],
+    operate: int,
+    approve: int,
+) -> None:
+    async with serving(tmp_path, server, users=users, with_word=with_word) as served:
+        by = {} if headers.get("Authorization", "").startswith("Basic") else {"by": "alice"}
+        assert await served.hosts(headers) == operate
+        assert await served.approve(headers, **by) == approve
+        assert len(await served.store.admissions()) == (approve == 200)
+
+
+async def test_a_right_to_approve_is_one_for_repositories(tmp_path: Path) -> None:
+    async with serving(tmp_path, NETWORK, users=True) as served:
+        assert await served.approve(basic("anna"), "acme/driver") == 200
+        assert await served.approve(basic("anna"), "other/driver") == 403
+        status, answer, _ = await served.ask(
+            "POST", "/api/v1/admission/reject", basic("anna"), {"reference": f"other/driver@{DIGEST}"}
+        )
+        assert (status, answer["errors"][0]["code"]) == (403, "DENIED")
+        assert "anna may not approve other/driver" in answer["errors"][0]["message"]
+        assert [one.repository.name for one in await served.store.admissions()] == ["acme/driver"]
+
+
+async def test_who_has_logged_in_decides_in_their_own_name(tmp_path: Path) -> None:
+    async with serving(tmp_path, NETWORK, users=True, with_word=True) as served:
+        assert await served.approve(basic("anna")) == 200
+        assert await served.approve(basic("anna"), by="anna") == 200
+        assert await served.approve(basic("anna"), by="root") == 403
+        sent = {"reference": f"acme/driver@{DIGEST}", "by": ["anna"]}
+        assert (await served.ask("POST", "/api/v1/admission/approve", basic("anna"), sent))[0] == 403
+        (decided,) = await served.store.admissions()
+        assert decided.decision is not None
+        assert decided.decision.by == "anna"
+        assert await served.approve(bearer(WORD)) == 400  # nobody is named
+        assert await served.approve(bearer(WORD), by="a pipeline") == 200
+
+
+async def test_tokens_decide_only_where_that_was_asked_for_by_name(tmp_path: Path) -> None:
+    async with serving(tmp_path, NETWORK, users=True) as served:
+        for scopes, status in (
+            (["repository:acme/driver:pull,push"], 403),
+            (["repository:acme/driver:*"], 403),  # what clients ask for that want to delete
+            (["repository:acme/other:approve"], 403),
+            (["repository:acme/driver:approve"], 200),
+        ):
+            assert await served.approve(bearer(await served.token("anna", *scopes))) == status
+        no_right = await served.token("bob", "repository:acme/driver:approve")
+        assert await served.approve(bearer(no_right)) == 403
+        operating = await served.token("root", "repository:acme/driver:operate", "registry:operate:*")
+        assert await served.hosts(bearer(operating)) == 403
+
+
+async def test_a_secret_for_machines_is_a_login(tmp_path: Path) -> None:
+    async with serving(tmp_path, NETWORK, users=True) as served:
+        _, secret = await create_token(served.store, "watch", "dashboard", None)
+        assert await served.hosts(basic("watch", secret)) == 200
+        assert await served.approve(basic("watch", secret)) == 403
+
+
+async def test_no_browser_is_asked_for_a_password(tmp_path: Path) -> None:
+    async with serving(tmp_path, NETWORK, users=True) as served:
+        for headers in ({}, basic("root", "wrong password"), bearer("none of ours")):
+            _, _, answered = await served.ask("GET", "/api/v1/hosts", headers)
+            (challenge,) = parse_challenges(answered["WWW-Authenticate"])
+            assert challenge.scheme == "bearer"
+
+
+@pytest.mark.parametrize("body", ["[]", {"reference": 5}, {"reference": ["acme/driver"]}, {}])
+async def test_what_is_sent_wrongly_decides_nothing(tmp_path: Path, body: object) -> None:
+    async with serving(tmp_path, NETWORK, users=True) as served:
+        status, _, _ = await served.ask("POST", "/api/v1/admission/approve", basic("root"), body)
+        assert status == 400
+        assert not await served.store.admissions()

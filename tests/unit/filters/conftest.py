@@ -1,0 +1,33 @@
+"""A store for each test, copied: making one takes long."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mirror.store.registry import Store
+from tests.unit.filters.world import World
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder that is up to date: making one takes long."""
+    folder = tmp_path_factory.mktemp("empty") / "data"
+
+    async def make() -> None:
+        async with Store.open(folder):
+            pass
+
+    asyncio.run(make())
+    return folder
+
+
+@pytest.fixture
+async def world(empty: Path, tmp_path: Path) -> AsyncIterator[World]:
+    shutil.copytree(empty, tmp_path / "data")
+    async with Store.open(tmp_path / "data") as store:
+        yield World(store)

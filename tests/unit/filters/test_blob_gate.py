@@ -1,0 +1,144 @@
+"""Blobs of a plugin are given out as long as the plugin is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mirror.filters.blob_gate import BlobGate
+from mirror.oci import media_types
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, Denied
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.policy import Policy
+from mirror.store.plugin_index import StorePluginIndex
+from mirror.wire.ranges import RangeRequest
+from tests.unit.filters.world import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World
+
+
+@pytest.fixture
+async def layer(world: World) -> Descriptor:
+    return await world.blob(b"a layer", media_types.DOCKER_LAYER_GZIP)
+
+
+async def rejected(world: World, layer: Descriptor) -> Manifest:
+    manifest, _ = await world.push(HOST, layers=[layer.to_json()])
+    await world.decide(manifest, approved=False)
+    return manifest
+
+
+async def put_image(world: World, layer: Descriptor, tag: str = "image") -> None:
+    config = await world.blob(b"{}", media_types.OCI_IMAGE_CONFIG)
+    body = {"schemaVersion": 2, "config": config.to_json(), "layers": [layer.to_json()]}
+    image = Manifest.parse(json.dumps(body).encode(), media_types.OCI_MANIFEST)
+    await world.registry.put_manifest(HERE, image, [Tag(tag)])
+
+
+@pytest.mark.parametrize("policy", [Policy(), None], ids=["rules", "no rules"])
+async def test_config_and_layers_are_withheld_with_their_plugin(
+    world: World, layer: Descriptor, policy: Policy | None
+) -> None:
+    world.follow(policy)
+    manifest, _ = await world.push(HOST, layers=[layer.to_json()])
+    assert [await world.gives_blob(blob.digest) for blob in manifest.blobs] == [True, True]
+    await world.decide(manifest, approved=False)
+    assert [await world.gives_blob(blob.digest) for blob in manifest.blobs] == [False, False]
+    with pytest.raises(Denied, match=r"no plugin is that names it: acme/driver@sha256:\S+ was rejected by alice"):
+        async with world.registry.open_blob(HERE, layer.digest, RangeRequest(0, 1)):
+            pass
+    assert await world.registry.stat_blob(HERE, layer.digest)  # who pushes begins with HEAD
+    await world.decide(manifest, approved=True, overrule=True)
+    assert await world.gives_blob(layer.digest)
+
+
+async def test_what_is_held_is_withheld_until_it_is_approved(world: World, layer: Descriptor) -> None:
+    world.follow(Policy([HOST_NETWORK]))
+    manifest, _ = await world.push(HOST, layers=[layer.to_json()])
+    assert not await world.gives_blob(layer.digest)
+    await world.decide(manifest, approved=True)
+    assert await world.gives_blob(layer.digest)
+
+
+async def test_what_a_served_plugin_names_too_is_given(world: World, layer: Descriptor) -> None:
+    manifest = await rejected(world, layer)
+    await world.push(ROOT, Tag("2"), layers=[layer.to_json()])
+    assert manifest.config is not None
+    assert not await world.gives_blob(manifest.config.digest)
+    assert await world.gives_blob(layer.digest)
+
+
+@pytest.mark.parametrize("image_first", [True, False])
+async def test_what_an_image_names_too_is_given(world: World, layer: Descriptor, image_first: bool) -> None:
+    if image_first:
+        await put_image(world, layer)
+    await rejected(world, layer)
+    if not image_first:
+        assert not await world.gives_blob(layer.digest)
+        await put_image(world, layer)
+    assert await world.gives_blob(layer.digest)
+
+
+async def test_what_nothing_names_or_nobody_has_passes(world: World, layer: Descriptor) -> None:
+    await rejected(world, layer)
+    free = await world.blob(b"free", media_types.DOCKER_LAYER_GZIP)
+    assert await world.gives_blob(free.digest)
+    with pytest.raises(BlobUnknown):
+        await world.gives_blob(Digest.of(b"absent"))
+    # Under a name where no plugin names it, a blob is what it is; what was rejected is so as a whole.
+    assert await world.registry.mount_blob(OTHER, layer.digest, HERE)
+    assert await world.gives_blob(layer.digest, OTHER)
+
+
+async def test_a_plugin_that_is_deleted_withholds_nothing_any_more(world: World, layer: Descriptor) -> None:
+    manifest = await rejected(world, layer)
+    assert not await world.gives_blob(layer.digest)
+    await world.store.delete_manifest(HERE, manifest.digest)
+    assert await world.gives_blob(layer.digest)
+
+
+async def test_nothing_is_asked_again_while_nothing_changes(
+    world: World, layer: Descriptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rejected(world, layer)
+    free = await world.blob(b"free", media_types.DOCKER_LAYER_GZIP)
+    for _ in range(2):
+        assert not await world.gives_blob(layer.digest)
+        assert await world.gives_blob(free.digest)
+
+    async def unexpected(*_: Any) -> None:
+        raise AssertionError("the ledger is asked again")
+
+    monkeypatch.setattr(StorePluginIndex, "plugins_naming", unexpected)
+    assert not await world.gives_blob(layer.digest)
+    assert await world.gives_blob(free.digest)
+
+
+async def test_a_repository_without_plugins_costs_one_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = [await world.blob(bytes([number]), media_types.OCI_LAYER, OTHER) for number in range(3)]
+    asked: list[Repository] = []
+    look = StorePluginIndex.holds_plugins
+
+    async def counted(index: StorePluginIndex, repository: Repository) -> bool:
+        asked.append(repository)
+        return await look(index, repository)
+
+    monkeypatch.setattr(StorePluginIndex, "holds_plugins", counted)
+    for blob in blobs:
+        assert await world.gives_blob(blob.digest, OTHER)
+    assert asked == [OTHER]
+
+
+async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descriptor) -> None:
+    manifest, _ = await world.push(HOST, TAG, layers=[layer.to_json()])
+
+    async def why(_repository: Repository, asked: Manifest) -> str | None:
+        return "not for this engine" if asked.digest == manifest.digest else None
+
+    gate = BlobGate(world.store, why)
+    with pytest.raises(Denied, match="not for this engine"):
+        await gate.require_open(HERE, layer.digest)
+    assert await world.gives_blob(layer.digest)

@@ -1,0 +1,162 @@
+"""What is new about a plugin: what it asks for beyond the last one that was let in, by this policy or a person."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mirror.filters import judging
+from mirror.oci import media_types
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Tag
+from mirror.plugin.policy import Action, Policy, Rule
+from mirror.plugin.privilege_pattern import shown
+from mirror.registry.admissions import State
+from mirror.registry.origins import Origin
+from tests.unit.filters.world import GROWN, HERE, HOST, ROOT, World
+
+FIRST, SECOND, THIRD = Tag("1"), Tag("2"), Tag("3")
+STRICT, WEAK = Policy([GROWN]), Policy([Rule("all", Action.ALLOW)])
+
+
+async def new(world: World, manifest: Manifest) -> list[str]:
+    """What is known to be new about a plugin."""
+    known = await world.known(manifest)
+    assert known is not None
+    return list(map(shown, known.grown))
+
+
+async def push(world: World, config: dict[str, Any], tag: Tag) -> Manifest:
+    manifest, _ = await world.push(config, tag)
+    return manifest
+
+
+async def test_the_first_one_in_an_empty_repository_has_nothing_new(world: World) -> None:
+    world.follow(STRICT)
+    first = await push(world, ROOT, FIRST)
+    assert await world.gives(FIRST)
+    assert await new(world, first) == []
+
+
+async def test_what_the_repository_holds_unjudged_is_the_baseline(world: World) -> None:
+    world.follow(None)
+    await push(world, HOST, FIRST)
+    world.follow(STRICT)
+    second = await push(world, ROOT, SECOND)
+    assert not await world.gives(SECOND)
+    assert await new(world, second) == ["mount: /"]
+    assert await world.gives(FIRST)
+
+
+async def test_so_it_is_where_both_were_there_before_the_policy(world: World) -> None:
+    world.follow(None)
+    for tag, config in ((FIRST, {}), (SECOND, HOST), (THIRD, ROOT)):
+        await push(world, config | {"Description": str(tag)}, tag)
+    await push(world, {"Description": "1"}, FIRST)  # pushed again: it is not later for that
+    world.follow(STRICT)
+    assert not await world.gives(THIRD)
+    assert not await world.gives(SECOND)
+    assert await world.gives(FIRST)
+    assert await new(world, await world.store.get_manifest(HERE, THIRD)) == ["network: host", "mount: /"]
+
+
+async def test_what_is_being_pulled_through_counts_as_held(world: World) -> None:
+    first = await world.manifest(HOST)
+    layer = Descriptor(media_types.DOCKER_LAYER_GZIP, Digest.of(b"not here yet"), 12)
+    first = await world.manifest(HOST, layers=[layer.to_json()])
+    now = datetime.now(UTC)
+    await world.store.keep_incomplete(HERE, first, Origin("hub", HERE, first.digest, now, now), FIRST)
+    world.follow(STRICT)
+    second = await push(world, ROOT, SECOND)
+    assert not await world.gives(SECOND)
+    assert await new(world, second) == ["mount: /"]
+
+
+@pytest.mark.parametrize("other", [None, WEAK], ids=["without rules", "with other rules"])
+async def test_another_server_does_not_write_the_baseline(world: World, other: Policy | None) -> None:
+    world.follow(STRICT)
+    await push(world, HOST, FIRST)
+    world.follow(other)
+    await push(world, ROOT, SECOND)
+    assert await world.gives(SECOND)
+    world.follow(STRICT)
+    assert not await world.gives(SECOND)
+    await push(world, ROOT | {"Description": "3"}, THIRD)
+    assert not await world.gives(THIRD)
+
+
+async def test_where_only_others_have_let_something_in_that_is_gone_everything_is_new(world: World) -> None:
+    world.follow(WEAK)
+    first = await push(world, HOST, FIRST)
+    assert await world.gives(FIRST)
+    await world.store.delete_manifest(HERE, first.digest)
+    world.follow(STRICT)
+    second = await push(world, ROOT, SECOND)
+    assert await new(world, second) == ["network: host", "mount: /"]
+    third = await push(world, ROOT | {"Description": "3"}, THIRD)  # what is held makes no baseline
+    assert not await world.gives(THIRD)
+    await world.decide(second, approved=True)
+    assert not await world.gives(THIRD)  # what was new about it is known
+    assert await world.gives(SECOND)
+    await world.decide(third, approved=True)
+    assert await world.gives(THIRD)
+
+
+async def test_what_was_new_to_another_policy_is_new_where_nothing_tells_more(world: World) -> None:
+    world.follow(STRICT)
+    first = await push(world, HOST, FIRST)
+    second = await push(world, ROOT, SECOND)
+    assert not await world.gives(SECOND)
+    await world.store.delete_manifest(HERE, first.digest)
+    world.follow(Policy([GROWN, Rule("another", Action.ALLOW)]))
+    assert not await world.gives(SECOND)
+    assert await new(world, second) == ["mount: /"]
+
+
+async def test_a_policy_that_changes_holds_nothing_that_the_repository_grew_by(world: World) -> None:
+    world.follow(STRICT)
+    for tag in (FIRST, SECOND):
+        await push(world, HOST | {"Description": str(tag)}, tag)
+    world.follow(Policy([GROWN, Rule("another", Action.ALLOW)]))
+    assert await world.gives(SECOND)
+    assert await world.gives(FIRST)
+
+
+async def test_a_verdict_of_before_is_taken_over(world: World) -> None:
+    world.follow(STRICT)
+    first = await push(world, HOST, FIRST)
+    second = await push(world, ROOT, SECOND)
+    for manifest in (first, second):
+        known = await world.known(manifest)
+        assert known is not None
+        await world.store.note_verdict(known, "")
+        await world.store.forget_verdict(HERE, manifest.digest, STRICT.fingerprint)
+    world.follow(STRICT)
+    before = len(world.counted)
+    assert not await world.gives(SECOND)
+    assert await new(world, second) == ["mount: /"]
+    assert len(world.counted) == before  # it is no news
+    assert await world.store.admission(HERE, second.digest, "another", []) is None
+
+
+async def test_so_many_are_judged_before_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "_MOST_BEFORE", 2)
+    world.follow(None)
+    pushed = [await push(world, HOST | {"Description": str(number)}, Tag(str(number))) for number in range(4)]
+    world.follow(STRICT)
+    await push(world, ROOT, Tag("last"))
+    assert not await world.gives(Tag("last"))
+    states = [await world.state(manifest) for manifest in pushed]
+    assert states == [None, None, State.ADMITTED, State.ADMITTED]
+
+
+async def test_a_policy_that_does_not_ask_what_is_new_judges_nothing_before(world: World) -> None:
+    world.follow(None)
+    first = await push(world, HOST, FIRST)
+    world.follow(WEAK)
+    await push(world, ROOT, SECOND)
+    assert await world.state(first) is None

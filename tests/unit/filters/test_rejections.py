@@ -1,0 +1,181 @@
+"""A rejection covers content: under any digest, any name, with and without rules."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mirror.filters.admit import Admit, Withhold
+from mirror.filters.judging import Judge
+from mirror.oci import media_types
+from mirror.oci.digest import Digest
+from mirror.oci.errors import Denied
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.policy import Action, Policy, Rule
+from mirror.registry.admissions import State, Subject
+from mirror.runtime.clock import SystemClock
+from mirror.store.verdicts import StoreVerdicts
+from tests.unit.filters.world import HERE, HOST, OTHER, ROOT, TAG, World, decision
+
+POLICIES = {"no rules": None, "rules": Policy([Rule("all", Action.ALLOW)])}
+
+
+@pytest.fixture(params=POLICIES)
+def world(world: World, request: pytest.FixtureRequest) -> World:
+    """With a policy and without."""
+    world.follow(POLICIES[request.param])
+    return world
+
+
+async def rejected(world: World, config: Any = HOST, **members: Any) -> Manifest:
+    """A plugin that was let in, and then rejected."""
+    manifest, _ = await world.push(config, **members)
+    assert await world.gives(TAG)
+    await world.decide(manifest, approved=False)
+    return manifest
+
+
+def as_sha512(manifest: Manifest) -> Manifest:
+    """The same bytes under another algorithm."""
+    return Manifest.parse(manifest.content, manifest.media_type, Digest.of(manifest.content, "sha512"))
+
+
+async def test_it_is_withheld_at_once_by_tag_and_digest(world: World) -> None:
+    manifest = await rejected(world)
+    for target in (TAG, manifest.digest):
+        with pytest.raises(Denied, match=r"acme/driver@sha256:\S+ was rejected by alice on .*: looked at it"):
+            await world.registry.get_manifest(HERE, target)
+    assert await world.registry.resolve(HERE, TAG) == manifest.descriptor  # HEAD is answered
+
+
+async def test_it_cannot_be_tagged_or_pushed_again(world: World) -> None:
+    manifest = await rejected(world)
+    assert not await world.takes(manifest)
+
+
+async def test_the_same_bytes_under_another_algorithm(world: World) -> None:
+    manifest = as_sha512(await rejected(world))
+    assert not await world.takes(manifest)
+    await world.store.put_manifest(HERE, manifest, [Tag("other")])  # it had come before
+    assert not await world.gives(manifest.digest)
+    assert not await world.gives(Tag("other"))
+
+
+async def test_under_another_name(world: World) -> None:
+    manifest = await rejected(world)
+    for blob in manifest.blobs:
+        assert await world.registry.mount_blob(OTHER, blob.digest, HERE)
+    for variant in (manifest, as_sha512(manifest)):
+        with pytest.raises(Denied, match=r"has the content of acme/driver@sha256:\S+, which was rejected by alice"):
+            await world.registry.put_manifest(OTHER, variant, [TAG])
+
+
+async def test_the_same_config_and_layers_in_another_manifest(world: World) -> None:
+    layer = await world.blob(b"a layer", media_types.DOCKER_LAYER_GZIP)
+    manifest = await rejected(world, layers=[layer.to_json()])
+    spaced = Manifest.parse(manifest.content + b" ", manifest.media_type)
+    annotated = Manifest.parse(
+        json.dumps({**json.loads(manifest.content), "annotations": {"a": "b"}}).encode(), media_types.OCI_MANIFEST
+    )
+    for variant in (spaced, annotated):
+        assert not await world.takes(variant)
+        await world.store.put_manifest(HERE, variant, [Tag("other")])
+        assert not await world.gives(Tag("other"))
+
+
+async def test_config_and_layers_named_by_another_algorithm(world: World) -> None:
+    layer = await world.blob(b"a layer", media_types.DOCKER_LAYER_GZIP)
+    await rejected(world, layers=[layer.to_json()])
+    again = await world.blob(b"a layer", media_types.DOCKER_LAYER_GZIP, algorithm="sha512")
+    for algorithm, described in (("sha256", again), ("sha512", layer), ("sha512", again)):
+        variant = await world.manifest(HOST, algorithm=algorithm, layers=[described.to_json()])
+        assert not await world.takes(variant), (algorithm, described)
+
+
+async def test_another_byte_is_another_content(world: World) -> None:
+    layer = await world.blob(b"a layer", media_types.DOCKER_LAYER_GZIP)
+    await rejected(world, layers=[layer.to_json()])
+    assert await world.takes(await world.manifest(HOST | {"Description": "x"}, layers=[layer.to_json()]))
+    assert await world.takes(await world.manifest(HOST))
+    assert await world.takes(await world.manifest(HOST, layers=[layer.to_json(), layer.to_json()]))
+
+
+async def test_what_is_rejected_before_it_comes_is_covered_when_it_comes(world: World) -> None:
+    manifest = await world.manifest(HOST)
+    await world.store.decide(OTHER, [Subject.absent(Digest.of(manifest.content, "sha512"))], decision(approved=False))
+    assert not await world.takes(manifest)
+    assert not await world.takes(Manifest.parse(manifest.content + b"\n", manifest.media_type))
+
+
+async def test_a_rejection_goes_before_an_approval_under_another_name(world: World) -> None:
+    manifest, _ = await world.push(HOST)
+    await world.push(HOST, repository=OTHER)
+    await world.decide(manifest, approved=True, repository=OTHER)
+    await world.decide(manifest, approved=False)
+    assert not await world.gives(TAG, OTHER)
+    assert await world.state(manifest, OTHER) is State.REJECTED
+    with pytest.raises(Denied, match="--overrule"):
+        await world.decide(manifest, approved=True, repository=OTHER)
+    await world.decide(manifest, approved=True, repository=OTHER, overrule=True)
+    assert await world.gives(TAG, OTHER)
+    assert await world.gives(TAG)  # the rejection was lifted under every name
+
+
+async def test_the_list_tells_of_what_is_held_under_other_names_and_digests(world: World) -> None:
+    await world.push(HOST, repository=OTHER)
+    manifest, _ = await world.push(HOST)
+    spaced = Manifest.parse(manifest.content + b" ", manifest.media_type)
+    await world.registry.put_manifest(OTHER, spaced, [Tag("spaced")])
+    await world.decide(manifest, approved=False)
+    listed = {(str(one.repository), one.digest) for one in await world.store.admissions(State.REJECTED)}
+    assert listed == {("acme/driver", manifest.digest), ("acme/copy", manifest.digest), ("acme/copy", spaced.digest)}
+    assert (await world.store.count_admissions(world.policy))[State.REJECTED] == 3
+
+
+async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -> None:
+    manifest, _ = await world.push(HOST)
+    variant = await world.manifest(HOST, OTHER, algorithm="sha512")
+    await world.registry.put_manifest(OTHER, variant, [TAG])
+    await world.decide(manifest, approved=False)
+    assert len(await world.store.admissions(State.REJECTED)) == 1
+    assert not await world.gives(TAG, OTHER)
+    assert not await world.gives(TAG, OTHER)
+    (elsewhere, _) = await world.store.admissions(State.REJECTED)
+    assert elsewhere.rejected_elsewhere or elsewhere.repository == HERE
+    assert {str(one.digest) for one in await world.store.admissions(State.REJECTED)} == {
+        str(manifest.digest),
+        str(variant.digest),
+    }
+
+
+async def test_a_server_without_rules_keeps_what_another_one_decided_and_writes_nothing(world: World) -> None:
+    manifest = await rejected(world)
+    before = await world.store.admissions()
+    judge = Judge(world.store, None, world.store, SystemClock(), lambda _action: None)
+    other = Withhold(Admit(world.store, judge), judge)
+    with pytest.raises(Denied, match="was rejected by alice"):
+        await other.get_manifest(HERE, TAG)
+    much = await world.manifest(ROOT)
+    await other.put_manifest(HERE, much, [Tag("2")])
+    assert await other.get_manifest(HERE, Tag("2")) == much
+    assert await world.store.admissions() == before
+    assert manifest.digest in {one.digest for one in before}
+
+
+async def test_only_plugins_are_compared(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = await world.blob(b"{}", media_types.OCI_IMAGE_CONFIG)
+    body = {"schemaVersion": 2, "config": config.to_json(), "layers": []}
+    image = Manifest.parse(json.dumps(body).encode(), media_types.OCI_MANIFEST)
+    monkeypatch.delattr(StoreVerdicts, "admission")  # an image costs a look at an attribute
+    await world.registry.put_manifest(HERE, image, [TAG])
+    assert await world.registry.get_manifest(HERE, TAG) == image
+
+
+async def test_rejecting_names_that_are_not_there(world: World) -> None:
+    absent = Digest.of(b"absent")
+    await world.store.decide(Repository("no/where"), [Subject.absent(absent)], decision(approved=False))
+    (one,) = await world.store.admissions()
+    assert (one.digest, one.state) == (absent, State.REJECTED)

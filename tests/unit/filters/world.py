@@ -1,0 +1,165 @@
+"""A store behind both wrappers of admission, under one policy after the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from mirror.filters.admit import Admit, Withhold
+from mirror.filters.fingerprints import Fingerprints
+from mirror.filters.judging import Judge
+from mirror.filters.layer_reading import LayerReading
+from mirror.filters.plugin_checks import PluginChecks
+from mirror.filters.plugin_reading import Examine
+from mirror.oci import media_types
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import Denied
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
+from mirror.plugin.policy import Action, Policy, Rule
+from mirror.plugin.privilege_pattern import PrivilegePattern
+from mirror.registry.admissions import Admission, Decision, State, Subject
+from mirror.registry.port import Registry
+from mirror.registry.streams import one
+from mirror.runtime.clock import SystemClock
+from mirror.store.registry import Store
+
+HERE, OTHER, TAG = Repository("acme/driver"), Repository("acme/copy"), Tag("1.0")
+HOST = {"Network": {"Type": "host"}}
+ROOT = HOST | {"Mounts": [{"Source": "/"}]}
+NO_ROOT = Rule("no-root", Action.DENY, privileges=(PrivilegePattern.parse("mount=/"),))
+HOST_NETWORK = Rule("host-network", Action.HOLD, privileges=(PrivilegePattern.parse("network=host"),))
+SAY_HOST_NETWORK = Rule("say", Action.WARN, privileges=(PrivilegePattern.parse("network=host"),))
+GROWN = Rule("grown", Action.HOLD, grown=True)
+UNSIGNED = Rule("unsigned", Action.HOLD, signed=False)
+
+
+def decision(*, approved: bool) -> Decision:
+    """Of alice."""
+    return Decision(approved, "alice", datetime.now(UTC), "looked at it")
+
+
+class World:
+    """What a server is: tests follow one policy after the other with it, or none.
+
+    Attributes:
+        store: what it is on.
+        registry: the same, as clients see it.
+        counted: what was decided.
+        policy: fingerprint of the policy that is followed.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.counted: list[Action] = []
+        self.follow(Policy())
+
+    def follow(self, policy: Policy | None, *, checks: bool = False) -> None:
+        """Be a server that is started with this policy.
+
+        Args:
+            policy: None: no rules.
+            checks: whether plugins are looked at.
+        """
+        looked_at = PluginChecks(self.store, self.store, LayerReading(DEFAULT_LIMITS), enforce=True) if checks else None
+        examine: Examine | None = None if looked_at is None else looked_at.examine
+        judge = Judge(
+            self.store,
+            policy,
+            self.store,
+            SystemClock(),
+            self.counted.append,
+            layers=LayerReading(DEFAULT_LIMITS),
+            examine=examine,
+        )
+        behind: Registry = looked_at or self.store
+        self.registry = Withhold(Admit(behind, judge), judge)
+        self.policy = None if policy is None else policy.fingerprint
+
+    async def blob(
+        self, content: bytes, media_type: str, repository: Repository = HERE, algorithm: str = "sha256"
+    ) -> Descriptor:
+        """A blob that is there."""
+        upload = await self.registry.begin_upload(repository)
+        await upload.append(one(content))
+        held = await upload.commit(Digest.of(content, algorithm))
+        return Descriptor(media_type, held.digest, held.size_bytes)
+
+    async def manifest(
+        self, config: Any, repository: Repository = HERE, algorithm: str = "sha256", **members: Any
+    ) -> Manifest:
+        """A plugin whose config is there; ``config``: members, or bytes."""
+        content = config if isinstance(config, bytes) else json.dumps(config).encode()
+        described = await self.blob(content, media_types.DOCKER_PLUGIN_CONFIG, repository, algorithm)
+        body = {"schemaVersion": 2, "config": described.to_json(), "layers": [], **members}
+        return Manifest.parse(json.dumps(body).encode(), members.get("mediaType", media_types.DOCKER_MANIFEST))
+
+    async def push(
+        self, config: Any, tag: Tag = TAG, repository: Repository = HERE, **members: Any
+    ) -> tuple[Manifest, tuple[str, ...]]:
+        """Push a plugin, and give the advice that comes back."""
+        manifest = await self.manifest(config, repository, **members)
+        return manifest, await self.registry.put_manifest(repository, manifest, [tag])
+
+    async def sign(self, manifest: Manifest, repository: Repository = HERE) -> None:
+        """Push something that looks like a signature."""
+        signature = await self.manifest(
+            b"{}",
+            repository,
+            mediaType=media_types.OCI_MANIFEST,
+            artifactType="application/vnd.dev.cosign.artifact.sig.v1+json",
+            subject=manifest.descriptor.to_json(),
+        )
+        await self.store.put_manifest(repository, signature)
+
+    async def decide(
+        self, manifest: Manifest, *, approved: bool, repository: Repository = HERE, overrule: bool = False
+    ) -> Admission:
+        """Decide as a person does who names the digest."""
+        texts = await Fingerprints(self.store).of(repository, manifest)
+        subject = Subject(manifest.digest, texts, manifest.config and manifest.config.digest)
+        await self.store.decide(repository, [subject], decision(approved=approved), overrule=overrule)
+        known = await self.known(manifest, repository)
+        assert known is not None
+        return known
+
+    async def known(self, manifest: Manifest, repository: Repository = HERE) -> Admission | None:
+        """What is remembered of a plugin."""
+        texts = await Fingerprints(self.store).of(repository, manifest)
+        return await self.store.admission(repository, manifest.digest, self.policy, texts)
+
+    async def state(self, manifest: Manifest, repository: Repository = HERE) -> State | None:
+        """How it stands, as far as that is remembered."""
+        known = await self.known(manifest, repository)
+        return None if known is None else known.state
+
+    async def gives(self, target: Tag | Digest, repository: Repository = HERE) -> bool:
+        """Whether a manifest is given out."""
+        try:
+            await self.registry.get_manifest(repository, target)
+        except Denied:
+            return False
+        return True
+
+    async def gives_blob(self, digest: Digest, repository: Repository = HERE) -> bool:
+        """Whether a blob is given out."""
+        try:
+            async with self.registry.open_blob(repository, digest) as blob:
+                assert [chunk async for chunk in blob]
+        except Denied:
+            return False
+        return True
+
+    async def takes(
+        self, manifest: Manifest, repository: Repository = HERE, tags: Sequence[Tag] = (Tag("other"),)
+    ) -> bool:
+        """Whether a manifest is let in."""
+        try:
+            await self.registry.put_manifest(repository, manifest, tags)
+        except Denied:
+            return False
+        return True

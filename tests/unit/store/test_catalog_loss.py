@@ -1,0 +1,121 @@
+"""A catalog that is lost beside content is not taken for the beginning of an empty registry."""
+
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.errors import CatalogFault
+from mirror.store.catalog.loss import require_catalog
+from mirror.store.layout import Layout
+from mirror.store.registry import Store
+from tests.contract.contents import push_blob
+
+
+@pytest.fixture
+async def filled(folder: Path) -> Path:
+    """A data folder that holds a blob, and is closed."""
+    async with Store.open(folder) as store:
+        await push_blob(store, b"content")
+    return folder
+
+
+async def refused(folder: Path) -> str:
+    """What is said of a folder that cannot be opened; as often as it is tried, and nothing is changed."""
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    said = []
+    for _ in range(2):
+        with pytest.raises(CatalogFault) as caught:
+            async with Store.open(folder):
+                pass
+        said.append(str(caught.value))
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    assert said[0] == said[1]
+    assert "put a backup of it in its place" in said[0]
+    assert "name an empty folder" in said[0]
+    return said[0]
+
+
+async def test_a_missing_catalog(filled: Path) -> None:
+    (filled / "catalog.sqlite").unlink()
+    assert "is missing" in await refused(filled)
+
+
+async def test_an_empty_catalog(filled: Path) -> None:
+    (filled / "catalog.sqlite").write_bytes(b"")
+    assert "is empty" in await refused(filled)
+
+
+@pytest.mark.parametrize("content", [b"", None], ids=["empty", "missing"])
+async def test_what_the_database_has_not_moved_yet_is_left_alone(folder: Path, content: bytes | None) -> None:
+    async with Store.open(folder):
+        pass
+    (folder / "catalog.sqlite").unlink()
+    if content is not None:
+        (folder / "catalog.sqlite").write_bytes(content)
+    (folder / "catalog.sqlite-wal").write_bytes(b"changes")
+    await refused(folder)
+    assert (folder / "catalog.sqlite-wal").read_bytes() == b"changes"
+
+
+async def test_what_is_no_database(filled: Path) -> None:
+    (filled / "catalog.sqlite").write_bytes(b"this is none")
+    assert "is not a database" in await refused(filled)
+
+
+async def test_a_catalog_without_tables(filled: Path) -> None:
+    (filled / "catalog.sqlite").unlink()
+    with closing(sqlite3.connect(filled / "catalog.sqlite")) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    with pytest.raises(CatalogFault, match=r"has no tables.*put a backup"):
+        async with Store.open(filled):
+            pass
+    assert (filled / "catalog.sqlite").stat().st_size == 4096
+
+
+async def test_a_copy_that_lies_there_is_named(filled: Path) -> None:
+    (filled / "catalog.sqlite").rename(filled / "catalog-0003.sqlite")
+    assert "catalog-0003.sqlite" in await refused(filled)
+
+
+async def test_a_backup_that_is_put_back(filled: Path) -> None:
+    backup = (filled / "catalog.sqlite").read_bytes()
+    (filled / "catalog.sqlite").unlink()
+    await refused(filled)
+    (filled / "catalog.sqlite").write_bytes(backup)
+    async with Store.open(filled) as store:
+        await push_blob(store, b"content")
+
+
+@pytest.mark.parametrize("left", ["nothing", "folders", "catalog", "first page"])
+async def test_a_first_start_that_was_interrupted(folder: Path, left: str) -> None:
+    layout = Layout(folder)
+    if left != "nothing":
+        folder.mkdir()
+        for one in layout.folders():
+            one.mkdir()
+    if left in {"catalog", "first page"}:
+        layout.catalog.write_bytes(b"")
+    if left == "first page":
+        with closing(sqlite3.connect(layout.catalog)) as database:
+            database.execute("PRAGMA journal_mode=WAL")
+
+    async with Store.open(folder) as store:
+        await push_blob(store, b"content")
+
+
+def test_a_catalog_that_another_process_has_just_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(tmp_path)
+    glob = Path.glob
+
+    def overtaken(path: Path, pattern: str) -> object:
+        """The other process has made the catalog, and taken a blob, since the catalog was looked at."""
+        with suppress(FileExistsError):
+            (tmp_path / "blobs" / "sha256" / "ab").mkdir(parents=True)
+        (tmp_path / "blobs" / "sha256" / "ab" / "content").write_bytes(b"")
+        layout.catalog.write_bytes(b"SQLite format 3\0")
+        return glob(path, pattern)
+
+    monkeypatch.setattr(Path, "glob", overtaken)
+    require_catalog(layout)

@@ -1,0 +1,96 @@
+"""Which plugins a repository holds, and which blobs they name."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from mirror.oci import media_types
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.origins import Origin
+from mirror.store import plugin_index
+from mirror.store.registry import Store
+from tests.contract.contents import manifest_of, push_blob, push_image
+
+HERE, OTHER = Repository("acme/driver"), Repository("acme/copy")
+
+
+async def put(store: Store, name: str, *layers: Descriptor, **members: Any) -> Manifest:
+    config = await push_blob(store, json.dumps({"Description": name}).encode(), HERE)
+    described = {**config.to_json(), "mediaType": media_types.DOCKER_PLUGIN_CONFIG}
+    body = {"config": described, "layers": [layer.to_json() for layer in layers], **members}
+    manifest = manifest_of(body, media_types.DOCKER_MANIFEST)
+    await store.put_manifest(HERE, manifest, [Tag(name)])
+    return manifest
+
+
+async def test_plugins_come_and_go_with_their_manifests(store: Store) -> None:
+    assert not await store.holds_plugins(HERE)
+    layer = await push_blob(store, b"layer", HERE)
+    first, second = await put(store, "1", layer), await put(store, "2", layer)
+    assert await store.holds_plugins(HERE)
+    assert await store.plugins_naming(HERE, layer.digest, 9) == sorted([first.digest, second.digest], key=str)
+    assert len(await store.plugins_naming(HERE, layer.digest, 1)) == 1
+    assert await store.plugins_naming(OTHER, layer.digest, 9) == []
+    await store.delete_manifest(HERE, first.digest)
+    assert await store.plugins_naming(HERE, layer.digest, 9) == [second.digest]
+    await store.delete_manifest(HERE, second.digest)
+    assert not await store.holds_plugins(HERE)
+
+
+async def test_what_is_pulled_through_is_in_it_until_it_is_forgotten(store: Store) -> None:
+    layer = Descriptor(media_types.DOCKER_LAYER_GZIP, Digest.of(b"layer"), 5)
+    config = Descriptor(media_types.DOCKER_PLUGIN_CONFIG, Digest.of(b"{}"), 2)
+    body = {"config": config.to_json(), "layers": [layer.to_json()]}
+    coming = manifest_of(body, media_types.DOCKER_MANIFEST)
+    now = datetime.now(UTC)
+    origin = Origin("hub", HERE, coming.digest, now, now)
+    await store.keep_incomplete(HERE, coming, origin, Tag("1"))
+    assert await store.plugins_naming(HERE, layer.digest, 9) == [coming.digest]
+    assert await store.plugin(HERE, coming.digest) == coming
+    await store.forget(HERE, coming.digest)
+    assert not await store.holds_plugins(HERE)
+
+    await store.keep_incomplete(HERE, coming, origin, Tag("1"))
+    for content in (b"{}", b"layer"):
+        await push_blob(store, content, HERE)
+        await store.arrived(HERE, Digest.of(content))
+    assert await store.get_manifest(HERE, Tag("1")) == coming
+    await store.forget(HERE, coming.digest)  # it is held now, and stays
+    assert await store.plugins_naming(HERE, layer.digest, 9) == [coming.digest]
+
+
+async def test_one_that_comes_again_came_the_first_time(store: Store) -> None:
+    first, second, third = [await put(store, name) for name in "123"]
+    await put(store, "1")
+    assert await store.plugins_before(HERE, third.digest, 9) == [first.digest, second.digest]
+    assert await store.plugins_before(HERE, third.digest, 1) == [second.digest]
+    assert await store.plugins_before(HERE, first.digest, 9) == []
+    assert len(await store.plugins_before(HERE, Digest.of(b"new"), 9)) == 3
+
+
+async def test_images_are_not_in_it_and_are_found_where_they_name_a_blob(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = await push_image(store, "an image", "1", repository=HERE)
+    await put(store, "2", image.layers[0])
+    assert await store.plugins_naming(HERE, image.layers[0].digest, 9) != []
+    assert await store.plugins_naming(HERE, image.blobs[0].digest, 9) == []
+    assert await store.is_named_otherwise(HERE, image.layers[0].digest)
+    assert not await store.is_named_otherwise(HERE, Digest.of(b"other"))
+    monkeypatch.setattr(plugin_index, "_MOST_READ_BYTES", 10)
+    assert not await store.is_named_otherwise(HERE, image.layers[0].digest)
+
+
+async def test_what_may_be_a_plugin_is_in_it(store: Store) -> None:
+    content = json.dumps({"schemaVersion": 2, "manifests": [], "Manifests": []}).encode()
+    unclear = Manifest.parse_stored(content, media_types.OCI_INDEX)
+    await store.put_manifest(HERE, unclear)
+    assert await store.holds_plugins(HERE)
+    assert await store.plugins_before(HERE, Digest.of(b"new"), 9) == [unclear.digest]

@@ -1,0 +1,26 @@
+"""Whom an address stands for."""
+
+from __future__ import annotations
+
+import pytest
+
+from mirror.wire.client_address import counted_as
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("[2001:db8:1:2::7]:4711", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("unknown", "unknown"),
+        ("", ""),
+        ("x" * 100, "x" * 64),
+    ],
+)
+def test_what_a_client_takes_is_counted_for_its_address_or_its_network(address: str, client: str) -> None:
+    assert counted_as(address) == client
+    assert counted_as(client) == client
