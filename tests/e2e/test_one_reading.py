@@ -217,11 +217,10 @@ def test_none_is_given_out_that_is_held_already(engine: Engine, lenient: Mirror,
     assert installed(engine, f"{lenient.host}/held/{name}:1") is None
 
 
-def test_what_is_held_already_is_told(lenient: Mirror) -> None:
-    for name in ATTACKS:
-        reference = f"held/{name}:1"
-        inspected = json.loads(lenient.command("inspect", reference, "--json").stdout)
-        assert "manifest-ambiguous" in [finding["code"] for finding in inspected["findings"]], name
-        linted = lenient.command("lint", reference, check=False)
-        assert linted.exit_code != 0, name
-        assert "the manifest" in linted.stdout + linted.stderr, name
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_is_held_already_is_told(lenient: Mirror, name: str) -> None:
+    inspected = json.loads(lenient.command("inspect", f"held/{name}:1", "--json").stdout)
+    assert "manifest-ambiguous" in [finding["code"] for finding in inspected["findings"]]
+    linted = lenient.command("lint", f"held/{name}:1", check=False)
+    assert linted.exit_code != 0
+    assert "the manifest" in linted.stdout + linted.stderr
