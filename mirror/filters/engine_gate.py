@@ -18,9 +18,8 @@ class EngineGate(DelegatingRegistry):
     """The registry as one engine sees it: its pulls of plugins are noted, and refused where that is wanted.
 
     A manifest is looked at after ``inner`` has given it, so that rights and decisions about the plugin come first.
-    ``resolve`` passes: the answer to ``HEAD`` could not say why it is no (ADR 16). Blobs pass as well: to withhold
-    those of plugins, override ``stat_blob`` and ``open_blob`` here, ask :meth:`_require_sound`, and have
-    :func:`mirror.server.faces.shown` take blob routes.
+    ``resolve`` passes: the answer to ``HEAD`` could not say why it is no (ADR 16). Blobs pass as well: no engine
+    installs a plugin without its manifest.
 
     Args:
         inner: the registry behind.
