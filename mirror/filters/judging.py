@@ -124,15 +124,16 @@ class Judge:
         Raises:
             BlobUnknown, ManifestBlobUnknown: something that must be in the repository is not. And what it raises.
         """
-        return await self._judge(repository, manifest, comes_after=True)
+        return await self._judge(repository, manifest, comes_after=None)
 
-    async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool) -> Judged:
+    async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool | None) -> Judged:
+        """How a plugin stands. ``comes_after``: whether another one came before it; None: that is to be found out."""
         generation = self._ledger.admission_generation
         fingerprints = await self._fingerprints.of(repository, manifest)
         known = await self._ledger.admission(repository, manifest.digest, self._policy_id, fingerprints)
         facts = await self._reading.facts(repository, manifest)
         admission = known or Admission(repository, manifest.digest, self._clock.now())
-        if self._policy is not None and admission.asked is None and facts.asked is not None:
+        if self._policy is not None and admission.asked is None and facts.asked is not None and not facts.lacks:
             # Once: what is let in later does not change what was new about this one.
             grown = await self._growth(repository, manifest.digest, facts.asked, comes_after=comes_after)
             admission = replace(admission, asked=facts.asked, grown=grown)
@@ -156,7 +157,10 @@ class Judge:
         policy = self._policy
         if policy is None:
             return unreadable(facts.config) if isinstance(facts.config, str) else None
-        blobs = {blob.digest: blob.size_bytes for blob in (manifest.config, *manifest.layers) if blob is not None}
+        blobs: dict[Digest, int] = {}
+        for blob in (manifest.config, *manifest.layers):
+            if blob is not None:
+                blobs[blob.digest] = max(blob.size_bytes, blobs.get(blob.digest, 0))
         return policy.decide(
             Candidate(
                 repository,
@@ -266,32 +270,39 @@ class Judge:
         return kept[1] if kept is not None and kept[0] == self._ledger.admission_generation else None
 
     async def _growth(
-        self, repository: Repository, digest: Digest, now: tuple[Asked, ...], *, comes_after: bool
+        self, repository: Repository, digest: Digest, now: tuple[Asked, ...], *, comes_after: bool | None
     ) -> tuple[Asked, ...]:
         """What a plugin asks for beyond the last one that was let in under its name."""
         baseline = await self._ledger.baseline(repository, digest, self._policy_id)
         asks_for_growth = self._policy is not None and self._policy.asks_for_growth
-        if baseline.asked is None and asks_for_growth and comes_after:
-            await self._judge_before(repository, digest)
+        if baseline.asked is None and asks_for_growth and comes_after is None:
+            comes_after = await self._judge_before(repository, digest)
             baseline = await self._ledger.baseline(repository, digest, self._policy_id)
         if baseline.asked is not None:
             return growth(now, baseline.asked)
         if not asks_for_growth:
             return ()
-        # Nothing is left to compare it with. What another policy let in is no measure, and so everything is new.
-        return baseline.recorded or (now if baseline.let_in_otherwise else ())
+        # There is nothing to compare it with. To the first one nothing is new; else everything is, because what was
+        # before was not let in, or not by this policy, or cannot be read.
+        is_first = not comes_after and (baseline.recorded is not None or not baseline.others_gone)
+        return (baseline.recorded or ()) if is_first else now
 
-    async def _judge_before(self, repository: Repository, digest: Digest) -> None:
-        """Judge what came before a plugin under its name, oldest first."""
-        for earlier in await self._ledger.plugins_before(repository, digest, _MOST_BEFORE):
+    async def _judge_before(self, repository: Repository, digest: Digest) -> bool:
+        """Judge what came before a plugin under its name, oldest first, and tell whether there is anything.
+
+        The oldest is the first one to this policy, and the others come after it.
+        """
+        before = await self._ledger.plugins_before(repository, digest, _MOST_BEFORE)
+        for earlier in before:
             manifest = await self._ledger.plugin(repository, earlier)
             if manifest is None:
                 continue
             try:
-                judged = await self._judge(repository, manifest, comes_after=False)
+                judged = await self._judge(repository, manifest, comes_after=earlier != before[0])
             except (NotFound, ManifestBlobUnknown, UpstreamFault):
-                continue  # it is not all here, so that nobody has got it from us
+                continue  # it is not all here
             await self.note(judged)
+        return bool(before)
 
 
 def refusal(admission: Admission) -> Denied:

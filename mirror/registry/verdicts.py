@@ -22,13 +22,13 @@ class Baseline:
 
     Attributes:
         asked: what the last one asks for that this policy, or a person, has let in; None: there is none.
-        recorded: what was new about the plugin in question to another policy; empty: nothing, or none has seen it.
-        let_in_otherwise: whether another policy has let something in under the name that is not there any more.
+        recorded: what was new about the plugin in question to another policy; None: no other policy has let it in.
+        others_gone: whether other plugins were judged under the name, by whichever policy, that are not there any more.
     """
 
     asked: frozenset[Asked] | None = None
-    recorded: tuple[Asked, ...] = ()
-    let_in_otherwise: bool = False
+    recorded: tuple[Asked, ...] | None = None
+    others_gone: bool = False
 
 
 class Verdicts(Protocol):

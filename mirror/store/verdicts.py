@@ -53,14 +53,14 @@ _LAST = (
     .order_by(func.coalesce(decisions.c.decided_at, verdicts.c.noted_at).desc())
     .limit(1)
 )
-_LET_IN_OTHERWISE = (
-    select(verdicts.c.digest)
-    .join(decisions, _DECIDED, isouter=True)
-    .where(_OTHERS, verdicts.c.policy != _POLICY, _LET_IN, ~_REJECTED)
-    .where(func.coalesce(decisions.c.approved, True), ~_HELD)
-    .limit(1)
+_OTHERS_GONE = (
+    select(verdicts.c.digest).where(verdicts.c.repository == _NAME, verdicts.c.digest != _WANTED, ~_HELD).limit(1)
 )
-_RECORDED = select(verdicts.c.grown).where(_OF_THIS, verdicts.c.policy != _POLICY).order_by(verdicts.c.noted_at.desc())
+_RECORDED = (
+    select(verdicts.c.grown, _LET_IN.label("let_in"))
+    .where(_OF_THIS, verdicts.c.policy != _POLICY)
+    .order_by(verdicts.c.noted_at.desc())
+)
 _NO_LONGER = delete(verdicts).where(
     verdicts.c.repository == _NAME, verdicts.c.digest == _WANTED, verdicts.c.policy == _POLICY
 )
@@ -100,12 +100,12 @@ class StoreVerdicts(StoreParts):
 
         def read(connection: Connection) -> Baseline:
             last = connection.execute(_LAST, wanted).scalar_one_or_none()
-            recorded = connection.execute(_RECORDED, wanted).scalars().all()
-            otherwise = connection.execute(_LET_IN_OTHERWISE, wanted).scalar_one_or_none()
+            recorded = connection.execute(_RECORDED, wanted).all()
+            gone = connection.execute(_OTHERS_GONE, wanted).scalar_one_or_none()
             return Baseline(
                 None if last is None else frozenset(pairs(last)),
-                next((pairs(grown) for grown in recorded if grown), ()),
-                otherwise is not None,
+                next((pairs(row.grown) for row in recorded if row.grown or row.let_in), None),
+                gone is not None,
             )
 
         return await self._catalog.read(read)

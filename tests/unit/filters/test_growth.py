@@ -14,7 +14,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Tag
 from mirror.plugin.policy import Action, Policy, Rule
-from mirror.plugin.privilege_pattern import shown
+from mirror.plugin.privilege_pattern import PrivilegePattern, shown
 from mirror.registry.admissions import State
 from mirror.registry.origins import Origin
 from tests.unit.filters.world import GROWN, HERE, HOST, ROOT, World
@@ -124,6 +124,48 @@ async def test_a_policy_that_changes_holds_nothing_that_the_repository_grew_by(w
     world.follow(Policy([GROWN, Rule("another", Action.ALLOW)]))
     assert await world.gives(SECOND)
     assert await world.gives(FIRST)
+
+
+@pytest.mark.parametrize("others", [1, 2])
+async def test_where_everything_was_rejected_everything_is_new(world: World, others: int) -> None:
+    world.follow(STRICT)
+    for number in range(others):
+        rejected = await push(world, [{}, ROOT][number], Tag(str(number)))
+        await world.decide(rejected, approved=False)
+    last = await push(world, ROOT | {"Description": "one byte more"}, THIRD)
+    assert not await world.gives(THIRD)
+    assert await new(world, last) == ["network: host", "mount: /"]
+    await world.decide(last, approved=True)
+    assert await world.gives(THIRD)
+
+
+async def test_what_another_rule_holds_is_no_baseline(world: World) -> None:
+    world.follow(Policy([GROWN, Rule("host", Action.HOLD, privileges=(PrivilegePattern.parse("network=host"),))]))
+    await push(world, HOST, FIRST)
+    second = await push(world, {"Mounts": [{"Source": "/"}]}, SECOND)
+    assert not await world.gives(SECOND)
+    assert await new(world, second) == ["mount: /"]
+
+
+async def test_what_came_before_and_cannot_be_read_any_more_makes_everything_new(world: World) -> None:
+    world.follow(None)
+    first = await push(world, {}, FIRST)
+    assert first.config is not None
+    await world.store.delete_blob(HERE, first.config.digest)
+    world.follow(STRICT)
+    await push(world, ROOT, SECOND)
+    assert not await world.gives(SECOND)
+
+
+async def test_what_waits_for_a_layer_is_compared_when_it_has_come(world: World) -> None:
+    world.follow(STRICT)
+    late = Descriptor(media_types.DOCKER_LAYER_GZIP, Digest.of(b"late"), 4).to_json() | {"urls": ["https://x/"]}
+    waiting, _ = await world.push(ROOT, FIRST, layers=[late])
+    await push(world, {}, SECOND)
+    assert await world.gives(SECOND)
+    await world.blob(b"late", media_types.DOCKER_LAYER_GZIP)
+    assert not await world.gives(FIRST)
+    assert await new(world, waiting) == ["network: host", "mount: /"]
 
 
 async def test_a_verdict_of_before_is_taken_over(world: World) -> None:

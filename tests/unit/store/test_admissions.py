@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -194,13 +195,11 @@ async def test_the_last_one_that_was_let_in(store: Store) -> None:
 async def test_what_other_policies_have_said_is_told_apart(store: Store) -> None:
     await store.note_verdict(admission(ABSENT, Action.HOLD), THEIRS)
     assert await store.baseline(HERE, ABSENT, OURS) == Baseline(recorded=(("mount", "/"),))
-    gone = Digest.of(b"gone")
-    await store.note_verdict(admission(gone, Action.HOLD), THEIRS)
-    assert not (await store.baseline(HERE, Digest.of(b"new"), OURS)).let_in_otherwise
-    await store.note_verdict(admission(gone, Action.ALLOW), THEIRS)
-    assert await store.baseline(HERE, Digest.of(b"new"), OURS) == Baseline(let_in_otherwise=True)
-    await decide(store, gone, decision(1, approved=False))
-    assert await store.baseline(HERE, Digest.of(b"new"), OURS) == Baseline()
+    assert await store.baseline(HERE, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
+    held = (await push_image(store, "a plugin", "1", "2", repository=OTHER)).digest
+    await store.note_verdict(replace(admission(held, Action.ALLOW, repository=OTHER), grown=()), THEIRS)
+    assert await store.baseline(OTHER, held, OURS) == Baseline(recorded=())
+    assert await store.baseline(OTHER, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
 
 
 async def test_the_list_is_of_what_is_here_or_was_decided_about(store: Store) -> None:
