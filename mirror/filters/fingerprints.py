@@ -47,10 +47,11 @@ class Fingerprints:
             of_bytes = fingerprint.of_bytes(manifest.content)
         else:
             of_bytes = await asyncio.to_thread(fingerprint.of_bytes, manifest.content)
-        if manifest.config is None:
+        content = fingerprint.content_of(manifest)
+        if not content:
             return of_bytes
         try:
-            named = [await self._named(repository, one.digest) for one in (manifest.config, *manifest.layers)]
+            named = [await self._named(repository, digest) for digest in content]
         except BlobUnknown:
             return of_bytes
         return self._known.put(manifest.digest, (*of_bytes, fingerprint.of_content(named)))

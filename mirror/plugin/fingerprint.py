@@ -1,7 +1,8 @@
 """Fingerprints of a plugin: texts by which the same content is recognised under another digest. Pure.
 
 A manifest has other digests under other algorithms, and under one more space. Two manifests with the same config and
-the same layers, in the same order, are the same plugin to an engine, whatever else they say.
+the same layers are the same plugin to an engine, whatever else they say: how often they name a layer, or what they name
+besides that engines pass over.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci.manifest import Manifest
+from mirror.plugin.checks import LAYER_TYPES
 
 #: What the fingerprint of a content begins with; those of bytes are digests.
 _CONTENT: Final = "content-sha256:"
@@ -20,15 +23,23 @@ def of_bytes(manifest: bytes) -> tuple[str, ...]:
     return tuple(str(Digest.of(manifest, algorithm)) for algorithm in ALGORITHMS)
 
 
+def content_of(manifest: Manifest) -> Sequence[Digest]:
+    """What engines make a plugin of: its config, then what they unpack; empty where it has no config."""
+    if manifest.config is None:
+        return ()
+    return (manifest.config.digest, *(one.digest for one in manifest.layers if one.media_type in LAYER_TYPES))
+
+
 def of_content(digests: Sequence[Digest]) -> str:
     """The fingerprint of a plugin's content.
 
     Args:
-        digests: sha256 digests of the config and then of each layer, in order.
+        digests: sha256 digests of what :func:`content_of` names.
     """
     if any(digest.algorithm != "sha256" for digest in digests):
         raise ValueError("content is told by sha256 digests alone: one content must have one fingerprint")
-    return _CONTENT + Digest.of("\n".join(digest.hex for digest in digests).encode()).hex
+    config, *layers = [digest.hex for digest in digests]
+    return _CONTENT + Digest.of("\n".join([config, *sorted(set(layers))]).encode()).hex
 
 
 def is_of_content(fingerprint: str) -> bool:

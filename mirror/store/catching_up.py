@@ -109,10 +109,11 @@ class StoreCatchingUp(StoreDecisions):
     def _fingerprints(self, manifest: Manifest) -> set[str]:
         """All fingerprints of a plugin whose bytes are here. Blocks while it hashes what has no sha256 digest."""
         found = set(fingerprint.of_bytes(manifest.content))
-        if manifest.config is None:
+        content = fingerprint.content_of(manifest)
+        if not content:
             return found
         try:
-            named = [self._sha256(one) for one in plugin_index.blobs_named_by(manifest)]
+            named = [self._sha256(one) for one in content]
         except StorageFault:
             return found  # something is not here: it is covered when it comes
         return {*found, fingerprint.of_content(named)}

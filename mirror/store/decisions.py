@@ -89,10 +89,8 @@ class StoreDecisions(StorePluginIndex):
 
 def content_of(manifest: Manifest | None) -> str | None:
     """The fingerprint of a plugin's content, where its manifest alone tells it; else None."""
-    if manifest is None or manifest.config is None:
-        return None
-    named = [manifest.config.digest, *(layer.digest for layer in manifest.layers)]
-    return fingerprint.of_content(named) if all(one.algorithm == "sha256" for one in named) else None
+    named = () if manifest is None else fingerprint.content_of(manifest)
+    return fingerprint.of_content(named) if named and all(one.algorithm == "sha256" for one in named) else None
 
 
 def find_decision(connection: Connection, repository: Repository, digest: Digest) -> Decision | None:

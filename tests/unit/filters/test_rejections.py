@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,7 +101,22 @@ async def test_another_byte_is_another_content(world: World) -> None:
     await rejected(world, layers=[layer.to_json()])
     assert await world.takes(await world.manifest(HOST | {"Description": "x"}, layers=[layer.to_json()]))
     assert await world.takes(await world.manifest(HOST))
-    assert await world.takes(await world.manifest(HOST, layers=[layer.to_json(), layer.to_json()]))
+
+
+async def test_what_engines_pass_over_makes_no_other_content(world: World) -> None:
+    first, second = [await world.blob(each, media_types.DOCKER_LAYER_GZIP) for each in (b"a layer", b"a second one")]
+    manifest = await rejected(world, layers=[first.to_json(), second.to_json()])
+    assert manifest.config is not None
+    for described in (
+        [first, second, first],
+        [second, first],
+        [first, second, replace(first, media_type="application/x-nothing")],
+        [replace(manifest.config, media_type="application/x-nothing"), first, second],
+    ):
+        variant = await world.manifest(HOST, layers=[one.to_json() for one in described])
+        assert not await world.takes(variant), described
+        await world.store.put_manifest(HERE, variant, [Tag("other")])
+        assert not await world.gives(Tag("other"))
 
 
 async def test_what_is_rejected_before_it_comes_is_covered_when_it_comes(world: World) -> None:
