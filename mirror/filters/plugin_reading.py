@@ -125,7 +125,7 @@ def _facts_of_config(content: bytes) -> Facts:
         config = PluginConfig.parse(content)
     except ManifestInvalid as error:
         return Facts(f"its config cannot be read ({printable(error.message)})")
-    wanted = asked(config)
+    wanted = asked(config, reading_apart=True)
     if len(wanted) > _MOST_ASKED or sum(len(value) for _, value in wanted) > _MOST_ASKED_CHARACTERS:
         return Facts(f"its config asks for more than is looked at ({len(wanted)} things)")
     return Facts(config, wanted)

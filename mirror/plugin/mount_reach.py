@@ -62,6 +62,9 @@ _DEVICE_TYPES: Final = """
 """
 _OF_DEVICES: Final = frozenset(_DEVICE_TYPES.split())
 _OF_SERVERS: Final = frozenset({"9p", "afs", "ceph", "cifs", "coda", "fuse", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
+#: With one of these a plugin that sees the host's processes opens their root, by the /proc that every plugin has.
+_OPENS_PROCESSES: Final = frozenset({"CAP_SYS_PTRACE", "SYS_PTRACE", "CAP_ALL", "ALL"})
+_BY_PROCESSES: Final = "by way of the processes in {}"
 _UNESCAPED_COMMA: Final = re.compile(r"((?:[^,\\]|\\.)*\\?)(?:,|\Z)", re.DOTALL)
 _UNESCAPED_COLON: Final = re.compile(r"((?:[^:\\]|\\.)*\\?)(?::|\Z)", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\\(.?)", re.DOTALL)
@@ -98,9 +101,14 @@ class Reach:
 
 
 def of_config(config: PluginConfig) -> Iterator[Reach]:
-    """Everything that a plugin reaches by its mounts, then by its devices. What users set later is not known."""
+    """Everything that a plugin reaches by mounts and processes, then by its devices.
+
+    What users set later is not known.
+    """
     for mount in config.mounts:
         yield from of_mount(mount, sees_processes=config.pid_host)
+    if config.pid_host and not _OPENS_PROCESSES.isdisjoint(map(str.upper, config.capabilities)):
+        yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format("/proc"))
     for device in config.devices:
         if device.path is not None:
             yield of_device(device.path)
@@ -150,7 +158,7 @@ def _of_bind(mount: Mount) -> Iterator[Reach]:
     found = resolve(source) if source.startswith("/") else _in_the_bundle(source)
     yield Reach(MOUNT, source, found.leads_to, at=mount.destination, why=found.why, writable=writable)
     if found.leads_to is not None and holds_roots(found.leads_to):
-        yield Reach(MOUNT, "/", "/", f"by way of the processes in {found.leads_to}", mount.destination, "", writable)
+        yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format(found.leads_to), mount.destination, "", writable)
 
 
 def _in_the_bundle(source: str) -> HostPath:
@@ -173,7 +181,7 @@ def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
             place = _OF_THE_KERNEL[kind]
             yield Reach(MOUNT, place, place, by, mount.destination, "", writable)
         if kind == "proc" and sees_processes:
-            yield Reach(MOUNT, "/", "/", "by way of the processes in /proc", mount.destination, "", writable)
+            yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format("/proc"), mount.destination, "", writable)
     elif kind.partition(".")[0] in _OF_SERVERS:
         why = "what a file server gives away is not known"
         yield Reach(MOUNT, mount.source or _EVERY_PATH, None, by, mount.destination, why, writable)

@@ -6,17 +6,16 @@ asks for (:mod:`mirror.plugin.privileges`).
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.config import Mount, PluginConfig
-from mirror.plugin.host_path import is_within, resolve, tidy
-from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, is_bound, of_config, of_mount
+from mirror.plugin.host_path import resolve, tidy
+from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, is_bound, is_read_only, of_config, of_mount
 from mirror.plugin.privileges import compute
 
 #: The engine's names, as ``docker plugin install`` prints them.
@@ -36,6 +35,9 @@ _BY: Final = ", "
 #: The name under which releases before 0.2 noted every path that they found in the options of a mount.
 _MOUNT_OPTION: Final = "mount option"
 _LABEL: Final = f"{MOUNT}{_BY}only a label"
+#: A relative path that is bound, and not only the label that it may be to another type of mount.
+_RELATIVE: Final = f"{MOUNT}{_BY}bound"
+_READ_ONLY: Final = f"{_BY}read-only"
 _OVERLAY_FOLDER: Final = re.compile(r"mount, .* of an overlay mount")
 _PATHS: Final = frozenset({MOUNT, DEVICE})
 _WILDCARD: Final = re.compile(r"[*?\[]")
@@ -43,18 +45,23 @@ _WILDCARD: Final = re.compile(r"[*?\[]")
 Asked = tuple[str, str]
 
 
-def asked(config: PluginConfig) -> tuple[Asked, ...]:
+def asked(config: PluginConfig, *, reading_apart: bool = False) -> tuple[Asked, ...]:
     """What a plugin asks for, each with one value, in the engine's order; then what it reaches beyond that by mounts.
 
-    Engines name the source of a mount, whatever it is to the type of the mount: where that is only a label, the name
-    here says so, so that a bind mount of the same path in a later version counts as more.
+    Engines name the source of a mount, whatever it is to the type of the mount: where that is only a label, or a
+    relative path, the name here says so, so that a bind mount of the same text in a later version counts as more.
+
+    Args:
+        config: the plugin's.
+        reading_apart: whether what the plugin may only read has another name than what it may write to.
     """
+    read_only = _READ_ONLY if reading_apart else ""
     others = [(privilege.name, value) for privilege in compute(config) for value in privilege.values]
-    mounts = [_label(mount) or (MOUNT, mount.source) for mount in config.mounts if mount.source is not None]
+    mounts = [_source(mount, read_only) for mount in config.mounts if mount.source is not None]
     begin = next((number for number, (name, _) in enumerate(others) if name == MOUNT), 0)
     others[begin : begin + len(mounts)] = mounts
     reached = (
-        (f"{reach.kind}{_BY}{reach.by}", reach.named)
+        (f"{reach.kind}{_BY}{reach.by}{'' if reach.writable else read_only}", reach.named)
         for mount in config.mounts
         for reach in of_mount(mount, sees_processes=config.pid_host)
         # What follows from the source of a bind mount is no more than the source says.
@@ -67,10 +74,10 @@ def growth(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ..
     """What is asked for now and was not before, of what was noted by this release or an earlier one.
 
     Earlier ones knew neither labels nor how a path in the options of a mount is used; they judged it as a mount of
-    that path all the same, so it is nothing new now.
+    that path all the same, so it is nothing new now. Nor is it to read what one could write to.
     """
     known = set(before)
-    return tuple(one for one in now if one not in known and _as_noted_before(one) not in known)
+    return tuple(one for one in now if known.isdisjoint(_covering(one)))
 
 
 def shown(one: Asked) -> str:
@@ -93,8 +100,9 @@ def printable(text: str) -> str:
 class PrivilegePattern:
     """A privilege by the engine's name, and a glob for its value where not every value is meant.
 
-    A path matches where the glob does, and also where it is a folder above what the glob stands for. One that cannot
-    be resolved matches every glob.
+    A path matches where the glob does, and also where it is a folder above what the glob stands for: ``/home/*/.ssh``
+    is met by ``/``, ``/home`` and ``/home/alice``, and ``*.sock`` by ``/``. One that cannot be resolved matches every
+    glob.
 
     Attributes:
         name: one of :data:`NAMES`.
@@ -104,7 +112,7 @@ class PrivilegePattern:
     name: str
     value: str | None = None
     _globs: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
-    _folders: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _steps: tuple[tuple[re.Pattern[str], ...], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         value = self.value
@@ -116,7 +124,7 @@ class PrivilegePattern:
             spellings = [*dict.fromkeys((value, tidy(self.value or "")))]
         object.__setattr__(self, "value", value)
         object.__setattr__(self, "_globs", tuple(re.compile(translate(each)) for each in spellings))
-        object.__setattr__(self, "_folders", tuple(map(_folder, spellings)))
+        object.__setattr__(self, "_steps", tuple(map(_steps, filter(_may_be_path, spellings))))
 
     @classmethod
     def parse(cls, text: str) -> PrivilegePattern:
@@ -152,7 +160,7 @@ class PrivilegePattern:
             return True
         paths = {reach.leads_to, reach.named, tidy(reach.named)}
         return any(glob.match(path) for glob in self._globs for path in paths) or any(
-            is_within(folder, path) for folder in self._folders for path in paths
+            _is_above(path, steps) for steps in self._steps for path in paths
         )
 
     def _covers_label(self, label: str) -> bool:
@@ -178,10 +186,32 @@ def _without_links(glob: str) -> str:
     return tidy(glob) if found is None else f"{found.rstrip('/')}{glob[end:]}" or "/"
 
 
-def _folder(glob: str) -> str:
-    """The path that a glob stands for, or the folder that all that it stands for is in."""
-    wildcard = _WILDCARD.search(glob)
-    return glob if wildcard is None else posixpath.dirname(glob[: wildcard.start()])
+def _may_be_path(glob: str) -> bool:
+    """Whether it may stand for an absolute path, and not only for a label such as ``tmpfs``."""
+    return glob.startswith(("/", "*", "?", "["))
+
+
+def _steps(glob: str) -> tuple[re.Pattern[str], ...]:
+    """What the names on the way to a path look like that a glob stands for, as far as it tells."""
+    names = glob.split("/")[1:] if glob.startswith("/") else [glob]
+    return tuple(re.compile(translate(name)) for name in names)
+
+
+def _is_above(path: str, steps: Sequence[re.Pattern[str]]) -> bool:
+    """Whether a path is that of a folder on the way, or of the end of it."""
+    if not path.startswith("/"):
+        return False
+    names = [name for name in path.split("/") if name]
+    return len(names) <= len(steps) and all(step.match(name) for name, step in zip(names, steps, strict=False))
+
+
+def _source(mount: Mount, read_only: str) -> Asked:
+    """The source of a mount, as it is noted."""
+    source = mount.source or ""
+    if (label := _label(mount)) is not None:
+        return label
+    name = MOUNT if source.startswith("/") or not source else _RELATIVE
+    return f"{name}{read_only if is_read_only(mount) else ''}", source
 
 
 def _label(mount: Mount) -> Asked | None:
@@ -191,11 +221,15 @@ def _label(mount: Mount) -> Asked | None:
     return _LABEL if mount.source.startswith("/") else MOUNT, mount.source
 
 
-def _as_noted_before(one: Asked) -> Asked:
+def _covering(one: Asked) -> Iterator[Asked]:
+    """What in an earlier version is as much as this, or was noted of it by an earlier release."""
     name, value = one
-    if _OVERLAY_FOLDER.fullmatch(name):
-        return _MOUNT_OPTION, value
-    return (MOUNT, value) if name == _LABEL else one
+    for spelling in dict.fromkeys((name, name.removesuffix(_READ_ONLY))):
+        yield spelling, value
+        if _OVERLAY_FOLDER.fullmatch(spelling):
+            yield _MOUNT_OPTION, value
+        if spelling == _LABEL:
+            yield MOUNT, value
 
 
 def _parted(name: str) -> tuple[str, str]:

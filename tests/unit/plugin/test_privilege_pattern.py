@@ -99,7 +99,20 @@ def test_other_mounts_do_not_give_it_away(source: str) -> None:
         ("mount=/dev/sd?", "/dev/sda", True),
         ("mount=*", "anything", True),
         ("mount=*sock", "/a/b.sock", True),
-        ("mount=*sock", "/", False),
+        ("mount=*sock", "/", True),
+        ("mount=*sock", "/run", False),
+        ("mount=tmpfs", "/", False),
+        ("mount=**/docker.sock", "/", True),
+        ("mount=/home/*/.ssh", "/home/alice/.ssh", True),
+        ("mount=/home/*/.ssh", "/home/alice", True),
+        ("mount=/home/*/.ssh", "/home", True),
+        ("mount=/home/*/.ssh", "/home/alice/data", False),
+        ("mount=/home/a*/.ssh", "/home/bob", False),
+        ("mount=/var/*/docker.sock", "/var/run", True),
+        ("mount=/*/docker.sock", "/run", True),
+        ("mount=/srv/[ab]/x/y", "/srv/a/x", True),
+        ("mount=/srv/[ab]/x/y", "/srv/c/x", False),
+        ("mount=/srv/a", "/srv/a/b", False),
     ],
 )
 def test_globs_of_paths(pattern: str, source: str, expected: bool) -> None:
@@ -136,6 +149,7 @@ def test_folders_of_an_overlay_count() -> None:
         ("mount=/lib/*", mounting("/usr/lib/modules", "bind"), "mount: /usr/lib/modules"),
         ("mount=/usr/lib", mounting("/lib", "bind"), "mount: /lib"),
         ("mount=/var/*/docker.sock", mounting("/var/run/docker.sock", "bind"), "mount: /var/run/docker.sock"),
+        ("mount=/srv", config(PidHost=True, Linux={"Capabilities": ["cap_sys_ptrace"]}), "mount: / (by way of the pro"),
         ("device=/dev/nvme*", config(Linux={"Devices": [{"Path": "/dev/block/259:0"}]}), "each host decides"),
     ],
 )
@@ -152,6 +166,8 @@ def test_what_is_reached_is_said_in_words(pattern: str, plugin: PluginConfig, sa
         ("mount=/run/docker.sock", mounting("/data", "rbind")),
         ("mount=/", mounting("x", "lowerdir=/usr:/opt", kind="overlay")),
         ("device", mounting("/dev/sda", "bind")),
+        ("mount=/", config(PidHost=True)),
+        ("mount=/", config(Linux={"Capabilities": ["CAP_SYS_PTRACE"]})),
         ("device=/dev/sd*", mounting("/dev/vda", kind="ext4")),
         ("mount=/srv", mounting("x", kind="sysfs")),
     ],
@@ -223,3 +239,29 @@ def test_a_name_alone_matches_whatever_the_engine_asks(sources: list[str], capab
     plugin = config(Mounts=[{"Source": source} for source in sources], Linux={"Capabilities": capabilities})
     for name in NAMES:
         assert matches(name, plugin) == any(privilege.name == name for privilege in compute(plugin))
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "more"),
+    [
+        (mounting("/etc", "bind", "ro"), mounting("/etc", "bind"), ["mount: /etc"]),
+        (mounting("/etc", "bind", "ro"), mounting("/etc", "bind", "ro", "rw"), ["mount: /etc"]),
+        (mounting("/etc", "bind", "rw"), mounting("/etc", "bind", "ro"), []),
+        (mounting("/etc", "bind", "ro"), mounting("/etc", "rbind", "ro"), []),
+        (
+            mounting("/dev/sda", "ro", kind="ext4"),
+            mounting("/dev/sda", kind="ext4"),
+            ["device: /dev/sda (mounted as ext4)", "mount: /dev/sda (mounted as ext4)"],
+        ),
+        (mounting("/dev/sda", kind="ext4"), mounting("/dev/sda", "ro", kind="ext4"), []),
+        (mounting("../../etc", kind="tmpfs"), mounting("../../etc", "bind"), ["mount: ../../etc (bound)"]),
+        (mounting("etc", "bind", "ro"), mounting("etc", "bind"), ["mount: etc (bound)"]),
+        (mounting("sysfs", "ro", kind="sysfs"), mounting("sysfs", kind="sysfs"), ["mount: /sys (mounted as sysfs)"]),
+    ],
+)
+def test_to_write_is_more_than_to_read_and_a_path_more_than_a_label(
+    earlier: PluginConfig, later: PluginConfig, more: list[str]
+) -> None:
+    before, now = [asked(each, reading_apart=True) for each in (earlier, later)]
+    assert list(map(shown, growth(now, before))) == more
+    assert growth(before, before) == growth(now, now) == ()
