@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from prometheus_client.metrics_core import Metric
 
 from mirror.app.deciding import decide_in, policy_of
-from mirror.app.stores import open_store
+from mirror.app.stores import open_store, policy_judge
+from mirror.filters.judging import Judge
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, ConfigurationFault, Denied
-from mirror.oci.names import Reference
+from mirror.oci.names import Reference, Repository
 from mirror.plugin.policy import Action
 from mirror.registry import rights
 from mirror.registry.admissions import Admission, State
@@ -31,6 +34,9 @@ _LOG = structlog.get_logger(__name__)
 #: Fewest characters of the word that is asked of who decides over HTTP.
 LEAST_TOKEN_LENGTH: Final = 16
 _MOST_TOKEN_BYTES: Final = 4096
+
+#: Does what an object that was sent says, for somebody who may decide in some repositories; None stands for all.
+Decide: TypeAlias = Callable[[Mapping[str, Any], Callable[[Repository | None], bool]], Awaitable[object]]
 
 DECISIONS: Final = Family(
     "plugin_mirror_admission_decisions_total",
@@ -71,22 +77,26 @@ async def report(settings: Settings, store: Store) -> Mapping[str, object]:
     return {"admissions": [admission.to_json() for admission in found]}
 
 
-def acts(settings: Settings, store: Store) -> dict[str, Act]:
-    """What ``POST /api/v1/admission/…`` does."""
-    policy = policy_of(settings)
+def acts(settings: Settings, store: Store, layers: LayerReading) -> dict[str, Act]:
+    """What ``POST /api/v1/admission/…`` does.
+
+    Args:
+        settings: the policy.
+        store: where plugins are.
+        layers: reads layers, for the whole process.
+    """
+    judge = policy_judge(store, settings, layers)
     return {
-        "admission/approve": Act(rights.Action.APPROVE, by_right(deciding(store, policy, approved=True))),
-        "admission/reject": Act(rights.Action.APPROVE, by_right(deciding(store, policy, approved=False))),
+        "admission/approve": Act(rights.Action.APPROVE, by_right(deciding(store, judge, approved=True))),
+        "admission/reject": Act(rights.Action.APPROVE, by_right(deciding(store, judge, approved=False))),
     }
 
 
-def by_right(
-    decide: Callable[[Mapping[str, Any]], Awaitable[object]],
-) -> Callable[[Operator, Mapping[str, Any]], Awaitable[object]]:
+def by_right(decide: Decide) -> Callable[[Operator, Mapping[str, Any]], Awaitable[object]]:
     """An act for those who may approve in the repository that is named. Who has logged in decides in their own name.
 
     Args:
-        decide: given what was sent, with ``by``.
+        decide: given what was sent, with ``by``, and where who sent it may decide.
     """
 
     async def act(operator: Operator, sent: Mapping[str, Any]) -> object:
@@ -96,11 +106,12 @@ def by_right(
         repository = Reference.parse(reference).repository
         # A rejection that is lifted is lifted under every name.
         operator.require(rights.Action.APPROVE, None if sent.get("overrule") is True else repository)
+        may_decide = partial(operator.rights.allows, rights.Action.APPROVE)
         if operator.name is None:
-            return await decide(sent)
+            return await decide(sent, may_decide)
         if by is not None and by != operator.name:
             raise Denied(f"{operator.name} decides in their own name, and no other: leave 'by' out")
-        return await decide({**sent, "by": operator.name})
+        return await decide({**sent, "by": operator.name}, may_decide)
 
     return act
 
@@ -118,19 +129,19 @@ def word(settings: Settings) -> Word | None:
     return may_decide(token_file)
 
 
-def deciding(store: Store, policy: str | None, *, approved: bool) -> Callable[[Mapping[str, Any]], Awaitable[object]]:
+def deciding(store: Store, judge: Judge, *, approved: bool) -> Decide:
     """What ``POST /api/v1/admission/approve`` and ``…/reject`` do with the object they are sent.
 
     Args:
         store: where plugins are.
-        policy: fingerprint of the policy whose verdict is told with a decision.
+        judge: tells how a plugin stands with a decision.
         approved: which of the two.
     """
     kinds: dict[str, type] = {"reference": str, "by": str, "note": str}
     if approved:
         kinds |= {"digest": str, "overrule": bool}
 
-    async def act(sent: Mapping[str, Any]) -> object:
+    async def act(sent: Mapping[str, Any], may_decide: Callable[[Repository | None], bool]) -> object:
         if not all(type(value) is kinds.get(name) for name, value in sent.items()):
             said = {str: "a string", bool: "true or false"}
             known = ", ".join(f"{name} ({said[kind]})" for name, kind in kinds.items())
@@ -142,12 +153,13 @@ def deciding(store: Store, policy: str | None, *, approved: bool) -> Callable[[M
             store,
             reference.repository,
             reference.target,
-            policy,
+            judge,
             approved=approved,
             by=sent.get("by", ""),
             note=sent.get("note", ""),
             overrule=sent.get("overrule", False),
             expected=Digest.parse(sent["digest"]) if "digest" in sent else None,
+            may_decide=may_decide,
         )
         for admission in decided:
             told = {"name": str(admission.repository), "digest": str(admission.digest), "state": admission.state.value}

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.app.stores import open_store
+from mirror.app.stores import layer_reading, open_store, policy_judge
 from mirror.filters.fingerprints import Fingerprints
+from mirror.filters.judging import Judge
 from mirror.filters.plugin_reading import PluginReading
 from mirror.oci.digest import Digest
-from mirror.oci.errors import BlobUnknown, ClientFault, ConfigurationFault, ManifestUnknown, NotFound
+from mirror.oci.errors import (
+    BlobUnknown,
+    ClientFault,
+    ConfigurationFault,
+    Denied,
+    ManifestBlobUnknown,
+    ManifestUnknown,
+    NotFound,
+)
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Reference, Repository, Tag
 from mirror.plugin.privilege_pattern import Asked
@@ -92,9 +101,9 @@ async def decide(
             if held.digest != expected:
                 raise ConfigurationFault(_has_moved(reference.repository, reference.target, held.digest, expected))
         target = expected or reference.target
-        policy = policy_of(settings)
+        judge = policy_judge(store, settings, layer_reading(settings))
         return await decide_in(
-            store, reference.repository, target, policy, approved=approved, by=by, note=note, overrule=overrule
+            store, reference.repository, target, judge, approved=approved, by=by, note=note, overrule=overrule
         )
 
 
@@ -102,29 +111,32 @@ async def decide_in(
     store: Store,
     repository: Repository,
     target: Tag | Digest,
-    policy: str | None,
+    judge: Judge,
     *,
     approved: bool,
     by: str,
     note: str,
     overrule: bool = False,
     expected: Digest | None = None,
+    may_decide: Callable[[Repository | None], bool] = lambda _repository: True,
 ) -> list[Admission]:
     """Approve or reject a plugin, or every plugin of an index. It is known to all processes when this returns.
 
     Args:
         store: where it is held, or will be: a digest need not be here yet.
         repository, target: its name. To approve a tag, ``expected`` is needed.
-        policy: fingerprint of the policy whose verdict is told with the decision.
+        judge: tells how the plugin stands with the decision.
         approved: which of the two.
         by, note: who decides, and why; at most 255 characters each.
         overrule: whether an approval lifts rejections of the content, under every name.
         expected: what the tag must point to: whoever approves has looked at that.
+        may_decide: whether whoever decides may do so in a repository, or, given None, in all.
 
     Raises:
         ManifestUnknown, RepositoryUnknown: no such tag.
         ClientFault: a text is too long, nobody is named, or the tag points to something else than is expected.
-        Denied: it approves what was rejected, and does not overrule.
+        Denied: it approves what was rejected, and does not overrule; or it rejects what is held, or may come, where
+            whoever decides may not.
     """
     if not by.strip() or not by.isprintable() or not note.isprintable() or max(len(by), len(note)) > _MOST_TEXT_LENGTH:
         raise ClientFault(
@@ -139,9 +151,12 @@ async def decide_in(
         raise ClientFault(_has_moved(repository, target, manifest.digest, expected))
     digests = _members(manifest) if manifest is not None else [target] if isinstance(target, Digest) else []
     subjects = [await _subject(store, repository, digest) for digest in digests]
+    if not approved and not may_decide(None):
+        for subject in subjects:
+            await _require_theirs(store, repository, subject, may_decide)
     decision = Decision(approved, by.strip(), _CLOCK.now(), note.strip())
     await store.decide(repository, subjects, decision, overrule=overrule)
-    decided = [await store.admission(repository, one.digest, policy, one.fingerprints) for one in subjects]
+    decided = [await _standing(store, repository, subject, judge) for subject in subjects]
     return [admission for admission in decided if admission is not None]
 
 
@@ -167,13 +182,49 @@ def _members(manifest: Manifest) -> list[Digest]:
 
 
 async def _held(store: Store, repository: Repository, target: Tag | Digest) -> Manifest | None:
-    """A manifest that is here, or is being pulled through."""
+    """A manifest that is here, or is being pulled through: of a tag, the one that hosts are given."""
+    if isinstance(target, Tag):
+        origin = await store.origin(repository, target)
+        pulled = None if origin is None else await _held(store, repository, origin.digest)
+        if pulled is not None:
+            return pulled
     try:
         return await store.get_manifest(repository, target)
     except NotFound:
-        origin = await store.origin(repository, target)
-        digest = target if isinstance(target, Digest) else None if origin is None else origin.digest
-        return None if digest is None else await store.incomplete(repository, digest)
+        return await store.incomplete(repository, target) if isinstance(target, Digest) else None
+
+
+async def _require_theirs(
+    store: Store, repository: Repository, subject: Subject, may_decide: Callable[[Repository | None], bool]
+) -> None:
+    """See to it that a rejection, which holds everywhere, takes nothing from repositories that are not theirs.
+
+    Raises:
+        Denied: it would, or what is rejected is not here, so that it may come anywhere.
+    """
+    holding = await store.holding(subject)
+    if repository in holding and all(map(may_decide, holding)):
+        return
+    raise Denied(
+        f"{repository}@{subject.digest} was not rejected: a rejection holds in every repository, and the content is "
+        "held, or may come, where you may not decide; it needs the right to approve everywhere",
+        name=repository,
+        digest=subject.digest,
+    )
+
+
+async def _standing(store: Store, repository: Repository, subject: Subject, judge: Judge) -> Admission | None:
+    """How a plugin stands, judged now where that can be."""
+    manifest = await _held(store, repository, subject.digest)
+    if manifest is not None and judge.concerns(manifest):
+        try:
+            judged = await judge.judge(repository, manifest)
+        except (NotFound, ManifestBlobUnknown):
+            pass  # it is not all here, and judged when it is
+        else:
+            await judge.note(judged)
+            return judged.admission
+    return await store.admission(repository, subject.digest, judge.policy_id, subject.fingerprints)
 
 
 async def _subject(store: Store, repository: Repository, digest: Digest) -> Subject:

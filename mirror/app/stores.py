@@ -98,7 +98,12 @@ def checked(
 
 def admitted(store: Store, settings: Settings) -> Registry:
     """Our store as what it holds gets another name: plugins are judged under it, and not looked at again."""
-    return Admit(store, _judge(store, store, settings, layer_reading(settings), _uncounted))
+    return Admit(store, policy_judge(store, settings, layer_reading(settings)))
+
+
+def policy_judge(store: Store, settings: Settings, layers: LayerReading) -> Judge:
+    """What judges plugins of our own store by the policy. Arguments as for :func:`checked`."""
+    return _judge(store, store, settings, layers, _uncounted)
 
 
 def not_rejected(store: Store) -> Registry:

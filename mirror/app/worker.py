@@ -138,7 +138,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             reports=_reports(settings, store, mirroring, lambda: registry.list_repositories(_NO_NAMES)),
             operators=operators(settings, store, authentication, admission.word(settings)),
             operator_reports={"hosts": engines.report},
-            acts=admission.acts(settings, store),
+            acts=admission.acts(settings, store, layers),
             faces=[*platform_tags.faces(settings), engines.faces],
             front=front_of(settings),
         )

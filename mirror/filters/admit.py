@@ -1,5 +1,7 @@
 """Which plugins are let in, and which are given out: two wrappers around a judge.
 
+What is no plugin is let in and given out, unless a person has rejected it.
+
 One looks when a manifest comes, by a push, a mirror rule or a command. The other looks when one is asked for: at what
 is held, at what was here before there was a policy, at what is pulled through. The manifest is the gate, because no
 engine installs a plugin without one; its blobs follow. Digests are told all the same: an engine begins with ``HEAD``,
@@ -43,6 +45,7 @@ class Admit(DelegatingRegistry):
     ) -> tuple[str, ...]:
         """As the port says. Denied tells who or which rule refuses the plugin, and why."""
         if not self._judge.concerns(manifest):
+            await self._judge.require_not_rejected(repository, manifest)
             return await self.inner.put_manifest(repository, manifest, tags)
         try:
             judged = await self._judge.judge(repository, manifest)
@@ -124,6 +127,8 @@ class Withhold(DelegatingRegistry):
         manifest = await self.inner.get_manifest(repository, target)
         if self._judge.concerns(manifest):
             await self._judge.require_served(repository, manifest)
+        else:
+            await self._judge.require_not_rejected(repository, manifest)
         return manifest
 
     def open_blob(

@@ -105,6 +105,12 @@ class Judge:
         asks_for_platform = policy is not None and policy.asks_for_platform
         self._reading = PluginReading(registry, layers if asks_for_platform else None, examine)
         self._known: Kept[tuple[Repository, Digest], tuple[int, Admission]] = Kept()
+        self._has_rejections: tuple[int, bool] | None = None
+
+    @property
+    def policy_id(self) -> str:
+        """The fingerprint of its policy."""
+        return self._policy_id
 
     @property
     def ledger(self) -> Ledger:
@@ -231,6 +237,30 @@ class Judge:
             # Engines that speak plain HTTP to us show the error of their first try, which is one of TLS.
             told = {"name": str(repository), "digest": str(manifest.digest), "state": admission.state.value}
             _LOG.info("plugin withheld", **told, reason=admission.sentence)
+            raise refusal(admission)
+
+    async def require_not_rejected(self, repository: Repository, manifest: Manifest) -> None:
+        """See to it that nobody has rejected a manifest that is no plugin's: no rule is for those.
+
+        Raises:
+            Denied: somebody has, under whatever name.
+        """
+        generation = self._ledger.admission_generation
+        if generation is None or self._has_rejections is None or self._has_rejections[0] != generation:
+            found = await self._ledger.has_rejections()
+            self._has_rejections = None if generation is None else (generation, found)
+            if not found:
+                return
+        elif not self._has_rejections[1]:
+            return
+        admission = self._still(repository, manifest.digest)
+        if admission is None:
+            fingerprints = await self._fingerprints.of(repository, manifest)
+            known = await self._ledger.admission(repository, manifest.digest, NO_POLICY, fingerprints)
+            admission = known or Admission(repository, manifest.digest, self._clock.now())
+            if generation is not None:
+                self._known.put((repository, manifest.digest), (generation, admission))
+        if admission.state is State.REJECTED:
             raise refusal(admission)
 
     async def arrived(self, repository: Repository, blob: Digest) -> None:

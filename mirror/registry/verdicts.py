@@ -64,6 +64,10 @@ class Verdicts(Protocol):
         """Keep no longer what the policy said."""
         ...
 
+    async def has_rejections(self) -> bool:
+        """Whether a person has rejected anything."""
+        ...
+
     async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
         """Have a rejection cover more fingerprints of the same content; nothing, where it was lifted meanwhile."""
         ...
@@ -88,7 +92,7 @@ class HeldPlugins(Protocol):
         ...
 
     async def plugins_naming(self, repository: Repository, blob: Digest, limit: int) -> Sequence[Digest]:
-        """The plugins whose config or layer is that blob, at most ``limit``."""
+        """The plugins whose config or layer is that blob, at most ``limit``: first what somebody or a policy let in."""
         ...
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:

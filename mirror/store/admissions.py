@@ -16,6 +16,7 @@ from mirror.store.catalog.tables import (
     decisions,
     incomplete_manifests,
     manifests,
+    origins,
     plugin_blobs,
     rejections,
     repositories,
@@ -54,11 +55,18 @@ _COUNTED = (
     .group_by(CHOSEN.c.action, decisions.c.approved, _IS_REJECTED)
 )
 _LISTED = select(_KEYS.c.repository, _KEYS.c.digest).select_from(_JOINED).where(_COUNTS)
+_PULLED = exists().where(origins.c.repository == repositories.c.name, origins.c.target == tags.c.name)
+#: Every tag, and what hosts are given by it: of one that is pulled through, what the upstream had last.
+_POINTING = union(
+    select(repositories.c.name.label("repository"), tags.c.digest, tags.c.name.label("tag"))
+    .select_from(tags.join(repositories, repositories.c.id == tags.c.repository_id))
+    .where(~_PULLED),
+    select(origins.c.repository, origins.c.digest, origins.c.target).where(origins.c.target != origins.c.digest),
+).subquery("pointing")
 _TAGS = (
-    select(repositories.c.name, tags.c.digest, tags.c.name.label("tag"))
-    .join(repositories, repositories.c.id == tags.c.repository_id)
-    .join(_KEYS, and_(_KEYS.c.repository == repositories.c.name, _KEYS.c.digest == tags.c.digest))
-    .order_by(tags.c.name)
+    select(_POINTING)
+    .join(_KEYS, and_(_KEYS.c.repository == _POINTING.c.repository, _KEYS.c.digest == _POINTING.c.digest))
+    .order_by(_POINTING.c.tag)
 )
 
 

@@ -15,7 +15,7 @@ from mirror.plugin import fingerprint
 from mirror.registry.admissions import Decision, Rejection, Subject, not_approved
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import decisions, plugin_blobs, rejections
-from mirror.store.plugin_index import StorePluginIndex
+from mirror.store.plugin_index import KEPT, StorePluginIndex
 
 #: Manifests with the same config that are looked at when one of them is rejected; more are found when asked for.
 _MOST_ALIKE: Final = 1000
@@ -35,6 +35,7 @@ _COVERING = (
     )
     .where(rejections.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
 )
+_HOLDING = select(KEPT.c.repository).where(KEPT.c.digest.in_(bindparam("digests", expanding=True))).distinct()
 _ALIKE = (
     select(plugin_blobs.c.repository, plugin_blobs.c.manifest)
     .where(plugin_blobs.c.blob == bindparam("config"))
@@ -71,6 +72,13 @@ class StoreDecisions(StorePluginIndex):
                     cover(connection, repository, subject.digest, {*subject.fingerprints, *alike[subject]})
 
         await self._catalog.write(work)
+
+    async def holding(self, subject: Subject) -> set[Repository]:
+        """The repositories that hold the same manifest, or a plugin of the same content."""
+        digests = {one for one in subject.fingerprints if not fingerprint.is_of_content(one)}
+        wanted = {"digests": sorted(digests | await self._alike(subject))}
+        found = await self._catalog.read(lambda connection: connection.execute(_HOLDING, wanted).scalars().all())
+        return set(map(Repository, found))
 
     async def _alike(self, subject: Subject) -> set[str]:
         """Digests of plugins that are here with the same config and layers, under whatever name."""
@@ -109,6 +117,11 @@ def find_rejection(
     )
 
 
+def has_rejections(connection: Connection) -> bool:
+    """Whether a person has rejected anything."""
+    return connection.execute(_ANY).scalar_one_or_none() is not None
+
+
 def cover(connection: Connection, repository: Repository, digest: Digest, fingerprints: Collection[str]) -> None:
     """Have a rejection cover fingerprints, where it is still there. Only inside :meth:`Catalog.write`."""
     known = find_decision(connection, repository, digest)
@@ -123,7 +136,7 @@ def read_decision(row: Row[Any]) -> Decision:
 
 
 def _covering(connection: Connection, fingerprints: Collection[str]) -> list[Rejection]:
-    if not fingerprints or connection.execute(_ANY).scalar_one_or_none() is None:
+    if not fingerprints or not has_rejections(connection):
         return []
     matched: dict[tuple[str, str], tuple[Row[Any], set[str]]] = {}
     for row in connection.execute(_COVERING, {"fingerprints": sorted(fingerprints)}):

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Select,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -22,8 +23,17 @@ from sqlalchemy import (
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
+from mirror.plugin.policy import Action
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import blobs, incomplete_manifests, manifests, plugin_blobs, repositories
+from mirror.store.catalog.tables import (
+    blobs,
+    decisions,
+    incomplete_manifests,
+    manifests,
+    plugin_blobs,
+    repositories,
+    verdicts,
+)
 from mirror.store.parts import StoreParts
 
 #: Other manifests of a repository that are read, the newest first, to see whether one of them names a blob, and their
@@ -76,10 +86,20 @@ _OTHERS = (
     .limit(_MOST_READ)
 )
 _ANY = select(literal(1)).select_from(plugin_blobs).where(_HERE).limit(1)
+_APPROVED = exists().where(
+    decisions.c.repository == plugin_blobs.c.repository,
+    decisions.c.digest == plugin_blobs.c.manifest,
+    decisions.c.approved.is_(True),
+)
+_LET_IN = exists().where(
+    verdicts.c.repository == plugin_blobs.c.repository,
+    verdicts.c.digest == plugin_blobs.c.manifest,
+    verdicts.c.action.in_([Action.ALLOW.value, Action.WARN.value]),
+)
 _NAMING = (
     select(plugin_blobs.c.manifest)
     .where(_HERE, plugin_blobs.c.blob == _BLOB)
-    .order_by(plugin_blobs.c.manifest)
+    .order_by(case((_APPROVED, 0), (_LET_IN, 1), else_=2), plugin_blobs.c.manifest)
     .limit(bindparam("most"))
 )
 _GONE = delete(plugin_blobs).where(

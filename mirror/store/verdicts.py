@@ -138,6 +138,9 @@ class StoreVerdicts(StoreParts):
         wanted = {"name": repository.name, "wanted": str(digest), "policy": policy}
         await self._catalog.write(lambda connection: connection.execute(_NO_LONGER, wanted))
 
+    async def has_rejections(self) -> bool:
+        return await self._catalog.read(decided.has_rejections)
+
     async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
         await self._catalog.write(
             lambda connection: decided.cover(connection, rejection.repository, rejection.digest, fingerprints)

@@ -12,12 +12,15 @@ import pytest
 
 from mirror.app.admission import acts, may_decide, word
 from mirror.app.deciding import decide_in
+from mirror.app.stores import judging
 from mirror.filters.authorize import AnonymousRights
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, DigestInvalid, ManifestUnknown, NameInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.registry.admissions import State
 from mirror.registry.origins import Origin
 from mirror.registry.rights import Action
@@ -40,7 +43,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 async def decided(store: Store, target: Tag | Digest, **said: Any) -> list[tuple[Digest, State]]:
     said = {"approved": True, "by": "alice", "note": "", **said}
-    return [(one.digest, one.state) for one in await decide_in(store, HERE, target, None, **said)]
+    return [(one.digest, one.state) for one in await decide_in(store, HERE, target, judging(store), **said)]
 
 
 async def test_a_tag_is_approved_as_what_somebody_has_looked_at(store: Store) -> None:
@@ -100,6 +103,26 @@ async def test_what_is_being_pulled_through_can_be_decided_about(store: Store) -
     assert await decided(store, TAG, expected=coming.digest) == [(coming.digest, State.APPROVED)]
 
 
+async def test_a_tag_that_has_moved_upstream_is_what_hosts_are_given_by_it(store: Store) -> None:
+    before = await push_image(store, "before", repository=HERE)
+    body = {
+        "schemaVersion": 2,
+        "config": {"mediaType": media_types.DOCKER_PLUGIN_CONFIG, "size": 2, "digest": str(Digest.of(b"{}"))},
+        "layers": [],
+    }
+    moved = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
+    now = datetime.now(UTC)
+    await store.keep_incomplete(HERE, before, Origin("hub", HERE, before.digest, now, now), TAG)
+    assert (await store.get_manifest(HERE, TAG)).digest == before.digest
+    await store.keep_incomplete(HERE, moved, Origin("hub", HERE, moved.digest, now, now), TAG)
+    with pytest.raises(ClientFault, match=f"points to {moved.digest}"):
+        await decided(store, TAG, expected=before.digest)
+    assert await decided(store, TAG, approved=False) == [(moved.digest, State.REJECTED)]
+    assert await store.admission(HERE, before.digest) is None
+    (listed,) = await store.admissions()
+    assert (listed.digest, listed.tags) == (moved.digest, (TAG,))
+
+
 @pytest.mark.parametrize("said", [{"by": ""}, {"by": " "}, {"by": "a\nb"}, {"note": "\x1b[2J"}, {"note": "x" * 256}])
 async def test_who_decides_is_named_in_one_line(store: Store, said: dict[str, str]) -> None:
     with pytest.raises(ClientFault, match="who decides must be named"):
@@ -127,7 +150,7 @@ async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
 
 
 async def test_what_is_sent_is_decided(store: Store) -> None:
-    given = acts(load(), store)
+    given = acts(load(), store, LayerReading(DEFAULT_LIMITS))
     sent = {"reference": f"{HERE}@{ABSENT}", "by": "alice", "note": "ticket 1"}
     answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, sent)))
     (one,) = answer["admissions"]
@@ -147,7 +170,7 @@ async def test_what_is_sent_is_decided(store: Store) -> None:
 
 
 async def test_a_tag_needs_its_digest_over_http_too(store: Store) -> None:
-    given = acts(load(), store)
+    given = acts(load(), store, LayerReading(DEFAULT_LIMITS))
     held = await push_image(store, "a plugin", "1.0", repository=HERE)
     sent = {"reference": f"{HERE}:{TAG}", "by": "alice"}
     for more in ({}, {"digest": str(ABSENT)}):
@@ -172,7 +195,7 @@ async def test_a_tag_needs_its_digest_over_http_too(store: Store) -> None:
     ],
 )
 async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str, Any], error: type[Exception]) -> None:
-    given = acts(load(), store)
+    given = acts(load(), store, LayerReading(DEFAULT_LIMITS))
     with pytest.raises(error):
         await given["admission/approve"].do(SOMEBODY, sent)
     assert await store.admissions() == []

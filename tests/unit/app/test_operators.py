@@ -17,7 +17,10 @@ from mirror.access.figures import LOGINS
 from mirror.access.passwords import hashed
 from mirror.app.access import authenticating, create_token, operators
 from mirror.app.admission import acts, word
+from mirror.filters.layer_reading import LayerReading
 from mirror.oci.digest import Digest
+from mirror.oci.names import Repository
+from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.users import User
 from mirror.runtime.metrics import Figures
@@ -25,6 +28,7 @@ from mirror.server.application import build
 from mirror.settings import load
 from mirror.store.registry import Store
 from mirror.wire.challenges import parse as parse_challenges
+from tests.contract.contents import push_image
 
 WORD, PASSWORD = "0123456789abcdef", "the pass:word"
 DIGEST = Digest.of(b"a plugin")
@@ -102,7 +106,7 @@ async def serving(
                 authentication=authentication,
                 operators=operators(settings, store, authentication, word(settings)),
                 operator_reports={"hosts": hosts},
-                acts=acts(settings, store),
+                acts=acts(settings, store, LayerReading(DEFAULT_LIMITS)),
             )
             async with TestClient(RawTestServer(application.handle)) as client:
                 yield Served(store, client)
@@ -178,6 +182,28 @@ async def test_a_right_to_approve_is_one_for_repositories(tmp_path: Path) -> Non
         assert (status, answer["errors"][0]["code"]) == (403, "DENIED")
         assert "anna may not approve other/driver" in answer["errors"][0]["message"]
         assert [one.repository.name for one in await served.store.admissions()] == ["acme/driver"]
+
+
+async def test_a_rejection_takes_nothing_from_repositories_of_others(tmp_path: Path) -> None:
+    async with serving(tmp_path, NETWORK, users=True) as served:
+
+        async def reject(user: str, digest: Digest, name: str = "acme/driver") -> tuple[int, str]:
+            sent = {"reference": f"{name}@{digest}"}
+            status, answer, _ = await served.ask("POST", "/api/v1/admission/reject", basic(user), sent)
+            return status, "" if status == 200 else answer["errors"][0]["message"]
+
+        theirs = await push_image(served.store, "theirs", "1", repository=Repository("other/driver"))
+        both = await push_image(served.store, "both", "1", repository=Repository("acme/driver"))
+        await push_image(served.store, "both", "1", repository=Repository("other/copy"))
+        ours = await push_image(served.store, "ours", "2", repository=Repository("acme/driver"))
+        for digest in (DIGEST, theirs.digest, both.digest):
+            status, message = await reject("anna", digest)
+            assert status == 403
+            assert "needs the right to approve everywhere" in message
+        assert await served.store.admissions() == []
+        assert await reject("anna", ours.digest) == (200, "")
+        assert await reject("root", both.digest) == (200, "")
+        assert await reject("root", DIGEST) == (200, "")
 
 
 async def test_who_has_logged_in_decides_in_their_own_name(tmp_path: Path) -> None:

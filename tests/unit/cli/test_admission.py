@@ -20,6 +20,7 @@ from mirror.plugin.policy import Action, Verdict
 from mirror.registry.admissions import Admission
 from mirror.store.registry import Store
 from tests.contract.contents import manifest_of, push_blob, push_image
+from tests.unit.filters.world import ROOT, World
 
 HERE, ABSENT = Repository("acme/driver"), Digest.of(b"absent")
 
@@ -123,14 +124,22 @@ def test_on_a_terminal_a_tag_is_shown_and_asked_about(
     assert str(digest) in {one["digest"] for one in json.loads(capsys.readouterr().out)}
 
 
-def test_approving_what_the_policy_denies_is_a_no(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
-    async def deny() -> None:
+def test_approving_what_the_policy_denies_is_a_no_also_where_nobody_has_asked_for_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def push() -> Digest:
         async with Store.open(Path("data")) as store:
-            await note(store, held, Action.DENY)
+            world = World(store)
+            world.follow(None)
+            return (await world.push(ROOT))[0].digest
 
-    asyncio.run(deny())
-    assert run(["admission", "approve", f"acme/driver@{held}"]) == 1
-    assert capsys.readouterr().out == "acme/driver is denied by the rule 'a-rule': it asks for mount: /\n"
+    digest = asyncio.run(push())
+    Path("c.yaml").write_text("admission: {rules: [{name: no-root, action: deny, privileges: ['mount=/']}]}\n")
+    assert run(["admission", "approve", "--config", "c.yaml", f"acme/driver@{digest}"]) == 1
+    told = capsys.readouterr().out.splitlines()[-1]  # after the log
+    assert told == "acme/driver is denied by the rule 'no-root': it asks for mount: /"
+    assert run(["admission", "ls", "--config", "c.yaml", "--state", "denied"]) == 0
+    assert str(digest) in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mirror.filters import blob_gate
 from mirror.filters.blob_gate import BlobGate
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
@@ -141,4 +142,23 @@ async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descripto
     gate = BlobGate(world.store, why)
     with pytest.raises(Denied, match="not for this engine"):
         await gate.require_open(HERE, layer.digest)
+    assert await world.gives_blob(layer.digest)
+
+
+async def test_what_is_let_in_is_asked_about_first(
+    world: World, layer: Descriptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blob_gate, "_MOST_ASKED", 1)
+    world.follow(Policy([HOST_NETWORK]))
+    pushed = [
+        (await world.push(HOST | {"Description": str(number)}, Tag(str(number)), layers=[layer.to_json()]))[0]
+        for number in range(3)
+    ]
+    last = max(pushed, key=lambda one: str(one.digest))
+    await world.decide(last, approved=True)
+    assert await world.gives_blob(layer.digest)
+    await world.decide(last, approved=False)
+    assert not await world.gives_blob(layer.digest)
+    admitted = [(await world.push({"Description": str(n)}, Tag(f"{n}-x"), layers=[layer.to_json()]))[0] for n in "ab"]
+    assert await world.gives(admitted[0].digest)
     assert await world.gives_blob(layer.digest)

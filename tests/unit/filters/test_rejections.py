@@ -195,3 +195,30 @@ async def test_rejecting_names_that_are_not_there(world: World) -> None:
     await world.store.decide(Repository("no/where"), [Subject.absent(absent)], decision(approved=False))
     (one,) = await world.store.admissions()
     assert (one.digest, one.state) == (absent, State.REJECTED)
+
+
+@pytest.mark.parametrize("of", ["image", "index"])
+async def test_what_is_no_plugin_is_rejected_as_well(world: World, of: str) -> None:
+    layer = await world.blob(b"a layer", media_types.DOCKER_LAYER_GZIP)
+    config = await world.blob(b"{}", media_types.OCI_IMAGE_CONFIG)
+    image = Manifest.parse(
+        json.dumps({"schemaVersion": 2, "config": config.to_json(), "layers": [layer.to_json()]}).encode(),
+        media_types.OCI_MANIFEST,
+    )
+    index = Manifest.parse(
+        json.dumps({"schemaVersion": 2, "manifests": [image.descriptor.to_json()]}).encode(), media_types.OCI_INDEX
+    )
+    manifest = {"image": image, "index": index}[of]
+    await world.registry.put_manifest(HERE, image, [])
+    assert await world.takes(manifest, tags=[TAG])
+    assert await world.gives(TAG)
+    await world.decide(manifest, approved=False)
+    assert not await world.gives(TAG)
+    assert not await world.gives(TAG)
+    for variant in (manifest, as_sha512(manifest)):
+        assert not await world.takes(variant)
+    for blob in image.blobs:
+        assert await world.registry.mount_blob(OTHER, blob.digest, HERE)
+    assert await world.takes(image, OTHER) is (of == "index")
+    await world.decide(manifest, approved=True, overrule=True)
+    assert await world.gives(TAG)
