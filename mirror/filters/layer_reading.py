@@ -130,7 +130,7 @@ class LayerReading:
             layers.add(digest, await self._watched(registry, repository, digest, watcher))
             if (problem := layers.facts[digest].problem) is not None:
                 return f"layer {number} {problem.value}"
-        return platform_of(config, watcher.finish())
+        return await in_thread(platform_of, config, watcher.finish())
 
     async def _watched(
         self, registry: Reader, repository: Repository, digest: Digest, watcher: EntryWatcher

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
@@ -17,11 +16,13 @@ from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.privilege_pattern import Asked, asked, printable
 from mirror.registry.port import Registry
+from mirror.runtime.heavy_work import HeavyWork
 
 #: Largest config that is kept as it was read, in bytes; real ones have 1 to 10 KiB.
 _MOST_KEPT_BYTES: Final = 64 * 1024
-#: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty.
-_MOST_ASKED, _MOST_ASKED_CHARACTERS = 1000, 64 * 1024
+#: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty. What
+#: each mount reaches is worked out for each rule.
+_MOST_ASKED, _MOST_ASKED_CHARACTERS = 500, 32 * 1024
 
 #: Looks at a plugin some of whose layers came after its manifest; gives why engines could not install it, or None.
 Examine: TypeAlias = Callable[[Repository, Manifest], Awaitable[str | None]]
@@ -59,6 +60,7 @@ class PluginReading:
         self._layers = layers
         self._examine = examine
         self._kept: Kept[Digest, Facts] = Kept()
+        self._heavy = HeavyWork()
 
     async def facts(self, repository: Repository, manifest: Manifest) -> Facts:
         """What a plugin is, as far as its content is in the repository.
@@ -97,7 +99,7 @@ class PluginReading:
             if blob.size_bytes > MAX_CONFIG_BYTES:
                 return Facts(f"its config has more than {MAX_CONFIG_BYTES} bytes")
             content = b"".join([chunk async for chunk in blob])
-        return await asyncio.to_thread(_facts_of_config, content)
+        return await self._heavy.do(repository, len(content), _facts_of_config, content)
 
     async def _of_layers(self, repository: Repository, manifest: Manifest, facts: Facts, config: PluginConfig) -> Facts:
         if self._examine is not None and any(late_layers(manifest)):
@@ -125,7 +127,11 @@ def _facts_of_config(content: bytes) -> Facts:
         config = PluginConfig.parse(content)
     except ManifestInvalid as error:
         return Facts(f"its config cannot be read ({printable(error.message)})")
-    wanted = asked(config, reading_apart=True)
-    if len(wanted) > _MOST_ASKED or sum(len(value) for _, value in wanted) > _MOST_ASKED_CHARACTERS:
-        return Facts(f"its config asks for more than is looked at ({len(wanted)} things)")
-    return Facts(config, wanted)
+    written = [
+        *(text for mount in config.mounts for text in (mount.source or "", *mount.options)),
+        *(device.path or "" for device in config.devices),
+        *config.capabilities,
+    ]
+    if len(written) > _MOST_ASKED or sum(map(len, written)) > _MOST_ASKED_CHARACTERS:
+        return Facts(f"its config asks for more than is looked at ({len(written)} sources, options and capabilities)")
+    return Facts(config, asked(config, reading_apart=True))

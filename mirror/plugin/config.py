@@ -20,6 +20,8 @@ from mirror.oci.one_reading import fold
 
 #: Largest plugin configuration that is read, in bytes. Engines know no limit; real ones have 1 to 10 KiB.
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
+#: Most values in one, about: its commas and opening brackets are counted, also those within texts. Real ones have 300.
+MAX_CONFIG_VALUES: Final = 20_000
 
 Item = TypeVar("Item")
 
@@ -121,10 +123,12 @@ class PluginConfig:
 
         Raises:
             ContentTooLarge: over :data:`MAX_CONFIG_BYTES`.
-            ManifestInvalid: not a JSON object, or a member of the wrong kind: engines refuse to install those.
+            ManifestInvalid: too many values; or not a JSON object, or a member of the wrong kind, which engines refuse.
         """
         if len(content) > MAX_CONFIG_BYTES:
             raise ContentTooLarge(f"plugin config of {len(content)} bytes: at most {MAX_CONFIG_BYTES} are read")
+        if sum(map(content.count, (b",", b"[", b"{"))) > MAX_CONFIG_VALUES:
+            raise ManifestInvalid(f"plugin config has too many members: at most {MAX_CONFIG_VALUES} values are read")
         try:
             text = content.decode("utf-8", "replace")
             value = json.loads(text, object_pairs_hook=_fold, parse_constant=_no_constant)

@@ -18,8 +18,9 @@ MOST_NODES: Final = 100_000
 _MOST_CHARACTERS: Final = 16 * 1024 * 1024
 #: Most components that are walked over in all, however many entries there are.
 _MOST_STEPS: Final = 10_000_000
-#: Links that Linux follows on the way to one file.
+#: Links that Linux follows on the way to one file, and the longest that it makes.
 _MOST_LINKS: Final = 40
+_MOST_TARGET_LENGTH: Final = 4095
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ class FileTree:
                 return None
             if node.kind is EntryKind.LINK and (ahead or follow):
                 links += 1
-                if links > _MOST_LINKS:
+                if links > _MOST_LINKS or len(node.target) > _MOST_TARGET_LENGTH:
                     return None
                 if node.target.startswith("/"):
                     del trail[1:]

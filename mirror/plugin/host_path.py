@@ -5,12 +5,16 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mirror.plugin.findings import shown
 
 #: Longest path that Linux follows, in bytes, with the zero that ends it (PATH_MAX).
 MOST_PATH_BYTES: Final = 4096
+
+#: Paths whose end is remembered: every rule asks for those of a plugin again.
+_MOST_REMEMBERED: Final = 1024
 
 #: Links that common distributions have; where a host has a folder instead, a rule about either name is met.
 _LINKS: Final = {
@@ -36,7 +40,7 @@ _AT_THE_ROOT: Final = frozenset({"1", "self", "thread-self"})
 _OPENED: Final = re.compile(rf"{_PROCESS}/(?:root|cwd|exe|fd|map_files)(?:/|$)")
 #: Under these, a plugin finds the root folders or mount namespaces of processes.
 _HOLDS_ROOTS: Final = re.compile(rf"/proc(?:/self|/thread-self|/[0-9]+)?(?:/task(?:/[0-9]+)?)?|{_PROCESS}/ns(?:/.*)?")
-_NAMED_BY_THE_HOST: Final = re.compile(r"/dev/(?:root|(?:block|char|disk|mapper)/(?!control$).+|.*/by-.+)")
+_NAMED_BY_THE_HOST: Final = re.compile(r"/dev/(?:root|(?:block|char|disk|mapper)/(?!control$).+)")
 
 _KERNEL_FOLDERS: Final = "bus cpu dma_heap dri hugepages infiniband input mapper mqueue net pts shm snd usb vfio"
 #: Folders of ``/dev`` in which udev makes no links to other devices.
@@ -58,6 +62,7 @@ class HostPath:
     why: str = ""
 
 
+@lru_cache(_MOST_REMEMBERED)
 def resolve(path: str) -> HostPath:
     """Follow a path as the kernel does, a name at a time. Links that only some hosts have are not known."""
     why = _why_not_begun(path)
@@ -82,7 +87,7 @@ def resolve(path: str) -> HostPath:
             here = ""
         elif _OPENED.match(here):
             return HostPath(None, f"{shown(here)} leads to what a process has open")
-        elif _NAMED_BY_THE_HOST.fullmatch(here):
+        elif _NAMED_BY_THE_HOST.fullmatch(here) or (name.startswith("by-") and here.startswith("/dev/")):
             return HostPath(None, f"which device is {shown(here)}, each host decides")
     return HostPath(here or "/")
 

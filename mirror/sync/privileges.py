@@ -8,6 +8,7 @@ from mirror.oci.names import Repository
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.difference import PrivilegeDifference
 from mirror.registry.port import Reader
+from mirror.runtime.threads import in_thread
 
 
 async def difference(
@@ -22,7 +23,11 @@ async def difference(
         before, after = await _config(*earlier), await _config(*later)
     except MirrorError as error:
         return (f"the privileges could not be compared: {error}",)
-    return () if before is None or after is None else PrivilegeDifference.between(before, after).lines()
+    return () if before is None or after is None else await in_thread(_lines, before, after)
+
+
+def _lines(before: PluginConfig, after: PluginConfig) -> tuple[str, ...]:
+    return PrivilegeDifference.between(before, after).lines()
 
 
 async def _config(reader: Reader, repository: Repository, digest: Digest) -> PluginConfig | None:
@@ -33,4 +38,4 @@ async def _config(reader: Reader, repository: Repository, digest: Digest) -> Plu
     async with reader.open_blob(repository, config.digest) as blob:
         if blob.size_bytes != config.size_bytes:
             return None
-        return PluginConfig.parse(b"".join([chunk async for chunk in blob]))
+        return await in_thread(PluginConfig.parse, b"".join([chunk async for chunk in blob]))

@@ -17,6 +17,7 @@ from mirror.plugin.layer_facts import LayerFacts
 from mirror.registry.derivations import Derivation, Derivations
 from mirror.registry.port import Reader
 from mirror.registry.streams import one
+from mirror.runtime.threads import in_thread
 from mirror.transfer.copy import Destination
 
 
@@ -81,9 +82,9 @@ async def derive_beside(
     registry, repository = place.registry, place.repository
     manifest = await registry.get_manifest(repository, original)
     config = await _config(registry, repository, manifest)
-    derive(manifest, config, changes)  # what is wrong with the changes is told before layers are read
+    await in_thread(derive, manifest, config, changes)  # what is wrong with the changes is told before layers are read
     facts = await _facts(maker.layers, repository, manifest) if changes.fix else None
-    plugin = derive(manifest, config, changes, facts)
+    plugin = await in_thread(derive, manifest, config, changes, facts)
     if not plugin.changed:
         await registry.put_manifest(repository, manifest, tags)
         return Derived(original, ())
@@ -97,7 +98,7 @@ async def derive_beside(
 
 async def try_changes(reader: Reader, repository: Repository, manifest: Manifest, changes: Changes) -> None:
     """Raise as :func:`derive_beside` would, as far as that is known without the layers."""
-    derive(manifest, await _config(reader, repository, manifest), changes)
+    await in_thread(derive, manifest, await _config(reader, repository, manifest), changes)
 
 
 async def _config(reader: Reader, repository: Repository, manifest: Manifest) -> bytes:

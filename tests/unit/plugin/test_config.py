@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ContentTooLarge, ManifestInvalid, MirrorError
-from mirror.plugin.config import MAX_CONFIG_BYTES, Args, Device, Env, Interface, Mount, PluginConfig
+from mirror.plugin.config import MAX_CONFIG_BYTES, MAX_CONFIG_VALUES, Args, Device, Env, Interface, Mount, PluginConfig
 
 
 def parsed(value):
@@ -155,6 +155,13 @@ def test_a_member_of_the_wrong_kind_is_named(value, place):
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"{} {}", b"\xff\xfe", b"[" * 100_000, b'{"x": NaN}'])
 def test_what_is_no_config(content):
     with pytest.raises(ManifestInvalid):
+        PluginConfig.parse(content)
+
+
+def test_a_config_with_too_many_values_is_refused_unread(monkeypatch):
+    content = b'{"x": [' + b"1," * MAX_CONFIG_VALUES + b"1]}"
+    monkeypatch.delattr(json, "loads")
+    with pytest.raises(ManifestInvalid, match="too many members: at most 20000 values"):
         PluginConfig.parse(content)
 
 

@@ -41,6 +41,8 @@ def test_links_are_followed_as_linux_does_it() -> None:
         link("usr/abs", "/bin/../bin/sh"),
         link("loop", "loop"),
         link("dangling", "nowhere"),
+        link("long", "/" + "./" * 2043 + "usr/bin"),
+        link("longer", "/" + "./" * 2044 + "usr/bin"),
     )
     assert leads(found, "/bin/sh") == "/usr/bin/dash"
     assert leads(found, "/up/bin/sh") == "/usr/bin/dash"
@@ -49,6 +51,8 @@ def test_links_are_followed_as_linux_does_it() -> None:
     assert leads(found, "/usr/bin/dash/x") is None
     assert leads(found, "/loop") is None
     assert leads(found, "/dangling") is None
+    assert leads(found, "/long") == "/usr/bin"
+    assert leads(found, "/longer") is None  # Linux makes no such link
     assert leads(found, "/") == "/"
 
 
