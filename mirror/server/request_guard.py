@@ -152,7 +152,10 @@ class GuardedHandler(web.RequestHandler):
         super().data_received(piece)
         if self._request_count != before:
             message, self._content = self._messages[-1]
-            self._is_dense = getattr(message, "chunked", False)  # until it is seen what they are like
+            if isinstance(message, _ErrInfo):
+                self._fall_deaf()
+                return
+            self._is_dense = message.chunked  # until it is seen what they are like
             self._head_bytes = self.body_bytes = 0
             self._framing_left = MOST_FRAMING_BYTES
             self._looked_at = (0, self._content.total_bytes)
@@ -185,4 +188,5 @@ class GuardedHandler(web.RequestHandler):
             self._waiter.set_result(None)
 
     def _fall_deaf(self) -> None:
+        """Drop whatever else comes: a client that could not send it would not read its answer."""
         self._deaf, self._held = True, _NOTHING

@@ -189,6 +189,14 @@ async def test_a_head_that_does_not_end_is_refused(empty: Served) -> None:
         assert await connection.ended()
 
 
+async def test_what_follows_a_line_that_is_too_long_is_taken_and_dropped() -> None:
+    handler, line = Guarded().connection(stands=True)
+    handler.data_received(b"GET /" + b"x" * 1024 * 1024)
+    assert len(handler._messages) == 1
+    assert not line.paused
+    handler.connection_lost(None)
+
+
 async def test_a_head_within_its_bound_is_read(empty: Served) -> None:
     fields = [(f"X-{number}", "y" * 16_000) for number in range(MOST_HEAD_BYTES // 16_100)]
     assert (await empty.ask("GET", "/v2/", fields)).status == 200
