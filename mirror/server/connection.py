@@ -12,18 +12,20 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from mirror.server import errors
+from mirror.server.request_guard import GuardedHandler, HeadTooLong, Rounds
 
-#: Most of a body that is read after its answer, in bytes: who is still sending hears the answer, and no more is taken.
+#: Most of a body that is read after its answer, in bytes, its framing included: who is still sending hears the answer,
+#: and no more is taken.
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
 
 
-class Connection(web.RequestHandler):
+class Connection(GuardedHandler):
     """A connection whose own errors are answered as all others are, and that leaves no task behind."""
 
     __slots__ = ("_draining", "_leave")
 
-    def __init__(self, leave: Callable[[], None], server: web.Server, **options: Any) -> None:
-        super().__init__(server, **options)
+    def __init__(self, leave: Callable[[], None], rounds: Rounds, server: web.Server, **options: Any) -> None:
+        super().__init__(rounds, server, **options)
         self._leave = leave
         self._draining = False
 
@@ -49,12 +51,12 @@ class Connection(web.RequestHandler):
 
     async def _drain(self, request: web.BaseRequest) -> None:
         """Read the rest of a body that nobody wants; the connection ends where it is too long, or does not come."""
-        left_bytes, self._draining = MOST_DRAINED_BYTES, True
+        end_bytes, self._draining = self.body_bytes + MOST_DRAINED_BYTES, True
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._lingering_time):
-                    while left_bytes > 0 and not request.content.is_eof():
-                        left_bytes -= len(await request.content.readany())
+                    while self.body_bytes < end_bytes and not request.content.is_eof():
+                        await request.content.readany()
         finally:
             self._draining = False
         if not request.content.is_eof():
@@ -70,6 +72,8 @@ class Connection(web.RequestHandler):
         """Answer what is not HTTP, or over a limit. Called by aiohttp."""
         if isinstance(exc, LineTooLong):
             return errors.unreadable(431, f"the request line or a header is longer than {self.max_line_size} bytes")
+        if isinstance(exc, HeadTooLong):
+            return errors.unreadable(431, exc.message)
         reason = (message or "it is not HTTP").partition("\n")[0]
         return errors.unreadable(status, f"the request cannot be read: {reason}")
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from functools import lru_cache
+from typing import Final
 
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ContentTooLarge
+from mirror.oci.errors import ContentTooLarge, ContentTooSlow
 from mirror.oci.incoming import parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Tag
 from mirror.registry.rights import Action
 from mirror.registry.staleness import Staleness, staleness_of
+from mirror.runtime.heavy_work import LIGHT_BYTES
 from mirror.server import headers
 from mirror.server.exchange import Exchange
 from mirror.server.ready import ReadyHead, ReadyResponse
 from mirror.wire import warnings
 from mirror.wire.routes import ManifestRoute
+
+#: How long a manifest may take where others wait for its place.
+_MOST_SECONDS: Final = 60.0
 
 
 async def head(exchange: Exchange, route: ManifestRoute) -> web.StreamResponse:
@@ -38,13 +44,15 @@ async def put(exchange: Exchange, route: ManifestRoute) -> web.Response:
     exchange.require(Action.PUSH, route.repository)
     media_type = exchange.request.headers.get(headers.CONTENT_TYPE, "")
     digest = route.target if isinstance(route.target, Digest) else None
-    with exchange.load.uploading.one_of(exchange.client):
-        content = await _received(exchange)
-        manifest = await exchange.load.heavy.do(
-            exchange.client, len(content), parse_incoming, content, media_type, digest
-        )
     tags = route.tags if isinstance(route.target, Digest) else (route.target, *route.tags)
-    advice = await exchange.registry.put_manifest(route.repository, manifest, tags)
+    load, client = exchange.load, exchange.client
+    async with AsyncExitStack() as held:
+        with load.uploading.one_of(client):
+            if _may_be_large(exchange):
+                await held.enter_async_context(load.large_manifests.one_of(client))
+            content = await _received(exchange)
+            manifest = await load.heavy.do(client, len(content), parse_incoming, content, media_type, digest)
+        advice = await exchange.registry.put_manifest(route.repository, manifest, tags)
     answer = CIMultiDict[str](
         {
             headers.API_VERSION: headers.API_VERSION_VALUE,
@@ -70,11 +78,23 @@ async def delete(exchange: Exchange, route: ManifestRoute) -> web.Response:
     return web.Response(status=202, headers={headers.API_VERSION: headers.API_VERSION_VALUE})
 
 
+def _may_be_large(exchange: Exchange) -> bool:
+    announced = exchange.request.content_length
+    return exchange.request.body_exists and (announced is None or LIGHT_BYTES < announced <= MAX_MANIFEST_BYTES)
+
+
 async def _received(exchange: Exchange) -> bytes:
     content = bytearray()
+    load, begun_seconds = exchange.load, exchange.load.now_seconds()
     try:
         async for chunk in exchange.receive(MAX_MANIFEST_BYTES):
             content += chunk
+            if load.now_seconds() - begun_seconds > _MOST_SECONDS and load.large_manifests.are_awaited(exchange.client):
+                load.dawdling.add(exchange.client)
+                raise ContentTooSlow(
+                    f"the manifest took longer than {_MOST_SECONDS:g} s, and others of its client wait: send it again",
+                    received=len(content),
+                )
     except ContentTooLarge as error:
         raise ContentTooLarge(
             f"manifest is too large: at most {MAX_MANIFEST_BYTES} bytes are accepted", **error.detail

@@ -18,6 +18,7 @@ from mirror.server.application import Application
 from mirror.server.connection import Connection, Door
 from mirror.server.connections import Welcome
 from mirror.server.limits import Limits
+from mirror.server.request_guard import Rounds
 from mirror.wire.client_address import counted_as
 
 _log = structlog.get_logger(__name__)
@@ -93,7 +94,7 @@ async def _accepting(
     application: Application, listener: socket.socket, tls: ssl.SSLContext | None
 ) -> AsyncIterator[asyncio.Server]:
     loop = asyncio.get_running_loop()
-    limits, connections = application.limits, application.load.connections
+    limits, connections, rounds = application.limits, application.load.connections, Rounds()
     servers = {
         Welcome.SERVED: web.Server(application.handle),
         Welcome.CLIENT_HAS_ENOUGH: web.Server(connections.answer_client),
@@ -118,7 +119,7 @@ async def _accepting(
         if welcome is Welcome.ENDED:
             return None
         leave = partial(connections.left, client, welcome)
-        return Connection(leave, servers[welcome], **(served if welcome is Welcome.SERVED else surplus))
+        return Connection(leave, rounds, servers[welcome], **(served if welcome is Welcome.SERVED else surplus))
 
     # asyncio takes up to ``backlog`` connections at a time. One at a time, processes that share the socket share the
     # connections too; the kernel is told the true length of its queue afterwards.

@@ -17,6 +17,7 @@ from mirror.oci.errors import BlobUnknown, DigestInvalid, MirrorError, NotFound,
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
+from mirror.oci.one_reading import quoted
 from mirror.registry.port import Reader, Upload, Writer
 from mirror.transfer.claimed import claimed
 from mirror.transfer.concurrency import Turns, at_once
@@ -236,7 +237,7 @@ async def _read_below(origin: Origin, destination: Destination, root: Manifest) 
 def _as_described(manifest: Manifest, descriptor: Descriptor) -> Manifest:
     if (manifest.media_type, manifest.size_bytes) != (essence(descriptor.media_type), descriptor.size_bytes):
         raise UpstreamLied(
-            f"an index gives {manifest.digest} as {descriptor.media_type} of {descriptor.size_bytes} bytes, "
+            f"an index gives {manifest.digest} as {quoted(descriptor.media_type)} of {descriptor.size_bytes} bytes, "
             f"it is {manifest.media_type} of {manifest.size_bytes}",
             digest=manifest.digest,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
+from mirror.oci.one_reading import quoted
 from mirror.plugin import checks
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits, PluginLayers
@@ -33,7 +34,9 @@ def require_plugin(manifest: Manifest, name: str) -> None:
             f"{name} may be a plugin to an engine, and nobody can tell which: the manifest {manifest.ambiguity}"
         )
     if not manifest.is_plugin:
-        kind = "an index without members" if manifest.config is None else f"of type {manifest.config.media_type}"
+        kind = (
+            "an index without members" if manifest.config is None else f"of type {quoted(manifest.config.media_type)}"
+        )
         raise ManifestInvalid(f"{name} is no plugin: it is {kind}")
 
 

@@ -116,6 +116,36 @@ def test_what_is_refused(members):
         Manifest.parse(encoded(**members), media_types.DOCKER_MANIFEST)
 
 
+LONG = "\0" * 10_000
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"mediaType": LONG},
+        {"mediaType": [LONG]},
+        {"schemaVersion": LONG},
+        {"artifactType": [LONG]},
+        {"annotations": {LONG: 1}},
+        {"config": CONFIG.to_json() | {"digest": LONG}},
+        {"config": CONFIG.to_json() | {"digest": f"sha256:{LONG}"}},
+        {"config": CONFIG.to_json() | {"digest": "a" * 10_000 + ":0"}},
+        {"config": CONFIG.to_json() | {"size": LONG}},
+        {"layers": [LAYER.to_json() | {"urls": {LONG: 1}}]},
+        {"config": CONFIG.to_json() | {"MEDIATYPE": LONG}},
+        {"a" + LONG: 1, "A" + LONG: 2},
+    ],
+)
+def test_what_is_refused_is_not_told_whole(members):
+    try:
+        manifest = Manifest.parse_stored(encoded(**members), media_types.DOCKER_MANIFEST)
+    except ManifestInvalid as error:
+        told = f"{error}{error.detail}"
+    else:
+        told = manifest.ambiguity or ""
+    assert len(told) < 2000
+
+
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b"{", b"\xff", b"{}x", b"[" * 100_000, b'{"a":' * 100_000])
 def test_what_is_no_json_object(content):
     with pytest.raises(ManifestInvalid):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,9 +14,24 @@ from mirror.oci.incoming import MAX_VALUES, parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.media_types import DOCKER_MANIFEST, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Tag
+from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.heavy_work import LIGHT_BYTES
+from mirror.server.exchange import Exchange
 from mirror.server.limits import Limits
-from tests.unit.server.served import MANIFEST, REPOSITORY, TAG, Served, digest, manifest_bytes, put_blob, served
+from mirror.server.load import LARGE_MANIFESTS_PER_CLIENT
+from mirror.server.manifests import _received
+from tests.unit.server.served import (
+    MANIFEST,
+    REPOSITORY,
+    TAG,
+    Connection,
+    Served,
+    digest,
+    manifest_bytes,
+    put_blob,
+    put_plugin,
+    served,
+)
 
 URL = f"/v2/{REPOSITORY}/manifests"
 
@@ -281,3 +297,51 @@ async def test_a_manifest_with_too_many_values_is_refused(empty: Served) -> None
     content = b'{"schemaVersion": 2, "manifests": [], "x": [' + b"{}," * MAX_VALUES + b"{}]}"
     answer = await empty.ask("PUT", f"{URL}/1", [("Content-Type", OCI_INDEX)], content)
     assert (answer.status, answer.code) == (400, "MANIFEST_INVALID")
+
+
+async def begin(connection: Connection, tag: str, chunked: bool) -> None:
+    """Send the head of a large manifest, and no more than its first bytes."""
+    length = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(large_manifest())))
+    await connection.send("PUT", f"{URL}/{tag}", [("Content-Type", DOCKER_MANIFEST), length])
+    connection.writer.write(b"1\r\n{\r\n" if chunked else b"{")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_of_one_client_few_large_manifests_are_received_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, chunked: bool
+) -> None:
+    """A large one waits before its body is read; small ones and other clients do not; who is slow makes room."""
+    begun, now = 0, [0.0]
+
+    async def received(exchange: Exchange) -> bytes:
+        nonlocal begun
+        begun += 1
+        return await _received(exchange)
+
+    monkeypatch.setattr("mirror.server.manifests._received", received)
+    registry = MemoryRegistry()
+    await put_plugin(registry)
+    headers = [("Content-Type", DOCKER_MANIFEST)]
+    most = LARGE_MANIFESTS_PER_CLIENT
+    async with served(registry, now_seconds=lambda: now[0]) as server, AsyncExitStack() as clients:
+        connections = [await clients.enter_async_context(server.connect()) for _ in range(most + 2)]
+        for number, connection in enumerate(connections):
+            await begin(connection, str(number), chunked)
+            async with asyncio.timeout(5):
+                while server.load.uploading.count <= number:
+                    await asyncio.sleep(0.01)
+        assert begun == most
+        assert (await server.ask("PUT", f"{URL}/small", headers, MANIFEST)).status == 201
+        other = await clients.enter_async_context(server.connect("127.0.0.2"))
+        await other.send("PUT", f"{URL}/other", headers, large_manifest())
+        assert (await other.receive()).status == 201
+        assert begun == most + 2
+
+        now[0] += 61
+        connections[0].writer.write(b"1\r\n \r\n" if chunked else b" ")
+        answer = await connections[0].receive()
+        assert (answer.status, answer.code) == (408, "SIZE_INVALID")
+        async with asyncio.timeout(5):
+            while begun < most + 3:
+                await asyncio.sleep(0.01)
+        assert server.load.large_manifests.are_awaited("127.0.0.1")
