@@ -75,6 +75,7 @@ class GuardedHandler(web.RequestHandler):
         "_goes_on",
         "_head_bytes",
         "_held",
+        "_is_chunked",
         "_is_dense",
         "_looked_at",
         "_rounds",
@@ -87,7 +88,7 @@ class GuardedHandler(web.RequestHandler):
         self._max_msg_queue_size, self._msg_queue_resume_size = _MOST_WAITING, _MOST_WAITING // 2
         self._held = _NOTHING
         self._goes_on = False
-        self._deaf = self._is_dense = False
+        self._deaf = self._is_dense = self._is_chunked = False
         self._head_bytes = self.body_bytes = 0
         self._content: StreamReader = EMPTY_PAYLOAD
         self._framing_left = MOST_FRAMING_BYTES
@@ -100,7 +101,8 @@ class GuardedHandler(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what has arrived. Called by asyncio; empty where aiohttp goes on with what it holds already."""
-        if not data or (len(data) <= PIECE_BYTES and not self._held and not self._is_dense):
+        is_light = len(data) <= PIECE_BYTES or self._is_content
+        if not data or (is_light and not self._held and not self._is_dense):
             self._take(data)
             return
         self._held = memoryview(bytes(self._held) + data if self._held else data)
@@ -135,6 +137,11 @@ class GuardedHandler(web.RequestHandler):
             self._rounds.add(self._go_on)
 
     @property
+    def _is_content(self) -> bool:
+        """Whether what comes next is the content of a body and nothing else, so that there is nothing to look at."""
+        return not self._is_chunked and not self._content.is_eof()
+
+    @property
     def _is_full(self) -> bool:
         return self._reading_paused or self._buffer_paused
 
@@ -155,7 +162,7 @@ class GuardedHandler(web.RequestHandler):
             if isinstance(message, _ErrInfo):
                 self._fall_deaf()
                 return
-            self._is_dense = message.chunked  # until it is seen what they are like
+            self._is_chunked = self._is_dense = message.chunked  # dense, until it is seen what they are like
             self._head_bytes = self.body_bytes = 0
             self._framing_left = MOST_FRAMING_BYTES
             self._looked_at = (0, self._content.total_bytes)
