@@ -82,7 +82,7 @@ class StoreLister(StoreParts):
                     left -= weigh(entries[-1])
             return Page(tuple(entries))
 
-        return await self._catalog.read(read)
+        return await self._catalog.read_long(read)
 
 
 def _referrer(row: Row[Any]) -> Descriptor:
