@@ -84,12 +84,12 @@ class StoreDecisions(StorePluginIndex):
             return set()
         wanted = {"config": str(subject.config)}
 
-        def look(connection: Connection) -> set[str]:
-            found = [(row.repository, Digest.parse(row.manifest)) for row in connection.execute(_ALIKE, wanted).all()]
-            manifests = ((digest, self._kept(connection, name, digest)) for name, digest in found)
-            return {str(digest) for digest, manifest in manifests if content_of(manifest) in contents}
-
-        return await self._catalog.read(look)
+        found = await self._catalog.read(lambda connection: connection.execute(_ALIKE, wanted).all())
+        return {
+            row.manifest
+            for row in found
+            if content_of(await self.plugin(Repository(row.repository), Digest.parse(row.manifest))) in contents
+        }
 
 
 def content_of(manifest: Manifest | None) -> str | None:
