@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import json
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -24,6 +25,7 @@ from mirror.registry import rights
 from mirror.registry.admissions import Admission, State
 from mirror.runtime.metrics import Family, Kind, Share
 from mirror.runtime.metrics_exposition import metric
+from mirror.runtime.single_flight import SingleFlight
 from mirror.server.acts import Act
 from mirror.server.operators import Operator, Word
 from mirror.settings import Settings
@@ -34,6 +36,8 @@ _LOG = structlog.get_logger(__name__)
 #: Fewest characters of the word that is asked of who decides over HTTP.
 LEAST_TOKEN_LENGTH: Final = 16
 _MOST_TOKEN_BYTES: Final = 4096
+#: Largest report that is kept for who asks next, in bytes: that of some 20 000 plugins.
+_MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 
 #: Does what an object that was sent says, for somebody who may decide in some repositories; None stands for all.
 Decide: TypeAlias = Callable[[Mapping[str, Any], Callable[[Repository | None], bool]], Awaitable[object]]
@@ -71,10 +75,38 @@ async def list_admissions(settings: Settings, state: State | None) -> Sequence[A
         return await store.admissions(state, policy_of(settings))
 
 
-async def report(settings: Settings, store: Store) -> Mapping[str, object]:
-    """``/api/v1/admission``."""
-    found = await store.admissions(policy=policy_of(settings))
-    return {"admissions": [admission.to_json() for admission in found]}
+class AdmissionReport:
+    """``/api/v1/admission``: made once for all who ask, for as long as the catalog has not changed.
+
+    Args:
+        settings: the policy whose verdicts are told.
+        store: where plugins are.
+    """
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._policy = policy_of(settings)
+        self._store = store
+        self._flights: SingleFlight[Hashable, bytes] = SingleFlight()
+        self._kept: tuple[int, bytes] | None = None
+
+    async def give(self) -> bytes:
+        """The report, as JSON."""
+        generation = self._store.admission_generation
+        if self._kept is not None and self._kept[0] == generation:
+            return self._kept[1]
+        # Who comes while the catalog is being changed does not share: the change may be their own.
+        key = object() if generation is None else generation
+        return await self._flights.run(key, lambda: self._make(generation))
+
+    async def _make(self, generation: int | None) -> bytes:
+        body = await asyncio.to_thread(_in_json, await self._store.admissions(policy=self._policy))
+        if generation is not None and len(body) <= _MOST_KEPT_BYTES:
+            self._kept = (generation, body)
+        return body
+
+
+def _in_json(admissions: Sequence[Admission]) -> bytes:
+    return json.dumps({"admissions": [admission.to_json() for admission in admissions]}).encode()
 
 
 def acts(settings: Settings, store: Store, layers: LayerReading) -> dict[str, Act]:

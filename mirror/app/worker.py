@@ -188,7 +188,7 @@ def _reports(
     reports: dict[str, Report] = {
         "mirrors": mirroring.mirrors,
         "upstreams": mirroring.upstream_list,
-        "admission": partial(admission.report, settings, store),
+        "admission": admission.AdmissionReport(settings, store).give,
         "platform-tags": partial(platform_tags.report, settings, store),
     }
     return {name: guarded(report, may_look) for name, report in reports.items()}

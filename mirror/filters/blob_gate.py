@@ -10,7 +10,7 @@ import structlog
 from mirror.filters.kept import Kept
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, NotFound
-from mirror.oci.manifest import Manifest
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Repository
 from mirror.registry.verdicts import Ledger
 
@@ -18,6 +18,8 @@ _LOG = structlog.get_logger(__name__)
 
 #: Plugins with the same blob that are asked about. Beyond so many that are all withheld, the blob is.
 _MOST_ASKED: Final = 256
+#: Bytes of their manifests: real ones have some KiB.
+_MOST_ASKED_BYTES: Final = MAX_MANIFEST_BYTES
 _MOST_KEPT: Final = 4096
 
 #: Tells why a plugin is not given out, in words for the client; None: it is.
@@ -73,7 +75,7 @@ class BlobGate:
 
     async def _why(self, repository: Repository, blob: Digest) -> str | None:
         reasons: list[str] = []
-        for digest in await self._ledger.plugins_naming(repository, blob, _MOST_ASKED):
+        for digest in await self._ledger.plugins_naming(repository, blob, _MOST_ASKED, _MOST_ASKED_BYTES):
             manifest = await self._ledger.plugin(repository, digest)
             if manifest is None:
                 continue

@@ -40,6 +40,8 @@ _LOG = structlog.get_logger(__name__)
 _MOST_BEFORE: Final = 64
 #: Plugins that are looked at when a blob arrives that they name; others are when they are asked for.
 _MOST_AT_ONCE: Final = 16
+#: Bytes of their manifests: real ones have some KiB.
+_MOST_BYTES_AT_ONCE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +268,7 @@ class Judge:
     async def arrived(self, repository: Repository, blob: Digest) -> None:
         """Look at plugins that have waited for a blob, so that it is known how they stand. Failures are logged."""
         try:
-            for digest in await self._ledger.plugins_naming(repository, blob, _MOST_AT_ONCE):
+            for digest in await self._ledger.plugins_naming(repository, blob, _MOST_AT_ONCE, _MOST_BYTES_AT_ONCE):
                 manifest = await self._ledger.plugin(repository, digest)
                 if manifest is not None and any(blob == late for _, late in late_layers(manifest)):
                     await self.note(await self.judge(repository, manifest))

@@ -73,6 +73,11 @@ class Descriptor:
             platform=platform,
         )
 
+    @property
+    def text_length(self) -> int:
+        """Characters of what its manifest says of it: each may have as many as a manifest has bytes."""
+        return len(self.artifact_type or "") + sum(len(name) + len(value) for name, value in self.annotations.items())
+
     def to_json(self) -> dict[str, Any]:
         """The JSON object, members in the order engines write them, empty ones left out."""
         value: dict[str, Any] = {

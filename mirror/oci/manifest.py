@@ -21,6 +21,8 @@ from mirror.oci.one_reading import Document, quoted, read_object
 #: Largest manifest accepted, from a client or an upstream. Engines since 20.10 stop at 4 393 216.
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 _MAX_CHILDREN = 10_000
+#: Longest type of an artifact, in characters: RFC 6838 has no longer ones.
+_MAX_TYPE_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,17 @@ class Manifest:
         Args and errors as for :meth:`parse_stored`.
 
         Raises:
-            ManifestInvalid: also where the manifest is ambiguous.
+            ManifestInvalid: also where the manifest is ambiguous, or the type of the artifact too long.
         """
         manifest = cls.parse_stored(content, media_type, digest)
         if manifest.ambiguity is not None:
             raise ManifestInvalid(f"the manifest {manifest.ambiguity}: readers differ in what that means")
+        length = len(manifest.as_referrer().artifact_type or "")
+        if length > _MAX_TYPE_LENGTH:
+            raise ManifestInvalid(
+                f"artifactType, or else the config's mediaType, has {length} characters: "
+                f"at most {_MAX_TYPE_LENGTH} are accepted"
+            )
         return manifest
 
     @classmethod

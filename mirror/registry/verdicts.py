@@ -91,8 +91,16 @@ class HeldPlugins(Protocol):
         """Whether it holds any."""
         ...
 
-    async def plugins_naming(self, repository: Repository, blob: Digest, limit: int) -> Sequence[Digest]:
-        """The plugins whose config or layer is that blob, at most ``limit``: first what somebody or a policy let in."""
+    async def plugins_naming(
+        self, repository: Repository, blob: Digest, limit: int, limit_bytes: int
+    ) -> Sequence[Digest]:
+        """The plugins whose config or layer is that blob: first what somebody or a policy let in.
+
+        Args:
+            repository, blob: the blob.
+            limit: most plugins.
+            limit_bytes: most bytes of their manifests together.
+        """
         ...
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:

@@ -92,10 +92,13 @@ def build(
     read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
         read["/metrics"] = showing(metrics)
-    read |= {f"/api/v1/{name}": reporting(report) for name, report in (reports or {}).items()}
+    read |= {f"/api/v1/{name}": reporting(report, load, front) for name, report in (reports or {}).items()}
 
     if operators is not None:
-        read |= {f"/api/v1/{name}": reporting(each, operators) for name, each in (operator_reports or {}).items()}
+        read |= {
+            f"/api/v1/{name}": reporting(each, load, front, operators)
+            for name, each in (operator_reports or {}).items()
+        }
 
     def exchange(request: web.BaseRequest) -> Exchange:
         return Exchange(request, registry, limits, load, front)

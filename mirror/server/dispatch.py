@@ -11,6 +11,7 @@ from aiohttp import web
 from mirror.oci.errors import RightMissing, Unauthorized
 from mirror.registry.client import Faces
 from mirror.registry.port import Registry
+from mirror.runtime.on_behalf import CLIENT
 from mirror.server import blobs, headers, manifests, ping, referrers, tags, uploads
 from mirror.server.answering import Handler
 from mirror.server.authentication import Authentication
@@ -88,6 +89,7 @@ class Dispatch:
         Raises:
             MirrorError: the registry, or the grammar of paths, refuses it.
         """
+        CLIENT.set(self._front.client_of(request))
         method, target = request.method, request.raw_path
         if not target.startswith("/"):  # a whole URL, as proxies are sent
             target = request.rel_url.raw_path_qs

@@ -38,7 +38,7 @@ async def get(exchange: Exchange, route: ReferrersRoute) -> web.Response:
 
 def _length(entries: Iterable[Descriptor]) -> int:
     """About how long their JSON will be."""
-    return sum(_ENTRY_LENGTH + sum(map(len, entry.annotations.values())) for entry in entries)
+    return sum(_ENTRY_LENGTH + entry.text_length for entry in entries)
 
 
 def _fitting(entries: tuple[Descriptor, ...]) -> list[str]:

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from mirror.registry.rights import Action
+from mirror.runtime.heavy_work import LIGHT_BYTES
 from mirror.server import headers
+from mirror.server.front import Front
+from mirror.server.load import Load
 from mirror.server.operators import Operators
 
-#: Gives plain values, or raises an error of the tree.
+#: Gives plain values, or JSON, or raises an error of the tree.
 Report = Callable[[], Awaitable[object]]
+
+#: How large a report counts, whose JSON is not there yet.
+_HEAVY_BYTES = LIGHT_BYTES + 1
 
 
 def reporting(
-    report: Report, operators: Operators | None = None
+    report: Report, load: Load, front: Front, operators: Operators | None = None
 ) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     """The handler of a report.
 
     Args:
         report: gives it.
+        load: what the server has under way.
+        front: knows the client that asks.
         operators: tells who may operate the server, and so have the report; None: it sees itself to who may.
     """
 
     async def show(request: web.BaseRequest) -> web.Response:
         if operators is not None:
             (await operators.may(Action.OPERATE, request)).require(Action.OPERATE)
-        body = await asyncio.to_thread(json.dumps, await report())  # of thousands of hosts it takes tens of ms
-        return web.Response(
-            body=body.encode(), content_type="application/json", headers={headers.CACHE_CONTROL: "no-store"}
-        )
+        body = await report()
+        if not isinstance(body, bytes):  # thousands of hosts take tens of ms
+            body = await load.heavy.do(front.client_of(request), _HEAVY_BYTES, _in_json, body)
+        return web.Response(body=body, content_type="application/json", headers={headers.CACHE_CONTROL: "no-store"})
 
     return show
+
+
+def _in_json(values: object) -> bytes:
+    return json.dumps(values).encode()

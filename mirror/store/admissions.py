@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Action
-from mirror.registry.admissions import Admission, State
+from mirror.registry.admissions import Admission, Rejection, State
 from mirror.store.catalog.tables import (
     decisions,
     incomplete_manifests,
@@ -22,7 +22,7 @@ from mirror.store.catalog.tables import (
     repositories,
     tags,
 )
-from mirror.store.decisions import find_rejection, read_decision
+from mirror.store.decisions import COVERED, foremost, read_decision, read_rejection
 from mirror.store.parts import StoreParts
 from mirror.store.verdicts import CHOSEN, OF_BEFORE, read_verdict, undecided_by_policy
 
@@ -54,6 +54,7 @@ _COUNTED = (
     .where(_COUNTS)
     .group_by(CHOSEN.c.action, decisions.c.approved, _IS_REJECTED)
 )
+_REJECTIONS = COVERED.where(rejections.c.fingerprint.in_(select(_KEYS.c.digest)))
 _LISTED = select(_KEYS.c.repository, _KEYS.c.digest).select_from(_JOINED).where(_COUNTS)
 _PULLED = exists().where(origins.c.repository == repositories.c.name, origins.c.target == tags.c.name)
 #: Every tag, and what hosts are given by it: of one that is pulled through, what the upstream had last.
@@ -88,20 +89,23 @@ class StoreAdmissions(StoreParts):
                 pointing.setdefault((name, digest), []).append(Tag(tag))
             said = {(row.repository, row.digest): row for row in connection.execute(select(CHOSEN), whose)}
             decided = {(row.repository, row.digest): row for row in connection.execute(select(decisions))}
-            return [
-                _put_together(connection, key, said.get(key), decided.get(key), pointing.get(key, ()))
-                for key in [(row.repository, row.digest) for row in connection.execute(_LISTED, whose)]
+            covering: dict[str, list[Rejection]] = {}
+            for row in connection.execute(_REJECTIONS, whose):
+                covering.setdefault(row.fingerprint, []).append(read_rejection(row, [row.fingerprint]))
+            found = [
+                _put_together(key, said.get(key), decided.get(key), covering.get(key[1], ()), pointing.get(key, ()))
+                for key in sorted((row.repository, row.digest) for row in connection.execute(_LISTED, whose))
             ]
+            found.sort(key=lambda one: one.noted_at if one.in_force is None else one.in_force.at, reverse=True)
+            return [one for one in found if state is None or one.state is state]
 
-        found = [one for one in await self._catalog.read(read) if state is None or one.state is state]
-        found.sort(key=lambda one: (one.repository, str(one.digest)))
-        return sorted(found, key=lambda one: one.noted_at if one.in_force is None else one.in_force.at, reverse=True)
+        return await self._catalog.read_long(read)
 
     async def count_admissions(self, policy: str | None = None) -> Mapping[State, int]:
         """How many of those stand in which way. Arguments as for :meth:`admissions`."""
         counts: dict[State, int] = dict.fromkeys(State, 0)
         whose = {"policy": _whose(policy)}
-        found = await self._catalog.read(lambda connection: connection.execute(_COUNTED, whose).all())
+        found = await self._catalog.read_long(lambda connection: connection.execute(_COUNTED, whose).all())
         for action, approved, rejected, count in found:
             said = None if action is None else Action(action)
             counts[State.of(said, approved=approved, rejected=bool(rejected))] += count
@@ -109,15 +113,15 @@ class StoreAdmissions(StoreParts):
 
 
 def _put_together(
-    connection: Connection,
     key: tuple[str, str],
     said: Row[Any] | None,
     decided: Row[Any] | None,
+    covering: Sequence[Rejection],
     pointing: Sequence[Tag],
 ) -> Admission:
     repository, digest = Repository(key[0]), Digest.parse(key[1])
     decision = None if decided is None else read_decision(decided)
-    rejection = find_rejection(connection, repository, digest, [str(digest)])
+    rejection = foremost(covering, repository, digest)
     if said is not None:
         return read_verdict(said, decision=decision, rejection=rejection, tags=tuple(pointing))
     known = undecided_by_policy(repository, digest, decision, rejection)

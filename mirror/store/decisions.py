@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, literal, select
@@ -27,14 +27,11 @@ _UNCOVERED = delete(rejections).where(
     rejections.c.repository == bindparam("name"), rejections.c.digest == bindparam("wanted")
 )
 _ANY = select(literal(1)).select_from(rejections).limit(1)
-_COVERING = (
-    select(rejections.c.fingerprint, decisions)
-    .join(
-        decisions,
-        and_(decisions.c.repository == rejections.c.repository, decisions.c.digest == rejections.c.digest),
-    )
-    .where(rejections.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
+#: Rejections, with each fingerprint that they cover.
+COVERED = select(rejections.c.fingerprint, decisions).join(
+    decisions, and_(decisions.c.repository == rejections.c.repository, decisions.c.digest == rejections.c.digest)
 )
+_COVERING = COVERED.where(rejections.c.fingerprint.in_(bindparam("fingerprints", expanding=True)))
 _HOLDING = select(KEPT.c.repository).where(KEPT.c.digest.in_(bindparam("digests", expanding=True))).distinct()
 _ALIKE = (
     select(plugin_blobs.c.repository, plugin_blobs.c.manifest)
@@ -87,12 +84,12 @@ class StoreDecisions(StorePluginIndex):
             return set()
         wanted = {"config": str(subject.config)}
 
-        def look(connection: Connection) -> set[str]:
-            found = [(row.repository, Digest.parse(row.manifest)) for row in connection.execute(_ALIKE, wanted).all()]
-            manifests = ((digest, self._kept(connection, name, digest)) for name, digest in found)
-            return {str(digest) for digest, manifest in manifests if content_of(manifest) in contents}
-
-        return await self._catalog.read(look)
+        found = await self._catalog.read(lambda connection: connection.execute(_ALIKE, wanted).all())
+        return {
+            row.manifest
+            for row in found
+            if content_of(await self.plugin(Repository(row.repository), Digest.parse(row.manifest))) in contents
+        }
 
 
 def content_of(manifest: Manifest | None) -> str | None:
@@ -111,10 +108,24 @@ def find_rejection(
     connection: Connection, repository: Repository, digest: Digest, fingerprints: Collection[str]
 ) -> Rejection | None:
     """The rejection that covers one of the fingerprints: that of this digest under this name, else the last."""
-    found = _covering(connection, fingerprints)
+    return foremost(_covering(connection, fingerprints), repository, digest)
+
+
+def foremost(found: Iterable[Rejection], repository: Repository, digest: Digest) -> Rejection | None:
+    """Of rejections that cover a digest under a name, the one that was said of just that, else the last."""
     return max(
         found, key=lambda one: ((one.repository, one.digest) == (repository, digest), one.decision.at), default=None
     )
+
+
+def read_rejection(row: Row[Any], matched: Iterable[str]) -> Rejection:
+    """The rejection that a decision in a row is.
+
+    Args:
+        row: the decision.
+        matched: what it covers of the plugin in question.
+    """
+    return Rejection(Repository(row.repository), Digest.parse(row.digest), read_decision(row), frozenset(matched))
 
 
 def has_rejections(connection: Connection) -> bool:
@@ -141,10 +152,7 @@ def _covering(connection: Connection, fingerprints: Collection[str]) -> list[Rej
     matched: dict[tuple[str, str], tuple[Row[Any], set[str]]] = {}
     for row in connection.execute(_COVERING, {"fingerprints": sorted(fingerprints)}):
         matched.setdefault((row.repository, row.digest), (row, set()))[1].add(row.fingerprint)
-    return [
-        Rejection(Repository(row.repository), Digest.parse(row.digest), read_decision(row), frozenset(texts))
-        for row, texts in matched.values()
-    ]
+    return [read_rejection(row, texts) for row, texts in matched.values()]
 
 
 def _lift(connection: Connection, repository: Repository, subject: Subject, *, overrule: bool) -> None:

@@ -57,7 +57,7 @@ class StoreHosts(StoreParts):
             await self._catalog.write_aside(write)
 
     async def hosts(self) -> Sequence[SeenHost]:
-        rows = await self._catalog.read(lambda connection: connection.execute(_LISTED).all())
+        rows = await self._catalog.read_long(lambda connection: connection.execute(_LISTED).all())
         return [
             SeenHost(Host(row.address, row.engine, row.os, row.architecture), row.first_seen, row.last_seen)
             for row in rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, exists, func, or_, select
+from sqlalchemy import BindParameter, Connection, bindparam, case, exists, func, or_, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestBlobUnknown
@@ -25,16 +25,17 @@ from mirror.store.catalog.tables import (
     tags,
 )
 from mirror.store.origins import origin_of, put_origin
-from mirror.store.parts import StoreParts
+from mirror.store.parts import Found, StoreParts
 from mirror.store.writer import hold_manifest, referrer_columns
 
-_MANIFEST = select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes).join(
+_NAME: BindParameter[str] = bindparam("name")
+_WANTED: BindParameter[str] = bindparam("wanted")
+_HERE = incomplete_manifests.c.repository == _NAME
+_MANIFESTS = select(incomplete_manifests.c.digest, incomplete_manifests.c.media_type, blobs.c.size_bytes).join(
     blobs, blobs.c.digest == incomplete_manifests.c.digest
 )
-
-_KEPT_AT = select(incomplete_manifests.c.kept_at).where(
-    incomplete_manifests.c.repository == bindparam("name"), incomplete_manifests.c.digest == bindparam("wanted")
-)
+_ONE = _MANIFESTS.where(_HERE, incomplete_manifests.c.digest == _WANTED)
+_KEPT_AT = select(incomplete_manifests.c.kept_at).where(_HERE, incomplete_manifests.c.digest == _WANTED)
 
 #: Incomplete manifests of which nothing is lacking, each by one of what it names.
 _CHILD = incomplete_children.c
@@ -53,6 +54,17 @@ _WHOLE = (
     .group_by(_CHILD.repository, _CHILD.manifest)
     .having(func.min(case((_HELD, 1), else_=0)) == 1)
 )
+#: The next incomplete manifest of a repository that names something.
+_NEXT_NAMING = (
+    _MANIFESTS.join(
+        incomplete_children,
+        (_CHILD.repository == incomplete_manifests.c.repository) & (_CHILD.manifest == incomplete_manifests.c.digest),
+    )
+    .where(_HERE, _CHILD.digest == _WANTED, _CHILD.manifest > bindparam("after"))
+    .order_by(_CHILD.manifest)
+    .limit(1)
+)
+_LACKING = select(_CHILD.digest).where(_CHILD.repository == _NAME, _CHILD.manifest == _WANTED, ~_HELD).limit(1)
 
 
 class StoreIncomplete(StoreParts):
@@ -85,9 +97,16 @@ class StoreIncomplete(StoreParts):
             await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
 
     async def incomplete(self, repository: Repository, digest: Digest) -> Manifest | None:
-        here = (incomplete_manifests.c.repository == repository.name) & (incomplete_manifests.c.digest == str(digest))
-        found = await self._incomplete_where(here)
-        return found[0] if found else None
+        def find(connection: Connection) -> Manifest | Found | None:
+            row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
+            return None if row is None else self._light(Found.of(row))
+
+        found = await self._catalog.read(find)
+        if found is None:
+            return None
+        manifest = await self._body(repository, found)
+        self._cache.keep_body(manifest)
+        return manifest
 
     async def awaited(self, repository: Repository, digest: Digest) -> tuple[int, Origin] | None:
         child = incomplete_children.c
@@ -102,36 +121,39 @@ class StoreIncomplete(StoreParts):
         return None if row is None else (row.size_bytes, origin_of(row))
 
     async def arrived(self, repository: Repository, digest: Digest) -> None:
-        naming = select(incomplete_children.c.manifest).where(
-            incomplete_children.c.repository == repository.name, incomplete_children.c.digest == str(digest)
-        )
-        found = await self._incomplete_where(
-            (incomplete_manifests.c.repository == repository.name) & incomplete_manifests.c.digest.in_(naming)
-        )
-        if not found:
-            return
-        now = self._clock.now()
-
-        def work(connection: Connection) -> list[Digest]:
-            return [each.digest for each in found if _complete(connection, repository, each, now)]
-
-        for completed in await self._catalog.write(work):
-            await self.arrived(repository, completed)  # an index may have waited for it
+        arrived = [digest]  # and whatever becomes complete by that: an index may have waited for it
+        while arrived:
+            child, after = arrived.pop(), ""
+            while (found := await self._next_naming(repository, child, after)) is not None:
+                is_whole, row = found
+                after = str(row.digest)
+                if is_whole and await self._complete(repository, row):
+                    arrived.append(row.digest)
 
     async def complete_whole(self) -> None:
         """Complete manifests that lack nothing any more: whoever was about to do it was stopped just then."""
         for row in await self._catalog.read(lambda connection: connection.execute(_WHOLE).all()):
             await self.arrived(Repository(row.repository), Digest.parse(row.child))
 
-    async def _incomplete_where(self, which: ColumnElement[bool]) -> list[Manifest]:
-        def read(connection: Connection) -> list[Manifest]:
-            kept = connection.execute(_MANIFEST.where(which)).all()
-            return [self._body(Digest.parse(row.digest), row.media_type, row.size_bytes) for row in kept]
+    async def _next_naming(self, repository: Repository, child: Digest, after: str) -> tuple[bool, Found] | None:
+        """The next incomplete manifest that names something, and whether nothing of it is lacking; None: no more."""
+        wanted = {"name": repository.name, "wanted": str(child), "after": after}
 
-        found = await self._catalog.read(read)
-        for manifest in found:
-            self._cache.keep_body(manifest)
-        return found
+        def find(connection: Connection) -> tuple[bool, Found] | None:
+            row = connection.execute(_NEXT_NAMING, wanted).one_or_none()
+            if row is None:
+                return None
+            lacking = connection.execute(_LACKING, {"name": repository.name, "wanted": row.digest})
+            return lacking.scalar_one_or_none() is None, Found.of(row)
+
+        return await self._catalog.read(find)
+
+    async def _complete(self, repository: Repository, row: Found) -> bool:
+        """Make a manifest that lacks nothing one as others are; gives whether it is one now."""
+        manifest = await self._body(repository, row)
+        self._cache.keep_body(manifest)
+        now = self._clock.now()
+        return await self._catalog.write(lambda connection: _complete(connection, repository, manifest, now))
 
 
 def _is_held(connection: Connection, repository: Repository, tag: Tag) -> bool:

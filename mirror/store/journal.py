@@ -136,7 +136,7 @@ class StoreJournal(StoreParts):
         return [_event(row) for row in await self._rows(statement.order_by(tag_events.c.id.desc()).limit(limit))]
 
     async def _rows(self, statement: Select[Any]) -> Sequence[Row[Any]]:
-        return await self._catalog.read(lambda connection: connection.execute(statement).all())
+        return await self._catalog.read_long(lambda connection: connection.execute(statement).all())
 
 
 def _know(connection: Connection, rule: str, now: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import closing
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, Row, Select, select
@@ -22,8 +23,8 @@ from mirror.wire.pagination import PageRequest
 
 Entry = TypeVar("Entry")
 
-#: Most characters of annotations in a page: a client reads a list as it reads a manifest, and each referrer may have
-#: as many as a manifest has bytes.
+#: Most characters of types and annotations in a page: a client reads a list as it reads a manifest, and each referrer
+#: may have as many as a manifest has bytes.
 _MOST_WEIGHT: Final = MAX_MANIFEST_BYTES
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -54,7 +55,7 @@ class StoreLister(StoreParts):
         )
         if artifact_type is not None:
             statement = statement.where(manifests.c.artifact_type == _text(artifact_type))
-        return await self._page(statement, manifests.c.digest, page, _referrer, _annotations_length)
+        return await self._page(statement, manifests.c.digest, page, _referrer, attrgetter("text_length"))
 
     async def _page(
         self,
@@ -82,17 +83,13 @@ class StoreLister(StoreParts):
                     left -= weigh(entries[-1])
             return Page(tuple(entries))
 
-        return await self._catalog.read(read)
+        return await self._catalog.read_long(read)
 
 
 def _referrer(row: Row[Any]) -> Descriptor:
     return Descriptor(
         row.media_type, Digest.parse(row.digest), row.size_bytes, row.artifact_type, row.annotations or {}
     )
-
-
-def _annotations_length(referrer: Descriptor) -> int:
-    return sum(len(name) + len(value) for name, value in referrer.annotations.items())
 
 
 def _text(value: str) -> str:

@@ -34,7 +34,7 @@ from mirror.store.catalog.tables import (
     repositories,
     verdicts,
 )
-from mirror.store.parts import StoreParts
+from mirror.store.parts import Found, StoreParts
 
 #: Other manifests of a repository that are read, the newest first, to see whether one of them names a blob, and their
 #: bytes in all: real ones have some KiB.
@@ -97,7 +97,8 @@ _LET_IN = exists().where(
     verdicts.c.action.in_([Action.ALLOW.value, Action.WARN.value]),
 )
 _NAMING = (
-    select(plugin_blobs.c.manifest)
+    select(plugin_blobs.c.manifest, blobs.c.size_bytes)
+    .join(blobs, blobs.c.digest == plugin_blobs.c.manifest)
     .where(_HERE, plugin_blobs.c.blob == _BLOB)
     .order_by(case((_APPROVED, 0), (_LET_IN, 1), else_=2), plugin_blobs.c.manifest)
     .limit(bindparam("most"))
@@ -117,48 +118,54 @@ class StorePluginIndex(StoreParts):
         return [Digest.parse(found) for found in reversed(await self._first_column(_BEFORE, wanted))]
 
     async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
-        return await self._catalog.read(lambda connection: self._kept(connection, repository.name, digest))
+        found = await self._catalog.read(lambda connection: self._kept(connection, repository.name, digest))
+        return None if found is None else await self._body(repository, found)
 
     async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
         """A manifest, complete or not, with a repository that holds it; None: no repository does."""
 
-        def find(connection: Connection) -> tuple[Repository, Manifest] | None:
-            name = connection.execute(_ANYWHERE, {"manifest": str(digest)}).scalar_one_or_none()
-            manifest = None if name is None else self._kept(connection, name, digest)
-            return None if name is None or manifest is None else (Repository(name), manifest)
-
-        return await self._catalog.read(find)
+        names = await self._first_column(_ANYWHERE, {"manifest": str(digest)})
+        repository = Repository(names[0]) if names else None
+        manifest = None if repository is None else await self.plugin(repository, digest)
+        return None if repository is None or manifest is None else (repository, manifest)
 
     async def holds_plugins(self, repository: Repository) -> bool:
         return bool(await self._first_column(_ANY, {"repository": repository.name}))
 
-    async def plugins_naming(self, repository: Repository, blob: Digest, limit: int) -> Sequence[Digest]:
+    async def plugins_naming(
+        self, repository: Repository, blob: Digest, limit: int, limit_bytes: int
+    ) -> Sequence[Digest]:
         wanted = {"repository": repository.name, "blob": str(blob), "most": limit}
-        return [Digest.parse(found) for found in await self._first_column(_NAMING, wanted)]
+        found = await self._catalog.read(lambda connection: connection.execute(_NAMING, wanted).all())
+        return [Digest.parse(row.manifest) for row in _within(found, limit_bytes)]
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
         """Whether one of the newest other manifests names the blob. This is asked of blobs that are withheld, alone."""
 
-        def look(connection: Connection) -> bool:
-            left_bytes = _MOST_READ_BYTES
-            for row in connection.execute(_OTHERS, {"repository": repository.name}).all():
-                left_bytes -= row.size_bytes
-                if left_bytes < 0:
-                    return False
-                manifest = self._body(Digest.parse(row.digest), row.media_type, row.size_bytes)
-                if blob in blobs_named_by(manifest):
-                    return True
-            return False
+        wanted = {"repository": repository.name}
+        found = await self._catalog.read(lambda connection: connection.execute(_OTHERS, wanted).all())
+        for row in _within(found, _MOST_READ_BYTES):
+            if blob in blobs_named_by(await self._body(repository, Found.of(row))):
+                return True
+        return False
 
-        return await self._catalog.read(look)
-
-    def _kept(self, connection: Connection, repository: str, digest: Digest) -> Manifest | None:
-        """A manifest, complete or not. Blocks. Raises StorageDamaged."""
+    def _kept(self, connection: Connection, repository: str, digest: Digest) -> Manifest | Found | None:
+        """A manifest, complete or not, or what its row says where it is large. Blocks. Raises StorageDamaged."""
         row = connection.execute(_ONE, {"repository": repository, "manifest": str(digest)}).one_or_none()
-        return None if row is None else self._body(digest, row.media_type, row.size_bytes)
+        return None if row is None else self._light(Found.of(row))
 
     async def _first_column(self, statement: Select[Any], wanted: Mapping[str, object]) -> list[str]:
         return await self._catalog.read(lambda connection: list(connection.execute(statement, wanted).scalars()))
+
+
+def _within(found: Iterable[Any], limit_bytes: int) -> Iterator[Any]:
+    """The first rows, of as many as have no more than so many bytes together."""
+    left_bytes = limit_bytes
+    for row in found:
+        left_bytes -= row.size_bytes
+        if left_bytes < 0:
+            return
+        yield row
 
 
 def blobs_named_by(manifest: Manifest) -> Iterator[Digest]:

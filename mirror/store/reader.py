@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
@@ -15,11 +14,9 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob
-from mirror.runtime.heavy_work import LIGHT_BYTES
 from mirror.store.catalog import rows
 from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs, tags
-from mirror.store.faults import storage_faults
-from mirror.store.parts import StoreParts
+from mirror.store.parts import Found, StoreParts
 from mirror.wire.ranges import RangeRequest
 
 _BY_DIGEST = (
@@ -41,14 +38,6 @@ _BLOB_SIZE = (
     .join(repositories, repositories.c.id == repository_blobs.c.repository_id)
     .where(repositories.c.name == bindparam("repository"), blobs.c.digest == bindparam("digest"))
 )
-
-
-class _Found(NamedTuple):
-    """A manifest, by what its row says."""
-
-    digest: Digest
-    media_type: str
-    size_bytes: int
 
 
 class StoreReader(StoreParts):
@@ -75,32 +64,19 @@ class StoreReader(StoreParts):
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         generation = self._cache.generation
 
-        def read(connection: Connection) -> _Found | Manifest:
+        def read(connection: Connection) -> Found | Manifest:
             statement = _BY_TAG if isinstance(target, Tag) else _BY_DIGEST
             wanted = {"repository": repository.name, "target": str(target)}
             row = connection.execute(statement, wanted).one_or_none()
             if row is None:
                 raise _no_manifest(connection, repository, target)
-            found = _Found(Digest.parse(row.digest), row.media_type, row.size_bytes)
-            # A large one is read elsewhere: the readers of the catalog are few, and others wait for them.
-            known = self._cache.body(found.digest, found.media_type)
-            return known or (self._body(*found) if found.size_bytes <= LIGHT_BYTES else found)
+            return self._light(Found.of(row))
 
-        found = await self._catalog.read(read)
-        manifest = found if isinstance(found, Manifest) else await self._read_large(repository, found)
+        manifest = await self._body(repository, await self._catalog.read(read))
         # A tag is looked up first, and what it stands for is asked for next.
         for known in {target, manifest.digest}:
             self._cache.keep_manifest(generation, repository, known, manifest)
         return manifest
-
-    async def _read_large(self, repository: Repository, found: _Found) -> Manifest:
-        """Read a large manifest: once for all who want it now, and one manifest after the other."""
-
-        def read() -> Manifest:
-            with storage_faults(f"read {found.digest}"):
-                return self._body(*found)
-
-        return await self._reading.run(found, lambda: self._heavy.do(repository, found.size_bytes, read))
 
     async def _blob_size(self, repository: Repository, digest: Digest) -> int:
         known = self._cache.blob_size(repository, digest)

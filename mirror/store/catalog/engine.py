@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from mirror.runtime.fair_turns import FairTurns
+from mirror.runtime.on_behalf import CLIENT
 from mirror.runtime.threads import Hop
 from mirror.store.catalog.migrate import migrate
 from mirror.store.catalog.writing import Writer
@@ -21,6 +23,8 @@ from mirror.store.threads import in_thread
 Result = TypeVar("Result")
 
 _READERS = 4
+#: Readers that are busy with lists and reports: the others are there for what is read in a moment.
+_LONG_READERS = 2
 _BUSY_TIMEOUT_SECONDS = 20
 
 
@@ -39,6 +43,7 @@ class Catalog:
         self._reading = reading
         self._writing = writing
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
+        self._long = FairTurns(_LONG_READERS)
         self._writer = Writer(writing, generation, settle)
 
     @classmethod
@@ -76,6 +81,13 @@ class Catalog:
             CatalogFault: the database could not do it. And what ``work`` raises.
         """
         return await Hop(self._readers.submit(self._read, work))
+
+    async def read_long(self, work: Callable[[Connection], Result]) -> Result:
+        """As :meth:`read`, for lists and reports: only some readers do those, and each client has its turn."""
+        with self._long.work(CLIENT.get()) as long:
+            async with long.turn():
+                long.charge(1)
+                return await self.read(work)
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
         """Do ``work`` as one transaction, durable when this returns, with no other writer in any process.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mirror.app.admission import acts, may_decide, word
+from mirror.app.admission import AdmissionReport, acts, may_decide, word
 from mirror.app.deciding import decide_in
 from mirror.app.stores import judging
 from mirror.filters.authorize import AnonymousRights
@@ -199,3 +200,24 @@ async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str
     with pytest.raises(error):
         await given["admission/approve"].do(SOMEBODY, sent)
     assert await store.admissions() == []
+
+
+async def test_the_report_is_made_once_until_the_catalog_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = await push_image(store, "a plugin", "1.0", repository=HERE)
+    report = AdmissionReport(load(), store)
+    made = 0
+    admissions = Store.admissions
+
+    async def counted(self: Store, *of: Any, **which: Any) -> Any:
+        nonlocal made
+        made += 1
+        return await admissions(self, *of, **which)
+
+    monkeypatch.setattr(Store, "admissions", counted)
+    for number in (1, 2):
+        found = [json.loads(body)["admissions"] for body in await asyncio.gather(*[report.give() for _ in range(16)])]
+        assert found == [[one.to_json() for one in await admissions(store)]] * 16
+        assert (made, len(found[0])) == (number, number - 1)
+        assert json.loads(await report.give()) == {"admissions": found[0]}
+        assert made == number
+        await decided(store, held.digest)

@@ -145,6 +145,25 @@ async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descripto
     assert await world.gives_blob(layer.digest)
 
 
+async def test_so_many_bytes_of_manifests_are_read_for_one_blob(
+    world: World, layer: Descriptor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Digest] = []
+
+    async def withheld(_repository: Repository, manifest: Manifest) -> str | None:
+        asked.append(manifest.digest)
+        return "held"
+
+    sizes = [
+        (await world.push({"Description": str(number)}, Tag(str(number)), layers=[layer.to_json()]))[0].size_bytes
+        for number in range(5)
+    ]
+    monkeypatch.setattr(blob_gate, "_MOST_ASKED_BYTES", 2 * max(sizes))
+    with pytest.raises(Denied):
+        await BlobGate(world.store, withheld).require_open(HERE, layer.digest)
+    assert len(asked) == 2
+
+
 async def test_what_is_let_in_is_asked_about_first(
     world: World, layer: Descriptor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mirror.filters import judging
 from mirror.filters.plugin_reading import late_layers
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
@@ -78,6 +79,18 @@ async def test_it_is_known_how_it_stands_as_soon_as_the_layer_has_come(world: Wo
     manifest, _ = await world.push(HOST, layers=[named(GOOD)])
     assert await world.state(manifest) is State.DENIED
     await upload(world, GOOD)
+    assert await world.state(manifest) is State.ADMITTED
+
+
+async def test_so_many_bytes_of_manifests_are_looked_at_when_a_layer_comes_and_the_others_when_they_are_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.follow(ALL)
+    manifest, _ = await world.push(HOST, layers=[named(GOOD)])
+    monkeypatch.setattr(judging, "_MOST_BYTES_AT_ONCE", manifest.size_bytes - 1)
+    await upload(world, GOOD)
+    assert await world.state(manifest) is State.DENIED
+    assert await world.gives(TAG)
     assert await world.state(manifest) is State.ADMITTED
 
 

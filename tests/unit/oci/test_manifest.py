@@ -88,6 +88,19 @@ def test_how_a_referrer_is_listed(artifact_type, config_type, listed):
 
 @pytest.mark.parametrize(
     "members",
+    [{"artifactType": "x" * 255}, {"config": CONFIG.to_json() | {"mediaType": "x" * 255}}],
+)
+def test_the_longest_type_of_an_artifact(members):
+    assert parsed(**members).as_referrer().artifact_type == "x" * 255
+
+
+def test_a_longer_type_that_is_here_already():
+    manifest = Manifest.parse_stored(encoded(artifactType="x" * 256), media_types.DOCKER_MANIFEST)
+    assert manifest.as_referrer().text_length == 256
+
+
+@pytest.mark.parametrize(
+    "members",
     [
         {"schemaVersion": 1},
         {"schemaVersion": ...},
@@ -106,6 +119,8 @@ def test_how_a_referrer_is_listed(artifact_type, config_type, listed):
         {"layers": [LAYER.to_json()] * 10_001},
         {"annotations": {"a": 1}},
         {"artifactType": 1},
+        {"artifactType": "x" * 256},
+        {"config": CONFIG.to_json() | {"mediaType": "x" * 256}},
         {"subject": "sha256:00"},
         {"manifests": []},
         {"fsLayers": []},

@@ -10,9 +10,12 @@ import pytest
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Repository, Tag
-from mirror.registry.port import Registry
-from mirror.wire.pagination import parse_next_link
-from tests.unit.server.served import MANIFEST, REPOSITORY, Answer, Served, digest, put_blob, put_plugin
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Page, Registry
+from mirror.runtime.on_behalf import CLIENT
+from mirror.server.front import Front
+from mirror.wire.pagination import PageRequest, parse_next_link
+from tests.unit.server.served import MANIFEST, REPOSITORY, Answer, Served, digest, put_blob, put_plugin, served
 
 TAGS = ["1.0", "10", "2.0", "A", "_x", "a", "b"]
 LIST = f"/v2/{REPOSITORY}/tags/list"
@@ -177,3 +180,19 @@ async def test_a_deleted_referrer_leaves_the_list_and_a_deleted_subject_does_not
     ):
         assert (await filled.ask("DELETE", f"/v2/{REPOSITORY}/manifests/{gone}")).status == 202
         assert {item["digest"] for item in (await filled.ask("GET", target)).json["manifests"]} == left
+
+
+async def test_what_a_list_takes_is_counted_for_the_client_that_asks() -> None:
+    class Recording(MemoryRegistry):
+        async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
+            clients.append(CLIENT.get())
+            return await super().list_tags(repository, page)
+
+    clients: list[str] = []
+    registry = Recording()
+    await tagged(registry)
+    async with served(registry, front=Front(behind_proxy=True)) as server, server.connect() as connection:
+        for client in ("192.0.2.1", "192.0.2.2"):
+            await connection.send("GET", LIST, [("X-Forwarded-For", client)])
+            assert (await connection.receive()).status == 200
+    assert clients == ["192.0.2.1", "192.0.2.2"]

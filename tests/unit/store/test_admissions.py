@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied
@@ -226,3 +228,30 @@ async def test_the_list_tells_the_verdict_of_the_policy_else_the_latest(store: S
         (listed,) = await store.admissions(policy=policy)
         assert listed.state is state
         assert (await store.count_admissions(policy))[state] == 1
+
+
+async def test_many_are_listed_with_as_many_statements_as_one(store: Store) -> None:
+    statements: list[str] = []
+
+    def count(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        statements.append(statement)
+
+    taken: list[int] = []
+    for number in range(3):
+        digest = Digest.of(bytes([number]))
+        for repository in (HERE, OTHER):
+            await store.note_verdict(admission(digest, Action.ALLOW, number, repository), OURS)
+            await decide(store, digest, decision(number), repository=repository, overrule=True)
+        await decide(store, digest, decision(9 + number, approved=False))
+        statements.clear()
+        event.listen(Engine, "before_cursor_execute", count)
+        found = await store.admissions(policy=OURS)
+        event.remove(Engine, "before_cursor_execute", count)
+        taken.append(len(statements))
+        assert len(found) == 2 * (number + 1)
+        for one in found:
+            assert one.rejection is not None
+            assert (one.state, one.rejection.repository) == (State.REJECTED, HERE)
+            assert (one.rejected_elsewhere is None) == (one.repository == HERE)
+            assert one.rejection.matched == {str(one.digest)}
+    assert len(set(taken)) == 1

@@ -28,6 +28,7 @@ from mirror.oci.errors import (
 )
 from mirror.oci.names import Tag
 from mirror.registry.port import Page
+from mirror.runtime.on_behalf import CLIENT
 from mirror.store.catalog import rows
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.tables import HEAD, blobs, metadata
@@ -350,6 +351,31 @@ def add(connection: Connection, name: str) -> str:
 async def digests(store: Store) -> list[str]:
     statement = select(blobs.c.digest).order_by(blobs.c.digest)
     return list(await store._catalog.read(lambda connection: connection.execute(statement).scalars().all()))
+
+
+async def test_lists_leave_readers_to_others_and_each_client_has_its_turn(store: Store) -> None:
+    catalog = store._catalog
+    begun: list[str] = []
+    go_on = threading.Event()
+
+    def long(client: str) -> str:
+        begun.append(client)
+        assert go_on.wait(20)
+        return client
+
+    async def ask(client: str) -> str:
+        CLIENT.set(client)
+        return await catalog.read_long(lambda _: long(client))
+
+    tasks = [asyncio.create_task(ask("greedy")) for _ in range(20)]
+    while len(begun) < 2:
+        await asyncio.sleep(0)
+    tasks.append(asyncio.create_task(ask("modest")))
+    for _ in range(5):
+        assert await catalog.read(lambda _: len(begun)) == 2
+    go_on.set()
+    assert await asyncio.gather(*tasks) == ["greedy"] * 20 + ["modest"]
+    assert begun.index("modest") <= 3
 
 
 async def test_a_hundred_thousand_tags_are_paged_by_the_database(folder: Path) -> None:

@@ -57,9 +57,9 @@ async def test_every_plugin_is_in_the_index_and_nothing_else(old_folder: Path) -
         for tag in ("admitted", "approved", "denied", "held", "rejected", "unjudged"):
             manifest = await store.get_manifest(DRIVER, Tag(tag))
             for blob in manifest.blobs:
-                assert await store.plugins_naming(DRIVER, blob.digest, 9) == [manifest.digest]
+                assert await store.plugins_naming(DRIVER, blob.digest, 9, 10_000) == [manifest.digest]
         assert not await store.holds_plugins(IMAGE)
-        (coming,) = await store.plugins_naming(PULLED, Digest.of(b"not here yet"), 9)
+        (coming,) = await store.plugins_naming(PULLED, Digest.of(b"not here yet"), 9, 10_000)
         assert await store.plugin(PULLED, coming) is not None
         before = await store.plugins_before(DRIVER, await digest_of(store, "held"), 9)
         assert before == [await digest_of(store, "denied"), await digest_of(store, "admitted")]

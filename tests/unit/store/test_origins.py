@@ -1,6 +1,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,8 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Entry, Mirrored, Outcome, Step
 from mirror.registry.origins import Origin
+from mirror.store.blobs import Blobs
+from mirror.store.bodies import load_manifest
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import push_blob
@@ -86,6 +89,41 @@ async def test_an_index_becomes_so_after_its_members(store: Store) -> None:
     for blob in (CONFIG, LAYER):
         await push_blob(store, blob, NAME)
     await store.arrived(NAME, Digest.of(LAYER))
+    assert await store.get_manifest(NAME, TAG) == whole
+
+
+async def test_with_a_blob_only_those_are_read_that_lack_nothing_more(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [plugin(CONFIG, LAYER, str(number).encode()) for number in range(5)]
+    for number, manifest in enumerate(waiting):
+        await store.keep_incomplete(NAME, manifest, origin(manifest), Tag(str(number)))
+    read: list[Digest] = []
+
+    def counted(blobs: Blobs, digest: Digest, *row: Any) -> Manifest:
+        read.append(digest)
+        return load_manifest(blobs, digest, *row)
+
+    monkeypatch.setattr("mirror.store.parts.load_manifest", counted)
+    async with Store.open(folder) as other:
+        for blob in (b"1", b"3", CONFIG, LAYER):
+            assert read == []
+            await push_blob(other, blob, NAME)
+            await other.arrived(NAME, Digest.of(blob))
+        assert sorted(read, key=str) == sorted([waiting[1].digest, waiting[3].digest], key=str)
+        for number, manifest in enumerate(waiting):
+            assert (await other.incomplete(NAME, manifest.digest) is None) == (number in {1, 3})
+
+
+async def test_an_index_in_an_index_in_an_index_becomes_so_too(store: Store) -> None:
+    whole = PLUGIN
+    await store.keep_incomplete(NAME, whole, origin())
+    for _ in range(20):
+        whole = index(whole.descriptor)
+        await store.keep_incomplete(NAME, whole, origin(whole), TAG)
+    for blob in (CONFIG, LAYER):
+        await push_blob(store, blob, NAME)
+        await store.arrived(NAME, Digest.of(blob))
     assert await store.get_manifest(NAME, TAG) == whole
 
 

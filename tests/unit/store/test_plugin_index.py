@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +16,17 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
+from mirror.registry.admissions import Subject
 from mirror.registry.origins import Origin
+from mirror.runtime.heavy_work import LIGHT_BYTES
 from mirror.store import plugin_index
+from mirror.store.bodies import load_manifest
+from mirror.store.decisions import content_of
 from mirror.store.registry import Store
 from tests.contract.contents import manifest_of, push_blob, push_image
 
 HERE, OTHER = Repository("acme/driver"), Repository("acme/copy")
+MOST_BYTES = 10_000
 
 
 async def put(store: Store, name: str, *layers: Descriptor, **members: Any) -> Manifest:
@@ -35,11 +43,13 @@ async def test_plugins_come_and_go_with_their_manifests(store: Store) -> None:
     layer = await push_blob(store, b"layer", HERE)
     first, second = await put(store, "1", layer), await put(store, "2", layer)
     assert await store.holds_plugins(HERE)
-    assert await store.plugins_naming(HERE, layer.digest, 9) == sorted([first.digest, second.digest], key=str)
-    assert len(await store.plugins_naming(HERE, layer.digest, 1)) == 1
-    assert await store.plugins_naming(OTHER, layer.digest, 9) == []
+    assert await store.plugins_naming(HERE, layer.digest, 9, MOST_BYTES) == sorted(
+        [first.digest, second.digest], key=str
+    )
+    assert len(await store.plugins_naming(HERE, layer.digest, 1, MOST_BYTES)) == 1
+    assert await store.plugins_naming(OTHER, layer.digest, 9, MOST_BYTES) == []
     await store.delete_manifest(HERE, first.digest)
-    assert await store.plugins_naming(HERE, layer.digest, 9) == [second.digest]
+    assert await store.plugins_naming(HERE, layer.digest, 9, MOST_BYTES) == [second.digest]
     await store.delete_manifest(HERE, second.digest)
     assert not await store.holds_plugins(HERE)
 
@@ -52,7 +62,7 @@ async def test_what_is_pulled_through_is_in_it_until_it_is_forgotten(store: Stor
     now = datetime.now(UTC)
     origin = Origin("hub", HERE, coming.digest, now, now)
     await store.keep_incomplete(HERE, coming, origin, Tag("1"))
-    assert await store.plugins_naming(HERE, layer.digest, 9) == [coming.digest]
+    assert await store.plugins_naming(HERE, layer.digest, 9, MOST_BYTES) == [coming.digest]
     assert await store.plugin(HERE, coming.digest) == coming
     await store.forget(HERE, coming.digest)
     assert not await store.holds_plugins(HERE)
@@ -63,7 +73,7 @@ async def test_what_is_pulled_through_is_in_it_until_it_is_forgotten(store: Stor
         await store.arrived(HERE, Digest.of(content))
     assert await store.get_manifest(HERE, Tag("1")) == coming
     await store.forget(HERE, coming.digest)  # it is held now, and stays
-    assert await store.plugins_naming(HERE, layer.digest, 9) == [coming.digest]
+    assert await store.plugins_naming(HERE, layer.digest, 9, MOST_BYTES) == [coming.digest]
 
 
 async def test_one_that_comes_again_came_the_first_time(store: Store) -> None:
@@ -80,8 +90,8 @@ async def test_images_are_not_in_it_and_are_found_where_they_name_a_blob(
 ) -> None:
     image = await push_image(store, "an image", "1", repository=HERE)
     await put(store, "2", image.layers[0])
-    assert await store.plugins_naming(HERE, image.layers[0].digest, 9) != []
-    assert await store.plugins_naming(HERE, image.blobs[0].digest, 9) == []
+    assert await store.plugins_naming(HERE, image.layers[0].digest, 9, MOST_BYTES) != []
+    assert await store.plugins_naming(HERE, image.blobs[0].digest, 9, MOST_BYTES) == []
     assert await store.is_named_otherwise(HERE, image.layers[0].digest)
     assert not await store.is_named_otherwise(HERE, Digest.of(b"other"))
     monkeypatch.setattr(plugin_index, "_MOST_READ_BYTES", 10)
@@ -94,3 +104,39 @@ async def test_what_may_be_a_plugin_is_in_it(store: Store) -> None:
     await store.put_manifest(HERE, unclear)
     assert await store.holds_plugins(HERE)
     assert await store.plugins_before(HERE, Digest.of(b"new"), 9) == [unclear.digest]
+
+
+async def test_large_ones_are_read_one_after_the_other_and_by_no_reader_of_the_catalog(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[str] = []
+    now = most = 0
+
+    def seen(*manifest: Any) -> Manifest:
+        nonlocal now, most
+        readers.append(threading.current_thread().name)
+        now += 1
+        most = max(most, now)
+        found = load_manifest(*manifest)
+        now -= 1
+        return found
+
+    long = {"annotations": {"long": "x" * 2 * LIGHT_BYTES}}
+    async with Store.open(folder) as store:
+        layer = await push_blob(store, b"layer", HERE)
+        plugins = [await put(store, name, layer, **long) for name in "123"]
+        body = {"config": layer.to_json(), "layers": [layer.to_json()], **long}
+        await store.put_manifest(HERE, manifest_of(body, media_types.OCI_MANIFEST))
+    monkeypatch.setattr("mirror.store.parts.load_manifest", seen)
+    async with Store.open(folder) as store:
+        assert await asyncio.gather(*[store.plugin(HERE, plugin.digest) for plugin in plugins]) == plugins
+        assert await store.plugin_anywhere(plugins[0].digest) == (HERE, plugins[0])
+        assert await store.is_named_otherwise(HERE, layer.digest)
+        config, content = plugins[1].config, content_of(plugins[1])
+        assert config is not None
+        assert content is not None
+        subject = Subject(plugins[1].digest, (content,), config.digest)
+        assert await store.holding(subject) == {HERE}
+    assert len(readers) == 6
+    assert not any(name.startswith("catalog-reader") for name in readers)
+    assert most == 1
