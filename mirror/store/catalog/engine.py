@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
+from mirror.oci.errors import CatalogFault
 from mirror.runtime.fair_turns import FairTurns
 from mirror.runtime.on_behalf import CLIENT
 from mirror.runtime.threads import Hop
+from mirror.store.catalog.loss import damaged
 from mirror.store.catalog.migrate import migrate
 from mirror.store.catalog.writing import Writer
 from mirror.store.faults import storage_faults
@@ -26,6 +28,8 @@ _READERS = 4
 #: Readers that are busy with lists and reports: the others are there for what is read in a moment.
 _LONG_READERS = 2
 _BUSY_TIMEOUT_SECONDS = 20
+#: What the database says of a file that it cannot make sense of.
+_OF_DAMAGE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
 class Catalog:
@@ -64,7 +68,12 @@ class Catalog:
         """
         catalog = cls(_reading_engine(layout.catalog), _writing_engine(layout.catalog), generation, settle)
         try:
-            await catalog.write(lambda connection: migrate(connection, layout))
+            try:
+                await catalog.write(lambda connection: migrate(connection, layout))
+            except CatalogFault as error:
+                if error.detail.get("code") in _OF_DAMAGE:
+                    raise damaged(layout, error) from error
+                raise
             yield catalog
         finally:
             await in_thread("close the catalog", catalog._close)

@@ -20,6 +20,8 @@ def require_catalog(layout: Layout) -> None:
         CatalogFault: it is missing, empty, or no database.
         OSError: it cannot be read.
     """
+    if layout.catalog.exists() and not layout.catalog.is_file():
+        raise CatalogFault(f"{layout.catalog} is no file: {_advice(layout)}")
     begins = _begins(layout)
     if begins and begins != _MAGIC:
         raise CatalogFault(f"{layout.catalog} is not a database: {_advice(layout)}")
@@ -39,6 +41,11 @@ def require_no_content(layout: Layout) -> None:
     """
     if _lost(layout):
         raise CatalogFault(f"{layout.catalog} has no tables, and there is content that it must know: {_advice(layout)}")
+
+
+def damaged(layout: Layout, error: CatalogFault) -> CatalogFault:
+    """The error for a catalog that the database cannot make sense of, with what to do."""
+    return CatalogFault(f"{layout.catalog} is damaged ({error}): {_advice(layout)}", **error.detail)
 
 
 def _lost(layout: Layout) -> bool:

@@ -54,7 +54,8 @@ def migrate(connection: Connection, layout: Layout) -> None:
 def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    revisions = connection.execute(text("SELECT version_num FROM alembic_version ORDER BY 1 DESC")).scalars().all()
+    return revisions[0] if revisions else None
 
 
 def _known() -> set[str]:

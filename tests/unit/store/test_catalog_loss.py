@@ -1,5 +1,6 @@
 """A catalog that is lost beside content is not taken for the beginning of an empty registry."""
 
+import os
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -62,6 +63,25 @@ async def test_what_the_database_has_not_moved_yet_is_left_alone(folder: Path, c
 async def test_what_is_no_database(filled: Path) -> None:
     (filled / "catalog.sqlite").write_bytes(b"this is none")
     assert "is not a database" in await refused(filled)
+
+
+@pytest.mark.parametrize("left_bytes", [16, 100, 4096, 20_000])
+async def test_a_catalog_that_is_cut_off(filled: Path, left_bytes: int) -> None:
+    content = (filled / "catalog.sqlite").read_bytes()
+    (filled / "catalog.sqlite").write_bytes(content[:left_bytes])
+    assert "catalog.sqlite is damaged (" in await refused(filled)
+
+
+async def test_a_catalog_of_which_a_part_is_something_else(filled: Path) -> None:
+    content = (filled / "catalog.sqlite").read_bytes()
+    (filled / "catalog.sqlite").write_bytes(content[:100] + b"\xa5" * (len(content) - 100))
+    assert "catalog.sqlite is damaged (" in await refused(filled)
+
+
+async def test_a_catalog_that_is_no_file(filled: Path) -> None:
+    (filled / "catalog.sqlite").unlink()
+    os.mkfifo(filled / "catalog.sqlite")
+    assert "catalog.sqlite is no file" in await refused(filled)
 
 
 async def test_a_catalog_without_tables(filled: Path) -> None:
