@@ -19,8 +19,6 @@ _OPAQUE: Final = ".wh..wh..opq"
 _METADATA: Final = ".wh..wh."
 #: Most symbolic links that one path may lead through: what Linux allows.
 _MOST_LINKS: Final = 40
-#: Most components that all paths together may lead through, links included: some seconds.
-_MOST_STEPS: Final = 10_000_000
 
 
 class _Folder:
@@ -43,7 +41,6 @@ class Tree:
     def __init__(self, most_entries: int = MOST_ENTRIES) -> None:
         self._root = _Folder(Node(Kind.FOLDER, 0o755))
         self._entries_left = most_entries
-        self._steps_left = _MOST_STEPS
 
     def apply(self, layer: Iterable[LayerEntry]) -> None:
         """Lay a layer over the tree.
@@ -52,7 +49,7 @@ class Tree:
             layer: its entries in their order.
 
         Raises:
-            ManifestInvalid: a name or a link that leads out of the tree or nowhere, or too many entries or links.
+            ManifestInvalid: a name or a link that leads out of the tree or nowhere, or too many entries.
         """
         ordinary: list[tuple[list[str], LayerEntry]] = []
         for entry in layer:
@@ -135,9 +132,6 @@ class Tree:
         ahead = parts[::-1]
         links = 0
         while ahead:
-            self._steps_left -= 1
-            if self._steps_left < 0:
-                raise ManifestInvalid("the layers lead through more links than are followed")
             part = ahead.pop()
             if part in {"", "."}:
                 continue

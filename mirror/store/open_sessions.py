@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci.digest import Digest
 from mirror.oci.errors import TooManyRequests
 
 _RETRY_AFTER_SECONDS: Final = 60
-#: How the ids of blobs begin that are fetched from elsewhere (:meth:`mirror.store.layout.Layout.download`).
-_OF_DOWNLOADS: Final = tuple(f"{algorithm}-" for algorithm in ALGORITHMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +23,7 @@ class SessionLimits:
 
     Attributes:
         per_client: most sessions of one client.
-        in_all: most sessions, whoever began them; beyond it clients begin no more. Blobs that are fetched from
-            elsewhere do not count.
+        in_all: most sessions, whoever began them; beyond it clients begin no more.
     """
 
     per_client: int = 1024
@@ -51,15 +48,14 @@ def require_room(limits: SessionLimits, client: str, open_ids: Collection[str]) 
     Args:
         limits: how many there may be.
         client: who asks.
-        open_ids: ids of all open sessions, and of downloads, which are bounded by who asks for them and do not count.
+        open_ids: ids of all open sessions.
 
     Raises:
         TooManyRequests: it may not.
     """
-    open_count = sum(not upload_id.startswith(_OF_DOWNLOADS) for upload_id in open_ids)
-    if open_count >= limits.in_all:
+    if len(open_ids) >= limits.in_all:
         raise TooManyRequests(
-            f"{open_count} uploads are open: come back later, or raise server.limits.upload_sessions",
+            f"{len(open_ids)} uploads are open: come back later, or raise server.limits.upload_sessions",
             limit=limits.in_all,
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from mirror.oci.errors import (
-    BlobUnknown,
-    Busy,
-    DigestInvalid,
-    MirrorError,
-    NotFound,
-    StorageFault,
-    UpstreamFault,
-    UpstreamLied,
-)
+from mirror.oci.errors import BlobUnknown, Busy, DigestInvalid, MirrorError, NotFound, UpstreamFault, UpstreamLied
 from mirror.oci.names import Repository
 from mirror.registry.port import Unverified
 from mirror.registry.streams import counted
@@ -184,13 +174,7 @@ class Download:
             return False
         resumed = claim.offset > 0
         if claim.offset < size_bytes:
-            try:
-                await self._bring(claim)
-            except (UpstreamFault, NotFound):
-                if not claim.offset:  # nothing has come that the next one could go on from
-                    with suppress(StorageFault):
-                        await claim.drop()
-                raise
+            await self._bring(claim)
         try:
             await claim.verify()
         except DigestInvalid as error:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import TooManyRequests
-from mirror.store.layout import Layout, is_upload_id
+from mirror.store.layout import is_upload_id
 from mirror.store.open_sessions import SessionLimits, new_id, require_room
 
 
@@ -23,9 +21,6 @@ def test_an_id_is_a_uuid_and_each_is_another() -> None:
 
 def test_a_client_is_counted_by_its_ids_alone() -> None:
     open_ids = [*(new_id("192.0.2.1") for _ in range(2)), *(new_id("192.0.2.2") for _ in range(3)), str(uuid4())]
-    open_ids += [
-        Layout(Path("data")).download(Digest.of(bytes([n]))).folder.name for n in range(9)
-    ]  # they do not count
     require_room(SessionLimits(per_client=3, in_all=7), "192.0.2.1", open_ids)
     with pytest.raises(TooManyRequests, match="upload_sessions_per_client"):
         require_room(SessionLimits(per_client=2, in_all=7), "192.0.2.1", open_ids)

@@ -19,7 +19,6 @@ from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob, Upload
 from mirror.registry.streams import one
 from mirror.store.registry import Store
-from mirror.transfer import copy
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import Outcome, SilentProgress
 from mirror.wire.ranges import RangeRequest, Span
@@ -334,19 +333,6 @@ async def test_indexes_within_indexes_have_a_limit(source: Source, goal: Goal) -
     with pytest.raises(UpstreamLied, match="indexes within indexes"):
         await copy_graph(Origin(source, THERE), Tag("deep"), Destination(goal, HERE), [TAG], SILENT)
     assert goal.written == []
-
-
-async def test_manifests_of_one_copy_are_bounded_before_they_are_read(
-    source: Source, goal: Goal, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root = index(PLUGIN.descriptor, OTHER.descriptor)
-    await source.put_manifest(THERE, root, [Tag("all")])
-    monkeypatch.setattr(copy, "_MOST_MANIFEST_BYTES", PLUGIN.size_bytes + OTHER.size_bytes - 1)
-    with pytest.raises(UpstreamLied, match="leads to manifests of more than"):
-        await copy_graph(Origin(source, THERE), Tag("all"), Destination(goal, HERE), [TAG], SILENT)
-    assert goal.written == []
-    monkeypatch.setattr(copy, "_MOST_MANIFEST_BYTES", PLUGIN.size_bytes + OTHER.size_bytes)
-    await copy_graph(Origin(source, THERE), Tag("all"), Destination(goal, HERE), [TAG], SILENT)
 
 
 async def test_a_member_of_another_size_than_its_index_says(source: Source, goal: Goal) -> None:

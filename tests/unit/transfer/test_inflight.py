@@ -217,7 +217,6 @@ class TestFailures:
         for reader in readers:
             assert isinstance(await raised(reader), UpstreamUnreachable)
         assert hub.asked["open_blob"] == 1
-        assert await one.store.watch_download(DIGEST) is None  # nothing of it stays
 
     async def test_the_next_source_goes_on_where_the_first_broke_off(self, one: Process, hub: ScriptedUpstream) -> None:
         spare = ScriptedUpstream()
