@@ -19,6 +19,8 @@ _OPAQUE: Final = ".wh..wh..opq"
 _METADATA: Final = ".wh..wh."
 #: Most symbolic links that one path may lead through: what Linux allows.
 _MOST_LINKS: Final = 40
+#: Most components of links that are walked over in all, however many entries lead through them.
+MOST_LINK_STEPS: Final = 10_000_000
 
 
 class _Folder:
@@ -41,6 +43,7 @@ class Tree:
     def __init__(self, most_entries: int = MOST_ENTRIES) -> None:
         self._root = _Folder(Node(Kind.FOLDER, 0o755))
         self._entries_left = most_entries
+        self._link_steps_left = MOST_LINK_STEPS
 
     def apply(self, layer: Iterable[LayerEntry]) -> None:
         """Lay a layer over the tree.
@@ -49,7 +52,8 @@ class Tree:
             layer: its entries in their order.
 
         Raises:
-            ManifestInvalid: a name or a link that leads out of the tree or nowhere, or too many entries.
+            ManifestInvalid: a name or a link that leads out of the tree or nowhere; too many entries; or too many steps
+                through links.
         """
         ordinary: list[tuple[list[str], LayerEntry]] = []
         for entry in layer:
@@ -152,7 +156,11 @@ class Tree:
                     raise ManifestInvalid(f"{shown(name)} leads through too many symbolic links")
                 if child.target.startswith("/"):
                     del way[1:]
-                ahead += child.target.split("/")[::-1]
+                steps = child.target.split("/")
+                self._link_steps_left -= len(steps)
+                if self._link_steps_left < 0:
+                    raise ManifestInvalid("the layers lead through more symbolic links than are followed")
+                ahead += steps[::-1]
             else:
                 return None
         return way[-1]

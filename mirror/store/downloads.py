@@ -119,9 +119,18 @@ class Download:
         """End the download, and forget what has come. Raises StorageFault."""
         await in_thread("remove a download", remove_upload, self._files, self._parts.filesystem)
 
-    def release(self) -> None:
-        """Let go of it; what has come is kept for the next one to claim it."""
-        self._receiving.close()
+    async def release(self) -> None:
+        """Let go of it; what has come is kept for the next one to claim it. Where nothing has, nothing is left."""
+        try:
+            if not self.offset:
+                with suppress(StorageFault):  # then it expires
+                    await in_thread("remove a download", self._remove_empty)
+        finally:
+            self._receiving.close()
+
+    def _remove_empty(self) -> None:
+        if self._receiving.is_of(self._files):  # it may have ended, and the name be that of another one
+            remove_upload(self._files, self._parts.filesystem)
 
 
 class Downloads:

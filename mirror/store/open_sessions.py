@@ -6,6 +6,7 @@ has to be kept beside it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +16,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import TooManyRequests
 
 _RETRY_AFTER_SECONDS: Final = 60
+#: How an id begins that a client is counted for; those of downloads, and of what we begin ourselves, are others.
+_OF_A_CLIENT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class SessionLimits:
 
     Attributes:
         per_client: most sessions of one client.
-        in_all: most sessions, whoever began them; beyond it clients begin no more.
+        in_all: most sessions of all clients together.
     """
 
     per_client: int = 1024
@@ -48,19 +51,20 @@ def require_room(limits: SessionLimits, client: str, open_ids: Collection[str]) 
     Args:
         limits: how many there may be.
         client: who asks.
-        open_ids: ids of all open sessions.
+        open_ids: ids of all open sessions and downloads; what no client began is not counted.
 
     Raises:
         TooManyRequests: it may not.
     """
-    if len(open_ids) >= limits.in_all:
+    of_clients = [upload_id for upload_id in open_ids if _OF_A_CLIENT.match(upload_id)]
+    if len(of_clients) >= limits.in_all:
         raise TooManyRequests(
-            f"{len(open_ids)} uploads are open: come back later, or raise server.limits.upload_sessions",
+            f"{len(of_clients)} uploads are open: come back later, or raise server.limits.upload_sessions",
             limit=limits.in_all,
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     prefix = client_prefix(client)
-    if sum(upload_id.startswith(prefix) for upload_id in open_ids) >= limits.per_client:
+    if sum(upload_id.startswith(prefix) for upload_id in of_clients) >= limits.per_client:
         raise TooManyRequests(
             f"{client} has {limits.per_client} uploads open: finish or cancel (DELETE) them, wait until they expire, "
             "or raise server.limits.upload_sessions_per_client",

@@ -58,4 +58,4 @@ async def claimed(spool: Spool, repository: Repository, digest: Digest) -> Async
     try:
         yield ClaimedUpload(claim, digest)
     finally:
-        claim.release()
+        await claim.release()

@@ -28,6 +28,8 @@ from mirror.wire.ranges import RangeRequest
 
 _MOST_LEVELS = 8
 _MOST_MANIFESTS = 10_000
+#: Bytes of all members of an index that one copy reads; in memory they take several times that.
+MOST_MEMBER_BYTES = 64 * 1024 * 1024
 #: Blobs copied at the same time, where nothing else is said.
 BLOBS_AT_ONCE = 4
 
@@ -213,13 +215,22 @@ def _check_size(blob: Descriptor, size_bytes: int) -> None:
 async def _read_below(origin: Origin, destination: Destination, root: Manifest) -> dict[Digest, Manifest]:
     """The members of an index, and their members, that the destination does not hold."""
     below: dict[Digest, Manifest] = {}
+    read_bytes = 0
 
     async def read(member: Descriptor) -> Manifest | None:
+        nonlocal read_bytes
         try:
             await destination.registry.resolve(destination.repository, member.digest)
         except NotFound:
-            return _as_described(await origin.registry.get_manifest(origin.repository, member.digest), member)
-        return None
+            manifest = _as_described(await origin.registry.get_manifest(origin.repository, member.digest), member)
+        else:
+            return None
+        read_bytes += manifest.size_bytes
+        if read_bytes > MOST_MEMBER_BYTES:
+            raise UpstreamLied(
+                f"{origin.repository}@{root.digest} leads to manifests of more than {MOST_MEMBER_BYTES} bytes"
+            )
+        return manifest
 
     level = [root]
     for _ in range(_MOST_LEVELS):

@@ -38,6 +38,7 @@ class Download:
         witness: told what becomes of it.
         stored: called when it is in a repository.
         endurance: how long it is gone on with.
+        places: of the downloads that may be fetched at the same time. Who waits for one claims nothing meanwhile.
 
     Attributes:
         growth: how far it is.
@@ -46,7 +47,15 @@ class Download:
     """
 
     def __init__(
-        self, wanted: Wanted, local: Holder, spool: Spool, *, witness: Witness, stored: Stored, endurance: Endurance
+        self,
+        wanted: Wanted,
+        local: Holder,
+        spool: Spool,
+        *,
+        witness: Witness,
+        stored: Stored,
+        endurance: Endurance,
+        places: asyncio.Semaphore,
     ) -> None:
         self.growth = Growth(wanted.size_bytes)
         self.readers = 0
@@ -56,6 +65,8 @@ class Download:
         self._witness = witness
         self._stored = stored
         self._endurance = endurance
+        self._places = places
+        self._has_place = False
         self.wanted = {wanted.repository: wanted}
         self._sources = dict.fromkeys(wanted.sources)
         self._from = ""
@@ -91,6 +102,9 @@ class Download:
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end everything else
             _LOG.error("download failed unexpectedly", digest=str(self._digest), exc_info=error)
             self.growth.fail(MirrorError(f"the download of {self._digest} failed; the log has the cause"))
+        finally:
+            if self._has_place:
+                self._places.release()
 
     def close(self) -> None:
         """Let go of what was read from."""
@@ -109,9 +123,20 @@ class Download:
                 await self._take_over(claim)
                 return True
             await self._require_current()
-            return await self._fetch(claim)
+            if self._has_place or not self._places.locked():
+                await self._take_place()
+                return await self._fetch(claim)
         finally:
-            claim.release()
+            await claim.release()
+        await self._take_place()
+        if not self.readers:
+            raise Busy(f"nobody waits for {self._digest} any more, and nothing of it has come")
+        return False
+
+    async def _take_place(self) -> None:
+        if not self._has_place:
+            await self._places.acquire()
+            self._has_place = True
 
     async def _watch(self) -> None:
         """Follow another process's download until it seems to have ended."""

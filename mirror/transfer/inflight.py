@@ -14,8 +14,10 @@ blob is held back from readers until its digest is known to be right.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Final
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
@@ -27,6 +29,8 @@ from mirror.transfer.wanted import Endurance, Holder, Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest, Span
 
 _ENDURANCE = Endurance()
+#: Downloads of one upstream that are fetched at the same time, each with a folder and open files.
+MOST_FETCHED: Final = 128
 
 
 class Inflight:
@@ -60,6 +64,7 @@ class Inflight:
         self._stored = stored
         self._finish = finish
         self._endurance = endurance
+        self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_FETCHED))
         self._running: dict[Digest, tuple[Download, asyncio.Task[None]]] = {}
 
     @property
@@ -121,6 +126,7 @@ class Inflight:
             witness=self._witness,
             stored=self._stored,
             endurance=self._endurance,
+            places=self._places[wanted.sources[0].upstream if wanted.sources else ""],
         )
         task = self._tasks.create_task(download.run())
         self._running[wanted.digest] = download, task

@@ -66,8 +66,8 @@ class Claim(Protocol):
         """End the download, and forget what has come."""
         ...
 
-    def release(self) -> None:
-        """Let go of it; what has come is kept."""
+    async def release(self) -> None:
+        """Let go of it; what has come is kept, and nothing is where nothing has."""
         ...
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
+from mirror.plugin import flatten
 from mirror.plugin.flatten import Tree
 from mirror.plugin.tree import Entry, Kind, LayerEntry, Node
 
@@ -110,6 +111,18 @@ def test_there_is_an_end_to_how_much_is_taken() -> None:
 
 
 _NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple)
+
+
+def test_the_way_through_links_is_bounded_over_all_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flatten, "MOST_LINK_STEPS", 300)
+    maze = [folder("x"), symlink("a", "x/../" * 20 + "b"), symlink("b", "x/../" * 20 + "x")]  # 82 steps
+    assert "x/2" in paths(maze, [file(f"a/{number}") for number in range(3)])
+    with pytest.raises(ManifestInvalid, match="more symbolic links than are followed"):
+        flat(maze, [file(f"a/{number}") for number in range(2)], [file(f"a/{number}") for number in range(2)])
+    with pytest.raises(ManifestInvalid, match="more symbolic links than are followed"):
+        flat(maze, [file("x/0")], [link(f"f{number}", "a/0") for number in range(4)])
+
+
 _STEPS = st.tuples(st.sampled_from(["file", "folder", "link", "hide", "empty"]), _NAMES, _NAMES)
 _Path = tuple[str, ...]
 

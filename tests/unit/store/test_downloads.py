@@ -43,7 +43,7 @@ async def test_what_was_brought_and_verified_is_a_blob(store: Store, folder: Pat
     await claim.append(in_chunks(BLOB, 70_000), nobody)
     await claim.verify()
     assert (await claim.commit()).size_bytes == len(BLOB)
-    claim.release()
+    await claim.release()
     assert await read_blob(store, DIGEST, NAME) == BLOB
     assert list((folder / "uploads").iterdir()) == []
 
@@ -53,22 +53,22 @@ async def test_one_writer_over_all_processes(store: Store, other: Store) -> None
     await claim.append(in_chunks(BLOB[:1000], 100), nobody)
     assert await other.claim_download(NAME, DIGEST) is None
     assert await store.claim_download(Repository("another/name"), DIGEST) is None
-    (await claimed(other, Digest.of(b"something else"))).release()
-    claim.release()
+    await (await claimed(other, Digest.of(b"something else"))).release()
+    await claim.release()
     taken = await claimed(other)
     assert taken.offset == 1000
-    taken.release()
+    await taken.release()
 
 
 async def test_it_goes_on_where_another_ended(store: Store, other: Store) -> None:
     claim = await claimed(store)
     await claim.append(in_chunks(BLOB[:300_000], 70_000), nobody)
-    claim.release()
+    await claim.release()
     claim = await claimed(other)
     await claim.append(in_chunks(BLOB[300_000:], 70_000), nobody)
     await claim.verify()
     await claim.commit()
-    claim.release()
+    await claim.release()
     assert await read_blob(store, DIGEST, NAME) == BLOB
 
 
@@ -98,7 +98,7 @@ async def test_what_comes_can_be_read_soon_after_it_came(store: Store, other: St
     with pytest.raises(StorageDamaged):
         await partial.read(0, 31)
     partial.close()
-    claim.release()
+    await claim.release()
 
 
 async def test_what_came_before_an_error_is_kept(store: Store) -> None:
@@ -118,7 +118,7 @@ async def test_what_came_before_an_error_is_kept(store: Store) -> None:
     with pytest.raises(asyncio.CancelledError):
         await appending
     assert claim.offset == 30
-    claim.release()
+    await claim.release()
 
 
 async def silent() -> AsyncIterator[bytes]:
@@ -131,15 +131,15 @@ async def test_wrong_content_is_found_out_by_whoever_asks(store: Store, other: S
     await claim.append(in_chunks(b"#" * 1000, 100), nobody)
     with pytest.raises(DigestInvalid):
         await claim.verify()
-    claim.release()
+    await claim.release()
     claim = await claimed(other)
     with pytest.raises(DigestInvalid):
         await claim.verify()
     await claim.drop()
-    claim.release()
+    await claim.release()
     claim = await claimed(store)
     assert claim.offset == 0
-    claim.release()
+    await claim.release()
 
 
 async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
@@ -150,7 +150,7 @@ async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
     assert await kept.is_current()
     await claim.verify()
     await claim.commit()
-    claim.release()
+    await claim.release()
     assert await kept.is_current(), "it has become the blob"
     kept.close()
 
@@ -160,8 +160,8 @@ async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
     dropped = await store.watch_download(wrong)
     assert dropped is not None
     await claim.drop()
-    claim.release()
-    (await claimed(store, wrong)).release()
+    await claim.release()
+    await (await claimed(store, wrong)).release()
     assert not await dropped.is_current()
     dropped.close()
 
@@ -174,9 +174,9 @@ async def test_a_lock_that_belongs_to_no_download_any_more_is_no_claim(store: St
     after = await claimed(store)
     assert not before._receiving.is_of(before._files)
     assert after._receiving.is_of(after._files)
-    before.release()
+    await before.release()
     assert await store.claim_download(NAME, DIGEST) is None
-    after.release()
+    await after.release()
 
 
 async def test_nobody_watches_what_nobody_has_begun(store: Store) -> None:
@@ -185,20 +185,21 @@ async def test_nobody_watches_what_nobody_has_begun(store: Store) -> None:
 
 async def test_it_expires_unless_somebody_has_it(store: Store, folder: Path) -> None:
     abandoned, working = await claimed(store), await claimed(store, Digest.of(b"another"))
-    abandoned.release()
+    await abandoned.append(in_chunks(b"begun", 5), nobody)
+    await abandoned.release()
     for file in folder.glob("uploads/*/*"):
         os.utime(file, (0, 0))
     assert await store.expire_uploads(timedelta(hours=1)) == 1
     assert await store.watch_download(DIGEST) is None
     assert [place.name for place in (folder / "uploads").iterdir()] == [f"sha256-{Digest.of(b'another').hex}"]
-    working.release()
+    await working.release()
 
 
 async def test_a_client_cannot_reach_it_as_an_upload(store: Store, folder: Path) -> None:
     claim = await claimed(store)
     with pytest.raises(Exception, match="has no upload"):
         await store.resume_upload(NAME, next((folder / "uploads").iterdir()).name)
-    claim.release()
+    await claim.release()
 
 
 async def test_a_full_disk_is_told_and_nothing_is_held(folder: Path) -> None:
@@ -213,7 +214,7 @@ async def test_a_full_disk_is_told_and_nothing_is_held(folder: Path) -> None:
         disk.fault = full
         with pytest.raises(StorageFull):
             await claim.append(in_chunks(BLOB, 100_000), nobody)
-        claim.release()
+        await claim.release()
         disk.fault = no_fault
         with pytest.raises(BlobUnknown):
             await store.stat_blob(NAME, DIGEST)
@@ -225,5 +226,22 @@ async def test_a_pushed_blob_is_no_obstacle(store: Store) -> None:
     await push_blob(store, BLOB, NAME)
     await claim.verify()
     await claim.commit()
-    claim.release()
+    await claim.release()
     assert await read_blob(store, DIGEST, NAME) == BLOB
+
+
+async def test_one_that_nothing_came_of_leaves_nothing(store: Store, folder: Path) -> None:
+    await (await claimed(store)).release()
+    assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_one_that_has_ended_takes_nothing_from_the_next_of_its_name(store: Store, other: Store) -> None:
+    ended = await claimed(store)
+    await ended.drop()
+    following = await claimed(other)
+    await ended.release()
+    await following.append(in_chunks(BLOB, 100_000), nobody)
+    await following.verify()
+    await following.commit()
+    await following.release()
+    assert await read_blob(other, DIGEST, NAME) == BLOB

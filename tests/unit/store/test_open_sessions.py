@@ -6,8 +6,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from mirror.oci.digest import ALGORITHMS, Digest
 from mirror.oci.errors import TooManyRequests
-from mirror.store.layout import is_upload_id
+from mirror.oci.names import Repository
+from mirror.store.layout import is_upload_id, upload_id_prefix
 from mirror.store.open_sessions import SessionLimits, new_id, require_room
 
 
@@ -20,9 +22,16 @@ def test_an_id_is_a_uuid_and_each_is_another() -> None:
 
 
 def test_a_client_is_counted_by_its_ids_alone() -> None:
-    open_ids = [*(new_id("192.0.2.1") for _ in range(2)), *(new_id("192.0.2.2") for _ in range(3)), str(uuid4())]
-    require_room(SessionLimits(per_client=3, in_all=7), "192.0.2.1", open_ids)
+    open_ids = [*(new_id("192.0.2.1") for _ in range(2)), *(new_id("192.0.2.2") for _ in range(3))]
+    require_room(SessionLimits(per_client=3, in_all=6), "192.0.2.1", open_ids)
     with pytest.raises(TooManyRequests, match="upload_sessions_per_client"):
-        require_room(SessionLimits(per_client=2, in_all=7), "192.0.2.1", open_ids)
+        require_room(SessionLimits(per_client=2, in_all=6), "192.0.2.1", open_ids)
     with pytest.raises(TooManyRequests, match=r"upload_sessions$"):
-        require_room(SessionLimits(per_client=3, in_all=6), "192.0.2.1", open_ids)
+        require_room(SessionLimits(per_client=3, in_all=5), "192.0.2.1", open_ids)
+
+
+def test_what_no_client_began_is_not_counted() -> None:
+    expected = Digest.of(b"")
+    ours = [str(uuid4()), f"{upload_id_prefix(Repository('a/b'), expected)}{uuid4()}"]
+    downloads = [f"{algorithm}-{'8' * 64}" for algorithm in ALGORITHMS]
+    require_room(SessionLimits(per_client=1, in_all=1), "192.0.2.1", [*ours, *downloads])

@@ -121,7 +121,7 @@ async def test_wrong_bytes_that_were_left_are_dropped_and_the_blob_is_brought_an
     claim = await store.claim_download(PULLED, DIGEST)
     assert claim is not None
     await claim.append(pieces(b"#" * 150_000), lambda: None)
-    claim.release()
+    await claim.release()
     assert (await syncing(store, hub)).root.digest == plugin(CONFIG, LAYER).digest
     assert await read(store.open_blob(SYNCED, DIGEST)) == LAYER
 

@@ -19,7 +19,8 @@ from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob, Upload
 from mirror.registry.streams import one
 from mirror.store.registry import Store
-from mirror.transfer.copy import Destination, Origin, copy_graph
+from mirror.transfer import copy
+from mirror.transfer.copy import BLOBS_AT_ONCE, Destination, Origin, copy_graph
 from mirror.transfer.progress import Outcome, SilentProgress
 from mirror.wire.ranges import RangeRequest, Span
 from tests.unit.transfer.content import described, hold, index, plugin
@@ -332,6 +333,22 @@ async def test_indexes_within_indexes_have_a_limit(source: Source, goal: Goal) -
         await source.put_manifest(THERE, root, [Tag("deep")])
     with pytest.raises(UpstreamLied, match="indexes within indexes"):
         await copy_graph(Origin(source, THERE), Tag("deep"), Destination(goal, HERE), [TAG], SILENT)
+    assert goal.written == []
+
+
+async def test_members_have_a_limit_of_bytes_which_is_looked_at_as_they_come(
+    source: Source, goal: Goal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = [b"%d" % number for number in range(40)]
+    members = [plugin(CONFIG, layer) for layer in layers]
+    root = index(*(member.descriptor for member in members))
+    await hold(source, THERE, layers, [*members, root], "all")
+    most_bytes = sum(member.size_bytes for member in members[:10])
+    monkeypatch.setattr(copy, "MOST_MEMBER_BYTES", most_bytes)
+    source.asked.clear()
+    with pytest.raises(UpstreamLied, match=f"manifests of more than {most_bytes} bytes"):
+        await copy_graph(Origin(source, THERE), Tag("all"), Destination(goal, HERE), [TAG], SILENT)
+    assert len(source.asked) <= 1 + 11 + BLOBS_AT_ONCE
     assert goal.written == []
 
 

@@ -13,10 +13,12 @@ from mirror.oci.names import Repository
 from mirror.registry.port import Growing
 from mirror.runtime.background import Background
 from mirror.store.registry import Store
+from mirror.transfer import inflight as inflight_module
 from mirror.transfer.growing import HELD_BACK_BYTES
 from mirror.transfer.inflight import Inflight
 from mirror.transfer.wanted import Source, Wanted
 from mirror.wire.ranges import RangeRequest
+from tests.contract.contents import push_blob
 from tests.unit.proxy.world import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read
 from tests.unit.transfer.content import hold
 
@@ -113,7 +115,7 @@ class TestReaders:
         await one.idle()
         assert (hub.sent_bytes, one.told.received_bytes, one.told.stored) == (len(BLOB), len(BLOB), [NAME])
         assert await read(one.store.open_blob(NAME, DIGEST)) == BLOB
-        assert not list(one.store._uploads._layout.uploads.iterdir())
+        assert not claims(one)
 
     async def test_are_given_what_has_come_but_never_the_end_before_its_time(
         self, one: Process, hub: ScriptedUpstream
@@ -217,6 +219,8 @@ class TestFailures:
         for reader in readers:
             assert isinstance(await raised(reader), UpstreamUnreachable)
         assert hub.asked["open_blob"] == 1
+        await one.idle()
+        assert not claims(one)
 
     async def test_the_next_source_goes_on_where_the_first_broke_off(self, one: Process, hub: ScriptedUpstream) -> None:
         spare = ScriptedUpstream()
@@ -252,7 +256,7 @@ class TestFailures:
         claim = await one.store.claim_download(NAME, DIGEST)
         assert claim is not None
         await claim.append(in_pieces(b"#" * 100_000), lambda: None)
-        claim.release()
+        await claim.release()
         assert isinstance(await raised(one.reading(wanted(hub))), Busy)
         assert one.told.failures == []
         assert await one.reading(wanted(hub)) == BLOB
@@ -263,7 +267,7 @@ class TestFailures:
         claim = await one.store.claim_download(NAME, DIGEST)
         assert claim is not None
         await claim.append(in_pieces(BLOB), lambda: None)
-        claim.release()
+        await claim.release()
         assert await one.reading(wanted(hub)) == BLOB
         assert hub.asked.total() == 0
 
@@ -277,6 +281,68 @@ class TestFailures:
     async def test_without_a_source_it_is_unknown(self, one: Process) -> None:
         error = await raised(one.reading(Wanted(NAME, DIGEST, len(BLOB), ())))
         assert isinstance(error, BlobUnknown)
+
+
+class TestPlaces:
+    """However many blobs are asked for, few are claimed."""
+
+    BLOBS = tuple(b"%d" % number * 1000 for number in range(6))
+
+    @pytest.fixture
+    async def crowded(
+        self, one: Process, hub: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+    ) -> list["asyncio.Task[bytes]"]:
+        """Readers of more blobs than may be fetched, of an upstream that gives nothing."""
+        monkeypatch.setattr(inflight_module, "MOST_FETCHED", 2)
+        await hold(hub, NAME, self.BLOBS, [])
+        hub.limit = 0
+        readers = [one.reading(of(hub, blob)) for blob in self.BLOBS]
+        await until(lambda: hub.asked["open_blob"] == 2)
+        return readers
+
+    async def test_who_waits_claims_nothing_and_has_its_turn(
+        self, one: Process, hub: ScriptedUpstream, crowded: list["asyncio.Task[bytes]"]
+    ) -> None:
+        await until(lambda: len(claims(one)) == 2)
+        assert hub.asked["open_blob"] == 2
+        hub.limit = None
+        assert await asyncio.gather(*crowded) == list(self.BLOBS)
+
+    async def test_what_is_here_in_another_repository_waits_for_nobody(
+        self, one: Process, hub: ScriptedUpstream, crowded: list["asyncio.Task[bytes]"]
+    ) -> None:
+        await push_blob(one.store, BLOB, OTHER)
+        assert await one.reading(wanted(hub)) == BLOB
+        hub.limit = None
+        await asyncio.gather(*crowded)
+
+    async def test_another_upstream_waits_for_nobody(
+        self, one: Process, hub: ScriptedUpstream, crowded: list["asyncio.Task[bytes]"]
+    ) -> None:
+        spare = ScriptedUpstream()
+        await hold(spare, NAME, [BLOB], [])
+        assert await one.reading(Wanted(NAME, DIGEST, len(BLOB), (Source("spare", spare, NAME),))) == BLOB
+        hub.limit = None
+        await asyncio.gather(*crowded)
+
+    async def test_what_nobody_waits_for_any_more_is_not_begun(
+        self, one: Process, hub: ScriptedUpstream, crowded: list["asyncio.Task[bytes]"]
+    ) -> None:
+        await until(lambda: len(claims(one)) == 2)
+        for reader in crowded[2:]:
+            reader.cancel()
+        await asyncio.wait(crowded[2:])
+        hub.limit = None
+        await one.idle()
+        assert hub.asked["open_blob"] == 2
+
+
+def of(hub: ScriptedUpstream, blob: bytes) -> Wanted:
+    return Wanted(NAME, Digest.of(blob), len(blob), (Source("hub", hub, NAME),))
+
+
+def claims(process: Process) -> list[Path]:
+    return list(process.store._uploads._layout.uploads.iterdir())
 
 
 class TestTwoProcesses:
