@@ -86,7 +86,7 @@ class Download:
         if self._running is not None and self._running.size_bytes == self.offset:
             actual = self._running.digest
         else:
-            actual = await in_thread(f"read {self._digest}", self._receiving.digest, self._digest.algorithm)
+            actual = await self._parts.rehashing.digest(self._receiving, self._digest.algorithm)
         if actual != self._digest:
             raise DigestInvalid(
                 f"what came as {self._digest} has digest {actual}", expected=self._digest, actual=actual

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import UploadInvalid, UploadUnknown
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import UploadLayout
@@ -107,12 +106,15 @@ class Receiving:
         self.size_bytes = size_bytes
         self._leaving_bytes = min(self._leaving_bytes, size_bytes)
 
-    def digest(self, algorithm: str) -> Digest:
-        """The digest of all bytes, by reading them."""
-        running = RunningHash(algorithm)
-        while chunk := os.pread(self._data, _READ_BYTES, running.size_bytes):
+    def hash_on(self, running: RunningHash, most_bytes: int) -> bool:
+        """Add the next ``most_bytes`` to a hash, by reading them; gives whether there may be more."""
+        stop = running.size_bytes + most_bytes
+        while running.size_bytes < stop:
+            chunk = os.pread(self._data, min(_READ_BYTES, stop - running.size_bytes), running.size_bytes)
+            if not chunk:
+                return False
             running.update(chunk)
-        return running.digest
+        return True
 
     def sync(self) -> None:
         """Make the bytes durable."""

@@ -28,6 +28,7 @@ from mirror.store.catalog.engine import Catalog
 from mirror.store.filesystem import Filesystem
 from mirror.store.layout import UploadLayout
 from mirror.store.receiving import Pieces, PieceSizes, Receiving, closing_stream, remove_upload
+from mirror.store.rehashing import Rehashing
 from mirror.store.running import RunningHash, RunningHashes
 from mirror.store.session import Session
 from mirror.store.threads import begin_in_thread, in_thread
@@ -43,6 +44,7 @@ class UploadParts:
     blobs: Blobs
     catalog: Catalog
     running: RunningHashes
+    rehashing: Rehashing
     sizes: PieceSizes
     max_blob_bytes: int | None
 
@@ -106,7 +108,7 @@ class StoreUpload:
             if running is not None and running.algorithm == digest.algorithm:
                 actual = running.digest
             else:
-                actual = await in_thread("read an upload", receiving.digest, digest.algorithm)
+                actual = await self._parts.rehashing.digest(receiving, digest.algorithm)
             if actual != digest:
                 await self._remove()
                 raise DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)

@@ -23,6 +23,7 @@ from mirror.store.filesystem import Filesystem
 from mirror.store.layout import Layout, UploadLayout, is_upload_id, upload_id_prefix
 from mirror.store.open_sessions import SessionLimits, new_id, require_room
 from mirror.store.receiving import PieceSizes, Receiving, remove_upload
+from mirror.store.rehashing import Rehashing
 from mirror.store.running import RunningHashes
 from mirror.store.session import Session
 from mirror.store.threads import begin_in_thread, in_thread
@@ -64,7 +65,9 @@ class Uploads:
         self._layout = layout
         self._filesystem = filesystem
         self._clock = clock
-        self._parts = UploadParts(filesystem, clock, blobs, catalog, RunningHashes(), PieceSizes(), max_blob_bytes)
+        self._parts = UploadParts(
+            filesystem, clock, blobs, catalog, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
+        )
         self.downloads = Downloads(layout, self._parts)
 
     async def begin(
