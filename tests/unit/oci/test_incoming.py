@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mirror.oci.errors import ManifestInvalid
-from mirror.oci.incoming import MAX_VALUES, parse_incoming
+from mirror.oci.incoming import MAX_QUOTES, MAX_VALUES, parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST
 
@@ -21,6 +21,15 @@ def test_what_is_too_dense_is_refused_unread(value: bytes, monkeypatch: pytest.M
     monkeypatch.delattr(Manifest, "parse")
     with pytest.raises(ManifestInvalid, match="too many members"):
         parse_incoming(dense, OCI_INDEX)
+
+
+def test_an_object_with_too_many_members_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = ",".join(f'"{number}":"{number}"' for number in range(MAX_QUOTES // 4))
+    content = HEAD + b"{" + members.encode() + b"}}"
+    assert len(content) <= MAX_MANIFEST_BYTES
+    monkeypatch.delattr(Manifest, "parse")
+    with pytest.raises(ManifestInvalid, match="too many members"):
+        parse_incoming(content, OCI_INDEX)
 
 
 def test_a_full_index_is_let_in() -> None:
