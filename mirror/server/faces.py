@@ -52,19 +52,22 @@ def _client(exchange: Exchange) -> Client:
     request = exchange.request
     said = request.headers.get(headers.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
     takes = tuple(request.headers.getall(headers.ACCEPT, ()))
-    takes_index = _takes_index(takes) if sum(map(len, takes)) <= _LONGEST_KEPT else accept.names_any(takes, INDEXES)
-    return Client(_engine(said), takes_index, exchange.front.address_of(request))
+    address = exchange.front.address_of(request)
+    if sum(map(len, takes)) <= _LONGEST_KEPT:
+        return _known(said, takes, address)
+    return Client(_engine(said), accept.names_any(takes, INDEXES), address)
+
+
+@lru_cache(maxsize=1024)
+def _known(said: str, takes: tuple[str, ...], address: str) -> Client:
+    """Hosts say the same again and again."""
+    return Client(_engine(said), accept.names_any(takes, INDEXES), address)
 
 
 @lru_cache(maxsize=256)
 def _engine(said: str) -> Engine | None:
-    """Hosts have few versions between them, and say the same again and again."""
+    """Hosts have few versions between them."""
     return user_agent.parse(said)
-
-
-@lru_cache(maxsize=256)
-def _takes_index(lines: tuple[str, ...]) -> bool:
-    return accept.names_any(lines, INDEXES)
 
 
 def varying(handle: Handler) -> Handler:
