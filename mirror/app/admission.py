@@ -110,7 +110,7 @@ def _in_json(admissions: Sequence[Admission]) -> bytes:
 
 
 def acts(settings: Settings, store: Store, layers: LayerReading) -> dict[str, Act]:
-    """What ``POST /api/v1/admission/…`` does.
+    """The acts of ``POST /api/v1/admission/…``.
 
     Args:
         settings: the policy.

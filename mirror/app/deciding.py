@@ -214,7 +214,7 @@ async def _require_theirs(
 
 
 async def _standing(store: Store, repository: Repository, subject: Subject, judge: Judge) -> Admission | None:
-    """How a plugin stands, judged now where that can be."""
+    """The standing of a plugin, judged now where that can be."""
     manifest = await _held(store, repository, subject.digest)
     if manifest is not None and judge.concerns(manifest):
         try:

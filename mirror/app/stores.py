@@ -102,7 +102,7 @@ def admitted(store: Store, settings: Settings) -> Registry:
 
 
 def policy_judge(store: Store, settings: Settings, layers: LayerReading) -> Judge:
-    """What judges plugins of our own store by the policy. Arguments as for :func:`checked`."""
+    """The judge of our own store's plugins, by the policy. Arguments as for :func:`checked`."""
     return _judge(store, store, settings, layers, _uncounted)
 
 

@@ -135,7 +135,7 @@ class Judge:
         return await self._judge(repository, manifest, comes_after=None)
 
     async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool | None) -> Judged:
-        """How a plugin stands. ``comes_after``: whether another one came before it; None: that is to be found out."""
+        """As :meth:`judge`. ``comes_after``: another plugin came before it; None: that is to be found out."""
         generation = self._ledger.admission_generation
         fingerprints = await self._fingerprints.of(repository, manifest)
         known = await self._ledger.admission(repository, manifest.digest, self._policy_id, fingerprints)

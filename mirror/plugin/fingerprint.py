@@ -24,7 +24,7 @@ def of_bytes(manifest: bytes) -> tuple[str, ...]:
 
 
 def content_of(manifest: Manifest) -> Sequence[Digest]:
-    """What engines make a plugin of: its config, then what they unpack; empty where it has no config."""
+    """The config of a plugin, then the layers that engines unpack; empty where it has no config."""
     if manifest.config is None:
         return ()
     return (manifest.config.digest, *(one.digest for one in manifest.layers if one.media_type in LAYER_TYPES))

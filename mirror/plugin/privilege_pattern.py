@@ -187,18 +187,18 @@ def _without_links(glob: str) -> str:
 
 
 def _may_be_path(glob: str) -> bool:
-    """Whether it may stand for an absolute path, and not only for a label such as ``tmpfs``."""
+    """True where a glob may stand for an absolute path, and not only for a label such as ``tmpfs``."""
     return glob.startswith(("/", "*", "?", "["))
 
 
 def _steps(glob: str) -> tuple[re.Pattern[str], ...]:
-    """What the names on the way to a path look like that a glob stands for, as far as it tells."""
+    """A pattern for each name of the paths that a glob stands for, from the root on."""
     names = glob.split("/")[1:] if glob.startswith("/") else [glob]
     return tuple(re.compile(translate(name)) for name in names)
 
 
 def _is_above(path: str, steps: Sequence[re.Pattern[str]]) -> bool:
-    """Whether a path is that of a folder on the way, or of the end of it."""
+    """True where a path matches the first patterns, or all: it is above what the glob stands for, or that itself."""
     if not path.startswith("/"):
         return False
     names = [name for name in path.split("/") if name]

@@ -260,3 +260,12 @@ async def test_nothing_is_read_again_while_nothing_changes(world: World, monkeyp
     monkeypatch.setattr(Store, "admission", unexpected)
     assert not await world.gives(TAG)
     assert not await world.gives(Tag("2"))
+
+
+async def test_of_a_layer_that_is_named_twice_the_larger_size_counts(world: World) -> None:
+    world.follow(Policy([Rule("large", Action.DENY, larger_than_bytes=1000)]))
+    layer = await world.blob(b"x" * 2000, media_types.DOCKER_LAYER_GZIP)
+    small = {**layer.to_json(), "size": 1}
+    for layers in ([layer.to_json(), small], [small, layer.to_json()]):
+        with pytest.raises(Denied, match="by the rule 'large'"):
+            await world.push({}, layers=layers)
