@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
+from mirror.filters.admission_outcome import AdmissionOutcome, refusal, says_the_same, tell
 from mirror.filters.fingerprints import Fingerprints
 from mirror.filters.kept import Kept
 from mirror.filters.layer_reading import LayerReading
@@ -42,33 +43,6 @@ _MOST_BEFORE: Final = 64
 _MOST_AT_ONCE: Final = 16
 #: Bytes of their manifests: real ones have some KiB.
 _MOST_BYTES_AT_ONCE: Final = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What :meth:`Judge.judge` has found out.
-
-    Attributes:
-        admission: how the plugin stands.
-        lacks: whether it is denied because something is not here yet.
-        is_news: whether the verdict is not the one that is kept.
-        is_told: whether somebody should hear of the verdict.
-        uncovered: fingerprints that the rejection which covers it does not have yet.
-        generation: the count of changes that it was found out under; None: it is not to be kept.
-    """
-
-    admission: Admission
-    lacks: bool
-    is_news: bool
-    is_told: bool
-    uncovered: frozenset[str]
-    generation: int | None
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it is not taken where it comes. What lacks something is taken: else that could never come."""
-        state = self.admission.state
-        return state is State.REJECTED or (state is State.DENIED and not self.lacks)
 
 
 class Judge:
@@ -123,7 +97,7 @@ class Judge:
         """Whether a manifest is a plugin's, or might be one to an engine."""
         return manifest.may_be_plugin
 
-    async def judge(self, repository: Repository, manifest: Manifest) -> Judged:
+    async def judge(self, repository: Repository, manifest: Manifest) -> AdmissionOutcome:
         """How a plugin stands now, by the policy and by what people decided. Of itself nothing is written.
 
         What came before it under its name is judged first, and noted, where that was not done yet and the policy asks
@@ -134,7 +108,7 @@ class Judge:
         """
         return await self._judge(repository, manifest, comes_after=None)
 
-    async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool | None) -> Judged:
+    async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool | None) -> AdmissionOutcome:
         """As :meth:`judge`. ``comes_after``: another plugin came before it; None: that is to be found out."""
         generation = self._ledger.admission_generation
         fingerprints = await self._fingerprints.of(repository, manifest)
@@ -147,10 +121,10 @@ class Judge:
             admission = replace(admission, asked=facts.asked, grown=grown)
         verdict = await self._verdict(repository, manifest, facts, admission)
         before = None if known is None else known.verdict
-        is_other = not _says_the_same(before, verdict)
+        is_other = not says_the_same(before, verdict)
         is_whole = known is not None and known.policy == self._policy_id and known.asked == admission.asked
         rejection = admission.rejection
-        return Judged(
+        return AdmissionOutcome(
             replace(admission, verdict=verdict, policy=None if verdict is None else self._policy_id),
             lacks=facts.lacks,
             is_news=is_other or not (is_whole or verdict is None),
@@ -180,7 +154,7 @@ class Judge:
             )
         )
 
-    async def note(self, judged: Judged) -> None:
+    async def note(self, judged: AdmissionOutcome) -> None:
         """Remember how a plugin stands that is held; count it and tell of it, where that is news."""
         admission = judged.admission
         key = (admission.repository, admission.digest)
@@ -193,15 +167,15 @@ class Judge:
         elif judged.generation is not None:
             self._known.put(key, (judged.generation, admission))
         if judged.is_told:
-            self._tell(admission)
+            tell(admission, self._counted)
 
-    async def refuse(self, judged: Judged) -> Denied:
+    async def refuse(self, judged: AdmissionOutcome) -> Denied:
         """The error for whoever brings a plugin that is not taken; counted and told of."""
         rejection = judged.admission.rejection
         if rejection is not None and not any(map(fingerprint.is_of_content, rejection.matched)):
             # It was rejected before its content was here: from now on every manifest of the same content is covered.
             await self._ledger.extend_rejection(rejection, judged.uncovered)
-        self._tell(judged.admission)
+        tell(judged.admission, self._counted)
         return refusal(judged.admission)
 
     async def withheld(self, repository: Repository, manifest: Manifest) -> Admission | None:
@@ -275,27 +249,6 @@ class Judge:
         except MirrorError as error:
             _LOG.warning("a plugin could not be judged yet", name=str(repository), error=str(error), **error.detail)
 
-    def _tell(self, admission: Admission) -> None:
-        """Count a decision, and log it where it is not simply that the plugin is let in."""
-        verdict = admission.verdict
-        if verdict is not None:
-            self._counted(verdict.action)
-        if admission.state is State.REJECTED:
-            reason = admission.sentence
-        elif verdict is None or verdict.action is Action.ALLOW:
-            return
-        else:
-            reason = "; ".join([f"it {verdict.reason}", *verdict.warnings])
-        _LOG.warning(
-            "plugin judged",
-            name=str(admission.repository),
-            digest=str(admission.digest),
-            action=None if verdict is None else verdict.action.value,
-            state=admission.state.value,
-            rule=None if verdict is None else verdict.rule,
-            reason=reason,
-        )
-
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
         """How a plugin stands, where nothing has changed since that was found out."""
         kept = self._known.get((repository, digest))
@@ -335,21 +288,3 @@ class Judge:
                 continue  # it is not all here
             await self.note(judged)
         return bool(before)
-
-
-def refusal(admission: Admission) -> Denied:
-    """The error that tells a client why it may not have, or bring, a plugin."""
-    verdict = admission.verdict
-    return Denied(
-        admission.sentence,
-        name=admission.repository,
-        digest=admission.digest,
-        state=admission.state.value,
-        rule="" if verdict is None else verdict.rule,
-    )
-
-
-def _says_the_same(one: Verdict | None, other: Verdict | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return (one.action, one.rule, one.reason) == (other.action, other.rule, other.reason)
