@@ -19,7 +19,7 @@ from mirror.registry.origins import Origin
 from mirror.registry.port import Reader
 from mirror.registry.staleness import StaleManifest, Staleness
 from mirror.runtime.clock import Clock
-from mirror.runtime.flights import Flights, landed
+from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 
 #: How long whoever can be served what is here waits for an upstream to confirm it.
 PATIENCE_SECONDS: Final = 1.0
@@ -58,7 +58,8 @@ class PulledManifests:
         self._freshness = freshness
         self._outcomes = outcomes
         self._patience_seconds = patience_seconds
-        self._flights: Flights[tuple[Repository, Tag | Digest], Manifest] = Flights(tasks)
+        self._tasks = tasks
+        self._requests: SharedTasks[tuple[Repository, Tag | Digest], Manifest] = SharedTasks()
         self._misses = Misses()
         self._given_up: set[tuple[Repository, Tag]] = set()
 
@@ -111,7 +112,7 @@ class PulledManifests:
             return await self._local.get_manifest(repository, target)  # which says what is missing
         fetch = partial(self._lookups.fetch, repository, target, online(routes))
         try:
-            return await landed(self._flights.join((repository, target), fetch))
+            return await wait(self._requests.join((repository, target), fetch, self._tasks))
         except NotFound:
             self._misses.remember(repository, target, self._clock.now())
             self._outcomes.manifest(Outcome.MISSED)
@@ -132,16 +133,16 @@ class PulledManifests:
             return key not in self._given_up
 
         ask = partial(self._lookups.revalidate, repository, tag, origin, routes, may_move)
-        flight = self._flights.join(key, ask)
+        request = self._requests.join(key, ask, self._tasks)
         # Of an upstream that was not there a moment ago nobody hopes for an answer; it is asked all the same.
         patience_seconds = 0 if origin.upstream in self._lookups.troubled else self._patience_seconds
         try:
-            return await landed(flight, patience_seconds)
+            return await wait(request, patience_seconds)
         except TimeoutError:
             why = f"upstream {origin.upstream} has not answered in time"
             if may_move():
                 self._given_up.add(key)
-                flight.add_done_callback(lambda _flight: self._given_up.discard(key))
+                request.add_done_callback(lambda _request: self._given_up.discard(key))
                 await self._lookups.asked_in_vain(repository, tag, origin)
         except (UpstreamFault, NotFound) as error:
             why = str(error)

@@ -23,7 +23,7 @@ from mirror.proxy.routes import Route, Routes, is_missing, online
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry
 from mirror.runtime.clock import Clock
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.transfer.inflight import Inflight
 from mirror.transfer.wanted import Wanted
 from mirror.wire.pagination import PageRequest
@@ -82,7 +82,7 @@ class PullThroughRegistry(DelegatingRegistry):
             patience_seconds=patience_seconds,
         )
         self._blobs = PulledBlobs(memory, lookups, clock=clock, freshness=freshness)
-        self._looks: SingleFlight[tuple[Repository, Digest], Wanted | None] = SingleFlight()
+        self._looks: SharedTasks[tuple[Repository, Digest], Wanted | None] = SharedTasks()
         self._lists = Lists(inner, lookups, patience_seconds)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:

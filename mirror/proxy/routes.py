@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault, NameInvalid, UpstreamFault, UpstreamRefused
 from mirror.oci.names import Repository
-from mirror.registry.port import Lister, Reader
+from mirror.registry.port import ReadLister
 from mirror.transfer.mapping import NameMapping
 
 _MOST_REMEMBERED = 4096
-
-
-class UpstreamReader(Reader, Lister, Protocol):
-    """An upstream is read and listed, never written to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,7 +25,7 @@ class Upstream:
     """
 
     name: str
-    registry: UpstreamReader
+    registry: ReadLister
     offline: bool = False
 
 

@@ -135,7 +135,7 @@ class MemoryRegistry:
         yield MemoryBlob(content, span)
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
         held = self._repositories.setdefault(repository, _Held())
         upload = MemoryUpload(repository, held)

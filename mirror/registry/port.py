@@ -177,16 +177,15 @@ class Writer(Protocol):
     """What can be written."""
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
         """Begin a blob.
 
         Args:
             repository: where it goes; it comes into being with its first blob or manifest.
-            expected: the digest it will have, where known. A registry may then hand back an upload
-                of the same digest that was interrupted, with its ``offset`` beyond 0.
             client: whom the upload is counted for, where so many at a time are open for one client at most; None: it
                 is ours, and is not counted.
+            algorithm: of the digest that it will be committed with, where that is known.
 
         Raises:
             TooManyRequests: the client, or all clients together, have as many uploads open as they may.
@@ -264,6 +263,14 @@ class Lister(Protocol):
         Never raises RepositoryUnknown: what does not exist has no referrers.
         """
         ...
+
+
+class ReadWriter(Reader, Writer, Protocol):
+    """A registry that content is copied to: it tells what it holds, and is written to."""
+
+
+class ReadLister(Reader, Lister, Protocol):
+    """A registry that is read and listed, and never changed."""
 
 
 class Registry(Reader, Writer, Deleter, Lister, Protocol):

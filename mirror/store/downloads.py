@@ -107,13 +107,21 @@ class Download:
             await in_thread(f"store {self._digest}", self._receiving.sync)
         except StorageFault:
             # What the disk did not take, it may pretend to have taken when it is asked again.
-            await self.drop()
+            await self._discard()
             raise
         parts, file = self._parts, self._files.data
         await adopt(parts.catalog, parts.blobs, file, self._digest, size_bytes=size_bytes, now=now, hold=hold)
         with suppress(StorageFault):  # the blob is there; what is left of the download expires
             await self.drop()
         return Descriptor(OCTET_STREAM, self._digest, size_bytes)
+
+    async def _discard(self) -> None:
+        """Drop the bytes; where the disk refuses even that, empty the file, so that nobody commits them."""
+        try:
+            await self.drop()
+        except StorageFault:
+            with suppress(StorageFault):
+                await in_thread("empty a download", self._receiving.truncate, 0)
 
     async def drop(self) -> None:
         """End the download, and forget what has come. Raises StorageFault."""
@@ -156,7 +164,7 @@ class Downloads:
             The download; None where somebody else has it, in whichever process.
         """
         files = self._layout.download(digest)
-        session = Session(repository, self._parts.clock.now(), digest)
+        session = Session(repository, self._parts.clock.now())
         opening = begin_in_thread("begin a download", self._claim, files, session)
         receiving = await to_the_end(opening, release=_close)
         return None if receiving is None else Download(self._parts, self._layout, receiving, repository, digest)

@@ -1,7 +1,7 @@
 """The one copy engine: blobs and whole manifests from any registry to any other.
 
-Bytes first, manifests later, the tag last: what is interrupted leaves blobs and unfinished uploads, which the next copy
-finds and goes on with, and never a tag whose content is not all there.
+Bytes first, manifests later, the tag last: what is interrupted leaves blobs, and never a tag whose content is not all
+there. Where the destination gives leases, the next copy goes on with a blob where an interrupted one stopped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -18,7 +17,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
 from mirror.oci.one_reading import quoted
-from mirror.registry.port import Reader, Upload, Writer
+from mirror.registry.port import Reader, ReadWriter, Upload
 from mirror.transfer.claimed import claimed
 from mirror.transfer.concurrency import Turns, at_once
 from mirror.transfer.plan import Graph, Plan, plan
@@ -34,10 +33,6 @@ MOST_MEMBER_BYTES = 64 * 1024 * 1024
 BLOBS_AT_ONCE = 4
 
 
-class Holder(Reader, Writer, Protocol):
-    """A registry that content is copied to: it is asked what it holds, and written to."""
-
-
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where content is copied from: a repository of a registry."""
@@ -50,7 +45,7 @@ class Origin:
 class Destination:
     """Where content is copied to: a repository of a registry."""
 
-    registry: Holder
+    registry: ReadWriter
     repository: Repository
 
 
@@ -144,13 +139,13 @@ async def _move(origin: Origin, destination: Destination, blob: Descriptor, prog
     if await _mount(origin, destination, blob, progress):
         return 0
     registry, repository = destination.registry, destination.repository
-    upload = await registry.begin_upload(repository, blob.digest)
-    if upload.offset:
-        try:
-            return await _finish(origin, upload, blob, progress)
-        except DigestInvalid:  # what was left of an earlier copy was not what it should have been
-            upload = await registry.begin_upload(repository, blob.digest)
-    return await _finish(origin, upload, blob, progress)
+    upload = await registry.begin_upload(repository, algorithm=blob.digest.algorithm)
+    try:
+        return await _finish(origin, upload, blob, progress)
+    except MirrorError:
+        with suppress(MirrorError):  # nobody would go on with it; what made it fail is what must be told
+            await upload.cancel()
+        raise
 
 
 async def _move_or_wait(
@@ -166,8 +161,12 @@ async def _move_or_wait(
             try:
                 return await _finish(origin, upload, blob, progress)
             except DigestInvalid:
-                if not resumed:
+                if not resumed:  # else what was left of an earlier copy was not what it should have been
                     raise
+            except UpstreamLied:
+                with suppress(MirrorError):  # the lie is what must be told
+                    await upload.cancel()
+                raise
 
 
 async def _mount(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> bool:
@@ -184,13 +183,8 @@ async def _finish(origin: Origin, upload: Upload, blob: Descriptor, progress: Pr
     """Bring what an upload lacks, and close it; gives the bytes read."""
     begun_at = upload.offset
     progress.advance(begun_at)
-    try:
-        if begun_at < blob.size_bytes:
-            await upload.append(_rest(origin, blob, begun_at, progress))
-    except UpstreamLied:
-        with suppress(MirrorError):  # the lie is what must be told
-            await upload.cancel()
-        raise
+    if begun_at < blob.size_bytes:
+        await upload.append(_rest(origin, blob, begun_at, progress))
     await upload.commit(blob.digest)
     return max(blob.size_bytes - begun_at, 0)
 

@@ -10,11 +10,11 @@ import structlog
 
 from mirror.oci.errors import BlobUnknown, Busy, DigestInvalid, MirrorError, NotFound, UpstreamFault, UpstreamLied
 from mirror.oci.names import Repository
-from mirror.registry.port import Unverified
+from mirror.registry.port import ReadWriter, Unverified
 from mirror.registry.streams import counted
 from mirror.transfer.growing import Growth
 from mirror.transfer.spool import Claim, PartialBlob, Spool
-from mirror.transfer.wanted import Endurance, Holder, Source, Stored, Wanted, Witness
+from mirror.transfer.wanted import Endurance, Source, Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest
 
 _LOG = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class Download:
     def __init__(
         self,
         wanted: Wanted,
-        local: Holder,
+        local: ReadWriter,
         spool: Spool,
         *,
         witness: Witness,

@@ -21,11 +21,11 @@ from typing import Final
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.registry.port import Blob
+from mirror.registry.port import Blob, ReadWriter
 from mirror.transfer.download import Download
 from mirror.transfer.growing import GrowingBlob
 from mirror.transfer.spool import Spool
-from mirror.transfer.wanted import Endurance, Holder, Stored, Wanted, Witness
+from mirror.transfer.wanted import Endurance, Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest, Span
 
 _ENDURANCE = Endurance()
@@ -48,7 +48,7 @@ class Inflight:
 
     def __init__(
         self,
-        local: Holder,
+        local: ReadWriter,
         spool: Spool,
         tasks: asyncio.TaskGroup,
         witness: Witness,

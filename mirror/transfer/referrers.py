@@ -10,7 +10,7 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import NotFound, UpstreamLied
 from mirror.oci.names import Repository, Tag
-from mirror.registry.port import Lister, Reader
+from mirror.registry.port import ReadLister
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import Progress
@@ -20,10 +20,6 @@ from mirror.wire.referrers import fallback_tag
 #: How far it goes: a signature of an attestation of a plugin is at level 2.
 _MOST_LEVELS = 4
 _MOST_REFERRERS = 1000
-
-
-class Listed(Reader, Lister, Protocol):
-    """A registry that is read and listed."""
 
 
 @runtime_checkable
@@ -45,7 +41,7 @@ class CopiedReferrers:
 
 
 async def missing_referrers(
-    source: Listed, there: Repository, subject: Digest, destination: Destination, listed: Collection[Tag]
+    source: ReadLister, there: Repository, subject: Digest, destination: Destination, listed: Collection[Tag]
 ) -> list[Descriptor]:
     """Find what refers to a manifest at the source, and to that in turn, and is not here yet.
 
@@ -80,7 +76,7 @@ async def missing_referrers(
 
 
 async def copy_referrers(
-    source: Listed,
+    source: ReadLister,
     there: Repository,
     subject: Digest,
     destination: Destination,
@@ -101,13 +97,13 @@ async def copy_referrers(
     return CopiedReferrers(len(missing), moved_bytes)
 
 
-def _has_none(source: Listed, subject: Digest, listed: Collection[Tag]) -> bool:
+def _has_none(source: ReadLister, subject: Digest, listed: Collection[Tag]) -> bool:
     """Whether the tags say that nothing refers to it, as far as the registry can tell."""
     by_tag = isinstance(source, KeepsUnderTags) and source.keeps_referrers_under_tags
     return by_tag and fallback_tag(subject) not in listed
 
 
-async def _referrers(source: Listed, there: Repository, subject: Digest) -> AsyncIterator[Descriptor]:
+async def _referrers(source: ReadLister, there: Repository, subject: Digest) -> AsyncIterator[Descriptor]:
     last: str | None = None
     while True:
         page = await source.list_referrers(there, subject, None, PageRequest(last=last))

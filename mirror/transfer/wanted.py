@@ -9,7 +9,7 @@ from typing import Protocol
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository
-from mirror.registry.port import Reader, Writer
+from mirror.registry.port import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,3 @@ class Witness(Protocol):
 
 #: Called when a blob is in a repository.
 Stored = Callable[[Repository, Digest], Awaitable[None]]
-
-
-class Holder(Reader, Writer, Protocol):
-    """Where blobs go."""

@@ -48,7 +48,7 @@ class Request:
         return self.method in {"GET", "HEAD"}
 
 
-class Blame(Protocol):
+class ErrorForRequest(Protocol):
     """Makes an error that says which upstream was asked what."""
 
     def __call__(self, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault: ...
@@ -73,7 +73,7 @@ class Answer:
     def __init__(
         self,
         response: aiohttp.ClientResponse,
-        blame: Blame,
+        blame: ErrorForRequest,
         read_timeout_seconds: float,
         received: Callable[[int], float] = lambda _: 0.0,
         closed: Callable[[], None] = lambda: None,

@@ -13,8 +13,7 @@ from typing import Any, Final
 
 from mirror.oci.errors import UpstreamLied
 from mirror.runtime.clock import Clock
-from mirror.runtime.flights import Flights, landed
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 from mirror.upstream.list_reading import Reading
 
 #: A list of one short page is asked for each time: it costs little, and whoever has just pushed wants to see it.
@@ -50,8 +49,9 @@ class KnownLists:
         self._changes = changes
         self._most_entries = most_entries
         self._known: dict[str, _Known] = {}
-        self._flights: Flights[tuple[str, int], _Known] = Flights(tasks)
-        self._beginnings: SingleFlight[tuple[str, int], _Known] = SingleFlight()
+        self._tasks = tasks
+        self._readings: SharedTasks[tuple[str, int], _Known] = SharedTasks()
+        self._beginnings: SharedTasks[tuple[str, int], _Known] = SharedTasks()
         self._gate = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def get(self, url: str, read: Read) -> Reading[Any]:
@@ -75,11 +75,11 @@ class KnownLists:
 
     async def _begun(self, key: tuple[str, int], read: Read) -> _Known:
         """Whoever waits for a turn is cancelled with it; what has begun goes on."""
-        if (flight := self._flights.under_way(key)) is None:
+        if (reading := self._readings.under_way(key)) is None:
             await self._gate.acquire()
-            flight = self._flights.join(key, lambda: self._read(*key, read))
-            flight.add_done_callback(lambda _flight: self._gate.release())
-        return await landed(flight)
+            reading = self._readings.join(key, lambda: self._read(*key, read), self._tasks)
+            reading.add_done_callback(lambda _reading: self._gate.release())
+        return await wait(reading)
 
     async def _read(self, url: str, changes: int, read: Read) -> _Known:
         reading: Reading[Any] = Reading()

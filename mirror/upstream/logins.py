@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.upstream import credential_helper
 from mirror.upstream.credentials import Credentials, HelperQuestion
 from mirror.upstream.rereading import Reread
@@ -59,7 +59,7 @@ class FileLogin:
         self._clock = clock
         self._found = Reread("a login", [path], lambda: _checked(read()), clock)
         self._helped: tuple[HelperQuestion, Credentials, float] | None = None
-        self._asking: SingleFlight[HelperQuestion, Credentials] = SingleFlight()
+        self._asking: SharedTasks[HelperQuestion, Credentials] = SharedTasks()
 
     @classmethod
     def password(cls, username: str, path: Path, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:

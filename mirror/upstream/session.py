@@ -21,7 +21,7 @@ from mirror.oci.errors import (
     UpstreamResting,
 )
 from mirror.runtime.clock import Clock
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.upstream.addresses import Addresses
 from mirror.upstream.auth import Attempt, Authorizer, Flow, LoginWanted, Reply, Sent, Step, TokenRequest
 from mirror.upstream.credentials import Credentials
@@ -79,7 +79,7 @@ class UpstreamSession:
         self._login = login
         self._authorizer = authorizer
         self.clock = clock
-        self._token_flights: SingleFlight[TokenRequest, Reply] = SingleFlight()
+        self._token_requests: SharedTasks[TokenRequest, Reply] = SharedTasks()
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=patience.attempts,
             timeout=None,
@@ -216,7 +216,7 @@ class UpstreamSession:
                         return answer
                     sent = Reply(answer.status, answer.all_of("WWW-Authenticate"))
                 elif isinstance(step, TokenRequest):
-                    sent = await self._token_flights.run(step, partial(self._token_reply, step))
+                    sent = await self._token_requests.run(step, partial(self._token_reply, step))
                 else:
                     sent = await self._current_login()
                 step = self._next(flow, sent)

@@ -27,10 +27,9 @@ class UpstreamWriter:
         self._session = session
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        algorithm = expected.algorithm if expected and expected.algorithm != "sha256" else None
-        request = _post(UploadsRoute(repository, algorithm=algorithm))
+        request = _post(UploadsRoute(repository, algorithm=None if algorithm == "sha256" else algorithm))
         async with self._session.request(request, expect={202}, missing=RepositoryUnknown) as answer:
             return self._begun(repository, request, answer)
 

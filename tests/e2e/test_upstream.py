@@ -55,7 +55,7 @@ async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[U
     """A registry that holds the plugin, pushed by our own writer."""
     async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, terms=QUICK) as opened:
         for blob in (PACKED.config, PACKED.layer):
-            upload = await opened.begin_upload(THERE, Digest.of(blob))
+            upload = await opened.begin_upload(THERE)
             await upload.append(one(blob))
             await upload.commit(Digest.of(blob))
         await opened.put_manifest(THERE, PLUGIN, [TAG, Tag("latest")])

@@ -67,7 +67,7 @@ async def opened(
 
 async def push(upstream: UpstreamRegistry, repository: Repository = PRIVATE) -> None:
     for blob in (PACKED.config, PACKED.layer):
-        upload = await upstream.begin_upload(repository, Digest.of(blob))
+        upload = await upstream.begin_upload(repository)
         await upload.append(one(blob))
         await upload.commit(Digest.of(blob))
     await upstream.put_manifest(repository, PLUGIN, [TAG])
