@@ -8,9 +8,8 @@ from typing import Final
 
 import structlog
 
-from mirror.oci import errors
 from mirror.oci.digest import Digest
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import MirrorError, reasons
 from mirror.oci.names import Repository, Tag
 from mirror.runtime.metrics import Family, Kind, Share
 
@@ -30,16 +29,6 @@ class Outcome(StrEnum):
 
 
 _OF_BLOBS: Final = (Outcome.SERVED, Outcome.FETCHED, Outcome.MISSED, Outcome.FAILED)
-_REASONS: Final[tuple[tuple[type[MirrorError], str], ...]] = (
-    (errors.UpstreamOffline, "offline"),
-    (errors.UpstreamResting, "resting"),
-    (errors.UpstreamUnreachable, "unreachable"),
-    (errors.UpstreamRefused, "refused"),
-    (errors.UpstreamBusy, "busy"),
-    (errors.UpstreamLied, "lied"),
-    (errors.NotFound, "gone"),
-)
-_OTHER: Final = "other"
 
 _PULLS: Final = Family(
     "plugin_mirror_pulls_total",
@@ -51,13 +40,12 @@ _PULLS: Final = Family(
 
 
 def _failures(upstreams: Iterable[str]) -> Family:
-    reasons = [reason for _, reason in _REASONS] + [_OTHER]
     return Family(
         "plugin_mirror_pull_failures_total",
-        "What an upstream did not give to pull-through, by reason; lied: it is not what it was said to be.",
+        "What an upstream did not give to pull-through, by reason; protocol_error: it is not what it was said to be.",
         Kind.COUNTER,
         ("upstream", "reason"),
-        [(name, reason) for name in upstreams for reason in reasons],
+        [(name, reason) for name in upstreams for reason in reasons(MirrorError)],
     )
 
 
@@ -106,9 +94,8 @@ class Outcomes:
 
     def failed(self, upstream: str, error: MirrorError) -> None:
         """An upstream did not give what it was asked for."""
-        reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), _OTHER)
-        self._add("pull_failures", upstream, reason)
-        _LOG.warning("upstream failed", upstream=upstream, reason=reason, error=str(error))
+        self._add("pull_failures", upstream, error.reason)
+        _LOG.warning("upstream failed", upstream=upstream, reason=error.reason, error=str(error))
 
     def moved(self, repository: Repository, tag: Tag, upstream: str, before: Digest, after: Digest) -> None:
         """A tag is another manifest at its upstream than the one that is here."""

@@ -12,9 +12,10 @@ from mirror.oci.errors import BlobUnknown, Busy, DigestInvalid, MirrorError, Not
 from mirror.oci.names import Repository
 from mirror.registry.port import ReadWriter, Unverified
 from mirror.registry.streams import counted
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.growing import Growth
 from mirror.transfer.spool import Claim, PartialBlob, Spool
-from mirror.transfer.wanted import Endurance, Source, Stored, Wanted, Witness
+from mirror.transfer.wanted import Source, Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest
 
 _LOG = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Download:
         spool: where it lies meanwhile.
         witness: told what becomes of it.
         stored: called when it is in a repository.
-        endurance: how long it is gone on with.
+        retry: how long it is gone on with while its sources fail.
         places: of the downloads that may be fetched at the same time. Who waits for one claims nothing meanwhile.
 
     Attributes:
@@ -54,7 +55,7 @@ class Download:
         *,
         witness: Witness,
         stored: Stored,
-        endurance: Endurance,
+        retry: RetryPolicy,
         places: asyncio.Semaphore,
     ) -> None:
         self.growth = Growth(wanted.size_bytes)
@@ -64,7 +65,7 @@ class Download:
         self._spool = spool
         self._witness = witness
         self._stored = stored
-        self._endurance = endurance
+        self._retry = retry
         self._places = places
         self._has_place = False
         self.wanted = {wanted.repository: wanted}
@@ -229,22 +230,22 @@ class Download:
 
     async def _bring(self, claim: Claim) -> None:
         """Ask the sources, in their order, until one has given the rest."""
-        loop, endurance = asyncio.get_running_loop(), self._endurance
-        pause = endurance.first_pause_seconds
-        heard_at = loop.time()
+        loop = asyncio.get_running_loop()
+        failures, delays, heard_at = 0, self._retry.delays(), loop.time()
         while True:
             before = claim.offset
             error = await self._ask(claim)
             if error is None:
                 return
             if claim.offset > before:
-                pause, heard_at = endurance.first_pause_seconds, loop.time()
+                failures, delays, heard_at = 0, self._retry.delays(), loop.time()
+            failures, delay_seconds = failures + 1, next(delays)
             # What nobody has been given a byte of is told at once: there may be another registry to ask.
             begun = self.growth.partial is not None
-            if not begun or not error.temporary or loop.time() + pause - heard_at > endurance.quiet_seconds:
+            elapsed_seconds = loop.time() + delay_seconds - heard_at
+            if not begun or not error.temporary or not self._retry.allows_another(failures, elapsed_seconds):
                 raise error
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, endurance.longest_pause_seconds)
+            await asyncio.sleep(delay_seconds)
 
     async def _ask(self, claim: Claim) -> MirrorError | None:
         """Ask each source once; gives why none of them gave all of the rest."""

@@ -22,13 +22,15 @@ from typing import Final
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
 from mirror.registry.port import Blob, ReadWriter
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.download import Download
 from mirror.transfer.growing import GrowingBlob
 from mirror.transfer.spool import Spool
-from mirror.transfer.wanted import Endurance, Stored, Wanted, Witness
+from mirror.transfer.wanted import Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest, Span
 
-_ENDURANCE = Endurance()
+#: While a source fails. A line that is gone for half a minute is waited for.
+_RETRY: Final = RetryPolicy(attempts=None, longest_delay_seconds=4.0, total_seconds=30.0)
 #: Downloads of one upstream that are fetched at the same time, each with a folder and open files.
 MOST_FETCHED: Final = 128
 
@@ -43,7 +45,7 @@ class Inflight:
         witness: told what becomes of them.
         stored: called when a blob is in a repository.
         finish: whether a download goes on when nobody waits for it any more.
-        endurance: how long one is gone on with that has begun.
+        retry: how long one is gone on with that has begun.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class Inflight:
         stored: Stored,
         *,
         finish: bool = True,
-        endurance: Endurance = _ENDURANCE,
+        retry: RetryPolicy = _RETRY,
     ) -> None:
         self._local = local
         self._spool = spool
@@ -63,7 +65,7 @@ class Inflight:
         self._witness = witness
         self._stored = stored
         self._finish = finish
-        self._endurance = endurance
+        self._retry = retry
         self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_FETCHED))
         self._running: dict[Digest, tuple[Download, asyncio.Task[None]]] = {}
 
@@ -125,7 +127,7 @@ class Inflight:
             self._spool,
             witness=self._witness,
             stored=self._stored,
-            endurance=self._endurance,
+            retry=self._retry,
             places=self._places[wanted.sources[0].upstream if wanted.sources else ""],
         )
         task = self._tasks.create_task(download.run())

@@ -43,21 +43,6 @@ class Wanted:
     sources: tuple[Source, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Endurance:
-    """How long a download that has begun is gone on with, while its source fails.
-
-    Attributes:
-        quiet_seconds: the longest time without a byte, pauses included.
-        first_pause_seconds: before it is tried again; each further pause is twice as long.
-        longest_pause_seconds: no pause is longer.
-    """
-
-    quiet_seconds: float = 30.0
-    first_pause_seconds: float = 0.25
-    longest_pause_seconds: float = 4.0
-
-
 class Witness(Protocol):
     """Told what becomes of downloads."""
 

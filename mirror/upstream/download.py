@@ -13,12 +13,12 @@ from mirror.oci.errors import (
     Unsupported,
     UpstreamFault,
     UpstreamLied,
-    UpstreamResting,
     UpstreamUnreachable,
 )
 from mirror.oci.names import Repository
 from mirror.registry.streams import verified
 from mirror.upstream.exchange import Answer, Request
+from mirror.upstream.faults import may_pass_soon
 from mirror.upstream.session import UpstreamSession
 from mirror.wire.ranges import RangeRequest, Span, parse_content_range
 from mirror.wire.routes import BlobRoute
@@ -84,11 +84,7 @@ class UpstreamBlob:
             except UpstreamFault as error:
                 self.close()
                 fruitless = 0 if position - resumed_at >= _PROGRESS_BYTES else fruitless + 1
-                if (
-                    not error.temporary
-                    or isinstance(error, UpstreamResting)
-                    or fruitless >= self._session.patience.attempts
-                ):
+                if not may_pass_soon(error) or not self._session.retry.allows_another(fruitless):
                     raise
                 resumed_at = position
 

@@ -16,6 +16,7 @@ from mirror.oci.errors import (
     UpstreamFault,
     UpstreamLied,
     UpstreamRefused,
+    UpstreamResting,
     UpstreamUnreachable,
 )
 from mirror.upstream.answer_guard import FloodError
@@ -32,6 +33,11 @@ class DripError(OSError):
 def shown(url: URL) -> str:
     """A URL for logs and errors: without user, query and fragment, where secrets may stand."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
+
+
+def may_pass_soon(error: MirrorError) -> bool:
+    """Tell whether another attempt at once has a chance: not where the circuit breaker keeps us from asking."""
+    return error.temporary and not isinstance(error, UpstreamResting)
 
 
 def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:

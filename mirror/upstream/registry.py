@@ -84,7 +84,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
                 login=login,
                 authorizer=Authorizer(name, clock, plain_http=plain_http),
                 clock=clock,
-                patience=terms.patience,
+                retry=terms.retry,
             )
             yield cls(session, tasks, terms.lists)
 

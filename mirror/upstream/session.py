@@ -18,17 +18,16 @@ from mirror.oci.errors import (
     UpstreamFault,
     UpstreamLied,
     UpstreamRefused,
-    UpstreamResting,
 )
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.upstream.addresses import Addresses
 from mirror.upstream.auth import Attempt, Authorizer, Flow, LoginWanted, Reply, Sent, Step, TokenRequest
 from mirror.upstream.credentials import Credentials
 from mirror.upstream.exchange import Answer, Request
-from mirror.upstream.faults import answer_fault, shown
+from mirror.upstream.faults import answer_fault, may_pass_soon, shown
 from mirror.upstream.logins import LoginSource
-from mirror.upstream.patience import Patience
 from mirror.upstream.transport import Transport, jittered
 from mirror.wire import retry_after
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
@@ -54,7 +53,7 @@ class UpstreamSession:
         login: knows who we are; None: nobody.
         authorizer: answers its challenges.
         clock: tells the time.
-        patience: how often a request is tried.
+        retry: how often a request is tried.
 
     Attributes:
         changes: goes up when a request that changes something there begins, and when it ends.
@@ -69,23 +68,23 @@ class UpstreamSession:
         login: LoginSource | None,
         authorizer: Authorizer,
         clock: Clock,
-        patience: Patience,
+        retry: RetryPolicy,
     ) -> None:
         self.name = name
         self.addresses = addresses
         self.transport = transport
-        self.patience = patience
+        self.retry = retry
         self.changes = 0
         self._login = login
         self._authorizer = authorizer
         self.clock = clock
         self._token_requests: SharedTasks[TokenRequest, Reply] = SharedTasks()
         self._retrying = stamina.AsyncRetryingCaller(
-            attempts=patience.attempts,
-            timeout=None,
-            wait_initial=patience.first_pause_seconds,
-            wait_max=patience.longest_pause_seconds,
-            wait_jitter=patience.first_pause_seconds,
+            attempts=retry.attempts,
+            timeout=retry.total_seconds,
+            wait_initial=retry.first_delay_seconds,
+            wait_max=retry.longest_delay_seconds,
+            wait_jitter=retry.first_delay_seconds,
         )
 
     @asynccontextmanager
@@ -149,10 +148,10 @@ class UpstreamSession:
             raise answer.blame(UpstreamLied, str(error), **error.detail) from error
 
     def _worth_another_try(self, error: Exception) -> bool | float:
-        if not isinstance(error, MirrorError) or not error.temporary or isinstance(error, UpstreamResting):
+        if not isinstance(error, MirrorError) or not may_pass_soon(error):
             return False
         asked_seconds = float(error.detail.get("retry_after_seconds", 0))
-        if asked_seconds > self.patience.longest_pause_seconds:
+        if asked_seconds > self.retry.longest_delay_seconds:
             return False
         return jittered(asked_seconds) or True
 

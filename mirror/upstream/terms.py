@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
 
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.upstream.bandwidth import Window
 from mirror.upstream.breaker import Thresholds
-from mirror.upstream.patience import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Terms:
 
     Attributes:
         timeouts: deadlines.
-        patience: how often what may pass is tried.
+        retry: how often what may pass is tried.
         thresholds: when one of its hosts is left alone.
         limits: how hard it may be used.
         lists: how long its lists may be.
@@ -93,7 +93,7 @@ class Terms:
     """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
-    patience: Patience = field(default_factory=Patience)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     thresholds: Thresholds = field(default_factory=Thresholds)
     limits: Limits = field(default_factory=Limits)
     lists: ListBounds = field(default_factory=ListBounds)

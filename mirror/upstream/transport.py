@@ -15,12 +15,10 @@ from yarl import URL
 
 from mirror.oci.errors import (
     ConfigurationFault,
-    MirrorError,
     UpstreamBusy,
     UpstreamFault,
     UpstreamLied,
     UpstreamOffline,
-    UpstreamRefused,
     UpstreamResting,
     UpstreamUnreachable,
 )
@@ -44,12 +42,6 @@ _LOG = structlog.get_logger(__name__)
 # What a gateway says when what it stands for is gone; a 500 may be about one manifest alone.
 _AS_GOOD_AS_DEAD = frozenset({502, 503, 504})
 _MOST_HOSTS = 64
-_REASONS: dict[type[MirrorError], str] = {
-    UpstreamUnreachable: "unreachable",
-    UpstreamRefused: "refused",
-    UpstreamBusy: "busy",
-    UpstreamLied: "lied",
-}
 
 
 class Transport:
@@ -154,8 +146,7 @@ class Transport:
 
     def noted(self, error: UpstreamFault) -> UpstreamFault:
         """The error, after it was counted, and logged where the upstream lied."""
-        reason = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "other")
-        self._failures[reason] += 1
+        self._failures[error.reason] += 1
         if isinstance(error, UpstreamLied):
             _LOG.warning("upstream lied", upstream=self._name, error=str(error))
         return error
@@ -204,7 +195,7 @@ class Transport:
 
     async def _wait_for_turn(self, request: Request, url: URL, *, own: bool) -> None:
         asked_seconds = self._allowance.wait_seconds(counts=request.counts) if own else 0.0
-        if asked_seconds > self._terms.patience.longest_pause_seconds:
+        if asked_seconds > self._terms.retry.longest_delay_seconds:
             raise UpstreamBusy(
                 f"upstream {self._name}: {request.method} {shown(url)} is not sent: "
                 f"it wants to be left alone for {asked_seconds:.0f} s more",

@@ -127,7 +127,7 @@ class TestBlobs:
             world.hub.instead[config.digest] = b"#" * config.size_bytes
             await world.registry.get_manifest(name, TAG)
             assert isinstance(await raised(read(world.registry.open_blob(name, config.digest))), UpstreamLied)
-            assert world.count("pull_failures", upstream="hub", reason="lied") == 1
+            assert world.count("pull_failures", upstream="hub", reason="protocol_error") == 1
             assert isinstance(await raised(store.stat_blob(name, config.digest)), BlobUnknown)
             world.hub.instead.clear()
             assert await pull(world, name) == wanted.manifest

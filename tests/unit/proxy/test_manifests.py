@@ -170,7 +170,7 @@ class TestStaleness:
         found = await world.registry.get_manifest(NAME, TAG)
         assert found.digest == wanted.manifest.digest
         assert staleness_of(found) is not None
-        assert world.count("pull_failures", upstream="hub", reason="gone") == 1
+        assert world.count("pull_failures", upstream="hub", reason="not_found") == 1
 
     async def test_an_upstream_that_is_silent_costs_one_pull_a_moment_and_the_next_ones_nothing(
         self, store: Store

@@ -44,7 +44,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def inflight(tmp_path: Path, store: Store) -> AsyncIterator[Inflight]:
     told = Told()
     async with Store.open(tmp_path / "data") as opened, Background() as tasks:
-        yield Inflight(opened, opened, tasks, told, told.note, endurance=QUICK)
+        yield Inflight(opened, opened, tasks, told, told.note, retry=QUICK)
 
 
 def syncing(store: Store, hub: ScriptedUpstream) -> "asyncio.Task[Copied]":

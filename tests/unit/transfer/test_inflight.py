@@ -67,7 +67,7 @@ class Process:
 async def process(folder: Path, *, finish: bool = True) -> AsyncIterator[Process]:
     told = Told()
     async with Store.open(folder) as store, Background() as tasks:
-        inflight = Inflight(store, store, tasks, told, told.note, finish=finish, endurance=QUICK)
+        inflight = Inflight(store, store, tasks, told, told.note, finish=finish, retry=QUICK)
         yield Process(store, inflight, told, tasks)
 
 
