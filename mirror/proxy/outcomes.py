@@ -1,4 +1,4 @@
-"""What becomes of pulls, counted in memory that all processes share, and logged."""
+"""Outcomes of pulls, counted in memory that all processes share, and logged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG = structlog.get_logger(__name__)
 
 
 class Outcome(StrEnum):
-    """What became of a manifest or blob that was asked for under a name that is pulled through."""
+    """Outcome of a request for a manifest or blob of a repository that is pulled through."""
 
     SERVED = "served"
     REVALIDATED = "revalidated"
@@ -60,13 +60,13 @@ def _received(upstreams: Iterable[str]) -> Family:
 
 
 def families(upstreams: Iterable[str]) -> tuple[Family, ...]:
-    """What is counted, for upstreams of those names."""
+    """The metrics of pulls, for upstreams of those names."""
     names = tuple(upstreams)
     return _PULLS, _failures(names), _received(names)
 
 
 class Outcomes:
-    """Counts and logs.
+    """Counts and logs outcomes.
 
     Args:
         share: where; its figures have :func:`families` of ``upstreams``.
@@ -81,24 +81,24 @@ class Outcomes:
         }
 
     def manifest(self, outcome: Outcome) -> None:
-        """A manifest was asked for."""
+        """Count a request for a manifest."""
         self._add("pulls", "manifest", outcome.value)
 
     def blob(self, outcome: Outcome) -> None:
-        """A blob was asked for."""
+        """Count a request for a blob."""
         self._add("pulls", "blob", outcome.value)
 
     def received(self, upstream: str, size_bytes: int) -> None:
-        """So many bytes of a blob came from an upstream."""
+        """Count bytes of a blob that came from an upstream."""
         self._add("pull_received_bytes", upstream, amount=size_bytes)
 
     def failed(self, upstream: str, error: MirrorError) -> None:
-        """An upstream did not give what it was asked for."""
+        """Count and log that an upstream did not give what it was asked for."""
         self._add("pull_failures", upstream, error.reason)
         _LOG.warning("upstream failed", upstream=upstream, reason=error.reason, error=str(error))
 
     def moved(self, repository: Repository, tag: Tag, upstream: str, before: Digest, after: Digest) -> None:
-        """A tag is another manifest at its upstream than the one that is here."""
+        """Log that a tag points to another manifest at its upstream than in the store."""
         fields = {"name": str(repository), "tag": str(tag), "before": str(before), "after": str(after)}
         _LOG.info("tag moved", upstream=upstream, **fields)
 

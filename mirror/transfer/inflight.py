@@ -74,7 +74,7 @@ class Inflight:
         """How many are under way."""
         return len(self._running)
 
-    def wanted(self, repository: Repository, digest: Digest) -> Wanted | None:
+    def find(self, repository: Repository, digest: Digest) -> Wanted | None:
         """A blob that is on its way to a repository, so that it may be asked for again without looking it up."""
         running = self._running.get(digest)
         return None if running is None else running[0].wanted.get(repository)

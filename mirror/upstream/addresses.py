@@ -6,7 +6,7 @@ from yarl import URL
 
 from mirror.oci.errors import ConfigurationFault, UpstreamLied
 from mirror.upstream.destinations import Guard, kind_of
-from mirror.upstream.faults import shown
+from mirror.upstream.faults import redacted
 
 
 class Addresses:
@@ -61,14 +61,14 @@ class Addresses:
             usable = target.scheme in {"http", "https"} and bool(target.host)
         except (ValueError, IndexError):  # yarl 1.25 raises the latter for some hosts with brackets
             usable = False
-        sent = f"upstream {self._name}: {shown(url)}: it sends us to"
+        sent = f"upstream {self._name}: {redacted(url)}: it sends us to"
         if not usable:
             raise UpstreamLied(f"{sent} {location[:200]!r}, which is no URL that can be asked", upstream=self._name)
         if target.scheme == "http" and self.base.scheme == "https":
-            raise UpstreamLied(f"{sent} {shown(target)}, which is not encrypted: not followed", upstream=self._name)
+            raise UpstreamLied(f"{sent} {redacted(target)}, which is not encrypted: not followed", upstream=self._name)
         forbidden = None if target.origin() == self.base else self.guard.refusal(target.host or "")
         if forbidden is not None:
-            raise UpstreamLied(f"{sent} {shown(target)}, {forbidden}: not followed", upstream=self._name)
+            raise UpstreamLied(f"{sent} {redacted(target)}, {forbidden}: not followed", upstream=self._name)
         return target
 
 

@@ -27,7 +27,7 @@ class Allowance:
         self._quota_until = 0.0
         self.quota: RateLimit | None = None
 
-    def hear(self, quota: RateLimit | None, retry_after_seconds: float | None, *, counts: bool) -> None:
+    def update_quota(self, quota: RateLimit | None, retry_after_seconds: float | None, *, counts: bool) -> None:
         """Take note of an answer.
 
         Args:

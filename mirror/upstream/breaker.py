@@ -102,8 +102,8 @@ class Breaker:
             self._round += 1
         return self._round
 
-    def succeeded(self) -> bool:
-        """It answered. Gives whether that closed the breaker."""
+    def record_success(self) -> bool:
+        """Note that the host answered. Returns whether that closed the breaker."""
         closed = self._since is not None
         self._failures = 0
         self._since = None
@@ -111,8 +111,8 @@ class Breaker:
         self._round += closed
         return closed
 
-    def failed(self, permit: int, why: str, *, at_once: bool = False) -> bool:
-        """It did not answer.
+    def record_failure(self, permit: int, why: str, *, at_once: bool = False) -> bool:
+        """Note that the host did not answer.
 
         Args:
             permit: what :meth:`admit` gave.
@@ -137,7 +137,7 @@ class Breaker:
         self._round += 1
         return True
 
-    def abandoned(self, permit: int) -> None:
-        """Nobody waits for the answer any more: the next request may be the probe."""
+    def record_abandoned(self, permit: int) -> None:
+        """Note that nobody waits for the answer any more: the next request may be the probe."""
         if permit == self._round:
             self._probing = False

@@ -30,7 +30,7 @@ class DripError(OSError):
     """A body came so slowly that it would never end."""
 
 
-def shown(url: URL) -> str:
+def redacted(url: URL) -> str:
     """A URL for logs and errors: without user, query and fragment, where secrets may stand."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
 

@@ -78,7 +78,7 @@ def _matches(host: str, port: int, item: str) -> bool:
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(item.strip("[]"), strict=False)
     except ValueError:
-        pass  # one of them is a name
+        pass  # the host or the entry is a name: names are compared below
     except TypeError:
         return False
     name, colon, wanted_port = item.rpartition(":")

@@ -179,7 +179,7 @@ class TestLists:
         assert isinstance(await raised(world.registry.list_tags(Repository("other"), EVERYTHING)), NotFound)
 
     async def test_an_upstream_that_is_silent_holds_nobody_up(self, store: Store) -> None:
-        async with pulling(store, patience_seconds=0.2) as world:
+        async with pulling(store, timeout_seconds=0.2) as world:
             await Plugin.make().at(world.hub, NAME, "a", "latest")
             await pull(world)
             world.hub.stalled.clear()

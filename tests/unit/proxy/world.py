@@ -181,7 +181,7 @@ async def pulling(
     reserved: tuple[str, ...] = (),
     offline: tuple[str, ...] = (),
     finish: bool = True,
-    patience_seconds: float = 5.0,
+    timeout_seconds: float = 5.0,
     upstreams: dict[str, ScriptedUpstream] | None = None,
     clock: HandClock | None = None,
 ) -> AsyncIterator[World]:
@@ -204,7 +204,7 @@ async def pulling(
             clock=clock,
             freshness=Freshness(),
             outcomes=outcomes,
-            patience_seconds=patience_seconds,
+            timeout_seconds=timeout_seconds,
         )
         yield World(store, registry, inflight, clock, registries, figures)
 
