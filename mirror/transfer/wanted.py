@@ -1,4 +1,4 @@
-"""A blob that somebody asks for: where it goes, where it may be had, how long that is tried, and who is told."""
+"""Requests for blobs that are to be downloaded, their sources, and who is told."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mirror.registry.port import Reader
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a blob may be had.
+    """A source of a blob.
 
     Attributes:
         upstream: the upstream's name.
-        registry: the upstream.
-        repository: the repository there.
+        registry: reads the upstream.
+        repository: the repository at the upstream.
     """
 
     upstream: str
@@ -29,12 +29,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A blob that somebody asks for.
+    """A request for a blob.
 
     Attributes:
         repository: where it goes.
         digest, size_bytes: as its manifest gives them.
-        sources: where it may be had, in the order in which they are asked.
+        sources: those that may have it, in the order in which they are asked.
     """
 
     repository: Repository
@@ -44,16 +44,16 @@ class Wanted:
 
 
 class Witness(Protocol):
-    """Told what becomes of downloads."""
+    """Told of bytes and failures of downloads."""
 
     def received(self, upstream: str, size_bytes: int) -> None:
-        """So many bytes of a blob came from an upstream."""
+        """Note bytes of a blob that came from an upstream."""
         ...
 
     def failed(self, upstream: str, error: MirrorError) -> None:
-        """An upstream did not give what it was asked for; it may be tried again."""
+        """Note that an upstream did not give a blob; it may be asked again."""
         ...
 
 
-#: Called when a blob is in a repository.
+#: Called when a repository has a blob.
 Stored = Callable[[Repository, Digest], Awaitable[None]]

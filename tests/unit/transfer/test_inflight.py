@@ -298,7 +298,7 @@ class TestPlaces:
         hub.limit = 0
         readers = [one.reading(of(hub, blob)) for blob in self.BLOBS]
         waiting = len(self.BLOBS) - 2
-        await until(lambda: len(one.inflight._places["hub"]._waiters or ()) == waiting)
+        await until(lambda: len(one.inflight._slots["hub"]._waiters or ()) == waiting)
         await until(lambda: hub.asked["open_blob"] == 2)
         return readers
 
