@@ -1,4 +1,4 @@
-"""A registry that hands everything on: the start of every wrapper."""
+"""A registry that forwards every call: the base of every wrapper."""
 
 from __future__ import annotations
 

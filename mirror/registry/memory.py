@@ -32,7 +32,7 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass
 class _Held:
-    """What one repository holds."""
+    """Content of one repository."""
 
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     manifests: dict[Digest, Manifest] = field(default_factory=dict)

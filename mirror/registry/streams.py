@@ -1,4 +1,4 @@
-"""Streams that know what they must amount to."""
+"""Streams whose size and digest are verified or counted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mirror.oci.errors import MirrorError
 
 
 class Blame(Protocol):
-    """Makes the error for content that is not what it was said to be: it says whose fault that is."""
+    """Makes the error for content of another size or digest; its class says whose fault that is."""
 
     def __call__(self, message: str, **detail: object) -> MirrorError: ...
 

@@ -114,7 +114,7 @@ async def copy_graph(
 async def plan_graph(
     origin: Origin, target: Tag | Digest, destination: Destination, *, blobs_at_once: int = BLOBS_AT_ONCE
 ) -> Plan:
-    """Work out what :func:`copy_graph` would move, by reading manifests. Arguments and errors are as there."""
+    """Work out what :func:`copy_graph` would move, by reading manifests. Arguments and errors are the same."""
     root = await origin.registry.get_manifest(origin.repository, target)
     graph = Graph(root, await _read_below(origin, destination, root))
 

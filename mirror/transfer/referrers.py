@@ -50,16 +50,16 @@ async def missing_referrers(
     """Find the referrers of a manifest at the source, and theirs, that the destination does not hold.
 
     Args:
-        source, source_repository: where it is looked for.
+        source, source_repository: where referrers are listed.
         subject: the manifest.
-        destination: where it may be held.
-        listed: the tags that ``there`` has: they may spare a question.
+        destination: where they may be held already.
+        listed: the tags of the source repository: they may save a request.
 
     Returns:
         Each once, subjects before what refers to them.
 
     Raises:
-        UpstreamLied: there is no end to it.
+        UpstreamLied: there are too many.
         And whatever source and destination raise.
     """
     found: dict[Digest, Descriptor] = {}

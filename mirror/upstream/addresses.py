@@ -1,4 +1,4 @@
-"""Where an upstream is, and where it may send us."""
+"""URLs of an upstream, and those that it may send us to."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Addresses:
         return parsed if parsed.absolute else self.base.join(parsed)
 
     def relative(self, url: str, location: str) -> str:
-        """Where ``Location``, in answer to a request for ``url``, points to.
+        """Resolve ``Location`` in the answer to a request for ``url``.
 
         Returns:
             Path and query where it stays with the upstream's origin, else the whole URL.
@@ -50,7 +50,7 @@ class Addresses:
         return target.raw_path_qs if own else str(target)
 
     def follow(self, url: URL, location: str) -> URL:
-        """Where ``location``, found in an answer of ``url``, points to; a user in it is left out.
+        """Resolve ``location``, found in an answer of ``url``; a user in it is left out.
 
         Raises:
             UpstreamLied: it is no URL of HTTP, is not encrypted where the upstream is, or names an address that no

@@ -20,7 +20,7 @@ from mirror.runtime.clock import Clock
 
 
 class State(Enum):
-    """What a breaker lets through."""
+    """State of a circuit breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -29,7 +29,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When a breaker opens, and for how long.
+    """Thresholds at which a breaker opens, and durations.
 
     Attributes:
         failures: so many in a row open it. A connect timeout opens it alone: no other failure costs as much.
@@ -44,7 +44,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Why nothing is let through.
+    """The reason why nothing is let through.
 
     Attributes:
         since: when the failures led to this.

@@ -1,4 +1,4 @@
-"""One blob on its way from an upstream, over as many connections as it takes."""
+"""The download of one blob from an upstream, over as many connections as it takes."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ class UpstreamBlob:
         self._answer: Answer | None = None
 
     def begin(self, answer: Answer) -> None:
-        """Take the bytes from this answer on."""
+        """Read on from an answer."""
         self.close()
         self._answer = answer
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         if self._answer is not None:
             self._answer.close()
             self._answer = None
 
     def unverified(self) -> AsyncIterator[bytes]:
-        """As iterated, each piece as it comes: for who verifies the whole himself."""
+        """Iterate each piece as it comes, for a caller that verifies the whole."""
         return self._received()
 
     def __aiter__(self) -> AsyncIterator[bytes]:

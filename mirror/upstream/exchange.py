@@ -20,7 +20,7 @@ _LEAST_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of an upstream.
+    """A request to an upstream.
 
     Attributes:
         method: the HTTP method, upper case.
@@ -44,7 +44,7 @@ class Request:
 
     @property
     def is_read(self) -> bool:
-        """Whether it changes nothing: such a request is repeated, and follows redirects."""
+        """Whether the request changes nothing: then it is repeated, and follows redirects."""
         return self.method in {"GET", "HEAD"}
 
 

@@ -1,4 +1,4 @@
-"""Long lists, remembered for a moment: who asks for one page after the other must not cost the whole list each time.
+"""A cache of long lists, for a moment: a client that asks page by page must not cost the whole list each time.
 
 A list that is being read belongs to nobody who waits for it: it is read to its end although they leave, so that the
 next one finds it.
@@ -55,7 +55,7 @@ class KnownLists:
         self._gate = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def get(self, url: str, read: Read) -> Reading[Any]:
-        """A list.
+        """Give a list, read anew where it is not cached.
 
         Args:
             url: what it is asked for by.
@@ -74,7 +74,7 @@ class KnownLists:
         return known.reading
 
     async def _join_reading(self, key: tuple[str, int], read: Read) -> _CachedList:
-        """Whoever waits for a turn is cancelled with it; what has begun goes on."""
+        """Wait for a turn, begin to read, and wait for the end. A cancelled caller ends no reading that has begun."""
         if (reading := self._readings.under_way(key)) is None:
             await self._gate.acquire()
             reading = self._readings.join(key, lambda: self._read(*key, read), self._tasks)

@@ -180,7 +180,7 @@ def _taken(body: bytes, key: str, take: Callable[[list[Any]], None]) -> Generato
 
 
 async def _stepped(steps: Generator[Item, None, None], *, light: bool) -> AsyncIterator[Item]:
-    """What a generator gives: each step made in a thread, or all of them at once where that is cheaper."""
+    """Iterate a generator: each step in a thread, or all of them at once where that is cheaper."""
     if light:
         for piece in steps:
             yield piece

@@ -21,7 +21,7 @@ class LoginSource(Protocol):
 
     @property
     def label(self) -> str:
-        """Who that is, or where it is written, for people."""
+        """The user, or the file that names it, for messages."""
         ...
 
     async def current(self) -> Credentials:
@@ -68,7 +68,7 @@ class FileLogin:
 
     @classmethod
     def docker(cls, path: Path, host: str, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
-        """What docker's ``config.json`` says of ``HOST[:PORT]``, also where it leaves it to a helper."""
+        """The login of docker's ``config.json`` for ``HOST[:PORT]``, also where that names a helper."""
         return cls(path, f"the login for {host} in {path}", lambda: Credentials.from_docker_config(path, host), clock)
 
     async def current(self) -> Credentials:

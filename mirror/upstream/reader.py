@@ -77,7 +77,7 @@ class UpstreamReader:
 
 
 def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -> Descriptor | None:
-    """What a HEAD says of a manifest; None where it does not say everything, and a GET is needed."""
+    """Descriptor of a manifest out of the answer to a HEAD; None where a GET is needed."""
     kind = media_types.essence(answer.headers.get("Content-Type", ""))
     size_bytes = answer.size_bytes()
     with session.as_upstream_error(answer):

@@ -89,5 +89,5 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
             yield cls(session, tasks, terms.lists)
 
     def stats(self) -> UpstreamStats:
-        """What has been counted since it was opened, and how it is: for metrics and for people."""
+        """Counts since the upstream was opened, and its state, for metrics and for people."""
         return self._session.transport.stats()

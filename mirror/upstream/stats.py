@@ -29,7 +29,7 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStats:
-    """What has been counted since the upstream was opened.
+    """Counts since the upstream was opened.
 
     Attributes:
         name: the upstream's name.

@@ -1,4 +1,4 @@
-"""How one upstream is treated: how long we wait for it, how often we ask, when we leave it alone."""
+"""The policy towards one upstream: timeouts, retries, limits, and when it is left alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How hard an upstream may be used.
+    """Limits on the use of an upstream.
 
     Attributes:
         connections: requests at the same time, in this process; 2 or more.
@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ListBounds:
-    """How long a list of tags or repositories may be, over all its pages.
+    """Bounds on a list of tags or repositories, over all its pages.
 
     The largest repositories that are known of have about 100 000 tags, and registries give 50 to 1000 of them a page,
     or all at once. The bounds are at least twice that. Google's registries describe every manifest in the list of tags,
@@ -81,7 +81,7 @@ class ListBounds:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """All of it.
+    """The whole policy.
 
     Attributes:
         timeouts: deadlines.

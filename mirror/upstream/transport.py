@@ -1,4 +1,4 @@
-"""One HTTP exchange with one host of an upstream, with every limit kept that there is."""
+"""HTTP exchanges with single hosts of an upstream, within every limit."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class Transport:
         return error
 
     def stats(self) -> UpstreamStats:
-        """What has been counted so far."""
+        """Counts so far."""
         hosts = []
         for host, breaker in self._breakers.items():
             opening = breaker.opening

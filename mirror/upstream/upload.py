@@ -1,4 +1,4 @@
-"""A blob on its way to an upstream (distribution-spec, "Pushing a blob in chunks")."""
+"""The upload of a blob to an upstream (distribution-spec, "Pushing a blob in chunks")."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class UpstreamUpload:
             pass  # the upload has ended, which is what was wanted
 
     async def synchronize(self) -> None:
-        """Ask the upstream how much it holds, where the last piece did not end well."""
+        """Ask the upstream how many bytes it holds, where the last piece did not end well."""
         if self._certain:
             return
         async with self._session.request(self._request("GET"), expect=_DONE, missing=UploadUnknown) as answer:
