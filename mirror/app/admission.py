@@ -23,9 +23,9 @@ from mirror.oci.names import Reference, Repository
 from mirror.plugin.policy import Action
 from mirror.registry import rights
 from mirror.registry.admissions import Admission, State
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.metrics import Family, Kind, Share
 from mirror.runtime.metrics_exposition import metric
-from mirror.runtime.single_flight import SingleFlight
 from mirror.server.acts import Act
 from mirror.server.operators import Operator, Word
 from mirror.settings import Settings
@@ -86,7 +86,7 @@ class AdmissionReport:
     def __init__(self, settings: Settings, store: Store) -> None:
         self._policy = policy_of(settings)
         self._store = store
-        self._flights: SingleFlight[Hashable, bytes] = SingleFlight()
+        self._making: SharedTasks[Hashable, bytes] = SharedTasks()
         self._kept: tuple[int, bytes] | None = None
 
     async def give(self) -> bytes:
@@ -96,7 +96,7 @@ class AdmissionReport:
             return self._kept[1]
         # Who comes while the catalog is being changed does not share: the change may be their own.
         key = object() if generation is None else generation
-        return await self._flights.run(key, lambda: self._make(generation))
+        return await self._making.run(key, lambda: self._make(generation))
 
     async def _make(self, generation: int | None) -> bytes:
         body = await asyncio.to_thread(_in_json, await self._store.admissions(policy=self._policy))

@@ -12,10 +12,10 @@ from prometheus_client.registry import Collector
 
 from mirror import __version__
 from mirror.oci.errors import MirrorError
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.logs import Lines
 from mirror.runtime.metrics import Family, Figures, Kind, Share
 from mirror.runtime.metrics_exposition import FigureCollector, ProcessesCollector, expose, metric
-from mirror.runtime.single_flight import SingleFlight
 from mirror.server.load import Load
 from mirror.server.metrics import FAMILIES as REQUEST_FAMILIES
 from mirror.store.registry import Store
@@ -135,7 +135,7 @@ class Metrics:
         self._contents: Contents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
         self._reading = asyncio.Lock()
-        self._pages: SingleFlight[str, tuple[str, bytes]] = SingleFlight()
+        self._pages: SharedTasks[str, tuple[str, bytes]] = SharedTasks()
 
     async def keep_up(self) -> None:
         """Tell the other processes what there is to know of this one, every second, until cancelled."""

@@ -12,6 +12,7 @@ from mirror.oci.names import Reference, Repository, Tag
 from mirror.plugin.derivation import Changes
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
+from mirror.transfer.concurrency import Turns
 from mirror.transfer.copy import Destination, Origin
 from mirror.transfer.derive import Maker
 from mirror.transfer.progress import Progress
@@ -77,6 +78,7 @@ async def derive_reference(
             source=source,
             maker=Maker(f"user {_user()}", store, layers.of(store), SystemClock().now),
             progress=progress,
+            turns=Turns(store),
         )
 
 

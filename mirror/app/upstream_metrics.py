@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from mirror.oci.errors import UpstreamFault, reasons
 from mirror.runtime.metrics import Family, Kind, Labels, Share
 from mirror.upstream.breaker import State
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.stats import UpstreamStats
 
-_REASONS: Final = ("unreachable", "refused", "busy", "lied", "other")
+_REASONS: Final = reasons(UpstreamFault)
 
 Read = Callable[[UpstreamStats], float]
 
@@ -56,7 +57,7 @@ class UpstreamFigures:
         }
         self._failures = _family(
             "failures_total",
-            "What an upstream did not give, by reason; lied: it is not what it was said to be.",
+            "What an upstream did not give, by reason; protocol_error: it is not what it was said to be.",
             Kind.COUNTER,
             ("upstream", "reason"),
             [(name, reason) for name in names for reason in _REASONS],

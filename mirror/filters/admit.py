@@ -61,9 +61,9 @@ class Admit(DelegatingRegistry):
         return (*held, *warnings, *advice)
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        return ArrivingUpload(await self.inner.begin_upload(repository, expected, client), repository, self._judge)
+        return ArrivingUpload(await self.inner.begin_upload(repository, client, algorithm), repository, self._judge)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         return ArrivingUpload(await self.inner.resume_upload(repository, upload_id), repository, self._judge)

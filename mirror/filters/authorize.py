@@ -93,10 +93,10 @@ class Authorize(DelegatingRegistry):
         return self.inner.open_blob(repository, digest, part)
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
         self.require(Action.PUSH, repository)
-        return await self.inner.begin_upload(repository, expected, client)
+        return await self.inner.begin_upload(repository, client, algorithm)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         self.require(Action.PUSH, repository)

@@ -20,8 +20,8 @@ from mirror.plugin.rootfs import platform_of
 from mirror.plugin.rootfs_reader import RootfsReader
 from mirror.registry.layer_reading import read_layer
 from mirror.registry.port import Blob, Reader
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.fair_turns import FairTurns, Work
-from mirror.runtime.single_flight import SingleFlight
 from mirror.runtime.threads import in_thread
 
 #: Layers that are read on at the same time. Each keeps a processor busy, and threads must be left for the store.
@@ -50,8 +50,8 @@ class LayerReading:
         self._turns = FairTurns(_AT_ONCE)
         self._facts: OrderedDict[Digest, LayerFacts] = OrderedDict()
         self._platforms: OrderedDict[Digest, Platform | str | None] = OrderedDict()
-        self._layer_flights: SingleFlight[Digest, LayerFacts] = SingleFlight()
-        self._platform_flights: SingleFlight[Digest, Platform | str | None] = SingleFlight()
+        self._layers_being_read: SharedTasks[Digest, LayerFacts] = SharedTasks()
+        self._platforms_being_read: SharedTasks[Digest, Platform | str | None] = SharedTasks()
 
     def of(self, registry: Reader) -> RegistryLayers:
         """The layers of one registry."""
@@ -75,7 +75,7 @@ class LayerReading:
             async def read() -> LayerFacts:
                 return await self._read(repository, digest, blob)
 
-            return await self._layer_flights.run(digest, read)
+            return await self._layers_being_read.run(digest, read)
 
     async def facts_of(
         self, registry: Reader, repository: Repository, manifest: Manifest
@@ -117,7 +117,7 @@ class LayerReading:
             async def read() -> Platform | str | None:
                 return _kept(self._platforms, key, await self._read_platform(registry, repository, manifest, config))
 
-            return await self._platform_flights.run(key, read)
+            return await self._platforms_being_read.run(key, read)
         self._platforms.move_to_end(key)
         return self._platforms[key]
 

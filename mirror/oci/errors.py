@@ -39,7 +39,8 @@
     └── ConfigurationFault           the configuration or the command line is wrong
 
 Every error carries a sentence for people and ``detail``, a flat mapping for programs. ``temporary`` says
-whether the same request may succeed later; only such errors are ever retried.
+whether the same request may succeed later; only such errors are ever retried. ``reason`` is the label under which
+metrics and logs count an error.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class MirrorError(Exception):
     """
 
     temporary: ClassVar[bool] = False
+    reason: ClassVar[str] = "other"
 
     def __init__(self, message: str, **detail: object) -> None:
         super().__init__(message)
@@ -137,6 +139,8 @@ class TooManyRequests(ClientFault):
 class NotFound(ClientFault):
     """What was asked for is not here."""
 
+    reason = "not_found"
+
 
 class RepositoryUnknown(NotFound):
     """No such repository."""
@@ -162,34 +166,45 @@ class UpstreamUnreachable(UpstreamFault):
     """No connection, or no answer in time."""
 
     temporary = True
+    reason = "unreachable"
 
 
 class UpstreamResting(UpstreamUnreachable):
     """The upstream failed so often that it is not asked for a while."""
+
+    reason = "circuit_open"
 
 
 class UpstreamOffline(UpstreamUnreachable):
     """The configuration says that the upstream is not to be asked."""
 
     temporary = False
+    reason = "offline"
 
 
 class UpstreamRefused(UpstreamFault):
     """The upstream wants other credentials, or does not let us have this."""
+
+    reason = "refused"
 
 
 class UpstreamBusy(UpstreamFault):
     """The upstream answered 429 or 5xx."""
 
     temporary = True
+    reason = "busy"
 
 
 class UpstreamLied(UpstreamFault):
     """An answer that cannot be true."""
 
+    reason = "protocol_error"
+
 
 class StorageFault(MirrorError):
     """Our disk or catalog failed."""
+
+    reason = "storage"
 
 
 class StorageFull(StorageFault):
@@ -212,3 +227,9 @@ class Busy(MirrorError):
 
 class ConfigurationFault(MirrorError):
     """The configuration or the command line is wrong."""
+
+
+def reasons(family: type[MirrorError]) -> tuple[str, ...]:
+    """Every reason that an error of a family may have, each once, in the order of the tree."""
+    below = (reason for child in family.__subclasses__() for reason in reasons(child))
+    return tuple(dict.fromkeys([family.reason, *below]))

@@ -1,4 +1,4 @@
-"""Blobs that are pulled through: which may be brought, and from where."""
+"""Blobs that are pulled through: which may be fetched, and from which upstreams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mirror.transfer.wanted import Source, Wanted
 
 
 class PulledBlobs:
-    """Finds out how a blob that is not in its repository can be brought.
+    """Finds the upstreams that may have a blob which its repository does not hold.
 
     Args:
         memory: what is remembered of what was pulled through.
@@ -34,44 +34,44 @@ class PulledBlobs:
         self._misses = Misses()
 
     async def size_bytes(self, repository: Repository, digest: Digest) -> int | None:
-        """The size of a blob that a manifest which was pulled through waits for."""
+        """The size in bytes of a blob that an incomplete manifest of the repository names; None where none does."""
         awaited = await self._memory.awaited(repository, digest)
         return None if awaited is None else awaited[0]
 
-    async def wanted(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
-        """What is needed to bring a blob.
+    async def request(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
+        """Make the request for a blob: its size, and the upstreams that may have it.
 
         Raises:
-            BlobUnknown: it may not be brought, or no upstream has it.
+            BlobUnknown: the blob may not be fetched, or no upstream has it.
             UpstreamFault: no upstream could tell.
         """
         ours, awaited = await asyncio.gather(self._memory.is_ours(repository), self._memory.awaited(repository, digest))
         sources = () if ours else online(routes)
         if awaited is None:
-            return await self._found(repository, digest, sources)
+            return await self._look_up(repository, digest, sources)
         size_bytes, origin = awaited
         ordered = sorted(
             sources, key=lambda each: (each.upstream.name, each.repository) != (origin.upstream, origin.source)
         )
         return Wanted(repository, digest, size_bytes, tuple(_source(each) for each in ordered))
 
-    async def _found(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
-        """A blob that a client knows of from elsewhere: no manifest that was pulled through here names it."""
+    async def _look_up(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
+        """Ask the upstreams for a blob that no manifest which was pulled through names."""
         unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
-        missed_at, now = self._misses.at(repository, digest), self._clock.now()
+        missed_at, now = self._misses.missed_at(repository, digest), self._clock.now()
         step = decide(digest, None, online=bool(routes), missed_at=missed_at, now=now, freshness=self._freshness)
         if step is Step.REFUSE:
             raise unknown
         failure: UpstreamFault | None = None
         for route in routes:
             try:
-                found = await self._lookups.asked(route, route.upstream.registry.stat_blob(route.repository, digest))
+                found = await self._lookups.ask(route, route.upstream.registry.stat_blob(route.repository, digest))
             except NotFound:
                 continue
             except UpstreamFault as error:
                 failure = failure or error
                 continue
-            # It tells that the repository was not pushed to, when the blob is in it.
+            # The origin tells that the repository was not pushed to, when the blob is in it.
             origin = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
             await self._memory.record_origin(repository, digest, origin)
             return Wanted(repository, digest, found.size_bytes, (_source(route),))

@@ -1,13 +1,13 @@
-"""What is done with a manifest that somebody asks for. Pure.
+"""The decision how a request for a manifest is answered. Pure.
 
 ============================  ======================================  =====================
-what is here                  and                                     is answered by
+local copy                    and                                     is answered by
 ============================  ======================================  =====================
 pushed, or by a mirror rule                                           serving it
 anything, asked by digest                                             serving it
 pulled through                confirmed within ``fresh_for``          serving it
 pulled through                no upstream may be asked                serving it as stale
-pulled through                asked in vain within ``retry_after``    serving it as stale
+pulled through                no answer within ``retry_after``        serving it as stale
 pulled through                otherwise                               asking with a HEAD
 nothing                       no upstream may be asked                saying so
 nothing                       missed within ``missed_for``            saying so
@@ -30,7 +30,7 @@ LEAST_FRESH_FOR = timedelta(minutes=2)
 
 
 class Step(Enum):
-    """What is done."""
+    """How a request is answered."""
 
     SERVE = "serve"
     SERVE_STALE = "serve stale"
@@ -41,7 +41,7 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """How long what is known stays good.
+    """Durations of trust in what is known.
 
     Attributes:
         fresh_for: how long a tag is served without asking its upstream again.
@@ -56,7 +56,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Something that is here.
+    """A copy that the store holds.
 
     Attributes:
         origin: where it was pulled through from; None where it was pushed, or brought by a mirror rule.
@@ -74,15 +74,15 @@ def decide(
     now: datetime,
     freshness: Freshness,
 ) -> Step:
-    """What is done with a manifest that somebody asks for.
+    """Decide how a request for a manifest is answered.
 
     Args:
         target: how it is asked for.
-        copy: what is here; None: nothing.
+        copy: what the store holds; None: nothing.
         online: whether there is an upstream that may be asked.
         missed_at: when every upstream last said that it has no such thing.
         now: the time of day.
-        freshness: how long what is known stays good.
+        freshness: durations of trust in what is known.
     """
     if copy is None:
         if not online or _within(missed_at, freshness.missed_for, now):
@@ -96,5 +96,5 @@ def decide(
 
 
 def _within(moment: datetime | None, duration: timedelta, now: datetime) -> bool:
-    """Whether it was at most that long ago. A moment that has not come yet tells of a clock that was set back."""
+    """Tell whether a moment is at most so long ago. One that has not come yet tells of a clock that was set back."""
     return moment is not None and timedelta(0) <= now - moment < duration

@@ -1,4 +1,4 @@
-"""Manifests at the upstreams: fetched for the first time, or asked whether they are still the same."""
+"""Requests for manifests to upstreams: fetched for the first time, or revalidated."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ Given = TypeVar("Given")
 
 
 class Memory(Origins, IncompleteManifests, Protocol):
-    """What pull-through remembers."""
+    """The records of pull-through: origins, and incomplete manifests."""
 
 
 class Lookups:
-    """Asks upstreams, and keeps what they answer.
+    """Asks upstreams, and stores what they answer.
 
     Args:
-        local: what is here already.
-        memory: what is remembered of it.
+        local: reads the store.
+        memory: records of what was pulled through.
         clock: tells the time of day.
-        outcomes: told what became of it.
+        outcomes: counts what becomes of pulls.
 
     Attributes:
-        troubled: names of upstreams that could not be reached when they were last asked.
+        unreachable: names of upstreams that could not be reached when they were last asked.
     """
 
     def __init__(self, local: Reader, memory: Memory, clock: Clock, outcomes: Outcomes) -> None:
-        self.troubled: set[str] = set()
+        self.unreachable: set[str] = set()
         self._local = local
         self._memory = memory
         self._clock = clock
         self._outcomes = outcomes
 
-    async def held(self, repository: Repository, digest: Digest) -> Manifest | None:
-        """A manifest that is here, complete or not."""
+    async def find_local(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """A manifest of the store, complete or not; None where there is none."""
         try:
             return await self._local.get_manifest(repository, digest)
         except NotFound:
@@ -77,7 +77,7 @@ class Lookups:
         for route in routes:
             try:
                 manifest = await self._get(route, target)
-                await self._keep(repository, manifest, route, target)
+                await self._store(repository, manifest, route, target)
             except NotFound as error:
                 missing = missing if isinstance(error, RepositoryUnknown) else ManifestUnknown
                 continue
@@ -90,25 +90,25 @@ class Lookups:
         raise failure or missing(message, name=repository, reference=target)
 
     async def revalidate(
-        self, repository: Repository, tag: Tag, origin: Origin, routes: Iterable[Route], may_move: Callable[[], bool]
+        self, repository: Repository, tag: Tag, origin: Origin, routes: Iterable[Route], is_awaited: Callable[[], bool]
     ) -> Manifest:
-        """Ask whether a tag is still what it was, and fetch what it is now where it is not.
+        """Ask whether a tag still points to the same manifest, and fetch the new one where it does not.
 
         Args:
-            repository, tag: its name here.
-            origin: what it was, and where.
+            repository, tag: its local name.
+            origin: where the local copy is from.
             routes: the upstreams. One that comes later takes over from the tag's own only where that has it no more.
-            may_move: whether somebody waits for the answer still. Who was told the old one must not find another
-                when he asks a second time.
+            is_awaited: tells whether a caller still waits for the answer. Whoever was served the old manifest must
+                not find another one when he asks a second time.
 
         Raises:
-            ManifestUnknown: it is no longer at any upstream.
+            ManifestUnknown: no upstream has the tag any more.
             UpstreamFault: its upstream failed.
         """
         try:
             for route in routes:
                 try:
-                    return await self._compared(repository, tag, origin, route, may_move)
+                    return await self._revalidate_at(repository, tag, origin, route, is_awaited)
                 except NotFound:
                     continue
                 except UpstreamFault:
@@ -121,17 +121,17 @@ class Lookups:
             await self._memory.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
             raise
 
-    async def asked_in_vain(self, repository: Repository, tag: Tag, origin: Origin) -> None:
-        """An upstream has not answered in time: for a while it is not hoped for an answer, nor asked about the tag."""
-        self.troubled.add(origin.upstream)
+    async def note_timeout(self, repository: Repository, tag: Tag, origin: Origin) -> None:
+        """Note that an upstream has not answered in time: callers do not wait for it until it has answered again."""
+        self.unreachable.add(origin.upstream)
         await self._memory.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
 
-    async def _compared(
-        self, repository: Repository, tag: Tag, origin: Origin, route: Route, may_move: Callable[[], bool]
+    async def _revalidate_at(
+        self, repository: Repository, tag: Tag, origin: Origin, route: Route, is_awaited: Callable[[], bool]
     ) -> Manifest:
         upstream = route.upstream
-        found = await self.asked(route, upstream.registry.resolve(route.repository, tag))
-        manifest = await self.held(repository, found.digest)
+        found = await self.ask(route, upstream.registry.resolve(route.repository, tag))
+        manifest = await self.find_local(repository, found.digest)
         if manifest is not None and found.digest == origin.digest:
             now = self._clock.now()
             confirmed = Origin(upstream.name, route.repository, found.digest, checked_at=now, asked_at=now)
@@ -140,42 +140,42 @@ class Lookups:
             return manifest
         if manifest is None:
             manifest = await self._get(route, found.digest)
-        if not may_move():
+        if not is_awaited():
             raise UpstreamUnreachable(f"upstream {upstream.name} told too late that {repository}:{tag} has moved")
-        await self._keep(repository, manifest, route, tag)
+        await self._store(repository, manifest, route, tag)
         self._outcomes.moved(repository, tag, upstream.name, origin.digest, manifest.digest)
         self._outcomes.manifest(Outcome.MOVED)
         return manifest
 
     async def _get(self, route: Route, target: Tag | Digest) -> Manifest:
-        return await self.asked(route, route.upstream.registry.get_manifest(route.repository, target))
+        return await self.ask(route, route.upstream.registry.get_manifest(route.repository, target))
 
-    async def _keep(self, repository: Repository, manifest: Manifest, route: Route, target: Tag | Digest) -> None:
+    async def _store(self, repository: Repository, manifest: Manifest, route: Route, target: Tag | Digest) -> None:
         now = self._clock.now()
         origin = Origin(route.upstream.name, route.repository, manifest.digest, checked_at=now, asked_at=now)
         tag = target if isinstance(target, Tag) else None
         try:
             await self._memory.keep_incomplete(repository, manifest, origin, tag)
         except ManifestInvalid as error:
-            raise self._blamed(route, error) from error
+            raise self._as_upstream_fault(route, error) from error
 
-    async def asked(self, route: Route, answer: Awaitable[Given]) -> Given:
-        """What an upstream answers, or the error that tells whose fault it is that there is none."""
+    async def ask(self, route: Route, answer: Awaitable[Given]) -> Given:
+        """Await an answer of an upstream. Raises NotFound, or an UpstreamFault in place of any other error."""
         name = route.upstream.name
         try:
             given = await answer
         except NotFound:
-            self.troubled.discard(name)
+            self.unreachable.discard(name)
             raise
         except MirrorError as error:
-            fault = self._blamed(route, error)
+            fault = self._as_upstream_fault(route, error)
             if isinstance(fault, UpstreamUnreachable):
-                self.troubled.add(name)
+                self.unreachable.add(name)
             raise fault from error
-        self.troubled.discard(name)
+        self.unreachable.discard(name)
         return given
 
-    def _blamed(self, route: Route, error: MirrorError) -> UpstreamFault:
+    def _as_upstream_fault(self, route: Route, error: MirrorError) -> UpstreamFault:
         name = route.upstream.name
         fault = error if isinstance(error, UpstreamFault) else UpstreamLied(f"upstream {name}: {error}", **error.detail)
         self._outcomes.failed(name, fault)

@@ -1,4 +1,4 @@
-"""Manifests that are pulled through: served, confirmed, fetched, or served although they cannot be confirmed."""
+"""Manifests that are pulled through: served, revalidated, fetched, or served stale."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from mirror.registry.origins import Origin
 from mirror.registry.port import Reader
 from mirror.registry.staleness import StaleManifest, Staleness
 from mirror.runtime.clock import Clock
-from mirror.runtime.flights import Flights, landed
+from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 
-#: How long whoever can be served what is here waits for an upstream to confirm it.
-PATIENCE_SECONDS: Final = 1.0
+#: The longest wait for an upstream to revalidate a manifest that the store holds.
+UPSTREAM_TIMEOUT_SECONDS: Final = 1.0
 
 
 class PulledManifests:
     """Gives manifests.
 
     Args:
-        local: what is here.
-        memory: what is remembered of what was pulled through.
+        local: reads the store.
+        memory: records of what was pulled through.
         lookups: asks upstreams.
-        tasks: owns what is asked.
+        tasks: owns the requests to upstreams.
         clock: tells the time of day.
         freshness: how long what is known stays good.
-        outcomes: told what becomes of pulls.
-        patience_seconds: how long whoever can be served what is here waits for an upstream to confirm it.
+        outcomes: counts what becomes of pulls.
+        timeout_seconds: the longest wait for an upstream to revalidate a manifest that the store holds.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class PulledManifests:
         clock: Clock,
         freshness: Freshness,
         outcomes: Outcomes,
-        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = UPSTREAM_TIMEOUT_SECONDS,
     ) -> None:
         self._local = local
         self._memory = memory
@@ -57,53 +57,54 @@ class PulledManifests:
         self._clock = clock
         self._freshness = freshness
         self._outcomes = outcomes
-        self._patience_seconds = patience_seconds
-        self._flights: Flights[tuple[Repository, Tag | Digest], Manifest] = Flights(tasks)
+        self._timeout_seconds = timeout_seconds
+        self._tasks = tasks
+        self._requests: SharedTasks[tuple[Repository, Tag | Digest], Manifest] = SharedTasks()
         self._misses = Misses()
-        self._given_up: set[tuple[Repository, Tag]] = set()
+        self._timed_out: set[tuple[Repository, Tag]] = set()
 
     async def get(self, repository: Repository, target: Tag | Digest, routes: tuple[Route, ...]) -> Manifest:
-        """A manifest; a :class:`StaleManifest` where it could not be confirmed.
+        """Read a manifest; a :class:`StaleManifest` where it could not be revalidated.
 
         Args:
-            repository, target: its name here.
+            repository, target: its local name.
             routes: where it may come from.
 
         Raises:
-            ManifestUnknown, RepositoryUnknown: it is not here, and is not at an upstream or must seem so.
-            UpstreamFault: it is not here, and an upstream failed.
+            ManifestUnknown, RepositoryUnknown: neither the store nor an upstream has it, or an upstream may not say so.
+            UpstreamFault: the store does not have it, and an upstream failed.
         """
         origin = await self._memory.origin(repository, target) if isinstance(target, Tag) else None
-        held = await self._held(repository, target, origin)
+        held = await self._find_local(repository, target, origin)
         step = decide(
             target,
             None if held is None else Copy(origin),
             online=bool(online(routes)),
-            missed_at=self._misses.at(repository, target),
+            missed_at=self._misses.missed_at(repository, target),
             now=self._clock.now(),
             freshness=self._freshness,
         )
         if held is None:
-            return await self._fetched(repository, target, step, routes)
+            return await self._fetch(repository, target, step, routes)
         if step is Step.SERVE or origin is None or isinstance(target, Digest):
             self._outcomes.manifest(Outcome.SERVED)
             return held
         if step is Step.REVALIDATE and not await self._memory.is_ours(repository):
-            return await self._confirmed(repository, target, origin, held, online(routes))
+            return await self._revalidate(repository, target, origin, held, online(routes))
         why = "it could not be confirmed a short while ago" if online(routes) else "no upstream is to be asked"
         return await self._stale(repository, target, origin, held, why)
 
-    async def _held(self, repository: Repository, target: Tag | Digest, origin: Origin | None) -> Manifest | None:
+    async def _find_local(self, repository: Repository, target: Tag | Digest, origin: Origin | None) -> Manifest | None:
         if origin is not None:
-            return await self._lookups.held(repository, origin.digest)
+            return await self._lookups.find_local(repository, origin.digest)
         if isinstance(target, Digest):
-            return await self._lookups.held(repository, target)
+            return await self._lookups.find_local(repository, target)
         try:
             return await self._local.get_manifest(repository, target)
         except NotFound:
             return None
 
-    async def _fetched(
+    async def _fetch(
         self, repository: Repository, target: Tag | Digest, step: Step, routes: tuple[Route, ...]
     ) -> Manifest:
         if step is Step.REFUSE or await self._memory.is_ours(repository):
@@ -111,7 +112,7 @@ class PulledManifests:
             return await self._local.get_manifest(repository, target)  # which says what is missing
         fetch = partial(self._lookups.fetch, repository, target, online(routes))
         try:
-            return await landed(self._flights.join((repository, target), fetch))
+            return await wait(self._requests.join((repository, target), fetch, self._tasks))
         except NotFound:
             self._misses.remember(repository, target, self._clock.now())
             self._outcomes.manifest(Outcome.MISSED)
@@ -123,32 +124,32 @@ class PulledManifests:
             message = f"{repository} has no manifest {target}: {error}"
             raise ManifestUnknown(message, name=repository, reference=target) from error
 
-    async def _confirmed(
+    async def _revalidate(
         self, repository: Repository, tag: Tag, origin: Origin, held: Manifest, routes: tuple[Route, ...]
     ) -> Manifest:
         key = repository, tag
 
-        def may_move() -> bool:
-            return key not in self._given_up
+        def is_awaited() -> bool:
+            return key not in self._timed_out
 
-        ask = partial(self._lookups.revalidate, repository, tag, origin, routes, may_move)
-        flight = self._flights.join(key, ask)
-        # Of an upstream that was not there a moment ago nobody hopes for an answer; it is asked all the same.
-        patience_seconds = 0 if origin.upstream in self._lookups.troubled else self._patience_seconds
+        ask = partial(self._lookups.revalidate, repository, tag, origin, routes, is_awaited)
+        request = self._requests.join(key, ask, self._tasks)
+        # An upstream that was unreachable a moment ago is asked, and nobody waits for the answer.
+        timeout_seconds = 0 if origin.upstream in self._lookups.unreachable else self._timeout_seconds
         try:
-            return await landed(flight, patience_seconds)
+            return await wait(request, timeout_seconds)
         except TimeoutError:
             why = f"upstream {origin.upstream} has not answered in time"
-            if may_move():
-                self._given_up.add(key)
-                flight.add_done_callback(lambda _flight: self._given_up.discard(key))
-                await self._lookups.asked_in_vain(repository, tag, origin)
+            if is_awaited():
+                self._timed_out.add(key)
+                request.add_done_callback(lambda _request: self._timed_out.discard(key))
+                await self._lookups.note_timeout(repository, tag, origin)
         except (UpstreamFault, NotFound) as error:
             why = str(error)
         return await self._stale(repository, tag, origin, held, why)
 
     async def _stale(self, repository: Repository, tag: Tag, origin: Origin, held: Manifest, why: str) -> Manifest:
-        """What is served of a tag that cannot be confirmed: the last one that is here with all that it needs."""
+        """Serve a tag that cannot be revalidated: the last manifest that the store holds with all that it needs."""
         self._outcomes.manifest(Outcome.STALE)
         try:
             manifest = await self._local.get_manifest(repository, tag)

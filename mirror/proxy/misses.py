@@ -1,4 +1,4 @@
-"""What no upstream had, and when that was; so much of it as fits."""
+"""Memory of what no upstream has, within a bound."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Misses:
     def __init__(self) -> None:
         self._at: OrderedDict[tuple[Repository, Tag | Digest], datetime] = OrderedDict()
 
-    def at(self, repository: Repository, target: Tag | Digest) -> datetime | None:
-        """When it was last missed; None where that is not known."""
+    def missed_at(self, repository: Repository, target: Tag | Digest) -> datetime | None:
+        """When no upstream had something last; None where that is not known."""
         return self._at.get((repository, target))
 
     def remember(self, repository: Repository, target: Tag | Digest, now: datetime) -> None:
-        """It was missed now."""
+        """Note that no upstream has something now."""
         key = repository, target
         self._at[key] = now
         self._at.move_to_end(key)

@@ -1,4 +1,4 @@
-"""What becomes of pulls, counted in memory that all processes share, and logged."""
+"""Outcomes of pulls, counted in memory that all processes share, and logged."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Final
 
 import structlog
 
-from mirror.oci import errors
 from mirror.oci.digest import Digest
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import MirrorError, reasons
 from mirror.oci.names import Repository, Tag
 from mirror.runtime.metrics import Family, Kind, Share
 
@@ -18,7 +17,7 @@ _LOG = structlog.get_logger(__name__)
 
 
 class Outcome(StrEnum):
-    """What became of a manifest or blob that was asked for under a name that is pulled through."""
+    """Outcome of a request for a manifest or blob of a repository that is pulled through."""
 
     SERVED = "served"
     REVALIDATED = "revalidated"
@@ -30,16 +29,6 @@ class Outcome(StrEnum):
 
 
 _OF_BLOBS: Final = (Outcome.SERVED, Outcome.FETCHED, Outcome.MISSED, Outcome.FAILED)
-_REASONS: Final[tuple[tuple[type[MirrorError], str], ...]] = (
-    (errors.UpstreamOffline, "offline"),
-    (errors.UpstreamResting, "resting"),
-    (errors.UpstreamUnreachable, "unreachable"),
-    (errors.UpstreamRefused, "refused"),
-    (errors.UpstreamBusy, "busy"),
-    (errors.UpstreamLied, "lied"),
-    (errors.NotFound, "gone"),
-)
-_OTHER: Final = "other"
 
 _PULLS: Final = Family(
     "plugin_mirror_pulls_total",
@@ -51,13 +40,12 @@ _PULLS: Final = Family(
 
 
 def _failures(upstreams: Iterable[str]) -> Family:
-    reasons = [reason for _, reason in _REASONS] + [_OTHER]
     return Family(
         "plugin_mirror_pull_failures_total",
-        "What an upstream did not give to pull-through, by reason; lied: it is not what it was said to be.",
+        "What an upstream did not give to pull-through, by reason; protocol_error: it is not what it was said to be.",
         Kind.COUNTER,
         ("upstream", "reason"),
-        [(name, reason) for name in upstreams for reason in reasons],
+        [(name, reason) for name in upstreams for reason in reasons(MirrorError)],
     )
 
 
@@ -72,13 +60,13 @@ def _received(upstreams: Iterable[str]) -> Family:
 
 
 def families(upstreams: Iterable[str]) -> tuple[Family, ...]:
-    """What is counted, for upstreams of those names."""
+    """The metrics of pulls, for upstreams of those names."""
     names = tuple(upstreams)
     return _PULLS, _failures(names), _received(names)
 
 
 class Outcomes:
-    """Counts and logs.
+    """Counts and logs outcomes.
 
     Args:
         share: where; its figures have :func:`families` of ``upstreams``.
@@ -93,25 +81,24 @@ class Outcomes:
         }
 
     def manifest(self, outcome: Outcome) -> None:
-        """A manifest was asked for."""
+        """Count a request for a manifest."""
         self._add("pulls", "manifest", outcome.value)
 
     def blob(self, outcome: Outcome) -> None:
-        """A blob was asked for."""
+        """Count a request for a blob."""
         self._add("pulls", "blob", outcome.value)
 
     def received(self, upstream: str, size_bytes: int) -> None:
-        """So many bytes of a blob came from an upstream."""
+        """Count bytes of a blob that came from an upstream."""
         self._add("pull_received_bytes", upstream, amount=size_bytes)
 
     def failed(self, upstream: str, error: MirrorError) -> None:
-        """An upstream did not give what it was asked for."""
-        reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), _OTHER)
-        self._add("pull_failures", upstream, reason)
-        _LOG.warning("upstream failed", upstream=upstream, reason=reason, error=str(error))
+        """Count and log that an upstream did not give what it was asked for."""
+        self._add("pull_failures", upstream, error.reason)
+        _LOG.warning("upstream failed", upstream=upstream, reason=error.reason, error=str(error))
 
     def moved(self, repository: Repository, tag: Tag, upstream: str, before: Digest, after: Digest) -> None:
-        """A tag is another manifest at its upstream than the one that is here."""
+        """Log that a tag points to another manifest at its upstream than in the store."""
         fields = {"name": str(repository), "tag": str(tag), "before": str(before), "after": str(after)}
         _LOG.info("tag moved", upstream=upstream, **fields)
 

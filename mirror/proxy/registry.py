@@ -1,4 +1,4 @@
-"""``PullThroughRegistry``: what is asked for and not here is fetched, kept, and served from here from then on."""
+"""``PullThroughRegistry``: content that the store does not hold is fetched from an upstream, stored and served."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mirror.proxy.blobs import PulledBlobs
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.lists import Lists
 from mirror.proxy.lookups import Lookups, Memory
-from mirror.proxy.manifests import PATIENCE_SECONDS, PulledManifests
+from mirror.proxy.manifests import UPSTREAM_TIMEOUT_SECONDS, PulledManifests
 from mirror.proxy.outcomes import Outcome, Outcomes
 from mirror.proxy.routes import Route, Routes, is_missing, online
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry
 from mirror.runtime.clock import Clock
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.transfer.inflight import Inflight
 from mirror.transfer.wanted import Wanted
 from mirror.wire.pagination import PageRequest
@@ -33,22 +33,22 @@ from mirror.wire.ranges import RangeRequest
 class PullThroughRegistry(DelegatingRegistry):
     """Implements :class:`mirror.registry.port.Registry`.
 
-    What is pushed here wins over what a mirror rule brings, which wins over what is pulled through. A name that was
+    Pushed content wins over what a mirror rule copies, which wins over what is pulled through. A name that was
     pushed to never goes upstream, nor does writing of any kind.
 
     Args:
-        inner: what is here.
-        memory: what is remembered of what was pulled through.
-        routes: which names come from where.
-        inflight: brings blobs.
-        tasks: owns what upstreams are asked.
+        inner: the store.
+        memory: records of what was pulled through.
+        routes: the upstreams of each name.
+        inflight: downloads blobs.
+        tasks: owns the requests to upstreams.
         clock: tells the time of day.
-        freshness: how long what is known stays good.
-        outcomes: told what becomes of pulls.
-        patience_seconds: how long whoever can be served what is here waits for an upstream to confirm it.
+        freshness: durations of trust in what is known.
+        outcomes: counts what becomes of pulls.
+        timeout_seconds: the longest wait for an upstream to revalidate a manifest that the store holds.
 
-    Reads raise an UpstreamFault where nothing is here and an upstream failed; NotFound instead where the upstream
-    refused, and for names that are the same here and there: engines ask for those as of a mirror of theirs, and only
+    Reads raise an UpstreamFault where the store has nothing and an upstream failed; NotFound instead where the upstream
+    refused, and for names that are the same at the upstream: engines ask for those as of a mirror of theirs, and only
     after a 404 do they ask elsewhere.
     """
 
@@ -63,7 +63,7 @@ class PullThroughRegistry(DelegatingRegistry):
         clock: Clock,
         freshness: Freshness,
         outcomes: Outcomes,
-        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = UPSTREAM_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(inner)
         self._memory = memory
@@ -79,11 +79,11 @@ class PullThroughRegistry(DelegatingRegistry):
             clock=clock,
             freshness=freshness,
             outcomes=outcomes,
-            patience_seconds=patience_seconds,
+            timeout_seconds=timeout_seconds,
         )
         self._blobs = PulledBlobs(memory, lookups, clock=clock, freshness=freshness)
-        self._looks: SingleFlight[tuple[Repository, Digest], Wanted | None] = SingleFlight()
-        self._lists = Lists(inner, lookups, patience_seconds)
+        self._requests: SharedTasks[tuple[Repository, Digest], Wanted | None] = SharedTasks()
+        self._lists = Lists(inner, lookups, timeout_seconds)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         routes = self._routes.of(repository)
@@ -123,11 +123,11 @@ class PullThroughRegistry(DelegatingRegistry):
     ) -> AsyncIterator[Blob]:
         async with AsyncExitStack() as stack:
             try:
-                wanted = await self._wanted(repository, digest, routes)
-                if wanted is None:
+                request = await self._blob_request(repository, digest, routes)
+                if request is None:
                     blob = await stack.enter_async_context(self.inner.open_blob(repository, digest, part))
                 else:
-                    blob = await stack.enter_async_context(self._inflight.open(wanted, part))
+                    blob = await stack.enter_async_context(self._inflight.open(request, part))
             except BlobUnknown:
                 self._outcomes.blob(Outcome.MISSED)
                 raise
@@ -137,20 +137,20 @@ class PullThroughRegistry(DelegatingRegistry):
                     raise
                 message = f"{repository} has no blob {digest}: {error}"
                 raise BlobUnknown(message, name=repository, digest=digest) from error
-            self._outcomes.blob(Outcome.FETCHED if wanted else Outcome.SERVED)
+            self._outcomes.blob(Outcome.FETCHED if request else Outcome.SERVED)
             yield blob
 
-    async def _wanted(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted | None:
-        """What brings a blob; None where it is here. Whoever asks at the same time is told the same."""
+    async def _blob_request(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted | None:
+        """Make the request for a blob; None where the store holds it. Callers at the same time share the look-up."""
 
         async def look_up() -> Wanted | None:
             try:
                 await self.inner.stat_blob(repository, digest)
             except BlobUnknown:
-                return await self._blobs.wanted(repository, digest, routes)
+                return await self._blobs.request(repository, digest, routes)
             return None
 
-        return self._inflight.wanted(repository, digest) or await self._looks.run((repository, digest), look_up)
+        return self._inflight.find(repository, digest) or await self._requests.run((repository, digest), look_up)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._delete(repository, tag, partial(self.inner.delete_tag, repository, tag))
@@ -161,7 +161,7 @@ class PullThroughRegistry(DelegatingRegistry):
     async def _delete(
         self, repository: Repository, target: Tag | Digest, delete: Callable[[], Awaitable[None]]
     ) -> None:
-        """What was pulled through is forgotten as well; the next pull fetches it again."""
+        """Delete content, and forget what was pulled through; the next pull fetches it again."""
         forgotten = await self._memory.forget(repository, target)
         try:
             await delete()
@@ -170,14 +170,14 @@ class PullThroughRegistry(DelegatingRegistry):
                 raise
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
-        return await self._lists.tags(repository, page, await self._listed_from(repository))
+        return await self._lists.tags(repository, page, await self._routes_of_list(repository))
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
-        routes = await self._listed_from(repository)
+        routes = await self._routes_of_list(repository)
         return await self._lists.referrers(repository, subject, artifact_type, page, routes)
 
-    async def _listed_from(self, repository: Repository) -> tuple[Route, ...]:
+    async def _routes_of_list(self, repository: Repository) -> tuple[Route, ...]:
         routes = online(self._routes.of(repository))
         return () if routes and await self._memory.is_ours(repository) else routes

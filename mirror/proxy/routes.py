@@ -1,22 +1,17 @@
-"""Which upstreams a name here may come from. Pure."""
+"""Routes from a local repository to the upstreams that it may be pulled from. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault, NameInvalid, UpstreamFault, UpstreamRefused
 from mirror.oci.names import Repository
-from mirror.registry.port import Lister, Reader
+from mirror.registry.port import ReadLister
 from mirror.transfer.mapping import NameMapping
 
 _MOST_REMEMBERED = 4096
-
-
-class UpstreamReader(Reader, Lister, Protocol):
-    """An upstream is read and listed, never written to."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,17 +25,17 @@ class Upstream:
     """
 
     name: str
-    registry: UpstreamReader
+    registry: ReadLister
     offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a repository here may come from.
+    """One upstream that a local repository may be pulled from.
 
     Attributes:
         upstream: the upstream.
-        repository: the repository there.
+        repository: its name at the upstream.
     """
 
     upstream: Upstream
@@ -49,11 +44,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Names here that are pulled through.
+    """A pattern of local names that are pulled through.
 
     Attributes:
-        upstream: from where.
-        names: from names here to names there.
+        upstream: the upstream that has them.
+        names: maps local names to upstream names.
     """
 
     upstream: Upstream
@@ -66,7 +61,7 @@ class Rule:
         Args:
             upstream: the one that ``source`` begins with.
             source: ``UPSTREAM/REPOSITORY``, where ``*`` is one component and ``**`` the rest.
-            to: the repository here, with the same ``*`` and ``**``.
+            to: the local repository, with the same ``*`` and ``**``.
 
         Raises:
             ConfigurationFault: either is outside the grammar.
@@ -78,7 +73,7 @@ class Rule:
 
 
 class Routes:
-    """Every rule.
+    """All proxy rules.
 
     Args:
         rules: the first that matches a name is asked first.
@@ -94,14 +89,14 @@ class Routes:
         self.of = lru_cache(maxsize=_MOST_REMEMBERED)(self._of)
 
     def _of(self, repository: Repository) -> tuple[Route, ...]:
-        """Where a repository may come from, in the order in which they are asked; nothing: from nowhere."""
-        if any(_applied(pattern, repository) for pattern in self._reserved):
+        """The routes of a repository, in the order in which their upstreams are asked; none: it is local."""
+        if any(_apply(pattern, repository) for pattern in self._reserved):
             return ()
-        found = ((rule.upstream, _applied(rule.names, repository)) for rule in self._rules)
-        return tuple(dict.fromkeys(Route(upstream, there) for upstream, there in found if there))
+        found = ((rule.upstream, _apply(rule.names, repository)) for rule in self._rules)
+        return tuple(dict.fromkeys(Route(upstream, name) for upstream, name in found if name))
 
 
-def _applied(names: NameMapping, repository: Repository) -> Repository | None:
+def _apply(names: NameMapping, repository: Repository) -> Repository | None:
     try:
         return names.apply(repository)
     except NameInvalid:  # no upstream can have a name of that length
@@ -109,12 +104,12 @@ def _applied(names: NameMapping, repository: Repository) -> Repository | None:
 
 
 def online(routes: tuple[Route, ...]) -> tuple[Route, ...]:
-    """Those whose upstream may be asked."""
+    """The routes whose upstream may be asked."""
     return tuple(route for route in routes if not route.upstream.offline)
 
 
 def is_missing(error: UpstreamFault, repository: Repository, routes: tuple[Route, ...]) -> bool:
-    """Whether what could not be had because of ``error`` is said not to exist.
+    """Tell whether a failed pull is answered as if the content did not exist.
 
     Docker Hub refuses what does not exist. And a name that is the same at an upstream may be asked for by an engine
     that has us among its ``registry-mirrors``: up to 20.10 it goes on to its next registry after a 404 only.

@@ -1,4 +1,4 @@
-"""A registry that hands everything on: the start of every wrapper."""
+"""A registry that forwards every call: the base of every wrapper."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class DelegatingRegistry:
         return self.inner.open_blob(repository, digest, part)
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        return await self.inner.begin_upload(repository, expected, client)
+        return await self.inner.begin_upload(repository, client, algorithm)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         return await self.inner.resume_upload(repository, upload_id)

@@ -32,7 +32,7 @@ _CHUNK_BYTES = 64 * 1024
 
 @dataclass
 class _Held:
-    """What one repository holds."""
+    """Content of one repository."""
 
     blobs: dict[Digest, bytes] = field(default_factory=dict)
     manifests: dict[Digest, Manifest] = field(default_factory=dict)
@@ -135,7 +135,7 @@ class MemoryRegistry:
         yield MemoryBlob(content, span)
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
         held = self._repositories.setdefault(repository, _Held())
         upload = MemoryUpload(repository, held)

@@ -46,7 +46,7 @@ class Blob(Protocol):
 
 @runtime_checkable
 class Growing(Protocol):
-    """What a blob has beside :class:`Blob` while it is still coming: it can be sent from its file, bit by bit.
+    """A blob that is still being downloaded: it can be sent from its file, bit by bit.
 
     Attributes:
         growing_file: as ``Blob.file``, but it holds no more than what has come.
@@ -66,10 +66,10 @@ class Growing(Protocol):
 
 @runtime_checkable
 class Unverified(Protocol):
-    """What a blob has beside :class:`Blob` where it can be had without a look at its digest, each piece as it comes."""
+    """A blob that can be read piece by piece, without a comparison of its digest."""
 
     def unverified(self) -> AsyncIterator[bytes]:
-        """The span, for who verifies the whole himself."""
+        """Iterate the span, for a caller that verifies the whole."""
         ...
 
 
@@ -139,7 +139,7 @@ class Page(Generic[Entry]):
 
 
 class Reader(Protocol):
-    """What can be read."""
+    """Reads manifests and blobs."""
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         """Type, digest and size of a manifest.
@@ -174,19 +174,18 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """What can be written."""
+    """Writes manifests and blobs."""
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
         """Begin a blob.
 
         Args:
             repository: where it goes; it comes into being with its first blob or manifest.
-            expected: the digest it will have, where known. A registry may then hand back an upload
-                of the same digest that was interrupted, with its ``offset`` beyond 0.
             client: whom the upload is counted for, where so many at a time are open for one client at most; None: it
                 is ours, and is not counted.
+            algorithm: of the digest that it will be committed with, where that is known.
 
         Raises:
             TooManyRequests: the client, or all clients together, have as many uploads open as they may.
@@ -230,7 +229,7 @@ class Writer(Protocol):
 
 
 class Deleter(Protocol):
-    """What can be removed. Bytes that nothing needs any more are collected later."""
+    """Removes tags, manifests and blobs. Bytes that nothing needs any more are collected later."""
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         """Remove a tag; its manifest stays. Raises as :meth:`Reader.resolve`."""
@@ -246,7 +245,7 @@ class Deleter(Protocol):
 
 
 class Lister(Protocol):
-    """What can be listed, in ASCII order."""
+    """Lists names and referrers, in ASCII order."""
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
         """Names of repositories."""
@@ -266,5 +265,13 @@ class Lister(Protocol):
         ...
 
 
+class ReadWriter(Reader, Writer, Protocol):
+    """A registry that content is copied to: it is read and written."""
+
+
+class ReadLister(Reader, Lister, Protocol):
+    """A registry that is read and listed, and never changed."""
+
+
 class Registry(Reader, Writer, Deleter, Lister, Protocol):
-    """All of it."""
+    """A whole registry."""

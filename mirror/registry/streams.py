@@ -1,4 +1,4 @@
-"""Streams that know what they must amount to."""
+"""Streams whose size and digest are verified or counted."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from mirror.oci.errors import MirrorError
 
 
 class Blame(Protocol):
-    """Makes the error for content that is not what it was said to be: it says whose fault that is."""
+    """Makes the error for content of another size or digest; its class says whose fault that is."""
 
     def __call__(self, message: str, **detail: object) -> MirrorError: ...
 
 
-async def verified(chunks: AsyncIterable[bytes], digest: Digest, size_bytes: int, blame: Blame) -> AsyncIterator[bytes]:
+async def verified(
+    chunks: AsyncIterable[bytes], digest: Digest, size_bytes: int, mismatch: Blame
+) -> AsyncIterator[bytes]:
     """Pass chunks on, the last of them only when the whole has the right size and digest.
 
     Args:
         chunks: the content, from its first byte.
         digest: what it must hash to.
         size_bytes: how many bytes there must be.
-        blame: the error to raise where it does not; nothing beyond ``size_bytes`` is passed on.
+        mismatch: makes the error to raise where it does not; nothing beyond ``size_bytes`` is passed on.
     """
     hasher = new_hasher(digest.algorithm)
     seen = 0
@@ -30,17 +32,17 @@ async def verified(chunks: AsyncIterable[bytes], digest: Digest, size_bytes: int
     async for chunk in chunks:
         seen += len(chunk)
         if seen > size_bytes:
-            raise blame(f"{digest} is longer than its {size_bytes} bytes", digest=digest, size_bytes=size_bytes)
+            raise mismatch(f"{digest} is longer than its {size_bytes} bytes", digest=digest, size_bytes=size_bytes)
         hasher.update(chunk)
         if held:
             yield held
         held = chunk
     if seen < size_bytes:
-        raise blame(
+        raise mismatch(
             f"{digest} ends after {seen} of {size_bytes} bytes", digest=digest, size_bytes=size_bytes, received=seen
         )
     if hasher.hexdigest() != digest.hex:
-        raise blame(
+        raise mismatch(
             f"content of {digest} has digest {digest.algorithm}:{hasher.hexdigest()}",
             digest=digest,
             actual=f"{digest.algorithm}:{hasher.hexdigest()}",

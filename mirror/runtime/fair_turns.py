@@ -60,12 +60,14 @@ class FairTurns:
             raise
 
     def _end(self) -> None:
-        if not self._waiting:
+        # A task that was cancelled a moment ago has not run since, and still stands among those that wait.
+        waiting = [each for each in self._waiting if not each.granted.cancelled()]
+        if not waiting:
             self._free += 1
             return
         self._granted += 1
         is_for_oldest = self._granted % _OLDEST_EVERY == 0
-        chosen = min(self._waiting, key=_number if is_for_oldest else self._rank)
+        chosen = min(waiting, key=_number if is_for_oldest else self._rank)
         self._waiting.remove(chosen)
         chosen.granted.set_result(None)
 

@@ -55,18 +55,18 @@ class Download:
         with storage_faults(f"read {self._digest}"):
             return PartialBlob(self._receiving.reader(), self._digest, self._layout)
 
-    async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
+    async def append(self, chunks: AsyncIterable[bytes], on_progress: Callable[[], object]) -> None:
         """Add bytes to the end, each soon after it came.
 
         Args:
             chunks: the bytes; a generator is closed at the end.
-            grown: called when some of them are there to be read.
+            on_progress: called when some of them are there to be read.
 
         Raises:
             StorageFault, StorageFull: the disk failed. And what ``chunks`` raises; what came before it is kept, as it
             is where the caller is cancelled.
         """
-        flow = _Flow(self._receiving, self._running, grown)
+        flow = _Flow(self._receiving, self._running, on_progress)
         async with closing_stream(chunks):
             try:
                 async for chunk in chunks:
@@ -107,13 +107,21 @@ class Download:
             await in_thread(f"store {self._digest}", self._receiving.sync)
         except StorageFault:
             # What the disk did not take, it may pretend to have taken when it is asked again.
-            await self.drop()
+            await self._discard()
             raise
         parts, file = self._parts, self._files.data
         await adopt(parts.catalog, parts.blobs, file, self._digest, size_bytes=size_bytes, now=now, hold=hold)
         with suppress(StorageFault):  # the blob is there; what is left of the download expires
             await self.drop()
         return Descriptor(OCTET_STREAM, self._digest, size_bytes)
+
+    async def _discard(self) -> None:
+        """Drop the bytes; where the disk refuses even that, empty the file, so that nobody commits them."""
+        try:
+            await self.drop()
+        except StorageFault:
+            with suppress(StorageFault):
+                await in_thread("empty a download", self._receiving.truncate, 0)
 
     async def drop(self) -> None:
         """End the download, and forget what has come. Raises StorageFault."""
@@ -156,7 +164,7 @@ class Downloads:
             The download; None where somebody else has it, in whichever process.
         """
         files = self._layout.download(digest)
-        session = Session(repository, self._parts.clock.now(), digest)
+        session = Session(repository, self._parts.clock.now())
         opening = begin_in_thread("begin a download", self._claim, files, session)
         receiving = await to_the_end(opening, release=_close)
         return None if receiving is None else Download(self._parts, self._layout, receiving, repository, digest)
@@ -197,10 +205,10 @@ class Downloads:
 class _Flow:
     """Has chunks written by a thread: at once what comes after a pause, else what has come within a short time."""
 
-    def __init__(self, receiving: Receiving, running: RunningHash | None, grown: Callable[[], object]) -> None:
+    def __init__(self, receiving: Receiving, running: RunningHash | None, on_progress: Callable[[], object]) -> None:
         self._receiving = receiving
         self._running = running
-        self._grown = grown
+        self._on_progress = on_progress
         self._loop = asyncio.get_running_loop()
         self._chunks: list[bytes] = []
         self._gathered_bytes = 0
@@ -258,7 +266,7 @@ class _Flow:
         if self._hop is hop:
             self._hop = None
             self._schedule()
-        self._grown()
+        self._on_progress()
 
 
 def _close(opened: IO[bytes] | Receiving | None) -> None:

@@ -21,12 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.oci.digest import ALGORITHMS, Digest
-from mirror.oci.names import Repository
 
 _CATALOG_COPY = re.compile(r"catalog-[0-9]+\.sqlite")
 #: Names in the data folder, beside those of the catalog and its copies; file systems have ``lost+found``.
 _NAMES = frozenset({"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "lost+found"})
-_UPLOAD_ID = re.compile(r"(?:[0-9a-f]{16}-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +107,3 @@ class UploadLayout:
 def is_upload_id(text: str) -> bool:
     """Whether ``text`` may be the name of an upload session of ours, and so of a folder."""
     return _UPLOAD_ID.fullmatch(text) is not None
-
-
-def upload_id_prefix(repository: Repository, expected: Digest) -> str:
-    """How the ids of uploads begin that are to become ``expected`` in ``repository``, so that they can be found."""
-    return f"{Digest.of(f'{repository}@{expected}'.encode()).hex[:16]}-"

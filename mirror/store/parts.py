@@ -8,8 +8,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.runtime.clock import Clock
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.heavy_work import LIGHT_BYTES, HeavyWork
-from mirror.runtime.single_flight import SingleFlight
 from mirror.store.blobs import Blobs
 from mirror.store.bodies import load_manifest
 from mirror.store.cache import Cache
@@ -45,7 +45,7 @@ class StoreParts:
         self._cache = cache
         self._clock = clock
         self._heavy = HeavyWork()
-        self._reading: SingleFlight[Found, Manifest] = SingleFlight()
+        self._reading: SharedTasks[Found, Manifest] = SharedTasks()
 
     def _light(self, found: Found) -> Manifest | Found:
         """A manifest that is in memory or small. Of another one what its row says, for :meth:`_body`. Blocks.

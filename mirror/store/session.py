@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, StorageDamaged
 from mirror.oci.names import Repository
 
@@ -18,37 +17,26 @@ class Session:
     Attributes:
         repository: where the blob goes.
         begun: when, in UTC.
-        expected: the digest it will have, where that was said.
     """
 
     repository: Repository
     begun: datetime
-    expected: Digest | None = None
 
     def build(self) -> bytes:
         """The bytes that :meth:`parse` reads."""
-        return json.dumps(
-            {
-                "repository": self.repository.name,
-                "begun": self.begun.astimezone(UTC).isoformat(),
-                "expected": None if self.expected is None else str(self.expected),
-            }
-        ).encode()
+        begun = self.begun.astimezone(UTC).isoformat()
+        return json.dumps({"repository": self.repository.name, "begun": begun}).encode()
 
     @classmethod
     def parse(cls, content: bytes) -> Session:
-        """Read what :meth:`build` wrote.
+        """Read what :meth:`build` wrote; keys of earlier versions are passed over.
 
         Raises:
             StorageDamaged: it is something else.
         """
         try:
             value = json.loads(content)
-            expected = value["expected"]
-            return cls(
-                Repository.parse(value["repository"]),
-                datetime.fromisoformat(value["begun"]).astimezone(UTC),
-                None if expected is None else Digest.parse(expected),
-            )
+            begun = datetime.fromisoformat(value["begun"]).astimezone(UTC)
+            return cls(Repository.parse(value["repository"]), begun)
         except (ValueError, LookupError, TypeError, OverflowError, RecursionError, MirrorError) as error:
             raise StorageDamaged(f"an upload's session file cannot be read: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -57,24 +57,18 @@ class StoreUpload:
         upload: its files.
         session: what it is about.
         offset: bytes held.
-        claim: its open files, where nobody else may have it between two calls either.
+        algorithm: of the digest that it is expected to have; with another one its bytes are read again.
     """
 
     def __init__(
-        self, parts: UploadParts, upload: UploadLayout, session: Session, offset: int, claim: Receiving | None = None
+        self, parts: UploadParts, upload: UploadLayout, session: Session, offset: int, algorithm: str = ALGORITHMS[0]
     ) -> None:
         self.id = upload.folder.name
         self.offset = offset
         self._parts = parts
         self._upload = upload
         self._session = session
-        self._claimed = claim is not None
-        self._claim = claim
-
-    def __del__(self) -> None:
-        # The port has no "I go without an end": who lets go of a claimed upload gives back the claim.
-        if self._claim is not None:
-            self._claim.close()
+        self._algorithm = algorithm
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
         async with closing_stream(chunks), self._receiving() as receiving:
@@ -98,8 +92,6 @@ class StoreUpload:
             if refusal is not None:
                 await self._cut(receiving, before)
                 raise refusal
-            if self._claimed:
-                self._claim = receiving
 
     async def commit(self, digest: Digest) -> Descriptor:
         async with self._receiving() as receiving:
@@ -130,22 +122,16 @@ class StoreUpload:
 
     @asynccontextmanager
     async def _receiving(self) -> AsyncIterator[Receiving]:
-        """The open files, for the length of one call; closed then, unless the claim is renewed inside."""
-        receiving, self._claim = self._claim, None
-        if receiving is None:
-            opening = begin_in_thread("open an upload", Receiving, self._upload, self._parts.filesystem)
-            receiving = await to_the_end(opening, release=Receiving.close)
-        try:
+        """The open files, for the length of one call."""
+        opening = begin_in_thread("open an upload", Receiving, self._upload, self._parts.filesystem)
+        receiving = await to_the_end(opening, release=Receiving.close)
+        with closing(receiving):
             yield receiving
-        finally:
-            if self._claim is not receiving:
-                receiving.close()
 
     def _running_hash(self, held_bytes: int) -> RunningHash | None:
         if held_bytes:
             return self._parts.running.take(self.id, held_bytes)
-        expected = self._session.expected
-        return RunningHash(expected.algorithm if expected else ALGORITHMS[0])
+        return RunningHash(self._algorithm)
 
     async def _receive(
         self, pieces: Pieces, chunks: AsyncIterable[bytes], before: int, span: Span | None

@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from operator import itemgetter
 from typing import Final
 from uuid import uuid4
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.runtime.clock import Clock
-from mirror.runtime.threads import to_the_end
 from mirror.store.blobs import Blobs
 from mirror.store.catalog.engine import Catalog
 from mirror.store.downloads import Downloads
 from mirror.store.filesystem import Filesystem
-from mirror.store.layout import Layout, UploadLayout, is_upload_id, upload_id_prefix
+from mirror.store.layout import Layout, UploadLayout, is_upload_id
 from mirror.store.open_sessions import SessionLimits, new_id, require_room
 from mirror.store.receiving import PieceSizes, Receiving, remove_upload
 from mirror.store.rehashing import Rehashing
 from mirror.store.running import RunningHashes
 from mirror.store.session import Session
-from mirror.store.threads import begin_in_thread, in_thread
+from mirror.store.threads import in_thread
 from mirror.store.upload import StoreUpload, UploadParts
 
 #: Uploads that are looked at in one step of expiry.
@@ -70,24 +67,11 @@ class Uploads:
         )
         self.downloads = Downloads(layout, self._parts)
 
-    async def begin(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
-    ) -> StoreUpload:
-        """Begin an upload, or take up one of the same repository and ``expected`` digest that was interrupted.
-
-        An upload with an expected digest is claimed: until it ends, an append fails or the object is let go of, no
-        other may write to it, and it is not handed out again.
-
-        Raises:
-            TooManyRequests: the ``client`` it would be counted for may have no more.
-        """
-        session = Session(repository, self._clock.now(), expected)
-        if expected is None:
-            upload_id = await in_thread("begin an upload", self._create_for, client, session)
-            return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0)
-        opening = begin_in_thread("begin an upload", self._claim, session, expected)
-        upload, receiving = await to_the_end(opening, release=lambda claimed: claimed[1].close())
-        return StoreUpload(self._parts, upload, session, receiving.size_bytes, receiving)
+    async def begin(self, repository: Repository, client: str | None, algorithm: str) -> StoreUpload:
+        """Begin an upload. Raises TooManyRequests: the ``client`` it would be counted for may have no more."""
+        session = Session(repository, self._clock.now())
+        upload_id = await in_thread("begin an upload", self._create_for, client, session)
+        return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0, algorithm)
 
     async def resume(self, repository: Repository, upload_id: str) -> StoreUpload:
         """An upload begun earlier. Raises UploadUnknown."""
@@ -146,25 +130,6 @@ class Uploads:
         except BaseException:
             remove_upload(upload, self._filesystem)
             raise
-
-    def _claim(self, session: Session, expected: Digest) -> tuple[UploadLayout, Receiving]:
-        prefix = upload_id_prefix(session.repository, expected)
-        for _, upload in sorted(self._begun(prefix, session), key=itemgetter(0), reverse=True):
-            with suppress(UploadUnknown, UploadInvalid):
-                return upload, Receiving(upload, self._filesystem)
-        upload_id = f"{prefix}{uuid4()}"
-        self._create(upload_id, session)
-        upload = self._layout.upload(upload_id)
-        return upload, Receiving(upload, self._filesystem)
-
-    def _begun(self, prefix: str, wanted: Session) -> Iterator[tuple[int, UploadLayout]]:
-        for folder in self._layout.uploads.iterdir():
-            if folder.name.startswith(prefix):
-                upload = UploadLayout(folder)
-                found = _look(upload)
-                # An empty one is worth nothing, and may be about to be claimed by who has just created it.
-                if found is not None and found[1] and replace(found[0], begun=wanted.begun) == wanted:
-                    yield found[1], upload
 
     def _expire(self, names: Sequence[str], age: _Ages) -> int:
         expired = 0

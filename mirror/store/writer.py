@@ -36,9 +36,9 @@ class StoreWriter(StoreParts):
     """Implements :class:`mirror.registry.port.Writer`."""
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        return await self._uploads.begin(repository, expected, client)
+        return await self._uploads.begin(repository, client, algorithm)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         return await self._uploads.resume(repository, upload_id)

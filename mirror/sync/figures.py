@@ -5,29 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from mirror.oci import errors
-from mirror.oci.errors import MirrorError
+from mirror.oci.errors import MirrorError, reasons
 from mirror.registry.journal import Change, Outcome
 from mirror.runtime.metrics import Family, Kind, Share
 from mirror.sync.result import RuleResult
 
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.PLANNED)
-_REASONS: Final[tuple[tuple[type[MirrorError], str], ...]] = (
-    (errors.UpstreamUnreachable, "unreachable"),
-    (errors.UpstreamRefused, "refused"),
-    (errors.UpstreamBusy, "busy"),
-    (errors.UpstreamLied, "lied"),
-    (errors.NotFound, "not_found"),
-    (errors.StorageFault, "storage"),
-)
-_OTHER: Final = "other"
 _MOVED: Final = (Change.MOVED, Change.HELD)
 
 
 def families(rules: Iterable[str]) -> tuple[Family, ...]:
     """What is counted, for rules of those names."""
     names = tuple(rules)
-    reasons = [reason for _, reason in _REASONS] + [_OTHER]
     return (
         Family(
             "plugin_mirror_rule_runs_total",
@@ -55,7 +44,7 @@ def families(rules: Iterable[str]) -> tuple[Family, ...]:
             "Tags and whole runs of a mirror rule that failed, by reason.",
             Kind.COUNTER,
             ("rule", "reason"),
-            [(name, reason) for name in names for reason in reasons],
+            [(name, reason) for name in names for reason in reasons(MirrorError)],
         ),
         Family(
             "plugin_mirror_rule_moved_bytes_total",
@@ -91,13 +80,9 @@ class RuleFigures:
         failures = [result.error, *(tag.error for tag in result.failed)]
         for error in failures:
             if error is not None:
-                self._add("errors", rule, _reason(error))
+                self._add("errors", rule, error.reason)
         self._add("tags_moved", rule, amount=sum(tag.change in _MOVED for tag in result.tags))
         self._add("moved_bytes", rule, amount=result.moved_bytes)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
         self._figures[f"plugin_mirror_rule_{what}_total", labels].add(amount)
-
-
-def _reason(error: MirrorError) -> str:
-    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), _OTHER)

@@ -11,6 +11,7 @@ import structlog
 
 from mirror.oci.errors import Busy, MirrorError
 from mirror.registry.journal import Change, Chronicle, RuleRecord, RunOutcome
+from mirror.registry.port import ReadLister
 from mirror.sync.desk import Desk
 from mirror.sync.job import run_rule
 from mirror.sync.look import Keeper
@@ -18,7 +19,6 @@ from mirror.sync.result import RuleResult, TagResult
 from mirror.sync.rule import MirrorRule
 from mirror.sync.runner import RuleLock, source_of
 from mirror.sync.schedule import Past, Schedule, next_run
-from mirror.transfer.referrers import Listed
 
 _LOG = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class Follower:
         ran: told of each run that this process has done.
     """
 
-    sources: Mapping[str, Listed]
+    sources: Mapping[str, ReadLister]
     destination: Keeper
     lock: RuleLock
     chronicle: Chronicle

@@ -12,6 +12,7 @@ from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.names import Repository
 from mirror.registry.journal import Outcome, Run, RunOutcome
 from mirror.registry.listing import all_repositories
+from mirror.registry.port import ReadLister
 from mirror.runtime.threads import in_thread
 from mirror.sync.deeds import carry_out
 from mirror.sync.desk import Desk
@@ -20,13 +21,12 @@ from mirror.sync.result import RuleResult, TagResult
 from mirror.sync.rule import MirrorRule
 from mirror.sync.scene import Scene, entry_of
 from mirror.transfer.concurrency import at_once
-from mirror.transfer.referrers import Listed
 
 _REPOSITORIES_AT_ONCE = 8
 _TAGS_AT_ONCE = 8
 
 
-async def run_rule(rule: MirrorRule, source: Listed, destination: Keeper, desk: Desk) -> RuleResult:
+async def run_rule(rule: MirrorRule, source: ReadLister, destination: Keeper, desk: Desk) -> RuleResult:
     """Copy what a rule selects and the destination does not hold yet, and note it. A tag that fails stops no other.
 
     Args:
@@ -74,7 +74,7 @@ def _result(
     return RuleResult(rule.name, tuple(tag for here in sorted(done) for tag in done[here]), error)
 
 
-async def pairs(rule: MirrorRule, source: Listed, destination: Keeper) -> AsyncIterator[Pair]:
+async def pairs(rule: MirrorRule, source: ReadLister, destination: Keeper) -> AsyncIterator[Pair]:
     """The repositories that a rule is about; those that are made of the same one follow each other.
 
     Raises:

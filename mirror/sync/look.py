@@ -12,14 +12,13 @@ from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, Repository
 from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Mirrored
 from mirror.registry.listing import all_tags
-from mirror.registry.port import Deleter, Reader, Writer
+from mirror.registry.port import Deleter, Reader, ReadLister, Writer
 from mirror.runtime.threads import in_thread
 from mirror.sync.decide import Action, Decision, Known, decide
 from mirror.sync.desk import Desk
 from mirror.sync.retention import Kept, surplus
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import at_once
-from mirror.transfer.referrers import Listed
 from mirror.transfer.select import companions, newest_first, select
 from mirror.wire.referrers import is_digest_tag
 
@@ -42,7 +41,7 @@ class Pair:
     """
 
     rule: MirrorRule
-    source: Listed
+    source: ReadLister
     there: Repository
     destination: Keeper
     here: Repository

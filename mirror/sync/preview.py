@@ -9,6 +9,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Change, Outcome
+from mirror.registry.port import ReadLister
 from mirror.sync.decide import Action
 from mirror.sync.desk import Desk
 from mirror.sync.job import pairs
@@ -16,7 +17,7 @@ from mirror.sync.look import Keeper, Pair, TagPlan, look
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.transfer.copy import Destination, Origin, plan_graph
 from mirror.transfer.plan import Plan
-from mirror.transfer.referrers import Listed, missing_referrers
+from mirror.transfer.referrers import missing_referrers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class RulePreview:
     error: MirrorError | None = None
 
 
-async def preview_rule(rule: MirrorRule, source: Listed, destination: Keeper, desk: Desk) -> RulePreview:
+async def preview_rule(rule: MirrorRule, source: ReadLister, destination: Keeper, desk: Desk) -> RulePreview:
     """Work out what :func:`mirror.sync.job.run_rule` would do. It reads manifests from the upstream, and no blobs.
 
     Args:

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.registry.journal import Outcome
+from mirror.registry.port import ReadLister
 from mirror.sync.desk import Desk
 from mirror.sync.job import run_rule
 from mirror.sync.look import Keeper
 from mirror.sync.result import RuleResult
 from mirror.sync.rule import MirrorRule
-from mirror.transfer.referrers import Listed
 
 
 class RuleLock(Protocol):
@@ -50,7 +50,7 @@ class Summary:
 
 
 async def run_rules(
-    rules: Iterable[MirrorRule], sources: Mapping[str, Listed], destination: Keeper, lock: RuleLock, desk: Desk
+    rules: Iterable[MirrorRule], sources: Mapping[str, ReadLister], destination: Keeper, lock: RuleLock, desk: Desk
 ) -> Summary:
     """Run rules in the order given; one that fails does not stop the others.
 
@@ -65,7 +65,7 @@ async def run_rules(
 
 
 async def _run(
-    rule: MirrorRule, sources: Mapping[str, Listed], destination: Keeper, lock: RuleLock, desk: Desk
+    rule: MirrorRule, sources: Mapping[str, ReadLister], destination: Keeper, lock: RuleLock, desk: Desk
 ) -> RuleResult:
     try:
         async with lock(rule.name):
@@ -74,7 +74,7 @@ async def _run(
         return RuleResult(rule.name, error=error)
 
 
-def source_of(rule: MirrorRule, sources: Mapping[str, Listed]) -> Listed:
+def source_of(rule: MirrorRule, sources: Mapping[str, ReadLister]) -> ReadLister:
     """The upstream that a rule copies from.
 
     Raises:

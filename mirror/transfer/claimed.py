@@ -1,4 +1,4 @@
-"""A blob that is copied to where others may be fetching it as well: who has the claim brings it, for all of them."""
+"""Copies into a store where pulls may fetch the same blob: the holder of the lease fetches it for all."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mirror.oci.names import Repository
 from mirror.transfer.spool import Claim, Spool
 from mirror.wire.ranges import Span
 
-_LOOK_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.05
 
 
 class ClaimedUpload:
-    """A claim as an upload. Implements :class:`mirror.registry.port.Upload`; it cannot be found again by its id."""
+    """A lease as an upload. Implements :class:`mirror.registry.port.Upload`; its id is not for ``resume_upload``."""
 
     def __init__(self, claim: Claim, digest: Digest) -> None:
         self.id = str(digest)
@@ -26,7 +26,7 @@ class ClaimedUpload:
 
     @property
     def offset(self) -> int:
-        """Bytes held, also those that whoever had the claim before has left."""
+        """Bytes held, those of earlier holders included."""
         return self._claim.offset
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
@@ -48,13 +48,13 @@ class ClaimedUpload:
 
 
 @asynccontextmanager
-async def claimed(spool: Spool, repository: Repository, digest: Digest) -> AsyncIterator[ClaimedUpload]:
-    """Be the only one who fetches a blob, as soon as nobody else does, in whichever process.
+async def leased_upload(partials: Spool, repository: Repository, digest: Digest) -> AsyncIterator[ClaimedUpload]:
+    """Wait for the lease of a blob, and hold it until the block ends.
 
-    Who had the claim before may have stored the blob by then. Left without an end, what has come is kept.
+    The holder before may have stored the blob by then. What has come is kept where the upload does not end.
     """
-    while (claim := await spool.claim_download(repository, digest)) is None:  # noqa: ASYNC110 - no process tells others
-        await asyncio.sleep(_LOOK_SECONDS)
+    while (claim := await partials.claim_download(repository, digest)) is None:  # noqa: ASYNC110 - no process tells others
+        await asyncio.sleep(_POLL_SECONDS)
     try:
         yield ClaimedUpload(claim, digest)
     finally:

@@ -1,4 +1,4 @@
-"""Several at the same time, and one at a time."""
+"""Bounded concurrency, and locks by digest."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ async def at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: I
 
 
 class Turns:
-    """Lets copies that run at the same time take turns at each blob, so that it moves once.
+    """Locks by digest: of copies at the same time, one moves a blob, and once.
 
     Args:
-        spool: where they are copied to; None: nobody else fetches blobs into it.
+        partials: gives leases of blobs at the destination; None: nobody else fetches blobs into it.
     """
 
-    def __init__(self, spool: Spool | None = None) -> None:
-        self.spool = spool
+    def __init__(self, partials: Spool | None = None) -> None:
+        self.partials = partials
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def at(self, digest: Digest) -> AsyncIterator[None]:
-        """Be the only one at a digest."""
+    async def hold(self, digest: Digest) -> AsyncIterator[None]:
+        """Hold the lock of a digest."""
         lock = self._locks.get(digest)
         if lock is None:
             lock = self._locks[digest] = asyncio.Lock()

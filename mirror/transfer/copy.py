@@ -1,7 +1,7 @@
 """The one copy engine: blobs and whole manifests from any registry to any other.
 
-Bytes first, manifests later, the tag last: what is interrupted leaves blobs and unfinished uploads, which the next copy
-finds and goes on with, and never a tag whose content is not all there.
+Bytes first, manifests later, the tag last: what is interrupted leaves blobs, and never a tag whose content is not all
+there. Where the destination gives leases, the next copy goes on with a blob where an interrupted one stopped.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -18,8 +17,8 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
 from mirror.oci.one_reading import quoted
-from mirror.registry.port import Reader, Upload, Writer
-from mirror.transfer.claimed import claimed
+from mirror.registry.port import Reader, ReadWriter, Upload
+from mirror.transfer.claimed import leased_upload
 from mirror.transfer.concurrency import Turns, at_once
 from mirror.transfer.plan import Graph, Plan, plan
 from mirror.transfer.progress import Progress
@@ -34,13 +33,9 @@ MOST_MEMBER_BYTES = 64 * 1024 * 1024
 BLOBS_AT_ONCE = 4
 
 
-class Holder(Reader, Writer, Protocol):
-    """A registry that content is copied to: it is asked what it holds, and written to."""
-
-
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where content is copied from: a repository of a registry."""
+    """A repository of a registry that content is copied from."""
 
     registry: Reader
     repository: Repository
@@ -48,20 +43,20 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where content is copied to: a repository of a registry."""
+    """A repository of a registry that content is copied to."""
 
-    registry: Holder
+    registry: ReadWriter
     repository: Repository
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What a copy did.
+    """The result of a copy.
 
     Attributes:
         root: type, digest and size of the manifest.
         moved_bytes: bytes of blobs that were read from the source.
-        spared_bytes: bytes of blobs that were at the destination, wholly or in part.
+        spared_bytes: bytes of blobs that did not have to be read, because the destination held them.
     """
 
     root: Descriptor
@@ -82,16 +77,16 @@ async def copy_graph(
     """Copy a manifest with everything that it needs, then tag it.
 
     Args:
-        origin: where it is read.
-        target: its tag or digest there.
+        origin: where the manifest is read.
+        target: its tag or digest at the origin.
         destination: where it is written.
-        tags: what it is tagged with there; none: it is held by digest only.
-        progress: told how it goes on.
+        tags: tags that it gets at the destination; none: it is held by digest only.
+        progress: told of the progress.
         blobs_at_once: how many blobs move at the same time.
         turns: shared with copies that run at the same time and may need the same blobs.
 
     Raises:
-        UpstreamLied: what the source gives cannot be true: sizes, types or digests that differ from the manifest's.
+        UpstreamLied: sizes, types or digests of the source differ from what a manifest gives.
         And whatever source and destination raise. Content stored so far stays; nothing is tagged.
 
     Cancelled, it leaves what an error leaves.
@@ -101,10 +96,10 @@ async def copy_graph(
     turns = turns or Turns()
 
     async def move(blob: Descriptor) -> int:
-        async with turns.at(blob.digest):
-            if turns.spool is None:
+        async with turns.hold(blob.digest):
+            if turns.partials is None:
                 return await _move(origin, destination, blob, progress)
-            return await _move_or_wait(origin, destination, blob, progress, turns.spool)
+            return await _move_with_lease(origin, destination, blob, progress, turns.partials)
 
     moved_bytes = sum(await at_once(blobs_at_once, move, planned.blobs))
     registry, repository, root = destination.registry, destination.repository, planned.root
@@ -119,7 +114,7 @@ async def copy_graph(
 async def plan_graph(
     origin: Origin, target: Tag | Digest, destination: Destination, *, blobs_at_once: int = BLOBS_AT_ONCE
 ) -> Plan:
-    """Work out what :func:`copy_graph` would move, by reading manifests. Arguments and errors are as there."""
+    """Work out what :func:`copy_graph` would move, by reading manifests. Arguments and errors are the same."""
     root = await origin.registry.get_manifest(origin.repository, target)
     graph = Graph(root, await _read_below(origin, destination, root))
 
@@ -133,10 +128,10 @@ async def plan_graph(
 
 async def _holds(destination: Destination, blob: Descriptor) -> bool:
     try:
-        there = await destination.registry.stat_blob(destination.repository, blob.digest)
+        found = await destination.registry.stat_blob(destination.repository, blob.digest)
     except BlobUnknown:
         return False
-    _check_size(blob, there.size_bytes)
+    _check_size(blob, found.size_bytes)
     return True
 
 
@@ -144,35 +139,39 @@ async def _move(origin: Origin, destination: Destination, blob: Descriptor, prog
     if await _mount(origin, destination, blob, progress):
         return 0
     registry, repository = destination.registry, destination.repository
-    upload = await registry.begin_upload(repository, blob.digest)
-    if upload.offset:
-        try:
-            return await _finish(origin, upload, blob, progress)
-        except DigestInvalid:  # what was left of an earlier copy was not what it should have been
-            upload = await registry.begin_upload(repository, blob.digest)
-    return await _finish(origin, upload, blob, progress)
+    upload = await registry.begin_upload(repository, algorithm=blob.digest.algorithm)
+    try:
+        return await _complete(origin, upload, blob, progress)
+    except MirrorError:
+        with suppress(MirrorError):  # nobody would go on with it; what made it fail is what must be told
+            await upload.cancel()
+        raise
 
 
-async def _move_or_wait(
-    origin: Origin, destination: Destination, blob: Descriptor, progress: Progress, spool: Spool
+async def _move_with_lease(
+    origin: Origin, destination: Destination, blob: Descriptor, progress: Progress, partials: Spool
 ) -> int:
-    """As :func:`_move`, where somebody else may be fetching the same blob just now: then that is waited for."""
+    """As :func:`_move`, under the lease of the blob; where another holder fetches it, wait for that."""
     while True:
-        async with claimed(spool, destination.repository, blob.digest) as upload:
+        async with leased_upload(partials, destination.repository, blob.digest) as upload:
             if await _mount(origin, destination, blob, progress):
                 await upload.cancel()
                 return 0
             resumed = upload.offset > 0
             try:
-                return await _finish(origin, upload, blob, progress)
+                return await _complete(origin, upload, blob, progress)
             except DigestInvalid:
-                if not resumed:
+                if not resumed:  # else what was left of an earlier copy was not what it should have been
                     raise
+            except UpstreamLied:
+                with suppress(MirrorError):  # the lie is what must be told
+                    await upload.cancel()
+                raise
 
 
 async def _mount(origin: Origin, destination: Destination, blob: Descriptor, progress: Progress) -> bool:
-    beside = origin.repository if origin.registry is destination.registry else None
-    mounted = await destination.registry.mount_blob(destination.repository, blob.digest, beside)
+    source = origin.repository if origin.registry is destination.registry else None
+    mounted = await destination.registry.mount_blob(destination.repository, blob.digest, source)
     if mounted is None:
         return False
     _check_size(blob, mounted.size_bytes)
@@ -180,24 +179,21 @@ async def _mount(origin: Origin, destination: Destination, blob: Descriptor, pro
     return True
 
 
-async def _finish(origin: Origin, upload: Upload, blob: Descriptor, progress: Progress) -> int:
-    """Bring what an upload lacks, and close it; gives the bytes read."""
-    begun_at = upload.offset
-    progress.advance(begun_at)
-    try:
-        if begun_at < blob.size_bytes:
-            await upload.append(_rest(origin, blob, begun_at, progress))
-    except UpstreamLied:
-        with suppress(MirrorError):  # the lie is what must be told
-            await upload.cancel()
-        raise
+async def _complete(origin: Origin, upload: Upload, blob: Descriptor, progress: Progress) -> int:
+    """Add what an upload lacks, and commit it. Returns the bytes read from the origin."""
+    resumed_at = upload.offset
+    progress.advance(resumed_at)
+    if resumed_at < blob.size_bytes:
+        await upload.append(_remaining_content(origin, blob, resumed_at, progress))
     await upload.commit(blob.digest)
-    return max(blob.size_bytes - begun_at, 0)
+    return max(blob.size_bytes - resumed_at, 0)
 
 
-async def _rest(origin: Origin, blob: Descriptor, begun_at: int, progress: Progress) -> AsyncIterator[bytes]:
-    """A blob from some byte on. Opened by who reads it, so that an upload that cannot go on is let go of as well."""
-    part = RangeRequest(begun_at, None) if begun_at else None
+async def _remaining_content(
+    origin: Origin, blob: Descriptor, resumed_at: int, progress: Progress
+) -> AsyncIterator[bytes]:
+    """Read a blob from some byte on. It is opened at the first read: an upload that cannot go on fails before."""
+    part = RangeRequest(resumed_at, None) if resumed_at else None
     async with origin.registry.open_blob(origin.repository, blob.digest, part) as content:
         _check_size(blob, content.size_bytes)
         async for chunk in content:
@@ -213,7 +209,7 @@ def _check_size(blob: Descriptor, size_bytes: int) -> None:
 
 
 async def _read_below(origin: Origin, destination: Destination, root: Manifest) -> dict[Digest, Manifest]:
-    """The members of an index, and their members, that the destination does not hold."""
+    """Read the members of an index, and their members, that the destination does not hold."""
     below: dict[Digest, Manifest] = {}
     read_bytes = 0
 

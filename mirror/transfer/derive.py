@@ -22,16 +22,16 @@ from mirror.transfer.copy import Destination
 
 
 class Layers(Protocol):
-    """Tells facts of layers that are here; it knows how many may be read at a time."""
+    """Gives facts of stored layers; it bounds how many are read at a time."""
 
     async def facts(self, repository: Repository, digest: Digest) -> LayerFacts:
-        """What there is to know of a layer. Raises BlobUnknown."""
+        """Read the facts of a layer. Raises BlobUnknown."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """Who makes copies with changes, and what with.
+    """Maker of copies with changes, and what it works with.
 
     Attributes:
         name: who: ``rule contiv``, ``user root``.
@@ -48,7 +48,7 @@ class Maker:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What was made.
+    """A copy that was made.
 
     Attributes:
         digest: the copy's; the original's where nothing had to be changed.
@@ -62,14 +62,14 @@ class Derived:
 
 
 async def derive_beside(
-    place: Destination, original: Digest, tags: Collection[Tag], changes: Changes, *, source: str, maker: Maker
+    destination: Destination, original: Digest, tags: Collection[Tag], changes: Changes, *, source: str, maker: Maker
 ) -> Derived:
     """Make a plugin's copy in the repository that holds it, note how it came about, then tag it.
 
     A copy never has a tag without that note. No layer moves; where something is to be mended, they are read.
 
     Args:
-        place: the repository.
+        destination: the repository.
         original: the plugin's digest.
         tags: what the copy is tagged with.
         changes: what is to be different.
@@ -79,7 +79,7 @@ async def derive_beside(
     Raises:
         As :func:`mirror.plugin.derivation.derive`, and whatever the registry raises. Nothing is tagged then.
     """
-    registry, repository = place.registry, place.repository
+    registry, repository = destination.registry, destination.repository
     manifest = await registry.get_manifest(repository, original)
     config = await _config(registry, repository, manifest)
     await in_thread(derive, manifest, config, changes)  # what is wrong with the changes is told before layers are read
@@ -88,7 +88,7 @@ async def derive_beside(
     if not plugin.changed:
         await registry.put_manifest(repository, manifest, tags)
         return Derived(original, ())
-    await _put_config(place, plugin)
+    await _put_config(destination, plugin)
     advice = await registry.put_manifest(repository, plugin.manifest)
     made = Derivation(source, original, maker.name, maker.now(), changes.to_json(), plugin.changed)
     await maker.ledger.record_derivation(plugin.manifest.digest, made)
@@ -111,12 +111,12 @@ async def _config(reader: Reader, repository: Repository, manifest: Manifest) ->
 
 
 async def _facts(layers: Layers, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:
-    here = {blob.digest for blob in manifest.blobs}
-    wanted = {layer.digest: None for layer in manifest.layers if layer.digest in here}
+    stored = {blob.digest for blob in manifest.blobs}
+    wanted = {layer.digest: None for layer in manifest.layers if layer.digest in stored}
     return {digest: await layers.facts(repository, digest) for digest in wanted}
 
 
-async def _put_config(place: Destination, plugin: DerivedPlugin) -> None:
-    upload = await place.registry.begin_upload(place.repository)
+async def _put_config(destination: Destination, plugin: DerivedPlugin) -> None:
+    upload = await destination.registry.begin_upload(destination.repository)
     await upload.append(one(plugin.config))
     await upload.commit(Digest.of(plugin.config))

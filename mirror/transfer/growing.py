@@ -1,4 +1,4 @@
-"""A blob that is read while it comes: how far it is, and a view of it for each reader."""
+"""A blob that is read while it is downloaded: its progress, and a view for each reader."""
 
 from __future__ import annotations
 
@@ -10,90 +10,90 @@ from mirror.oci.errors import MirrorError
 from mirror.transfer.spool import PartialBlob
 from mirror.wire.ranges import Span
 
-#: The end of a blob that no reader is given before the whole is known to be right.
+#: The end of a blob that no reader is given before the whole is verified.
 HELD_BACK_BYTES: Final = 64 * 1024
 _CHUNK_BYTES = 1024 * 1024
 
 
 class Growth:
-    """How far a blob has come.
+    """The progress of a download, on which readers wait.
 
     Args:
-        size_bytes: of the whole.
+        size_bytes: size of the whole blob.
 
     Attributes:
-        partial: what has come; None as long as nothing can be read.
+        partial: the bytes that have come; None as long as none can be read.
     """
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
         self.partial: PartialBlob | None = None
-        self._safe_bytes = 0
-        self._is_right = False
+        self._readable_bytes = 0
+        self._is_verified = False
         self._error: MirrorError | None = None
         self._changed = asyncio.Event()
 
     @property
-    def is_right(self) -> bool:
-        """Whether the whole is there, and is what it should be."""
-        return self._is_right
+    def is_verified(self) -> bool:
+        """Whether the whole blob has come and is verified."""
+        return self._is_verified
 
     @property
     def has_failed(self) -> bool:
-        """Whether no more of it will come."""
-        return self._error is not None and not self._is_right
+        """Whether the download has failed."""
+        return self._error is not None and not self._is_verified
 
     def open(self, partial: PartialBlob) -> None:
-        """Let it be read."""
+        """Let readers read what has come."""
         self.partial = partial
-        self.grown()
+        self.update()
 
-    def grown(self) -> None:
-        """More of it may be there."""
-        if self.partial is not None and not self._is_right:
-            self._safe_bytes = max(min(self.partial.size_bytes, self.size_bytes - HELD_BACK_BYTES), 0)
-            self._tell()
+    def update(self) -> None:
+        """Note that more may have come."""
+        if self.partial is not None and not self._is_verified:
+            self._readable_bytes = max(min(self.partial.size_bytes, self.size_bytes - HELD_BACK_BYTES), 0)
+            self._notify()
 
     def complete(self) -> None:
-        """The whole is there, and right."""
-        self._is_right = True
-        self._safe_bytes = self.size_bytes
-        self._tell()
+        """Note that the whole blob has come and is verified."""
+        self._is_verified = True
+        self._readable_bytes = self.size_bytes
+        self._notify()
 
     def fail(self, error: MirrorError) -> None:
-        """It ends here. What was right already stays so."""
+        """Note that the download has failed. A blob that is verified stays so."""
         self._error = error
-        self._tell()
+        self._notify()
 
-    async def begun(self) -> None:
-        """Wait until there is something to be read.
+    async def wait_until_readable(self) -> None:
+        """Wait until something can be read.
 
         Raises:
-            MirrorError: it failed before.
+            MirrorError: the download failed before.
         """
-        while self.has_failed or (not self._is_right and not self._safe_bytes):
-            await self._change()
+        while self.has_failed or (not self._is_verified and not self._readable_bytes):
+            await self._wait_for_change()
 
     async def available(self, position: int) -> int:
-        """Wait until there is something to be read from ``position`` on, which lies before the end.
+        """Wait until something can be read from ``position`` on, which lies before the end.
 
         Returns:
-            Where it ends for now.
+            The position up to which can be read for now.
 
         Raises:
-            MirrorError: it failed.
+            MirrorError: the download failed.
         """
-        while self.has_failed or self._safe_bytes <= position:
-            await self._change()
-        return self._safe_bytes
+        while self.has_failed or self._readable_bytes <= position:
+            await self._wait_for_change()
+        return self._readable_bytes
 
-    async def _change(self) -> None:
+    async def _wait_for_change(self) -> None:
         error = self._error
         if error is not None:
-            raise type(error)(error.message, **error.detail) from error  # each reader has one of his own
+            raise type(error)(error.message, **error.detail) from error  # each reader gets an error of its own
         await self._changed.wait()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -103,20 +103,20 @@ class GrowingBlob:
 
     file: IO[bytes] | None = None
 
-    def __init__(self, growth: Growth, partial: PartialBlob, span: Span) -> None:
-        self.size_bytes = growth.size_bytes
+    def __init__(self, progress: Growth, partial: PartialBlob, span: Span) -> None:
+        self.size_bytes = progress.size_bytes
         self.span = span
-        self._growth = growth
+        self._progress = progress
         self._partial = partial
 
     @property
     def growing_file(self) -> IO[bytes]:
-        """What has come of the whole."""
+        """The file that the blob is downloaded to."""
         return self._partial.file
 
     async def available(self, position: int) -> int:
         """As :meth:`Growth.available`."""
-        return await self._growth.available(position)
+        return await self._progress.available(position)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         position = self.span.start

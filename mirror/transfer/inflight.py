@@ -1,4 +1,4 @@
-"""One download for each digest, whoever asks for it, in whichever process; many readers, each at its own speed.
+"""One download for each digest in all processes, with many readers, each at its own speed.
 
 ::
 
@@ -7,8 +7,8 @@
        │                        └──no claim──▶ another process has it: watch the file grow, try to claim it again
        └──── the file, as it grows
 
-A writer that dies lets go of its claim, and whoever waits in another process goes on where the file ends. The end of a
-blob is held back from readers until its digest is known to be right.
+The lease of a writer that dies is free, and another process that waits goes on where the file ends. The end of a blob
+is held back from readers until its digest is verified.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from typing import Final
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.registry.port import Blob
+from mirror.registry.port import Blob, ReadWriter
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.download import Download
 from mirror.transfer.growing import GrowingBlob
 from mirror.transfer.spool import Spool
-from mirror.transfer.wanted import Endurance, Holder, Stored, Wanted, Witness
+from mirror.transfer.wanted import Stored, Wanted, Witness
 from mirror.wire.ranges import RangeRequest, Span
 
-_ENDURANCE = Endurance()
+#: While a source fails. A line that is gone for half a minute is waited for.
+_RETRY: Final = RetryPolicy(attempts=None, longest_delay_seconds=4.0, total_seconds=30.0)
 #: Downloads of one upstream that are fetched at the same time, each with a folder and open files.
 MOST_FETCHED: Final = 128
 
@@ -37,75 +39,75 @@ class Inflight:
     """All downloads of this process.
 
     Args:
-        local: where blobs go.
-        spool: where they lie meanwhile; shared with the other processes.
+        local: the registry that blobs go to.
+        partials: gives leases, and keeps what has come; shared by all processes.
         tasks: owns the downloads.
-        witness: told what becomes of them.
-        stored: called when a blob is in a repository.
-        finish: whether a download goes on when nobody waits for it any more.
-        endurance: how long one is gone on with that has begun.
+        observer: told of bytes and failures.
+        on_stored: called when a repository has a blob.
+        finish: whether a download goes on when its last reader has left.
+        retry: how long a download that has begun goes on while its sources fail.
     """
 
     def __init__(
         self,
-        local: Holder,
-        spool: Spool,
+        local: ReadWriter,
+        partials: Spool,
         tasks: asyncio.TaskGroup,
-        witness: Witness,
-        stored: Stored,
+        observer: Witness,
+        on_stored: Stored,
         *,
         finish: bool = True,
-        endurance: Endurance = _ENDURANCE,
+        retry: RetryPolicy = _RETRY,
     ) -> None:
         self._local = local
-        self._spool = spool
+        self._partials = partials
         self._tasks = tasks
-        self._witness = witness
-        self._stored = stored
+        self._observer = observer
+        self._on_stored = on_stored
         self._finish = finish
-        self._endurance = endurance
-        self._places: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_FETCHED))
+        self._retry = retry
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_FETCHED))
         self._running: dict[Digest, tuple[Download, asyncio.Task[None]]] = {}
 
     @property
     def count(self) -> int:
-        """How many are under way."""
+        """Downloads under way."""
         return len(self._running)
 
-    def wanted(self, repository: Repository, digest: Digest) -> Wanted | None:
-        """A blob that is on its way to a repository, so that it may be asked for again without looking it up."""
+    def find(self, repository: Repository, digest: Digest) -> Wanted | None:
+        """The request of a repository for a blob that is being downloaded for it; None where there is none."""
         running = self._running.get(digest)
-        return None if running is None else running[0].wanted.get(repository)
+        return None if running is None else running[0].requests.get(repository)
 
     @asynccontextmanager
-    async def open(self, wanted: Wanted, part: RangeRequest | None = None) -> AsyncIterator[Blob]:
-        """Open a blob that is not here yet, or the part of it that is asked for.
+    async def open(self, request: Wanted, part: RangeRequest | None = None) -> AsyncIterator[Blob]:
+        """Open a blob that is not stored yet, or a part of it.
 
-        It begins to come, or has begun because somebody else wants it, and goes on when this reader leaves.
+        The download begins, or has begun for another reader, and goes on when this reader leaves.
 
         Raises:
             RangeInvalid: none of ``part`` exists.
             BlobUnknown: no source has it.
             UpstreamFault: the sources that may have it failed. While iterating as well, and StorageFault.
         """
-        span = Span(0, wanted.size_bytes) if part is None else part.resolve(wanted.size_bytes)
-        with self._joined(wanted) as download:
-            await download.growth.begun()
-            partial = download.growth.partial
+        span = Span(0, request.size_bytes) if part is None else part.resolve(request.size_bytes)
+        with self._reader(request) as download:
+            await download.progress.wait_until_readable()
+            partial = download.progress.partial
             if partial is not None:
-                yield GrowingBlob(download.growth, partial, span)
+                yield GrowingBlob(download.progress, partial, span)
                 return
-        # It was here already, in another repository.
-        await self._local.mount_blob(wanted.repository, wanted.digest, None)
-        async with self._local.open_blob(wanted.repository, wanted.digest, part) as blob:
+        # Another repository had the blob already.
+        await self._local.mount_blob(request.repository, request.digest, None)
+        async with self._local.open_blob(request.repository, request.digest, part) as blob:
             yield blob
 
     @contextmanager
-    def _joined(self, wanted: Wanted) -> Iterator[Download]:
-        download, task = self._running.get(wanted.digest) or self._begin(wanted)
-        if download.growth.has_failed:  # it is about to end
-            download, task = self._begin(wanted)
-        download.also(wanted)
+    def _reader(self, request: Wanted) -> Iterator[Download]:
+        download, task = self._running.get(request.digest) or self._start(request)
+        if download.progress.has_failed:  # that download is about to end
+            download, task = self._start(request)
+        download.add(request)
         download.readers += 1
         try:
             yield download
@@ -114,26 +116,26 @@ class Inflight:
             if not download.readers:
                 if task.done():
                     download.close()
-                elif not self._finish and not download.growth.is_right:  # else it has only to be stored
-                    self._forget(wanted.digest, download)
+                elif not self._finish and not download.progress.is_verified:  # else the blob has only to be stored
+                    self._forget(request.digest, download)
                     task.cancel()
 
-    def _begin(self, wanted: Wanted) -> tuple[Download, asyncio.Task[None]]:
+    def _start(self, request: Wanted) -> tuple[Download, asyncio.Task[None]]:
         download = Download(
-            wanted,
+            request,
             self._local,
-            self._spool,
-            witness=self._witness,
-            stored=self._stored,
-            endurance=self._endurance,
-            places=self._places[wanted.sources[0].upstream if wanted.sources else ""],
+            self._partials,
+            observer=self._observer,
+            on_stored=self._on_stored,
+            retry=self._retry,
+            slots=self._slots[request.sources[0].upstream if request.sources else ""],
         )
         task = self._tasks.create_task(download.run())
-        self._running[wanted.digest] = download, task
-        task.add_done_callback(lambda _task: self._ended(wanted.digest, download))
+        self._running[request.digest] = download, task
+        task.add_done_callback(lambda _task: self._on_end(request.digest, download))
         return download, task
 
-    def _ended(self, digest: Digest, download: Download) -> None:
+    def _on_end(self, digest: Digest, download: Download) -> None:
         self._forget(digest, download)
         if not download.readers:
             download.close()

@@ -1,4 +1,4 @@
-"""Names there to names here: ``store/*/*`` to ``*/*``. Pure; shared by whatever follows rules from one to the other."""
+"""Mapping of repository names: ``store/*/*`` to ``*/*``. Pure; shared by mirror rules and proxy rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mirror.oci.names import Repository
 
 @dataclass(frozen=True, slots=True)
 class NameMapping:
-    """A pattern of names at the source, and the name that each gets here.
+    """A pattern of source names, and the target name that each gets.
 
     ``*`` stands for one path component, ``**`` for the rest (one component or more). What they match is filled into
     the same wildcards of ``target``, in order.
@@ -31,23 +31,23 @@ class NameMapping:
 
     @property
     def plain_source(self) -> Repository | None:
-        """The one repository that is meant, where the pattern holds no wildcard."""
+        """The one source repository; None where the pattern holds a wildcard."""
         return None if self._pattern.wildcards else Repository.parse(self.source)
 
     @property
     def source_span(self) -> NameSpan:
-        """The run of names that holds every name which :meth:`covers` holds true of."""
+        """The run of names that holds every name which the pattern covers."""
         return self._pattern.span
 
     def covers(self, repository: Repository) -> bool:
-        """Whether the pattern of names at the source matches."""
+        """Tell whether the source pattern matches a name."""
         return self._pattern.match(repository) is not None
 
     def apply(self, repository: Repository) -> Repository | None:
-        """The name here of a repository there; None where the pattern does not match.
+        """Map a source repository to its target name; None where the pattern does not match.
 
         Raises:
-            NameInvalid: the name would be too long.
+            NameInvalid: the target name would be too long.
         """
         found = self._pattern.match(repository)
         if found is None:
@@ -57,5 +57,5 @@ class NameMapping:
         return Repository.parse("/".join(parts))
 
     def may_give(self, repository: Repository) -> bool:
-        """Whether a repository here may be the name of one there."""
+        """Tell whether a repository may be the target name of a source repository."""
         return NameMapping(self.target, self.source).apply(repository) is not None

@@ -1,4 +1,4 @@
-"""What must move, worked out before anything moves. Pure."""
+"""The plan of a copy, made before anything moves. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mirror.oci.manifest import Manifest
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A manifest and those below it, as far as they were read.
+    """A manifest with those below it that were read.
 
     Attributes:
         root: the manifest that was asked for.
-        below: the members of indexes that must be looked at; a member that is not in it is at the destination already,
-            with all that it needs.
+        below: members of indexes that may have to be copied; the destination holds every other member, with all that
+            it needs.
     """
 
     root: Manifest
@@ -57,12 +57,12 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What must move.
+    """The content that must be copied.
 
     Attributes:
         blobs: those to copy, the biggest first, so that the end is not spent waiting for one of them.
         manifests: those to store, children before parents, the root last.
-        held_bytes: what need not move because it is there.
+        held_bytes: bytes of blobs that the destination holds already.
     """
 
     blobs: tuple[Descriptor, ...]
@@ -81,10 +81,10 @@ class Plan:
 
 
 def plan(graph: Graph, held: Collection[Digest]) -> Plan:
-    """Work out what must move.
+    """Plan a copy.
 
     Args:
-        graph: what is wanted.
+        graph: the content that is to be copied.
         held: digests of the blobs that the destination's repository holds.
     """
     blobs = graph.blobs()

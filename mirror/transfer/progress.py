@@ -1,4 +1,4 @@
-"""How copies tell what they do, for a progress bar or a log."""
+"""Protocols by which copies report progress, for a progress bar or a log."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from mirror.registry.journal import Outcome
 
 
 class Progress(Protocol):
-    """Told how one copy goes on."""
+    """Told of the progress of one copy."""
 
     def expect(self, total_bytes: int) -> None:
-        """So many more bytes will move. Not called where nothing has to be looked at."""
+        """Note that so many more bytes will move. Not called where there is nothing to compare."""
         ...
 
     def advance(self, size_bytes: int) -> None:
-        """So many more bytes have moved, or have turned out to be there."""
+        """Note that so many more bytes have moved, or need not move."""
         ...
 
 
 class TagProgress(Progress, Protocol):
-    """Told how the work on one tag goes on, and of its end."""
+    """Told of the progress of one tag, and of its end."""
 
     def done(self, outcome: Outcome, reason: str = "") -> None:
-        """It ended; ``reason`` says why it failed or was skipped."""
+        """Note the end; ``reason`` says why the tag failed or was skipped."""
         ...
 
 
 class Reporter(Protocol):
-    """Told of every tag that is worked on; there may be several at a time."""
+    """Told of every tag that is copied; there may be several at a time."""
 
     def begin(self, label: str) -> TagProgress:
-        """Work on one tag begins; ``label`` is its name here, as ``contiv/v2plugin:1.0.0``."""
+        """Note that one tag begins; ``label`` is its local name, as ``contiv/v2plugin:1.0.0``."""
         ...
 
 
 class SilentProgress:
-    """Tells nobody."""
+    """Reports to nobody."""
 
     def expect(self, total_bytes: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def advance(self, size_bytes: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def done(self, outcome: Outcome, reason: str = "") -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 class SilentReporter:
-    """Tells nobody."""
+    """Reports to nobody."""
 
     def begin(self, label: str) -> SilentProgress:
-        """Nothing."""
+        """Do nothing."""
         return SilentProgress()

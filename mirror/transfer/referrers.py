@@ -1,4 +1,4 @@
-"""Signatures, attestations and the like follow what they are about (distribution-spec, "Listing Referrers")."""
+"""Copies of referrers: signatures, attestations and the like (distribution-spec, "Listing Referrers")."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import NotFound, UpstreamLied
 from mirror.oci.names import Repository, Tag
-from mirror.registry.port import Lister, Reader
+from mirror.registry.port import ReadLister
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import Progress
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers import fallback_tag
 
-#: How far it goes: a signature of an attestation of a plugin is at level 2.
+#: How many levels are followed: a signature of an attestation of a plugin is at level 2.
 _MOST_LEVELS = 4
 _MOST_REFERRERS = 1000
 
 
-class Listed(Reader, Lister, Protocol):
-    """A registry that is read and listed."""
-
-
 @runtime_checkable
 class KeepsUnderTags(Protocol):
-    """A registry that may have no API for referrers: then only tags lead to them, and those that it lists tell."""
+    """A registry that may have no referrers API: then only tags lead to referrers."""
 
     @property
     def keeps_referrers_under_tags(self) -> bool:
-        """Whether it is known to have none."""
+        """Whether the registry is known to have no referrers API."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CopiedReferrers:
-    """What was copied: how many manifests, and how many bytes of blobs were read from the source for them."""
+    """Number of manifests that were copied, and bytes of blobs that were read from the source for them."""
 
     count: int
     moved_bytes: int
 
 
 async def missing_referrers(
-    source: Listed, there: Repository, subject: Digest, destination: Destination, listed: Collection[Tag]
+    source: ReadLister,
+    source_repository: Repository,
+    subject: Digest,
+    destination: Destination,
+    listed: Collection[Tag],
 ) -> list[Descriptor]:
-    """Find what refers to a manifest at the source, and to that in turn, and is not here yet.
+    """Find the referrers of a manifest at the source, and theirs, that the destination does not hold.
 
     Args:
-        source, there: where it is looked for.
+        source, source_repository: where referrers are listed.
         subject: the manifest.
-        destination: where it may be held.
-        listed: the tags that ``there`` has: they may spare a question.
+        destination: where they may be held already.
+        listed: the tags of the source repository: they may save a request.
 
     Returns:
         Each once, subjects before what refers to them.
 
     Raises:
-        UpstreamLied: there is no end to it.
+        UpstreamLied: there are too many.
         And whatever source and destination raise.
     """
     found: dict[Digest, Descriptor] = {}
@@ -69,19 +69,19 @@ async def missing_referrers(
         for about in level:
             if _has_none(source, about, listed):
                 continue
-            async for referrer in _referrers(source, there, about):
+            async for referrer in _referrers(source, source_repository, about):
                 if referrer.digest not in found and referrer.digest != subject:
                     newly[referrer.digest] = referrer
                 if len(found) + len(newly) > _MOST_REFERRERS:
-                    raise UpstreamLied(f"{there}@{subject} has more than {_MOST_REFERRERS} referrers")
+                    raise UpstreamLied(f"{source_repository}@{subject} has more than {_MOST_REFERRERS} referrers")
         found |= newly
         level = list(newly)
     return [referrer for referrer in found.values() if not await _holds(destination, referrer.digest)]
 
 
 async def copy_referrers(
-    source: Listed,
-    there: Repository,
+    source: ReadLister,
+    source_repository: Repository,
     subject: Digest,
     destination: Destination,
     progress: Progress,
@@ -89,28 +89,30 @@ async def copy_referrers(
     listed: Collection[Tag],
     turns: Turns,
 ) -> CopiedReferrers:
-    """Copy what refers to a manifest and is not here yet.
+    """Copy the referrers of a manifest that the destination does not hold.
 
     Arguments and errors are as for :func:`missing_referrers` and :func:`mirror.transfer.copy.copy_graph`.
     """
-    missing = await missing_referrers(source, there, subject, destination, listed)
+    missing = await missing_referrers(source, source_repository, subject, destination, listed)
     moved_bytes = 0
     for referrer in missing:
-        copied = await copy_graph(Origin(source, there), referrer.digest, destination, (), progress, turns=turns)
+        copied = await copy_graph(
+            Origin(source, source_repository), referrer.digest, destination, (), progress, turns=turns
+        )
         moved_bytes += copied.moved_bytes
     return CopiedReferrers(len(missing), moved_bytes)
 
 
-def _has_none(source: Listed, subject: Digest, listed: Collection[Tag]) -> bool:
-    """Whether the tags say that nothing refers to it, as far as the registry can tell."""
+def _has_none(source: ReadLister, subject: Digest, listed: Collection[Tag]) -> bool:
+    """Tell whether the tags show that a manifest has no referrers."""
     by_tag = isinstance(source, KeepsUnderTags) and source.keeps_referrers_under_tags
     return by_tag and fallback_tag(subject) not in listed
 
 
-async def _referrers(source: Listed, there: Repository, subject: Digest) -> AsyncIterator[Descriptor]:
+async def _referrers(source: ReadLister, source_repository: Repository, subject: Digest) -> AsyncIterator[Descriptor]:
     last: str | None = None
     while True:
-        page = await source.list_referrers(there, subject, None, PageRequest(last=last))
+        page = await source.list_referrers(source_repository, subject, None, PageRequest(last=last))
         for referrer in page.entries:
             yield referrer
         if not page.more or not page.entries:

@@ -1,4 +1,4 @@
-"""Which tags are taken: patterns, then a range of versions, then the newest. Pure.
+"""Selection of tags: patterns, then a range of versions, then the newest. Pure.
 
 Tags made of a digest, ``sha256-….sig`` and the like, are never taken for themselves: they follow what they are about.
 """
@@ -47,7 +47,7 @@ class TagPattern:
                 raise ConfigurationFault(f"{text} is not a regular expression (RE2): {reason}") from error
 
     def matches(self, tag: Tag) -> bool:
-        """Whether it matches a tag."""
+        """Tell whether the pattern matches a tag."""
         if self._expression is None:
             return fnmatchcase(tag.name, self.text)
         return self._expression.search(tag.name) is not None
@@ -64,7 +64,7 @@ class TagPattern:
 
 @dataclass(frozen=True, slots=True)
 class TagSelection:
-    """Which tags of a repository are wanted.
+    """The tags of a repository that a rule takes.
 
     Attributes:
         include: patterns, of which one must match; none: every tag.
@@ -99,7 +99,7 @@ class TagSelection:
         return cls(tuple(map(TagPattern, include)), tuple(map(TagPattern, exclude)), versions, newest)
 
     def takes(self, tag: Tag) -> bool:
-        """Whether patterns and range let a tag through."""
+        """Tell whether patterns and range take a tag."""
         if self.include and not any(pattern.matches(tag) for pattern in self.include):
             return False
         if any(pattern.matches(tag) for pattern in self.exclude):
@@ -126,7 +126,7 @@ def newest_first(tags: Iterable[Tag]) -> tuple[Tag, ...]:
 
 
 def companions(tags: Iterable[Tag], subjects: Collection[Digest]) -> tuple[Tag, ...]:
-    """Those tags that are about some of ``subjects``, as cosign keeps its signatures: ``sha256-….sig``, in order.
+    """The tags that belong to some of ``subjects``, as cosign keeps its signatures: ``sha256-….sig``, in order.
 
     The index of referrers that lies under the tag without an ending is not among them: a registry makes its own.
     """

@@ -1,4 +1,4 @@
-"""What a download needs of the place it goes to: one writer over all processes, readers beside it."""
+"""Protocols of the store for downloads: one writer over all processes, and readers beside it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mirror.oci.names import Repository
 
 
 class PartialBlob(Protocol):
-    """The bytes of a blob as far as they have come. They stay readable when the blob has been stored, or dropped.
+    """The bytes of a blob that have come. They stay readable when the blob has been stored, or dropped.
 
     Attributes:
-        file: those bytes; its position means nothing.
-        size_bytes: how many there are just now.
+        file: holds those bytes; its position means nothing.
+        size_bytes: how many have come.
     """
 
     @property
@@ -24,60 +24,60 @@ class PartialBlob(Protocol):
     def size_bytes(self) -> int: ...
 
     async def read(self, start: int, stop: int) -> bytes:
-        """Bytes that are there. Raises StorageFault."""
+        """Read bytes that have come. Raises StorageFault."""
         ...
 
     async def is_current(self) -> bool:
-        """Whether they are those of the download still, or of the blob that it has become: they were not dropped."""
+        """Tell whether the bytes were not dropped: they are the download's still, or the stored blob's."""
         ...
 
     def close(self) -> None:
-        """Let go of them."""
+        """Close the file."""
         ...
 
 
 class Claim(Protocol):
-    """The right to write a blob. It ends with the process that has it, or with :meth:`release`.
+    """The lease of a blob: the right to write it. It ends with :meth:`release`, or with the process that holds it.
 
     Attributes:
-        offset: bytes held, also those that an earlier holder has left.
+        offset: bytes held, those of earlier holders included.
     """
 
     @property
     def offset(self) -> int: ...
 
     def partial(self) -> PartialBlob:
-        """What is held, and will be, to be read meanwhile. Whoever asks closes it. Raises StorageFault."""
+        """Open the bytes held for reading, also those that will come. The caller closes them. Raises StorageFault."""
         ...
 
-    async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
-        """Add bytes to the end, each soon after it came, and tell ``grown``. What came before an error is kept."""
+    async def append(self, chunks: AsyncIterable[bytes], on_progress: Callable[[], object]) -> None:
+        """Add bytes to the end, and call ``on_progress`` soon after. What came before an error is kept."""
         ...
 
     async def verify(self) -> None:
-        """Raises DigestInvalid: what has come has another digest."""
+        """Compare the digest. Raises DigestInvalid: the bytes have another one."""
         ...
 
     async def commit(self) -> Descriptor:
-        """Make what was verified a blob of the repository, durably, and end the download."""
+        """Make the verified bytes a blob of the repository, durably, and end the download."""
         ...
 
     async def drop(self) -> None:
-        """End the download, and forget what has come."""
+        """End the download, and drop what has come."""
         ...
 
     async def release(self) -> None:
-        """Let go of it; what has come is kept, and nothing is where nothing has."""
+        """End the lease. What has come is kept for the next holder; an empty download is removed."""
         ...
 
 
 class Spool(Protocol):
-    """Where downloads lie, shared by all processes."""
+    """A store that gives leases of blobs to one process at a time."""
 
     async def claim_download(self, repository: Repository, digest: Digest) -> Claim | None:
-        """Become the only writer of a blob that goes to a repository; None where somebody else is."""
+        """Take the lease of a blob that goes to a repository; None where another holder has it."""
         ...
 
     async def watch_download(self, digest: Digest) -> PartialBlob | None:
-        """What has come of a blob that somebody writes; None where nobody has begun."""
+        """Open what has come of a blob; None where no download has begun."""
         ...

@@ -82,7 +82,7 @@ class VersionRange:
         return cls(text, tuple(_alternative(part, text) for part in text.split("||")))
 
     def holds(self, version: Version) -> bool:
-        """Whether the version is in the range."""
+        """Tell whether a version is in the range."""
         return any(_all_hold(bounds, version) for bounds in self.alternatives)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""A blob that somebody asks for: where it goes, where it may be had, how long that is tried, and who is told."""
+"""Requests for blobs that are to be downloaded, their sources, and who is told."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Protocol
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository
-from mirror.registry.port import Reader, Writer
+from mirror.registry.port import Reader
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a blob may be had.
+    """A source of a blob.
 
     Attributes:
         upstream: the upstream's name.
-        registry: the upstream.
-        repository: the repository there.
+        registry: reads the upstream.
+        repository: the repository at the upstream.
     """
 
     upstream: str
@@ -29,12 +29,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A blob that somebody asks for.
+    """A request for a blob.
 
     Attributes:
         repository: where it goes.
         digest, size_bytes: as its manifest gives them.
-        sources: where it may be had, in the order in which they are asked.
+        sources: those that may have it, in the order in which they are asked.
     """
 
     repository: Repository
@@ -43,36 +43,17 @@ class Wanted:
     sources: tuple[Source, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Endurance:
-    """How long a download that has begun is gone on with, while its source fails.
-
-    Attributes:
-        quiet_seconds: the longest time without a byte, pauses included.
-        first_pause_seconds: before it is tried again; each further pause is twice as long.
-        longest_pause_seconds: no pause is longer.
-    """
-
-    quiet_seconds: float = 30.0
-    first_pause_seconds: float = 0.25
-    longest_pause_seconds: float = 4.0
-
-
 class Witness(Protocol):
-    """Told what becomes of downloads."""
+    """Told of bytes and failures of downloads."""
 
     def received(self, upstream: str, size_bytes: int) -> None:
-        """So many bytes of a blob came from an upstream."""
+        """Note bytes of a blob that came from an upstream."""
         ...
 
     def failed(self, upstream: str, error: MirrorError) -> None:
-        """An upstream did not give what it was asked for; it may be tried again."""
+        """Note that an upstream did not give a blob; it may be asked again."""
         ...
 
 
-#: Called when a blob is in a repository.
+#: Called when a repository has a blob.
 Stored = Callable[[Repository, Digest], Awaitable[None]]
-
-
-class Holder(Reader, Writer, Protocol):
-    """Where blobs go."""

@@ -1,1 +1,1 @@
-"""A registry over HTTP to another server. It is never believed: what it sends is bounded and checked."""
+"""A registry over HTTP to another server. Whatever the server sends is bounded and checked."""

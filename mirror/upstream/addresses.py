@@ -1,4 +1,4 @@
-"""Where an upstream is, and where it may send us."""
+"""URLs of an upstream, and those that it may send us to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from yarl import URL
 
 from mirror.oci.errors import ConfigurationFault, UpstreamLied
 from mirror.upstream.destinations import Guard, kind_of
-from mirror.upstream.faults import shown
+from mirror.upstream.faults import redacted
 
 
 class Addresses:
@@ -37,7 +37,7 @@ class Addresses:
         return parsed if parsed.absolute else self.base.join(parsed)
 
     def relative(self, url: str, location: str) -> str:
-        """Where ``Location``, in answer to a request for ``url``, points to.
+        """Resolve ``Location`` in the answer to a request for ``url``.
 
         Returns:
             Path and query where it stays with the upstream's origin, else the whole URL.
@@ -50,7 +50,7 @@ class Addresses:
         return target.raw_path_qs if own else str(target)
 
     def follow(self, url: URL, location: str) -> URL:
-        """Where ``location``, found in an answer of ``url``, points to; a user in it is left out.
+        """Resolve ``location``, found in an answer of ``url``; a user in it is left out.
 
         Raises:
             UpstreamLied: it is no URL of HTTP, is not encrypted where the upstream is, or names an address that no
@@ -61,14 +61,14 @@ class Addresses:
             usable = target.scheme in {"http", "https"} and bool(target.host)
         except (ValueError, IndexError):  # yarl 1.25 raises the latter for some hosts with brackets
             usable = False
-        sent = f"upstream {self._name}: {shown(url)}: it sends us to"
+        sent = f"upstream {self._name}: {redacted(url)}: it sends us to"
         if not usable:
             raise UpstreamLied(f"{sent} {location[:200]!r}, which is no URL that can be asked", upstream=self._name)
         if target.scheme == "http" and self.base.scheme == "https":
-            raise UpstreamLied(f"{sent} {shown(target)}, which is not encrypted: not followed", upstream=self._name)
+            raise UpstreamLied(f"{sent} {redacted(target)}, which is not encrypted: not followed", upstream=self._name)
         forbidden = None if target.origin() == self.base else self.guard.refusal(target.host or "")
         if forbidden is not None:
-            raise UpstreamLied(f"{sent} {shown(target)}, {forbidden}: not followed", upstream=self._name)
+            raise UpstreamLied(f"{sent} {redacted(target)}, {forbidden}: not followed", upstream=self._name)
         return target
 
 

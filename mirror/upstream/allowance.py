@@ -1,4 +1,4 @@
-"""What an upstream has said it allows: ``Retry-After``, and Docker Hub's quota of manifest GETs."""
+"""The limits that an upstream states: ``Retry-After``, and Docker Hub's quota of manifest GETs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _USUAL_WINDOW_SECONDS = 6 * 3600
 
 
 class Allowance:
-    """Remembers what one upstream said, and says how long to wait before the next request.
+    """The limits that one upstream states, and the wait that they ask for.
 
     Args:
         clock: tells the time.
@@ -27,8 +27,8 @@ class Allowance:
         self._quota_until = 0.0
         self.quota: RateLimit | None = None
 
-    def hear(self, quota: RateLimit | None, retry_after_seconds: float | None, *, counts: bool) -> None:
-        """Take note of an answer.
+    def update_quota(self, quota: RateLimit | None, retry_after_seconds: float | None, *, counts: bool) -> None:
+        """Update the limits by an answer.
 
         Args:
             quota: what it said of the quota.
@@ -48,7 +48,7 @@ class Allowance:
                 self._rest_until = until
 
     def wait_seconds(self, *, counts: bool) -> float:
-        """How long to wait before a request; ``counts``: whether the quota counts it."""
+        """Seconds to wait before a request; ``counts``: whether the quota counts it."""
         now = self._clock.monotonic_seconds()
         rest = max(self._rest_until - now, 0.0)
         if not counts or self.quota is None:
@@ -59,7 +59,7 @@ class Allowance:
 
 
 def pause_seconds(quota: RateLimit) -> float:
-    """How long to pause before each counted request: nothing, then ever longer as the quota runs out."""
+    """Seconds to pause before each counted request: none, then ever more as the quota runs out."""
     scarce = quota.limit * _SCARCE
     if quota.remaining >= scarce:
         return 0.0
@@ -68,5 +68,5 @@ def pause_seconds(quota: RateLimit) -> float:
 
 
 def _until_one_more(quota: RateLimit) -> float:
-    """When one more request is likely to be allowed: the window slides."""
+    """Seconds until one more request is likely to be allowed: the window slides."""
     return min((quota.window_seconds or _USUAL_WINDOW_SECONDS) / quota.limit, _LONGEST_REST_SECONDS)

@@ -1,4 +1,4 @@
-"""What an upstream may send around its content: interim answers, heads, the framing of chunks, and nothing unasked.
+"""Bounds on what an upstream sends around its content: interim answers, heads, the framing of chunks.
 
 aiohttp bounds each header field and their number, but not how many heads an answer has, nor what lies between its
 chunks; and it reads whatever has arrived in one go. The bounds are here, in the protocol that is fed by the connection,
@@ -87,7 +87,7 @@ class GuardedProtocol(ResponseHandler):
 
     @property
     def _piece_bytes(self) -> int | None:
-        """How much is read before it is looked at again."""
+        """Bytes that are read before the bounds are checked again."""
         if self._content is None:
             return _HEAD_PIECE_BYTES
         return _CHUNKED_PIECE_BYTES if self._chunked and not self._reading_paused else None

@@ -52,7 +52,7 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back.
+    """An answer, as far as it matters to the authorizer.
 
     Attributes:
         status: the HTTP status.
@@ -74,7 +74,7 @@ Flow = Generator[Step, Sent, None]
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """Where and for what a token is asked."""
+    """The token server and the scopes that a token is asked for."""
 
     realm: str
     service: str | None
@@ -147,7 +147,7 @@ class Authorizer:
                 return
 
     def _known(self, scopes: tuple[str, ...]) -> Generator[Step, Sent, str | None]:
-        """What to try first: what was right the last time."""
+        """Give the authorization that was right the last time; None where none was."""
         if self._basic_wanted:
             return _basic((yield from _login()))
         kept = self._kept.get(scopes)
@@ -188,7 +188,7 @@ class Authorizer:
         return self._keep(scopes, asking, token)
 
     def _replied(self, asking: _Asking, login: Credentials | None) -> Generator[Step, Sent, Reply]:
-        """What the token server answers: to a POST where we have a secret, else, or where it knows none, to a GET."""
+        """Ask the token server: by POST where we have a secret, by GET else, or where it does not know POST."""
         service, scopes = asking.service, asking.scopes
         if login is not None and login.identity_token:
             form = refresh_form(service, scopes, _CLIENT, login.identity_token)
@@ -240,7 +240,7 @@ def _asked(request: TokenRequest) -> Generator[Step, Sent, Reply]:
 
 
 def _wanted(challenge: Challenge, scopes: Iterable[str], asked: Iterable[str]) -> set[str]:
-    """What to ask for: what a challenge names, else what the request needs; and all that was asked for before."""
+    """Scopes to ask for: the challenge's, else the request's; and all that were asked for before."""
     named = challenge.parameters.get("scope", "").split()[:_MOST_SCOPES]
     return {*(named or scopes), *asked}
 

@@ -1,4 +1,4 @@
-"""How many bytes a second may come from an upstream, by the time of day."""
+"""Limits of bytes a second from an upstream, by the time of day."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Window:
     stop: time = time()
 
     def holds_at(self, moment: time) -> bool:
-        """Whether it holds at that time of the day."""
+        """Tell whether the limit holds at a time of day."""
         if self.start < self.stop:
             return self.start <= moment < self.stop
         return moment >= self.start or moment < self.stop

@@ -20,7 +20,7 @@ from mirror.runtime.clock import Clock
 
 
 class State(Enum):
-    """What a breaker lets through."""
+    """State of a circuit breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -29,7 +29,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """When a breaker opens, and for how long.
+    """Thresholds at which a breaker opens, and durations.
 
     Attributes:
         failures: so many in a row open it. A connect timeout opens it alone: no other failure costs as much.
@@ -44,7 +44,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Why nothing is let through.
+    """The reason why nothing is let through.
 
     Attributes:
         since: when the failures led to this.
@@ -102,8 +102,8 @@ class Breaker:
             self._round += 1
         return self._round
 
-    def succeeded(self) -> bool:
-        """It answered. Gives whether that closed the breaker."""
+    def record_success(self) -> bool:
+        """Note that the host answered. Returns whether that closed the breaker."""
         closed = self._since is not None
         self._failures = 0
         self._since = None
@@ -111,8 +111,8 @@ class Breaker:
         self._round += closed
         return closed
 
-    def failed(self, permit: int, why: str, *, at_once: bool = False) -> bool:
-        """It did not answer.
+    def record_failure(self, permit: int, why: str, *, at_once: bool = False) -> bool:
+        """Note that the host did not answer.
 
         Args:
             permit: what :meth:`admit` gave.
@@ -137,7 +137,7 @@ class Breaker:
         self._round += 1
         return True
 
-    def abandoned(self, permit: int) -> None:
-        """Nobody waits for the answer any more: the next request may be the probe."""
+    def record_abandoned(self, permit: int) -> None:
+        """Note that nobody waits for the answer any more: the next request may be the probe."""
         if permit == self._round:
             self._probing = False

@@ -1,4 +1,4 @@
-"""Who we are to an upstream: a name and a password, or an identity token, from where people keep them."""
+"""Credentials for an upstream: a name and a password, or an identity token, out of files and helpers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Credentials:
 
     @property
     def label(self) -> str:
-        """Who it is, for people."""
+        """The user, for messages."""
         return f"user {self.username}" if self.username else "the identity token"
 
     async def current(self) -> Credentials:
@@ -91,7 +91,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class HelperQuestion:
-    """Whom to ask for a login, and what.
+    """A question for a credential helper.
 
     Attributes:
         helper: the program is ``docker-credential-HELPER``.

@@ -25,7 +25,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class ForbiddenAddressError(OSError):
-    """A connection that is not opened."""
+    """A connection to an address that is forbidden."""
 
 
 class Guard:
@@ -56,7 +56,7 @@ class Guard:
 
 
 def kind_of(host: str) -> str | None:
-    """What is special about an address, in words; None for an ordinary address and for a name.
+    """Name the kind of a special address; None for an ordinary address and for a name.
 
     Args:
         host: an address without brackets, or ``localhost``.

@@ -1,4 +1,4 @@
-"""One blob on its way from an upstream, over as many connections as it takes."""
+"""The download of one blob from an upstream, over as many connections as it takes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mirror.oci.errors import (
     Unsupported,
     UpstreamFault,
     UpstreamLied,
-    UpstreamResting,
     UpstreamUnreachable,
 )
 from mirror.oci.names import Repository
 from mirror.registry.streams import verified
 from mirror.upstream.exchange import Answer, Request
+from mirror.upstream.faults import may_pass_soon
 from mirror.upstream.session import UpstreamSession
 from mirror.wire.ranges import RangeRequest, Span, parse_content_range
 from mirror.wire.routes import BlobRoute
@@ -49,23 +49,23 @@ class UpstreamBlob:
         self._answer: Answer | None = None
 
     def begin(self, answer: Answer) -> None:
-        """Take the bytes from this answer on."""
+        """Read on from an answer."""
         self.close()
         self._answer = answer
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Release the connection."""
         if self._answer is not None:
             self._answer.close()
             self._answer = None
 
     def unverified(self) -> AsyncIterator[bytes]:
-        """As iterated, each piece as it comes: for who verifies the whole himself."""
+        """Iterate each piece as it comes, for a caller that verifies the whole."""
         return self._received()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self.span == Span(0, self.size_bytes):
-            return verified(self._received(), self._digest, self.size_bytes, self._lied)
+            return verified(self._received(), self._digest, self.size_bytes, self._protocol_error)
         return self._received()
 
     async def _received(self) -> AsyncIterator[bytes]:
@@ -73,9 +73,9 @@ class UpstreamBlob:
         fruitless = 0
         while position < self.span.stop or self._answer is not None:
             if self._answer is None:
-                self._answer = await self._reopened(position)
+                self._answer = await self._resume(position)
             try:
-                async for chunk in self._pieces(self._answer, position):
+                async for chunk in self._chunks_from(self._answer, position):
                     yield chunk
                     position += len(chunk)
                 self.close()
@@ -84,15 +84,11 @@ class UpstreamBlob:
             except UpstreamFault as error:
                 self.close()
                 fruitless = 0 if position - resumed_at >= _PROGRESS_BYTES else fruitless + 1
-                if (
-                    not error.temporary
-                    or isinstance(error, UpstreamResting)
-                    or fruitless >= self._session.patience.attempts
-                ):
+                if not may_pass_soon(error) or not self._session.retry.allows_another(fruitless):
                     raise
                 resumed_at = position
 
-    async def _pieces(self, answer: Answer, position: int) -> AsyncIterator[bytes]:
+    async def _chunks_from(self, answer: Answer, position: int) -> AsyncIterator[bytes]:
         """The bytes from ``position`` on out of an answer that may begin before it."""
         skip = position - _start(answer)
         async for chunk in answer.chunks():
@@ -100,27 +96,29 @@ class UpstreamBlob:
             skip -= min(skip, len(chunk))
             left = self.span.stop - position
             if len(piece) > left and self.span.stop == self.size_bytes:
-                raise self._lied(f"{self._digest} is longer than its {self.size_bytes} bytes")
+                raise self._protocol_error(f"{self._digest} is longer than its {self.size_bytes} bytes")
             position += min(len(piece), left)
             if left and piece:
                 yield piece[:left]
             if position == self.span.stop < self.size_bytes:
                 return
 
-    async def _reopened(self, position: int) -> Answer:
+    async def _resume(self, position: int) -> Answer:
         last = None if self.span.stop == self.size_bytes else self.span.stop - 1
         try:
             answer = await open_part(self._session, self._repository, self._digest, RangeRequest(position, last))
         except RangeInvalid as error:
-            raise self._lied(f"{self._digest} has {self.size_bytes} bytes, and then none from {position} on") from error
+            raise self._protocol_error(
+                f"{self._digest} has {self.size_bytes} bytes, and then none from {position} on"
+            ) from error
         start, size = _start(answer), whole_size(answer)
         if start not in {0, position} or size not in {None, self.size_bytes}:
             answer.close()
-            raise self._lied(f"{self._digest} from byte {position} was asked for, another part came")
+            raise self._protocol_error(f"{self._digest} from byte {position} was asked for, another part came")
         return answer
 
-    def _lied(self, message: str, **detail: object) -> MirrorError:
-        return self._session.lied(f"repository {self._repository}: {message}", **detail)
+    def _protocol_error(self, message: str, **detail: object) -> MirrorError:
+        return self._session.protocol_error(f"repository {self._repository}: {message}", **detail)
 
     def _broken(self, position: int) -> UpstreamFault:
         return UpstreamUnreachable(
@@ -148,7 +146,7 @@ async def open_part(
     answer = await session.send(request, expect={200} if part is None else {200, 206}, missing=BlobUnknown)
     if answer.status == 206 and parse_content_range(answer.headers.get("Content-Range")) is None:
         answer.close()
-        raise answer.blame(UpstreamLied, "it sent a part without saying which (Content-Range)")
+        raise answer.error(UpstreamLied, "it sent a part without saying which (Content-Range)")
     return answer
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import aiohttp
 
 from mirror.oci.errors import UpstreamFault, UpstreamLied, UpstreamUnreachable
-from mirror.upstream.faults import DripError, connection_fault, shown
+from mirror.upstream.faults import DripError, connection_fault, redacted
 
 # A body that is read whole is small: it may not be dripped for hours. Blobs have no limit in all.
 _READ_TIMEOUTS_IN_ALL = 5
@@ -20,7 +20,7 @@ _LEAST_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of an upstream.
+    """A request to an upstream.
 
     Attributes:
         method: the HTTP method, upper case.
@@ -44,11 +44,11 @@ class Request:
 
     @property
     def is_read(self) -> bool:
-        """Whether it changes nothing: such a request is repeated, and follows redirects."""
+        """Whether the request changes nothing: then it is repeated, and follows redirects."""
         return self.method in {"GET", "HEAD"}
 
 
-class Blame(Protocol):
+class ErrorForRequest(Protocol):
     """Makes an error that says which upstream was asked what."""
 
     def __call__(self, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault: ...
@@ -59,7 +59,7 @@ class Answer:
 
     Args:
         response: the HTTP library's.
-        blame: makes an error that names the upstream and the request.
+        error: makes an error that names the upstream and the request.
         read_timeout_seconds: the longest wait between two pieces.
         received: told of each piece's length; gives the seconds to wait before the next one is asked for.
         closed: told once that the answer is closed.
@@ -67,21 +67,21 @@ class Answer:
     Attributes:
         status: the HTTP status.
         headers: the header fields, names without regard to case.
-        blame: makes an error that names the upstream and the request.
+        error: makes an error that names the upstream and the request.
     """
 
     def __init__(
         self,
         response: aiohttp.ClientResponse,
-        blame: Blame,
+        error: ErrorForRequest,
         read_timeout_seconds: float,
         received: Callable[[int], float] = lambda _: 0.0,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
-        self.url = shown(response.url)
-        self.blame = blame
+        self.url = redacted(response.url)
+        self.error = error
         self._response = response
         self._read_timeout_seconds = read_timeout_seconds
         self._received = received
@@ -112,7 +112,7 @@ class Answer:
                     await asyncio.sleep(pause_seconds)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             kind, what = connection_fault(error)
-            raise self.blame(kind, f"the body broke off: {what}") from error
+            raise self.error(kind, f"the body broke off: {what}") from error
 
     async def read(self, limit_bytes: int, *, whole: bool = True) -> bytes:
         """The body.
@@ -135,9 +135,9 @@ class Answer:
                         break
                     if len(content) > limit_bytes:
                         what = f"the body is longer than {limit_bytes} bytes"
-                        raise self.blame(UpstreamLied, what, limit_bytes=limit_bytes)
+                        raise self.error(UpstreamLied, what, limit_bytes=limit_bytes)
         except TimeoutError as error:
-            raise self.blame(UpstreamUnreachable, f"the body did not end within {limit_seconds:g} s") from error
+            raise self.error(UpstreamUnreachable, f"the body did not end within {limit_seconds:g} s") from error
         del content[limit_bytes:]
         return bytes(content)
 

@@ -1,4 +1,4 @@
-"""From what an upstream did to an error of the tree, with a sentence for people."""
+"""Errors of the tree for what an upstream did, with sentences for people."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mirror.oci.errors import (
     UpstreamFault,
     UpstreamLied,
     UpstreamRefused,
+    UpstreamResting,
     UpstreamUnreachable,
 )
 from mirror.upstream.answer_guard import FloodError
@@ -26,16 +27,21 @@ _MOST_SHOWN_CHARACTERS = 300
 
 
 class DripError(OSError):
-    """A body came so slowly that it would never end."""
+    """A body that comes so slowly that it would never end."""
 
 
-def shown(url: URL) -> str:
-    """A URL for logs and errors: without user, query and fragment, where secrets may stand."""
+def redacted(url: URL) -> str:
+    """Strip a URL for logs and errors of user, query and fragment, where secrets may stand."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
+def may_pass_soon(error: MirrorError) -> bool:
+    """Tell whether another attempt at once has a chance: not where the circuit breaker keeps us from asking."""
+    return error.temporary and not isinstance(error, UpstreamResting)
+
+
 def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
-    """Whose fault an exception of the HTTP library or the socket is, and what happened."""
+    """Map an exception of the HTTP library or the socket to an error class and a sentence."""
     kind: type[UpstreamFault] = UpstreamUnreachable
     match error:
         case aiohttp.ClientConnectorError():

@@ -1,4 +1,4 @@
-"""Long lists, remembered for a moment: who asks for one page after the other must not cost the whole list each time.
+"""A cache of long lists, for a moment: a client that asks page by page must not cost the whole list each time.
 
 A list that is being read belongs to nobody who waits for it: it is read to its end although they leave, so that the
 next one finds it.
@@ -13,22 +13,21 @@ from typing import Any, Final
 
 from mirror.oci.errors import UpstreamLied
 from mirror.runtime.clock import Clock
-from mirror.runtime.flights import Flights, landed
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 from mirror.upstream.list_reading import Reading
 
 #: A list of one short page is asked for each time: it costs little, and whoever has just pushed wants to see it.
 _LONG_BYTES: Final = 64 * 1024
-_KEPT_SECONDS: Final = 60.0
+_CACHED_SECONDS: Final = 60.0
 _READ_AT_ONCE: Final = 4
 
 Read = Callable[[Reading[Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _CachedList:
     reading: Reading[Any]
-    lie: UpstreamLied | None
+    failure: UpstreamLied | None
     at_seconds: float
     changes: int
 
@@ -42,20 +41,21 @@ class KnownLists:
         tasks: owns the reading.
         clock: tells the age of lists.
         changes: goes up with what is changed through us.
-        most_entries: entries that are kept, of all lists together.
+        most_entries: entries that are cached, of all lists together.
     """
 
     def __init__(self, tasks: asyncio.TaskGroup, clock: Clock, changes: Callable[[], int], most_entries: int) -> None:
         self._clock = clock
         self._changes = changes
         self._most_entries = most_entries
-        self._known: dict[str, _Known] = {}
-        self._flights: Flights[tuple[str, int], _Known] = Flights(tasks)
-        self._beginnings: SingleFlight[tuple[str, int], _Known] = SingleFlight()
+        self._lists: dict[str, _CachedList] = {}
+        self._tasks = tasks
+        self._readings: SharedTasks[tuple[str, int], _CachedList] = SharedTasks()
+        self._beginnings: SharedTasks[tuple[str, int], _CachedList] = SharedTasks()
         self._gate = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def get(self, url: str, read: Read) -> Reading[Any]:
-        """A list.
+        """Give a list, read anew where it is not cached.
 
         Args:
             url: what it is asked for by.
@@ -65,52 +65,52 @@ class KnownLists:
             UpstreamLied: it has been read less than a minute ago, and this is what came of it.
             And what ``read`` raises.
         """
-        known = self._remembered(url)
+        known = self._cached(url)
         if known is None:
             key = url, self._changes()  # a reading that began before a change does not do after it
-            known = await self._beginnings.run(key, lambda: self._begun(key, read))
-        if known.lie is not None:
-            raise UpstreamLied(known.lie.message, **known.lie.detail)
+            known = await self._beginnings.run(key, lambda: self._join_reading(key, read))
+        if known.failure is not None:
+            raise UpstreamLied(known.failure.message, **known.failure.detail)
         return known.reading
 
-    async def _begun(self, key: tuple[str, int], read: Read) -> _Known:
-        """Whoever waits for a turn is cancelled with it; what has begun goes on."""
-        if (flight := self._flights.under_way(key)) is None:
+    async def _join_reading(self, key: tuple[str, int], read: Read) -> _CachedList:
+        """Wait for a turn, begin to read, and wait for the end. A cancelled caller ends no reading that has begun."""
+        if (reading := self._readings.under_way(key)) is None:
             await self._gate.acquire()
-            flight = self._flights.join(key, lambda: self._read(*key, read))
-            flight.add_done_callback(lambda _flight: self._gate.release())
-        return await landed(flight)
+            reading = self._readings.join(key, lambda: self._read(*key, read), self._tasks)
+            reading.add_done_callback(lambda _reading: self._gate.release())
+        return await wait(reading)
 
-    async def _read(self, url: str, changes: int, read: Read) -> _Known:
+    async def _read(self, url: str, changes: int, read: Read) -> _CachedList:
         reading: Reading[Any] = Reading()
-        lie: UpstreamLied | None = None
+        failure: UpstreamLied | None = None
         try:
             await read(reading)
         except UpstreamLied as error:
             if not _is_long(reading):
                 raise
-            lie, reading = error, Reading()
-        known = _Known(reading, lie, self._clock.monotonic_seconds(), changes)
-        if lie is not None or _is_long(reading):
-            self._remember(url, known)
+            failure, reading = error, Reading()
+        known = _CachedList(reading, failure, self._clock.monotonic_seconds(), changes)
+        if failure is not None or _is_long(reading):
+            self._cache(url, known)
         return known
 
-    def _remembered(self, url: str) -> _Known | None:
-        known = self._known.get(url)
+    def _cached(self, url: str) -> _CachedList | None:
+        known = self._lists.get(url)
         if known is None or known.changes != self._changes():
             return None
-        return known if self._clock.monotonic_seconds() < known.at_seconds + _KEPT_SECONDS else None
+        return known if self._clock.monotonic_seconds() < known.at_seconds + _CACHED_SECONDS else None
 
-    def _remember(self, url: str, known: _Known) -> None:
-        self._known.pop(url, None)
-        self._known[url] = known
+    def _cache(self, url: str, known: _CachedList) -> None:
+        self._lists.pop(url, None)
+        self._lists[url] = known
         now = self._clock.monotonic_seconds()
-        kept, left = {}, self._most_entries
-        for each, one in reversed(self._known.items()):  # the newest first
+        cached, left = {}, self._most_entries
+        for each, one in reversed(self._lists.items()):  # the newest first
             left -= max(len(one.reading.entries), 1000)
-            if each == url or (left >= 0 and now < one.at_seconds + _KEPT_SECONDS):
-                kept[each] = one
-        self._known = dict(reversed(kept.items()))
+            if each == url or (left >= 0 and now < one.at_seconds + _CACHED_SECONDS):
+                cached[each] = one
+        self._lists = dict(reversed(cached.items()))
 
 
 def _is_long(reading: Reading[Any]) -> bool:

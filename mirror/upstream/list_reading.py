@@ -115,11 +115,11 @@ class ListReader:
     ) -> None:
         remedy = self._remedy(bounds)
         async for answer, body in self._pages(reading, request, missing, bounds):
-            with self._session.disbelieving(answer):
+            with self._session.as_upstream_error(answer):
                 async for count in _stepped(_taken(body, key, take), light=len(body) <= _LIGHT_BYTES):
                     reading.count += count
                     if reading.count > bounds.entries:
-                        raise answer.blame(
+                        raise answer.error(
                             UpstreamLied,
                             f"it lists more than {bounds.entries} {key}, which are as many as are read: {remedy}",
                         )
@@ -136,27 +136,29 @@ class ListReader:
         until_seconds = clock.monotonic_seconds() + bounds.seconds
         while url is not None:
             if url in seen:
-                raise self._session.lied(f"its pages of {path} do not end: {url[:200]!r} is there again")
+                raise self._session.protocol_error(f"its pages of {path} do not end: {url[:200]!r} is there again")
             if reading.pages >= bounds.pages:
-                raise self._session.lied(f"its list at {path} has more than {bounds.pages} pages: {remedy}")
+                raise self._session.protocol_error(f"its list at {path} has more than {bounds.pages} pages: {remedy}")
             if clock.monotonic_seconds() > until_seconds:
-                raise self._session.lied(f"its list at {path} has not ended within {bounds.seconds:g} s: {remedy}")
+                raise self._session.protocol_error(
+                    f"its list at {path} has not ended within {bounds.seconds:g} s: {remedy}"
+                )
             seen.add(url)
             page = Request(request.method, url, request.scopes, request.headers, counts=request.counts)
             try:
                 answer, body = await self._session.read(page, bounds.page_bytes, expect={200}, missing=missing)
-            except UpstreamLied as lie:
-                if "limit_bytes" in lie.detail:
+            except UpstreamLied as error:
+                if "limit_bytes" in error.detail:
                     reading.received_bytes += bounds.page_bytes
                 raise
             reading.pages += 1
             reading.received_bytes += len(body)
             if reading.received_bytes > bounds.whole_bytes:
-                raise answer.blame(UpstreamLied, f"its list is longer than {bounds.whole_bytes} bytes in all: {remedy}")
+                raise answer.error(UpstreamLied, f"its list is longer than {bounds.whole_bytes} bytes in all: {remedy}")
             yield answer, body
             url = parse_next_link(answer.headers.get("Link"))
             if url is not None and urlsplit(url).path not in {"", path}:
-                raise answer.blame(UpstreamLied, f"its next page is said to be at {url[:200]!r}, another path")
+                raise answer.error(UpstreamLied, f"its next page is said to be at {url[:200]!r}, another path")
             if url is not None and not url.startswith("/"):
                 url = path + url
 
@@ -178,7 +180,7 @@ def _taken(body: bytes, key: str, take: Callable[[list[Any]], None]) -> Generato
 
 
 async def _stepped(steps: Generator[Item, None, None], *, light: bool) -> AsyncIterator[Item]:
-    """What a generator gives: each step made in a thread, or all of them at once where that is cheaper."""
+    """Iterate a generator: each step in a thread, or all of them at once where that is cheaper."""
     if light:
         for piece in steps:
             yield piece

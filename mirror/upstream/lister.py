@@ -59,7 +59,7 @@ class UpstreamLister:
 
     @property
     def keeps_referrers_under_tags(self) -> bool:
-        """Whether it has said lately that it has no API for referrers, so that only tags can lead to them."""
+        """Whether the upstream has said lately that it has no referrers API, so that only tags lead to referrers."""
         return self._session.clock.monotonic_seconds() < self._no_api_until_seconds
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:

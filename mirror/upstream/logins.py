@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.upstream import credential_helper
 from mirror.upstream.credentials import Credentials, HelperQuestion
 from mirror.upstream.rereading import Reread
@@ -21,7 +21,7 @@ class LoginSource(Protocol):
 
     @property
     def label(self) -> str:
-        """Who that is, or where it is written, for people."""
+        """The user, or the file that names it, for messages."""
         ...
 
     async def current(self) -> Credentials:
@@ -59,7 +59,7 @@ class FileLogin:
         self._clock = clock
         self._found = Reread("a login", [path], lambda: _checked(read()), clock)
         self._helped: tuple[HelperQuestion, Credentials, float] | None = None
-        self._asking: SingleFlight[HelperQuestion, Credentials] = SingleFlight()
+        self._asking: SharedTasks[HelperQuestion, Credentials] = SharedTasks()
 
     @classmethod
     def password(cls, username: str, path: Path, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
@@ -68,7 +68,7 @@ class FileLogin:
 
     @classmethod
     def docker(cls, path: Path, host: str, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
-        """What docker's ``config.json`` says of ``HOST[:PORT]``, also where it leaves it to a helper."""
+        """The login of docker's ``config.json`` for ``HOST[:PORT]``, also where that names a helper."""
         return cls(path, f"the login for {host} in {path}", lambda: Credentials.from_docker_config(path, host), clock)
 
     async def current(self) -> Credentials:

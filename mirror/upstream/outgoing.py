@@ -1,4 +1,4 @@
-"""A request's body on its way."""
+"""The body of a request while it is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""So much a second, and not more: for requests and for bytes.
+"""A rate limiter for requests and for bytes.
 
 One number is all that is kept: the moment at which everything let through so far is paid for. It may lie a little in
 the past (that is the burst), and whoever finds it in the future waits until then.

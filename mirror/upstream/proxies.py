@@ -1,4 +1,4 @@
-"""Which proxy a request goes through: one that is configured, else what the environment says.
+"""The proxy of a request: one that is configured, else that of the environment.
 
 The environment is read as Go reads it, and with it the Docker Engine: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``NO_PROXY``,
 each in capitals or small letters; ``ALL_PROXY`` stands in for a missing one, as for curl. Loopback hosts are never
@@ -72,13 +72,13 @@ def _excepted(host: str, port: int, exceptions: str) -> bool:
 
 
 def _matches(host: str, port: int, item: str) -> bool:
-    """Whether one entry of ``NO_PROXY`` names a host: ``*``, a name with all below it, an address or a network."""
+    """Tell whether one entry of ``NO_PROXY`` names a host: ``*``, a name with all below it, an address or a network."""
     if item in {"", "*"}:
         return item == "*"
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(item.strip("[]"), strict=False)
     except ValueError:
-        pass  # one of them is a name
+        pass  # the host or the entry is a name: names are compared below
     except TypeError:
         return False
     name, colon, wanted_port = item.rpartition(":")

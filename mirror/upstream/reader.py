@@ -43,7 +43,7 @@ class UpstreamReader:
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         request = self._manifest_request("GET", repository, target)
         answer, content = await self._session.read(request, MAX_MANIFEST_BYTES, expect={200}, missing=ManifestUnknown)
-        with self._session.disbelieving(answer):
+        with self._session.as_upstream_error(answer):
             digest = target if isinstance(target, Digest) else _named_digest(answer)
             return await self._heavy.do(
                 repository, len(content), parse_incoming, content, _manifest_type(answer), digest
@@ -65,7 +65,7 @@ class UpstreamReader:
             if size_bytes is None:
                 size_bytes = await blob_size(self._session, repository, digest)
             if size_bytes is None:
-                raise answer.blame(UpstreamLied, "it does not say how long the blob is (Content-Length)")
+                raise answer.error(UpstreamLied, "it does not say how long the blob is (Content-Length)")
             span = _given_span(answer, part, size_bytes)
             with closing(UpstreamBlob(self._session, repository, digest, size_bytes, span)) as blob:
                 blob.begin(answer)
@@ -77,19 +77,19 @@ class UpstreamReader:
 
 
 def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -> Descriptor | None:
-    """What a HEAD says of a manifest; None where it does not say everything, and a GET is needed."""
+    """Descriptor of a manifest out of the answer to a HEAD; None where a GET is needed."""
     kind = media_types.essence(answer.headers.get("Content-Type", ""))
     size_bytes = answer.size_bytes()
-    with session.disbelieving(answer):
+    with session.as_upstream_error(answer):
         digest = _named_digest(answer)
     if digest is None or size_bytes is None or kind not in media_types.MANIFESTS:
         return None
     if isinstance(target, Digest) and digest != target:
         if digest.algorithm == target.algorithm:
-            raise answer.blame(UpstreamLied, f"it answered with digest {digest}")
+            raise answer.error(UpstreamLied, f"it answered with digest {digest}")
         return None
     if size_bytes > MAX_MANIFEST_BYTES:
-        raise answer.blame(UpstreamLied, f"a manifest of {size_bytes} bytes: at most {MAX_MANIFEST_BYTES} are accepted")
+        raise answer.error(UpstreamLied, f"a manifest of {size_bytes} bytes: at most {MAX_MANIFEST_BYTES} are accepted")
     return Descriptor(kind, digest, size_bytes)
 
 
@@ -97,7 +97,7 @@ def _given_span(answer: Answer, part: RangeRequest | None, size_bytes: int) -> S
     span = Span(0, size_bytes) if part is None else part.resolve(size_bytes)
     placed = parse_content_range(answer.headers.get("Content-Range")) if answer.status == 206 else None
     if placed is not None and (placed[0].start != span.start or placed[0].stop > span.stop):
-        raise answer.blame(UpstreamLied, f"{part} was asked for, {placed[0].content_range(size_bytes)} came")
+        raise answer.error(UpstreamLied, f"{part} was asked for, {placed[0].content_range(size_bytes)} came")
     return span
 
 

@@ -84,10 +84,10 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
                 login=login,
                 authorizer=Authorizer(name, clock, plain_http=plain_http),
                 clock=clock,
-                patience=terms.patience,
+                retry=terms.retry,
             )
             yield cls(session, tasks, terms.lists)
 
     def stats(self) -> UpstreamStats:
-        """What has been counted since it was opened, and how it is: for metrics and for people."""
+        """Counts since the upstream was opened, and its state, for metrics and for people."""
         return self._session.transport.stats()

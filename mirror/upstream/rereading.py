@@ -1,4 +1,4 @@
-"""What is read from files that others write anew while we run: passwords, certificates."""
+"""Values out of files that others write anew while we run: passwords, certificates."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOKED_AT_EVERY_SECONDS: Final = 2.0
 
 
 class Reread(Generic[Given]):
-    """Something that is read from files, and read again when they have changed.
+    """A value that is read from files, and again when they have changed.
 
     Where that fails, what was read last stays: somebody is writing them.
 
@@ -43,7 +43,7 @@ class Reread(Generic[Given]):
         self._given = read()
 
     async def current(self) -> Given:
-        """It as it is now, or was a moment ago."""
+        """The value as it is now, or was a moment ago."""
         now = self._clock.monotonic_seconds()
         if self._files and now - self._looked_at >= _LOOKED_AT_EVERY_SECONDS:
             self._looked_at = now

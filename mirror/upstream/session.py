@@ -18,17 +18,16 @@ from mirror.oci.errors import (
     UpstreamFault,
     UpstreamLied,
     UpstreamRefused,
-    UpstreamResting,
 )
 from mirror.runtime.clock import Clock
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.upstream.addresses import Addresses
 from mirror.upstream.auth import Attempt, Authorizer, Flow, LoginWanted, Reply, Sent, Step, TokenRequest
 from mirror.upstream.credentials import Credentials
 from mirror.upstream.exchange import Answer, Request
-from mirror.upstream.faults import answer_fault, shown
+from mirror.upstream.faults import answer_fault, may_pass_soon, redacted
 from mirror.upstream.logins import LoginSource
-from mirror.upstream.patience import Patience
 from mirror.upstream.transport import Transport, jittered
 from mirror.wire import retry_after
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
@@ -42,7 +41,7 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 class UpstreamSession:
-    """Credentials and manners towards one upstream.
+    """Requests to one upstream, with credentials, retries and redirects.
 
     Redirects are followed by hand: at most five, of reads only, never from https to http (unless the upstream is http
     itself), and ``Authorization`` stays with the upstream's own origin.
@@ -50,14 +49,14 @@ class UpstreamSession:
     Args:
         name: what it is called in the configuration.
         addresses: where it is.
-        transport: the way there.
-        login: knows who we are; None: nobody.
+        transport: sends requests to its hosts.
+        login: gives our credentials; None: there are none.
         authorizer: answers its challenges.
         clock: tells the time.
-        patience: how often a request is tried.
+        retry: how often a request is tried.
 
     Attributes:
-        changes: goes up when a request that changes something there begins, and when it ends.
+        changes: goes up when a request that changes something at the upstream begins, and when it ends.
     """
 
     def __init__(
@@ -69,23 +68,23 @@ class UpstreamSession:
         login: LoginSource | None,
         authorizer: Authorizer,
         clock: Clock,
-        patience: Patience,
+        retry: RetryPolicy,
     ) -> None:
         self.name = name
         self.addresses = addresses
         self.transport = transport
-        self.patience = patience
+        self.retry = retry
         self.changes = 0
         self._login = login
         self._authorizer = authorizer
         self.clock = clock
-        self._token_flights: SingleFlight[TokenRequest, Reply] = SingleFlight()
+        self._token_requests: SharedTasks[TokenRequest, Reply] = SharedTasks()
         self._retrying = stamina.AsyncRetryingCaller(
-            attempts=patience.attempts,
-            timeout=None,
-            wait_initial=patience.first_pause_seconds,
-            wait_max=patience.longest_pause_seconds,
-            wait_jitter=patience.first_pause_seconds,
+            attempts=retry.attempts,
+            timeout=retry.total_seconds,
+            wait_initial=retry.first_delay_seconds,
+            wait_max=retry.longest_delay_seconds,
+            wait_jitter=retry.first_delay_seconds,
         )
 
     @asynccontextmanager
@@ -116,7 +115,7 @@ class UpstreamSession:
             UpstreamLied: an answer that cannot be one.
             ClientFault: another 4xx: the class that its code and status stand for; ``missing`` for a 404.
         """
-        return await self._tried(request, partial(self._send_once, request, expect, missing))
+        return await self._with_retries(request, partial(self._send_once, request, expect, missing))
 
     async def read(
         self, request: Request, limit_bytes: int, *, expect: Collection[int], missing: type[NotFound] = NotFound
@@ -133,33 +132,33 @@ class UpstreamSession:
             finally:
                 answer.close()
 
-        return await self._tried(request, once)
+        return await self._with_retries(request, once)
 
-    async def _tried(self, request: Request, once: Callable[[], Awaitable[Given]]) -> Given:
+    async def _with_retries(self, request: Request, once: Callable[[], Awaitable[Given]]) -> Given:
         if request.is_read or request.repeatable:
-            return await self._retrying(self._worth_another_try, once)
+            return await self._retrying(self._retry_delay, once)
         return await once()
 
     @contextmanager
-    def disbelieving(self, answer: Answer) -> Iterator[None]:
-        """Turn what a parser says of an answer's content into the upstream's fault."""
+    def as_upstream_error(self, answer: Answer) -> Iterator[None]:
+        """Raise UpstreamLied in place of what a parser raises about the content of an answer."""
         try:
             yield
         except ClientFault as error:
-            raise answer.blame(UpstreamLied, str(error), **error.detail) from error
+            raise answer.error(UpstreamLied, str(error), **error.detail) from error
 
-    def _worth_another_try(self, error: Exception) -> bool | float:
-        if not isinstance(error, MirrorError) or not error.temporary or isinstance(error, UpstreamResting):
+    def _retry_delay(self, error: Exception) -> bool | float:
+        if not isinstance(error, MirrorError) or not may_pass_soon(error):
             return False
         asked_seconds = float(error.detail.get("retry_after_seconds", 0))
-        if asked_seconds > self.patience.longest_pause_seconds:
+        if asked_seconds > self.retry.longest_delay_seconds:
             return False
         return jittered(asked_seconds) or True
 
     async def _send_once(self, request: Request, expect: Collection[int], missing: type[NotFound]) -> Answer:
         self.changes += not request.is_read
         try:
-            answer = await self._authorized(request)
+            answer = await self._send_authorized(request)
         finally:  # a list that was read meanwhile may hold the change or not
             self.changes += not request.is_read
         if answer.status in expect:
@@ -167,7 +166,7 @@ class UpstreamSession:
             if coding == "identity":
                 return answer
             answer.close()
-            raise answer.blame(UpstreamLied, f"it used Content-Encoding {coding[:40]!r}, which was not asked for")
+            raise answer.error(UpstreamLied, f"it used Content-Encoding {coding[:40]!r}, which was not asked for")
         try:
             raise await self._fault(request, answer, missing)
         finally:
@@ -188,7 +187,7 @@ class UpstreamSession:
             hint=self._hint(),
             now=self.clock.now(),
         )
-        return self.transport.noted(fault) if isinstance(fault, UpstreamFault) else fault
+        return self.transport.count_failure(fault) if isinstance(fault, UpstreamFault) else fault
 
     def _hint(self) -> str:
         where = f"upstreams.{self.name}.credentials"
@@ -196,12 +195,12 @@ class UpstreamSession:
             return f"no login is configured: set {where}, unless the name is wrong"
         return f"check that {self._login.label} of {where} may do this"
 
-    def lied(self, what: str, **detail: object) -> UpstreamFault:
-        """An error that blames the upstream for what cannot be true; it is counted and logged."""
-        lie = UpstreamLied(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
-        return self.transport.noted(lie)
+    def protocol_error(self, what: str, **detail: object) -> UpstreamFault:
+        """Make an error that blames the upstream for what cannot be true; count and log it."""
+        error = UpstreamLied(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
+        return self.transport.count_failure(error)
 
-    async def _authorized(self, request: Request) -> Answer:
+    async def _send_authorized(self, request: Request) -> Answer:
         flow = self._authorizer.flow(request.scopes)
         answer: Answer | None = None
         try:
@@ -211,12 +210,12 @@ class UpstreamSession:
                     answer.close()
                 sent: Sent
                 if isinstance(step, Attempt):
-                    answer, own = await self._followed(request, step.authorization, self.addresses.base)
+                    answer, own = await self._follow_redirects(request, step.authorization, self.addresses.base)
                     if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
                         return answer
                     sent = Reply(answer.status, answer.all_of("WWW-Authenticate"))
                 elif isinstance(step, TokenRequest):
-                    sent = await self._token_flights.run(step, partial(self._token_reply, step))
+                    sent = await self._token_requests.run(step, partial(self._request_token, step))
                 else:
                     sent = await self._current_login()
                 step = self._next(flow, sent)
@@ -233,7 +232,7 @@ class UpstreamSession:
         try:
             return flow.send(sent)
         except UpstreamFault as fault:
-            raise self.transport.noted(fault) from fault.__cause__
+            raise self.transport.count_failure(fault) from fault.__cause__
 
     async def _current_login(self) -> Credentials | None:
         try:
@@ -241,12 +240,12 @@ class UpstreamSession:
         except ConfigurationFault as error:
             raise UpstreamRefused(f"upstream {self.name}: no login: {error}", upstream=self.name) from error
 
-    async def _token_reply(self, step: TokenRequest) -> Reply:
+    async def _request_token(self, step: TokenRequest) -> Reply:
         url = self._follow(self.addresses.base, step.url)
         request = Request("GET", str(url), ())
         if step.form is not None:
             request = Request("POST", str(url), (), _FORM, step.form)
-        answer, _ = await self._followed(request, step.authorization, url.origin())
+        answer, _ = await self._follow_redirects(request, step.authorization, url.origin())
         try:
             body = await answer.read(MAX_TOKEN_BODY_BYTES)
         finally:
@@ -255,7 +254,7 @@ class UpstreamSession:
         seconds = retry_after.parse(answer.headers.get("Retry-After"), self.clock.now())
         return Reply(answer.status, body=body, retry_after_seconds=seconds)
 
-    async def _followed(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
+    async def _follow_redirects(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
         """The answer after any redirects, and whether it comes from ``trusted``, which alone is told who we are."""
         url = first = self.addresses.absolute(request.url)
         for _ in range(_MOST_REDIRECTS + 1):
@@ -264,22 +263,22 @@ class UpstreamSession:
             if answer.status not in _REDIRECTS:
                 return answer, own
             answer.close()
-            url = self._redirect(request, answer, url)
-        raise self.lied(f"{request.method} {shown(first)} is redirected without end")
+            url = self._redirect_target(request, answer, url)
+        raise self.protocol_error(f"{request.method} {redacted(first)} is redirected without end")
 
-    def _redirect(self, request: Request, answer: Answer, url: URL) -> URL:
+    def _redirect_target(self, request: Request, answer: Answer, url: URL) -> URL:
         location = answer.headers.get("Location")
         if location is None:
-            raise answer.blame(UpstreamLied, f"it answered {answer.status} without Location")
+            raise answer.error(UpstreamLied, f"it answered {answer.status} without Location")
         target = self._follow(url, location)
         if not request.is_read:
-            raise answer.blame(
-                UpstreamLied, f"it redirects a write, to {shown(target)}: configure that address instead"
+            raise answer.error(
+                UpstreamLied, f"it redirects a write, to {redacted(target)}: configure that address instead"
             )
         return target
 
     def _follow(self, url: URL, location: str) -> URL:
         try:
             return self.addresses.follow(url, location)
-        except UpstreamLied as lie:
-            raise self.transport.noted(lie) from None
+        except UpstreamLied as error:
+            raise self.transport.count_failure(error) from None

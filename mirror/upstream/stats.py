@@ -29,7 +29,7 @@ class HostState:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamStats:
-    """What has been counted since the upstream was opened.
+    """Counts since the upstream was opened.
 
     Attributes:
         name: the upstream's name.
@@ -38,7 +38,7 @@ class UpstreamStats:
         received_bytes: bytes of bodies.
         paced_seconds: how long requests and transfers have waited for our own limits.
         tokens: tokens that were given.
-        failures: how often, by reason: ``unreachable``, ``refused``, ``busy``, ``lied``.
+        failures: how often, by the reason that the error class gives.
         quota: what the upstream said last of how much may be asked; None: nothing.
         rest_seconds: how long it still wants to be left alone.
         hosts: its hosts; the upstream's own is the first.

@@ -1,4 +1,4 @@
-"""How one upstream is treated: how long we wait for it, how often we ask, when we leave it alone."""
+"""The policy towards one upstream: timeouts, retries, limits, and when it is left alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from pathlib import Path
 
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.upstream.bandwidth import Window
 from mirror.upstream.breaker import Thresholds
-from mirror.upstream.patience import Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How hard an upstream may be used.
+    """Limits on the use of an upstream.
 
     Attributes:
         connections: requests at the same time, in this process; 2 or more.
@@ -46,7 +46,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class ListBounds:
-    """How long a list of tags or repositories may be, over all its pages.
+    """Bounds on a list of tags or repositories, over all its pages.
 
     The largest repositories that are known of have about 100 000 tags, and registries give 50 to 1000 of them a page,
     or all at once. The bounds are at least twice that. Google's registries describe every manifest in the list of tags,
@@ -81,11 +81,11 @@ class ListBounds:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """All of it.
+    """The whole policy.
 
     Attributes:
         timeouts: deadlines.
-        patience: how often what may pass is tried.
+        retry: how often what may pass is tried.
         thresholds: when one of its hosts is left alone.
         limits: how hard it may be used.
         lists: how long its lists may be.
@@ -93,7 +93,7 @@ class Terms:
     """
 
     timeouts: Timeouts = field(default_factory=Timeouts)
-    patience: Patience = field(default_factory=Patience)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     thresholds: Thresholds = field(default_factory=Thresholds)
     limits: Limits = field(default_factory=Limits)
     lists: ListBounds = field(default_factory=ListBounds)

@@ -1,4 +1,4 @@
-"""Whom we trust with TLS, and who we are there."""
+"""TLS contexts: authorities that are trusted, and our own certificate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tls:
         return [file for file in (self.ca_file, self.certificate_file, self.key_file) if file is not None]
 
     def context(self, *, own: bool) -> ssl.SSLContext:
-        """What a connection is made with.
+        """Make the context of a connection.
 
         Args:
             own: whether to the upstream itself, not to a host that it sent us to.

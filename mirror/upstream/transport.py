@@ -1,4 +1,4 @@
-"""One HTTP exchange with one host of an upstream, with every limit kept that there is."""
+"""HTTP exchanges with single hosts of an upstream, within every limit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,10 @@ from yarl import URL
 
 from mirror.oci.errors import (
     ConfigurationFault,
-    MirrorError,
     UpstreamBusy,
     UpstreamFault,
     UpstreamLied,
     UpstreamOffline,
-    UpstreamRefused,
     UpstreamResting,
     UpstreamUnreachable,
 )
@@ -31,7 +29,7 @@ from mirror.upstream.bandwidth import rate_at
 from mirror.upstream.breaker import Breaker, State
 from mirror.upstream.connections import Connections
 from mirror.upstream.exchange import Answer, Request
-from mirror.upstream.faults import connection_fault, shown
+from mirror.upstream.faults import connection_fault, redacted
 from mirror.upstream.outgoing import Outgoing
 from mirror.upstream.pace import Account, Pace, opened_account
 from mirror.upstream.slots import Slots
@@ -42,14 +40,8 @@ from mirror.wire import rate_limit, retry_after
 _LOG = structlog.get_logger(__name__)
 
 # What a gateway says when what it stands for is gone; a 500 may be about one manifest alone.
-_AS_GOOD_AS_DEAD = frozenset({502, 503, 504})
+_GATEWAY_STATUSES = frozenset({502, 503, 504})
 _MOST_HOSTS = 64
-_REASONS: dict[type[MirrorError], str] = {
-    UpstreamUnreachable: "unreachable",
-    UpstreamRefused: "refused",
-    UpstreamBusy: "busy",
-    UpstreamLied: "lied",
-}
 
 
 class Transport:
@@ -135,33 +127,34 @@ class Transport:
         """
         own = url.origin() == self._base
         breaker = self._breaker(url.origin())
-        self._refuse(url, breaker)
+        self._require_available(url, breaker)
         await self._wait_for_turn(request, url, own=own)
         await self._slots.enter(bulk=request.bulk)
         try:
-            self._refuse(url, breaker)
-            answer = await self._sent(request, url, authorization, breaker, own=own)
+            self._require_available(url, breaker)
+            answer = await self._send(request, url, authorization, breaker, own=own)
         except BaseException:
             self._slots.leave(bulk=request.bulk)
             raise
         if own:
-            self._hear(request, answer)
+            self._update_quota(request, answer)
         return answer
 
-    def blamed(self, asked: str, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault:
-        """An error that names the upstream and what it was asked; it is counted, and a lie is logged."""
-        return self.noted(error(f"upstream {self._name}: {asked}: {what}", **{"upstream": self._name, **detail}))
+    def error_for_request(self, asked: str, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault:
+        """Make an error that names the upstream and the request; count it as :meth:`count_failure` does."""
+        return self.count_failure(
+            error(f"upstream {self._name}: {asked}: {what}", **{"upstream": self._name, **detail})
+        )
 
-    def noted(self, error: UpstreamFault) -> UpstreamFault:
-        """The error, after it was counted, and logged where the upstream lied."""
-        reason = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), "other")
-        self._failures[reason] += 1
+    def count_failure(self, error: UpstreamFault) -> UpstreamFault:
+        """Count an error, log it where the upstream broke the protocol, and return it."""
+        self._failures[error.reason] += 1
         if isinstance(error, UpstreamLied):
             _LOG.warning("upstream lied", upstream=self._name, error=str(error))
         return error
 
     def stats(self) -> UpstreamStats:
-        """What has been counted so far."""
+        """Counts so far."""
         hosts = []
         for host, breaker in self._breakers.items():
             opening = breaker.opening
@@ -188,7 +181,7 @@ class Transport:
             self._breakers[host] = Breaker(self._terms.thresholds, self._clock)
         return self._breakers[host]
 
-    def _refuse(self, url: URL, breaker: Breaker) -> None:
+    def _require_available(self, url: URL, breaker: Breaker) -> None:
         if self._terms.offline:
             raise UpstreamOffline(
                 f"upstream {self._name} is configured as offline: it is not asked", upstream=self._name
@@ -204,9 +197,9 @@ class Transport:
 
     async def _wait_for_turn(self, request: Request, url: URL, *, own: bool) -> None:
         asked_seconds = self._allowance.wait_seconds(counts=request.counts) if own else 0.0
-        if asked_seconds > self._terms.patience.longest_pause_seconds:
+        if asked_seconds > self._terms.retry.longest_delay_seconds:
             raise UpstreamBusy(
-                f"upstream {self._name}: {request.method} {shown(url)} is not sent: "
+                f"upstream {self._name}: {request.method} {redacted(url)} is not sent: "
                 f"it wants to be left alone for {asked_seconds:.0f} s more",
                 upstream=self._name,
                 retry_after_seconds=round(asked_seconds, 1),
@@ -216,11 +209,11 @@ class Transport:
             self._paced_seconds += seconds
             await asyncio.sleep(seconds)
 
-    async def _sent(
+    async def _send(
         self, request: Request, url: URL, authorization: str | None, breaker: Breaker, *, own: bool
     ) -> Answer:
         headers = {**request.headers, **({} if authorization is None else {"Authorization": authorization})}
-        asked = f"{request.method} {shown(url)}"
+        asked = f"{request.method} {redacted(url)}"
         read_seconds = self._terms.timeouts.read_seconds
         outgoing = Outgoing(request.body, read_seconds)
         permit = breaker.admit()
@@ -230,35 +223,39 @@ class Transport:
                 response = await self._connections.request(request.method, url, headers, outgoing.data, own=own)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if outgoing.error is not None:
-                breaker.abandoned(permit)
+                breaker.record_abandoned(permit)
                 raise outgoing.error from None
             kind, what = connection_fault(error)
-            blamed = self.blamed(asked, kind, what)
+            failure = self.error_for_request(asked, kind, what)
             if kind is UpstreamUnreachable:
-                self._failed(breaker, permit, url, blamed, at_once=isinstance(error, aiohttp.ConnectionTimeoutError))
+                self._record_failure(
+                    breaker, permit, url, failure, at_once=isinstance(error, aiohttp.ConnectionTimeoutError)
+                )
             else:
-                breaker.abandoned(permit)
-            raise blamed from error
+                breaker.record_abandoned(permit)
+            raise failure from error
         except ConfigurationFault as error:
-            breaker.abandoned(permit)
-            raise self.blamed(asked, UpstreamUnreachable, str(error)) from error
+            breaker.record_abandoned(permit)
+            raise self.error_for_request(asked, UpstreamUnreachable, str(error)) from error
         except BaseException:
-            breaker.abandoned(permit)
+            breaker.record_abandoned(permit)
             raise
         _LOG.debug("upstream answered", upstream=self._name, asked=asked, status=response.status)
-        if response.status in _AS_GOOD_AS_DEAD:
-            self._failed(breaker, permit, url, UpstreamBusy(f"{asked} answered {response.status}"))
-        elif breaker.succeeded():
+        if response.status in _GATEWAY_STATUSES:
+            self._record_failure(breaker, permit, url, UpstreamBusy(f"{asked} answered {response.status}"))
+        elif breaker.record_success():
             _LOG.info("upstream answers again", upstream=self._name, host=str(url.origin()))
         leave = partial(self._slots.leave, bulk=request.bulk)
-        received = partial(self._received, paced=request.bulk)
-        return Answer(response, partial(self.blamed, asked), read_seconds, received, leave)
+        received = partial(self._account_bytes, paced=request.bulk)
+        return Answer(response, partial(self.error_for_request, asked), read_seconds, received, leave)
 
-    def _failed(self, breaker: Breaker, permit: int, url: URL, error: UpstreamFault, *, at_once: bool = False) -> None:
-        if breaker.failed(permit, str(error), at_once=at_once):
+    def _record_failure(
+        self, breaker: Breaker, permit: int, url: URL, error: UpstreamFault, *, at_once: bool = False
+    ) -> None:
+        if breaker.record_failure(permit, str(error), at_once=at_once):
             _LOG.warning("upstream is left alone", upstream=self._name, host=str(url.origin()), error=str(error))
 
-    def _received(self, size_bytes: int, *, paced: bool) -> float:
+    def _account_bytes(self, size_bytes: int, *, paced: bool) -> float:
         self._received_bytes += size_bytes
         seconds = self._byte_pace.charge(size_bytes)
         if not paced:
@@ -266,13 +263,13 @@ class Transport:
         self._paced_seconds += seconds
         return seconds
 
-    def _hear(self, request: Request, answer: Answer) -> None:
+    def _update_quota(self, request: Request, answer: Answer) -> None:
         quota = rate_limit.parse(answer.headers.get("ratelimit-limit"), answer.headers.get("ratelimit-remaining"))
         wanted = answer.headers.get("Retry-After") if answer.status in {429, 503} else None
         seconds = retry_after.parse(wanted, self._clock.now())
-        self._allowance.hear(quota, seconds, counts=request.counts)
+        self._allowance.update_quota(quota, seconds, counts=request.counts)
 
 
 def jittered(seconds: float) -> float:
-    """A little more, so that not all who wait come back in the same moment."""
+    """Add up to a tenth, so that not all who wait come back in the same moment."""
     return seconds * random.uniform(1.0, 1.1)  # noqa: S311 - it spreads load, it keeps no secret

@@ -1,4 +1,4 @@
-"""A blob on its way to an upstream (distribution-spec, "Pushing a blob in chunks")."""
+"""The upload of a blob to an upstream (distribution-spec, "Pushing a blob in chunks")."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class UpstreamUpload:
             async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:
                 said = answer.headers.get("Docker-Content-Digest")
                 if said and said != str(digest) and said.startswith(digest.algorithm):
-                    raise answer.blame(UpstreamLied, f"it stored digest {said[:140]} instead of {digest}")
+                    raise answer.error(UpstreamLied, f"it stored digest {said[:140]} instead of {digest}")
         except DigestInvalid:
             with suppress(MirrorError):  # docker-registry 2.8 keeps the upload, to no use
                 await self.cancel()
@@ -77,15 +77,15 @@ class UpstreamUpload:
             async with self._session.request(self._request("DELETE"), expect=_DONE, missing=UploadUnknown):
                 pass
         except UploadUnknown:
-            pass  # it is gone already
+            pass  # the upload has ended, which is what was wanted
 
     async def synchronize(self) -> None:
-        """Ask the upstream how much it holds, where the last piece did not end well."""
+        """Ask the upstream how many bytes it holds, where the last piece did not end well."""
         if self._certain:
             return
         async with self._session.request(self._request("GET"), expect=_DONE, missing=UploadUnknown) as answer:
             self._follow(answer)
-            self._offset = self._held(answer)
+            self._offset = self._held_bytes(answer)
         self._certain = True
 
     async def _patch(self, body: AsyncIterable[bytes] | bytes, headers: dict[str, str]) -> None:
@@ -103,9 +103,9 @@ class UpstreamUpload:
         request = self._request("PATCH", body=body, headers={"Content-Type": OCTET_STREAM, **headers})
         async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:
             self._follow(answer)
-            held = self._held(answer) if "Range" in answer.headers else expected
+            held = self._held_bytes(answer) if "Range" in answer.headers else expected
             if held < expected and (held, expected) != (0, 1):  # 0-0 is said of no byte and of one
-                raise answer.blame(UpstreamLied, f"it holds {held} bytes where it was sent {expected}")
+                raise answer.error(UpstreamLied, f"it holds {held} bytes where it was sent {expected}")
         self._offset = max(held, expected)  # others may have written to the same upload before
         self._certain = True
 
@@ -125,8 +125,8 @@ class UpstreamUpload:
         if location := answer.headers.get("Location"):
             self._location = self._session.addresses.relative(self._location, location)
 
-    def _held(self, answer: Answer) -> int:
-        with self._session.disbelieving(answer):
+    def _held_bytes(self, answer: Answer) -> int:
+        with self._session.as_upstream_error(answer):
             return parse_upload_range(answer.headers.get("Range"))
 
 

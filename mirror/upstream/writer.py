@@ -27,12 +27,11 @@ class UpstreamWriter:
         self._session = session
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        algorithm = expected.algorithm if expected and expected.algorithm != "sha256" else None
-        request = _post(UploadsRoute(repository, algorithm=algorithm))
+        request = _post(UploadsRoute(repository, algorithm=None if algorithm == "sha256" else algorithm))
         async with self._session.request(request, expect={202}, missing=RepositoryUnknown) as answer:
-            return self._begun(repository, request, answer)
+            return self._begun_upload(repository, request, answer)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
         upload = UpstreamUpload(self._session, repository, location_of(upload_id, repository))
@@ -43,7 +42,7 @@ class UpstreamWriter:
         request = _post(UploadsRoute(repository, mount=digest, source=source), source)
         try:
             async with self._session.request(request, expect={201, 202}) as answer:
-                unused = self._begun(repository, request, answer) if answer.status == 202 else None
+                unused = self._begun_upload(repository, request, answer) if answer.status == 202 else None
             size_bytes = await blob_size(self._session, repository, digest) if unused is None else None
         except (NotFound, Unsupported, UpstreamRefused):
             return None
@@ -76,14 +75,14 @@ class UpstreamWriter:
         async with self._session.request(request, expect={200, 201, 202}, missing=RepositoryUnknown) as answer:
             said = answer.headers.get("Docker-Content-Digest")
             if said and said != str(manifest.digest):
-                raise answer.blame(UpstreamLied, f"it stored digest {said[:140]} instead of {manifest.digest}")
+                raise answer.error(UpstreamLied, f"it stored digest {said[:140]} instead of {manifest.digest}")
             advice += answer.all_of("Warning")
             return {name.strip() for value in answer.all_of("OCI-Tag") for name in value.split(",")}
 
-    def _begun(self, repository: Repository, request: Request, answer: Answer) -> UpstreamUpload:
+    def _begun_upload(self, repository: Repository, request: Request, answer: Answer) -> UpstreamUpload:
         location = answer.headers.get("Location")
         if not location:
-            raise answer.blame(UpstreamLied, "it began an upload without saying where (Location)")
+            raise answer.error(UpstreamLied, "it began an upload without saying where (Location)")
         return UpstreamUpload(
             self._session, repository, self._session.addresses.relative(request.url, location), offset=0
         )

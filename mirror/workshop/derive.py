@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from mirror.oci.digest import Digest
 from mirror.oci.names import Tag
 from mirror.plugin.derivation import Changes
+from mirror.transfer.concurrency import Turns
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.derive import Derived, Maker, derive_beside, try_changes
 from mirror.transfer.progress import Progress
@@ -41,6 +42,7 @@ async def derive(
     source: str,
     maker: Maker,
     progress: Progress,
+    turns: Turns,
 ) -> Renamed:
     """Copy a plugin, keep it by its digest, and give the name to a copy of it with changes.
 
@@ -53,6 +55,7 @@ async def derive(
         source: where the original is from, for the note.
         maker: who makes it.
         progress: told how layers move.
+        turns: of copies into the same registry.
 
     Raises:
         ConfigurationFault: the name is kept for something else; the plugin has nothing of a name that is to be changed.
@@ -64,6 +67,6 @@ async def derive(
     manifest = await origin.registry.get_manifest(origin.repository, target)
     await try_changes(origin.registry, origin.repository, manifest, changes)
     before = await digest_of(place.registry, place.repository, name)
-    copied = await copy_graph(origin, manifest.digest, keep, (), progress)
+    copied = await copy_graph(origin, manifest.digest, keep, (), progress, turns=turns)
     derived = await derive_beside(place, manifest.digest, [name], changes, source=source, maker=maker)
     return Renamed(manifest.digest, Named(derived.digest, before), derived, copied.moved_bytes)

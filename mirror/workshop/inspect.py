@@ -19,9 +19,10 @@ from mirror.plugin.view import PluginView, view
 from mirror.registry.admissions import Admission
 from mirror.registry.derivations import Derivation
 from mirror.registry.journal import TagEvent
+from mirror.registry.port import ReadLister
 from mirror.transfer.progress import Progress
 from mirror.workshop.reading import read_config, read_content
-from mirror.workshop.signatures import Listed, Signature, signatures
+from mirror.workshop.signatures import Signature, signatures
 
 _KINDS = {
     media_types.DOCKER_PLUGIN_CONFIG: "plugin",
@@ -95,7 +96,7 @@ def kind_of(manifest: Manifest) -> str:
 
 
 async def inspect(
-    registry: Listed,
+    registry: ReadLister,
     repository: Repository,
     target: Tag | Digest,
     recorded: Recorded = _nobody_looked,
@@ -131,7 +132,7 @@ async def inspect(
     return replace(found, plugin=plugin, findings=plugin.findings)
 
 
-async def _signatures(registry: Listed, repository: Repository, manifest: Manifest) -> tuple[Signature, ...] | None:
+async def _signatures(registry: ReadLister, repository: Repository, manifest: Manifest) -> tuple[Signature, ...] | None:
     try:
         return await signatures(registry, repository, manifest.digest)
     except UpstreamFault:

@@ -93,7 +93,7 @@ class LayoutFile:
         raise UploadUnknown(f"{self._name} has no unfinished uploads", upload=upload_id)
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
         """As the port says; UploadInvalid: another blob is being written."""
         if self.current is not None:

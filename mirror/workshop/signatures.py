@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import NotFound
 from mirror.oci.names import Repository, Tag
-from mirror.registry.port import Lister, Reader
+from mirror.registry.port import ReadLister
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers import fallback_tag
 
 _COSIGN_TAGS: Final = {"sig": "cosign signature", "att": "cosign attestation", "sbom": "cosign SBOM"}
-
-
-class Listed(Reader, Lister, Protocol):
-    """A registry that is read and listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +31,7 @@ class Signature:
     tag: Tag | None = None
 
 
-async def signatures(registry: Listed, repository: Repository, digest: Digest) -> tuple[Signature, ...]:
+async def signatures(registry: ReadLister, repository: Repository, digest: Digest) -> tuple[Signature, ...]:
     """What refers to a manifest, the first page of it.
 
     Raises:
@@ -44,7 +40,7 @@ async def signatures(registry: Listed, repository: Repository, digest: Digest) -
     return tuple([found async for found in _signatures(registry, repository, digest)])
 
 
-async def _signatures(registry: Listed, repository: Repository, digest: Digest) -> AsyncIterator[Signature]:
+async def _signatures(registry: ReadLister, repository: Repository, digest: Digest) -> AsyncIterator[Signature]:
     for ending, what in _COSIGN_TAGS.items():
         tag = Tag(f"{fallback_tag(digest)}.{ending}")
         try:

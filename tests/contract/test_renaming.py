@@ -32,9 +32,9 @@ class MovesNothing(DelegatingRegistry):
     """Takes no blob."""
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        raise AssertionError(f"{expected} moves to {repository}")
+        raise AssertionError(f"something moves to {repository}")
 
 
 class Ledger:

@@ -407,8 +407,8 @@ class TestWrongContent:
                 assert len(each.content) <= len(big.layer) - HELD_BACK_BYTES
             assert spooled_bytes(mirror) == 0
             assert not list(mirror.data.glob(f"blobs/sha256/{hexadecimal[:2]}/{hexadecimal}"))
-            assert any(line["event"] == "upstream failed" and line["reason"] == "lied" for line in mirror.log)
-            assert counted(mirror, "plugin_mirror_pull_failures_total", reason="lied", upstream="hub") >= 1
+            assert any(line["event"] == "upstream failed" and line["reason"] == "protocol_error" for line in mirror.log)
+            assert counted(mirror, "plugin_mirror_pull_failures_total", reason="protocol_error", upstream="hub") >= 1
             data.write_bytes(big.layer)
             assert digest_of(take(mirror.port, big.layer_digest).content) == big.layer_digest
 

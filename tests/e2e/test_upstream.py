@@ -23,9 +23,9 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import SilentProgress
-from mirror.upstream.patience import Patience
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.terms import Terms
 from mirror.wire.pagination import PageRequest
@@ -40,7 +40,7 @@ THERE, HERE, TAG = Repository("store/contiv/v2plugin"), Repository("contiv/v2plu
 PACKED = packed_from(b'{"Description": "a plugin"}\n', random.Random(3).randbytes(5_000_000))
 PLUGIN = Manifest.parse(PACKED.manifest, media_types.DOCKER_MANIFEST)
 LAYER = Digest.of(PACKED.layer)
-QUICK = Terms(patience=Patience(attempts=2, first_pause_seconds=0.01))
+QUICK = Terms(retry=RetryPolicy(attempts=2, first_delay_seconds=0.01))
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[U
     """A registry that holds the plugin, pushed by our own writer."""
     async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, terms=QUICK) as opened:
         for blob in (PACKED.config, PACKED.layer):
-            upload = await opened.begin_upload(THERE, Digest.of(blob))
+            upload = await opened.begin_upload(THERE)
             await upload.append(one(blob))
             await upload.commit(Digest.of(blob))
         await opened.put_manifest(THERE, PLUGIN, [TAG, Tag("latest")])

@@ -22,11 +22,11 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import SilentProgress
 from mirror.upstream.credentials import Credentials
 from mirror.upstream.logins import FileLogin, LoginSource
-from mirror.upstream.patience import Patience
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.terms import Terms
 from mirror.upstream.tls import Tls
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.e2e
 PRIVATE, PUBLIC, TAG = Repository("store/contiv/v2plugin"), Repository("public/v2plugin"), Tag("1.0.0-beta.3")
 PACKED = packed_from(b'{"Description": "a plugin"}\n', random.Random(4).randbytes(3_000_000))
 PLUGIN = Manifest.parse(PACKED.manifest, media_types.DOCKER_MANIFEST)
-QUICK = Terms(patience=Patience(attempts=2, first_pause_seconds=0.01))
+QUICK = Terms(retry=RetryPolicy(attempts=2, first_delay_seconds=0.01))
 LOGIN = Credentials("jimmy", "pass:w0rd")
 
 
@@ -67,7 +67,7 @@ async def opened(
 
 async def push(upstream: UpstreamRegistry, repository: Repository = PRIVATE) -> None:
     for blob in (PACKED.config, PACKED.layer):
-        upload = await upstream.begin_upload(repository, Digest.of(blob))
+        upload = await upstream.begin_upload(repository)
         await upload.append(one(blob))
         await upload.commit(Digest.of(blob))
     await upstream.put_manifest(repository, PLUGIN, [TAG])

@@ -26,3 +26,17 @@ def test_only_what_may_pass_is_temporary():
         errors.TooManyRequests,
         errors.ContentTooSlow,
     }
+
+
+def test_every_error_has_a_reason_of_few():
+    assert set(errors.reasons(MirrorError)) == {member.reason for member in family(MirrorError)}
+    assert errors.reasons(errors.UpstreamFault) == (
+        "other",
+        "unreachable",
+        "circuit_open",
+        "offline",
+        "refused",
+        "busy",
+        "protocol_error",
+    )
+    assert {"not_found", "storage"} < set(errors.reasons(MirrorError))

@@ -127,7 +127,7 @@ class TestBlobs:
             world.hub.instead[config.digest] = b"#" * config.size_bytes
             await world.registry.get_manifest(name, TAG)
             assert isinstance(await raised(read(world.registry.open_blob(name, config.digest))), UpstreamLied)
-            assert world.count("pull_failures", upstream="hub", reason="lied") == 1
+            assert world.count("pull_failures", upstream="hub", reason="protocol_error") == 1
             assert isinstance(await raised(store.stat_blob(name, config.digest)), BlobUnknown)
             world.hub.instead.clear()
             assert await pull(world, name) == wanted.manifest
@@ -179,7 +179,7 @@ class TestLists:
         assert isinstance(await raised(world.registry.list_tags(Repository("other"), EVERYTHING)), NotFound)
 
     async def test_an_upstream_that_is_silent_holds_nobody_up(self, store: Store) -> None:
-        async with pulling(store, patience_seconds=0.2) as world:
+        async with pulling(store, timeout_seconds=0.2) as world:
             await Plugin.make().at(world.hub, NAME, "a", "latest")
             await pull(world)
             world.hub.stalled.clear()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.names import Tag
-from mirror.proxy.lists import _merged
+from mirror.proxy.lists import _merge_entries
 from mirror.registry.port import Page
 from mirror.wire.pagination import PageRequest
 
@@ -27,7 +27,7 @@ def test_all_entries_of_both_are_listed_once_and_in_order(
     found: list[str] = []
     page = PageRequest(size)
     while True:
-        merged = _merged(part(here, page, here_gives), part(there, page, there_gives), page, str)
+        merged = _merge_entries(part(here, page, here_gives), part(there, page, there_gives), page, str)
         assert len(merged.entries) <= size
         found += map(str, merged.entries)
         if not merged.more:

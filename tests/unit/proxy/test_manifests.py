@@ -170,12 +170,12 @@ class TestStaleness:
         found = await world.registry.get_manifest(NAME, TAG)
         assert found.digest == wanted.manifest.digest
         assert staleness_of(found) is not None
-        assert world.count("pull_failures", upstream="hub", reason="gone") == 1
+        assert world.count("pull_failures", upstream="hub", reason="not_found") == 1
 
     async def test_an_upstream_that_is_silent_costs_one_pull_a_moment_and_the_next_ones_nothing(
         self, store: Store
     ) -> None:
-        async with pulling(store, patience_seconds=2) as world:
+        async with pulling(store, timeout_seconds=2) as world:
             await Plugin.make().at(world.hub)
             await pull(world)
             await Plugin.make().at(world.hub, NAME, "other")
@@ -190,7 +190,7 @@ class TestStaleness:
             world.hub.stalled.set()
 
     async def test_who_was_told_the_old_digest_is_not_told_another_a_moment_later(self, store: Store) -> None:
-        async with pulling(store, patience_seconds=0.1) as world:
+        async with pulling(store, timeout_seconds=0.1) as world:
             old = await Plugin.make(1).at(world.hub)
             await pull(world)
             new = await Plugin.make(2).at(world.hub)

@@ -24,9 +24,9 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Page
 from mirror.runtime.background import Background
 from mirror.runtime.metrics import Figures
+from mirror.runtime.retry_policy import RetryPolicy
 from mirror.store.registry import Store
 from mirror.transfer.inflight import Inflight
-from mirror.transfer.wanted import Endurance
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.unit.transfer.content import hold, plugin
@@ -35,7 +35,7 @@ NAME = Repository("vieux/sshfs")
 TAG = Tag("latest")
 START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 PIECE_BYTES = 16 * 1024
-QUICK = Endurance(quiet_seconds=0.5, first_pause_seconds=0.01, longest_pause_seconds=0.05)
+QUICK = RetryPolicy(attempts=None, total_seconds=0.5, first_delay_seconds=0.01, longest_delay_seconds=0.05)
 
 
 @dataclass
@@ -181,7 +181,7 @@ async def pulling(
     reserved: tuple[str, ...] = (),
     offline: tuple[str, ...] = (),
     finish: bool = True,
-    patience_seconds: float = 5.0,
+    timeout_seconds: float = 5.0,
     upstreams: dict[str, ScriptedUpstream] | None = None,
     clock: HandClock | None = None,
 ) -> AsyncIterator[World]:
@@ -194,7 +194,7 @@ async def pulling(
     outcomes = Outcomes(figures.share(), names)
     clock = clock or HandClock()
     async with Background() as tasks:
-        inflight = Inflight(store, store, tasks, outcomes, store.arrived, finish=finish, endurance=QUICK)
+        inflight = Inflight(store, store, tasks, outcomes, store.arrived, finish=finish, retry=QUICK)
         registry = PullThroughRegistry(
             store,
             store,
@@ -204,7 +204,7 @@ async def pulling(
             clock=clock,
             freshness=Freshness(),
             outcomes=outcomes,
-            patience_seconds=patience_seconds,
+            timeout_seconds=timeout_seconds,
         )
         yield World(store, registry, inflight, clock, registries, figures)
 

@@ -118,3 +118,16 @@ async def test_one_who_gives_up_in_the_moment_of_its_turn_passes_it_on() -> None
             await waiting
         async with asyncio.timeout(10), first.turn():
             pass
+
+
+async def test_a_turn_is_not_given_to_a_task_that_was_cancelled_a_moment_ago() -> None:
+    turns = FairTurns(1)
+    with turns.work("a") as first, turns.work("b") as second:
+        async with first.turn():
+            waiting = asyncio.create_task(second.turn().__aenter__())
+            await asyncio.sleep(0)
+            waiting.cancel()  # it has not run since when the turn ends
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert waiting.cancelled()
+        async with asyncio.timeout(1), second.turn():
+            pass

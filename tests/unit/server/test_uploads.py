@@ -8,7 +8,6 @@ import gzip
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import TooManyRequests, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.registry.delegate import DelegatingRegistry
@@ -272,9 +271,9 @@ class Remembering(DelegatingRegistry):
         self.uploads: list[Upload] = []
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        self.uploads.append(await super().begin_upload(repository, expected, client))
+        self.uploads.append(await super().begin_upload(repository, client, algorithm))
         return self.uploads[-1]
 
 
@@ -337,7 +336,7 @@ class Full(DelegatingRegistry):
     """Lets nobody begin an upload."""
 
     async def begin_upload(
-        self, repository: Repository, expected: Digest | None = None, client: str | None = None
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
         raise TooManyRequests(f"{client} has enough", retry_after_seconds=60)
 

@@ -52,7 +52,7 @@ class Story:
         needs = [small, large]
         yield "push", lambda store: self._push(store, self._small), model.hold_blob(small)
         yield "push in chunks", self._push_in_chunks, model.hold_blob(large)
-        yield "push what is expected", self._push_expected, model.hold_blob(claimed)
+        yield "bring what is missing", self._bring, model.hold_blob(claimed)
         yield "push another digest", self._push_another_digest, None
         yield "put an image", self._put(self._image, "1", "latest"), model.put_manifest(image, ["1", "latest"], needs)
         yield "mount", self._mount, None
@@ -99,10 +99,15 @@ class Story:
         upload = await store.resume_upload(self._name, begun.id)
         await upload.commit(Digest.of(self._large))
 
-    async def _push_expected(self, store: Store) -> None:
-        upload = await store.begin_upload(self._name, Digest.of(self._claimed))
-        await upload.append(one(self._claimed[upload.offset :]))
-        await upload.commit(Digest.of(self._claimed))
+    async def _bring(self, store: Store) -> None:
+        lease = await store.claim_download(self._name, Digest.of(self._claimed))
+        assert lease is not None
+        try:
+            await lease.append(one(self._claimed[lease.offset :]), lambda: None)
+            await lease.verify()
+            await lease.commit()
+        finally:
+            await lease.release()
 
     async def _push_another_digest(self, store: Store) -> None:
         upload = await store.begin_upload(self._name)

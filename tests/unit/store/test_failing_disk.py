@@ -41,11 +41,16 @@ class Push:
         return await store.stat_blob(REPOSITORY, DIGEST)
 
 
-class PushExpected(Push):
+class Bring(Push):
     async def do(self, store: Store) -> None:
-        upload = await store.begin_upload(REPOSITORY, DIGEST)
-        await upload.append(one(CONTENT[upload.offset :]))
-        await upload.commit(DIGEST)
+        lease = await store.claim_download(REPOSITORY, DIGEST)
+        assert lease is not None
+        try:
+            await lease.append(one(CONTENT[lease.offset :]), lambda: None)
+            await lease.verify()
+            await lease.commit()
+        finally:
+            await lease.release()
 
 
 class Put(Push):
@@ -58,7 +63,7 @@ class Put(Push):
         return await store.resolve(REPOSITORY, Tag("latest"))
 
 
-WORK = [Push(), PushExpected(), Put()]
+WORK = [Push(), Bring(), Put()]
 
 
 @pytest.fixture

@@ -6,16 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import StorageDamaged
 from mirror.oci.names import Repository
 from mirror.store.session import Session
 
 repositories = st.from_regex(r"[a-z0-9]{1,8}(/[a-z0-9]{1,8}){0,3}", fullmatch=True).map(Repository.parse)
-digests = st.builds(Digest.of, st.binary(max_size=8), st.sampled_from(["sha256", "sha512"]))
 zones = st.integers(-14, 14).map(lambda hours: timezone(timedelta(hours=hours)))
 moments = st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=zones)  # noqa: DTZ001 -- zones are drawn
-sessions = st.builds(Session, repositories, moments, st.none() | digests)
+sessions = st.builds(Session, repositories, moments)
 
 
 @given(sessions)

@@ -1,15 +1,16 @@
 import asyncio
-import gc
+import json
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ContentTooLarge, TooManyRequests, UploadInvalid, UploadUnknown
+from mirror.oci.errors import ContentTooLarge, TooManyRequests, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.registry.streams import one
 from mirror.runtime.clock import SystemClock
@@ -18,7 +19,7 @@ from mirror.store.receiving import Receiving
 from mirror.store.registry import Store
 from mirror.store.uploads import Uploads
 from tests.contract.contents import REPOSITORY, in_chunks, push_image, read_blob
-from tests.unit.store.disks import blob_files, open_files, upload_files
+from tests.unit.store.disks import blob_files, upload_files
 
 CONTENT = random.Random(5).randbytes(3_500_000)
 DIGEST = Digest.of(CONTENT)
@@ -39,83 +40,42 @@ async def broken_off(content: bytes) -> AsyncIterator[bytes]:
     raise ConnectionResetError
 
 
-async def begin_and_break_off(
-    store: Store, content: bytes, repository: Repository = REPOSITORY, expected: Digest | None = DIGEST
-) -> str:
-    upload = await store.begin_upload(repository, expected)
+async def begin_and_break_off(store: Store, content: bytes) -> str:
+    upload = await store.begin_upload(REPOSITORY)
     with pytest.raises(ConnectionResetError):
         await upload.append(broken_off(content))
     return upload.id
 
 
-async def test_an_interrupted_upload_is_handed_back(folder: Path) -> None:
-    async with Store.open(folder) as store:
-        short = await begin_and_break_off(store, CONTENT[:1_000])
-        # A second begun while the first is claimed is another one, and comes further.
-        claimed = await store.begin_upload(REPOSITORY, DIGEST)
-        assert (claimed.id, claimed.offset) == (short, 1_000)
-        long = await begin_and_break_off(store, CONTENT[:2_000_000])
-        assert long != short
-        del claimed
+async def test_an_upload_of_an_earlier_version_that_was_to_get_a_digest_expires(folder: Path) -> None:
+    clock = LaterClock()
+    left = folder / "uploads" / f"0123456789abcdef-{uuid4()}"
+    async with Store.open(folder, clock=clock):
+        left.mkdir()
+    (left / "data").write_bytes(CONTENT[:1_000])
+    session = {"repository": REPOSITORY.name, "begun": clock.now().isoformat(), "expected": str(DIGEST)}
+    (left / "session.json").write_text(json.dumps(session))
 
-    async with Store.open(folder) as store:
-        upload = await store.begin_upload(REPOSITORY, DIGEST)
-        assert (upload.id, upload.offset) == (long, 2_000_000)
-        await upload.append(one(CONTENT[2_000_000:]))
-        await upload.commit(DIGEST)
-        assert await read_blob(store, DIGEST) == CONTENT
-
-
-@pytest.mark.parametrize(
-    ("repository", "expected"),
-    [(Repository("another"), DIGEST), (REPOSITORY, Digest.of(b"another")), (REPOSITORY, Digest.of(CONTENT, "sha512"))],
-    ids=["repository", "digest", "algorithm"],
-)
-async def test_an_upload_of_something_else_is_not_handed_back(
-    store: Store, repository: Repository, expected: Digest
-) -> None:
-    begun = await begin_and_break_off(store, CONTENT[:1_000])
-
-    upload = await store.begin_upload(repository, expected)
-
-    assert upload.id != begun
-    assert upload.offset == 0
-
-
-async def test_an_upload_without_expectation_is_not_handed_back(store: Store) -> None:
-    begun = await begin_and_break_off(store, CONTENT[:1_000], expected=None)
-
-    assert (await store.begin_upload(REPOSITORY)).id != begun
-    assert (await store.begin_upload(REPOSITORY, DIGEST)).id != begun
-
-
-async def test_a_claim_lasts_from_beginning_to_end(folder: Path) -> None:
-    async with Store.open(folder) as store, Store.open(folder) as other:
-        upload = await store.begin_upload(REPOSITORY, DIGEST)
-        await upload.append(one(CONTENT[:2_000_000]))
-
-        assert (await other.begin_upload(REPOSITORY, DIGEST)).id != upload.id
-        same = await other.resume_upload(REPOSITORY, upload.id)
-        with pytest.raises(UploadInvalid):
-            await same.append(one(b"intruder"))
-        assert await other.expire_uploads(-DAY) == 1  # the other's own, which nobody holds
-
-        await upload.append(one(CONTENT[2_000_000:]))
-        await upload.commit(DIGEST)
+    async with Store.open(folder, clock=clock, session_limits=SessionLimits(per_client=1, in_all=1)) as store:
         with pytest.raises(UploadUnknown):
-            await same.append(one(b"intruder"))
-        assert await read_blob(other, DIGEST) == CONTENT
+            await store.resume_upload(REPOSITORY, left.name)
+        await (await store.begin_upload(REPOSITORY, client="192.0.2.1")).cancel()  # it is not counted
+        assert await store.expire_uploads(DAY) == 0
+        clock.ahead = 2 * DAY
+        assert await store.expire_uploads(DAY) == 1
+    assert upload_files(folder) == []
 
 
-async def test_who_lets_go_of_an_upload_gives_back_the_claim(folder: Path, store: Store) -> None:
+async def test_an_upload_that_an_earlier_version_began_is_gone_on_with(folder: Path, store: Store) -> None:
     begun = await begin_and_break_off(store, CONTENT[:1_000])
-    for _ in range(20):
-        upload = await store.begin_upload(REPOSITORY, DIGEST)
-        assert upload.id == begun
-        del upload
-        gc.collect()
+    session = {"repository": REPOSITORY.name, "begun": "2026-11-24T20:48:18+00:00", "expected": None}
+    (folder / "uploads" / begun / "session.json").write_text(json.dumps(session))
 
-    assert open_files(folder / "uploads") == []
+    upload = await store.resume_upload(REPOSITORY, begun)
+    await upload.append(one(CONTENT[upload.offset :]))
+    await upload.commit(DIGEST)
+
+    assert await read_blob(store, DIGEST) == CONTENT
 
 
 @pytest.mark.parametrize("order", ["010011", "001111", "011111", "000001"])
@@ -136,10 +96,10 @@ async def test_what_one_process_received_whole_is_not_read_again(
     store: Store, monkeypatch: pytest.MonkeyPatch, algorithm: str
 ) -> None:
     digest = Digest.of(CONTENT, algorithm)
-    upload_id = (await store.begin_upload(REPOSITORY, digest)).id
+    upload = await store.begin_upload(REPOSITORY, algorithm=algorithm)
     for start in range(0, len(CONTENT), 900_000):
-        upload = await store.resume_upload(REPOSITORY, upload_id)
         await upload.append(one(CONTENT[start : start + 900_000]))
+        upload = await store.resume_upload(REPOSITORY, upload.id)
     monkeypatch.delattr(Receiving, "hash_on")
 
     await upload.commit(digest)
@@ -181,10 +141,10 @@ async def test_the_stream_is_closed_where_it_is_not_read_to_its_end(folder: Path
 async def test_uploads_expire(folder: Path) -> None:
     clock = LaterClock()
     async with Store.open(folder, clock=clock) as store:
-        idle = await begin_and_break_off(store, CONTENT[:1_000], expected=None)
-        kept = await begin_and_break_off(store, CONTENT[:1_000])
-        claimed = await store.begin_upload(REPOSITORY, DIGEST)
-        assert claimed.id == kept
+        idle = await begin_and_break_off(store, CONTENT[:1_000])
+        lease = await store.claim_download(REPOSITORY, DIGEST)
+        assert lease is not None
+        await lease.append(one(CONTENT[:1_000]), lambda: None)
         assert await store.expire_uploads(DAY) == 0
 
         clock.ahead = 2 * DAY
@@ -192,8 +152,10 @@ async def test_uploads_expire(folder: Path) -> None:
 
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, idle)
-        await claimed.append(one(CONTENT[1_000:]))
-        await claimed.commit(DIGEST)
+        await lease.append(one(CONTENT[1_000:]), lambda: None)
+        await lease.verify()
+        await lease.commit()
+        await lease.release()
     assert upload_files(folder) == []
 
 
@@ -201,7 +163,7 @@ async def test_an_upload_that_holds_nothing_expires_sooner(folder: Path) -> None
     clock = LaterClock()
     async with Store.open(folder, clock=clock) as store:
         empty = await store.begin_upload(REPOSITORY)
-        begun = await begin_and_break_off(store, CONTENT[:1], expected=None)
+        begun = await begin_and_break_off(store, CONTENT[:1])
         clock.ahead = DAY / 2
 
         assert await store.expire_uploads(DAY, DAY) == 0
@@ -269,7 +231,7 @@ async def test_what_is_open_in_all_keeps_clients_from_more_but_not_us(folder: Pa
             await store.begin_upload(REPOSITORY, client=client)
         with pytest.raises(TooManyRequests, match=r"server\.limits\.upload_sessions$"):
             await store.begin_upload(REPOSITORY, client="192.0.2.4")
-        assert (await store.begin_upload(REPOSITORY, DIGEST)).offset == 0
+        assert (await store.begin_upload(REPOSITORY)).offset == 0
 
 
 async def test_what_is_being_written_does_not_expire(store: Store) -> None:

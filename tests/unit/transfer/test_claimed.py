@@ -44,7 +44,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 async def inflight(tmp_path: Path, store: Store) -> AsyncIterator[Inflight]:
     told = Told()
     async with Store.open(tmp_path / "data") as opened, Background() as tasks:
-        yield Inflight(opened, opened, tasks, told, told.note, endurance=QUICK)
+        yield Inflight(opened, opened, tasks, told, told.note, retry=QUICK)
 
 
 def syncing(store: Store, hub: ScriptedUpstream) -> "asyncio.Task[Copied]":
@@ -115,14 +115,25 @@ async def test_a_sync_goes_on_where_a_pull_broke_off(store: Store, inflight: Inf
     assert await read(store.open_blob(SYNCED, DIGEST)) == LAYER
 
 
-async def test_wrong_bytes_that_were_left_are_dropped_and_the_blob_is_brought_anew(
-    store: Store, hub: ScriptedUpstream
-) -> None:
+async def leave(store: Store, leftover: bytes) -> None:
     claim = await store.claim_download(PULLED, DIGEST)
     assert claim is not None
-    await claim.append(pieces(b"#" * 150_000), lambda: None)
+    await claim.append(pieces(leftover), lambda: None)
     await claim.release()
+
+
+@pytest.mark.parametrize("leftover", [b"#" * 150_000, LAYER[:-1] + b"!", LAYER + b"more"])
+async def test_wrong_bytes_that_were_left_are_dropped_and_the_blob_is_brought_anew(
+    store: Store, hub: ScriptedUpstream, leftover: bytes
+) -> None:
+    await leave(store, leftover)
     assert (await syncing(store, hub)).root.digest == plugin(CONFIG, LAYER).digest
+    assert await read(store.open_blob(SYNCED, DIGEST)) == LAYER
+
+
+async def test_a_blob_that_lacks_nothing_is_only_committed(store: Store, hub: ScriptedUpstream) -> None:
+    await leave(store, LAYER)
+    assert (await syncing(store, hub)).moved_bytes == len(CONFIG)
     assert await read(store.open_blob(SYNCED, DIGEST)) == LAYER
 
 

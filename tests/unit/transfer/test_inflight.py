@@ -67,7 +67,7 @@ class Process:
 async def process(folder: Path, *, finish: bool = True) -> AsyncIterator[Process]:
     told = Told()
     async with Store.open(folder) as store, Background() as tasks:
-        inflight = Inflight(store, store, tasks, told, told.note, finish=finish, endurance=QUICK)
+        inflight = Inflight(store, store, tasks, told, told.note, finish=finish, retry=QUICK)
         yield Process(store, inflight, told, tasks)
 
 
@@ -298,7 +298,7 @@ class TestPlaces:
         hub.limit = 0
         readers = [one.reading(of(hub, blob)) for blob in self.BLOBS]
         waiting = len(self.BLOBS) - 2
-        await until(lambda: len(one.inflight._places["hub"]._waiters or ()) == waiting)
+        await until(lambda: len(one.inflight._slots["hub"]._waiters or ()) == waiting)
         await until(lambda: hub.asked["open_blob"] == 2)
         return readers
 

@@ -36,7 +36,7 @@ def test_what_an_answer_makes_us_wait(
     quota: RateLimit | None, retry: float | None, counts: bool, counted_waits: float, others_wait: float
 ) -> None:
     allowance = Allowance(HandClock())
-    allowance.hear(quota, retry, counts=counts)
+    allowance.update_quota(quota, retry, counts=counts)
     assert allowance.wait_seconds(counts=True) == pytest.approx(counted_waits)
     assert allowance.wait_seconds(counts=False) == pytest.approx(others_wait)
 
@@ -44,12 +44,12 @@ def test_what_an_answer_makes_us_wait(
 def test_the_wait_ends_by_itself_and_by_a_better_answer() -> None:
     clock = HandClock()
     allowance = Allowance(clock)
-    allowance.hear(RateLimit(100, 0, WINDOW), None, counts=True)
+    allowance.update_quota(RateLimit(100, 0, WINDOW), None, counts=True)
     clock.seconds += 216
     assert allowance.wait_seconds(counts=True) == 0
-    allowance.hear(RateLimit(100, 0, WINDOW), None, counts=True)
-    allowance.hear(RateLimit(100, 100, WINDOW), None, counts=False)
+    allowance.update_quota(RateLimit(100, 0, WINDOW), None, counts=True)
+    allowance.update_quota(RateLimit(100, 100, WINDOW), None, counts=False)
     assert allowance.wait_seconds(counts=True) == 0
     assert allowance.quota == RateLimit(100, 100, WINDOW)
-    allowance.hear(None, None, counts=True)
+    allowance.update_quota(None, None, counts=True)
     assert allowance.quota == RateLimit(100, 100, WINDOW)

@@ -21,7 +21,7 @@ def breaker(clock: HandClock) -> Breaker:
 
 
 def fail(breaker: Breaker, times: int = 1, *, at_once: bool = False) -> bool:
-    return [breaker.failed(breaker.admit(), "no route", at_once=at_once) for _ in range(times)][-1]
+    return [breaker.record_failure(breaker.admit(), "no route", at_once=at_once) for _ in range(times)][-1]
 
 
 def test_failures_in_a_row_open_it(breaker: Breaker, clock: HandClock) -> None:
@@ -37,7 +37,7 @@ def test_failures_in_a_row_open_it(breaker: Breaker, clock: HandClock) -> None:
 
 def test_a_success_in_between_begins_the_count_anew(breaker: Breaker) -> None:
     fail(breaker, 2)
-    assert not breaker.succeeded()
+    assert not breaker.record_success()
     assert not fail(breaker, 2)
     assert breaker.state is State.CLOSED
 
@@ -54,7 +54,7 @@ def test_one_probe_is_let_through_and_its_success_closes(breaker: Breaker, clock
     assert breaker.opening is None
     breaker.admit()
     assert breaker.opening is not None, "a second request must not pass beside the probe"
-    assert breaker.succeeded()
+    assert breaker.record_success()
     assert breaker.state is State.CLOSED
     assert not fail(breaker, 2)
 
@@ -70,7 +70,7 @@ def test_a_probe_that_fails_doubles_the_rest_up_to_its_ceiling(breaker: Breaker,
         assert breaker.opening.since == since
     clock.seconds += 40
     breaker.admit()
-    breaker.succeeded()
+    breaker.record_success()
     fail(breaker, 3)
     assert breaker.opening is not None
     assert breaker.opening.seconds_left == 10
@@ -79,7 +79,7 @@ def test_a_probe_that_fails_doubles_the_rest_up_to_its_ceiling(breaker: Breaker,
 def test_a_probe_that_nobody_waits_for_makes_room_for_another(breaker: Breaker, clock: HandClock) -> None:
     fail(breaker, 3)
     clock.seconds += 10
-    breaker.abandoned(breaker.admit())
+    breaker.record_abandoned(breaker.admit())
     assert breaker.opening is None
     breaker.admit()
     assert breaker.opening is not None
@@ -89,12 +89,12 @@ def test_failures_of_requests_that_began_before_it_opened_count_for_nothing(brea
     early = [breaker.admit() for _ in range(20)]
     fail(breaker, 3)
     for permit in early:
-        assert not breaker.failed(permit, "no route", at_once=True)
+        assert not breaker.record_failure(permit, "no route", at_once=True)
     assert breaker.opening is not None
     assert breaker.opening.seconds_left == 10
     clock.seconds += 10
     breaker.admit()
-    breaker.abandoned(early[0])
+    breaker.record_abandoned(early[0])
     assert breaker.opening is not None, "the probe is still under way"
 
 
@@ -104,8 +104,8 @@ def test_a_late_answer_closes_it_and_the_probe_under_way_cannot_open_it_again(
     fail(breaker, 3)
     clock.seconds += 10
     probe = breaker.admit()
-    assert breaker.succeeded()
-    assert not breaker.failed(probe, "no route", at_once=True)
+    assert breaker.record_success()
+    assert not breaker.record_failure(probe, "no route", at_once=True)
     assert breaker.state is State.CLOSED
 
 
@@ -119,11 +119,11 @@ def test_it_never_stays_open_beyond_its_longest_rest(events: list[str]) -> None:
         elif breaker.opening is None:
             permit = breaker.admit()
             if event == "ok":
-                breaker.succeeded()
+                breaker.record_success()
             elif event == "abandon":
-                breaker.abandoned(permit)
+                breaker.record_abandoned(permit)
             else:
-                breaker.failed(permit, "why", at_once=event == "timeout")
+                breaker.record_failure(permit, "why", at_once=event == "timeout")
         opening = breaker.opening
         assert opening is None or 0 < opening.seconds_left <= 35
     clock.seconds += 36

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mirror.oci.digest import Digest
 from mirror.oci.errors import (
     ContentTooLarge,
     DigestInvalid,
@@ -63,7 +62,7 @@ async def test_a_blob_is_streamed_and_closed(server: ScriptedServer, upstream: U
     server.on(POST, BEGUN)
     server.on(PATCH, TAKEN)
     server.on(CLOSE, Reply(201, headers={"Docker-Content-Digest": str(DIGEST)}))
-    upload = await upstream.begin_upload(REPOSITORY, DIGEST)
+    upload = await upstream.begin_upload(REPOSITORY)
     await upload.append(one(BLOB))
     assert upload.offset == len(BLOB)
     assert (await upload.commit(DIGEST)).size_bytes == len(BLOB)
@@ -104,7 +103,7 @@ async def test_a_chunk_of_another_place_or_length_is_not_sent(
 
 async def test_another_algorithm_is_announced(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(f"{POST}?digest-algorithm=sha512", BEGUN)
-    assert (await upstream.begin_upload(REPOSITORY, Digest.of(BLOB, "sha512"))).offset == 0
+    assert (await upstream.begin_upload(REPOSITORY, algorithm="sha512")).offset == 0
 
 
 async def test_what_the_source_raises_arrives_unchanged_and_the_upload_asks_where_it_is(
