@@ -89,7 +89,7 @@ class PluginChecks(DelegatingRegistry):
     async def _find(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
         """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
         if manifest.manifests:
-            return checks.of_index(await self._members(repository, manifest.manifests[:_MOST_MEMBERS])) or None
+            return checks.check_index(await self._members(repository, manifest.manifests[:_MOST_MEMBERS])) or None
         if manifest.config is None or not manifest.is_plugin:
             return None
         try:
@@ -98,7 +98,7 @@ class PluginChecks(DelegatingRegistry):
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
         read_bytes = manifest.size_bytes + len(content or b"")
-        return await self._heavy.do(repository, read_bytes, checks.of_plugin, manifest, size_bytes, content, layers)
+        return await self._heavy.do(repository, read_bytes, checks.check_plugin, manifest, size_bytes, content, layers)
 
     async def _members(self, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
         try:

@@ -12,9 +12,10 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
+from mirror.oci.printable_text import printable
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
-from mirror.plugin.privilege_pattern import Asked, asked, printable
+from mirror.plugin.privilege_pattern import Asked, asked
 from mirror.registry.port import Registry
 from mirror.runtime.heavy_work import HeavyWork
 
@@ -126,7 +127,7 @@ def _facts_of_config(content: bytes) -> Facts:
     try:
         config = PluginConfig.parse(content)
     except ManifestInvalid as error:
-        return Facts(f"its config cannot be read ({printable(error.message)})")
+        return Facts(f"its config cannot be read ({printable(error.message, 200)})")
     written = [
         *(text for mount in config.mounts for text in (mount.source or "", *mount.options)),
         *(device.path or "" for device in config.devices),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.oci.one_reading import quoted
+from mirror.oci.printable_text import quoted
 from mirror.plugin import checks
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits, PluginLayers
@@ -51,7 +51,7 @@ async def read_config(reader: Reader, repository: Repository, manifest: Manifest
         BlobUnknown: the config is not there.
     """
     size_bytes, content = await _config_bytes(reader, repository, manifest)
-    return PluginContent(_parsed(content), None, checks.of_plugin(manifest, size_bytes, content, None))
+    return PluginContent(_parsed(content), None, checks.check_plugin(manifest, size_bytes, content, None))
 
 
 async def read_content(
@@ -95,7 +95,7 @@ async def read_content(
     facts = read.facts
     whole = len(facts) == len(layers) and not any(one.problem for one in facts.values())
     rootfs: Rootfs | None = watcher.finish() if whole else None
-    return PluginContent(config, rootfs, checks.of_plugin(manifest, size_bytes, content, facts))
+    return PluginContent(config, rootfs, checks.check_plugin(manifest, size_bytes, content, facts))
 
 
 async def _config_bytes(reader: Reader, repository: Repository, manifest: Manifest) -> tuple[int, bytes | None]:
