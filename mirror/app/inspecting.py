@@ -10,8 +10,8 @@ from mirror.app.deciding import policy_of
 from mirror.app.stores import judging, open_reader, open_store
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Reference, Repository
-from mirror.plugin import known_findings
 from mirror.plugin.findings import Finding
+from mirror.plugin.lint.manifest_findings import PLUGIN_WITHHELD
 from mirror.plugin.view import PluginContent
 from mirror.registry.admissions import Admission, State
 from mirror.settings import Settings
@@ -108,7 +108,7 @@ async def _withheld(store: Store, repository: Repository, manifest: Manifest) ->
     """What there is to say of a plugin in our own store that no host gets, other than what is wrong with itself."""
     judged = await judging(store).judge(repository, manifest)
     is_told = judged.lacks or judged.admission.state is State.REJECTED
-    return (known_findings.withheld(judged.admission.sentence),) if is_told else ()
+    return (PLUGIN_WITHHELD(reason=judged.admission.sentence),) if is_told else ()
 
 
 async def _provenance(store: Store, found: Inspection) -> Provenance | None:

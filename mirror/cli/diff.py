@@ -9,12 +9,13 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
-from mirror.cli.plugin_views import heading, printable
+from mirror.cli.plugin_views import heading
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress import TagBars
 from mirror.cli.running import run_to_the_end
 from mirror.cli.sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.oci.errors import ManifestInvalid
+from mirror.oci.printable_text import printable
 from mirror.plugin.plugin_difference import Change, FileChange, PluginDifference, compare
 from mirror.plugin.view import PluginContent
 from mirror.settings import load

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
-from mirror.cli.plugin_views import facts_of, heading, print_facts, print_findings, print_view, printable, view_as_json
+from mirror.cli.plugin_views import facts_of, heading, print_facts, print_findings, print_view, view_as_json
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress import TagBars
 from mirror.cli.running import run_to_the_end
 from mirror.cli.sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.oci.digest import Digest
 from mirror.oci.names import Reference
+from mirror.oci.printable_text import printable
 from mirror.plugin.view import PluginView, view
 from mirror.registry.derivations import Derivation
 from mirror.settings import Settings, load

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mirror.cli.printing import RESULTS
+from mirror.oci.printable_text import printable
 from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
 from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.view import PluginView
@@ -131,11 +132,6 @@ def print_findings(findings: Iterable[Finding]) -> None:
 def heading(text: str) -> None:
     """A heading, after an empty line."""
     RESULTS.out(f"\n{text}", style="bold", highlight=False)
-
-
-def printable(text: str) -> str:
-    """Text from outside, without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _print_settings(view: PluginView) -> None:

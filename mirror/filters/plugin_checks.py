@@ -14,8 +14,8 @@ from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestInvalid,
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin import checks
-from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import Finding, Severity
+from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.heavy_work import HeavyWork
@@ -89,25 +89,20 @@ class PluginChecks(DelegatingRegistry):
     async def _find(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
         """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
         if manifest.manifests:
-            return checks.of_index(await self._members(repository, manifest.manifests[:_MOST_MEMBERS])) or None
+            return checks.check_index(await self._members(repository, manifest.manifests[:_MOST_MEMBERS])) or None
         if manifest.config is None or not manifest.is_plugin:
             return None
         try:
-            size_bytes, content = await self._config(repository, manifest.config.digest)
+            config = await read_plugin_config(self.inner, repository, manifest.config.digest)
             layers = await self._layers.facts_of(self.inner, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
+        size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")
-        return await self._heavy.do(repository, read_bytes, checks.of_plugin, manifest, size_bytes, content, layers)
+        return await self._heavy.do(repository, read_bytes, checks.check_plugin, manifest, size_bytes, content, layers)
 
     async def _members(self, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
         try:
             return [await self.inner.get_manifest(repository, member.digest) for member in members]
         except (ManifestUnknown, RepositoryUnknown):
             return []  # the registry behind will say so
-
-    async def _config(self, repository: Repository, digest: Digest) -> tuple[int, bytes | None]:
-        async with self.inner.open_blob(repository, digest) as blob:
-            if blob.size_bytes > MAX_CONFIG_BYTES:
-                return blob.size_bytes, None
-            return blob.size_bytes, b"".join([chunk async for chunk in blob])

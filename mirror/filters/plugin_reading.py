@@ -12,9 +12,11 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
+from mirror.oci.printable_text import printable
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
-from mirror.plugin.privilege_pattern import Asked, asked, printable
+from mirror.plugin.privilege_pattern import Asked, asked
+from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Registry
 from mirror.runtime.heavy_work import HeavyWork
 
@@ -95,10 +97,9 @@ class PluginReading:
     async def _config(self, repository: Repository, manifest: Manifest) -> Facts:
         if manifest.config is None:
             return Facts("it has no config")
-        async with self._registry.open_blob(repository, manifest.config.digest) as blob:
-            if blob.size_bytes > MAX_CONFIG_BYTES:
-                return Facts(f"its config has more than {MAX_CONFIG_BYTES} bytes")
-            content = b"".join([chunk async for chunk in blob])
+        content = (await read_plugin_config(self._registry, repository, manifest.config.digest)).content
+        if content is None:
+            return Facts(f"its config has more than {MAX_CONFIG_BYTES} bytes")
         return await self._heavy.do(repository, len(content), _facts_of_config, content)
 
     async def _of_layers(self, repository: Repository, manifest: Manifest, facts: Facts, config: PluginConfig) -> Facts:
@@ -126,7 +127,7 @@ def _facts_of_config(content: bytes) -> Facts:
     try:
         config = PluginConfig.parse(content)
     except ManifestInvalid as error:
-        return Facts(f"its config cannot be read ({printable(error.message)})")
+        return Facts(f"its config cannot be read ({printable(error.message, 200)})")
     written = [
         *(text for mount in config.mounts for text in (mount.source or "", *mount.options)),
         *(device.path or "" for device in config.devices),

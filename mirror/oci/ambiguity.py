@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from mirror.oci import media_types
-from mirror.oci.one_reading import Document, misspelt, quoted
+from mirror.oci.one_reading import Document, misspelt
+from mirror.oci.printable_text import quoted
 
 _MANIFEST: Final = frozenset(
     {
@@ -41,16 +42,16 @@ def ambiguity_of(document: Document) -> str | None:
     plugin: no builder writes that.
     """
     if document.twice is not None:
-        return f"has {quoted(document.twice)} more than once"
+        return f"has {quoted(document.twice[:60])} more than once"
     body = document.body
     for place, value, known in _places(body):
         if (found := misspelt(value, known)) is not None:
             where = f" in {place}" if place else ""
-            return f"has {quoted(found[0])}{where}, which engines read as {found[1]!r}"
+            return f"has {quoted(found[0][:60])}{where}, which engines read as {found[1]!r}"
     if (why := _followed(body)) is not None:
         return why
     if document.folded is not None and _type(body.get("config")) == media_types.DOCKER_PLUGIN_CONFIG:
-        return f"has {quoted(document.folded)} more than once, whatever its case"
+        return f"has {quoted(document.folded[:60])} more than once, whatever its case"
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mirror.oci.errors import DigestInvalid
+from mirror.oci.printable_text import quoted
 
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
@@ -45,19 +46,19 @@ class Digest:
         """
         match = _GRAMMAR.fullmatch(text)
         if match is None:
-            raise DigestInvalid(f"{_shown(text)} is not a digest: write ALGORITHM:HEX", digest=_shown(text))
+            raise DigestInvalid(f"{quoted(text)} is not a digest: write ALGORITHM:HEX", digest=quoted(text))
         algorithm, encoded = match.groups()
         length = _HEX_LENGTH.get(algorithm)
         if length is None:
             known = ", ".join(ALGORITHMS)
             raise DigestInvalid(
-                f"digest algorithm {_shown(algorithm)} is not supported: use one of {known}",
-                algorithm=_shown(algorithm),
+                f"digest algorithm {quoted(algorithm)} is not supported: use one of {known}",
+                algorithm=quoted(algorithm),
             )
         if len(encoded) != length or _LOWER_HEX.fullmatch(encoded) is None:
             raise DigestInvalid(
-                f"{_shown(text)} is not a {algorithm} digest: {length} lower-case hexadecimal digits are needed",
-                digest=_shown(text),
+                f"{quoted(text)} is not a {algorithm} digest: {length} lower-case hexadecimal digits are needed",
+                digest=quoted(text),
             )
         return cls(algorithm, encoded)
 
@@ -84,9 +85,5 @@ def new_hasher(algorithm: str = "sha256") -> Hasher:
         DigestInvalid: the algorithm is not known here.
     """
     if algorithm not in _HEX_LENGTH:
-        raise DigestInvalid(f"digest algorithm {_shown(algorithm)} is not supported", algorithm=_shown(algorithm))
+        raise DigestInvalid(f"digest algorithm {quoted(algorithm)} is not supported", algorithm=quoted(algorithm))
     return hashlib.new(algorithm, usedforsecurity=False)
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 140 else text[:137] + "…")

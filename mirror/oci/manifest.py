@@ -16,7 +16,8 @@ from mirror.oci.ambiguity import ambiguity_of
 from mirror.oci.descriptor import Descriptor, string_map
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge, DigestInvalid, ManifestInvalid
-from mirror.oci.one_reading import Document, quoted, read_object
+from mirror.oci.one_reading import Document, read_object
+from mirror.oci.printable_text import quoted
 
 #: Largest manifest accepted, from a client or an upstream. Engines since 20.10 stop at 4 393 216.
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
@@ -107,7 +108,7 @@ class Manifest:
         body = document.body
         said = body.get("mediaType")
         if said is not None and said != kind:
-            shown = quoted(said) if isinstance(said, str) else "that is no string,"
+            shown = quoted(said[:60]) if isinstance(said, str) else "that is no string,"
             raise ManifestInvalid(f"manifest says mediaType {shown} but was sent as {kind}", media_type=kind)
         version = body.get("schemaVersion")
         if version != 2 or not isinstance(version, int):

@@ -10,12 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from mirror.oci.errors import ManifestInvalid
-
-#: Longest name that a message quotes, in characters.
-_MOST_QUOTED: Final = 60
 
 
 def fold(name: str) -> str:
@@ -80,11 +77,6 @@ def misspelt(value: object, known: Set[str]) -> tuple[str, str] | None:
             if (read_as := _spelt(name, known)) is not None:
                 return name, read_as
     return None
-
-
-def quoted(name: str) -> str:
-    """A name from outside, cut and printable, in quotes."""
-    return ascii(name[:_MOST_QUOTED])
 
 
 def _spelt(name: str, known: Set[str]) -> str | None:

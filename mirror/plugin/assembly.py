@@ -17,10 +17,10 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import Manifest, parse_json_object
+from mirror.oci.printable_text import escaped
 from mirror.plugin.config import PluginConfig
 
 _MOST_LISTED: Final = 50
-_MOST_SHOWN_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +163,6 @@ def canonical_json(value: dict[str, Any], what: str) -> bytes:
         raise ManifestInvalid(f"{what} cannot be written as JSON: {error}") from error
 
 
-def legible(text: str) -> str:
-    """Text out of a configuration for one line on a terminal: nothing that moves its cursor, and not too much."""
-    told = text if len(text) <= _MOST_SHOWN_CHARACTERS else text[:_MOST_SHOWN_CHARACTERS] + "…"
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in told)
-
-
 def _member(value: dict[str, Any], key: str) -> Any:
     """What counts under a key, whatever its case."""
     return next((value[here] for here in value if here.lower() == key.lower()), None)
@@ -186,7 +180,7 @@ def _with_item(
     items = [item or {} for item in _member(value, key) or []]
     names = [_member(item, "Name") or _member(item, instead) or "" for item in items]
     if name not in names:
-        known = ", ".join(sorted({legible(name) for name in names if name})[:_MOST_LISTED]) or "none"
+        known = ", ".join(sorted({escaped(name, 200) for name in names if name})[:_MOST_LISTED]) or "none"
         raise ConfigurationFault(f"the plugin has no {what} named {name!r} (it has: {known})")
     changed = [_with_member(item, *change) if named == name else item for item, named in zip(items, names, strict=True)]
     return _with_member(value, key, changed)

@@ -14,10 +14,10 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.manifest import Manifest, parse_json_object
-from mirror.plugin import known_findings as known
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.findings import Finding
 from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.lint import manifest_findings as table
 
 #: Layers that engines since 20.10 unpack; the content of any other is missing without a word.
 LAYER_TYPES: Final = frozenset(
@@ -32,7 +32,7 @@ _OCI_LAYER_TYPES: Final = frozenset({media_types.OCI_LAYER_GZIP, media_types.OCI
 _GZIP_LAYER_TYPES: Final = frozenset({media_types.DOCKER_LAYER_GZIP, media_types.OCI_LAYER_GZIP})
 
 
-def of_plugin(
+def check_plugin(
     manifest: Manifest, config_bytes: int, config: bytes | None, layers: Mapping[Digest, LayerFacts] | None
 ) -> tuple[Finding, ...]:
     """Everything that is wrong with a plugin, each kind once.
@@ -43,23 +43,23 @@ def of_plugin(
         config: the config's bytes; None where there are more than are read.
         layers: facts by digest, where they are here; None where no layer was read, and nothing is said of them.
     """
-    found = [*_of_manifest(manifest)]
+    found = [*_check_manifest(manifest)]
     if manifest.config is not None and manifest.config.size_bytes != config_bytes:
-        found.append(known.size_wrong("the config", manifest.config.size_bytes, config_bytes))
+        found.append(_size_wrong("the config", manifest.config, config_bytes))
     parsed = _parsed(config)
     if isinstance(parsed, str):
-        found.append(known.config_unreadable(parsed))
+        found.append(table.CONFIG_UNREADABLE(reason=parsed))
     if layers is not None:
-        found += _of_layers(manifest, parsed, layers)
+        found += _check_layers(manifest, parsed, layers)
     first: dict[str, Finding] = {}  # a manifest may name ten thousand layers
     for finding in found:
         first.setdefault(finding.code, finding)
     return tuple(first.values())
 
 
-def of_index(members: Iterable[Manifest]) -> tuple[Finding, ...]:
+def check_index(members: Iterable[Manifest]) -> tuple[Finding, ...]:
     """What there is to say of an index of these."""
-    return (known.index(),) if any(member.is_plugin for member in members) else ()
+    return (table.INDEX(),) if any(member.is_plugin for member in members) else ()
 
 
 def _parsed(config: bytes | None) -> PluginConfig | str:
@@ -72,56 +72,63 @@ def _parsed(config: bytes | None) -> PluginConfig | str:
         return error.message
 
 
-def _of_manifest(manifest: Manifest) -> Iterator[Finding]:
+def _check_manifest(manifest: Manifest) -> Iterator[Finding]:
     if manifest.ambiguity is not None:
-        yield known.ambiguous(manifest.ambiguity)
+        yield table.MANIFEST_AMBIGUOUS(ambiguity=manifest.ambiguity)
     if not manifest.layers:
-        yield known.layers_missing()
+        yield table.LAYERS_MISSING()
     for number, layer in enumerate(manifest.layers, 1):
         if layer.media_type not in LAYER_TYPES:
-            yield known.layer_type(number, layer.media_type)
+            kind = table.LAYER_TYPE_ZSTD if layer.media_type.endswith("zstd") else table.LAYER_TYPE
+            yield kind(number=number, media_type=layer.media_type)
         elif layer.media_type in _OCI_LAYER_TYPES and manifest.media_type == media_types.DOCKER_MANIFEST:
-            yield known.oci_layer_type(number)
+            yield table.LAYER_TYPE_MIXED(number=number)
     if len(manifest.layers) > 1:
-        yield known.several_layers(len(manifest.layers))
+        yield table.SEVERAL_LAYERS(count=len(manifest.layers))
     if manifest.media_type == media_types.OCI_MANIFEST:
-        yield known.oci_manifest()
+        yield table.MANIFEST_OCI()
     elif parse_json_object(manifest.content).get("mediaType") is None:
-        yield known.media_type_missing()
+        yield table.MEDIA_TYPE_MISSING()
 
 
-def _of_layers(
+def _check_layers(
     manifest: Manifest, config: PluginConfig | str, layers: Mapping[Digest, LayerFacts]
 ) -> Iterator[Finding]:
     for number, layer in enumerate(manifest.layers, 1):
         facts = layers.get(layer.digest)
         if facts is None:
-            yield known.layer_elsewhere(number)
+            yield table.LAYER_ELSEWHERE(number=number)
         else:
-            yield from _of_layer(number, layer, facts)
+            yield from _check_layer(number, layer, facts)
     read = [layers.get(layer.digest) for layer in manifest.layers]
     if not read or any(facts is None or facts.problem for facts in read):
         return
     whole = [facts for facts in read if facts is not None]
     if not any(facts.entries for facts in whole):
-        yield known.files_missing()
+        yield table.FILES_MISSING()
     if isinstance(config, PluginConfig):
-        yield from _of_diff_ids(config, manifest.layers, whole)
+        yield from _check_diff_ids(config, manifest.layers, whole)
 
 
-def _of_layer(number: int, layer: Descriptor, facts: LayerFacts) -> Iterator[Finding]:
+def _check_layer(number: int, layer: Descriptor, facts: LayerFacts) -> Iterator[Finding]:
     if layer.size_bytes != facts.size_bytes:
-        yield known.size_wrong(f"layer {number}", layer.size_bytes, facts.size_bytes)
+        yield _size_wrong(f"layer {number}", layer, facts.size_bytes)
     if facts.problem is not None:
-        yield known.layer_unreadable(number, facts.problem)
+        yield table.layer_problem(number, facts.problem)
     elif layer.media_type in _GZIP_LAYER_TYPES and not facts.compressed:
-        yield known.layer_uncompressed(number)
+        yield table.LAYER_UNCOMPRESSED(number=number)
 
 
-def _of_diff_ids(config: PluginConfig, layers: Sequence[Descriptor], facts: Sequence[LayerFacts]) -> Iterator[Finding]:
+def _size_wrong(blob: str, said: Descriptor, size_bytes: int) -> Finding:
+    return table.SIZE_WRONG(blob=blob, size_bytes=size_bytes, said_bytes=said.size_bytes)
+
+
+def _check_diff_ids(
+    config: PluginConfig, layers: Sequence[Descriptor], facts: Sequence[LayerFacts]
+) -> Iterator[Finding]:
     if config.diff_ids == tuple(str(one.diff_id) for one in facts):
         return
     if config.diff_ids == tuple(str(layer.digest) for layer in layers):
-        yield known.diff_ids_compressed()
+        yield table.DIFF_IDS_COMPRESSED()
     else:
-        yield known.diff_ids_wrong()
+        yield table.DIFF_IDS_WRONG()

@@ -7,11 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from mirror.plugin import known_config_findings as known
 from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.findings import Finding
-from mirror.plugin.mount_reach import of_config as reached
-from mirror.plugin.privilege_pattern import described
+from mirror.plugin.lint import config_findings as table
+from mirror.plugin.mount_reach import config_reaches
 from mirror.plugin.settings import settable
 
 #: Longest name of a socket in bytes: paths of sockets end at 107, /run/docker/plugins/ID/ takes 85 of them.
@@ -44,28 +43,29 @@ _HOST_PATHS: Final = """
 _EVERYWHERE: Final = frozenset(_HOST_PATHS.split())
 
 
-def of_config(config: PluginConfig) -> Iterator[Finding]:
+def check_config(config: PluginConfig) -> Iterator[Finding]:
     """Everything that is wrong with a config, in its own order."""
     if not config.entrypoint and not config.args.value:
-        yield known.entrypoint_empty()
+        yield table.ENTRYPOINT_EMPTY()
     if config.work_dir and not config.work_dir.startswith("/"):
-        yield known.work_dir_relative(config.work_dir)
-    yield from _of_interface(config)
-    yield from _of_mounts(config)
-    yield from _of_devices(config)
-    yield from (known.mount_reach(described(reach)) for reach in reached(config) if reach.how)
+        yield table.WORK_DIR_RELATIVE(work_dir=config.work_dir, absolute=f"/{config.work_dir}")
+    yield from _check_interface(config)
+    yield from _check_mounts(config)
+    yield from _check_devices(config)
+    yield from (table.MOUNT_REACH(reach=reach.description) for reach in config_reaches(config) if reach.how)
     for name in config.capabilities:
         if name not in _CAPABILITIES:
-            yield known.capability_unknown(name)
+            yield table.CAPABILITY_UNKNOWN(name=name)
     if config.network_type not in {"", "null", "none", "host"}:
-        yield known.network_type(config.network_type)
+        yield table.NETWORK_TYPE(name=config.network_type)
     if config.ipc_host or config.pid_host:
-        yield known.namespaces_dropped()
-    if any(config.user_ids):
-        yield known.user_ignored(*config.user_ids)
+        yield table.NAMESPACES_DROPPED()
+    user_id, group_id = config.user_ids
+    if user_id or group_id:
+        yield table.USER_IGNORED(user_id=user_id, group_id=group_id)
     absent = [path for path in _host_paths(config) if posixpath.normpath(path) not in _EVERYWHERE]
     if absent:
-        yield known.host_paths(absent)
+        yield table.HOST_PATHS(paths=absent)
 
 
 def covering_mount(config: PluginConfig, path: str) -> Mount | None:
@@ -77,44 +77,51 @@ def covering_mount(config: PluginConfig, path: str) -> Mount | None:
     return None
 
 
-def _of_interface(config: PluginConfig) -> Iterator[Finding]:
+def _check_interface(config: PluginConfig) -> Iterator[Finding]:
     interface = config.interface
     if interface.protocol_scheme not in _HTTP_SCHEMES:
-        yield known.protocol_scheme(interface.protocol_scheme)
+        yield table.PROTOCOL_SCHEME(scheme=interface.protocol_scheme)
     elif not interface.socket:
-        yield known.socket_empty()
+        yield table.SOCKET_EMPTY()
     elif len(interface.socket.encode()) > MOST_SOCKET_BYTES:
-        yield known.socket_long(interface.socket, MOST_SOCKET_BYTES)
+        yield table.SOCKET_LONG(socket=interface.socket, most_bytes=MOST_SOCKET_BYTES)
     if not interface.types:
-        yield known.types_missing()
+        yield table.TYPES_MISSING()
     for name in interface.types:
         if not _TYPE.fullmatch(name):
-            yield known.type_mangled(name)
+            yield table.TYPE_MANGLED(name=name)
         elif name not in _KNOWN_TYPES:
-            yield known.type_unknown(name)
+            yield table.TYPE_UNKNOWN(name=name)
 
 
-def _of_mounts(config: PluginConfig) -> Iterator[Finding]:
+def _check_mounts(config: PluginConfig) -> Iterator[Finding]:
     keys = {setting.key.partition(".")[0]: setting.key for setting in settable(config) if setting.kind == "mount"}
     for mount in config.mounts:
         bound = bool(_BOUND & set(mount.options))
         if mount.source is None:
-            yield known.mount_source_missing(mount.name or mount.destination, keys.get(mount.name))
+            name = mount.name or mount.destination
+            if key := keys.get(mount.name):
+                yield table.MOUNT_SOURCE_UNSET(name=name, key=key)
+            else:
+                yield table.MOUNT_SOURCE_MISSING(name=name)
         elif mount.source and not mount.source.startswith("/") and (bound or mount.type in _BOUND):
-            yield known.mount_source_relative(mount.source)
+            yield table.MOUNT_SOURCE_RELATIVE(source=mount.source)
         if not mount.destination:
-            yield known.mount_destination_empty(mount.source or mount.name)
+            yield table.MOUNT_DESTINATION_EMPTY(source=mount.source or mount.name)
         elif posixpath.normpath(mount.destination) == "/run/docker/plugins":
-            yield known.plugins_folder_hidden()
+            yield table.PLUGINS_FOLDER_HIDDEN()
         if not bound and mount.type in {"", *_BOUND}:
-            yield known.mount_unbound(mount.source or mount.name, mount.destination)
+            yield table.MOUNT_UNBOUND(source=mount.source or mount.name, destination=mount.destination)
 
 
-def _of_devices(config: PluginConfig) -> Iterator[Finding]:
+def _check_devices(config: PluginConfig) -> Iterator[Finding]:
     keys = {setting.key.partition(".")[0]: setting.key for setting in settable(config) if setting.kind == "device"}
     for device in config.devices:
         if device.path is None:
-            yield known.device_path_missing(device.name, keys.get(device.name))
+            if key := keys.get(device.name):
+                yield table.DEVICE_PATH_UNSET(name=device.name, key=key)
+            else:
+                yield table.DEVICE_PATH_MISSING(name=device.name)
 
 
 def _host_paths(config: PluginConfig) -> Iterator[str]:

@@ -16,7 +16,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
 from mirror.oci.manifest import Manifest, parse_json_object
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.assembly import ConfigDocument, canonical_json, legible, plugin_manifest
+from mirror.oci.printable_text import escaped
+from mirror.plugin.assembly import ConfigDocument, canonical_json, plugin_manifest
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.layer_facts import LayerFacts
 
@@ -74,7 +75,7 @@ class Changes:
     def __str__(self) -> str:
         """In one line: ``env role="worker", fix``."""
         kinds = (("env", self.env), ("mount", self.mounts), ("device", self.devices))
-        told = [f"{kind} {legible(key)}={_shown(value)}" for kind, values in kinds for key, value in values.items()]
+        told = [f"{kind} {_legible(key)}={_shown(value)}" for kind, values in kinds for key, value in values.items()]
         told += [f"args {_shown(self.args)}"] if self.args is not None else []
         return ", ".join([*told, *(["fix"] if self.fix else [])])
 
@@ -165,19 +166,19 @@ def _mends(manifest: Manifest, descriptors: tuple[Descriptor, ...]) -> Iterator[
         yield "manifest: says its mediaType"
     for number, (before, after) in enumerate(zip(manifest.layers, descriptors, strict=True), 1):
         if before.media_type != after.media_type:
-            yield f"layer {number}: {legible(before.media_type)} -> {after.media_type}"
+            yield f"layer {number}: {_legible(before.media_type)} -> {after.media_type}"
 
 
 def _differences(before: PluginConfig, after: PluginConfig) -> Iterator[str]:
     for env, now in zip(before.env, after.env, strict=True):
         if env != now:
-            yield f"env {legible(env.name)}: {_shown(env.value)} -> {_shown(now.value)}"
+            yield f"env {_legible(env.name)}: {_shown(env.value)} -> {_shown(now.value)}"
     for mount, bound in zip(before.mounts, after.mounts, strict=True):
         if mount != bound:
-            yield f"mount {legible(mount.name or mount.destination)}: {_shown(mount.source)} -> {_shown(bound.source)}"
+            yield f"mount {_legible(mount.name or mount.destination)}: {_shown(mount.source)} -> {_shown(bound.source)}"
     for device, opened in zip(before.devices, after.devices, strict=True):
         if device != opened:
-            yield f"device {legible(device.name or device.path or '')}: {_shown(device.path)} -> {_shown(opened.path)}"
+            yield f"device {_legible(device.name or device.path or '')}: {_shown(device.path)} -> {_shown(opened.path)}"
     if before.args != after.args:
         yield f"args: {_shown(before.args.value)} -> {_shown(after.args.value)}"
     if before.diff_ids != after.diff_ids:
@@ -192,4 +193,8 @@ def _with_config(manifest: Manifest, config: bytes) -> Manifest:
 
 
 def _shown(value: object) -> str:
-    return "unset" if value is None else legible(json.dumps(value, ensure_ascii=False))
+    return "unset" if value is None else _legible(json.dumps(value, ensure_ascii=False))
+
+
+def _legible(text: str) -> str:
+    return escaped(text, 200)

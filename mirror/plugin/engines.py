@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Final
 
 from mirror.plugin.findings import Finding, Severity
+from mirror.plugin.lint.finding_table import FINDING_KINDS
 
 #: Releases between which engines differ in what they take of a plugin.
 RELEASES: Final = (
@@ -27,13 +28,8 @@ RELEASES: Final = (
     "29",
 )
 
-#: Warnings of which the engines that they are about do not install the plugin at all.
-_KEEP_OUT: Final = frozenset(
-    {
-        *("diff-ids-compressed", "diff-ids-wrong", "manifest-oci", "media-type-missing", "index"),
-        "propagated-mount-missing",
-    }
-)
+#: Findings of which the engines that they are about do not install the plugin at all, or not run it.
+_KEEP_OUT: Final = frozenset(kind.code for kind in FINDING_KINDS.values() if kind.keeps_out)
 
 
 @dataclass(frozen=True, slots=True)

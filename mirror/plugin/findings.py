@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from enum import Enum
 
 from mirror.oci.errors import ManifestInvalid
-
-_MOST_SHOWN_CHARACTERS = 120
 
 
 class Severity(Enum):
@@ -64,9 +61,3 @@ class Finding:
             return cls(**{**members, "severity": Severity(members["severity"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ManifestInvalid(f"not a finding: {error}") from error
-
-
-def shown(text: str) -> str:
-    """Text from outside: printable, and not too long."""
-    printable = re.sub(r"[^ -~]", "?", text)
-    return printable if len(printable) <= _MOST_SHOWN_CHARACTERS else printable[:_MOST_SHOWN_CHARACTERS] + "..."

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mirror.oci.errors import ManifestInvalid
+from mirror.oci.printable_text import quoted
 from mirror.plugin.layer_limits import MOST_ENTRIES
-from mirror.plugin.tree import MOST_NAME_BYTES, MOST_PATH_BYTES, Entry, Kind, LayerEntry, Node, shown
+from mirror.plugin.tree import MOST_NAME_BYTES, MOST_PATH_BYTES, Entry, Kind, LayerEntry, Node
 
 WHITEOUT: Final = ".wh."
 _OPAQUE: Final = ".wh..wh..opq"
@@ -88,7 +89,7 @@ class Tree:
         *above, last = parts
         hidden = last.removeprefix(WHITEOUT)
         if hidden in {"", ".", ".."} or hidden == last or any(part.startswith(WHITEOUT) for part in above):
-            raise ManifestInvalid(f"{shown(name)} is no whiteout that means anything")
+            raise ManifestInvalid(f"{quoted(name)} is no whiteout that means anything")
         folder = self._folder_at(above, name, make=False)
         if folder is None:
             return
@@ -100,7 +101,7 @@ class Tree:
     def _place(self, parts: list[str], entry: LayerEntry) -> None:
         node = entry.node if entry.link is None else self._linked(entry)
         if node is None:
-            raise ManifestInvalid(f"{shown(entry.name)} is nothing")
+            raise ManifestInvalid(f"{quoted(entry.name)} is nothing")
         if not parts:
             if node.kind is not Kind.FOLDER:
                 raise ManifestInvalid("a layer's root is no folder")
@@ -109,7 +110,7 @@ class Tree:
         *above, last = parts
         folder = self._folder_at(above, entry.name, make=True)
         if folder is None:
-            raise ManifestInvalid(f"{shown(entry.name)} lies below something that is no folder")
+            raise ManifestInvalid(f"{quoted(entry.name)} lies below something that is no folder")
         there = folder.children.get(last)
         if there is None:
             self._count()
@@ -127,7 +128,7 @@ class Tree:
         folder = self._folder_at(parts[:-1], link, make=False)
         found = folder.children.get(parts[-1]) if parts and folder is not None else None
         if not isinstance(found, Node):
-            raise ManifestInvalid(f"{shown(entry.name)} is a link to {shown(link)}, which is no file of the layers")
+            raise ManifestInvalid(f"{quoted(entry.name)} is a link to {quoted(link)}, which is no file of the layers")
         return found
 
     def _folder_at(self, parts: list[str], name: str, *, make: bool) -> _Folder | None:
@@ -153,7 +154,7 @@ class Tree:
             elif child.kind is Kind.SYMLINK:
                 links += 1
                 if links > _MOST_LINKS:
-                    raise ManifestInvalid(f"{shown(name)} leads through too many symbolic links")
+                    raise ManifestInvalid(f"{quoted(name)} leads through too many symbolic links")
                 if child.target.startswith("/"):
                     del way[1:]
                 steps = child.target.split("/")
@@ -179,10 +180,10 @@ def _parts(name: str) -> list[str]:
     """
     parts = [part for part in name.split("/") if part not in {"", "."}]
     if ".." in parts:
-        raise ManifestInvalid(f"{shown(name)} leads out of the layer")
+        raise ManifestInvalid(f"{quoted(name)} leads out of the layer")
     lengths = [len(part.encode("utf-8", "surrogateescape")) for part in parts]
     if sum(lengths) + len(lengths) > MOST_PATH_BYTES or max(lengths, default=0) > MOST_NAME_BYTES:
-        raise ManifestInvalid(f"{shown(name)} is longer than names can be")
+        raise ManifestInvalid(f"{quoted(name)} is longer than names can be")
     if "\0" in name:
-        raise ManifestInvalid(f"{shown(name)} holds a zero byte")
+        raise ManifestInvalid(f"{quoted(name)} holds a zero byte")
     return parts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from mirror.plugin.findings import shown
+from mirror.oci.printable_text import printable_ascii
 
 #: Longest path that Linux follows, in bytes, with the zero that ends it (PATH_MAX).
 MOST_PATH_BYTES: Final = 4096
@@ -76,7 +76,9 @@ def resolve(path: str) -> HostPath:
             continue
         if name == "..":
             if here and (by_link or here not in _FOLDERS):
-                return HostPath(None, f"{shown(here)} may be a link, so that nobody knows where '..' leads from there")
+                return HostPath(
+                    None, f"{printable_ascii(here)} may be a link, so that nobody knows where '..' leads from there"
+                )
             here = here.rpartition("/")[0]
             continue
         here = f"{here}/{name}"
@@ -86,9 +88,9 @@ def resolve(path: str) -> HostPath:
         elif (root := _ROOT.fullmatch(here)) and root["process"] in _AT_THE_ROOT:
             here = ""
         elif _OPENED.match(here):
-            return HostPath(None, f"{shown(here)} leads to what a process has open")
+            return HostPath(None, f"{printable_ascii(here)} leads to what a process has open")
         elif _NAMED_BY_THE_HOST.fullmatch(here) or (name.startswith("by-") and here.startswith("/dev/")):
-            return HostPath(None, f"which device is {shown(here)}, each host decides")
+            return HostPath(None, f"which device is {printable_ascii(here)}, each host decides")
     return HostPath(here or "/")
 
 
@@ -101,7 +103,7 @@ def resolve_device(path: str) -> HostPath:
         return HostPath(None, "it is not in /dev, and a node elsewhere may be any device")
     first, *below = found.leads_to.removeprefix("/dev/").split("/")
     if first in _DEVICE_LINKS or (below and first not in _DEVICE_FOLDERS):
-        return HostPath(None, f"which device is {shown(found.leads_to)}, each host decides")
+        return HostPath(None, f"which device is {printable_ascii(found.leads_to)}, each host decides")
     return found
 
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mirror.oci.printable_text import printable, printable_ascii
 from mirror.plugin.config import Mount, PluginConfig
-from mirror.plugin.findings import shown
 from mirror.plugin.host_path import HostPath, holds_roots, resolve, resolve_device
 
 #: What is reached by a path rule, and by a rule about devices.
@@ -96,25 +96,30 @@ class Reach:
     @property
     def how(self) -> str:
         """How it is reached and what is not known of it, in words; empty where it is just as the engine asks."""
-        place = f"{self.by}{f' at {shown(self.at)}' if self.at else ''}" if self.by else ""
+        place = f"{self.by}{f' at {printable_ascii(self.at)}' if self.at else ''}" if self.by else ""
         return "; ".join(filter(None, (place, f"cannot be resolved: {self.why}" if self.leads_to is None else "")))
 
+    @property
+    def description(self) -> str:
+        """The kind and name in a line, with where the plugin finds it, and why it may be anything."""
+        return f"{self.kind}: {printable(self.named, 200)}{f' ({self.how})' if self.how else ''}"
 
-def of_config(config: PluginConfig) -> Iterator[Reach]:
+
+def config_reaches(config: PluginConfig) -> Iterator[Reach]:
     """Everything that a plugin reaches by mounts and processes, then by its devices.
 
     What users set later is not known.
     """
     for mount in config.mounts:
-        yield from of_mount(mount, sees_processes=config.pid_host)
+        yield from mount_reaches(mount, sees_processes=config.pid_host)
     if config.pid_host and not _OPENS_PROCESSES.isdisjoint(map(str.upper, config.capabilities)):
         yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format("/proc"))
     for device in config.devices:
         if device.path is not None:
-            yield of_device(device.path)
+            yield device_reach(device.path)
 
 
-def of_mount(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
+def mount_reaches(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
     """What one mount reaches.
 
     Args:
@@ -134,7 +139,7 @@ def of_mount(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
         yield from _of_type(mount, sees_processes=sees_processes)
 
 
-def of_device(path: str) -> Reach:
+def device_reach(path: str) -> Reach:
     """What a device of a plugin is."""
     found = resolve_device(path)
     return Reach(DEVICE, path, found.leads_to, why=found.why)
@@ -171,7 +176,7 @@ def _in_the_bundle(source: str) -> HostPath:
 
 def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
     kind, writable = mount.type, not is_read_only(mount)
-    by = f"mounted as {shown(kind)}"
+    by = f"mounted as {printable_ascii(kind)}"
     if kind in _OVERLAYS:
         yield from _of_overlay(mount)
     elif kind in _OF_DEVICES:
@@ -190,7 +195,7 @@ def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
 
 
 def _of_unknown(mount: Mount) -> Iterator[Reach]:
-    by, why = f"mounted as {shown(mount.type)}", "what this type of file system reaches is not known"
+    by, why = f"mounted as {printable_ascii(mount.type)}", "what this type of file system reaches is not known"
     yield Reach(MOUNT, _EVERY_PATH, None, by, mount.destination, why)
     yield Reach(DEVICE, "every device", None, by, mount.destination, why)
 
@@ -211,7 +216,13 @@ def _of_device_type(mount: Mount) -> Iterator[Reach]:
         if key != "subvol" and ("/" in value or "dev" in key):
             found = resolve_device(value)
             yield Reach(
-                DEVICE, value, found.leads_to, f"{shown(key)} of a mount", mount.destination, found.why, writable
+                DEVICE,
+                value,
+                found.leads_to,
+                f"{printable_ascii(key)} of a mount",
+                mount.destination,
+                found.why,
+                writable,
             )
 
 
@@ -227,7 +238,7 @@ def _of_overlay(mount: Mount) -> Iterator[Reach]:
         for path in dict.fromkeys(paths if layered else [*paths, _unescaped(value)]):
             if path:
                 found = resolve(path)
-                by = f"{shown(key)} of an overlay mount"
+                by = f"{printable_ascii(key)} of an overlay mount"
                 writable = key in {"upperdir", "workdir"} and not read_only
                 yield Reach(MOUNT, path, found.leads_to, by, mount.destination, found.why, writable)
 

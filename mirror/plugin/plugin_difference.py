@@ -9,7 +9,7 @@ from mirror.plugin.config import PluginConfig
 from mirror.plugin.difference import PrivilegeDifference
 from mirror.plugin.entry import EntryKind
 from mirror.plugin.file_tree import FileTree, Node
-from mirror.plugin.mount_reach import MOUNT, Reach, of_config
+from mirror.plugin.mount_reach import MOUNT, Reach, config_reaches
 from mirror.plugin.settings import Setting, settable
 
 
@@ -139,7 +139,7 @@ def _writable(config: PluginConfig) -> Iterator[str]:
 
 
 def _mounted(config: PluginConfig) -> Iterator[Reach]:
-    return (reach for reach in of_config(config) if reach.kind == MOUNT and reach.named)
+    return (reach for reach in config_reaches(config) if reach.kind == MOUNT and reach.named)
 
 
 def _files(before: FileTree, after: FileTree) -> Iterator[FileChange]:

@@ -15,9 +15,10 @@ from fnmatch import fnmatchcase
 from mirror.oci.digest import Digest
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Repository
+from mirror.oci.printable_text import printable
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.platform import Platform
-from mirror.plugin.privilege_pattern import Asked, PrivilegePattern, printable, shown
+from mirror.plugin.privilege_pattern import Asked, PrivilegePattern, shown
 
 #: Name of the rule that refuses what cannot be judged, and of the one that stands for the default.
 UNREADABLE, DEFAULT = "unreadable", "default"
@@ -106,7 +107,7 @@ class Rule:
         if self.interfaces:
             types = () if isinstance(config, str) else config.interface.types
             met_types = (kind for kind in types if any(_is_kind(kind, each) for each in self.interfaces))
-            yield _listed("has the interface", map(printable, met_types))
+            yield _listed("has the interface", (printable(kind, 200) for kind in met_types))
         if self.platforms:
             yield _platform(self.platforms, candidate.platform)
         if self.larger_than_bytes is not None:

@@ -13,9 +13,10 @@ from fnmatch import translate
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.printable_text import printable
 from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.host_path import resolve, tidy
-from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, is_bound, is_read_only, of_config, of_mount
+from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, config_reaches, is_bound, is_read_only, mount_reaches
 from mirror.plugin.privileges import compute
 
 #: The engine's names, as ``docker plugin install`` prints them.
@@ -28,8 +29,6 @@ NAMES: Final = (
     "allow-all-devices",
     "capabilities",
 )
-#: Most characters of a value that are shown.
-_MOST_SHOWN: Final = 200
 #: What stands between the name of a privilege and how it comes about, where engines do not ask for it as it is.
 _BY: Final = ", "
 #: The name under which releases before 0.2 noted every path that they found in the options of a mount.
@@ -63,7 +62,7 @@ def asked(config: PluginConfig, *, reading_apart: bool = False) -> tuple[Asked, 
     reached = (
         (f"{reach.kind}{_BY}{reach.by}{'' if reach.writable else read_only}", reach.named)
         for mount in config.mounts
-        for reach in of_mount(mount, sees_processes=config.pid_host)
+        for reach in mount_reaches(mount, sees_processes=config.pid_host)
         # What follows from the source of a bind mount is no more than the source says.
         if reach.by and not (is_bound(mount) and reach.leads_to is not None)
     )
@@ -83,17 +82,7 @@ def growth(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ..
 def shown(one: Asked) -> str:
     """``mount: /run``, of one thing that is asked for; ``mount: / (lowerdir of an overlay mount)``."""
     name, by = _parted(one[0])
-    return f"{name}: {printable(one[1])}{f' ({printable(by)})' if by else ''}"
-
-
-def described(reach: Reach) -> str:
-    """The same of something that a plugin reaches, with where it finds it, and why it may be anything."""
-    return f"{reach.kind}: {printable(reach.named)}{f' ({reach.how})' if reach.how else ''}"
-
-
-def printable(text: str) -> str:
-    """The beginning of a text from outside, as it may stand in a line on a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:_MOST_SHOWN])
+    return f"{name}: {printable(one[1], 200)}{f' ({printable(by, 200)})' if by else ''}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +133,7 @@ class PrivilegePattern:
     def matching(self, config: PluginConfig) -> Iterator[str]:
         """What the plugin asks for or reaches that matches, in words."""
         if self.name in _PATHS:
-            yield from (described(reach) for reach in of_config(config) if self._covers_reach(reach))
+            yield from (reach.description for reach in config_reaches(config) if self._covers_reach(reach))
         if self.name == MOUNT:
             labels = (label for mount in config.mounts if (label := _label(mount)) and self._covers_label(label[1]))
             yield from map(shown, labels)

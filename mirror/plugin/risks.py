@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from mirror.oci.printable_text import printable
 from mirror.plugin import privileges
 from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.host_path import is_within
-from mirror.plugin.mount_reach import DEVICE, Reach, of_device, of_mount
-from mirror.plugin.privilege_pattern import described, printable
+from mirror.plugin.mount_reach import DEVICE, Reach, device_reach, mount_reaches
 from mirror.plugin.privileges import Privilege
 
 _WHOLE: Final = {
@@ -61,7 +61,7 @@ def privileges_with_risks(config: PluginConfig) -> Iterator[tuple[Privilege, str
             case "mount":
                 risk = _mount(next(mounts), sees_processes=config.pid_host)
             case "device":
-                risk = _reached(of_device(privilege.values[0]))
+                risk = _reached(device_reach(privilege.values[0]))
             case "network":
                 risk = _network(privilege.values[0])
             case "capabilities":
@@ -78,7 +78,7 @@ def _network(kind: str) -> str:
 
 
 def _mount(mount: Mount, *, sees_processes: bool) -> str:
-    told = [_reached(reach) for reach in of_mount(mount, sees_processes=sees_processes)]
+    told = [_reached(reach) for reach in mount_reaches(mount, sees_processes=sees_processes)]
     if not told:
         told = ["Nothing of the host: what is mounted is new and empty."]
     if "source" in mount.settable:
@@ -91,12 +91,12 @@ def _reached(reach: Reach) -> str:
     does = "reads and writes" if reach.writable else "reads"
     if reach.leads_to is None:
         what = f"any {'device' if reach.kind == DEVICE else 'path'} of the host"
-        return f"{described(reach)}: it may be that it {does} {what}."
+        return f"{reach.description}: it may be that it {does} {what}."
     if reach.kind == DEVICE:
-        risk = f"It {does} the device {printable(reach.named)} directly."
+        risk = f"It {does} the device {printable(reach.named, 200)} directly."
     else:
         risk = _path(reach.leads_to, reach.named, writable=reach.writable)
-    return f"{described(reach)}: {risk}" if reach.by else risk
+    return f"{reach.description}: {risk}" if reach.by else risk
 
 
 def _path(path: str, named: str, *, writable: bool) -> str:
@@ -106,8 +106,10 @@ def _path(path: str, named: str, *, writable: bool) -> str:
     if path == "/":
         return f"It {does} every file of the host: {'as good as root on the host' if writable else 'its secrets, too'}."
     if not path.startswith("/"):
-        return f"It {does} {printable(path)} in a folder that the engine makes for it, which is not there as a rule."
-    place = printable(named.rstrip("/"))
+        return (
+            f"It {does} {printable(path, 200)} in a folder that the engine makes for it, which is not there as a rule."
+        )
+    place = printable(named.rstrip("/"), 200)
     if writable and path in _OF_THE_HOST:
         return f"It changes the host's own files in {place}: as good as root on the host."
     if writable and any(is_within(path, folder) for folder in _OF_THE_ENGINE):

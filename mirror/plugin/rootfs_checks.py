@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.plugin import known_rootfs_findings as known
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.config_checks import covering_mount
 from mirror.plugin.entry import EntryKind
 from mirror.plugin.file_tree import Node
 from mirror.plugin.findings import Finding
+from mirror.plugin.lint import rootfs_findings as table
 from mirror.plugin.platform import Platform
 from mirror.plugin.rootfs import Rootfs, chain, started
 
@@ -42,7 +42,7 @@ def names_to_find(config: PluginConfig) -> tuple[bytes, ...]:
     return (socket, stem) if len(stem) >= _LEAST_STEM_BYTES else (socket,)
 
 
-def of_rootfs(config: PluginConfig, rootfs: Rootfs, meant: Meant | None = None) -> Iterator[Finding]:
+def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: Meant | None = None) -> Iterator[Finding]:
     """Everything that is wrong with a root filesystem.
 
     Args:
@@ -51,67 +51,71 @@ def of_rootfs(config: PluginConfig, rootfs: Rootfs, meant: Meant | None = None) 
         meant: the platform that it is meant for, where something says so.
     """
     if rootfs.whiteouts:
-        yield known.whiteouts(rootfs.whiteouts)
+        yield table.WHITEOUTS(names=rootfs.whiteouts)
     if rootfs.links_broken:
-        yield known.links_broken(rootfs.links_broken)
+        yield table.HARD_LINKS_BROKEN(names=rootfs.links_broken)
     if rootfs.too_long:
-        yield known.names_long(rootfs.too_long)
+        yield table.NAMES_LONG(names=rootfs.too_long)
     if not rootfs.tree.whole:
-        yield known.too_much()
+        yield table.ROOTFS_NOT_READ()
         return
     if config.entrypoint or config.args.value:
-        yield from _of_program(config, rootfs, meant)
+        yield from _check_start(config, rootfs, meant)
     if not _mentions_socket(config, rootfs):
-        yield known.socket_unmentioned(config.interface.socket)
+        yield table.SOCKET_UNMENTIONED(socket=config.interface.socket)
     if config.propagated_mount and rootfs.tree.find(posixpath.join("/", config.propagated_mount)) is None:
-        yield known.propagated_missing(config.propagated_mount)
+        yield table.PROPAGATED_MOUNT_MISSING(path=config.propagated_mount)
 
 
-def _of_program(config: PluginConfig, rootfs: Rootfs, meant: Meant | None) -> Iterator[Finding]:
+def _check_start(config: PluginConfig, rootfs: Rootfs, meant: Meant | None) -> Iterator[Finding]:
     name, found = started(config, rootfs)
     if covering_mount(config, posixpath.normpath(posixpath.join("/", config.work_dir, name))) is not None:
         return  # it comes from the host
     if found is None:
-        yield known.program_missing(name)
+        kind = table.PROGRAM_MISSING if "/" in name else table.PROGRAM_NOT_IN_PATH
+        yield kind(name=name)
         return
     if found.node.kind is not EntryKind.FILE:
-        yield known.program_not_executable(name, f"no file but a {found.node.kind.value}")
+        yield table.PROGRAM_NOT_A_FILE(name=name, file_kind=found.node.kind.value)
         return
     if not found.node.mode & 0o111:
-        yield known.program_not_executable(name, "not executable")
+        yield table.PROGRAM_NOT_EXECUTABLE(name=name)
         return
     before = name
     for called, one in chain(found, rootfs):
         if one is None:
             if covering_mount(config, called) is None:
-                yield known.interpreter_missing(before, called)
+                kind = table.INTERPRETER_CRLF if called.endswith("\r") else table.INTERPRETER_MISSING
+                yield kind(name=before, interpreter=called)
             return
-        yield from _of_one(config, rootfs, called, one.node, meant)
+        yield from _check_program(config, rootfs, called, one.node, meant)
         before = called
 
 
-def _of_one(config: PluginConfig, rootfs: Rootfs, name: str, node: Node, meant: Meant | None) -> Iterator[Finding]:
+def _check_program(
+    config: PluginConfig, rootfs: Rootfs, name: str, node: Node, meant: Meant | None
+) -> Iterator[Finding]:
     """One program of those that are started for one another."""
     program = node.program
     if program is None or (program.elf is None and not program.interpreter):
-        yield known.no_program(name)
+        yield table.NO_PROGRAM(name=name)
         return
     elf = program.elf
     if elf is None:
         return
     if elf.platform is None:
-        yield known.platform_unknown(name)
+        yield table.PLATFORM_UNKNOWN(name=name)
     elif meant is not None and not elf.platform.covers(meant.platform):
-        yield known.platform_wrong(name, elf.platform, meant.platform, meant.why)
+        yield table.PLATFORM_WRONG(name=name, platform=elf.platform, wanted=meant.platform, why=meant.why)
     if elf.interpreter is None:
         return
     if rootfs.tree.find(posixpath.join("/", elf.interpreter)) is None:
         if covering_mount(config, elf.interpreter) is None:
-            yield known.loader_missing(name, elf.interpreter)
+            yield table.LOADER_MISSING(name=name, loader=elf.interpreter)
     elif not any(covering_mount(config, folder) for folder in ("/lib", "/lib64", "/usr/lib", "/usr/local/lib")):
         missing = _missing_libraries(rootfs, node)
         if missing:
-            yield known.libraries_missing(name, missing)
+            yield table.LIBRARIES_MISSING(name=name, libraries=missing)
 
 
 def _missing_libraries(rootfs: Rootfs, program: Node) -> list[str]:

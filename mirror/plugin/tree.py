@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final, Protocol
 
 from mirror.oci.errors import ManifestInvalid
+from mirror.oci.printable_text import quoted
 from mirror.plugin.tar_walk import TarEntry
 
 #: Longest path, and longest name in it, in bytes: what Linux takes.
@@ -136,11 +137,11 @@ def from_tar(entry: TarEntry, content: Content | None) -> LayerEntry:
     if entry.kind == tarfile.LNKTYPE:
         return LayerEntry(entry.path, None, entry.target)
     if entry.is_sparse:
-        raise ManifestInvalid(f"{shown(entry.path)} is a sparse file: make the archive without --sparse")
+        raise ManifestInvalid(f"{quoted(entry.path)} is a sparse file: make the archive without --sparse")
     try:
         kind = Kind.FILE if entry.kind == tarfile.AREGTYPE else Kind(entry.kind)
     except ValueError as error:
-        raise ManifestInvalid(f"{shown(entry.path)} is of a kind that engines do not know") from error
+        raise ManifestInvalid(f"{quoted(entry.path)} is of a kind that engines do not know") from error
     is_device = kind in {Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE}
     node = Node(
         kind=kind,
@@ -155,7 +156,7 @@ def from_tar(entry: TarEntry, content: Content | None) -> LayerEntry:
         content=content if kind is Kind.FILE else None,
     )
     if wrong := next(_impossible(node), None):
-        raise ManifestInvalid(f"{shown(entry.path)} has {wrong}")
+        raise ManifestInvalid(f"{quoted(entry.path)} has {wrong}")
     return LayerEntry(entry.path, node)
 
 
@@ -174,8 +175,3 @@ def _impossible(node: Node) -> Iterator[str]:
 
 def _length(text: str) -> int:
     return len(text.encode("utf-8", "surrogateescape"))
-
-
-def shown(name: str) -> str:
-    """A name from outside, fit for a message."""
-    return ascii(name if len(name) <= 140 else f"{name[:137]}...")

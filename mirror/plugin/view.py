@@ -101,9 +101,9 @@ def view(content: PluginContent, tag: str | None = None, hosts: Platform | None 
 def _findings(content: PluginContent, meant: Meant | None) -> Iterator[Finding]:
     yield from content.findings
     if content.config is not None:
-        yield from config_checks.of_config(content.config)
+        yield from config_checks.check_config(content.config)
         if content.rootfs is not None:
-            yield from rootfs_checks.of_rootfs(content.config, content.rootfs, meant)
+            yield from rootfs_checks.check_rootfs(content.config, content.rootfs, meant)
 
 
 def _alike(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.difference import PrivilegeDifference
+from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
 from mirror.runtime.threads import in_thread
 
@@ -35,7 +36,7 @@ async def _config(reader: Reader, repository: Repository, digest: Digest) -> Plu
     config = manifest.config
     if config is None or not manifest.is_plugin or config.size_bytes > MAX_CONFIG_BYTES:
         return None
-    async with reader.open_blob(repository, config.digest) as blob:
-        if blob.size_bytes != config.size_bytes:
-            return None
-        return await in_thread(PluginConfig.parse, b"".join([chunk async for chunk in blob]))
+    blob = await read_plugin_config(reader, repository, config.digest)
+    if blob.size_bytes != config.size_bytes:
+        return None
+    return await in_thread(PluginConfig.parse, blob.require())

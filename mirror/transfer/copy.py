@@ -16,7 +16,7 @@ from mirror.oci.errors import BlobUnknown, DigestInvalid, MirrorError, NotFound,
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
-from mirror.oci.one_reading import quoted
+from mirror.oci.printable_text import quoted
 from mirror.registry.port import Reader, ReadWriter, Upload
 from mirror.transfer.claimed import leased_upload
 from mirror.transfer.concurrency import Turns, at_once

@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Protocol
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ContentTooLarge
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.derivation import Changes, DerivedPlugin, derive
 from mirror.plugin.layer_facts import LayerFacts
+from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.derivations import Derivation, Derivations
 from mirror.registry.port import Reader
 from mirror.registry.streams import one
@@ -104,10 +103,7 @@ async def try_changes(reader: Reader, repository: Repository, manifest: Manifest
 async def _config(reader: Reader, repository: Repository, manifest: Manifest) -> bytes:
     if manifest.config is None or not manifest.is_plugin:
         return b""  # it is refused for what it is
-    async with reader.open_blob(repository, manifest.config.digest) as blob:
-        if blob.size_bytes > MAX_CONFIG_BYTES:
-            raise ContentTooLarge(f"plugin config of {blob.size_bytes} bytes: at most {MAX_CONFIG_BYTES} are read")
-        return b"".join([chunk async for chunk in blob])
+    return (await read_plugin_config(reader, repository, manifest.config.digest)).require()
 
 
 async def _facts(layers: Layers, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:

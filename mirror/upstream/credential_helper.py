@@ -15,6 +15,7 @@ from contextlib import suppress
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
+from mirror.oci.printable_text import printable
 from mirror.upstream.credentials import Credentials, HelperQuestion
 
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -62,7 +63,7 @@ async def ask(question: HelperQuestion, *, timeout_seconds: float = _TIMEOUT_SEC
     if len(answer) > _MAX_ANSWER_BYTES:
         raise ConfigurationFault(f"{path} answers with more than {_MAX_ANSWER_BYTES} bytes")
     if code != 0:
-        said = " ".join(answer.decode("utf-8", "replace").split())[:_MOST_SHOWN_CHARACTERS]
+        said = printable(" ".join(answer.decode("utf-8", "replace").split()), _MOST_SHOWN_CHARACTERS)
         raise ConfigurationFault(f"{path} gives no login for {question.server}: {said or f'it ended with {code}'}")
     return _login(path, answer)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault, ContentTooLarge, ManifestInvalid
-from mirror.plugin import known_findings, known_rootfs_findings
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.entry import Entry, EntryKind
 from mirror.plugin.findings import Finding
+from mirror.plugin.lint.manifest_findings import CONFIG_UNREADABLE, FILES_MISSING
+from mirror.plugin.lint.rootfs_findings import ROOTFS_MISSING
 from mirror.plugin.rootfs_checks import names_to_find
 from mirror.plugin.rootfs_reader import RootfsReader
 from mirror.plugin.view import PluginContent
@@ -65,12 +66,12 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
     try:
         config = PluginConfig.parse(content)
     except (ManifestInvalid, ContentTooLarge) as error:
-        findings.append(known_findings.config_unreadable(error.message))
+        findings.append(CONFIG_UNREADABLE(reason=error.message))
     if not folder:
         return PluginContent(config, None, tuple(findings))
     rootfs = path / "rootfs"
     if not rootfs.is_dir():
-        return PluginContent(config, None, (*findings, known_rootfs_findings.rootfs_missing()))
+        return PluginContent(config, None, (*findings, ROOTFS_MISSING()))
     watcher = RootfsReader(() if config is None else names_to_find(config), digests=digests)
     for entry, place in _entries(rootfs):
         if stopping.is_set() or not watcher.grows:
@@ -78,7 +79,7 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
         _pass(entry, place, watcher)
     read = watcher.finish()
     if not read.tree.root.children:
-        findings.append(known_findings.files_missing())
+        findings.append(FILES_MISSING())
     return PluginContent(config, read, tuple(findings))
 
 

@@ -12,9 +12,9 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import UpstreamFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin import known_findings
 from mirror.plugin.findings import Finding
 from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
+from mirror.plugin.lint.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.view import PluginView, view
 from mirror.registry.admissions import Admission
 from mirror.registry.derivations import Derivation
@@ -119,7 +119,7 @@ async def inspect(
     manifest = await registry.get_manifest(repository, target)
     found = Inspection(repository, target, manifest, signatures=await _signatures(registry, repository, manifest))
     if not manifest.is_plugin:
-        unclear = () if manifest.ambiguity is None else (known_findings.ambiguous(manifest.ambiguity),)
+        unclear = () if manifest.ambiguity is None else (MANIFEST_AMBIGUOUS(ambiguity=manifest.ambiguity),)
         return replace(found, findings=(*unclear, *(await recorded(manifest.digest) or ())))
     if progress is not None:
         content = await read_content(registry, repository, manifest, progress, limits=limits)

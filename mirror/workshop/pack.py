@@ -112,7 +112,7 @@ async def pack_tree(
     try:
         await upload.append(stepped(writing.chunks()))
         plugin = assemble(document, [writing.layer])
-        found = checks.of_plugin(
+        found = checks.check_plugin(
             plugin.manifest, len(plugin.config), plugin.config, {writing.layer.digest: writing.facts}
         )
         _refuse(found)

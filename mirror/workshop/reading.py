@@ -5,14 +5,15 @@ from __future__ import annotations
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.oci.one_reading import quoted
+from mirror.oci.printable_text import quoted
 from mirror.plugin import checks
-from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.config import PluginConfig
 from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits, PluginLayers
 from mirror.plugin.rootfs import Rootfs
 from mirror.plugin.rootfs_checks import names_to_find
 from mirror.plugin.rootfs_reader import RootfsReader
 from mirror.plugin.view import PluginContent
+from mirror.registry.config_reading import ConfigBlob, read_plugin_config
 from mirror.registry.layer_reading import read_layer
 from mirror.registry.port import Reader
 from mirror.transfer.progress import Progress
@@ -50,8 +51,9 @@ async def read_config(reader: Reader, repository: Repository, manifest: Manifest
     Raises:
         BlobUnknown: the config is not there.
     """
-    size_bytes, content = await _config_bytes(reader, repository, manifest)
-    return PluginContent(_parsed(content), None, checks.of_plugin(manifest, size_bytes, content, None))
+    stored = await _config_blob(reader, repository, manifest)
+    found = checks.check_plugin(manifest, stored.size_bytes, stored.content, None)
+    return PluginContent(_parsed(stored.content), None, found)
 
 
 async def read_content(
@@ -75,8 +77,8 @@ async def read_content(
     Raises:
         BlobUnknown: the config, or a layer that must be there, is not.
     """
-    size_bytes, content = await _config_bytes(reader, repository, manifest)
-    config = _parsed(content)
+    stored = await _config_blob(reader, repository, manifest)
+    config = _parsed(stored.content)
     watcher = RootfsReader(() if config is None else names_to_find(config), digests=digests)
     layers = list({layer.digest: layer for layer in manifest.layers}.values())
     must_be_here = {blob.digest for blob in manifest.blobs}
@@ -95,17 +97,13 @@ async def read_content(
     facts = read.facts
     whole = len(facts) == len(layers) and not any(one.problem for one in facts.values())
     rootfs: Rootfs | None = watcher.finish() if whole else None
-    return PluginContent(config, rootfs, checks.of_plugin(manifest, size_bytes, content, facts))
+    return PluginContent(config, rootfs, checks.check_plugin(manifest, stored.size_bytes, stored.content, facts))
 
 
-async def _config_bytes(reader: Reader, repository: Repository, manifest: Manifest) -> tuple[int, bytes | None]:
-    """How many bytes the config has, and which; None where there are more than are read."""
+async def _config_blob(reader: Reader, repository: Repository, manifest: Manifest) -> ConfigBlob:
     if manifest.config is None:
         raise ManifestInvalid(f"{manifest.digest} is no plugin: it has no config")
-    async with reader.open_blob(repository, manifest.config.digest) as blob:
-        if blob.size_bytes > MAX_CONFIG_BYTES:
-            return blob.size_bytes, None
-        return blob.size_bytes, b"".join([chunk async for chunk in blob])
+    return await read_plugin_config(reader, repository, manifest.config.digest)
 
 
 def _parsed(content: bytes | None) -> PluginConfig | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
+from mirror.oci.printable_text import quoted
 from mirror.plugin.tar_walk import TarEntry, TarWalk
-from mirror.plugin.tree import shown
 from mirror.workshop.files import FileSpan, reading
 
 _MOST_FILES: Final = 100_000
@@ -99,7 +99,7 @@ class _Archive(SavedFiles):
             if entry is None or entry.is_sparse or entry.kind not in _FILES | _LINKS:
                 break
             if entry.kind in _FILES:
-                return FileSpan(self._descriptor, entry.offset_bytes, entry.size_bytes, f"{self.place}: {shown(name)}")
+                return FileSpan(self._descriptor, entry.offset_bytes, entry.size_bytes, f"{self.place}: {quoted(name)}")
             above = "" if entry.kind == tarfile.LNKTYPE else posixpath.dirname(here)
             here = posixpath.normpath(posixpath.join(above, entry.target))
-        raise ManifestInvalid(f"{self.place} does not hold {shown(name)}, which it names")
+        raise ManifestInvalid(f"{self.place} does not hold {quoted(name)}, which it names")

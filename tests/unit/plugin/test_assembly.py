@@ -34,7 +34,7 @@ def test_a_plugin_is_one_that_every_engine_takes() -> None:
     body = json.loads(plugin.manifest.content)
     assert list(body) == ["schemaVersion", "mediaType", "config", "layers"]
     facts = LayerFacts(LAYER.size_bytes, compressed=True, diff_id=LAYER.diff_id, tar_bytes=1024, entries=1)
-    assert checks.of_plugin(plugin.manifest, len(plugin.config), plugin.config, {LAYER.digest: facts}) == ()
+    assert checks.check_plugin(plugin.manifest, len(plugin.config), plugin.config, {LAYER.digest: facts}) == ()
     assert b"manifestVersion" in plugin.config
     assert b"ROOTFS" in plugin.config
     assert b"rootfs" not in plugin.config

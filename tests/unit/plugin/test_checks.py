@@ -13,9 +13,10 @@ from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.manifest import Manifest
-from mirror.plugin import checks, known_findings
+from mirror.plugin import checks
 from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
+from mirror.plugin.lint import manifest_findings as table
 
 LAYER, OTHER = Digest.of(b"layer"), Digest.of(b"other layer")
 TAR, OTHER_TAR = Digest.of(b"tar"), Digest.of(b"other tar")
@@ -57,7 +58,7 @@ def found(
     plugin: Manifest, *facts: LayerFacts, content: bytes | None = GOOD, size_bytes: int | None = None
 ) -> tuple[Finding, ...]:
     by_digest = {each.digest: one for each, one in zip(plugin.layers, facts, strict=False)}
-    return checks.of_plugin(plugin, len(content or b"") if size_bytes is None else size_bytes, content, by_digest)
+    return checks.check_plugin(plugin, len(content or b"") if size_bytes is None else size_bytes, content, by_digest)
 
 
 def codes(findings: tuple[Finding, ...]) -> tuple[set[str], set[str]]:
@@ -139,14 +140,14 @@ def test_a_config_that_is_too_large_to_be_read() -> None:
 
 def test_every_kind_of_finding_is_told_once() -> None:
     plugin = manifest(*[layer("application/x-tar", Digest.of(b"%d" % number)) for number in range(3000)])
-    findings = checks.of_plugin(plugin, len(GOOD), GOOD, {each.digest: BROKEN for each in plugin.layers})
+    findings = checks.check_plugin(plugin, len(GOOD), GOOD, {each.digest: BROKEN for each in plugin.layers})
     assert [finding.code for finding in findings] == ["layer-type", "several-layers", "layer-unreadable"]
     assert findings[0].text.startswith("layer 1 ")
 
 
 def test_without_its_layers_a_plugin_shows_what_it_can() -> None:
     plugin = manifest(layer(), layer(), mediaType=None)
-    assert codes(checks.of_plugin(plugin, 1, b"{", None)) == (
+    assert codes(checks.check_plugin(plugin, 1, b"{", None)) == (
         {"size-wrong", "config-unreadable"},
         {"several-layers", "media-type-missing"},
     )
@@ -163,21 +164,21 @@ def test_an_index() -> None:
         ).encode(),
         media_types.OCI_MANIFEST,
     )
-    assert checks.of_index([image]) == ()
-    assert codes(checks.of_index([image, manifest(layer())])) == (set(), {"index"})
+    assert checks.check_index([image]) == ()
+    assert codes(checks.check_index([image, manifest(layer())])) == (set(), {"index"})
 
 
 @pytest.mark.parametrize(
     ("finding", "advice"),
     [
-        (known_findings.layers_missing(), "sync"),
-        (known_findings.layer_unreadable(1, LayerProblem.GZIP_BROKEN), "plugins/storage/ingest"),
-        (known_findings.layer_unreadable(1, LayerProblem.ZSTD), "gzip"),
-        (known_findings.layer_unreadable(1, LayerProblem.TOO_LARGE), "server.limits.unpacked_layer_bytes"),
-        (known_findings.layer_unreadable(1, LayerProblem.TOO_DENSE), "server.limits.unpacked_ratio"),
-        (known_findings.layer_unreadable(1, LayerProblem.PLUGIN_TOO_LARGE), "server.limits.unpacked_plugin_bytes"),
-        (known_findings.layer_unreadable(1, LayerProblem.TOO_MANY_LAYERS), "server.plugin_checks: warn"),
-        (known_findings.layer_type(1, ZSTD), "gzip"),
+        (table.LAYERS_MISSING(), "sync"),
+        (table.layer_problem(1, LayerProblem.GZIP_BROKEN), "plugins/storage/ingest"),
+        (table.layer_problem(1, LayerProblem.ZSTD), "gzip"),
+        (table.layer_problem(1, LayerProblem.TOO_LARGE), "server.limits.unpacked_layer_bytes"),
+        (table.layer_problem(1, LayerProblem.TOO_DENSE), "server.limits.unpacked_ratio"),
+        (table.layer_problem(1, LayerProblem.PLUGIN_TOO_LARGE), "server.limits.unpacked_plugin_bytes"),
+        (table.layer_problem(1, LayerProblem.TOO_MANY_LAYERS), "server.plugin_checks: warn"),
+        (table.LAYER_TYPE_ZSTD(number=1, media_type=ZSTD), "gzip"),
     ],
 )
 def test_an_error_says_what_to_do(finding: Finding, advice: str) -> None:
@@ -187,7 +188,7 @@ def test_an_error_says_what_to_do(finding: Finding, advice: str) -> None:
 
 
 def test_the_most_common_warning_is_short() -> None:
-    assert known_findings.diff_ids_compressed().sentence == (
+    assert table.DIFF_IDS_COMPRESSED().sentence == (
         "diff_ids are of the compressed layers "
         "(engines up to 19.03: layers from manifest don't match image configuration)"
     )
@@ -195,7 +196,7 @@ def test_the_most_common_warning_is_short() -> None:
 
 @given(st.text())
 def test_text_from_outside_is_shown_in_ascii(text: str) -> None:
-    for finding in (known_findings.layer_type(1, text), known_findings.config_unreadable(text)):
+    for finding in (table.LAYER_TYPE(number=1, media_type=text), table.CONFIG_UNREADABLE(reason=text)):
         assert finding.sentence.isascii()
         assert finding.sentence.isprintable()
         assert len(finding.sentence) < 500
@@ -218,8 +219,8 @@ def test_a_finding_is_read_as_it_was_written(finding: Finding) -> None:
         [],
         {},
         {"severity": "error"},
-        {**known_findings.index().to_json(), "severity": "x"},
-        {**known_findings.index().to_json(), "more": "x"},
+        {**table.INDEX().to_json(), "severity": "x"},
+        {**table.INDEX().to_json(), "more": "x"},
     ],
 )
 def test_what_is_no_finding(value: object) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.config_checks import covering_mount, of_config
+from mirror.plugin.config_checks import check_config, covering_mount
 from tests.unit.plugin.rootfses import config
 
 TYPE = "docker.volumedriver/1.0"
 
 
 def codes(**members: Any) -> list[str]:
-    return [finding.code for finding in of_config(config(**members))]
+    return [finding.code for finding in check_config(config(**members))]
 
 
 def interface(**members: Any) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_what_is_found(members: dict[str, Any], expected: list[str]) -> None:
     [([], "error", "Settable"), (["source"], "warning", "m=..."), (["source", "type"], "warning", "m.source=...")],
 )
 def test_what_a_host_can_set_is_no_error(settable: list[str], severity: str, mend: str) -> None:
-    (finding,) = of_config(config(**mount(Source=None, Settable=settable)))
+    (finding,) = check_config(config(**mount(Source=None, Settable=settable)))
     assert finding.severity.value == severity
     assert mend in finding.mend
     assert "mount source is not specified" in finding.seen
@@ -104,6 +104,6 @@ def test_mounts_cover_what_lies_below(destination: str, path: str, covered: bool
 
 
 def test_what_a_config_holds_is_shown_without_what_a_terminal_obeys() -> None:
-    for finding in of_config(config(WorkDir="\x1b[2J" + "x" * 1000, **linux(Capabilities=["\x1b[31mA"]))):
+    for finding in check_config(config(WorkDir="\x1b[2J" + "x" * 1000, **linux(Capabilities=["\x1b[31mA"]))):
         assert "\x1b" not in finding.text + finding.mend + finding.seen
         assert len(finding.text) < 250

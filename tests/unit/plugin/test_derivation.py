@@ -194,10 +194,10 @@ def test_images_and_indexes_have_no_defaults() -> None:
 )
 def test_what_is_mended_leaves_nothing_to_find(manifest: Manifest, compressed: bool, mended: tuple[str, ...]) -> None:
     facts = {digest: replace(one, compressed=compressed) for digest, one in FACTS.items()}
-    assert checks.of_plugin(manifest, len(CONTIV), CONTIV, facts) != ()
+    assert checks.check_plugin(manifest, len(CONTIV), CONTIV, facts) != ()
     plugin = derive(manifest, CONTIV, Changes(fix=True), facts)
     assert plugin.changed == ("diff_ids: those of the uncompressed layers", *mended)
-    assert checks.of_plugin(plugin.manifest, len(plugin.config), plugin.config, facts) == ()
+    assert checks.check_plugin(plugin.manifest, len(plugin.config), plugin.config, facts) == ()
     again = derive(plugin.manifest, plugin.config, Changes(fix=True), facts)
     assert (again.manifest, again.changed) == (plugin.manifest, ())
 

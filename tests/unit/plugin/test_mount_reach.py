@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.plugin.config import Mount
-from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, is_read_only, of_mount
+from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, is_read_only, mount_reaches
 from mirror.plugin.privilege_pattern import PrivilegePattern
 from tests.unit.plugin.rootfses import config as config_with
 
@@ -20,7 +20,8 @@ def mount(source: str | None, kind: str, *options: str) -> Mount:
 
 def reached(source: str | None, kind: str, *options: str, sees_processes: bool = False) -> list[tuple[str, str | None]]:
     return [
-        (reach.kind, reach.leads_to) for reach in of_mount(mount(source, kind, *options), sees_processes=sees_processes)
+        (reach.kind, reach.leads_to)
+        for reach in mount_reaches(mount(source, kind, *options), sees_processes=sees_processes)
     ]
 
 
@@ -120,18 +121,18 @@ def test_processes_of_the_host_lead_to_its_root() -> None:
 )
 def test_read_only(options: list[str], read_only: bool) -> None:
     assert is_read_only(mount("/a", "bind", *options)) is read_only
-    assert [reach.writable for reach in of_mount(mount("/a", "bind", *options))] == [not read_only]
+    assert [reach.writable for reach in mount_reaches(mount("/a", "bind", *options))] == [not read_only]
 
 
 def test_only_the_upper_folders_of_an_overlay_are_written_to() -> None:
     options = ("lowerdir=/a", "upperdir=/b", "workdir=/c")
-    assert [reach.writable for reach in of_mount(mount("x", "overlay", *options))] == [False, True, True]
+    assert [reach.writable for reach in mount_reaches(mount("x", "overlay", *options))] == [False, True, True]
 
 
 def test_words_are_printable_and_bounded() -> None:
     evil = "\x1b[2J" + "x" * 4000
     for kind, options in ((evil, ()), ("overlay", (f"{evil[:900]}=/a",)), ("ext4", (f"dev{evil[:900]}=/a",))):
-        for reach in of_mount(Mount("m", source="x", destination=evil, type=kind, options=options)):
+        for reach in mount_reaches(Mount("m", source="x", destination=evil, type=kind, options=options)):
             assert reach.how.isprintable()
             assert len(reach.how) < 500
 
@@ -177,7 +178,7 @@ def meets(rule: str, mounted: Mount) -> bool:
 @given(overlays())
 def test_a_path_in_the_options_of_an_overlay_is_found_however_it_is_spelt(given: tuple[str, tuple[str, ...]]) -> None:
     path, options = given
-    found = [reach.leads_to for reach in of_mount(mount("overlay", "overlay", *options))]
+    found = [reach.leads_to for reach in mount_reaches(mount("overlay", "overlay", *options))]
     assert path in found or None in found
     assert meets(path.replace("[", "[[]"), mount("overlay", "overlay", *options))
 
@@ -185,7 +186,7 @@ def test_a_path_in_the_options_of_an_overlay_is_found_however_it_is_spelt(given:
 @given(st.data(), HOST_PATHS, st.sampled_from(["bind", "", "ext4", "overlay", "tmpfs"]))
 def test_a_bind_mount_is_found_however_its_source_is_spelt(data: st.DataObject, path: str, kind: str) -> None:
     bound = mount(data.draw(spelt(path)), kind, data.draw(st.sampled_from(["bind", "rbind"])), "lowerdir=/")
-    assert [reach.leads_to for reach in of_mount(bound)] == [path]
+    assert [reach.leads_to for reach in mount_reaches(bound)] == [path]
     assert meets(path, bound)
     assert not meets("/run/docker.sock", bound)
     assert not meets("/", bound)
@@ -201,6 +202,6 @@ def test_the_root_of_the_host_is_found_however_it_is_spelt(data: st.DataObject, 
 
 @given(st.text(max_size=20), st.text(max_size=20), st.lists(st.text(max_size=20), max_size=4))
 def test_any_mount_is_worked_out_or_says_why(source: str, kind: str, options: list[str]) -> None:
-    found: list[Reach] = list(of_mount(mount(source, kind, *options)))
+    found: list[Reach] = list(mount_reaches(mount(source, kind, *options)))
     assert all((reach.leads_to is None) == bool(reach.why) for reach in found)
     assert found or kind in {"tmpfs", "ramfs", "hugetlbfs", "overlay", "overlayfs", "devpts"}

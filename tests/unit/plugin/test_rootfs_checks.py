@@ -9,7 +9,7 @@ import pytest
 from mirror.plugin.entry import Entry
 from mirror.plugin.platform import Platform
 from mirror.plugin.rootfs import platform_of
-from mirror.plugin.rootfs_checks import Meant, names_to_find, of_rootfs
+from mirror.plugin.rootfs_checks import Meant, check_rootfs, names_to_find
 from tests.unit.plugin.rootfses import SOCKET, config, elf, file, folder, link, rootfs
 
 Told = tuple[Entry, bytes]
@@ -23,7 +23,7 @@ MUSL = [link("bin/sh", "busybox"), file("bin/busybox", elf(loader="/lib/ld-musl.
 def codes(*entries: Told, meant: Meant | None = None, **members: Any) -> list[str]:
     whole = config(**members)
     found = rootfs(*entries, names=names_to_find(whole))
-    return [finding.code for finding in of_rootfs(whole, found, meant)]
+    return [finding.code for finding in check_rootfs(whole, found, meant)]
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_what_was_not_read_as_a_whole_is_not_judged() -> None:
     whole = config()
     found = rootfs(file("x"))
     found.tree.whole = False
-    assert [finding.code for finding in of_rootfs(whole, found)] == ["rootfs-not-read"]
+    assert [finding.code for finding in check_rootfs(whole, found)] == ["rootfs-not-read"]

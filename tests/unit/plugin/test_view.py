@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin import known_findings as packing
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.engines import verdicts
 from mirror.plugin.findings import Finding, Severity
+from mirror.plugin.lint import manifest_findings as table
 from mirror.plugin.platform import Platform
 from mirror.plugin.view import PluginContent, view
 from tests.unit.plugin.rootfses import SOCKET, config, elf, file, rootfs
@@ -31,8 +31,8 @@ def finding(engines: str, severity: Severity = Severity.ERROR, code: str = "x") 
         ([finding("19.03")], [("1.13 to 18.09", True), ("19.03", False), ("20.10 to 29", True)]),
         ([finding("all", Severity.WARNING)], [("1.13 to 29", True)]),
         ([finding("all", Severity.HINT)], [("1.13 to 29", True)]),
-        ([packing.diff_ids_compressed()], [("1.13 to 19.03", False), ("20.10 to 29", True)]),
-        ([packing.index(), packing.diff_ids_wrong()], [("1.13 to 19.03", False), ("20.10 to 29", False)]),
+        ([table.DIFF_IDS_COMPRESSED()], [("1.13 to 19.03", False), ("20.10 to 29", True)]),
+        ([table.INDEX(), table.DIFF_IDS_WRONG()], [("1.13 to 19.03", False), ("20.10 to 29", False)]),
     ],
 )
 def test_engines(findings: list[Finding], expected: list[tuple[str, bool]]) -> None:
@@ -114,7 +114,7 @@ def test_the_worst_comes_first_and_none_floods_the_rest() -> None:
         "WorkDir": "x",
         **mount("/srv/data", "bind"),
     }
-    found = view(PluginContent(config(**many), None, (packing.several_layers(2),)))
+    found = view(PluginContent(config(**many), None, (table.SEVERAL_LAYERS(count=2),)))
     severities = [one.severity for one in found.findings]
     assert severities == sorted(severities, key=list(Severity).index)
     assert [one.code for one in found.findings].count("capability-unknown") == 10
@@ -122,7 +122,7 @@ def test_the_worst_comes_first_and_none_floods_the_rest() -> None:
 
 
 def test_without_a_config_there_is_little_to_see() -> None:
-    found = view(PluginContent(None, None, (packing.config_unreadable("no"),)), "arm64")
+    found = view(PluginContent(None, None, (table.CONFIG_UNREADABLE(reason="no"),)), "arm64")
     assert (found.privileges, found.settings, found.has_errors) == ((), (), True)
 
 

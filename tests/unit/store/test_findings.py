@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from mirror.plugin import known_findings as known
+from mirror.plugin.lint import manifest_findings as table
 from mirror.store.registry import Store
 from tests.contract.contents import ABSENT, push_image
 
-FINDINGS = (known.diff_ids_compressed(), known.layer_type(1, "application/x"))
+FINDINGS = (table.DIFF_IDS_COMPRESSED(), table.LAYER_TYPE(number=1, media_type="application/x"))
 
 
 def changes(folder: Path) -> int:

@@ -8,9 +8,9 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, UpstreamRefused
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin import known_findings
 from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import Severity
+from mirror.plugin.lint import manifest_findings as table
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
 from mirror.transfer.progress import SilentProgress
@@ -85,7 +85,7 @@ async def test_what_nobody_has_looked_at_shows_what_it_can():
     assert codes == ["layers-missing", "size-wrong", "entrypoint-empty", "socket-empty", "types-missing"]
 
 
-@pytest.mark.parametrize("known", [(), (known_findings.diff_ids_compressed(),)])
+@pytest.mark.parametrize("known", [(), (table.DIFF_IDS_COMPRESSED(),)])
 async def test_what_was_found_before_is_shown(known):
     asked = []
 

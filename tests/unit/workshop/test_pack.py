@@ -46,7 +46,7 @@ async def test_a_plugin_is_one_that_every_engine_takes(registry: MemoryRegistry,
     reader.feed(layer)
     facts = reader.finish()
     config = built.plugin.config
-    assert checks.of_plugin(manifest, len(config), config, {manifest.layers[0].digest: facts}) == ()
+    assert checks.check_plugin(manifest, len(config), config, {manifest.layers[0].digest: facts}) == ()
     assert json.loads(config) == {**CONFIG, "rootfs": {"type": "layers", "diff_ids": [str(facts.diff_id)]}}
     assert layer[:10] == b"\x1f\x8b\x08\0\0\0\0\0\0\x03"  # no name, no time
     assert (facts.tar_bytes, gzip.decompress(layer)[-1024:]) == (built.tar_bytes, END)

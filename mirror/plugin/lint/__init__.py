@@ -1,0 +1,1 @@
+"""Findings about plugins: their kinds in tables, and the checks that make them."""
