@@ -10,11 +10,10 @@ from typing import Final
 from mirror.plugin import known_rootfs_findings as known
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.config_checks import covering_mount
-from mirror.plugin.entry import EntryKind
-from mirror.plugin.file_tree import Node
 from mirror.plugin.findings import Finding
 from mirror.plugin.platform import Platform
-from mirror.plugin.rootfs import Rootfs, chain, started
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, started
 
 #: Libraries that are followed from one to the next.
 _MOST_LIBRARIES: Final = 500
@@ -75,7 +74,7 @@ def _of_program(config: PluginConfig, rootfs: Rootfs, meant: Meant | None) -> It
         yield known.program_missing(name)
         return
     if found.node.kind is not EntryKind.FILE:
-        yield known.program_not_executable(name, f"no file but a {found.node.kind.value}")
+        yield known.program_not_executable(name, f"no file but a {found.node.kind.word}")
         return
     if not found.node.mode & 0o111:
         yield known.program_not_executable(name, "not executable")

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.entry import Entry, EntryKind
-from mirror.plugin.rootfs import Rootfs
-from mirror.plugin.rootfs_reader import RootfsReader
+from mirror.plugin.rootfs.entry import Entry, EntryKind
+from mirror.plugin.rootfs.root_filesystem import Rootfs
+from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
+from mirror.plugin.rootfs.tree import TreeLimits
 
 SOCKET = "driver.sock"
 
@@ -84,16 +85,20 @@ def folder(path: str, mode: int = 0o755) -> tuple[Entry, bytes]:
     return Entry(path, EntryKind.FOLDER, mode), b""
 
 
-def link(path: str, target: str, kind: EntryKind = EntryKind.LINK) -> tuple[Entry, bytes]:
+def link(path: str, target: str, kind: EntryKind = EntryKind.SYMLINK) -> tuple[Entry, bytes]:
     """A link."""
     return Entry(path, kind, 0o777, 0, target), b""
 
 
 def rootfs(
-    *entries: tuple[Entry, bytes], names: Iterable[bytes] = (), cut: int = 1000, digests: bool = False
+    *entries: tuple[Entry, bytes],
+    names: Iterable[bytes] = (),
+    cut: int = 1000,
+    digests: bool = False,
+    **limits: TreeLimits,
 ) -> Rootfs:
     """What these come to, their content told in pieces of `cut` bytes."""
-    reader = RootfsReader(names, digests=digests)
+    reader = RootfsBuilder(names, digests=digests, **limits)
     for entry, content in entries:
         reader.begin(entry)
         for start in range(0, len(content), cut):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.entry import EntryKind
-from mirror.plugin.file_tree import FileTree, Found
 from mirror.plugin.platform import Platform
+from mirror.plugin.rootfs.entry import EntryKind
+from mirror.plugin.rootfs.tree import Found, Tree
 
 #: Where engines look for a program without a slash in its name (moby: pkg/system DefaultPathEnv).
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -33,7 +33,7 @@ class Rootfs:
         too_long: names that Linux does not take.
     """
 
-    tree: FileTree
+    tree: Tree
     mentioned: frozenset[bytes] = frozenset()
     whiteouts: tuple[str, ...] = ()
     links_broken: tuple[str, ...] = ()

@@ -1,0 +1,306 @@
+"""The tree that layers amount to: entries laid over each other as engines do it, and paths followed as Linux does it.
+
+The rules are those of moby's ``UnpackLayer`` (pkg/archive/diff.go), which engines unpack plugins with, in a chroot:
+
+- Names are cleaned first, as text: ``a/../b`` is ``b``, and what leads above the root is at the root.
+- Entries take effect in their order. A whiteout ``.wh.NAME`` takes away what is there, also what its own layer has
+  brought before it; the OCI specification would leave that.
+- An opaque mark ``.wh..wh..opq`` takes away what is in its folder, but for what its own layer has named before it.
+- Names at the root that begin with ``.wh..wh.`` are metadata, and passed over.
+- A folder over a folder is merged; anything else takes the place of what was there, with all that was below it.
+- Folders that no layer names are made, with mode 0755 and owned by root; but not what a link leads to.
+
+A tree comes from outside, so what it may cost is bounded, in entries, characters and steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.layer_limits import MOST_ENTRIES
+from mirror.plugin.rootfs.entry import (
+    MOST_NAME_BYTES,
+    MOST_PATH_BYTES,
+    Content,
+    Entry,
+    EntryKind,
+    Node,
+    byte_length,
+    shown,
+)
+
+WHITEOUT: Final = ".wh."
+_OPAQUE: Final = ".wh..wh..opq"
+_METADATA: Final = ".wh..wh."
+#: Symbolic links that Linux follows on the way to one file.
+_MOST_LINKS: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class TreeLimits:
+    """Limits of what a tree may cost.
+
+    Attributes:
+        entries: most files, folders and links that it may ever hold.
+        characters: most characters of all their paths together.
+        steps: most components that are walked over in all, those of links among them.
+    """
+
+    entries: int = MOST_ENTRIES
+    characters: int = 1024**3
+    steps: int = 100_000_000
+
+
+class NoPlace(ManifestInvalid):
+    """An entry has no place in the tree: engines cannot unpack it."""
+
+
+class TreeFull(ManifestInvalid):
+    """A tree is at one of its limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a path leads.
+
+    Attributes:
+        path: the path without links, from the root, beginning with ``/``.
+        node: what is there.
+    """
+
+    path: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One path of a tree. In a list of them a folder comes before what is in it.
+
+    Attributes:
+        path: from the root, which is ``""``; components joined by ``/``, none of them ``.`` or ``..``.
+        node: what is there.
+        same_as: path of an earlier entry that is the same file.
+    """
+
+    path: str
+    node: Node
+    same_as: str | None = None
+
+
+class Tree:
+    """A root filesystem. It begins as an empty folder.
+
+    Attributes:
+        root: the folder that all is in.
+        whole: whether it has not met a limit: everything is in it that has a place.
+    """
+
+    def __init__(self, limits: TreeLimits | None = None) -> None:
+        self.root = Node(EntryKind.FOLDER)
+        self.whole = True
+        self._limits = limits or TreeLimits()
+        self._entries = self._characters = self._steps = 0
+        self._layer = 0
+
+    def begin_layer(self) -> None:
+        """Take what is placed from now on as the next layer."""
+        self._layer += 1
+
+    def apply(self, layer: Iterable[tuple[Entry, Content | None]]) -> None:
+        """Lay a layer over the tree, and refuse names that only some engines take.
+
+        Args:
+            layer: its entries in their order, with their contents.
+
+        Raises:
+            ManifestInvalid: a name that leads out of the layer, or that Linux does not take; an entry without a place;
+                too many entries or steps.
+        """
+        self.begin_layer()
+        for entry, content in layer:
+            _require_plain(entry.path)
+            if entry.kind is EntryKind.HARD_LINK:
+                _require_plain(entry.target)
+            self.place(entry, content)
+
+    def place(self, entry: Entry, content: Content | None = None) -> Node | None:
+        """Put an entry in its place, or do what it says as a whiteout.
+
+        Returns:
+            The node there; None for a whiteout.
+
+        Raises:
+            NoPlace: there is none. TreeFull: the tree does not grow any more.
+        """
+        self._require_steps()
+        parts = parts_of(entry.path)
+        if parts and parts[0].startswith(_METADATA) and parts != [_OPAQUE]:
+            return None
+        if not parts:
+            if entry.kind is not EntryKind.FOLDER:
+                raise NoPlace("a layer's root is no folder")
+            self.root.describe(entry)
+            return self.root
+        trail = self._trail(parts[:-1], make=True)
+        if trail is None or trail[-1][1].kind is not EntryKind.FOLDER:
+            raise NoPlace(f"{shown(entry.path)} lies below something that is no folder")
+        folder, name = trail[-1][1], parts[-1]
+        if name.startswith(WHITEOUT):
+            self._hide(folder, name, entry.path)
+            return None
+        there = folder.children.get(name)
+        if there is not None and entry.kind is there.kind is EntryKind.FOLDER:
+            node = there
+            node.describe(entry)
+        else:
+            if folder.children.pop(name, None) is None:
+                self._count(trail, name)
+            node = self._linked(entry) if entry.kind is EntryKind.HARD_LINK else Node.of(entry, content)
+            folder.children[name] = node
+        node.layer = self._layer
+        return node
+
+    def find(self, path: str, *, follow: bool = True) -> Found | None:
+        """Follow an absolute path through links; ``..`` above the root is the root.
+
+        Args:
+            path: absolute.
+            follow: whether the last component is followed, too, where it is a link.
+        """
+        trail = self._trail(path.split("/"), follow=follow)
+        return None if trail is None else Found("/".join(name for name, _ in trail) or "/", trail[-1][1])
+
+    def walk(self) -> Iterator[tuple[str, Node]]:
+        """Give all but the root, folders before what is in them, sorted by the components of the paths."""
+        below = [("", iter(sorted(self.root.children.items())))]
+        while below:
+            prefix, children = below[-1]
+            name, node = next(children, (None, self.root))
+            if name is None:
+                below.pop()
+                continue
+            yield f"{prefix}{name}", node
+            if node.children:
+                below.append((f"{prefix}{name}/", iter(sorted(node.children.items()))))
+
+    def entries(self) -> Iterator[TreeEntry]:
+        """Give all of it in the order of :meth:`walk`, the root first."""
+        seen: dict[int, str] = {}
+        yield TreeEntry("", self.root)
+        for path, node in self.walk():
+            is_folder = node.kind is EntryKind.FOLDER
+            yield TreeEntry(path, node, None if is_folder else seen.get(id(node)))
+            if not is_folder:
+                seen.setdefault(id(node), path)
+
+    def _hide(self, folder: Node, name: str, path: str) -> None:
+        if name == _OPAQUE:
+            self._empty(folder)
+            return
+        hidden = name.removeprefix(WHITEOUT)
+        if hidden in {"", ".", ".."}:
+            raise NoPlace(f"{shown(path)} is no whiteout that means anything")
+        folder.children.pop(hidden, None)
+
+    def _empty(self, folder: Node) -> None:
+        """Take away what this layer has not named."""
+        waiting = [folder]
+        while waiting:
+            children = waiting.pop().children
+            self._steps += len(children)
+            for name in [name for name, node in children.items() if node.layer != self._layer]:
+                del children[name]
+            waiting += [node for node in children.values() if node.children]
+
+    def _linked(self, entry: Entry) -> Node:
+        trail = self._trail(parts_of(entry.target), follow=False)
+        if trail is None or trail[-1][1].kind is EntryKind.FOLDER:
+            raise NoPlace(f"{shown(entry.path)} is a link to {shown(entry.target)}, which is no file of the layers")
+        return trail[-1][1]
+
+    def _trail(self, parts: list[str], *, follow: bool = True, make: bool = False) -> list[tuple[str, Node]] | None:
+        """Everything on the way, by its name, from the root to the end of a path; None where it leads nowhere."""
+        ahead = parts[::-1]
+        given = len(ahead)  # components from here on were not in a link: folders are made for them alone
+        trail = [("", self.root)]
+        links = 0
+        while ahead:
+            self._steps += 1
+            part = ahead.pop()
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                del trail[max(1, len(trail) - 1) :]
+                continue
+            above = trail[-1][1]
+            node = above.children.get(part)
+            if node is None:
+                if not make or len(ahead) >= given or above.kind is not EntryKind.FOLDER:
+                    return None
+                self._count(trail, part)
+                node = above.children[part] = Node(EntryKind.FOLDER)
+            if node.kind is EntryKind.SYMLINK and (ahead or follow):
+                links += 1
+                if links > _MOST_LINKS or len(node.target) > MOST_PATH_BYTES:
+                    return None
+                if node.target.startswith("/"):
+                    del trail[1:]
+                given = min(given, len(ahead))
+                ahead += reversed(node.target.split("/"))
+            else:
+                trail.append((part, node))
+        return trail
+
+    def _count(self, trail: list[tuple[str, Node]], name: str) -> None:
+        """Count a node that comes to be, and its path."""
+        self._entries += 1
+        self._characters += sum(len(part) for part, _ in trail) + len(trail) + len(name)
+        if self._entries > self._limits.entries or self._characters > self._limits.characters:
+            self.whole = False
+            raise TreeFull("the layers hold more entries than are looked at")
+        self._require_steps()
+
+    def _require_steps(self) -> None:
+        """Refuse to go on after too many steps. One entry alone may cost some million, by way of links to links."""
+        if self._steps > self._limits.steps:
+            self.whole = False
+            raise TreeFull("the layers lead through more folders and symbolic links than are followed")
+
+
+def parts_of(path: str) -> list[str]:
+    """The components of a name in a layer, cleaned as engines clean it. What leads above the root is at the root."""
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part not in {"", "."}:
+            parts.append(part)
+    return parts
+
+
+def is_too_long(parts: list[str]) -> bool:
+    """Whether Linux does not take so long a name or path."""
+    if any(len(part) > MOST_NAME_BYTES // 4 and byte_length(part) > MOST_NAME_BYTES for part in parts):
+        return True
+    path = "/".join(parts)
+    return len(path) > MOST_PATH_BYTES // 4 and byte_length(path) > MOST_PATH_BYTES
+
+
+def _require_plain(name: str) -> None:
+    """Refuse a name that engines take for different things, or not at all."""
+    depth = 0
+    for part in name.split("/"):
+        depth += -1 if part == ".." else part not in {"", "."}
+        if depth < 0:
+            raise NoPlace(f"{shown(name)} leads out of the layer")
+    parts = parts_of(name)
+    if is_too_long(parts):
+        raise NoPlace(f"{shown(name)} is longer than names can be")
+    if "\0" in name:
+        raise NoPlace(f"{shown(name)} holds a zero byte")
+    is_metadata = bool(parts) and parts[0].startswith(_METADATA)
+    if not is_metadata and any(part.startswith(WHITEOUT) for part in parts[:-1]):
+        raise NoPlace(f"{shown(name)} is no whiteout that means anything")
