@@ -13,8 +13,9 @@ from typing import Final
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.layer_limits import MOST_ENTRIES
-from mirror.plugin.rootfs.entry import Entry, EntryKind
-from mirror.plugin.rootfs.tree import WHITEOUT, Tree, TreeEntry
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.layer_names import WHITEOUT
+from mirror.plugin.rootfs.tree import Tree, TreeEntry
 from mirror.workshop.files import FileSpan, FolderBelow, reading
 
 _KINDS: Final = {
@@ -93,7 +94,7 @@ def read_folder(root: int, name: Path, stack: ExitStack, *, owners: bool) -> Fol
     return FolderRead(list(tree.entries()), walk.sockets)
 
 
-def _checked(walk: FolderWalk, name: Path) -> Iterator[tuple[Entry, FileBelow | None]]:
+def _checked(walk: FolderWalk, name: Path) -> Iterator[tuple[LayerEntry, FileBelow | None]]:
     for count, (entry, content) in enumerate(walk.entries()):
         if count > MOST_ENTRIES:
             raise ConfigurationFault(f"{name} holds more than {MOST_ENTRIES} files and folders")
@@ -122,7 +123,7 @@ class FolderWalk:
         self._linked: dict[tuple[int, int], str] = {}
         self.sockets: list[str] = []
 
-    def entries(self) -> Iterator[tuple[Entry, FileBelow | None]]:
+    def entries(self) -> Iterator[tuple[LayerEntry, FileBelow | None]]:
         """Give everything in it, itself first, a folder before what is in it, and a file before its further names.
 
         Raises:
@@ -151,11 +152,11 @@ class FolderWalk:
                 if entry.kind is EntryKind.FOLDER and status.st_dev == volume:
                     waiting.append(path)
 
-    def _found(self, path: str, name: str, folder: int, status: os.stat_result) -> Entry:
+    def _found(self, path: str, name: str, folder: int, status: os.stat_result) -> LayerEntry:
         """The entry of something in a folder; a hard link where it was seen under another name."""
         key = status.st_dev, status.st_ino
         if key in self._linked:
-            return Entry(path, EntryKind.HARD_LINK, stat.S_IMODE(status.st_mode), target=self._linked[key])
+            return LayerEntry(path, EntryKind.HARD_LINK, stat.S_IMODE(status.st_mode), target=self._linked[key])
         entry = self._entry(path, status, f"/proc/self/fd/{folder}/{name}")
         if entry.kind is EntryKind.SYMLINK:
             entry = replace(entry, target=os.readlink(name, dir_fd=folder))
@@ -163,9 +164,9 @@ class FolderWalk:
             self._linked[key] = path
         return entry
 
-    def _entry(self, path: str, status: os.stat_result, place: str | int) -> Entry:
+    def _entry(self, path: str, status: os.stat_result, place: str | int) -> LayerEntry:
         kind = _KINDS[stat.S_IFMT(status.st_mode)]
-        return Entry(
+        return LayerEntry(
             path=path,
             kind=kind,
             mode=stat.S_IMODE(status.st_mode),
@@ -177,7 +178,7 @@ class FolderWalk:
             xattrs=_xattrs(place) if kind in {EntryKind.FILE, EntryKind.FOLDER} else {},
         )
 
-    def _content(self, entry: Entry) -> FileBelow | None:
+    def _content(self, entry: LayerEntry) -> FileBelow | None:
         if entry.kind is not EntryKind.FILE:
             return None
         return FileBelow(self._contents, entry.path, entry.size_bytes, str(self._name / entry.path))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable
 from mirror.oci.digest import Digest, new_hasher
 from mirror.plugin.assembly import PackedLayer
 from mirror.plugin.layer_facts import LayerFacts
-from mirror.plugin.rootfs.tar_writer import END_OF_TAR, tar_header, tar_padding
+from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header, tar_padding
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.workshop.block_gzip import BLOCK_BYTES, BlockGzip
 from mirror.workshop.files import PIECE_BYTES

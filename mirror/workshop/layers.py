@@ -11,7 +11,7 @@ from mirror.oci.digest import Digest, new_hasher
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_limits import COMMAND_LIMITS
-from mirror.plugin.rootfs.entry import Entry, EntryCallback
+from mirror.plugin.rootfs.entry import EntryCallback, LayerEntry
 from mirror.plugin.rootfs.tree import Tree, TreeEntry
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.progress import Progress
@@ -75,12 +75,14 @@ async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: P
     return await in_thread(flattening.entries)
 
 
-def _spooled(layer: LayerSource, spool: IO[bytes], name: str) -> Generator[int, None, list[tuple[Entry, FileSpan]]]:
+def _spooled(
+    layer: LayerSource, spool: IO[bytes], name: str
+) -> Generator[int, None, list[tuple[LayerEntry, FileSpan]]]:
     """Decompress a layer into a file, and list what is in it; nothing of one that is not what it should be is used."""
     hasher = new_hasher(layer.digest.algorithm if layer.digest else "sha256")
-    found: list[tuple[Entry, FileSpan]] = []
+    found: list[tuple[LayerEntry, FileSpan]] = []
 
-    def take(entry: Entry) -> None:
+    def take(entry: LayerEntry) -> None:
         entry.require_possible()
         found.append((entry, FileSpan(spool.fileno(), entry.offset_bytes, entry.size_bytes, name)))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
-from mirror.plugin.rootfs.entry import Entry, EntryCallback, EntryKind, shown
+from mirror.plugin.rootfs.entry import EntryCallback, EntryKind, LayerEntry, shown
 from mirror.plugin.rootfs.tar_reader import TarReader
 from mirror.workshop.files import FileSpan, reading
 
@@ -64,7 +64,7 @@ class _Archive(SavedFiles):
             self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, self._descriptor)
             size_bytes = os.fstat(self._descriptor).st_size
-        self._members: dict[str, Entry] = {}
+        self._members: dict[str, LayerEntry] = {}
         self._walk(FileSpan(self._descriptor, 0, size_bytes, str(file)))
 
     def _walk(self, whole: FileSpan) -> None:
@@ -84,7 +84,7 @@ class _Archive(SavedFiles):
             told = tar.problem.value if tar.problem.is_limit else "is no tar that is whole"
             raise ConfigurationFault(f"{self.place} {told}")
 
-    def _note(self, entry: Entry) -> None:
+    def _note(self, entry: LayerEntry) -> None:
         self._members[posixpath.normpath(entry.path)] = entry
 
     def has(self, name: str) -> bool:

@@ -52,7 +52,7 @@ class Content(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LayerEntry:
     """An entry, as it is written in a tar or found in a folder.
 
     Attributes:
@@ -118,7 +118,7 @@ class Node:
 
     Attributes:
         kind: what it is; never a hard link.
-        mode, uid, gid, modified_seconds, size_bytes, target, device, xattrs: as of :class:`Entry`.
+        mode, uid, gid, modified_seconds, size_bytes, target, device, xattrs: as of :class:`LayerEntry`.
         content: of a file, where it can be read.
         program: of a file, what it is to a kernel that is to start it; None for what is not meant to be started.
         digest: sha256 of a file's content, as hexadecimal, where it was asked for.
@@ -144,13 +144,13 @@ class Node:
     def __post_init__(self) -> None:
         self.children = {} if self.kind is EntryKind.FOLDER else _NO_CHILDREN
 
-    def describe(self, entry: Entry) -> None:
+    def describe(self, entry: LayerEntry) -> None:
         """Take over the owner, mode, time and attributes of an entry of the same kind."""
         self.mode, self.uid, self.gid, self.xattrs = entry.mode, entry.uid, entry.gid, entry.xattrs
         self.modified_seconds = entry.modified_seconds if 0 <= entry.modified_seconds <= _LATEST_SECONDS else 0
 
     @classmethod
-    def of(cls, entry: Entry, content: Content | None = None) -> Node:
+    def of(cls, entry: LayerEntry, content: Content | None = None) -> Node:
         """The node of an entry that is no hard link, with its content."""
         is_file = entry.kind is EntryKind.FILE
         node = cls(
@@ -171,7 +171,7 @@ class EntryWatcher(Protocol):
         """A layer begins; what it hides is in the layers before it."""
         ...
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: LayerEntry) -> None:
         """An entry begins."""
         ...
 
@@ -191,13 +191,13 @@ class EntryCallback:
         take: given each entry; what it raises ends the reading.
     """
 
-    def __init__(self, take: Callable[[Entry], object]) -> None:
+    def __init__(self, take: Callable[[LayerEntry], object]) -> None:
         self._take = take
 
     def begin_layer(self) -> None:
         """As :class:`EntryWatcher` says."""
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: LayerEntry) -> None:
         """As :class:`EntryWatcher` says."""
         self._take(entry)
 

@@ -7,9 +7,10 @@ from typing import Final
 
 from mirror.oci.digest import Hasher, new_hasher
 from mirror.plugin.program import Program, ProgramReader
-from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, Entry, EntryKind, Node
+from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, EntryKind, LayerEntry, Node
+from mirror.plugin.rootfs.layer_names import WHITEOUT, NoPlace, is_too_long, parts_of
 from mirror.plugin.rootfs.root_filesystem import Rootfs
-from mirror.plugin.rootfs.tree import WHITEOUT, NoPlace, Tree, TreeFull, TreeLimits, is_too_long, parts_of
+from mirror.plugin.rootfs.tree import Tree, TreeFull, TreeLimits
 
 #: Limits of a tree that is looked at: some 60 MiB of memory.
 _LIMITS: Final = TreeLimits(entries=100_000, characters=16 * 1024 * 1024, steps=10_000_000)
@@ -46,21 +47,20 @@ class RootfsBuilder:
         """As :class:`EntryWatcher` says."""
         self._tree.begin_layer()
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: LayerEntry) -> None:
         """As :class:`EntryWatcher` says."""
         self._node = self._program = self._hasher = None
         for search in self._searches:
             search.begin()
-        parts = parts_of(entry.path)
-        if is_too_long(parts):
+        if is_too_long(entry.path):
             self._note(self._too_long, entry.path)
             return
-        if parts and parts[-1].startswith(WHITEOUT):
+        if WHITEOUT in entry.path and (parts := parts_of(entry.path)) and parts[-1].startswith(WHITEOUT):
             self._note(self._whiteouts, "/".join(parts))
         node = self._placed(entry) if self._tree.whole else None
         if node is not None and entry.kind is EntryKind.FILE:
             self._node = node
-            self._program = ProgramReader() if entry.mode & 0o111 or ".so" in parts[-1] else None
+            self._program = ProgramReader() if entry.mode & 0o111 or ".so" in entry.path.rpartition("/")[2] else None
             self._hasher = new_hasher() if self._digests else None
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
@@ -102,7 +102,7 @@ class RootfsBuilder:
         else:
             node.program = program
 
-    def _placed(self, entry: Entry) -> Node | None:
+    def _placed(self, entry: LayerEntry) -> Node | None:
         try:
             return self._tree.place(entry)
         except TreeFull:

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Final
 
 from mirror.plugin.layer_facts import LayerProblem
-from mirror.plugin.rootfs.entry import Entry, EntryKind, EntryWatcher
+from mirror.plugin.rootfs.entry import EntryKind, EntryWatcher, LayerEntry
 from mirror.plugin.rootfs.pax_headers import (
     GLOBAL_HEADER,
     LOCAL_HEADER,
@@ -166,9 +166,9 @@ class TarReader:
                 self._watcher.end()
         return None
 
-    def _entry(self, kind: EntryKind, path: str, size_bytes: int, header: Header, said: Said) -> Entry:
+    def _entry(self, kind: EntryKind, path: str, size_bytes: int, header: Header, said: Said) -> LayerEntry:
         target = said.long_target or said.target or header.target
-        return Entry(
+        return LayerEntry(
             path=path.rstrip("/") if kind is EntryKind.FOLDER else path,
             kind=kind,
             mode=header.mode & 0o7777,

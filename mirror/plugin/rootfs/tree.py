@@ -21,22 +21,13 @@ from typing import Final
 
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.layer_limits import MOST_ENTRIES
-from mirror.plugin.rootfs.entry import (
-    MOST_NAME_BYTES,
-    MOST_PATH_BYTES,
-    Content,
-    Entry,
-    EntryKind,
-    Node,
-    byte_length,
-    shown,
-)
+from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, Content, EntryKind, LayerEntry, Node, shown
+from mirror.plugin.rootfs.layer_names import OPAQUE, WHITEOUT, NoPlace, is_metadata, parts_of, require_plain
 
-WHITEOUT: Final = ".wh."
-_OPAQUE: Final = ".wh..wh..opq"
-_METADATA: Final = ".wh..wh."
 #: Symbolic links that Linux follows on the way to one file.
 _MOST_LINKS: Final = 40
+#: Folders that are found again without walking to them: what lies in one mostly stands together in a layer.
+_MOST_NEAR: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +45,12 @@ class TreeLimits:
     steps: int = 100_000_000
 
 
-class NoPlace(ManifestInvalid):
-    """An entry has no place in the tree: engines cannot unpack it."""
-
-
 class TreeFull(ManifestInvalid):
     """A tree is at one of its limits."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ResolvedPath:
     """Where a path leads.
 
     Attributes:
@@ -104,12 +91,13 @@ class Tree:
         self._limits = limits or TreeLimits()
         self._entries = self._characters = self._steps = 0
         self._layer = 0
+        self._near: dict[str, Node] = {}  # folders by names that lead to them, until something on the way may be gone
 
     def begin_layer(self) -> None:
         """Take what is placed from now on as the next layer."""
         self._layer += 1
 
-    def apply(self, layer: Iterable[tuple[Entry, Content | None]]) -> None:
+    def apply(self, layer: Iterable[tuple[LayerEntry, Content | None]]) -> None:
         """Lay a layer over the tree, and refuse names that only some engines take.
 
         Args:
@@ -121,12 +109,12 @@ class Tree:
         """
         self.begin_layer()
         for entry, content in layer:
-            _require_plain(entry.path)
+            require_plain(entry.path)
             if entry.kind is EntryKind.HARD_LINK:
-                _require_plain(entry.target)
+                require_plain(entry.target)
             self.place(entry, content)
 
-    def place(self, entry: Entry, content: Content | None = None) -> Node | None:
+    def place(self, entry: LayerEntry, content: Content | None = None) -> Node | None:
         """Put an entry in its place, or do what it says as a whiteout.
 
         Returns:
@@ -136,18 +124,16 @@ class Tree:
             NoPlace: there is none. TreeFull: the tree does not grow any more.
         """
         self._require_steps()
-        parts = parts_of(entry.path)
-        if parts and parts[0].startswith(_METADATA) and parts != [_OPAQUE]:
+        if is_metadata(entry.path):
             return None
-        if not parts:
+        folder, name = self._above(entry.path, make=True)
+        if not name:
             if entry.kind is not EntryKind.FOLDER:
                 raise NoPlace("a layer's root is no folder")
             self.root.describe(entry)
             return self.root
-        trail = self._trail(parts[:-1], make=True)
-        if trail is None or trail[-1][1].kind is not EntryKind.FOLDER:
+        if folder is None:
             raise NoPlace(f"{shown(entry.path)} lies below something that is no folder")
-        folder, name = trail[-1][1], parts[-1]
         if name.startswith(WHITEOUT):
             self._hide(folder, name, entry.path)
             return None
@@ -156,14 +142,14 @@ class Tree:
             node = there
             node.describe(entry)
         else:
-            if folder.children.pop(name, None) is None:
-                self._count(trail, name)
+            if not self._remove(folder, name):
+                self._count(len(entry.path))
             node = self._linked(entry) if entry.kind is EntryKind.HARD_LINK else Node.of(entry, content)
             folder.children[name] = node
         node.layer = self._layer
         return node
 
-    def find(self, path: str, *, follow: bool = True) -> Found | None:
+    def find(self, path: str, *, follow: bool = True) -> ResolvedPath | None:
         """Follow an absolute path through links; ``..`` above the root is the root.
 
         Args:
@@ -171,7 +157,7 @@ class Tree:
             follow: whether the last component is followed, too, where it is a link.
         """
         trail = self._trail(path.split("/"), follow=follow)
-        return None if trail is None else Found("/".join(name for name, _ in trail) or "/", trail[-1][1])
+        return None if trail is None else ResolvedPath("/".join(name for name, _ in trail) or "/", trail[-1][1])
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Give all but the root, folders before what is in them, sorted by the components of the paths."""
@@ -197,16 +183,24 @@ class Tree:
                 seen.setdefault(id(node), path)
 
     def _hide(self, folder: Node, name: str, path: str) -> None:
-        if name == _OPAQUE:
+        if name == OPAQUE:
             self._empty(folder)
             return
         hidden = name.removeprefix(WHITEOUT)
         if hidden in {"", ".", ".."}:
             raise NoPlace(f"{shown(path)} is no whiteout that means anything")
-        folder.children.pop(hidden, None)
+        self._remove(folder, hidden)
+
+    def _remove(self, folder: Node, name: str) -> bool:
+        """Take something away, and tell whether it was there."""
+        node = folder.children.pop(name, None)
+        if node is not None and node.kind in {EntryKind.FOLDER, EntryKind.SYMLINK}:
+            self._near.clear()
+        return node is not None
 
     def _empty(self, folder: Node) -> None:
         """Take away what this layer has not named."""
+        self._near.clear()
         waiting = [folder]
         while waiting:
             children = waiting.pop().children
@@ -215,11 +209,45 @@ class Tree:
                 del children[name]
             waiting += [node for node in children.values() if node.children]
 
-    def _linked(self, entry: Entry) -> Node:
-        trail = self._trail(parts_of(entry.target), follow=False)
-        if trail is None or trail[-1][1].kind is EntryKind.FOLDER:
+    def _linked(self, entry: LayerEntry) -> Node:
+        folder, name = self._above(entry.target, make=False)
+        node = folder.children.get(name) if folder is not None else None
+        if node is None or node.kind is EntryKind.FOLDER:
             raise NoPlace(f"{shown(entry.path)} is a link to {shown(entry.target)}, which is no file of the layers")
-        return trail[-1][1]
+        return node
+
+    def _above(self, path: str, *, make: bool) -> tuple[Node | None, str]:
+        """The folder that a name in a layer lies in, where there is one, and the last component; the root has none."""
+        above, _, name = path.rpartition("/")
+        if name in {"", ".", ".."}:
+            parts = parts_of(path)
+            above, name = "/".join(parts[:-1]), parts[-1] if parts else ""
+        if above in self._near:
+            return self._near[above], name
+        near, _, last = above.rpartition("/")
+        if last in {"", ".", ".."}:
+            return self._walked(above, make=make), name
+        beside = self._near.get(near) or self._walked(near, make=make)
+        child = beside.children.get(last) if beside is not None else None
+        if beside is not None and child is None and make:
+            self._count(len(above))
+            child = beside.children[last] = Node(EntryKind.FOLDER)
+        if child is None or child.kind is not EntryKind.FOLDER:  # it may be a link
+            return self._walked(above, make=make), name
+        return self._remember(above, child), name
+
+    def _walked(self, path: str, *, make: bool) -> Node | None:
+        """The folder at the end of a path, which is kept for a while."""
+        trail = self._trail(parts_of(path), make=make)
+        if trail is None or trail[-1][1].kind is not EntryKind.FOLDER:
+            return None
+        return self._remember(path, trail[-1][1])
+
+    def _remember(self, path: str, folder: Node) -> Node:
+        if len(self._near) >= _MOST_NEAR:
+            self._near.clear()
+        self._near[path] = folder
+        return folder
 
     def _trail(self, parts: list[str], *, follow: bool = True, make: bool = False) -> list[tuple[str, Node]] | None:
         """Everything on the way, by its name, from the root to the end of a path; None where it leads nowhere."""
@@ -240,7 +268,7 @@ class Tree:
             if node is None:
                 if not make or len(ahead) >= given or above.kind is not EntryKind.FOLDER:
                     return None
-                self._count(trail, part)
+                self._count(sum(len(name) + 1 for name, _ in trail) + len(part))
                 node = above.children[part] = Node(EntryKind.FOLDER)
             if node.kind is EntryKind.SYMLINK and (ahead or follow):
                 links += 1
@@ -254,10 +282,10 @@ class Tree:
                 trail.append((part, node))
         return trail
 
-    def _count(self, trail: list[tuple[str, Node]], name: str) -> None:
+    def _count(self, characters: int) -> None:
         """Count a node that comes to be, and its path."""
         self._entries += 1
-        self._characters += sum(len(part) for part, _ in trail) + len(trail) + len(name)
+        self._characters += characters
         if self._entries > self._limits.entries or self._characters > self._limits.characters:
             self.whole = False
             raise TreeFull("the layers hold more entries than are looked at")
@@ -268,39 +296,3 @@ class Tree:
         if self._steps > self._limits.steps:
             self.whole = False
             raise TreeFull("the layers lead through more folders and symbolic links than are followed")
-
-
-def parts_of(path: str) -> list[str]:
-    """The components of a name in a layer, cleaned as engines clean it. What leads above the root is at the root."""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            del parts[-1:]
-        elif part not in {"", "."}:
-            parts.append(part)
-    return parts
-
-
-def is_too_long(parts: list[str]) -> bool:
-    """Whether Linux does not take so long a name or path."""
-    if any(len(part) > MOST_NAME_BYTES // 4 and byte_length(part) > MOST_NAME_BYTES for part in parts):
-        return True
-    path = "/".join(parts)
-    return len(path) > MOST_PATH_BYTES // 4 and byte_length(path) > MOST_PATH_BYTES
-
-
-def _require_plain(name: str) -> None:
-    """Refuse a name that engines take for different things, or not at all."""
-    depth = 0
-    for part in name.split("/"):
-        depth += -1 if part == ".." else part not in {"", "."}
-        if depth < 0:
-            raise NoPlace(f"{shown(name)} leads out of the layer")
-    parts = parts_of(name)
-    if is_too_long(parts):
-        raise NoPlace(f"{shown(name)} is longer than names can be")
-    if "\0" in name:
-        raise NoPlace(f"{shown(name)} holds a zero byte")
-    is_metadata = bool(parts) and parts[0].startswith(_METADATA)
-    if not is_metadata and any(part.startswith(WHITEOUT) for part in parts[:-1]):
-        raise NoPlace(f"{shown(name)} is no whiteout that means anything")

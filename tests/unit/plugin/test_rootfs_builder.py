@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_limits import DEFAULT_LIMITS
-from mirror.plugin.rootfs.entry import Entry, EntryKind
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.layer_names import parts_of
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
-from mirror.plugin.rootfs.tree import Tree, TreeFull, TreeLimits, parts_of
+from mirror.plugin.rootfs.tree import Tree, TreeFull, TreeLimits
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import elf, file, folder, link, rootfs
 
@@ -151,7 +152,7 @@ def test_a_name_that_pax_gives_may_have_no_zero_in_it() -> None:
 names = st.text(alphabet="ab./", min_size=1, max_size=8)
 entries = st.lists(
     st.builds(
-        lambda path, kind, target: Entry(path, kind, 0o755, 0, target if "LINK" in kind.name else ""),
+        lambda path, kind, target: LayerEntry(path, kind, 0o755, 0, target if "LINK" in kind.name else ""),
         names,
         st.sampled_from(EntryKind),
         names,
@@ -162,7 +163,7 @@ entries = st.lists(
 
 @given(entries, names)
 @settings(deadline=None)
-def test_whatever_is_told_ends(told: list[Entry], asked: str) -> None:
+def test_whatever_is_told_ends(told: list[LayerEntry], asked: str) -> None:
     found = rootfs(*((one, b"") for one in told))
     walked = paths(found)
     assert len(walked) < 2000
@@ -187,7 +188,10 @@ def test_a_tree_stops_growing() -> None:
 
 def test_steps_are_bounded() -> None:
     tree = Tree(TreeLimits(steps=1000))
-    entries = [Entry("/".join("abcdefghijklmnopqrst") + str(number), EntryKind.FILE, 0o644) for number in range(100)]
+    entries = [
+        LayerEntry("/".join("abcdefghijklmnopqrst") + "/." * number + "/f", EntryKind.FILE, 0o644)
+        for number in range(100)
+    ]
     with pytest.raises(TreeFull, match="more folders and symbolic links"):
         tree.apply((entry, None) for entry in entries)
     assert not tree.whole

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.rootfs.entry import Entry, EntryKind
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
 from mirror.plugin.view import view
 from mirror.workshop import folder_tree
 from mirror.workshop.folder import read_plugin_folder
@@ -95,10 +95,10 @@ async def test_a_folder_without_end_is_left_when_told_to(plugin: Path, monkeypat
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def without_end(_: object) -> Iterator[tuple[Entry, None]]:
+    def without_end(_: object) -> Iterator[tuple[LayerEntry, None]]:
         loop.call_soon_threadsafe(told.set)
         while True:
-            yield Entry("a", EntryKind.FOLDER, 0o755), None
+            yield LayerEntry("a", EntryKind.FOLDER, 0o755), None
 
     monkeypatch.setattr(folder_tree.FolderWalk, "entries", without_end)
     task = asyncio.create_task(read_plugin_folder(plugin))

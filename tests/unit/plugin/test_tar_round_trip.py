@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.rootfs.entry import Entry, EntryCallback, EntryKind, Node
+from mirror.plugin.rootfs.entry import EntryCallback, EntryKind, LayerEntry, Node
+from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header
 from mirror.plugin.rootfs.tar_reader import TarReader
-from mirror.plugin.rootfs.tar_writer import END_OF_TAR, tar_header
 from mirror.plugin.rootfs.tree import TreeEntry
 from tests.unit.plugin.layers import entry, read, tar
 
 LATEST = 2**33
 
 
-def read_back(content: bytes) -> list[Entry]:
-    found: list[Entry] = []
+def read_back(content: bytes) -> list[LayerEntry]:
+    found: list[LayerEntry] = []
     reader = TarReader(100, EntryCallback(found.append))
     reader.feed(content)
     reader.finish()
