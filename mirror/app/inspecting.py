@@ -17,7 +17,7 @@ from mirror.registry.admissions import Admission, State
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.transfer.progress import Progress
-from mirror.workshop.folder import read_folder
+from mirror.workshop.folder import read_plugin_folder
 from mirror.workshop.inspect import Inspection, Provenance, inspect
 from mirror.workshop.layout_reader import LayoutReader, LayoutReference
 from mirror.workshop.reading import read_content, require_plugin
@@ -77,7 +77,7 @@ async def read_plugin(
         ManifestInvalid: it is no plugin. And whatever the registry, or reading the folder, raises.
     """
     if isinstance(source, Path):
-        return await read_folder(source, digests=digests)
+        return await read_plugin_folder(source, digests=digests)
     named = source.reference if isinstance(source, LayoutReference) else source
     opened = (
         LayoutReader.open(source.file)

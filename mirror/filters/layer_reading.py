@@ -12,13 +12,13 @@ from mirror.oci.errors import BlobUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.entry import EntryWatcher
 from mirror.plugin.layer_facts import LayerFacts
 from mirror.plugin.layer_limits import LayerLimits, PluginLayers
 from mirror.plugin.platform import Platform
-from mirror.plugin.rootfs import platform_of
-from mirror.plugin.rootfs_reader import RootfsReader
-from mirror.registry.layer_reading import read_layer
+from mirror.plugin.rootfs.entry import EntryWatcher
+from mirror.plugin.rootfs.layer_stream import read_layer
+from mirror.plugin.rootfs.root_filesystem import platform_of
+from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 from mirror.registry.port import Blob, Reader
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.fair_turns import FairTurns, Work
@@ -124,7 +124,7 @@ class LayerReading:
     async def _read_platform(
         self, registry: Reader, repository: Repository, manifest: Manifest, config: PluginConfig
     ) -> Platform | str | None:
-        watcher = RootfsReader()
+        watcher = RootfsBuilder()
         layers = PluginLayers(self._limits)
         for number, digest in enumerate(dict.fromkeys(layer.digest for layer in manifest.layers), 1):
             layers.add(digest, await self._watched(registry, repository, digest, watcher))
@@ -143,7 +143,7 @@ class LayerReading:
         self, repository: Repository, digest: Digest, blob: Blob, watcher: EntryWatcher | None = None
     ) -> LayerFacts:
         with self._turns.work(repository) as work:
-            facts = await read_layer(blob, self._limits, watcher, make=partial(_in_turns, work))
+            facts = await read_layer(blob, blob.size_bytes, self._limits, watcher, make=partial(_in_turns, work))
         return _kept(self._facts, digest, facts)
 
 

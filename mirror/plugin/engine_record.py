@@ -17,7 +17,8 @@ from mirror.oci.errors import DigestInvalid, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
 from mirror.plugin.assembly import ConfigDocument
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.tree import Entry, Kind
+from mirror.plugin.rootfs.entry import EntryKind
+from mirror.plugin.rootfs.tree import TreeEntry
 
 #: What every engine puts into a root filesystem before it starts the plugin, where it is not there: empty things.
 _ALWAYS_ADDED: Final = frozenset(
@@ -80,7 +81,7 @@ class EngineRecord:
         )
 
 
-def without_additions(entries: Iterable[Entry], config: PluginConfig) -> list[Entry]:
+def without_additions(entries: Iterable[TreeEntry], config: PluginConfig) -> list[TreeEntry]:
     """A root filesystem without what enabling has added to it: empty files and folders that it would add again."""
     listed = list(entries)
     added = _ALWAYS_ADDED.union(
@@ -90,11 +91,11 @@ def without_additions(entries: Iterable[Entry], config: PluginConfig) -> list[En
     return [entry for entry in listed if not _is_added(entry, added, holding)]
 
 
-def _is_added(entry: Entry, added: Collection[str], holding: Collection[str]) -> bool:
+def _is_added(entry: TreeEntry, added: Collection[str], holding: Collection[str]) -> bool:
     node = entry.node
     if (entry.path, node.target) == _MOUNTS_LINK:
         return True
-    is_empty = node.size_bytes == 0 if node.kind is Kind.FILE else node.kind is Kind.FOLDER
+    is_empty = node.size_bytes == 0 if node.kind is EntryKind.FILE else node.kind is EntryKind.FOLDER
     return entry.path in added and is_empty and entry.path not in holding
 
 

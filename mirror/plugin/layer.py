@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from mirror.oci.digest import Digest, new_hasher
-from mirror.plugin.entry import EntryWatcher
 from mirror.plugin.layer_facts import LayerFacts, LayerProblem
 from mirror.plugin.layer_limits import LayerLimits
-from mirror.plugin.tar_walk import TarEntry, TarWalk
+from mirror.plugin.rootfs.entry import EntryWatcher
+from mirror.plugin.rootfs.tar_reader import TarReader
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WITH_HEADER: Final = 16 + zlib.MAX_WBITS
@@ -33,9 +33,8 @@ class LayerReader:
     Args:
         size_bytes: of the layer.
         limits: beyond which it is not read.
-        watcher: told of what is in the tar, as far as it can be read.
+        watcher: told of what is in the tar, as far as it can be read; what it raises is raised by :meth:`feed`.
         sink: given the tar, uncompressed, in pieces, as far as no problem was found in it.
-        listed: given every entry with all that its headers say; what it raises is raised by :meth:`feed`.
     """
 
     def __init__(
@@ -44,7 +43,6 @@ class LayerReader:
         limits: LayerLimits,
         watcher: EntryWatcher | None = None,
         sink: Callable[[bytes], object] | None = None,
-        listed: Callable[[TarEntry], object] | None = None,
     ) -> None:
         self._size_bytes = size_bytes
         self._limits = limits
@@ -53,7 +51,8 @@ class LayerReader:
         self._taken_bytes = 0
         self._tar_bytes = 0
         self._hasher = new_hasher()
-        self._walk = TarWalk(limits.entries, watcher, listed)
+        self._watcher = watcher
+        self._tar = TarReader(limits.entries, watcher)
         self._compressed: bool | None = None
         self._stream = zlib.decompressobj(wbits=_GZIP_WITH_HEADER)
         self._members = 1
@@ -95,19 +94,21 @@ class LayerReader:
                 pass
         if self._compressed and not self._stream.eof:
             self._found(LayerProblem.GZIP_TRAILING if self._is_no_member else LayerProblem.GZIP_TRUNCATED)
-        self._walk.finish()
+        self._tar.finish()
         self._found(self._tar_problem)
         return LayerFacts(
             size_bytes=self._size_bytes,
             compressed=bool(self._compressed),
             diff_id=None if self.settled else Digest("sha256", self._hasher.hexdigest()),
             tar_bytes=self._tar_bytes,
-            entries=self._walk.entries,
+            entries=self._tar.entries,
             problem=self._problem,
         )
 
     def _take(self, piece: bytes) -> Iterator[int]:
         if self._compressed is None:
+            if self._watcher is not None:
+                self._watcher.begin_layer()
             self._compressed = piece.startswith(_GZIP_MAGIC)
             if piece.startswith(_ZSTD_MAGIC):
                 self._found(LayerProblem.ZSTD)
@@ -145,16 +146,16 @@ class LayerReader:
     def _pass_on(self, output: bytes) -> int:
         if not output:
             return 0
-        headers = self._walk.headers
+        headers = self._tar.headers
         self._silent = False
         self._tar_bytes += len(output)
         self._hasher.update(output)
-        self._walk.feed(output)
+        self._tar.feed(output)
         self._found(self._tar_problem)
         self._found(self._limits.broken_by(self._taken_bytes, self._tar_bytes))
         if self._sink is not None and not self.settled:
             self._sink(output)
-        return len(output) + _HEADER_BYTES * (self._walk.headers - headers)
+        return len(output) + _HEADER_BYTES * (self._tar.headers - headers)
 
     @property
     def _is_no_member(self) -> bool:
@@ -163,9 +164,9 @@ class LayerReader:
 
     @property
     def _tar_problem(self) -> LayerProblem | None:
-        if self._walk.problem is LayerProblem.NOT_TAR and not self._compressed:
+        if self._tar.problem is LayerProblem.NOT_TAR and not self._compressed:
             return LayerProblem.NOT_GZIP
-        return self._walk.problem
+        return self._tar.problem
 
     def _found(self, problem: LayerProblem | None) -> None:
         """Keep the first problem."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.difference import PrivilegeDifference
-from mirror.plugin.entry import EntryKind
-from mirror.plugin.file_tree import FileTree, Node
 from mirror.plugin.mount_reach import MOUNT, Reach, config_reaches
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.tree import Tree
 from mirror.plugin.settings import Setting, settable
 
 
@@ -80,7 +80,7 @@ class PluginDifference:
 
 
 def compare(
-    earlier: PluginConfig, later: PluginConfig, before: FileTree | None = None, after: FileTree | None = None
+    earlier: PluginConfig, later: PluginConfig, before: Tree | None = None, after: Tree | None = None
 ) -> PluginDifference:
     """Compare two plugins. Trees must have been read with digests."""
     read_only = _read_only(earlier)
@@ -142,7 +142,7 @@ def _mounted(config: PluginConfig) -> Iterator[Reach]:
     return (reach for reach in config_reaches(config) if reach.kind == MOUNT and reach.named)
 
 
-def _files(before: FileTree, after: FileTree) -> Iterator[FileChange]:
+def _files(before: Tree, after: Tree) -> Iterator[FileChange]:
     earlier, later = dict(before.walk()), dict(after.walk())
     for path in sorted({*earlier, *later}):
         old, new = earlier.get(path), later.get(path)
@@ -159,12 +159,12 @@ def _how(old: Node | None, new: Node | None) -> Iterable[str]:
     if old is None or new is None:
         yield "removed" if new is None else "added"
         return
-    if old.kind is not new.kind:
-        yield f"{old.kind.value} to {new.kind.value}"
+    if old.kind.word != new.kind.word:
+        yield f"{old.kind.word} to {new.kind.word}"
         return
     if old.digest != new.digest or old.size_bytes != new.size_bytes:
         yield "content"
     if old.target != new.target:
         yield f"link to {new.target}"
-    if old.mode != new.mode and old.kind is not EntryKind.LINK:
+    if old.mode != new.mode and old.kind is not EntryKind.SYMLINK:
         yield f"mode {old.mode:04o} to {new.mode:04o}"

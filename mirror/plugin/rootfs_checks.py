@@ -9,12 +9,11 @@ from typing import Final
 
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.config_checks import covering_mount
-from mirror.plugin.entry import EntryKind
-from mirror.plugin.file_tree import Node
 from mirror.plugin.findings import Finding
 from mirror.plugin.lint import rootfs_findings as table
 from mirror.plugin.platform import Platform
-from mirror.plugin.rootfs import Rootfs, chain, started
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, started
 
 #: Libraries that are followed from one to the next.
 _MOST_LIBRARIES: Final = 500
@@ -76,7 +75,7 @@ def _check_start(config: PluginConfig, rootfs: Rootfs, meant: Meant | None) -> I
         yield kind(name=name)
         return
     if found.node.kind is not EntryKind.FILE:
-        yield table.PROGRAM_NOT_A_FILE(name=name, file_kind=found.node.kind.value)
+        yield table.PROGRAM_NOT_A_FILE(name=name, file_kind=found.node.kind.word)
         return
     if not found.node.mode & 0o111:
         yield table.PROGRAM_NOT_EXECUTABLE(name=name)

@@ -15,7 +15,7 @@ from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.platform import Platform
 from mirror.plugin.privileges import Privilege
 from mirror.plugin.risks import privileges_with_risks
-from mirror.plugin.rootfs import Rootfs, platform_of
+from mirror.plugin.rootfs.root_filesystem import Rootfs, platform_of
 from mirror.plugin.rootfs_checks import Meant
 from mirror.plugin.settings import Setting
 

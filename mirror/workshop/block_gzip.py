@@ -2,6 +2,9 @@
 
 The content is cut into blocks of one size. Each is compressed by itself, with the end of the one before as dictionary,
 and ends on a whole byte, so that what comes out is put together into one stream (RFC 1951 and 1952; pigz does it so).
+
+``zlib_ng.gzip_ng_threaded`` is not used: each of its threads uses one compressor again for all its blocks, and now and
+then a block comes out otherwise after that (seen with 1.1.0), so that the bytes depend on the number of threads.
 """
 
 from __future__ import annotations

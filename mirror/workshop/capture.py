@@ -16,7 +16,7 @@ from mirror.oci.names import Tag
 from mirror.plugin.assembly import plugin_manifest
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.engine_record import EngineRecord, manifest_as_pushed, without_additions
-from mirror.plugin.tree import Entry
+from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.runtime.threads import in_thread
 from mirror.transfer.copy import Destination, Origin, copy_graph
 from mirror.transfer.progress import Progress
@@ -115,7 +115,7 @@ def _media_type(content: bytes) -> str:
     return said if isinstance(said, str) else media_types.DOCKER_MANIFEST
 
 
-def _files(data: EngineData, record: EngineRecord, stack: ExitStack) -> list[Entry]:
+def _files(data: EngineData, record: EngineRecord, stack: ExitStack) -> list[TreeEntry]:
     """The files of a plugin, which the stack closes, as they were before it was enabled."""
     if os.geteuid() != 0:
         raise ConfigurationFault("the owners of a plugin's files are seen by root alone: run this as root")

@@ -16,6 +16,8 @@ from mirror.oci.errors import ConfigurationFault, StorageFault, StorageFull
 PIECE_BYTES: Final = 1024 * 1024
 _TEMPORARY: Final = "a temporary file"
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+#: Folders on the way to one that stay open.
+_MOST_OPEN: Final = 64
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,7 +51,7 @@ def writing(what: Path | str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class FileSpan:
-    """Part of an open file. Implements :class:`mirror.plugin.tree.Content`.
+    """Part of an open file. Implements :class:`mirror.plugin.rootfs.entry.Content`.
 
     Attributes:
         descriptor: of the file; its position means nothing.
@@ -118,28 +120,10 @@ def open_folder(folder: Path) -> int:
     return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def open_folder_below(root: int, path: str) -> int:
-    """Open a folder below another one, whatever becomes of those on the way: no symbolic link is followed.
-
-    Args:
-        root: descriptor of the folder above.
-        path: components joined by ``/``; ``""`` is that folder itself.
-
-    Raises:
-        OSError: it is not there, or something on the way is a link.
-    """
-    here = os.open(".", _FOLDER_FLAGS, dir_fd=root)
-    for part in path.split("/") if path else ():
-        above = here
-        try:
-            here = os.open(part, _FOLDER_FLAGS, dir_fd=above)
-        finally:
-            os.close(above)
-    return here
-
-
 class FolderBelow:
-    """The folder below a root that was asked for last, which stays open: files that lie together are opened fast.
+    """Enters folders below a root, whatever becomes of those on the way: no symbolic link is followed.
+
+    The last ones that were entered stay open, so that files that lie near each other are reached fast.
 
     Args:
         root: descriptor of the root; it is not closed here.
@@ -147,22 +131,30 @@ class FolderBelow:
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._path = ""
-        self._descriptor = root
+        self._open: list[tuple[str, int]] = []
 
     def enter(self, path: str) -> int:
-        """The folder at a path, good until another one is asked for. Raises as :func:`open_folder_below`."""
-        if path != self._path:
-            if self._path and path.startswith(f"{self._path}/"):  # a deep tree is entered step by step
-                descriptor = open_folder_below(self._descriptor, path[len(self._path) + 1 :])
-            else:
-                descriptor = open_folder_below(self._root, path)
-            self.close()
-            self._descriptor, self._path = descriptor, path
-        return self._descriptor
+        """Open a folder, which stays open until others are entered.
+
+        Args:
+            path: components joined by ``/``; ``""`` is the root itself.
+
+        Raises:
+            OSError: it is not there, or something on the way is a link.
+        """
+        while self._open and not f"{path}/".startswith(f"{self._open[-1][0]}/"):
+            os.close(self._open.pop()[1])
+        here, descriptor = self._open[-1] if self._open else ("", self._root)
+        ahead = path[len(here) :].lstrip("/")
+        for part in ahead.split("/") if ahead else ():
+            descriptor = os.open(part, _FOLDER_FLAGS, dir_fd=descriptor)
+            here = f"{here}/{part}" if here else part
+            self._open.append((here, descriptor))
+            if len(self._open) > _MOST_OPEN:
+                os.close(self._open.pop(0)[1])
+        return descriptor
 
     def close(self) -> None:
         """Go back to the root."""
-        if self._descriptor != self._root:
-            os.close(self._descriptor)
-        self._path, self._descriptor = "", self._root
+        while self._open:
+            os.close(self._open.pop()[1])

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.flatten import WHITEOUT, Tree
 from mirror.plugin.layer_limits import MOST_ENTRIES
-from mirror.plugin.tree import Entry, Kind, LayerEntry, Node
-from mirror.workshop.files import FileSpan, FolderBelow, open_folder_below, reading
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.layer_names import WHITEOUT
+from mirror.plugin.rootfs.tree import Tree, TreeEntry
+from mirror.workshop.files import FileSpan, FolderBelow, reading
 
 _KINDS: Final = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFDIR: Kind.FOLDER,
-    stat.S_IFCHR: Kind.CHARACTER_DEVICE,
-    stat.S_IFBLK: Kind.BLOCK_DEVICE,
-    stat.S_IFIFO: Kind.PIPE,
+    stat.S_IFREG: EntryKind.FILE,
+    stat.S_IFLNK: EntryKind.SYMLINK,
+    stat.S_IFDIR: EntryKind.FOLDER,
+    stat.S_IFCHR: EntryKind.CHARACTER_DEVICE,
+    stat.S_IFBLK: EntryKind.BLOCK_DEVICE,
+    stat.S_IFIFO: EntryKind.PIPE,
 }
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Attributes that belong to a file rather than to the machine that it lies on.
@@ -33,7 +34,7 @@ _KEPT_XATTR_PREFIX: Final = "user."
 
 @dataclass(frozen=True, slots=True)
 class FileBelow:
-    """A file below a folder. Implements :class:`mirror.plugin.tree.Content`.
+    """A file below a folder. Implements :class:`mirror.plugin.rootfs.entry.Content`.
 
     Attributes:
         folder: where it is entered.
@@ -63,14 +64,14 @@ class FileBelow:
 
 @dataclass(frozen=True, slots=True)
 class FolderRead:
-    """What was found in a folder.
+    """The files of a folder.
 
     Attributes:
         entries: all of it, sorted by the components of the paths.
         sockets: paths of sockets, which no archive can hold; they are left out.
     """
 
-    entries: list[Entry]
+    entries: list[TreeEntry]
     sockets: list[str]
 
 
@@ -87,93 +88,100 @@ def read_folder(root: int, name: Path, stack: ExitStack, *, owners: bool) -> Fol
         ConfigurationFault: something cannot be read, or is named like a whiteout.
         ManifestInvalid: there is too much of it.
     """
-    folder = FolderBelow(root)
-    stack.callback(folder.close)
-    walk = _Walk(root, name, folder, owners=owners)
+    walk = FolderWalk(root, name, stack, owners=owners)
     tree = Tree()
-    tree.apply(walk.found())
+    tree.apply(_checked(walk, name))
     return FolderRead(list(tree.entries()), walk.sockets)
 
 
-class _Walk:
-    """Goes through a folder."""
+def _checked(walk: FolderWalk, name: Path) -> Iterator[tuple[LayerEntry, FileBelow | None]]:
+    for count, (entry, content) in enumerate(walk.entries()):
+        if count > MOST_ENTRIES:
+            raise ConfigurationFault(f"{name} holds more than {MOST_ENTRIES} files and folders")
+        if entry.path.rpartition("/")[2].startswith(WHITEOUT):
+            raise ConfigurationFault(
+                f"{name / entry.path}: engines take a name that begins with {WHITEOUT} for a whiteout: rename it"
+            )
+        yield entry, content
 
-    def __init__(self, root: int, name: Path, contents: FolderBelow, *, owners: bool) -> None:
+
+class FolderWalk:
+    """Goes through a folder. Arguments as for :func:`read_folder`.
+
+    Attributes:
+        sockets: paths of sockets that were passed over.
+    """
+
+    def __init__(self, root: int, name: Path, stack: ExitStack, *, owners: bool) -> None:
+        self._folder = FolderBelow(root)
+        self._contents = FolderBelow(root)
+        stack.callback(self._folder.close)
+        stack.callback(self._contents.close)
         self._root = root
-        self._contents = contents
         self._name = name
         self._owners = owners
-        self._linked: dict[tuple[int, int], Node] = {}
-        self._count = 0
+        self._linked: dict[tuple[int, int], str] = {}
         self.sockets: list[str] = []
 
-    def found(self) -> Iterator[LayerEntry]:
+    def entries(self) -> Iterator[tuple[LayerEntry, FileBelow | None]]:
+        """Give everything in it, itself first, a folder before what is in it, and a file before its further names.
+
+        Raises:
+            ConfigurationFault: something cannot be read.
+        """
         with reading(self._name):
             status = os.fstat(self._root)
-            yield LayerEntry("", self._node("", status, self._root))
+            yield self._entry("", status, self._root), None
         volume = status.st_dev
         waiting = [""]
         while waiting:
             folder = waiting.pop()
             with reading(self._name / folder):
-                descriptor = open_folder_below(self._root, folder)
-            try:
-                for path, status, node in self._children(folder, descriptor):
-                    yield LayerEntry(path, node)
-                    if node.kind is Kind.FOLDER and status.st_dev == volume:
-                        waiting.append(path)
-            finally:
-                os.close(descriptor)
+                descriptor = self._folder.enter(folder)
+                with os.scandir(descriptor) as found:
+                    names = sorted(one.name for one in found)
+            for name in names:
+                path = f"{folder}/{name}" if folder else name
+                with reading(self._name / path):
+                    status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+                    if stat.S_ISSOCK(status.st_mode):
+                        self.sockets.append(path)
+                        continue
+                    entry = self._found(path, name, descriptor, status)
+                yield entry, self._content(entry)
+                if entry.kind is EntryKind.FOLDER and status.st_dev == volume:
+                    waiting.append(path)
 
-    def _children(self, folder: str, descriptor: int) -> Iterator[tuple[str, os.stat_result, Node]]:
-        with reading(self._name / folder), os.scandir(descriptor) as found:
-            names = sorted(one.name for one in found)
-        for name in names:
-            path = f"{folder}/{name}" if folder else name
-            self._check(name, path)
-            with reading(self._name / path):
-                status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
-                if stat.S_ISSOCK(status.st_mode):
-                    self.sockets.append(path)
-                    continue
-                yield path, status, self._known(path, name, descriptor, status)
-
-    def _check(self, name: str, path: str) -> None:
-        self._count += 1
-        if self._count > MOST_ENTRIES:
-            raise ConfigurationFault(f"{self._name} holds more than {MOST_ENTRIES} files and folders")
-        if name.startswith(WHITEOUT):
-            raise ConfigurationFault(
-                f"{self._name / path}: engines take a name that begins with {WHITEOUT} for a whiteout: rename it"
-            )
-
-    def _known(self, path: str, name: str, folder: int, status: os.stat_result) -> Node:
-        """What is there; the same object where it was seen under another name."""
+    def _found(self, path: str, name: str, folder: int, status: os.stat_result) -> LayerEntry:
+        """The entry of something in a folder; a hard link where it was seen under another name."""
         key = status.st_dev, status.st_ino
         if key in self._linked:
-            return self._linked[key]
-        node = self._node(path, status, f"/proc/self/fd/{folder}/{name}")
-        if node.kind is Kind.SYMLINK:
-            node = replace(node, target=os.readlink(name, dir_fd=folder))
-        if status.st_nlink > 1 and node.kind is not Kind.FOLDER:
-            self._linked[key] = node
-        return node
+            return LayerEntry(path, EntryKind.HARD_LINK, stat.S_IMODE(status.st_mode), target=self._linked[key])
+        entry = self._entry(path, status, f"/proc/self/fd/{folder}/{name}")
+        if entry.kind is EntryKind.SYMLINK:
+            entry = replace(entry, target=os.readlink(name, dir_fd=folder))
+        if status.st_nlink > 1 and entry.kind is not EntryKind.FOLDER:
+            self._linked[key] = path
+        return entry
 
-    def _node(self, path: str, status: os.stat_result, place: str | int) -> Node:
+    def _entry(self, path: str, status: os.stat_result, place: str | int) -> LayerEntry:
         kind = _KINDS[stat.S_IFMT(status.st_mode)]
-        is_file, is_device = kind is Kind.FILE, kind in {Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE}
-        name = str(self._name / path)
-        return Node(
+        return LayerEntry(
+            path=path,
             kind=kind,
             mode=stat.S_IMODE(status.st_mode),
+            size_bytes=status.st_size if kind is EntryKind.FILE else 0,
             uid=status.st_uid if self._owners else 0,
             gid=status.st_gid if self._owners else 0,
             modified_seconds=int(status.st_mtime),
-            size_bytes=status.st_size if is_file else 0,
-            device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0),
-            xattrs=_xattrs(place) if kind in {Kind.FILE, Kind.FOLDER} else {},
-            content=FileBelow(self._contents, path, status.st_size, name) if is_file else None,
+            device=(os.major(status.st_rdev), os.minor(status.st_rdev)) if kind.is_device else (0, 0),
+            xattrs=_xattrs(place) if kind in {EntryKind.FILE, EntryKind.FOLDER} else {},
         )
+
+    def _content(self, entry: LayerEntry) -> FileBelow | None:
+        if entry.kind is not EntryKind.FILE:
+            return None
+        return FileBelow(self._contents, entry.path, entry.size_bytes, str(self._name / entry.path))
 
 
 def _xattrs(place: str | int) -> dict[str, str]:

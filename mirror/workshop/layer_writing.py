@@ -7,7 +7,8 @@ from collections.abc import Callable, Generator, Iterable
 from mirror.oci.digest import Digest, new_hasher
 from mirror.plugin.assembly import PackedLayer
 from mirror.plugin.layer_facts import LayerFacts
-from mirror.plugin.tree import END_OF_TAR, Entry, tar_header, tar_padding
+from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header, tar_padding
+from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.workshop.block_gzip import BLOCK_BYTES, BlockGzip
 from mirror.workshop.files import PIECE_BYTES
 
@@ -21,7 +22,7 @@ class LayerWriting:
         advance: told how many bytes of the tar are done.
     """
 
-    def __init__(self, entries: Iterable[Entry], latest_seconds: int, advance: Callable[[int], None]) -> None:
+    def __init__(self, entries: Iterable[TreeEntry], latest_seconds: int, advance: Callable[[int], None]) -> None:
         self._entries = entries
         self._latest_seconds = latest_seconds
         self._advance = advance

@@ -9,11 +9,10 @@ from typing import IO
 
 from mirror.oci.digest import Digest, new_hasher
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.flatten import Tree
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_limits import COMMAND_LIMITS
-from mirror.plugin.tar_walk import TarEntry
-from mirror.plugin.tree import Entry, LayerEntry, from_tar
+from mirror.plugin.rootfs.entry import EntryCallback, LayerEntry
+from mirror.plugin.rootfs.tree import Tree, TreeEntry
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.progress import Progress
 from mirror.workshop.files import FileSpan, temporary_file, write_temporary
@@ -62,12 +61,12 @@ class Flattening:
             except ManifestInvalid as error:
                 raise ManifestInvalid(f"layer {number} {error}") from error
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TreeEntry]:
         """What they amount to, sorted by the components of the paths."""
         return list(self._tree.entries())
 
 
-async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: Progress) -> list[Entry]:
+async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: Progress) -> list[TreeEntry]:
     """Lay layers over each other, in threads. Arguments and errors as for :class:`Flattening`."""
     progress.expect(sum(layer.span.size_bytes for layer in layers))
     flattening = Flattening(layers, stack)
@@ -76,17 +75,19 @@ async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: P
     return await in_thread(flattening.entries)
 
 
-def _spooled(layer: LayerSource, spool: IO[bytes], name: str) -> Generator[int, None, list[LayerEntry]]:
+def _spooled(
+    layer: LayerSource, spool: IO[bytes], name: str
+) -> Generator[int, None, list[tuple[LayerEntry, FileSpan]]]:
     """Decompress a layer into a file, and list what is in it; nothing of one that is not what it should be is used."""
     hasher = new_hasher(layer.digest.algorithm if layer.digest else "sha256")
-    found: list[LayerEntry] = []
+    found: list[tuple[LayerEntry, FileSpan]] = []
 
-    def listed(entry: TarEntry) -> None:
-        content = FileSpan(spool.fileno(), entry.offset_bytes, entry.size_bytes, name)
-        found.append(from_tar(entry, content))
+    def take(entry: LayerEntry) -> None:
+        entry.require_possible()
+        found.append((entry, FileSpan(spool.fileno(), entry.offset_bytes, entry.size_bytes, name)))
 
     reader = LayerReader(
-        layer.span.size_bytes, COMMAND_LIMITS, sink=lambda piece: write_temporary(spool, piece), listed=listed
+        layer.span.size_bytes, COMMAND_LIMITS, EntryCallback(take), lambda piece: write_temporary(spool, piece)
     )
     for chunk in layer.span.chunks():
         hasher.update(chunk)

@@ -17,7 +17,7 @@ from mirror.plugin import checks, template
 from mirror.plugin.assembly import AssembledPlugin, ConfigDocument, assemble
 from mirror.plugin.config import MAX_CONFIG_BYTES
 from mirror.plugin.findings import Finding, Severity
-from mirror.plugin.tree import Entry
+from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.streams import one
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.copy import Destination
@@ -97,7 +97,7 @@ async def pack(recipe: Recipe, destination: Destination, tag: Tag, progress: Pro
 
 async def pack_tree(
     document: ConfigDocument,
-    entries: Sequence[Entry],
+    entries: Sequence[TreeEntry],
     destination: Destination,
     tag: Tag,
     progress: Progress,
@@ -167,7 +167,7 @@ def read_config(folder: Path, values: Mapping[str, str]) -> ConfigDocument:
         raise type(error)(f"{source}: {error}", **error.detail) from error
 
 
-def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[Entry], list[str]]:
+def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[TreeEntry], list[str]]:
     """The files in a recipe's folder, and what there is to say of them. The stack closes the folder."""
     rootfs = recipe.folder / ROOTFS
     if not rootfs.is_dir():

@@ -10,17 +10,18 @@ import errno
 import os
 import stat
 import uuid
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Final
 
-from mirror.plugin.tree import Entry, Kind, Node
-from mirror.workshop.files import PIECE_BYTES, FolderBelow, open_folder_below, writing
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.tree import TreeEntry
+from mirror.workshop.files import PIECE_BYTES, FolderBelow, writing
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DEVICES: Final = {Kind.CHARACTER_DEVICE: stat.S_IFCHR, Kind.BLOCK_DEVICE: stat.S_IFBLK}
+_DEVICES: Final = {EntryKind.CHARACTER_DEVICE: stat.S_IFCHR, EntryKind.BLOCK_DEVICE: stat.S_IFBLK}
 _NOT_HERE: Final = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES})
 
 
@@ -38,12 +39,13 @@ class Planting:
         xattrs_left_out: how many extended attributes could not be set.
     """
 
-    def __init__(self, entries: Sequence[Entry], root: int, name: Path, *, owners: bool) -> None:
+    def __init__(self, entries: Sequence[TreeEntry], root: int, name: Path, *, owners: bool) -> None:
         self._entries = entries
         self._root = root
         self._name = name
         self._owners = owners
         self._folder = FolderBelow(root)
+        self._links = _LinkSources(root)
         self.devices_left_out = 0
         self.xattrs_left_out = 0
 
@@ -54,6 +56,7 @@ class Planting:
             StorageFault: something cannot be made. And what reading contents raises.
         """
         written_bytes = 0
+        self._links.open(entry.same_as for entry in self._entries if entry.same_as is not None)
         try:
             for entry in self._entries:
                 for size_bytes in self._make(entry) if entry.path else ():
@@ -62,24 +65,31 @@ class Planting:
                         yield written_bytes
                         written_bytes = 0
             yield written_bytes
+            with writing(self._name):
+                self._links.remove()
             for entry in reversed(self._entries):
-                if entry.node.kind is Kind.FOLDER:
+                if entry.node.kind is EntryKind.FOLDER:
                     with writing(self._name / entry.path):
-                        self._finish_folder(entry)
+                        self._finish(entry.node, self._folder.enter(entry.path))
         finally:
+            self._links.close()
             self._folder.close()
 
-    def _make(self, entry: Entry) -> Generator[int, None, None]:
+    def _make(self, entry: TreeEntry) -> Generator[int, None, None]:
         above, _, name = entry.path.rpartition("/")
         with writing(self._name / entry.path):
             folder = self._folder.enter(above)
             if entry.same_as is not None:
-                self._link(entry.same_as, name, folder)
+                if not self._links.link(entry.same_as, name, folder):
+                    self.devices_left_out += 1  # another name of a device that was not made
                 return
-            if entry.node.kind is Kind.FILE:
+            is_file = entry.node.kind is EntryKind.FILE
+            if is_file:
                 descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
-            else:
-                self._make_special(entry.node, name, folder)
+            elif not self._make_special(entry.node, name, folder):
+                return
+            self._links.keep(entry.path, name, folder)
+            if not is_file:
                 return
         try:
             for chunk in entry.node.content.chunks() if entry.node.content is not None else ():
@@ -91,35 +101,26 @@ class Planting:
         finally:
             os.close(descriptor)
 
-    def _make_special(self, node: Node, name: str, folder: int) -> None:
-        """Make what has no content; folders are finished at the end."""
-        if node.kind is Kind.FOLDER:
+    def _make_special(self, node: Node, name: str, folder: int) -> bool:
+        """Make what has no content, and tell whether it was made; folders are finished at the end."""
+        if node.kind is EntryKind.FOLDER:
             os.mkdir(name, 0o700, dir_fd=folder)
-            return
-        if node.kind is Kind.SYMLINK:
+            return True
+        if node.kind is EntryKind.SYMLINK:
             os.symlink(node.target, name, dir_fd=folder)
-        elif node.kind is Kind.PIPE:
+        elif node.kind is EntryKind.PIPE:
             os.mkfifo(name, 0o600, dir_fd=folder)
         elif self._owners:
             os.mknod(name, 0o600 | _DEVICES[node.kind], os.makedev(*node.device), dir_fd=folder)
         else:
             self.devices_left_out += 1
-            return
+            return False
         if self._owners:
             os.chown(name, node.uid, node.gid, dir_fd=folder, follow_symlinks=False)
-        if node.kind is not Kind.SYMLINK:
+        if node.kind is not EntryKind.SYMLINK:
             os.chmod(name, node.mode, dir_fd=folder)
         os.utime(name, (node.modified_seconds,) * 2, dir_fd=folder, follow_symlinks=False)
-
-    def _link(self, same_as: str, name: str, folder: int) -> None:
-        above, _, first = same_as.rpartition("/")
-        source = open_folder_below(self._root, above)
-        try:
-            os.link(first, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            self.devices_left_out += 1  # another name of a device that was not made
-        finally:
-            os.close(source)
+        return True
 
     def _finish(self, node: Node, descriptor: int) -> None:
         """Give an open file or folder its owner, mode, attributes and time, in the order in which they survive."""
@@ -135,12 +136,53 @@ class Planting:
                 self.xattrs_left_out += 1
         os.utime(descriptor, (node.modified_seconds,) * 2)
 
-    def _finish_folder(self, entry: Entry) -> None:
-        descriptor = open_folder_below(self._root, entry.path)
-        try:
-            self._finish(entry.node, descriptor)
-        finally:
-            os.close(descriptor)
+
+class _LinkSources:
+    """Files that will have further names, under numbers in one folder: a long path is not entered for each link.
+
+    Args:
+        root: descriptor of the folder that they are kept in a folder of.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._name = f".{uuid.uuid4().hex}"
+        self._folder: int | None = None
+        self._wanted: frozenset[str] = frozenset()
+        self._numbers: dict[str, str] = {}
+
+    def open(self, wanted: Iterable[str]) -> None:
+        """Make the folder, where there are paths of files that are wanted. Raises OSError."""
+        self._wanted = frozenset(wanted)
+        if self._wanted:
+            os.mkdir(self._name, 0o700, dir_fd=self._root)
+            self._folder = os.open(self._name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self._root)
+
+    def keep(self, path: str, name: str, folder: int) -> None:
+        """Keep a file, if it is wanted. Raises OSError."""
+        if path in self._wanted:
+            self._numbers[path] = str(len(self._numbers))
+            os.link(name, self._numbers[path], src_dir_fd=folder, dst_dir_fd=self._folder, follow_symlinks=False)
+
+    def link(self, path: str, name: str, folder: int) -> bool:
+        """Give a file that was kept a further name, and tell whether it was. Raises OSError."""
+        number = self._numbers.get(path)
+        if number is not None:
+            os.link(number, name, src_dir_fd=self._folder, dst_dir_fd=folder, follow_symlinks=False)
+        return number is not None
+
+    def remove(self) -> None:
+        """Remove the folder. Raises OSError."""
+        if self._folder is not None:
+            for number in self._numbers.values():
+                os.unlink(number, dir_fd=self._folder)
+            os.rmdir(self._name, dir_fd=self._root)
+
+    def close(self) -> None:
+        """Close the folder."""
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
 
 
 def remove_folder(folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
@@ -9,13 +12,14 @@ from mirror.oci.printable_text import quoted
 from mirror.plugin import checks
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits, PluginLayers
-from mirror.plugin.rootfs import Rootfs
+from mirror.plugin.rootfs.layer_stream import read_layer
+from mirror.plugin.rootfs.root_filesystem import Rootfs
+from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 from mirror.plugin.rootfs_checks import names_to_find
-from mirror.plugin.rootfs_reader import RootfsReader
 from mirror.plugin.view import PluginContent
 from mirror.registry.config_reading import ConfigBlob, read_plugin_config
-from mirror.registry.layer_reading import read_layer
 from mirror.registry.port import Reader
+from mirror.runtime.threads import in_thread
 from mirror.transfer.progress import Progress
 
 
@@ -79,7 +83,7 @@ async def read_content(
     """
     stored = await _config_blob(reader, repository, manifest)
     config = _parsed(stored.content)
-    watcher = RootfsReader(() if config is None else names_to_find(config), digests=digests)
+    watcher = RootfsBuilder(() if config is None else names_to_find(config), digests=digests)
     layers = list({layer.digest: layer for layer in manifest.layers}.values())
     must_be_here = {blob.digest for blob in manifest.blobs}
     progress.expect(sum(layer.size_bytes for layer in layers))
@@ -90,14 +94,20 @@ async def read_content(
             continue
         try:
             async with reader.open_blob(repository, layer.digest) as blob:
-                read.add(layer.digest, await read_layer(blob, limits, watcher, progress.advance))
+                facts = await read_layer(blob, blob.size_bytes, limits, watcher, make=_make, advance=progress.advance)
+                read.add(layer.digest, facts)
         except BlobUnknown:
             if layer.digest in must_be_here:
                 raise
-    facts = read.facts
-    whole = len(facts) == len(layers) and not any(one.problem for one in facts.values())
+    known = read.facts
+    whole = len(known) == len(layers) and not any(one.problem for one in known.values())
     rootfs: Rootfs | None = watcher.finish() if whole else None
-    return PluginContent(config, rootfs, checks.check_plugin(manifest, stored.size_bytes, stored.content, facts))
+    return PluginContent(config, rootfs, checks.check_plugin(manifest, stored.size_bytes, stored.content, known))
+
+
+async def _make(steps: Iterator[int]) -> None:
+    """Make steps in one thread, which need not be shared."""
+    await in_thread(deque, steps, maxlen=0)
 
 
 async def _config_blob(reader: Reader, repository: Repository, manifest: Manifest) -> ConfigBlob:

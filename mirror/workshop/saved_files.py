@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import posixpath
-import tarfile
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.printable_text import quoted
-from mirror.plugin.tar_walk import TarEntry, TarWalk
+from mirror.plugin.rootfs.entry import EntryCallback, EntryKind, LayerEntry
+from mirror.plugin.rootfs.tar_reader import TarReader
 from mirror.workshop.files import FileSpan, reading
 
 _MOST_FILES: Final = 100_000
 _MOST_LINKS: Final = 8
-_FILES: Final = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE})
-_LINKS: Final = frozenset({tarfile.SYMTYPE, tarfile.LNKTYPE})
+_FOUND: Final = frozenset({EntryKind.FILE, EntryKind.SYMLINK, EntryKind.HARD_LINK})
 _COMPRESSIONS: Final = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\xfd7zXZ": "unxz", b"BZh": "bunzip2"}
 
 
@@ -66,11 +65,11 @@ class _Archive(SavedFiles):
             self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
             stack.callback(os.close, self._descriptor)
             size_bytes = os.fstat(self._descriptor).st_size
-        self._members: dict[str, TarEntry] = {}
+        self._members: dict[str, LayerEntry] = {}
         self._walk(FileSpan(self._descriptor, 0, size_bytes, str(file)))
 
     def _walk(self, whole: FileSpan) -> None:
-        walk = TarWalk(_MOST_FILES, listed=self._note)
+        tar = TarReader(_MOST_FILES, EntryCallback(self._note))
         begun = False
         for chunk in whole.chunks():
             if not begun:
@@ -78,15 +77,15 @@ class _Archive(SavedFiles):
                     if chunk.startswith(magic):
                         raise ConfigurationFault(f"{self.place} is compressed: decompress it first, with {program}")
             begun = True
-            walk.feed(chunk)
-            if walk.problem is not None:
+            tar.feed(chunk)
+            if tar.problem is not None:
                 break
-        walk.finish()
-        if walk.problem is not None and not walk.problem.is_trailing:
-            told = walk.problem.value if walk.problem.is_limit else "is no tar that is whole"
+        tar.finish()
+        if tar.problem is not None and not tar.problem.is_trailing:
+            told = tar.problem.value if tar.problem.is_limit else "is no tar that is whole"
             raise ConfigurationFault(f"{self.place} {told}")
 
-    def _note(self, entry: TarEntry) -> None:
+    def _note(self, entry: LayerEntry) -> None:
         self._members[posixpath.normpath(entry.path)] = entry
 
     def has(self, name: str) -> bool:
@@ -96,10 +95,10 @@ class _Archive(SavedFiles):
         here = posixpath.normpath(name)
         for _ in range(_MOST_LINKS):
             entry = self._members.get(here)
-            if entry is None or entry.is_sparse or entry.kind not in _FILES | _LINKS:
+            if entry is None or entry.is_sparse or entry.kind not in _FOUND:
                 break
-            if entry.kind in _FILES:
+            if entry.kind is EntryKind.FILE:
                 return FileSpan(self._descriptor, entry.offset_bytes, entry.size_bytes, f"{self.place}: {quoted(name)}")
-            above = "" if entry.kind == tarfile.LNKTYPE else posixpath.dirname(here)
+            above = "" if entry.kind is EntryKind.HARD_LINK else posixpath.dirname(here)
             here = posixpath.normpath(posixpath.join(above, entry.target))
         raise ManifestInvalid(f"{self.place} does not hold {quoted(name)}, which it names")

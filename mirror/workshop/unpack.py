@@ -15,7 +15,7 @@ from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.config import MAX_CONFIG_BYTES
-from mirror.plugin.tree import Entry
+from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.port import Reader
 from mirror.runtime.threads import in_thread, stepped
 from mirror.transfer.progress import Progress
@@ -99,7 +99,7 @@ async def _fetched(
     return FileSpan(spool.fileno(), 0, blob.size_bytes, str(blob.digest))
 
 
-async def _fill(folder: Path, config: bytes, entries: list[Entry], progress: Progress) -> tuple[str, ...]:
+async def _fill(folder: Path, config: bytes, entries: list[TreeEntry], progress: Progress) -> tuple[str, ...]:
     """Write the files; gives what there is to say of them."""
     with writing(folder):
         rootfs = folder / ROOTFS

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.entry import Entry, EntryKind
-from mirror.plugin.rootfs import Rootfs
-from mirror.plugin.rootfs_reader import RootfsReader
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.root_filesystem import Rootfs
+from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
+from mirror.plugin.rootfs.tree import TreeLimits
 
 SOCKET = "driver.sock"
 
@@ -74,26 +75,30 @@ def elf(
     return head.ljust(begin, b"\0") + bytes(body)
 
 
-def file(path: str, content: bytes = b"", mode: int = 0o755) -> tuple[Entry, bytes]:
+def file(path: str, content: bytes = b"", mode: int = 0o755) -> tuple[LayerEntry, bytes]:
     """A file."""
-    return Entry(path, EntryKind.FILE, mode, len(content)), content
+    return LayerEntry(path, EntryKind.FILE, mode, len(content)), content
 
 
-def folder(path: str, mode: int = 0o755) -> tuple[Entry, bytes]:
+def folder(path: str, mode: int = 0o755) -> tuple[LayerEntry, bytes]:
     """A folder."""
-    return Entry(path, EntryKind.FOLDER, mode), b""
+    return LayerEntry(path, EntryKind.FOLDER, mode), b""
 
 
-def link(path: str, target: str, kind: EntryKind = EntryKind.LINK) -> tuple[Entry, bytes]:
+def link(path: str, target: str, kind: EntryKind = EntryKind.SYMLINK) -> tuple[LayerEntry, bytes]:
     """A link."""
-    return Entry(path, kind, 0o777, 0, target), b""
+    return LayerEntry(path, kind, 0o777, 0, target), b""
 
 
 def rootfs(
-    *entries: tuple[Entry, bytes], names: Iterable[bytes] = (), cut: int = 1000, digests: bool = False
+    *entries: tuple[LayerEntry, bytes],
+    names: Iterable[bytes] = (),
+    cut: int = 1000,
+    digests: bool = False,
+    **limits: TreeLimits,
 ) -> Rootfs:
     """What these come to, their content told in pieces of `cut` bytes."""
-    reader = RootfsReader(names, digests=digests)
+    reader = RootfsBuilder(names, digests=digests, **limits)
     for entry, content in entries:
         reader.begin(entry)
         for start in range(0, len(content), cut):

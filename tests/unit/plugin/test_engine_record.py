@@ -13,7 +13,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.engine_record import EngineRecord, manifest_as_pushed, without_additions
-from mirror.plugin.tree import Entry, Kind, Node
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.tree import TreeEntry
 
 CONFIG: dict[str, Any] = {
     "Args": {"Name": "args", "Settable": ["value"], "Value": ["-a"]},
@@ -116,23 +117,23 @@ def test_any_record_is_read_or_refused(data: st.DataObject) -> None:
 
 def test_what_enabling_added_is_left_out_and_nothing_that_holds_something() -> None:
     kinds = {
-        ".dockerenv": Node(Kind.FILE, 0o755),
-        "a": Node(Kind.FOLDER, 0o755),
-        "dev": Node(Kind.FOLDER, 0o755),
-        "dev/pts": Node(Kind.FOLDER, 0o755),
-        "etc": Node(Kind.FOLDER, 0o755),
-        "etc/hosts": Node(Kind.FILE, 0o644, size_bytes=9),
-        "etc/mtab": Node(Kind.SYMLINK, 0o777, target="/proc/mounts"),
-        "etc/resolv.conf": Node(Kind.FILE, 0o644),
-        "mnt": Node(Kind.FOLDER, 0o755),
-        "proc": Node(Kind.FOLDER, 0o755),
-        "s": Node(Kind.FOLDER, 0o755),
-        "s/kept": Node(Kind.FILE, 0o644),
-        "sys": Node(Kind.SYMLINK, 0o777, target="x"),
+        ".dockerenv": Node(EntryKind.FILE, 0o755),
+        "a": Node(EntryKind.FOLDER, 0o755),
+        "dev": Node(EntryKind.FOLDER, 0o755),
+        "dev/pts": Node(EntryKind.FOLDER, 0o755),
+        "etc": Node(EntryKind.FOLDER, 0o755),
+        "etc/hosts": Node(EntryKind.FILE, 0o644, size_bytes=9),
+        "etc/mtab": Node(EntryKind.SYMLINK, 0o777, target="/proc/mounts"),
+        "etc/resolv.conf": Node(EntryKind.FILE, 0o644),
+        "mnt": Node(EntryKind.FOLDER, 0o755),
+        "proc": Node(EntryKind.FOLDER, 0o755),
+        "s": Node(EntryKind.FOLDER, 0o755),
+        "s/kept": Node(EntryKind.FILE, 0o644),
+        "sys": Node(EntryKind.SYMLINK, 0o777, target="x"),
     }
     config = PluginConfig.parse(json.dumps(CONFIG).encode())
     kept = without_additions(
-        [Entry("", Node(Kind.FOLDER, 0o755)), *(Entry(path, kinds[path]) for path in kinds)], config
+        [TreeEntry("", Node(EntryKind.FOLDER, 0o755)), *(TreeEntry(path, kinds[path]) for path in kinds)], config
     )
     assert [entry.path for entry in kept] == ["", "dev", "etc", "etc/hosts", "s", "s/kept", "sys"]
 

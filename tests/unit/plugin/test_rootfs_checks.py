@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.entry import Entry
 from mirror.plugin.platform import Platform
-from mirror.plugin.rootfs import platform_of
+from mirror.plugin.rootfs.entry import LayerEntry
+from mirror.plugin.rootfs.root_filesystem import platform_of
 from mirror.plugin.rootfs_checks import Meant, check_rootfs, names_to_find
 from tests.unit.plugin.rootfses import SOCKET, config, elf, file, folder, link, rootfs
 
-Told = tuple[Entry, bytes]
+Told = tuple[LayerEntry, bytes]
 
 STATIC = elf() + SOCKET.encode()
 DYNAMIC = elf(loader="/lib/ld.so", needed=["liba.so"]) + SOCKET.encode()

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.plugin.tar_header import BLOCK_BYTES, read_header
+from mirror.plugin.rootfs.tar_header import BLOCK_BYTES, read_header
 
 
 def by_the_library(block: bytes) -> tuple[Any, ...] | None:

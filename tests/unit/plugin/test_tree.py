@@ -1,103 +1,265 @@
-"""Entries of a tree, as they stand in a tar."""
+"""Layers over each other: against a simple model, and what means harm."""
 
 from __future__ import annotations
 
-import tarfile
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.tar_walk import TarEntry, TarWalk
-from mirror.plugin.tree import END_OF_TAR, Entry, Kind, Node, from_tar, tar_header
-from tests.unit.plugin.layers import entry, read, tar
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
+from mirror.plugin.rootfs.tree import Tree, TreeEntry, TreeLimits
 
-LATEST = 2**33
-
-
-def read_back(content: bytes) -> list[TarEntry]:
-    found: list[TarEntry] = []
-    walk = TarWalk(100, listed=found.append)
-    walk.feed(content)
-    walk.finish()
-    assert walk.problem is None
-    return found
+Layer = Sequence[LayerEntry]
 
 
-_NAME = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
-    lambda name: name not in {".", ".."}
-)
-_RAW = st.binary(min_size=1, max_size=40).map(lambda value: value.decode("utf-8", "surrogateescape"))
-_NODES = st.builds(
-    Node,
-    kind=st.sampled_from(list(Kind)),
-    mode=st.integers(0, 0o7777),
-    uid=st.integers(0, 2**32 - 2),
-    gid=st.integers(0, 2**32 - 2),
-    modified_seconds=st.integers(0, LATEST),
-    xattrs=st.dictionaries(st.sampled_from(["security.capability", "user.a"]), _RAW),
-).map(
-    lambda node: Node(
-        node.kind,
-        node.mode,
-        node.uid,
-        node.gid,
-        node.modified_seconds,
-        target="a" * 150 if node.kind is Kind.SYMLINK else "",
-        device=(8, 300) if node.kind in {Kind.CHARACTER_DEVICE, Kind.BLOCK_DEVICE} else (0, 0),
-        xattrs=node.xattrs,
-    )
-)
+def file(name: str, mode: int = 0o644) -> LayerEntry:
+    return LayerEntry(name, EntryKind.FILE, mode)
 
 
-@given(parts=st.lists(_NAME, min_size=1, max_size=5), node=_NODES)
-def test_what_is_written_is_read_back(parts: list[str], node: Node) -> None:
-    path = "/".join(parts)
-    content = tar_header(Entry(path, node), LATEST) + END_OF_TAR
-    (info,) = read_back(content)
-    found = from_tar(info, None)
-    assert found.name == path
-    assert found.node is not None
-    members = ("kind", "mode", "uid", "gid", "modified_seconds", "target", "device", "xattrs")
-    assert [getattr(found.node, name) for name in members] == [getattr(node, name) for name in members]
-    assert read(content).problem is None
+def folder(name: str, mode: int = 0o700) -> LayerEntry:
+    return LayerEntry(name, EntryKind.FOLDER, mode)
 
 
-def test_a_further_name_is_a_link_and_the_root_a_folder() -> None:
-    node = Node(Kind.FILE, 0o644, size_bytes=5)
-    root, linked = read_back(
-        tar_header(Entry("", Node(Kind.FOLDER, 0o711)), 0) + tar_header(Entry("b", node, "a"), 0) + END_OF_TAR
-    )
-    assert (root.path, root.kind, root.mode) == (".", tarfile.DIRTYPE, 0o711)
-    assert (linked.kind, linked.target, linked.size_bytes) == (tarfile.LNKTYPE, "a", 0)
+def symlink(name: str, target: str) -> LayerEntry:
+    return LayerEntry(name, EntryKind.SYMLINK, 0o777, target=target)
 
 
-def test_no_time_is_later_than_what_is_said() -> None:
-    (info,) = read_back(tar_header(Entry("a", Node(Kind.FILE, 0, modified_seconds=1_500_000_000)), 9) + END_OF_TAR)
-    assert info.modified_seconds == 9
+def link(name: str, target: str) -> LayerEntry:
+    return LayerEntry(name, EntryKind.HARD_LINK, 0o644, target=target)
 
 
-IMPOSSIBLE = {
-    "owner": entry("a", form=tarfile.PAX_FORMAT, pax={"uid": "4294967296"}),
-    "no-target": entry("a", kind=tarfile.SYMTYPE),
-    "sparse": entry(
-        "a", b"0\n" + bytes(510), form=tarfile.PAX_FORMAT, pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+def flat(*layers: Layer, limits: TreeLimits | None = None) -> list[TreeEntry]:
+    """What pack and unpack make of the layers."""
+    tree = Tree(limits)
+    for layer in layers:
+        tree.apply((entry, None) for entry in layer)
+    return list(tree.entries())
+
+
+def looked_at(*layers: Layer) -> list[TreeEntry]:
+    """What lint, inspect and diff see of them."""
+    builder = RootfsBuilder()
+    for layer in layers:
+        builder.begin_layer()
+        for entry in layer:
+            builder.begin(entry)
+            builder.end()
+    return list(builder.finish().tree.entries())
+
+
+def paths(*layers: Layer) -> list[str]:
+    return [entry.path for entry in flat(*layers)][1:]
+
+
+def test_upper_layers_win_and_entries_are_sorted_by_components() -> None:
+    below = [folder("b"), file("b/x", 0o600), file("b.c"), folder("a")]
+    entries = flat(below, [file("./b/x", 0o755), folder("/a/", 0o711)])
+    assert [(entry.path, entry.node.mode) for entry in entries] == [
+        ("", 0o755),
+        ("a", 0o711),
+        ("b", 0o700),
+        ("b/x", 0o755),
+        ("b.c", 0o644),
+    ]
+
+
+BELOW = [folder("d"), file("d/old"), file("gone"), symlink("to", "d"), file("full/x/y")]
+#: Layers over BELOW, and what moby's UnpackLayer leaves of them, by pkg/archive/diff.go.
+CASES: dict[str, tuple[Layer, str]] = {
+    "whiteout": ([file(".wh.gone")], "d d/old full full/x full/x/y to"),
+    "whiteout-of-folder": ([file(".wh.full")], "d d/old gone to"),
+    "whiteout-of-link": ([file(".wh.to")], "d d/old full full/x full/x/y gone"),
+    "whiteout-through-link": ([file("to/.wh.old")], "d full full/x full/x/y gone to"),
+    "whiteout-before-its-own": ([file(".wh.gone"), file("gone")], "d d/old full full/x full/x/y gone to"),
+    "whiteout-after-its-own": ([file("gone"), file(".wh.gone")], "d d/old full full/x full/x/y to"),
+    "whiteout-of-absent": ([file(".wh.no"), file("n/.wh.x")], "d d/old full full/x full/x/y gone n to"),
+    "opaque": ([file("full/.wh..wh..opq"), file("full/new")], "d d/old full full/new gone to"),
+    "opaque-after-its-own": ([file("full/new"), file("full/.wh..wh..opq")], "d d/old full full/new gone to"),
+    "opaque-keeps-named-folders": (
+        [folder("full/x"), file("full/x/new"), file("full/.wh..wh..opq")],
+        "d d/old full full/x full/x/new gone to",
     ),
-    "attribute": entry("a", form=tarfile.PAX_FORMAT, pax={"SCHILY.xattr.user.a": "x" * 70_000}),
+    "opaque-takes-unnamed-folders": ([file("full/n/new"), file("full/.wh..wh..opq")], "d d/old full gone to"),
+    "opaque-root": ([file("new"), file(".wh..wh..opq")], "new"),
+    "metadata": ([file(".wh..wh.plnk/1.2"), file(".wh..wh.x")], "d d/old full full/x full/x/y gone to"),
+    "file-over-folder": ([file("full")], "d d/old full gone to"),
+    "folder-over-file": ([folder("gone"), file("gone/x")], "d d/old full full/x full/x/y gone gone/x to"),
+    "folder-over-folder": ([folder("d")], "d d/old full full/x full/x/y gone to"),
+    "folder-over-link": ([folder("to"), file("to/x")], "d d/old full full/x full/x/y gone to to/x"),
+    "file-over-link": ([file("to")], "d d/old full full/x full/x/y gone to"),
+    "through-a-link": ([file("to/x")], "d d/old d/x full full/x full/x/y gone to"),
+    "new-folders-below-a-link": ([file("to/n/x")], "d d/n d/n/x d/old full full/x full/x/y gone to"),
+    "dot-dot": ([file("d/../x"), file("./d/./y")], "d d/old d/y full full/x full/x/y gone to x"),
+    "hard-link": ([link("l", "/to/old"), link("m", "to")], "d d/old full full/x full/x/y gone l m to"),
+    "hard-link-to-what-goes": ([link("l", "gone"), file(".wh.gone")], "d d/old full full/x full/x/y l to"),
 }
 
 
-@pytest.mark.parametrize("content", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
-def test_what_no_file_can_have_is_refused(content: bytes) -> None:
-    (info,) = read_back(tar(content))
+@pytest.mark.parametrize(("layer", "left"), CASES.values(), ids=CASES)
+def test_layers_come_to_what_engines_make_of_them(layer: Layer, left: str) -> None:
+    assert " ".join(paths(BELOW, layer)) == left
+    assert [entry.path for entry in looked_at(BELOW, layer)][1:] == left.split()
+
+
+def test_a_file_stays_under_its_other_name() -> None:
+    entries = flat([file("a"), link("b", "/a"), link("c", "b")], [file(".wh.a")])
+    assert [(entry.path, entry.same_as) for entry in entries[1:]] == [("b", None), ("c", "b")]
+    entries = flat([file("a"), link("b", "a")], [file("a", 0o755)])
+    assert [(entry.node.mode, entry.same_as) for entry in entries[1:]] == [(0o755, None), (0o644, None)]
+
+
+def test_paths_lead_through_links_within_the_tree() -> None:
+    below = [folder("usr"), folder("usr/lib"), symlink("lib", "usr/lib"), symlink("up", "../../../usr")]
+    assert "usr/lib/x" in paths(below, [file("lib/x")])
+    assert "usr/y" in paths(below, [file("up/y")])
+    assert "lib/x" in paths(below, [folder("lib"), file("lib/x")])  # a folder takes the link's place
+
+
+HARMFUL = {
+    "out": [file("../x")],
+    "out-later": [folder("a"), file("a/../../x")],
+    "zero": [file("a\0b")],
+    "long-name": [file("n" * 256)],
+    "long-path": [file("n/" * 2100)],
+    "link-out": [file("a"), link("b", "../a")],
+    "link-to-nothing": [link("b", "a")],
+    "link-to-folder": [folder("a"), link("b", "a")],
+    "link-to-root": [link("b", ".")],
+    "dangling": [symlink("a", "/usr"), file("a/lib/x")],
+    "link-to-what-it-replaces": [file("a"), link("a", "a")],
+    "loop": [symlink("a", "b"), symlink("b", "a"), file("a/x")],
+    "below-a-file": [file("a"), file("a/b")],
+    "root-as-file": [file(".")],
+    "whiteout-of-nothing": [file(".wh.")],
+    "whiteout-of-itself": [file("d/.wh..")],
+    "whiteout-of-above": [file("d/.wh...")],
+    "whiteout-as-folder": [file(".wh.a/b")],
+}
+
+
+@pytest.mark.parametrize("layer", HARMFUL.values(), ids=HARMFUL)
+def test_what_leads_out_or_nowhere_is_refused(layer: Layer) -> None:
     with pytest.raises(ManifestInvalid):
-        from_tar(info, None)
+        flat(layer)
 
 
-@pytest.mark.parametrize("said", ["-5", "99999999999"])
-def test_a_time_that_means_nothing_is_the_first(said: str) -> None:
-    (info,) = read_back(tar(entry("a", form=tarfile.PAX_FORMAT, pax={"mtime": said})))
-    found = from_tar(info, None).node
-    assert found is not None
-    assert found.modified_seconds == 0
+def test_there_is_an_end_to_how_much_is_taken() -> None:
+    ten = [file(f"f{number}") for number in range(10)]
+    assert len(flat(ten, [file("f1")], limits=TreeLimits(entries=10))) == 11  # there already
+    with pytest.raises(ManifestInvalid, match="more entries"):
+        flat(ten, [file("deep/er")], limits=TreeLimits(entries=10))
+    with pytest.raises(ManifestInvalid, match="more entries"):
+        flat([file("a/" * 9 + "f")], limits=TreeLimits(characters=100))
+
+
+_NAMES = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple)
+
+
+def test_the_way_through_links_is_bounded_over_all_entries() -> None:
+    maze = [folder("x"), symlink("a", "x/../" * 20 + "b"), symlink("b", "x/../" * 20 + "x")]  # 82 steps
+    limits = TreeLimits(steps=300)
+    assert "x/2" in [entry.path for entry in flat(maze, [file(f"a/./{number}") for number in range(3)], limits=limits)]
+    with pytest.raises(ManifestInvalid, match="symbolic links than are followed"):
+        flat(maze, [file("a/" + "./" * number + "x") for number in range(6)], limits=limits)
+    with pytest.raises(ManifestInvalid, match="symbolic links than are followed"):
+        flat(
+            maze, [file("x/0")], [link(f"f{number}", "a/" + "./" * number + "0") for number in range(6)], limits=limits
+        )
+
+
+_STEPS = st.tuples(st.sampled_from(["file", "folder", "link", "hide", "empty"]), _NAMES, _NAMES)
+_Path = tuple[str, ...]
+
+
+@given(layers=st.lists(st.lists(_STEPS, max_size=12), max_size=4))
+def test_flattening_does_what_a_simple_model_does(layers: list[list[tuple[str, _Path, _Path]]]) -> None:
+    model: dict[_Path, int] = {}  # path → 0 for a folder, else the number of a file
+    tree, files = Tree(), 0
+
+    def below(path: _Path) -> list[_Path]:
+        return [here for here in model if here[: len(path)] == path and here != path]
+
+    for layer in layers:
+        entries: list[LayerEntry] = []
+        hidden = [step for step in layer if step[0] in {"hide", "empty"}]
+        for what, path, _ in hidden:
+            folders = [path[:depth] for depth in range(1, len(path) + (what == "empty"))]
+            if any(model.get(one, 0) for one in folders):
+                continue  # below a file
+            for one in folders:
+                model.setdefault(one, 0)
+            if what == "hide":
+                entries.append(file("/".join((*path[:-1], f".wh.{path[-1]}"))))
+                doomed = [*below(path), path]
+            else:
+                entries.append(file("/".join((*path, ".wh..wh..opq"))))
+                doomed = below(path)
+            for one in doomed:
+                model.pop(one, None)
+        for what, path, other in [step for step in layer if step not in hidden]:
+            if any(model.get(path[:depth], 0) for depth in range(1, len(path))):
+                continue  # below a file
+            if what == "link" and (
+                other[: len(path)] == path
+                or not model.get(other, 0)
+                or any(model.get(other[:d], 0) for d in range(1, len(other)))
+            ):
+                continue
+            number = model[other] if what == "link" else 0
+            if what == "file":
+                files += 1
+                number = files
+            if what == "folder":
+                entries.append(folder("/".join(path)))
+                model[path] = 0
+            else:
+                entries.append(
+                    link("/".join(path), "/".join(other)) if what == "link" else file("/".join(path), files % 512)
+                )
+                for one in below(path):
+                    del model[one]
+                model[path] = number
+            for depth in range(1, len(path)):
+                model.setdefault(path[:depth], 0)
+        tree.apply((entry, None) for entry in entries)
+
+    found = [entry for entry in tree.entries() if entry.path]
+    assert [tuple(entry.path.split("/")) for entry in found] == sorted(model)
+    first: dict[int, str] = {}
+    for entry in found:
+        number = model[tuple(entry.path.split("/"))]
+        assert (entry.node.kind is EntryKind.FOLDER) == (number == 0)
+        if number:
+            assert entry.node.mode == number % 512
+            assert entry.same_as == first.get(number)
+            first.setdefault(number, entry.path)
+
+
+_PATHS = st.text(alphabet="ab./", min_size=1, max_size=8)
+_WHITEOUTS = st.sampled_from([".wh.a", "a/.wh.b", "b/.wh..wh..opq", ".wh..wh..opq", ".wh..wh.x"]).map(file)
+_ENTRIES = st.one_of(
+    st.builds(file, _PATHS),
+    st.builds(folder, _PATHS),
+    st.builds(symlink, _PATHS, _PATHS),
+    st.builds(link, _PATHS, _PATHS),
+    _WHITEOUTS,
+)
+
+
+@given(layers=st.lists(st.lists(_ENTRIES, max_size=8), min_size=1, max_size=3))
+def test_both_views_of_layers_agree(layers: list[list[LayerEntry]]) -> None:
+    try:
+        made = flat(*layers)
+    except ManifestInvalid:
+        looked_at(*layers)  # what engines cannot unpack is looked at as far as it goes
+        return
+    seen = looked_at(*layers)
+    assert [_told(entry) for entry in seen] == [_told(entry) for entry in made]
+
+
+def _told(entry: TreeEntry) -> tuple[object, ...]:
+    return entry.path, entry.node.kind, entry.same_as, entry.node.target

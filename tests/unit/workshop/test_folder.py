@@ -6,15 +6,16 @@ import asyncio
 import json
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.entry import EntryKind
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
 from mirror.plugin.view import view
-from mirror.workshop import folder as reading
-from mirror.workshop.folder import read_folder
+from mirror.workshop import folder_tree
+from mirror.workshop.folder import read_plugin_folder
 from tests.unit.workshop.contents import CONFIG, DRIVER
 
 
@@ -28,31 +29,36 @@ def plugin(tmp_path: Path) -> Path:
 
 
 async def codes(path: Path) -> list[str]:
-    return [finding.code for finding in view(await read_folder(path)).findings]
+    return [finding.code for finding in view(await read_plugin_folder(path)).findings]
 
 
 async def test_everything_in_it_is_told(plugin: Path) -> None:
     rootfs = plugin / "rootfs"
     (rootfs / "link").symlink_to("/etc/passwd")
     (rootfs / "loop").symlink_to(".")
+    (rootfs / "same").hardlink_to(rootfs / "bin/driver")
     os.mkfifo(rootfs / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(rootfs / "socket"))
-    content = await read_folder(plugin, digests=True)
+    content = await read_plugin_folder(plugin, digests=True)
     assert content.rootfs is not None
     held = {path: node.kind for path, node in content.rootfs.tree.walk()}
     assert held == {
         "bin": EntryKind.FOLDER,
         "bin/driver": EntryKind.FILE,
-        "link": EntryKind.LINK,
-        "loop": EntryKind.LINK,
+        "link": EntryKind.SYMLINK,
+        "loop": EntryKind.SYMLINK,
         "pipe": EntryKind.PIPE,
+        "same": EntryKind.FILE,
     }
+    root = content.rootfs.tree.root
+    assert root.children["same"] is root.children["bin"].children["driver"]
+    assert root.children["same"].program is not None
     assert view(content).findings == ()
 
 
 async def test_a_config_alone(plugin: Path) -> None:
-    content = await read_folder(plugin / "config.json")
+    content = await read_plugin_folder(plugin / "config.json")
     assert content.rootfs is None
     assert view(content).findings == ()
 
@@ -67,7 +73,7 @@ async def test_what_is_missing_of_it(plugin: Path) -> None:
     assert await codes(plugin) == ["config-unreadable", "rootfs-missing"]
     (plugin / "config.json").unlink()
     with pytest.raises(ConfigurationFault, match="takes one with config"):
-        await read_folder(plugin)
+        await read_plugin_folder(plugin)
 
 
 async def test_what_is_too_large_for_a_config(plugin: Path) -> None:
@@ -77,27 +83,25 @@ async def test_what_is_too_large_for_a_config(plugin: Path) -> None:
 
 async def test_a_disk_that_fails_is_told(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error", "/there")
+        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(reading.os, "scandir", fail)
-    with pytest.raises(ConfigurationFault, match="/there cannot be read: Input/output error"):
-        await read_folder(plugin)
+    monkeypatch.setattr(folder_tree.os, "scandir", fail)
+    with pytest.raises(ConfigurationFault, match="/rootfs cannot be read: Input/output error"):
+        await read_plugin_folder(plugin)
 
 
 async def test_a_folder_without_end_is_left_when_told_to(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancelled, the thread ends by itself: the loop could not be closed else."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
-    entries = reading._entries(plugin / "rootfs")
-    first = next(entries)
 
-    def without_end(_: Path) -> object:
+    def without_end(_: object) -> Iterator[tuple[LayerEntry, None]]:
         loop.call_soon_threadsafe(told.set)
         while True:
-            yield first
+            yield LayerEntry("a", EntryKind.FOLDER, 0o755), None
 
-    monkeypatch.setattr(reading, "_entries", without_end)
-    task = asyncio.create_task(read_folder(plugin))
+    monkeypatch.setattr(folder_tree.FolderWalk, "entries", without_end)
+    task = asyncio.create_task(read_plugin_folder(plugin))
     await told.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from mirror.plugin.tar_header import text
+from mirror.plugin.rootfs.tar_header import text
 
 LOCAL_HEADER: Final = b"x"
 GLOBAL_HEADER: Final = b"g"

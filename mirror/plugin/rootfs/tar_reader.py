@@ -6,13 +6,12 @@ archive that Go takes are taken: two blocks of zeros, or just no more bytes wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Final
 
-from mirror.plugin.entry import Entry, EntryKind, EntryWatcher
 from mirror.plugin.layer_facts import LayerProblem
-from mirror.plugin.tar_extended import (
+from mirror.plugin.rootfs.entry import EntryKind, EntryWatcher, LayerEntry
+from mirror.plugin.rootfs.pax_headers import (
     GLOBAL_HEADER,
     LOCAL_HEADER,
     LONG_NAME,
@@ -21,25 +20,14 @@ from mirror.plugin.tar_extended import (
     Said,
     said_with,
 )
-from mirror.plugin.tar_header import BLOCK_BYTES, Header, read_header
+from mirror.plugin.rootfs.tar_header import BLOCK_BYTES, Header, read_header
 
 _ZEROS: Final = bytes(BLOCK_BYTES)
-#: Types whose size says nothing: links, devices, folders and pipes have no content.
-_WITHOUT_CONTENT: Final = frozenset({b"1", b"2", b"3", b"4", b"5", b"6"})
-#: Files: these have some. Engines unpack nothing else, old GNU sparse files for one.
-_FILES: Final = frozenset({b"0", b"\0"})
 #: A file of old, which is a folder where its name ends in a slash.
 _OLD_FILE: Final = b"\0"
-_FOLDER: Final = b"5"
-_TYPES: Final = _FILES | _WITHOUT_CONTENT
-_KINDS: Final = {
-    b"1": EntryKind.HARD_LINK,
-    b"2": EntryKind.LINK,
-    b"3": EntryKind.DEVICE,
-    b"4": EntryKind.DEVICE,
-    b"5": EntryKind.FOLDER,
-    b"6": EntryKind.PIPE,
-}
+#: Engines unpack nothing else, old GNU sparse files for one.
+_KINDS: Final = {kind.value: kind for kind in EntryKind} | {_OLD_FILE: EntryKind.FILE}
+_LINKS: Final = frozenset({EntryKind.SYMLINK, EntryKind.HARD_LINK})
 #: Types of headers that say more of an entry: they have content, and are none themselves.
 _EXTENDED: Final = frozenset({LOCAL_HEADER, GLOBAL_HEADER, LONG_NAME, LONG_TARGET})
 #: Longest extended header that Go reads, in bytes.
@@ -48,44 +36,12 @@ _MOST_EXTENDED_BYTES: Final = 1024 * 1024
 _MOST_EXTENDED_BYTES_IN_ALL: Final = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class TarEntry:
-    """An entry with all that its headers say, where more is wanted of it than a watcher is told.
-
-    Attributes:
-        kind: its type, one byte.
-        path, target: as they are written; bytes outside UTF-8 are surrogates.
-        mode: permissions.
-        uid, gid: numeric owners.
-        modified_seconds: since 1970.
-        device: major and minor number.
-        xattrs: extended attributes, raw bytes as surrogates.
-        is_sparse: whether what follows is not the content itself, but the parts of it that are not zeros.
-        offset_bytes: where its content begins, from the beginning of the tar.
-        size_bytes: of its content.
-    """
-
-    kind: bytes
-    path: str
-    target: str
-    mode: int
-    uid: int
-    gid: int
-    modified_seconds: int
-    device: tuple[int, int]
-    xattrs: Mapping[str, str]
-    is_sparse: bool
-    offset_bytes: int
-    size_bytes: int
-
-
-class TarWalk:
+class TarReader:
     """Fed with the bytes of a tar, in pieces of any size; holds no more of them than one extended header.
 
     Args:
         most_entries: more headers than this are not read.
-        watcher: told of every entry and its content.
-        listed: given every entry; what it raises ends the walk.
+        watcher: told of every entry and its content; what it raises ends the reading.
 
     Attributes:
         entries: files, folders and links so far.
@@ -93,18 +49,12 @@ class TarWalk:
         problem: what is wrong with it; nothing that is fed later changes it.
     """
 
-    def __init__(
-        self,
-        most_entries: int,
-        watcher: EntryWatcher | None = None,
-        listed: Callable[[TarEntry], object] | None = None,
-    ) -> None:
+    def __init__(self, most_entries: int, watcher: EntryWatcher | None = None) -> None:
         self.entries = 0
         self.headers = 0
         self.problem: LayerProblem | None = None
         self._most_headers = most_entries
         self._watcher = watcher
-        self._listed = listed
         self._passed_bytes = self._place_bytes = 0
         self._ended = False
         self._between_entries = True
@@ -197,39 +147,33 @@ class TarWalk:
 
     def _pass_over(self, header: Header, said: Said) -> LayerProblem | None:
         """Skip what an entry holds, or tell why it cannot be."""
-        kind = header.kind
-        if kind not in _TYPES:
+        kind = _KINDS.get(header.kind)
+        if kind is None:
             return LayerProblem.ENTRY_TYPE
         path = said.long_path or said.path or header.name
-        if kind == _OLD_FILE and path.endswith("/"):
-            kind = _FOLDER
-        size_bytes = header.size_bytes if said.size_bytes is None else said.size_bytes
-        if kind in _WITHOUT_CONTENT:
-            size_bytes = 0
+        if header.kind == _OLD_FILE and path.endswith("/"):
+            kind = EntryKind.FOLDER
+        size_bytes = 0
+        if kind is EntryKind.FILE:  # the size of anything else says nothing
+            size_bytes = header.size_bytes if said.size_bytes is None else said.size_bytes
         if size_bytes < 0:
             return self._broken
         self._padding_bytes = _padding(size_bytes)
         self._skip_bytes = size_bytes + self._padding_bytes
-        if kind == _FOLDER:
-            path = path.rstrip("/")
-        target = said.long_target or said.target or header.target
-        if self._listed is not None:
-            self._listed(self._entry(header, said, (kind, path, target), size_bytes))
         if self._watcher is not None:
-            what = _KINDS.get(kind, EntryKind.FILE)
-            linked = what in {EntryKind.LINK, EntryKind.HARD_LINK}
-            self._watcher.begin(Entry(path, what, header.mode & 0o7777, size_bytes, target if linked else ""))
+            self._watcher.begin(self._entry(kind, path, size_bytes, header, said))
             if not size_bytes:
                 self._watcher.end()
         return None
 
-    def _entry(self, header: Header, said: Said, names: tuple[bytes, str, str], size_bytes: int) -> TarEntry:
-        kind, path, target = names
-        return TarEntry(
+    def _entry(self, kind: EntryKind, path: str, size_bytes: int, header: Header, said: Said) -> LayerEntry:
+        target = said.long_target or said.target or header.target
+        return LayerEntry(
+            path=path.rstrip("/") if kind is EntryKind.FOLDER else path,
             kind=kind,
-            path=path,
-            target=target,
             mode=header.mode & 0o7777,
+            size_bytes=size_bytes,
+            target=target if kind in _LINKS else "",
             uid=header.uid if said.uid is None else said.uid,
             gid=header.gid if said.gid is None else said.gid,
             modified_seconds=header.modified_seconds if said.modified_seconds is None else said.modified_seconds,
@@ -237,7 +181,6 @@ class TarWalk:
             xattrs=said.xattrs,
             is_sparse=said.sparse,
             offset_bytes=self._place_bytes,
-            size_bytes=size_bytes,
         )
 
 

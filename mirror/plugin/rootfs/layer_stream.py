@@ -1,49 +1,44 @@
-"""A plugin's layer, read out of an open blob: bytes in, decisions in a thread."""
+"""A plugin's layer, read as its bytes arrive: the caller says how the steps are made, which block."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from typing import Final
 
-from mirror.plugin.entry import EntryWatcher
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_facts import LayerFacts
 from mirror.plugin.layer_limits import LayerLimits
-from mirror.registry.port import Blob
+from mirror.plugin.rootfs.entry import EntryWatcher
 
 #: Bytes of a layer that are gathered before they are read on.
 _GATHERED_BYTES: Final = 1024 * 1024
 
 
-async def in_one_go(steps: Iterator[int]) -> None:
-    """Make steps in one thread, for whoever need not share it."""
-    await asyncio.to_thread(deque, steps, maxlen=0)
-
-
 async def read_layer(
-    blob: Blob,
+    content: AsyncIterable[bytes],
+    size_bytes: int,
     limits: LayerLimits,
     watcher: EntryWatcher | None = None,
+    *,
+    make: Callable[[Iterator[int]], Awaitable[None]],
     advance: Callable[[int], None] | None = None,
-    make: Callable[[Iterator[int]], Awaitable[None]] = in_one_go,
 ) -> LayerFacts:
     """Read a layer to its end, or as far as it can be. Takes about as long as ``gunzip | sha256sum``.
 
     Args:
-        blob: the layer, open.
+        content: the layer's bytes; it is closed at the end where it is a generator.
+        size_bytes: of the layer.
         limits: beyond which it is not read.
-        watcher: told of what is in it, from a thread, one call at a time.
-        advance: told how many bytes have come.
+        watcher: told of what is in it, where the steps are made.
         make: makes the steps of :meth:`mirror.plugin.layer.LayerReader.steps`, which block, for bytes that have come.
+        advance: told how many bytes have come.
 
     Raises:
-        Whatever the blob raises while it is read.
+        Whatever the content raises while it is read.
     """
-    reader = LayerReader(blob.size_bytes, limits, watcher)
+    reader = LayerReader(size_bytes, limits, watcher)
     gathered = bytearray()
-    chunks = aiter(blob)
+    chunks = aiter(content)
     try:
         async for chunk in chunks:
             gathered += chunk

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.entry import EntryKind
-from mirror.plugin.file_tree import FileTree, Found
 from mirror.plugin.platform import Platform
+from mirror.plugin.rootfs.entry import EntryKind
+from mirror.plugin.rootfs.tree import ResolvedPath, Tree
 
 #: Where engines look for a program without a slash in its name (moby: pkg/system DefaultPathEnv).
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -33,7 +33,7 @@ class Rootfs:
         too_long: names that Linux does not take.
     """
 
-    tree: FileTree
+    tree: Tree
     mentioned: frozenset[bytes] = frozenset()
     whiteouts: tuple[str, ...] = ()
     links_broken: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ class Rootfs:
         return Counter(elf.platform for elf in elves if elf is not None and elf.platform is not None)
 
 
-def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, Found | None]:
+def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, ResolvedPath | None]:
     """The program that an engine starts.
 
     Returns:
@@ -62,7 +62,7 @@ def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, Found | None]:
     return name, None
 
 
-def chain(found: Found, rootfs: Rootfs) -> Iterator[tuple[str, Found | None]]:
+def chain(found: ResolvedPath, rootfs: Rootfs) -> Iterator[tuple[str, ResolvedPath | None]]:
     """The programs that Linux starts for one, each as it is called: itself, and for scripts what comes after ``#!``.
 
     What ``/usr/bin/env`` looks for comes after it, in the default ``PATH``.

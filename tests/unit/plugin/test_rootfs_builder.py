@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mirror.plugin import file_tree
-from mirror.plugin.entry import Entry, EntryKind
-from mirror.plugin.file_tree import FileTree, parts_of
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_limits import DEFAULT_LIMITS
-from mirror.plugin.rootfs import Rootfs
-from mirror.plugin.rootfs_reader import RootfsReader
+from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.layer_names import parts_of
+from mirror.plugin.rootfs.root_filesystem import Rootfs
+from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
+from mirror.plugin.rootfs.tree import Tree, TreeFull, TreeLimits
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import elf, file, folder, link, rootfs
 
@@ -112,7 +112,7 @@ def test_digests_are_told_where_they_are_asked_for() -> None:
 
 
 def through_a_layer(layer: bytes) -> Rootfs:
-    reader = RootfsReader([b"driver.sock"])
+    reader = RootfsBuilder([b"driver.sock"])
     layer_reader = LayerReader(len(layer), DEFAULT_LIMITS, watcher=reader)
     for start in range(0, len(layer), 70_000):
         layer_reader.feed(layer[start : start + 70_000])
@@ -152,7 +152,7 @@ def test_a_name_that_pax_gives_may_have_no_zero_in_it() -> None:
 names = st.text(alphabet="ab./", min_size=1, max_size=8)
 entries = st.lists(
     st.builds(
-        lambda path, kind, target: Entry(path, kind, 0o755, 0, target if "LINK" in kind.name else ""),
+        lambda path, kind, target: LayerEntry(path, kind, 0o755, 0, target if "LINK" in kind.name else ""),
         names,
         st.sampled_from(EntryKind),
         names,
@@ -163,7 +163,7 @@ entries = st.lists(
 
 @given(entries, names)
 @settings(deadline=None)
-def test_whatever_is_told_ends(told: list[Entry], asked: str) -> None:
+def test_whatever_is_told_ends(told: list[LayerEntry], asked: str) -> None:
     found = rootfs(*((one, b"") for one in told))
     walked = paths(found)
     assert len(walked) < 2000
@@ -180,18 +180,20 @@ def test_paths_are_cleaned_as_from_the_root(path: str) -> None:
         assert parts == [part for part in PurePosixPath("/", path).parts if part != "/" and part != "//"]
 
 
-def test_a_tree_stops_growing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_tree, "MOST_NODES", 50)
-    found = rootfs(*(file(f"f{number}") for number in range(100)))
+def test_a_tree_stops_growing() -> None:
+    found = rootfs(*(file(f"f{number}") for number in range(100)), limits=TreeLimits(entries=49))
     assert not found.tree.whole
     assert len(paths(found)) == 49
 
 
-def test_steps_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_tree, "_MOST_STEPS", 1000)
-    tree = FileTree()
-    for number in range(100):
-        tree.add(Entry("/".join("abcdefghijklmnopqrst") + str(number), EntryKind.FILE, 0o644))
+def test_steps_are_bounded() -> None:
+    tree = Tree(TreeLimits(steps=1000))
+    entries = [
+        LayerEntry("/".join("abcdefghijklmnopqrst") + "/." * number + "/f", EntryKind.FILE, 0o644)
+        for number in range(100)
+    ]
+    with pytest.raises(TreeFull, match="more folders and symbolic links"):
+        tree.apply((entry, None) for entry in entries)
     assert not tree.whole
 
 

@@ -6,31 +6,33 @@ from collections.abc import Iterable
 from typing import Final
 
 from mirror.oci.digest import Hasher, new_hasher
-from mirror.plugin.entry import Entry, EntryKind
-from mirror.plugin.file_tree import FileTree, Node, parts_of
 from mirror.plugin.program import Program, ProgramReader
-from mirror.plugin.rootfs import Rootfs
+from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, EntryKind, LayerEntry, Node
+from mirror.plugin.rootfs.layer_names import WHITEOUT, NoPlace, is_too_long, parts_of
+from mirror.plugin.rootfs.root_filesystem import Rootfs
+from mirror.plugin.rootfs.tree import Tree, TreeFull, TreeLimits
 
-_WHITEOUT: Final = ".wh."
-#: Longest name of one component, and longest path, that Linux has (limits.h), in bytes.
-_MOST_NAME_BYTES: Final = 255
-_MOST_PATH_BYTES: Final = 4095
+#: Limits of a tree that is looked at: some 60 MiB of memory.
+_LIMITS: Final = TreeLimits(entries=100_000, characters=16 * 1024 * 1024, steps=10_000_000)
 _MOST_NOTED: Final = 20
 #: Most characters that are kept of what programs say of themselves: one that names libraries without end costs nothing
 #: to make, and little to send.
 _MOST_SAID_CHARACTERS: Final = 8 * 1024 * 1024
 
 
-class RootfsReader:
-    """Told of what is in each layer, in order, makes a :class:`Rootfs` of it. Implements ``EntryWatcher``.
+class RootfsBuilder:
+    """Builds a :class:`Rootfs` of what it is told of each layer, in order. Implements ``EntryWatcher``.
+
+    An entry that has no place is passed over, and noted, where it would end an install.
 
     Args:
         names: what is looked for in all files, such as the socket's name.
         digests: whether the content of each file is hashed.
+        limits: beyond which the tree does not grow.
     """
 
-    def __init__(self, names: Iterable[bytes] = (), *, digests: bool = False) -> None:
-        self._tree = FileTree()
+    def __init__(self, names: Iterable[bytes] = (), *, digests: bool = False, limits: TreeLimits = _LIMITS) -> None:
+        self._tree = Tree(limits)
         self._whiteouts: list[str] = []
         self._links_broken: list[str] = []
         self._too_long: list[str] = []
@@ -41,20 +43,25 @@ class RootfsReader:
         self._program: ProgramReader | None = None
         self._hasher: Hasher | None = None
 
-    def begin(self, entry: Entry) -> None:
+    def begin_layer(self) -> None:
+        """As :class:`EntryWatcher` says."""
+        self._tree.begin_layer()
+
+    def begin(self, entry: LayerEntry) -> None:
         """As :class:`EntryWatcher` says."""
         self._node = self._program = self._hasher = None
         for search in self._searches:
             search.begin()
-        parts = parts_of(entry.path)
-        if any(len(part) > 60 and _bytes(part) > _MOST_NAME_BYTES for part in parts) or (
-            len(entry.path) > 1000 and _bytes(entry.path) > _MOST_PATH_BYTES
-        ):
+        if is_too_long(entry.path):
             self._note(self._too_long, entry.path)
-        elif parts and parts[-1].startswith(_WHITEOUT):
-            self._white_out(parts)
-        else:
-            self._place(entry, parts)
+            return
+        if WHITEOUT in entry.path and (parts := parts_of(entry.path)) and parts[-1].startswith(WHITEOUT):
+            self._note(self._whiteouts, "/".join(parts))
+        node = self._placed(entry) if self._tree.whole else None
+        if node is not None and entry.kind is EntryKind.FILE:
+            self._node = node
+            self._program = ProgramReader() if entry.mode & 0o111 or ".so" in entry.path.rpartition("/")[2] else None
+            self._hasher = new_hasher() if self._digests else None
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
         """As :class:`EntryWatcher` says."""
@@ -95,28 +102,19 @@ class RootfsReader:
         else:
             node.program = program
 
-    def _place(self, entry: Entry, parts: list[str]) -> None:
-        node = self._tree.add(entry)
-        if node is None and self._tree.whole and entry.kind is EntryKind.HARD_LINK:
-            self._note(self._links_broken, f"{entry.path} -> {entry.target}")
-        if parts and node is not None and entry.kind is EntryKind.FILE:
-            self._node = node
-            self._program = ProgramReader() if entry.mode & 0o111 or ".so" in parts[-1] else None
-            self._hasher = new_hasher() if self._digests else None
-
-    def _white_out(self, parts: list[str]) -> None:
-        """What engines do with such a name as they unpack a layer.
-
-        The opaque mark takes away what earlier layers had in its folder, which is left standing here: it does nothing
-        in a plugin of one layer.
-        """
-        self._note(self._whiteouts, "/".join(parts))
-        if not parts[-1].startswith(_WHITEOUT * 2):
-            self._tree.remove("/".join([*parts[:-1], parts[-1].removeprefix(_WHITEOUT)]))
+    def _placed(self, entry: LayerEntry) -> Node | None:
+        try:
+            return self._tree.place(entry)
+        except TreeFull:
+            return None
+        except NoPlace:
+            if entry.kind is EntryKind.HARD_LINK:
+                self._note(self._links_broken, f"{entry.path} -> {entry.target}")
+        return None
 
     def _note(self, where: list[str], what: str) -> None:
         if len(where) < _MOST_NOTED:
-            where.append(what[:_MOST_PATH_BYTES])
+            where.append(what[:MOST_PATH_BYTES])
 
 
 class _Search:
@@ -137,7 +135,3 @@ class _Search:
         joint = self._tail + buffer[start : min(stop, start + reach)]
         self.found = self.name in joint or buffer.find(self.name, start, stop) >= 0
         self._tail = (joint if stop - start < reach else buffer[stop - reach : stop])[-reach:] if reach else b""
-
-
-def _bytes(name: str) -> int:
-    return len(name.encode("utf-8", "surrogateescape"))

@@ -1,15 +1,23 @@
-"""The header of a tar's entry, one block of 512 bytes (POSIX ustar, GNU); by hand for speed: some hold little else.
+"""The header of a tar's entry, one block of 512 bytes (POSIX ustar, GNU), read and written.
 
-What is accepted, and how it is read, is what :meth:`tarfile.TarInfo.frombuf` does.
+It is read by hand for speed: some tars hold little else. :meth:`tarfile.TarInfo.frombuf` says what is accepted, and how
+it is read. What is written is POSIX pax, as engines read it.
 """
 
 from __future__ import annotations
 
+import tarfile
 import zlib
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.tree import TreeEntry
+
 BLOCK_BYTES: Final = 512
+#: The end of a tar: two blocks of zeros, and no more of them, as engines write it.
+END_OF_TAR: Final = bytes(2 * BLOCK_BYTES)
+_XATTR: Final = "SCHILY.xattr."
 _HALF_BYTES: Final = BLOCK_BYTES // 2
 _CHECKSUM: Final = slice(148, 156)
 _NEGATIVE, _BINARY = 0o377, 0o200
@@ -86,3 +94,29 @@ def _sum(block: bytes) -> int:
 def _signed_sum(block: bytes) -> int:
     """The same with bytes that have a sign, as some old programs took them."""
     return _sum(block) - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
+
+
+def tar_header(entry: TreeEntry, latest_seconds: int) -> bytes:
+    """Make the header of an entry, with what pax headers it needs; a file's content follows.
+
+    Args:
+        entry: what is written.
+        latest_seconds: no time is later than this; none is before 1970 either.
+    """
+    node = entry.node
+    info = tarfile.TarInfo(entry.path or ".")
+    info.mode, info.uid, info.gid = node.mode, node.uid, node.gid
+    info.mtime = max(0, min(node.modified_seconds, latest_seconds))
+    if entry.same_as is not None:
+        info.type, info.linkname = EntryKind.HARD_LINK.value, entry.same_as
+    else:
+        info.type, info.linkname = node.kind.value, node.target
+        info.size = node.size_bytes
+        info.devmajor, info.devminor = node.device
+        info.pax_headers = {f"{_XATTR}{name}": node.xattrs[name] for name in sorted(node.xattrs)}
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def tar_padding(node: Node) -> bytes:
+    """Make what stands behind a file's content, up to a whole block."""
+    return bytes(-node.size_bytes % BLOCK_BYTES)

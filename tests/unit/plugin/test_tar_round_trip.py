@@ -1,0 +1,107 @@
+"""Entries of a tree, written to a tar and read back."""
+
+from __future__ import annotations
+
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.rootfs.entry import EntryCallback, EntryKind, LayerEntry, Node
+from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header
+from mirror.plugin.rootfs.tar_reader import TarReader
+from mirror.plugin.rootfs.tree import TreeEntry
+from tests.unit.plugin.layers import entry, read, tar
+
+LATEST = 2**33
+
+
+def read_back(content: bytes) -> list[LayerEntry]:
+    found: list[LayerEntry] = []
+    reader = TarReader(100, EntryCallback(found.append))
+    reader.feed(content)
+    reader.finish()
+    assert reader.problem is None
+    return found
+
+
+_NAME = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=60).filter(
+    lambda name: name not in {".", ".."}
+)
+_RAW = st.binary(min_size=1, max_size=40).map(lambda value: value.decode("utf-8", "surrogateescape"))
+_NODES = st.builds(
+    Node,
+    kind=st.sampled_from([kind for kind in EntryKind if kind is not EntryKind.HARD_LINK]),
+    mode=st.integers(0, 0o7777),
+    uid=st.integers(0, 2**32 - 2),
+    gid=st.integers(0, 2**32 - 2),
+    modified_seconds=st.integers(0, LATEST),
+    xattrs=st.dictionaries(st.sampled_from(["security.capability", "user.a"]), _RAW),
+).map(
+    lambda node: Node(
+        node.kind,
+        node.mode,
+        node.uid,
+        node.gid,
+        node.modified_seconds,
+        target="a" * 150 if node.kind is EntryKind.SYMLINK else "",
+        device=(8, 300) if node.kind.is_device else (0, 0),
+        xattrs=node.xattrs,
+    )
+)
+
+
+@given(parts=st.lists(_NAME, min_size=1, max_size=5), node=_NODES)
+def test_what_is_written_is_read_back(parts: list[str], node: Node) -> None:
+    path = "/".join(parts)
+    content = tar_header(TreeEntry(path, node), LATEST) + END_OF_TAR
+    (info,) = read_back(content)
+    assert info.path == path
+    info.require_possible()
+    found = Node.of(info)
+    members = ("kind", "mode", "uid", "gid", "modified_seconds", "target", "device", "xattrs")
+    assert [getattr(found, name) for name in members] == [getattr(node, name) for name in members]
+    assert read(content).problem is None
+
+
+def test_a_further_name_is_a_link_and_the_root_a_folder() -> None:
+    node = Node(EntryKind.FILE, 0o644, size_bytes=5)
+    root, linked = read_back(
+        tar_header(TreeEntry("", Node(EntryKind.FOLDER, 0o711)), 0)
+        + tar_header(TreeEntry("b", node, "a"), 0)
+        + END_OF_TAR
+    )
+    assert (root.path, root.kind, root.mode) == (".", EntryKind.FOLDER, 0o711)
+    assert (linked.kind, linked.target, linked.size_bytes) == (EntryKind.HARD_LINK, "a", 0)
+
+
+def test_no_time_is_later_than_what_is_said() -> None:
+    (info,) = read_back(
+        tar_header(TreeEntry("a", Node(EntryKind.FILE, 0, modified_seconds=1_500_000_000)), 9) + END_OF_TAR
+    )
+    assert info.modified_seconds == 9
+
+
+IMPOSSIBLE = {
+    "owner": entry("a", form=tarfile.PAX_FORMAT, pax={"uid": "4294967296"}),
+    "no-target": entry("a", kind=tarfile.SYMTYPE),
+    "sparse": entry(
+        "a", b"0\n" + bytes(510), form=tarfile.PAX_FORMAT, pax={"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+    ),
+    "attribute": entry("a", form=tarfile.PAX_FORMAT, pax={"SCHILY.xattr.user.a": "x" * 70_000}),
+}
+
+
+@pytest.mark.parametrize("content", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_what_no_file_can_have_is_refused(content: bytes) -> None:
+    (info,) = read_back(tar(content))
+    with pytest.raises(ManifestInvalid):
+        info.require_possible()
+
+
+@pytest.mark.parametrize("said", ["-5", "99999999999"])
+def test_a_time_that_means_nothing_is_the_first(said: str) -> None:
+    (info,) = read_back(tar(entry("a", form=tarfile.PAX_FORMAT, pax={"mtime": said})))
+    assert Node.of(info).modified_seconds == 0
