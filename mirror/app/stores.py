@@ -113,7 +113,8 @@ def not_rejected(store: Store) -> Registry:
 
 def judging(store: Store) -> Judge:
     """What judges plugins of our own store without any rules: by what was rejected, and by what can be read."""
-    return Judge(store, None, store, SystemClock(), _uncounted)
+    records = store.records
+    return Judge(store, None, records.verdicts, records.plugins, SystemClock(), counted=_uncounted)
 
 
 def withheld(
@@ -129,12 +130,13 @@ def _judge(
     checks = _checks(registry, store, settings, layers)
     examine = None if checks is None else checks.examine
     policy = settings.admission.policy()
-    return Judge(registry, policy, store, SystemClock(), counted, layers=layers, examine=examine)
+    verdicts, plugins = store.records.verdicts, store.records.plugins
+    return Judge(registry, policy, verdicts, plugins, SystemClock(), counted=counted, layers=layers, examine=examine)
 
 
 def _checks(registry: Registry, store: Store, settings: Settings, layers: LayerReading) -> PluginChecks | None:
-    checks = settings.server.plugin_checks
-    return None if checks == "off" else PluginChecks(registry, store, layers, enforce=checks == "enforce")
+    checks, findings = settings.server.plugin_checks, store.records.findings
+    return None if checks == "off" else PluginChecks(registry, findings, layers, enforce=checks == "enforce")
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

@@ -106,7 +106,3 @@ class HeldPlugins(Protocol):
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
         """Whether a manifest of the repository that is no plugin names that blob."""
         ...
-
-
-class Ledger(Verdicts, HeldPlugins, Protocol):
-    """Both."""

@@ -32,10 +32,10 @@ class Blobs(Protocol):
         ...
 
     def adopt(self, file: Path, digest: Digest) -> None:
-        """Take over a finished, synced file; it lasts after :meth:`settle`. Only by :mod:`.adoption`."""
+        """Take over a finished, synced file; it lasts after :meth:`flush`. Only by :mod:`.adoption`."""
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Make all that was adopted last. Raises OSError: some of it may not, and nobody knows which."""
         ...
 
@@ -95,7 +95,7 @@ class FilesystemBlobs:
             self._filesystem.rename(file, blob)
         self._unsynced.add(blob.parent)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         # After the first one, a filesystem with a journal has little left to do: it is written as a whole.
         folders, self._unsynced = self._unsynced, set()
         for folder in folders:

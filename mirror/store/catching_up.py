@@ -15,12 +15,14 @@ from mirror.oci.errors import StorageFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin import fingerprint
-from mirror.store import plugin_index
 from mirror.store.bodies import load_manifest
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables import blobs, decisions, finished_work
-from mirror.store.decisions import StoreDecisions, cover
-from mirror.store.plugin_index import KEPT
+from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog.access_tables import decisions
+from mirror.store.catalog.content_tables import blobs, finished_work
+from mirror.store.catalog.plugin_rows import KEPT
+from mirror.store.records.sql_decisions import cover
+from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.store_services import StoreServices
 from mirror.store.threads import in_thread
 
 _LOG = structlog.get_logger(__name__)
@@ -47,10 +49,16 @@ _NEXT = (
 _REJECTED = select(decisions.c.repository, decisions.c.digest).where(decisions.c.approved.is_(False))
 
 
-class StoreCatchingUp(StoreDecisions):
-    """Brings up to date what the migrations, which see rows alone, cannot."""
+class Backfill:
+    """Work that brings up to date what migrations, which see rows alone, cannot."""
 
-    async def catch_up(self) -> None:
+    def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
+        self._catalog = services.catalog
+        self._blobs = services.blobs
+        self._clock = services.clock
+        self._plugins = plugins
+
+    async def run(self) -> None:
         """Index the plugins of a data folder of before there was an index, and find out what old rejections cover.
 
         What is interrupted is done again from the start. Damaged manifests are left out, and told of.
@@ -89,7 +97,7 @@ class StoreCatchingUp(StoreDecisions):
                 damaged += 1
                 continue
             if manifest.may_be_plugin:
-                found.append((row.repository, row.digest, plugin_index.named_by(manifest)))
+                found.append((row.repository, row.digest, plugin_rows.named_by(manifest)))
         return found, damaged
 
     async def _cover_rejected(self) -> int:
@@ -98,7 +106,7 @@ class StoreCatchingUp(StoreDecisions):
         for row in rejected:
             repository, digest = Repository(row.repository), Digest.parse(row.digest)
             try:
-                found = await self.plugin_anywhere(digest)
+                found = await self._plugins.plugin_anywhere(digest)
             except StorageFault:
                 continue  # that was told of above
             if found is not None:
@@ -137,4 +145,4 @@ def _cover(repository: Repository, digest: Digest, fingerprints: set[str], conne
 
 def _index(found: Sequence[tuple[str, str, list[str]]], connection: Connection) -> None:
     for repository, manifest, named in found:
-        plugin_index.write(connection, repository, manifest, named)
+        plugin_rows.write(connection, repository, manifest, named)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import ScalarSelect, Table, func, select
 
 from mirror.store.cache import Lookups
-from mirror.store.catalog.tables import blobs, manifests, repositories, tags
-from mirror.store.parts import StoreParts
-from mirror.store.volume import Room
+from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags
+from mirror.store.store_services import StoreServices
+from mirror.store.uploads import Uploads
+from mirror.store.volume import Room, Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,14 @@ class Work:
     uploads_expired: int
 
 
-class StoreWatched(StoreParts):
-    """The store, looked at from outside."""
+class Monitoring:
+    """The state of a store, as its operator sees it."""
+
+    def __init__(self, services: StoreServices, uploads: Uploads, volume: Volume) -> None:
+        self._catalog = services.catalog
+        self._cache = services.cache
+        self._uploads = uploads
+        self._volume = volume
 
     @property
     def work(self) -> Work:

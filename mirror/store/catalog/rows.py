@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's has the sa
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.store.catalog.tables import (
+from mirror.store.catalog.content_tables import (
     blobs,
     incomplete_manifests,
     manifests,

@@ -65,14 +65,18 @@ class World:
             policy: None: no rules.
             checks: whether plugins are looked at.
         """
-        looked_at = PluginChecks(self.store, self.store, LayerReading(DEFAULT_LIMITS), enforce=True) if checks else None
+        records = self.store.records
+        looked_at = (
+            PluginChecks(self.store, records.findings, LayerReading(DEFAULT_LIMITS), enforce=True) if checks else None
+        )
         examine: Examine | None = None if looked_at is None else looked_at.examine
         judge = Judge(
             self.store,
             policy,
-            self.store,
+            records.verdicts,
+            records.plugins,
             SystemClock(),
-            self.counted.append,
+            counted=self.counted.append,
             layers=LayerReading(DEFAULT_LIMITS),
             examine=examine,
         )
@@ -122,7 +126,7 @@ class World:
         """Decide as a person does who names the digest."""
         texts = await Fingerprints(self.store).of(repository, manifest)
         subject = Subject(manifest.digest, texts, manifest.config and manifest.config.digest)
-        await self.store.decide(repository, [subject], decision(approved=approved), overrule=overrule)
+        await self.store.records.decisions.decide(repository, [subject], decision(approved=approved), overrule=overrule)
         known = await self.known(manifest, repository)
         assert known is not None
         return known
@@ -130,7 +134,7 @@ class World:
     async def known(self, manifest: Manifest, repository: Repository = HERE) -> Admission | None:
         """What is remembered of a plugin."""
         texts = await Fingerprints(self.store).of(repository, manifest)
-        return await self.store.admission(repository, manifest.digest, self.policy, texts)
+        return await self.store.records.verdicts.admission(repository, manifest.digest, self.policy, texts)
 
     async def state(self, manifest: Manifest, repository: Repository = HERE) -> State | None:
         """How it stands, as far as that is remembered."""

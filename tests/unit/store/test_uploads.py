@@ -98,7 +98,7 @@ async def test_a_claim_lasts_from_beginning_to_end(folder: Path) -> None:
         same = await other.resume_upload(REPOSITORY, upload.id)
         with pytest.raises(UploadInvalid):
             await same.append(one(b"intruder"))
-        assert await other.expire_uploads(-DAY) == 1  # the other's own, which nobody holds
+        assert await other.uploads.expire(-DAY) == 1  # the other's own, which nobody holds
 
         await upload.append(one(CONTENT[2_000_000:]))
         await upload.commit(DIGEST)
@@ -185,10 +185,10 @@ async def test_uploads_expire(folder: Path) -> None:
         kept = await begin_and_break_off(store, CONTENT[:1_000])
         claimed = await store.begin_upload(REPOSITORY, DIGEST)
         assert claimed.id == kept
-        assert await store.expire_uploads(DAY) == 0
+        assert await store.uploads.expire(DAY) == 0
 
         clock.ahead = 2 * DAY
-        assert await store.expire_uploads(DAY) == 1
+        assert await store.uploads.expire(DAY) == 1
 
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, idle)
@@ -204,8 +204,8 @@ async def test_an_upload_that_holds_nothing_expires_sooner(folder: Path) -> None
         begun = await begin_and_break_off(store, CONTENT[:1], expected=None)
         clock.ahead = DAY / 2
 
-        assert await store.expire_uploads(DAY, DAY) == 0
-        assert await store.expire_uploads(DAY, DAY / 4) == 1
+        assert await store.uploads.expire(DAY, DAY) == 0
+        assert await store.uploads.expire(DAY, DAY / 4) == 1
 
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, empty.id)
@@ -216,7 +216,7 @@ async def test_an_empty_upload_that_is_being_written_to_does_not_expire(store: S
     expired = []
 
     async def slow() -> AsyncIterator[bytes]:
-        expired.append(await store.expire_uploads(DAY, -DAY))
+        expired.append(await store.uploads.expire(DAY, -DAY))
         yield b"first"
 
     await (await store.begin_upload(REPOSITORY)).append(slow())
@@ -237,7 +237,7 @@ async def test_expiry_goes_in_short_steps(folder: Path, monkeypatch: pytest.Monk
     async with Store.open(folder) as store:
         for _ in range(5):
             await store.begin_upload(REPOSITORY)
-        assert await store.expire_uploads(-DAY) == 5
+        assert await store.uploads.expire(-DAY) == 5
     assert steps == [2, 2, 1]
 
 
@@ -277,7 +277,7 @@ async def test_what_is_being_written_does_not_expire(store: Store) -> None:
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"first"
-        expired.append(await store.expire_uploads(-DAY))
+        expired.append(await store.uploads.expire(-DAY))
         yield b" last"
 
     upload = await store.begin_upload(REPOSITORY)
@@ -298,9 +298,9 @@ async def test_what_crashes_have_left_expires(folder: Path, store: Store) -> Non
     for name in "abcd":
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, name * 32)
-    assert await store.expire_uploads(DAY) == 0
+    assert await store.uploads.expire(DAY) == 0
 
-    assert await store.expire_uploads(-DAY) == 4
+    assert await store.uploads.expire(-DAY) == 4
 
     assert upload_files(folder) == []
 

@@ -37,19 +37,19 @@ async def hub() -> ScriptedUpstream:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with Store.open(tmp_path / "data") as opened:
         yield opened
-        assert not list(opened._uploads._layout.uploads.rglob("data"))  # an empty folder may be left, and expires
+        assert not list(opened.uploads._layout.uploads.rglob("data"))  # an empty folder may be left, and expires
 
 
 @pytest.fixture
 async def inflight(tmp_path: Path, store: Store) -> AsyncIterator[Inflight]:
     told = Told()
     async with Store.open(tmp_path / "data") as opened, Background() as tasks:
-        yield Inflight(opened, opened, tasks, told, told.note, endurance=QUICK)
+        yield Inflight(opened, opened.downloads, tasks, told, told.note, endurance=QUICK)
 
 
 def syncing(store: Store, hub: ScriptedUpstream) -> "asyncio.Task[Copied]":
     copying = copy_graph(
-        Origin(hub, THERE), TAG, Destination(store, SYNCED), [TAG], SilentProgress(), turns=Turns(store)
+        Origin(hub, THERE), TAG, Destination(store, SYNCED), [TAG], SilentProgress(), turns=Turns(store.downloads)
     )
     return asyncio.create_task(copying)
 
@@ -118,7 +118,7 @@ async def test_a_sync_goes_on_where_a_pull_broke_off(store: Store, inflight: Inf
 async def test_wrong_bytes_that_were_left_are_dropped_and_the_blob_is_brought_anew(
     store: Store, hub: ScriptedUpstream
 ) -> None:
-    claim = await store.claim_download(PULLED, DIGEST)
+    claim = await store.downloads.claim_download(PULLED, DIGEST)
     assert claim is not None
     await claim.append(pieces(b"#" * 150_000), lambda: None)
     await claim.release()

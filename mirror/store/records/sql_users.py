@@ -10,8 +10,8 @@ from sqlalchemy.exc import IntegrityError
 
 from mirror.oci.errors import ClientFault, NotFound
 from mirror.registry.users import User, UserToken
-from mirror.store.catalog.tables import user_tokens, users
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.access_tables import user_tokens, users
+from mirror.store.store_services import StoreServices
 
 Found = TypeVar("Found")
 
@@ -21,8 +21,12 @@ _TOKEN = select(user_tokens).where(user_tokens.c.id == bindparam("wanted"))
 _TOKEN_BY_SECRET = select(user_tokens).where(user_tokens.c.secret_hash == bindparam("wanted"))
 
 
-class StoreUsers(StoreParts):
+class SqlUsers:
     """Implements :class:`mirror.registry.users.Users`, and changes what that finds."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._cache = services.cache
 
     async def has_users(self) -> bool:
         return await self._known(("users", ""), lambda connection: bool(connection.execute(_ANY).scalar_one()))
@@ -46,10 +50,6 @@ class StoreUsers(StoreParts):
             lambda connection: connection.execute(_TOKEN_BY_SECRET, {"wanted": secret_hash}).one_or_none()
         )
         return None if row is None else _token(row)
-
-    async def token_key(self) -> bytes:
-        """The key that signs what clients are given. Raises StorageFault, StorageDamaged."""
-        return await self._volume.token_key()
 
     async def add_user(self, user: User) -> None:
         """Let somebody log in.

@@ -1,4 +1,4 @@
-"""What the store's faces work with."""
+"""Manifests by their catalog rows, out of memory or off the disk."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from typing import Any, NamedTuple
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.runtime.clock import Clock
 from mirror.runtime.heavy_work import LIGHT_BYTES, HeavyWork
 from mirror.runtime.single_flight import SingleFlight
 from mirror.store.blobs import Blobs
 from mirror.store.bodies import load_manifest
 from mirror.store.cache import Cache
-from mirror.store.catalog.engine import Catalog
 from mirror.store.faults import storage_faults
-from mirror.store.uploads import Uploads
-from mirror.store.volume import Volume
 
 
-class Found(NamedTuple):
+class StoredManifest(NamedTuple):
     """A manifest, by what its row says."""
 
     digest: Digest
@@ -27,28 +23,27 @@ class Found(NamedTuple):
     size_bytes: int
 
     @classmethod
-    def of(cls, row: Any) -> Found:
-        """What a row with the columns of that name says."""
+    def of(cls, row: Any) -> StoredManifest:
+        """Read a row that has the columns of these names."""
         return cls(Digest.parse(row.digest), row.media_type, row.size_bytes)
 
 
-class StoreParts:
-    """Holds the parts: the start of each face of the store."""
+class ManifestLoader:
+    """Loads manifests, a large one once for all who want it at the same time.
 
-    def __init__(
-        self, *, catalog: Catalog, blobs: Blobs, uploads: Uploads, volume: Volume, cache: Cache, clock: Clock
-    ) -> None:
-        self._catalog = catalog
+    Args:
+        blobs: where the bytes are.
+        cache: the manifests in memory.
+    """
+
+    def __init__(self, blobs: Blobs, cache: Cache) -> None:
         self._blobs = blobs
-        self._uploads = uploads
-        self._volume = volume
         self._cache = cache
-        self._clock = clock
         self._heavy = HeavyWork()
-        self._reading: SingleFlight[Found, Manifest] = SingleFlight()
+        self._reading: SingleFlight[StoredManifest, Manifest] = SingleFlight()
 
-    def _light(self, found: Found) -> Manifest | Found:
-        """A manifest that is in memory or small. Of another one what its row says, for :meth:`_body`. Blocks.
+    def load_small(self, found: StoredManifest) -> Manifest | StoredManifest:
+        """Load a manifest that is in memory or small; give back a large one for :meth:`load`. Blocks.
 
         For readers of the catalog: those are few, and others wait for them.
 
@@ -60,8 +55,8 @@ class StoreParts:
             manifest = load_manifest(self._blobs, *found)
         return manifest or found
 
-    async def _body(self, repository: Repository, found: Manifest | Found) -> Manifest:
-        """A manifest, out of memory or off the disk: once for all who want it now, and one after the other.
+    async def load(self, repository: Repository, found: Manifest | StoredManifest) -> Manifest:
+        """Load a manifest, large ones one after the other.
 
         Args:
             repository: who has its turn.

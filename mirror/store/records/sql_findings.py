@@ -8,14 +8,18 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.findings import Finding
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import findings as findings_table
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.content_tables import findings as findings_table
+from mirror.store.store_services import StoreServices
 
 _FOUND = select(findings_table.c.found).where(findings_table.c.digest == bindparam("digest"))
 
 
-class StoreFindings(StoreParts):
+class SqlFindings:
     """Findings by the digest of their manifest. They can always be found anew."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._clock = services.clock
 
     async def record_findings(self, digest: Digest, findings: tuple[Finding, ...]) -> None:
         """Keep what was found of a manifest that is held, in place of what was found before.

@@ -7,14 +7,17 @@ from sqlalchemy import Connection, bindparam, select
 from mirror.oci.digest import Digest
 from mirror.registry.derivations import Derivation
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import derivations
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.content_tables import derivations
+from mirror.store.store_services import StoreServices
 
 _MADE = select(derivations).where(derivations.c.digest == bindparam("digest"))
 
 
-class StoreDerivations(StoreParts):
+class SqlDerivations:
     """Implements :class:`mirror.registry.derivations.Derivations`. Goes when the manifest's bytes do."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
 
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
         known = await self.derivation(digest)
@@ -34,7 +37,7 @@ class StoreDerivations(StoreParts):
             if rows.knows_content(connection, digest):
                 rows.put(connection, derivations, row)
 
-        await self._catalog.write_aside(record)
+        await self._catalog.write_uncached(record)
 
     async def derivation(self, digest: Digest) -> Derivation | None:
         wanted = {"digest": str(digest)}
