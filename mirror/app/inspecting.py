@@ -44,19 +44,9 @@ async def inspect_reference(
         async with open_reader(settings, reference.host, plain_http=plain_http) as reader:
             return await inspect(reader, reference.repository, reference.target, progress=progress, limits=limits)
     async with open_store(settings, must_exist=True) as store:
-        found = await inspect(
-            store,
-            reference.repository,
-            reference.target,
-            store.records.findings.recorded_findings,
-            progress,
-            limits=limits,
-        )
-        history = (
-            await store.records.sync_runs.history(reference.repository, reference.tag, _MOST_EVENTS)
-            if reference.tag
-            else ()
-        )
+        recorded, runs = store.records.findings.recorded_findings, store.records.sync_runs
+        found = await inspect(store, reference.repository, reference.target, recorded, progress, limits=limits)
+        history = await runs.history(reference.repository, reference.tag, _MOST_EVENTS) if reference.tag else ()
         return replace(
             found,
             origin=await _provenance(store, found),

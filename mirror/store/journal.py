@@ -22,7 +22,6 @@ from mirror.registry.journal import (
     Step,
     TagEvent,
 )
-from mirror.registry.origins import Origin
 from mirror.store.catalog import rows
 from mirror.store.catalog.sync_tables import mirrored_tags, pulls, sync_entries, sync_rules, sync_runs, tag_events
 from mirror.store.records.sql_origins import SqlOrigins
@@ -41,7 +40,7 @@ class SqlSyncRuns:
     def __init__(self, services: StoreServices, origins: SqlOrigins) -> None:
         self._catalog = services.catalog
         self._clock = services.clock
-        self._origins = origins
+        self.origin = origins.origin
 
     async def begin_run(self, rule: str) -> Run:
         now = self._clock.now()
@@ -86,9 +85,6 @@ class SqlSyncRuns:
         wanted = {"here": repository.name}
         found = await self._catalog.read(lambda connection: connection.execute(_MIRRORED, wanted).all())
         return {row.tag: row for row in map(_mirrored, found)}
-
-    async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
-        return await self._origins.origin(repository, target)
 
     async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
         statement = select(pulls.c.target).where(pulls.c.repository == repository.name, pulls.c.pulled_at >= since)
