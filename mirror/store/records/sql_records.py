@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mirror.store.journal import SqlSyncRuns
 from mirror.store.records.sql_admissions import SqlAdmissions
 from mirror.store.records.sql_decisions import SqlDecisions
 from mirror.store.records.sql_derivations import SqlDerivations
@@ -11,6 +10,7 @@ from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.store.records.sql_hosts import SqlHosts
 from mirror.store.records.sql_incomplete_manifests import SqlIncompleteManifests
 from mirror.store.records.sql_origins import SqlOrigins
+from mirror.store.records.sql_sync_runs import SqlSyncRuns
 from mirror.store.records.sql_users import SqlUsers
 from mirror.store.records.sql_verdicts import SqlVerdicts
 from mirror.store.store_services import StoreServices

@@ -13,8 +13,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Busy
 from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Change, Entry, Mirrored, Outcome, Run, RunOutcome, Step, TagEvent
-from mirror.store import journal
 from mirror.store.lock import RuleLocks
+from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
@@ -81,8 +81,8 @@ async def test_a_rule_is_known_since_it_was_first_asked_about(folder: Path) -> N
 
 
 async def test_runs_and_events_are_kept_up_to_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_RUNS_KEPT", 3)
-    monkeypatch.setattr(journal, "_EVENTS_KEPT", 2)
+    monkeypatch.setattr(sql_sync_runs, "_RUNS_KEPT", 3)
+    monkeypatch.setattr(sql_sync_runs, "_EVENTS_KEPT", 2)
     runs = []
     for number in range(5):
         runs.append(await store.records.sync_runs.begin_run("acme"))
