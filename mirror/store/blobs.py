@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
@@ -47,10 +47,6 @@ class Blobs(Protocol):
         """All bytes of small content, not yet verified. Raises StorageDamaged: they are not there."""
         ...
 
-    def chunks(self, digest: Digest, most_bytes: int) -> Iterator[bytes]:
-        """All bytes of content of any size, in pieces, not verified. Raises StorageFault: they cannot be read."""
-        ...
-
     def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AbstractAsyncContextManager[Blob]:
         """Open content that has ``size_bytes``.
 
@@ -73,20 +69,12 @@ class FilesystemBlobs:
     async def staged(self, content: bytes) -> AsyncIterator[Path]:
         file = self._layout.uploads / f"{uuid.uuid4().hex}.manifest"
         try:
-            await in_thread("store a manifest", self._stage, file, content)
+            await in_thread("store a manifest", self._filesystem.create_file, file, content, is_synced=True)
             yield file
         except BaseException:
             with suppress(StorageFault):  # it expires
                 await in_thread("remove a temporary file", self._filesystem.remove, file)
             raise
-
-    def _stage(self, file: Path, content: bytes) -> None:
-        descriptor = self._filesystem.create(file)
-        try:
-            self._filesystem.write(descriptor, content, 0)
-            self._filesystem.sync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def adopt(self, file: Path, digest: Digest) -> None:
         blob = self._layout.blob(digest)
@@ -110,11 +98,6 @@ class FilesystemBlobs:
     def read(self, digest: Digest, size_bytes: int) -> bytes:
         with storage_faults(f"read {digest}"), os.fdopen(self._open(digest, size_bytes), "rb") as file:
             return file.read()
-
-    def chunks(self, digest: Digest, most_bytes: int) -> Iterator[bytes]:
-        with storage_faults(f"read {digest}"), self._layout.blob(digest).open("rb") as file:
-            while chunk := file.read(most_bytes):
-                yield chunk
 
     @asynccontextmanager
     async def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AsyncIterator[Blob]:

@@ -31,7 +31,6 @@ _LOG = structlog.get_logger(__name__)
 _PLUGINS_INDEXED: Final = "plugins indexed"
 #: Manifests that are read between two transactions. Each is let go of before the next is read.
 _IN_A_STEP: Final = 200
-_CHUNK_BYTES: Final = 1024 * 1024
 
 _IS_FINISHED = select(finished_work.c.name).where(finished_work.c.name == _PLUGINS_INDEXED)
 _NEXT = (
@@ -110,37 +109,35 @@ class Backfill:
             except StorageFault:
                 continue  # that was told of above
             if found is not None:
-                covered = await in_thread("read what was rejected", self._fingerprints, found[1])
-                await self._catalog.write(partial(_cover, repository, digest, covered))
+                covered = await self._fingerprints(found[1])
+                await self._catalog.write(partial(cover, repository=repository, digest=digest, fingerprints=covered))
         return len(rejected)
 
-    def _fingerprints(self, manifest: Manifest) -> set[str]:
-        """All fingerprints of a plugin whose bytes are here. Blocks while it hashes what has no sha256 digest."""
+    async def _fingerprints(self, manifest: Manifest) -> set[str]:
+        """All fingerprints of a plugin whose bytes are here. Reads what has no sha256 digest."""
         found = set(fingerprint.of_bytes(manifest.content))
         content = fingerprint.content_of(manifest)
         if not content:
             return found
+        sizes_bytes = {one.digest: one.size_bytes for one in (manifest.config, *manifest.layers) if one is not None}
         try:
-            named = [self._sha256(one) for one in content]
+            named = [await self._sha256(one, sizes_bytes[one]) for one in content]
         except StorageFault:
             return found  # something is not here: it is covered when it comes
         return {*found, fingerprint.of_content(named)}
 
-    def _sha256(self, digest: Digest) -> Digest:
+    async def _sha256(self, digest: Digest, size_bytes: int) -> Digest:
         if digest.algorithm == "sha256":
             return digest
         hasher = new_hasher("sha256")
-        for chunk in self._blobs.chunks(digest, _CHUNK_BYTES):
-            hasher.update(chunk)
+        async with self._blobs.open(digest, size_bytes, None) as blob:
+            async for chunk in blob:
+                hasher.update(chunk)
         return Digest("sha256", hasher.hexdigest())
 
 
 def _next(after: Mapping[str, str], connection: Connection) -> Sequence[Any]:
     return connection.execute(_NEXT, after).all()
-
-
-def _cover(repository: Repository, digest: Digest, fingerprints: set[str], connection: Connection) -> None:
-    cover(connection, repository, digest, fingerprints)
 
 
 def _index(found: Sequence[tuple[str, str, list[str]]], connection: Connection) -> None:

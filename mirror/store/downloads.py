@@ -189,11 +189,7 @@ class Downloads:
         with suppress(FileExistsError):
             os.close(filesystem.create(files.data))
         with suppress(FileExistsError):
-            descriptor = filesystem.create(files.session)
-            try:
-                filesystem.write(descriptor, session.build(), 0)
-            finally:
-                os.close(descriptor)
+            filesystem.create_file(files.session, session.build())
 
 
 class _Flow:

@@ -117,7 +117,7 @@ class Store:
             )
             volume = Volume(layout, filesystem)
             cache = Cache(generation, cache_bytes)
-            services = StoreServices(catalog, cache, blobs, ManifestLoader(blobs, cache), clock)
+            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
             store = cls(services, uploads, volume)
             await Backfill(services, store.records.plugins).run()
             yield store

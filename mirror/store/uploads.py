@@ -138,11 +138,7 @@ class Uploads:
         try:
             self._filesystem.make_folder(upload.folder)
             os.close(self._filesystem.create(upload.data))
-            descriptor = self._filesystem.create(upload.session)
-            try:
-                self._filesystem.write(descriptor, session.build(), 0)
-            finally:
-                os.close(descriptor)
+            self._filesystem.create_file(upload.session, session.build())
         except BaseException:
             remove_upload(upload, self._filesystem)
             raise

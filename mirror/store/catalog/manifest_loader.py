@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Executable
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
@@ -12,6 +15,7 @@ from mirror.runtime.single_flight import SingleFlight
 from mirror.store.blobs import Blobs
 from mirror.store.bodies import load_manifest
 from mirror.store.cache import Cache
+from mirror.store.catalog.engine import Catalog
 from mirror.store.faults import storage_faults
 
 
@@ -32,15 +36,38 @@ class ManifestLoader:
     """Loads manifests, a large one once for all who want it at the same time.
 
     Args:
+        catalog: where the rows are.
         blobs: where the bytes are.
         cache: the manifests in memory.
     """
 
-    def __init__(self, blobs: Blobs, cache: Cache) -> None:
+    def __init__(self, catalog: Catalog, blobs: Blobs, cache: Cache) -> None:
+        self._catalog = catalog
         self._blobs = blobs
         self._cache = cache
         self._heavy = HeavyWork()
         self._reading: SingleFlight[StoredManifest, Manifest] = SingleFlight()
+
+    async def find(
+        self, repository: Repository, statement: Executable, wanted: Mapping[str, object]
+    ) -> Manifest | None:
+        """Load the manifest that a statement selects; None where it selects none.
+
+        Args:
+            repository: who has its turn.
+            statement: selects the columns of :class:`StoredManifest`, of one row.
+            wanted: the values of the statement's parameters.
+
+        Raises:
+            StorageDamaged: it is not what it was.
+        """
+
+        def read(connection: Connection) -> Manifest | StoredManifest | None:
+            row = connection.execute(statement, wanted).one_or_none()
+            return None if row is None else self.load_small(StoredManifest.of(row))
+
+        found = await self._catalog.read(read)
+        return None if found is None else await self.load(repository, found)
 
     def load_small(self, found: StoredManifest) -> Manifest | StoredManifest:
         """Load a manifest that is in memory or small; give back a large one for :meth:`load`. Blocks.

@@ -91,6 +91,12 @@ def knows_content(connection: Connection, digest: Digest) -> bool:
     return connection.execute(_CONTENT, {"digest": str(digest)}).scalar_one_or_none() is not None
 
 
+def put_about(connection: Connection, digest: Digest, table: Table, row: Mapping[str, object]) -> None:
+    """Have a table hold a row about ``digest``, where its bytes belong to something."""
+    if knows_content(connection, digest):
+        put(connection, table, row)
+
+
 def add_blob(connection: Connection, repository: Repository, digest: Digest, now: datetime) -> None:
     """Let a repository hold a blob whose bytes are durable."""
     repository_id = ensure_repository(connection, repository)

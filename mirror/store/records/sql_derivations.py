@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 
 from mirror.oci.digest import Digest
 from mirror.registry.derivations import Derivation
@@ -32,12 +32,7 @@ class SqlDerivations:
             "changes": dict(derivation.changes),
             "changed": list(derivation.changed),
         }
-
-        def record(connection: Connection) -> None:
-            if rows.knows_content(connection, digest):
-                rows.put(connection, derivations, row)
-
-        await self._catalog.write_uncached(record)
+        await self._catalog.write_uncached(lambda connection: rows.put_about(connection, digest, derivations, row))
 
     async def derivation(self, digest: Digest) -> Derivation | None:
         wanted = {"digest": str(digest)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
@@ -30,12 +30,7 @@ class SqlFindings:
             return
         found = [finding.to_json() for finding in findings]
         row = {"digest": str(digest), "found": found, "found_at": self._clock.now()}
-
-        def record(connection: Connection) -> None:
-            if rows.knows_content(connection, digest):
-                rows.put(connection, findings_table, row)
-
-        await self._catalog.write(record)
+        await self._catalog.write(lambda connection: rows.put_about(connection, digest, findings_table, row))
 
     async def recorded_findings(self, digest: Digest) -> tuple[Finding, ...] | None:
         """What was found; None where nobody has looked, or another version that tells it in another way."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    Connection,
     Select,
     bindparam,
     case,
@@ -97,8 +96,8 @@ class SqlHeldPlugins:
         return [Digest.parse(found) for found in reversed(await self._first_column(_BEFORE, wanted))]
 
     async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
-        found = await self._catalog.read(lambda connection: self._kept(connection, repository.name, digest))
-        return None if found is None else await self._manifests.load(repository, found)
+        wanted = {"repository": repository.name, "manifest": str(digest)}
+        return await self._manifests.find(repository, _ONE, wanted)
 
     async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
         """A manifest, complete or not, with a repository that holds it; None: no repository does."""
@@ -127,11 +126,6 @@ class SqlHeldPlugins:
             if blob in blobs_named_by(await self._manifests.load(repository, StoredManifest.of(row))):
                 return True
         return False
-
-    def _kept(self, connection: Connection, repository: str, digest: Digest) -> Manifest | StoredManifest | None:
-        """A manifest, complete or not, or what its row says where it is large. Blocks. Raises StorageDamaged."""
-        row = connection.execute(_ONE, {"repository": repository, "manifest": str(digest)}).one_or_none()
-        return None if row is None else self._manifests.load_small(StoredManifest.of(row))
 
     async def _first_column(self, statement: Select[Any], wanted: Mapping[str, object]) -> list[str]:
         return await self._catalog.read(lambda connection: list(connection.execute(statement, wanted).scalars()))

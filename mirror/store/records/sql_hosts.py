@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -40,16 +41,7 @@ class SqlHosts:
 
     async def record_hosts(self, seen: Mapping[Host, datetime]) -> None:
         found = [
-            {
-                "address": host.address,
-                "engine": host.engine,
-                "os": host.os,
-                "architecture": host.architecture,
-                "network": host.network,
-                "first_seen": at,
-                "last_seen": at,
-            }
-            for host, at in seen.items()
+            {**asdict(host), "network": host.network, "first_seen": at, "last_seen": at} for host, at in seen.items()
         ]
 
         def write(connection: Connection) -> None:

@@ -104,15 +104,10 @@ class SqlIncompleteManifests:
             await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
 
     async def incomplete(self, repository: Repository, digest: Digest) -> Manifest | None:
-        def find(connection: Connection) -> Manifest | StoredManifest | None:
-            row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
-            return None if row is None else self._manifests.load_small(StoredManifest.of(row))
-
-        found = await self._catalog.read(find)
-        if found is None:
-            return None
-        manifest = await self._manifests.load(repository, found)
-        self._cache.keep_body(manifest)
+        wanted = {"name": repository.name, "wanted": str(digest)}
+        manifest = await self._manifests.find(repository, _ONE, wanted)
+        if manifest is not None:
+            self._cache.keep_body(manifest)
         return manifest
 
     async def awaited(self, repository: Repository, digest: Digest) -> tuple[int, Origin] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -63,8 +64,7 @@ class SqlUsers:
                 raise ClientFault(
                     f"there is a user {user.name} already: 'plugin-mirror user password' changes the password"
                 )
-            values = {"name": user.name, "password_hash": user.password_hash, "created_at": user.created_at}
-            connection.execute(insert(users), values)
+            connection.execute(insert(users), asdict(user))
 
         await self._catalog.write(add)
 
@@ -101,14 +101,7 @@ class SqlUsers:
         Raises:
             NotFound: there is no such user.
         """
-        values = {
-            "id": token.id,
-            "user": token.user,
-            "secret_hash": secret_hash,
-            "description": token.description,
-            "created_at": token.created_at,
-            "expires_at": token.expires_at,
-        }
+        values = {**asdict(token), "secret_hash": secret_hash}
 
         def add(connection: Connection) -> None:
             try:

@@ -51,7 +51,7 @@ class TestFirstPull:
             world.hub.failure = UpstreamUnreachable("gone")
             return await look(repository, digest)
 
-        monkeypatch.setattr(world.store, "incomplete", too_late)
+        monkeypatch.setattr(world.store.records.incomplete, "incomplete", too_late)
         assert await world.registry.get_manifest(NAME, TAG) == wanted.manifest
         assert await world.store.get_manifest(NAME, TAG) == wanted.manifest
 
