@@ -13,6 +13,7 @@ from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.policy import Action
 from mirror.registry.port import Registry
+from mirror.registry.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
@@ -113,8 +114,7 @@ def not_rejected(store: Store) -> Registry:
 
 def judging(store: Store) -> Judge:
     """What judges plugins of our own store without any rules: by what was rejected, and by what can be read."""
-    records = store.records
-    return Judge(store, None, records.verdicts, records.plugins, SystemClock(), counted=_uncounted)
+    return Judge(store, None, _admission_records(store), SystemClock(), _uncounted)
 
 
 def withheld(
@@ -130,8 +130,12 @@ def _judge(
     checks = _checks(registry, store, settings, layers)
     examine = None if checks is None else checks.examine
     policy = settings.admission.policy()
-    verdicts, plugins = store.records.verdicts, store.records.plugins
-    return Judge(registry, policy, verdicts, plugins, SystemClock(), counted=counted, layers=layers, examine=examine)
+    records = _admission_records(store)
+    return Judge(registry, policy, records, SystemClock(), counted, layers=layers, examine=examine)
+
+
+def _admission_records(store: Store) -> AdmissionRecords:
+    return AdmissionRecords(store.records.verdicts, store.records.decisions, store.records.plugins)
 
 
 def _checks(registry: Registry, store: Store, settings: Settings, layers: LayerReading) -> PluginChecks | None:

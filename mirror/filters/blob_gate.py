@@ -12,7 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, NotFound
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Repository
-from mirror.registry.verdicts import HeldPlugins, Verdicts
+from mirror.registry.verdicts import AdmissionRecords
 
 _LOG = structlog.get_logger(__name__)
 
@@ -30,14 +30,13 @@ class BlobGate:
     """Keeps back a blob that nothing but withheld plugins name. What no plugin names is let pass.
 
     Args:
-        verdicts: tells when what is known of plugins has changed.
-        plugins: knows which plugins name a blob.
+        records: tell which plugins name a blob, and when what is known of plugins has changed.
         why_withheld: whether a plugin is withheld, from all callers or from one.
     """
 
-    def __init__(self, verdicts: Verdicts, plugins: HeldPlugins, why_withheld: WhyWithheld) -> None:
-        self._verdicts = verdicts
-        self._plugins = plugins
+    def __init__(self, records: AdmissionRecords, why_withheld: WhyWithheld) -> None:
+        self._verdicts = records.verdicts
+        self._plugins = records.plugins
         self._why_withheld = why_withheld
         self._answers: Kept[tuple[Repository, Digest | None], tuple[int, str | None]] = Kept(_MOST_KEPT)
 

@@ -64,6 +64,10 @@ class Verdicts(Protocol):
         """Keep no longer what the policy said."""
         ...
 
+
+class Rejections(Protocol):
+    """The rejections that people have pronounced, and what they cover."""
+
     async def has_rejections(self) -> bool:
         """Whether a person has rejected anything."""
         ...
@@ -106,3 +110,18 @@ class HeldPlugins(Protocol):
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
         """Whether a manifest of the repository that is no plugin names that blob."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionRecords:
+    """The records that plugins are judged with.
+
+    Attributes:
+        verdicts: what policies said.
+        rejections: what people rejected.
+        plugins: the plugins that are held.
+    """
+
+    verdicts: Verdicts
+    rejections: Rejections
+    plugins: HeldPlugins

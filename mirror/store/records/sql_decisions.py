@@ -44,7 +44,10 @@ _ALIKE = (
 
 
 class SqlDecisions:
-    """Decisions, for all processes. A rejection is kept with all that it is known to cover."""
+    """Implements :class:`mirror.registry.verdicts.Rejections`, and takes decisions.
+
+    A rejection is kept with all that it is known to cover.
+    """
 
     def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
         self._catalog = services.catalog
@@ -83,6 +86,14 @@ class SqlDecisions:
         wanted = {"digests": sorted(digests | await self._alike(subject))}
         found = await self._catalog.read(lambda connection: connection.execute(_HOLDING, wanted).scalars().all())
         return set(map(Repository, found))
+
+    async def has_rejections(self) -> bool:
+        return await self._catalog.read(has_rejections)
+
+    async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
+        await self._catalog.write(
+            lambda connection: cover(connection, rejection.repository, rejection.digest, fingerprints)
+        )
 
     async def _alike(self, subject: Subject) -> set[str]:
         """Digests of plugins that are here with the same config and layers, under whatever name."""

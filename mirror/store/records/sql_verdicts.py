@@ -143,19 +143,11 @@ class SqlVerdicts:
         wanted = {"name": repository.name, "wanted": str(digest), "policy": policy}
         await self._catalog.write(lambda connection: connection.execute(_NO_LONGER, wanted))
 
-    async def has_rejections(self) -> bool:
-        return await self._catalog.read(decided.has_rejections)
-
-    async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
-        await self._catalog.write(
-            lambda connection: decided.cover(connection, rejection.repository, rejection.digest, fingerprints)
-        )
-
 
 def find(
     connection: Connection, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
 ) -> Admission | None:
-    """What is known of a plugin, as :meth:`StoreVerdicts.admission` tells it."""
+    """What is known of a plugin, as :meth:`SqlVerdicts.admission` tells it."""
     wanted = {"name": repository.name, "wanted": str(digest)}
     if policy is None:
         row = connection.execute(_LATEST, wanted).first()

@@ -18,7 +18,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Policy
 from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.wire.ranges import RangeRequest
-from tests.unit.filters.world import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World
+from tests.unit.filters.world import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descripto
     async def why(_repository: Repository, asked: Manifest) -> str | None:
         return "not for this engine" if asked.digest == manifest.digest else None
 
-    gate = BlobGate(world.store.records.verdicts, world.store.records.plugins, why)
+    gate = BlobGate(admission_records(world.store), why)
     with pytest.raises(Denied, match="not for this engine"):
         await gate.require_open(HERE, layer.digest)
     assert await world.gives_blob(layer.digest)
@@ -159,9 +159,8 @@ async def test_so_many_bytes_of_manifests_are_read_for_one_blob(
         for number in range(5)
     ]
     monkeypatch.setattr(blob_gate, "_MOST_ASKED_BYTES", 2 * max(sizes))
-    records = world.store.records
     with pytest.raises(Denied):
-        await BlobGate(records.verdicts, records.plugins, withheld).require_open(HERE, layer.digest)
+        await BlobGate(admission_records(world.store), withheld).require_open(HERE, layer.digest)
     assert len(asked) == 2
 
 

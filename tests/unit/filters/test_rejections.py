@@ -19,7 +19,7 @@ from mirror.plugin.policy import Action, Policy, Rule
 from mirror.registry.admissions import State, Subject
 from mirror.runtime.clock import SystemClock
 from mirror.store.records.sql_verdicts import SqlVerdicts
-from tests.unit.filters.world import HERE, HOST, OTHER, ROOT, TAG, World, decision
+from tests.unit.filters.world import HERE, HOST, OTHER, ROOT, TAG, World, admission_records, decision
 
 POLICIES = {"no rules": None, "rules": Policy([Rule("all", Action.ALLOW)])}
 
@@ -174,9 +174,7 @@ async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -
 async def test_a_server_without_rules_keeps_what_another_one_decided_and_writes_nothing(world: World) -> None:
     manifest = await rejected(world)
     before = await world.store.records.admissions.admissions()
-    records = world.store.records
-    verdicts, plugins = records.verdicts, records.plugins
-    judge = Judge(world.store, None, verdicts, plugins, SystemClock(), counted=lambda _action: None)
+    judge = Judge(world.store, None, admission_records(world.store), SystemClock(), lambda _action: None)
     other = Withhold(Admit(world.store, judge), judge)
     with pytest.raises(Denied, match="was rejected by alice"):
         await other.get_manifest(HERE, TAG)

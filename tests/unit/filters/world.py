@@ -25,6 +25,7 @@ from mirror.plugin.privilege_pattern import PrivilegePattern
 from mirror.registry.admissions import Admission, Decision, State, Subject
 from mirror.registry.port import Registry
 from mirror.registry.streams import one
+from mirror.registry.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 
@@ -41,6 +42,11 @@ UNSIGNED = Rule("unsigned", Action.HOLD, signed=False)
 def decision(*, approved: bool) -> Decision:
     """Of alice."""
     return Decision(approved, "alice", datetime.now(UTC), "looked at it")
+
+
+def admission_records(store: Store) -> AdmissionRecords:
+    """What plugins of a store are judged with."""
+    return AdmissionRecords(store.records.verdicts, store.records.decisions, store.records.plugins)
 
 
 class World:
@@ -65,18 +71,15 @@ class World:
             policy: None: no rules.
             checks: whether plugins are looked at.
         """
-        records = self.store.records
-        looked_at = (
-            PluginChecks(self.store, records.findings, LayerReading(DEFAULT_LIMITS), enforce=True) if checks else None
-        )
+        findings, layers = self.store.records.findings, LayerReading(DEFAULT_LIMITS)
+        looked_at = PluginChecks(self.store, findings, layers, enforce=True) if checks else None
         examine: Examine | None = None if looked_at is None else looked_at.examine
         judge = Judge(
             self.store,
             policy,
-            records.verdicts,
-            records.plugins,
+            admission_records(self.store),
             SystemClock(),
-            counted=self.counted.append,
+            self.counted.append,
             layers=LayerReading(DEFAULT_LIMITS),
             examine=examine,
         )

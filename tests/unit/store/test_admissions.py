@@ -164,11 +164,11 @@ async def test_a_rejection_learns_what_else_is_the_same_content(store: Store) ->
     known = await store.records.verdicts.admission(HERE, ABSENT, OURS)
     assert known is not None
     assert known.rejection is not None
-    await store.records.verdicts.extend_rejection(known.rejection, ["content"])
+    await store.records.decisions.extend_rejection(known.rejection, ["content"])
     variant = Digest.of(b"variant")
     assert await state(store, variant, "content") is State.REJECTED
     await decide(store, ABSENT, decision(2), overrule=True)
-    await store.records.verdicts.extend_rejection(known.rejection, ["content"])  # too late: it was lifted
+    await store.records.decisions.extend_rejection(known.rejection, ["content"])  # too late: it was lifted
     assert await state(store, variant, "content") is None
 
 
