@@ -54,8 +54,8 @@ async def authenticating(
         return
     async with PasswordChecks() as checks:
         callers = UserCallers(
-            store,
-            Logins(store, checks, _CLOCK, LoginFigures(share)),
+            store.records.users,
+            Logins(store.records.users, checks, _CLOCK, LoginFigures(share)),
             rules=[rule.rule() for rule in settings.access],
             anyone=anyones_rights(settings),
             seen_by=seen_by,
@@ -84,7 +84,7 @@ def operators(settings: Settings, store: Store, authentication: Authentication |
     return Operators(
         authentication,
         front_of(settings),
-        store.has_users,
+        store.records.users.has_users,
         anyone=anyones_rights(settings),
         local=AnonymousRights(local),
         word=None if word is None else (word, AnonymousRights(by_word)),
@@ -95,12 +95,12 @@ async def add_user(store: Store, name: str, password: str) -> None:
     """Let somebody log in. Raises NameInvalid: name or password cannot be. ClientFault: the name is taken."""
     parse_user_name(name)
     password_hash = await asyncio.to_thread(hashed, password)
-    await store.add_user(User(name, password_hash, _CLOCK.now()))
+    await store.records.users.add_user(User(name, password_hash, _CLOCK.now()))
 
 
 async def change_password(store: Store, name: str, password: str) -> None:
     """Give a user another password. Raises NameInvalid: it cannot be one. NotFound: there is no such user."""
-    await store.change_password(name, await asyncio.to_thread(hashed, password))
+    await store.records.users.change_password(name, await asyncio.to_thread(hashed, password))
 
 
 async def create_token(store: Store, user: str, description: str, lifetime: timedelta | None) -> tuple[UserToken, str]:
@@ -115,5 +115,5 @@ async def create_token(store: Store, user: str, description: str, lifetime: time
     now, secret = _CLOCK.now(), new_secret()
     expires_at = None if lifetime is None else now + lifetime
     token = UserToken(secrets.token_hex(4), user, description, now, expires_at)
-    await store.add_token(token, secret_hash(secret))
+    await store.records.users.add_token(token, secret_hash(secret))
     return token, secret

@@ -65,14 +65,14 @@ def counting(share: Share) -> Callable[[Action], None]:
 
 async def standing(settings: Settings, store: Store) -> list[Metric]:
     """How many plugins stand in which way."""
-    counts = await store.count_admissions(policy_of(settings))
+    counts = await store.records.admissions.count_admissions(policy_of(settings))
     return [metric(STANDING, [((state.value,), [float(count)]) for state, count in counts.items()])]
 
 
 async def list_admissions(settings: Settings, state: State | None) -> Sequence[Admission]:
     """What is known of plugins in our own store, those of one state or all."""
     async with open_store(settings, must_exist=True) as store:
-        return await store.admissions(state, policy_of(settings))
+        return await store.records.admissions.admissions(state, policy_of(settings))
 
 
 class AdmissionReport:
@@ -91,7 +91,7 @@ class AdmissionReport:
 
     async def give(self) -> bytes:
         """The report, as JSON."""
-        generation = self._store.admission_generation
+        generation = self._store.records.verdicts.admission_generation
         if self._kept is not None and self._kept[0] == generation:
             return self._kept[1]
         # Who comes while the catalog is being changed does not share: the change may be their own.
@@ -99,7 +99,7 @@ class AdmissionReport:
         return await self._making.run(key, lambda: self._make(generation))
 
     async def _make(self, generation: int | None) -> bytes:
-        body = await asyncio.to_thread(_in_json, await self._store.admissions(policy=self._policy))
+        body = await asyncio.to_thread(_in_json, await self._store.records.admissions.admissions(policy=self._policy))
         if generation is not None and len(body) <= _MOST_KEPT_BYTES:
             self._kept = (generation, body)
         return body

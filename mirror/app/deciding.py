@@ -155,7 +155,7 @@ async def decide_in(
         for subject in subjects:
             await _require_theirs(store, repository, subject, may_decide)
     decision = Decision(approved, by.strip(), _CLOCK.now(), note.strip())
-    await store.decide(repository, subjects, decision, overrule=overrule)
+    await store.records.decisions.decide(repository, subjects, decision, overrule=overrule)
     decided = [await _standing(store, repository, subject, judge) for subject in subjects]
     return [admission for admission in decided if admission is not None]
 
@@ -184,14 +184,14 @@ def _members(manifest: Manifest) -> list[Digest]:
 async def _held(store: Store, repository: Repository, target: Tag | Digest) -> Manifest | None:
     """A manifest that is here, or is being pulled through: of a tag, the one that hosts are given."""
     if isinstance(target, Tag):
-        origin = await store.origin(repository, target)
+        origin = await store.records.origins.origin(repository, target)
         pulled = None if origin is None else await _held(store, repository, origin.digest)
         if pulled is not None:
             return pulled
     try:
         return await store.get_manifest(repository, target)
     except NotFound:
-        return await store.incomplete(repository, target) if isinstance(target, Digest) else None
+        return await store.records.incomplete.incomplete(repository, target) if isinstance(target, Digest) else None
 
 
 async def _require_theirs(
@@ -202,7 +202,7 @@ async def _require_theirs(
     Raises:
         Denied: it would, or what is rejected is not here, so that it may come anywhere.
     """
-    holding = await store.holding(subject)
+    holding = await store.records.decisions.holding(subject)
     if repository in holding and all(map(may_decide, holding)):
         return
     raise Denied(
@@ -224,14 +224,14 @@ async def _standing(store: Store, repository: Repository, subject: Subject, judg
         else:
             await judge.note(judged)
             return judged.admission
-    return await store.admission(repository, subject.digest, judge.policy_id, subject.fingerprints)
+    return await store.records.verdicts.admission(repository, subject.digest, judge.policy_id, subject.fingerprints)
 
 
 async def _subject(store: Store, repository: Repository, digest: Digest) -> Subject:
     """What is known of a plugin, under whichever name it is held."""
     manifest = await _held(store, repository, digest)
     if manifest is None:
-        found = await store.plugin_anywhere(digest)
+        found = await store.records.plugins.plugin_anywhere(digest)
         if found is None:
             return Subject.absent(digest)
         repository, manifest = found

@@ -40,7 +40,7 @@ class Engines:
         figures = {one: share.figure(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
         self._store = store
         self._watch = EngineWatch(
-            store.record_hosts,
+            store.records.hosts.record_hosts,
             lambda exposure: figures[exposure].add(),
             clock,
             known=self._known,
@@ -55,7 +55,7 @@ class Engines:
     async def report(self) -> Mapping[str, object]:
         """``/api/v1/hosts``. What this process has noted is in it; what others have noted, up to a minute later."""
         await self._watch.flush()
-        return {"hosts": [_as_json(seen, self._known) for seen in await self._store.hosts()]}
+        return {"hosts": [_as_json(seen, self._known) for seen in await self._store.records.hosts.hosts()]}
 
 
 def _as_json(seen: SeenHost, known: KnownEngines) -> dict[str, object]:

@@ -44,15 +44,14 @@ async def inspect_reference(
         async with open_reader(settings, reference.host, plain_http=plain_http) as reader:
             return await inspect(reader, reference.repository, reference.target, progress=progress, limits=limits)
     async with open_store(settings, must_exist=True) as store:
-        found = await inspect(
-            store, reference.repository, reference.target, store.recorded_findings, progress, limits=limits
-        )
-        history = await store.history(reference.repository, reference.tag, _MOST_EVENTS) if reference.tag else ()
+        recorded, runs = store.records.findings.recorded_findings, store.records.sync_runs
+        found = await inspect(store, reference.repository, reference.target, recorded, progress, limits=limits)
+        history = await runs.history(reference.repository, reference.tag, _MOST_EVENTS) if reference.tag else ()
         return replace(
             found,
             origin=await _provenance(store, found),
             history=history,
-            derivation=await store.derivation(found.manifest.digest),
+            derivation=await store.records.derivations.derivation(found.manifest.digest),
             admission=await _standing(settings, store, found.repository, found.manifest),
         )
 
@@ -97,10 +96,10 @@ async def _standing(settings: Settings, store: Store, repository: Repository, ma
     """How something in our own store stands: what is known of it, and what is so without any rules."""
     policy = policy_of(settings)
     if not manifest.may_be_plugin:
-        return await store.admission(repository, manifest.digest, policy)
+        return await store.records.verdicts.admission(repository, manifest.digest, policy)
     found = (await judging(store).judge(repository, manifest)).admission
     rejected = found.rejection.matched if found.rejection is not None else ()
-    known = await store.admission(repository, manifest.digest, policy, rejected)
+    known = await store.records.verdicts.admission(repository, manifest.digest, policy, rejected)
     return known if found.verdict is None else replace(known or found, verdict=found.verdict)
 
 
@@ -113,10 +112,10 @@ async def _withheld(store: Store, repository: Repository, manifest: Manifest) ->
 
 async def _provenance(store: Store, found: Inspection) -> Provenance | None:
     """Where something in our own store came from."""
-    pulled = await store.origin(found.repository, found.target)
+    pulled = await store.records.origins.origin(found.repository, found.target)
     if pulled is not None:
         return Provenance("pulled through", pulled.upstream, pulled.source, pulled.checked_at)
-    for mirrored in (await store.mirrored(found.repository)).values():
+    for mirrored in (await store.records.sync_runs.mirrored(found.repository)).values():
         names = {mirrored.tag, mirrored.digest, mirrored.original}  # the original of a copy with changes has no tag
         if found.manifest.digest in {mirrored.digest, mirrored.original} and found.target in names:
             return Provenance("mirrored", mirrored.upstream, mirrored.source, mirrored.brought_at)

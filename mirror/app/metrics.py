@@ -154,7 +154,7 @@ class Metrics:
         self._update()
         store = _Found([metric(_BUILD, [((__version__,), [1.0])])])
         try:
-            contents, room = await self._read_contents(), await self._store.room()
+            contents, room = await self._read_contents(), await self._store.monitoring.room()
             store.metrics += await self._more()
         except MirrorError:
             pass  # /readyz says why
@@ -170,7 +170,7 @@ class Metrics:
     async def _read_contents(self) -> Contents:
         async with self._reading:
             if self._contents is None or time.monotonic() - self._read_at_seconds >= _CONTENTS_FRESH_SECONDS:
-                self._contents = await self._store.contents()
+                self._contents = await self._store.monitoring.contents()
                 self._read_at_seconds = time.monotonic()
             return self._contents
 
@@ -184,7 +184,7 @@ class _Found(Collector):
 
 
 def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[Callable[[], None]]:
-    lookups = store.work.lookups
+    lookups = store.monitoring.work.lookups
     yield share.follow(_IN_FLIGHT, lambda: load.in_flight.count)
     yield share.follow(_CONNECTIONS, lambda: load.connections.count)
     yield share.follow(_CONNECTIONS_REFUSED, lambda: load.connections.refused)
@@ -193,12 +193,12 @@ def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[
     yield share.follow(_UPLOADS_REFUSED, lambda: load.uploading.refused)
     yield share.follow(_SLOW_ENDED, lambda: load.dawdling.count)
     yield share.follow(_SESSIONS_REFUSED, lambda: load.beginning.count)
-    yield share.follow(_UPLOADS_EXPIRED, lambda: store.work.uploads_expired)
+    yield share.follow(_UPLOADS_EXPIRED, lambda: store.monitoring.work.uploads_expired)
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
     yield share.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")
     yield share.follow(_LOOKUPS, lambda: lookups.blob_size_hits, "blob_size", "hit")
     yield share.follow(_LOOKUPS, lambda: lookups.blob_size_misses, "blob_size", "miss")
-    yield share.follow(_TRANSACTIONS, lambda: store.work.transactions)
-    yield share.follow(_TURN_WAITS, lambda: store.work.turn_waits)
-    yield share.follow(_TURN_WAIT_SECONDS, lambda: store.work.turn_wait_seconds)
+    yield share.follow(_TRANSACTIONS, lambda: store.monitoring.work.transactions)
+    yield share.follow(_TURN_WAITS, lambda: store.monitoring.work.turn_waits)
+    yield share.follow(_TURN_WAIT_SECONDS, lambda: store.monitoring.work.turn_wait_seconds)
     yield share.follow(_LOG_DROPPED, lambda: lines.dropped)

@@ -39,7 +39,8 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with open_store(settings) as store, open_sources(settings, _sources(rules)) as sources:
         layers = layer_reading(settings)
-        desk = Desk(store, store, layers.of(store), _CLOCK, reporter, Turns(store))
+        runs, derivations = store.records.sync_runs, store.records.derivations
+        desk = Desk(runs, derivations, layers.of(store), _CLOCK, reporter, Turns(store.downloads))
         return await run_rules(rules, sources, checked(store, store, settings, layers), rule_locks(settings), desk)
 
 
@@ -53,7 +54,8 @@ async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePre
             path = Path(stack.enter_context(folder))
         store = await stack.enter_async_context(Store.open(path))
         sources = await stack.enter_async_context(open_sources(settings, _sources(rules)))
-        desk = Desk(store, store, layer_reading(settings).of(store), _CLOCK, SilentReporter(), Turns())
+        runs, derivations = store.records.sync_runs, store.records.derivations
+        desk = Desk(runs, derivations, layer_reading(settings).of(store), _CLOCK, SilentReporter(), Turns())
         return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
 
 
@@ -61,7 +63,7 @@ async def mirror_states(settings: Settings) -> list[RuleState]:
     """How the mirror rules stand, by what is noted in the store."""
     rules = [section.rule() for section in settings.mirrors]
     async with open_store(settings, must_exist=True) as store:
-        return await rule_states(rules, store, rule_locks(settings).is_held, _CLOCK.now())
+        return await rule_states(rules, store.records.sync_runs, rule_locks(settings).is_held, _CLOCK.now())
 
 
 def _sources(rules: Sequence[MirrorRule]) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from mirror.proxy.freshness import Freshness
+from mirror.proxy.lookups import PullMemory
 from mirror.proxy.outcomes import Outcomes
 from mirror.proxy.registry import PullThroughRegistry
 from mirror.proxy.routes import Routes, Rule, Upstream
@@ -40,19 +41,19 @@ async def pulling_through(
         for name, registry in upstreams.items()
     }
     rules = [Rule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
-    await store.complete_whole()
+    await store.records.incomplete.complete_whole()
     async with Background() as tasks:
         inflight = Inflight(
             store,
-            store,
+            store.downloads,
             tasks,
             outcomes,
-            store.arrived,
+            store.records.incomplete.arrived,
             finish=settings.pull_through.unattended is Unattended.FINISH,
         )
         yield PullThroughRegistry(
             store,
-            store,
+            PullMemory(store.records.origins, store.records.incomplete),
             Routes(rules, settings.server.reserved),
             inflight,
             tasks,

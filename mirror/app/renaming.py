@@ -76,9 +76,9 @@ async def derive_reference(
             changes,
             keep=Destination(not_rejected(store), repository),
             source=source,
-            maker=Maker(f"user {_user()}", store, layers.of(store), SystemClock().now),
+            maker=Maker(f"user {_user()}", store.records.derivations, layers.of(store), SystemClock().now),
             progress=progress,
-            turns=Turns(store),
+            turns=Turns(store.downloads),
         )
 
 

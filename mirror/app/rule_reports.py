@@ -76,7 +76,7 @@ class Mirroring:
 
     async def states(self) -> list[RuleState]:
         """How each rule stands."""
-        return await rule_states(self.rules, self.store, self.locks.is_held, self.clock.now())
+        return await rule_states(self.rules, self.store.records.sync_runs, self.locks.is_held, self.clock.now())
 
     async def mirrors(self) -> Mapping[str, object]:
         """``/api/v1/mirrors``."""

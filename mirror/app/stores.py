@@ -13,6 +13,7 @@ from mirror.filters.plugin_checks import PluginChecks
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.policy import Action
 from mirror.registry.port import Registry
+from mirror.registry.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
@@ -113,7 +114,7 @@ def not_rejected(store: Store) -> Registry:
 
 def judging(store: Store) -> Judge:
     """What judges plugins of our own store without any rules: by what was rejected, and by what can be read."""
-    return Judge(store, None, store, SystemClock(), _uncounted)
+    return Judge(store, None, _admission_records(store), SystemClock(), _uncounted)
 
 
 def withheld(
@@ -129,12 +130,17 @@ def _judge(
     checks = _checks(registry, store, settings, layers)
     examine = None if checks is None else checks.examine
     policy = settings.admission.policy()
-    return Judge(registry, policy, store, SystemClock(), counted, layers=layers, examine=examine)
+    records = _admission_records(store)
+    return Judge(registry, policy, records, SystemClock(), counted, layers=layers, examine=examine)
+
+
+def _admission_records(store: Store) -> AdmissionRecords:
+    return AdmissionRecords(store.records.verdicts, store.records.decisions, store.records.plugins)
 
 
 def _checks(registry: Registry, store: Store, settings: Settings, layers: LayerReading) -> PluginChecks | None:
-    checks = settings.server.plugin_checks
-    return None if checks == "off" else PluginChecks(registry, store, layers, enforce=checks == "enforce")
+    checks, findings = settings.server.plugin_checks, store.records.findings
+    return None if checks == "off" else PluginChecks(registry, findings, layers, enforce=checks == "enforce")
 
 
 def rule_locks(settings: Settings) -> RuleLocks:

@@ -111,7 +111,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
         layers = layer_reading(settings)
         served = withheld(checked(held, store, settings, layers, count), store, settings, layers, count)
-        pulls = PullTimes(served, store.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
+        pulls = PullTimes(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
         seen_by = partial(Authorize, pulls or served)
         registry = seen_by(anyones_rights(settings))
         mirroring = _mirroring(settings, sources, store)
@@ -162,10 +162,11 @@ def _follower(
     layers: LayerReading,
     count: Callable[[Action], None],
 ) -> Follower:
-    desk = Desk(store, store, layers.of(store), _CLOCK, SilentReporter(), Turns(store))
+    runs, derivations = store.records.sync_runs, store.records.derivations
+    desk = Desk(runs, derivations, layers.of(store), _CLOCK, SilentReporter(), Turns(store.downloads))
     counted = RuleFigures(share, [section.name for section in settings.mirrors])
     destination = checked(store, store, settings, layers, count)
-    return Follower(sources, destination, rule_locks(settings), store, desk, counted.ran)
+    return Follower(sources, destination, rule_locks(settings), runs, desk, counted.ran)
 
 
 def _mirroring(settings: Settings, sources: Mapping[str, UpstreamRegistry], store: Store) -> Mirroring:
@@ -176,9 +177,9 @@ def _mirroring(settings: Settings, sources: Mapping[str, UpstreamRegistry], stor
 
 def _readiness(settings: Settings, store: Store) -> Mapping[str, Check]:
     return {
-        "store": store.probe_volume,
-        "space": lambda: store.require_room(settings.storage.least_free_bytes),
-        "catalog": store.probe_catalog,
+        "store": store.monitoring.probe_volume,
+        "space": lambda: store.monitoring.require_room(settings.storage.least_free_bytes),
+        "catalog": store.monitoring.probe_catalog,
     }
 
 
@@ -225,7 +226,7 @@ def _asks_for_pulls(settings: Settings) -> bool:
 async def _expire_uploads(store: Store, age: timedelta, empty_age: timedelta) -> None:
     while True:
         try:
-            removed = await store.expire_uploads(age, empty_age)
+            removed = await store.uploads.expire(age, empty_age)
         except MirrorError as error:
             _LOG.error("uploads could not be expired", error=str(error), **error.detail)
         else:

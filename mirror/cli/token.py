@@ -66,7 +66,7 @@ def revoke(
 
     async def work() -> None:
         async with open_store(settings, must_exist=True) as store:
-            await store.revoke_token(token_id)
+            await store.records.users.revoke_token(token_id)
 
     run_to_the_end(work())
     MESSAGES.out(f"token {token_id} is revoked", highlight=False)
@@ -81,7 +81,7 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
     async def read() -> list[dict[str, Any]]:
         async with open_store(settings, must_exist=True) as store:
-            return [_as_json(token) for token in await store.list_tokens()]
+            return [_as_json(token) for token in await store.records.users.list_tokens()]
 
     found = run_to_the_end(read())
     if json:

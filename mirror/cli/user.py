@@ -75,7 +75,7 @@ def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None)
 
     async def work() -> None:
         async with open_store(settings, must_exist=True) as store:
-            await store.remove_user(name)
+            await store.records.users.remove_user(name)
 
     run_to_the_end(work())
     MESSAGES.out(f"{name} is removed", highlight=False)
@@ -90,14 +90,14 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
 
     async def read() -> list[dict[str, Any]]:
         async with open_store(settings, must_exist=True) as store:
-            tokens = await store.list_tokens()
+            tokens = await store.records.users.list_tokens()
             return [
                 {
                     "name": user.name,
                     "created_at": user.created_at.isoformat(timespec="seconds"),
                     "tokens": sum(token.user == user.name for token in tokens),
                 }
-                for user in await store.list_users()
+                for user in await store.records.users.list_users()
             ]
 
     found = run_to_the_end(read())

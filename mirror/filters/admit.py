@@ -120,7 +120,7 @@ class Withhold(DelegatingRegistry):
     def __init__(self, inner: Registry, judge: Judge) -> None:
         super().__init__(inner)
         self._judge = judge
-        self._gate = BlobGate(judge.ledger, self._why_withheld)
+        self._gate = BlobGate(judge.records, self._why_withheld)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """As the port says. Denied tells why the plugin is kept back, and how it is let in."""

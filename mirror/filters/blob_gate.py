@@ -12,7 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, NotFound
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Repository
-from mirror.registry.verdicts import Ledger
+from mirror.registry.verdicts import AdmissionRecords
 
 _LOG = structlog.get_logger(__name__)
 
@@ -30,18 +30,19 @@ class BlobGate:
     """Keeps back a blob that nothing but withheld plugins name. What no plugin names is let pass.
 
     Args:
-        ledger: knows which plugins name a blob.
+        records: tell which plugins name a blob, and when what is known of plugins has changed.
         why_withheld: whether a plugin is withheld, from all callers or from one.
     """
 
-    def __init__(self, ledger: Ledger, why_withheld: WhyWithheld) -> None:
-        self._ledger = ledger
+    def __init__(self, records: AdmissionRecords, why_withheld: WhyWithheld) -> None:
+        self._verdicts = records.verdicts
+        self._plugins = records.plugins
         self._why_withheld = why_withheld
         self._answers: Kept[tuple[Repository, Digest | None], tuple[int, str | None]] = Kept(_MOST_KEPT)
 
     def is_open(self, repository: Repository, blob: Digest) -> bool:
-        """Whether it is known without a look into the ledger that a blob passes."""
-        generation = self._ledger.admission_generation
+        """Whether it is known without a look into the catalog that a blob passes."""
+        generation = self._verdicts.admission_generation
         if generation is None:
             return False
         return any(self._answers.get(key) == (generation, None) for key in ((repository, None), (repository, blob)))
@@ -54,12 +55,12 @@ class BlobGate:
         """
         if self.is_open(repository, blob):
             return
-        generation = self._ledger.admission_generation
+        generation = self._verdicts.admission_generation
         key: tuple[Repository, Digest | None] = (repository, blob)
         known = self._answers.get(key)
         if known is not None and known[0] == generation:
             why = known[1]
-        elif not await self._ledger.holds_plugins(repository):
+        elif not await self._plugins.holds_plugins(repository):
             key, why = (repository, None), None
         else:
             why = await self._why(repository, blob)
@@ -75,8 +76,8 @@ class BlobGate:
 
     async def _why(self, repository: Repository, blob: Digest) -> str | None:
         reasons: list[str] = []
-        for digest in await self._ledger.plugins_naming(repository, blob, _MOST_ASKED, _MOST_ASKED_BYTES):
-            manifest = await self._ledger.plugin(repository, digest)
+        for digest in await self._plugins.plugins_naming(repository, blob, _MOST_ASKED, _MOST_ASKED_BYTES):
+            manifest = await self._plugins.plugin(repository, digest)
             if manifest is None:
                 continue
             try:
@@ -86,6 +87,6 @@ class BlobGate:
             if why is None:
                 return None
             reasons.append(why)
-        if not reasons or await self._ledger.is_named_otherwise(repository, blob):
+        if not reasons or await self._plugins.is_named_otherwise(repository, blob):
             return None
         return reasons[0]

@@ -32,7 +32,7 @@ from mirror.plugin.policy import Action, Candidate, Policy, Verdict, unreadable
 from mirror.plugin.privilege_pattern import Asked, growth
 from mirror.registry.admissions import Admission, State
 from mirror.registry.port import Registry
-from mirror.registry.verdicts import NO_POLICY, Ledger
+from mirror.registry.verdicts import NO_POLICY, AdmissionRecords
 from mirror.runtime.clock import Clock
 
 _LOG = structlog.get_logger(__name__)
@@ -53,18 +53,21 @@ class Judge:
     Args:
         registry: where configs, layers and signatures are read.
         policy: what decides. None: everything is let in, and nothing is kept for others to go by.
-        ledger: remembers, for all processes.
+        records: what is remembered of plugins, for all processes.
         clock: tells when a plugin was first seen.
         counted: told of every decision.
         layers: reads layers, for the whole process; None: no rule asks for what stands in them.
         examine: looks at layers that came after their manifest; None: nobody wants to know.
+
+    Attributes:
+        records: as given.
     """
 
     def __init__(
         self,
         registry: Registry,
         policy: Policy | None,
-        ledger: Ledger,
+        records: AdmissionRecords,
         clock: Clock,
         counted: Callable[[Action], None],
         *,
@@ -74,7 +77,8 @@ class Judge:
         self._registry = registry
         self._policy = policy
         self._policy_id = NO_POLICY if policy is None else policy.fingerprint
-        self._ledger = ledger
+        self.records = records
+        self._verdicts, self._rejections, self._plugins = records.verdicts, records.rejections, records.plugins
         self._clock = clock
         self._counted = counted
         self._fingerprints = Fingerprints(registry)
@@ -87,11 +91,6 @@ class Judge:
     def policy_id(self) -> str:
         """The fingerprint of its policy."""
         return self._policy_id
-
-    @property
-    def ledger(self) -> Ledger:
-        """What it remembers with."""
-        return self._ledger
 
     def concerns(self, manifest: Manifest) -> bool:
         """Whether a manifest is a plugin's, or might be one to an engine."""
@@ -110,9 +109,9 @@ class Judge:
 
     async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool | None) -> AdmissionOutcome:
         """As :meth:`judge`. ``comes_after``: another plugin came before it; None: that is to be found out."""
-        generation = self._ledger.admission_generation
+        generation = self._verdicts.admission_generation
         fingerprints = await self._fingerprints.of(repository, manifest)
-        known = await self._ledger.admission(repository, manifest.digest, self._policy_id, fingerprints)
+        known = await self._verdicts.admission(repository, manifest.digest, self._policy_id, fingerprints)
         facts = await self._reading.facts(repository, manifest)
         admission = known or Admission(repository, manifest.digest, self._clock.now())
         if self._policy is not None and admission.asked is None and facts.asked is not None and not facts.lacks:
@@ -159,11 +158,11 @@ class Judge:
         admission = judged.admission
         key = (admission.repository, admission.digest)
         if judged.uncovered and admission.rejection is not None:
-            await self._ledger.extend_rejection(admission.rejection, {*judged.uncovered, str(admission.digest)})
+            await self._rejections.extend_rejection(admission.rejection, {*judged.uncovered, str(admission.digest)})
         if judged.is_news and admission.verdict is None:
-            await self._ledger.forget_verdict(*key, self._policy_id)
+            await self._verdicts.forget_verdict(*key, self._policy_id)
         elif judged.is_news:
-            await self._ledger.note_verdict(admission, self._policy_id)
+            await self._verdicts.note_verdict(admission, self._policy_id)
         elif judged.generation is not None:
             self._known.put(key, (judged.generation, admission))
         if judged.is_told:
@@ -174,7 +173,7 @@ class Judge:
         rejection = judged.admission.rejection
         if rejection is not None and not any(map(fingerprint.is_of_content, rejection.matched)):
             # It was rejected before its content was here: from now on every manifest of the same content is covered.
-            await self._ledger.extend_rejection(rejection, judged.uncovered)
+            await self._rejections.extend_rejection(rejection, judged.uncovered)
         tell(judged.admission, self._counted)
         return refusal(judged.admission)
 
@@ -221,9 +220,9 @@ class Judge:
         Raises:
             Denied: somebody has, under whatever name.
         """
-        generation = self._ledger.admission_generation
+        generation = self._verdicts.admission_generation
         if generation is None or self._has_rejections is None or self._has_rejections[0] != generation:
-            found = await self._ledger.has_rejections()
+            found = await self._rejections.has_rejections()
             self._has_rejections = None if generation is None else (generation, found)
             if not found:
                 return
@@ -232,7 +231,7 @@ class Judge:
         admission = self._still(repository, manifest.digest)
         if admission is None:
             fingerprints = await self._fingerprints.of(repository, manifest)
-            known = await self._ledger.admission(repository, manifest.digest, NO_POLICY, fingerprints)
+            known = await self._verdicts.admission(repository, manifest.digest, NO_POLICY, fingerprints)
             admission = known or Admission(repository, manifest.digest, self._clock.now())
             if generation is not None:
                 self._known.put((repository, manifest.digest), (generation, admission))
@@ -242,8 +241,8 @@ class Judge:
     async def arrived(self, repository: Repository, blob: Digest) -> None:
         """Look at plugins that have waited for a blob, so that it is known how they stand. Failures are logged."""
         try:
-            for digest in await self._ledger.plugins_naming(repository, blob, _MOST_AT_ONCE, _MOST_BYTES_AT_ONCE):
-                manifest = await self._ledger.plugin(repository, digest)
+            for digest in await self._plugins.plugins_naming(repository, blob, _MOST_AT_ONCE, _MOST_BYTES_AT_ONCE):
+                manifest = await self._plugins.plugin(repository, digest)
                 if manifest is not None and any(blob == late for _, late in late_layers(manifest)):
                     await self.note(await self.judge(repository, manifest))
         except MirrorError as error:
@@ -252,17 +251,17 @@ class Judge:
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
         """How a plugin stands, where nothing has changed since that was found out."""
         kept = self._known.get((repository, digest))
-        return kept[1] if kept is not None and kept[0] == self._ledger.admission_generation else None
+        return kept[1] if kept is not None and kept[0] == self._verdicts.admission_generation else None
 
     async def _growth(
         self, repository: Repository, digest: Digest, now: tuple[Asked, ...], *, comes_after: bool | None
     ) -> tuple[Asked, ...]:
         """What a plugin asks for beyond the last one that was let in under its name."""
-        baseline = await self._ledger.baseline(repository, digest, self._policy_id)
+        baseline = await self._verdicts.baseline(repository, digest, self._policy_id)
         asks_for_growth = self._policy is not None and self._policy.asks_for_growth
         if baseline.asked is None and asks_for_growth and comes_after is None:
             comes_after = await self._judge_before(repository, digest)
-            baseline = await self._ledger.baseline(repository, digest, self._policy_id)
+            baseline = await self._verdicts.baseline(repository, digest, self._policy_id)
         if baseline.asked is not None:
             return growth(now, baseline.asked)
         if not asks_for_growth:
@@ -277,9 +276,9 @@ class Judge:
 
         The oldest is the first one to this policy, and the others come after it.
         """
-        before = await self._ledger.plugins_before(repository, digest, _MOST_BEFORE)
+        before = await self._plugins.plugins_before(repository, digest, _MOST_BEFORE)
         for earlier in before:
-            manifest = await self._ledger.plugin(repository, earlier)
+            manifest = await self._plugins.plugin(repository, earlier)
             if manifest is None:
                 continue
             try:

@@ -8,7 +8,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
 from mirror.oci.names import Repository
 from mirror.proxy.freshness import Freshness, Step, decide
-from mirror.proxy.lookups import Lookups, Memory
+from mirror.proxy.lookups import Lookups, PullMemory
 from mirror.proxy.misses import Misses
 from mirror.proxy.routes import Route, online
 from mirror.registry.origins import Origin
@@ -26,7 +26,7 @@ class PulledBlobs:
         freshness: how long a miss is remembered.
     """
 
-    def __init__(self, memory: Memory, lookups: Lookups, *, clock: Clock, freshness: Freshness) -> None:
+    def __init__(self, memory: PullMemory, lookups: Lookups, *, clock: Clock, freshness: Freshness) -> None:
         self._memory = memory
         self._lookups = lookups
         self._clock = clock
@@ -35,7 +35,7 @@ class PulledBlobs:
 
     async def size_bytes(self, repository: Repository, digest: Digest) -> int | None:
         """The size in bytes of a blob that an incomplete manifest of the repository names; None where none does."""
-        awaited = await self._memory.awaited(repository, digest)
+        awaited = await self._memory.incomplete.awaited(repository, digest)
         return None if awaited is None else awaited[0]
 
     async def request(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted:
@@ -45,7 +45,9 @@ class PulledBlobs:
             BlobUnknown: the blob may not be fetched, or no upstream has it.
             UpstreamFault: no upstream could tell.
         """
-        ours, awaited = await asyncio.gather(self._memory.is_ours(repository), self._memory.awaited(repository, digest))
+        ours, awaited = await asyncio.gather(
+            self._memory.origins.is_ours(repository), self._memory.incomplete.awaited(repository, digest)
+        )
         sources = () if ours else online(routes)
         if awaited is None:
             return await self._look_up(repository, digest, sources)
@@ -73,7 +75,7 @@ class PulledBlobs:
                 continue
             # The origin tells that the repository was not pushed to, when the blob is in it.
             origin = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
-            await self._memory.record_origin(repository, digest, origin)
+            await self._memory.origins.record_origin(repository, digest, origin)
             return Wanted(repository, digest, found.size_bytes, (_source(route),))
         if failure is None:
             self._misses.remember(repository, digest, now)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import (
@@ -28,8 +28,17 @@ from mirror.runtime.clock import Clock
 Given = TypeVar("Given")
 
 
-class Memory(Origins, IncompleteManifests, Protocol):
-    """The records of pull-through: origins, and incomplete manifests."""
+@dataclass(frozen=True, slots=True)
+class PullMemory:
+    """The records of pull-through.
+
+    Attributes:
+        origins: where tags and digests came from.
+        incomplete: manifests whose content is not all here.
+    """
+
+    origins: Origins
+    incomplete: IncompleteManifests
 
 
 class Lookups:
@@ -45,7 +54,7 @@ class Lookups:
         unreachable: names of upstreams that could not be reached when they were last asked.
     """
 
-    def __init__(self, local: Reader, memory: Memory, clock: Clock, outcomes: Outcomes) -> None:
+    def __init__(self, local: Reader, memory: PullMemory, clock: Clock, outcomes: Outcomes) -> None:
         self.unreachable: set[str] = set()
         self._local = local
         self._memory = memory
@@ -57,7 +66,7 @@ class Lookups:
         try:
             return await self._local.get_manifest(repository, digest)
         except NotFound:
-            incomplete = await self._memory.incomplete(repository, digest)
+            incomplete = await self._memory.incomplete.incomplete(repository, digest)
         if incomplete is not None:
             return incomplete
         try:  # it may have become complete between the two looks
@@ -118,13 +127,13 @@ class Lookups:
             self._outcomes.failed(origin.upstream, gone)
             raise gone
         except (UpstreamFault, NotFound):
-            await self._memory.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
+            await self._memory.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
             raise
 
     async def note_timeout(self, repository: Repository, tag: Tag, origin: Origin) -> None:
         """Note that an upstream has not answered in time: callers do not wait for it until it has answered again."""
         self.unreachable.add(origin.upstream)
-        await self._memory.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
+        await self._memory.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
 
     async def _revalidate_at(
         self, repository: Repository, tag: Tag, origin: Origin, route: Route, is_awaited: Callable[[], bool]
@@ -135,7 +144,7 @@ class Lookups:
         if manifest is not None and found.digest == origin.digest:
             now = self._clock.now()
             confirmed = Origin(upstream.name, route.repository, found.digest, checked_at=now, asked_at=now)
-            await self._memory.record_origin(repository, tag, confirmed)
+            await self._memory.origins.record_origin(repository, tag, confirmed)
             self._outcomes.manifest(Outcome.REVALIDATED)
             return manifest
         if manifest is None:
@@ -155,7 +164,7 @@ class Lookups:
         origin = Origin(route.upstream.name, route.repository, manifest.digest, checked_at=now, asked_at=now)
         tag = target if isinstance(target, Tag) else None
         try:
-            await self._memory.keep_incomplete(repository, manifest, origin, tag)
+            await self._memory.incomplete.keep_incomplete(repository, manifest, origin, tag)
         except ManifestInvalid as error:
             raise self._as_upstream_fault(route, error) from error
 

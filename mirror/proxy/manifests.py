@@ -11,7 +11,7 @@ from mirror.oci.errors import ManifestUnknown, NotFound, UpstreamFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.proxy.freshness import Copy, Freshness, Step, decide
-from mirror.proxy.lookups import Lookups, Memory
+from mirror.proxy.lookups import Lookups, PullMemory
 from mirror.proxy.misses import Misses
 from mirror.proxy.outcomes import Outcome, Outcomes
 from mirror.proxy.routes import Route, is_missing, online
@@ -42,7 +42,7 @@ class PulledManifests:
     def __init__(
         self,
         local: Reader,
-        memory: Memory,
+        memory: PullMemory,
         lookups: Lookups,
         tasks: asyncio.TaskGroup,
         *,
@@ -74,7 +74,7 @@ class PulledManifests:
             ManifestUnknown, RepositoryUnknown: neither the store nor an upstream has it, or an upstream may not say so.
             UpstreamFault: the store does not have it, and an upstream failed.
         """
-        origin = await self._memory.origin(repository, target) if isinstance(target, Tag) else None
+        origin = await self._memory.origins.origin(repository, target) if isinstance(target, Tag) else None
         held = await self._find_local(repository, target, origin)
         step = decide(
             target,
@@ -89,7 +89,7 @@ class PulledManifests:
         if step is Step.SERVE or origin is None or isinstance(target, Digest):
             self._outcomes.manifest(Outcome.SERVED)
             return held
-        if step is Step.REVALIDATE and not await self._memory.is_ours(repository):
+        if step is Step.REVALIDATE and not await self._memory.origins.is_ours(repository):
             return await self._revalidate(repository, target, origin, held, online(routes))
         why = "it could not be confirmed a short while ago" if online(routes) else "no upstream is to be asked"
         return await self._stale(repository, target, origin, held, why)
@@ -107,7 +107,7 @@ class PulledManifests:
     async def _fetch(
         self, repository: Repository, target: Tag | Digest, step: Step, routes: tuple[Route, ...]
     ) -> Manifest:
-        if step is Step.REFUSE or await self._memory.is_ours(repository):
+        if step is Step.REFUSE or await self._memory.origins.is_ours(repository):
             self._outcomes.manifest(Outcome.MISSED)
             return await self._local.get_manifest(repository, target)  # which says what is missing
         fetch = partial(self._lookups.fetch, repository, target, online(routes))

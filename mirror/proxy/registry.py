@@ -16,7 +16,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.proxy.blobs import PulledBlobs
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.lists import Lists
-from mirror.proxy.lookups import Lookups, Memory
+from mirror.proxy.lookups import Lookups, PullMemory
 from mirror.proxy.manifests import UPSTREAM_TIMEOUT_SECONDS, PulledManifests
 from mirror.proxy.outcomes import Outcome, Outcomes
 from mirror.proxy.routes import Route, Routes, is_missing, online
@@ -55,7 +55,7 @@ class PullThroughRegistry(DelegatingRegistry):
     def __init__(
         self,
         inner: Registry,
-        memory: Memory,
+        memory: PullMemory,
         routes: Routes,
         inflight: Inflight,
         tasks: asyncio.TaskGroup,
@@ -162,7 +162,7 @@ class PullThroughRegistry(DelegatingRegistry):
         self, repository: Repository, target: Tag | Digest, delete: Callable[[], Awaitable[None]]
     ) -> None:
         """Delete content, and forget what was pulled through; the next pull fetches it again."""
-        forgotten = await self._memory.forget(repository, target)
+        forgotten = await self._memory.origins.forget(repository, target)
         try:
             await delete()
         except NotFound:
@@ -180,4 +180,4 @@ class PullThroughRegistry(DelegatingRegistry):
 
     async def _routes_of_list(self, repository: Repository) -> tuple[Route, ...]:
         routes = online(self._routes.of(repository))
-        return () if routes and await self._memory.is_ours(repository) else routes
+        return () if routes and await self._memory.origins.is_ours(repository) else routes

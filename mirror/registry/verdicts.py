@@ -64,6 +64,10 @@ class Verdicts(Protocol):
         """Keep no longer what the policy said."""
         ...
 
+
+class Rejections(Protocol):
+    """The rejections that people have pronounced, and what they cover."""
+
     async def has_rejections(self) -> bool:
         """Whether a person has rejected anything."""
         ...
@@ -108,5 +112,16 @@ class HeldPlugins(Protocol):
         ...
 
 
-class Ledger(Verdicts, HeldPlugins, Protocol):
-    """Both."""
+@dataclass(frozen=True, slots=True)
+class AdmissionRecords:
+    """The records that plugins are judged with.
+
+    Attributes:
+        verdicts: what policies said.
+        rejections: what people rejected.
+        plugins: the plugins that are held.
+    """
+
+    verdicts: Verdicts
+    rejections: Rejections
+    plugins: HeldPlugins

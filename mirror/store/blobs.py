@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol
@@ -32,10 +32,10 @@ class Blobs(Protocol):
         ...
 
     def adopt(self, file: Path, digest: Digest) -> None:
-        """Take over a finished, synced file; it lasts after :meth:`settle`. Only by :mod:`.adoption`."""
+        """Take over a finished, synced file; it lasts after :meth:`flush`. Only by :mod:`.adoption`."""
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Make all that was adopted last. Raises OSError: some of it may not, and nobody knows which."""
         ...
 
@@ -45,10 +45,6 @@ class Blobs(Protocol):
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
         """All bytes of small content, not yet verified. Raises StorageDamaged: they are not there."""
-        ...
-
-    def chunks(self, digest: Digest, most_bytes: int) -> Iterator[bytes]:
-        """All bytes of content of any size, in pieces, not verified. Raises StorageFault: they cannot be read."""
         ...
 
     def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AbstractAsyncContextManager[Blob]:
@@ -73,20 +69,12 @@ class FilesystemBlobs:
     async def staged(self, content: bytes) -> AsyncIterator[Path]:
         file = self._layout.uploads / f"{uuid.uuid4().hex}.manifest"
         try:
-            await in_thread("store a manifest", self._stage, file, content)
+            await in_thread("store a manifest", self._filesystem.create_file, file, content, is_synced=True)
             yield file
         except BaseException:
             with suppress(StorageFault):  # it expires
                 await in_thread("remove a temporary file", self._filesystem.remove, file)
             raise
-
-    def _stage(self, file: Path, content: bytes) -> None:
-        descriptor = self._filesystem.create(file)
-        try:
-            self._filesystem.write(descriptor, content, 0)
-            self._filesystem.sync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def adopt(self, file: Path, digest: Digest) -> None:
         blob = self._layout.blob(digest)
@@ -95,7 +83,7 @@ class FilesystemBlobs:
             self._filesystem.rename(file, blob)
         self._unsynced.add(blob.parent)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         # After the first one, a filesystem with a journal has little left to do: it is written as a whole.
         folders, self._unsynced = self._unsynced, set()
         for folder in folders:
@@ -110,11 +98,6 @@ class FilesystemBlobs:
     def read(self, digest: Digest, size_bytes: int) -> bytes:
         with storage_faults(f"read {digest}"), os.fdopen(self._open(digest, size_bytes), "rb") as file:
             return file.read()
-
-    def chunks(self, digest: Digest, most_bytes: int) -> Iterator[bytes]:
-        with storage_faults(f"read {digest}"), self._layout.blob(digest).open("rb") as file:
-            while chunk := file.read(most_bytes):
-                yield chunk
 
     @asynccontextmanager
     async def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AsyncIterator[Blob]:

@@ -15,12 +15,14 @@ from mirror.oci.errors import StorageFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin import fingerprint
-from mirror.store import plugin_index
 from mirror.store.bodies import load_manifest
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables import blobs, decisions, finished_work
-from mirror.store.decisions import StoreDecisions, cover
-from mirror.store.plugin_index import KEPT
+from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog.access_tables import decisions
+from mirror.store.catalog.content_tables import blobs, finished_work
+from mirror.store.catalog.plugin_rows import KEPT
+from mirror.store.records.sql_decisions import cover
+from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.store_services import StoreServices
 from mirror.store.threads import in_thread
 
 _LOG = structlog.get_logger(__name__)
@@ -29,7 +31,6 @@ _LOG = structlog.get_logger(__name__)
 _PLUGINS_INDEXED: Final = "plugins indexed"
 #: Manifests that are read between two transactions. Each is let go of before the next is read.
 _IN_A_STEP: Final = 200
-_CHUNK_BYTES: Final = 1024 * 1024
 
 _IS_FINISHED = select(finished_work.c.name).where(finished_work.c.name == _PLUGINS_INDEXED)
 _NEXT = (
@@ -47,10 +48,16 @@ _NEXT = (
 _REJECTED = select(decisions.c.repository, decisions.c.digest).where(decisions.c.approved.is_(False))
 
 
-class StoreCatchingUp(StoreDecisions):
-    """Brings up to date what the migrations, which see rows alone, cannot."""
+class Backfill:
+    """Work that brings up to date what migrations, which see rows alone, cannot."""
 
-    async def catch_up(self) -> None:
+    def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
+        self._catalog = services.catalog
+        self._blobs = services.blobs
+        self._clock = services.clock
+        self._plugins = plugins
+
+    async def run(self) -> None:
         """Index the plugins of a data folder of before there was an index, and find out what old rejections cover.
 
         What is interrupted is done again from the start. Damaged manifests are left out, and told of.
@@ -89,7 +96,7 @@ class StoreCatchingUp(StoreDecisions):
                 damaged += 1
                 continue
             if manifest.may_be_plugin:
-                found.append((row.repository, row.digest, plugin_index.named_by(manifest)))
+                found.append((row.repository, row.digest, plugin_rows.named_by(manifest)))
         return found, damaged
 
     async def _cover_rejected(self) -> int:
@@ -98,32 +105,34 @@ class StoreCatchingUp(StoreDecisions):
         for row in rejected:
             repository, digest = Repository(row.repository), Digest.parse(row.digest)
             try:
-                found = await self.plugin_anywhere(digest)
+                found = await self._plugins.plugin_anywhere(digest)
             except StorageFault:
                 continue  # that was told of above
             if found is not None:
-                covered = await in_thread("read what was rejected", self._fingerprints, found[1])
-                await self._catalog.write(partial(_cover, repository, digest, covered))
+                covered = await self._fingerprints(found[1])
+                await self._catalog.write(partial(cover, repository=repository, digest=digest, fingerprints=covered))
         return len(rejected)
 
-    def _fingerprints(self, manifest: Manifest) -> set[str]:
-        """All fingerprints of a plugin whose bytes are here. Blocks while it hashes what has no sha256 digest."""
+    async def _fingerprints(self, manifest: Manifest) -> set[str]:
+        """All fingerprints of a plugin whose bytes are here. Reads what has no sha256 digest."""
         found = set(fingerprint.of_bytes(manifest.content))
         content = fingerprint.content_of(manifest)
         if not content:
             return found
+        sizes_bytes = {one.digest: one.size_bytes for one in (manifest.config, *manifest.layers) if one is not None}
         try:
-            named = [self._sha256(one) for one in content]
+            named = [await self._sha256(one, sizes_bytes[one]) for one in content]
         except StorageFault:
             return found  # something is not here: it is covered when it comes
         return {*found, fingerprint.of_content(named)}
 
-    def _sha256(self, digest: Digest) -> Digest:
+    async def _sha256(self, digest: Digest, size_bytes: int) -> Digest:
         if digest.algorithm == "sha256":
             return digest
         hasher = new_hasher("sha256")
-        for chunk in self._blobs.chunks(digest, _CHUNK_BYTES):
-            hasher.update(chunk)
+        async with self._blobs.open(digest, size_bytes, None) as blob:
+            async for chunk in blob:
+                hasher.update(chunk)
         return Digest("sha256", hasher.hexdigest())
 
 
@@ -131,10 +140,6 @@ def _next(after: Mapping[str, str], connection: Connection) -> Sequence[Any]:
     return connection.execute(_NEXT, after).all()
 
 
-def _cover(repository: Repository, digest: Digest, fingerprints: set[str], connection: Connection) -> None:
-    cover(connection, repository, digest, fingerprints)
-
-
 def _index(found: Sequence[tuple[str, str, list[str]]], connection: Connection) -> None:
     for repository, manifest, named in found:
-        plugin_index.write(connection, repository, manifest, named)
+        plugin_rows.write(connection, repository, manifest, named)

@@ -9,14 +9,16 @@ from sqlalchemy import ColumnElement, Connection, Table, delete
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.store import plugin_index
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables import manifests, repository_blobs, tags
-from mirror.store.parts import StoreParts
+from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog.content_tables import manifests, repository_blobs, tags
+from mirror.store.store_services import StoreServices
 
 
-class StoreDeleter(StoreParts):
+class StoreDeleter:
     """Implements :class:`mirror.registry.port.Deleter`."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         unknown = ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
@@ -31,7 +33,7 @@ class StoreDeleter(StoreParts):
             here,
             unknown,
             _no_repository(repository),
-            then=lambda connection: plugin_index.forget(connection, repository, digest),
+            then=lambda connection: plugin_rows.forget(connection, repository, digest),
         )
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:

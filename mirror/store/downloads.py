@@ -32,7 +32,7 @@ _GATHERING_SECONDS: Final = 0.02
 
 
 class Download:
-    """A blob that this process alone may write. Made by :meth:`Downloads.claim`; whoever has it lets go of it."""
+    """A blob that this process alone may write. Made by :meth:`Downloads.claim_download`."""
 
     def __init__(
         self, parts: UploadParts, layout: Layout, receiving: Receiving, repository: Repository, digest: Digest
@@ -142,7 +142,9 @@ class Download:
 
 
 class Downloads:
-    """The downloads of a data folder. They lie beside the uploads, and expire as those do.
+    """Implements :class:`mirror.transfer.spool.Spool` in a data folder.
+
+    Downloads lie beside the uploads, and expire as those do.
 
     Args:
         layout: the data folder.
@@ -153,7 +155,7 @@ class Downloads:
         self._layout = layout
         self._parts = parts
 
-    async def claim(self, repository: Repository, digest: Digest) -> Download | None:
+    async def claim_download(self, repository: Repository, digest: Digest) -> Download | None:
         """Become the only writer of a blob, and go on where the last one stopped.
 
         Args:
@@ -169,7 +171,7 @@ class Downloads:
         receiving = await to_the_end(opening, release=_close)
         return None if receiving is None else Download(self._parts, self._layout, receiving, repository, digest)
 
-    async def watch(self, digest: Digest) -> PartialBlob | None:
+    async def watch_download(self, digest: Digest) -> PartialBlob | None:
         """What has come of a blob, to be read while others write it, and closed; None where there is nothing."""
         opening = begin_in_thread("open a download", _open, self._layout.download(digest))
         file = await to_the_end(opening, release=_close)
@@ -195,11 +197,7 @@ class Downloads:
         with suppress(FileExistsError):
             os.close(filesystem.create(files.data))
         with suppress(FileExistsError):
-            descriptor = filesystem.create(files.session)
-            try:
-                filesystem.write(descriptor, session.build(), 0)
-            finally:
-                os.close(descriptor)
+            filesystem.create_file(files.session, session.build())
 
 
 class _Flow:

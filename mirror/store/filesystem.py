@@ -20,6 +20,16 @@ class Filesystem:
         """Create a file that must not exist; returns its descriptor, for writing."""
         return private_files.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
+    def create_file(self, file: Path, content: bytes, *, is_synced: bool = False) -> None:
+        """Create a file that must not exist, with this content; return when that is on the medium, where asked for."""
+        descriptor = self.create(file)
+        try:
+            self.write(descriptor, content, 0)
+            if is_synced:
+                self.sync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
         """Write all of ``content`` at ``offset``."""
         view = memoryview(content)

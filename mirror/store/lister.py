@@ -17,8 +17,8 @@ from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Page
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import blobs, manifests, repositories, tags
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags
+from mirror.store.store_services import StoreServices
 from mirror.wire.pagination import PageRequest
 
 Entry = TypeVar("Entry")
@@ -29,8 +29,11 @@ _MOST_WEIGHT: Final = MAX_MANIFEST_BYTES
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class StoreLister(StoreParts):
+class StoreLister:
     """Implements :class:`mirror.registry.port.Lister`."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
         return await self._page(

@@ -15,8 +15,9 @@ from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import blobs, manifests, repositories, repository_blobs, tags
-from mirror.store.parts import Found, StoreParts
+from mirror.store.catalog.content_tables import blobs, manifests, repositories, repository_blobs, tags
+from mirror.store.catalog.manifest_loader import StoredManifest
+from mirror.store.store_services import StoreServices
 from mirror.wire.ranges import RangeRequest
 
 _BY_DIGEST = (
@@ -40,8 +41,14 @@ _BLOB_SIZE = (
 )
 
 
-class StoreReader(StoreParts):
+class StoreReader:
     """Implements :class:`mirror.registry.port.Reader`."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._cache = services.cache
+        self._blobs = services.blobs
+        self._manifests = services.manifests
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         return (await self.get_manifest(repository, target)).descriptor
@@ -64,15 +71,15 @@ class StoreReader(StoreParts):
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         generation = self._cache.generation
 
-        def read(connection: Connection) -> Found | Manifest:
+        def read(connection: Connection) -> StoredManifest | Manifest:
             statement = _BY_TAG if isinstance(target, Tag) else _BY_DIGEST
             wanted = {"repository": repository.name, "target": str(target)}
             row = connection.execute(statement, wanted).one_or_none()
             if row is None:
                 raise _no_manifest(connection, repository, target)
-            return self._light(Found.of(row))
+            return self._manifests.load_small(StoredManifest.of(row))
 
-        manifest = await self._body(repository, await self._catalog.read(read))
+        manifest = await self._manifests.load(repository, await self._catalog.read(read))
         # A tag is looked up first, and what it stands for is asked for next.
         for known in {target, manifest.digest}:
             self._cache.keep_manifest(generation, repository, known, manifest)

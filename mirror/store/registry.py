@@ -6,39 +6,31 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
 from mirror.runtime import private_files
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.store.admissions import StoreAdmissions
 from mirror.store.blobs import FilesystemBlobs
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
 from mirror.store.catalog.loss import require_catalog
-from mirror.store.catching_up import StoreCatchingUp
+from mirror.store.catalog.manifest_loader import ManifestLoader
+from mirror.store.catching_up import Backfill
 from mirror.store.deleter import StoreDeleter
-from mirror.store.derivations import StoreDerivations
 from mirror.store.filesystem import Filesystem
-from mirror.store.findings import StoreFindings
 from mirror.store.generation import Generation
-from mirror.store.hosts import StoreHosts
-from mirror.store.incomplete import StoreIncomplete
-from mirror.store.journal import StoreJournal
 from mirror.store.layout import Layout, is_ours
 from mirror.store.lister import StoreLister
 from mirror.store.open_sessions import SessionLimits
-from mirror.store.origins import StoreOrigins
 from mirror.store.reader import StoreReader
-from mirror.store.spool import StoreSpool
+from mirror.store.records.sql_records import SqlRecords
+from mirror.store.store_services import StoreServices
 from mirror.store.threads import in_thread
 from mirror.store.uploads import Uploads
-from mirror.store.users import StoreUsers
-from mirror.store.verdicts import StoreVerdicts
 from mirror.store.volume import Volume
-from mirror.store.watched import StoreWatched
+from mirror.store.watched import Monitoring
 from mirror.store.writer import StoreWriter
 
 _LOG = structlog.get_logger(__name__)
@@ -46,28 +38,35 @@ _CACHE_BYTES = 64 * 1024 * 1024
 _RESERVE_BYTES = 1024 * 1024
 
 
-class Store(
-    StoreReader,
-    StoreWriter,
-    StoreDeleter,
-    StoreLister,
-    StoreSpool,
-    StoreIncomplete,
-    StoreOrigins,
-    StoreFindings,
-    StoreDerivations,
-    StoreVerdicts,
-    StoreCatchingUp,
-    StoreAdmissions,
-    StoreJournal,
-    StoreUsers,
-    StoreHosts,
-    StoreWatched,
-):
-    """Implements :class:`mirror.registry.port.Registry`; remembers findings, and what mirroring did.
+class Store:
+    """Implements :class:`mirror.registry.port.Registry`, composed of its parts. Made by :meth:`open`.
 
-    Made by :meth:`open`.
+    Attributes:
+        services: the catalog, and what else the parts share.
+        records: what is remembered beside content.
+        monitoring: the state of the store, as its operator sees it.
+        uploads: the upload sessions of clients.
+        downloads: blobs that are fetched from elsewhere; a :class:`mirror.transfer.spool.Spool`.
     """
+
+    def __init__(self, services: StoreServices, uploads: Uploads, volume: Volume) -> None:
+        self.services = services
+        self.records = SqlRecords(services)
+        self.monitoring = Monitoring(services, uploads, volume)
+        self.uploads = uploads
+        self.downloads = uploads.downloads
+        self.token_key = volume.token_key
+        # Bound, so that the way to the part that does it takes no time.
+        reader, writer = StoreReader(services), StoreWriter(services)
+        deleter, lister = StoreDeleter(services), StoreLister(services)
+        self.resolve, self.get_manifest = reader.resolve, reader.get_manifest
+        self.stat_blob, self.open_blob = reader.stat_blob, reader.open_blob
+        self.begin_upload, self.resume_upload = uploads.begin, uploads.resume
+        self.mount_blob, self.put_manifest = writer.mount_blob, writer.put_manifest
+        self.delete_tag, self.delete_manifest = deleter.delete_tag, deleter.delete_manifest
+        self.delete_blob = deleter.delete_blob
+        self.list_repositories, self.list_tags = lister.list_repositories, lister.list_tags
+        self.list_referrers = lister.list_referrers
 
     @classmethod
     @asynccontextmanager
@@ -103,7 +102,7 @@ class Store(
         blobs = FilesystemBlobs(layout, filesystem)
         async with (
             Generation.open(layout.generation) as generation,
-            Catalog.open(layout, generation, blobs.settle) as catalog,
+            Catalog.open(layout, generation, blobs.flush) as catalog,
         ):
             # The catalog's own name must last as well as what is acknowledged in it.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
@@ -118,21 +117,10 @@ class Store(
             )
             volume = Volume(layout, filesystem)
             cache = Cache(generation, cache_bytes)
-            store = cls(catalog=catalog, blobs=blobs, uploads=uploads, volume=volume, cache=cache, clock=clock)
-            await store.catch_up()
+            services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
+            store = cls(services, uploads, volume)
+            await Backfill(services, store.records.plugins).run()
             yield store
-
-    async def expire_uploads(self, older_than: timedelta, empty_older_than: timedelta | None = None) -> int:
-        """Remove uploads, and what crashes have left of them, that nobody has written to for ``older_than``.
-
-        Args:
-            older_than: how long.
-            empty_older_than: the same for uploads that hold nothing yet; as ``older_than`` where it is not given.
-
-        Returns:
-            How many were removed.
-        """
-        return await self._uploads.expire(older_than, empty_older_than)
 
 
 def _prepare(layout: Layout, filesystem: Filesystem) -> None:

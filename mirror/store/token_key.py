@@ -46,9 +46,4 @@ def _make(layout: Layout, filesystem: Filesystem) -> None:
 
 
 def _write(file: Path, filesystem: Filesystem) -> None:
-    descriptor = filesystem.create(file)
-    try:
-        filesystem.write(descriptor, secrets.token_bytes(_KEY_BYTES), 0)
-        filesystem.sync(descriptor)
-    finally:
-        os.close(descriptor)
+    filesystem.create_file(file, secrets.token_bytes(_KEY_BYTES), is_synced=True)

@@ -67,7 +67,7 @@ class Uploads:
         )
         self.downloads = Downloads(layout, self._parts)
 
-    async def begin(self, repository: Repository, client: str | None, algorithm: str) -> StoreUpload:
+    async def begin(self, repository: Repository, client: str | None = None, algorithm: str = "sha256") -> StoreUpload:
         """Begin an upload. Raises TooManyRequests: the ``client`` it would be counted for may have no more."""
         session = Session(repository, self._clock.now())
         upload_id = await in_thread("begin an upload", self._create_for, client, session)
@@ -122,11 +122,7 @@ class Uploads:
         try:
             self._filesystem.make_folder(upload.folder)
             os.close(self._filesystem.create(upload.data))
-            descriptor = self._filesystem.create(upload.session)
-            try:
-                self._filesystem.write(descriptor, session.build(), 0)
-            finally:
-                os.close(descriptor)
+            self._filesystem.create_file(upload.session, session.build())
         except BaseException:
             remove_upload(upload, self._filesystem)
             raise

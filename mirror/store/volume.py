@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from contextlib import suppress
@@ -71,12 +70,8 @@ class Volume:
     def _probe(self) -> None:
         file = self._layout.uploads / f"{uuid.uuid4().hex}.probe"
         content = uuid.uuid4().bytes
-        descriptor = self._filesystem.create(file)
         try:
-            try:
-                self._filesystem.write(descriptor, content, 0)
-            finally:
-                os.close(descriptor)
+            self._filesystem.create_file(file, content)
             if file.read_bytes() != content:
                 raise StorageDamaged("a small file was written, and other bytes were read from it")
         finally:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import ScalarSelect, Table, func, select
 
 from mirror.store.cache import Lookups
-from mirror.store.catalog.tables import blobs, manifests, repositories, tags
-from mirror.store.parts import StoreParts
-from mirror.store.volume import Room
+from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags
+from mirror.store.store_services import StoreServices
+from mirror.store.uploads import Uploads
+from mirror.store.volume import Volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,14 @@ class Work:
     uploads_expired: int
 
 
-class StoreWatched(StoreParts):
-    """The store, looked at from outside."""
+class Monitoring:
+    """The state of a store, as its operator sees it."""
+
+    def __init__(self, services: StoreServices, uploads: Uploads, volume: Volume) -> None:
+        self._catalog = services.catalog
+        self._cache = services.cache
+        self._uploads = uploads
+        self.room, self.require_room, self.probe_volume = volume.room, volume.require, volume.probe
 
     @property
     def work(self) -> Work:
@@ -76,18 +83,6 @@ class StoreWatched(StoreParts):
         )
         row = await self._catalog.read(lambda connection: connection.execute(content).one())
         return Contents(**row._asdict(), generation_changes=generation_changes)
-
-    async def room(self) -> Room:
-        """Room on the disk, and uploads under way. Raises StorageFault."""
-        return await self._volume.room()
-
-    async def require_room(self, free_bytes: int) -> None:
-        """See that so much may still be written. Raises StorageFull: it may not."""
-        await self._volume.require(free_bytes)
-
-    async def probe_volume(self) -> None:
-        """Write, read and remove a small file. Raises StorageFull, StorageFault, StorageDamaged."""
-        await self._volume.probe()
 
     async def probe_catalog(self) -> None:
         """Read from the catalog. Raises CatalogFault."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, insert, select
 
+from mirror.store.catalog.content_tables import tags
 from mirror.store.catalog.engine import Catalog
-from mirror.store.catalog.tables import tags
 from mirror.store.generation import Generation
 from mirror.store.layout import Layout
 

@@ -442,9 +442,9 @@ def test_12_a_session_expires() -> None:
     with inside() as served:
         name = Name(Client(served.port), "expiring")
         location = name.begin()
-        assert served.run(lambda store: store.expire_uploads(timedelta(hours=1))) == 0
+        assert served.run(lambda store: store.uploads.expire(timedelta(hours=1))) == 0
         assert is_session(name.client.get(location), 204, "0-0", name)
-        assert served.run(lambda store: store.expire_uploads(timedelta(seconds=-1))) == 1
+        assert served.run(lambda store: store.uploads.expire(timedelta(seconds=-1))) == 1
         assert name.client.get(location).code == "BLOB_UPLOAD_UNKNOWN"
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, update
 
+from mirror.store.catalog.content_tables import origins
 from mirror.store.catalog.engine import Catalog
-from mirror.store.catalog.tables import origins
 from mirror.store.generation import Generation
 from mirror.store.layout import Layout
 

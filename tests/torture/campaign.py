@@ -189,4 +189,4 @@ class Campaign:
 
 async def _expire(data: Path) -> int:
     async with Store.open(data) as store:
-        return await store.expire_uploads(timedelta(seconds=-1))
+        return await store.uploads.expire(timedelta(seconds=-1))

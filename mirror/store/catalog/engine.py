@@ -42,31 +42,31 @@ class Catalog:
         generation: its count of changes.
     """
 
-    def __init__(self, reading: Engine, writing: Engine, generation: Generation, settle: Callable[[], None]) -> None:
+    def __init__(self, reading: Engine, writing: Engine, generation: Generation, flush: Callable[[], None]) -> None:
         self.generation = generation
         self._reading = reading
         self._writing = writing
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
         self._long = FairTurns(_LONG_READERS)
-        self._writer = Writer(writing, generation, settle)
+        self._writer = Writer(writing, generation, flush)
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, layout: Layout, generation: Generation, settle: Callable[[], None] = lambda: None
+        cls, layout: Layout, generation: Generation, flush: Callable[[], None] = lambda: None
     ) -> AsyncIterator[Catalog]:
         """Open the catalog; create it, or bring it up to date, where that is needed.
 
         Args:
             layout: of the data folder.
             generation: gives turns to write, and counts them.
-            settle: makes the bytes last that rows speak of; called before each commit. May raise OSError.
+            flush: makes the bytes last that rows speak of; called before each commit. May raise OSError.
 
         Raises:
             CatalogFault: it cannot be opened, is damaged or lost, or was made by a later version of this program.
             StorageFull: no space to create it, or to copy it before its tables are changed.
         """
-        catalog = cls(_reading_engine(layout.catalog), _writing_engine(layout.catalog), generation, settle)
+        catalog = cls(_reading_engine(layout.catalog), _writing_engine(layout.catalog), generation, flush)
         try:
             try:
                 await catalog.write(lambda connection: migrate(connection, layout))
@@ -112,7 +112,7 @@ class Catalog:
         """
         return await self._written(work, seen=True)
 
-    async def write_aside(self, work: Callable[[Connection], Result]) -> Result:
+    async def write_uncached(self, work: Callable[[Connection], Result]) -> Result:
         """As :meth:`write`, for tables that nothing in memory is made of: what is cached is kept."""
         return await self._written(work, seen=False)
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 from mirror.oci.errors import CatalogFault
 from mirror.store.catalog.copy import copy_catalog
 from mirror.store.catalog.loss import require_no_content
-from mirror.store.catalog.tables import HEAD
+from mirror.store.catalog.schema import HEAD
 from mirror.store.layout import Layout
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's has the sa
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.store.catalog.tables import (
+from mirror.store.catalog.content_tables import (
     blobs,
     incomplete_manifests,
     manifests,
@@ -89,6 +89,12 @@ def add_content(connection: Connection, digest: Digest, size_bytes: int, now: da
 def knows_content(connection: Connection, digest: Digest) -> bool:
     """Whether the bytes of ``digest`` belong to something."""
     return connection.execute(_CONTENT, {"digest": str(digest)}).scalar_one_or_none() is not None
+
+
+def put_about(connection: Connection, digest: Digest, table: Table, row: Mapping[str, object]) -> None:
+    """Have a table hold a row about ``digest``, where its bytes belong to something."""
+    if knows_content(connection, digest):
+        put(connection, table, row)
 
 
 def add_blob(connection: Connection, repository: Repository, digest: Digest, now: datetime) -> None:

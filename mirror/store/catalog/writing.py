@@ -55,17 +55,17 @@ class Writer:
     Args:
         engine: its connections begin transactions that write.
         generation: gives turns.
-        settle: makes last what the rows speak of; called before each commit. May raise OSError.
+        flush: makes last what the rows speak of; called before each commit. May raise OSError.
 
     Attributes:
         transactions: changes that were committed.
     """
 
-    def __init__(self, engine: Engine, generation: Generation, settle: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, generation: Generation, flush: Callable[[], None]) -> None:
         self.transactions = 0
         self._engine = engine
         self._generation = generation
-        self._settle = settle
+        self._flush = flush
         self._waiting: deque[_Change] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
 
@@ -117,7 +117,7 @@ class Writer:
             else:
                 for change in changes:
                     _make_beside_others(connection, change)
-            self._settle()
+            self._flush()
             made = [change for change in changes if change.error is None]
             with self._generation.changing() if any(change.seen for change in made) else nullcontext():
                 connection.commit()

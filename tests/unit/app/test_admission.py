@@ -27,6 +27,7 @@ from mirror.registry.origins import Origin
 from mirror.registry.rights import Action
 from mirror.server.operators import Operator
 from mirror.settings import load
+from mirror.store.records.sql_admissions import SqlAdmissions
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
 
@@ -53,7 +54,7 @@ async def test_a_tag_is_approved_as_what_somebody_has_looked_at(store: Store) ->
         await decided(store, TAG)
     with pytest.raises(ClientFault, match=f"points to {held.digest}, and not to {ABSENT}"):
         await decided(store, TAG, expected=ABSENT)
-    assert await store.admissions() == []
+    assert await store.records.admissions.admissions() == []
     assert await decided(store, TAG, expected=held.digest) == [(held.digest, State.APPROVED)]
     assert await decided(store, TAG, approved=False) == [(held.digest, State.REJECTED)]
 
@@ -66,14 +67,14 @@ async def test_what_was_rejected_is_not_approved_by_the_way(store: Store) -> Non
         with pytest.raises(Denied, match=r"was rejected as acme/driver@sha256:\S+ by alice on \S+ \(no\);.*--overrule"):
             await decided(store, digest)
     assert await decided(store, sha512, overrule=True) == [(sha512, State.APPROVED)]
-    assert await store.admission(HERE, held.digest) is None
+    assert await store.records.verdicts.admission(HERE, held.digest) is None
 
 
 async def test_what_is_held_under_another_name_is_known_by_it(store: Store) -> None:
     elsewhere = Repository("acme/other")
     held = await push_image(store, "a plugin", "1.0", repository=elsewhere)
     await decided(store, held.digest, approved=False)
-    known = await store.admission(elsewhere, ABSENT, None, [str(Digest.of(held.content, "sha512"))])
+    known = await store.records.verdicts.admission(elsewhere, ABSENT, None, [str(Digest.of(held.content, "sha512"))])
     assert known is not None
     assert known.state is State.REJECTED
 
@@ -100,7 +101,7 @@ async def test_what_is_being_pulled_through_can_be_decided_about(store: Store) -
     }
     coming = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     now = datetime.now(UTC)
-    await store.keep_incomplete(HERE, coming, Origin("hub", HERE, coming.digest, now, now), TAG)
+    await store.records.incomplete.keep_incomplete(HERE, coming, Origin("hub", HERE, coming.digest, now, now), TAG)
     assert await decided(store, TAG, expected=coming.digest) == [(coming.digest, State.APPROVED)]
 
 
@@ -113,14 +114,14 @@ async def test_a_tag_that_has_moved_upstream_is_what_hosts_are_given_by_it(store
     }
     moved = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     now = datetime.now(UTC)
-    await store.keep_incomplete(HERE, before, Origin("hub", HERE, before.digest, now, now), TAG)
+    await store.records.incomplete.keep_incomplete(HERE, before, Origin("hub", HERE, before.digest, now, now), TAG)
     assert (await store.get_manifest(HERE, TAG)).digest == before.digest
-    await store.keep_incomplete(HERE, moved, Origin("hub", HERE, moved.digest, now, now), TAG)
+    await store.records.incomplete.keep_incomplete(HERE, moved, Origin("hub", HERE, moved.digest, now, now), TAG)
     with pytest.raises(ClientFault, match=f"points to {moved.digest}"):
         await decided(store, TAG, expected=before.digest)
     assert await decided(store, TAG, approved=False) == [(moved.digest, State.REJECTED)]
-    assert await store.admission(HERE, before.digest) is None
-    (listed,) = await store.admissions()
+    assert await store.records.verdicts.admission(HERE, before.digest) is None
+    (listed,) = await store.records.admissions.admissions()
     assert (listed.digest, listed.tags) == (moved.digest, (TAG,))
 
 
@@ -199,24 +200,24 @@ async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str
     given = acts(load(), store, LayerReading(DEFAULT_LIMITS))
     with pytest.raises(error):
         await given["admission/approve"].do(SOMEBODY, sent)
-    assert await store.admissions() == []
+    assert await store.records.admissions.admissions() == []
 
 
 async def test_the_report_is_made_once_until_the_catalog_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     held = await push_image(store, "a plugin", "1.0", repository=HERE)
     report = AdmissionReport(load(), store)
     made = 0
-    admissions = Store.admissions
+    admissions = SqlAdmissions.admissions
 
-    async def counted(self: Store, *of: Any, **which: Any) -> Any:
+    async def counted(self: SqlAdmissions, *of: Any, **which: Any) -> Any:
         nonlocal made
         made += 1
         return await admissions(self, *of, **which)
 
-    monkeypatch.setattr(Store, "admissions", counted)
+    monkeypatch.setattr(SqlAdmissions, "admissions", counted)
     for number in (1, 2):
         found = [json.loads(body)["admissions"] for body in await asyncio.gather(*[report.give() for _ in range(16)])]
-        assert found == [[one.to_json() for one in await admissions(store)]] * 16
+        assert found == [[one.to_json() for one in await admissions(store.records.admissions)]] * 16
         assert (made, len(found[0])) == (number, number - 1)
         assert json.loads(await report.give()) == {"admissions": found[0]}
         assert made == number

@@ -102,7 +102,7 @@ async def test_what_the_store_holds(metrics: Metrics, store: Store) -> None:
     found = await values(metrics)
     assert found["storage_bytes"] == len(CONFIG) + len(LAYER) + len(MANIFEST)
     assert [found[name] for name in ("storage_files", "repositories", "manifests", "tags")] == [3, 1, 1, 1]
-    assert (found["uploads_open"], found["catalog_transactions_total"]) == (1, store.work.transactions)
+    assert (found["uploads_open"], found["catalog_transactions_total"]) == (1, store.monitoring.work.transactions)
     assert 0 < found["volume_free_bytes"] < found["volume_size_bytes"]
     await upload.cancel()
 
@@ -135,7 +135,7 @@ async def test_a_scrape_survives_a_store_that_does_not(
     async def broken() -> None:
         raise CatalogFault("disk I/O error")
 
-    monkeypatch.setattr(store, "contents", broken)
+    monkeypatch.setattr(store.monitoring, "contents", broken)
     found = await values(metrics)
     assert "requests_in_flight" in found
     assert not {"tags", "volume_free_bytes"} & set(found)
@@ -191,13 +191,13 @@ async def test_however_many_ask_at_the_same_time_the_page_is_made_once(
     metrics: Metrics, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[None] = []
-    room = store.room
+    room = store.monitoring.room
 
     async def counted() -> Room:
         looks.append(None)
         return await room()
 
-    monkeypatch.setattr(store, "room", counted)
+    monkeypatch.setattr(store.monitoring, "room", counted)
     pages = await asyncio.gather(*(metrics.page("") for _ in range(20)))
     assert len(looks) == 1
     assert len(set(pages)) == 1

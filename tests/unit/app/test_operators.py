@@ -98,7 +98,7 @@ async def serving(
     async with Store.open(folder / "data") as store:
         if users:
             for name in ("anna", "root", "watch", "bob"):
-                await store.add_user(User(name, password_hash(), datetime.now(UTC)))
+                await store.records.users.add_user(User(name, password_hash(), datetime.now(UTC)))
         share = Figures((LOGINS,)).share()
         async with authenticating(settings, store, lambda _rights: MemoryRegistry(), share) as authentication:
             application = build(
@@ -169,7 +169,7 @@ async def test_who_may_do_what(
         by = {} if headers.get("Authorization", "").startswith("Basic") else {"by": "alice"}
         assert await served.hosts(headers) == operate
         assert await served.approve(headers, **by) == approve
-        assert len(await served.store.admissions()) == (approve == 200)
+        assert len(await served.store.records.admissions.admissions()) == (approve == 200)
 
 
 async def test_a_right_to_approve_is_one_for_repositories(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ async def test_a_right_to_approve_is_one_for_repositories(tmp_path: Path) -> Non
         )
         assert (status, answer["errors"][0]["code"]) == (403, "DENIED")
         assert "anna may not approve other/driver" in answer["errors"][0]["message"]
-        assert [one.repository.name for one in await served.store.admissions()] == ["acme/driver"]
+        assert [one.repository.name for one in await served.store.records.admissions.admissions()] == ["acme/driver"]
 
 
 async def test_a_rejection_takes_nothing_from_repositories_of_others(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ async def test_a_rejection_takes_nothing_from_repositories_of_others(tmp_path: P
             status, message = await reject("anna", digest)
             assert status == 403
             assert "needs the right to approve everywhere" in message
-        assert await served.store.admissions() == []
+        assert await served.store.records.admissions.admissions() == []
         assert await reject("anna", ours.digest) == (200, "")
         assert await reject("root", both.digest) == (200, "")
         assert await reject("root", DIGEST) == (200, "")
@@ -213,7 +213,7 @@ async def test_who_has_logged_in_decides_in_their_own_name(tmp_path: Path) -> No
         assert await served.approve(basic("anna"), by="root") == 403
         sent = {"reference": f"acme/driver@{DIGEST}", "by": ["anna"]}
         assert (await served.ask("POST", "/api/v1/admission/approve", basic("anna"), sent))[0] == 403
-        (decided,) = await served.store.admissions()
+        (decided,) = await served.store.records.admissions.admissions()
         assert decided.decision is not None
         assert decided.decision.by == "anna"
         assert await served.approve(bearer(WORD)) == 400  # nobody is named
@@ -255,4 +255,4 @@ async def test_what_is_sent_wrongly_decides_nothing(tmp_path: Path, body: object
     async with serving(tmp_path, NETWORK, users=True) as served:
         status, _, _ = await served.ask("POST", "/api/v1/admission/approve", basic("root"), body)
         assert status == 400
-        assert not await served.store.admissions()
+        assert not await served.store.records.admissions.admissions()

@@ -43,7 +43,9 @@ async def note(store: Store, digest: Digest, action: Action) -> None:
     verdict = Verdict(action, "a-rule", "asks for mount: /")
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
     asked, grown = (("mount", "/"),), (("mount", "/\x1b[2J"),)
-    await store.note_verdict(Admission(HERE, digest, now, verdict, asked=asked, grown=grown), "a policy")
+    await store.records.verdicts.note_verdict(
+        Admission(HERE, digest, now, verdict, asked=asked, grown=grown), "a policy"
+    )
 
 
 def test_what_is_held_is_listed_with_the_reason(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:

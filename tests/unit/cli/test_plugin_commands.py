@@ -47,7 +47,7 @@ async def store(tmp_path: Path) -> Path:
             "hub/x",
             ("+ network: host",),
         )
-        await opened.record(await opened.begin_run("rule"), [Step(event=event)])
+        await opened.records.sync_runs.record(await opened.records.sync_runs.begin_run("rule"), [Step(event=event)])
     return tmp_path
 
 

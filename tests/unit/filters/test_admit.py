@@ -15,7 +15,7 @@ from mirror.oci.names import Tag
 from mirror.plugin.platform import Platform
 from mirror.plugin.policy import Action, Policy, Rule
 from mirror.registry.admissions import State
-from mirror.store.registry import Store
+from mirror.store.records.sql_verdicts import SqlVerdicts
 from tests.unit.filters.world import (
     GROWN,
     HERE,
@@ -49,7 +49,7 @@ async def test_what_is_denied_is_not_stored_and_the_reason_is_told(world: World)
     assert refused.value.detail["rule"] == "no-root"
     with pytest.raises(ManifestUnknown):
         await world.store.resolve(HERE, TAG)
-    assert await world.store.admissions() == []
+    assert await world.store.records.admissions.admissions() == []
     assert world.counted == [Action.DENY]
 
 
@@ -257,7 +257,7 @@ async def test_nothing_is_read_again_while_nothing_changes(world: World, monkeyp
     async def unexpected(*_: Any) -> None:
         raise AssertionError("the ledger is asked again")
 
-    monkeypatch.setattr(Store, "admission", unexpected)
+    monkeypatch.setattr(SqlVerdicts, "admission", unexpected)
     assert not await world.gives(TAG)
     assert not await world.gives(Tag("2"))
 

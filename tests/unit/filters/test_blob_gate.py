@@ -16,9 +16,9 @@ from mirror.oci.errors import BlobUnknown, Denied
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Policy
-from mirror.store.plugin_index import StorePluginIndex
+from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.wire.ranges import RangeRequest
-from tests.unit.filters.world import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World
+from tests.unit.filters.world import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_nothing_is_asked_again_while_nothing_changes(
     async def unexpected(*_: Any) -> None:
         raise AssertionError("the ledger is asked again")
 
-    monkeypatch.setattr(StorePluginIndex, "plugins_naming", unexpected)
+    monkeypatch.setattr(SqlHeldPlugins, "plugins_naming", unexpected)
     assert not await world.gives_blob(layer.digest)
     assert await world.gives_blob(free.digest)
 
@@ -121,13 +121,13 @@ async def test_nothing_is_asked_again_while_nothing_changes(
 async def test_a_repository_without_plugins_costs_one_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     blobs = [await world.blob(bytes([number]), media_types.OCI_LAYER, OTHER) for number in range(3)]
     asked: list[Repository] = []
-    look = StorePluginIndex.holds_plugins
+    look = SqlHeldPlugins.holds_plugins
 
-    async def counted(index: StorePluginIndex, repository: Repository) -> bool:
+    async def counted(index: SqlHeldPlugins, repository: Repository) -> bool:
         asked.append(repository)
         return await look(index, repository)
 
-    monkeypatch.setattr(StorePluginIndex, "holds_plugins", counted)
+    monkeypatch.setattr(SqlHeldPlugins, "holds_plugins", counted)
     for blob in blobs:
         assert await world.gives_blob(blob.digest, OTHER)
     assert asked == [OTHER]
@@ -139,7 +139,7 @@ async def test_a_gate_can_be_asked_for_one_caller(world: World, layer: Descripto
     async def why(_repository: Repository, asked: Manifest) -> str | None:
         return "not for this engine" if asked.digest == manifest.digest else None
 
-    gate = BlobGate(world.store, why)
+    gate = BlobGate(admission_records(world.store), why)
     with pytest.raises(Denied, match="not for this engine"):
         await gate.require_open(HERE, layer.digest)
     assert await world.gives_blob(layer.digest)
@@ -160,7 +160,7 @@ async def test_so_many_bytes_of_manifests_are_read_for_one_blob(
     ]
     monkeypatch.setattr(blob_gate, "_MOST_ASKED_BYTES", 2 * max(sizes))
     with pytest.raises(Denied):
-        await BlobGate(world.store, withheld).require_open(HERE, layer.digest)
+        await BlobGate(admission_records(world.store), withheld).require_open(HERE, layer.digest)
     assert len(asked) == 2
 
 

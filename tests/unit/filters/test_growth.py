@@ -69,7 +69,9 @@ async def test_what_is_being_pulled_through_counts_as_held(world: World) -> None
     layer = Descriptor(media_types.DOCKER_LAYER_GZIP, Digest.of(b"not here yet"), 12)
     first = await world.manifest(HOST, layers=[layer.to_json()])
     now = datetime.now(UTC)
-    await world.store.keep_incomplete(HERE, first, Origin("hub", HERE, first.digest, now, now), FIRST)
+    await world.store.records.incomplete.keep_incomplete(
+        HERE, first, Origin("hub", HERE, first.digest, now, now), FIRST
+    )
     world.follow(STRICT)
     second = await push(world, ROOT, SECOND)
     assert not await world.gives(SECOND)
@@ -175,14 +177,14 @@ async def test_a_verdict_of_before_is_taken_over(world: World) -> None:
     for manifest in (first, second):
         known = await world.known(manifest)
         assert known is not None
-        await world.store.note_verdict(known, "")
-        await world.store.forget_verdict(HERE, manifest.digest, STRICT.fingerprint)
+        await world.store.records.verdicts.note_verdict(known, "")
+        await world.store.records.verdicts.forget_verdict(HERE, manifest.digest, STRICT.fingerprint)
     world.follow(STRICT)
     before = len(world.counted)
     assert not await world.gives(SECOND)
     assert await new(world, second) == ["mount: /"]
     assert len(world.counted) == before  # it is no news
-    assert await world.store.admission(HERE, second.digest, "another", []) is None
+    assert await world.store.records.verdicts.admission(HERE, second.digest, "another", []) is None
 
 
 async def test_so_many_are_judged_before_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

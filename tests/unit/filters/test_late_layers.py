@@ -66,12 +66,12 @@ async def test_a_plugin_is_withheld_until_its_layer_has_come(
     for _ in range(2):
         with pytest.raises(Denied, match="it cannot be judged: layer 2 is not here"):
             await world.registry.get_manifest(HERE, TAG)
-    (listed,) = await world.store.admissions(State.DENIED)
+    (listed,) = await world.store.records.admissions.admissions(State.DENIED)
     assert listed.verdict is not None
     assert (listed.digest, listed.verdict.rule) == (manifest.digest, "unreadable")
     await arrive(world, GOOD)
     assert await world.gives(TAG)
-    assert await world.store.admissions(State.DENIED) == []
+    assert await world.store.records.admissions.admissions(State.DENIED) == []
 
 
 async def test_it_is_known_how_it_stands_as_soon_as_the_layer_has_come(world: World) -> None:
@@ -107,7 +107,7 @@ async def test_the_layer_is_checked_as_one_that_comes_before_its_manifest(world:
         assert known is not None
         assert known.verdict is not None
         assert "layer 1 is neither gzip nor a tar" in known.verdict.reason
-        found = await world.store.recorded_findings(manifest.digest)
+        found = await world.store.records.findings.recorded_findings(manifest.digest)
         assert found is not None
         assert "layer-unreadable" in {finding.code for finding in found}
 
@@ -149,7 +149,9 @@ async def test_rejected_content_whose_layer_comes_late_is_rejected(world: World)
 async def test_what_is_pulled_through_waits_for_what_its_upstream_has_elsewhere(world: World) -> None:
     manifest: Manifest = await world.manifest(HOST, layers=[named(GOOD)])
     now = datetime.now(UTC)
-    await world.store.keep_incomplete(HERE, manifest, Origin("hub", HERE, manifest.digest, now, now), TAG)
+    await world.store.records.incomplete.keep_incomplete(
+        HERE, manifest, Origin("hub", HERE, manifest.digest, now, now), TAG
+    )
     assert not await world.gives(TAG)
 
 

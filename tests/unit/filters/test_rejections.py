@@ -18,8 +18,8 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Action, Policy, Rule
 from mirror.registry.admissions import State, Subject
 from mirror.runtime.clock import SystemClock
-from mirror.store.verdicts import StoreVerdicts
-from tests.unit.filters.world import HERE, HOST, OTHER, ROOT, TAG, World, decision
+from mirror.store.records.sql_verdicts import SqlVerdicts
+from tests.unit.filters.world import HERE, HOST, OTHER, ROOT, TAG, World, admission_records, decision
 
 POLICIES = {"no rules": None, "rules": Policy([Rule("all", Action.ALLOW)])}
 
@@ -121,7 +121,9 @@ async def test_what_engines_pass_over_makes_no_other_content(world: World) -> No
 
 async def test_what_is_rejected_before_it_comes_is_covered_when_it_comes(world: World) -> None:
     manifest = await world.manifest(HOST)
-    await world.store.decide(OTHER, [Subject.absent(Digest.of(manifest.content, "sha512"))], decision(approved=False))
+    await world.store.records.decisions.decide(
+        OTHER, [Subject.absent(Digest.of(manifest.content, "sha512"))], decision(approved=False)
+    )
     assert not await world.takes(manifest)
     assert not await world.takes(Manifest.parse(manifest.content + b"\n", manifest.media_type))
 
@@ -146,9 +148,11 @@ async def test_the_list_tells_of_what_is_held_under_other_names_and_digests(worl
     spaced = Manifest.parse(manifest.content + b" ", manifest.media_type)
     await world.registry.put_manifest(OTHER, spaced, [Tag("spaced")])
     await world.decide(manifest, approved=False)
-    listed = {(str(one.repository), one.digest) for one in await world.store.admissions(State.REJECTED)}
+    listed = {
+        (str(one.repository), one.digest) for one in await world.store.records.admissions.admissions(State.REJECTED)
+    }
     assert listed == {("acme/driver", manifest.digest), ("acme/copy", manifest.digest), ("acme/copy", spaced.digest)}
-    assert (await world.store.count_admissions(world.policy))[State.REJECTED] == 3
+    assert (await world.store.records.admissions.count_admissions(world.policy))[State.REJECTED] == 3
 
 
 async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -> None:
@@ -156,12 +160,12 @@ async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -
     variant = await world.manifest(HOST, OTHER, algorithm="sha512")
     await world.registry.put_manifest(OTHER, variant, [TAG])
     await world.decide(manifest, approved=False)
-    assert len(await world.store.admissions(State.REJECTED)) == 1
+    assert len(await world.store.records.admissions.admissions(State.REJECTED)) == 1
     assert not await world.gives(TAG, OTHER)
     assert not await world.gives(TAG, OTHER)
-    (elsewhere, _) = await world.store.admissions(State.REJECTED)
+    (elsewhere, _) = await world.store.records.admissions.admissions(State.REJECTED)
     assert elsewhere.rejected_elsewhere or elsewhere.repository == HERE
-    assert {str(one.digest) for one in await world.store.admissions(State.REJECTED)} == {
+    assert {str(one.digest) for one in await world.store.records.admissions.admissions(State.REJECTED)} == {
         str(manifest.digest),
         str(variant.digest),
     }
@@ -169,15 +173,15 @@ async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -
 
 async def test_a_server_without_rules_keeps_what_another_one_decided_and_writes_nothing(world: World) -> None:
     manifest = await rejected(world)
-    before = await world.store.admissions()
-    judge = Judge(world.store, None, world.store, SystemClock(), lambda _action: None)
+    before = await world.store.records.admissions.admissions()
+    judge = Judge(world.store, None, admission_records(world.store), SystemClock(), lambda _action: None)
     other = Withhold(Admit(world.store, judge), judge)
     with pytest.raises(Denied, match="was rejected by alice"):
         await other.get_manifest(HERE, TAG)
     much = await world.manifest(ROOT)
     await other.put_manifest(HERE, much, [Tag("2")])
     assert await other.get_manifest(HERE, Tag("2")) == much
-    assert await world.store.admissions() == before
+    assert await world.store.records.admissions.admissions() == before
     assert manifest.digest in {one.digest for one in before}
 
 
@@ -185,15 +189,17 @@ async def test_only_plugins_are_compared(world: World, monkeypatch: pytest.Monke
     config = await world.blob(b"{}", media_types.OCI_IMAGE_CONFIG)
     body = {"schemaVersion": 2, "config": config.to_json(), "layers": []}
     image = Manifest.parse(json.dumps(body).encode(), media_types.OCI_MANIFEST)
-    monkeypatch.delattr(StoreVerdicts, "admission")  # an image costs a look at an attribute
+    monkeypatch.delattr(SqlVerdicts, "admission")  # an image costs a look at an attribute
     await world.registry.put_manifest(HERE, image, [TAG])
     assert await world.registry.get_manifest(HERE, TAG) == image
 
 
 async def test_rejecting_names_that_are_not_there(world: World) -> None:
     absent = Digest.of(b"absent")
-    await world.store.decide(Repository("no/where"), [Subject.absent(absent)], decision(approved=False))
-    (one,) = await world.store.admissions()
+    await world.store.records.decisions.decide(
+        Repository("no/where"), [Subject.absent(absent)], decision(approved=False)
+    )
+    (one,) = await world.store.records.admissions.admissions()
     assert (one.digest, one.state) == (absent, State.REJECTED)
 
 

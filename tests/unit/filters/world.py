@@ -25,6 +25,7 @@ from mirror.plugin.privilege_pattern import PrivilegePattern
 from mirror.registry.admissions import Admission, Decision, State, Subject
 from mirror.registry.port import Registry
 from mirror.registry.streams import one
+from mirror.registry.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 
@@ -41,6 +42,11 @@ UNSIGNED = Rule("unsigned", Action.HOLD, signed=False)
 def decision(*, approved: bool) -> Decision:
     """Of alice."""
     return Decision(approved, "alice", datetime.now(UTC), "looked at it")
+
+
+def admission_records(store: Store) -> AdmissionRecords:
+    """What plugins of a store are judged with."""
+    return AdmissionRecords(store.records.verdicts, store.records.decisions, store.records.plugins)
 
 
 class World:
@@ -65,12 +71,13 @@ class World:
             policy: None: no rules.
             checks: whether plugins are looked at.
         """
-        looked_at = PluginChecks(self.store, self.store, LayerReading(DEFAULT_LIMITS), enforce=True) if checks else None
+        findings, layers = self.store.records.findings, LayerReading(DEFAULT_LIMITS)
+        looked_at = PluginChecks(self.store, findings, layers, enforce=True) if checks else None
         examine: Examine | None = None if looked_at is None else looked_at.examine
         judge = Judge(
             self.store,
             policy,
-            self.store,
+            admission_records(self.store),
             SystemClock(),
             self.counted.append,
             layers=LayerReading(DEFAULT_LIMITS),
@@ -122,7 +129,7 @@ class World:
         """Decide as a person does who names the digest."""
         texts = await Fingerprints(self.store).of(repository, manifest)
         subject = Subject(manifest.digest, texts, manifest.config and manifest.config.digest)
-        await self.store.decide(repository, [subject], decision(approved=approved), overrule=overrule)
+        await self.store.records.decisions.decide(repository, [subject], decision(approved=approved), overrule=overrule)
         known = await self.known(manifest, repository)
         assert known is not None
         return known
@@ -130,7 +137,7 @@ class World:
     async def known(self, manifest: Manifest, repository: Repository = HERE) -> Admission | None:
         """What is remembered of a plugin."""
         texts = await Fingerprints(self.store).of(repository, manifest)
-        return await self.store.admission(repository, manifest.digest, self.policy, texts)
+        return await self.store.records.verdicts.admission(repository, manifest.digest, self.policy, texts)
 
     async def state(self, manifest: Manifest, repository: Repository = HERE) -> State | None:
         """How it stands, as far as that is remembered."""

@@ -48,8 +48,8 @@ class TestBlobs:
         await world.registry.get_manifest(NAME, TAG)
         layer = wanted.manifest.layers[0].digest
         looks = Counter[str]()
-        for look in ("stat_blob", "awaited"):
-            monkeypatch.setattr(world.store, look, counted(looks, getattr(world.store, look)))
+        for part, look in ((world.store, "stat_blob"), (world.store.records.incomplete, "awaited")):
+            monkeypatch.setattr(part, look, counted(looks, getattr(part, look)))
         read_by_all = await asyncio.gather(*(read(world.registry.open_blob(NAME, layer)) for _ in range(16)))
         assert set(read_by_all) == {wanted.layer}
         assert looks == {"stat_blob": 1, "awaited": 1}

@@ -42,7 +42,7 @@ class TestFirstPull:
     ) -> None:
         wanted = await Plugin.make().at(world.hub)
         await world.registry.get_manifest(NAME, TAG)
-        look = world.store.incomplete
+        look = world.store.records.incomplete.incomplete
 
         async def too_late(repository: Repository, digest: Digest) -> Manifest | None:
             for blob in (wanted.config, wanted.layer):
@@ -51,7 +51,7 @@ class TestFirstPull:
             world.hub.failure = UpstreamUnreachable("gone")
             return await look(repository, digest)
 
-        monkeypatch.setattr(world.store, "incomplete", too_late)
+        monkeypatch.setattr(world.store.records.incomplete, "incomplete", too_late)
         assert await world.registry.get_manifest(NAME, TAG) == wanted.manifest
         assert await world.store.get_manifest(NAME, TAG) == wanted.manifest
 
@@ -236,7 +236,7 @@ class TestSeveralUpstreams:
         async with pulling(store, *self.RULES) as world:
             wanted = await Plugin.make().at(world.upstreams["spare"])
             assert await pull(world) == wanted.manifest
-            origin = await store.origin(NAME, TAG)
+            origin = await store.records.origins.origin(NAME, TAG)
             assert origin is not None
             assert origin.upstream == "spare"
             assert world.hub.asked == {"get_manifest": 1}
@@ -321,7 +321,7 @@ async def test_a_renamed_plugin_is_asked_for_by_its_name_there(store: Store) -> 
     async with pulling(store, ("hub/store/*/*", "*/*")) as world:
         wanted = await Plugin.make().at(world.hub, there)
         assert await pull(world, here) == wanted.manifest
-        origin = await store.origin(here, TAG)
+        origin = await store.records.origins.origin(here, TAG)
         assert origin is not None
         assert (origin.upstream, origin.source) == ("hub", there)
 

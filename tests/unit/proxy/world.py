@@ -16,6 +16,7 @@ from mirror.oci.errors import MirrorError
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.proxy.freshness import Freshness
+from mirror.proxy.lookups import PullMemory
 from mirror.proxy.outcomes import Outcomes, families
 from mirror.proxy.registry import PullThroughRegistry
 from mirror.proxy.routes import Routes, Rule, Upstream
@@ -194,10 +195,11 @@ async def pulling(
     outcomes = Outcomes(figures.share(), names)
     clock = clock or HandClock()
     async with Background() as tasks:
-        inflight = Inflight(store, store, tasks, outcomes, store.arrived, finish=finish, retry=QUICK)
+        arrived = store.records.incomplete.arrived
+        inflight = Inflight(store, store.downloads, tasks, outcomes, arrived, finish=finish, retry=QUICK)
         registry = PullThroughRegistry(
             store,
-            store,
+            PullMemory(store.records.origins, store.records.incomplete),
             Routes([Rule.parse(known[source.partition("/")[0]], source, to) for source, to in rules], reserved),
             inflight,
             tasks,

@@ -132,7 +132,7 @@ class Story:
 
 async def expire(store: Store) -> None:
     """Let all uploads expire."""
-    await store.expire_uploads(timedelta(days=-1))
+    await store.uploads.expire(timedelta(days=-1))
 
 
 def _thirds(content: bytes) -> Iterable[bytes]:

@@ -49,68 +49,70 @@ async def decide(
     repository: Repository = HERE,
     overrule: bool = False,
 ) -> None:
-    await store.decide(repository, [Subject(digest, (str(digest), *more))], decided, overrule=overrule)
+    await store.records.decisions.decide(
+        repository, [Subject(digest, (str(digest), *more))], decided, overrule=overrule
+    )
 
 
 async def state(store: Store, digest: Digest, *more: str, repository: Repository = HERE) -> State | None:
-    known = await store.admission(repository, digest, OURS, [str(digest), *more])
+    known = await store.records.verdicts.admission(repository, digest, OURS, [str(digest), *more])
     return None if known is None else known.state
 
 
 async def test_what_a_policy_says_outlives_the_process(folder: Path) -> None:
     noted = admission(ABSENT, Action.HOLD)
     async with Store.open(folder) as store:
-        assert await store.admission(HERE, ABSENT, OURS) is None
-        await store.note_verdict(noted, OURS)
+        assert await store.records.verdicts.admission(HERE, ABSENT, OURS) is None
+        await store.records.verdicts.note_verdict(noted, OURS)
     async with Store.open(folder) as store:
-        assert await store.admission(HERE, ABSENT, OURS) == noted
-        assert await store.admission(OTHER, ABSENT, OURS) is None
+        assert await store.records.verdicts.admission(HERE, ABSENT, OURS) == noted
+        assert await store.records.verdicts.admission(OTHER, ABSENT, OURS) is None
 
 
 async def test_a_verdict_is_that_of_one_policy(store: Store) -> None:
-    await store.note_verdict(admission(ABSENT, Action.HOLD), OURS)
-    assert await store.admission(HERE, ABSENT, THEIRS) is None
-    assert await store.admission(HERE, ABSENT, NO_POLICY) is None
-    await store.note_verdict(admission(ABSENT, Action.ALLOW, 1), THEIRS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), OURS)
+    assert await store.records.verdicts.admission(HERE, ABSENT, THEIRS) is None
+    assert await store.records.verdicts.admission(HERE, ABSENT, NO_POLICY) is None
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.ALLOW, 1), THEIRS)
     for policy, action in ((OURS, Action.HOLD), (THEIRS, Action.ALLOW), (None, Action.ALLOW)):
-        known = await store.admission(HERE, ABSENT, policy)
+        known = await store.records.verdicts.admission(HERE, ABSENT, policy)
         assert known is not None
         assert known.verdict is not None
         assert known.verdict.action is action
-    await store.forget_verdict(HERE, ABSENT, THEIRS)
-    assert await store.admission(HERE, ABSENT, THEIRS) is None
+    await store.records.verdicts.forget_verdict(HERE, ABSENT, THEIRS)
+    assert await store.records.verdicts.admission(HERE, ABSENT, THEIRS) is None
     assert await state(store, ABSENT) is State.HELD
 
 
 async def test_a_verdict_of_before_belongs_to_whoever_judges_first(store: Store) -> None:
-    await store.note_verdict(admission(ABSENT, Action.HOLD), "")
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), "")
     for policy in (OURS, THEIRS):
-        known = await store.admission(HERE, ABSENT, policy)
+        known = await store.records.verdicts.admission(HERE, ABSENT, policy)
         assert known is not None
         assert known.policy == ""
-    assert await store.admission(HERE, ABSENT, NO_POLICY) is None
-    await store.note_verdict(admission(ABSENT, Action.DENY), NO_POLICY)
-    await store.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
+    assert await store.records.verdicts.admission(HERE, ABSENT, NO_POLICY) is None
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.DENY), NO_POLICY)
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
     assert await state(store, ABSENT) is State.ADMITTED
-    assert await store.admission(HERE, ABSENT, THEIRS) is None
+    assert await store.records.verdicts.admission(HERE, ABSENT, THEIRS) is None
 
 
 async def test_a_decision_stays_whatever_a_policy_says_later(store: Store) -> None:
-    await store.note_verdict(admission(ABSENT, Action.HOLD), OURS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), OURS)
     await decide(store, ABSENT, decision(1))
     assert await state(store, ABSENT) is State.APPROVED
-    await store.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
-    known = await store.admission(HERE, ABSENT, OURS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
+    known = await store.records.verdicts.admission(HERE, ABSENT, OURS)
     assert known is not None
     assert known.decision == decision(1)
 
 
 async def test_a_decision_moves_the_count_that_others_go_by(folder: Path) -> None:
     async with Store.open(folder) as store, Store.open(folder) as other:
-        before = other.admission_generation
+        before = other.records.verdicts.admission_generation
         await decide(store, ABSENT, decision(1))
-        assert other.admission_generation != before
-        known = await other.admission(HERE, ABSENT, OURS)
+        assert other.records.verdicts.admission_generation != before
+        known = await other.records.verdicts.admission(HERE, ABSENT, OURS)
     assert known is not None
     assert (known.state, known.noted_at, known.asked) == (State.APPROVED, decision(1).at, None)
 
@@ -121,7 +123,7 @@ async def test_a_rejection_covers_every_fingerprint_under_every_name(store: Stor
     other = Digest.of(b"other bytes")
     assert await state(store, other, repository=OTHER) is None
     for covered in ("sha512:x", "content-sha256:y", str(ABSENT)):
-        known = await store.admission(OTHER, other, OURS, [covered, "another"])
+        known = await store.records.verdicts.admission(OTHER, other, OURS, [covered, "another"])
         assert known is not None
         assert known.rejection is not None
         assert (known.state, known.rejection.repository, known.rejection.digest) == (State.REJECTED, HERE, ABSENT)
@@ -153,20 +155,20 @@ async def test_of_several_nothing_is_decided_where_one_was_rejected(store: Store
     other = Digest.of(b"other")
     await decide(store, ABSENT, decision(1, approved=False))
     with pytest.raises(Denied):
-        await store.decide(HERE, [Subject.absent(other), Subject.absent(ABSENT)], decision(2))
+        await store.records.decisions.decide(HERE, [Subject.absent(other), Subject.absent(ABSENT)], decision(2))
     assert await state(store, other) is None
 
 
 async def test_a_rejection_learns_what_else_is_the_same_content(store: Store) -> None:
     await decide(store, ABSENT, decision(1, approved=False))
-    known = await store.admission(HERE, ABSENT, OURS)
+    known = await store.records.verdicts.admission(HERE, ABSENT, OURS)
     assert known is not None
     assert known.rejection is not None
-    await store.extend_rejection(known.rejection, ["content"])
+    await store.records.decisions.extend_rejection(known.rejection, ["content"])
     variant = Digest.of(b"variant")
     assert await state(store, variant, "content") is State.REJECTED
     await decide(store, ABSENT, decision(2), overrule=True)
-    await store.extend_rejection(known.rejection, ["content"])  # too late: it was lifted
+    await store.records.decisions.extend_rejection(known.rejection, ["content"])  # too late: it was lifted
     assert await state(store, variant, "content") is None
 
 
@@ -174,12 +176,12 @@ async def test_the_last_one_that_was_let_in(store: Store) -> None:
     digests = [Digest.of(bytes([number])) for number in range(6)]
 
     async def last(policy: str = OURS) -> frozenset[tuple[str, str]] | None:
-        return (await store.baseline(HERE, ABSENT, policy)).asked
+        return (await store.records.verdicts.baseline(HERE, ABSENT, policy)).asked
 
-    assert await store.baseline(HERE, ABSENT, OURS) == Baseline()
+    assert await store.records.verdicts.baseline(HERE, ABSENT, OURS) == Baseline()
     for number, action in enumerate([Action.ALLOW, Action.WARN, Action.HOLD, Action.DENY, Action.HOLD]):
-        await store.note_verdict(admission(digests[number], action, number), OURS)
-    await store.note_verdict(admission(digests[5], Action.ALLOW, 9, OTHER), OURS)
+        await store.records.verdicts.note_verdict(admission(digests[number], action, number), OURS)
+    await store.records.verdicts.note_verdict(admission(digests[5], Action.ALLOW, 9, OTHER), OURS)
     assert await last() == {("mount", "/1")}
     assert await last(THEIRS) is None
     await decide(store, digests[4], decision(10, approved=False))
@@ -191,43 +193,47 @@ async def test_the_last_one_that_was_let_in(store: Store) -> None:
     await decide(store, digests[1], decision(12, approved=False))
     await decide(store, digests[2], decision(13, approved=False))
     assert await last() == {("mount", "/0")}
-    assert (await store.baseline(HERE, digests[0], OURS)).asked is None  # it is not compared with itself
+    assert (
+        await store.records.verdicts.baseline(HERE, digests[0], OURS)
+    ).asked is None  # it is not compared with itself
 
 
 async def test_what_other_policies_have_said_is_told_apart(store: Store) -> None:
-    await store.note_verdict(admission(ABSENT, Action.HOLD), THEIRS)
-    assert await store.baseline(HERE, ABSENT, OURS) == Baseline(recorded=(("mount", "/"),))
-    assert await store.baseline(HERE, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), THEIRS)
+    assert await store.records.verdicts.baseline(HERE, ABSENT, OURS) == Baseline(recorded=(("mount", "/"),))
+    assert await store.records.verdicts.baseline(HERE, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
     held = (await push_image(store, "a plugin", "1", "2", repository=OTHER)).digest
-    await store.note_verdict(replace(admission(held, Action.ALLOW, repository=OTHER), grown=()), THEIRS)
-    assert await store.baseline(OTHER, held, OURS) == Baseline(recorded=())
-    assert await store.baseline(OTHER, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
+    await store.records.verdicts.note_verdict(
+        replace(admission(held, Action.ALLOW, repository=OTHER), grown=()), THEIRS
+    )
+    assert await store.records.verdicts.baseline(OTHER, held, OURS) == Baseline(recorded=())
+    assert await store.records.verdicts.baseline(OTHER, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
 
 
 async def test_the_list_is_of_what_is_here_or_was_decided_about(store: Store) -> None:
     held = (await push_image(store, "a plugin", "1", "2", repository=HERE)).digest
-    await store.note_verdict(admission(held, Action.HOLD, 1), OURS)
-    await store.note_verdict(admission(ABSENT, Action.HOLD, 2), OURS)
-    await store.note_verdict(admission(held, Action.ALLOW, 3, OTHER), OURS)
-    (listed,) = await store.admissions(policy=OURS)
+    await store.records.verdicts.note_verdict(admission(held, Action.HOLD, 1), OURS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD, 2), OURS)
+    await store.records.verdicts.note_verdict(admission(held, Action.ALLOW, 3, OTHER), OURS)
+    (listed,) = await store.records.admissions.admissions(policy=OURS)
     assert (listed.digest, listed.state, listed.tags) == (held, State.HELD, (Tag("1"), Tag("2")))
     await decide(store, ABSENT, decision(5, approved=False))
-    assert [one.digest for one in await store.admissions()] == [ABSENT, held]
-    assert [one.digest for one in await store.admissions(State.REJECTED)] == [ABSENT]
-    assert await store.admissions(State.DENIED) == []
-    counted = await store.count_admissions(OURS)
+    assert [one.digest for one in await store.records.admissions.admissions()] == [ABSENT, held]
+    assert [one.digest for one in await store.records.admissions.admissions(State.REJECTED)] == [ABSENT]
+    assert await store.records.admissions.admissions(State.DENIED) == []
+    counted = await store.records.admissions.count_admissions(OURS)
     assert {state: count for state, count in counted.items() if count} == {State.REJECTED: 1, State.HELD: 1}
     assert set(counted) == set(State)
 
 
 async def test_the_list_tells_the_verdict_of_the_policy_else_the_latest(store: Store) -> None:
     held = (await push_image(store, "a plugin", "1", repository=HERE)).digest
-    await store.note_verdict(admission(held, Action.HOLD, 1), OURS)
-    await store.note_verdict(admission(held, Action.ALLOW, 2), THEIRS)
+    await store.records.verdicts.note_verdict(admission(held, Action.HOLD, 1), OURS)
+    await store.records.verdicts.note_verdict(admission(held, Action.ALLOW, 2), THEIRS)
     for policy, state in ((OURS, State.HELD), (THEIRS, State.ADMITTED), ("a third", State.ADMITTED)):
-        (listed,) = await store.admissions(policy=policy)
+        (listed,) = await store.records.admissions.admissions(policy=policy)
         assert listed.state is state
-        assert (await store.count_admissions(policy))[state] == 1
+        assert (await store.records.admissions.count_admissions(policy))[state] == 1
 
 
 async def test_many_are_listed_with_as_many_statements_as_one(store: Store) -> None:
@@ -240,12 +246,12 @@ async def test_many_are_listed_with_as_many_statements_as_one(store: Store) -> N
     for number in range(3):
         digest = Digest.of(bytes([number]))
         for repository in (HERE, OTHER):
-            await store.note_verdict(admission(digest, Action.ALLOW, number, repository), OURS)
+            await store.records.verdicts.note_verdict(admission(digest, Action.ALLOW, number, repository), OURS)
             await decide(store, digest, decision(number), repository=repository, overrule=True)
         await decide(store, digest, decision(9 + number, approved=False))
         statements.clear()
         event.listen(Engine, "before_cursor_execute", count)
-        found = await store.admissions(policy=OURS)
+        found = await store.records.admissions.admissions(policy=OURS)
         event.remove(Engine, "before_cursor_execute", count)
         taken.append(len(statements))
         assert len(found) == 2 * (number + 1)

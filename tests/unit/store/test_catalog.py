@@ -30,8 +30,9 @@ from mirror.oci.names import Tag
 from mirror.registry.port import Page
 from mirror.runtime.on_behalf import CLIENT
 from mirror.store.catalog import rows
+from mirror.store.catalog.content_tables import blobs
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
-from mirror.store.catalog.tables import HEAD, blobs, metadata
+from mirror.store.catalog.schema import HEAD, metadata
 from mirror.store.layout import Layout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
@@ -151,19 +152,19 @@ async def test_a_folder_with_odd_letters(tmp_path: Path) -> None:
 
 
 async def test_the_database_is_set_up_to_last(folder: Path, store: Store) -> None:
-    with store._catalog._writing.connect() as connection:
+    with store.services.catalog._writing.connect() as connection:
         for pragma, expected in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
             assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() == expected
 
     def read(connection: Connection) -> int:
         return connection.exec_driver_sql("PRAGMA query_only").scalar_one()
 
-    assert await store._catalog.read(read) == 1
+    assert await store.services.catalog.read(read) == 1
 
 
 async def test_a_reader_cannot_write(store: Store) -> None:
     with pytest.raises(CatalogFault, match="readonly"):
-        await store._catalog.read(lambda connection: add(connection, "x"))
+        await store.services.catalog.read(lambda connection: add(connection, "x"))
 
 
 async def test_moments_are_in_utc(store: Store) -> None:
@@ -172,9 +173,11 @@ async def test_moments_are_in_utc(store: Store) -> None:
     def write(connection: Connection) -> None:
         connection.execute(insert(blobs).values(digest="x", size_bytes=1, stored_at=noon))
 
-    await store._catalog.write(write)
+    await store.services.catalog.write(write)
 
-    read = await store._catalog.read(lambda connection: connection.execute(select(blobs.c.stored_at)).scalar_one())
+    read = await store.services.catalog.read(
+        lambda connection: connection.execute(select(blobs.c.stored_at)).scalar_one()
+    )
     assert read == noon
     assert read.tzinfo == UTC
 
@@ -196,12 +199,12 @@ async def test_a_failed_transaction_changes_nothing(store: Store) -> None:
         add(connection, "x")
         raise RuntimeError("something else went wrong")
 
-    before = store._cache.generation
+    before = store.services.cache.generation
     with pytest.raises(RuntimeError):
-        await store._catalog.write(write)
+        await store.services.catalog.write(write)
 
     assert await digests(store) == []
-    assert store._cache.generation == before
+    assert store.services.cache.generation == before
 
 
 async def test_a_cancelled_transaction_is_done_to_its_end(store: Store) -> None:
@@ -219,7 +222,9 @@ async def test_a_cancelled_transaction_is_done_to_its_end(store: Store) -> None:
 
 async def test_a_transaction_that_is_cancelled_while_it_waits_is_not_done(store: Store) -> None:
     async with held_up(store) as (first, finish):
-        waiting = [asyncio.create_task(store._catalog.write(lambda connection: add(connection, "x"))) for _ in range(2)]
+        waiting = [
+            asyncio.create_task(store.services.catalog.write(lambda connection: add(connection, "x"))) for _ in range(2)
+        ]
         await asyncio.sleep(0)
         waiting[0].cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -227,25 +232,25 @@ async def test_a_transaction_that_is_cancelled_while_it_waits_is_not_done(store:
         finish.set()
         await first
     assert await waiting[1] == "x"
-    assert store.work.transactions == 3  # the opening's, the first, and the one that was not cancelled
+    assert store.monitoring.work.transactions == 3  # the opening's, the first, and the one that was not cancelled
 
 
 class TestTogether:
     """Changes that wait at the same time are one transaction."""
 
     async def test_they_are_committed_once(self, store: Store) -> None:
-        before = store._catalog.generation.current
-        transactions = store.work.transactions
+        before = store.services.catalog.generation.current
+        transactions = store.monitoring.work.transactions
         async with held_up(store) as (first, finish):
-            changes = [asyncio.create_task(store._catalog.write(named(f"{number:02}"))) for number in range(20)]
+            changes = [asyncio.create_task(store.services.catalog.write(named(f"{number:02}"))) for number in range(20)]
             await asyncio.sleep(0)
             finish.set()
             await first
         assert await asyncio.gather(*changes) == [f"{number:02}" for number in range(20)]
 
         assert await digests(store) == [*(f"{number:02}" for number in range(20)), "held up"]
-        assert store._catalog.generation.current == before + 4
-        assert store.work.transactions == transactions + 21
+        assert store.services.catalog.generation.current == before + 4
+        assert store.monitoring.work.transactions == transactions + 21
 
     async def test_one_that_fails_takes_nothing_from_the_others(self, store: Store) -> None:
         def failing(connection: Connection) -> None:
@@ -258,7 +263,7 @@ class TestTogether:
 
         async with held_up(store) as (first, finish):
             works = [named("a"), failing, named("b"), refused, named("c")]
-            changes = [asyncio.create_task(store._catalog.write(work)) for work in works]
+            changes = [asyncio.create_task(store.services.catalog.write(work)) for work in works]
             await asyncio.sleep(0)
             finish.set()
             await first
@@ -271,11 +276,11 @@ class TestTogether:
 
     async def test_none_is_done_where_there_is_no_room(self, store: Store) -> None:
         """The database then undoes the whole transaction by itself, those with it that had succeeded."""
-        with store._catalog._writing.connect() as connection:
+        with store.services.catalog._writing.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
         async with held_up(store) as (first, finish):
             works = [named("a"), lambda connection: [add(connection, f"{n:0100}") for n in range(5000)], named("b")]
-            changes = [asyncio.create_task(store._catalog.write(work)) for work in works]
+            changes = [asyncio.create_task(store.services.catalog.write(work)) for work in works]
             await asyncio.sleep(0)
             finish.set()
             await first
@@ -299,7 +304,7 @@ class TestTogether:
                     raise BlobUnknown(name)
                 return name
 
-            task = asyncio.create_task(writer._catalog.write(work))
+            task = asyncio.create_task(writer.services.catalog.write(work))
             if chances.random() < 0.3:
                 await asyncio.sleep(chances.random() / 200)
                 task.cancel()
@@ -318,9 +323,9 @@ class TestTogether:
         assert {type(outcome) for outcome in told.values()} == {str, BlobUnknown, asyncio.CancelledError}
 
     async def test_what_is_written_aside_keeps_what_is_cached(self, store: Store) -> None:
-        before = store._catalog.generation.current
-        await asyncio.gather(*(store._catalog.write_aside(named(name)) for name in "abc"))
-        assert store._catalog.generation.current == before
+        before = store.services.catalog.generation.current
+        await asyncio.gather(*(store.services.catalog.write_uncached(named(name)) for name in "abc"))
+        assert store.services.catalog.generation.current == before
         assert await digests(store) == ["a", "b", "c"]
 
 
@@ -334,7 +339,7 @@ async def held_up(store: Store) -> AsyncIterator[tuple[asyncio.Task[str], thread
         finish.wait(10)
         return add(connection, "held up")
 
-    task = asyncio.create_task(store._catalog.write(write))
+    task = asyncio.create_task(store.services.catalog.write(write))
     await asyncio.to_thread(begun.wait, 10)
     yield task, finish
 
@@ -350,11 +355,11 @@ def add(connection: Connection, name: str) -> str:
 
 async def digests(store: Store) -> list[str]:
     statement = select(blobs.c.digest).order_by(blobs.c.digest)
-    return list(await store._catalog.read(lambda connection: connection.execute(statement).scalars().all()))
+    return list(await store.services.catalog.read(lambda connection: connection.execute(statement).scalars().all()))
 
 
 async def test_lists_leave_readers_to_others_and_each_client_has_its_turn(store: Store) -> None:
-    catalog = store._catalog
+    catalog = store.services.catalog
     begun: list[str] = []
     go_on = threading.Event()
 

@@ -26,18 +26,18 @@ async def digest_of(store: Store, tag: str) -> Digest:
 
 async def test_what_was_said_and_decided_is_kept(old_folder: Path) -> None:
     async with Store.open(old_folder) as store:
-        standing = {str(tag): one.state for one in await store.admissions() for tag in one.tags}
+        standing = {str(tag): one.state for one in await store.records.admissions.admissions() for tag in one.tags}
         assert standing == {state: State(state) for state in ("admitted", "approved", "denied", "held", "rejected")}
-        known = await store.admission(DRIVER, await digest_of(store, "rejected"), "a policy")
+        known = await store.records.verdicts.admission(DRIVER, await digest_of(store, "rejected"), "a policy")
         assert known is not None
         assert known.rejection is not None
         assert (known.rejection.decision.by, known.rejection.decision.note) == ("bob", "wants too much")
         assert (known.policy, known.asked) == ("", (("network", "host"),))  # it is whose asks first
-        never = await store.admission(DRIVER, Digest.of(b"never came"))
+        never = await store.records.verdicts.admission(DRIVER, Digest.of(b"never came"))
         assert never is not None
         assert never.state is State.REJECTED
-        assert await store.recorded_findings(await digest_of(store, "held"))
-        assert await store.find_user("alice") is not None
+        assert await store.records.findings.recorded_findings(await digest_of(store, "held"))
+        assert await store.records.users.find_user("alice") is not None
         assert len((await store.get_manifest(IMAGE, Tag("latest"))).manifests) == 2
 
 
@@ -47,7 +47,9 @@ async def test_an_old_rejection_covers_the_content_from_now_on(old_folder: Path)
         texts = await Fingerprints(store).of(DRIVER, manifest)
         assert any(map(fingerprint.is_of_content, texts))
         for text in texts:
-            known = await store.admission(Repository("other/name"), Digest.of(b"other bytes"), None, [text])
+            known = await store.records.verdicts.admission(
+                Repository("other/name"), Digest.of(b"other bytes"), None, [text]
+            )
             assert known is not None, text
             assert known.state is State.REJECTED
 
@@ -57,11 +59,11 @@ async def test_every_plugin_is_in_the_index_and_nothing_else(old_folder: Path) -
         for tag in ("admitted", "approved", "denied", "held", "rejected", "unjudged"):
             manifest = await store.get_manifest(DRIVER, Tag(tag))
             for blob in manifest.blobs:
-                assert await store.plugins_naming(DRIVER, blob.digest, 9, 10_000) == [manifest.digest]
-        assert not await store.holds_plugins(IMAGE)
-        (coming,) = await store.plugins_naming(PULLED, Digest.of(b"not here yet"), 9, 10_000)
-        assert await store.plugin(PULLED, coming) is not None
-        before = await store.plugins_before(DRIVER, await digest_of(store, "held"), 9)
+                assert await store.records.plugins.plugins_naming(DRIVER, blob.digest, 9, 10_000) == [manifest.digest]
+        assert not await store.records.plugins.holds_plugins(IMAGE)
+        (coming,) = await store.records.plugins.plugins_naming(PULLED, Digest.of(b"not here yet"), 9, 10_000)
+        assert await store.records.plugins.plugin(PULLED, coming) is not None
+        before = await store.records.plugins.plugins_before(DRIVER, await digest_of(store, "held"), 9)
         assert before == [await digest_of(store, "denied"), await digest_of(store, "admitted")]
 
 
@@ -72,12 +74,14 @@ async def test_it_is_done_once_in_steps_with_one_line_in_the_log(
     monkeypatch.setattr(catching_up, "_NEXT", catching_up._NEXT.limit(1))
     with structlog.testing.capture_logs() as lines:
         async with Store.open(old_folder) as store:
-            assert await store.holds_plugins(DRIVER)
-            changes = store.admission_generation
+            assert await store.records.plugins.holds_plugins(DRIVER)
+            changes = store.records.verdicts.admission_generation
         async with Store.open(old_folder) as store:
-            assert store.admission_generation is not None
+            assert store.records.verdicts.admission_generation is not None
             assert changes is not None
-            assert store.admission_generation - changes == 2  # the look whether there is something to migrate
+            assert (
+                store.records.verdicts.admission_generation - changes == 2
+            )  # the look whether there is something to migrate
     (line,) = [one for one in lines if one["event"] == "plugins of an earlier version were indexed"]
     assert (line["manifests"], line["plugins"], line["rejected"], line["damaged"]) == (10, 7, 2, 0)
 
@@ -94,7 +98,7 @@ async def test_what_is_interrupted_is_done_again(old_folder: Path, monkeypatch: 
     async with Store.open(old_folder) as store:
         manifest = await store.get_manifest(DRIVER, Tag("rejected"))
         (*_, content) = await Fingerprints(store).of(DRIVER, manifest)
-        known = await store.admission(DRIVER, Digest.of(b"x"), None, [content])
+        known = await store.records.verdicts.admission(DRIVER, Digest.of(b"x"), None, [content])
         assert known is not None
         assert known.state is State.REJECTED
 
@@ -108,7 +112,7 @@ async def test_a_damaged_manifest_is_left_out_and_told_of(old_folder: Path) -> N
         shutil.unpack_archive(old, old_folder, filter="fully_trusted")
         (old_folder / "blobs/sha256" / digest.hex[:2] / digest.hex).write_bytes(b"damaged")
         async with Store.open(old_folder) as store:
-            assert await store.holds_plugins(DRIVER)
+            assert await store.records.plugins.holds_plugins(DRIVER)
     (line,) = [one for one in lines if one["event"] == "plugins of an earlier version were indexed"]
     assert (line["plugins"], line["damaged"]) == (6, 1)
 

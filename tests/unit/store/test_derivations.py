@@ -25,29 +25,29 @@ MADE = Derivation(
 async def test_it_is_kept_with_the_manifest(folder: Path) -> None:
     async with Store.open(folder) as store:
         digest = (await push_image(store, "a", "1")).digest
-        assert await store.derivation(digest) is None
-        await store.record_derivation(digest, MADE)
+        assert await store.records.derivations.derivation(digest) is None
+        await store.records.derivations.record_derivation(digest, MADE)
     async with Store.open(folder) as store:
-        assert await store.derivation(digest) == MADE
+        assert await store.records.derivations.derivation(digest) == MADE
     with sqlite3.connect(folder / "catalog.sqlite") as database:
         database.execute("PRAGMA foreign_keys=ON")
         for table in ("tags", "manifests", "repository_blobs", "blobs"):
             database.execute(f"DELETE FROM {table}")
     database.close()
     async with Store.open(folder) as store:
-        assert await store.derivation(digest) is None
+        assert await store.records.derivations.derivation(digest) is None
 
 
 async def test_whoever_made_it_first_is_remembered(store: Store) -> None:
     digest = (await push_image(store, "a", "1")).digest
-    await store.record_derivation(digest, MADE)
-    await store.record_derivation(digest, replace(MADE, made_by="user root"))
-    assert await store.derivation(digest) == MADE
+    await store.records.derivations.record_derivation(digest, MADE)
+    await store.records.derivations.record_derivation(digest, replace(MADE, made_by="user root"))
+    assert await store.records.derivations.derivation(digest) == MADE
     other = replace(MADE, made_by="user root", original=Digest.of(b"another"))
-    await store.record_derivation(digest, other)
-    assert await store.derivation(digest) == other
+    await store.records.derivations.record_derivation(digest, other)
+    assert await store.records.derivations.derivation(digest) == other
 
 
 async def test_of_what_is_not_held_nothing_is_kept(store: Store) -> None:
-    await store.record_derivation(ABSENT, MADE)
-    assert await store.derivation(ABSENT) is None
+    await store.records.derivations.record_derivation(ABSENT, MADE)
+    assert await store.records.derivations.derivation(ABSENT) is None

@@ -26,7 +26,7 @@ def nobody() -> None:
 
 
 async def claimed(store: Store, digest: Digest = DIGEST) -> Download:
-    claim = await store.claim_download(NAME, digest)
+    claim = await store.downloads.claim_download(NAME, digest)
     assert claim is not None
     return claim
 
@@ -51,8 +51,8 @@ async def test_what_was_brought_and_verified_is_a_blob(store: Store, folder: Pat
 async def test_one_writer_over_all_processes(store: Store, other: Store) -> None:
     claim = await claimed(store)
     await claim.append(in_chunks(BLOB[:1000], 100), nobody)
-    assert await other.claim_download(NAME, DIGEST) is None
-    assert await store.claim_download(Repository("another/name"), DIGEST) is None
+    assert await other.downloads.claim_download(NAME, DIGEST) is None
+    assert await store.downloads.claim_download(Repository("another/name"), DIGEST) is None
     await (await claimed(other, Digest.of(b"something else"))).release()
     await claim.release()
     taken = await claimed(other)
@@ -88,7 +88,7 @@ async def test_what_comes_can_be_read_soon_after_it_came(store: Store, other: St
         async with asyncio.timeout(10):
             await grown.wait()
         grown.clear()
-        partial = partial or await other.watch_download(DIGEST)
+        partial = partial or await other.downloads.watch_download(DIGEST)
         assert partial is not None
         assert partial.size_bytes == 10 * number
         assert await partial.read(0, 10 * number) == b"x" * 10 * number
@@ -145,7 +145,7 @@ async def test_wrong_content_is_found_out_by_whoever_asks(store: Store, other: S
 async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
     claim = await claimed(store)
     await claim.append(in_chunks(BLOB, 100_000), nobody)
-    kept = await store.watch_download(DIGEST)
+    kept = await store.downloads.watch_download(DIGEST)
     assert kept is not None
     assert await kept.is_current()
     await claim.verify()
@@ -157,7 +157,7 @@ async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
     wrong = Digest.of(b"another")
     claim = await claimed(store, wrong)
     await claim.append(in_chunks(b"#", 1), nobody)
-    dropped = await store.watch_download(wrong)
+    dropped = await store.downloads.watch_download(wrong)
     assert dropped is not None
     await claim.drop()
     await claim.release()
@@ -175,12 +175,12 @@ async def test_a_lock_that_belongs_to_no_download_any_more_is_no_claim(store: St
     assert not before._receiving.is_of(before._files)
     assert after._receiving.is_of(after._files)
     await before.release()
-    assert await store.claim_download(NAME, DIGEST) is None
+    assert await store.downloads.claim_download(NAME, DIGEST) is None
     await after.release()
 
 
 async def test_nobody_watches_what_nobody_has_begun(store: Store) -> None:
-    assert await store.watch_download(DIGEST) is None
+    assert await store.downloads.watch_download(DIGEST) is None
 
 
 async def test_it_expires_unless_somebody_has_it(store: Store, folder: Path) -> None:
@@ -189,8 +189,8 @@ async def test_it_expires_unless_somebody_has_it(store: Store, folder: Path) -> 
     await abandoned.release()
     for file in folder.glob("uploads/*/*"):
         os.utime(file, (0, 0))
-    assert await store.expire_uploads(timedelta(hours=1)) == 1
-    assert await store.watch_download(DIGEST) is None
+    assert await store.uploads.expire(timedelta(hours=1)) == 1
+    assert await store.downloads.watch_download(DIGEST) is None
     assert [place.name for place in (folder / "uploads").iterdir()] == [f"sha256-{Digest.of(b'another').hex}"]
     await working.release()
 

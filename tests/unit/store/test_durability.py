@@ -25,7 +25,7 @@ def disk(folder: Path) -> WatchedFilesystem:
 async def watched(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
     """A store whose changes of files, and whose commits, are noted in ``disk.calls``."""
     async with Store.open(folder, filesystem=disk) as store:
-        event.listen(store._catalog._writing, "commit", lambda _: disk.calls.append(("commit", "")))
+        event.listen(store.services.catalog._writing, "commit", lambda _: disk.calls.append(("commit", "")))
         disk.calls.clear()
         yield store
 
@@ -94,10 +94,10 @@ async def test_changes_that_are_committed_together(disk: WatchedFilesystem, watc
         finish.wait(10)
 
     manifests = [an_index(number) for number in range(5)]
-    holding = asyncio.create_task(watched._catalog.write(hold_up))
+    holding = asyncio.create_task(watched.services.catalog.write(hold_up))
     await asyncio.to_thread(begun.wait, 10)
     putting = [asyncio.create_task(watched.put_manifest(REPOSITORY, manifest)) for manifest in manifests]
-    while len(watched._catalog._writer._waiting) < len(manifests):
+    while len(watched.services.catalog._writer._waiting) < len(manifests):
         await asyncio.sleep(0.001)
     disk.calls.clear()
     finish.set()

@@ -15,7 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, NotFound, StorageFault, StorageFull, UploadUnknown
 from mirror.oci.names import Tag
 from mirror.registry.streams import one
-from mirror.store.catalog.tables import blobs
+from mirror.store.catalog.content_tables import blobs
 from mirror.store.layout import Layout
 from mirror.store.registry import Store
 from tests.contract.contents import OTHER, REPOSITORY, in_chunks, manifest_of, push_blob, read_blob
@@ -113,7 +113,7 @@ async def test_any_change_that_is_needed_may_fail(
         assert blob_files(folder) == []
         assert open_files(folder / "uploads") == []
         disk.fault = no_fault
-        await store.expire_uploads(timedelta(days=-1))
+        await store.uploads.expire(timedelta(days=-1))
         assert upload_files(folder) == []
 
     await work.do(store)
@@ -131,7 +131,7 @@ async def test_tidying_up_may_fail(folder: Path, disk: WatchedFilesystem, store:
 
     assert (await work.look(store)).digest == work.digest
     disk.fault = no_fault
-    await store.expire_uploads(timedelta(days=-1))
+    await store.uploads.expire(timedelta(days=-1))
     assert upload_files(folder) == []
 
 
@@ -200,7 +200,7 @@ async def test_bytes_that_could_not_be_synced_are_never_tried_again(disk: Watche
 
 async def test_a_catalog_without_room_leaves_the_upload_to_be_committed_again(folder: Path, store: Store) -> None:
     refused = None
-    with store._catalog._writing.connect() as connection:
+    with store.services.catalog._writing.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
     for number in range(500):
         content = b"%d" % number * 1000
@@ -217,7 +217,7 @@ async def test_a_catalog_without_room_leaves_the_upload_to_be_committed_again(fo
         await store.stat_blob(REPOSITORY, digest)
     assert digest.hex not in blob_files(folder)
 
-    with store._catalog._writing.connect() as connection:
+    with store.services.catalog._writing.connect() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 100000")
     upload = await store.resume_upload(REPOSITORY, upload.id)
     await upload.commit(digest)
@@ -244,4 +244,4 @@ async def forget_content(store: Store) -> None:
     def forget(connection: Connection) -> None:
         connection.execute(delete(blobs))
 
-    await store._catalog.write(forget)
+    await store.services.catalog.write(forget)

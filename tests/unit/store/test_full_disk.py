@@ -97,7 +97,7 @@ async def test_a_full_disk_at_any_step(small_disk: Path, free_bytes: int) -> Non
 
         ballast.unlink()
         acknowledged.append(await push_index(store, number))
-        await store.expire_uploads(timedelta(days=-1))
+        await store.uploads.expire(timedelta(days=-1))
         assert upload_files(data) == []
 
     async with Store.open(data) as store:

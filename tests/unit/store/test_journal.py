@@ -13,8 +13,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Busy
 from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Change, Entry, Mirrored, Outcome, Run, RunOutcome, Step, TagEvent
-from mirror.store import journal
 from mirror.store.lock import RuleLocks
+from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
@@ -29,82 +29,86 @@ def ended(run: Run, outcome: RunOutcome = RunOutcome.SUCCEEDED) -> Run:
 
 
 async def test_what_is_noted_is_read_back(store: Store) -> None:
-    run = await store.begin_run("acme")
-    assert await store.runs("acme", 5) == [run]
+    run = await store.records.sync_runs.begin_run("acme")
+    assert await store.records.sync_runs.runs("acme", 5) == [run]
     entries = [Entry(NAME, TAG, Outcome.PLANNED, None, A), Entry(NAME, None, Outcome.FAILED, reason="no list")]
-    await store.record(run, [Step(entry) for entry in entries])
+    await store.records.sync_runs.record(run, [Step(entry) for entry in entries])
     done = replace(entries[0], outcome=Outcome.COPIED, before=B, moved_bytes=7)
-    await store.record(run, [Step(done, BROUGHT, MOVED)])
-    await store.end_run(ended(run))
-    assert await store.entries(run.id) == [entries[1], done]
-    assert await store.mirrored(NAME) == {TAG: BROUGHT}
-    assert await store.mirrored_by("acme") == [BROUGHT]
-    assert await store.history(NAME, TAG, 5) == await store.events_of("acme", 5) == [MOVED]
-    assert await store.history(NAME, Tag("other"), 5) == []
-    record = await store.rule_record("acme")
+    await store.records.sync_runs.record(run, [Step(done, BROUGHT, MOVED)])
+    await store.records.sync_runs.end_run(ended(run))
+    assert await store.records.sync_runs.entries(run.id) == [entries[1], done]
+    assert await store.records.sync_runs.mirrored(NAME) == {TAG: BROUGHT}
+    assert await store.records.sync_runs.mirrored_by("acme") == [BROUGHT]
+    assert (
+        await store.records.sync_runs.history(NAME, TAG, 5)
+        == await store.records.sync_runs.events_of("acme", 5)
+        == [MOVED]
+    )
+    assert await store.records.sync_runs.history(NAME, Tag("other"), 5) == []
+    record = await store.records.sync_runs.rule_record("acme")
     assert (record.last_run, record.last_success_at) == (ended(run), ended(run).ended_at)
 
 
 async def test_a_copy_with_changes_is_read_back_with_its_original(store: Store) -> None:
-    run = await store.begin_run("acme")
+    run = await store.records.sync_runs.begin_run("acme")
     copy = replace(BROUGHT, original=B, changes={"env": {"a": "b"}})
-    await store.record(run, [Step(mirrored=copy)])
-    assert await store.mirrored(NAME) == {TAG: copy}
-    await store.record(run, [Step(mirrored=BROUGHT)])
-    assert await store.mirrored(NAME) == {TAG: BROUGHT}
+    await store.records.sync_runs.record(run, [Step(mirrored=copy)])
+    assert await store.records.sync_runs.mirrored(NAME) == {TAG: copy}
+    await store.records.sync_runs.record(run, [Step(mirrored=BROUGHT)])
+    assert await store.records.sync_runs.mirrored(NAME) == {TAG: BROUGHT}
 
 
 async def test_a_failed_run_leaves_the_last_success_as_it_was(store: Store) -> None:
-    good = await store.begin_run("acme")
-    await store.end_run(ended(good))
-    bad = await store.begin_run("acme")
-    await store.end_run(ended(bad, RunOutcome.FAILED))
-    assert (await store.rule_record("acme")).last_success_at == ended(good).ended_at
+    good = await store.records.sync_runs.begin_run("acme")
+    await store.records.sync_runs.end_run(ended(good))
+    bad = await store.records.sync_runs.begin_run("acme")
+    await store.records.sync_runs.end_run(ended(bad, RunOutcome.FAILED))
+    assert (await store.records.sync_runs.rule_record("acme")).last_success_at == ended(good).ended_at
 
 
 async def test_a_run_that_did_not_end_is_interrupted_by_the_next(store: Store) -> None:
-    first, other = await store.begin_run("acme"), await store.begin_run("other")
-    second = await store.begin_run("acme")
-    assert await store.runs("acme", 5) == [second, replace(first, outcome=RunOutcome.INTERRUPTED)]
-    assert await store.runs("other", 5) == [other]
+    first, other = await store.records.sync_runs.begin_run("acme"), await store.records.sync_runs.begin_run("other")
+    second = await store.records.sync_runs.begin_run("acme")
+    assert await store.records.sync_runs.runs("acme", 5) == [second, replace(first, outcome=RunOutcome.INTERRUPTED)]
+    assert await store.records.sync_runs.runs("other", 5) == [other]
 
 
 async def test_a_rule_is_known_since_it_was_first_asked_about(folder: Path) -> None:
     async with Store.open(folder) as store:
-        since = (await store.rule_record("acme")).known_since
+        since = (await store.records.sync_runs.rule_record("acme")).known_since
     async with Store.open(folder) as store:
-        assert (await store.rule_record("acme")).known_since == since
+        assert (await store.records.sync_runs.rule_record("acme")).known_since == since
 
 
 async def test_runs_and_events_are_kept_up_to_a_limit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "_RUNS_KEPT", 3)
-    monkeypatch.setattr(journal, "_EVENTS_KEPT", 2)
+    monkeypatch.setattr(sql_sync_runs, "_RUNS_KEPT", 3)
+    monkeypatch.setattr(sql_sync_runs, "_EVENTS_KEPT", 2)
     runs = []
     for number in range(5):
-        runs.append(await store.begin_run("acme"))
+        runs.append(await store.records.sync_runs.begin_run("acme"))
         event = replace(MOVED, source=str(number))
-        await store.record(runs[-1], [Step(Entry(NAME, TAG, Outcome.COPIED), None, event)])
-        await store.end_run(ended(runs[-1]))
-    assert [run.id for run in await store.runs("acme", 10)] == [run.id for run in reversed(runs[2:])]
-    assert await store.entries(runs[0].id) == []
-    assert [event.source for event in await store.history(NAME, TAG, 10)] == ["4", "3"]
+        await store.records.sync_runs.record(runs[-1], [Step(Entry(NAME, TAG, Outcome.COPIED), None, event)])
+        await store.records.sync_runs.end_run(ended(runs[-1]))
+    assert [run.id for run in await store.records.sync_runs.runs("acme", 10)] == [run.id for run in reversed(runs[2:])]
+    assert await store.records.sync_runs.entries(runs[0].id) == []
+    assert [event.source for event in await store.records.sync_runs.history(NAME, TAG, 10)] == ["4", "3"]
 
 
 async def test_pulls_are_remembered_by_their_time(store: Store) -> None:
-    await store.record_pulls({(NAME, TAG): NOON, (NAME, A): NOON - timedelta(days=1)})
-    await store.record_pulls({(NAME, TAG): NOON + timedelta(days=1)})
-    assert await store.pulled_since(NAME, NOON) == {"1.0"}
-    assert await store.pulled_since(NAME, NOON - timedelta(days=2)) == {"1.0", str(A)}
-    assert await store.pulled_since(Repository("acme/other"), NOON - timedelta(days=2)) == frozenset()
+    await store.records.sync_runs.record_pulls({(NAME, TAG): NOON, (NAME, A): NOON - timedelta(days=1)})
+    await store.records.sync_runs.record_pulls({(NAME, TAG): NOON + timedelta(days=1)})
+    assert await store.records.sync_runs.pulled_since(NAME, NOON) == {"1.0"}
+    assert await store.records.sync_runs.pulled_since(NAME, NOON - timedelta(days=2)) == {"1.0", str(A)}
+    assert await store.records.sync_runs.pulled_since(Repository("acme/other"), NOON - timedelta(days=2)) == frozenset()
 
 
 async def test_noting_does_not_make_anybody_forget_what_was_read(store: Store) -> None:
-    before = store._catalog.generation.current
-    run = await store.begin_run("acme")
-    await store.record(run, [Step(None, BROUGHT, MOVED)])
-    await store.record_pulls({(NAME, TAG): NOON})
-    await store.end_run(ended(run))
-    assert store._catalog.generation.current == before
+    before = store.services.catalog.generation.current
+    run = await store.records.sync_runs.begin_run("acme")
+    await store.records.sync_runs.record(run, [Step(None, BROUGHT, MOVED)])
+    await store.records.sync_runs.record_pulls({(NAME, TAG): NOON})
+    await store.records.sync_runs.end_run(ended(run))
+    assert store.services.catalog.generation.current == before
 
 
 async def test_a_lock_that_is_looked_at_can_be_had(folder: Path) -> None:

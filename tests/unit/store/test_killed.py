@@ -69,7 +69,7 @@ async def test_what_was_acknowledged_survives(folder: Path) -> None:
                 manifest = await store.get_manifest(REPOSITORY, tag)
                 for child in manifest.blobs:
                     assert len(await read_blob(store, child.digest)) == child.size_bytes
-            await store.expire_uploads(timedelta(days=-1))
+            await store.uploads.expire(timedelta(days=-1))
             assert upload_files(folder) == []
 
     assert len(acknowledged) > ROUNDS

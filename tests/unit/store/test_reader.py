@@ -40,7 +40,7 @@ async def test_a_large_manifest_is_read_once_and_by_no_reader_of_the_catalog(
         readers.add(threading.current_thread().name.partition("_")[0])
         return load_manifest(blobs, digest, media_type, size)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("mirror.store.parts.load_manifest", counted)
+    monkeypatch.setattr("mirror.store.catalog.manifest_loader.load_manifest", counted)
     async with Store.open(folder) as store:
         targets = [Tag("1"), manifest.digest] * 5
         found = await asyncio.gather(*(store.get_manifest(REPOSITORY, target) for target in targets))

@@ -60,9 +60,9 @@ async def test_an_upload_of_an_earlier_version_that_was_to_get_a_digest_expires(
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, left.name)
         await (await store.begin_upload(REPOSITORY, client="192.0.2.1")).cancel()  # it is not counted
-        assert await store.expire_uploads(DAY) == 0
+        assert await store.uploads.expire(DAY) == 0
         clock.ahead = 2 * DAY
-        assert await store.expire_uploads(DAY) == 1
+        assert await store.uploads.expire(DAY) == 1
     assert upload_files(folder) == []
 
 
@@ -142,13 +142,13 @@ async def test_uploads_expire(folder: Path) -> None:
     clock = LaterClock()
     async with Store.open(folder, clock=clock) as store:
         idle = await begin_and_break_off(store, CONTENT[:1_000])
-        lease = await store.claim_download(REPOSITORY, DIGEST)
+        lease = await store.downloads.claim_download(REPOSITORY, DIGEST)
         assert lease is not None
         await lease.append(one(CONTENT[:1_000]), lambda: None)
-        assert await store.expire_uploads(DAY) == 0
+        assert await store.uploads.expire(DAY) == 0
 
         clock.ahead = 2 * DAY
-        assert await store.expire_uploads(DAY) == 1
+        assert await store.uploads.expire(DAY) == 1
 
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, idle)
@@ -166,8 +166,8 @@ async def test_an_upload_that_holds_nothing_expires_sooner(folder: Path) -> None
         begun = await begin_and_break_off(store, CONTENT[:1])
         clock.ahead = DAY / 2
 
-        assert await store.expire_uploads(DAY, DAY) == 0
-        assert await store.expire_uploads(DAY, DAY / 4) == 1
+        assert await store.uploads.expire(DAY, DAY) == 0
+        assert await store.uploads.expire(DAY, DAY / 4) == 1
 
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, empty.id)
@@ -178,7 +178,7 @@ async def test_an_empty_upload_that_is_being_written_to_does_not_expire(store: S
     expired = []
 
     async def slow() -> AsyncIterator[bytes]:
-        expired.append(await store.expire_uploads(DAY, -DAY))
+        expired.append(await store.uploads.expire(DAY, -DAY))
         yield b"first"
 
     await (await store.begin_upload(REPOSITORY)).append(slow())
@@ -199,7 +199,7 @@ async def test_expiry_goes_in_short_steps(folder: Path, monkeypatch: pytest.Monk
     async with Store.open(folder) as store:
         for _ in range(5):
             await store.begin_upload(REPOSITORY)
-        assert await store.expire_uploads(-DAY) == 5
+        assert await store.uploads.expire(-DAY) == 5
     assert steps == [2, 2, 1]
 
 
@@ -239,7 +239,7 @@ async def test_what_is_being_written_does_not_expire(store: Store) -> None:
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"first"
-        expired.append(await store.expire_uploads(-DAY))
+        expired.append(await store.uploads.expire(-DAY))
         yield b" last"
 
     upload = await store.begin_upload(REPOSITORY)
@@ -260,9 +260,9 @@ async def test_what_crashes_have_left_expires(folder: Path, store: Store) -> Non
     for name in "abcd":
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, name * 32)
-    assert await store.expire_uploads(DAY) == 0
+    assert await store.uploads.expire(DAY) == 0
 
-    assert await store.expire_uploads(-DAY) == 4
+    assert await store.uploads.expire(-DAY) == 4
 
     assert upload_files(folder) == []
 

@@ -126,4 +126,5 @@ async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def desk(here: Store, clock: SetClock, told: Told) -> Desk:
-    return Desk(here, here, LayerReading(DEFAULT_LIMITS).of(here), clock, told, Turns(here))
+    runs, derivations = here.records.sync_runs, here.records.derivations
+    return Desk(runs, derivations, LayerReading(DEFAULT_LIMITS).of(here), clock, told, Turns(here.downloads))

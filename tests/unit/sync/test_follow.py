@@ -52,8 +52,9 @@ class Process:
 
     def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
         self.results: list[RuleResult] = []
-        desk = Desk(store, store, LayerReading(DEFAULT_LIMITS).of(store), CLOCK, SilentReporter(), Turns())
-        follower = Follower({"hub": hub}, store, RuleLocks(data), store, desk, self.results.append)
+        runs, derivations = store.records.sync_runs, store.records.derivations
+        desk = Desk(runs, derivations, LayerReading(DEFAULT_LIMITS).of(store), CLOCK, SilentReporter(), Turns())
+        follower = Follower({"hub": hub}, store, RuleLocks(data), runs, desk, self.results.append)
         self.task = asyncio.create_task(follower.follow(rules))
 
     async def end(self) -> None:
@@ -85,7 +86,7 @@ async def test_each_run_is_done_by_one_of_several_processes_and_not_before_its_t
     async with processes(hub, data, 3, RULE) as running:
         await until_there_are(4, *running)
     async with Store.open(data) as store:
-        runs = sorted(run.started_at for run in await store.runs("acme", 100))
+        runs = sorted(run.started_at for run in await store.records.sync_runs.runs("acme", 100))
     assert all(later - earlier >= PERIOD for earlier, later in itertools.pairwise(runs))
 
 
@@ -134,7 +135,7 @@ async def test_a_run_that_is_stopped_goes_on_in_the_next_process(hub: Upstream, 
         async with asyncio.timeout(40):  # the first run is put off a little
             await begun.wait()
     async with Store.open(data) as store:
-        assert [run.outcome for run in await store.runs("acme", 5)] == [RunOutcome.INTERRUPTED]
+        assert [run.outcome for run in await store.records.sync_runs.runs("acme", 5)] == [RunOutcome.INTERRUPTED]
     async with processes(hub, data, 1, rarely) as (process,):
         async with asyncio.timeout(40):
             while not process.results:

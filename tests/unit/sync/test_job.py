@@ -135,7 +135,7 @@ async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, d
     assert isinstance(result.failed[0].error, RepositoryUnknown)
     assert result.failed[0].tag is None
     assert told.lines == ["x failed: no repository store/contiv/plugin is here"]
-    (run,) = await here.runs("typo", 5)
+    (run,) = await here.records.sync_runs.runs("typo", 5)
     assert (run.outcome, run.failed, run.reason) == (
         RunOutcome.FAILED,
         1,
@@ -171,7 +171,7 @@ async def test_a_catalog_that_is_not_given(upstream: Upstream, here: Store, desk
     upstream.lists = UpstreamUnreachable("gone")
     result = await run_rule(MirrorRule.parse("all", "hub/**", "**"), upstream, here, desk)
     assert isinstance(result.error, UpstreamUnreachable)
-    assert (await here.runs("all", 1))[0].outcome is RunOutcome.FAILED
+    assert (await here.records.sync_runs.runs("all", 1))[0].outcome is RunOutcome.FAILED
 
 
 async def test_blobs_that_several_tags_need_move_once(upstream: Upstream, here: Store, desk: Desk) -> None:
@@ -210,7 +210,7 @@ async def test_a_moved_tag_is_followed_and_told_with_its_privileges(stable: Upst
     (moved,) = result.changed
     assert (moved.outcome, moved.change, moved.difference) == (Outcome.COPIED, Change.MOVED, DIFFERENCE)
     assert await digest_of(here, "stable") == ASKS_MUCH.digest
-    event, appeared = await here.history(HERE, Tag("stable"), 5)
+    event, appeared = await here.records.sync_runs.history(HERE, Tag("stable"), 5)
     assert (event.before, event.after) == (ASKS_LITTLE.digest, ASKS_MUCH.digest)
     assert (event.source, event.difference) == (f"hub/{THERE}", DIFFERENCE)
     assert (appeared.change, appeared.before, appeared.after) == (Change.APPEARED, None, ASKS_LITTLE.digest)
@@ -225,7 +225,10 @@ async def test_a_pinned_tag_is_held_and_its_movement_told_once(stable: Upstream,
     assert third.changed == ()
     assert (outcomes(second)["stable"], outcomes(third)["stable"]) == ("skipped", "skipped")
     assert await digest_of(here, "stable") == ASKS_LITTLE.digest
-    assert [event.change for event in await here.history(HERE, Tag("stable"), 5)] == [Change.HELD, Change.APPEARED]
+    assert [event.change for event in await here.records.sync_runs.history(HERE, Tag("stable"), 5)] == [
+        Change.HELD,
+        Change.APPEARED,
+    ]
 
 
 async def test_a_pin_needs_no_tag_upstream(upstream: Upstream, here: Store, desk: Desk) -> None:
@@ -255,7 +258,10 @@ async def test_a_tag_that_disappears_can_be_followed(upstream: Upstream, here: S
     await run_rule(rule, upstream, here, desk)
     assert await digest_of(here, "latest") is None
     assert await digest_of(here, "1.0.0-beta.3") == BETA3.digest
-    assert [event.change for event in await here.history(HERE, Tag("latest"), 2)] == [Change.DROPPED, Change.GONE]
+    assert [event.change for event in await here.records.sync_runs.history(HERE, Tag("latest"), 2)] == [
+        Change.DROPPED,
+        Change.GONE,
+    ]
     assert "latest" not in outcomes(await run_rule(rule, upstream, here, desk))
 
 
@@ -324,7 +330,7 @@ async def test_what_nobody_pulls_is_dropped_and_stays_away_until_it_moves(
     rule = ruled(retention=Retention(pulled_within=90 * DAY))
     await run_rule(rule, upstream, here, desk)
     clock.pass_(80 * DAY)
-    await here.record_pulls({(HERE, Tag("latest")): clock.now(), (HERE, BETA4.digest): clock.now()})
+    await here.records.sync_runs.record_pulls({(HERE, Tag("latest")): clock.now(), (HERE, BETA4.digest): clock.now()})
     clock.pass_(20 * DAY)
     assert outcomes(await run_rule(rule, upstream, here, desk))["1.0.0-beta.3"] == "dropped"
     assert await digest_of(here, "latest") == BETA3.digest
@@ -433,13 +439,13 @@ async def test_tags_spare_questions_where_only_they_lead_to_referrers(
 
 async def test_a_run_is_noted_with_what_it_did(upstream: Upstream, here: Store, desk: Desk) -> None:
     await run_rule(RULE, upstream, here, desk)
-    (run,) = await here.runs("contiv", 5)
+    (run,) = await here.records.sync_runs.runs("contiv", 5)
     assert (run.outcome, run.copied, run.moved_bytes) == (RunOutcome.SUCCEEDED, 3, len(CONFIG + OLD + NEW))
     assert run.ended_at is not None
-    entries = {entry.tag: entry for entry in await here.entries(run.id)}
+    entries = {entry.tag: entry for entry in await here.records.sync_runs.entries(run.id)}
     assert {entry.outcome for entry in entries.values()} == {Outcome.COPIED}
     assert entries[Tag("latest")].after == BETA3.digest
-    record = await here.rule_record("contiv")
+    record = await here.records.sync_runs.rule_record("contiv")
     assert (record.last_run, record.last_success_at) == (run, run.ended_at)
 
 
@@ -464,9 +470,9 @@ async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    (run,) = await here.runs("contiv", 5)
+    (run,) = await here.records.sync_runs.runs("contiv", 5)
     assert run.outcome is RunOutcome.INTERRUPTED
-    planned = {entry.tag: entry.outcome for entry in await here.entries(run.id)}
+    planned = {entry.tag: entry.outcome for entry in await here.records.sync_runs.entries(run.id)}
     assert planned[Tag("1.0.0-beta.4")] is Outcome.PLANNED
     result = await run_rule(RULE, upstream, here, desk)
     assert outcomes(result) == {"1.0.0-beta.4": "copied", "1.0.0-beta.3": "unchanged", "latest": "unchanged"}
@@ -478,7 +484,7 @@ async def test_a_tag_that_was_copied_and_not_noted_keeps_its_history(stable: Ups
     await hold(here, HERE, [GREEDY], [ASKS_MUCH], "stable")  # as a run that died between the two would leave it
     result = await run_rule(RULE, stable, here, desk)
     assert (outcomes(result)["stable"], result.changed[0].difference) == ("unchanged", DIFFERENCE)
-    event = (await here.history(HERE, Tag("stable"), 1))[0]
+    event = (await here.records.sync_runs.history(HERE, Tag("stable"), 1))[0]
     assert (event.before, event.after) == (ASKS_LITTLE.digest, ASKS_MUCH.digest)
 
 
@@ -494,7 +500,7 @@ async def test_a_preview_tells_what_would_move_and_changes_nothing(
         ("1.0.0-beta.3", 1, len(OLD)),
         ("latest", 0, 0),
     ]
-    assert (told.lines, await here.runs("contiv", 1)) == ([], [])
+    assert (told.lines, await here.records.sync_runs.runs("contiv", 1)) == ([], [])
     assert await digest_of(here, "latest") is None
 
 

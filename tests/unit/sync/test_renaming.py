@@ -132,10 +132,10 @@ async def test_a_tag_is_a_copy_and_the_original_is_kept(
     assert (await here.get_manifest(HERE, FIRST.digest)).content == FIRST.content
     (tag,) = result.tags
     assert (tag.digest, tag.original, tag.reason) == (digest, FIRST.digest, TOLD)
-    (run,) = await here.runs("contiv", 5)
-    ((entry,),) = (await here.entries(run.id),)
+    (run,) = await here.records.sync_runs.runs("contiv", 5)
+    ((entry,),) = (await here.records.sync_runs.entries(run.id),)
     assert (entry.outcome, entry.after, entry.reason) == (Outcome.COPIED, digest, TOLD)
-    made = await here.derivation(digest)
+    made = await here.records.derivations.derivation(digest)
     assert made is not None
     assert (made.source, made.original, made.made_by, made.made_at) == (
         f"hub/{THERE}",
@@ -168,7 +168,7 @@ async def test_a_moved_upstream_tag_derives_anew(upstream: Watched, here: Store,
     assert env["role"] == "worker"
     assert (tag.change, tag.before, tag.digest, tag.original) == (Change.MOVED, before, after, SECOND.digest)
     assert tag.difference == ("+ network: host",)
-    (event, _) = await here.history(HERE, Tag("1.0"), 5)
+    (event, _) = await here.records.sync_runs.history(HERE, Tag("1.0"), 5)
     assert (event.before, event.after) == (before, after)
     await upstream.put_manifest(THERE, FIRST, [Tag("1.0")])
     await run_rule(rule, upstream, here, desk)
@@ -244,13 +244,13 @@ async def test_a_pin_holds_the_original_and_its_copy(upstream: Watched, here: St
     async def running(_rule: str) -> bool:
         return False
 
-    (state,) = await rule_states([rule], here, running, desk.clock.now())
+    (state,) = await rule_states([rule], here.records.sync_runs, running, desk.clock.now())
     assert state.behind == []
     await upstream.put_manifest(THERE, SECOND, [Tag("1.0")])
     (tag,) = (await run_rule(rule, upstream, here, desk)).tags
     assert (tag.outcome, tag.change, tag.difference) == (Outcome.SKIPPED, Change.HELD, ("+ network: host",))
     assert await at(here, HERE) == before
-    (state,) = await rule_states([rule], here, running, desk.clock.now())
+    (state,) = await rule_states([rule], here.records.sync_runs, running, desk.clock.now())
     assert [row.tag.name for row in state.behind] == ["1.0"]
     assert state.to_json()["derive"] == {"env": {"role": "worker", "name": "{name}:{tag}"}}
 

@@ -26,7 +26,7 @@ async def state_of(here: Store, clock: SetClock, *, running: bool = False) -> Ru
     async def is_running(_rule: str) -> bool:
         return running
 
-    (state,) = await rule_states([RULE], here, is_running, clock.now())
+    (state,) = await rule_states([RULE], here.records.sync_runs, is_running, clock.now())
     return state
 
 
@@ -56,7 +56,7 @@ async def test_how_a_rule_stands(upstream: Upstream, here: Store, desk: Desk, cl
 
 
 async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: SetClock) -> None:
-    await here.begin_run("acme")
+    await here.records.sync_runs.begin_run("acme")
     assert (await state_of(here, clock, running=True)).state == "running"
     interrupted = await state_of(here, clock, running=False)
     assert (interrupted.state, interrupted.failure) == ("interrupted", interrupted.last_run)
@@ -64,7 +64,7 @@ async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: SetCl
 
 async def test_a_rule_fails_until_a_run_succeeds(upstream: Upstream, here: Store, desk: Desk, clock: SetClock) -> None:
     await run_rule(RULE, upstream, here, desk)  # there is nothing there
-    await here.begin_run("acme")
+    await here.records.sync_runs.begin_run("acme")
     state = await state_of(here, clock, running=True)
     assert (state.state, state.failure) == ("running", state.runs[1])
     await hold(upstream, THERE, [b"{}", b"one"], [ONE], "1")

@@ -37,19 +37,19 @@ async def hub() -> ScriptedUpstream:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with Store.open(tmp_path / "data") as opened:
         yield opened
-        assert not list(opened._uploads._layout.uploads.rglob("data"))  # an empty folder may be left, and expires
+        assert not list(opened.uploads._layout.uploads.rglob("data"))  # an empty folder may be left, and expires
 
 
 @pytest.fixture
 async def inflight(tmp_path: Path, store: Store) -> AsyncIterator[Inflight]:
     told = Told()
     async with Store.open(tmp_path / "data") as opened, Background() as tasks:
-        yield Inflight(opened, opened, tasks, told, told.note, retry=QUICK)
+        yield Inflight(opened, opened.downloads, tasks, told, told.note, retry=QUICK)
 
 
 def syncing(store: Store, hub: ScriptedUpstream) -> "asyncio.Task[Copied]":
     copying = copy_graph(
-        Origin(hub, THERE), TAG, Destination(store, SYNCED), [TAG], SilentProgress(), turns=Turns(store)
+        Origin(hub, THERE), TAG, Destination(store, SYNCED), [TAG], SilentProgress(), turns=Turns(store.downloads)
     )
     return asyncio.create_task(copying)
 
@@ -116,7 +116,7 @@ async def test_a_sync_goes_on_where_a_pull_broke_off(store: Store, inflight: Inf
 
 
 async def leave(store: Store, leftover: bytes) -> None:
-    claim = await store.claim_download(PULLED, DIGEST)
+    claim = await store.downloads.claim_download(PULLED, DIGEST)
     assert claim is not None
     await claim.append(pieces(leftover), lambda: None)
     await claim.release()

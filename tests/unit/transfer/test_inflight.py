@@ -67,7 +67,7 @@ class Process:
 async def process(folder: Path, *, finish: bool = True) -> AsyncIterator[Process]:
     told = Told()
     async with Store.open(folder) as store, Background() as tasks:
-        inflight = Inflight(store, store, tasks, told, told.note, finish=finish, retry=QUICK)
+        inflight = Inflight(store, store.downloads, tasks, told, told.note, finish=finish, retry=QUICK)
         yield Process(store, inflight, told, tasks)
 
 
@@ -253,7 +253,7 @@ class TestFailures:
     async def test_nobody_is_blamed_for_what_an_earlier_download_left(
         self, one: Process, hub: ScriptedUpstream
     ) -> None:
-        claim = await one.store.claim_download(NAME, DIGEST)
+        claim = await one.store.downloads.claim_download(NAME, DIGEST)
         assert claim is not None
         await claim.append(in_pieces(b"#" * 100_000), lambda: None)
         await claim.release()
@@ -264,7 +264,7 @@ class TestFailures:
     async def test_what_an_earlier_download_left_whole_is_stored_without_a_question(
         self, one: Process, hub: ScriptedUpstream
     ) -> None:
-        claim = await one.store.claim_download(NAME, DIGEST)
+        claim = await one.store.downloads.claim_download(NAME, DIGEST)
         assert claim is not None
         await claim.append(in_pieces(BLOB), lambda: None)
         await claim.release()
@@ -345,7 +345,7 @@ def of(hub: ScriptedUpstream, blob: bytes) -> Wanted:
 
 
 def claims(process: Process) -> list[Path]:
-    return list(process.store._uploads._layout.uploads.iterdir())
+    return list(process.store.uploads._layout.uploads.iterdir())
 
 
 class TestTwoProcesses:

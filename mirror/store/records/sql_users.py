@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
@@ -10,8 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from mirror.oci.errors import ClientFault, NotFound
 from mirror.registry.users import User, UserToken
-from mirror.store.catalog.tables import user_tokens, users
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.access_tables import user_tokens, users
+from mirror.store.store_services import StoreServices
 
 Found = TypeVar("Found")
 
@@ -21,8 +22,12 @@ _TOKEN = select(user_tokens).where(user_tokens.c.id == bindparam("wanted"))
 _TOKEN_BY_SECRET = select(user_tokens).where(user_tokens.c.secret_hash == bindparam("wanted"))
 
 
-class StoreUsers(StoreParts):
+class SqlUsers:
     """Implements :class:`mirror.registry.users.Users`, and changes what that finds."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._cache = services.cache
 
     async def has_users(self) -> bool:
         return await self._known(("users", ""), lambda connection: bool(connection.execute(_ANY).scalar_one()))
@@ -47,10 +52,6 @@ class StoreUsers(StoreParts):
         )
         return None if row is None else _token(row)
 
-    async def token_key(self) -> bytes:
-        """The key that signs what clients are given. Raises StorageFault, StorageDamaged."""
-        return await self._volume.token_key()
-
     async def add_user(self, user: User) -> None:
         """Let somebody log in.
 
@@ -63,8 +64,7 @@ class StoreUsers(StoreParts):
                 raise ClientFault(
                     f"there is a user {user.name} already: 'plugin-mirror user password' changes the password"
                 )
-            values = {"name": user.name, "password_hash": user.password_hash, "created_at": user.created_at}
-            connection.execute(insert(users), values)
+            connection.execute(insert(users), asdict(user))
 
         await self._catalog.write(add)
 
@@ -101,14 +101,7 @@ class StoreUsers(StoreParts):
         Raises:
             NotFound: there is no such user.
         """
-        values = {
-            "id": token.id,
-            "user": token.user,
-            "secret_hash": secret_hash,
-            "description": token.description,
-            "created_at": token.created_at,
-            "expires_at": token.expires_at,
-        }
+        values = {**asdict(token), "secret_hash": secret_hash}
 
         def add(connection: Connection) -> None:
             try:

@@ -23,8 +23,9 @@ from mirror.registry.journal import (
     TagEvent,
 )
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import mirrored_tags, pulls, sync_entries, sync_rules, sync_runs, tag_events
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.sync_tables import mirrored_tags, pulls, sync_entries, sync_rules, sync_runs, tag_events
+from mirror.store.records.sql_origins import SqlOrigins
+from mirror.store.store_services import StoreServices
 
 #: Runs of each rule, and events of each tag, that are kept.
 _RUNS_KEPT = 200
@@ -33,8 +34,13 @@ _EVENTS_KEPT = 100
 _MIRRORED = select(mirrored_tags).where(mirrored_tags.c.repository == bindparam("here"))
 
 
-class StoreJournal(StoreParts):
+class SqlSyncRuns:
     """Implements :class:`mirror.registry.journal.Journal` and :class:`mirror.registry.journal.Chronicle`."""
+
+    def __init__(self, services: StoreServices, origins: SqlOrigins) -> None:
+        self._catalog = services.catalog
+        self._clock = services.clock
+        self.origin = origins.origin
 
     async def begin_run(self, rule: str) -> Run:
         now = self._clock.now()
@@ -47,7 +53,7 @@ class StoreJournal(StoreParts):
             made = connection.execute(insert(sync_runs).values(**values).returning(sync_runs.c.id))
             return Run(made.scalar_one(), rule, now)
 
-        return await self._catalog.write_aside(begin)
+        return await self._catalog.write_uncached(begin)
 
     async def record(self, run: Run, steps: Sequence[Step]) -> None:
         def write(connection: Connection) -> None:
@@ -58,7 +64,7 @@ class StoreJournal(StoreParts):
                     _add_event(connection, step.event)
 
         if steps:
-            await self._catalog.write_aside(write)
+            await self._catalog.write_uncached(write)
 
     async def end_run(self, run: Run) -> None:
         values = {key: value for key, value in asdict(run).items() if key not in {"id", "rule", "started_at"}}
@@ -73,7 +79,7 @@ class StoreJournal(StoreParts):
             if kept is not None:
                 connection.execute(delete(sync_runs).where(sync_runs.c.rule == run.rule, sync_runs.c.id < kept))
 
-        await self._catalog.write_aside(end)
+        await self._catalog.write_uncached(end)
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
         wanted = {"here": repository.name}
@@ -95,14 +101,14 @@ class StoreJournal(StoreParts):
             rows.put(connection, pulls, *found)
 
         if pulled:
-            await self._catalog.write_aside(write)
+            await self._catalog.write_uncached(write)
 
     async def rule_record(self, rule: str) -> RuleRecord:
         about_rule = select(sync_rules).where(sync_rules.c.rule == rule)
         known = await self._catalog.read(lambda connection: connection.execute(about_rule).one_or_none())
         if known is None:
             now = self._clock.now()
-            await self._catalog.write_aside(lambda connection: _know(connection, rule, now))
+            await self._catalog.write_uncached(lambda connection: _know(connection, rule, now))
             return RuleRecord(now)
         last = await self.runs(rule, 1)
         return RuleRecord(known.known_since, last[0] if last else None, known.last_success_at)

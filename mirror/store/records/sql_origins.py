@@ -9,16 +9,20 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import Origin
-from mirror.store import plugin_index
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables import mirrored_tags, origins, repositories, tags
-from mirror.store.parts import StoreParts
+from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog.content_tables import origins, repositories, tags
+from mirror.store.catalog.sync_tables import mirrored_tags
+from mirror.store.store_services import StoreServices
 
 _ORIGIN = select(origins).where(origins.c.repository == bindparam("name"), origins.c.target == bindparam("wanted"))
 
 
-class StoreOrigins(StoreParts):
+class SqlOrigins:
     """Implements :class:`mirror.registry.origins.Origins`."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._cache = services.cache
 
     async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
         known = self._cache.origin(repository, target)
@@ -63,7 +67,7 @@ class StoreOrigins(StoreParts):
             pointing = delete(origins).where(here, origins.c.digest == str(target), origins.c.target != str(target))
             connection.execute(pointing)
             dropped = rows.drop_incomplete(connection, repository, target)
-            plugin_index.forget(connection, repository, target)
+            plugin_rows.forget(connection, repository, target)
             return dropped
 
         return await self._catalog.write(work)

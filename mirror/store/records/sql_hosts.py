@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Final
 
@@ -10,8 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Delete, Select, bindparam, cas
 from sqlalchemy.dialects.sqlite import insert  # PostgreSQL's has the same methods
 
 from mirror.registry.hosts import Host, SeenHost
-from mirror.store.catalog.tables import hosts as table
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.access_tables import hosts as table
+from mirror.store.store_services import StoreServices
 
 #: Hosts that are remembered, in all and of one network.
 MOST_HOSTS: Final = 10_000
@@ -32,21 +33,15 @@ _SEEN = _NEW.on_conflict_do_update(
 _LISTED = select(table).order_by(table.c.last_seen.desc(), *table.primary_key)
 
 
-class StoreHosts(StoreParts):
+class SqlHosts:
     """Implements :class:`mirror.registry.hosts.Hosts`. Nothing in memory is made of them: a write ends no cache."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
 
     async def record_hosts(self, seen: Mapping[Host, datetime]) -> None:
         found = [
-            {
-                "address": host.address,
-                "engine": host.engine,
-                "os": host.os,
-                "architecture": host.architecture,
-                "network": host.network,
-                "first_seen": at,
-                "last_seen": at,
-            }
-            for host, at in seen.items()
+            {**asdict(host), "network": host.network, "first_seen": at, "last_seen": at} for host, at in seen.items()
         ]
 
         def write(connection: Connection) -> None:
@@ -54,7 +49,7 @@ class StoreHosts(StoreParts):
             _forget(connection, {str(row["network"]) for row in found})
 
         if found:
-            await self._catalog.write_aside(write)
+            await self._catalog.write_uncached(write)
 
     async def hosts(self) -> Sequence[SeenHost]:
         rows = await self._catalog.read_long(lambda connection: connection.execute(_LISTED).all())

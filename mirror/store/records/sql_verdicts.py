@@ -13,10 +13,11 @@ from mirror.plugin.policy import Action, Verdict
 from mirror.plugin.privilege_pattern import Asked
 from mirror.registry.admissions import Admission, Decision, Rejection
 from mirror.registry.verdicts import NO_POLICY, Baseline
-from mirror.store import decisions as decided
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import decisions, plugin_blobs, rejections, verdicts
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.access_tables import decisions, rejections, verdicts
+from mirror.store.catalog.content_tables import plugin_blobs
+from mirror.store.records import sql_decisions as decided
+from mirror.store.store_services import StoreServices
 
 #: Stands in place of a policy's fingerprint where a verdict is older than those.
 OF_BEFORE = ""
@@ -78,8 +79,12 @@ _RANKED = select(verdicts, _PLACE).subquery("ranked")
 CHOSEN = select(_RANKED).where(_RANKED.c.place == 1).subquery("chosen")
 
 
-class StoreVerdicts(StoreParts):
+class SqlVerdicts:
     """Implements :class:`mirror.registry.verdicts.Verdicts`."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._cache = services.cache
 
     @property
     def admission_generation(self) -> int | None:
@@ -138,19 +143,11 @@ class StoreVerdicts(StoreParts):
         wanted = {"name": repository.name, "wanted": str(digest), "policy": policy}
         await self._catalog.write(lambda connection: connection.execute(_NO_LONGER, wanted))
 
-    async def has_rejections(self) -> bool:
-        return await self._catalog.read(decided.has_rejections)
-
-    async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
-        await self._catalog.write(
-            lambda connection: decided.cover(connection, rejection.repository, rejection.digest, fingerprints)
-        )
-
 
 def find(
     connection: Connection, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
 ) -> Admission | None:
-    """What is known of a plugin, as :meth:`StoreVerdicts.admission` tells it."""
+    """What is known of a plugin, as :meth:`SqlVerdicts.admission` tells it."""
     wanted = {"name": repository.name, "wanted": str(digest)}
     if policy is None:
         row = connection.execute(_LATEST, wanted).first()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.findings import Finding
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import findings as findings_table
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.content_tables import findings as findings_table
+from mirror.store.store_services import StoreServices
 
 _FOUND = select(findings_table.c.found).where(findings_table.c.digest == bindparam("digest"))
 
 
-class StoreFindings(StoreParts):
+class SqlFindings:
     """Findings by the digest of their manifest. They can always be found anew."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._clock = services.clock
 
     async def record_findings(self, digest: Digest, findings: tuple[Finding, ...]) -> None:
         """Keep what was found of a manifest that is held, in place of what was found before.
@@ -26,12 +30,7 @@ class StoreFindings(StoreParts):
             return
         found = [finding.to_json() for finding in findings]
         row = {"digest": str(digest), "found": found, "found_at": self._clock.now()}
-
-        def record(connection: Connection) -> None:
-            if rows.knows_content(connection, digest):
-                rows.put(connection, findings_table, row)
-
-        await self._catalog.write(record)
+        await self._catalog.write(lambda connection: rows.put_about(connection, digest, findings_table, row))
 
     async def recorded_findings(self, digest: Digest) -> tuple[Finding, ...] | None:
         """What was found; None where nobody has looked, or another version that tells it in another way."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 
 from mirror.oci.digest import Digest
 from mirror.registry.derivations import Derivation
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import derivations
-from mirror.store.parts import StoreParts
+from mirror.store.catalog.content_tables import derivations
+from mirror.store.store_services import StoreServices
 
 _MADE = select(derivations).where(derivations.c.digest == bindparam("digest"))
 
 
-class StoreDerivations(StoreParts):
+class SqlDerivations:
     """Implements :class:`mirror.registry.derivations.Derivations`. Goes when the manifest's bytes do."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
 
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
         known = await self.derivation(digest)
@@ -29,12 +32,7 @@ class StoreDerivations(StoreParts):
             "changes": dict(derivation.changes),
             "changed": list(derivation.changed),
         }
-
-        def record(connection: Connection) -> None:
-            if rows.knows_content(connection, digest):
-                rows.put(connection, derivations, row)
-
-        await self._catalog.write_aside(record)
+        await self._catalog.write_uncached(lambda connection: rows.put_about(connection, digest, derivations, row))
 
     async def derivation(self, digest: Digest) -> Derivation | None:
         wanted = {"digest": str(digest)}

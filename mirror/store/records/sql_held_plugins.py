@@ -7,34 +7,25 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    Connection,
     Select,
     bindparam,
     case,
-    delete,
     exists,
     func,
     literal,
     or_,
     select,
-    union_all,
 )
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin.policy import Action
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables import (
-    blobs,
-    decisions,
-    incomplete_manifests,
-    manifests,
-    plugin_blobs,
-    repositories,
-    verdicts,
-)
-from mirror.store.parts import Found, StoreParts
+from mirror.store.catalog.access_tables import decisions, verdicts
+from mirror.store.catalog.content_tables import blobs, plugin_blobs
+from mirror.store.catalog.manifest_loader import StoredManifest
+from mirror.store.catalog.plugin_rows import KEPT, blobs_named_by
+from mirror.store.store_services import StoreServices
 
 #: Other manifests of a repository that are read, the newest first, to see whether one of them names a blob, and their
 #: bytes in all: real ones have some KiB.
@@ -45,18 +36,6 @@ _MANIFEST: BindParameter[str] = bindparam("manifest")
 _BLOB: BindParameter[str] = bindparam("blob")
 _HERE = plugin_blobs.c.repository == _NAME
 
-#: Every manifest that a repository holds, complete or not, with when it came.
-KEPT = union_all(
-    select(repositories.c.name.label("repository"), manifests.c.digest, manifests.c.media_type, manifests.c.created_at)
-    .select_from(manifests)
-    .join(repositories, repositories.c.id == manifests.c.repository_id),
-    select(
-        incomplete_manifests.c.repository,
-        incomplete_manifests.c.digest,
-        incomplete_manifests.c.media_type,
-        incomplete_manifests.c.kept_at,
-    ),
-).subquery("kept")
 _IS_PLUGIN = exists().where(plugin_blobs.c.repository == KEPT.c.repository, plugin_blobs.c.manifest == KEPT.c.digest)
 _ONE = (
     select(KEPT.c.digest, KEPT.c.media_type, blobs.c.size_bytes)
@@ -103,23 +82,22 @@ _NAMING = (
     .order_by(case((_APPROVED, 0), (_LET_IN, 1), else_=2), plugin_blobs.c.manifest)
     .limit(bindparam("most"))
 )
-_GONE = delete(plugin_blobs).where(
-    _HERE,
-    plugin_blobs.c.manifest == _MANIFEST,
-    ~exists().where(KEPT.c.repository == _NAME, KEPT.c.digest == _MANIFEST),
-)
 
 
-class StorePluginIndex(StoreParts):
+class SqlHeldPlugins:
     """Implements :class:`mirror.registry.verdicts.HeldPlugins`."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._manifests = services.manifests
 
     async def plugins_before(self, repository: Repository, digest: Digest, limit: int) -> Sequence[Digest]:
         wanted = {"repository": repository.name, "manifest": str(digest), "most": limit}
         return [Digest.parse(found) for found in reversed(await self._first_column(_BEFORE, wanted))]
 
     async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
-        found = await self._catalog.read(lambda connection: self._kept(connection, repository.name, digest))
-        return None if found is None else await self._body(repository, found)
+        wanted = {"repository": repository.name, "manifest": str(digest)}
+        return await self._manifests.find(repository, _ONE, wanted)
 
     async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
         """A manifest, complete or not, with a repository that holds it; None: no repository does."""
@@ -145,14 +123,9 @@ class StorePluginIndex(StoreParts):
         wanted = {"repository": repository.name}
         found = await self._catalog.read(lambda connection: connection.execute(_OTHERS, wanted).all())
         for row in _within(found, _MOST_READ_BYTES):
-            if blob in blobs_named_by(await self._body(repository, Found.of(row))):
+            if blob in blobs_named_by(await self._manifests.load(repository, StoredManifest.of(row))):
                 return True
         return False
-
-    def _kept(self, connection: Connection, repository: str, digest: Digest) -> Manifest | Found | None:
-        """A manifest, complete or not, or what its row says where it is large. Blocks. Raises StorageDamaged."""
-        row = connection.execute(_ONE, {"repository": repository, "manifest": str(digest)}).one_or_none()
-        return None if row is None else self._light(Found.of(row))
 
     async def _first_column(self, statement: Select[Any], wanted: Mapping[str, object]) -> list[str]:
         return await self._catalog.read(lambda connection: list(connection.execute(statement, wanted).scalars()))
@@ -166,32 +139,3 @@ def _within(found: Iterable[Any], limit_bytes: int) -> Iterator[Any]:
         if left_bytes < 0:
             return
         yield row
-
-
-def blobs_named_by(manifest: Manifest) -> Iterator[Digest]:
-    """Digests of the config and every layer, also of those that may be elsewhere."""
-    if manifest.config is not None:
-        yield manifest.config.digest
-    yield from (layer.digest for layer in manifest.layers)
-
-
-def named_by(manifest: Manifest) -> list[str]:
-    """What the index has of a plugin: blobs, or an empty text where it names none, so that it is in the index."""
-    return sorted({str(digest) for digest in blobs_named_by(manifest)}) or [""]
-
-
-def index(connection: Connection, repository: Repository, manifest: Manifest) -> None:
-    """Write the rows of a manifest that is held, where it may be a plugin. Only inside :meth:`Catalog.write`."""
-    if manifest.may_be_plugin:
-        write(connection, repository.name, str(manifest.digest), named_by(manifest))
-
-
-def write(connection: Connection, repository: str, manifest: str, named: Iterable[str]) -> None:
-    """Write the rows of a plugin. Only inside :meth:`Catalog.write`."""
-    here = {"repository": repository, "manifest": manifest}
-    rows.put(connection, plugin_blobs, *({**here, "blob": blob} for blob in named))
-
-
-def forget(connection: Connection, repository: Repository, digest: Digest) -> None:
-    """Remove the rows of a manifest that is held no more. Only inside :meth:`Catalog.write`."""
-    connection.execute(_GONE, {"repository": repository.name, "manifest": str(digest)})

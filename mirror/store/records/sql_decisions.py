@@ -14,8 +14,11 @@ from mirror.oci.names import Repository
 from mirror.plugin import fingerprint
 from mirror.registry.admissions import Decision, Rejection, Subject, not_approved
 from mirror.store.catalog import rows
-from mirror.store.catalog.tables import decisions, plugin_blobs, rejections
-from mirror.store.plugin_index import KEPT, StorePluginIndex
+from mirror.store.catalog.access_tables import decisions, rejections
+from mirror.store.catalog.content_tables import plugin_blobs
+from mirror.store.catalog.plugin_rows import KEPT
+from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.store_services import StoreServices
 
 #: Manifests with the same config that are looked at when one of them is rejected; more are found when asked for.
 _MOST_ALIKE: Final = 1000
@@ -40,8 +43,15 @@ _ALIKE = (
 )
 
 
-class StoreDecisions(StorePluginIndex):
-    """Decisions, for all processes. A rejection is kept with all that it is known to cover."""
+class SqlDecisions:
+    """Implements :class:`mirror.registry.verdicts.Rejections`, and takes decisions.
+
+    A rejection is kept with all that it is known to cover.
+    """
+
+    def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
+        self._catalog = services.catalog
+        self._plugins = plugins
 
     async def decide(
         self, repository: Repository, subjects: Sequence[Subject], decision: Decision, *, overrule: bool = False
@@ -77,6 +87,14 @@ class StoreDecisions(StorePluginIndex):
         found = await self._catalog.read(lambda connection: connection.execute(_HOLDING, wanted).scalars().all())
         return set(map(Repository, found))
 
+    async def has_rejections(self) -> bool:
+        return await self._catalog.read(has_rejections)
+
+    async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
+        await self._catalog.write(
+            lambda connection: cover(connection, rejection.repository, rejection.digest, fingerprints)
+        )
+
     async def _alike(self, subject: Subject) -> set[str]:
         """Digests of plugins that are here with the same config and layers, under whatever name."""
         contents = {one for one in subject.fingerprints if fingerprint.is_of_content(one)}
@@ -88,7 +106,8 @@ class StoreDecisions(StorePluginIndex):
         return {
             row.manifest
             for row in found
-            if content_of(await self.plugin(Repository(row.repository), Digest.parse(row.manifest))) in contents
+            if content_of(await self._plugins.plugin(Repository(row.repository), Digest.parse(row.manifest)))
+            in contents
         }
 
 

@@ -11,10 +11,9 @@ from mirror.oci.errors import ManifestBlobUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import Origin
-from mirror.store import plugin_index
 from mirror.store.adoption import adopt
-from mirror.store.catalog import rows
-from mirror.store.catalog.tables import (
+from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog.content_tables import (
     blobs,
     incomplete_children,
     incomplete_manifests,
@@ -24,9 +23,10 @@ from mirror.store.catalog.tables import (
     repository_blobs,
     tags,
 )
-from mirror.store.origins import origin_of, put_origin
-from mirror.store.parts import Found, StoreParts
-from mirror.store.writer import hold_manifest, referrer_columns
+from mirror.store.catalog.manifest_loader import StoredManifest
+from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
+from mirror.store.records.sql_origins import origin_of, put_origin
+from mirror.store.store_services import StoreServices
 
 _NAME: BindParameter[str] = bindparam("name")
 _WANTED: BindParameter[str] = bindparam("wanted")
@@ -67,8 +67,15 @@ _NEXT_NAMING = (
 _LACKING = select(_CHILD.digest).where(_CHILD.repository == _NAME, _CHILD.manifest == _WANTED, ~_HELD).limit(1)
 
 
-class StoreIncomplete(StoreParts):
+class SqlIncompleteManifests:
     """Implements :class:`mirror.registry.origins.IncompleteManifests`."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
+        self._blobs = services.blobs
+        self._cache = services.cache
+        self._clock = services.clock
+        self._manifests = services.manifests
 
     async def keep_incomplete(
         self, repository: Repository, manifest: Manifest, origin: Origin, tag: Tag | None = None
@@ -86,7 +93,7 @@ class StoreIncomplete(StoreParts):
             row = {"digest": str(manifest.digest), "media_type": manifest.media_type, "kept_at": now}
             rows.put(connection, incomplete_manifests, {"repository": repository.name, **row})
             rows.put(connection, incomplete_children, *({**child, **here} for child in children))
-            plugin_index.index(connection, repository, manifest)
+            plugin_rows.index(connection, repository, manifest)
             put_origin(connection, repository, manifest.digest, origin)
             if tag is not None and not _is_held(connection, repository, tag):
                 put_origin(connection, repository, tag, origin)
@@ -97,15 +104,10 @@ class StoreIncomplete(StoreParts):
             await adopt(self._catalog, self._blobs, file, manifest.digest, size_bytes=size_bytes, now=now, hold=hold)
 
     async def incomplete(self, repository: Repository, digest: Digest) -> Manifest | None:
-        def find(connection: Connection) -> Manifest | Found | None:
-            row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
-            return None if row is None else self._light(Found.of(row))
-
-        found = await self._catalog.read(find)
-        if found is None:
-            return None
-        manifest = await self._body(repository, found)
-        self._cache.keep_body(manifest)
+        wanted = {"name": repository.name, "wanted": str(digest)}
+        manifest = await self._manifests.find(repository, _ONE, wanted)
+        if manifest is not None:
+            self._cache.keep_body(manifest)
         return manifest
 
     async def awaited(self, repository: Repository, digest: Digest) -> tuple[int, Origin] | None:
@@ -135,22 +137,24 @@ class StoreIncomplete(StoreParts):
         for row in await self._catalog.read(lambda connection: connection.execute(_WHOLE).all()):
             await self.arrived(Repository(row.repository), Digest.parse(row.child))
 
-    async def _next_naming(self, repository: Repository, child: Digest, after: str) -> tuple[bool, Found] | None:
+    async def _next_naming(
+        self, repository: Repository, child: Digest, after: str
+    ) -> tuple[bool, StoredManifest] | None:
         """The next incomplete manifest that names something, and whether nothing of it is lacking; None: no more."""
         wanted = {"name": repository.name, "wanted": str(child), "after": after}
 
-        def find(connection: Connection) -> tuple[bool, Found] | None:
+        def find(connection: Connection) -> tuple[bool, StoredManifest] | None:
             row = connection.execute(_NEXT_NAMING, wanted).one_or_none()
             if row is None:
                 return None
             lacking = connection.execute(_LACKING, {"name": repository.name, "wanted": row.digest})
-            return lacking.scalar_one_or_none() is None, Found.of(row)
+            return lacking.scalar_one_or_none() is None, StoredManifest.of(row)
 
         return await self._catalog.read(find)
 
-    async def _complete(self, repository: Repository, row: Found) -> bool:
+    async def _complete(self, repository: Repository, row: StoredManifest) -> bool:
         """Make a manifest that lacks nothing one as others are; gives whether it is one now."""
-        manifest = await self._body(repository, row)
+        manifest = await self._manifests.load(repository, row)
         self._cache.keep_body(manifest)
         now = self._clock.now()
         return await self._catalog.write(lambda connection: _complete(connection, repository, manifest, now))

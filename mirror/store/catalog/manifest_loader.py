@@ -1,13 +1,15 @@
-"""What the store's faces work with."""
+"""Manifests by their catalog rows, out of memory or off the disk."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Executable
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.heavy_work import LIGHT_BYTES, HeavyWork
 from mirror.store.blobs import Blobs
@@ -15,11 +17,9 @@ from mirror.store.bodies import load_manifest
 from mirror.store.cache import Cache
 from mirror.store.catalog.engine import Catalog
 from mirror.store.faults import storage_faults
-from mirror.store.uploads import Uploads
-from mirror.store.volume import Volume
 
 
-class Found(NamedTuple):
+class StoredManifest(NamedTuple):
     """A manifest, by what its row says."""
 
     digest: Digest
@@ -27,28 +27,50 @@ class Found(NamedTuple):
     size_bytes: int
 
     @classmethod
-    def of(cls, row: Any) -> Found:
-        """What a row with the columns of that name says."""
+    def of(cls, row: Any) -> StoredManifest:
+        """Read a row that has the columns of these names."""
         return cls(Digest.parse(row.digest), row.media_type, row.size_bytes)
 
 
-class StoreParts:
-    """Holds the parts: the start of each face of the store."""
+class ManifestLoader:
+    """Loads manifests, a large one once for all who want it at the same time.
 
-    def __init__(
-        self, *, catalog: Catalog, blobs: Blobs, uploads: Uploads, volume: Volume, cache: Cache, clock: Clock
-    ) -> None:
+    Args:
+        catalog: where the rows are.
+        blobs: where the bytes are.
+        cache: the manifests in memory.
+    """
+
+    def __init__(self, catalog: Catalog, blobs: Blobs, cache: Cache) -> None:
         self._catalog = catalog
         self._blobs = blobs
-        self._uploads = uploads
-        self._volume = volume
         self._cache = cache
-        self._clock = clock
         self._heavy = HeavyWork()
-        self._reading: SharedTasks[Found, Manifest] = SharedTasks()
+        self._reading: SharedTasks[StoredManifest, Manifest] = SharedTasks()
 
-    def _light(self, found: Found) -> Manifest | Found:
-        """A manifest that is in memory or small. Of another one what its row says, for :meth:`_body`. Blocks.
+    async def find(
+        self, repository: Repository, statement: Executable, wanted: Mapping[str, object]
+    ) -> Manifest | None:
+        """Load the manifest that a statement selects; None where it selects none.
+
+        Args:
+            repository: who has its turn.
+            statement: selects the columns of :class:`StoredManifest`, of one row.
+            wanted: the values of the statement's parameters.
+
+        Raises:
+            StorageDamaged: it is not what it was.
+        """
+
+        def read(connection: Connection) -> Manifest | StoredManifest | None:
+            row = connection.execute(statement, wanted).one_or_none()
+            return None if row is None else self.load_small(StoredManifest.of(row))
+
+        found = await self._catalog.read(read)
+        return None if found is None else await self.load(repository, found)
+
+    def load_small(self, found: StoredManifest) -> Manifest | StoredManifest:
+        """Load a manifest that is in memory or small; give back a large one for :meth:`load`. Blocks.
 
         For readers of the catalog: those are few, and others wait for them.
 
@@ -60,8 +82,8 @@ class StoreParts:
             manifest = load_manifest(self._blobs, *found)
         return manifest or found
 
-    async def _body(self, repository: Repository, found: Manifest | Found) -> Manifest:
-        """A manifest, out of memory or off the disk: once for all who want it now, and one after the other.
+    async def load(self, repository: Repository, found: Manifest | StoredManifest) -> Manifest:
+        """Load a manifest, large ones one after the other.
 
         Args:
             repository: who has its turn.

@@ -12,19 +12,18 @@ from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Action
 from mirror.registry.admissions import Admission, Rejection, State
-from mirror.store.catalog.tables import (
-    decisions,
+from mirror.store.catalog.access_tables import decisions, rejections
+from mirror.store.catalog.content_tables import (
     incomplete_manifests,
     manifests,
     origins,
     plugin_blobs,
-    rejections,
     repositories,
     tags,
 )
-from mirror.store.decisions import COVERED, foremost, read_decision, read_rejection
-from mirror.store.parts import StoreParts
-from mirror.store.verdicts import CHOSEN, OF_BEFORE, read_verdict, undecided_by_policy
+from mirror.store.records.sql_decisions import COVERED, foremost, read_decision, read_rejection
+from mirror.store.records.sql_verdicts import CHOSEN, OF_BEFORE, read_verdict, undecided_by_policy
+from mirror.store.store_services import StoreServices
 
 _REJECTED_THERE = select(plugin_blobs.c.repository, plugin_blobs.c.manifest.label("digest")).join(
     rejections, rejections.c.fingerprint == plugin_blobs.c.manifest
@@ -71,8 +70,11 @@ _TAGS = (
 )
 
 
-class StoreAdmissions(StoreParts):
+class SqlAdmissions:
     """Tells how plugins stand that are here, or were decided about."""
+
+    def __init__(self, services: StoreServices) -> None:
+        self._catalog = services.catalog
 
     async def admissions(self, state: State | None = None, policy: str | None = None) -> Sequence[Admission]:
         """What is known of plugins, the latest first.

@@ -1,0 +1,76 @@
+"""Rows of a manifest: the manifest, its tags, and the plugin index."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog.content_tables import manifests, repository_blobs
+from mirror.store.catalog.content_tables import tags as tags_table
+
+
+def hold_manifest(
+    connection: Connection,
+    repository: Repository,
+    manifest: Manifest,
+    tags: Collection[Tag],
+    *,
+    now: datetime,
+    referrer: Mapping[str, object],
+    came_at: datetime | None = None,
+) -> None:
+    """Write the rows of a manifest and its tags. Only inside :meth:`Catalog.write`.
+
+    Args:
+        connection: the transaction's.
+        repository, manifest: what is held where.
+        tags: those that move to it.
+        now: when.
+        referrer: what :func:`referrer_columns` makes of the manifest.
+        came_at: when the manifest came, where that was earlier. One that comes again came the first time.
+
+    Raises:
+        ManifestBlobUnknown: something that it names is not in the repository.
+    """
+    repository_id = rows.ensure_repository(connection, repository)
+    _require_children(connection, repository, repository_id, manifest)
+    here = {"repository_id": repository_id, "digest": str(manifest.digest)}
+    row = {**here, "media_type": manifest.media_type, "created_at": came_at or now, **referrer}
+    rows.put(connection, manifests, row, keep="created_at")
+    rows.put(connection, tags_table, *({**here, "name": tag.name, "updated_at": now} for tag in tags))
+    rows.drop_incomplete(connection, repository, manifest.digest)
+    plugin_rows.index(connection, repository, manifest)
+
+
+def referrer_columns(manifest: Manifest) -> dict[str, object]:
+    """What the catalog keeps of a manifest that refers to another. Raises ManifestInvalid: it cannot be kept."""
+    if manifest.subject is None:
+        return {"subject": None, "artifact_type": None, "annotations": None}
+    referrer = manifest.as_referrer()
+    try:
+        (referrer.artifact_type or "").encode()
+    except UnicodeEncodeError as error:
+        raise ManifestInvalid("artifactType is not Unicode text") from error
+    return {
+        "subject": str(manifest.subject.digest),
+        "artifact_type": referrer.artifact_type,
+        "annotations": dict(referrer.annotations) or None,
+    }
+
+
+def _require_children(connection: Connection, repository: Repository, repository_id: int, manifest: Manifest) -> None:
+    wanted = [blob.digest for blob in manifest.blobs]
+    missing = rows.first_missing(connection, repository_blobs, repository_id, wanted)
+    if missing is None:
+        members = [member.digest for member in manifest.manifests]
+        missing = rows.first_missing(connection, manifests, repository_id, members)
+    if missing is not None:
+        raise ManifestBlobUnknown(
+            f"{repository} does not hold {missing}, which the manifest names: push it first", digest=missing
+        )

@@ -1,0 +1,88 @@
+"""Tables of mirroring: rules, their runs, and what they have brought."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, Table
+
+from mirror.store.catalog.schema import Moment, keyed_table, metadata
+
+#: Mirror rules, by name, also those that are no longer configured.
+sync_rules = keyed_table(
+    "sync_rules",
+    Column("rule", String(64), primary_key=True),
+    Column("known_since", Moment, nullable=False),
+    Column("last_success_at", Moment),
+)
+
+#: Runs of mirror rules.
+sync_runs = Table(
+    "sync_runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("outcome", String(16), nullable=False),
+    *(
+        Column(name, Integer, nullable=False)
+        for name in ("copied", "unchanged", "skipped", "failed", "gone", "dropped")
+    ),
+    Column("moved_bytes", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+    Index(None, "rule", "id"),
+)
+
+#: What was planned and done in a run. ``tag`` is empty where the tags of a repository could not be listed.
+sync_entries = keyed_table(
+    "sync_entries",
+    Column("run_id", ForeignKey(sync_runs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column("repository", String(255), primary_key=True),
+    Column("tag", String(128), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("before", String(140)),
+    Column("after", String(140)),
+    Column("moved_bytes", BigInteger, nullable=False),
+    Column("reason", String, nullable=False),
+)
+
+#: What mirror rules have brought. A row may outlive its tag: it tells why the tag is not there.
+mirrored_tags = keyed_table(
+    "mirrored_tags",
+    Column("repository", String(255), primary_key=True),
+    Column("tag", String(128), primary_key=True),
+    Column("rule", String(64), nullable=False),
+    Column("upstream", String(64), nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("digest", String(140), nullable=False),
+    Column("upstream_digest", String(140), nullable=False),
+    Column("brought_at", Moment, nullable=False),
+    Column("gone_at", Moment),
+    Column("dropped_at", Moment),
+    Column("original", String(140)),
+    Column("changes", JSON(none_as_null=True)),
+    Index(None, "rule"),
+)
+
+#: How tags have moved, as mirror rules saw it.
+tag_events = Table(
+    "tag_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repository", String(255), nullable=False),
+    Column("tag", String(128), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("change", String(16), nullable=False),
+    Column("before", String(140)),
+    Column("after", String(140)),
+    Column("source", String(320), nullable=False),
+    Column("difference", JSON, nullable=False),
+    Index(None, "repository", "tag", "id"),
+)
+
+#: When a tag, or a digest, was last pulled; kept only where a rule asks for it.
+pulls = keyed_table(
+    "pulls",
+    Column("repository", String(255), primary_key=True),
+    Column("target", String(140), primary_key=True),
+    Column("pulled_at", Moment, nullable=False),
+)

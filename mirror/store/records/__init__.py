@@ -1,0 +1,1 @@
+"""Records kept beside content, in the SQL catalog."""

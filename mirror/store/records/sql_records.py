@@ -1,0 +1,37 @@
+"""All records of a store."""
+
+from __future__ import annotations
+
+from mirror.store.records.sql_admissions import SqlAdmissions
+from mirror.store.records.sql_decisions import SqlDecisions
+from mirror.store.records.sql_derivations import SqlDerivations
+from mirror.store.records.sql_findings import SqlFindings
+from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.records.sql_hosts import SqlHosts
+from mirror.store.records.sql_incomplete_manifests import SqlIncompleteManifests
+from mirror.store.records.sql_origins import SqlOrigins
+from mirror.store.records.sql_sync_runs import SqlSyncRuns
+from mirror.store.records.sql_users import SqlUsers
+from mirror.store.records.sql_verdicts import SqlVerdicts
+from mirror.store.store_services import StoreServices
+
+
+class SqlRecords:
+    """The records that a store keeps beside content, each by its subject.
+
+    Args:
+        services: the catalog, and what else the records work with.
+    """
+
+    def __init__(self, services: StoreServices) -> None:
+        self.admissions = SqlAdmissions(services)
+        self.derivations = SqlDerivations(services)
+        self.findings = SqlFindings(services)
+        self.plugins = SqlHeldPlugins(services)
+        self.hosts = SqlHosts(services)
+        self.incomplete = SqlIncompleteManifests(services)
+        self.origins = SqlOrigins(services)
+        self.users = SqlUsers(services)
+        self.verdicts = SqlVerdicts(services)
+        self.decisions = SqlDecisions(services, self.plugins)
+        self.sync_runs = SqlSyncRuns(services, self.origins)

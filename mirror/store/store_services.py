@@ -1,0 +1,30 @@
+"""The services that the parts of a store share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mirror.runtime.clock import Clock
+from mirror.store.blobs import Blobs
+from mirror.store.cache import Cache
+from mirror.store.catalog.engine import Catalog
+from mirror.store.catalog.manifest_loader import ManifestLoader
+
+
+@dataclass(frozen=True, slots=True)
+class StoreServices:
+    """The services that each part of a store is given.
+
+    Attributes:
+        catalog: the database.
+        cache: rows and manifests in memory.
+        blobs: the files of blobs and manifests.
+        manifests: loads manifests by their rows.
+        clock: the time of day.
+    """
+
+    catalog: Catalog
+    cache: Cache
+    blobs: Blobs
+    manifests: ManifestLoader
+    clock: Clock
