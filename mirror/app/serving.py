@@ -12,11 +12,11 @@ from typing import Final
 import structlog
 
 from mirror.access.figures import LOGINS
-from mirror.app import admission, metrics
-from mirror.app.engines import PULLS
-from mirror.app.stores import open_store
-from mirror.app.upstream_metrics import UpstreamFigures
+from mirror.admission.admission_metrics import DECISIONS
+from mirror.app import metrics
+from mirror.app.services import open_store
 from mirror.app.worker import Worker, limits_of, opened_upstreams, put_together
+from mirror.filters.engine_watch import PULLS
 from mirror.proxy.outcomes import families as pull_families
 from mirror.runtime import logs, stopping
 from mirror.runtime.background import Background
@@ -26,6 +26,7 @@ from mirror.server.serve import listen, serving
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
 from mirror.sync.figures import families
+from mirror.upstream.upstream_metrics import UpstreamFigures
 
 _LOG = structlog.get_logger(__name__)
 #: How long a thread that computes keeps the event loop waiting after each call into the kernel, in seconds. By Python's
@@ -49,7 +50,7 @@ def serve(settings: Settings) -> int:
         (
             *metrics.FAMILIES,
             LOGINS,
-            admission.DECISIONS,
+            DECISIONS,
             PULLS,
             *families(rule.name for rule in settings.mirrors),
             *pull_families(settings.upstreams),

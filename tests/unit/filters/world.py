@@ -11,8 +11,7 @@ from mirror.filters.admit import Admit, Withhold
 from mirror.filters.fingerprints import Fingerprints
 from mirror.filters.judging import Judge
 from mirror.filters.layer_reading import LayerReading
-from mirror.filters.plugin_checks import PluginChecks
-from mirror.filters.plugin_reading import Examine
+from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -65,18 +64,17 @@ class World:
             policy: None: no rules.
             checks: whether plugins are looked at.
         """
-        looked_at = PluginChecks(self.store, self.store, LayerReading(DEFAULT_LIMITS), enforce=True) if checks else None
-        examine: Examine | None = None if looked_at is None else looked_at.examine
+        layers = LayerReading(DEFAULT_LIMITS)
+        checker = PluginChecker(self.store, layers, enforce=True) if checks else None
         judge = Judge(
-            self.store,
             policy,
             self.store,
             SystemClock(),
             self.counted.append,
-            layers=LayerReading(DEFAULT_LIMITS),
-            examine=examine,
+            layers=layers,
+            examine=None if checker is None else checker.examine,
         )
-        behind: Registry = looked_at or self.store
+        behind: Registry = self.store if checker is None else PluginChecks(self.store, checker)
         self.registry = Withhold(Admit(behind, judge), judge)
         self.policy = None if policy is None else policy.fingerprint
 
@@ -120,7 +118,7 @@ class World:
         self, manifest: Manifest, *, approved: bool, repository: Repository = HERE, overrule: bool = False
     ) -> Admission:
         """Decide as a person does who names the digest."""
-        texts = await Fingerprints(self.store).of(repository, manifest)
+        texts = await Fingerprints().of(self.store, repository, manifest)
         subject = Subject(manifest.digest, texts, manifest.config and manifest.config.digest)
         await self.store.decide(repository, [subject], decision(approved=approved), overrule=overrule)
         known = await self.known(manifest, repository)
@@ -129,7 +127,7 @@ class World:
 
     async def known(self, manifest: Manifest, repository: Repository = HERE) -> Admission | None:
         """What is remembered of a plugin."""
-        texts = await Fingerprints(self.store).of(repository, manifest)
+        texts = await Fingerprints().of(self.store, repository, manifest)
         return await self.store.admission(repository, manifest.digest, self.policy, texts)
 
     async def state(self, manifest: Manifest, repository: Repository = HERE) -> State | None:
