@@ -13,21 +13,23 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
-from mirror.admission.admission_metrics import decision_counter
+from mirror.access.figures import LOGINS
+from mirror.admission.admission_metrics import DECISIONS, decision_counter
+from mirror.app import metrics
 from mirror.app.access_control import anyones_rights, authenticating, front_of, operators
 from mirror.app.api_reports import ApiReports
-from mirror.app.metrics import Metrics
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.filters.authorize import Authorize
 from mirror.filters.by_arch import ClientFaces
 from mirror.filters.engine_gate import EngineFaces
-from mirror.filters.engine_watch import EngineWatch, pull_counter
+from mirror.filters.engine_watch import PULLS, EngineWatch, pull_counter
 from mirror.filters.platform_tags import PlatformTags
 from mirror.filters.pull_times import PullTimes
 from mirror.oci.errors import MirrorError
 from mirror.plugin.engine_vulnerabilities import Treatment
 from mirror.proxy.outcomes import Outcomes
+from mirror.proxy.outcomes import families as pull_families
 from mirror.registry.client import Faces
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
@@ -43,6 +45,7 @@ from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.sync.desk import Desk
 from mirror.sync.figures import RuleFigures
+from mirror.sync.figures import families as rule_families
 from mirror.sync.follow import Follower
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import Turns
@@ -119,7 +122,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         limits = limits_of(settings)
         load = Load.within(limits)
         reports = ApiReports(services, upstreams, _CLOCK)
-        metrics = Metrics(
+        watch = metrics.Metrics(
             worker.figures,
             share,
             UpstreamFigures(upstreams, settings.server.workers).followed(share, worker.place, upstreams),
@@ -136,7 +139,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             readiness=_readiness(settings, store),
             requests=RequestFigures(share),
             authentication=authentication,
-            metrics=metrics.page,
+            metrics=watch.page,
             namespaces=settings.server.namespaces,
             reports=reports.for_listing(lambda: registry.list_repositories(_NO_NAMES)),
             operators=operators(settings, store, authentication),
@@ -146,7 +149,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             front=front_of(settings),
         )
         chores: list[Chore] = [
-            metrics.keep_up,
+            watch.keep_up,
             partial(_expire_uploads, settings, store),
             engines.keep_up,
             *([pulls.keep_up] if pulls else []),
@@ -185,6 +188,21 @@ def _readiness(settings: Settings, store: Store) -> Mapping[str, Check]:
         "space": lambda: store.require_room(settings.storage.least_free_bytes),
         "catalog": store.probe_catalog,
     }
+
+
+def shared_figures(settings: Settings) -> Figures:
+    """Memory in which all processes that serve count; made before they are forked."""
+    workers = settings.server.workers
+    families = (
+        *metrics.FAMILIES,
+        LOGINS,
+        DECISIONS,
+        PULLS,
+        *rule_families(rule.name for rule in settings.mirrors),
+        *pull_families(settings.upstreams),
+        *UpstreamFigures(opened_upstreams(settings), workers).families,
+    )
+    return Figures(families, workers)
 
 
 def scheduled_rules(settings: Settings) -> list[MirrorRule]:
