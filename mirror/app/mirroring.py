@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from mirror.app.stores import checked, layer_reading, open_store, rule_locks
-from mirror.app.upstreams import open_sources
+from mirror.app.services import Services, open_services
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -37,11 +36,11 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
         ConfigurationFault: no such rule, or none at all. StorageFault: the store cannot be opened.
     """
     rules = chosen([section.rule() for section in settings.mirrors], names)
-    async with open_store(settings) as store, open_sources(settings, _sources(rules)) as sources:
-        layers = layer_reading(settings)
+    async with open_services(settings) as services:
+        store, sources = services.store, await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
-        desk = Desk(runs, derivations, layers.of(store), _CLOCK, reporter, Turns(store.downloads))
-        return await run_rules(rules, sources, checked(store, store, settings, layers), rule_locks(settings), desk)
+        desk = Desk(runs, derivations, services.layers.of(store), _CLOCK, reporter, Turns(store.downloads))
+        return await run_rules(rules, sources, services.checked(store), services.rule_locks, desk)
 
 
 async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePreview]:
@@ -53,17 +52,19 @@ async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePre
             folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="plugin-mirror-")
             path = Path(stack.enter_context(folder))
         store = await stack.enter_async_context(Store.open(path))
-        sources = await stack.enter_async_context(open_sources(settings, _sources(rules)))
+        services = Services(settings, store, stack)
+        sources = await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
-        desk = Desk(runs, derivations, layer_reading(settings).of(store), _CLOCK, SilentReporter(), Turns())
+        desk = Desk(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns())
         return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
 
 
 async def mirror_states(settings: Settings) -> list[RuleState]:
     """How the mirror rules stand, by what is noted in the store."""
     rules = [section.rule() for section in settings.mirrors]
-    async with open_store(settings, must_exist=True) as store:
-        return await rule_states(rules, store.records.sync_runs, rule_locks(settings).is_held, _CLOCK.now())
+    async with open_services(settings, must_exist=True) as services:
+        runs = services.store.records.sync_runs
+        return await rule_states(rules, runs, services.rule_locks.is_held, _CLOCK.now())
 
 
 def _sources(rules: Sequence[MirrorRule]) -> set[str]:

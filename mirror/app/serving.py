@@ -11,21 +11,14 @@ from typing import Final
 
 import structlog
 
-from mirror.access.figures import LOGINS
-from mirror.app import admission, metrics
-from mirror.app.engines import PULLS
-from mirror.app.stores import open_store
-from mirror.app.upstream_metrics import UpstreamFigures
-from mirror.app.worker import Worker, limits_of, opened_upstreams, put_together
-from mirror.proxy.outcomes import families as pull_families
+from mirror.app.services import open_store
+from mirror.app.worker import Worker, limits_of, put_together, shared_figures
 from mirror.runtime import logs, stopping
 from mirror.runtime.background import Background
-from mirror.runtime.metrics import Figures
 from mirror.runtime.workers import run_workers
 from mirror.server.serve import listen, serving
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
-from mirror.sync.figures import families
 
 _LOG = structlog.get_logger(__name__)
 #: How long a thread that computes keeps the event loop waiting after each call into the kernel, in seconds. By Python's
@@ -45,18 +38,7 @@ def serve(settings: Settings) -> int:
     address = settings.server.listen
     listener = listen(address.host, address.port, limits_of(settings))
     workers = settings.server.workers
-    figures = Figures(
-        (
-            *metrics.FAMILIES,
-            LOGINS,
-            admission.DECISIONS,
-            PULLS,
-            *families(rule.name for rule in settings.mirrors),
-            *pull_families(settings.upstreams),
-            *UpstreamFigures(opened_upstreams(settings), workers).families,
-        ),
-        workers,
-    )
+    figures = shared_figures(settings)
     _allow_connections()
     _spare_the_collector()
     if workers == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,41 +12,46 @@ from functools import partial
 from typing import Any, Final, TypeAlias
 
 import structlog
-from prometheus_client.metrics_core import Metric
 
-from mirror.app import admission, platform_tags
-from mirror.app.access import anyones_rights, authenticating, front_of, operators
-from mirror.app.engines import Engines
-from mirror.app.metrics import Metrics
-from mirror.app.pulling import pulling_through
-from mirror.app.rule_reports import Mirroring, guarded
-from mirror.app.stores import checked, layer_reading, open_store, rule_locks, withheld
-from mirror.app.upstream_metrics import UpstreamFigures
-from mirror.app.upstreams import open_sources
+from mirror.access.figures import LOGINS
+from mirror.admission.admission_metrics import DECISIONS, decision_counter
+from mirror.app import metrics
+from mirror.app.access_control import anyones_rights, authenticating, front_of, operators
+from mirror.app.api_reports import ApiReports
+from mirror.app.pull_through import pulling_through
+from mirror.app.services import Services, open_services
 from mirror.filters.authorize import Authorize
-from mirror.filters.layer_reading import LayerReading
+from mirror.filters.by_arch import ClientFaces
+from mirror.filters.engine_gate import EngineFaces
+from mirror.filters.engine_watch import PULLS, EngineWatch, pull_counter
+from mirror.filters.platform_tags import PlatformTags
 from mirror.filters.pull_times import PullTimes
 from mirror.oci.errors import MirrorError
-from mirror.plugin.policy import Action
+from mirror.plugin.engine_vulnerabilities import Treatment
 from mirror.proxy.outcomes import Outcomes
+from mirror.proxy.outcomes import families as pull_families
+from mirror.registry.client import Faces
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.metrics import Figures, Share
+from mirror.server.api.admission_actions import admission_actions
+from mirror.server.api.host_report import HostReport
 from mirror.server.application import Application, build
 from mirror.server.health import Check
 from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.server.metrics import RequestFigures
-from mirror.server.reports import Report
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.sync.desk import Desk
 from mirror.sync.figures import RuleFigures
+from mirror.sync.figures import families as rule_families
 from mirror.sync.follow import Follower
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import SilentReporter
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.upstream_metrics import UpstreamFigures
 from mirror.wire.pagination import PageRequest
 
 _LOG = structlog.get_logger(__name__)
@@ -103,29 +108,30 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         StorageFault: the store cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
-        sources = await stack.enter_async_context(open_sources(settings, opened_upstreams(settings)))
-        limits, share = limits_of(settings), worker.figures.share(worker.place)
-        load, count = Load.within(limits), admission.counting(share)
+        share = worker.figures.share(worker.place)
+        counted = decision_counter(share)
+        services = await stack.enter_async_context(open_services(settings, counted=counted))
+        store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
         outcomes = Outcomes(share, settings.upstreams)
-        held = await stack.enter_async_context(pulling_through(settings, store, sources, outcomes, _CLOCK))
-        layers = layer_reading(settings)
-        served = withheld(checked(held, store, settings, layers, count), store, settings, layers, count)
+        pulled = await stack.enter_async_context(pulling_through(settings, store, upstreams, outcomes, _CLOCK))
+        served = services.withheld(services.checked(pulled))
         pulls = PullTimes(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
         seen_by = partial(Authorize, pulls or served)
         registry = seen_by(anyones_rights(settings))
-        mirroring = _mirroring(settings, sources, store)
-        engines = Engines(settings, store, share, _CLOCK)
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, share))
-        watch = Metrics(
+        limits = limits_of(settings)
+        load = Load.within(limits)
+        reports = ApiReports(services, upstreams, _CLOCK)
+        watch = metrics.Metrics(
             worker.figures,
             share,
-            UpstreamFigures(sources, settings.server.workers).followed(share, worker.place, sources),
+            UpstreamFigures(upstreams, settings.server.workers).followed(share, worker.place, upstreams),
             store=store,
             load=load,
             lines=lines,
-            more=partial(_more_metrics, settings, mirroring, store),
+            more=reports.metrics,
         )
+        engines = _engines(settings, store, share)
         application = build(
             registry,
             limits=limits,
@@ -135,44 +141,48 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
-            reports=_reports(settings, store, mirroring, lambda: registry.list_repositories(_NO_NAMES)),
-            operators=operators(settings, store, authentication, admission.word(settings)),
-            operator_reports={"hosts": engines.report},
-            acts=admission.acts(settings, store, layers),
-            faces=[*platform_tags.faces(settings), engines.faces],
+            reports=reports.for_listing(lambda: registry.list_repositories(_NO_NAMES)),
+            operators=operators(settings, store, authentication),
+            operator_reports={
+                "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give
+            },
+            acts=admission_actions(services.approvals.decide),
+            faces=_client_views(settings, engines),
             front=front_of(settings),
         )
-        expiring = partial(
-            _expire_uploads,
-            store,
-            timedelta(hours=settings.storage.upload_expiry_hours),
-            timedelta(minutes=settings.storage.empty_upload_expiry_minutes),
-        )
-        chores: list[Chore] = [watch.keep_up, expiring, engines.keep_up, *([pulls.keep_up] if pulls else [])]
-        follower = _follower(settings, store, sources, share, layers=layers, count=count)
+        chores: list[Chore] = [
+            watch.keep_up,
+            partial(_expire_uploads, settings, store),
+            engines.keep_up,
+            *([pulls.keep_up] if pulls else []),
+        ]
+        follower = _follower(services, upstreams, share)
         yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
 
 
-def _follower(
-    settings: Settings,
-    store: Store,
-    sources: Mapping[str, UpstreamRegistry],
-    share: Share,
-    *,
-    layers: LayerReading,
-    count: Callable[[Action], None],
-) -> Follower:
+def _follower(services: Services, upstreams: Mapping[str, UpstreamRegistry], share: Share) -> Follower:
+    store = services.store
     runs, derivations = store.records.sync_runs, store.records.derivations
-    desk = Desk(runs, derivations, layers.of(store), _CLOCK, SilentReporter(), Turns(store.downloads))
-    counted = RuleFigures(share, [section.name for section in settings.mirrors])
-    destination = checked(store, store, settings, layers, count)
-    return Follower(sources, destination, rule_locks(settings), runs, desk, counted.ran)
+    desk = Desk(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns(store.downloads))
+    counted = RuleFigures(share, [section.name for section in services.settings.mirrors])
+    return Follower(upstreams, services.checked(store), services.rule_locks, runs, desk, counted.ran)
 
 
-def _mirroring(settings: Settings, sources: Mapping[str, UpstreamRegistry], store: Store) -> Mirroring:
-    rules = [section.rule() for section in settings.mirrors]
-    urls = {name: section.url for name, section in settings.upstreams.items()}
-    return Mirroring(rules, urls, sources, store, rule_locks(settings), _CLOCK)
+def _engines(settings: Settings, store: Store, share: Share) -> EngineWatch:
+    engines = settings.admission.engines
+    return EngineWatch(
+        store.records.hosts.record_hosts,
+        pull_counter(share),
+        _CLOCK,
+        known=engines.known(),
+        tells=engines.cve is not Treatment.ALLOW,
+    )
+
+
+def _client_views(settings: Settings, engines: EngineWatch) -> list[Faces]:
+    platform_rules = [section.rule() for section in settings.platform_tags]
+    by_platform: list[Faces] = [ClientFaces(PlatformTags(platform_rules))] if platform_rules else []
+    return [*by_platform, EngineFaces(engines, settings.admission.engines.cve)]
 
 
 def _readiness(settings: Settings, store: Store) -> Mapping[str, Check]:
@@ -183,20 +193,19 @@ def _readiness(settings: Settings, store: Store) -> Mapping[str, Check]:
     }
 
 
-def _reports(
-    settings: Settings, store: Store, mirroring: Mirroring, may_look: Callable[[], Awaitable[object]]
-) -> Mapping[str, Report]:
-    reports: dict[str, Report] = {
-        "mirrors": mirroring.mirrors,
-        "upstreams": mirroring.upstream_list,
-        "admission": admission.AdmissionReport(settings, store).give,
-        "platform-tags": partial(platform_tags.report, settings, store),
-    }
-    return {name: guarded(report, may_look) for name, report in reports.items()}
-
-
-async def _more_metrics(settings: Settings, mirroring: Mirroring, store: Store) -> list[Metric]:
-    return await mirroring.metrics() + (await admission.standing(settings, store) if settings.admission.is_on else [])
+def shared_figures(settings: Settings) -> Figures:
+    """Memory in which all processes that serve count; made before they are forked."""
+    workers = settings.server.workers
+    families = (
+        *metrics.FAMILIES,
+        LOGINS,
+        DECISIONS,
+        PULLS,
+        *rule_families(rule.name for rule in settings.mirrors),
+        *pull_families(settings.upstreams),
+        *UpstreamFigures(opened_upstreams(settings), workers).families,
+    )
+    return Figures(families, workers)
 
 
 def scheduled_rules(settings: Settings) -> list[MirrorRule]:
@@ -223,7 +232,9 @@ def _asks_for_pulls(settings: Settings) -> bool:
     return any(rule.retention is not None and rule.retention.pulled_within is not None for rule in rules)
 
 
-async def _expire_uploads(store: Store, age: timedelta, empty_age: timedelta) -> None:
+async def _expire_uploads(settings: Settings, store: Store) -> None:
+    age = timedelta(hours=settings.storage.upload_expiry_hours)
+    empty_age = timedelta(minutes=settings.storage.empty_upload_expiry_minutes)
     while True:
         try:
             removed = await store.uploads.expire(age, empty_age)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from mirror.oci.names import Reference
 from mirror.plugin.privilege_pattern import Asked, shown
 from mirror.registry.admissions import Admission, State
 from mirror.settings import Settings, load
+
+if TYPE_CHECKING:
+    from mirror.admission.approvals import ApprovalProposal
 
 app = typer.Typer(no_args_is_help=True, help="See which plugins the admission policy holds, and decide about them.")
 
@@ -40,10 +43,15 @@ def list_(
     json: JsonOption = False,
 ) -> None:
     """List plugins that are held, or stand in another way: under which names, since when, and why."""
-    from mirror.app.admission import list_admissions
+    from mirror.app.services import open_services
 
     settings = load(config, flags(storage__path=data))
-    found = run_to_the_end(list_admissions(settings, None if all_ else state))
+
+    async def read() -> Sequence[Admission]:
+        async with open_services(settings, must_exist=True) as services:
+            return await services.store.records.admissions.admissions(None if all_ else state, services.policy_id)
+
+    found = run_to_the_end(read())
     if json:
         print_json([admission.to_json() for admission in found])
     elif found:
@@ -111,9 +119,14 @@ def _parsed(digest: str) -> Digest:
 
 def _confirmed(settings: Settings, reference: Reference) -> Digest:
     """The digest that a tag points to, after somebody has looked at it and said yes."""
-    from mirror.app.deciding import proposed
+    from mirror.app.services import open_services
 
-    proposal = run_to_the_end(proposed(settings, reference))
+    async def propose() -> ApprovalProposal:
+        _require_ours(reference)
+        async with open_services(settings, must_exist=True) as services:
+            return await services.approvals.propose(reference.repository, reference.target)
+
+    proposal = run_to_the_end(propose())
     name = proposal.repository
     if not sys.stdin.isatty():
         raise ConfigurationFault(
@@ -148,11 +161,25 @@ def _decide(
     overrule: bool = False,
     expected: Digest | None = None,
 ) -> None:
-    from mirror.app.deciding import decide
+    from mirror.app.services import open_services
 
-    by = by or getpass.getuser()
-    deciding = decide(settings, reference, approved=approved, by=by, note=note, overrule=overrule, expected=expected)
-    decided = run_to_the_end(deciding)
+    async def decide() -> list[Admission]:
+        _require_ours(reference)
+        repository, target = reference.repository, reference.target
+        async with open_services(settings, must_exist=True) as services:
+            approvals = services.approvals
+            if expected is not None:
+                await approvals.require_target(repository, target, expected)
+            return await approvals.decide(
+                repository,
+                expected or target,
+                approved=approved,
+                by=by or getpass.getuser(),
+                note=note,
+                overrule=overrule,
+            )
+
+    decided = run_to_the_end(decide())
     if json:
         print_json([admission.to_json() for admission in decided])
     else:
@@ -160,6 +187,11 @@ def _decide(
             RESULTS.out(admission.sentence, highlight=False)
     if approved and any(not admission.state.is_served for admission in decided):
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
+
+
+def _require_ours(reference: Reference) -> None:
+    if reference.host is not None:
+        raise ConfigurationFault(f"{reference} is in another registry: decide there, or name what is held here")
 
 
 def _print(found: Sequence[Admission]) -> None:

@@ -41,7 +41,7 @@ def run(
     The blobs that it was installed from are copied where the engine still has them; else it is built anew of its files,
     without what enabling has added. What users have set on the host is printed, and is no part of it. Takes root.
     """
-    from mirror.app.building import capture_plugin
+    from mirror.app.plugin_authoring import capture_plugin
 
     reference = target(name, output)
     settings = load(config, flags(storage__path=data))

@@ -49,7 +49,7 @@ def run(
     The original is kept beside it, by its digest; 'inspect' shows what the copy was made of, by whom, and what is
     different. The same input gives the same digest.
     """
-    from mirror.app.renaming import derive_reference
+    from mirror.app.plugin_authoring import derive_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
     changes = Changes(

@@ -33,7 +33,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Show what changed from one plugin to another. Exit code 1: the later one may do more to a host."""
-    from mirror.app.inspecting import read_plugin
+    from mirror.app.plugin_inspection import read_plugin
 
     settings = load(config, flags(storage__path=data))
     contents: list[PluginContent] = []

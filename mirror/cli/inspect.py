@@ -48,7 +48,7 @@ def run(
 
 
 def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
-    from mirror.app.inspecting import read_plugin
+    from mirror.app.plugin_inspection import read_plugin
 
     found = view(run_to_the_end(read_plugin(settings, path, SilentProgress())))
     if json:
@@ -61,7 +61,7 @@ def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
 def _show_reference(
     settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool, quick: bool, json: bool
 ) -> None:
-    from mirror.app.inspecting import advertised_host, inspect_reference
+    from mirror.app.plugin_inspection import advertised_host, inspect_reference
 
     with TagBars(MESSAGES) as bars:
         progress = None if quick else bars.begin(str(reference))

@@ -33,7 +33,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Say why a plugin will not enable, or not everywhere. Exit code 1: some finding is an error."""
-    from mirror.app.inspecting import read_plugin
+    from mirror.app.plugin_inspection import read_plugin
 
     parsed = parse_source(source)
     hosts = None if platform is None else Platform.parse(platform)

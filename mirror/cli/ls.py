@@ -25,7 +25,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """List repositories, or the tags of one with kind, digest and size."""
-    from mirror.app.stores import open_store
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
     repository = None if name is None else Repository.parse(name)

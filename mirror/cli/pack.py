@@ -47,7 +47,7 @@ def run(
     It goes into our own store, to another registry, or into a file. The same input gives the same digest: files are
     sorted, and none is younger than SOURCE_DATE_EPOCH, which is 1970 where it is not set.
     """
-    from mirror.app.building import pack_plugin
+    from mirror.app.plugin_authoring import pack_plugin
     from mirror.workshop.pack import Recipe
 
     reference = target(name, output)

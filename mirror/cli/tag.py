@@ -24,7 +24,7 @@ def run(
 
     Signatures follow. A tag that is there moves; what a mirror rule finds moved by hand it leaves alone from then on.
     """
-    from mirror.app.renaming import tag_reference
+    from mirror.app.plugin_authoring import tag_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
     named = run_to_the_end(tag_reference(load(config, flags(storage__path=data)), parsed, repository, given))

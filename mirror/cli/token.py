@@ -35,15 +35,15 @@ def create(
     json: JsonOption = False,
 ) -> None:
     """Make a token and print its secret, once. It is the password in 'docker login --username USER'."""
-    from mirror.app.access import create_token
-    from mirror.app.stores import open_store
+    from mirror.access.user_accounts import create_token
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
     lifetime = None if expires is None else _lifetime(expires)
 
     async def work() -> tuple[UserToken, str]:
         async with open_store(settings, must_exist=True) as store:
-            return await create_token(store, user, description, lifetime)
+            return await create_token(store.records.users, user, description, lifetime)
 
     token, secret = run_to_the_end(work())
     if json:
@@ -60,7 +60,7 @@ def revoke(
     data: DataOption = None,
 ) -> None:
     """End a token. Running servers know it at once."""
-    from mirror.app.stores import open_store
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
 
@@ -75,7 +75,7 @@ def revoke(
 @app.command(epilog="Example: plugin-mirror token ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List tokens; their secrets are kept nowhere."""
-    from mirror.app.stores import open_store
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
 

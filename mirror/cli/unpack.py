@@ -33,7 +33,7 @@ def run(
 
     Run as root, so that files get their owners. Nothing is left where it fails.
     """
-    from mirror.app.building import unpack_plugin
+    from mirror.app.plugin_authoring import unpack_plugin
 
     parsed = LayoutReference.parse(reference) or Reference.parse(reference)
     named = parsed.reference if isinstance(parsed, LayoutReference) else parsed

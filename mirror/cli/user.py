@@ -31,8 +31,8 @@ def add(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
     """Let somebody log in. Asks twice for the password, which is never given as an argument."""
-    from mirror.app.access import add_user
-    from mirror.app.stores import open_store
+    from mirror.access.user_accounts import add_user
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
     parse_user_name(name)
@@ -40,7 +40,7 @@ def add(
 
     async def work() -> None:
         async with open_store(settings) as store:
-            await add_user(store, name, password)
+            await add_user(store.records.users, name, password)
 
     run_to_the_end(work())
     MESSAGES.out(f"{name} may log in", highlight=False)
@@ -52,15 +52,15 @@ def password(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
     """Give a user another password. What they are logged in with ends at once; their tokens stay."""
-    from mirror.app.access import change_password
-    from mirror.app.stores import open_store
+    from mirror.access.user_accounts import change_password
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
     given = _password(from_stdin=password_stdin)
 
     async def work() -> None:
         async with open_store(settings, must_exist=True) as store:
-            await change_password(store, name, given)
+            await change_password(store.records.users, name, given)
 
     run_to_the_end(work())
     MESSAGES.out(f"{name} has another password", highlight=False)
@@ -69,7 +69,7 @@ def password(
 @app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
 def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
     """Remove a user and all their tokens. Running servers know it at once."""
-    from mirror.app.stores import open_store
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
 
@@ -84,7 +84,7 @@ def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None)
 @app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
-    from mirror.app.stores import open_store
+    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
 

@@ -10,7 +10,7 @@ whose answer cannot say why it is no.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Collection
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from mirror.filters.blob_gate import BlobGate
@@ -45,10 +45,10 @@ class Admit(DelegatingRegistry):
     ) -> tuple[str, ...]:
         """As the port says. Denied tells who or which rule refuses the plugin, and why."""
         if not self._judge.concerns(manifest):
-            await self._judge.require_not_rejected(repository, manifest)
+            await self._judge.require_not_rejected(self.inner, repository, manifest)
             return await self.inner.put_manifest(repository, manifest, tags)
         try:
-            judged = await self._judge.judge(repository, manifest)
+            judged = await self._judge.judge(self.inner, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
         if judged.is_refused:
@@ -63,16 +63,19 @@ class Admit(DelegatingRegistry):
     async def begin_upload(
         self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        return ArrivingUpload(await self.inner.begin_upload(repository, client, algorithm), repository, self._judge)
+        return self._arriving(await self.inner.begin_upload(repository, client, algorithm), repository)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
-        return ArrivingUpload(await self.inner.resume_upload(repository, upload_id), repository, self._judge)
+        return self._arriving(await self.inner.resume_upload(repository, upload_id), repository)
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         mounted = await self.inner.mount_blob(repository, digest, source)
         if mounted is not None:
-            await self._judge.arrived(repository, digest)
+            await self._judge.arrived(self.inner, repository, digest)
         return mounted
+
+    def _arriving(self, upload: Upload, repository: Repository) -> Upload:
+        return ArrivingUpload(upload, lambda digest: self._judge.arrived(self.inner, repository, digest))
 
 
 class ArrivingUpload:
@@ -80,14 +83,12 @@ class ArrivingUpload:
 
     Args:
         inner: the upload.
-        repository: where it goes.
-        judge: told when the blob has arrived.
+        arrived: told of the blob when it has arrived.
     """
 
-    def __init__(self, inner: Upload, repository: Repository, judge: Judge) -> None:
+    def __init__(self, inner: Upload, arrived: Callable[[Digest], Awaitable[None]]) -> None:
         self._inner = inner
-        self._repository = repository
-        self._judge = judge
+        self._arrived = arrived
 
     @property
     def id(self) -> str:
@@ -102,7 +103,7 @@ class ArrivingUpload:
 
     async def commit(self, digest: Digest) -> Descriptor:
         committed = await self._inner.commit(digest)
-        await self._judge.arrived(self._repository, digest)
+        await self._arrived(digest)
         return committed
 
     async def cancel(self) -> None:
@@ -126,9 +127,9 @@ class Withhold(DelegatingRegistry):
         """As the port says. Denied tells why the plugin is kept back, and how it is let in."""
         manifest = await self.inner.get_manifest(repository, target)
         if self._judge.concerns(manifest):
-            await self._judge.require_served(repository, manifest)
+            await self._judge.require_served(self.inner, repository, manifest)
         else:
-            await self._judge.require_not_rejected(repository, manifest)
+            await self._judge.require_not_rejected(self.inner, repository, manifest)
         return manifest
 
     def open_blob(
@@ -148,5 +149,5 @@ class Withhold(DelegatingRegistry):
             yield blob
 
     async def _why_withheld(self, repository: Repository, manifest: Manifest) -> str | None:
-        admission = await self._judge.withheld(repository, manifest)
+        admission = await self._judge.withheld(self.inner, repository, manifest)
         return None if admission is None else admission.sentence

@@ -14,16 +14,31 @@ from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure,
 from mirror.registry.hosts import Host
 from mirror.runtime.clock import Clock
 from mirror.runtime.flushing import keep_flushing
+from mirror.runtime.metrics import Family, Kind, Share
 from mirror.wire.client_address import LONGEST_ADDRESS
 from mirror.wire.user_agent import Engine
 
 _LOG = structlog.get_logger(__name__)
+
+PULLS: Final = Family(
+    "plugin_mirror_plugin_pulls_total",
+    "Manifests of plugins that engines have asked for and may have, by whether the engine has a vulnerability.",
+    Kind.COUNTER,
+    ("cve", "engine"),
+    [(UNCOMPARED_PRIVILEGE.identifier, exposure.value) for exposure in Exposure],
+)
 
 #: Hosts that wait to be recorded, in all and of one network. What comes beyond is not remembered this time.
 MOST_WAITING: Final = 2_000
 MOST_WAITING_OF_A_NETWORK: Final = 500
 #: Hosts that are named in the log on one day.
 MOST_TOLD: Final = 10_000
+
+
+def pull_counter(share: Share) -> Callable[[Exposure], None]:
+    """Make a function that counts pulls of plugins of a process that serves."""
+    figures = {one: share.figure(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
+    return lambda exposure: figures[exposure].add()
 
 
 class EngineWatch:

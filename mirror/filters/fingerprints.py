@@ -20,22 +20,21 @@ _READ_AT_ONCE: Final = 2
 
 
 class Fingerprints:
-    """Tells fingerprints.
+    """Tells fingerprints, and remembers them."""
 
-    Args:
-        registry: where blobs are read that are named by a digest of another algorithm than sha256.
-    """
-
-    def __init__(self, registry: Reader) -> None:
-        self._registry = registry
+    def __init__(self) -> None:
         self._known: Kept[Digest, tuple[str, ...]] = Kept()
         self._sha256: Kept[Digest, Digest] = Kept()
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
-    async def of(self, repository: Repository, manifest: Manifest) -> tuple[str, ...]:
+    async def of(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[str, ...]:
         """All fingerprints of a plugin; without that of its content as long as some of it is not here.
 
         Takes as long as reading what is named by another digest than sha256 does, the first time.
+
+        Args:
+            registry, repository: where that is read.
+            manifest: the plugin.
 
         Raises:
             Whatever the registry raises, other than BlobUnknown.
@@ -51,12 +50,12 @@ class Fingerprints:
         if not content:
             return of_bytes
         try:
-            named = [await self._named(repository, digest) for digest in content]
+            named = [await self._named(registry, repository, digest) for digest in content]
         except BlobUnknown:
             return of_bytes
         return self._known.put(manifest.digest, (*of_bytes, fingerprint.of_content(named)))
 
-    async def _named(self, repository: Repository, digest: Digest) -> Digest:
+    async def _named(self, registry: Reader, repository: Repository, digest: Digest) -> Digest:
         """The sha256 digest of a blob."""
         if digest.algorithm == "sha256":
             return digest
@@ -64,7 +63,7 @@ class Fingerprints:
         if known is not None:
             return known
         hasher = new_hasher("sha256")
-        async with self._reading, self._registry.open_blob(repository, digest) as blob:
+        async with self._reading, registry.open_blob(repository, digest) as blob:
             async for chunk in blob:
                 await asyncio.to_thread(_feed, hasher, chunk)
         return self._sha256.put(digest, Digest("sha256", hasher.hexdigest()))

@@ -31,7 +31,7 @@ from mirror.plugin import fingerprint
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict, unreadable
 from mirror.plugin.privilege_pattern import Asked, growth
 from mirror.registry.admissions import Admission, State
-from mirror.registry.port import Registry
+from mirror.registry.port import Reader, Registry
 from mirror.registry.verdicts import NO_POLICY, AdmissionRecords
 from mirror.runtime.clock import Clock
 
@@ -46,12 +46,11 @@ _MOST_BYTES_AT_ONCE: Final = 1024 * 1024
 
 
 class Judge:
-    """Judges the plugins of a registry.
+    """Judges plugins, for the whole process, whichever registry they are read from.
 
     Rejections are enforced, and what cannot be read with certainty is denied, with and without a policy.
 
     Args:
-        registry: where configs, layers and signatures are read.
         policy: what decides. None: everything is let in, and nothing is kept for others to go by.
         records: what is remembered of plugins, for all processes.
         clock: tells when a plugin was first seen.
@@ -65,7 +64,6 @@ class Judge:
 
     def __init__(
         self,
-        registry: Registry,
         policy: Policy | None,
         records: AdmissionRecords,
         clock: Clock,
@@ -74,16 +72,15 @@ class Judge:
         layers: LayerReading | None = None,
         examine: Examine | None = None,
     ) -> None:
-        self._registry = registry
         self._policy = policy
         self._policy_id = NO_POLICY if policy is None else policy.fingerprint
         self.records = records
         self._verdicts, self._rejections, self._plugins = records.verdicts, records.rejections, records.plugins
         self._clock = clock
         self._counted = counted
-        self._fingerprints = Fingerprints(registry)
+        self._fingerprints = Fingerprints()
         asks_for_platform = policy is not None and policy.asks_for_platform
-        self._reading = PluginReading(registry, layers if asks_for_platform else None, examine)
+        self._reading = PluginReading(layers if asks_for_platform else None, examine)
         self._known: Kept[tuple[Repository, Digest], tuple[int, Admission]] = Kept()
         self._has_rejections: tuple[int, bool] | None = None
 
@@ -96,29 +93,35 @@ class Judge:
         """Whether a manifest is a plugin's, or might be one to an engine."""
         return manifest.may_be_plugin
 
-    async def judge(self, repository: Repository, manifest: Manifest) -> AdmissionOutcome:
+    async def judge(self, registry: Registry, repository: Repository, manifest: Manifest) -> AdmissionOutcome:
         """How a plugin stands now, by the policy and by what people decided. Of itself nothing is written.
 
         What came before it under its name is judged first, and noted, where that was not done yet and the policy asks
         what is new.
 
+        Args:
+            registry, repository: where its config, layers and signatures are read.
+            manifest: the plugin.
+
         Raises:
             BlobUnknown, ManifestBlobUnknown: something that must be in the repository is not. And what it raises.
         """
-        return await self._judge(repository, manifest, comes_after=None)
+        return await self._judge(registry, repository, manifest, comes_after=None)
 
-    async def _judge(self, repository: Repository, manifest: Manifest, *, comes_after: bool | None) -> AdmissionOutcome:
+    async def _judge(
+        self, registry: Registry, repository: Repository, manifest: Manifest, *, comes_after: bool | None
+    ) -> AdmissionOutcome:
         """As :meth:`judge`. ``comes_after``: another plugin came before it; None: that is to be found out."""
         generation = self._verdicts.admission_generation
-        fingerprints = await self._fingerprints.of(repository, manifest)
+        fingerprints = await self._fingerprints.of(registry, repository, manifest)
         known = await self._verdicts.admission(repository, manifest.digest, self._policy_id, fingerprints)
-        facts = await self._reading.facts(repository, manifest)
+        facts = await self._reading.facts(registry, repository, manifest)
         admission = known or Admission(repository, manifest.digest, self._clock.now())
         if self._policy is not None and admission.asked is None and facts.asked is not None and not facts.lacks:
             # Once: what is let in later does not change what was new about this one.
-            grown = await self._growth(repository, manifest.digest, facts.asked, comes_after=comes_after)
+            grown = await self._growth(registry, repository, manifest.digest, facts.asked, comes_after=comes_after)
             admission = replace(admission, asked=facts.asked, grown=grown)
-        verdict = await self._verdict(repository, manifest, facts, admission)
+        verdict = await self._verdict(registry, repository, manifest, facts, admission)
         before = None if known is None else known.verdict
         is_other = not says_the_same(before, verdict)
         is_whole = known is not None and known.policy == self._policy_id and known.asked == admission.asked
@@ -133,7 +136,7 @@ class Judge:
         )
 
     async def _verdict(
-        self, repository: Repository, manifest: Manifest, facts: Facts, admission: Admission
+        self, registry: Registry, repository: Repository, manifest: Manifest, facts: Facts, admission: Admission
     ) -> Verdict | None:
         policy = self._policy
         if policy is None:
@@ -148,7 +151,7 @@ class Judge:
                 sum(blobs.values()),
                 facts.config,
                 facts.platform,
-                policy.asks_for_signature and await is_signed(self._registry, repository, manifest.digest),
+                policy.asks_for_signature and await is_signed(registry, repository, manifest.digest),
                 admission.grown,
             )
         )
@@ -168,6 +171,20 @@ class Judge:
         if judged.is_told:
             tell(admission, self._counted)
 
+    async def assess(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission:
+        """Judge a plugin that is held, and note the outcome. Raises as :meth:`judge` does."""
+        judged = await self.judge(registry, repository, manifest)
+        await self.note(judged)
+        return judged.admission
+
+    async def fingerprints(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[str, ...]:
+        """All fingerprints of a plugin, see :meth:`Fingerprints.of`."""
+        return await self._fingerprints.of(registry, repository, manifest)
+
+    async def asked(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[Asked, ...] | None:
+        """Things that a plugin asks for, see :meth:`PluginReading.asked`."""
+        return await self._reading.asked(registry, repository, manifest)
+
     async def refuse(self, judged: AdmissionOutcome) -> Denied:
         """The error for whoever brings a plugin that is not taken; counted and told of."""
         rejection = judged.admission.rejection
@@ -177,7 +194,7 @@ class Judge:
         tell(judged.admission, self._counted)
         return refusal(judged.admission)
 
-    async def withheld(self, repository: Repository, manifest: Manifest) -> Admission | None:
+    async def withheld(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission | None:
         """How a plugin stands that hosts may not have; None: they may.
 
         Raises:
@@ -186,7 +203,7 @@ class Judge:
         admission = self._still(repository, manifest.digest)
         if admission is None:
             try:
-                judged = await self.judge(repository, manifest)
+                judged = await self.judge(registry, repository, manifest)
             except (BlobUnknown, ManifestBlobUnknown) as error:
                 raise ManifestUnknown(
                     f"{repository}@{manifest.digest} is not given out, because it is not all here: {error}",
@@ -200,21 +217,21 @@ class Judge:
                 _LOG.error("a decision could not be recorded", error=str(error), **error.detail)
         return None if admission.state.is_served else admission
 
-    async def require_served(self, repository: Repository, manifest: Manifest) -> None:
+    async def require_served(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
         """See to it that hosts may have a plugin.
 
         Raises:
             Denied: they may not; the message tells why, and what would have to be done.
             ManifestUnknown: as for :meth:`withheld`.
         """
-        admission = await self.withheld(repository, manifest)
+        admission = await self.withheld(registry, repository, manifest)
         if admission is not None:
             # Engines that speak plain HTTP to us show the error of their first try, which is one of TLS.
             told = {"name": str(repository), "digest": str(manifest.digest), "state": admission.state.value}
             _LOG.info("plugin withheld", **told, reason=admission.sentence)
             raise refusal(admission)
 
-    async def require_not_rejected(self, repository: Repository, manifest: Manifest) -> None:
+    async def require_not_rejected(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
         """See to it that nobody has rejected a manifest that is no plugin's: no rule is for those.
 
         Raises:
@@ -230,7 +247,7 @@ class Judge:
             return
         admission = self._still(repository, manifest.digest)
         if admission is None:
-            fingerprints = await self._fingerprints.of(repository, manifest)
+            fingerprints = await self._fingerprints.of(registry, repository, manifest)
             known = await self._verdicts.admission(repository, manifest.digest, NO_POLICY, fingerprints)
             admission = known or Admission(repository, manifest.digest, self._clock.now())
             if generation is not None:
@@ -238,13 +255,13 @@ class Judge:
         if admission.state is State.REJECTED:
             raise refusal(admission)
 
-    async def arrived(self, repository: Repository, blob: Digest) -> None:
+    async def arrived(self, registry: Registry, repository: Repository, blob: Digest) -> None:
         """Look at plugins that have waited for a blob, so that it is known how they stand. Failures are logged."""
         try:
             for digest in await self._plugins.plugins_naming(repository, blob, _MOST_AT_ONCE, _MOST_BYTES_AT_ONCE):
                 manifest = await self._plugins.plugin(repository, digest)
                 if manifest is not None and any(blob == late for _, late in late_layers(manifest)):
-                    await self.note(await self.judge(repository, manifest))
+                    await self.assess(registry, repository, manifest)
         except MirrorError as error:
             _LOG.warning("a plugin could not be judged yet", name=str(repository), error=str(error), **error.detail)
 
@@ -254,13 +271,19 @@ class Judge:
         return kept[1] if kept is not None and kept[0] == self._verdicts.admission_generation else None
 
     async def _growth(
-        self, repository: Repository, digest: Digest, now: tuple[Asked, ...], *, comes_after: bool | None
+        self,
+        registry: Registry,
+        repository: Repository,
+        digest: Digest,
+        now: tuple[Asked, ...],
+        *,
+        comes_after: bool | None,
     ) -> tuple[Asked, ...]:
         """What a plugin asks for beyond the last one that was let in under its name."""
         baseline = await self._verdicts.baseline(repository, digest, self._policy_id)
         asks_for_growth = self._policy is not None and self._policy.asks_for_growth
         if baseline.asked is None and asks_for_growth and comes_after is None:
-            comes_after = await self._judge_before(repository, digest)
+            comes_after = await self._judge_before(registry, repository, digest)
             baseline = await self._verdicts.baseline(repository, digest, self._policy_id)
         if baseline.asked is not None:
             return growth(now, baseline.asked)
@@ -271,7 +294,7 @@ class Judge:
         is_first = not comes_after and (baseline.recorded is not None or not baseline.others_gone)
         return (baseline.recorded or ()) if is_first else now
 
-    async def _judge_before(self, repository: Repository, digest: Digest) -> bool:
+    async def _judge_before(self, registry: Registry, repository: Repository, digest: Digest) -> bool:
         """Judge what came before a plugin under its name, oldest first, and tell whether there is anything.
 
         The oldest is the first one to this policy, and the others come after it.
@@ -282,7 +305,7 @@ class Judge:
             if manifest is None:
                 continue
             try:
-                judged = await self._judge(repository, manifest, comes_after=earlier != before[0])
+                judged = await self._judge(registry, repository, manifest, comes_after=earlier != before[0])
             except (NotFound, ManifestBlobUnknown, UpstreamFault):
                 continue  # it is not all here
             await self.note(judged)

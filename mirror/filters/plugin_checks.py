@@ -17,7 +17,7 @@ from mirror.plugin import checks
 from mirror.plugin.findings import Finding, Severity
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.port import Registry
+from mirror.registry.port import Reader, Registry
 from mirror.runtime.heavy_work import HeavyWork
 
 _LOG = structlog.get_logger(__name__)
@@ -34,46 +34,27 @@ class FindingsLedger(Protocol):
         ...
 
 
-class PluginChecks(DelegatingRegistry):
-    """Refuses the manifest of a plugin that engines cannot install, and tells what else is wrong with one.
-
-    What was found of an accepted one is recorded, and is the advice that :meth:`put_manifest` gives.
+class PluginChecker:
+    """Checks plugins against what engines need, for the whole process.
 
     Args:
-        inner: the registry behind; configs and layers are read from it.
         ledger: told what was found.
         layers: reads layers, for the whole process.
         enforce: whether errors are refused; else what has them is accepted with advice.
     """
 
-    def __init__(self, inner: Registry, ledger: FindingsLedger, layers: LayerReading, *, enforce: bool) -> None:
-        super().__init__(inner)
+    def __init__(self, ledger: FindingsLedger, layers: LayerReading, *, enforce: bool) -> None:
+        self.enforce = enforce
         self._ledger = ledger
-        self._enforce = enforce
         self._layers = layers
         self._heavy = HeavyWork()
 
-    async def put_manifest(
-        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
-    ) -> tuple[str, ...]:
-        """As the port says. ManifestInvalid tells everything that is wrong, and what to do about it."""
-        findings = await self._find(repository, manifest)
-        if findings is None:
-            return await self.inner.put_manifest(repository, manifest, tags)
-        reason = "; ".join(finding.sentence for finding in findings if finding.severity is Severity.ERROR)
-        if reason and self._enforce:
-            # Engines from 20.10 to 27 show their user the status and nothing else, so the log must tell why.
-            _LOG.warning("plugin refused", name=str(repository), digest=str(manifest.digest), reason=reason)
-            codes = [finding.code for finding in findings if finding.severity is Severity.ERROR]
-            raise ManifestInvalid(f"plugin refused: {reason}", findings=" ".join(codes))
-        advice = await self.inner.put_manifest(repository, manifest, tags)
-        if reason:
-            _LOG.warning("faulty plugin accepted", name=str(repository), digest=str(manifest.digest), reason=reason)
-        await self._ledger.record_findings(manifest.digest, findings)
-        return (*(finding.sentence for finding in findings), *advice)
+    async def examine(self, registry: Reader, repository: Repository, manifest: Manifest) -> str | None:
+        """Check a plugin that is held, as one that comes, and record what is found.
 
-    async def examine(self, repository: Repository, manifest: Manifest) -> str | None:
-        """Look at a plugin that is held, as at one that comes, and record what is found.
+        Args:
+            registry, repository: where it is held.
+            manifest: the plugin.
 
         Returns:
             What is refused in it; None where nothing is.
@@ -81,28 +62,69 @@ class PluginChecks(DelegatingRegistry):
         Raises:
             ManifestBlobUnknown: something is not here.
         """
-        findings = await self._find(repository, manifest) or ()
-        await self._ledger.record_findings(manifest.digest, findings)
+        findings = await self.find(registry, repository, manifest) or ()
+        await self.record(manifest, findings)
         errors = [finding.text for finding in findings if finding.severity is Severity.ERROR]
-        return "; ".join(errors) if errors and self._enforce else None
+        return "; ".join(errors) if errors and self.enforce else None
 
-    async def _find(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
+    async def record(self, manifest: Manifest, findings: tuple[Finding, ...]) -> None:
+        """Keep what was found of a manifest that is held."""
+        await self._ledger.record_findings(manifest.digest, findings)
+
+    async def find(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
         """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
         if manifest.manifests:
-            return checks.check_index(await self._members(repository, manifest.manifests[:_MOST_MEMBERS])) or None
+            return (
+                checks.check_index(await self._members(registry, repository, manifest.manifests[:_MOST_MEMBERS]))
+                or None
+            )
         if manifest.config is None or not manifest.is_plugin:
             return None
         try:
-            config = await read_plugin_config(self.inner, repository, manifest.config.digest)
-            layers = await self._layers.facts_of(self.inner, repository, manifest)
+            config = await read_plugin_config(registry, repository, manifest.config.digest)
+            layers = await self._layers.facts_of(registry, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
         size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")
         return await self._heavy.do(repository, read_bytes, checks.check_plugin, manifest, size_bytes, content, layers)
 
-    async def _members(self, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
+    async def _members(self, registry: Reader, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
         try:
-            return [await self.inner.get_manifest(repository, member.digest) for member in members]
+            return [await registry.get_manifest(repository, member.digest) for member in members]
         except (ManifestUnknown, RepositoryUnknown):
             return []  # the registry behind will say so
+
+
+class PluginChecks(DelegatingRegistry):
+    """Refuses the manifest of a plugin that engines cannot install, and tells what else is wrong with one.
+
+    What was found of an accepted one is recorded, and is the advice that :meth:`put_manifest` gives.
+
+    Args:
+        inner: the registry behind; configs and layers are read from it.
+        checker: checks plugins.
+    """
+
+    def __init__(self, inner: Registry, checker: PluginChecker) -> None:
+        super().__init__(inner)
+        self._checker = checker
+
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        """As the port says. ManifestInvalid tells everything that is wrong, and what to do about it."""
+        findings = await self._checker.find(self.inner, repository, manifest)
+        if findings is None:
+            return await self.inner.put_manifest(repository, manifest, tags)
+        reason = "; ".join(finding.sentence for finding in findings if finding.severity is Severity.ERROR)
+        if reason and self._checker.enforce:
+            # Engines from 20.10 to 27 show their user the status and nothing else, so the log must tell why.
+            _LOG.warning("plugin refused", name=str(repository), digest=str(manifest.digest), reason=reason)
+            codes = [finding.code for finding in findings if finding.severity is Severity.ERROR]
+            raise ManifestInvalid(f"plugin refused: {reason}", findings=" ".join(codes))
+        advice = await self.inner.put_manifest(repository, manifest, tags)
+        if reason:
+            _LOG.warning("faulty plugin accepted", name=str(repository), digest=str(manifest.digest), reason=reason)
+        await self._checker.record(manifest, findings)
+        return (*(finding.sentence for finding in findings), *advice)

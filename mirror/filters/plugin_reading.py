@@ -17,7 +17,7 @@ from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
 from mirror.plugin.privilege_pattern import Asked, asked
 from mirror.registry.config_reading import read_plugin_config
-from mirror.registry.port import Registry
+from mirror.registry.port import Reader
 from mirror.runtime.heavy_work import HeavyWork
 
 #: Largest config that is kept as it was read, in bytes; real ones have 1 to 10 KiB.
@@ -27,7 +27,7 @@ _MOST_KEPT_BYTES: Final = 64 * 1024
 _MOST_ASKED, _MOST_ASKED_CHARACTERS = 500, 32 * 1024
 
 #: Looks at a plugin some of whose layers came after its manifest; gives why engines could not install it, or None.
-Examine: TypeAlias = Callable[[Repository, Manifest], Awaitable[str | None]]
+Examine: TypeAlias = Callable[[Reader, Repository, Manifest], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,64 +52,78 @@ class PluginReading:
     """Reads plugins, each once as far as that goes.
 
     Args:
-        registry: where they are.
         layers: reads layers for the platform; None: nobody asks what a plugin runs on.
         examine: looks at layers that came after the manifest; None: nobody wants to know.
     """
 
-    def __init__(self, registry: Registry, layers: LayerReading | None, examine: Examine | None) -> None:
-        self._registry = registry
+    def __init__(self, layers: LayerReading | None, examine: Examine | None) -> None:
         self._layers = layers
         self._examine = examine
         self._kept: Kept[Digest, Facts] = Kept()
         self._heavy = HeavyWork()
 
-    async def facts(self, repository: Repository, manifest: Manifest) -> Facts:
+    async def facts(self, registry: Reader, repository: Repository, manifest: Manifest) -> Facts:
         """What a plugin is, as far as its content is in the repository.
+
+        Args:
+            registry, repository: where it is read.
+            manifest: the plugin.
 
         Raises:
             BlobUnknown: something that must be there is not. And what the registry raises.
         """
         if manifest.ambiguity is not None:
             return Facts(f"the manifest {manifest.ambiguity}")
-        missing = await self._missing(repository, manifest)
+        missing = await self._missing(registry, repository, manifest)
         known = self._kept.get(manifest.digest)
         if known is not None and missing is None:
             return known
-        facts = known or await self._config(repository, manifest)
+        facts = known or await self._config(registry, repository, manifest)
         if missing is not None:
             return replace(facts, config=f"layer {missing} is not here", lacks=True)
         if not isinstance(facts.config, str):
-            facts = await self._of_layers(repository, manifest, facts, facts.config)
+            facts = await self._of_layers(registry, repository, manifest, facts, facts.config)
         if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:
             self._kept.put(manifest.digest, facts)
         return facts
 
-    async def _missing(self, repository: Repository, manifest: Manifest) -> int | None:
+    async def asked(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[Asked, ...] | None:
+        """Things that a plugin asks for, read from its config alone; None: nobody can know.
+
+        Raises:
+            BlobUnknown: the config is not in the repository. And what the registry raises.
+        """
+        if manifest.ambiguity is not None:
+            return None
+        return (self._kept.get(manifest.digest) or await self._config(registry, repository, manifest)).asked
+
+    async def _missing(self, registry: Reader, repository: Repository, manifest: Manifest) -> int | None:
         """Which layer is not here, of those that need not be: an engine may fetch it from elsewhere, unseen by us."""
         for number, digest in late_layers(manifest):
             try:
-                await self._registry.stat_blob(repository, digest)
+                await registry.stat_blob(repository, digest)
             except BlobUnknown:
                 return number
         return None
 
-    async def _config(self, repository: Repository, manifest: Manifest) -> Facts:
+    async def _config(self, registry: Reader, repository: Repository, manifest: Manifest) -> Facts:
         if manifest.config is None:
             return Facts("it has no config")
-        content = (await read_plugin_config(self._registry, repository, manifest.config.digest)).content
+        content = (await read_plugin_config(registry, repository, manifest.config.digest)).content
         if content is None:
             return Facts(f"its config has more than {MAX_CONFIG_BYTES} bytes")
         return await self._heavy.do(repository, len(content), _facts_of_config, content)
 
-    async def _of_layers(self, repository: Repository, manifest: Manifest, facts: Facts, config: PluginConfig) -> Facts:
+    async def _of_layers(
+        self, registry: Reader, repository: Repository, manifest: Manifest, facts: Facts, config: PluginConfig
+    ) -> Facts:
         if self._examine is not None and any(late_layers(manifest)):
-            problem = await self._examine(repository, manifest)
+            problem = await self._examine(registry, repository, manifest)
             if problem is not None:
                 return replace(facts, config=problem)
         if self._layers is None:
             return facts
-        platform = await self._layers.platform(self._registry, repository, manifest, config)
+        platform = await self._layers.platform(registry, repository, manifest, config)
         return replace(facts, config=platform) if isinstance(platform, str) else replace(facts, platform=platform)
 
 

@@ -11,6 +11,7 @@ from mirror.oci.errors import Unsupported
 from mirror.registry.client import Faces
 from mirror.registry.port import Registry
 from mirror.runtime.metrics import Figures
+from mirror.runtime.on_behalf import CLIENT
 from mirror.server.acts import Act, performing
 from mirror.server.answering import Handler, answering
 from mirror.server.authentication import TOKEN_PATH, Authentication
@@ -92,13 +93,13 @@ def build(
     read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
         read["/metrics"] = showing(metrics)
-    read |= {f"/api/v1/{name}": reporting(report, load, front) for name, report in (reports or {}).items()}
 
+    def told(given: Mapping[str, Report] | None, to_whom: Operators | None = None) -> dict[str, Handler]:
+        return {f"/api/v1/{name}": reporting(each, load, front, to_whom) for name, each in (given or {}).items()}
+
+    read |= told(reports)
     if operators is not None:
-        read |= {
-            f"/api/v1/{name}": reporting(each, load, front, operators)
-            for name, each in (operator_reports or {}).items()
-        }
+        read |= told(operator_reports, operators)
 
     def exchange(request: web.BaseRequest) -> Exchange:
         return Exchange(request, registry, limits, load, front)
@@ -108,7 +109,7 @@ def build(
         for name, act in (acts or {}).items():
             beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, operators, exchange))
     if authentication is not None:
-        beside[TOKEN_PATH] = lambda request: authentication.token(exchange(request))
+        beside[TOKEN_PATH] = _only(TOKEN_PATH, ("GET", "POST"), lambda request: authentication.token(exchange(request)))
     dispatch = Dispatch(registry, limits, load, beside=beside, authentication=authentication, faces=faces, front=front)
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
     if front.behind_proxy:
@@ -124,7 +125,9 @@ def build(
 
 
 def shared(handle: Handler, front: Front, requests: Shares) -> Handler:
-    """A handler that no client has more than its share of under way.
+    """A handler that no client has more than its share of under way, and that works on behalf of that client.
+
+    Without a proxy both are affairs of the connection (:mod:`mirror.server.serve`).
 
     Args:
         handle: answers a request.
@@ -133,7 +136,9 @@ def shared(handle: Handler, front: Front, requests: Shares) -> Handler:
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        with requests.one_of(front.client_of(request)):
+        client = front.client_of(request)
+        CLIENT.set(client)
+        with requests.one_of(client):
             return await handle(request)
 
     return answer

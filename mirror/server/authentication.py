@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized, Unsupported
+from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized
 from mirror.oci.names import Repository
 from mirror.registry.callers import Caller, Callers
 from mirror.registry.rights import Action
@@ -25,7 +25,6 @@ from mirror.wire.routes import Route
 from mirror.wire.scopes import needed
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
-_METHODS: Final = "GET, POST"
 _HUB: Final = "docker.io"
 
 
@@ -159,8 +158,6 @@ async def _asked_for(exchange: Exchange) -> GrantRequest:
     request = exchange.request
     if request.method == "POST":
         return GrantRequest.parse_form(b"".join([chunk async for chunk in exchange.receive(MAX_FORM_BYTES)]))
-    if request.method != "GET":
-        raise Unsupported(f"{TOKEN_PATH} knows {_METHODS}", method=request.method, allowed=_METHODS)
     scheme, _, value = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
     login = _login(value) if scheme.lower() == "basic" else None
     return GrantRequest.parse_query(request.rel_url.raw_query_string, login)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import Enum, auto
 from typing import Final
 
@@ -11,7 +10,7 @@ from aiohttp import web
 from mirror.server import errors
 from mirror.server.limits import Limits
 from mirror.server.refusals import Refusals
-from mirror.server.shares import NEARLY
+from mirror.server.shares import NEARLY, Shares
 
 #: Connections beyond a limit that are told so, of all clients together.
 _SURPLUS: Final = 128
@@ -41,19 +40,16 @@ class Connections:
     def __init__(self, limits: Limits, refusals: Refusals) -> None:
         self.refused = 0
         self._limits = limits
-        self._refusals = refusals
-        self._served = 0
+        self._served = Shares("connections", limits.connections_per_client, refusals)
         self._surplus = 0
-        self._by_client: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
-        return self._served + self._surplus
+        return self._served.count + self._surplus
 
     def are_nearly_taken(self, client: str) -> bool:
         """Whether there are nearly as many as are served, in all or of this client."""
-        limits, share = self._limits, self._by_client.get(client, 0)
-        return self._served >= NEARLY * limits.connections or share >= NEARLY * limits.connections_per_client
+        return self._served.count >= NEARLY * self._limits.connections or self._served.are_nearly_taken(client)
 
     def arrived(self, client: str) -> Welcome:
         """Count a connection, unless it is to be ended at once, and say what becomes of it.
@@ -63,23 +59,17 @@ class Connections:
         """
         welcome = self._welcome(client)
         if welcome is Welcome.SERVED:
-            self._served += 1
-            if client:
-                self._by_client[client] += 1
+            self._served.add(client or None)
         elif welcome is not Welcome.ENDED:
             self._surplus += 1
         return welcome
 
     def left(self, client: str, welcome: Welcome) -> None:
         """Count a connection no more that :meth:`arrived` has counted."""
-        if welcome is not Welcome.SERVED:
+        if welcome is Welcome.SERVED:
+            self._served.remove(client or None)
+        else:
             self._surplus -= 1
-            return
-        self._served -= 1
-        if client:
-            self._by_client[client] -= 1
-            if not self._by_client[client]:
-                del self._by_client[client]
 
     async def answer_full(self, _request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request on a connection that is one too many in all, whatever it asks.
@@ -93,10 +83,9 @@ class Connections:
         return errors.enough(self._limits.connections_per_client)
 
     def _welcome(self, client: str) -> Welcome:
-        if self._by_client.get(client, 0) >= self._limits.connections_per_client:
-            self._refusals.add(client)
+        if self._served.refuses(client or None):
             welcome = Welcome.CLIENT_HAS_ENOUGH
-        elif self._served >= self._limits.connections:
+        elif self._served.count >= self._limits.connections:
             self.refused += 1
             welcome = Welcome.FULL
         else:

@@ -11,7 +11,6 @@ from aiohttp import web
 from mirror.oci.errors import RightMissing, Unauthorized
 from mirror.registry.client import Faces
 from mirror.registry.port import Registry
-from mirror.runtime.on_behalf import CLIENT
 from mirror.server import blobs, headers, manifests, ping, referrers, tags, uploads
 from mirror.server.answering import Handler
 from mirror.server.authentication import Authentication
@@ -21,10 +20,11 @@ from mirror.server.front import Front
 from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.wire import routes
-from mirror.wire.routes import Route
+from mirror.wire.routes import ManifestRoute, Route
 
 Answer = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
+_READING: Final = frozenset({"GET", "HEAD"})
 _ANSWERS: Final[dict[tuple[type[Route], str], Answer]] = {
     (routes.PingRoute, "GET"): ping.get,
     (routes.PingRoute, "HEAD"): ping.get,
@@ -89,7 +89,6 @@ class Dispatch:
         Raises:
             MirrorError: the registry, or the grammar of paths, refuses it.
         """
-        CLIENT.set(self._front.client_of(request))
         method, target = request.method, request.raw_path
         if not target.startswith("/"):  # a whole URL, as proxies are sent
             target = request.rel_url.raw_path_qs
@@ -120,9 +119,10 @@ class Dispatch:
             raise await authentication.refusal(error, request, route, caller) from error
 
     async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
-        exchange = Exchange(request, registry, self._limits, self._load, self._front)
-        if self._faces:
-            exchange = shown(exchange, route, self._faces)
+        varies = False
+        if self._faces and type(route) is ManifestRoute and request.method in _READING:
+            registry, varies = shown(request, route, registry, self._faces, self._front)
+        exchange = Exchange(request, registry, self._limits, self._load, self._front, varies)
         return await self._answers[type(route), request.method](exchange, route)
 
 

@@ -10,11 +10,12 @@ from aiohttp import web
 
 from mirror.oci.media_types import INDEXES
 from mirror.registry.client import Client, Faces
+from mirror.registry.port import Registry
 from mirror.server import headers
 from mirror.server.answering import Handler
-from mirror.server.exchange import Exchange
+from mirror.server.front import Front
 from mirror.wire import accept, user_agent
-from mirror.wire.routes import ManifestRoute, Route
+from mirror.wire.routes import ManifestRoute
 from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH, Engine
 
 #: On requests whose answer, whatever it is, is not for everybody.
@@ -24,35 +25,32 @@ _LONGEST_KEPT: Final = 1024
 _VARY: Final = "User-Agent, Accept"
 
 
-def shown(exchange: Exchange, route: Route, faces: Sequence[Faces]) -> Exchange:
-    """The exchange, with the registry as its client sees it.
+def shown(
+    request: web.BaseRequest, route: ManifestRoute, registry: Registry, faces: Sequence[Faces], front: Front
+) -> tuple[Registry, bool]:
+    """The registry as the client sees it that reads a manifest, and whether others may be answered something else.
 
     Args:
-        exchange, route: a request.
+        request, route: a ``GET`` or ``HEAD`` of a manifest.
+        registry: as the caller's rights show it.
         faces: what tells clients apart; each is laid around what the ones before it show.
+        front: knows the client's address.
     """
-    request = exchange.request
-    if not isinstance(route, ManifestRoute) or request.method not in {"GET", "HEAD"}:
-        return exchange
-    repository, target = route.repository, route.target
-    client, registry, varies = None, exchange.registry, False
+    client, varies = None, False
     for each in faces:
-        if each.concerns(repository, target):
-            client = client or _client(exchange)
+        if each.concerns(route.repository, route.target):
+            client = client or _client(request, front)
             registry = each.shown_to(client, registry)
-            varies = varies or each.differs(repository, target)
-    if registry is exchange.registry and not varies:
-        return exchange
+            varies = varies or each.differs(route.repository, route.target)
     if varies:
         request[_VARIES] = True
-    return Exchange(request, registry, exchange.limits, exchange.load, exchange.front, varies)
+    return registry, varies
 
 
-def _client(exchange: Exchange) -> Client:
-    request = exchange.request
+def _client(request: web.BaseRequest, front: Front) -> Client:
     said = request.headers.get(headers.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
     takes = tuple(request.headers.getall(headers.ACCEPT, ()))
-    address = exchange.front.address_of(request)
+    address = front.address_of(request)
     if sum(map(len, takes)) <= _LONGEST_KEPT:
         return _known(said, takes, address)
     return Client(_engine(said), accept.names_any(takes, INDEXES), address)

@@ -44,5 +44,15 @@ def reporting(
     return show
 
 
+def guarded(report: Report, may_look: Callable[[], Awaitable[object]]) -> Report:
+    """A report for callers who may list repositories: it tells no more of names than that does."""
+
+    async def give() -> object:
+        await may_look()
+        return await report()
+
+    return give
+
+
 def _in_json(values: object) -> bytes:
     return json.dumps(values).encode()

@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.runtime.on_behalf import CLIENT
 from mirror.server.access_log import AccessLog
 from mirror.server.application import Application
 from mirror.server.connection import Connection, Door
@@ -115,6 +116,7 @@ async def _accepting(
     def serve(address: str) -> asyncio.Protocol | None:
         # Behind a proxy all connections are the proxy's; there the requests of each client are counted.
         client = "" if application.behind_proxy else counted_as(address)
+        CLIENT.set(client)  # the task that answers all requests of the connection begins with this context
         welcome = connections.arrived(client)
         if welcome is Welcome.ENDED:
             return None

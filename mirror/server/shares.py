@@ -43,6 +43,27 @@ class Shares:
         """Whether the client has nearly as many as it may."""
         return self._by_client.get(client, 0) >= NEARLY * self._most_per_client
 
+    def refuses(self, client: str | None) -> bool:
+        """Whether the client has as many as it may; then this one is counted as refused."""
+        if client is None or self._by_client.get(client, 0) < self._most_per_client:
+            return False
+        self._refusals.add(client)
+        return True
+
+    def add(self, client: str | None) -> None:
+        """Count one more; None: of nobody in particular."""
+        self.count += 1
+        if client is not None:
+            self._by_client[client] += 1
+
+    def remove(self, client: str | None) -> None:
+        """Count one less, which :meth:`add` has counted."""
+        self.count -= 1
+        if client is not None:
+            self._by_client[client] -= 1
+            if not self._by_client[client]:
+                del self._by_client[client]
+
     @contextmanager
     def one_of(self, client: str) -> Iterator[None]:
         """Count one more inside.
@@ -53,20 +74,15 @@ class Shares:
         Raises:
             TooManyRequests: the client has as many as it may.
         """
-        if self._by_client[client] >= self._most_per_client:
-            self._refusals.add(client)
+        if self.refuses(client):
             raise TooManyRequests(
                 f"{client} has {self._most_per_client} {self._what} under way already: repeat this one later, "
                 f"or raise {self._refusals.setting}",
                 limit=self._most_per_client,
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )
-        self.count += 1
-        self._by_client[client] += 1
+        self.add(client)
         try:
             yield
         finally:
-            self.count -= 1
-            self._by_client[client] -= 1
-            if not self._by_client[client]:
-                del self._by_client[client]
+            self.remove(client)

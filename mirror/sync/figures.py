@@ -1,14 +1,16 @@
-"""What is counted of runs of rules, in memory that all processes share."""
+"""Metrics of mirror rules: their runs, counted in memory that all processes share, and how they stand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from mirror.oci.errors import MirrorError, reasons
 from mirror.registry.journal import Change, Outcome
-from mirror.runtime.metrics import Family, Kind, Share
+from mirror.runtime.metrics import Family, Kind, Labels, Share
 from mirror.sync.result import RuleResult
+from mirror.sync.state import RuleState
 
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.PLANNED)
 _MOVED: Final = (Change.MOVED, Change.HELD)
@@ -86,3 +88,45 @@ class RuleFigures:
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
         self._figures[f"plugin_mirror_rule_{what}_total", labels].add(amount)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _gauge(name: str, explanation: str) -> Family:
+    return Family(f"plugin_mirror_rule_{name}", explanation, Kind.GAUGE, ("rule",))
+
+
+#: What is told of each rule, and how it is read from its state.
+GAUGES: Final[tuple[tuple[Family, Callable[[RuleState], float | None]], ...]] = (
+    (
+        _gauge(
+            "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
+        ),
+        lambda state: _seconds(state.last_success_at),
+    ),
+    (
+        _gauge("lag_seconds", "How long ago that was."),
+        lambda state: state.lag_seconds,
+    ),
+    (
+        _gauge("next_run_timestamp_seconds", "When a mirror rule is due (Unix time)."),
+        lambda state: _seconds(state.next_run_at),
+    ),
+    (_gauge("running", "1 while a process runs the rule."), lambda state: float(state.state == "running")),
+    (_gauge("tags", "Tags that a mirror rule has brought and keeps."), lambda state: len(state.held)),
+    (_gauge("tags_gone", "Those of them that are no longer upstream."), lambda state: len(state.gone)),
+    (
+        _gauge("tags_behind", "Those of them that are pinned, and have moved on upstream."),
+        lambda state: len(state.behind),
+    ),
+)
+
+
+def rule_gauges(states: Sequence[RuleState]) -> list[tuple[Family, list[tuple[Labels, list[float]]]]]:
+    """Read :data:`GAUGES` of rules; a rule of which there is nothing to tell has no series."""
+    return [
+        (family, [((state.rule.name,), [value]) for state in states if (value := read(state)) is not None])
+        for family, read in GAUGES
+    ]

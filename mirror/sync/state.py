@@ -102,6 +102,18 @@ class RuleState:
         }
 
 
+def upstream_usage(name: str, states: Iterable[RuleState]) -> dict[str, Any]:
+    """Rules that mirror from an upstream, and how they fare, as plain values."""
+    using = [state for state in states if state.rule.source == name]
+    return {
+        "rules": [state.rule.name for state in using],
+        "last_success_at": _moment(max((at for state in using if (at := state.last_success_at)), default=None)),
+        "failing": [
+            {"rule": state.rule.name, "reason": state.failure.reason} for state in using if state.failure is not None
+        ],
+    }
+
+
 async def rule_states(
     rules: Iterable[MirrorRule], chronicle: Chronicle, is_running: IsRunning, now: datetime
 ) -> list[RuleState]:

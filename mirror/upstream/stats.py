@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from mirror.upstream.breaker import State
 from mirror.wire.rate_limit import RateLimit
@@ -54,3 +55,24 @@ class UpstreamStats:
     quota: RateLimit | None
     rest_seconds: float
     hosts: tuple[HostState, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for programs."""
+        quota = self.quota
+        return {
+            "offline": self.offline,
+            "requests": self.requests,
+            "received_bytes": self.received_bytes,
+            "failures": dict(self.failures),
+            "rest_seconds": self.rest_seconds,
+            "quota": None if quota is None else {"limit": quota.limit, "remaining": quota.remaining},
+            "hosts": [
+                {
+                    "host": host.host,
+                    "breaker": host.breaker.value,
+                    "since": host.since and host.since.isoformat(timespec="seconds"),
+                    "why": host.why,
+                }
+                for host in self.hosts
+            ],
+        }

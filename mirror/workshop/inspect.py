@@ -18,7 +18,7 @@ from mirror.plugin.lint.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.view import PluginView, view
 from mirror.registry.admissions import Admission
 from mirror.registry.derivations import Derivation
-from mirror.registry.journal import TagEvent
+from mirror.registry.journal import Journal, TagEvent
 from mirror.registry.port import ReadLister
 from mirror.transfer.progress import Progress
 from mirror.workshop.reading import read_config, read_content
@@ -130,6 +130,18 @@ async def inspect(
             content = replace(content, findings=known)
     plugin = view(content, target.name if isinstance(target, Tag) else None)
     return replace(found, plugin=plugin, findings=plugin.findings)
+
+
+async def provenance(journal: Journal, found: Inspection) -> Provenance | None:
+    """Tell where something in our own registry came from; None where it was pushed, or is not known."""
+    pulled = await journal.origin(found.repository, found.target)
+    if pulled is not None:
+        return Provenance("pulled through", pulled.upstream, pulled.source, pulled.checked_at)
+    for mirrored in (await journal.mirrored(found.repository)).values():
+        names = {mirrored.tag, mirrored.digest, mirrored.original}  # the original of a copy with changes has no tag
+        if found.manifest.digest in {mirrored.digest, mirrored.original} and found.target in names:
+            return Provenance("mirrored", mirrored.upstream, mirrored.source, mirrored.brought_at)
+    return None
 
 
 async def _signatures(registry: ReadLister, repository: Repository, manifest: Manifest) -> tuple[Signature, ...] | None:

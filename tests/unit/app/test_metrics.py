@@ -14,11 +14,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.access.figures import LOGINS
-from mirror.app.admission import DECISIONS, STANDING
-from mirror.app.engines import PULLS
+from mirror.admission.admission_metrics import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
-from mirror.app.rule_reports import GAUGES as RULE_GAUGES
-from mirror.app.upstream_metrics import UpstreamFigures
+from mirror.filters.engine_watch import PULLS
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.outcomes import families as pull_families
 from mirror.runtime.logs import Lines
@@ -27,7 +25,9 @@ from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.store.registry import Store
 from mirror.store.volume import Room
+from mirror.sync.figures import GAUGES as RULE_GAUGES
 from mirror.sync.figures import families as rule_families
+from mirror.upstream.upstream_metrics import UpstreamFigures
 from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 
 ROOT = Path(__file__).parents[3]

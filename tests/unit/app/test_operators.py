@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -15,15 +15,15 @@ from aiohttp.test_utils import RawTestServer, TestClient
 
 from mirror.access.figures import LOGINS
 from mirror.access.passwords import hashed
-from mirror.app.access import authenticating, create_token, operators
-from mirror.app.admission import acts, word
-from mirror.filters.layer_reading import LayerReading
+from mirror.access.user_accounts import create_token
+from mirror.app.access_control import authenticating, operators
+from mirror.app.services import Services
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.users import User
 from mirror.runtime.metrics import Figures
+from mirror.server.api.admission_actions import admission_actions
 from mirror.server.application import build
 from mirror.settings import load
 from mirror.store.registry import Store
@@ -104,9 +104,9 @@ async def serving(
             application = build(
                 MemoryRegistry(),
                 authentication=authentication,
-                operators=operators(settings, store, authentication, word(settings)),
+                operators=operators(settings, store, authentication),
                 operator_reports={"hosts": hosts},
-                acts=acts(settings, store, LayerReading(DEFAULT_LIMITS)),
+                acts=admission_actions(Services(settings, store, AsyncExitStack()).approvals.decide),
             )
             async with TestClient(RawTestServer(application.handle)) as client:
                 yield Served(store, client)

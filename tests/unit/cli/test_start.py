@@ -14,7 +14,7 @@ UPSTREAM = {"aiohttp", "stamina"}
     ("module", "left_out"),
     [
         ("mirror.cli.application", {"aiohttp", "sqlalchemy"} | SERVING | NOT_ALWAYS | UPSTREAM),
-        ("mirror.app.stores", SERVING | NOT_ALWAYS | UPSTREAM),
+        ("mirror.app.services", SERVING | NOT_ALWAYS | UPSTREAM),
         ("mirror.app.mirroring", SERVING | NOT_ALWAYS),
     ],
 )

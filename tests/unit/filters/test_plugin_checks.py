@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mirror.filters.layer_reading import LayerReading
-from mirror.filters.plugin_checks import PluginChecks
+from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -79,7 +79,7 @@ class Checked:
     def __init__(self, limits: LayerLimits = DEFAULT_LIMITS, *, enforce: bool = True) -> None:
         self.behind = Watched(MemoryRegistry())
         self.ledger = Ledger()
-        self.registry = PluginChecks(self.behind, self.ledger, LayerReading(limits), enforce=enforce)
+        self.registry = PluginChecks(self.behind, PluginChecker(self.ledger, LayerReading(limits), enforce=enforce))
 
     async def blob(self, content: bytes, media_type: str, repository: Repository = HERE) -> Descriptor:
         upload = await self.registry.begin_upload(repository)

@@ -174,7 +174,7 @@ async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -
 async def test_a_server_without_rules_keeps_what_another_one_decided_and_writes_nothing(world: World) -> None:
     manifest = await rejected(world)
     before = await world.store.records.admissions.admissions()
-    judge = Judge(world.store, None, admission_records(world.store), SystemClock(), lambda _action: None)
+    judge = Judge(None, admission_records(world.store), SystemClock(), lambda _action: None)
     other = Withhold(Admit(world.store, judge), judge)
     with pytest.raises(Denied, match="was rejected by alice"):
         await other.get_manifest(HERE, TAG)

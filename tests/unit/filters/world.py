@@ -11,8 +11,7 @@ from mirror.filters.admit import Admit, Withhold
 from mirror.filters.fingerprints import Fingerprints
 from mirror.filters.judging import Judge
 from mirror.filters.layer_reading import LayerReading
-from mirror.filters.plugin_checks import PluginChecks
-from mirror.filters.plugin_reading import Examine
+from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
@@ -71,19 +70,17 @@ class World:
             policy: None: no rules.
             checks: whether plugins are looked at.
         """
-        findings, layers = self.store.records.findings, LayerReading(DEFAULT_LIMITS)
-        looked_at = PluginChecks(self.store, findings, layers, enforce=True) if checks else None
-        examine: Examine | None = None if looked_at is None else looked_at.examine
+        layers = LayerReading(DEFAULT_LIMITS)
+        checker = PluginChecker(self.store.records.findings, layers, enforce=True) if checks else None
         judge = Judge(
-            self.store,
             policy,
             admission_records(self.store),
             SystemClock(),
             self.counted.append,
-            layers=LayerReading(DEFAULT_LIMITS),
-            examine=examine,
+            layers=layers,
+            examine=None if checker is None else checker.examine,
         )
-        behind: Registry = looked_at or self.store
+        behind: Registry = self.store if checker is None else PluginChecks(self.store, checker)
         self.registry = Withhold(Admit(behind, judge), judge)
         self.policy = None if policy is None else policy.fingerprint
 
@@ -127,7 +124,7 @@ class World:
         self, manifest: Manifest, *, approved: bool, repository: Repository = HERE, overrule: bool = False
     ) -> Admission:
         """Decide as a person does who names the digest."""
-        texts = await Fingerprints(self.store).of(repository, manifest)
+        texts = await Fingerprints().of(self.store, repository, manifest)
         subject = Subject(manifest.digest, texts, manifest.config and manifest.config.digest)
         await self.store.records.decisions.decide(repository, [subject], decision(approved=approved), overrule=overrule)
         known = await self.known(manifest, repository)
@@ -136,7 +133,7 @@ class World:
 
     async def known(self, manifest: Manifest, repository: Repository = HERE) -> Admission | None:
         """What is remembered of a plugin."""
-        texts = await Fingerprints(self.store).of(repository, manifest)
+        texts = await Fingerprints().of(self.store, repository, manifest)
         return await self.store.records.verdicts.admission(repository, manifest.digest, self.policy, texts)
 
     async def state(self, manifest: Manifest, repository: Repository = HERE) -> State | None:

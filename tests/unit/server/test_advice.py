@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mirror.filters.layer_reading import LayerReading
-from mirror.filters.plugin_checks import PluginChecks
+from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
@@ -37,7 +37,7 @@ class Nowhere:
 
 
 def checked(*, enforce: bool = True) -> Registry:
-    return PluginChecks(MemoryRegistry(), Nowhere(), LayerReading(DEFAULT_LIMITS), enforce=enforce)
+    return PluginChecks(MemoryRegistry(), PluginChecker(Nowhere(), LayerReading(DEFAULT_LIMITS), enforce=enforce))
 
 
 async def pushed(registry: Registry, content: bytes, *layers: bytes, **members: Any) -> Answer:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.app import upstreams
+from mirror.app import upstream_registries
 from mirror.oci.errors import ConfigurationFault
 from mirror.settings import Settings, load
 
@@ -70,14 +70,14 @@ limits:
     - {bytes_per_second: 10MiB}
 breaker: {failures: 2, rest_seconds: 1, longest_rest_seconds: 9}"""
     settings = written(tmp_path, text)
-    terms = upstreams._terms(settings, settings.upstreams["hub"])
+    terms = upstream_registries._terms(settings, settings.upstreams["hub"])
     assert terms.offline
     assert (terms.limits.connections, terms.limits.requests_per_second) == (8, 5)
     assert (terms.lists.entries, terms.lists.pages) == (500_000, 10_000)
     assert str(terms.limits.zone) == "Europe/Berlin"
     assert [window.bytes_per_second for window in terms.limits.bandwidth] == [2 * 1024**2, 10 * 1024**2]
     assert (terms.thresholds.failures, terms.thresholds.longest_rest_seconds) == (2, 9)
-    async with upstreams.open_upstream(settings, "hub") as upstream:
+    async with upstream_registries.open_upstream(settings, "hub") as upstream:
         assert upstream.stats().offline
     assert {path.name for path in (tmp_path / "data" / "limits").iterdir()} == {"hub.requests", "hub.bytes"}
 
@@ -94,5 +94,5 @@ async def test_files_that_are_not_there_are_told_before_anything_is_asked(
     tmp_path: Path, text: str, problem: str
 ) -> None:
     with pytest.raises(ConfigurationFault, match=problem):
-        async with upstreams.open_upstream(written(tmp_path, text), "hub"):
+        async with upstream_registries.open_upstream(written(tmp_path, text), "hub"):
             pass

@@ -44,7 +44,7 @@ async def test_what_was_said_and_decided_is_kept(old_folder: Path) -> None:
 async def test_an_old_rejection_covers_the_content_from_now_on(old_folder: Path) -> None:
     async with Store.open(old_folder) as store:
         manifest = await store.get_manifest(DRIVER, Tag("rejected"))
-        texts = await Fingerprints(store).of(DRIVER, manifest)
+        texts = await Fingerprints().of(store, DRIVER, manifest)
         assert any(map(fingerprint.is_of_content, texts))
         for text in texts:
             known = await store.records.verdicts.admission(
@@ -97,7 +97,7 @@ async def test_what_is_interrupted_is_done_again(old_folder: Path, monkeypatch: 
                 pass
     async with Store.open(old_folder) as store:
         manifest = await store.get_manifest(DRIVER, Tag("rejected"))
-        (*_, content) = await Fingerprints(store).of(DRIVER, manifest)
+        (*_, content) = await Fingerprints().of(store, DRIVER, manifest)
         known = await store.records.verdicts.admission(DRIVER, Digest.of(b"x"), None, [content])
         assert known is not None
         assert known.state is State.REJECTED

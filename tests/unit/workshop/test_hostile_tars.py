@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mirror.filters.layer_reading import LayerReading
-from mirror.filters.plugin_checks import PluginChecks
+from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.oci.errors import ManifestInvalid, MirrorError
 from mirror.plugin.findings import Finding
 from mirror.plugin.layer_limits import DEFAULT_LIMITS
@@ -116,7 +116,7 @@ async def test_whatever_a_layer_holds_commands_and_pushes_work_or_say_why_not(co
     manifest = await registry.get_manifest(REPOSITORY, TAG)
 
     await read_content(registry, REPOSITORY, manifest, SilentProgress(), digests=True)  # inspect, lint, diff: findings
-    checked = PluginChecks(registry, Forgetful(), LayerReading(DEFAULT_LIMITS), enforce=True)
+    checked = PluginChecks(registry, PluginChecker(Forgetful(), LayerReading(DEFAULT_LIMITS), enforce=True))
     await worked(asyncio.ensure_future(checked.put_manifest(REPOSITORY, manifest)))
     place = tmp_path / "place"
     place.mkdir()

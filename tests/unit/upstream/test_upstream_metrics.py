@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.oci.errors import UpstreamBusy, UpstreamResting
 from mirror.runtime.metrics import Figures
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.upstream.upstream_metrics import UpstreamFigures
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import DESCRIBED, MANIFEST, REPOSITORY, TAG, TAG_PATH
 from tests.unit.upstream.scripted import Reply, ScriptedServer

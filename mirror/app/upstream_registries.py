@@ -1,16 +1,17 @@
-"""Upstreams as the settings describe them."""
+"""Other registries: upstreams as the settings describe them, and hosts that a reference names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import time
 from zoneinfo import ZoneInfo
 
 from yarl import URL
 
 from mirror.settings import Settings
+from mirror.settings.listen import Listen
 from mirror.settings.upstreams import CredentialSettings, UpstreamSettings
 from mirror.upstream.bandwidth import Window
 from mirror.upstream.breaker import Thresholds
@@ -19,13 +20,6 @@ from mirror.upstream.proxies import Proxies
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.terms import Limits, ListBounds, Terms, Timeouts
 from mirror.upstream.tls import Tls
-
-
-@asynccontextmanager
-async def open_sources(settings: Settings, names: Iterable[str]) -> AsyncIterator[dict[str, UpstreamRegistry]]:
-    """The upstreams of those names, open, by name."""
-    async with AsyncExitStack() as stack:
-        yield {name: await stack.enter_async_context(open_upstream(settings, name)) for name in sorted(set(names))}
 
 
 @asynccontextmanager
@@ -40,6 +34,37 @@ async def open_upstream(settings: Settings, name: str) -> AsyncIterator[Upstream
         tls=Tls(section.tls.ca_file, section.tls.certificate_file, section.tls.key_file),
         proxies=Proxies(section.proxy, os.environ),
         terms=_terms(settings, section),
+    ) as registry:
+        yield registry
+
+
+@asynccontextmanager
+async def open_remote(settings: Settings, host: str, *, plain_http: bool = False) -> AsyncIterator[UpstreamRegistry]:
+    """Another registry, to read and to write: as its section has it where one has that host, else without a login.
+
+    Args:
+        settings: sections under ``upstreams``.
+        host: ``HOST[:PORT]``.
+        plain_http: as for :func:`open_anonymously`.
+    """
+    names = [name for name, section in settings.upstreams.items() if URL(section.url).authority == host]
+    opened = open_upstream(settings, names[0]) if names else open_anonymously(host, plain_http=plain_http)
+    async with opened as registry:
+        yield registry
+
+
+@asynccontextmanager
+async def open_anonymously(host: str, *, plain_http: bool = False) -> AsyncIterator[UpstreamRegistry]:
+    """The registry at a host, without a login.
+
+    Args:
+        host: ``HOST[:PORT]``.
+        plain_http: whether ``http://`` is meant; for loopback hosts it always is, as for engines.
+    """
+    plain = plain_http or Listen.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
+    url = f"{'http' if plain else 'https'}://{host}"
+    async with UpstreamRegistry.open(
+        name=host, url=url, plain_http=plain, proxies=Proxies(environment=os.environ)
     ) as registry:
         yield registry
 

@@ -1,0 +1,35 @@
+"""Metrics of admission: decisions that are made, and how many plugins stand in which way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from mirror.plugin.policy import Action
+from mirror.registry.admissions import State
+from mirror.runtime.metrics import Family, Kind, Labels, Share
+
+DECISIONS: Final = Family(
+    "plugin_mirror_admission_decisions_total",
+    "What the admission policy has decided about plugins that came, or were asked for and not judged yet.",
+    Kind.COUNTER,
+    ("action",),
+    [(action.value,) for action in Action],
+)
+STANDING: Final = Family(
+    "plugin_mirror_admissions",
+    "Plugins that are known to the admission policy, by how they stand.",
+    Kind.GAUGE,
+    ("state",),
+)
+
+
+def decision_counter(share: Share) -> Callable[[Action], None]:
+    """Make a function that counts decisions of a process that serves."""
+    figures = {action: share.figure(DECISIONS, action.value) for action in Action}
+    return lambda action: figures[action].add()
+
+
+def standing_series(counts: Mapping[State, int]) -> list[tuple[Labels, list[float]]]:
+    """Values of :data:`STANDING`, by how many plugins stand in which way."""
+    return [((state.value,), [float(count)]) for state, count in counts.items()]

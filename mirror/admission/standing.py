@@ -1,0 +1,61 @@
+"""How a plugin in our own registry stands, for whoever inspects it: by the policy's last word, and without rules."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository
+from mirror.plugin import known_findings
+from mirror.plugin.findings import Finding
+from mirror.registry.admissions import Admission, State
+from mirror.registry.port import Registry
+from mirror.registry.verdicts import Verdicts
+
+
+class Judgement(Protocol):
+    """A judgement of a plugin."""
+
+    @property
+    def admission(self) -> Admission:
+        """How the plugin stands."""
+        ...
+
+    @property
+    def lacks(self) -> bool:
+        """Whether the plugin is denied because something is not here yet."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PluginStanding:
+    """Tells how plugins stand, and writes nothing.
+
+    Attributes:
+        registry: our own registry.
+        verdicts: keeps what policies say.
+        judge: judges without any rules.
+        policy: fingerprint of the policy whose verdict is told; None: of whichever spoke last.
+    """
+
+    registry: Registry
+    verdicts: Verdicts
+    judge: Callable[[Registry, Repository, Manifest], Awaitable[Judgement]]
+    policy: str | None
+
+    async def of(self, repository: Repository, manifest: Manifest) -> Admission | None:
+        """How something stands: as is known of it, and as is so without any rules. None: nothing is known."""
+        if not manifest.may_be_plugin:
+            return await self.verdicts.admission(repository, manifest.digest, self.policy, ())
+        found = (await self.judge(self.registry, repository, manifest)).admission
+        rejected = found.rejection.matched if found.rejection is not None else ()
+        known = await self.verdicts.admission(repository, manifest.digest, self.policy, rejected)
+        return known if found.verdict is None else replace(known or found, verdict=found.verdict)
+
+    async def findings(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...]:
+        """A finding where no host gets the plugin, for another reason than a fault of its own."""
+        judged = await self.judge(self.registry, repository, manifest)
+        is_told = judged.lacks or judged.admission.state is State.REJECTED
+        return (known_findings.withheld(judged.admission.sentence),) if is_told else ()

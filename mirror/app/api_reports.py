@@ -1,0 +1,84 @@
+"""Reports of a process that serves: ``GET /api/v1/…``, and metrics that are read out of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from prometheus_client.metrics_core import Metric
+
+from mirror.admission.admission_metrics import STANDING, standing_series
+from mirror.app.services import Services
+from mirror.runtime.clock import Clock
+from mirror.runtime.metrics_exposition import metric
+from mirror.server.api.admission_report import AdmissionReport
+from mirror.server.api.platform_tag_report import PlatformTagReport
+from mirror.server.reports import Report, guarded
+from mirror.sync.figures import rule_gauges
+from mirror.sync.state import RuleState, rule_states, upstream_usage
+from mirror.upstream.registry import UpstreamRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class ApiReports:
+    """The reports.
+
+    Attributes:
+        services: parts of the process.
+        upstreams: those that it has open, by name.
+        clock: tells the time.
+    """
+
+    services: Services
+    upstreams: Mapping[str, UpstreamRegistry]
+    clock: Clock
+
+    def for_listing(self, may_list: Callable[[], Awaitable[object]]) -> Mapping[str, Report]:
+        """Reports for callers who may list repositories, by name.
+
+        Args:
+            may_list: raises where the caller may not.
+        """
+        settings, store = self.services.settings, self.services.store
+        platform_rules = [section.rule() for section in settings.platform_tags]
+        reports: dict[str, Report] = {
+            "mirrors": self.mirrors,
+            "upstreams": self.upstream_list,
+            "admission": AdmissionReport(
+                self.services.policy_id, store.records.admissions, store.records.verdicts
+            ).give,
+            "platform-tags": PlatformTagReport(platform_rules, store).give,
+        }
+        return {name: guarded(report, may_list) for name, report in reports.items()}
+
+    async def mirrors(self) -> Mapping[str, object]:
+        """``/api/v1/mirrors``."""
+        return {"mirrors": [state.to_json() for state in await self._states()]}
+
+    async def upstream_list(self) -> Mapping[str, object]:
+        """``/api/v1/upstreams``. Counts are of this process alone."""
+        states = await self._states()
+        return {
+            "upstreams": [
+                {
+                    "name": name,
+                    "url": section.url,
+                    **upstream_usage(name, states),
+                    "now": self.upstreams[name].stats().to_json() if name in self.upstreams else None,
+                }
+                for name, section in sorted(self.services.settings.upstreams.items())
+            ]
+        }
+
+    async def metrics(self) -> list[Metric]:
+        """How rules and plugins stand, in numbers."""
+        found = [metric(family, series) for family, series in rule_gauges(await self._states())]
+        if self.services.settings.admission.is_on:
+            counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)
+            found.append(metric(STANDING, standing_series(counts)))
+        return found
+
+    async def _states(self) -> list[RuleState]:
+        rules = [section.rule() for section in self.services.settings.mirrors]
+        runs = self.services.store.records.sync_runs
+        return await rule_states(rules, runs, self.services.rule_locks.is_held, self.clock.now())

@@ -1,0 +1,176 @@
+"""``pack``, ``unpack``, ``capture``, ``tag`` and ``derive``: plugins made, opened and named."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from mirror.app.services import open_services, open_store
+from mirror.filters.admit import Admit
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Reference, Repository, Tag
+from mirror.plugin.derivation import Changes
+from mirror.registry.port import Registry
+from mirror.runtime.clock import SystemClock
+from mirror.settings import Settings
+from mirror.transfer.concurrency import Turns
+from mirror.transfer.copy import Destination, Origin
+from mirror.transfer.derive import Maker
+from mirror.transfer.progress import Progress
+from mirror.workshop.capture import Captured, capture
+from mirror.workshop.derive import Renamed, derive
+from mirror.workshop.layout_file import LayoutFile
+from mirror.workshop.layout_reader import LayoutReader, LayoutReference
+from mirror.workshop.pack import Packed, Recipe, pack
+from mirror.workshop.tag import Named, tag
+from mirror.workshop.unpack import Unpacked, unpack
+
+
+async def pack_plugin(
+    settings: Settings,
+    recipe: Recipe,
+    reference: Reference,
+    progress: Progress,
+    *,
+    output: Path | None = None,
+    plain_http: bool = False,
+) -> Packed:
+    """Build a plugin and store it, see :func:`mirror.workshop.pack.pack` and :func:`open_destination`."""
+    async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
+        return await pack(recipe, destination, reference.tag or Tag("latest"), progress)
+
+
+async def unpack_plugin(
+    settings: Settings,
+    reference: Reference | LayoutReference,
+    folder: Path,
+    progress: Progress,
+    *,
+    plain_http: bool = False,
+) -> Unpacked:
+    """Give back the folder that a plugin can be created of, see :func:`mirror.workshop.unpack.unpack`."""
+    if isinstance(reference, LayoutReference):
+        async with LayoutReader.open(reference.file) as layout:
+            named = reference.reference
+            return await unpack(layout, named.repository, named.target, folder, progress)
+    if reference.host is not None:
+        from mirror.app.upstream_registries import open_remote
+
+        async with open_remote(settings, reference.host, plain_http=plain_http) as registry:
+            return await unpack(registry, reference.repository, reference.target, folder, progress)
+    async with open_store(settings, must_exist=True) as store:
+        return await unpack(store, reference.repository, reference.target, folder, progress)
+
+
+async def capture_plugin(
+    settings: Settings,
+    plugin: str,
+    reference: Reference,
+    progress: Progress,
+    *,
+    docker_root: Path,
+    output: Path | None = None,
+    plain_http: bool = False,
+) -> Captured:
+    """Take a plugin out of an engine, see :func:`mirror.workshop.capture.capture` and :func:`open_destination`."""
+    async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
+        return await capture(docker_root, plugin, destination, reference.tag or Tag("latest"), progress)
+
+
+@asynccontextmanager
+async def open_destination(
+    settings: Settings, reference: Reference, *, output: Path | None = None, plain_http: bool = False
+) -> AsyncIterator[Destination]:
+    """Where something is put that was built here.
+
+    Args:
+        settings: where our own store is, and the logins for other registries.
+        reference: the registry and the repository in it.
+        output: a file to write instead, an OCI image layout.
+        plain_http: whether ``http://`` is meant, see :func:`mirror.app.upstream_registries.open_anonymously`.
+    """
+    if output is not None:
+        async with LayoutFile.create(output) as layout:
+            yield Destination(layout, reference.repository)
+    elif reference.host is not None:
+        from mirror.app.upstream_registries import open_remote
+
+        async with open_remote(settings, reference.host, plain_http=plain_http) as registry:
+            yield Destination(registry, reference.repository)
+    else:
+        async with open_services(settings) as services:
+            yield Destination(services.checked(services.store), reference.repository)
+
+
+async def tag_reference(settings: Settings, reference: Reference, repository: Repository, name: Tag) -> Named:
+    """Give something in our own store another name. Plugins are judged under it, and not checked again.
+
+    Raises:
+        ConfigurationFault: the reference is to another registry.
+        And as :func:`mirror.workshop.tag.tag`.
+    """
+    if reference.host is not None:
+        raise ConfigurationFault(
+            f"{reference} is at {reference.host}, and only what is held here gets another name: "
+            "write a rule under mirrors: and run 'plugin-mirror sync', or copy it with 'plugin-mirror derive'"
+        )
+    async with open_services(settings, must_exist=True) as services:
+        admitted = Admit(services.store, services.judge)
+        return await tag(admitted, reference.repository, reference.target, repository, name)
+
+
+async def derive_reference(
+    settings: Settings,
+    reference: Reference,
+    new: tuple[Repository, Tag],
+    changes: Changes,
+    progress: Progress,
+    *,
+    plain_http: bool = False,
+) -> Renamed:
+    """Make a copy of a plugin with changes, in our own store.
+
+    Args:
+        settings: where the store is, and whether plugins are looked at.
+        reference: the plugin, here or in another registry.
+        new: repository and tag of the copy.
+        changes: what is to be different.
+        progress: told how layers move.
+        plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
+
+    Raises:
+        As :func:`mirror.workshop.derive.derive`.
+    """
+    repository, name = new
+    async with AsyncExitStack() as stack:
+        services = await stack.enter_async_context(open_services(settings, must_exist=reference.host is None))
+        store, source = services.store, str(reference.repository)
+        reader: Registry = store
+        if reference.host is not None:
+            from mirror.app.upstream_registries import open_anonymously
+
+            source = f"{reference.host}/{source}"
+            reader = await stack.enter_async_context(open_anonymously(reference.host, plain_http=plain_http))
+        return await derive(
+            Origin(reader, reference.repository),
+            reference.target,
+            Destination(services.checked(store), repository),
+            name,
+            changes,
+            # The original is kept beside the copy: it must not be rejected, and need not be let in by the policy.
+            keep=Destination(Admit(store, services.ruleless_judge), repository),
+            source=source,
+            maker=Maker(f"user {_user()}", store.records.derivations, services.layers.of(store), SystemClock().now),
+            progress=progress,
+            turns=Turns(store.downloads),
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run with a number that has no name
+        return str(os.getuid())

@@ -1,0 +1,104 @@
+"""``inspect``, ``lint`` and ``diff``: a look at the plugin that a reference names, or a folder holds."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+from mirror.app.services import Services, open_services
+from mirror.oci.names import Reference
+from mirror.plugin.view import PluginContent
+from mirror.registry.port import Reader
+from mirror.settings import Settings
+from mirror.transfer.progress import Progress
+from mirror.workshop.folder import read_plugin_folder
+from mirror.workshop.inspect import Inspection, inspect, provenance
+from mirror.workshop.layout_reader import LayoutReader, LayoutReference
+from mirror.workshop.reading import read_content, require_plugin
+
+#: Events of a tag's history that are shown.
+_MOST_EVENTS = 20
+
+
+async def inspect_reference(
+    settings: Settings, reference: Reference | LayoutReference, progress: Progress | None, *, plain_http: bool = False
+) -> Inspection:
+    """What a reference stands for, with what is known to be wrong with it.
+
+    Args:
+        settings, reference, plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
+        progress: told of the bytes of layers. None: they are not read.
+    """
+    limits = settings.server.limits.of_layers()
+    if isinstance(reference, LayoutReference):
+        async with LayoutReader.open(reference.file) as layout:
+            named = reference.reference
+            return await inspect(layout, named.repository, named.target, progress=progress, limits=limits)
+    repository, target = reference.repository, reference.target
+    if reference.host is not None:
+        from mirror.app.upstream_registries import open_anonymously
+
+        async with open_anonymously(reference.host, plain_http=plain_http) as reader:
+            return await inspect(reader, repository, target, progress=progress, limits=limits)
+    async with open_services(settings, must_exist=True) as services:
+        store = services.store
+        records = store.records
+        found = await inspect(store, repository, target, records.findings.recorded_findings, progress, limits=limits)
+        return replace(
+            found,
+            origin=await provenance(records.sync_runs, found),
+            history=await records.sync_runs.history(repository, reference.tag, _MOST_EVENTS) if reference.tag else (),
+            derivation=await records.derivations.derivation(found.manifest.digest),
+            admission=await services.standing.of(repository, found.manifest),
+        )
+
+
+async def read_plugin(
+    settings: Settings,
+    source: Reference | LayoutReference | Path,
+    progress: Progress,
+    *,
+    plain_http: bool = False,
+    digests: bool = False,
+) -> PluginContent:
+    """All of a plugin, from a registry, a layout or a folder.
+
+    Args:
+        settings, plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
+        source: where it is.
+        progress: told of the bytes of layers.
+        digests: whether files are hashed, so that they can be compared.
+
+    Raises:
+        ManifestInvalid: it is no plugin. And whatever the registry, or reading the folder, raises.
+    """
+    if isinstance(source, Path):
+        return await read_plugin_folder(source, digests=digests)
+    limits = settings.server.limits.of_layers()
+
+    async def read(reader: Reader, named: Reference, services: Services | None = None) -> PluginContent:
+        manifest = await reader.get_manifest(named.repository, named.target)
+        require_plugin(manifest, str(source))
+        content = await read_content(reader, named.repository, manifest, progress, limits=limits, digests=digests)
+        withheld = () if services is None else await services.standing.findings(named.repository, manifest)
+        return replace(content, findings=(*withheld, *content.findings))
+
+    if isinstance(source, LayoutReference):
+        async with LayoutReader.open(source.file) as layout:
+            return await read(layout, source.reference)
+    if source.host is not None:
+        from mirror.app.upstream_registries import open_anonymously
+
+        async with open_anonymously(source.host, plain_http=plain_http) as remote:
+            return await read(remote, source)
+    async with open_services(settings, must_exist=True) as services:
+        return await read(services.store, source, services)
+
+
+def advertised_host(settings: Settings) -> str:
+    """``HOST:PORT`` as Docker hosts reach us: what we listen on, or this machine's name where that is every address."""
+    listen_on = settings.server.listen
+    if listen_on.host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
+        return f"{socket.gethostname()}:{listen_on.port}"
+    return str(listen_on)

@@ -1,0 +1,87 @@
+"""``POST /api/v1/admission/approve`` and ``…/reject``: people decide about plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Protocol
+
+import structlog
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ClientFault, Denied
+from mirror.oci.names import Reference, Repository, Tag
+from mirror.registry.admissions import Admission
+from mirror.registry.rights import Action
+from mirror.server.acts import Act
+from mirror.server.operators import Operator
+
+_LOG = structlog.get_logger(__name__)
+
+_REJECT_KEYS: Final[Mapping[str, type]] = {"reference": str, "by": str, "note": str}
+_APPROVE_KEYS: Final[Mapping[str, type]] = {**_REJECT_KEYS, "digest": str, "overrule": bool}
+_TYPE_NAMES: Final = {str: "a string", bool: "true or false"}
+
+
+class Decide(Protocol):
+    """Decides about a plugin, see :meth:`mirror.admission.approvals.Approvals.decide`."""
+
+    async def __call__(
+        self,
+        repository: Repository,
+        target: Tag | Digest,
+        *,
+        approved: bool,
+        by: str,
+        note: str = "",
+        overrule: bool = False,
+        expected: Digest | None = None,
+        may_decide: Callable[[Repository | None], bool],
+    ) -> Sequence[Admission]: ...
+
+
+def admission_actions(decide: Decide) -> dict[str, Act]:
+    """Make the actions for those who may approve in the repository that is named, by the end of their path.
+
+    Who has logged in decides in their own name.
+    """
+    return {
+        f"admission/{verb}": Act(Action.APPROVE, partial(_act, decide, approved=verb == "approve"))
+        for verb in ("approve", "reject")
+    }
+
+
+async def _act(decide: Decide, operator: Operator, sent: Mapping[str, Any], *, approved: bool) -> object:
+    text, by = sent.get("reference", ""), sent.get("by")
+    if not isinstance(text, str):
+        raise ClientFault("reference is not a string, such as acme/driver@sha256:…")
+    reference = Reference.parse(text)
+    # A rejection that is lifted is lifted under every name.
+    operator.require(Action.APPROVE, None if sent.get("overrule") is True else reference.repository)
+    if operator.name is not None:
+        if by is not None and by != operator.name:
+            raise Denied(f"{operator.name} decides in their own name, and no other: leave 'by' out")
+        sent = {**sent, "by": operator.name}
+    _require_keys(sent, _APPROVE_KEYS if approved else _REJECT_KEYS)
+    if reference.host is not None:
+        raise ClientFault(f"{reference} names another registry: write NAME:TAG or NAME@DIGEST")
+    decided = await decide(
+        reference.repository,
+        reference.target,
+        approved=approved,
+        by=sent.get("by", ""),
+        note=sent.get("note", ""),
+        overrule=sent.get("overrule", False),
+        expected=Digest.parse(sent["digest"]) if "digest" in sent else None,
+        may_decide=partial(operator.rights.allows, Action.APPROVE),
+    )
+    for admission in decided:
+        told = {"name": str(admission.repository), "digest": str(admission.digest), "state": admission.state.value}
+        _LOG.info("plugin decided about", **told, by=sent.get("by"), note=sent.get("note", ""))
+    return {"admissions": [admission.to_json() for admission in decided]}
+
+
+def _require_keys(sent: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    if not all(type(value) is kinds.get(name) for name, value in sent.items()):
+        known = ", ".join(f"{name} ({_TYPE_NAMES[kind]})" for name, kind in kinds.items())
+        raise ClientFault(f"the body is an object with: {known}")

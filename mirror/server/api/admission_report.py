@@ -1,0 +1,59 @@
+"""``GET /api/v1/admission``: plugins that are known to the admission policy, and how they stand."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Hashable, Sequence
+from typing import Final, Protocol
+
+from mirror.registry.admissions import Admission, State
+from mirror.registry.verdicts import Verdicts
+from mirror.runtime.single_flight import SingleFlight
+
+#: Largest report that is kept for who asks next, in bytes: that of some 20 000 plugins.
+_MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
+
+
+class ListedAdmissions(Protocol):
+    """Lists how plugins stand."""
+
+    async def admissions(self, state: State | None = None, policy: str | None = None) -> Sequence[Admission]:
+        """Plugins of one state or all, as the policy with that fingerprint says; None: whichever spoke last."""
+        ...
+
+
+class AdmissionReport:
+    """The report, made once for all who ask, for as long as the catalog has not changed.
+
+    Args:
+        policy: fingerprint of the policy whose verdicts are told; None: of whichever spoke last.
+        listed: lists plugins.
+        verdicts: tells whether the catalog has changed.
+    """
+
+    def __init__(self, policy: str | None, listed: ListedAdmissions, verdicts: Verdicts) -> None:
+        self._policy = policy
+        self._listed = listed
+        self._verdicts = verdicts
+        self._flights: SingleFlight[Hashable, bytes] = SingleFlight()
+        self._kept: tuple[int, bytes] | None = None
+
+    async def give(self) -> bytes:
+        """Give the report, as JSON."""
+        generation = self._verdicts.admission_generation
+        if self._kept is not None and self._kept[0] == generation:
+            return self._kept[1]
+        # Who comes while the catalog is being changed does not share: the change may be their own.
+        key = object() if generation is None else generation
+        return await self._flights.run(key, lambda: self._make(generation))
+
+    async def _make(self, generation: int | None) -> bytes:
+        body = await asyncio.to_thread(_in_json, await self._listed.admissions(policy=self._policy))
+        if generation is not None and len(body) <= _MOST_KEPT_BYTES:
+            self._kept = (generation, body)
+        return body
+
+
+def _in_json(admissions: Sequence[Admission]) -> bytes:
+    return json.dumps({"admissions": [admission.to_json() for admission in admissions]}).encode()

@@ -1,0 +1,41 @@
+"""``GET /api/v1/hosts``: Docker hosts that pull plugins, and which of them have a known vulnerability."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines
+from mirror.registry.hosts import Hosts, SeenHost
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """The report.
+
+    Attributes:
+        flush: records what this process has noted; what others have noted is recorded up to a minute later.
+        hosts: remembers hosts.
+        known: tells which engines are affected.
+    """
+
+    flush: Callable[[], Awaitable[None]]
+    hosts: Hosts
+    known: KnownEngines
+
+    async def give(self) -> Mapping[str, object]:
+        """Give the report, as plain values."""
+        await self.flush()
+        return {"hosts": [_as_json(seen, self.known) for seen in await self.hosts.hosts()]}
+
+
+def _as_json(seen: SeenHost, known: KnownEngines) -> dict[str, object]:
+    host = seen.host
+    return {
+        "address": host.address,
+        "engine": host.engine or None,
+        "platform": f"{host.os}/{host.architecture}" if host.os and host.architecture else None,
+        "first_seen": seen.first_seen.isoformat(timespec="seconds"),
+        "last_seen": seen.last_seen.isoformat(timespec="seconds"),
+        "cves": {UNCOMPARED_PRIVILEGE.identifier: known.exposure(host.engine).value},
+    }

@@ -1,0 +1,68 @@
+"""``GET /api/v1/platform-tags``: tags that stand for a plugin on every platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mirror.oci.errors import NotFound
+from mirror.oci.name_pattern import NamePattern
+from mirror.oci.names import Repository, Tag
+from mirror.registry.port import Reader
+
+
+class PlatformTagRule(Protocol):
+    """A rule about such tags, see :class:`mirror.filters.platform_tags.PlatformRule`."""
+
+    @property
+    def name(self) -> NamePattern: ...
+    @property
+    def tag(self) -> str: ...
+    @property
+    def platforms(self) -> Mapping[str, str] | None: ...
+    @property
+    def default(self) -> str | None: ...
+    @property
+    def only(self) -> tuple[Repository, Tag] | None: ...
+    def tag_for(self, tag: Tag, architecture: str) -> Tag | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformTagReport:
+    """The rules, and of those about one tag the digests that it stands for now, as far as they are here.
+
+    Attributes:
+        rules: in the order of the configuration.
+        registry: our own registry.
+    """
+
+    rules: Sequence[PlatformTagRule]
+    registry: Reader
+
+    async def give(self) -> Mapping[str, object]:
+        """Give the report, as plain values."""
+        return {
+            "platform_tags": [
+                {
+                    "name": rule.name.text,
+                    "tag": rule.tag,
+                    "platforms": "index" if rule.platforms is None else rule.platforms,
+                    "default": rule.default,
+                    "now": await self._now(rule),
+                }
+                for rule in self.rules
+            ]
+        }
+
+    async def _now(self, rule: PlatformTagRule) -> dict[str, str | None] | None:
+        if rule.only is None or rule.platforms is None:
+            return None
+        repository, tag = rule.only
+        return {name: await self._digest(repository, rule.tag_for(tag, name)) for name in rule.platforms}
+
+    async def _digest(self, repository: Repository, tag: Tag | None) -> str | None:
+        try:
+            return None if tag is None else str((await self.registry.resolve(repository, tag)).digest)
+        except NotFound:
+            return None

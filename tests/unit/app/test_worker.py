@@ -1,0 +1,194 @@
+"""A process that serves, put together: of what bounds its work there is one, whichever way the work comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import RawTestServer, TestClient
+
+from mirror.app.services import open_services
+from mirror.app.worker import Service, Worker, put_together, shared_figures
+from mirror.filters import layer_reading
+from mirror.filters.judging import Judge
+from mirror.filters.layer_reading import LayerReading
+from mirror.filters.plugin_checks import PluginChecker
+from mirror.oci import media_types
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.port import Registry
+from mirror.runtime.logs import Lines
+from mirror.server.serve import listen
+from mirror.settings import Settings, load
+from tests.unit.plugin.layers import entry, tar, zipped
+from tests.unit.server.served import digest, manifest_bytes, put_blob, served
+
+ONE_EACH = {LayerReading: 1, Judge: 1, PluginChecker: 1}
+
+
+def plugin(name: str) -> tuple[bytes, list[bytes], bytes]:
+    """A plugin that asks for something, with two layers of some MiB that are no other plugin's."""
+    tars = [tar(entry("bin/driver", f"{name} {number}".encode() + bytes(2_000_000))) for number in range(2)]
+    layers = [zipped(content, 1) for content in tars]
+    config = json.dumps(
+        {
+            "Env": [{"Name": "DEBUG", "Settable": ["value"], "Value": "0"}],
+            "Network": {"Type": "host"},
+            "rootfs": {"type": "layers", "diff_ids": [digest(content) for content in tars]},
+        }
+    ).encode()
+    return config, layers, manifest_bytes(config, layers)
+
+
+async def put(registry: Registry, name: str, tag: str = "1.0") -> None:
+    config, layers, manifest = plugin(f"{name}:{tag}")
+    for blob in (config, *layers):
+        await put_blob(registry, blob, Repository(name))
+    await registry.put_manifest(Repository(name), Manifest.parse(manifest, media_types.DOCKER_MANIFEST), [Tag(tag)])
+
+
+def settings_of(folder: Path, port: int) -> Settings:
+    flags: dict[str, Any] = {
+        "server": {"listen": "127.0.0.1:5000"},
+        "storage": {"path": str(folder / "data")},
+        "upstreams": {"hub": {"url": f"http://127.0.0.1:{port}", "plain_http": True}},
+        "proxy": [{"from": "hub/pulled/**", "to": "pulled/**"}],
+        "mirrors": [
+            {"name": "plain", "from": "hub/mirrored/plain", "to": "plain", "every": "1m"},
+            {
+                "name": "derived",
+                "from": "hub/mirrored/derived",
+                "to": "derived",
+                "every": "1m",
+                "derive": {"env": {"DEBUG": "1"}, "fix": True},
+            },
+        ],
+        "admission": {
+            "default": "hold",
+            "rules": [{"name": "ours", "action": "allow", "platforms": ["linux/amd64"]}],
+        },
+    }
+    return load(flags=flags)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Counter[type]:
+    """How many there are of what a process is to have once."""
+    counts: Counter[type] = Counter()
+
+    def count(kind: type) -> None:
+        begin = kind.__init__  # type: ignore[misc]
+
+        def counted(self: Any, *args: Any, **more: Any) -> None:
+            counts[kind] += 1
+            begin(self, *args, **more)
+
+        monkeypatch.setattr(kind, "__init__", counted)
+
+    for kind in ONE_EACH:
+        count(kind)
+    return counts
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[tuple[Service, TestClient[Any, Any]]]:
+    lines = Lines(io.StringIO())
+    with listen("127.0.0.1", 0) as listener:
+        async with (
+            put_together(settings, Worker(listener, shared_figures(settings)), lines) as service,
+            TestClient(RawTestServer(service.application.handle)) as client,
+        ):
+            yield service, client
+    lines.close()
+
+
+async def push(client: TestClient[Any, Any], name: str) -> str:
+    config, layers, manifest = plugin(name)
+    for blob in (config, *layers):
+        async with client.post(f"/v2/{name}/blobs/uploads/?digest={digest(blob)}", data=blob) as answer:
+            assert answer.status == 201
+    typed = {"Content-Type": media_types.DOCKER_MANIFEST}
+    async with client.put(f"/v2/{name}/manifests/1.0", data=manifest, headers=typed) as answer:
+        assert answer.status == 201, await answer.text()
+    return digest(manifest)
+
+
+async def pull(client: TestClient[Any, Any], name: str) -> int:
+    async with client.get(f"/v2/{name}/manifests/1.0") as answer:
+        return answer.status
+
+
+async def approve(client: TestClient[Any, Any], reference: str) -> str:
+    sent = {"reference": reference, "by": "alice"}
+    async with client.post("/api/v1/admission/approve", json=sent, headers={"Host": "127.0.0.1:5000"}) as answer:
+        (one,) = (await answer.json())["admissions"]
+        return str(one["state"])
+
+
+async def mirrored(client: TestClient[Any, Any], *names: str) -> None:
+    async with asyncio.timeout(40):
+        while {await pull(client, name) for name in names} != {403}:  # there, and held
+            await asyncio.sleep(0.05)
+
+
+async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
+    tmp_path: Path, made: Counter[type], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, now, most, hops = Lock(), 0, 0, 0
+    hop = layer_reading._hop
+
+    def watched(steps: Iterator[int]) -> tuple[int, bool]:
+        nonlocal now, most, hops
+        with lock:
+            now, hops = now + 1, hops + 1
+            most = max(most, now)
+        try:
+            time.sleep(0.002)
+            return hop(steps)
+        finally:
+            with lock:
+                now -= 1
+
+    monkeypatch.setattr(layer_reading, "_hop", watched)
+    upstream = MemoryRegistry()
+    for name in ("mirrored/plain", "mirrored/derived", "pulled/one", "pulled/two"):
+        await put(upstream, name)
+    async with served(upstream) as hub, working(settings_of(tmp_path, hub.port)) as (service, client):
+        following = asyncio.create_task(service.follow())
+        pulled = ["pulled/one", "pulled/two"]
+        first, _, *statuses = await asyncio.gather(
+            push(client, "pushed/one"), push(client, "pushed/two"), *(pull(client, name) for name in pulled)
+        )
+        assert statuses == [403, 403]  # held: no program tells the platform
+        await mirrored(client, "plain", "derived")
+        following.cancel()
+        await asyncio.wait([following])
+        assert await approve(client, f"pushed/one@{first}") == "approved"
+        assert await pull(client, "pushed/one") == 200
+    assert most == layer_reading._AT_ONCE == 2
+    assert hops >= 12  # two of each of six plugins at least
+    assert made == ONE_EACH
+
+
+async def test_parts_are_built_once_and_only_when_they_are_needed(tmp_path: Path, made: Counter[type]) -> None:
+    async with open_services(settings_of(tmp_path, 1)) as services:
+        assert not made
+        services.checked(services.checked(services.store))
+        services.withheld(services.store)
+        assert services.approvals.judge is services.judge
+        assert services.upstreams is not None
+        assert made == ONE_EACH
+        first = await services.upstreams(["hub"])
+        assert (await services.upstreams(["hub", "hub"]))["hub"] is first["hub"]
+        assert services.ruleless_judge is services.ruleless_judge
+        assert made == ONE_EACH | {Judge: 2}
