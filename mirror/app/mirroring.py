@@ -1,11 +1,11 @@
-"""Mirror rules, run or looked at by a command."""
+"""Mirror rules, run, tried or looked at by a command."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 
 from mirror.app.stores import checked, layer_reading, open_store, rule_locks
@@ -14,18 +14,19 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
-from mirror.sync.preview import RulePreview, preview_rule
+from mirror.sync.dry_run import DryRunRegistry, dry_run_context
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
-from mirror.sync.runner import Summary, run_rules, source_of
-from mirror.sync.state import RuleState, rule_states
+from mirror.sync.rule_status import RuleStatus, rule_statuses
+from mirror.sync.run import run_rules
+from mirror.sync.run_result import RunSummary
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import Reporter, SilentReporter
 
 _CLOCK = SystemClock()
 
 
-async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> Summary:
+async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> RunSummary:
     """Run mirror rules now, beside a server that may be running on the same data.
 
     Args:
@@ -39,29 +40,41 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with open_store(settings) as store, open_sources(settings, _sources(rules)) as sources:
         layers = layer_reading(settings)
-        desk = Desk(store, store, layers.of(store), _CLOCK, reporter, Turns(store))
-        return await run_rules(rules, sources, checked(store, store, settings, layers), rule_locks(settings), desk)
+        context = RunContext(store, store, layers.of(store), _CLOCK, reporter, Turns(store))
+        destination = checked(store, store, settings, layers)
+        return await run_rules(rules, sources, destination, rule_locks(settings), context)
 
 
-async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePreview]:
-    """What :func:`sync` would do. Raises as it does; nothing is changed, and no data folder is made."""
+async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
+    """Tell what :func:`sync` would do. Raises as it does; nothing is changed, and no data folder is made."""
     rules = chosen([section.rule() for section in settings.mirrors], names)
-    path = settings.storage.path.expanduser()
-    async with AsyncExitStack() as stack:
-        if not path.is_dir():  # a first look, before there is anything
-            folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="plugin-mirror-")
-            path = Path(stack.enter_context(folder))
-        store = await stack.enter_async_context(Store.open(path))
-        sources = await stack.enter_async_context(open_sources(settings, _sources(rules)))
-        desk = Desk(store, store, layer_reading(settings).of(store), _CLOCK, SilentReporter(), Turns())
-        return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
+    async with _existing_store(settings) as store, open_sources(settings, _sources(rules)) as sources:
+        registry = DryRunRegistry(store, store.find_blob, store)
+        layers = layer_reading(settings).of(store)
+        context = dry_run_context(RunContext(store, store, layers, _CLOCK, SilentReporter(), Turns()), registry)
+        upstreams = {name: registry.source(source) for name, source in sources.items()}
+        return await run_rules(rules, upstreams, registry, nullcontext, context)
 
 
-async def mirror_states(settings: Settings) -> list[RuleState]:
-    """How the mirror rules stand, by what is noted in the store."""
+async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
+    """Read the status of the mirror rules, as it is noted in the store."""
     rules = [section.rule() for section in settings.mirrors]
     async with open_store(settings, must_exist=True) as store:
-        return await rule_states(rules, store, rule_locks(settings).is_held, _CLOCK.now())
+        return await rule_statuses(rules, store, rule_locks(settings).is_held, _CLOCK.now())
+
+
+@asynccontextmanager
+async def _existing_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the store; an empty one in a folder of its own where there is none yet."""
+    path = settings.storage.path.expanduser()
+    if path.is_dir():
+        async with Store.open(path) as store:
+            yield store
+        return
+    folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="plugin-mirror-")
+    with folder as made:
+        async with Store.open(Path(made)) as store:
+            yield store
 
 
 def _sources(rules: Sequence[MirrorRule]) -> set[str]:

@@ -15,7 +15,7 @@ from mirror.runtime.metrics_exposition import metric
 from mirror.store.lock import RuleLocks
 from mirror.store.registry import Store
 from mirror.sync.rule import MirrorRule
-from mirror.sync.state import RuleState, rule_states
+from mirror.sync.rule_status import RuleStatus, rule_statuses
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.stats import UpstreamStats
 
@@ -29,7 +29,7 @@ def _gauge(name: str, explanation: str) -> Family:
 
 
 #: What is told of each rule, and how it is read from its state.
-GAUGES: Final[tuple[tuple[Family, Callable[[RuleState], float | None]], ...]] = (
+GAUGES: Final[tuple[tuple[Family, Callable[[RuleStatus], float | None]], ...]] = (
     (
         _gauge(
             "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
@@ -74,9 +74,9 @@ class Mirroring:
     locks: RuleLocks
     clock: Clock
 
-    async def states(self) -> list[RuleState]:
+    async def states(self) -> list[RuleStatus]:
         """How each rule stands."""
-        return await rule_states(self.rules, self.store, self.locks.is_held, self.clock.now())
+        return await rule_statuses(self.rules, self.store, self.locks.is_held, self.clock.now())
 
     async def mirrors(self) -> Mapping[str, object]:
         """``/api/v1/mirrors``."""
@@ -96,7 +96,7 @@ class Mirroring:
             found.append(metric(family, values))
         return found
 
-    def _upstream(self, name: str, url: str, states: Sequence[RuleState]) -> dict[str, Any]:
+    def _upstream(self, name: str, url: str, states: Sequence[RuleStatus]) -> dict[str, Any]:
         using = [state for state in states if state.rule.source == name]
         successes = [state.last_success_at for state in using if state.last_success_at is not None]
         registry = self.upstreams.get(name)

@@ -25,7 +25,7 @@ from mirror.runtime.workers import run_workers
 from mirror.server.serve import listen, serving
 from mirror.settings import Settings
 from mirror.settings.listen import Listen
-from mirror.sync.figures import families
+from mirror.sync.sync_metrics import families
 
 _LOG = structlog.get_logger(__name__)
 #: How long a thread that computes keeps the event loop waiting after each call into the kernel, in seconds. By Python's

@@ -40,10 +40,10 @@ from mirror.server.metrics import RequestFigures
 from mirror.server.reports import Report
 from mirror.settings import Settings
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
-from mirror.sync.figures import RuleFigures
-from mirror.sync.follow import Follower
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
+from mirror.sync.scheduler import RuleScheduler
+from mirror.sync.sync_metrics import SyncMetrics
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import SilentReporter
 from mirror.upstream.registry import UpstreamRegistry
@@ -149,11 +149,11 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             timedelta(minutes=settings.storage.empty_upload_expiry_minutes),
         )
         chores: list[Chore] = [watch.keep_up, expiring, engines.keep_up, *([pulls.keep_up] if pulls else [])]
-        follower = _follower(settings, store, sources, share, layers=layers, count=count)
-        yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
+        scheduler = _scheduler(settings, store, sources, share, layers=layers, count=count)
+        yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
 
 
-def _follower(
+def _scheduler(
     settings: Settings,
     store: Store,
     sources: Mapping[str, UpstreamRegistry],
@@ -161,11 +161,11 @@ def _follower(
     *,
     layers: LayerReading,
     count: Callable[[Action], None],
-) -> Follower:
-    desk = Desk(store, store, layers.of(store), _CLOCK, SilentReporter(), Turns(store))
-    counted = RuleFigures(share, [section.name for section in settings.mirrors])
+) -> RuleScheduler:
+    context = RunContext(store, store, layers.of(store), _CLOCK, SilentReporter(), Turns(store))
+    counted = SyncMetrics(share, [section.name for section in settings.mirrors])
     destination = checked(store, store, settings, layers, count)
-    return Follower(sources, destination, rule_locks(settings), store, desk, counted.ran)
+    return RuleScheduler(sources, destination, rule_locks(settings), store, context, counted.ran)
 
 
 def _mirroring(settings: Settings, sources: Mapping[str, UpstreamRegistry], store: Store) -> Mirroring:

@@ -266,5 +266,9 @@ class Lister(Protocol):
         ...
 
 
+class ReadWriteDeleter(Reader, Writer, Deleter, Protocol):
+    """A registry that content is copied to, and deleted from by retention."""
+
+
 class Registry(Reader, Writer, Deleter, Lister, Protocol):
     """All of it."""

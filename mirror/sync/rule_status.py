@@ -1,4 +1,4 @@
-"""How rules stand: for ``/api/v1/mirrors``, ``plugin-mirror status`` and metrics, out of the journal."""
+"""Status of rules, out of the journal: for ``/api/v1/mirrors``, ``plugin-mirror status`` and metrics."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mirror.registry.journal import Chronicle, Entry, Mirrored, Run, RunOutcome, TagEvent
-from mirror.sync.follow import past_of
+from mirror.registry.journal import Chronicle, Mirrored, Run, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import next_run
+from mirror.sync.scheduler import past_of
 
 _RUNS_SHOWN = 5
 _EVENTS_SHOWN = 20
@@ -20,17 +20,17 @@ IsRunning = Callable[[str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class RuleState:
-    """How a rule stands.
+class RuleStatus:
+    """The status of a rule.
 
     Attributes:
         rule: the rule.
-        at: when that was so.
+        at: the moment of the status.
         runs: its latest runs, the latest first. One that no process is at any more is ``interrupted``.
         last_success_at: when the latest run that succeeded ended; None: none ever did.
         next_run_at: when it is due; None: it has no schedule.
         tags: what it has brought, also what it keeps no longer.
-        entries: what the latest run did, tag by tag; unchanged tags are only counted.
+        records: what the latest run did, tag by tag; unchanged tags are only counted.
         events: what has happened to its tags, the latest first.
     """
 
@@ -40,7 +40,7 @@ class RuleState:
     last_success_at: datetime | None
     next_run_at: datetime | None
     tags: Sequence[Mirrored]
-    entries: Sequence[Entry]
+    records: Sequence[TagRecord]
     events: Sequence[TagEvent]
 
     @property
@@ -97,38 +97,38 @@ class RuleState:
             "gone": [_tag_as_json(tag) for tag in self.gone],
             "pinned_behind": [_tag_as_json(tag) for tag in self.behind],
             "runs": [_run_as_json(run) for run in self.runs],
-            "last_entries": [_entry_as_json(entry) for entry in self.entries],
+            "last_entries": [_record_as_json(record) for record in self.records],
             "events": [event_as_json(event) for event in self.events],
         }
 
 
-async def rule_states(
+async def rule_statuses(
     rules: Iterable[MirrorRule], chronicle: Chronicle, is_running: IsRunning, now: datetime
-) -> list[RuleState]:
-    """How rules stand, in their order.
+) -> list[RuleStatus]:
+    """Read the status of rules, in their order.
 
     Args:
-        rules: which.
-        chronicle: what is known of them.
-        is_running: whether a process is at one.
+        rules: the rules.
+        chronicle: asked for their runs and tags.
+        is_running: tells whether a process runs one.
         now: the time of day.
     """
-    return [await _state(rule, chronicle, is_running, now) for rule in rules]
+    return [await _status(rule, chronicle, is_running, now) for rule in rules]
 
 
-async def _state(rule: MirrorRule, chronicle: Chronicle, is_running: IsRunning, now: datetime) -> RuleState:
+async def _status(rule: MirrorRule, chronicle: Chronicle, is_running: IsRunning, now: datetime) -> RuleStatus:
     # Asked first: a run that ends meanwhile has then noted its end.
     running = await is_running(rule.name)
-    record = await chronicle.rule_record(rule.name)
+    known = await chronicle.rule_record(rule.name)
     latest = await chronicle.runs(rule.name, _RUNS_SHOWN)
     runs = [_seen(run, running=running and run is latest[0]) for run in latest]
     tags = await chronicle.mirrored_by(rule.name)
-    entries = await chronicle.entries(runs[0].id) if runs else []
+    records = await chronicle.entries(runs[0].id) if runs else []
     events = await chronicle.events_of(rule.name, _EVENTS_SHOWN)
     due = None
     if rule.schedule is not None:
-        due = next_run(rule.schedule, rule.name, past_of(record), record.known_since)
-    return RuleState(rule, now, runs, record.last_success_at, due, tags, entries, events)
+        due = next_run(rule.schedule, rule.name, past_of(known), known.known_since)
+    return RuleStatus(rule, now, runs, known.last_success_at, due, tags, records, events)
 
 
 def _seen(run: Run, *, running: bool) -> Run:
@@ -168,15 +168,15 @@ def _run_as_json(run: Run) -> dict[str, Any]:
     }
 
 
-def _entry_as_json(entry: Entry) -> dict[str, Any]:
+def _record_as_json(record: TagRecord) -> dict[str, Any]:
     return {
-        "name": entry.repository.name,
-        "tag": entry.tag and entry.tag.name,
-        "outcome": entry.outcome.value,
-        "before": entry.before and str(entry.before),
-        "after": entry.after and str(entry.after),
-        "moved_bytes": entry.moved_bytes,
-        "reason": entry.reason,
+        "name": record.repository.name,
+        "tag": record.tag and record.tag.name,
+        "outcome": record.outcome.value,
+        "before": record.before and str(record.before),
+        "after": record.after and str(record.after),
+        "moved_bytes": record.moved_bytes,
+        "reason": record.reason,
     }
 
 

@@ -1,4 +1,4 @@
-"""What is counted of runs of rules, in memory that all processes share."""
+"""Counters of runs of rules, in memory that all processes share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mirror.oci import errors
 from mirror.oci.errors import MirrorError
 from mirror.registry.journal import Change, Outcome
 from mirror.runtime.metrics import Family, Kind, Share
-from mirror.sync.result import RuleResult
+from mirror.sync.run_result import RuleResult
 
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.PLANNED)
 _REASONS: Final[tuple[tuple[type[MirrorError], str], ...]] = (
@@ -25,7 +25,7 @@ _MOVED: Final = (Change.MOVED, Change.HELD)
 
 
 def families(rules: Iterable[str]) -> tuple[Family, ...]:
-    """What is counted, for rules of those names."""
+    """The metric families for rules of those names."""
     names = tuple(rules)
     reasons = [reason for _, reason in _REASONS] + [_OTHER]
     return (
@@ -67,7 +67,7 @@ def families(rules: Iterable[str]) -> tuple[Family, ...]:
     )
 
 
-class RuleFigures:
+class SyncMetrics:
     """Counts runs of rules.
 
     Args:
@@ -88,10 +88,8 @@ class RuleFigures:
         self._add("runs", rule, "succeeded" if result.succeeded else "failed")
         for outcome, count in result.counts.items():
             self._add("tags", rule, outcome.value, amount=count)
-        failures = [result.error, *(tag.error for tag in result.failed)]
-        for error in failures:
-            if error is not None:
-                self._add("errors", rule, _reason(error))
+        for error in result.errors:
+            self._add("errors", rule, _reason(error))
         self._add("tags_moved", rule, amount=sum(tag.change in _MOVED for tag in result.tags))
         self._add("moved_bytes", rule, amount=result.moved_bytes)
 
