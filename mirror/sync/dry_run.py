@@ -112,7 +112,7 @@ class DryRunRegistry(DelegatingRegistry):
             return await self._store.get_manifest(repository, digest)
         if digest in self._remembered:
             return self._remembered[digest]
-        reader, place, _ = self._seen_at(digest)
+        reader, place, _ = self.seen_at(digest)
         return await reader.get_manifest(place, digest)
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
@@ -123,7 +123,7 @@ class DryRunRegistry(DelegatingRegistry):
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AsyncIterator[Blob]:
         if (repository, digest) in self._blobs:
-            reader, repository, _ = self._seen_at(digest)
+            reader, repository, _ = self.seen_at(digest)
         else:
             reader = self._store
             with suppress(BlobUnknown):
@@ -165,20 +165,18 @@ class DryRunRegistry(DelegatingRegistry):
 
     async def claim_download(self, repository: Repository, digest: Digest) -> DryRunDownload:
         """Begin a download of which nothing comes."""
-        _, _, blob = self._seen_at(digest)
         partial = await self._downloads.watch_download(digest)
-        if partial is None:
-            return DryRunDownload(self, repository, blob, 0)
-        try:
-            return DryRunDownload(self, repository, blob, partial.size_bytes)
-        finally:
+        offset = 0 if partial is None else partial.size_bytes
+        if partial is not None:
             partial.close()
+        return DryRunDownload(self, repository, digest, offset)
 
     async def watch_download(self, digest: Digest) -> PartialBlob | None:
         """Open what the store holds of a download."""
         return await self._downloads.watch_download(digest)
 
-    def _seen_at(self, digest: Digest) -> tuple[Reader, Repository, Descriptor]:
+    def seen_at(self, digest: Digest) -> tuple[Reader, Repository, Descriptor]:
+        """Find the place of a manifest or blob by the manifests that were read. Raises BlobUnknown."""
         if digest not in self._seen:
             raise BlobUnknown(f"no manifest that was read names {digest}", digest=digest)
         return self._seen[digest]
@@ -190,18 +188,18 @@ class DryRunDownload:
 
     Attributes:
         registry, repository: where the blob would go.
-        blob: the blob.
+        digest: the blob's digest.
         offset: bytes that the store holds of it.
     """
 
     registry: DryRunRegistry
     repository: Repository
-    blob: Descriptor
+    digest: Digest
     offset: int
 
     def partial(self) -> PartialBlob:
         """Raises BlobUnknown: there is nothing to read."""
-        raise BlobUnknown(f"nothing comes of {self.blob.digest} in a dry run", digest=self.blob.digest)
+        raise BlobUnknown(f"nothing comes of {self.digest} in a dry run", digest=self.digest)
 
     async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
         """Leave the chunks where they are: whoever gives them opens the upstream's blob with the first."""
@@ -211,7 +209,7 @@ class DryRunDownload:
 
     async def commit(self) -> Descriptor:
         """Remember that the repository would hold the blob."""
-        return self.registry.hold(self.repository, self.blob)
+        return self.registry.hold(self.repository, self.registry.seen_at(self.digest)[2])
 
     async def drop(self) -> None:
         """Nothing is held."""
