@@ -74,7 +74,7 @@ async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag],
     row = _row(run, plan, record) if as_wanted else plan.row
     await run.note(record, row if row != plan.row else None, _event(run, plan, record))
     if record.error is None:
-        noted, record = record, await _follow(run, record, listed, subjects, progress if as_wanted else None)
+        noted, record = record, await _follow(run, record, listed, subjects, progress, as_wanted=as_wanted)
         if record is not noted:
             await run.note(record)
     progress.done(record.outcome, record.reason)
@@ -174,18 +174,18 @@ async def _follow(
     record: TagRecord,
     listed: Collection[Tag],
     subjects: set[Digest],
-    progress: TagProgress | None,
+    progress: TagProgress,
+    *,
+    as_wanted: bool,
 ) -> TagRecord:
-    """Note what a tag leads to here among ``subjects``; copy what refers to that, where ``progress`` is given."""
+    """Add what a tag leads to here to ``subjects``; where the tag is as wanted, copy what refers to that."""
     mapping, turns, count, moved_bytes = run.mapping, run.context.turns, 0, 0
     place, upstream_repository = Destination(mapping.destination, mapping.local_repository), mapping.upstream_repository
     error: MirrorError | None = None
     try:
         found = await _subjects(mapping, record)
         subjects |= found
-        for subject in found:
-            if progress is None:
-                break
+        for subject in found if as_wanted else ():
             async with run.subjects.at(subject):
                 copied = await copy_referrers(
                     mapping.source, upstream_repository, subject, place, progress, listed=listed, turns=turns

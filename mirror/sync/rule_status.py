@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from mirror.registry.journal import Chronicle, Mirrored, Run, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import next_run
-from mirror.sync.scheduler import past_of
 
 _RUNS_SHOWN = 5
 _EVENTS_SHOWN = 20
@@ -127,7 +126,7 @@ async def _status(rule: MirrorRule, chronicle: Chronicle, is_running: IsRunning,
     events = await chronicle.events_of(rule.name, _EVENTS_SHOWN)
     due = None
     if rule.schedule is not None:
-        due = next_run(rule.schedule, rule.name, past_of(known), known.known_since)
+        due = next_run(rule.schedule, rule.name, known, known.known_since)
     return RuleStatus(rule, now, runs, known.last_success_at, due, tags, records, events)
 
 
@@ -152,20 +151,9 @@ def event_as_json(event: TagEvent) -> dict[str, Any]:
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "started_at": _moment(run.started_at),
-        "ended_at": _moment(run.ended_at),
-        "outcome": run.outcome.value,
-        "copied": run.copied,
-        "unchanged": run.unchanged,
-        "skipped": run.skipped,
-        "failed": run.failed,
-        "gone": run.gone,
-        "dropped": run.dropped,
-        "moved_bytes": run.moved_bytes,
-        "reason": run.reason,
-    }
+    values = {name: value for name, value in asdict(run).items() if name != "rule"}
+    moments = {"started_at": _moment(run.started_at), "ended_at": _moment(run.ended_at)}
+    return values | moments | {"outcome": run.outcome.value}
 
 
 def _record_as_json(record: TagRecord) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from mirror.oci.errors import Busy, MirrorError
-from mirror.registry.journal import Change, Chronicle, RuleRecord, RunOutcome, TagRecord
+from mirror.registry.journal import Change, Chronicle, TagRecord
 from mirror.registry.port import ReadWriteDeleter
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run import RuleLock, run_rule, source_of
 from mirror.sync.run_result import RuleResult
-from mirror.sync.schedule import Past, Schedule, next_run
+from mirror.sync.schedule import Schedule, next_run
 from mirror.transfer.referrers import Listed
 
 _LOG = structlog.get_logger(__name__)
@@ -87,17 +87,8 @@ class RuleScheduler:
             left = await self._due_in(rule, schedule, opened_at)
 
     async def _due_in(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> timedelta:
-        record = await self.chronicle.rule_record(rule.name)
-        return next_run(schedule, rule.name, past_of(record), opened_at) - self.context.clock.now()
-
-
-def past_of(record: RuleRecord) -> Past:
-    """The part of a rule's record that decides when it is due."""
-    last = record.last_run
-    if last is None:
-        return Past(record.known_since)
-    finished = last.outcome in {RunOutcome.SUCCEEDED, RunOutcome.FAILED}
-    return Past(record.known_since, last.started_at, finished)
+        known = await self.chronicle.rule_record(rule.name)
+        return next_run(schedule, rule.name, known, opened_at) - self.context.clock.now()
 
 
 def tell(result: RuleResult) -> None:

@@ -28,42 +28,21 @@ def families(rules: Iterable[str]) -> tuple[Family, ...]:
     """The metric families for rules of those names."""
     names = tuple(rules)
     reasons = [reason for _, reason in _REASONS] + [_OTHER]
+
+    def counter(what: str, explanation: str, label: str = "", values: Iterable[str] = ()) -> Family:
+        series = [(rule, value) for rule in names for value in values] if label else [(rule,) for rule in names]
+        labels = ("rule", label) if label else ("rule",)
+        return Family(f"plugin_mirror_rule_{what}_total", explanation, Kind.COUNTER, labels, series)
+
+    runs = "Runs of a mirror rule that have ended, by whether they succeeded."
+    tags = "Tags that runs of a mirror rule had to do with, by what became of them."
+    moved = "Tags that had moved upstream when a mirror rule ran, whether they were followed or held."
     return (
-        Family(
-            "plugin_mirror_rule_runs_total",
-            "Runs of a mirror rule that have ended, by whether they succeeded.",
-            Kind.COUNTER,
-            ("rule", "outcome"),
-            [(name, outcome) for name in names for outcome in ("succeeded", "failed")],
-        ),
-        Family(
-            "plugin_mirror_rule_tags_total",
-            "Tags that runs of a mirror rule had to do with, by what became of them.",
-            Kind.COUNTER,
-            ("rule", "outcome"),
-            [(name, outcome) for name in names for outcome in _OUTCOMES],
-        ),
-        Family(
-            "plugin_mirror_rule_tags_moved_total",
-            "Tags that had moved upstream when a mirror rule ran, whether they were followed or held.",
-            Kind.COUNTER,
-            ("rule",),
-            [(name,) for name in names],
-        ),
-        Family(
-            "plugin_mirror_rule_errors_total",
-            "Tags and whole runs of a mirror rule that failed, by reason.",
-            Kind.COUNTER,
-            ("rule", "reason"),
-            [(name, reason) for name in names for reason in reasons],
-        ),
-        Family(
-            "plugin_mirror_rule_moved_bytes_total",
-            "Bytes of blobs that runs of a mirror rule have read from its upstream.",
-            Kind.COUNTER,
-            ("rule",),
-            [(name,) for name in names],
-        ),
+        counter("runs", runs, "outcome", ("succeeded", "failed")),
+        counter("tags", tags, "outcome", _OUTCOMES),
+        counter("tags_moved", moved),
+        counter("errors", "Tags and whole runs of a mirror rule that failed, by reason.", "reason", reasons),
+        counter("moved_bytes", "Bytes of blobs that runs of a mirror rule have read from its upstream."),
     )
 
 
