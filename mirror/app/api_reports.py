@@ -14,8 +14,8 @@ from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.platform_tag_report import PlatformTagReport
 from mirror.server.reports import Report, guarded
-from mirror.sync.figures import rule_gauges
-from mirror.sync.state import RuleState, rule_states, upstream_usage
+from mirror.sync.rule_status import RuleStatus, rule_statuses, upstream_usage
+from mirror.sync.sync_metrics import rule_gauges
 from mirror.upstream.registry import UpstreamRegistry
 
 
@@ -78,7 +78,7 @@ class ApiReports:
             found.append(metric(STANDING, standing_series(counts)))
         return found
 
-    async def _states(self) -> list[RuleState]:
+    async def _states(self) -> list[RuleStatus]:
         rules = [section.rule() for section in self.services.settings.mirrors]
         runs = self.services.store.records.sync_runs
-        return await rule_states(rules, runs, self.services.rule_locks.is_held, self.clock.now())
+        return await rule_statuses(rules, runs, self.services.rule_locks.is_held, self.clock.now())

@@ -1,11 +1,11 @@
-"""Mirror rules, run or looked at by a command."""
+"""Mirror rules, run, tried or looked at by a command."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 
 from mirror.app.services import Services, open_services
@@ -13,18 +13,19 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
-from mirror.sync.preview import RulePreview, preview_rule
+from mirror.sync.dry_run import DryRunRegistry, dry_run_context
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
-from mirror.sync.runner import Summary, run_rules, source_of
-from mirror.sync.state import RuleState, rule_states
+from mirror.sync.rule_status import RuleStatus, rule_statuses
+from mirror.sync.run import run_rules
+from mirror.sync.run_result import RunSummary
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import Reporter, SilentReporter
 
 _CLOCK = SystemClock()
 
 
-async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> Summary:
+async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> RunSummary:
     """Run mirror rules now, beside a server that may be running on the same data.
 
     Args:
@@ -39,32 +40,44 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     async with open_services(settings) as services:
         store, sources = services.store, await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
-        desk = Desk(runs, derivations, services.layers.of(store), _CLOCK, reporter, Turns(store.downloads))
-        return await run_rules(rules, sources, services.checked(store), services.rule_locks, desk)
+        context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, reporter, Turns(store.downloads))
+        return await run_rules(rules, sources, services.checked(store), services.rule_locks, context)
 
 
-async def preview_sync(settings: Settings, names: Sequence[str]) -> list[RulePreview]:
-    """What :func:`sync` would do. Raises as it does; nothing is changed, and no data folder is made."""
+async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
+    """Tell what :func:`sync` would do. Raises as it does; nothing is changed, and no data folder is made."""
     rules = chosen([section.rule() for section in settings.mirrors], names)
-    path = settings.storage.path.expanduser()
     async with AsyncExitStack() as stack:
-        if not path.is_dir():  # a first look, before there is anything
-            folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="plugin-mirror-")
-            path = Path(stack.enter_context(folder))
-        store = await stack.enter_async_context(Store.open(path))
+        store = await stack.enter_async_context(_existing_store(settings))
         services = Services(settings, store, stack)
         sources = await services.upstreams(_sources(rules))
+        registry = DryRunRegistry(store, store.find_blob, store.downloads)
         runs, derivations = store.records.sync_runs, store.records.derivations
-        desk = Desk(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns())
-        return [await preview_rule(rule, source_of(rule, sources), store, desk) for rule in rules]
+        real = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns())
+        upstreams = {name: registry.source(source) for name, source in sources.items()}
+        return await run_rules(rules, upstreams, registry, nullcontext, dry_run_context(real, registry))
 
 
-async def mirror_states(settings: Settings) -> list[RuleState]:
-    """How the mirror rules stand, by what is noted in the store."""
+async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
+    """Read the status of the mirror rules, as it is noted in the store."""
     rules = [section.rule() for section in settings.mirrors]
     async with open_services(settings, must_exist=True) as services:
         runs = services.store.records.sync_runs
-        return await rule_states(rules, runs, services.rule_locks.is_held, _CLOCK.now())
+        return await rule_statuses(rules, runs, services.rule_locks.is_held, _CLOCK.now())
+
+
+@asynccontextmanager
+async def _existing_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the store; an empty one in a folder of its own where there is none yet."""
+    path = settings.storage.path.expanduser()
+    if path.is_dir():
+        async with Store.open(path) as store:
+            yield store
+        return
+    folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="plugin-mirror-")
+    with folder as made:
+        async with Store.open(Path(made)) as store:
+            yield store
 
 
 def _sources(rules: Sequence[MirrorRule]) -> set[str]:

@@ -43,11 +43,11 @@ from mirror.server.load import Load
 from mirror.server.metrics import RequestFigures
 from mirror.settings import Settings
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
-from mirror.sync.figures import RuleFigures
-from mirror.sync.figures import families as rule_families
-from mirror.sync.follow import Follower
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
+from mirror.sync.scheduler import RuleScheduler
+from mirror.sync.sync_metrics import SyncMetrics
+from mirror.sync.sync_metrics import families as rule_families
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import SilentReporter
 from mirror.upstream.registry import UpstreamRegistry
@@ -156,16 +156,16 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             engines.keep_up,
             *([pulls.keep_up] if pulls else []),
         ]
-        follower = _follower(services, upstreams, share)
-        yield Service(application, partial(follower.follow, scheduled_rules(settings)), chores)
+        scheduler = _scheduler(services, upstreams, share)
+        yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
 
 
-def _follower(services: Services, upstreams: Mapping[str, UpstreamRegistry], share: Share) -> Follower:
+def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], share: Share) -> RuleScheduler:
     store = services.store
     runs, derivations = store.records.sync_runs, store.records.derivations
-    desk = Desk(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns(store.downloads))
-    counted = RuleFigures(share, [section.name for section in services.settings.mirrors])
-    return Follower(upstreams, services.checked(store), services.rule_locks, runs, desk, counted.ran)
+    context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns(store.downloads))
+    counted = SyncMetrics(share, [section.name for section in services.settings.mirrors])
+    return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)
 
 
 def _engines(settings: Settings, store: Store, share: Share) -> EngineWatch:

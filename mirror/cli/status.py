@@ -16,7 +16,7 @@ from mirror.registry.journal import Change, TagEvent
 from mirror.settings import load
 
 if TYPE_CHECKING:
-    from mirror.sync.state import RuleState
+    from mirror.sync.rule_status import RuleStatus
 
 _EVENTS_SHOWN = 10
 
@@ -26,9 +26,9 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
 
     Exit code 1: the last run of a rule that has ended failed, or was interrupted.
     """
-    from mirror.app.mirroring import mirror_states
+    from mirror.app.mirroring import mirror_statuses
 
-    states = run_to_the_end(mirror_states(load(config, flags(storage__path=data))))
+    states = run_to_the_end(mirror_statuses(load(config, flags(storage__path=data))))
     if json:
         print_json({"mirrors": [state.to_json() for state in states]})
     else:
@@ -37,7 +37,7 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
     raise typer.Exit(exit_codes.ANSWER_IS_NO if wrong else exit_codes.DONE)
 
 
-def _print(states: list[RuleState]) -> None:
+def _print(states: list[RuleStatus]) -> None:
     if not states:
         MESSAGES.out("the configuration has no mirror rules", highlight=False)
         return
@@ -60,7 +60,7 @@ def _print(states: list[RuleState]) -> None:
         _print_details(state)
 
 
-def _print_details(state: RuleState) -> None:
+def _print_details(state: RuleStatus) -> None:
     lines = [] if state.rule.changes is None else [f"its tags are copies with {state.rule.changes}"]
     if state.failure is not None and state.failure.reason:
         lines.append(f"reason: {state.failure.reason}")

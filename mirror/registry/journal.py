@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
 from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import Origin
 
@@ -82,16 +83,24 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """What was planned for a tag in a run, or became of it. Unchanged tags have none: they are counted.
+class TagRecord:
+    """What became of a tag in a run, or is planned for it; or of a repository whose tags could not be listed.
+
+    The catalog keeps the attributes up to ``reason``, and no record of an unchanged tag: unchanged tags are counted.
+    Whoever runs a rule, or tries it, is given the others as well.
 
     Attributes:
-        repository: its name here.
+        repository: the local repository.
         tag: the tag; None where the tags could not be listed.
         outcome: ``planned`` until something else is known.
-        before, after: what it points to here, before and after.
+        before, after: the local digest before and after; ``after`` is None where that is unknown, or nothing is left.
         moved_bytes: bytes of blobs read from the upstream.
-        reason: why it was skipped, dropped, or has failed; of a copy with changes, what is different.
+        reason: why the tag was skipped or dropped, or has failed; of a copy with changes, what is different.
+        source: the upstream repository.
+        original: of a copy with changes, the upstream digest that it was made of.
+        change: what has happened to the tag since the run before; None: nothing.
+        difference: privileges that a plugin that has moved asks for more, or no longer.
+        error: what failed.
     """
 
     repository: Repository
@@ -101,6 +110,20 @@ class Entry:
     after: Digest | None = None
     moved_bytes: int = 0
     reason: str = ""
+    source: Repository | None = None
+    original: Digest | None = None
+    change: Change | None = None
+    difference: tuple[str, ...] = ()
+    error: MirrorError | None = None
+
+    @property
+    def name(self) -> str:
+        """``REPOSITORY:TAG``, or the repository alone."""
+        return f"{self.repository}:{self.tag}" if self.tag else str(self.repository)
+
+    def failed(self, error: MirrorError) -> TagRecord:
+        """Tell that work on the tag ended with an error."""
+        return replace(self, outcome=Outcome.FAILED, error=error, reason=str(error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +190,12 @@ class Step:
     """What is noted together, or not at all.
 
     Attributes:
-        entry: of the run; it takes the place of the tag's earlier one.
+        record: of the run; it takes the place of the tag's earlier one.
         mirrored: it takes the place of what was known of the tag.
         event: added to the tag's history.
     """
 
-    entry: Entry | None = None
+    record: TagRecord | None = None
     mirrored: Mirrored | None = None
     event: TagEvent | None = None
 
@@ -231,8 +254,8 @@ class Chronicle(Protocol):
         """The latest runs of a rule, the latest first."""
         ...
 
-    async def entries(self, run_id: int) -> Sequence[Entry]:
-        """The entries of a run, by name and tag."""
+    async def entries(self, run_id: int) -> Sequence[TagRecord]:
+        """The records of a run, by name and tag."""
         ...
 
     async def mirrored_by(self, rule: str) -> Sequence[Mirrored]:

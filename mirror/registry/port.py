@@ -273,5 +273,9 @@ class ReadLister(Reader, Lister, Protocol):
     """A registry that is read and listed, and never changed."""
 
 
+class ReadWriteDeleter(Reader, Writer, Deleter, Protocol):
+    """A registry that content is copied to, and deleted from by retention."""
+
+
 class Registry(Reader, Writer, Deleter, Lister, Protocol):
     """A whole registry."""

@@ -63,6 +63,7 @@ class Store:
         self.stat_blob, self.open_blob = reader.stat_blob, reader.open_blob
         self.begin_upload, self.resume_upload = uploads.begin, uploads.resume
         self.mount_blob, self.put_manifest = writer.mount_blob, writer.put_manifest
+        self.find_blob = writer.find_blob
         self.delete_tag, self.delete_manifest = deleter.delete_tag, deleter.delete_manifest
         self.delete_blob = deleter.delete_blob
         self.list_repositories, self.list_tags = lister.list_repositories, lister.list_tags

@@ -53,6 +53,12 @@ class StoreWriter:
         size_bytes = await self._catalog.write(mount)
         return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
 
+    async def find_blob(self, digest: Digest) -> Descriptor | None:
+        """Find a blob that any repository holds: what :meth:`mount_blob` would take over. None where none does."""
+        wanted = {"digest": str(digest)}
+        size_bytes = await self._catalog.read(lambda connection: connection.scalar(_HELD_SOMEWHERE, wanted))
+        return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
+
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetainedTag:
     """A tag that a rule has brought, or is about to.
 
     Attributes:
@@ -47,7 +47,7 @@ class Kept:
 
 
 def surplus(
-    tags: Mapping[Tag, Kept],
+    tags: Mapping[Tag, RetainedTag],
     retention: Retention,
     pinned: Mapping[Tag, Digest],
     pulled: Collection[str],

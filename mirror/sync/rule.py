@@ -1,4 +1,4 @@
-"""A mirror rule: what is copied from where to where, when, and what becomes of it. Pure."""
+"""A mirror rule: which tags are copied from an upstream to which repositories, when, and what is kept. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EVERY_TAG = TagSelection()
 
 
 class OnUpstreamDelete(StrEnum):
-    """What becomes of a tag here that is no longer there."""
+    """The fate of a local tag that is no longer upstream."""
 
     KEEP = "keep"
     FOLLOW = "follow"
@@ -31,15 +31,15 @@ class MirrorRule:
     """One rule.
 
     Attributes:
-        name: what it is called.
+        name: the rule's name.
         source: the name of the upstream.
-        names: which of its repositories, and what they are called here: each under one name or more.
-        tags: which of their tags.
-        schedule: when it runs by itself; None: only when it is told to.
-        pins: digests at which tags are held, by repository here and tag.
-        on_upstream_delete: what becomes of a tag that is no longer there.
-        retention: what is kept of what the rule has brought; None: all of it.
-        changes: what the tags here have that is not there: they are copies with changes; None: they are as there.
+        names: the upstream repositories, and their local names: one or more each.
+        tags: the selection of their tags.
+        schedule: when the rule runs by itself; None: only when it is told to.
+        pins: digests at which tags are held, by local repository and tag.
+        on_upstream_delete: the fate of a tag that is no longer upstream.
+        retention: which of the tags that the rule has brought are kept; None: all of them.
+        changes: the changes that tags are copied with; None: they are as upstream.
     """
 
     name: str
@@ -69,12 +69,12 @@ class MirrorRule:
         """Read a rule as it is written.
 
         Args:
-            name: what it is called.
+            name: the rule's name.
             source: ``UPSTREAM/REPOSITORY``, where ``*`` is one component and ``**`` the rest.
-            to: the repository here, or several, with the same ``*`` and ``**``.
+            to: the local repository, or several, with the same ``*`` and ``**``.
             tags: which tags.
             schedule, on_upstream_delete, retention, changes: as the attributes.
-            pins: digests by ``TAG``, or by ``REPOSITORY:TAG`` with the repository here, as ``*`` needs it.
+            pins: digests by ``TAG``, or by ``REPOSITORY:TAG`` with the local repository, as ``*`` needs it.
 
         Raises:
             ConfigurationFault: something is outside its grammar.
@@ -103,24 +103,28 @@ class MirrorRule:
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """What ``to`` says."""
+        """The targets, as ``to`` names them."""
         return tuple(mapping.target for mapping in self.names)
 
-    def here(self, there: Repository) -> tuple[Repository, ...]:
-        """The names here of a repository there; none where the rule is not about it. Raises NameInvalid: too long."""
-        return tuple(name for mapping in self.names if (name := mapping.apply(there)) is not None)
+    def local_repositories(self, upstream_repository: Repository) -> tuple[Repository, ...]:
+        """The local names of an upstream repository; none where the rule is not about it.
 
-    def changes_of(self, here: Repository, tag: Tag) -> Changes | None:
-        """What a tag here is to have that is not there; signatures and the like are never changed."""
-        return None if self.changes is None or is_digest_tag(tag) else self.changes.filled_in(here, tag)
+        Raises:
+            NameInvalid: a name would be too long.
+        """
+        return tuple(name for mapping in self.names if (name := mapping.apply(upstream_repository)) is not None)
 
-    def pinned(self, here: Repository) -> dict[Tag, Digest]:
-        """The tags of a repository here that are held, and where."""
-        return {tag: digest for (repository, tag), digest in self.pins.items() if repository == here}
+    def changes_of(self, repository: Repository, tag: Tag) -> Changes | None:
+        """The changes that a local tag is copied with; signatures and the like are never changed."""
+        return None if self.changes is None or is_digest_tag(tag) else self.changes.filled_in(repository, tag)
+
+    def pinned(self, repository: Repository) -> dict[Tag, Digest]:
+        """The tags of a local repository that are held, and where."""
+        return {tag: digest for (held_in, tag), digest in self.pins.items() if held_in == repository}
 
 
 def _pin(names: Sequence[NameMapping], key: str, text: str) -> list[tuple[tuple[Repository, Tag], Digest]]:
-    """The tags here that a pin holds: those of all names where it gives none."""
+    """The local tags that a pin holds: those of all names where it gives none."""
     name, colon, tag = key.rpartition(":")
     if not colon and names[0].plain_source is None:
         raise ConfigurationFault(f"pin {key!r}: several repositories have that tag: write REPOSITORY:TAG")

@@ -1,4 +1,4 @@
-"""When a rule runs next. Pure: from its schedule, what is known of its last run, and its name."""
+"""Schedules, and the next run of a rule by its schedule, its last run and its name. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
+from mirror.registry.journal import RuleRecord, RunOutcome
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
@@ -110,23 +111,8 @@ class Cron:
 Schedule = Every | Cron
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What decides when a rule runs next.
-
-    Attributes:
-        known_since: when the rule was first seen.
-        last_started_at: when its last run began; None where it has never run.
-        finished: whether that run came to its end, well or badly.
-    """
-
-    known_since: datetime
-    last_started_at: datetime | None = None
-    finished: bool = True
-
-
-def next_run(schedule: Schedule, rule: str, past: Past, opened_at: datetime) -> datetime:
-    """When a rule is due.
+def next_run(schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime) -> datetime:
+    """Tell when a rule is due.
 
     A run that was interrupted is due again at once; one that was missed, while nothing was running, is made up for
     once. A rule that never ran is due at once where it has an interval, and at its next time where it has a cron
@@ -134,24 +120,24 @@ def next_run(schedule: Schedule, rule: str, past: Past, opened_at: datetime) -> 
     schedule allows, so that every process comes to the same answer.
 
     Args:
-        schedule: of the rule.
-        rule: its name.
-        past: what has happened.
+        schedule: the rule's schedule.
+        rule: the rule's name.
+        known: the rule's record: when it was first seen, and its last run.
         opened_at: when this process began to look after its rules: nothing is due before.
 
     Returns:
         A moment in UTC; it may have passed.
     """
-    part = _part(rule)
+    part, last = _part(rule), known.last_run
     earliest = opened_at + min(schedule.most_spread, _MOST_START_SPREAD) * part
-    if past.last_started_at is not None:
-        if not past.finished:
-            return max(past.last_started_at, earliest)
-        due = schedule.following(past.last_started_at)
+    if last is not None:
+        if last.outcome in {RunOutcome.RUNNING, RunOutcome.INTERRUPTED}:
+            return max(last.started_at, earliest)
+        due = schedule.following(last.started_at)
     elif isinstance(schedule, Every):
-        return max(past.known_since, earliest)
+        return max(known.known_since, earliest)
     else:
-        due = schedule.following(past.known_since)
+        due = schedule.following(known.known_since)
     return max(due + schedule.most_spread * part, earliest)
 
 

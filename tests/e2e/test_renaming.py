@@ -170,10 +170,9 @@ def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: Docke
     push(first, upstream.url, "store/contiv/v2plugin", "1.0")
     with Mirror(sections=rule(upstream.url)) as mirror:
         planned = mirror.command("sync", "--dry-run").stdout
-        copy = f'derived with env plugin_name="site/network:1.0", mount state="/tmp", args ["{SOCKET}"]'
-        assert copy in planned
         told = mirror.command("sync")
-        assert 'env plugin_name: "contiv/v2plugin:latest" -> "contiv/v2plugin:1.0"' in told.stderr
+        for shown in (planned, told.stderr):
+            assert 'env plugin_name: "contiv/v2plugin:latest" -> "contiv/v2plugin:1.0"' in shown
         reference = f"{mirror.host}/site/network:1.0"
         engine.docker("plugin", "install", "--grant-all-permissions", reference)
         assert env_of(engine, reference)["plugin_name"] == "site/network:1.0"

@@ -243,14 +243,16 @@ def test_a_dry_run_tells_what_would_move(
 
     first = json.loads(plugin_mirror("sync", "--dry-run", "--json", "--config", config).stdout)
     (tag,) = first["rules"][0]["tags"]
-    assert (tag["tag"], tag["outcome"], tag["blobs"], tag["size_bytes"]) == ("1.0", "planned", 2, size_bytes)
+    assert (tag["tag"], tag["outcome"], tag["moved_bytes"]) == ("1.0", "copied", size_bytes)
     assert not (tmp_path / "data").exists()
 
-    plugin_mirror("sync", "--config", config)
+    done = json.loads(plugin_mirror("sync", "--json", "--config", config).stdout)
+    assert first == done | {"dry_run": True}
     push(two, upstream.url, THERE, "1.0")
-    moved = plugin_mirror("sync", "--dry-run", "--config", config).stdout
-    assert f"{HERE}:1.0 copy 2 blobs" in moved
-    assert f"from {one.manifest_digest} to {two.manifest_digest}" in moved
+    moved = plugin_mirror("sync", "--dry-run", "--config", config)
+    assert f"{HERE}:1.0 copied" in moved.stdout
+    assert "dry run: 1 copied, 0 unchanged, 0 failed; " in moved.stdout
+    assert f"moved: {HERE}:1.0 from {one.manifest_digest} to {two.manifest_digest}" in moved.stderr
     assert (
         json.loads(plugin_mirror("ls", HERE, "--json", "--config", config).stdout)[0]["digest"] == one.manifest_digest
     )

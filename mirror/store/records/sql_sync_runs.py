@@ -13,7 +13,6 @@ from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import (
     Change,
-    Entry,
     Mirrored,
     Outcome,
     RuleRecord,
@@ -21,6 +20,7 @@ from mirror.registry.journal import (
     RunOutcome,
     Step,
     TagEvent,
+    TagRecord,
 )
 from mirror.store.catalog import rows
 from mirror.store.catalog.sync_tables import mirrored_tags, pulls, sync_entries, sync_rules, sync_runs, tag_events
@@ -57,7 +57,7 @@ class SqlSyncRuns:
 
     async def record(self, run: Run, steps: Sequence[Step]) -> None:
         def write(connection: Connection) -> None:
-            rows.put(connection, sync_entries, *(_entry_row(run.id, step.entry) for step in steps if step.entry))
+            rows.put(connection, sync_entries, *(_entry_row(run.id, step.record) for step in steps if step.record))
             rows.put(connection, mirrored_tags, *(_mirrored_row(step.mirrored) for step in steps if step.mirrored))
             for step in steps:
                 if step.event is not None:
@@ -117,7 +117,7 @@ class SqlSyncRuns:
         statement = select(sync_runs).where(sync_runs.c.rule == rule).order_by(sync_runs.c.id.desc()).limit(limit)
         return [_run(row) for row in await self._rows(statement)]
 
-    async def entries(self, run_id: int) -> Sequence[Entry]:
+    async def entries(self, run_id: int) -> Sequence[TagRecord]:
         of_run = select(sync_entries).where(sync_entries.c.run_id == run_id)
         statement = of_run.order_by(sync_entries.c.repository, sync_entries.c.tag)
         return [_entry(row) for row in await self._rows(statement)]
@@ -151,16 +151,16 @@ def _know(connection: Connection, rule: str, now: datetime) -> None:
         connection.execute(insert(sync_rules).values(rule=rule, known_since=now))
 
 
-def _entry_row(run_id: int, entry: Entry) -> dict[str, object]:
+def _entry_row(run_id: int, record: TagRecord) -> dict[str, object]:
     return {
         "run_id": run_id,
-        "repository": entry.repository.name,
-        "tag": "" if entry.tag is None else entry.tag.name,
-        "outcome": entry.outcome,
-        "before": _text(entry.before),
-        "after": _text(entry.after),
-        "moved_bytes": entry.moved_bytes,
-        "reason": entry.reason,
+        "repository": record.repository.name,
+        "tag": "" if record.tag is None else record.tag.name,
+        "outcome": record.outcome,
+        "before": _text(record.before),
+        "after": _text(record.after),
+        "moved_bytes": record.moved_bytes,
+        "reason": record.reason,
     }
 
 
@@ -207,8 +207,8 @@ def _run(row: Row[Any]) -> Run:
     return Run(**values | {"outcome": RunOutcome(row.outcome)})
 
 
-def _entry(row: Row[Any]) -> Entry:
-    return Entry(
+def _entry(row: Row[Any]) -> TagRecord:
+    return TagRecord(
         Repository(row.repository),
         Tag(row.tag) if row.tag else None,
         Outcome(row.outcome),

@@ -25,8 +25,8 @@ from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.store.registry import Store
 from mirror.store.volume import Room
-from mirror.sync.figures import GAUGES as RULE_GAUGES
-from mirror.sync.figures import families as rule_families
+from mirror.sync.sync_metrics import GAUGES as RULE_GAUGES
+from mirror.sync.sync_metrics import families as rule_families
 from mirror.upstream.upstream_metrics import UpstreamFigures
 from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 

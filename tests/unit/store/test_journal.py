@@ -12,7 +12,7 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Busy
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import Change, Entry, Mirrored, Outcome, Run, RunOutcome, Step, TagEvent
+from mirror.registry.journal import Change, Mirrored, Outcome, Run, RunOutcome, Step, TagEvent, TagRecord
 from mirror.store.lock import RuleLocks
 from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store
@@ -31,7 +31,7 @@ def ended(run: Run, outcome: RunOutcome = RunOutcome.SUCCEEDED) -> Run:
 async def test_what_is_noted_is_read_back(store: Store) -> None:
     run = await store.records.sync_runs.begin_run("acme")
     assert await store.records.sync_runs.runs("acme", 5) == [run]
-    entries = [Entry(NAME, TAG, Outcome.PLANNED, None, A), Entry(NAME, None, Outcome.FAILED, reason="no list")]
+    entries = [TagRecord(NAME, TAG, Outcome.PLANNED, None, A), TagRecord(NAME, None, Outcome.FAILED, reason="no list")]
     await store.records.sync_runs.record(run, [Step(entry) for entry in entries])
     done = replace(entries[0], outcome=Outcome.COPIED, before=B, moved_bytes=7)
     await store.records.sync_runs.record(run, [Step(done, BROUGHT, MOVED)])
@@ -87,7 +87,7 @@ async def test_runs_and_events_are_kept_up_to_a_limit(store: Store, monkeypatch:
     for number in range(5):
         runs.append(await store.records.sync_runs.begin_run("acme"))
         event = replace(MOVED, source=str(number))
-        await store.records.sync_runs.record(runs[-1], [Step(Entry(NAME, TAG, Outcome.COPIED), None, event)])
+        await store.records.sync_runs.record(runs[-1], [Step(TagRecord(NAME, TAG, Outcome.COPIED), None, event)])
         await store.records.sync_runs.end_run(ended(runs[-1]))
     assert [run.id for run in await store.records.sync_runs.runs("acme", 10)] == [run.id for run in reversed(runs[2:])]
     assert await store.records.sync_runs.entries(runs[0].id) == []

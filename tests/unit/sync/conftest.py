@@ -19,7 +19,7 @@ from mirror.registry.journal import Outcome
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
+from mirror.sync.repository_run import RunContext
 from mirror.transfer.concurrency import Turns
 from mirror.wire.pagination import PageRequest
 
@@ -125,6 +125,6 @@ async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-def desk(here: Store, clock: SetClock, told: Told) -> Desk:
+def context(here: Store, clock: SetClock, told: Told) -> RunContext:
     runs, derivations = here.records.sync_runs, here.records.derivations
-    return Desk(runs, derivations, LayerReading(DEFAULT_LIMITS).of(here), clock, told, Turns(here.downloads))
+    return RunContext(runs, derivations, LayerReading(DEFAULT_LIMITS).of(here), clock, told, Turns(here.downloads))

@@ -19,12 +19,11 @@ from mirror.plugin.derivation import Changes
 from mirror.registry.journal import Change, Outcome
 from mirror.registry.port import Blob
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
-from mirror.sync.job import run_rule
-from mirror.sync.preview import preview_rule
+from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule
-from mirror.sync.state import rule_states
+from mirror.sync.rule_status import rule_statuses
+from mirror.sync.run import run_rule
 from mirror.transfer.select import TagSelection
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
@@ -89,9 +88,9 @@ async def at(store: Store, repository: Repository, tag: str = "1.0") -> tuple[Di
 # ---- several names
 
 
-async def test_two_names_are_one_download(upstream: Watched, here: Store, desk: Desk) -> None:
-    result = await run_rule(ruled(HERE.name, ELSEWHERE.name), upstream, here, desk)
-    assert [(tag.repository, tag.digest, tag.outcome) for tag in result.tags] == [
+async def test_two_names_are_one_download(upstream: Watched, here: Store, context: RunContext) -> None:
+    result = await run_rule(ruled(HERE.name, ELSEWHERE.name), upstream, here, context)
+    assert [(tag.repository, tag.after, tag.outcome) for tag in result.tags] == [
         (name, FIRST.digest, Outcome.COPIED) for name in (HERE, ELSEWHERE)
     ]
     assert result.moved_bytes == len(FIRST_CONFIG + LAYER)
@@ -100,23 +99,23 @@ async def test_two_names_are_one_download(upstream: Watched, here: Store, desk: 
         1,
     )
     assert (await here.resolve(ELSEWHERE, Tag("1.0"))).digest == FIRST.digest
-    again = await run_rule(ruled(HERE.name, ELSEWHERE.name), upstream, here, desk)
+    again = await run_rule(ruled(HERE.name, ELSEWHERE.name), upstream, here, context)
     assert [tag.outcome for tag in again.tags] == [Outcome.UNCHANGED] * 2
 
 
-async def test_each_name_is_kept_for_itself(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_each_name_is_kept_for_itself(upstream: Watched, here: Store, context: RunContext) -> None:
     await hold(upstream, THERE, [], [SECOND], "1.1")
     rule = ruled(HERE.name, ELSEWHERE.name)
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     await here.delete_tag(ELSEWHERE, Tag("1.0"))
-    await run_rule(replace(rule, retention=Retention(newest=1)), upstream, here, desk)
+    await run_rule(replace(rule, retention=Retention(newest=1)), upstream, here, context)
     for name in (HERE, ELSEWHERE):
         assert [tag.name for tag in (await here.list_tags(name, PAGE)).entries] == ["1.1"]
 
 
-async def test_a_pin_without_a_name_holds_all_of_them(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_a_pin_without_a_name_holds_all_of_them(upstream: Watched, here: Store, context: RunContext) -> None:
     rule = ruled(HERE.name, ELSEWHERE.name, pins={"1.0": str(SECOND.digest)})
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     assert {(await here.resolve(name, Tag("1.0"))).digest for name in (HERE, ELSEWHERE)} == {SECOND.digest}
 
 
@@ -124,14 +123,14 @@ async def test_a_pin_without_a_name_holds_all_of_them(upstream: Watched, here: S
 
 
 async def test_a_tag_is_a_copy_and_the_original_is_kept(
-    upstream: Watched, here: Store, desk: Desk, clock: SetClock, told: Told
+    upstream: Watched, here: Store, context: RunContext, clock: SetClock, told: Told
 ) -> None:
-    result = await run_rule(ruled(changes=CHANGES), upstream, here, desk)
+    result = await run_rule(ruled(changes=CHANGES), upstream, here, context)
     digest, env = await at(here, HERE)
     assert env == {"role": "worker", "name": "contiv:1.0"}
     assert (await here.get_manifest(HERE, FIRST.digest)).content == FIRST.content
     (tag,) = result.tags
-    assert (tag.digest, tag.original, tag.reason) == (digest, FIRST.digest, TOLD)
+    assert (tag.after, tag.original, tag.reason) == (digest, FIRST.digest, TOLD)
     (run,) = await here.records.sync_runs.runs("contiv", 5)
     ((entry,),) = (await here.records.sync_runs.entries(run.id),)
     assert (entry.outcome, entry.after, entry.reason) == (Outcome.COPIED, digest, TOLD)
@@ -146,49 +145,49 @@ async def test_a_tag_is_a_copy_and_the_original_is_kept(
     assert told.lines[-1].endswith(TOLD)
 
 
-async def test_an_unchanged_upstream_moves_nothing(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_an_unchanged_upstream_moves_nothing(upstream: Watched, here: Store, context: RunContext) -> None:
     rule = ruled(changes=CHANGES)
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     before = await at(here, HERE)
     upstream.asked.clear()
     upstream.read.clear()
-    result = await run_rule(rule, upstream, here, desk)
+    result = await run_rule(rule, upstream, here, context)
     assert [tag.outcome for tag in result.tags] == [Outcome.UNCHANGED]
     assert (upstream.asked, upstream.read) == (["list", "resolve 1.0"], [])
     assert await at(here, HERE) == before
 
 
-async def test_a_moved_upstream_tag_derives_anew(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_a_moved_upstream_tag_derives_anew(upstream: Watched, here: Store, context: RunContext) -> None:
     rule = ruled(changes=CHANGES)
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     before, _ = await at(here, HERE)
     await upstream.put_manifest(THERE, SECOND, [Tag("1.0")])
-    (tag,) = (await run_rule(rule, upstream, here, desk)).tags
+    (tag,) = (await run_rule(rule, upstream, here, context)).tags
     after, env = await at(here, HERE)
     assert env["role"] == "worker"
-    assert (tag.change, tag.before, tag.digest, tag.original) == (Change.MOVED, before, after, SECOND.digest)
+    assert (tag.change, tag.before, tag.after, tag.original) == (Change.MOVED, before, after, SECOND.digest)
     assert tag.difference == ("+ network: host",)
     (event, _) = await here.records.sync_runs.history(HERE, Tag("1.0"), 5)
     assert (event.before, event.after) == (before, after)
     await upstream.put_manifest(THERE, FIRST, [Tag("1.0")])
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     assert (await at(here, HERE))[0] == before
 
 
-async def test_other_changes_derive_anew_and_move_nothing(upstream: Watched, here: Store, desk: Desk) -> None:
-    await run_rule(ruled(changes=CHANGES), upstream, here, desk)
+async def test_other_changes_derive_anew_and_move_nothing(upstream: Watched, here: Store, context: RunContext) -> None:
+    await run_rule(ruled(changes=CHANGES), upstream, here, context)
     upstream.read.clear()
-    (tag,) = (await run_rule(ruled(changes=Changes(env={"role": "other"})), upstream, here, desk)).tags
+    (tag,) = (await run_rule(ruled(changes=Changes(env={"role": "other"})), upstream, here, context)).tags
     assert (tag.outcome, tag.change, tag.moved_bytes, upstream.read) == (Outcome.COPIED, None, 0, [])
     assert (await at(here, HERE))[1]["role"] == "other"
-    (tag,) = (await run_rule(ruled(), upstream, here, desk)).tags
-    assert (tag.outcome, tag.digest, tag.original, upstream.read) == (Outcome.COPIED, FIRST.digest, None, [])
-    await run_rule(ruled(changes=CHANGES), upstream, here, desk)
+    (tag,) = (await run_rule(ruled(), upstream, here, context)).tags
+    assert (tag.outcome, tag.after, tag.original, upstream.read) == (Outcome.COPIED, FIRST.digest, None, [])
+    await run_rule(ruled(changes=CHANGES), upstream, here, context)
     assert (await at(here, HERE))[1]["role"] == "worker"
 
 
 async def test_a_run_that_ended_before_it_was_noted_is_made_up_for(
-    upstream: Watched, here: Store, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    upstream: Watched, here: Store, context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rule = ruled(changes=CHANGES)
 
@@ -196,18 +195,18 @@ async def test_a_run_that_ended_before_it_was_noted_is_made_up_for(
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr("mirror.sync.scene.Scene.note", killed)
+        patch.setattr("mirror.sync.repository_run.RepositoryRun.note", killed)
         with pytest.raises(asyncio.CancelledError):
-            await run_rule(rule, upstream, here, desk)
+            await run_rule(rule, upstream, here, context)
     made, _ = await at(here, HERE)
-    (tag,) = (await run_rule(rule, upstream, here, desk)).tags
-    assert (tag.outcome, tag.digest, tag.moved_bytes) == (Outcome.COPIED, made, 0)
+    (tag,) = (await run_rule(rule, upstream, here, context)).tags
+    assert (tag.outcome, tag.after, tag.moved_bytes) == (Outcome.COPIED, made, 0)
 
 
-async def test_what_is_mended_is_downloaded_once(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_what_is_mended_is_downloaded_once(upstream: Watched, here: Store, context: RunContext) -> None:
     as_engines_write_it = json.dumps({"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(ZIPPED))]}}).encode()
     await hold(upstream, THERE, [as_engines_write_it, ZIPPED], [plugin(as_engines_write_it, ZIPPED)], "1.0")
-    (tag,) = (await run_rule(ruled(changes=Changes(fix=True)), upstream, here, desk)).tags
+    (tag,) = (await run_rule(ruled(changes=Changes(fix=True)), upstream, here, context)).tags
     assert tag.reason.endswith(": diff_ids: those of the uncompressed layers")
     copy = await here.get_manifest(HERE, Tag("1.0"))
     assert copy.config is not None
@@ -217,57 +216,59 @@ async def test_what_is_mended_is_downloaded_once(upstream: Watched, here: Store,
     assert upstream.read.count(Digest.of(ZIPPED)) == 1
 
 
-async def test_what_was_pushed_here_is_left_alone(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_what_was_pushed_here_is_left_alone(upstream: Watched, here: Store, context: RunContext) -> None:
     await hold(here, HERE, [SECOND_CONFIG, LAYER], [SECOND], "1.0")
-    (tag,) = (await run_rule(ruled(changes=CHANGES), upstream, here, desk)).tags
-    assert (tag.outcome, tag.digest) == (Outcome.SKIPPED, SECOND.digest)
+    (tag,) = (await run_rule(ruled(changes=CHANGES), upstream, here, context)).tags
+    assert (tag.outcome, tag.after) == (Outcome.SKIPPED, SECOND.digest)
 
 
 async def test_where_nothing_had_to_be_changed_the_tag_is_the_original(
-    upstream: Watched, here: Store, desk: Desk
+    upstream: Watched, here: Store, context: RunContext
 ) -> None:
     rule = ruled(changes=Changes(env={"role": "master"}))
-    (tag,) = (await run_rule(rule, upstream, here, desk)).tags
-    assert (tag.digest, tag.reason) == (
+    (tag,) = (await run_rule(rule, upstream, here, context)).tags
+    assert (tag.after, tag.reason) == (
         FIRST.digest,
         f"derived from {FIRST.digest}: nothing had to be changed",
     )
-    (tag,) = (await run_rule(rule, upstream, here, desk)).tags
+    (tag,) = (await run_rule(rule, upstream, here, context)).tags
     assert tag.outcome is Outcome.UNCHANGED
 
 
-async def test_a_pin_holds_the_original_and_its_copy(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_a_pin_holds_the_original_and_its_copy(upstream: Watched, here: Store, context: RunContext) -> None:
     rule = ruled(changes=CHANGES, pins={"1.0": str(FIRST.digest)})
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     before = await at(here, HERE)
 
     async def running(_rule: str) -> bool:
         return False
 
-    (state,) = await rule_states([rule], here.records.sync_runs, running, desk.clock.now())
+    (state,) = await rule_statuses([rule], here.records.sync_runs, running, context.clock.now())
     assert state.behind == []
     await upstream.put_manifest(THERE, SECOND, [Tag("1.0")])
-    (tag,) = (await run_rule(rule, upstream, here, desk)).tags
+    (tag,) = (await run_rule(rule, upstream, here, context)).tags
     assert (tag.outcome, tag.change, tag.difference) == (Outcome.SKIPPED, Change.HELD, ("+ network: host",))
     assert await at(here, HERE) == before
-    (state,) = await rule_states([rule], here.records.sync_runs, running, desk.clock.now())
+    (state,) = await rule_statuses([rule], here.records.sync_runs, running, context.clock.now())
     assert [row.tag.name for row in state.behind] == ["1.0"]
     assert state.to_json()["derive"] == {"env": {"role": "worker", "name": "{name}:{tag}"}}
 
 
-async def test_signatures_follow_the_original_and_are_not_changed(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_signatures_follow_the_original_and_are_not_changed(
+    upstream: Watched, here: Store, context: RunContext
+) -> None:
     signature = plugin(b'{"signature": 1}', LAYER)
     follower = f"sha256-{FIRST.digest.hex}.sig"
     await hold(upstream, THERE, [b'{"signature": 1}'], [signature], follower)
-    await run_rule(ruled(changes=CHANGES), upstream, here, desk)
+    await run_rule(ruled(changes=CHANGES), upstream, here, context)
     assert (await here.resolve(HERE, Tag(follower))).digest == signature.digest
 
 
-async def test_what_cannot_be_changed_fails_alone(upstream: Watched, here: Store, desk: Desk) -> None:
+async def test_what_cannot_be_changed_fails_alone(upstream: Watched, here: Store, context: RunContext) -> None:
     await hold(upstream, THERE, [], [index(FIRST.descriptor)], "2.0")
     nameless = plugin(b"{}", LAYER)
     await hold(upstream, THERE, [b"{}"], [nameless], "3.0")
-    result = await run_rule(ruled(changes=CHANGES), upstream, here, desk)
+    result = await run_rule(ruled(changes=CHANGES), upstream, here, context)
     assert {str(tag.tag): str(tag.error) for tag in result.failed} == {
         "2.0": f"{index(FIRST.descriptor).digest} has no defaults that could be changed: it is an index: give the "
         "digest of one of its members",
@@ -276,21 +277,11 @@ async def test_what_cannot_be_changed_fails_alone(upstream: Watched, here: Store
     assert [str(tag.tag) for tag in result.with_outcome(Outcome.COPIED)] == ["1.0"]
 
 
-async def test_retention_knows_the_copies(upstream: Watched, here: Store, desk: Desk, clock: SetClock) -> None:
+async def test_retention_knows_the_copies(upstream: Watched, here: Store, context: RunContext, clock: SetClock) -> None:
     rule = ruled(changes=CHANGES, retention=Retention(newest=1), tags=TagSelection.parse(("1.*",)))
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     clock.pass_(timedelta(days=1))
     await hold(upstream, THERE, [], [SECOND], "1.1")
-    result = await run_rule(rule, upstream, here, desk)
+    result = await run_rule(rule, upstream, here, context)
     assert {(str(tag.tag), tag.outcome) for tag in result.tags} >= {("1.1", Outcome.COPIED), ("1.0", Outcome.DROPPED)}
     assert [tag.name for tag in (await here.list_tags(HERE, PAGE)).entries] == ["1.1"]
-
-
-async def test_a_preview_tells_of_the_copy(upstream: Watched, here: Store, desk: Desk) -> None:
-    rule = ruled(changes=CHANGES)
-    (tag,) = (await preview_rule(rule, upstream, here, desk)).tags
-    assert (tag.outcome, tag.after, tag.blobs) == (Outcome.PLANNED, None, 2)
-    assert tag.derived == 'env role="worker", env name="contiv:1.0"'
-    await run_rule(rule, upstream, here, desk)
-    (tag,) = (await preview_rule(rule, upstream, here, desk)).tags
-    assert tag.outcome is Outcome.UNCHANGED

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
-from mirror.sync.retention import Kept, Retention, surplus
+from mirror.sync.retention import RetainedTag, Retention, surplus
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -18,7 +18,7 @@ TAGS = st.sampled_from([Tag(name) for name in ("1.0", "1.1", "1.2", "2.0", "late
 BROUGHT = st.dictionaries(
     TAGS,
     st.builds(
-        Kept,
+        RetainedTag,
         st.sampled_from(DIGESTS[2:]),
         st.integers(0, 200).map(lambda days: NOW - days * DAY),
         st.sampled_from(DIGESTS),
@@ -31,10 +31,10 @@ RETENTIONS = st.one_of(
 )
 
 
-def kept(**tags: tuple[int, int]) -> dict[Tag, Kept]:
+def kept(**tags: tuple[int, int]) -> dict[Tag, RetainedTag]:
     """Tags as `v1_0=(digest, days ago)`."""
     return {
-        Tag(name.removeprefix("v").replace("_", ".")): Kept(DIGESTS[digest], NOW - days * DAY, DIGESTS[digest])
+        Tag(name.removeprefix("v").replace("_", ".")): RetainedTag(DIGESTS[digest], NOW - days * DAY, DIGESTS[digest])
         for name, (digest, days) in tags.items()
     }
 
@@ -64,7 +64,7 @@ def test_what_need_not_be_kept(
 
 @given(BROUGHT, RETENTIONS, st.dictionaries(TAGS, st.sampled_from(DIGESTS)))
 def test_the_last_copy_of_what_is_pinned_stays(
-    tags: dict[Tag, Kept], retention: Retention, pinned: dict[Tag, Digest]
+    tags: dict[Tag, RetainedTag], retention: Retention, pinned: dict[Tag, Digest]
 ) -> None:
     gone = surplus(tags, retention, pinned, (), NOW)
     left = {tag: one for tag, one in tags.items() if tag not in gone}
@@ -75,7 +75,7 @@ def test_the_last_copy_of_what_is_pinned_stays(
 
 
 @given(BROUGHT, RETENTIONS)
-def test_what_is_left_is_all_kept(tags: dict[Tag, Kept], retention: Retention) -> None:
+def test_what_is_left_is_all_kept(tags: dict[Tag, RetainedTag], retention: Retention) -> None:
     gone = surplus(tags, retention, {}, (), NOW)
     assert gone <= tags.keys()
     left = {tag: one for tag, one in tags.items() if tag not in gone}

@@ -11,7 +11,7 @@ from mirror.sync.rule import MirrorRule
 def test_a_rule_as_it_is_written() -> None:
     rule = MirrorRule.parse("contiv", "hub/store/contiv/v2plugin", "contiv/v2plugin")
     assert (rule.name, rule.source, rule.plain_source) == ("contiv", "hub", Repository("store/contiv/v2plugin"))
-    assert rule.here(Repository("store/contiv/v2plugin")) == (Repository("contiv/v2plugin"),)
+    assert rule.local_repositories(Repository("store/contiv/v2plugin")) == (Repository("contiv/v2plugin"),)
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_rules_that_mean_nothing_are_named(source: str, to: str) -> None:
 
 def test_a_rule_may_give_several_names() -> None:
     rule = MirrorRule.parse("all", "hub/store/*/*", ["*/*", "site/*/*"], pins={"site/a/b:1": f"sha256:{'0' * 64}"})
-    assert rule.here(Repository("store/a/b")) == (Repository("a/b"), Repository("site/a/b"))
-    assert rule.here(Repository("other")) == ()
+    assert rule.local_repositories(Repository("store/a/b")) == (Repository("a/b"), Repository("site/a/b"))
+    assert rule.local_repositories(Repository("other")) == ()
     assert rule.targets == ("*/*", "site/*/*")
     assert list(rule.pinned(Repository("site/a/b"))) == [Tag("1")]
     assert rule.pinned(Repository("a/b")) == {}

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.sync.schedule import Cron, Every, Past, duration_text, next_run, parse_duration
+from mirror.registry.journal import RuleRecord, Run, RunOutcome
+from mirror.sync.schedule import Cron, Every, duration_text, next_run, parse_duration
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -17,6 +18,13 @@ SCHEDULES = st.one_of(
     st.integers(1, 10**6).map(lambda seconds: Every(timedelta(seconds=seconds))),
     st.sampled_from(["* * * * *", "17 */6 * * *", "0 3 * * 1", "30 2 29 2 *"]).map(Cron),
 )
+
+
+def past(
+    known_since: datetime, started_at: datetime | None = None, outcome: RunOutcome = RunOutcome.SUCCEEDED
+) -> RuleRecord:
+    """A rule, and the last of its runs."""
+    return RuleRecord(known_since, Run(1, "contiv", started_at, outcome=outcome) if started_at else None)
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("90s", 90), ("30m", 1800), ("6h", 21600), ("7d", 604800)])
@@ -74,35 +82,35 @@ def test_a_time_that_summer_time_skips_or_repeats_comes_once(after: str, times: 
 
 
 def test_an_interval_is_counted_from_the_last_run() -> None:
-    due = next_run(Every(6 * HOUR), "contiv", Past(NOON, NOON), NOON - HOUR)
+    due = next_run(Every(6 * HOUR), "contiv", past(NOON, NOON), NOON - HOUR)
     assert NOON + 6 * HOUR <= due <= NOON + 6 * HOUR + timedelta(minutes=10)
 
 
 def test_a_rule_that_never_ran_is_due_at_once_or_at_its_time() -> None:
-    assert NOON <= next_run(Every(6 * HOUR), "contiv", Past(NOON), NOON) <= NOON + timedelta(seconds=30)
-    due = next_run(Cron.parse("0 18 * * *"), "contiv", Past(NOON), NOON)
+    assert NOON <= next_run(Every(6 * HOUR), "contiv", past(NOON), NOON) <= NOON + timedelta(seconds=30)
+    due = next_run(Cron.parse("0 18 * * *"), "contiv", past(NOON), NOON)
     assert NOON + 6 * HOUR <= due <= NOON + 6 * HOUR + MINUTE
 
 
 @pytest.mark.parametrize("schedule", [Every(HOUR), Cron("0 * * * *")])
 def test_a_run_that_was_missed_is_made_up_for_once(schedule: Every | Cron) -> None:
     opened = NOON + 20 * HOUR
-    due = next_run(schedule, "contiv", Past(NOON, NOON), opened)
+    due = next_run(schedule, "contiv", past(NOON, NOON), opened)
     assert opened <= due <= opened + timedelta(seconds=30)
-    after = next_run(schedule, "contiv", Past(NOON, due), opened)
+    after = next_run(schedule, "contiv", past(NOON, due), opened)
     assert after > due + 50 * MINUTE
 
 
 def test_a_cron_rule_that_never_ran_and_missed_its_time_is_made_up_for() -> None:
     opened = NOON + 48 * HOUR
-    assert next_run(Cron("0 3 * * *"), "contiv", Past(NOON), opened) <= opened + timedelta(seconds=30)
+    assert next_run(Cron("0 3 * * *"), "contiv", past(NOON), opened) <= opened + timedelta(seconds=30)
 
 
 @given(SCHEDULES, NAMES, MOMENTS, MOMENTS)
 def test_an_interrupted_run_goes_on_at_once(
     schedule: Every | Cron, rule: str, started: datetime, opened: datetime
 ) -> None:
-    due = next_run(schedule, rule, Past(started, started, finished=False), opened)
+    due = next_run(schedule, rule, past(started, started, RunOutcome.INTERRUPTED), opened)
     assert due <= max(started, opened + timedelta(seconds=30))
 
 
@@ -110,14 +118,14 @@ def test_an_interrupted_run_goes_on_at_once(
 def test_a_run_is_never_due_before_its_time_nor_much_later(
     schedule: Every | Cron, rule: str, started: datetime, opened: datetime
 ) -> None:
-    due = next_run(schedule, rule, Past(started, started), opened)
+    due = next_run(schedule, rule, past(started, started), opened)
     following = schedule.following(started)
     assert due >= max(following, opened)
     assert due <= max(following + schedule.most_spread, opened + timedelta(seconds=30))
-    assert due == next_run(schedule, rule, Past(started, started), opened)
+    assert due == next_run(schedule, rule, past(started, started), opened)
 
 
 def test_rules_with_the_same_times_are_spread() -> None:
-    due = {next_run(Cron("0 3 * * *"), f"rule{number}", Past(NOON, NOON), NOON) for number in range(100)}
+    due = {next_run(Cron("0 3 * * *"), f"rule{number}", past(NOON, NOON), NOON) for number in range(100)}
     assert len(due) == 100
     assert max(due) - min(due) > timedelta(seconds=45)

@@ -1,4 +1,4 @@
-"""What a plugin that has moved asks of a host that it did not ask before."""
+"""Comparison of the privileges that a plugin asks of a host before and after it has moved."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mirror.registry.port import Reader
 from mirror.runtime.threads import in_thread
 
 
-async def difference(
+async def privilege_changes(
     earlier: tuple[Reader, Repository, Digest], later: tuple[Reader, Repository, Digest]
 ) -> tuple[str, ...]:
-    """The difference in privileges, one line each; none where one of the two is no plugin, or cannot be read.
+    """Compare privileges: one line for each difference, none where one of the two is no plugin, or cannot be read.
 
     Args:
         earlier, later: a registry, and the repository and digest of a manifest in it.

@@ -23,12 +23,11 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.journal import Change, Outcome, RunOutcome
 from mirror.registry.port import Page
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
-from mirror.sync.job import run_rule
-from mirror.sync.preview import preview_rule
-from mirror.sync.result import RuleResult
+from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
+from mirror.sync.run import run_rule
+from mirror.sync.run_result import RuleResult
 from mirror.transfer.select import TagSelection
 from mirror.wire.pagination import PageRequest
 from tests.unit.sync.conftest import SetClock, Told, Upstream
@@ -68,7 +67,7 @@ def outcomes(result: RuleResult) -> dict[str, str]:
     return {str(each.tag): each.outcome.value for each in result.tags}
 
 
-async def test_tags_are_chosen_off_the_event_loop(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_tags_are_chosen_off_the_event_loop(upstream: Upstream, here: Store, context: RunContext) -> None:
     """An upstream may list hundreds of thousands: the server that follows the rule has other clients."""
     threads: list[int] = []
 
@@ -78,13 +77,15 @@ async def test_tags_are_chosen_off_the_event_loop(upstream: Upstream, here: Stor
             return super().takes(tag)
 
     rule = replace(RULE, tags=Watching())
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     assert len(threads) == 3
     assert threading.get_ident() not in threads
 
 
-async def test_what_is_selected_is_copied_newest_first(upstream: Upstream, here: Store, desk: Desk, told: Told) -> None:
-    result = await run_rule(RULE, upstream, here, desk)
+async def test_what_is_selected_is_copied_newest_first(
+    upstream: Upstream, here: Store, context: RunContext, told: Told
+) -> None:
+    result = await run_rule(RULE, upstream, here, context)
     assert list(outcomes(result).items()) == [
         ("1.0.0-beta.4", "copied"),
         ("1.0.0-beta.3", "copied"),
@@ -100,38 +101,38 @@ async def test_what_is_selected_is_copied_newest_first(upstream: Upstream, here:
 
 
 async def test_a_second_run_copies_nothing_and_reads_no_manifest(
-    upstream: Upstream, here: Store, desk: Desk, told: Told
+    upstream: Upstream, here: Store, context: RunContext, told: Told
 ) -> None:
-    await run_rule(RULE, upstream, here, desk)
+    await run_rule(RULE, upstream, here, context)
     upstream.asked.clear()
-    result = await run_rule(RULE, upstream, here, desk)
+    result = await run_rule(RULE, upstream, here, context)
     assert (set(outcomes(result).values()), result.moved_bytes) == ({"unchanged"}, 0)
     assert sorted(upstream.asked) == ["list", "resolve 1.0.0-beta.3", "resolve 1.0.0-beta.4", "resolve latest"]
     assert told.lines[-1] == "contiv/v2plugin:latest unchanged"
 
 
-async def test_only_the_tags_that_the_rule_selects(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_only_the_tags_that_the_rule_selects(upstream: Upstream, here: Store, context: RunContext) -> None:
     rule = ruled(tags=TagSelection.parse(include=("1.0.0-beta.*",), newest=1))
-    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"1.0.0-beta.4": "copied"}
+    assert outcomes(await run_rule(rule, upstream, here, context)) == {"1.0.0-beta.4": "copied"}
     assert await digest_of(here, "latest") is None
 
 
 async def test_a_tag_that_fails_does_not_stop_the_others(
-    upstream: Upstream, here: Store, desk: Desk, told: Told
+    upstream: Upstream, here: Store, context: RunContext, told: Told
 ) -> None:
     upstream.broken[BETA4.digest] = UpstreamRefused("not for you")
-    result = await run_rule(RULE, upstream, here, desk)
+    result = await run_rule(RULE, upstream, here, context)
     assert [each.outcome for each in result.tags] == [Outcome.FAILED, Outcome.COPIED, Outcome.COPIED]
     assert not result.succeeded
     assert isinstance(result.failed[0].error, UpstreamRefused)
     assert told.lines[0] == "contiv/v2plugin:1.0.0-beta.4 failed: not for you"
     upstream.broken.clear()
-    result = await run_rule(RULE, upstream, here, desk)
+    result = await run_rule(RULE, upstream, here, context)
     assert (len(result.with_outcome(Outcome.COPIED)), len(result.with_outcome(Outcome.UNCHANGED))) == (1, 2)
 
 
-async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, desk: Desk, told: Told) -> None:
-    result = await run_rule(MirrorRule.parse("typo", "hub/store/contiv/plugin", "x"), upstream, here, desk)
+async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, context: RunContext, told: Told) -> None:
+    result = await run_rule(MirrorRule.parse("typo", "hub/store/contiv/plugin", "x"), upstream, here, context)
     assert isinstance(result.failed[0].error, RepositoryUnknown)
     assert result.failed[0].tag is None
     assert told.lines == ["x failed: no repository store/contiv/plugin is here"]
@@ -143,43 +144,45 @@ async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, d
     )
 
 
-async def test_a_plain_name_needs_no_catalog_and_a_pattern_does(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_a_plain_name_needs_no_catalog_and_a_pattern_does(
+    upstream: Upstream, here: Store, context: RunContext
+) -> None:
     await hold(upstream, Repository("store/acme/x"), [CONFIG, OLD], [BETA3], "1")
     await hold(upstream, Repository("other/y"), [CONFIG, OLD], [BETA3], "1")
     upstream.asked.clear()
-    await run_rule(RULE, upstream, here, desk)
+    await run_rule(RULE, upstream, here, context)
     assert "catalog" not in upstream.asked
-    result = await run_rule(MirrorRule.parse("all", "hub/store/*/*", "*/*"), upstream, here, desk)
+    result = await run_rule(MirrorRule.parse("all", "hub/store/*/*", "*/*"), upstream, here, context)
     assert upstream.asked.count("catalog") == 1
     assert {each.repository.name for each in result.tags} == {"acme/x", "contiv/v2plugin"}
 
 
-async def test_lists_are_read_to_their_end(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_lists_are_read_to_their_end(upstream: Upstream, here: Store, context: RunContext) -> None:
     await hold(upstream, Repository("store/acme/x"), [CONFIG, OLD], [BETA3], "1", "2", "3")
     upstream.page_limit = 1
-    result = await run_rule(MirrorRule.parse("all", "hub/store/**", "**"), upstream, here, desk)
+    result = await run_rule(MirrorRule.parse("all", "hub/store/**", "**"), upstream, here, context)
     assert len(result.with_outcome(Outcome.COPIED)) == 6
 
 
-async def test_a_pattern_that_matches_nothing_is_told(upstream: Upstream, here: Store, desk: Desk) -> None:
-    result = await run_rule(MirrorRule.parse("none", "hub/nowhere/*", "*"), upstream, here, desk)
+async def test_a_pattern_that_matches_nothing_is_told(upstream: Upstream, here: Store, context: RunContext) -> None:
+    result = await run_rule(MirrorRule.parse("none", "hub/nowhere/*", "*"), upstream, here, context)
     assert isinstance(result.error, ConfigurationFault)
     assert "none of the 1 repositories that hub lists matches nowhere/*" in str(result.error)
 
 
-async def test_a_catalog_that_is_not_given(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_a_catalog_that_is_not_given(upstream: Upstream, here: Store, context: RunContext) -> None:
     upstream.lists = UpstreamUnreachable("gone")
-    result = await run_rule(MirrorRule.parse("all", "hub/**", "**"), upstream, here, desk)
+    result = await run_rule(MirrorRule.parse("all", "hub/**", "**"), upstream, here, context)
     assert isinstance(result.error, UpstreamUnreachable)
     assert (await here.records.sync_runs.runs("all", 1))[0].outcome is RunOutcome.FAILED
 
 
-async def test_blobs_that_several_tags_need_move_once(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_blobs_that_several_tags_need_move_once(upstream: Upstream, here: Store, context: RunContext) -> None:
     shared = b"a layer that all of them have"
     for number in range(8):
         own = f'{{"Description": "{number}"}}'.encode()
         await hold(upstream, THERE, [own, shared], [plugin(own, shared)], f"2.{number}")
-    result = await run_rule(ruled(tags=TagSelection.parse(include=("2.*",))), upstream, here, desk)
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("2.*",))), upstream, here, context)
     assert result.moved_bytes == len(shared) + 8 * len('{"Description": "0"}')
 
 
@@ -203,10 +206,12 @@ async def stable(upstream: Upstream) -> Upstream:
     return upstream
 
 
-async def test_a_moved_tag_is_followed_and_told_with_its_privileges(stable: Upstream, here: Store, desk: Desk) -> None:
-    await run_rule(RULE, stable, here, desk)
+async def test_a_moved_tag_is_followed_and_told_with_its_privileges(
+    stable: Upstream, here: Store, context: RunContext
+) -> None:
+    await run_rule(RULE, stable, here, context)
     await move(stable, "stable", ASKS_MUCH)
-    result = await run_rule(RULE, stable, here, desk)
+    result = await run_rule(RULE, stable, here, context)
     (moved,) = result.changed
     assert (moved.outcome, moved.change, moved.difference) == (Outcome.COPIED, Change.MOVED, DIFFERENCE)
     assert await digest_of(here, "stable") == ASKS_MUCH.digest
@@ -216,11 +221,13 @@ async def test_a_moved_tag_is_followed_and_told_with_its_privileges(stable: Upst
     assert (appeared.change, appeared.before, appeared.after) == (Change.APPEARED, None, ASKS_LITTLE.digest)
 
 
-async def test_a_pinned_tag_is_held_and_its_movement_told_once(stable: Upstream, here: Store, desk: Desk) -> None:
+async def test_a_pinned_tag_is_held_and_its_movement_told_once(
+    stable: Upstream, here: Store, context: RunContext
+) -> None:
     rule = ruled(pins={"stable": str(ASKS_LITTLE.digest)})
-    await run_rule(rule, stable, here, desk)
+    await run_rule(rule, stable, here, context)
     await move(stable, "stable", ASKS_MUCH)
-    second, third = [await run_rule(rule, stable, here, desk) for _ in range(2)]
+    second, third = [await run_rule(rule, stable, here, context) for _ in range(2)]
     assert [(tag.change, tag.difference) for tag in second.changed] == [(Change.HELD, DIFFERENCE)]
     assert third.changed == ()
     assert (outcomes(second)["stable"], outcomes(third)["stable"]) == ("skipped", "skipped")
@@ -231,75 +238,79 @@ async def test_a_pinned_tag_is_held_and_its_movement_told_once(stable: Upstream,
     ]
 
 
-async def test_a_pin_needs_no_tag_upstream(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_a_pin_needs_no_tag_upstream(upstream: Upstream, here: Store, context: RunContext) -> None:
     rule = ruled(pins={"9.9": str(BETA3.digest)}, tags=TagSelection.parse(include=("nothing",)))
-    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"9.9": "copied"}
+    assert outcomes(await run_rule(rule, upstream, here, context)) == {"9.9": "copied"}
     assert await digest_of(here, "9.9") == BETA3.digest
-    assert outcomes(await run_rule(rule, upstream, here, desk))["9.9"] == "unchanged"
+    assert outcomes(await run_rule(rule, upstream, here, context))["9.9"] == "unchanged"
 
 
-async def test_a_tag_that_disappears_stays_and_is_told_once(upstream: Upstream, here: Store, desk: Desk) -> None:
-    await run_rule(RULE, upstream, here, desk)
+async def test_a_tag_that_disappears_stays_and_is_told_once(
+    upstream: Upstream, here: Store, context: RunContext
+) -> None:
+    await run_rule(RULE, upstream, here, context)
     await upstream.delete_tag(THERE, Tag("latest"))
-    second, third = [await run_rule(RULE, upstream, here, desk) for _ in range(2)]
+    second, third = [await run_rule(RULE, upstream, here, context) for _ in range(2)]
     assert [(str(tag.tag), tag.change) for tag in second.changed] == [("latest", Change.GONE)]
     assert "latest" not in outcomes(third)
     assert await digest_of(here, "latest") == BETA3.digest
     await move(upstream, "latest", BETA3)
-    fourth = await run_rule(RULE, upstream, here, desk)
+    fourth = await run_rule(RULE, upstream, here, context)
     assert [(str(tag.tag), tag.change) for tag in fourth.changed] == [("latest", Change.RETURNED)]
 
 
-async def test_a_tag_that_disappears_can_be_followed(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_a_tag_that_disappears_can_be_followed(upstream: Upstream, here: Store, context: RunContext) -> None:
     rule = ruled(on_upstream_delete=OnUpstreamDelete.FOLLOW, pins={"1.0.0-beta.3": str(BETA3.digest)})
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     await upstream.delete_tag(THERE, Tag("latest"))
     await upstream.delete_tag(THERE, Tag("1.0.0-beta.3"))
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     assert await digest_of(here, "latest") is None
     assert await digest_of(here, "1.0.0-beta.3") == BETA3.digest
     assert [event.change for event in await here.records.sync_runs.history(HERE, Tag("latest"), 2)] == [
         Change.DROPPED,
         Change.GONE,
     ]
-    assert "latest" not in outcomes(await run_rule(rule, upstream, here, desk))
+    assert "latest" not in outcomes(await run_rule(rule, upstream, here, context))
 
 
 @pytest.mark.parametrize("loss", ["every tag", "the repository"])
-async def test_the_loss_of_everything_is_not_followed(upstream: Upstream, here: Store, desk: Desk, loss: str) -> None:
+async def test_the_loss_of_everything_is_not_followed(
+    upstream: Upstream, here: Store, context: RunContext, loss: str
+) -> None:
     rule = ruled(on_upstream_delete=OnUpstreamDelete.FOLLOW)
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     if loss == "every tag":
         for tag in ("latest", "1.0.0-beta.3", "1.0.0-beta.4"):
             await upstream.delete_tag(THERE, Tag(tag))
     else:
         upstream.lists = RepositoryUnknown("no such repository")
-    result = await run_rule(rule, upstream, here, desk)
+    result = await run_rule(rule, upstream, here, context)
     assert set(outcomes(result).values()) == {"gone"}
     assert await digest_of(here, "latest") == BETA3.digest
 
 
-async def test_what_was_pushed_here_is_left_alone(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_what_was_pushed_here_is_left_alone(upstream: Upstream, here: Store, context: RunContext) -> None:
     own = plugin(CONFIG, b"our own")
     await hold(here, HERE, [CONFIG, b"our own"], [own], "latest")
-    result = await run_rule(RULE, upstream, here, desk)
+    result = await run_rule(RULE, upstream, here, context)
     assert outcomes(result)["latest"] == "skipped"
     assert result.succeeded
-    await run_rule(RULE, upstream, here, desk)
+    await run_rule(RULE, upstream, here, context)
     assert await digest_of(here, "latest") == own.digest
     await here.delete_tag(HERE, Tag("latest"))
-    assert outcomes(await run_rule(RULE, upstream, here, desk))["latest"] == "copied"
+    assert outcomes(await run_rule(RULE, upstream, here, context))["latest"] == "copied"
 
 
-async def test_what_is_pushed_over_a_mirrored_tag_stays(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_what_is_pushed_over_a_mirrored_tag_stays(upstream: Upstream, here: Store, context: RunContext) -> None:
     rule = ruled(on_upstream_delete=OnUpstreamDelete.FOLLOW)
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     own = plugin(CONFIG, b"our own")
     await hold(here, HERE, [b"our own"], [own], "latest")
     await move(upstream, "latest", BETA4)
-    assert outcomes(await run_rule(rule, upstream, here, desk))["latest"] == "skipped"
+    assert outcomes(await run_rule(rule, upstream, here, context))["latest"] == "skipped"
     await upstream.delete_tag(THERE, Tag("latest"))
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     assert await digest_of(here, "latest") == own.digest
 
 
@@ -307,43 +318,45 @@ async def test_what_is_pushed_over_a_mirrored_tag_stays(upstream: Upstream, here
 
 
 async def test_only_the_newest_are_kept_and_what_would_not_be_is_not_copied(
-    upstream: Upstream, here: Store, desk: Desk
+    upstream: Upstream, here: Store, context: RunContext
 ) -> None:
-    await run_rule(RULE, upstream, here, desk)
+    await run_rule(RULE, upstream, here, context)
     await move(upstream, "1.0.0", BETA4)
     rule = ruled(retention=Retention(newest=2))
-    result = await run_rule(rule, upstream, here, desk)
+    result = await run_rule(rule, upstream, here, context)
     assert outcomes(result) | {"1.0.0-beta.4": ""} == {
         "1.0.0": "copied",
         "1.0.0-beta.4": "",
         "1.0.0-beta.3": "dropped",
         "latest": "dropped",
     }
-    again = await run_rule(rule, upstream, here, desk)
+    again = await run_rule(rule, upstream, here, context)
     assert set(outcomes(again).values()) == {"unchanged", "skipped"}
     assert [await digest_of(here, tag) for tag in ("1.0.0-beta.3", "latest")] == [None, None]
 
 
 async def test_what_nobody_pulls_is_dropped_and_stays_away_until_it_moves(
-    upstream: Upstream, here: Store, desk: Desk, clock: SetClock
+    upstream: Upstream, here: Store, context: RunContext, clock: SetClock
 ) -> None:
     rule = ruled(retention=Retention(pulled_within=90 * DAY))
-    await run_rule(rule, upstream, here, desk)
+    await run_rule(rule, upstream, here, context)
     clock.pass_(80 * DAY)
     await here.records.sync_runs.record_pulls({(HERE, Tag("latest")): clock.now(), (HERE, BETA4.digest): clock.now()})
     clock.pass_(20 * DAY)
-    assert outcomes(await run_rule(rule, upstream, here, desk))["1.0.0-beta.3"] == "dropped"
+    assert outcomes(await run_rule(rule, upstream, here, context))["1.0.0-beta.3"] == "dropped"
     assert await digest_of(here, "latest") == BETA3.digest
     assert await digest_of(here, "1.0.0-beta.4") == BETA4.digest
-    assert outcomes(await run_rule(rule, upstream, here, desk))["1.0.0-beta.3"] == "skipped"
+    assert outcomes(await run_rule(rule, upstream, here, context))["1.0.0-beta.3"] == "skipped"
     await move(upstream, "1.0.0-beta.3", BETA4)
-    assert outcomes(await run_rule(rule, upstream, here, desk))["1.0.0-beta.3"] == "copied"
+    assert outcomes(await run_rule(rule, upstream, here, context))["1.0.0-beta.3"] == "copied"
 
 
-async def test_retention_leaves_alone_what_the_rule_did_not_bring(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_retention_leaves_alone_what_the_rule_did_not_bring(
+    upstream: Upstream, here: Store, context: RunContext
+) -> None:
     own = plugin(CONFIG, b"our own")
     await hold(here, HERE, [CONFIG, b"our own"], [own], "0.1")
-    await run_rule(ruled(retention=Retention(newest=1)), upstream, here, desk)
+    await run_rule(ruled(retention=Retention(newest=1)), upstream, here, context)
     assert await digest_of(here, "0.1") == own.digest
     assert await digest_of(here, "1.0.0-beta.4") == BETA4.digest
     assert await digest_of(here, "latest") is None
@@ -361,46 +374,48 @@ def signature(subject: Manifest, layer: bytes) -> Manifest:
     return Manifest.parse(json.dumps(value).encode(), value["mediaType"])
 
 
-async def test_referrers_follow_their_subject_also_later(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_referrers_follow_their_subject_also_later(upstream: Upstream, here: Store, context: RunContext) -> None:
     signed = signature(BETA3, b"signature")
     countersigned = signature(signed, b"countersignature")
     await hold(upstream, THERE, [b"signature", b"countersignature"], [signed, countersigned])
     rule = ruled(tags=TagSelection.parse(include=("latest",)))
-    first = await run_rule(rule, upstream, here, desk)
+    first = await run_rule(rule, upstream, here, context)
     assert first.moved_bytes == len(CONFIG + OLD + b"signature" + b"countersignature")
     for manifest in (signed, countersigned):
         assert (await here.get_manifest(HERE, manifest.digest)).content == manifest.content
     late = signature(BETA3, b"later")
     await hold(upstream, THERE, [b"later"], [late])
-    second, third = [await run_rule(rule, upstream, here, desk) for _ in range(2)]
+    second, third = [await run_rule(rule, upstream, here, context) for _ in range(2)]
     assert (outcomes(second), second.moved_bytes) == ({"latest": "copied"}, len(b"later"))
     assert outcomes(third) == {"latest": "unchanged"}
 
 
-async def test_a_signature_under_a_tag_of_its_own_follows_too(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_a_signature_under_a_tag_of_its_own_follows_too(
+    upstream: Upstream, here: Store, context: RunContext
+) -> None:
     tag = f"sha256-{BETA3.digest.hex}.sig"
     other = f"sha256-{'0' * 64}.sig"
     signed = plugin(CONFIG, b"signature")
     await hold(upstream, THERE, [b"signature"], [signed], tag, other)
-    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest", "sha256*"))), upstream, here, desk)
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest", "sha256*"))), upstream, here, context)
     assert outcomes(result) == {"latest": "copied", tag: "copied"}
     assert await digest_of(here, other) is None
 
 
 async def test_a_referrer_that_cannot_be_had_is_told_and_the_tag_is_here(
-    upstream: Upstream, here: Store, desk: Desk
+    upstream: Upstream, here: Store, context: RunContext
 ) -> None:
     signed = signature(BETA3, b"signature")
     await hold(upstream, THERE, [b"signature"], [signed])
     upstream.broken[signed.digest] = UpstreamUnreachable("gone")
     rule = ruled(tags=TagSelection.parse(include=("latest",)))
-    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"latest": "failed"}
+    assert outcomes(await run_rule(rule, upstream, here, context)) == {"latest": "failed"}
     assert await digest_of(here, "latest") == BETA3.digest
     upstream.broken.clear()
-    assert outcomes(await run_rule(rule, upstream, here, desk)) == {"latest": "copied"}
+    assert outcomes(await run_rule(rule, upstream, here, context)) == {"latest": "copied"}
 
 
-async def test_referrers_without_end_are_refused(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_referrers_without_end_are_refused(upstream: Upstream, here: Store, context: RunContext) -> None:
     listed = [described("application/vnd.oci.image.manifest.v1+json", bytes([n // 256, n % 256])) for n in range(1001)]
 
     class Endless(Upstream):
@@ -411,12 +426,12 @@ async def test_referrers_without_end_are_refused(upstream: Upstream, here: Store
 
     endless = Endless()
     endless.inner = upstream.inner
-    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), endless, here, desk)
+    result = await run_rule(ruled(tags=TagSelection.parse(include=("latest",))), endless, here, context)
     assert "more than 1000 referrers" in str(result.failed[0].error)
 
 
 async def test_tags_spare_questions_where_only_they_lead_to_referrers(
-    upstream: Upstream, here: Store, desk: Desk
+    upstream: Upstream, here: Store, context: RunContext
 ) -> None:
     class WithoutApi(Upstream):
         keeps_referrers_under_tags = True
@@ -430,15 +445,15 @@ async def test_tags_spare_questions_where_only_they_lead_to_referrers(
     source = WithoutApi()
     source.inner = upstream.inner
     await hold(source, THERE, [b"x"], [plugin(CONFIG, b"x")], f"sha256-{BETA3.digest.hex}")
-    await run_rule(RULE, source, here, desk)
+    await run_rule(RULE, source, here, context)
     assert {asked for asked in source.asked if asked.startswith("referrers")} == {f"referrers {BETA3.digest}"}
 
 
 # ---- the journal
 
 
-async def test_a_run_is_noted_with_what_it_did(upstream: Upstream, here: Store, desk: Desk) -> None:
-    await run_rule(RULE, upstream, here, desk)
+async def test_a_run_is_noted_with_what_it_did(upstream: Upstream, here: Store, context: RunContext) -> None:
+    await run_rule(RULE, upstream, here, context)
     (run,) = await here.records.sync_runs.runs("contiv", 5)
     assert (run.outcome, run.copied, run.moved_bytes) == (RunOutcome.SUCCEEDED, 3, len(CONFIG + OLD + NEW))
     assert run.ended_at is not None
@@ -450,7 +465,7 @@ async def test_a_run_is_noted_with_what_it_did(upstream: Upstream, here: Store, 
 
 
 async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
-    upstream: Upstream, here: Store, desk: Desk
+    upstream: Upstream, here: Store, context: RunContext
 ) -> None:
     begun = asyncio.Event()
 
@@ -463,7 +478,7 @@ async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
 
     stuck = Stuck()
     stuck.inner = upstream.inner
-    task = asyncio.create_task(run_rule(RULE, stuck, here, desk))
+    task = asyncio.create_task(run_rule(RULE, stuck, here, context))
     await begun.wait()
     while await digest_of(here, "latest") is None:
         await asyncio.sleep(0.01)
@@ -474,47 +489,17 @@ async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
     assert run.outcome is RunOutcome.INTERRUPTED
     planned = {entry.tag: entry.outcome for entry in await here.records.sync_runs.entries(run.id)}
     assert planned[Tag("1.0.0-beta.4")] is Outcome.PLANNED
-    result = await run_rule(RULE, upstream, here, desk)
+    result = await run_rule(RULE, upstream, here, context)
     assert outcomes(result) == {"1.0.0-beta.4": "copied", "1.0.0-beta.3": "unchanged", "latest": "unchanged"}
 
 
-async def test_a_tag_that_was_copied_and_not_noted_keeps_its_history(stable: Upstream, here: Store, desk: Desk) -> None:
-    await run_rule(RULE, stable, here, desk)
+async def test_a_tag_that_was_copied_and_not_noted_keeps_its_history(
+    stable: Upstream, here: Store, context: RunContext
+) -> None:
+    await run_rule(RULE, stable, here, context)
     await move(stable, "stable", ASKS_MUCH)
     await hold(here, HERE, [GREEDY], [ASKS_MUCH], "stable")  # as a run that died between the two would leave it
-    result = await run_rule(RULE, stable, here, desk)
+    result = await run_rule(RULE, stable, here, context)
     assert (outcomes(result)["stable"], result.changed[0].difference) == ("unchanged", DIFFERENCE)
     event = (await here.records.sync_runs.history(HERE, Tag("stable"), 1))[0]
     assert (event.before, event.after) == (ASKS_LITTLE.digest, ASKS_MUCH.digest)
-
-
-# ---- previews
-
-
-async def test_a_preview_tells_what_would_move_and_changes_nothing(
-    upstream: Upstream, here: Store, desk: Desk, told: Told
-) -> None:
-    preview = await preview_rule(RULE, upstream, here, desk)
-    assert [(str(tag.tag), tag.blobs, tag.size_bytes) for tag in preview.tags] == [
-        ("1.0.0-beta.4", 2, len(CONFIG + NEW)),
-        ("1.0.0-beta.3", 1, len(OLD)),
-        ("latest", 0, 0),
-    ]
-    assert (told.lines, await here.records.sync_runs.runs("contiv", 1)) == ([], [])
-    assert await digest_of(here, "latest") is None
-
-
-async def test_a_preview_tells_what_has_moved_or_gone(stable: Upstream, here: Store, desk: Desk) -> None:
-    await run_rule(RULE, stable, here, desk)
-    await move(stable, "stable", ASKS_MUCH)
-    await stable.delete_tag(THERE, Tag("latest"))
-    shown = {str(tag.tag): tag for tag in (await preview_rule(RULE, stable, here, desk)).tags}
-    stable_tag = shown["stable"]
-    assert (stable_tag.outcome, stable_tag.before, stable_tag.after, stable_tag.size_bytes) == (
-        Outcome.PLANNED,
-        ASKS_LITTLE.digest,
-        ASKS_MUCH.digest,
-        len(GREEDY),
-    )
-    assert shown["latest"].outcome is Outcome.GONE
-    assert shown["1.0.0-beta.3"].outcome is Outcome.UNCHANGED

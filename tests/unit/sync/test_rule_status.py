@@ -6,12 +6,12 @@ from datetime import timedelta
 from mirror.oci.names import Repository, Tag
 from mirror.runtime.metrics import Figures
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
-from mirror.sync.figures import RuleFigures, families
-from mirror.sync.job import run_rule
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
+from mirror.sync.rule_status import RuleStatus, rule_statuses
+from mirror.sync.run import run_rule
 from mirror.sync.schedule import Every
-from mirror.sync.state import RuleState, rule_states
+from mirror.sync.sync_metrics import SyncMetrics, families
 from tests.unit.sync.conftest import SetClock, Upstream
 from tests.unit.transfer.content import hold, plugin
 
@@ -22,11 +22,11 @@ RULE = MirrorRule.parse(
 )
 
 
-async def state_of(here: Store, clock: SetClock, *, running: bool = False) -> RuleState:
+async def state_of(here: Store, clock: SetClock, *, running: bool = False) -> RuleStatus:
     async def is_running(_rule: str) -> bool:
         return running
 
-    (state,) = await rule_states([RULE], here.records.sync_runs, is_running, clock.now())
+    (state,) = await rule_statuses([RULE], here.records.sync_runs, is_running, clock.now())
     return state
 
 
@@ -36,13 +36,13 @@ async def test_a_rule_that_never_ran(here: Store, clock: SetClock) -> None:
     assert state.next_run_at is not None
 
 
-async def test_how_a_rule_stands(upstream: Upstream, here: Store, desk: Desk, clock: SetClock) -> None:
+async def test_how_a_rule_stands(upstream: Upstream, here: Store, context: RunContext, clock: SetClock) -> None:
     await hold(upstream, THERE, [b"{}", b"one", b"two"], [TWO, ONE], "1", "2")
-    await run_rule(RULE, upstream, here, desk)
+    await run_rule(RULE, upstream, here, context)
     await upstream.put_manifest(THERE, TWO, [Tag("1")])
     await upstream.delete_tag(THERE, Tag("2"))
     clock.pass_(timedelta(hours=6))
-    await run_rule(RULE, upstream, here, desk)
+    await run_rule(RULE, upstream, here, context)
     clock.pass_(timedelta(minutes=5))
     state = await state_of(here, clock)
     assert (state.state, state.lag_seconds, len(state.held)) == ("succeeded", 300, 2)
@@ -62,23 +62,25 @@ async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: SetCl
     assert (interrupted.state, interrupted.failure) == ("interrupted", interrupted.last_run)
 
 
-async def test_a_rule_fails_until_a_run_succeeds(upstream: Upstream, here: Store, desk: Desk, clock: SetClock) -> None:
-    await run_rule(RULE, upstream, here, desk)  # there is nothing there
+async def test_a_rule_fails_until_a_run_succeeds(
+    upstream: Upstream, here: Store, context: RunContext, clock: SetClock
+) -> None:
+    await run_rule(RULE, upstream, here, context)  # there is nothing there
     await here.records.sync_runs.begin_run("acme")
     state = await state_of(here, clock, running=True)
     assert (state.state, state.failure) == ("running", state.runs[1])
     await hold(upstream, THERE, [b"{}", b"one"], [ONE], "1")
-    await run_rule(RULE, upstream, here, desk)
+    await run_rule(RULE, upstream, here, context)
     assert (await state_of(here, clock)).failure is None
 
 
-async def test_runs_are_counted(upstream: Upstream, here: Store, desk: Desk) -> None:
+async def test_runs_are_counted(upstream: Upstream, here: Store, context: RunContext) -> None:
     figures = Figures(families(["acme", "other"]))
-    counted = RuleFigures(figures.share(), ["acme", "other"])
+    counted = SyncMetrics(figures.share(), ["acme", "other"])
     await hold(upstream, THERE, [b"{}", b"one"], [ONE], "1")
-    counted.ran(await run_rule(RULE, upstream, here, desk))
+    counted.ran(await run_rule(RULE, upstream, here, context))
     upstream.inner = type(upstream.inner)()  # everything is lost there
-    counted.ran(await run_rule(MirrorRule.parse("other", "hub/nowhere", "other"), upstream, here, desk))
+    counted.ran(await run_rule(MirrorRule.parse("other", "hub/nowhere", "other"), upstream, here, context))
     numbers = {
         (family.name, *labels): cells[0] for family, series in figures.sums() for labels, cells in series if cells[0]
     }

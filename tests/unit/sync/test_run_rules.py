@@ -10,9 +10,9 @@ from mirror.oci.errors import Busy, ConfigurationFault
 from mirror.oci.names import Repository
 from mirror.registry.journal import Outcome
 from mirror.store.registry import Store
-from mirror.sync.desk import Desk
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
-from mirror.sync.runner import run_rules
+from mirror.sync.run import run_rules
 from tests.unit.sync.conftest import Told, ToldTag, Upstream
 from tests.unit.transfer.content import hold, plugin
 
@@ -47,16 +47,16 @@ async def hub(upstream: Upstream) -> Upstream:
     return upstream
 
 
-async def test_rules_run_in_order_each_under_its_lock(hub: Upstream, here: Store, desk: Desk) -> None:
+async def test_rules_run_in_order_each_under_its_lock(hub: Upstream, here: Store, context: RunContext) -> None:
     locks = Locks()
     rules = [MirrorRule.parse("second", "hub/a/two", "two"), MirrorRule.parse("first", "hub/a/one", "one")]
-    summary = await run_rules(rules, {"hub": hub}, here, locks, replace(desk, reporter=locks))
+    summary = await run_rules(rules, {"hub": hub}, here, locks, replace(context, reporter=locks))
     assert locks.events == ["+second", "two:2", "two:1", "-second", "+first", "one:1", "-first"]
     assert (summary.count(Outcome.COPIED), summary.count(Outcome.FAILED), summary.succeeded) == (3, 0, True)
     assert summary.moved_bytes == len(CONFIG + LAYER)
 
 
-async def test_one_rule_that_fails_does_not_stop_the_others(hub: Upstream, here: Store, desk: Desk) -> None:
+async def test_one_rule_that_fails_does_not_stop_the_others(hub: Upstream, here: Store, context: RunContext) -> None:
     locks = Locks("busy")
     rules = [
         MirrorRule.parse("busy", "hub/a/one", "busy"),
@@ -64,7 +64,7 @@ async def test_one_rule_that_fails_does_not_stop_the_others(hub: Upstream, here:
         MirrorRule.parse("typo", "hub/a/three", "three"),
         MirrorRule.parse("good", "hub/a/one", "one"),
     ]
-    summary = await run_rules(rules, {"hub": hub}, here, locks, desk)
+    summary = await run_rules(rules, {"hub": hub}, here, locks, context)
     busy, lost, typo, good = summary.rules
     assert isinstance(busy.error, Busy)
     assert isinstance(lost.error, ConfigurationFault)

@@ -9,56 +9,37 @@ from typing import Final
 from mirror.oci.errors import MirrorError, reasons
 from mirror.registry.journal import Change, Outcome
 from mirror.runtime.metrics import Family, Kind, Labels, Share
-from mirror.sync.result import RuleResult
-from mirror.sync.state import RuleState
+from mirror.sync.rule_status import RuleStatus
+from mirror.sync.run_result import RuleResult
 
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.PLANNED)
 _MOVED: Final = (Change.MOVED, Change.HELD)
 
 
 def families(rules: Iterable[str]) -> tuple[Family, ...]:
-    """What is counted, for rules of those names."""
+    """The metric families for rules of those names."""
     names = tuple(rules)
+
+    def counter(what: str, explanation: str, label: str = "", values: Iterable[str] = ()) -> Family:
+        series = [(rule, value) for rule in names for value in values] if label else [(rule,) for rule in names]
+        labels = ("rule", label) if label else ("rule",)
+        return Family(f"plugin_mirror_rule_{what}_total", explanation, Kind.COUNTER, labels, series)
+
+    runs = "Runs of a mirror rule that have ended, by whether they succeeded."
+    tags = "Tags that runs of a mirror rule had to do with, by what became of them."
+    moved = "Tags that had moved upstream when a mirror rule ran, whether they were followed or held."
     return (
-        Family(
-            "plugin_mirror_rule_runs_total",
-            "Runs of a mirror rule that have ended, by whether they succeeded.",
-            Kind.COUNTER,
-            ("rule", "outcome"),
-            [(name, outcome) for name in names for outcome in ("succeeded", "failed")],
+        counter("runs", runs, "outcome", ("succeeded", "failed")),
+        counter("tags", tags, "outcome", _OUTCOMES),
+        counter("tags_moved", moved),
+        counter(
+            "errors", "Tags and whole runs of a mirror rule that failed, by reason.", "reason", reasons(MirrorError)
         ),
-        Family(
-            "plugin_mirror_rule_tags_total",
-            "Tags that runs of a mirror rule had to do with, by what became of them.",
-            Kind.COUNTER,
-            ("rule", "outcome"),
-            [(name, outcome) for name in names for outcome in _OUTCOMES],
-        ),
-        Family(
-            "plugin_mirror_rule_tags_moved_total",
-            "Tags that had moved upstream when a mirror rule ran, whether they were followed or held.",
-            Kind.COUNTER,
-            ("rule",),
-            [(name,) for name in names],
-        ),
-        Family(
-            "plugin_mirror_rule_errors_total",
-            "Tags and whole runs of a mirror rule that failed, by reason.",
-            Kind.COUNTER,
-            ("rule", "reason"),
-            [(name, reason) for name in names for reason in reasons(MirrorError)],
-        ),
-        Family(
-            "plugin_mirror_rule_moved_bytes_total",
-            "Bytes of blobs that runs of a mirror rule have read from its upstream.",
-            Kind.COUNTER,
-            ("rule",),
-            [(name,) for name in names],
-        ),
+        counter("moved_bytes", "Bytes of blobs that runs of a mirror rule have read from its upstream."),
     )
 
 
-class RuleFigures:
+class SyncMetrics:
     """Counts runs of rules.
 
     Args:
@@ -79,10 +60,8 @@ class RuleFigures:
         self._add("runs", rule, "succeeded" if result.succeeded else "failed")
         for outcome, count in result.counts.items():
             self._add("tags", rule, outcome.value, amount=count)
-        failures = [result.error, *(tag.error for tag in result.failed)]
-        for error in failures:
-            if error is not None:
-                self._add("errors", rule, error.reason)
+        for error in result.errors:
+            self._add("errors", rule, error.reason)
         self._add("tags_moved", rule, amount=sum(tag.change in _MOVED for tag in result.tags))
         self._add("moved_bytes", rule, amount=result.moved_bytes)
 
@@ -99,7 +78,7 @@ def _gauge(name: str, explanation: str) -> Family:
 
 
 #: What is told of each rule, and how it is read from its state.
-GAUGES: Final[tuple[tuple[Family, Callable[[RuleState], float | None]], ...]] = (
+GAUGES: Final[tuple[tuple[Family, Callable[[RuleStatus], float | None]], ...]] = (
     (
         _gauge(
             "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
@@ -124,7 +103,7 @@ GAUGES: Final[tuple[tuple[Family, Callable[[RuleState], float | None]], ...]] = 
 )
 
 
-def rule_gauges(states: Sequence[RuleState]) -> list[tuple[Family, list[tuple[Labels, list[float]]]]]:
+def rule_gauges(states: Sequence[RuleStatus]) -> list[tuple[Family, list[tuple[Labels, list[float]]]]]:
     """Read :data:`GAUGES` of rules; a rule of which there is nothing to tell has no series."""
     return [
         (family, [((state.rule.name,), [value]) for state in states if (value := read(state)) is not None])

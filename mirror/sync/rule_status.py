@@ -1,14 +1,13 @@
-"""How rules stand: for ``/api/v1/mirrors``, ``plugin-mirror status`` and metrics, out of the journal."""
+"""Status of rules, out of the journal: for ``/api/v1/mirrors``, ``plugin-mirror status`` and metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mirror.registry.journal import Chronicle, Entry, Mirrored, Run, RunOutcome, TagEvent
-from mirror.sync.follow import past_of
+from mirror.registry.journal import Chronicle, Mirrored, Run, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import next_run
 
@@ -20,17 +19,17 @@ IsRunning = Callable[[str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class RuleState:
-    """How a rule stands.
+class RuleStatus:
+    """The status of a rule.
 
     Attributes:
         rule: the rule.
-        at: when that was so.
+        at: the moment of the status.
         runs: its latest runs, the latest first. One that no process is at any more is ``interrupted``.
         last_success_at: when the latest run that succeeded ended; None: none ever did.
         next_run_at: when it is due; None: it has no schedule.
         tags: what it has brought, also what it keeps no longer.
-        entries: what the latest run did, tag by tag; unchanged tags are only counted.
+        records: what the latest run did, tag by tag; unchanged tags are only counted.
         events: what has happened to its tags, the latest first.
     """
 
@@ -40,7 +39,7 @@ class RuleState:
     last_success_at: datetime | None
     next_run_at: datetime | None
     tags: Sequence[Mirrored]
-    entries: Sequence[Entry]
+    records: Sequence[TagRecord]
     events: Sequence[TagEvent]
 
     @property
@@ -97,12 +96,12 @@ class RuleState:
             "gone": [_tag_as_json(tag) for tag in self.gone],
             "pinned_behind": [_tag_as_json(tag) for tag in self.behind],
             "runs": [_run_as_json(run) for run in self.runs],
-            "last_entries": [_entry_as_json(entry) for entry in self.entries],
+            "last_entries": [_record_as_json(record) for record in self.records],
             "events": [event_as_json(event) for event in self.events],
         }
 
 
-def upstream_usage(name: str, states: Iterable[RuleState]) -> dict[str, Any]:
+def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
     """Rules that mirror from an upstream, and how they fare, as plain values."""
     using = [state for state in states if state.rule.source == name]
     return {
@@ -114,33 +113,33 @@ def upstream_usage(name: str, states: Iterable[RuleState]) -> dict[str, Any]:
     }
 
 
-async def rule_states(
+async def rule_statuses(
     rules: Iterable[MirrorRule], chronicle: Chronicle, is_running: IsRunning, now: datetime
-) -> list[RuleState]:
-    """How rules stand, in their order.
+) -> list[RuleStatus]:
+    """Read the status of rules, in their order.
 
     Args:
-        rules: which.
-        chronicle: what is known of them.
-        is_running: whether a process is at one.
+        rules: the rules.
+        chronicle: asked for their runs and tags.
+        is_running: tells whether a process runs one.
         now: the time of day.
     """
-    return [await _state(rule, chronicle, is_running, now) for rule in rules]
+    return [await _status(rule, chronicle, is_running, now) for rule in rules]
 
 
-async def _state(rule: MirrorRule, chronicle: Chronicle, is_running: IsRunning, now: datetime) -> RuleState:
+async def _status(rule: MirrorRule, chronicle: Chronicle, is_running: IsRunning, now: datetime) -> RuleStatus:
     # Asked first: a run that ends meanwhile has then noted its end.
     running = await is_running(rule.name)
-    record = await chronicle.rule_record(rule.name)
+    known = await chronicle.rule_record(rule.name)
     latest = await chronicle.runs(rule.name, _RUNS_SHOWN)
     runs = [_seen(run, running=running and run is latest[0]) for run in latest]
     tags = await chronicle.mirrored_by(rule.name)
-    entries = await chronicle.entries(runs[0].id) if runs else []
+    records = await chronicle.entries(runs[0].id) if runs else []
     events = await chronicle.events_of(rule.name, _EVENTS_SHOWN)
     due = None
     if rule.schedule is not None:
-        due = next_run(rule.schedule, rule.name, past_of(record), record.known_since)
-    return RuleState(rule, now, runs, record.last_success_at, due, tags, entries, events)
+        due = next_run(rule.schedule, rule.name, known, known.known_since)
+    return RuleStatus(rule, now, runs, known.last_success_at, due, tags, records, events)
 
 
 def _seen(run: Run, *, running: bool) -> Run:
@@ -164,31 +163,20 @@ def event_as_json(event: TagEvent) -> dict[str, Any]:
 
 
 def _run_as_json(run: Run) -> dict[str, Any]:
-    return {
-        "id": run.id,
-        "started_at": _moment(run.started_at),
-        "ended_at": _moment(run.ended_at),
-        "outcome": run.outcome.value,
-        "copied": run.copied,
-        "unchanged": run.unchanged,
-        "skipped": run.skipped,
-        "failed": run.failed,
-        "gone": run.gone,
-        "dropped": run.dropped,
-        "moved_bytes": run.moved_bytes,
-        "reason": run.reason,
-    }
+    values = {name: value for name, value in asdict(run).items() if name != "rule"}
+    moments = {"started_at": _moment(run.started_at), "ended_at": _moment(run.ended_at)}
+    return values | moments | {"outcome": run.outcome.value}
 
 
-def _entry_as_json(entry: Entry) -> dict[str, Any]:
+def _record_as_json(record: TagRecord) -> dict[str, Any]:
     return {
-        "name": entry.repository.name,
-        "tag": entry.tag and entry.tag.name,
-        "outcome": entry.outcome.value,
-        "before": entry.before and str(entry.before),
-        "after": entry.after and str(entry.after),
-        "moved_bytes": entry.moved_bytes,
-        "reason": entry.reason,
+        "name": record.repository.name,
+        "tag": record.tag and record.tag.name,
+        "outcome": record.outcome.value,
+        "before": record.before and str(record.before),
+        "after": record.after and str(record.after),
+        "moved_bytes": record.moved_bytes,
+        "reason": record.reason,
     }
 
 

@@ -1,4 +1,4 @@
-"""Running rules when they are due, for as long as the process serves."""
+"""Running of rules when they are due, for as long as the process serves."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from mirror.oci.errors import Busy, MirrorError
-from mirror.registry.journal import Change, Chronicle, RuleRecord, RunOutcome
-from mirror.registry.port import ReadLister
-from mirror.sync.desk import Desk
-from mirror.sync.job import run_rule
-from mirror.sync.look import Keeper
-from mirror.sync.result import RuleResult, TagResult
+from mirror.registry.journal import Change, Chronicle, TagRecord
+from mirror.registry.port import ReadLister, ReadWriteDeleter
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
-from mirror.sync.runner import RuleLock, source_of
-from mirror.sync.schedule import Past, Schedule, next_run
+from mirror.sync.run import RuleLock, run_rule, source_of
+from mirror.sync.run_result import RuleResult
+from mirror.sync.schedule import Schedule, next_run
 
 _LOG = structlog.get_logger(__name__)
 
@@ -30,42 +28,46 @@ _PAUSE_FAILED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Follower:
-    """Looks after the rules that have a schedule. Every process has one; the lock decides which of them runs a rule.
+class RuleScheduler:
+    """Runs the rules that have a schedule. Every process has one; the lock decides which of them runs a rule.
 
     Attributes:
         sources: the upstreams by name, open.
-        destination: where everything goes.
+        destination: the registry that everything is copied to.
         lock: held while a rule runs.
-        chronicle: tells what has been run.
-        desk: what runs work with.
+        chronicle: tells when rules ran.
+        context: the services of the runs.
         ran: told of each run that this process has done.
     """
 
     sources: Mapping[str, ReadLister]
-    destination: Keeper
+    destination: ReadWriteDeleter
     lock: RuleLock
     chronicle: Chronicle
-    desk: Desk
+    context: RunContext
     ran: Callable[[RuleResult], None]
 
-    async def follow(self, rules: Iterable[MirrorRule]) -> None:
+    async def run(self, rules: Iterable[MirrorRule]) -> None:
         """Run each rule whenever it is due, until cancelled. What fails is logged, and no reason to stop."""
-        opened_at = self.desk.clock.now()
+        opened_at = self.context.clock.now()
         gate = asyncio.Semaphore(_RULES_AT_ONCE)
         async with asyncio.TaskGroup() as group:
             for rule in rules:
                 if rule.schedule is not None:
-                    group.create_task(self._follow(rule, rule.schedule, opened_at, gate), name=f"rule {rule.name}")
+                    group.create_task(
+                        self._run_when_due(rule, rule.schedule, opened_at, gate), name=f"rule {rule.name}"
+                    )
 
-    async def _follow(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime, gate: asyncio.Semaphore) -> None:
+    async def _run_when_due(
+        self, rule: MirrorRule, schedule: Schedule, opened_at: datetime, gate: asyncio.Semaphore
+    ) -> None:
         while True:
             try:
                 await self._wait(rule, schedule, opened_at)
                 async with gate, self.lock(rule.name):
                     # It was asked before the lock was had: another process may have run the rule meanwhile.
                     if await self._due_in(rule, schedule, opened_at) <= timedelta(0):
-                        result = await run_rule(rule, source_of(rule, self.sources), self.destination, self.desk)
+                        result = await run_rule(rule, source_of(rule, self.sources), self.destination, self.context)
                         tell(result)
                         self.ran(result)
             except Busy:
@@ -84,21 +86,12 @@ class Follower:
             left = await self._due_in(rule, schedule, opened_at)
 
     async def _due_in(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> timedelta:
-        record = await self.chronicle.rule_record(rule.name)
-        return next_run(schedule, rule.name, past_of(record), opened_at) - self.desk.clock.now()
-
-
-def past_of(record: RuleRecord) -> Past:
-    """What the schedule needs of what is known of a rule."""
-    last = record.last_run
-    if last is None:
-        return Past(record.known_since)
-    finished = last.outcome in {RunOutcome.SUCCEEDED, RunOutcome.FAILED}
-    return Past(record.known_since, last.started_at, finished)
+        known = await self.chronicle.rule_record(rule.name)
+        return next_run(schedule, rule.name, known, opened_at) - self.context.clock.now()
 
 
 def tell(result: RuleResult) -> None:
-    """Log what became of a rule, and what has happened to its tags."""
+    """Log the result of a run, and what has happened to the rule's tags."""
     for tag in result.changed:
         _tell_change(result.rule, tag)
     for tag in result.failed:
@@ -125,7 +118,7 @@ _TOLD = {
 }
 
 
-def _tell_change(rule: str, tag: TagResult) -> None:
+def _tell_change(rule: str, tag: TagRecord) -> None:
     if tag.change is None or tag.change not in _TOLD:
         return
     _LOG.warning(
@@ -134,7 +127,7 @@ def _tell_change(rule: str, tag: TagResult) -> None:
         name=tag.repository.name,
         tag=tag.tag and tag.tag.name,
         before=tag.before and str(tag.before),
-        now=tag.digest and str(tag.digest),
+        now=tag.after and str(tag.after),
         privileges=list(tag.difference),
         reason=tag.reason,
     )

@@ -19,12 +19,12 @@ from mirror.registry.journal import RunOutcome
 from mirror.runtime.clock import SystemClock
 from mirror.store.lock import RuleLocks
 from mirror.store.registry import Store
-from mirror.sync import follow
-from mirror.sync.desk import Desk
-from mirror.sync.follow import Follower
-from mirror.sync.result import RuleResult
+from mirror.sync import scheduler
+from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
+from mirror.sync.run_result import RuleResult
 from mirror.sync.schedule import Every
+from mirror.sync.scheduler import RuleScheduler
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.progress import SilentReporter
 from tests.unit.sync.conftest import Upstream
@@ -37,8 +37,8 @@ RULE = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(PERI
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow, "_PAUSE_BUSY_SECONDS", 0.05)
-    monkeypatch.setattr(follow, "_PAUSE_FAILED_SECONDS", 0.05)
+    monkeypatch.setattr(scheduler, "_PAUSE_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(scheduler, "_PAUSE_FAILED_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -53,9 +53,10 @@ class Process:
     def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
         self.results: list[RuleResult] = []
         runs, derivations = store.records.sync_runs, store.records.derivations
-        desk = Desk(runs, derivations, LayerReading(DEFAULT_LIMITS).of(store), CLOCK, SilentReporter(), Turns())
-        follower = Follower({"hub": hub}, store, RuleLocks(data), runs, desk, self.results.append)
-        self.task = asyncio.create_task(follower.follow(rules))
+        layers = LayerReading(DEFAULT_LIMITS).of(store)
+        context = RunContext(runs, derivations, layers, CLOCK, SilentReporter(), Turns())
+        following = RuleScheduler({"hub": hub}, store, RuleLocks(data), runs, context, self.results.append)
+        self.task = asyncio.create_task(following.run(rules))
 
     async def end(self) -> None:
         self.task.cancel()
@@ -106,14 +107,14 @@ async def test_a_rule_without_a_schedule_runs_only_when_it_is_told_to(hub: Upstr
 
 async def test_what_fails_in_any_way_is_tried_again(hub: Upstream, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     failures = [StorageFull("no space left"), RuntimeError("a mistake of ours")]
-    run_rule = follow.run_rule
+    run_rule = scheduler.run_rule
 
     async def fails_at_first(*arguments) -> RuleResult:  # type: ignore[no-untyped-def]
         if failures:
             raise failures.pop()
         return await run_rule(*arguments)
 
-    monkeypatch.setattr(follow, "run_rule", fails_at_first)
+    monkeypatch.setattr(scheduler, "run_rule", fails_at_first)
     async with processes(hub, tmp_path / "data", 1, RULE) as (process,):
         await until_there_are(1, process)
     assert process.results[0].succeeded

@@ -1,0 +1,208 @@
+"""Carry out the plan for a repository: copy its tags with what refers to them, then remove what is not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError, NotFound
+from mirror.oci.names import Tag
+from mirror.registry.journal import Change, Mirrored, Outcome, Step, TagEvent, TagRecord
+from mirror.runtime.threads import in_thread
+from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
+from mirror.sync.privilege_changes import privilege_changes
+from mirror.sync.removals import remove_tags
+from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
+from mirror.sync.tag_decision import TagAction
+from mirror.transfer.concurrency import at_once
+from mirror.transfer.copy import Destination, Origin, copy_graph
+from mirror.transfer.progress import TagProgress
+from mirror.transfer.referrers import copy_referrers
+from mirror.transfer.select import companions
+
+# As many as the gate lets through, which is that of all repositories of the rule.
+_TAGS_AT_ONCE = 8
+
+
+async def apply_plan(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord]:
+    """Carry out a plan. A tag that fails does not stop the others.
+
+    Raises:
+        StorageFault: a record could not be written.
+
+    Cancelled, it leaves every finished tag, and of unfinished ones what the next run goes on with.
+    """
+    listed, mapping, subjects = plan.listed, run.mapping, set[Digest]()
+    records = [await run.fail(tag, error) for tag, error in plan.failed]
+    records += await _apply_tags(run, plan.tags, listed, subjects)
+    followers = await in_thread(companions, listed, subjects)
+    if followers:
+        rows = await run.context.journal.mirrored(mapping.local_repository)
+        plans, failed = await plan_tags(mapping, run.context, followers, rows, listed)
+        records += [await run.fail(tag, error) for tag, error in failed]
+        records += await _apply_tags(run, plans, listed, set())
+    return records + await remove_tags(run, plan)
+
+
+async def _apply_tags(
+    run: RepositoryRun, plans: Collection[TagPlan], listed: Collection[Tag], subjects: set[Digest]
+) -> list[TagRecord]:
+    """Carry out the plans for some tags, and add the upstream digests that they lead to to ``subjects``."""
+    planned = [
+        Step(run.tag_record(plan.tag, Outcome.PLANNED, before=plan.known.local_digest, after=plan.decision.wanted))
+        for plan in plans
+        if plan.decision.action is TagAction.COPY
+    ]
+    await run.context.journal.record(run.run, planned)
+
+    async def apply(plan: TagPlan) -> TagRecord:
+        async with run.gate:
+            return await _apply_tag(run, plan, listed, subjects)
+
+    return await at_once(_TAGS_AT_ONCE, apply, plans)
+
+
+async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag], subjects: set[Digest]) -> TagRecord:
+    progress = run.begin(plan.tag)
+    try:
+        record = await _copy_tag(run, plan, progress)
+    except MirrorError as error:
+        record = run.tag_record(plan.tag, Outcome.FAILED, before=plan.known.local_digest).failed(error)
+    as_wanted = record.error is None and (record.outcome is Outcome.COPIED or plan.is_as_wanted)
+    row = _row(run, plan, record) if as_wanted else plan.row
+    await run.note(record, row if row != plan.row else None, _event(run, plan, record))
+    if record.error is None:
+        noted, record = record, await _follow(run, record, listed, subjects, progress, as_wanted=as_wanted)
+        if record is not noted:
+            await run.note(record)
+    progress.done(record.outcome, record.reason)
+    return record
+
+
+async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> TagRecord:
+    decision, local_digest = plan.decision, plan.known.local_digest
+    if decision.action is TagAction.COPY:
+        record = await _copy(run, plan, progress)
+    else:
+        outcome = Outcome.SKIPPED if decision.action is TagAction.SKIP else Outcome.UNCHANGED
+        original = plan.row.original if plan.row and plan.is_as_wanted else None
+        record = run.tag_record(
+            plan.tag, outcome, before=local_digest, after=local_digest, original=original, reason=decision.reason
+        )
+    record = replace(record, change=decision.change)
+    return replace(record, difference=await _difference(run.mapping, plan, record))
+
+
+async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> TagRecord:
+    """Copy the upstream's manifest and tag it, or a copy of it with changes; then it is kept beside that by digest."""
+    mapping, context, wanted = run.mapping, run.context, plan.decision.wanted
+    changes = mapping.rule.changes_of(mapping.local_repository, plan.tag)
+    place, tags = Destination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
+    copied = await copy_graph(await _origin(mapping, wanted), wanted, place, tags, progress, turns=context.turns)
+    record = run.tag_record(
+        plan.tag, Outcome.COPIED, before=plan.known.local_digest, after=wanted, moved_bytes=copied.moved_bytes
+    )
+    if changes is None:
+        return record
+    maker = context.maker(mapping.rule)
+    made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
+    told = str(changes) if made is None else "; ".join(made.changed) or "nothing had to be changed"
+    digest = None if made is None else made.digest
+    return replace(record, after=digest, original=wanted, reason=f"derived from {wanted}: {told}")
+
+
+async def _origin(mapping: RepositoryMapping, wanted: Digest) -> Origin:
+    """The place a manifest is read from: a sibling here that the rule has brought it to, else the upstream."""
+    for sibling in mapping.siblings:
+        with suppress(NotFound):
+            await mapping.destination.resolve(sibling, wanted)
+            return Origin(mapping.destination, sibling)
+    return Origin(mapping.source, mapping.upstream_repository)
+
+
+async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagRecord) -> tuple[str, ...]:
+    """Compare the privileges of a plugin that has moved with those that it has, or had, here."""
+    upstream_digest, before, repository = plan.upstream_digest, plan.noted_digest, mapping.local_repository
+    if before is None or upstream_digest is None:
+        return ()
+    if plan.decision.change is Change.MOVED:
+        after = record.after or upstream_digest
+        later = (mapping.destination, repository, after)
+        return await privilege_changes((mapping.destination, repository, before), later)
+    if plan.decision.change is Change.HELD:
+        held = before if plan.row is None else plan.row.copied
+        moved = (mapping.source, mapping.upstream_repository, upstream_digest)
+        return await privilege_changes((mapping.destination, repository, held), moved)
+    return ()
+
+
+def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | None:
+    if record.change is None:
+        return None
+    if record.change is Change.HELD:
+        before, after = plan.known.upstream_digest, plan.upstream_digest
+    else:
+        before, after = plan.noted_digest, record.after
+    return run.event(plan.tag, record.change, before, after, record.difference)
+
+
+def _row(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> Mirrored:
+    """The journal's row of a tag that is as the rule wants it."""
+    mapping, row, wanted = run.mapping, plan.row, plan.decision.wanted
+    digest, changes = record.after or wanted, mapping.rule.changes_of(mapping.local_repository, plan.tag)
+    as_it_was = row is not None and row.digest == digest and row.dropped_at is None
+    now = run.context.clock.now()
+    return Mirrored(
+        mapping.local_repository,
+        plan.tag,
+        mapping.rule.name,
+        mapping.rule.source,
+        mapping.upstream_repository,
+        digest=digest,
+        upstream_digest=plan.upstream_digest or (row.upstream_digest if row else wanted),
+        brought_at=row.brought_at if row and as_it_was else now,
+        gone_at=None if plan.upstream_digest else (row.gone_at if row else now),
+        original=wanted if changes else None,
+        changes=None if changes is None else changes.to_json(),
+    )
+
+
+async def _follow(
+    run: RepositoryRun,
+    record: TagRecord,
+    listed: Collection[Tag],
+    subjects: set[Digest],
+    progress: TagProgress,
+    *,
+    as_wanted: bool,
+) -> TagRecord:
+    """Add what a tag leads to here to ``subjects``; where the tag is as wanted, copy what refers to that."""
+    mapping, turns, count, moved_bytes = run.mapping, run.context.turns, 0, 0
+    place, upstream_repository = Destination(mapping.destination, mapping.local_repository), mapping.upstream_repository
+    error: MirrorError | None = None
+    try:
+        found = await _subjects(mapping, record)
+        subjects |= found
+        for subject in found if as_wanted else ():
+            async with run.subjects.hold(subject):
+                copied = await copy_referrers(
+                    mapping.source, upstream_repository, subject, place, progress, listed=listed, turns=turns
+                )
+            count, moved_bytes = count + copied.count, moved_bytes + copied.moved_bytes
+    except MirrorError as failure:
+        error = failure
+    if count:
+        reason = ", ".join([*([record.reason] if record.reason else []), f"with {count} that refer to it"])
+        record = replace(record, outcome=Outcome.COPIED, reason=reason, moved_bytes=record.moved_bytes + moved_bytes)
+    return record if error is None else record.failed(error)
+
+
+async def _subjects(mapping: RepositoryMapping, record: TagRecord) -> set[Digest]:
+    """The upstream digests of what a tag leads to here, members of an index with them."""
+    digest = record.original or record.after
+    if digest is None:
+        return set()
+    manifest = await mapping.destination.get_manifest(mapping.local_repository, digest)
+    return {digest, *(member.digest for member in manifest.manifests)}

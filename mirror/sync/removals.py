@@ -1,0 +1,67 @@
+"""Removal of tags that are gone upstream, or that the rule no longer keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mirror.oci.errors import MirrorError, NotFound
+from mirror.registry.journal import Change, Mirrored, Outcome, TagRecord
+from mirror.sync.planning import RepositoryPlan
+from mirror.sync.repository_run import RepositoryRun
+from mirror.sync.rule import OnUpstreamDelete
+
+
+async def remove_tags(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord]:
+    """Note the tags that are gone upstream, and remove those that follow the upstream or are not kept.
+
+    A tag that is gone stays here, unless the rule says otherwise. Nothing follows where no tag at all is left upstream:
+    then, more likely than not, something else is wrong.
+
+    Raises:
+        StorageFault: a record could not be written.
+    """
+    mapping, clock = run.mapping, run.context.clock
+    rows = await run.context.journal.mirrored(mapping.local_repository) if plan.gone or plan.drop else {}
+    reason = f"no longer at {mapping.origin}"
+    follow = mapping.rule.on_upstream_delete is OnUpstreamDelete.FOLLOW and not plan.lost
+    pinned = mapping.rule.pinned(mapping.local_repository)
+    records = []
+    for row in (rows[gone.tag] for gone in plan.gone):
+        if row.gone_at is None:
+            row = replace(row, gone_at=clock.now())  # noqa: PLW2901 - the row as it is from now on
+            records.append(await _note_gone(run, row, reason))
+        if follow and row.dropped_at is None and row.tag not in pinned:
+            records.append(await _drop(run, row, reason))
+    return records + [await _drop(run, rows[drop.tag], "the rule does not keep it") for drop in plan.drop]
+
+
+async def _note_gone(run: RepositoryRun, row: Mirrored, reason: str) -> TagRecord:
+    digest = row.digest
+    record = run.tag_record(row.tag, Outcome.GONE, before=digest, after=digest, change=Change.GONE, reason=reason)
+    run.begin(row.tag).done(record.outcome, reason)
+    await run.note(record, row, run.event(row.tag, Change.GONE, digest, None))
+    return record
+
+
+async def _drop(run: RepositoryRun, row: Mirrored, reason: str) -> TagRecord:
+    """Remove a tag that the rule has brought; a tag that was pushed over it stays."""
+    mapping, tag = run.mapping, row.tag
+    try:
+        local_digest = (await mapping.destination.resolve(mapping.local_repository, tag)).digest
+        if local_digest == row.digest:
+            await mapping.destination.delete_tag(mapping.local_repository, tag)
+    except NotFound:
+        local_digest = row.digest  # somebody else has taken it away
+    except MirrorError as error:
+        return await run.fail(tag, error)
+    row = replace(row, dropped_at=run.context.clock.now())
+    if local_digest != row.digest:
+        record = run.tag_record(
+            tag, Outcome.SKIPPED, before=local_digest, after=local_digest, reason="it was pushed here"
+        )
+        await run.note(record, row)
+    else:
+        record = run.tag_record(tag, Outcome.DROPPED, before=local_digest, change=Change.DROPPED, reason=reason)
+        await run.note(record, row, run.event(tag, Change.DROPPED, local_digest, None))
+    run.begin(tag).done(record.outcome, record.reason)
+    return record

@@ -1,0 +1,138 @@
+"""One repository of a rule, upstream and here, and one run of the rule for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.derivation import Changes
+from mirror.registry.derivations import Derivations
+from mirror.registry.journal import Change, Journal, Mirrored, Outcome, Run, Step, TagEvent, TagRecord
+from mirror.registry.port import ReadLister, ReadWriteDeleter
+from mirror.runtime.clock import Clock
+from mirror.sync.rule import MirrorRule
+from mirror.transfer.concurrency import Turns
+from mirror.transfer.copy import Destination
+from mirror.transfer.derive import Derived, Layers, Maker, derive_beside
+from mirror.transfer.progress import Reporter, TagProgress
+
+
+class Derive(Protocol):
+    """Makes a copy with changes beside its original, as :func:`mirror.transfer.derive.derive_beside` does."""
+
+    async def __call__(
+        self,
+        destination: Destination,
+        original: Digest,
+        tags: Collection[Tag],
+        changes: Changes,
+        *,
+        source: str,
+        maker: Maker,
+    ) -> Derived | None:
+        """Make the copy. None: its digest cannot be told before its layers are here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """The services that runs of rules work with.
+
+    Attributes:
+        journal: records the runs.
+        derivations: records how copies with changes came about.
+        layers: tells facts of layers, where something is to be mended.
+        clock: tells the time.
+        reporter: told of each tag.
+        turns: shared by runs at the same time, so that each blob moves once.
+        derive: makes copies with changes.
+    """
+
+    journal: Journal
+    derivations: Derivations
+    layers: Layers
+    clock: Clock
+    reporter: Reporter
+    turns: Turns
+    derive: Derive = derive_beside
+
+    def maker(self, rule: MirrorRule) -> Maker:
+        """The maker of a rule's copies with changes."""
+        return Maker(f"rule {rule.name}", self.derivations, self.layers, self.clock.now)
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryMapping:
+    """An upstream repository, and the local one that is made of it.
+
+    Attributes:
+        rule: the rule that copies one to the other.
+        source, upstream_repository: the upstream, and the repository there.
+        destination, local_repository: our registry, and the repository here.
+        siblings: the other local repositories that are made of the same upstream one.
+    """
+
+    rule: MirrorRule
+    source: ReadLister
+    upstream_repository: Repository
+    destination: ReadWriteDeleter
+    local_repository: Repository
+    siblings: tuple[Repository, ...] = ()
+
+    @property
+    def origin(self) -> str:
+        """``UPSTREAM/REPOSITORY``."""
+        return f"{self.rule.source}/{self.upstream_repository}"
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryRun:
+    """A run of a rule, for one repository.
+
+    Attributes:
+        mapping: the repository, upstream and here.
+        run: the run.
+        context: the services of the run.
+        gate: lets so many tags of the run through at a time.
+        subjects: takes turns at digests that others may refer to, so that each referrer is counted once.
+    """
+
+    mapping: RepositoryMapping
+    run: Run
+    context: RunContext
+    gate: asyncio.Semaphore
+    subjects: Turns
+
+    def begin(self, tag: Tag) -> TagProgress:
+        """Report that work on a tag begins."""
+        return self.context.reporter.begin(f"{self.mapping.local_repository}:{tag}")
+
+    def tag_record(self, tag: Tag, outcome: Outcome, **attributes: Any) -> TagRecord:
+        """A record of a tag of the repository. Further attributes are those of :class:`TagRecord`."""
+        mapping = self.mapping
+        return TagRecord(mapping.local_repository, tag, outcome, source=mapping.upstream_repository, **attributes)
+
+    def event(
+        self, tag: Tag, change: Change, before: Digest | None, after: Digest | None, difference: tuple[str, ...] = ()
+    ) -> TagEvent:
+        """An event of a tag's history, at this moment."""
+        mapping, now = self.mapping, self.context.clock.now()
+        return TagEvent(mapping.local_repository, tag, now, change, before, after, mapping.origin, difference)
+
+    async def note(self, record: TagRecord, mirrored: Mirrored | None = None, event: TagEvent | None = None) -> None:
+        """Note what became of a tag, all of it at once; unchanged tags have no record."""
+        step = Step(None if record.outcome is Outcome.UNCHANGED else record, mirrored, event)
+        if step != Step():
+            await self.context.journal.record(self.run, [step])
+
+    async def fail(self, tag: Tag, error: MirrorError) -> TagRecord:
+        """Report and note that nothing could be done about a tag."""
+        record = self.tag_record(tag, Outcome.FAILED).failed(error)
+        self.begin(tag).done(record.outcome, record.reason)
+        await self.note(record)
+        return record

@@ -1,0 +1,83 @@
+"""Decide what to do about one tag, by its digests upstream and here and by what the journal knows. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from mirror.oci.digest import Digest
+from mirror.registry.journal import Change
+
+
+class TagAction(Enum):
+    """The things that a rule can do about a tag."""
+
+    COPY = auto()
+    LEAVE = auto()
+    SKIP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownTag:
+    """The state of a tag before a run.
+
+    Attributes:
+        local_digest: what the tag points to here; None where it is not here.
+        stands_for: the upstream digest that ``local_digest`` stands for: itself, or what it is the wanted copy of; None
+            where it stands for nothing wanted.
+        upstream_digest: what the tag pointed to upstream when it was last seen there; None where it never was.
+        from_rule: whether ``local_digest`` came from the rule's upstream, so that the rule may move the tag.
+        gone: whether the tag was no longer upstream.
+    """
+
+    local_digest: Digest | None = None
+    stands_for: Digest | None = None
+    upstream_digest: Digest | None = None
+    from_rule: bool = False
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TagDecision:
+    """The action for a tag, and its reason.
+
+    Attributes:
+        action: copy ``wanted``; leave the tag, which is as it should be; or skip it.
+        wanted: the upstream digest that the tag should point to here, or be a copy with changes of.
+        change: what has happened since the tag was last seen; None: nothing.
+        reason: why the tag is skipped.
+    """
+
+    action: TagAction
+    wanted: Digest
+    change: Change | None = None
+    reason: str = ""
+
+
+def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> TagDecision:
+    """Decide about a tag that the upstream has.
+
+    A local push wins: a tag that did not come from the rule's upstream is left alone.
+
+    Args:
+        upstream_digest: what the tag points to upstream.
+        known: the state of the tag before the run.
+        pin: the digest at which the tag is held; None where it is free.
+    """
+    wanted = pin or upstream_digest
+    change = _change(upstream_digest, known, pin)
+    if known.stands_for == wanted:
+        reason = f"pinned; upstream it is {upstream_digest}" if upstream_digest != wanted else ""
+        return TagDecision(TagAction.SKIP if reason else TagAction.LEAVE, wanted, change, reason)
+    if known.local_digest not in {None, wanted} and not known.from_rule:
+        reason = f"it was pushed here, as {known.local_digest}: delete it here to have it mirrored"
+        return TagDecision(TagAction.SKIP, wanted, None, reason)
+    return TagDecision(TagAction.COPY, wanted, change)
+
+
+def _change(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> Change | None:
+    if known.upstream_digest is None:
+        return Change.APPEARED
+    if upstream_digest != known.upstream_digest:
+        return Change.HELD if pin is not None else Change.MOVED
+    return Change.RETURNED if known.gone else None
