@@ -136,13 +136,13 @@ class FolderWalk:
         waiting = [""]
         while waiting:
             folder = waiting.pop()
-            with reading(self._name / folder):
+            with reading(f"{self._name}/{folder}".rstrip("/")):
                 descriptor = self._folder.enter(folder)
                 with os.scandir(descriptor) as found:
                     names = sorted(one.name for one in found)
             for name in names:
                 path = f"{folder}/{name}" if folder else name
-                with reading(self._name / path):
+                with reading(f"{self._name}/{path}"):
                     status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
                     if stat.S_ISSOCK(status.st_mode):
                         self.sockets.append(path)
@@ -181,7 +181,7 @@ class FolderWalk:
     def _content(self, entry: LayerEntry) -> FileBelow | None:
         if entry.kind is not EntryKind.FILE:
             return None
-        return FileBelow(self._contents, entry.path, entry.size_bytes, str(self._name / entry.path))
+        return FileBelow(self._contents, entry.path, entry.size_bytes, f"{self._name}/{entry.path}")
 
 
 def _xattrs(place: str | int) -> dict[str, str]:

@@ -56,8 +56,9 @@ class Planting:
             StorageFault: something cannot be made. And what reading contents raises.
         """
         written_bytes = 0
-        self._links.open(entry.same_as for entry in self._entries if entry.same_as is not None)
         try:
+            with writing(self._name):
+                self._links.open(entry.same_as for entry in self._entries if entry.same_as is not None)
             for entry in self._entries:
                 for size_bytes in self._make(entry) if entry.path else ():
                     written_bytes += size_bytes
@@ -69,7 +70,7 @@ class Planting:
                 self._links.remove()
             for entry in reversed(self._entries):
                 if entry.node.kind is EntryKind.FOLDER:
-                    with writing(self._name / entry.path):
+                    with writing(f"{self._name}/{entry.path}".rstrip("/")):
                         self._finish(entry.node, self._folder.enter(entry.path))
         finally:
             self._links.close()
@@ -77,7 +78,7 @@ class Planting:
 
     def _make(self, entry: TreeEntry) -> Generator[int, None, None]:
         above, _, name = entry.path.rpartition("/")
-        with writing(self._name / entry.path):
+        with writing(f"{self._name}/{entry.path}"):
             folder = self._folder.enter(above)
             if entry.same_as is not None:
                 if not self._links.link(entry.same_as, name, folder):
@@ -93,10 +94,10 @@ class Planting:
                 return
         try:
             for chunk in entry.node.content.chunks() if entry.node.content is not None else ():
-                with writing(self._name / entry.path):
+                with writing(f"{self._name}/{entry.path}"):
                     _write(descriptor, chunk)
                 yield len(chunk)
-            with writing(self._name / entry.path):
+            with writing(f"{self._name}/{entry.path}"):
                 self._finish(entry.node, descriptor)
         finally:
             os.close(descriptor)

@@ -36,8 +36,10 @@ def is_too_long(path: str) -> bool:
     if len(path) <= _SHORT:
         return False
     parts = parts_of(path) if ".." in path else path.split("/")
-    if any(len(part) > _SHORT and byte_length(part) > MOST_NAME_BYTES for part in parts):
+    if max(map(len, parts), default=0) > _SHORT and any(byte_length(part) > MOST_NAME_BYTES for part in parts):
         return True
+    if len(path) <= MOST_PATH_BYTES // 4:
+        return False
     return byte_length("/".join(part for part in parts if part not in {"", "."})) > MOST_PATH_BYTES
 
 

@@ -8,6 +8,7 @@ import stat
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -107,7 +108,7 @@ async def test_without_root_it_is_said_what_is_not_as_it_was(
 def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> bytes:
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, target
-    return info.tobuf()
+    return info.tobuf(tarfile.PAX_FORMAT)
 
 
 ESCAPES = {
@@ -158,6 +159,37 @@ async def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(
         await unpacked(registry, tmp_path / "out")
     assert list(outside.iterdir()) == []
     assert folders_beside(tmp_path) == {"outside"}
+
+
+async def test_long_paths_are_not_entered_for_each_name(
+    registry: MemoryRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = "d/" * 500
+    sources = [entry(f"{number}/{below}f", b"x", form=tarfile.PAX_FORMAT) for number in range(2)]
+    links = [
+        link(f"{number}/{below}{name}", f"{number}/{below}f", tarfile.LNKTYPE)
+        for number in range(2)
+        for name in range(50)
+    ]
+    links += [link(f"last/{name}", f"{name % 2}/{below}f", tarfile.LNKTYPE) for name in range(50)]
+    folders = [entry(f"1/{below}n{number}/f", b"x", form=tarfile.PAX_FORMAT) for number in range(50)]
+    await held(registry, zipped(tar(*sources, *links, *folders)))
+    opened = 0
+    really_open = os.open
+
+    def counting(*args: Any, **kwargs: Any) -> int:
+        nonlocal opened
+        opened += 1
+        return really_open(*args, **kwargs)
+
+    monkeypatch.setattr(os, "open", counting)
+    await unpacked(registry, tmp_path / "out")
+    assert opened < 10_000  # each name on its way from the root: more than 100 000
+    rootfs = tmp_path / "out/rootfs"
+    assert {path.name for path in rootfs.iterdir()} == {"0", "1", "last"}
+    assert (rootfs / "last/0").stat().st_nlink == 1 + 50 + 25
+    assert (rootfs / "last/0").samefile(rootfs / "0" / below / "49")
+    planting.remove_folder(tmp_path / "out")
 
 
 async def test_a_folder_that_holds_something_is_refused(registry: MemoryRegistry, tmp_path: Path) -> None:
