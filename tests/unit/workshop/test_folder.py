@@ -12,7 +12,7 @@ import pytest
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.entry import EntryKind
-from mirror.plugin.view import view
+from mirror.plugin.view import view_plugin
 from mirror.workshop import folder as reading
 from mirror.workshop.folder import read_folder
 from tests.unit.workshop.contents import CONFIG, DRIVER
@@ -28,7 +28,7 @@ def plugin(tmp_path: Path) -> Path:
 
 
 async def codes(path: Path) -> list[str]:
-    return [finding.code for finding in view(await read_folder(path)).findings]
+    return [finding.code for finding in view_plugin(await read_folder(path)).findings]
 
 
 async def test_everything_in_it_is_told(plugin: Path) -> None:
@@ -48,13 +48,13 @@ async def test_everything_in_it_is_told(plugin: Path) -> None:
         "loop": EntryKind.LINK,
         "pipe": EntryKind.PIPE,
     }
-    assert view(content).findings == ()
+    assert view_plugin(content).findings == ()
 
 
 async def test_a_config_alone(plugin: Path) -> None:
     content = await read_folder(plugin / "config.json")
     assert content.rootfs is None
-    assert view(content).findings == ()
+    assert view_plugin(content).findings == ()
 
 
 async def test_what_is_missing_of_it(plugin: Path) -> None:
