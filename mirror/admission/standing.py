@@ -8,8 +8,8 @@ from typing import Protocol
 
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.plugin import known_findings
 from mirror.plugin.findings import Finding
+from mirror.plugin.lint.manifest_findings import PLUGIN_WITHHELD
 from mirror.registry.admissions import Admission, State
 from mirror.registry.port import Registry
 from mirror.registry.verdicts import Verdicts
@@ -58,4 +58,4 @@ class PluginStanding:
         """A finding where no host gets the plugin, for another reason than a fault of its own."""
         judged = await self.judge(self.registry, repository, manifest)
         is_told = judged.lacks or judged.admission.state is State.REJECTED
-        return (known_findings.withheld(judged.admission.sentence),) if is_told else ()
+        return (PLUGIN_WITHHELD(reason=judged.admission.sentence),) if is_told else ()

@@ -16,7 +16,7 @@ from mirror.cli.running import run_to_the_end
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.names import Reference
-from mirror.plugin.privilege_pattern import Asked, shown
+from mirror.plugin.privilege_pattern import Asked, describe_privilege
 from mirror.registry.admissions import Admission, State
 from mirror.settings import Settings, load
 
@@ -137,7 +137,7 @@ def _confirmed(settings: Settings, reference: Reference) -> Digest:
     for member, asked in proposal.members:
         MESSAGES.print(f"{name}@{member} {_asks_for(asked)}", markup=False, highlight=False)
         for one in asked or ():
-            MESSAGES.print(f"  - {shown(one)}", markup=False, highlight=False)
+            MESSAGES.print(f"  - {describe_privilege(one)}", markup=False, highlight=False)
     if not typer.confirm("Approve it?", default=False, err=True):
         MESSAGES.print("nothing was decided", markup=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
@@ -201,7 +201,7 @@ def _print(found: Sequence[Admission]) -> None:
         since = one.noted_at if one.in_force is None else one.in_force.at
         RESULTS.out(f"  {one.state.value} since {since:%Y-%m-%d %H:%M} UTC{_why(one)}", highlight=False)
         for asked in one.grown:
-            RESULTS.out(f"  + {shown(asked)}", highlight=False)
+            RESULTS.out(f"  + {describe_privilege(asked)}", highlight=False)
 
 
 def _why(one: Admission) -> str:

@@ -16,7 +16,7 @@ from mirror.cli.running import run_to_the_end
 from mirror.cli.sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.printable_text import printable
-from mirror.plugin.plugin_difference import Change, FileChange, PluginDifference, compare
+from mirror.plugin.plugin_difference import Change, FileChange, PluginDifference, compare_plugins
 from mirror.plugin.view import PluginContent
 from mirror.settings import load
 
@@ -58,7 +58,7 @@ def _compared(before: PluginContent, after: PluginContent) -> PluginDifference:
     trees = [content.rootfs.tree if content.rootfs is not None else None for content in (before, after)]
     if any(tree is not None and not tree.whole for tree in trees):
         trees = [None, None]
-    return compare(before.config, after.config, trees[0], trees[1])
+    return compare_plugins(before.config, after.config, trees[0], trees[1])
 
 
 def _as_json(found: PluginDifference) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mirror.cli.sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.oci.digest import Digest
 from mirror.oci.names import Reference
 from mirror.oci.printable_text import printable
-from mirror.plugin.view import PluginView, view
+from mirror.plugin.view import PluginView, view_plugin
 from mirror.registry.derivations import Derivation
 from mirror.settings import Settings, load
 from mirror.transfer.progress import SilentProgress
@@ -50,7 +50,7 @@ def run(
 def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
     from mirror.app.plugin_inspection import read_plugin
 
-    found = view(run_to_the_end(read_plugin(settings, path, SilentProgress())))
+    found = view_plugin(run_to_the_end(read_plugin(settings, path, SilentProgress())))
     if json:
         print_json({"kind": "folder", "path": str(path), **view_as_json(found), **_findings_as_json(found)})
         return

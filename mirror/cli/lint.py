@@ -16,7 +16,7 @@ from mirror.cli.running import run_to_the_end
 from mirror.cli.sources import SOURCE_HELP, PlainHttpOption, parse_source, tag_of
 from mirror.plugin.findings import Severity
 from mirror.plugin.platform import Platform
-from mirror.plugin.view import PluginView, view
+from mirror.plugin.view import PluginView, view_plugin
 from mirror.settings import load
 
 
@@ -40,7 +40,7 @@ def run(
     settings = load(config, flags(storage__path=data))
     with TagBars(MESSAGES) as bars:
         work = read_plugin(settings, parsed, bars.begin(str(parsed)), plain_http=plain_http)
-        found = view(run_to_the_end(work), tag_of(parsed), hosts)
+        found = view_plugin(run_to_the_end(work), tag_of(parsed), hosts)
     if json:
         print_json(
             {

@@ -1,4 +1,4 @@
-"""How a plugin is shown, wherever it lies: as text for people, and as plain values for JSON."""
+"""Output about a plugin, wherever it lies: as text for people, and as plain values for JSON."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.view import PluginView
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
+_SETTING = ("kind", "key", "default", "must_be_set", "description")
 
 
 def view_as_json(view: PluginView) -> dict[str, Any]:
-    """Plain values, without the findings."""
+    """Convert a view to plain values, without the findings."""
     config = view.config
     if config is None:
         return {}
@@ -35,16 +36,7 @@ def view_as_json(view: PluginView) -> dict[str, Any]:
             for item, risk in view.privileges
         ],
         "never_compared": _never_compared_as_json(view),
-        "settings": [
-            {
-                "kind": item.kind,
-                "key": item.key,
-                "default": item.default,
-                "must_be_set": item.must_be_set,
-                "description": item.description,
-            }
-            for item in view.settings
-        ],
+        "settings": [{name: getattr(item, name) for name in _SETTING} for item in view.settings],
         "engines": [
             {
                 "first": verdict.first,
@@ -70,7 +62,7 @@ def _never_compared_as_json(view: PluginView) -> dict[str, Any] | None:
 
 
 def facts_of(view: PluginView) -> list[tuple[str, str]]:
-    """What fits on a line each."""
+    """List the facts that fit on a line each."""
     config = view.config
     if config is None:
         return []
@@ -86,7 +78,7 @@ def facts_of(view: PluginView) -> list[tuple[str, str]]:
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
-    """A title, and a line for each fact that says something."""
+    """Print a title, and a line for each fact that says something."""
     RESULTS.out(printable(title), style="bold", highlight=False)
     for label, text in facts:
         if text:
@@ -94,7 +86,7 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
 
 
 def print_view(view: PluginView) -> None:
-    """Privileges, settings and engines."""
+    """Print privileges, settings and engines."""
     if view.config is None:
         return
     heading("Privileges the engine will ask for")
@@ -121,7 +113,7 @@ def print_view(view: PluginView) -> None:
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Each finding: what is wrong, where that is seen and how, and what to do."""
+    """Print each finding: what is wrong, where that is seen and how, and what to do."""
     for finding in findings:
         line = Text.assemble("  ", (finding.severity.value, _STYLES[finding.severity]), f": {finding.text}")
         RESULTS.print(line)
@@ -130,7 +122,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
 
 
 def heading(text: str) -> None:
-    """A heading, after an empty line."""
+    """Print a heading, after an empty line."""
     RESULTS.out(f"\n{text}", style="bold", highlight=False)
 
 

@@ -29,7 +29,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin import fingerprint
 from mirror.plugin.policy import Action, Candidate, Policy, Verdict, unreadable
-from mirror.plugin.privilege_pattern import Asked, growth
+from mirror.plugin.privilege_pattern import Asked, added_privileges
 from mirror.registry.admissions import Admission, State
 from mirror.registry.port import Reader, Registry
 from mirror.registry.verdicts import NO_POLICY, AdmissionRecords
@@ -286,7 +286,7 @@ class Judge:
             comes_after = await self._judge_before(registry, repository, digest)
             baseline = await self._verdicts.baseline(repository, digest, self._policy_id)
         if baseline.asked is not None:
-            return growth(now, baseline.asked)
+            return added_privileges(now, baseline.asked)
         if not asks_for_growth:
             return ()
         # There is nothing to compare it with. To the first one nothing is new; else everything is, because what was

@@ -15,7 +15,7 @@ from mirror.oci.names import Repository
 from mirror.oci.printable_text import printable
 from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.platform import Platform
-from mirror.plugin.privilege_pattern import Asked, asked
+from mirror.plugin.privilege_pattern import Asked, requested_privileges
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
 from mirror.runtime.heavy_work import HeavyWork
@@ -149,4 +149,4 @@ def _facts_of_config(content: bytes) -> Facts:
     ]
     if len(written) > _MOST_ASKED or sum(map(len, written)) > _MOST_ASKED_CHARACTERS:
         return Facts(f"its config asks for more than is looked at ({len(written)} sources, options and capabilities)")
-    return Facts(config, asked(config, reading_apart=True))
+    return Facts(config, requested_privileges(config, reading_apart=True))

@@ -28,6 +28,8 @@ IMAGE_MANIFESTS: Final = frozenset({DOCKER_MANIFEST, OCI_MANIFEST})
 INDEXES: Final = frozenset({DOCKER_MANIFEST_LIST, OCI_INDEX})
 #: Every manifest type accepted here, in the order they are asked for.
 MANIFESTS: Final = (DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX)
+#: Layers that engines since 20.10 unpack of a plugin; the content of any other is missing without a word.
+PLUGIN_LAYERS: Final = frozenset({DOCKER_LAYER_GZIP, DOCKER_LAYER, OCI_LAYER_GZIP, OCI_LAYER})
 
 
 def essence(content_type: str) -> str:

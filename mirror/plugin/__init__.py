@@ -1,1 +1,1 @@
-"""What a Docker managed plugin is: its configuration, privileges and settings. Pure values, no I/O."""
+"""Docker managed plugins: configuration, files, findings, policy and builds. Pure values, no I/O."""

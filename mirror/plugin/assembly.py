@@ -39,7 +39,7 @@ class PackedLayer:
 
     @property
     def descriptor(self) -> Descriptor:
-        """How a manifest names it."""
+        """The descriptor by which a manifest names the layer."""
         return Descriptor(media_types.DOCKER_LAYER_GZIP, self.digest, self.size_bytes)
 
 
@@ -135,7 +135,7 @@ def assemble(document: ConfigDocument, layers: Sequence[PackedLayer]) -> Assembl
 
 
 def plugin_manifest(config: bytes, layers: Sequence[Descriptor]) -> Manifest:
-    """The manifest of a plugin.
+    """Make the manifest of a plugin.
 
     Args:
         config: bytes of the configuration.
@@ -152,7 +152,7 @@ def plugin_manifest(config: bytes, layers: Sequence[Descriptor]) -> Manifest:
 
 
 def canonical_json(value: dict[str, Any], what: str) -> bytes:
-    """JSON in ASCII without spaces, keys in the order they have.
+    """Write JSON in ASCII without spaces, keys in the order they have.
 
     Raises:
         ManifestInvalid: there is no JSON for it.
@@ -164,7 +164,7 @@ def canonical_json(value: dict[str, Any], what: str) -> bytes:
 
 
 def _member(value: dict[str, Any], key: str) -> Any:
-    """What counts under a key, whatever its case."""
+    """Look a key up, whatever its case."""
     return next((value[here] for here in value if here.lower() == key.lower()), None)
 
 

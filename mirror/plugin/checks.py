@@ -1,4 +1,4 @@
-"""What engines need of a plugin, from 1.13 to 29: pure decisions over a manifest, its config and facts of its layers.
+"""Checks of a plugin's manifest, config blob and layers against what engines from 1.13 to 29 need. Pure decisions.
 
 A manifest beyond 4 393 216 bytes, which engines since 20.10 do not read, is no case here: :mod:`mirror.oci.manifest`
 takes none beyond 4 194 304.
@@ -19,15 +19,6 @@ from mirror.plugin.findings import Finding
 from mirror.plugin.layer_facts import LayerFacts
 from mirror.plugin.lint import manifest_findings as table
 
-#: Layers that engines since 20.10 unpack; the content of any other is missing without a word.
-LAYER_TYPES: Final = frozenset(
-    {
-        media_types.DOCKER_LAYER_GZIP,
-        media_types.DOCKER_LAYER,
-        media_types.OCI_LAYER_GZIP,
-        media_types.OCI_LAYER,
-    }
-)
 _OCI_LAYER_TYPES: Final = frozenset({media_types.OCI_LAYER_GZIP, media_types.OCI_LAYER})
 _GZIP_LAYER_TYPES: Final = frozenset({media_types.DOCKER_LAYER_GZIP, media_types.OCI_LAYER_GZIP})
 
@@ -35,7 +26,7 @@ _GZIP_LAYER_TYPES: Final = frozenset({media_types.DOCKER_LAYER_GZIP, media_types
 def check_plugin(
     manifest: Manifest, config_bytes: int, config: bytes | None, layers: Mapping[Digest, LayerFacts] | None
 ) -> tuple[Finding, ...]:
-    """Everything that is wrong with a plugin, each kind once.
+    """List everything that is wrong with how a plugin is packed, each kind once.
 
     Args:
         manifest: its manifest.
@@ -58,12 +49,12 @@ def check_plugin(
 
 
 def check_index(members: Iterable[Manifest]) -> tuple[Finding, ...]:
-    """What there is to say of an index of these."""
+    """Check an index of these manifests."""
     return (table.INDEX(),) if any(member.is_plugin for member in members) else ()
 
 
 def _parsed(config: bytes | None) -> PluginConfig | str:
-    """The configuration, or why there is none."""
+    """Read the configuration, or tell why there is none."""
     if config is None:
         return f"it has more than {MAX_CONFIG_BYTES} bytes"
     try:
@@ -78,7 +69,7 @@ def _check_manifest(manifest: Manifest) -> Iterator[Finding]:
     if not manifest.layers:
         yield table.LAYERS_MISSING()
     for number, layer in enumerate(manifest.layers, 1):
-        if layer.media_type not in LAYER_TYPES:
+        if layer.media_type not in media_types.PLUGIN_LAYERS:
             kind = table.LAYER_TYPE_ZSTD if layer.media_type.endswith("zstd") else table.LAYER_TYPE
             yield kind(number=number, media_type=layer.media_type)
         elif layer.media_type in _OCI_LAYER_TYPES and manifest.media_type == media_types.DOCKER_MANIFEST:

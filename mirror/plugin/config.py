@@ -74,7 +74,7 @@ class Args:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """How the engine talks to the plugin.
+    """The interface that the engine talks to.
 
     Attributes:
         types: such as ``docker.volumedriver/1.0``.

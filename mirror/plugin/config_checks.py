@@ -1,4 +1,4 @@
-"""What a plugin's config alone tells of whether it can be enabled, and used: pure decisions."""
+"""Checks of a plugin's config: why the plugin cannot be enabled, or not used. Pure decisions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _EVERYWHERE: Final = frozenset(_HOST_PATHS.split())
 
 
 def check_config(config: PluginConfig) -> Iterator[Finding]:
-    """Everything that is wrong with a config, in its own order."""
+    """Yield everything that is wrong with a config, in its own order."""
     if not config.entrypoint and not config.args.value:
         yield table.ENTRYPOINT_EMPTY()
     if config.work_dir and not config.work_dir.startswith("/"):
@@ -69,7 +69,7 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
 
 
 def covering_mount(config: PluginConfig, path: str) -> Mount | None:
-    """The mount under which a path of the plugin lies: what is in its root filesystem there is not seen."""
+    """Find the mount under which a path of the plugin lies: what is in its root filesystem there is not seen."""
     for mount in config.mounts:
         place = posixpath.normpath(posixpath.join("/", mount.destination)).rstrip("/")
         if mount.destination and f"{path}/".startswith(f"{place}/"):
@@ -95,7 +95,7 @@ def _check_interface(config: PluginConfig) -> Iterator[Finding]:
 
 
 def _check_mounts(config: PluginConfig) -> Iterator[Finding]:
-    keys = {setting.key.partition(".")[0]: setting.key for setting in settable(config) if setting.kind == "mount"}
+    keys = _setting_keys(config, "mount")
     for mount in config.mounts:
         bound = bool(_BOUND & set(mount.options))
         if mount.source is None:
@@ -115,7 +115,7 @@ def _check_mounts(config: PluginConfig) -> Iterator[Finding]:
 
 
 def _check_devices(config: PluginConfig) -> Iterator[Finding]:
-    keys = {setting.key.partition(".")[0]: setting.key for setting in settable(config) if setting.kind == "device"}
+    keys = _setting_keys(config, "device")
     for device in config.devices:
         if device.path is None:
             if key := keys.get(device.name):
@@ -124,8 +124,13 @@ def _check_devices(config: PluginConfig) -> Iterator[Finding]:
                 yield table.DEVICE_PATH_MISSING(name=device.name)
 
 
+def _setting_keys(config: PluginConfig, kind: str) -> dict[str, str]:
+    """The keys of settings by the name of the mount or device that they give a value to."""
+    return {setting.key.partition(".")[0]: setting.key for setting in settable(config) if setting.kind == kind}
+
+
 def _host_paths(config: PluginConfig) -> Iterator[str]:
-    """What must be there on the host."""
+    """Yield the paths that must be there on the host."""
     for mount in config.mounts:
         if mount.source and mount.source.startswith("/") and _BOUND & set(mount.options):
             yield mount.source

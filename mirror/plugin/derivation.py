@@ -24,7 +24,7 @@ from mirror.plugin.layer_facts import LayerFacts
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a copy is to have that the original has not.
+    """The changes that a copy is to have over the original.
 
     Attributes:
         env: values of environment variables, by name.
@@ -159,7 +159,7 @@ def _mended(manifest: Manifest, layers: Mapping[Digest, LayerFacts]) -> tuple[li
 
 
 def _mends(manifest: Manifest, descriptors: tuple[Descriptor, ...]) -> Iterator[str]:
-    """What must be different in the manifest."""
+    """Yield what must be different in the manifest, one line each."""
     if manifest.media_type != media_types.DOCKER_MANIFEST:
         yield f"manifest: {manifest.media_type} -> {media_types.DOCKER_MANIFEST}"
     elif parse_json_object(manifest.content).get("mediaType") is None:

@@ -1,11 +1,11 @@
-"""What a plugin asks of a host that another version of it does not."""
+"""Differences between the privileges of two versions of a plugin."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.privilege_pattern import Asked, asked, shown
+from mirror.plugin.privilege_pattern import Asked, describe_privilege, requested_privileges
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,13 @@ class PrivilegeDifference:
     @classmethod
     def between(cls, earlier: PluginConfig, later: PluginConfig) -> PrivilegeDifference:
         """Compare two configurations. How often something is asked for, and in what order, is no difference."""
-        before, after = asked(earlier), asked(later)
+        before, after = requested_privileges(earlier), requested_privileges(later)
         return cls(_without(after, before), _without(before, after))
 
     def lines(self) -> tuple[str, ...]:
-        """One line each: ``+ mount: /var/run``, ``- network: host``."""
-        return (*(f"+ {shown(one)}" for one in self.added), *(f"- {shown(one)}" for one in self.removed))
+        """Format one line each: ``+ mount: /var/run``, ``- network: host``."""
+        signed = [*(("+", one) for one in self.added), *(("-", one) for one in self.removed)]
+        return tuple(f"{sign} {describe_privilege(one)}" for sign, one in signed)
 
 
 def _without(these: tuple[Asked, ...], those: tuple[Asked, ...]) -> tuple[Asked, ...]:

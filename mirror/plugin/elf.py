@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.plugin.platform import Platform, of_elf
+from mirror.plugin.platform import Platform, platform_from_elf
 
 #: Bytes of a program's beginning that tell whether it is a dynamic one, and where its table of libraries lies.
 HEAD_BYTES: Final = 4096
@@ -89,7 +89,7 @@ def layout_of(head: bytes) -> Layout | None:
     interpreter = next((one for one in segments if one.kind == _INTERPRETER), None)
     dynamic = next((one for one in segments if one.kind == _DYNAMIC), None)
     return Layout(
-        platform=of_elf(head),
+        platform=platform_from_elf(head),
         wide=wide,
         order=order,
         interpreter=None

@@ -1,7 +1,8 @@
-"""What an engine keeps of an installed plugin: ``plugins/ID/config.json`` of its data root (moby: plugin/v2/plugin.go).
+"""The record that an engine keeps of an installed plugin: ``plugins/ID/config.json`` of its data root.
 
-From 1.13 to 29 it is a wrapper around the plugin's configuration: name and id, what users have set, and the digests of
-the blobs the plugin came in. It is also told here what enabling adds to a root filesystem (moby: daemon/initlayer).
+From 1.13 to 29 (moby: plugin/v2/plugin.go) it is a wrapper around the plugin's configuration: name and id, what users
+have set, and the digests of the blobs the plugin came in. Also here: what enabling adds to a root filesystem (moby:
+daemon/initlayer).
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class EngineRecord:
 
 
 def without_additions(entries: Iterable[TreeEntry], config: PluginConfig) -> list[TreeEntry]:
-    """A root filesystem without what enabling has added to it: empty files and folders that it would add again."""
+    """List the entries of a root filesystem without the empty files and folders that enabling adds again."""
     listed = list(entries)
     added = _ALWAYS_ADDED.union(
         mount.destination.strip("/") for mount in config.mounts if mount.destination.strip("/")
@@ -100,7 +101,7 @@ def _is_added(entry: TreeEntry, added: Collection[str], holding: Collection[str]
 
 
 def manifest_as_pushed(config: tuple[Digest, int], layers: Iterable[tuple[Digest, int]]) -> bytes:
-    """The manifest of a plugin that an engine since 20.10 created, byte for byte (moby: plugin/backend_linux.go).
+    """Make the manifest of a plugin as an engine since 20.10 pushes it, byte for byte (moby: plugin/backend_linux.go).
 
     Args:
         config: digest and size in bytes of its configuration.
@@ -143,7 +144,7 @@ def _layers(values: list[Any]) -> Iterable[Digest]:
 
 
 def _changes(config: PluginConfig, settings: object) -> Iterable[str]:
-    """What differs from the defaults, as :command:`docker plugin set` takes it."""
+    """Yield the settings that differ from the defaults, as :command:`docker plugin set` takes it."""
     if not isinstance(settings, dict):
         return
     # The settings have the shape of the configuration, but for Env and Args, which are plain lists.

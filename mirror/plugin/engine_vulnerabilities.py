@@ -28,7 +28,7 @@ _FIRST_WITH_PLUGINS: Final[Number] = (1, 13, 0)
 
 
 class Exposure(Enum):
-    """Whether an engine has a vulnerability."""
+    """An answer to whether an engine has a vulnerability."""
 
     AFFECTED = "affected"
     UNAFFECTED = "unaffected"
@@ -36,7 +36,7 @@ class Exposure(Enum):
 
 
 class Treatment(Enum):
-    """What follows for an engine that is affected. One whose version cannot be read is treated as if it were."""
+    """Treatment of an engine that is affected. One whose version cannot be read is treated as if it were."""
 
     ALLOW = "allow"
     WARN = "warn"
@@ -64,7 +64,7 @@ class Vulnerability:
     remedy: str
 
     def exposure(self, version: str) -> Exposure:
-        """Whether the engine of a version has it; a version that cannot be read is unknown, never unaffected.
+        """Tell whether the engine of a version has it; a version that cannot be read is unknown, never unaffected.
 
         Args:
             version: as the engine's ``User-Agent`` has it, after ``docker/``.
@@ -95,7 +95,7 @@ UNCOMPARED_PRIVILEGE: Final = Vulnerability(
 
 @dataclass(frozen=True, slots=True)
 class KnownEngines:
-    """Which engines have :data:`UNCOMPARED_PRIVILEGE`, as a site knows it.
+    """A site's knowledge of which engines have :data:`UNCOMPARED_PRIVILEGE`.
 
     Attributes:
         patched: versions, as engines say them, that the site has in a patched build only.
@@ -104,7 +104,7 @@ class KnownEngines:
     patched: frozenset[str] = frozenset()
 
     def exposure(self, version: str) -> Exposure:
-        """Whether an engine has it. Argument as for :meth:`Vulnerability.exposure`."""
+        """Tell whether an engine has it. Argument as for :meth:`Vulnerability.exposure`."""
         return Exposure.UNAFFECTED if version in self.patched else UNCOMPARED_PRIVILEGE.exposure(version)
 
 
@@ -121,7 +121,7 @@ def never_compared(asked: Sequence[Privilege]) -> Privilege | None:
 
 
 def _is_candidate(suffix: str) -> bool:
-    """Whether a release with this behind its number came, or may have come, before the one without."""
+    """Tell whether a release with this suffix came, or may have come, before the one without."""
     if edition := _EDITIONS.match(suffix):
         return _CANDIDATE.search(suffix, edition.end()) is not None
     return suffix[:1] in {"-", "~"} or _CANDIDATE.match(suffix) is not None

@@ -1,4 +1,4 @@
-"""Which engines a plugin installs and runs on, as far as what was found out about it tells."""
+"""Support of a plugin by engine releases, as far as its findings tell."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _KEEP_OUT: Final = frozenset(kind.code for kind in FINDING_KINDS.values() if kin
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What some engines make of a plugin.
+    """The support of a plugin by neighbouring releases.
 
     Attributes:
         first, last: the releases from and to which it holds; ``last`` may be the same.
@@ -47,17 +47,17 @@ class Verdict:
 
     @property
     def works(self) -> bool:
-        """Whether nothing is known to keep it out."""
+        """True where nothing is known to keep the plugin out."""
         return not self.reasons
 
     @property
     def engines(self) -> str:
-        """The releases in words."""
+        """The releases as text: ``20.10 to 29``."""
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
 
-def verdicts(findings: Iterable[Finding]) -> tuple[Verdict, ...]:
-    """What each engine makes of a plugin, neighbours with the same reasons together, the oldest first."""
+def engine_verdicts(findings: Iterable[Finding]) -> tuple[Verdict, ...]:
+    """Group the releases by the reasons that keep a plugin out, the oldest first."""
     serious = [one for one in findings if one.severity is Severity.ERROR or one.code in _KEEP_OUT]
 
     def reasons(release: str) -> tuple[Finding, ...]:
@@ -68,7 +68,7 @@ def verdicts(findings: Iterable[Finding]) -> tuple[Verdict, ...]:
 
 
 def _is_about(engines: str) -> Callable[[str], bool]:
-    """Whether a release is among a finding's engines: ``all``, ``none``, ``since 20.10``, ``up to 28``, ``19.03``."""
+    """Make the test for a release to be among a finding's engines, such as ``all``, ``since 20.10``, ``19.03``."""
     if engines in {"all", "none"}:
         return lambda _: engines == "all"
     word, _, version = engines.rpartition(" ")

@@ -1,4 +1,4 @@
-"""What there is to say about a plugin before anybody installs it."""
+"""Findings: faults of a plugin that can be told before anybody installs it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mirror.oci.errors import ManifestInvalid
 
 
 class Severity(Enum):
-    """How much it matters."""
+    """The weight of a finding."""
 
     #: No engine that is in use can do anything with the plugin, or it would install something else than was meant.
     ERROR = "error"
@@ -21,7 +21,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with a plugin.
+    """One fault of a plugin.
 
     Attributes:
         code: its name for programs, such as ``layers-missing``.
@@ -41,12 +41,12 @@ class Finding:
 
     @property
     def sentence(self) -> str:
-        """What is wrong and where it is seen; of an error, also what to do: who pushed it gets no further otherwise."""
+        """The fault and where it is seen; of an error, also what to do: who pushed it gets no further otherwise."""
         told = f"{self.text} (engines {self.engines}: {self.seen})"
         return f"{told}; {self.mend}" if self.severity is Severity.ERROR else told
 
     def to_json(self) -> dict[str, str]:
-        """Plain values."""
+        """Convert to plain values for JSON."""
         return {**asdict(self), "severity": self.severity.value}
 
     @classmethod

@@ -10,28 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from mirror.oci import media_types
 from mirror.oci.digest import ALGORITHMS, Digest
 from mirror.oci.manifest import Manifest
-from mirror.plugin.checks import LAYER_TYPES
 
 #: What the fingerprint of a content begins with; those of bytes are digests.
 _CONTENT: Final = "content-sha256:"
 
 
 def of_bytes(manifest: bytes) -> tuple[str, ...]:
-    """The fingerprints of a manifest's bytes: their digest under every algorithm that is known here."""
+    """Compute the fingerprints of a manifest's bytes: their digest under every algorithm that is known here."""
     return tuple(str(Digest.of(manifest, algorithm)) for algorithm in ALGORITHMS)
 
 
 def content_of(manifest: Manifest) -> Sequence[Digest]:
-    """The config of a plugin, then the layers that engines unpack; empty where it has no config."""
+    """Digests of the config of a plugin, then of the layers that engines unpack; empty where it has no config."""
     if manifest.config is None:
         return ()
-    return (manifest.config.digest, *(one.digest for one in manifest.layers if one.media_type in LAYER_TYPES))
+    layers = (one.digest for one in manifest.layers if one.media_type in media_types.PLUGIN_LAYERS)
+    return (manifest.config.digest, *layers)
 
 
 def of_content(digests: Sequence[Digest]) -> str:
-    """The fingerprint of a plugin's content.
+    """Compute the fingerprint of a plugin's content.
 
     Args:
         digests: sha256 digests of what :func:`content_of` names.
@@ -43,5 +44,5 @@ def of_content(digests: Sequence[Digest]) -> str:
 
 
 def is_of_content(fingerprint: str) -> bool:
-    """Whether a fingerprint is that of config and layers, and not of a manifest's bytes."""
+    """Tell whether a fingerprint is that of config and layers, and not of a manifest's bytes."""
     return fingerprint.startswith(_CONTENT)

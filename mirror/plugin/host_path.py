@@ -1,4 +1,4 @@
-"""Where a path leads on a host, as far as that can be told from here: links that hosts have, and those of ``/proc``."""
+"""Paths of a host, followed as far as that can be told from here: links that hosts have, and those of ``/proc``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _DEVICE_LINKS: Final = frozenset({"cdrom", "cdrw", "dvd", "dvdrw", "rtc", "modem
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
-    """Where a path leads.
+    """The end of a path.
 
     Attributes:
         leads_to: a path from the root without links or detours; None: it may lead anywhere.
@@ -95,7 +95,7 @@ def resolve(path: str) -> HostPath:
 
 
 def resolve_device(path: str) -> HostPath:
-    """Which device a path stands for. Only in ``/dev`` do names tell: a node elsewhere may be any device."""
+    """Find the device that a path stands for. Only in ``/dev`` do names tell: a node elsewhere may be any device."""
     found = resolve(path)
     if found.leads_to is None or found.leads_to in {"/", "/dev"}:
         return found
@@ -116,7 +116,7 @@ def _why_not_begun(path: str) -> str | None:
 
 
 def holds_roots(path: str) -> bool:
-    """Whether the root folder of the host can be had from a path below ``/proc``, by way of its processes."""
+    """Tell whether the root folder of the host can be had from a path below ``/proc``, by way of its processes."""
     return _HOLDS_ROOTS.fullmatch(path) is not None
 
 
@@ -126,5 +126,5 @@ def tidy(path: str) -> str:
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies below it. Nothing lies below a relative one."""
+    """Tell whether a path is a folder or lies below it. Nothing lies below a relative one."""
     return folder.startswith("/") and (path == folder or path.startswith(folder.rstrip("/") + "/"))

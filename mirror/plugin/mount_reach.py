@@ -1,4 +1,4 @@
-"""What mounts and devices of a plugin reach on a host, worked out of type, source and options.
+"""Reach of a plugin's mounts and devices on a host, worked out of type, source and options.
 
 The engine hands a mount to runc as the config has it (moby: plugin/v2/plugin_linux.go). An option ``bind`` or ``rbind``
 makes it a bind mount, whatever its type. Options that runc does not know go to mount(2), joined by commas. The kernel
@@ -95,7 +95,7 @@ class Reach:
 
     @property
     def how(self) -> str:
-        """How it is reached and what is not known of it, in words; empty where it is just as the engine asks."""
+        """The way to it and what is not known of it, as text; empty where it is just as the engine asks."""
         place = f"{self.by}{f' at {printable_ascii(self.at)}' if self.at else ''}" if self.by else ""
         return "; ".join(filter(None, (place, f"cannot be resolved: {self.why}" if self.leads_to is None else "")))
 
@@ -106,7 +106,7 @@ class Reach:
 
 
 def config_reaches(config: PluginConfig) -> Iterator[Reach]:
-    """Everything that a plugin reaches by mounts and processes, then by its devices.
+    """Yield everything that a plugin reaches by mounts and processes, then by its devices.
 
     What users set later is not known.
     """
@@ -120,7 +120,7 @@ def config_reaches(config: PluginConfig) -> Iterator[Reach]:
 
 
 def mount_reaches(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
-    """What one mount reaches.
+    """Yield everything that one mount reaches.
 
     Args:
         mount: as the config has it.
@@ -140,18 +140,18 @@ def mount_reaches(mount: Mount, *, sees_processes: bool = False) -> Iterator[Rea
 
 
 def device_reach(path: str) -> Reach:
-    """What a device of a plugin is."""
+    """Resolve a device of a plugin."""
     found = resolve_device(path)
     return Reach(DEVICE, path, found.leads_to, why=found.why)
 
 
 def is_bound(mount: Mount) -> bool:
-    """Whether it is a bind mount, so that neither type nor other options say what is mounted."""
+    """Tell whether a mount is a bind mount, so that neither type nor other options say what is mounted."""
     return mount.type in _BIND_TYPES or not _BINDS.isdisjoint(mount.options)
 
 
 def is_read_only(mount: Mount) -> bool:
-    """Whether the plugin cannot write to what is mounted. Of ``ro`` and ``rw``, the last one counts, as for runc."""
+    """Tell whether a plugin cannot write to a mount. Of ``ro`` and ``rw``, the last one counts, as for runc."""
     said = [option for option in mount.options if option in {"ro", "rw"}]
     return said[-1:] == ["ro"] and "rrw" not in mount.options
 
@@ -167,7 +167,7 @@ def _of_bind(mount: Mount) -> Iterator[Reach]:
 
 
 def _in_the_bundle(source: str) -> HostPath:
-    """Where a relative source of a bind mount leads: runc looks for it in the folder that the engine made for it."""
+    """Resolve a relative source of a bind mount: runc looks for it in the folder that the engine made for it."""
     path = posixpath.normpath(source) if source else ""
     if "\0" in path or path == ".." or path.startswith("../"):
         return HostPath(None, "it is relative, and leads out of the folder that the engine makes for the plugin")
@@ -215,15 +215,8 @@ def _of_device_type(mount: Mount) -> Iterator[Reach]:
     for key, value in _members(mount.options):
         if key != "subvol" and ("/" in value or "dev" in key):
             found = resolve_device(value)
-            yield Reach(
-                DEVICE,
-                value,
-                found.leads_to,
-                f"{printable_ascii(key)} of a mount",
-                mount.destination,
-                found.why,
-                writable,
-            )
+            by = f"{printable_ascii(key)} of a mount"
+            yield Reach(DEVICE, value, found.leads_to, by, mount.destination, found.why, writable)
 
 
 def _of_overlay(mount: Mount) -> Iterator[Reach]:

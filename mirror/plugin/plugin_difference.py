@@ -1,4 +1,4 @@
-"""What is different between two plugins: privileges, settings, interface and the rest of the config, and files."""
+"""Differences between two plugins: privileges, settings, interface and the rest of the config, and files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mirror.plugin.difference import PrivilegeDifference
 from mirror.plugin.mount_reach import MOUNT, Reach, config_reaches
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.tree import Tree
-from mirror.plugin.settings import Setting, settable
+from mirror.plugin.settings import settable
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that is not the same in both.
+    """A setting or member of the config that is not the same in both plugins.
 
     Attributes:
         what: its name: of a setting, a member of the config, or a path.
@@ -63,23 +63,17 @@ class PluginDifference:
 
     @property
     def grew(self) -> bool:
-        """Whether the later one may do more to a host."""
+        """True where the later plugin may do more to a host."""
         return bool(self.privileges.added or self.writable)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is different."""
-        return not (
-            self.privileges.added
-            or self.privileges.removed
-            or self.writable
-            or self.settings
-            or self.config
-            or self.files
-        )
+        """True where nothing is different."""
+        privileges = self.privileges
+        return not any((privileges.added, privileges.removed, self.writable, self.settings, self.config, self.files))
 
 
-def compare(
+def compare_plugins(
     earlier: PluginConfig, later: PluginConfig, before: Tree | None = None, after: Tree | None = None
 ) -> PluginDifference:
     """Compare two plugins. Trees must have been read with digests."""
@@ -100,11 +94,7 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
 
 
 def _settings(config: PluginConfig) -> dict[str, str]:
-    return {setting.key: _default(setting) for setting in settable(config)}
-
-
-def _default(setting: Setting) -> str:
-    return "(none)" if setting.default is None else setting.default
+    return {setting.key: "(none)" if setting.default is None else setting.default for setting in settable(config)}
 
 
 def _members(config: PluginConfig) -> dict[str, str]:
@@ -130,7 +120,7 @@ def _members(config: PluginConfig) -> dict[str, str]:
 
 
 def _read_only(config: PluginConfig) -> frozenset[str]:
-    """What is mounted, and never to be written to."""
+    """Names of what is mounted, and never to be written to."""
     return frozenset(reach.named for reach in _mounted(config)) - frozenset(_writable(config))
 
 

@@ -1,4 +1,4 @@
-"""Which plugins are let in: rules, and the decision. Pure.
+"""Admission policy: rules, and the decision which plugins are let in. Pure.
 
 The first rule that matches decides, as in a firewall: an exception stands above what it is excepted from, and a file
 reads from top to bottom. A rule that only warns decides nothing, so that it cannot hide one that denies.
@@ -18,7 +18,7 @@ from mirror.oci.names import Repository
 from mirror.oci.printable_text import printable
 from mirror.plugin.config import PluginConfig
 from mirror.plugin.platform import Platform
-from mirror.plugin.privilege_pattern import Asked, PrivilegePattern, shown
+from mirror.plugin.privilege_pattern import Asked, PrivilegePattern, describe_privilege
 
 #: Name of the rule that refuses what cannot be judged, and of the one that stands for the default.
 UNREADABLE, DEFAULT = "unreadable", "default"
@@ -27,7 +27,7 @@ _MOST_LISTED = 10
 
 
 class Action(StrEnum):
-    """What becomes of a plugin."""
+    """The action on a plugin."""
 
     ALLOW = "allow"
     #: Let in, with a word about it.
@@ -62,7 +62,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a plugin must meet, all of it, for the action to follow. Of each list, one entry is enough.
+    """Conditions that a plugin must all meet for the action to follow. Of each list, one entry is enough.
 
     Attributes:
         name: for people and programs.
@@ -117,12 +117,12 @@ class Rule:
             said = "is signed" if candidate.signed else "is not signed"
             yield said if candidate.signed is self.signed else None
         if self.grown:
-            yield _listed("asks for more than the last one that was let in:", map(shown, candidate.grown))
+            yield _listed("asks for more than the last one that was let in:", map(describe_privilege, candidate.grown))
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided.
+    """A decision on a plugin.
 
     Attributes:
         action: what becomes of the plugin; ``warn`` where it is let in with a word.
@@ -151,7 +151,7 @@ class Policy:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this policy from every other one: a digest of all that its rules say, and of the default."""
+        """Digest of all that the rules say, and of the default: it tells this policy from every other one."""
         rules = [
             [
                 rule.name,
@@ -170,21 +170,21 @@ class Policy:
 
     @property
     def asks_for_growth(self) -> bool:
-        """Whether the decision may depend on what was let in before."""
+        """True where the decision may depend on what was let in before."""
         return any(rule.grown for rule in self.rules)
 
     @property
     def asks_for_platform(self) -> bool:
-        """Whether the decision may depend on it."""
+        """True where the decision may depend on it."""
         return any(rule.platforms for rule in self.rules)
 
     @property
     def asks_for_signature(self) -> bool:
-        """Whether the decision may depend on it."""
+        """True where the decision may depend on it."""
         return any(rule.signed is not None for rule in self.rules)
 
     def decide(self, candidate: Candidate) -> Verdict:
-        """What becomes of a plugin. One that cannot be read with certainty is denied, whatever the rules say."""
+        """Decide on a plugin. One that cannot be read with certainty is denied, whatever the rules say."""
         if isinstance(candidate.config, str):
             return unreadable(candidate.config)
         warnings: list[str] = []
@@ -201,7 +201,7 @@ class Policy:
 
 
 def unreadable(why: str) -> Verdict:
-    """The verdict on what cannot be read with certainty, with or without rules. `why` follows "cannot be judged:"."""
+    """Deny what cannot be read with certainty, with or without rules. `why` follows "cannot be judged:"."""
     return Verdict(Action.DENY, UNREADABLE, f"cannot be judged: {why}")
 
 

@@ -17,7 +17,7 @@ from mirror.oci.printable_text import printable
 from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.host_path import resolve, tidy
 from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, config_reaches, is_bound, is_read_only, mount_reaches
-from mirror.plugin.privileges import compute
+from mirror.plugin.privileges import compute_privileges
 
 #: The engine's names, as ``docker plugin install`` prints them.
 NAMES: Final = (
@@ -44,8 +44,8 @@ _WILDCARD: Final = re.compile(r"[*?\[]")
 Asked = tuple[str, str]
 
 
-def asked(config: PluginConfig, *, reading_apart: bool = False) -> tuple[Asked, ...]:
-    """What a plugin asks for, each with one value, in the engine's order; then what it reaches beyond that by mounts.
+def requested_privileges(config: PluginConfig, *, reading_apart: bool = False) -> tuple[Asked, ...]:
+    """List what a plugin asks for, one value each, in the engine's order; then what it reaches beyond that by mounts.
 
     Engines name the source of a mount, whatever it is to the type of the mount: where that is only a label, or a
     relative path, the name here says so, so that a bind mount of the same text in a later version counts as more.
@@ -55,7 +55,7 @@ def asked(config: PluginConfig, *, reading_apart: bool = False) -> tuple[Asked, 
         reading_apart: whether what the plugin may only read has another name than what it may write to.
     """
     read_only = _READ_ONLY if reading_apart else ""
-    others = [(privilege.name, value) for privilege in compute(config) for value in privilege.values]
+    others = [(privilege.name, value) for privilege in compute_privileges(config) for value in privilege.values]
     mounts = [_source(mount, read_only) for mount in config.mounts if mount.source is not None]
     begin = next((number for number, (name, _) in enumerate(others) if name == MOUNT), 0)
     others[begin : begin + len(mounts)] = mounts
@@ -69,8 +69,8 @@ def asked(config: PluginConfig, *, reading_apart: bool = False) -> tuple[Asked, 
     return tuple(dict.fromkeys([*others, *reached]))
 
 
-def growth(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ...]:
-    """What is asked for now and was not before, of what was noted by this release or an earlier one.
+def added_privileges(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ...]:
+    """List what is asked for now and was not before, both as noted by this release or an earlier one.
 
     Earlier ones knew neither labels nor how a path in the options of a mount is used; they judged it as a mount of
     that path all the same, so it is nothing new now. Nor is it to read what one could write to.
@@ -79,9 +79,9 @@ def growth(now: Collection[Asked], before: Collection[Asked]) -> tuple[Asked, ..
     return tuple(one for one in now if known.isdisjoint(_covering(one)))
 
 
-def shown(one: Asked) -> str:
-    """``mount: /run``, of one thing that is asked for; ``mount: / (lowerdir of an overlay mount)``."""
-    name, by = _parted(one[0])
+def describe_privilege(one: Asked) -> str:
+    """Make the line ``mount: /run`` of one thing that is asked for; ``mount: / (lowerdir of an overlay mount)``."""
+    name, _, by = one[0].partition(_BY)
     return f"{name}: {printable(one[1], 200)}{f' ({printable(by, 200)})' if by else ''}"
 
 
@@ -131,16 +131,16 @@ class PrivilegePattern:
         return cls(name, value or None)
 
     def matching(self, config: PluginConfig) -> Iterator[str]:
-        """What the plugin asks for or reaches that matches, in words."""
+        """Describe what the plugin asks for or reaches that matches."""
         if self.name in _PATHS:
             yield from (reach.description for reach in config_reaches(config) if self._covers_reach(reach))
         if self.name == MOUNT:
             labels = (label for mount in config.mounts if (label := _label(mount)) and self._covers_label(label[1]))
-            yield from map(shown, labels)
+            yield from map(describe_privilege, labels)
         elif self.name != DEVICE:
-            for privilege in compute(config):
+            for privilege in compute_privileges(config):
                 values = privilege.values if privilege.name == self.name else ()
-                yield from (shown((self.name, value)) for value in values if self._covers_value(value))
+                yield from (describe_privilege((self.name, value)) for value in values if self._covers_value(value))
 
     def _covers_reach(self, reach: Reach) -> bool:
         if reach.kind != self.name:
@@ -181,7 +181,7 @@ def _may_be_path(glob: str) -> bool:
 
 
 def _steps(glob: str) -> tuple[re.Pattern[str], ...]:
-    """A pattern for each name of the paths that a glob stands for, from the root on."""
+    """Compile a pattern for each name of the paths that a glob stands for, from the root on."""
     names = glob.split("/")[1:] if glob.startswith("/") else [glob]
     return tuple(re.compile(translate(name)) for name in names)
 
@@ -195,7 +195,7 @@ def _is_above(path: str, steps: Sequence[re.Pattern[str]]) -> bool:
 
 
 def _source(mount: Mount, read_only: str) -> Asked:
-    """The source of a mount, as it is noted."""
+    """Make the note of a mount's source."""
     source = mount.source or ""
     if (label := _label(mount)) is not None:
         return label
@@ -211,7 +211,7 @@ def _label(mount: Mount) -> Asked | None:
 
 
 def _covering(one: Asked) -> Iterator[Asked]:
-    """What in an earlier version is as much as this, or was noted of it by an earlier release."""
+    """Yield each spelling under which an earlier version, or an earlier release's note, asked for as much as this."""
     name, value = one
     for spelling in dict.fromkeys((name, name.removesuffix(_READ_ONLY))):
         yield spelling, value
@@ -219,8 +219,3 @@ def _covering(one: Asked) -> Iterator[Asked]:
             yield _MOUNT_OPTION, value
         if spelling == _LABEL:
             yield MOUNT, value
-
-
-def _parted(name: str) -> tuple[str, str]:
-    first, _, by = name.partition(_BY)
-    return first, by

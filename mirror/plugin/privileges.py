@@ -28,15 +28,15 @@ class Privilege:
         return f"{self.name}: [{' '.join(self.values)}]"
 
 
-def compute(config: PluginConfig) -> tuple[Privilege, ...]:
-    """The privileges in the engine's order. Engines before 17.05 do not know the two about namespaces.
+def compute_privileges(config: PluginConfig) -> tuple[Privilege, ...]:
+    """List the privileges in the engine's order. Engines before 17.05 do not know the two about namespaces.
 
     None of them speaks of propagated mounts, the environment, or the type and options of a mount.
     """
-    return tuple(_compute(config))
+    return tuple(_privileges(config))
 
 
-def _compute(config: PluginConfig) -> Iterator[Privilege]:
+def _privileges(config: PluginConfig) -> Iterator[Privilege]:
     if config.network_type not in _NO_NETWORK_PRIVILEGE:
         yield Privilege("network", "permissions to access a network", (config.network_type,))
     if config.ipc_host:

@@ -1,4 +1,4 @@
-"""What a plugin's privileges mean for the host, in plain words. A plugin always runs as root."""
+"""Risks of a plugin's privileges for the host, in plain words. A plugin always runs as root."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from mirror.oci.printable_text import printable
-from mirror.plugin import privileges
 from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.host_path import is_within
 from mirror.plugin.mount_reach import DEVICE, Reach, device_reach, mount_reaches
-from mirror.plugin.privileges import Privilege
+from mirror.plugin.privileges import Privilege, compute_privileges
 
 _WHOLE: Final = {
     "host ipc namespace": "It shares memory and semaphores with the host's processes.",
@@ -54,9 +53,9 @@ _CAPABILITIES: Final = {
 
 
 def privileges_with_risks(config: PluginConfig) -> Iterator[tuple[Privilege, str]]:
-    """What an engine asks for, and what a host gives away with it: a sentence for each thing that is reached."""
+    """List the privileges that an engine asks for, each with sentences on what it gives away of the host."""
     mounts = iter([mount for mount in config.mounts if mount.source is not None])
-    for privilege in privileges.compute(config):
+    for privilege in compute_privileges(config):
         match privilege.name:
             case "mount":
                 risk = _mount(next(mounts), sees_processes=config.pid_host)
@@ -87,7 +86,7 @@ def _mount(mount: Mount, *, sees_processes: bool) -> str:
 
 
 def _reached(reach: Reach) -> str:
-    """One sentence; where it is not just as the engine asks, beginning with what is reached and how."""
+    """Describe a reach in one sentence, which begins with what is reached where engines ask otherwise."""
     does = "reads and writes" if reach.writable else "reads"
     if reach.leads_to is None:
         what = f"any {'device' if reach.kind == DEVICE else 'path'} of the host"

@@ -1,4 +1,4 @@
-"""What a plugin's root filesystem tells of whether it can be enabled: pure decisions."""
+"""Checks of a plugin's root filesystem: why the plugin cannot be enabled. Pure decisions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST_STEM_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class IntendedPlatform:
     """The platform that a plugin is meant for.
 
     Attributes:
@@ -35,14 +35,14 @@ class Meant:
 
 
 def names_to_find(config: PluginConfig) -> tuple[bytes, ...]:
-    """What to look for in files: the socket's name, and that without ``.sock``, which libraries for plugins add."""
+    """List the texts to look for in files: the socket's name, and that without ``.sock``, which libraries add."""
     socket = config.interface.socket.encode()
     stem = socket.removesuffix(b".sock")
     return (socket, stem) if len(stem) >= _LEAST_STEM_BYTES else (socket,)
 
 
-def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: Meant | None = None) -> Iterator[Finding]:
-    """Everything that is wrong with a root filesystem.
+def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | None = None) -> Iterator[Finding]:
+    """Yield everything that is wrong with a root filesystem.
 
     Args:
         config: the plugin's.
@@ -66,7 +66,7 @@ def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: Meant | None = Non
         yield table.PROPAGATED_MOUNT_MISSING(path=config.propagated_mount)
 
 
-def _check_start(config: PluginConfig, rootfs: Rootfs, meant: Meant | None) -> Iterator[Finding]:
+def _check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | None) -> Iterator[Finding]:
     name, found = started(config, rootfs)
     if covering_mount(config, posixpath.normpath(posixpath.join("/", config.work_dir, name))) is not None:
         return  # it comes from the host
@@ -92,9 +92,9 @@ def _check_start(config: PluginConfig, rootfs: Rootfs, meant: Meant | None) -> I
 
 
 def _check_program(
-    config: PluginConfig, rootfs: Rootfs, name: str, node: Node, meant: Meant | None
+    config: PluginConfig, rootfs: Rootfs, name: str, node: Node, meant: IntendedPlatform | None
 ) -> Iterator[Finding]:
-    """One program of those that are started for one another."""
+    """Check one program of those that are started for one another."""
     program = node.program
     if program is None or (program.elf is None and not program.interpreter):
         yield table.NO_PROGRAM(name=name)
@@ -118,7 +118,7 @@ def _check_program(
 
 
 def _missing_libraries(rootfs: Rootfs, program: Node) -> list[str]:
-    """Libraries that a program needs, or one of its libraries does, and that are nowhere.
+    """List the libraries that a program needs, or one of its libraries does, and that are nowhere.
 
     Wherever it lies, a library counts as found: which folders are looked into is for the loader to say, and for files
     in ``/etc`` that it reads.
@@ -143,7 +143,7 @@ def _missing_libraries(rootfs: Rootfs, program: Node) -> list[str]:
 
 
 def _mentions_socket(config: PluginConfig, rootfs: Rootfs) -> bool:
-    """Whether a file or the config's own words speak of the socket."""
+    """Tell whether a file or the config's own words mention the socket."""
     socket = config.interface.socket
     said = [*config.entrypoint, *config.args.value, *(env.value or "" for env in config.env)]
     return not socket or bool(rootfs.mentioned) or any(socket in text for text in said)

@@ -1,4 +1,4 @@
-"""What a host may set when it installs a plugin (moby: plugin/v2/settable.go)."""
+"""Settings that a host may give a plugin when it installs it (moby: plugin/v2/settable.go)."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Setting:
 
     @property
     def must_be_set(self) -> bool:
-        """Whether the plugin cannot be enabled before this has a value. A variable without one is just not passed."""
+        """True where the plugin cannot be enabled before this is set. A variable without a value is just not passed."""
         return self.default is None and self.kind in {"mount", "device"}
 
 
 def settable(config: PluginConfig) -> tuple[Setting, ...]:
-    """Every setting, in the order env, mounts, devices, args."""
+    """List every setting, in the order env, mounts, devices, args."""
     return tuple(_settable(config))
 
 

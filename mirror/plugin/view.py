@@ -1,4 +1,4 @@
-"""What a plugin is, as people ask for it: everything that its config and root filesystem tell, in one value."""
+"""The view of a plugin: everything that its config and root filesystem tell, in one value."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mirror.plugin import config_checks, engines, platform, rootfs_checks, settings
 from mirror.plugin.config import PluginConfig
+from mirror.plugin.config_checks import check_config
 from mirror.plugin.engine_vulnerabilities import never_compared
-from mirror.plugin.engines import Verdict
+from mirror.plugin.engines import Verdict, engine_verdicts
 from mirror.plugin.findings import Finding, Severity
-from mirror.plugin.platform import Platform
+from mirror.plugin.platform import Platform, platform_from_tag
 from mirror.plugin.privileges import Privilege
 from mirror.plugin.risks import privileges_with_risks
 from mirror.plugin.rootfs.root_filesystem import Rootfs, platform_of
-from mirror.plugin.rootfs_checks import Meant
-from mirror.plugin.settings import Setting
+from mirror.plugin.rootfs_checks import IntendedPlatform, check_rootfs
+from mirror.plugin.settings import Setting, settable
 
 #: Findings of one code that are told: a config may have ten thousand mounts.
 _MOST_ALIKE: Final = 10
@@ -26,7 +26,7 @@ _ORDER: Final = list(Severity)
 
 @dataclass(frozen=True, slots=True)
 class PluginContent:
-    """What was read of a plugin, wherever it lies.
+    """The content that was read of a plugin, wherever it lies.
 
     Attributes:
         config: its configuration; None where no engine could read it.
@@ -68,11 +68,11 @@ class PluginView:
 
     @property
     def has_errors(self) -> bool:
-        """Whether any finding is an error."""
+        """True where any finding is an error."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def view(content: PluginContent, tag: str | None = None, hosts: Platform | None = None) -> PluginView:
+def view_plugin(content: PluginContent, tag: str | None = None, hosts: Platform | None = None) -> PluginView:
     """Look at a plugin from all sides.
 
     Args:
@@ -80,10 +80,10 @@ def view(content: PluginContent, tag: str | None = None, hosts: Platform | None 
         tag: the tag that it goes by.
         hosts: the platform of the hosts that it is meant for; without it, what the tag says.
     """
-    said = None if tag is None else platform.of_tag(tag)
-    meant = None if said is None else Meant(said.platform, f"the tag, with {said.used!r}, says")
+    said = None if tag is None else platform_from_tag(tag)
+    meant = None if said is None else IntendedPlatform(said.platform, f"the tag, with {said.used!r}, says")
     if hosts is not None:
-        meant = Meant(hosts, "the hosts are")
+        meant = IntendedPlatform(hosts, "the hosts are")
     found = tuple(_alike(sorted(_findings(content, meant), key=lambda one: _ORDER.index(one.severity))))
     runs_on, by = _platform(content, None if said is None else said.platform)
     config = content.config
@@ -92,22 +92,22 @@ def view(content: PluginContent, tag: str | None = None, hosts: Platform | None 
         platform=runs_on,
         platform_by=by,
         privileges=() if config is None else tuple(privileges_with_risks(config)),
-        settings=() if config is None else settings.settable(config),
+        settings=() if config is None else settable(config),
         findings=found,
-        engines=engines.verdicts(found),
+        engines=engine_verdicts(found),
     )
 
 
-def _findings(content: PluginContent, meant: Meant | None) -> Iterator[Finding]:
+def _findings(content: PluginContent, meant: IntendedPlatform | None) -> Iterator[Finding]:
     yield from content.findings
     if content.config is not None:
-        yield from config_checks.check_config(content.config)
+        yield from check_config(content.config)
         if content.rootfs is not None:
-            yield from rootfs_checks.check_rootfs(content.config, content.rootfs, meant)
+            yield from check_rootfs(content.config, content.rootfs, meant)
 
 
 def _alike(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Each finding once, and of one kind not more than some."""
+    """Yield each finding once, and of one kind not more than :data:`_MOST_ALIKE`."""
     count: Counter[str] = Counter()
     for finding in dict.fromkeys(findings):
         count[finding.code] += 1

@@ -14,7 +14,7 @@ from typing import Any
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import Action, Verdict
-from mirror.plugin.privilege_pattern import Asked, shown
+from mirror.plugin.privilege_pattern import Asked, describe_privilege
 
 
 class State(StrEnum):
@@ -189,8 +189,8 @@ class Admission:
             "action": None if verdict is None else verdict.action.value,
             "rule": None if verdict is None else verdict.rule,
             "reason": None if verdict is None else verdict.reason,
-            "asks_for": None if self.asked is None else list(map(shown, self.asked)),
-            "new": list(map(shown, self.grown)),
+            "asks_for": None if self.asked is None else list(map(describe_privilege, self.asked)),
+            "new": list(map(describe_privilege, self.grown)),
             "decided_by": None if decision is None else decision.by,
             "decided_at": None if decision is None else decision.at.isoformat(timespec="seconds"),
             "note": None if decision is None else decision.note,

@@ -19,6 +19,7 @@ from mirror.oci.errors import (
     UpstreamResting,
     UpstreamUnreachable,
 )
+from mirror.oci.printable_text import printable
 from mirror.upstream.answer_guard import FloodError
 from mirror.upstream.destinations import ForbiddenAddressError
 from mirror.wire import error_body, retry_after
@@ -137,6 +138,4 @@ def _plain_text(body: bytes) -> str:
 
 
 def _one_line(text: str) -> str:
-    begun = text[: 4 * _MOST_SHOWN_CHARACTERS]
-    words = " ".join("".join(char if char.isprintable() else " " for char in begun).split())
-    return words if len(words) <= _MOST_SHOWN_CHARACTERS else words[:_MOST_SHOWN_CHARACTERS] + "…"
+    return printable(" ".join(text[: 4 * _MOST_SHOWN_CHARACTERS].split()), _MOST_SHOWN_CHARACTERS)

@@ -15,7 +15,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin.findings import Finding
 from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.plugin.lint.manifest_findings import MANIFEST_AMBIGUOUS
-from mirror.plugin.view import PluginView, view
+from mirror.plugin.view import PluginView, view_plugin
 from mirror.registry.admissions import Admission
 from mirror.registry.derivations import Derivation
 from mirror.registry.journal import Journal, TagEvent
@@ -128,7 +128,7 @@ async def inspect(
         known = await recorded(manifest.digest)
         if known is not None and manifest.ambiguity is None:
             content = replace(content, findings=known)
-    plugin = view(content, target.name if isinstance(target, Tag) else None)
+    plugin = view_plugin(content, target.name if isinstance(target, Tag) else None)
     return replace(found, plugin=plugin, findings=plugin.findings)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from mirror.plugin.platform import Platform
 from mirror.plugin.program import ProgramReader
-from mirror.plugin.view import view
+from mirror.plugin.view import view_plugin
 from mirror.workshop.folder import read_plugin_folder
 from tests.harness import plugins
 from tests.harness.command import CompletedRun
@@ -180,7 +180,7 @@ def make(folder: Path, change: Mend | None) -> Path:
 
 def found(folder: Path, hosts: Platform | None = None) -> list[str]:
     """Codes of what is found in a folder."""
-    return [finding.code for finding in view(asyncio.run(read_plugin_folder(folder)), hosts=hosts).findings]
+    return [finding.code for finding in view_plugin(asyncio.run(read_plugin_folder(folder)), hosts=hosts).findings]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,7 +14,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Tag
 from mirror.plugin.policy import Action, Policy, Rule
-from mirror.plugin.privilege_pattern import PrivilegePattern, shown
+from mirror.plugin.privilege_pattern import PrivilegePattern, describe_privilege
 from mirror.registry.admissions import State
 from mirror.registry.origins import Origin
 from tests.unit.filters.world import GROWN, HERE, HOST, ROOT, World
@@ -27,7 +27,7 @@ async def new(world: World, manifest: Manifest) -> list[str]:
     """What is known to be new about a plugin."""
     known = await world.known(manifest)
     assert known is not None
-    return list(map(shown, known.grown))
+    return list(map(describe_privilege, known.grown))
 
 
 async def push(world: World, config: dict[str, Any], tag: Tag) -> Manifest:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import NameInvalid
-from mirror.plugin.platform import Platform, of_elf, of_tag
+from mirror.plugin.platform import Platform, platform_from_elf, platform_from_tag
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ from mirror.plugin.platform import Platform, of_elf, of_tag
     ],
 )
 def test_a_tag_says_a_platform(tag: str, platform: str | None, used: str | None) -> None:
-    said = of_tag(tag)
+    said = platform_from_tag(tag)
     assert (said and str(said.platform), said and said.used) == (platform, used)
 
 
@@ -67,14 +67,14 @@ GOARCHES = ["amd64", "arm64", "386", "ppc64le", "ppc64", "s390x", "riscv64", "lo
     st.sampled_from(["", "-3.6.0", "_latest", "-rc1"]),
 )
 def test_go_names_are_found_wherever_they_stand(architecture: str, before: str, after: str) -> None:
-    said = of_tag(before + architecture + after)
+    said = platform_from_tag(before + architecture + after)
     assert said is not None
     assert said.platform == Platform("linux", architecture)
 
 
 @given(st.text(alphabet="armx864vhfl_-.2571dpc", max_size=128))
 def test_whatever_a_tag_is_what_was_used_stands_in_it(tag: str) -> None:
-    said = of_tag(tag)
+    said = platform_from_tag(tag)
     assert said is None or (said.used in tag and Platform.parse(str(said.platform)) == said.platform)
 
 
@@ -140,14 +140,14 @@ def elf(machine: int, bits: int = 64, *, little: bool = True, abi: int = 0) -> b
     ],
 )
 def test_a_program_says_a_platform(head: bytes, platform: str | None) -> None:
-    found = of_elf(head)
+    found = platform_from_elf(head)
     assert (found and str(found)) == platform
 
 
 def test_the_program_that_runs_this_is_for_this_machine() -> None:
     with Path(sys.executable).open("rb") as program:
         head = program.read(64)
-    assert str(of_elf(head)) in {"linux/amd64", "linux/arm64", "linux/riscv64"}
+    assert str(platform_from_elf(head)) in {"linux/amd64", "linux/arm64", "linux/riscv64"}
 
 
 @given(st.binary(max_size=64))
@@ -155,5 +155,5 @@ def test_the_program_that_runs_this_is_for_this_machine() -> None:
 @example(b"\x7fELF" + b"\xff" * 16)
 def test_whatever_a_file_begins_with(head: bytes) -> None:
     for begun in (head, b"\x7fELF" + head):
-        found = of_elf(begun)
+        found = platform_from_elf(begun)
         assert found is None or Platform.parse(str(found)) == found

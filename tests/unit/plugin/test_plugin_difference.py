@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.plugin_difference import Change, FileChange, compare
+from mirror.plugin.plugin_difference import Change, FileChange, compare_plugins
 from tests.unit.plugin.rootfses import config, file, folder, link, rootfs
 
 
@@ -20,7 +20,7 @@ def setting(value: str | None, name: str = "DEBUG") -> dict[str, Any]:
 
 def test_the_same_is_no_difference() -> None:
     tree = rootfs(file("a", b"1"), link("b", "a"), digests=True).tree
-    found = compare(config(), config(), tree, tree)
+    found = compare_plugins(config(), config(), tree, tree)
     assert found.is_empty
     assert not found.grew
 
@@ -38,7 +38,7 @@ def test_the_same_is_no_difference() -> None:
     ],
 )
 def test_what_counts_as_more(before: dict[str, Any], after: dict[str, Any], grew: bool) -> None:
-    found = compare(config(**before), config(**after))
+    found = compare_plugins(config(**before), config(**after))
     assert found.grew is grew
     assert not found.is_empty
 
@@ -48,7 +48,7 @@ def test_settings_and_the_rest_of_the_config() -> None:
     after = config(
         Env=[setting("1"), setting(None, "NEW"), {"Name": "FIXED", "Value": "2"}], WorkDir="/w", **mounts("ro")
     )
-    found = compare(before, after)
+    found = compare_plugins(before, after)
     assert found.settings == (Change("DEBUG", "0", "1"), Change("GONE", "x", None), Change("NEW", None, "(none)"))
     assert set(found.config) == {
         Change("WorkDir", None, "/w"),
@@ -76,7 +76,7 @@ def test_files() -> None:
         file("new", b"123"),
         digests=True,
     )
-    assert compare(config(), config(), before.tree, after.tree).files == (
+    assert compare_plugins(config(), config(), before.tree, after.tree).files == (
         FileChange("content", 2, 2, "content"),
         FileChange("gone", 1, None, "removed"),
         FileChange("kind", 0, 0, "file to folder"),
@@ -87,4 +87,4 @@ def test_files() -> None:
 
 
 def test_what_was_not_read_is_not_compared() -> None:
-    assert compare(config(), config(), None, rootfs().tree).files is None
+    assert compare_plugins(config(), config(), None, rootfs().tree).files is None

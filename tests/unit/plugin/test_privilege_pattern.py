@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.privilege_pattern import NAMES, PrivilegePattern, asked, growth, shown
-from mirror.plugin.privileges import compute
+from mirror.plugin.privilege_pattern import (
+    NAMES,
+    PrivilegePattern,
+    added_privileges,
+    describe_privilege,
+    requested_privileges,
+)
+from mirror.plugin.privileges import compute_privileges
 
 
 def config(**members: Any) -> PluginConfig:
@@ -124,7 +130,7 @@ def test_folders_of_an_overlay_count() -> None:
     assert list(PrivilegePattern.parse("mount=/").matching(overlay)) == [
         "mount: / (lowerdir of an overlay mount at /host)"
     ]
-    assert asked(overlay) == (
+    assert requested_privileges(overlay) == (
         ("mount", "overlay"),
         ("mount, lowerdir of an overlay mount", "/tmp"),
         ("mount, lowerdir of an overlay mount", "/"),
@@ -200,9 +206,9 @@ BOUND, OPTION = ("mount", "/data"), ("mount option", "/data")
             ["mount: / (lowerdir of an overlay mount)"],
         ),
         ((("mount", "x"),), mounting("x", "lowerdir=/", kind="overlay"), ["mount: / (lowerdir of an overlay mount)"]),
-        (asked(mounting("/data", kind="tmpfs")), mounting("/data", "bind"), ["mount: /data"]),
+        (requested_privileges(mounting("/data", kind="tmpfs")), mounting("/data", "bind"), ["mount: /data"]),
         (
-            asked(mounting("x", "lowerdir=/data", kind="overlay")),
+            requested_privileges(mounting("x", "lowerdir=/data", kind="overlay")),
             mounting("x", "upperdir=/data", kind="overlay"),
             ["mount: /data (upperdir of an overlay mount)"],
         ),
@@ -212,7 +218,7 @@ BOUND, OPTION = ("mount", "/data"), ("mount option", "/data")
 def test_growth_by_what_this_release_or_an_earlier_one_noted(
     before: tuple[tuple[str, str], ...], now: PluginConfig, more: list[str]
 ) -> None:
-    assert list(map(shown, growth(asked(now), before))) == more
+    assert list(map(describe_privilege, added_privileges(requested_privileges(now), before))) == more
 
 
 @pytest.mark.parametrize("text", ["", "mounts", "mount=", "=/", "Network", "pid", "mount:/"])
@@ -238,7 +244,7 @@ def test_detours_change_nothing(parts: list[str]) -> None:
 def test_a_name_alone_matches_whatever_the_engine_asks(sources: list[str], capabilities: list[str]) -> None:
     plugin = config(Mounts=[{"Source": source} for source in sources], Linux={"Capabilities": capabilities})
     for name in NAMES:
-        assert matches(name, plugin) == any(privilege.name == name for privilege in compute(plugin))
+        assert matches(name, plugin) == any(privilege.name == name for privilege in compute_privileges(plugin))
 
 
 @pytest.mark.parametrize(
@@ -262,6 +268,6 @@ def test_a_name_alone_matches_whatever_the_engine_asks(sources: list[str], capab
 def test_to_write_is_more_than_to_read_and_a_path_more_than_a_label(
     earlier: PluginConfig, later: PluginConfig, more: list[str]
 ) -> None:
-    before, now = [asked(each, reading_apart=True) for each in (earlier, later)]
-    assert list(map(shown, growth(now, before))) == more
-    assert growth(before, before) == growth(now, now) == ()
+    before, now = [requested_privileges(each, reading_apart=True) for each in (earlier, later)]
+    assert list(map(describe_privilege, added_privileges(now, before))) == more
+    assert added_privileges(before, before) == added_privileges(now, now) == ()

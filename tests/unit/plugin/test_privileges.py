@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from mirror.plugin import privileges
 from mirror.plugin.config import PluginConfig
+from mirror.plugin.privileges import compute_privileges
 
 
 def asked(value):
     config = PluginConfig.parse(json.dumps(value).encode())
-    return [(privilege.name, list(privilege.values)) for privilege in privileges.compute(config)]
+    return [(privilege.name, list(privilege.values)) for privilege in compute_privileges(config)]
 
 
 def test_all_of_them_in_the_engine_s_order():
@@ -57,4 +57,4 @@ def test_a_source_that_is_absent_is_not_asked_for_and_an_empty_one_is():
 
 def test_how_the_engine_prints_it():
     config = PluginConfig.parse(b'{"linux": {"capabilities": ["CAP_SYS_ADMIN", "CAP_SYS_MODULE"]}}')
-    assert [str(item) for item in privileges.compute(config)] == ["capabilities: [CAP_SYS_ADMIN CAP_SYS_MODULE]"]
+    assert [str(item) for item in compute_privileges(config)] == ["capabilities: [CAP_SYS_ADMIN CAP_SYS_MODULE]"]

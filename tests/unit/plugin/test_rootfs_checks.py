@@ -9,7 +9,7 @@ import pytest
 from mirror.plugin.platform import Platform
 from mirror.plugin.rootfs.entry import LayerEntry
 from mirror.plugin.rootfs.root_filesystem import platform_of
-from mirror.plugin.rootfs_checks import Meant, check_rootfs, names_to_find
+from mirror.plugin.rootfs_checks import IntendedPlatform, check_rootfs, names_to_find
 from tests.unit.plugin.rootfses import SOCKET, config, elf, file, folder, link, rootfs
 
 Told = tuple[LayerEntry, bytes]
@@ -20,7 +20,7 @@ SCRIPT = b"#!/bin/sh\nexec driver " + SOCKET.encode()
 MUSL = [link("bin/sh", "busybox"), file("bin/busybox", elf(loader="/lib/ld-musl.so", needed=["libc.so"]))]
 
 
-def codes(*entries: Told, meant: Meant | None = None, **members: Any) -> list[str]:
+def codes(*entries: Told, meant: IntendedPlatform | None = None, **members: Any) -> list[str]:
     whole = config(**members)
     found = rootfs(*entries, names=names_to_find(whole))
     return [finding.code for finding in check_rootfs(whole, found, meant)]
@@ -99,7 +99,7 @@ def test_scripts_for_scripts_without_end() -> None:
     [("linux/arm64", ["platform-wrong"]), ("linux/amd64", []), ("freebsd/amd64", ["platform-wrong"])],
 )
 def test_a_program_for_another_platform(platform: str, expected: list[str]) -> None:
-    meant = Meant(Platform.parse(platform), "the tag says")
+    meant = IntendedPlatform(Platform.parse(platform), "the tag says")
     assert codes(file("bin/driver", STATIC), meant=meant) == expected
 
 

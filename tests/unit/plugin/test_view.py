@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from mirror.plugin.config import PluginConfig
-from mirror.plugin.engines import verdicts
+from mirror.plugin.engines import engine_verdicts
 from mirror.plugin.findings import Finding, Severity
 from mirror.plugin.lint import manifest_findings as table
 from mirror.plugin.platform import Platform
-from mirror.plugin.view import PluginContent, view
+from mirror.plugin.view import PluginContent, view_plugin
 from tests.unit.plugin.rootfses import SOCKET, config, elf, file, rootfs
 
 
@@ -36,11 +36,11 @@ def finding(engines: str, severity: Severity = Severity.ERROR, code: str = "x") 
     ],
 )
 def test_engines(findings: list[Finding], expected: list[tuple[str, bool]]) -> None:
-    assert [(verdict.engines, verdict.works) for verdict in verdicts(findings)] == expected
+    assert [(verdict.engines, verdict.works) for verdict in engine_verdicts(findings)] == expected
 
 
 def risks(**members: Any) -> list[str]:
-    return [risk for _, risk in view(PluginContent(config(**members), None)).privileges]
+    return [risk for _, risk in view_plugin(PluginContent(config(**members), None)).privileges]
 
 
 def mount(source: str, *options: str) -> dict[str, Any]:
@@ -91,21 +91,21 @@ def content(machine: int, **members: Any) -> PluginContent:
     ],
 )
 def test_the_platform(machine: int, tag: str | None, platform: str, by: str, codes: list[str]) -> None:
-    found = view(content(machine), tag)
+    found = view_plugin(content(machine), tag)
     assert (str(found.platform), found.platform_by) == (platform, by)
     assert [one.code for one in found.findings] == codes
 
 
 def test_programs_say_no_variant_and_tags_do() -> None:
     arm = PluginContent(config(), rootfs(file("bin/driver", elf(40, wide=False))))
-    found = view(arm, "latest-armv7")
+    found = view_plugin(arm, "latest-armv7")
     assert (str(found.platform), found.platform_by) == ("linux/arm/v7", "its programs and its tag")
 
 
 def test_the_hosts_win_over_the_tag() -> None:
-    found = view(content(62), "arm64", Platform("linux", "amd64"))
+    found = view_plugin(content(62), "arm64", Platform("linux", "amd64"))
     assert found.findings == ()
-    assert view(content(183), "arm64", Platform("linux", "amd64")).has_errors
+    assert view_plugin(content(183), "arm64", Platform("linux", "amd64")).has_errors
 
 
 def test_the_worst_comes_first_and_none_floods_the_rest() -> None:
@@ -114,7 +114,7 @@ def test_the_worst_comes_first_and_none_floods_the_rest() -> None:
         "WorkDir": "x",
         **mount("/srv/data", "bind"),
     }
-    found = view(PluginContent(config(**many), None, (table.SEVERAL_LAYERS(count=2),)))
+    found = view_plugin(PluginContent(config(**many), None, (table.SEVERAL_LAYERS(count=2),)))
     severities = [one.severity for one in found.findings]
     assert severities == sorted(severities, key=list(Severity).index)
     assert [one.code for one in found.findings].count("capability-unknown") == 10
@@ -122,10 +122,10 @@ def test_the_worst_comes_first_and_none_floods_the_rest() -> None:
 
 
 def test_without_a_config_there_is_little_to_see() -> None:
-    found = view(PluginContent(None, None, (table.CONFIG_UNREADABLE(reason="no"),)), "arm64")
+    found = view_plugin(PluginContent(None, None, (table.CONFIG_UNREADABLE(reason="no"),)), "arm64")
     assert (found.privileges, found.settings, found.has_errors) == ((), (), True)
 
 
 def test_an_empty_config_is_looked_at() -> None:
-    found = view(PluginContent(PluginConfig.parse(b"{}"), rootfs()))
+    found = view_plugin(PluginContent(PluginConfig.parse(b"{}"), rootfs()))
     assert [one.code for one in found.findings] == ["entrypoint-empty", "socket-empty", "types-missing"]

@@ -9,7 +9,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, NotFound
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import Entry, Mirrored, Outcome, Step
+from mirror.registry.journal import Mirrored, Outcome, Step, TagRecord
 from mirror.registry.origins import Origin
 from mirror.store.blobs import Blobs
 from mirror.store.bodies import load_manifest
@@ -171,7 +171,7 @@ async def test_what_a_rule_has_brought_is_not_ours(store: Store) -> None:
     await hold(store, NAME, [CONFIG, LAYER], [PLUGIN], TAG.name)
     mirrored = Mirrored(NAME, TAG, "rule", "hub", THERE, PLUGIN.digest, PLUGIN.digest, NOW)
     run = await store.records.sync_runs.begin_run("rule")
-    await store.records.sync_runs.record(run, [Step(Entry(NAME, TAG, Outcome.COPIED), mirrored)])
+    await store.records.sync_runs.record(run, [Step(TagRecord(NAME, TAG, Outcome.COPIED), mirrored)])
     assert not await store.records.origins.is_ours(NAME)
     await hold(store, NAME, [], [plugin(CONFIG)], TAG.name)
     assert await store.records.origins.is_ours(NAME)

@@ -13,7 +13,7 @@ import pytest
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
-from mirror.plugin.view import view
+from mirror.plugin.view import view_plugin
 from mirror.workshop import folder_tree
 from mirror.workshop.folder import read_plugin_folder
 from tests.unit.workshop.contents import CONFIG, DRIVER
@@ -29,7 +29,7 @@ def plugin(tmp_path: Path) -> Path:
 
 
 async def codes(path: Path) -> list[str]:
-    return [finding.code for finding in view(await read_plugin_folder(path)).findings]
+    return [finding.code for finding in view_plugin(await read_plugin_folder(path)).findings]
 
 
 async def test_everything_in_it_is_told(plugin: Path) -> None:
@@ -54,13 +54,13 @@ async def test_everything_in_it_is_told(plugin: Path) -> None:
     root = content.rootfs.tree.root
     assert root.children["same"] is root.children["bin"].children["driver"]
     assert root.children["same"].program is not None
-    assert view(content).findings == ()
+    assert view_plugin(content).findings == ()
 
 
 async def test_a_config_alone(plugin: Path) -> None:
     content = await read_plugin_folder(plugin / "config.json")
     assert content.rootfs is None
-    assert view(content).findings == ()
+    assert view_plugin(content).findings == ()
 
 
 async def test_what_is_missing_of_it(plugin: Path) -> None:

@@ -15,7 +15,7 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
-from mirror.plugin.view import view
+from mirror.plugin.view import view_plugin
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
 from mirror.store.registry import Store
@@ -44,7 +44,7 @@ def registry() -> MemoryRegistry:
 
 async def codes(registry: MemoryRegistry, manifest: Manifest) -> list[str]:
     content = await read_content(registry, NAME, manifest, SilentProgress())
-    return [finding.code for finding in view(content, "1.0").findings]
+    return [finding.code for finding in view_plugin(content, "1.0").findings]
 
 
 async def test_a_plugin_is_read_as_a_whole(registry: MemoryRegistry) -> None:
