@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from mirror.registry.admissions import Admission, State
 from mirror.registry.verdicts import Verdicts
-from mirror.runtime.single_flight import SingleFlight
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
 
 #: Largest report that is kept for who asks next, in bytes: that of some 20 000 plugins.
 _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
@@ -36,7 +36,7 @@ class AdmissionReport:
         self._policy = policy
         self._listed = listed
         self._verdicts = verdicts
-        self._flights: SingleFlight[Hashable, bytes] = SingleFlight()
+        self._readings: SharedTasks[Hashable, bytes] = SharedTasks()
         self._kept: tuple[int, bytes] | None = None
 
     async def give(self) -> bytes:
@@ -46,7 +46,7 @@ class AdmissionReport:
             return self._kept[1]
         # Who comes while the catalog is being changed does not share: the change may be their own.
         key = object() if generation is None else generation
-        return await self._flights.run(key, lambda: self._make(generation))
+        return await self._readings.run(key, lambda: self._make(generation))
 
     async def _make(self, generation: int | None) -> bytes:
         body = await asyncio.to_thread(_in_json, await self._listed.admissions(policy=self._policy))
