@@ -1,4 +1,4 @@
-"""What a plugin runs on. No field of its config says it: the programs in its layer do, and often its tag.
+"""The platform of a plugin. No field of its config says it: the programs in its layer do, and often its tag.
 
 Only the first bytes of a program are read, by hand: libraries for ELF want a whole file to seek in, and have errors of
 their own for each way in which it may be broken.
@@ -46,7 +46,7 @@ class Platform:
         return cls(os, known, (variant[0] if variant else implied) if known == "arm" else "")
 
     def covers(self, other: Platform) -> bool:
-        """Whether this is the other, as far as both are known: without a variant, any is meant."""
+        """Tell whether this is the other, as far as both are known: without a variant, any is meant."""
         same = (self.os, self.architecture) == (other.os, other.architecture)
         return same and (not self.variant or not other.variant or self.variant == other.variant)
 
@@ -56,7 +56,7 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class TagPlatform:
-    """What a tag says of the platform.
+    """The platform as a tag says it.
 
     Attributes:
         platform: what it says.
@@ -107,7 +107,7 @@ _SYSTEM: Final = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(_SYSTEMS)})(?![a-z0-9])
 
 
 def of_tag(tag: str) -> TagPlatform | None:
-    """What a tag says: ``3.6.0-arm64``, ``arm-v7``, ``release-linux-amd64``. Without a system, Linux is meant.
+    """Read what a tag says: ``3.6.0-arm64``, ``arm-v7``, ``release-linux-amd64``. Without a system, Linux is meant.
 
     Returns:
         None where it says nothing, or names two architectures.
@@ -156,7 +156,7 @@ _SYSTEM_BY_ABI: Final = {2: "netbsd", 6: "solaris", 9: "freebsd", 12: "openbsd"}
 
 
 def of_elf(head: bytes) -> Platform | None:
-    """What a program runs on, which says no variant of ``arm``.
+    """Tell what a program runs on, which says no variant of ``arm``.
 
     Args:
         head: its first :data:`ELF_HEAD_BYTES` or more.

@@ -52,7 +52,7 @@ class TreeFull(ManifestInvalid):
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPath:
-    """Where a path leads.
+    """The end of a path that was followed.
 
     Attributes:
         path: the path without links, from the root, beginning with ``/``.
