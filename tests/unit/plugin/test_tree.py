@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.entry import EntryCallback, EntryKind, LayerEntry
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
+from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header
+from mirror.plugin.rootfs.tar_reader import TarReader
 from mirror.plugin.rootfs.tree import Tree, TreeEntry, TreeLimits
 from tests.unit.plugin.layer_cases import BELOW, CASES, Layer, file, folder, link, symlink
 
@@ -212,3 +214,19 @@ def test_both_views_of_layers_agree(layers: list[list[LayerEntry]]) -> None:
 
 def _told(entry: TreeEntry) -> tuple[object, ...]:
     return entry.path, entry.node.kind, entry.same_as, entry.node.target
+
+
+@given(layers=st.lists(st.lists(_ENTRIES, max_size=8), min_size=1, max_size=3))
+def test_a_tree_that_is_written_is_read_back(layers: list[list[LayerEntry]]) -> None:
+    try:
+        made = flat(*layers)
+    except ManifestInvalid:
+        return
+    found: list[LayerEntry] = []
+    reader = TarReader(1000, EntryCallback(found.append))
+    reader.feed(b"".join(tar_header(entry, 0) for entry in made) + END_OF_TAR)
+    reader.finish()
+    assert reader.problem is None
+    for entry in found:
+        entry.require_possible()
+    assert [_told(entry) for entry in flat(found)] == [_told(entry) for entry in made]
