@@ -1,4 +1,4 @@
-"""What an ELF program needs to be started (gABI, chapter 5): its loader, and the libraries that it names (ADR 14).
+"""The needs of an ELF program to be started (gABI, chapter 5): its loader, and the libraries that it names (ADR 14).
 
 Read from bytes that pass by once, with no more of them kept than is asked for here, and whatever they are: nothing
 that a program says of itself is believed beyond the bytes that are there.
@@ -37,7 +37,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things lie in a program.
+    """Places in a program.
 
     Attributes:
         platform: what it runs on; None where Go has no name for that.
@@ -101,7 +101,7 @@ def layout_of(head: bytes) -> Layout | None:
 
 
 def read(layout: Layout, content: bytes | bytearray, dynamic: bytes | bytearray) -> Elf:
-    """What a program needs.
+    """The needs of a program.
 
     Args:
         layout: as its head says.
@@ -156,7 +156,7 @@ def _dynamic_entries(layout: Layout, dynamic: bytes | bytearray) -> Iterator[tup
 
 
 def _offset(layout: Layout, address: int) -> int | None:
-    """Where in the file something lies that is loaded to an address."""
+    """Find where in the file something lies that is loaded to an address."""
     for load in layout.loads:
         if load.address <= address < load.address + load.size_bytes:
             return address - load.address + load.offset

@@ -28,7 +28,7 @@ _MEMBER_BYTES, _HEADER_BYTES = 16 * 1024, 8 * 1024
 
 
 class LayerReader:
-    """Fed with a layer in pieces of any size, tells :class:`LayerFacts` at the end.
+    """Reads a layer that is fed in pieces of any size, and tells :class:`LayerFacts` at the end.
 
     Args:
         size_bytes: of the layer.
@@ -61,7 +61,7 @@ class LayerReader:
 
     @property
     def settled(self) -> bool:
-        """Whether a problem was found: what else may come changes nothing."""
+        """Tell whether a problem was found: what else may come changes nothing."""
         return self._problem is not None
 
     def feed(self, content: bytes) -> None:
@@ -159,7 +159,7 @@ class LayerReader:
 
     @property
     def _is_no_member(self) -> bool:
-        """Whether a whole gzip stream is followed by something that has given nothing yet."""
+        """Tell whether a whole gzip stream is followed by something that has given nothing yet."""
         return self._members > 1 and self._silent
 
     @property

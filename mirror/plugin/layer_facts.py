@@ -1,4 +1,4 @@
-"""What reading a plugin's layer has told."""
+"""Facts of a plugin's layer, and the problems that reading it may meet."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class LayerProblem(Enum):
 
     @property
     def is_trailing(self) -> bool:
-        """Whether it begins with a whole tar, which some engines unpack and leave it at that."""
+        """Tell whether it begins with a whole tar, which some engines unpack and leave it at that."""
         return self in {LayerProblem.GZIP_TRAILING, LayerProblem.TAR_TRAILING}
 
     @property
     def is_limit(self) -> bool:
-        """Whether it is a limit of ours that was met, and engines may take the layer."""
+        """Tell whether it is a limit of ours that was met, and engines may take the layer."""
         return self in {
             LayerProblem.TOO_LARGE,
             LayerProblem.TOO_DENSE,

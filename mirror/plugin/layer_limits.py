@@ -1,4 +1,4 @@
-"""How much is read of layers that come from outside: a few bytes of gzip may stand for a thousand times as many."""
+"""Limits of reading layers that come from outside: a few bytes of gzip may stand for a thousand times as many."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ COMMAND_LIMITS: Final = LayerLimits(layer_bytes=64 * _GIB, plugin_bytes=64 * _GI
 
 
 class PluginLayers:
-    """What is known of the layers of a plugin while they are read, one after the other.
+    """The layers of a plugin while they are read, one after the other.
 
     Args:
         limits: beyond which none is read any more.

@@ -16,7 +16,7 @@ _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What a file is to the kernel that is to start it.
+    """A file as the kernel sees it that is to start it.
 
     Attributes:
         elf: where it is an ELF file.
@@ -38,7 +38,7 @@ class Program:
 
 
 class ProgramReader:
-    """Fed with a file in pieces, tells :class:`Program` at the end. Keeps little of it, and less of what is no ELF."""
+    """Reads a file in pieces, and tells :class:`Program` at the end. Keeps little of it, and less of what is no ELF."""
 
     def __init__(self) -> None:
         self._position = 0

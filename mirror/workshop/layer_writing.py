@@ -39,7 +39,7 @@ class LayerWriting:
 
     @property
     def facts(self) -> LayerFacts:
-        """What there is to know of it then."""
+        """Facts of the layer, once all of it was written."""
         return LayerFacts(self._blob_bytes, True, self._diff_id, self._tar_bytes, self._count)  # noqa: FBT003 - it is gzip
 
     @property

@@ -47,7 +47,7 @@ class Flattening:
         self._tree = Tree()
 
     def steps(self) -> Generator[int, None, None]:
-        """Do it; gives the bytes that each step has read.
+        """Lay them over each other, in steps; gives the bytes that each has read.
 
         Raises:
             ManifestInvalid: a layer that engines could not unpack, is not what it was said to be, goes beyond a limit,
@@ -62,7 +62,7 @@ class Flattening:
                 raise ManifestInvalid(f"layer {number} {error}") from error
 
     def entries(self) -> list[TreeEntry]:
-        """What they amount to, sorted by the components of the paths."""
+        """Give what they amount to, sorted by the components of the paths."""
         return list(self._tree.entries())
 
 

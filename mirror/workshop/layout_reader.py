@@ -152,7 +152,7 @@ def _members(files: SavedFiles) -> list[Descriptor]:
 
 
 def _is_called(member: Descriptor, repository: Repository, tag: Tag) -> bool:
-    """Whether that is its name; where it has a tag alone, as skopeo and oras write it, any name will do."""
+    """Tell whether that is its name; where it has a tag alone, as skopeo and oras write it, any name will do."""
     name = _name(member)
     return name in {f"{repository}:{tag}", tag.name}
 

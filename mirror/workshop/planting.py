@@ -50,7 +50,7 @@ class Planting:
         self.xattrs_left_out = 0
 
     def steps(self) -> Generator[int, None, None]:
-        """Do it, in steps of at least 1 MiB but for the last one; gives how many bytes each has written.
+        """Make it, in steps of at least 1 MiB but for the last one; gives how many bytes each has written.
 
         Raises:
             StorageFault: something cannot be made. And what reading contents raises.

@@ -45,7 +45,7 @@ class SavedFiles:
         self.place = folder
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of that name."""
+        """Tell whether there is a file of that name."""
         return (self.place / name).is_file()
 
     def span(self, name: str) -> FileSpan:

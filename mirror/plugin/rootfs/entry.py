@@ -33,7 +33,7 @@ class EntryKind(Enum):
 
     @property
     def is_device(self) -> bool:
-        """Whether it is a device node."""
+        """Tell whether it is a device node."""
         return self in {EntryKind.CHARACTER_DEVICE, EntryKind.BLOCK_DEVICE}
 
     @property
@@ -166,22 +166,22 @@ class Node:
 
 
 class EntryWatcher(Protocol):
-    """Told of entries as they pass: for each ``begin``, then ``content`` any number of times, then ``end``."""
+    """Watches entries as they pass: for each ``begin``, then ``content`` any number of times, then ``end``."""
 
     def begin_layer(self) -> None:
-        """A layer begins; what it hides is in the layers before it."""
+        """Begin a layer."""
         ...
 
     def begin(self, entry: LayerEntry) -> None:
-        """An entry begins."""
+        """Begin an entry."""
         ...
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
-        """Bytes of its content: those from ``start`` to ``stop`` of a buffer that is not to be kept."""
+        """Take bytes of its content: those from ``start`` to ``stop`` of a buffer that is not to be kept."""
         ...
 
     def end(self) -> None:
-        """The entry has passed as a whole."""
+        """End the entry, which has passed as a whole."""
         ...
 
 

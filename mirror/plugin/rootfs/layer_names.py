@@ -32,7 +32,7 @@ def parts_of(path: str) -> list[str]:
 
 
 def is_too_long(path: str) -> bool:
-    """Whether Linux does not take so long a name or path in a layer."""
+    """Tell whether a name in a layer is longer than Linux takes, as a whole or in a component."""
     if len(path) <= _SHORT:
         return False
     parts = parts_of(path) if ".." in path else path.split("/")
@@ -44,7 +44,7 @@ def is_too_long(path: str) -> bool:
 
 
 def is_metadata(path: str) -> bool:
-    """Whether a name is one that engines pass over."""
+    """Tell whether engines pass over a name."""
     parts = parts_of(path) if _METADATA in path else []
     return bool(parts) and parts[0].startswith(_METADATA) and parts != [OPAQUE]
 

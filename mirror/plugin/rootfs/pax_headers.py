@@ -33,8 +33,8 @@ _MOMENT: Final = re.compile(rb"([+-]?[0-9]{1,19})(?:\.[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What extended headers have said of the next entry; GNU's long names win over those of pax, as in Go."""
+class EntryOverrides:
+    """Values of the next entry that extended headers give; GNU's long names win over those of pax, as in Go."""
 
     size_bytes: int | None = None
     path: str = ""
@@ -48,11 +48,11 @@ class Said:
     long_target: str = ""
 
 
-NOTHING_SAID: Final = Said()
+NO_OVERRIDES: Final = EntryOverrides()
 
 
-def said_with(kind: bytes, content: bytes, before: Said) -> Said:
-    """What is known of the next entry, with another extended header; it is what Go's reader knows.
+def with_header(kind: bytes, content: bytes, before: EntryOverrides) -> EntryOverrides:
+    """Add what another extended header says of the next entry, as Go's reader does.
 
     A header of pax takes the place of one before it, and a global one ends whatever was said before it.
 
@@ -82,8 +82,8 @@ def said_with(kind: bytes, content: bytes, before: Said) -> Said:
         elif key.startswith(_SPARSE):
             said["sparse"] = True
     if kind == GLOBAL_HEADER:
-        return NOTHING_SAID
-    return Said(**said, xattrs=xattrs, long_path=before.long_path, long_target=before.long_target)
+        return NO_OVERRIDES
+    return EntryOverrides(**said, xattrs=xattrs, long_path=before.long_path, long_target=before.long_target)
 
 
 def _pax_value(key: bytes, value: bytes) -> str | int:

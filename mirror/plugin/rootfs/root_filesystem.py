@@ -23,7 +23,7 @@ _MOST_FOLDERS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Rootfs:
-    """What was found in layers or a folder.
+    """The files of layers or a folder.
 
     Attributes:
         tree: files, folders and links; of the notes below, there are some of each kind at most.
@@ -93,7 +93,7 @@ def _path_of(config: PluginConfig) -> str:
 
 
 def platform_of(config: PluginConfig, rootfs: Rootfs) -> Platform | None:
-    """What a plugin runs on: as the program says that is started, else as most of its programs say."""
+    """Tell the platform of a plugin: as the program says that is started, else as most of its programs say."""
     _, found = started(config, rootfs)
     if found is not None:
         for _, one in chain(found, rootfs):

@@ -1,4 +1,4 @@
-"""What is in a plugin's layers, as an engine would have it after the install; gathered while the bytes pass by."""
+"""Builds the root filesystem that an engine would have after an install, while the bytes of layers pass by."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ class RootfsBuilder:
 
     @property
     def grows(self) -> bool:
-        """Whether anything that is still told finds its place."""
+        """Tell whether the tree still grows."""
         return self._tree.whole
 
     def finish(self) -> Rootfs:
-        """What it all came to."""
+        """Give what it all came to."""
         return Rootfs(
             tree=self._tree,
             mentioned=frozenset(search.name for search in self._searches if search.found),

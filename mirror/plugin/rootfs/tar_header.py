@@ -26,7 +26,7 @@ _WITHOUT_PREFIX: Final = frozenset({b"L", b"K", b"S"})
 
 
 class Header(NamedTuple):
-    """What a header says.
+    """Values of a header.
 
     Attributes:
         kind: its type, one byte.
@@ -84,7 +84,7 @@ def _number(field: bytes) -> int:
 
 
 def _sum(block: bytes) -> int:
-    """The sum of all bytes, those of the checksum taken for blanks."""
+    """Sum all bytes, those of the checksum taken for blanks."""
     field = block[_CHECKSUM]
     # The low half of Adler's checksum is one more than the sum, modulo 65521, which 256 bytes do not reach.
     low, high = zlib.adler32(block[:_HALF_BYTES]), zlib.adler32(block[_HALF_BYTES:])
@@ -92,7 +92,7 @@ def _sum(block: bytes) -> int:
 
 
 def _signed_sum(block: bytes) -> int:
-    """The same with bytes that have a sign, as some old programs took them."""
+    """Sum all bytes as if they had a sign, as some old programs did."""
     return _sum(block) - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
 
 

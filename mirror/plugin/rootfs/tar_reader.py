@@ -16,9 +16,9 @@ from mirror.plugin.rootfs.pax_headers import (
     LOCAL_HEADER,
     LONG_NAME,
     LONG_TARGET,
-    NOTHING_SAID,
-    Said,
-    said_with,
+    NO_OVERRIDES,
+    EntryOverrides,
+    with_header,
 )
 from mirror.plugin.rootfs.tar_header import BLOCK_BYTES, Header, read_header
 
@@ -37,7 +37,7 @@ _MOST_EXTENDED_BYTES_IN_ALL: Final = 64 * 1024 * 1024
 
 
 class TarReader:
-    """Fed with the bytes of a tar, in pieces of any size; holds no more of them than one extended header.
+    """Reads a tar that is fed in pieces of any size; holds no more of it than one extended header.
 
     Args:
         most_entries: more headers than this are not read.
@@ -113,7 +113,7 @@ class TarReader:
     def _walk(self) -> Generator[int, bytes, LayerProblem | None]:
         """Yields how many bytes it wants next, after those to be skipped; returns at the end, or what is wrong."""
         extended_bytes = 0
-        said = NOTHING_SAID
+        pax = NO_OVERRIDES
         while True:
             self._between_entries = True
             block = yield BLOCK_BYTES
@@ -135,51 +135,51 @@ class TarReader:
                 extended_bytes += size_bytes
                 content = (yield size_bytes + _padding(size_bytes)) if size_bytes else b""
                 try:
-                    said = said_with(header.kind, content[:size_bytes], said)
+                    pax = with_header(header.kind, content[:size_bytes], pax)
                 except ValueError:
                     return self._broken
                 continue
-            problem = self._pass_over(header, said)
+            problem = self._pass_over(header, pax)
             if problem is not None:
                 return problem
             self.entries += 1
-            said = NOTHING_SAID
+            pax = NO_OVERRIDES
 
-    def _pass_over(self, header: Header, said: Said) -> LayerProblem | None:
+    def _pass_over(self, header: Header, pax: EntryOverrides) -> LayerProblem | None:
         """Skip what an entry holds, or tell why it cannot be."""
         kind = _KINDS.get(header.kind)
         if kind is None:
             return LayerProblem.ENTRY_TYPE
-        path = said.long_path or said.path or header.name
+        path = pax.long_path or pax.path or header.name
         if header.kind == _OLD_FILE and path.endswith("/"):
             kind = EntryKind.FOLDER
         size_bytes = 0
         if kind is EntryKind.FILE:  # the size of anything else says nothing
-            size_bytes = header.size_bytes if said.size_bytes is None else said.size_bytes
+            size_bytes = header.size_bytes if pax.size_bytes is None else pax.size_bytes
         if size_bytes < 0:
             return self._broken
         self._padding_bytes = _padding(size_bytes)
         self._skip_bytes = size_bytes + self._padding_bytes
         if self._watcher is not None:
-            self._watcher.begin(self._entry(kind, path, size_bytes, header, said))
+            self._watcher.begin(self._entry(kind, path, size_bytes, header, pax))
             if not size_bytes:
                 self._watcher.end()
         return None
 
-    def _entry(self, kind: EntryKind, path: str, size_bytes: int, header: Header, said: Said) -> LayerEntry:
-        target = said.long_target or said.target or header.target
+    def _entry(self, kind: EntryKind, path: str, size_bytes: int, header: Header, pax: EntryOverrides) -> LayerEntry:
+        target = pax.long_target or pax.target or header.target
         return LayerEntry(
             path=path.rstrip("/") if kind is EntryKind.FOLDER else path,
             kind=kind,
             mode=header.mode & 0o7777,
             size_bytes=size_bytes,
             target=target if kind in _LINKS else "",
-            uid=header.uid if said.uid is None else said.uid,
-            gid=header.gid if said.gid is None else said.gid,
-            modified_seconds=header.modified_seconds if said.modified_seconds is None else said.modified_seconds,
+            uid=header.uid if pax.uid is None else pax.uid,
+            gid=header.gid if pax.gid is None else pax.gid,
+            modified_seconds=header.modified_seconds if pax.modified_seconds is None else pax.modified_seconds,
             device=header.device,
-            xattrs=said.xattrs,
-            is_sparse=said.sparse,
+            xattrs=pax.xattrs,
+            is_sparse=pax.sparse,
             offset_bytes=self._place_bytes,
         )
 

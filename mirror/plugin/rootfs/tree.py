@@ -1,12 +1,13 @@
 """The tree that layers amount to: entries laid over each other as engines do it, and paths followed as Linux does it.
 
-The rules are those of moby's ``UnpackLayer`` (pkg/archive/diff.go), which engines unpack plugins with, in a chroot:
+The rules are those of moby's ``UnpackLayer`` (pkg/archive/diff.go), which engines unpack plugins with, in a chroot;
+``tests/e2e/test_unpacking.py`` tries them:
 
 - Names are cleaned first, as text: ``a/../b`` is ``b``, and what leads above the root is at the root.
 - Entries take effect in their order. A whiteout ``.wh.NAME`` takes away what is there, also what its own layer has
   brought before it; the OCI specification would leave that.
 - An opaque mark ``.wh..wh..opq`` takes away what is in its folder, but for what its own layer has named before it.
-- Names at the root that begin with ``.wh..wh.`` are metadata, and passed over.
+- Names at the root that begin with ``.wh..wh.`` are metadata, and passed over; engines leave their folders, empty.
 - A folder over a folder is merged; anything else takes the place of what was there, with all that was below it.
 - Folders that no layer names are made, with mode 0755 and owned by root; but not what a link leads to.
 
@@ -52,7 +53,7 @@ class TreeFull(ManifestInvalid):
 
 @dataclass(frozen=True, slots=True)
 class ResolvedPath:
-    """Where a path leads.
+    """The end of a path that was followed.
 
     Attributes:
         path: the path without links, from the root, beginning with ``/``.
