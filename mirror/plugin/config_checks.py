@@ -11,7 +11,7 @@ from mirror.plugin.config import Mount, PluginConfig
 from mirror.plugin.findings import Finding
 from mirror.plugin.lint import config_findings as table
 from mirror.plugin.mount_reach import config_reaches
-from mirror.plugin.settings import settable
+from mirror.plugin.settings import list_settings
 
 #: Longest name of a socket in bytes: paths of sockets end at 107, /run/docker/plugins/ID/ takes 85 of them.
 MOST_SOCKET_BYTES: Final = 22
@@ -126,7 +126,7 @@ def _check_devices(config: PluginConfig) -> Iterator[Finding]:
 
 def _setting_keys(config: PluginConfig, kind: str) -> dict[str, str]:
     """The keys of settings by the name of the mount or device that they give a value to."""
-    return {setting.key.partition(".")[0]: setting.key for setting in settable(config) if setting.kind == kind}
+    return {setting.key.partition(".")[0]: setting.key for setting in list_settings(config) if setting.kind == kind}
 
 
 def _host_paths(config: PluginConfig) -> Iterator[str]:

@@ -10,7 +10,7 @@ from mirror.plugin.difference import PrivilegeDifference
 from mirror.plugin.mount_reach import MOUNT, Reach, config_reaches
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.tree import Tree
-from mirror.plugin.settings import settable
+from mirror.plugin.settings import list_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +94,12 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[Change]:
 
 
 def _settings(config: PluginConfig) -> dict[str, str]:
-    return {setting.key: "(none)" if setting.default is None else setting.default for setting in settable(config)}
+    return {setting.key: "(none)" if setting.default is None else setting.default for setting in list_settings(config)}
 
 
 def _members(config: PluginConfig) -> dict[str, str]:
     """The config as texts by name, without what privileges and settings tell already."""
-    keys = {setting.key.partition(".")[0] for setting in settable(config)}
+    keys = {setting.key.partition(".")[0] for setting in list_settings(config)}
     members = {
         "Interface.Types": " ".join(config.interface.types),
         "Interface.Socket": config.interface.socket,

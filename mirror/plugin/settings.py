@@ -33,7 +33,7 @@ class Setting:
         return self.default is None and self.kind in {"mount", "device"}
 
 
-def settable(config: PluginConfig) -> tuple[Setting, ...]:
+def list_settings(config: PluginConfig) -> tuple[Setting, ...]:
     """List every setting, in the order env, mounts, devices, args."""
     return tuple(_settable(config))
 

@@ -17,7 +17,7 @@ from mirror.plugin.privileges import Privilege
 from mirror.plugin.risks import privileges_with_risks
 from mirror.plugin.rootfs.root_filesystem import Rootfs, platform_of
 from mirror.plugin.rootfs_checks import IntendedPlatform, check_rootfs
-from mirror.plugin.settings import Setting, settable
+from mirror.plugin.settings import Setting, list_settings
 
 #: Findings of one code that are told: a config may have ten thousand mounts.
 _MOST_ALIKE: Final = 10
@@ -92,7 +92,7 @@ def view_plugin(content: PluginContent, tag: str | None = None, hosts: Platform 
         platform=runs_on,
         platform_by=by,
         privileges=() if config is None else tuple(privileges_with_risks(config)),
-        settings=() if config is None else settable(config),
+        settings=() if config is None else list_settings(config),
         findings=found,
         engines=engine_verdicts(found),
     )

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from mirror.oci.printable_text import printable_ascii
-
 #: Most bytes that the values of all ``Warning`` fields of one answer may have together.
 MAX_WARNING_BYTES = 4096
 
 _BEGIN, _END = '299 - "', '"'
+_PRINTABLE = re.compile(r"[^ -~]+")
 _VALUE = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 
 
@@ -46,7 +45,7 @@ def parse(values: Iterable[str]) -> tuple[str, ...]:
     """
     joined = ", ".join(values)[:MAX_WARNING_BYTES]
     texts = (re.sub(r"\\(.)", r"\1", match[1]) for match in _VALUE.finditer(joined))
-    return tuple(dict.fromkeys(printable_ascii(text, MAX_WARNING_BYTES) for text in texts if text))
+    return tuple(dict.fromkeys(_PRINTABLE.sub("?", text) for text in texts if text))
 
 
 def _fitting(text: str, room: int) -> str:
@@ -60,5 +59,5 @@ def _fitting(text: str, room: int) -> str:
 
 
 def _quoted(text: str) -> Iterator[str]:
-    for character in printable_ascii(text, MAX_WARNING_BYTES):
+    for character in _PRINTABLE.sub("?", text):
         yield f"\\{character}" if character in '"\\' else character

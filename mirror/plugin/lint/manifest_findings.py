@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from mirror.plugin.findings import Finding
@@ -51,25 +52,14 @@ LAYER_TYPE: Final = error(
     seen=_EMPTY,
     fix="engines take tar and tar.gzip: use application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
-LAYER_TYPE_ZSTD: Final = error(
-    code="layer-type",
-    text=LAYER_TYPE.text,
-    engines="since 20.10",
-    seen=_EMPTY,
-    fix="compress it with gzip: use application/vnd.docker.image.rootfs.diff.tar.gzip",
+LAYER_TYPE_ZSTD: Final = replace(
+    LAYER_TYPE, fix="compress it with gzip: use application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
 LAYER_TOO_LARGE: Final = error(
     code="layer-too-large",
     text="layer {number} {problem}",
     seen="unknown, since it was not read to its end",
     fix="if it is meant to be so, {remedy}",
-    own_words=frozenset({"remedy"}),
-)
-LAYER_TRAILING: Final = error(
-    code="layer-unreadable",
-    text="layer {number} {problem}",
-    seen="some unpack what stands before, others fail",
-    fix="{remedy}",
     own_words=frozenset({"remedy"}),
 )
 LAYER_UNREADABLE: Final = error(
@@ -79,6 +69,7 @@ LAYER_UNREADABLE: Final = error(
     fix="{remedy}",
     own_words=frozenset({"remedy"}),
 )
+LAYER_TRAILING: Final = replace(LAYER_UNREADABLE, seen="some unpack what stands before, others fail")
 LAYER_UNCOMPRESSED: Final = error(
     code="layer-uncompressed",
     text="layer {number} is not compressed, and its type says that it is",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from mirror.plugin.lint.finding_kind import error, hint, warning
@@ -13,22 +14,14 @@ _NO_SOCKET: Final = (
 )
 _EXEC_FORMAT: Final = _NO_SOCKET.format("exec format error")
 _NO_FILE: Final = _NO_SOCKET.format("no such file or directory")
-_PUT_PROGRAM: Final = (
-    "put the program into rootfs, at this path, or mend Entrypoint; a link must lead to something in rootfs"
-)
 
 PROGRAM_MISSING: Final = error(
     code="entrypoint-missing",
     text="the entrypoint {name} is not in the root filesystem",
     seen=_EXEC.format("stat {name}: no such file or directory"),
-    fix=_PUT_PROGRAM,
+    fix="put the program into rootfs, at this path, or mend Entrypoint; a link must lead to something in rootfs",
 )
-PROGRAM_NOT_IN_PATH: Final = error(
-    code="entrypoint-missing",
-    text="the entrypoint {name} is not in the root filesystem",
-    seen=_EXEC.format("executable file not found in $PATH"),
-    fix=_PUT_PROGRAM,
-)
+PROGRAM_NOT_IN_PATH: Final = replace(PROGRAM_MISSING, seen=_EXEC.format("executable file not found in $PATH"))
 PROGRAM_NOT_EXECUTABLE: Final = error(
     code="entrypoint-not-executable",
     text="the entrypoint {name} is not executable",
@@ -53,12 +46,7 @@ INTERPRETER_MISSING: Final = error(
     seen=_NO_FILE,
     fix="put it into rootfs, or use a static program",
 )
-INTERPRETER_CRLF: Final = error(
-    code="interpreter-missing",
-    text=INTERPRETER_MISSING.text,
-    seen=_NO_FILE,
-    fix="write its lines with LF at their end, not CRLF",
-)
+INTERPRETER_CRLF: Final = replace(INTERPRETER_MISSING, fix="write its lines with LF at their end, not CRLF")
 LOADER_MISSING: Final = error(
     code="loader-missing",
     text="the program {name} needs the loader {loader}, which is not in the root filesystem",

@@ -6,7 +6,7 @@ from mirror.plugin.config import PluginConfig
 
 def found(value):
     config = PluginConfig.parse(json.dumps(value).encode())
-    return [(item.kind, item.key, item.default, item.must_be_set) for item in settings.settable(config)]
+    return [(item.kind, item.key, item.default, item.must_be_set) for item in settings.list_settings(config)]
 
 
 def test_each_kind_and_its_default():
