@@ -91,7 +91,7 @@ async def test_what_is_interrupted_is_done_again(old_folder: Path, monkeypatch: 
         raise RuntimeError("power is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(catching_up, "_cover", fail)
+        patched.setattr(catching_up, "cover", fail)
         with pytest.raises(RuntimeError, match="power is gone"):
             async with Store.open(old_folder):
                 pass
