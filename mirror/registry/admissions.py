@@ -1,4 +1,4 @@
-"""How plugins stand: what a policy said of them, and what a person decided.
+"""Admissions of plugins: the verdict of a policy, and the decision of a person.
 
 A verdict belongs to the policy that gave it, and an approval to one digest under one name. A rejection covers content,
 under every name. Who remembers all that is in :mod:`mirror.registry.verdicts`; our store does.
@@ -18,7 +18,7 @@ from mirror.plugin.privilege_pattern import Asked, describe_privilege
 
 
 class State(StrEnum):
-    """How a plugin stands."""
+    """The state of a plugin's admission."""
 
     #: The policy lets it in.
     ADMITTED = "admitted"
@@ -33,7 +33,7 @@ class State(StrEnum):
 
     @classmethod
     def of(cls, action: Action | None, *, approved: bool | None, rejected: bool) -> State:
-        """How something stands. A rejection goes before everything else; an approval lets in what is held.
+        """Derive the state. A rejection goes before everything else; an approval lets in what is held.
 
         Args:
             action: what the policy says; None: it has not been asked.
@@ -50,13 +50,13 @@ class State(StrEnum):
 
     @property
     def is_served(self) -> bool:
-        """Whether hosts may have it."""
+        """True where hosts may have the plugin."""
         return self in {State.ADMITTED, State.APPROVED}
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided.
+    """A decision of a person.
 
     Attributes:
         approved: let in, or refused.
@@ -136,7 +136,7 @@ class Admission:
 
     @property
     def state(self) -> State:
-        """How it stands."""
+        """The state that verdict, decision and rejection result in."""
         return State.of(
             None if self.verdict is None else self.verdict.action,
             approved=None if self.decision is None else self.decision.approved,
@@ -158,7 +158,7 @@ class Admission:
 
     @property
     def sentence(self) -> str:
-        """How it stands and why, in one sentence."""
+        """The state and its reason, in one sentence."""
         name = f"{self.repository}@{self.digest}"
         decision, state = self.in_force, self.state
         if decision is not None and state in {State.REJECTED, State.APPROVED}:

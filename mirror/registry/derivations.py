@@ -1,4 +1,4 @@
-"""What is remembered of copies with changes: what each was made of, by whom, and what is different. Our store does."""
+"""Records of copies with changes: the original, the maker and the changes of each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mirror.oci.digest import Digest
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """How a manifest came about.
+    """The derivation of a manifest that is a copy with changes.
 
     Attributes:
         source: where the original was, as ``[HOST/]NAME`` or ``UPSTREAM/NAME``.
@@ -39,5 +39,5 @@ class Derivations(Protocol):
         ...
 
     async def derivation(self, digest: Digest) -> Derivation | None:
-        """How a manifest came about; None where it is no such copy, or nobody knows."""
+        """The derivation of a manifest; None where it is no such copy, or nobody knows."""
         ...

@@ -1,4 +1,4 @@
-"""What pull-through remembers beside the content: where it came from, when that was confirmed, what is missing.
+"""Records of pull-through: where content came from, when that was confirmed, and what is missing.
 
 :class:`Origins` tells where a tag came from; :class:`IncompleteManifests` holds manifests whose content is not all
 here. Our store is both.
@@ -45,7 +45,7 @@ class Origins(Protocol):
         ...
 
     async def is_ours(self, repository: Repository) -> bool:
-        """Whether something was pushed to the repository, or is being pushed."""
+        """Tell whether something was pushed to the repository, or is being pushed."""
         ...
 
     async def forget(self, repository: Repository, target: Tag | Digest) -> bool:

@@ -13,7 +13,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
 def is_user_name(text: str) -> bool:
-    """Whether a user could be called that."""
+    """Tell whether a name is in the grammar of user names."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -65,7 +65,7 @@ class UserToken:
     expires_at: datetime | None
 
     def is_good(self, now: datetime) -> bool:
-        """Whether it has not expired."""
+        """Tell whether the token has not expired."""
         return self.expires_at is None or now < self.expires_at
 
 
@@ -73,7 +73,7 @@ class Users(Protocol):
     """Finds users. What other processes have changed is seen at once."""
 
     async def has_users(self) -> bool:
-        """Whether there are any."""
+        """Tell whether there are users."""
         ...
 
     async def find_user(self, name: str) -> User | None:

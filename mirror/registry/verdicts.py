@@ -1,4 +1,4 @@
-"""What remembers verdicts, for all processes, and which plugins are held: the protocols that judging works with."""
+"""Records that plugins are judged with: verdicts, rejections, and the plugins that are held."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NO_POLICY: Final = "none"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the plugins that were let in under a name ask for.
+    """Privileges of the plugins that were let in under a name.
 
     Attributes:
         asked: what the last one asks for that this policy, or a person, has let in; None: there is none.
@@ -36,13 +36,13 @@ class Verdicts(Protocol):
 
     @property
     def admission_generation(self) -> int | None:
-        """What was read under a count is good for as long as it is the same; None: it is not to be kept."""
+        """The count of changes: an answer is good for as long as it stays the same; None: do not keep the answer."""
         ...
 
     async def admission(
         self, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
     ) -> Admission | None:
-        """What is known of a plugin; None: nothing.
+        """Find what is known of a plugin; None: nothing.
 
         Args:
             repository, digest: the plugin.
@@ -53,7 +53,7 @@ class Verdicts(Protocol):
         ...
 
     async def baseline(self, repository: Repository, digest: Digest, policy: str) -> Baseline:
-        """What a plugin is compared with that this policy has not seen yet."""
+        """The privileges that a plugin which this policy has not seen yet is compared with."""
         ...
 
     async def note_verdict(self, admission: Admission, policy: str) -> None:
@@ -66,10 +66,10 @@ class Verdicts(Protocol):
 
 
 class Rejections(Protocol):
-    """The rejections that people have pronounced, and what they cover."""
+    """Rejections of plugins by people, and the fingerprints that they cover."""
 
     async def has_rejections(self) -> bool:
-        """Whether a person has rejected anything."""
+        """Tell whether there are rejections."""
         ...
 
     async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
@@ -92,7 +92,7 @@ class HeldPlugins(Protocol):
         ...
 
     async def holds_plugins(self, repository: Repository) -> bool:
-        """Whether it holds any."""
+        """Tell whether the repository holds plugins."""
         ...
 
     async def plugins_naming(
@@ -108,7 +108,7 @@ class HeldPlugins(Protocol):
         ...
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
-        """Whether a manifest of the repository that is no plugin names that blob."""
+        """Tell whether a manifest of the repository that is no plugin names the blob."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What was read from the catalog lately, for as long as nobody has changed the catalog since."""
+"""Cache of what was read from the catalog, valid for as long as nobody changes the catalog."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Recent(Generic[Key, Value]):
 
 @dataclass(slots=True)
 class Lookups:
-    """How often the cache was asked, and could answer."""
+    """Hits and misses of the cache."""
 
     manifest_hits: int = 0
     manifest_misses: int = 0
@@ -103,7 +103,7 @@ class Cache:
         return self._generation.settled
 
     def manifest(self, repository: Repository, target: Tag | Digest) -> Manifest | None:
-        """What ``target`` is now, if known."""
+        """The manifest of ``target`` now; None where that is not known."""
         held = self._targets.get((repository, target))
         # Kept entries carry even counts, so one that equals the current count was not overtaken.
         if held is not None and held[0] == self._generation.current:
@@ -160,7 +160,7 @@ class Cache:
             self._origins.put((repository, target), (generation, origin), _ENTRY_BYTES)
 
     def login(self, key: tuple[str, str]) -> tuple[object] | None:
-        """What was found under ``key``, if anything; None where that is not known."""
+        """The user or token that was found under ``key``, in a tuple; None where that is not known."""
         held = self._logins.get(key)
         return None if held is None or held[0] != self._generation.current else held[1:]
 

@@ -86,7 +86,7 @@ class Backfill:
             _LOG.info("plugins of an earlier version were indexed", **told)
 
     def _plugins_of(self, step: Sequence[Any]) -> tuple[list[tuple[str, str, list[str]]], int]:
-        """What the plugins among manifests name, and how many manifests are damaged. Blocks."""
+        """Read the plugins among manifests: the blobs they name, and the number of damaged manifests. Blocks."""
         found, damaged = [], 0
         for row in step:
             try:

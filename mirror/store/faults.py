@@ -35,7 +35,7 @@ def storage_faults(doing: str) -> Iterator[None]:
 
 
 def fault_of(error: BaseException, doing: str) -> BaseException:
-    """What :func:`storage_faults` raises for an error, which is its cause; another kind of error as it is."""
+    """Translate an error as :func:`storage_faults` does; give back an error of another kind as it is."""
     match error:
         case OSError():
             fault = _of_disk(error, doing)

@@ -85,7 +85,7 @@ class Layout:
 
 
 def is_ours(name: str) -> bool:
-    """Whether something of that name belongs into a data folder."""
+    """Tell whether a name belongs to a file or folder of a data folder."""
     return name in _NAMES or name.startswith("catalog.sqlite") or _CATALOG_COPY.match(name) is not None
 
 
@@ -105,5 +105,5 @@ class UploadLayout:
 
 
 def is_upload_id(text: str) -> bool:
-    """Whether ``text`` may be the name of an upload session of ours, and so of a folder."""
+    """Tell whether ``text`` can be the id of an upload session, which is the name of its folder."""
     return _UPLOAD_ID.fullmatch(text) is not None

@@ -53,7 +53,7 @@ class RuleLocks:
             yield
 
     async def is_held(self, rule_name: str) -> bool:
-        """Whether a process holds the rule's lock just now. Raises StorageFault: the file cannot be opened."""
+        """Tell whether a process holds the rule's lock just now. Raises StorageFault: the file cannot be opened."""
         async with self._opened(rule_name) as descriptor:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""How many upload sessions may be open at a time. Pure.
+"""Limits of upload sessions that are open at a time. Pure.
 
 Whom a session is counted for stands in its id. So the folder of uploads is the one truth for all processes, and nothing
 has to be kept beside it.
@@ -22,7 +22,7 @@ _OF_A_CLIENT: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-8")
 
 @dataclass(frozen=True, slots=True)
 class SessionLimits:
-    """How many upload sessions may be open at a time.
+    """Limits of upload sessions that are open at a time.
 
     Attributes:
         per_client: most sessions of one client.
@@ -34,7 +34,7 @@ class SessionLimits:
 
 
 def client_prefix(client: str) -> str:
-    """How the ids of a client's sessions begin: 48 bits of a hash of the client, as the start of a UUID."""
+    """The prefix of the ids of a client's sessions: 48 bits of a hash of the client, as the start of a UUID."""
     hashed = Digest.of(f"client {client}".encode()).hex
     return f"{hashed[:8]}-{hashed[8:12]}-"
 

@@ -16,7 +16,7 @@ from mirror.store.token_key import read_token_key
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is on the volume, and what lies in uploads.
+    """Space on the volume, and space taken by uploads.
 
     Attributes:
         free_bytes: what we may still write.
@@ -54,7 +54,7 @@ class Volume:
         return await in_thread("read the key of tokens", read_token_key, self._layout, self._filesystem)
 
     async def room(self) -> Room:
-        """How much is taken and free. Raises StorageFault."""
+        """Measure the space that is taken and free. Raises StorageFault."""
         return await in_thread("measure the data folder", self._room)
 
     async def require(self, free_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""What the store tells those who watch over it."""
+"""Monitoring of a store: its contents, its activity, and probes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mirror.store.volume import Volume
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the catalog names.
+    """Content that the catalog names, counted.
 
     Attributes:
         repositories, manifests, tags: rows; a manifest counts once in each repository that holds it.
@@ -34,7 +34,7 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What this process has done to the store since it opened it.
+    """Activity of this process in the store since it opened it.
 
     Attributes:
         lookups: in the cache.
@@ -61,7 +61,7 @@ class Monitoring:
 
     @property
     def work(self) -> Work:
-        """What this process has done until now. Costs nothing."""
+        """The activity of this process until now. Costs nothing."""
         generation = self._catalog.generation
         return Work(
             self._cache.lookups,

@@ -80,7 +80,7 @@ class Catalog:
 
     @property
     def transactions(self) -> int:
-        """How many this process has committed."""
+        """The number of transactions that this process has committed."""
         return self._writer.transactions
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:

@@ -49,7 +49,7 @@ def damaged(layout: Layout, error: CatalogFault) -> CatalogFault:
 
 
 def _lost(layout: Layout) -> bool:
-    """Whether there is content, or what the database has not moved into the catalog yet."""
+    """Tell whether there is content, or a log that the database has not moved into the catalog yet."""
     blobs = layout.root / "blobs"
     wal = layout.catalog.with_name(f"{layout.catalog.name}-wal")
     with suppress(FileNotFoundError):

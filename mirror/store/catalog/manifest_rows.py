@@ -49,7 +49,7 @@ def hold_manifest(
 
 
 def referrer_columns(manifest: Manifest) -> dict[str, object]:
-    """What the catalog keeps of a manifest that refers to another. Raises ManifestInvalid: it cannot be kept."""
+    """The columns of a manifest that refers to another. Raises ManifestInvalid: it cannot be kept."""
     if manifest.subject is None:
         return {"subject": None, "artifact_type": None, "annotations": None}
     referrer = manifest.as_referrer()

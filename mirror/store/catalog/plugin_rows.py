@@ -42,7 +42,7 @@ def blobs_named_by(manifest: Manifest) -> Iterator[Digest]:
 
 
 def named_by(manifest: Manifest) -> list[str]:
-    """What the index has of a plugin: blobs, or an empty text where it names none, so that it is in the index."""
+    """The blobs of a plugin's index rows; an empty text where it names none, so that it is in the index."""
     return sorted({str(digest) for digest in blobs_named_by(manifest)}) or [""]
 
 

@@ -87,7 +87,7 @@ def add_content(connection: Connection, digest: Digest, size_bytes: int, now: da
 
 
 def knows_content(connection: Connection, digest: Digest) -> bool:
-    """Whether the bytes of ``digest`` belong to something."""
+    """Tell whether the catalog has a row for the bytes of ``digest``."""
     return connection.execute(_CONTENT, {"digest": str(digest)}).scalar_one_or_none() is not None
 
 

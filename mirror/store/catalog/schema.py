@@ -1,4 +1,4 @@
-"""What the tables of the catalog share. A change of a table is a migration, and a new :data:`HEAD`.
+"""Metadata and types that the tables of the catalog share. A change of a table is a migration, and a new :data:`HEAD`.
 
 Names are compared byte by byte (SQLite's BINARY collation), which is the ASCII order that lists are given in.
 """

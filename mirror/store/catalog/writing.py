@@ -41,8 +41,8 @@ class _Change:
     result: Any = None
     error: BaseException | None = None
 
-    def settle(self) -> None:
-        """Tell who waits for it."""
+    def complete(self) -> None:
+        """Give the outcome to the caller that waits for it."""
         if self.error is None:
             self.outcome.set_result(self.result)
         else:
@@ -99,7 +99,7 @@ class Writer:
             for change in changes:
                 change.error = change.error or error
         for change in changes:
-            change.settle()
+            change.complete()
 
     def _those_that_wait(self) -> list[_Change]:
         changes: list[_Change] = []

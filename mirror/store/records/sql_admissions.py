@@ -1,4 +1,4 @@
-"""How plugins stand, listed and counted: verdicts and decisions put together."""
+"""Lists and counts of plugins by their admission: verdicts and decisions put together."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ _TAGS = (
 
 
 class SqlAdmissions:
-    """Tells how plugins stand that are here, or were decided about."""
+    """The admissions of plugins that are here, or were decided about."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
 
     async def admissions(self, state: State | None = None, policy: str | None = None) -> Sequence[Admission]:
-        """What is known of plugins, the latest first.
+        """List what is known of plugins, the latest first.
 
         Args:
-            state: how they stand; None: all.
+            state: lists only plugins in this state; None: all.
             policy: fingerprint of the policy whose verdict is told; of a plugin that it has not judged, the latest is.
         """
         whose = {"policy": _whose(policy)}
@@ -104,7 +104,7 @@ class SqlAdmissions:
         return await self._catalog.read_long(read)
 
     async def count_admissions(self, policy: str | None = None) -> Mapping[State, int]:
-        """How many of those stand in which way. Arguments as for :meth:`admissions`."""
+        """Count the same plugins by state. Arguments as for :meth:`admissions`."""
         counts: dict[State, int] = dict.fromkeys(State, 0)
         whose = {"policy": _whose(policy)}
         found = await self._catalog.read_long(lambda connection: connection.execute(_COUNTED, whose).all())

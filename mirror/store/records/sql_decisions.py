@@ -1,4 +1,4 @@
-"""What people decided about plugins, and what their rejections cover."""
+"""Decisions of people about plugins, and the fingerprints that rejections cover."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class SqlDecisions:
     async def decide(
         self, repository: Repository, subjects: Sequence[Subject], decision: Decision, *, overrule: bool = False
     ) -> None:
-        """Keep what a person decided about plugins under a name, all at once, in place of what one had decided.
+        """Keep a decision about plugins under a name, for all of them at once, in place of earlier decisions.
 
         Args:
             repository: the name.
@@ -118,7 +118,7 @@ def content_of(manifest: Manifest | None) -> str | None:
 
 
 def find_decision(connection: Connection, repository: Repository, digest: Digest) -> Decision | None:
-    """What a person decided about a digest under a name."""
+    """Find the decision about a digest under a name; None where there is none."""
     row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
     return None if row is None else read_decision(row)
 
@@ -148,7 +148,7 @@ def read_rejection(row: Row[Any], matched: Iterable[str]) -> Rejection:
 
 
 def has_rejections(connection: Connection) -> bool:
-    """Whether a person has rejected anything."""
+    """Tell whether there are rejections."""
     return connection.execute(_ANY).scalar_one_or_none() is not None
 
 

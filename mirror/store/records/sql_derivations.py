@@ -1,4 +1,4 @@
-"""How copies with changes came about, kept beside them."""
+"""Derivations: the origin of copies with changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found out about plugins, kept beside them."""
+"""Findings about plugins, kept beside them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SqlFindings:
         self._clock = services.clock
 
     async def record_findings(self, digest: Digest, findings: tuple[Finding, ...]) -> None:
-        """Keep what was found of a manifest that is held, in place of what was found before.
+        """Keep the findings about a manifest that is held, in place of earlier ones.
 
         Where the manifest's bytes are gone, or the same is known already, nothing is written.
         """
@@ -33,7 +33,7 @@ class SqlFindings:
         await self._catalog.write(lambda connection: rows.put_about(connection, digest, findings_table, row))
 
     async def recorded_findings(self, digest: Digest) -> tuple[Finding, ...] | None:
-        """What was found; None where nobody has looked, or another version that tells it in another way."""
+        """The findings; None where nobody has looked, or a version whose findings this one cannot read."""
         wanted = {"digest": str(digest)}
         found = await self._catalog.read(lambda connection: connection.execute(_FOUND, wanted).scalar_one_or_none())
         if found is None:

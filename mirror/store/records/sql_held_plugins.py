@@ -118,7 +118,7 @@ class SqlHeldPlugins:
         return [Digest.parse(row.manifest) for row in _within(found, limit_bytes)]
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
-        """Whether one of the newest other manifests names the blob. This is asked of blobs that are withheld, alone."""
+        """Look for the blob in the newest other manifests. Only asked for blobs that are withheld."""
 
         wanted = {"repository": repository.name}
         found = await self._catalog.read(lambda connection: connection.execute(_OTHERS, wanted).all())

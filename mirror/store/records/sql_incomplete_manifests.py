@@ -133,14 +133,14 @@ class SqlIncompleteManifests:
                     arrived.append(row.digest)
 
     async def complete_whole(self) -> None:
-        """Complete manifests that lack nothing any more: whoever was about to do it was stopped just then."""
+        """Complete the manifests whose content is all here: a process was stopped before it could."""
         for row in await self._catalog.read(lambda connection: connection.execute(_WHOLE).all()):
             await self.arrived(Repository(row.repository), Digest.parse(row.child))
 
     async def _next_naming(
         self, repository: Repository, child: Digest, after: str
     ) -> tuple[bool, StoredManifest] | None:
-        """The next incomplete manifest that names something, and whether nothing of it is lacking; None: no more."""
+        """The next incomplete manifest that names a child, and whether all its children are here; None: no more."""
         wanted = {"name": repository.name, "wanted": str(child), "after": after}
 
         def find(connection: Connection) -> tuple[bool, StoredManifest] | None:
@@ -153,7 +153,7 @@ class SqlIncompleteManifests:
         return await self._catalog.read(find)
 
     async def _complete(self, repository: Repository, row: StoredManifest) -> bool:
-        """Make a manifest that lacks nothing one as others are; gives whether it is one now."""
+        """Turn an incomplete manifest whose content is all here into a manifest. Returns whether it is one now."""
         manifest = await self._manifests.load(repository, row)
         self._cache.keep_body(manifest)
         now = self._clock.now()
@@ -161,7 +161,7 @@ class SqlIncompleteManifests:
 
 
 def _is_held(connection: Connection, repository: Repository, tag: Tag) -> bool:
-    """Whether a tag was brought in another way, perhaps while the upstream was being asked: it stays what it is."""
+    """Tell whether a tag was not pulled through. It stays as it is, even if it came while the upstream was asked."""
     pulled = exists().where(origins.c.repository == repository.name, origins.c.target == tag.name)
     held = (
         select(tags.c.name)
@@ -172,7 +172,7 @@ def _is_held(connection: Connection, repository: Repository, tag: Tag) -> bool:
 
 
 def _complete(connection: Connection, repository: Repository, manifest: Manifest, now: datetime) -> bool:
-    """Make a manifest that lacks nothing one as others are, with the tags that were pulled through with it."""
+    """Turn an incomplete manifest whose content is all here into a manifest, with the tags that were pulled with it."""
     pointing = select(origins.c.target).where(
         origins.c.repository == repository.name, origins.c.digest == str(manifest.digest)
     )

@@ -1,4 +1,4 @@
-"""What mirroring remembers, in the catalog."""
+"""Sync runs, mirrored tags and their events, in the catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What policies said of plugins, kept beside them, each policy's word by its own."""
+"""Verdicts of policies on plugins, one for each policy."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class SqlVerdicts:
 def find(
     connection: Connection, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
 ) -> Admission | None:
-    """What is known of a plugin, as :meth:`SqlVerdicts.admission` tells it."""
+    """Find what is known of a plugin, as :meth:`SqlVerdicts.admission` does."""
     wanted = {"name": repository.name, "wanted": str(digest)}
     if policy is None:
         row = connection.execute(_LATEST, wanted).first()
@@ -165,13 +165,13 @@ def find(
 def undecided_by_policy(
     repository: Repository, digest: Digest, decision: Decision | None, rejection: Rejection | None
 ) -> Admission | None:
-    """What is known of a plugin of which no policy has said anything; None: nothing."""
+    """The admission of a plugin that no policy has judged; None where no person has decided either."""
     known = decision if rejection is None else rejection.decision
     return None if known is None else Admission(repository, digest, known.at, decision=decision, rejection=rejection)
 
 
 def read_verdict(row: Row[Any], **more: Any) -> Admission:
-    """What a row of the table, or of :data:`CHOSEN`, tells; ``more`` are attributes of :class:`Admission`."""
+    """Read a row of the table, or of :data:`CHOSEN`; ``more`` are attributes of :class:`Admission`."""
     return Admission(
         Repository(row.repository),
         Digest.parse(row.digest),
@@ -185,5 +185,5 @@ def read_verdict(row: Row[Any], **more: Any) -> Admission:
 
 
 def pairs(value: list[list[str]]) -> tuple[Asked, ...]:
-    """What is asked for, as it stands in a row."""
+    """Read the privileges of a row."""
     return tuple((name, asked) for name, asked in value)

@@ -87,11 +87,11 @@ async def test_it_is_done_once_in_steps_with_one_line_in_the_log(
 
 
 async def test_what_is_interrupted_is_done_again(old_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("power is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr(catching_up, "_cover", fail)
+        patched.setattr(catching_up, "cover", fail)
         with pytest.raises(RuntimeError, match="power is gone"):
             async with Store.open(old_folder):
                 pass
