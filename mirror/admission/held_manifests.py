@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import NotFound
+from mirror.oci.errors import ManifestUnknown, NotFound
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import IncompleteManifests, Origins
@@ -20,11 +21,24 @@ class HeldManifests:
         registry: our own registry.
         origins: tells where tags were pulled through from.
         incomplete: has manifests whose content is not all here.
+        plugin_anywhere: gives a plugin's manifest, under whichever name it is held; None: it is not here.
     """
 
     registry: Registry
     origins: Origins
     incomplete: IncompleteManifests
+    plugin_anywhere: Callable[[Digest], Awaitable[tuple[Repository, Manifest] | None]]
+
+    async def require(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        """As :meth:`find`. Raises ManifestUnknown: it is not here."""
+        manifest = await self.find(repository, target)
+        if manifest is None:
+            raise ManifestUnknown(
+                f"no tag {target} of {repository} is here: name a digest, which may come later",
+                name=repository,
+                reference=target,
+            )
+        return manifest
 
     async def find(self, repository: Repository, target: Tag | Digest) -> Manifest | None:
         """A manifest that is held or is being pulled through, else None; of a tag, the one that hosts are given."""

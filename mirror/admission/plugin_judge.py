@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin.privilege_pattern import Asked
@@ -61,8 +60,4 @@ class Decisions(Protocol):
 
     async def holding(self, subject: Subject) -> Collection[Repository]:
         """Repositories that hold the content of a plugin."""
-        ...
-
-    async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
-        """A plugin's manifest, under whichever name it is held; None: it is not here."""
         ...

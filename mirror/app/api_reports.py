@@ -44,7 +44,7 @@ class ApiReports:
         reports: dict[str, Report] = {
             "mirrors": self.mirrors,
             "upstreams": self.upstream_list,
-            "admission": AdmissionReport(self.services.policy_id, store).give,
+            "admission": AdmissionReport(self.services.policy_id, store, store).give,
             "platform-tags": PlatformTagReport(platform_rules, store).give,
         }
         return {name: guarded(report, may_list) for name, report in reports.items()}

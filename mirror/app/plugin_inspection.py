@@ -46,7 +46,7 @@ async def inspect_reference(
         found = await inspect(store, repository, target, store.recorded_findings, progress, limits=limits)
         return replace(
             found,
-            origin=await provenance(store, found),
+            origin=await provenance(store, store, found),
             history=await store.history(repository, reference.tag, _MOST_EVENTS) if reference.tag else (),
             derivation=await store.derivation(found.manifest.digest),
             admission=await services.standing.of(repository, found.manifest),

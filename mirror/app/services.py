@@ -137,7 +137,7 @@ class Services:
     @cached_property
     def approvals(self) -> Approvals:
         """Approves and rejects plugins."""
-        held = HeldManifests(self.store, self.store, self.store)
+        held = HeldManifests(self.store, self.store, self.store, self.store.plugin_anywhere)
         return Approvals(held, self.store, self.store, self.judge, _CLOCK)
 
     @cached_property

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Sequence
 from typing import Final, Protocol
 
 from mirror.registry.admissions import Admission, State
+from mirror.registry.verdicts import Verdicts
 from mirror.runtime.single_flight import SingleFlight
 
 #: Largest report that is kept for who asks next, in bytes: that of some 20 000 plugins.
@@ -16,11 +17,6 @@ _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 
 class ListedAdmissions(Protocol):
     """Lists how plugins stand."""
-
-    @property
-    def admission_generation(self) -> int | None:
-        """See :attr:`mirror.registry.verdicts.Verdicts.admission_generation`."""
-        ...
 
     async def admissions(self, state: State | None = None, policy: str | None = None) -> Sequence[Admission]:
         """Plugins of one state or all, as the policy with that fingerprint says; None: whichever spoke last."""
@@ -32,18 +28,20 @@ class AdmissionReport:
 
     Args:
         policy: fingerprint of the policy whose verdicts are told; None: of whichever spoke last.
+        verdicts: has the count of changes, for as long as which a report is good.
         listed: lists plugins.
     """
 
-    def __init__(self, policy: str | None, listed: ListedAdmissions) -> None:
+    def __init__(self, policy: str | None, verdicts: Verdicts, listed: ListedAdmissions) -> None:
         self._policy = policy
+        self._verdicts = verdicts
         self._listed = listed
         self._flights: SingleFlight[Hashable, bytes] = SingleFlight()
         self._kept: tuple[int, bytes] | None = None
 
     async def give(self) -> bytes:
         """Give the report, as JSON."""
-        generation = self._listed.admission_generation
+        generation = self._verdicts.admission_generation
         if self._kept is not None and self._kept[0] == generation:
             return self._kept[1]
         # Who comes while the catalog is being changed does not share: the change may be their own.
