@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -126,16 +127,14 @@ class RequestFigures:
         return series
 
 
+@dataclass(slots=True, eq=False)
 class _Series:
     """Where an answer of some kind is counted."""
 
-    __slots__ = ("duration", "received", "requests", "sent")
-
-    def __init__(self, requests: Figure, duration: Histogram, received: Figure, sent: Figure) -> None:
-        self.requests = requests
-        self.duration = duration
-        self.received = received
-        self.sent = sent
+    requests: Figure
+    duration: Histogram
+    received: Figure
+    sent: Figure
 
 
 def showing(page: Page) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
