@@ -151,7 +151,7 @@ class Approvals:
         )
 
     async def _standing(self, repository: Repository, subject: Subject) -> Admission | None:
-        """How a plugin stands, judged now where that can be."""
+        """Tell how a plugin stands; it is judged now where that can be."""
         manifest = await self.held.find(repository, subject.digest)
         if manifest is not None and self.judge.concerns(manifest):
             try:

@@ -30,7 +30,7 @@ class HeldManifests:
     plugin_anywhere: Callable[[Digest], Awaitable[tuple[Repository, Manifest] | None]]
 
     async def require(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        """As :meth:`find`. Raises ManifestUnknown: it is not here."""
+        """Find a manifest. Raises ManifestUnknown: it is neither held nor being pulled through."""
         manifest = await self.find(repository, target)
         if manifest is None:
             raise ManifestUnknown(

@@ -21,7 +21,7 @@ from mirror.upstream.registry import UpstreamRegistry
 
 @dataclass(frozen=True, slots=True)
 class ApiReports:
-    """The reports.
+    """Reports on mirror rules, upstreams, plugins and tags.
 
     Attributes:
         services: parts of the process.
@@ -69,7 +69,7 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """How rules and plugins stand, in numbers."""
+        """Metrics of how rules and plugins stand."""
         found = [metric(family, series) for family, series in rule_gauges(await self._states())]
         if self.services.settings.admission.is_on:
             counts = await self.services.store.count_admissions(self.services.policy_id)

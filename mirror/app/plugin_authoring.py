@@ -74,7 +74,7 @@ async def unpack_plugin(
 async def open_destination(
     settings: Settings, reference: Reference, *, output: Path | None = None, plain_http: bool = False
 ) -> AsyncIterator[Destination]:
-    """Where something is put that was built here.
+    """Open the place where a plugin is put that was built here.
 
     Args:
         settings: where our own store is, and the logins for other registries.

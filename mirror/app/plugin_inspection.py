@@ -24,7 +24,7 @@ _MOST_EVENTS = 20
 async def inspect_reference(
     settings: Settings, reference: Reference | LayoutReference, progress: Progress | None, *, plain_http: bool = False
 ) -> Inspection:
-    """What a reference stands for, with what is known to be wrong with it.
+    """Inspect what a reference stands for, and tell what is known to be wrong with it.
 
     Args:
         settings, reference, plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.

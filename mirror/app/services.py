@@ -75,7 +75,7 @@ async def open_services(
 
 
 class Services:
-    """The parts. Each is built when it is first asked for, and shared by all who ask.
+    """Stateful parts of a process. Each is built when it is first asked for, and shared by all who ask.
 
     Whoever reads layers or judges plugins must have them from here: limits on work at a time, and what was found out
     before, are per instance.

@@ -1,4 +1,4 @@
-"""What every request passes through: it gets a name, is counted, and is answered whatever its handler raises."""
+"""The scope of a request: it gets a name, is counted, and is answered whatever its handler raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What answers every request: the distribution API, and the paths for those who watch over it."""
+"""The HTTP application: the distribution API, and the paths for those who watch over the server."""
 
 from __future__ import annotations
 

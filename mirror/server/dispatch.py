@@ -115,7 +115,7 @@ class Dispatch:
 
 
 def _asking_first(authentication: Authentication, registry: Registry) -> dict[type[Route], Mapping[str, Answer]]:
-    """What answers at ``/v2/`` where there may be users: clients ask there whether to log in."""
+    """Make the answers of ``/v2/`` where there may be users: clients ask there whether to log in."""
 
     async def get(exchange: Exchange, route: Any) -> web.StreamResponse:
         if exchange.registry is registry:

@@ -1,4 +1,4 @@
-"""What the server counts of its requests, and the page that shows all metrics."""
+"""Metrics of requests, and the page that shows all metrics."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class RequestFigures:
 
 @dataclass(slots=True, eq=False)
 class _Series:
-    """Where an answer of some kind is counted."""
+    """Series that count answers of one kind."""
 
     requests: Figure
     duration: Histogram
