@@ -17,7 +17,6 @@ from mirror.oci.errors import (
     ConfigurationFault,
     Denied,
     ManifestBlobUnknown,
-    ManifestUnknown,
     NotFound,
 )
 from mirror.oci.manifest import Manifest
@@ -69,9 +68,7 @@ class Approvals:
 
     async def propose(self, repository: Repository, target: Tag | Digest) -> ApprovalProposal:
         """Tell what somebody would approve who approves a tag. Raises ManifestUnknown: there is no such tag here."""
-        manifest = await self.held.find(repository, target)
-        if manifest is None:
-            raise _not_here(repository, target)
+        manifest = await self.held.require(repository, target)
         members = [(digest, await self._asked(repository, digest)) for digest in _members(manifest)]
         return ApprovalProposal(repository, manifest.digest, members)
 
@@ -81,9 +78,7 @@ class Approvals:
         Raises:
             ManifestUnknown: there is no such tag here. ConfigurationFault: it points to something else.
         """
-        manifest = await self.held.find(repository, target)
-        if manifest is None:
-            raise _not_here(repository, target)
+        manifest = await self.held.require(repository, target)
         if manifest.digest != expected:
             raise ConfigurationFault(_has_moved(repository, target, manifest.digest, expected))
 
@@ -123,10 +118,9 @@ class Approvals:
             raise ClientFault(
                 f"who decides must be named, in one line, and notes are one line, of {_MOST_TEXT_LENGTH} at most"
             )
-        manifest = await self.held.find(repository, target)
-        if manifest is None and isinstance(target, Tag):
-            raise _not_here(repository, target)
-        if approved and isinstance(target, Tag) and expected is None:
+        is_tag = isinstance(target, Tag)
+        manifest = await (self.held.require if is_tag else self.held.find)(repository, target)
+        if approved and is_tag and expected is None:
             raise ClientFault(f"a tag may move: name the digest that is to be approved, which {target} must point to")
         if expected is not None and manifest is not None and manifest.digest != expected:
             raise ClientFault(_has_moved(repository, target, manifest.digest, expected))
@@ -157,7 +151,7 @@ class Approvals:
         )
 
     async def _standing(self, repository: Repository, subject: Subject) -> Admission | None:
-        """How a plugin stands, judged now where that can be."""
+        """Tell how a plugin stands; it is judged now where that can be."""
         manifest = await self.held.find(repository, subject.digest)
         if manifest is not None and self.judge.concerns(manifest):
             try:
@@ -170,7 +164,7 @@ class Approvals:
         """A plugin as somebody decides about it, under whichever name it is held."""
         manifest = await self.held.find(repository, digest)
         if manifest is None:
-            found = await self.held.plugins.plugin_anywhere(digest)
+            found = await self.held.plugin_anywhere(digest)
             if found is None:
                 return Subject.absent(digest)
             repository, manifest = found
@@ -185,14 +179,6 @@ class Approvals:
             return await self.judge.asked(self.held.registry, repository, manifest)
         except BlobUnknown:
             return None
-
-
-def _not_here(repository: Repository, target: Tag | Digest) -> ManifestUnknown:
-    return ManifestUnknown(
-        f"no tag {target} of {repository} is here: name a digest, which may come later",
-        name=repository,
-        reference=target,
-    )
 
 
 def _has_moved(repository: Repository, target: Tag | Digest, digest: Digest, expected: Digest) -> str:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import NotFound
+from mirror.oci.errors import ManifestUnknown, NotFound
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.origins import IncompleteManifests, Origins
 from mirror.registry.port import Registry
-
-
-class PluginsAnywhere(Protocol):
-    """Plugins, whatever repository holds them."""
-
-    async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
-        """A plugin's manifest and a repository that holds it; None: no repository does."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +21,24 @@ class HeldManifests:
         registry: our own registry.
         origins: tells where tags were pulled through from.
         incomplete: has manifests whose content is not all here.
-        plugins: finds plugins by their digest alone.
+        plugin_anywhere: gives a plugin's manifest, under whichever name it is held; None: it is not here.
     """
 
     registry: Registry
     origins: Origins
     incomplete: IncompleteManifests
-    plugins: PluginsAnywhere
+    plugin_anywhere: Callable[[Digest], Awaitable[tuple[Repository, Manifest] | None]]
+
+    async def require(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        """Find a manifest. Raises ManifestUnknown: it is neither held nor being pulled through."""
+        manifest = await self.find(repository, target)
+        if manifest is None:
+            raise ManifestUnknown(
+                f"no tag {target} of {repository} is here: name a digest, which may come later",
+                name=repository,
+                reference=target,
+            )
+        return manifest
 
     async def find(self, repository: Repository, target: Tag | Digest) -> Manifest | None:
         """A manifest that is held or is being pulled through, else None; of a tag, the one that hosts are given."""

@@ -21,7 +21,7 @@ class PluginJudge(Protocol):
         ...
 
     def concerns(self, manifest: Manifest) -> bool:
-        """Whether a manifest is a plugin's, or might be one to an engine."""
+        """Tell whether a manifest is a plugin's, or might be one to an engine."""
         ...
 
     async def assess(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission:

@@ -1,4 +1,4 @@
-"""How a plugin in our own registry stands, for whoever inspects it: by the policy's last word, and without rules."""
+"""The standing of a plugin in our own registry, for whoever inspects it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Judgement(Protocol):
 
     @property
     def admission(self) -> Admission:
-        """How the plugin stands."""
+        """The standing of the plugin."""
         ...
 
     @property
     def lacks(self) -> bool:
-        """Whether the plugin is denied because something is not here yet."""
+        """True where the plugin is denied because something is not here yet."""
         ...
 
 
@@ -46,7 +46,7 @@ class PluginStanding:
     policy: str | None
 
     async def of(self, repository: Repository, manifest: Manifest) -> Admission | None:
-        """How something stands: as is known of it, and as is so without any rules. None: nothing is known."""
+        """Tell how something stands, by the policy's last word and without rules. None: nothing is known of it."""
         if not manifest.may_be_plugin:
             return await self.verdicts.admission(repository, manifest.digest, self.policy, ())
         found = (await self.judge(self.registry, repository, manifest)).admission

@@ -26,7 +26,7 @@ _CLOCK = SystemClock()
 
 
 def anyones_rights(settings: Settings) -> AnonymousRights:
-    """What callers without a login may do."""
+    """Rights of callers without a login."""
     users_may = frozenset(action for rule in settings.access for action in rule.actions) - USERS_ONLY
     return AnonymousRights(settings.server.anonymous_actions, users_may if settings.server.logins else frozenset())
 
@@ -35,7 +35,7 @@ def anyones_rights(settings: Settings) -> AnonymousRights:
 async def authenticating(
     settings: Settings, store: Store, seen_by: Callable[[Rights], Registry], share: Share
 ) -> AsyncIterator[Authentication | None]:
-    """What tells callers apart; None where nobody may log in.
+    """Make the part of a server that tells callers apart; None where nobody may log in.
 
     Args:
         settings: what users may do, and how the server is reached.
@@ -63,12 +63,12 @@ async def authenticating(
 
 
 def front_of(settings: Settings) -> Front:
-    """How the server is reached."""
+    """The address of the server as its clients see it."""
     return Front(settings.server.url, settings.server.behind_proxy)
 
 
 def operators(settings: Settings, store: Store, authentication: Authentication | None) -> Operators:
-    """Who may decide about plugins, and see the hosts that pull them.
+    """Make the part of a server that tells who may decide about plugins, and see the hosts that pull them.
 
     Args:
         settings: how the server is reached.

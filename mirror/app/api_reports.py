@@ -21,7 +21,7 @@ from mirror.upstream.registry import UpstreamRegistry
 
 @dataclass(frozen=True, slots=True)
 class ApiReports:
-    """The reports.
+    """Reports on mirror rules, upstreams, plugins and tags.
 
     Attributes:
         services: parts of the process.
@@ -45,7 +45,7 @@ class ApiReports:
             "mirrors": self.mirrors,
             "upstreams": self.upstream_list,
             "admission": AdmissionReport(
-                self.services.policy_id, store.records.admissions, store.records.verdicts
+                self.services.policy_id, store.records.verdicts, store.records.admissions
             ).give,
             "platform-tags": PlatformTagReport(platform_rules, store).give,
         }
@@ -71,7 +71,7 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """How rules and plugins stand, in numbers."""
+        """Metrics of how rules and plugins stand."""
         found = [metric(family, series) for family, series in rule_gauges(await self._states())]
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)

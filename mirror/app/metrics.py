@@ -157,7 +157,7 @@ class Metrics:
             contents, room = await self._read_contents(), await self._store.monitoring.room()
             store.metrics += await self._more()
         except MirrorError:
-            pass  # /readyz says why
+            pass  # what the store knows is left out, and the scrape goes on: /readyz says why
         else:
             store.metrics += [metric(family, [((), [read(contents)])]) for family, read in _READ_FROM_CONTENTS]
             store.metrics += [metric(family, [((), [read(room)])]) for family, read in _READ_FROM_ROOM]

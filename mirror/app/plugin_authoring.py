@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from mirror.app.services import open_services, open_store
 from mirror.filters.admit import Admit
@@ -20,27 +21,32 @@ from mirror.transfer.concurrency import Turns
 from mirror.transfer.copy import Destination, Origin
 from mirror.transfer.derive import Maker
 from mirror.transfer.progress import Progress
-from mirror.workshop.capture import Captured, capture
 from mirror.workshop.derive import Renamed, derive
 from mirror.workshop.layout_file import LayoutFile
 from mirror.workshop.layout_reader import LayoutReader, LayoutReference
-from mirror.workshop.pack import Packed, Recipe, pack
 from mirror.workshop.tag import Named, tag
 from mirror.workshop.unpack import Unpacked, unpack
 
+Result = TypeVar("Result")
 
-async def pack_plugin(
+
+async def build_plugin(
     settings: Settings,
-    recipe: Recipe,
     reference: Reference,
-    progress: Progress,
+    build: Callable[[Destination, Tag], Awaitable[Result]],
     *,
     output: Path | None = None,
     plain_http: bool = False,
-) -> Packed:
-    """Build a plugin and store it, see :func:`mirror.workshop.pack.pack` and :func:`open_destination`."""
+) -> Result:
+    """Build a plugin, and put it where :func:`open_destination` says.
+
+    Args:
+        settings, reference, output, plain_http: as there; the tag is ``latest`` where the reference has none.
+        build: given where the plugin is to be put; :func:`mirror.workshop.pack.pack`, or
+            :func:`mirror.workshop.capture.capture`.
+    """
     async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
-        return await pack(recipe, destination, reference.tag or Tag("latest"), progress)
+        return await build(destination, reference.tag or Tag("latest"))
 
 
 async def unpack_plugin(
@@ -65,26 +71,11 @@ async def unpack_plugin(
         return await unpack(store, reference.repository, reference.target, folder, progress)
 
 
-async def capture_plugin(
-    settings: Settings,
-    plugin: str,
-    reference: Reference,
-    progress: Progress,
-    *,
-    docker_root: Path,
-    output: Path | None = None,
-    plain_http: bool = False,
-) -> Captured:
-    """Take a plugin out of an engine, see :func:`mirror.workshop.capture.capture` and :func:`open_destination`."""
-    async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
-        return await capture(docker_root, plugin, destination, reference.tag or Tag("latest"), progress)
-
-
 @asynccontextmanager
 async def open_destination(
     settings: Settings, reference: Reference, *, output: Path | None = None, plain_http: bool = False
 ) -> AsyncIterator[Destination]:
-    """Where something is put that was built here.
+    """Open the place where a plugin is put that was built here.
 
     Args:
         settings: where our own store is, and the logins for other registries.

@@ -24,7 +24,7 @@ _MOST_EVENTS = 20
 async def inspect_reference(
     settings: Settings, reference: Reference | LayoutReference, progress: Progress | None, *, plain_http: bool = False
 ) -> Inspection:
-    """What a reference stands for, with what is known to be wrong with it.
+    """Inspect what a reference stands for, and tell what is known to be wrong with it.
 
     Args:
         settings, reference, plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
@@ -47,7 +47,7 @@ async def inspect_reference(
         found = await inspect(store, repository, target, records.findings.recorded_findings, progress, limits=limits)
         return replace(
             found,
-            origin=await provenance(records.sync_runs, found),
+            origin=await provenance(records.origins, records.sync_runs, found),
             history=await records.sync_runs.history(repository, reference.tag, _MOST_EVENTS) if reference.tag else (),
             derivation=await records.derivations.derivation(found.manifest.digest),
             admission=await services.standing.of(repository, found.manifest),

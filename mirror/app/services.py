@@ -76,7 +76,7 @@ async def open_services(
 
 
 class Services:
-    """The parts. Each is built when it is first asked for, and shared by all who ask.
+    """Stateful parts of a process. Each is built when it is first asked for, and shared by all who ask.
 
     Whoever reads layers or judges plugins must have them from here: limits on work at a time, and what was found out
     before, are per instance.
@@ -148,7 +148,7 @@ class Services:
     def approvals(self) -> Approvals:
         """Approves and rejects plugins."""
         records = self.store.records
-        held = HeldManifests(self.store, records.origins, records.incomplete, records.plugins)
+        held = HeldManifests(self.store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
         return Approvals(held, records.decisions, records.verdicts, self.judge, _CLOCK)
 
     @cached_property

@@ -65,7 +65,7 @@ Chore: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """What a process that serves is given.
+    """One of the processes that serve, as it is started.
 
     Attributes:
         listener: where clients come in.
@@ -82,7 +82,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What such a process does.
+    """Work of such a process.
 
     Attributes:
         application: answers clients.
@@ -223,7 +223,7 @@ def opened_upstreams(settings: Settings) -> list[str]:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What clients may ask of the server."""
+    """Limits of the server for its clients."""
     return Limits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,16 +42,14 @@ def run(
     The blobs that it was installed from are copied where the engine still has them; else it is built anew of its files,
     without what enabling has added. What users have set on the host is printed, and is no part of it. Takes root.
     """
-    from mirror.app.plugin_authoring import capture_plugin
+    from mirror.app.plugin_authoring import build_plugin
+    from mirror.workshop.capture import capture
 
     reference = target(name, output)
     settings = load(config, flags(storage__path=data))
     with ByteBar(MESSAGES, f"capturing {plugin}") as bar:
-        captured = run_to_the_end(
-            capture_plugin(
-                settings, plugin, reference, bar, docker_root=docker_root, output=output, plain_http=plain_http
-            )
-        )
+        build = partial(capture, docker_root, plugin, progress=bar)
+        captured = run_to_the_end(build_plugin(settings, reference, build, output=output, plain_http=plain_http))
     for note in captured.notes:
         MESSAGES.out(f"note: {note}", highlight=False)
     if json:

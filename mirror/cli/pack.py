@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,14 +48,15 @@ def run(
     It goes into our own store, to another registry, or into a file. The same input gives the same digest: files are
     sorted, and none is younger than SOURCE_DATE_EPOCH, which is 1970 where it is not set.
     """
-    from mirror.app.plugin_authoring import pack_plugin
-    from mirror.workshop.pack import Recipe
+    from mirror.app.plugin_authoring import build_plugin
+    from mirror.workshop.pack import Recipe, pack
 
     reference = target(name, output)
     settings = load(config, flags(storage__path=data))
     recipe = Recipe(folder, rootfs, pairs("--set", values or []), latest_seconds(), owners=os.geteuid() == 0)
     with ByteBar(MESSAGES, f"packing {reference}") as bar:
-        packed = run_to_the_end(pack_plugin(settings, recipe, reference, bar, output=output, plain_http=plain_http))
+        build = partial(pack, recipe, progress=bar)
+        packed = run_to_the_end(build_plugin(settings, reference, build, output=output, plain_http=plain_http))
     show(packed, reference, output, "packed", json=json)
 
 

@@ -93,7 +93,9 @@ class Judge:
         """Whether a manifest is a plugin's, or might be one to an engine."""
         return manifest.may_be_plugin
 
-    async def judge(self, registry: Registry, repository: Repository, manifest: Manifest) -> AdmissionOutcome:
+    async def judge(
+        self, registry: Registry, repository: Repository, manifest: Manifest, *, comes_after: bool | None = None
+    ) -> AdmissionOutcome:
         """How a plugin stands now, by the policy and by what people decided. Of itself nothing is written.
 
         What came before it under its name is judged first, and noted, where that was not done yet and the policy asks
@@ -102,16 +104,11 @@ class Judge:
         Args:
             registry, repository: where its config, layers and signatures are read.
             manifest: the plugin.
+            comes_after: whether another plugin came before it; None: that is to be found out.
 
         Raises:
             BlobUnknown, ManifestBlobUnknown: something that must be in the repository is not. And what it raises.
         """
-        return await self._judge(registry, repository, manifest, comes_after=None)
-
-    async def _judge(
-        self, registry: Registry, repository: Repository, manifest: Manifest, *, comes_after: bool | None
-    ) -> AdmissionOutcome:
-        """As :meth:`judge`. ``comes_after``: another plugin came before it; None: that is to be found out."""
         generation = self._verdicts.admission_generation
         fingerprints = await self._fingerprints.of(registry, repository, manifest)
         known = await self._verdicts.admission(repository, manifest.digest, self._policy_id, fingerprints)
@@ -305,7 +302,7 @@ class Judge:
             if manifest is None:
                 continue
             try:
-                judged = await self._judge(registry, repository, manifest, comes_after=earlier != before[0])
+                judged = await self.judge(registry, repository, manifest, comes_after=earlier != before[0])
             except (NotFound, ManifestBlobUnknown, UpstreamFault):
                 continue  # it is not all here
             await self.note(judged)

@@ -20,7 +20,7 @@ _MAX_PATH = 1024
 
 
 class AccessLog(AbstractAccessLogger):
-    """What aiohttp calls when an answer has been written, or could not be."""
+    """Logs and counts answers. aiohttp calls it when one has been written, or could not be."""
 
     def __init__(self, requests: RequestFigures, logger: logging.Logger, log_format: str) -> None:
         super().__init__(logger, log_format)

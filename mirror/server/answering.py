@@ -1,4 +1,4 @@
-"""What every request passes through: it gets a name, is counted, and is answered whatever its handler raises."""
+"""The scope of a request: it gets a name, is counted, and is answered whatever its handler raises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from mirror.oci.errors import MirrorError
 from mirror.server import errors, headers
-from mirror.server.exchange import REQUEST_ID, ROUTE
+from mirror.server.exchange import REQUEST_ID, ROUTE, VARIES
 from mirror.server.in_flight import InFlight
 
 _CONTINUE: Final = "100-continue"
@@ -37,14 +37,21 @@ def answering(handle: Handler, in_flight: InFlight, ids: Iterator[str]) -> Handl
             try:
                 response = await handle(request)
             except MirrorError as error:
-                response = errors.refused(error, request_id, _other_methods(request))
+                response = _for_client(request, errors.refused(error, request_id, _other_methods(request)))
             except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-                response = errors.failed(error, request_id)
+                response = _for_client(request, errors.failed(error, request_id))
         if in_flight.closing:
             response.force_close()
         return response
 
     return answer
+
+
+def _for_client(request: web.BaseRequest, refusal: web.Response) -> web.Response:
+    """A refusal that says where it is not for everybody, so that no cache mixes platforms."""
+    if VARIES in request:
+        refusal.headers[headers.VARY] = headers.VARY_VALUE
+    return refusal
 
 
 def _other_methods(request: web.BaseRequest) -> str:

@@ -1,4 +1,4 @@
-"""What answers every request: the distribution API, and the paths for those who watch over it."""
+"""The HTTP application: the distribution API, and the paths for those who watch over the server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from mirror.server.answering import Handler, answering
 from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.dispatch import Dispatch
 from mirror.server.exchange import Exchange, request_ids
-from mirror.server.faces import varying
 from mirror.server.front import Front
 from mirror.server.health import Check, Health
 from mirror.server.limits import Limits
@@ -116,7 +115,7 @@ def build(
         handle = shared(handle, front, load.requests)
     handle = answering(handle, load.in_flight, request_ids())
     return Application(
-        varying(handle) if faces else handle,
+        handle,
         limits,
         load,
         front.behind_proxy,

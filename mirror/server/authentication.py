@@ -1,4 +1,4 @@
-"""Who sends a request, what those are told who may not do what they ask for, and ``/token``.
+"""Authentication of callers, challenges for those who may not do what they ask for, and ``/token``.
 
 A challenge is always ``Bearer`` and names all that the request needs (distribution token specification). ``Basic`` is
 taken where a client sends it unasked, and never asked for: an engine would answer with the password of Docker Hub.
@@ -43,7 +43,7 @@ class Authentication:
         self._front = front
 
     async def caller(self, request: web.BaseRequest, authorization: str) -> Caller | None:
-        """Who sends a request with that ``Authorization``; None where there are no users, and all are the same.
+        """Tell who sends a request with that ``Authorization``; None where there are no users, and all are the same.
 
         Raises:
             Unauthorized: it proves nothing. TooManyRequests: too many guesses from there.
@@ -62,7 +62,7 @@ class Authentication:
         return caller
 
     async def require_login(self) -> None:
-        """Where there are users, have clients show a token, be it one for nobody in particular.
+        """Have clients show a token where there are users, be it one for nobody in particular.
 
         Else ``docker login`` would call any password right, and engines would never log in to push.
 
@@ -75,7 +75,7 @@ class Authentication:
     async def refusal(
         self, error: RightMissing | Unauthorized, request: web.BaseRequest, route: Route, caller: Caller | None = None
     ) -> MirrorError:
-        """What a client is told that may not do what it asks for.
+        """Make the error for a client that may not do what it asks for.
 
         Args:
             error: why it may not.
@@ -144,7 +144,7 @@ def _asked(error: MirrorError) -> str:
 
 
 def _could(caller: Caller, error: RightMissing) -> bool:
-    """Whether the caller could do that with another token."""
+    """Tell whether the caller could do that with another token."""
     action, name = error.detail.get("action", ""), error.detail.get("name")
     return name is None or caller.own_rights.allows(Action(action), Repository(name))
 

@@ -17,7 +17,7 @@ _SURPLUS: Final = 128
 
 
 class Welcome(Enum):
-    """What becomes of a connection."""
+    """Decision about a new connection."""
 
     SERVED = auto()
     CLIENT_HAS_ENOUGH = auto()
@@ -48,7 +48,7 @@ class Connections:
         return self._served.count + self._surplus
 
     def are_nearly_taken(self, client: str) -> bool:
-        """Whether there are nearly as many as are served, in all or of this client."""
+        """Tell whether there are nearly as many as are served, in all or of this client."""
         return self._served.count >= NEARLY * self._limits.connections or self._served.are_nearly_taken(client)
 
     def arrived(self, client: str) -> Welcome:

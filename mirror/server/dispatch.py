@@ -25,28 +25,16 @@ from mirror.wire.routes import ManifestRoute, Route
 Answer = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
 
 _READING: Final = frozenset({"GET", "HEAD"})
-_ANSWERS: Final[dict[tuple[type[Route], str], Answer]] = {
-    (routes.PingRoute, "GET"): ping.get,
-    (routes.PingRoute, "HEAD"): ping.get,
-    (routes.CatalogRoute, "GET"): tags.catalog,
-    (routes.CatalogRoute, "HEAD"): tags.catalog,
-    (routes.TagsRoute, "GET"): tags.get,
-    (routes.TagsRoute, "HEAD"): tags.get,
-    (routes.ReferrersRoute, "GET"): referrers.get,
-    (routes.ReferrersRoute, "HEAD"): referrers.get,
-    (routes.ManifestRoute, "HEAD"): manifests.head,
-    (routes.ManifestRoute, "GET"): manifests.get,
-    (routes.ManifestRoute, "PUT"): manifests.put,
-    (routes.ManifestRoute, "DELETE"): manifests.delete,
-    (routes.BlobRoute, "HEAD"): blobs.head,
-    (routes.BlobRoute, "GET"): blobs.get,
-    (routes.BlobRoute, "DELETE"): blobs.delete,
-    (routes.UploadsRoute, "POST"): uploads.post,
-    (routes.UploadRoute, "GET"): uploads.get,
-    (routes.UploadRoute, "HEAD"): uploads.get,
-    (routes.UploadRoute, "PATCH"): uploads.patch,
-    (routes.UploadRoute, "PUT"): uploads.put,
-    (routes.UploadRoute, "DELETE"): uploads.delete,
+_ANSWERS: Final[Mapping[type[Route], Mapping[str, Answer]]] = {
+    routes.PingRoute: {"GET": ping.get, "HEAD": ping.get},
+    routes.CatalogRoute: {"GET": tags.catalog, "HEAD": tags.catalog},
+    routes.TagsRoute: {"GET": tags.get, "HEAD": tags.get},
+    routes.ReferrersRoute: {"GET": referrers.get, "HEAD": referrers.get},
+    ManifestRoute: {"HEAD": manifests.head, "GET": manifests.get, "PUT": manifests.put, "DELETE": manifests.delete},
+    routes.BlobRoute: {"HEAD": blobs.head, "GET": blobs.get, "DELETE": blobs.delete},
+    routes.UploadsRoute: {"POST": uploads.post},
+    routes.UploadRoute: {"GET": uploads.get, "HEAD": uploads.get, "PATCH": uploads.patch, "PUT": uploads.put}
+    | {"DELETE": uploads.delete},
 }
 
 
@@ -81,7 +69,7 @@ class Dispatch:
         self._authentication = authentication
         self._faces = faces
         self._front = front
-        self._answers = _ANSWERS if authentication is None else _ANSWERS | _asking_first(authentication, registry)
+        self._answers = {**_ANSWERS, **({} if authentication is None else _asking_first(authentication, registry))}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request.
@@ -123,18 +111,18 @@ class Dispatch:
         if self._faces and type(route) is ManifestRoute and request.method in _READING:
             registry, varies = shown(request, route, registry, self._faces, self._front)
         exchange = Exchange(request, registry, self._limits, self._load, self._front, varies)
-        return await self._answers[type(route), request.method](exchange, route)
+        return await self._answers[type(route)][request.method](exchange, route)
 
 
-def _asking_first(authentication: Authentication, registry: Registry) -> dict[tuple[type[Route], str], Answer]:
-    """What answers at ``/v2/`` where there may be users: clients ask there whether to log in."""
+def _asking_first(authentication: Authentication, registry: Registry) -> dict[type[Route], Mapping[str, Answer]]:
+    """Make the answers of ``/v2/`` where there may be users: clients ask there whether to log in."""
 
     async def get(exchange: Exchange, route: Any) -> web.StreamResponse:
         if exchange.registry is registry:
             await authentication.require_login()
         return await ping.get(exchange, route)
 
-    return {(routes.PingRoute, method): get for method in ("GET", "HEAD")}
+    return {routes.PingRoute: dict.fromkeys(_READING, get)}
 
 
 @lru_cache(maxsize=4096)

@@ -26,6 +26,8 @@ from mirror.wire.routes import Route
 #: What a request was found to ask for, and its name in the log.
 ROUTE: Final = web.RequestKey("route", Route)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+#: On requests whose answer, whatever it is, is not for everybody.
+VARIES: Final = web.RequestKey("varies", bool)
 #: The name of the user who sent it; absent for nobody in particular.
 USER: Final = web.RequestKey("user", str)
 
@@ -36,7 +38,7 @@ def request_ids() -> Iterator[str]:
     return (f"{prefix}-{number}" for number in count(1))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)  # made for every request, and a frozen one takes twice as long to make
 class Exchange:
     """A request, and what it is answered from.
 

@@ -12,17 +12,14 @@ from mirror.oci.media_types import INDEXES
 from mirror.registry.client import Client, Faces
 from mirror.registry.port import Registry
 from mirror.server import headers
-from mirror.server.answering import Handler
+from mirror.server.exchange import VARIES
 from mirror.server.front import Front
 from mirror.wire import accept, user_agent
 from mirror.wire.routes import ManifestRoute
 from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH, Engine
 
-#: On requests whose answer, whatever it is, is not for everybody.
-_VARIES: Final = web.RequestKey("varies", bool)
 #: Characters of ``Accept`` up to which it is kept what it says; engines send some 250.
 _LONGEST_KEPT: Final = 1024
-_VARY: Final = "User-Agent, Accept"
 
 
 def shown(
@@ -43,7 +40,7 @@ def shown(
             registry = each.shown_to(client, registry)
             varies = varies or each.differs(route.repository, route.target)
     if varies:
-        request[_VARIES] = True
+        request[VARIES] = True
     return registry, varies
 
 
@@ -66,15 +63,3 @@ def _known(said: str, takes: tuple[str, ...], address: str) -> Client:
 def _engine(said: str) -> Engine | None:
     """Hosts have few versions between them."""
     return user_agent.parse(said)
-
-
-def varying(handle: Handler) -> Handler:
-    """A handler whose answers say what they depend on, refusals as well, so that no cache mixes platforms."""
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        response = await handle(request)
-        if _VARIES in request:
-            response.headers[headers.VARY] = _VARY
-        return response
-
-    return answer

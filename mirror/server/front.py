@@ -1,4 +1,4 @@
-"""How the server is reached from outside: its own URL, and where its clients are, also behind a proxy."""
+"""The server as it is reached from outside: its URL, and the addresses of its clients, also behind a proxy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SCHEMES: Final = frozenset({"http", "https"})
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What stands between the server and its clients.
+    """The way between the server and its clients.
 
     Attributes:
         url: where clients reach the server, without a slash at the end; None: where each request says that it went.
@@ -31,7 +31,7 @@ class Front:
     behind_proxy: bool = False
 
     def url_of(self, request: web.BaseRequest) -> str:
-        """Where the client that sent the request reaches the server."""
+        """The URL at which the client that sent the request reaches the server."""
         if self.url is not None:
             return self.url
         scheme = "https" if request.transport and request.transport.get_extra_info("sslcontext") else "http"
@@ -41,7 +41,7 @@ class Front:
         return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}"
 
     def is_direct(self, request: web.BaseRequest) -> bool:
-        """Whether a request looks as if a program on the server's own machine had sent it, on its own account.
+        """Tell whether a request looks as if a program on the server's own machine had sent it, on its own account.
 
         It does not where a proxy stands in front or has left a header, where it was sent to the name of another host,
         and where a page of another origin has a browser send it. A proxy that hides all that is not seen.

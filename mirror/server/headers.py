@@ -40,3 +40,5 @@ OCI_TAG: Final = istr("OCI-Tag")
 
 #: Engines up to 19.03 take a server for a registry by this one, on any answer.
 API_VERSION_VALUE: Final = "registry/2.0"
+#: Answers that are not the same for all clients depend on these.
+VARY_VALUE: Final = "User-Agent, Accept"

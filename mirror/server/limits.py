@@ -1,4 +1,4 @@
-"""What a client may ask of the server, at most."""
+"""Limits of the HTTP server for its clients."""
 
 from __future__ import annotations
 

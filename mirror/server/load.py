@@ -1,4 +1,4 @@
-"""What a server has under way, as those see it who serve, watch and limit it."""
+"""Activity of a server, as those see it who serve, watch and limit it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE_MANIFESTS_PER_CLIENT: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one process has under way.
+    """Activity of one process.
 
     Attributes:
         in_flight: requests.
@@ -48,7 +48,7 @@ class Load:
     now_seconds: Callable[[], float]
 
     def is_crowded(self, client: str) -> bool:
-        """Whether others wait, or will soon, for a place that a client has taken."""
+        """Tell whether others wait, or will soon, for a place that a client has taken."""
         shares = (self.connections, self.requests, self.uploading)
         return any(share.are_nearly_taken(client) for share in shares)
 

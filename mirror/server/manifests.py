@@ -106,7 +106,10 @@ def _answer(exchange: Exchange, found: Manifest | Descriptor, body: bytes) -> we
     head = _head(found.media_type, found.digest, found.size_bytes, staleness_of(found))
     if exchange.request.version == HttpVersion11 and not exchange.varies:
         return ReadyResponse(head, body)
-    return web.Response(body=body or None, headers=head.fields)
+    response = web.Response(body=body or None, headers=head.fields)
+    if exchange.varies:
+        response.headers[headers.VARY] = headers.VARY_VALUE
+    return response
 
 
 @lru_cache(maxsize=4096)

@@ -1,8 +1,9 @@
-"""What the server counts of its requests, and the page that shows all metrics."""
+"""Metrics of requests, and the page that shows all metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
@@ -126,16 +127,14 @@ class RequestFigures:
         return series
 
 
+@dataclass(slots=True, eq=False)
 class _Series:
-    """Where an answer of some kind is counted."""
+    """Series that count answers of one kind."""
 
-    __slots__ = ("duration", "received", "requests", "sent")
-
-    def __init__(self, requests: Figure, duration: Histogram, received: Figure, sent: Figure) -> None:
-        self.requests = requests
-        self.duration = duration
-        self.received = received
-        self.sent = sent
+    requests: Figure
+    duration: Histogram
+    received: Figure
+    sent: Figure
 
 
 def showing(page: Page) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:

@@ -1,4 +1,4 @@
-"""Which registry a client means: ``?ns=`` and ``OCI-Namespace`` (distribution-spec, "Registry Proxying")."""
+"""The registry that a client means: ``?ns=`` and ``OCI-Namespace`` (distribution-spec, "Registry Proxying")."""
 
 from __future__ import annotations
 

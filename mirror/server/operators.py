@@ -1,4 +1,4 @@
-"""Who may do under ``/api/v1`` what is not about content: decide about plugins, and see the hosts that pull them.
+"""Rights under ``/api/v1`` that are not about content: to decide about plugins, and to see the hosts that pull them.
 
 ``docs/ACCESS.md`` has the table of cases.
 """
@@ -74,7 +74,7 @@ class Operators:
         self._word = word
 
     async def may(self, action: Action, request: web.BaseRequest) -> Operator:
-        """Who sends a request. Nothing of its body is read.
+        """Tell who sends a request. Nothing of its body is read.
 
         Raises:
             Unauthorized: a login is wrong, or is needed. TooManyRequests: too many guesses from there.

@@ -1,4 +1,4 @@
-"""How fast a body comes. Pure."""
+"""The rate at which a body comes. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client may send around its content, head and framing of chunks, and how much of it is read in one go.
+"""Bounds for what a client sends around its content, head and framing of chunks, and for what is read in one go.
 
 aiohttp bounds each header and their number, but neither a head as a whole nor what lies between chunks; and it reads
 whatever has arrived at once, which takes it a tenth of a second where each chunk has one byte. It has no public place
@@ -96,7 +96,7 @@ class GuardedHandler(web.RequestHandler):
 
     @property
     def most_head_bytes(self) -> int:
-        """How long a head may be, in bytes."""
+        """Length of the longest head, in bytes."""
         return _HEADERS_OF_FULL_LENGTH * self.max_field_size
 
     def data_received(self, data: bytes) -> None:
@@ -138,7 +138,7 @@ class GuardedHandler(web.RequestHandler):
 
     @property
     def _is_content(self) -> bool:
-        """Whether what comes next is the content of a body and nothing else, so that there is nothing to look at."""
+        """True where what comes next is the content of a body and nothing else, so that there is nothing to look at."""
         return not self._is_chunked and not self._content.is_eof()
 
     @property

@@ -1,4 +1,4 @@
-"""What one client may have under way at a time."""
+"""Requests and connections that one client may have under way at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NEARLY: Final = 7 / 8
 
 
 class Shares:
-    """Requests of one kind that this process has under way, by client.
+    """Requests of one kind, or connections, that this process has under way, by client.
 
     Args:
         what: the kind, as in "has 256 uploads under way".
@@ -36,15 +36,15 @@ class Shares:
 
     @property
     def refused(self) -> int:
-        """How many were one too many."""
+        """Number of those that were one too many."""
         return self._refusals.count
 
     def are_nearly_taken(self, client: str) -> bool:
-        """Whether the client has nearly as many as it may."""
+        """Tell whether the client has nearly as many as it may."""
         return self._by_client.get(client, 0) >= NEARLY * self._most_per_client
 
     def refuses(self, client: str | None) -> bool:
-        """Whether the client has as many as it may; then this one is counted as refused."""
+        """Tell whether the client has as many as it may; if so, count this one as refused."""
         if client is None or self._by_client.get(client, 0) < self._most_per_client:
             return False
         self._refusals.add(client)

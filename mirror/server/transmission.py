@@ -1,4 +1,4 @@
-"""How a blob leaves: by sendfile where it lies in a file and goes out in the clear, else piece by piece."""
+"""Answers that carry a blob: by sendfile where it lies in a file and goes out in the clear, else piece by piece."""
 
 from __future__ import annotations
 

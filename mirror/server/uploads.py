@@ -40,7 +40,7 @@ async def post(exchange: Exchange, route: UploadsRoute) -> web.Response:
 
 
 async def get(exchange: Exchange, route: UploadRoute) -> web.Response:
-    """How far the session has come."""
+    """Tell how far the session has come."""
     upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
     return _session(204, route.repository, upload)
 

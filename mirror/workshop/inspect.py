@@ -19,6 +19,7 @@ from mirror.plugin.view import PluginView, view_plugin
 from mirror.registry.admissions import Admission
 from mirror.registry.derivations import Derivation
 from mirror.registry.journal import Journal, TagEvent
+from mirror.registry.origins import Origins
 from mirror.registry.port import ReadLister
 from mirror.transfer.progress import Progress
 from mirror.workshop.reading import read_config, read_content
@@ -132,9 +133,9 @@ async def inspect(
     return replace(found, plugin=plugin, findings=plugin.findings)
 
 
-async def provenance(journal: Journal, found: Inspection) -> Provenance | None:
+async def provenance(origins: Origins, journal: Journal, found: Inspection) -> Provenance | None:
     """Tell where something in our own registry came from; None where it was pushed, or is not known."""
-    pulled = await journal.origin(found.repository, found.target)
+    pulled = await origins.origin(found.repository, found.target)
     if pulled is not None:
         return Provenance("pulled through", pulled.upstream, pulled.source, pulled.checked_at)
     for mirrored in (await journal.mirrored(found.repository)).values():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 import structlog
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, Denied
-from mirror.oci.names import Reference, Repository, Tag
+from mirror.oci.names import Reference
 from mirror.registry.admissions import Admission
 from mirror.registry.rights import Action
 from mirror.server.acts import Act
@@ -23,21 +23,8 @@ _APPROVE_KEYS: Final[Mapping[str, type]] = {**_REJECT_KEYS, "digest": str, "over
 _TYPE_NAMES: Final = {str: "a string", bool: "true or false"}
 
 
-class Decide(Protocol):
-    """Decides about a plugin, see :meth:`mirror.admission.approvals.Approvals.decide`."""
-
-    async def __call__(
-        self,
-        repository: Repository,
-        target: Tag | Digest,
-        *,
-        approved: bool,
-        by: str,
-        note: str = "",
-        overrule: bool = False,
-        expected: Digest | None = None,
-        may_decide: Callable[[Repository | None], bool],
-    ) -> Sequence[Admission]: ...
+#: Decides about a plugin, see :meth:`mirror.admission.approvals.Approvals.decide`.
+Decide: TypeAlias = Callable[..., Awaitable[Sequence[Admission]]]
 
 
 def admission_actions(decide: Decide) -> dict[str, Act]:

@@ -28,12 +28,14 @@ class AdmissionReport:
 
     Args:
         policy: fingerprint of the policy whose verdicts are told; None: of whichever spoke last.
+        verdicts: has the count of changes, for as long as which a report is good.
         listed: lists plugins.
         verdicts: tells whether the catalog has changed.
     """
 
-    def __init__(self, policy: str | None, listed: ListedAdmissions, verdicts: Verdicts) -> None:
+    def __init__(self, policy: str | None, verdicts: Verdicts, listed: ListedAdmissions) -> None:
         self._policy = policy
+        self._verdicts = verdicts
         self._listed = listed
         self._verdicts = verdicts
         self._readings: SharedTasks[Hashable, bytes] = SharedTasks()

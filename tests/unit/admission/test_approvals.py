@@ -35,7 +35,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 def approvals(store: Store) -> Approvals:
     judge = Judge(None, store, SystemClock(), lambda _action: None)
-    return Approvals(HeldManifests(store, store, store), store, store, judge, SystemClock())
+    return Approvals(HeldManifests(store, store, store, store.plugin_anywhere), store, store, judge, SystemClock())
 
 
 async def decided(store: Store, target: Tag | Digest, **said: Any) -> list[tuple[Digest, State]]:

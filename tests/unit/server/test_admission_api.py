@@ -116,7 +116,7 @@ async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str
 
 async def test_the_report_is_made_once_until_the_catalog_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     held = await push_image(store, "a plugin", "1.0", repository=HERE)
-    report = AdmissionReport(None, store)
+    report = AdmissionReport(None, store, store)
     made = 0
     admissions = Store.admissions
 
