@@ -8,6 +8,8 @@
     │   ├── DigestInvalid            digest malformed, of an unknown algorithm, or not that of the bytes
     │   ├── SizeInvalid              content shorter or longer than it was said to be
     │   ├── ManifestInvalid          manifest bytes that do not mean what their type says
+    │   │   ├── LayerEntryInvalid    an entry of a layer that engines cannot unpack
+    │   │   └── LayersTooLarge       layers with more entries, names or links than are followed
     │   ├── ManifestBlobUnknown      manifest naming content that is not here
     │   ├── ContentTooLarge          over a limit of ours
     │   ├── ContentTooSlow           holding a place that others wait for: may pass
@@ -86,6 +88,14 @@ class SizeInvalid(ClientFault):
 
 class ManifestInvalid(ClientFault):
     """Manifest bytes that do not mean what their type says."""
+
+
+class LayerEntryInvalid(ManifestInvalid):
+    """An entry of a layer that engines cannot unpack, or whose name they take for different things."""
+
+
+class LayersTooLarge(ManifestInvalid):
+    """Layers with more entries, names or links than are followed."""
 
 
 class ManifestBlobUnknown(ClientFault):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mirror.oci.errors import ManifestInvalid
+from mirror.oci.errors import LayerEntryInvalid
 from mirror.oci.printable_text import quoted
 from mirror.plugin.rootfs.entry import MOST_NAME_BYTES, MOST_PATH_BYTES, byte_length
 
@@ -14,10 +14,6 @@ OPAQUE: Final = ".wh..wh..opq"
 _METADATA: Final = ".wh..wh."
 #: Names of so many characters are never too long.
 _SHORT: Final = MOST_NAME_BYTES // 4
-
-
-class NoPlace(ManifestInvalid):
-    """An entry has no place in the tree: engines cannot unpack it, or take its name for different things."""
 
 
 def parts_of(path: str) -> list[str]:
@@ -53,16 +49,16 @@ def require_plain(name: str) -> None:
     """Refuse a name that engines take for different things, or not at all.
 
     Raises:
-        NoPlace: it leads out of the layer, is too long, or is a whiteout that means nothing.
+        LayerEntryInvalid: it leads out of the layer, is too long, or is a whiteout that means nothing.
     """
     depth = 0
     for part in name.split("/") if ".." in name else ():
         depth += -1 if part == ".." else part not in {"", "."}
         if depth < 0:
-            raise NoPlace(f"{quoted(name)} leads out of the layer")
+            raise LayerEntryInvalid(f"{quoted(name)} leads out of the layer")
     if is_too_long(name):
-        raise NoPlace(f"{quoted(name)} is longer than names can be")
+        raise LayerEntryInvalid(f"{quoted(name)} is longer than names can be")
     if "\0" in name:
-        raise NoPlace(f"{quoted(name)} holds a zero byte")
+        raise LayerEntryInvalid(f"{quoted(name)} holds a zero byte")
     if WHITEOUT in name and any(part.startswith(WHITEOUT) for part in parts_of(name)[:-1]) and not is_metadata(name):
-        raise NoPlace(f"{quoted(name)} is no whiteout that means anything")
+        raise LayerEntryInvalid(f"{quoted(name)} is no whiteout that means anything")

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from mirror.oci.digest import Hasher, new_hasher
+from mirror.oci.errors import LayerEntryInvalid, LayersTooLarge
 from mirror.plugin.program import Program, ProgramReader
 from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, EntryKind, LayerEntry, Node
-from mirror.plugin.rootfs.layer_names import WHITEOUT, NoPlace, is_too_long, parts_of
+from mirror.plugin.rootfs.layer_names import WHITEOUT, is_too_long, parts_of
 from mirror.plugin.rootfs.root_filesystem import Rootfs
-from mirror.plugin.rootfs.tree import Tree, TreeFull, TreeLimits
+from mirror.plugin.rootfs.tree import Tree, TreeLimits
 
 #: Limits of a tree that is looked at: some 60 MiB of memory.
 _LIMITS: Final = TreeLimits(entries=100_000, characters=16 * 1024 * 1024, steps=10_000_000)
@@ -105,9 +106,9 @@ class RootfsBuilder:
     def _placed(self, entry: LayerEntry) -> Node | None:
         try:
             return self._tree.place(entry)
-        except TreeFull:
+        except LayersTooLarge:
             return None
-        except NoPlace:
+        except LayerEntryInvalid:
             if entry.kind is EntryKind.HARD_LINK:
                 self._note(self._links_broken, f"{entry.path} -> {entry.target}")
         return None

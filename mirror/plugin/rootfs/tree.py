@@ -20,11 +20,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.oci.errors import ManifestInvalid
+from mirror.oci.errors import LayerEntryInvalid, LayersTooLarge
 from mirror.oci.printable_text import quoted
 from mirror.plugin.layer_limits import MOST_ENTRIES
 from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, Content, EntryKind, LayerEntry, Node
-from mirror.plugin.rootfs.layer_names import OPAQUE, WHITEOUT, NoPlace, is_metadata, parts_of, require_plain
+from mirror.plugin.rootfs.layer_names import OPAQUE, WHITEOUT, is_metadata, parts_of, require_plain
 
 #: Symbolic links that Linux follows on the way to one file.
 _MOST_LINKS: Final = 40
@@ -45,10 +45,6 @@ class TreeLimits:
     entries: int = MOST_ENTRIES
     characters: int = 1024**3
     steps: int = 100_000_000
-
-
-class TreeFull(ManifestInvalid):
-    """A tree is at one of its limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +119,7 @@ class Tree:
             The node there; None for a whiteout.
 
         Raises:
-            NoPlace: there is none. TreeFull: the tree does not grow any more.
+            LayerEntryInvalid: there is none. LayersTooLarge: the tree does not grow any more.
         """
         self._require_steps()
         if is_metadata(entry.path):
@@ -131,11 +127,11 @@ class Tree:
         folder, name = self._above(entry.path, make=True)
         if not name:
             if entry.kind is not EntryKind.FOLDER:
-                raise NoPlace("a layer's root is no folder")
+                raise LayerEntryInvalid("a layer's root is no folder")
             self.root.describe(entry)
             return self.root
         if folder is None:
-            raise NoPlace(f"{quoted(entry.path)} lies below something that is no folder")
+            raise LayerEntryInvalid(f"{quoted(entry.path)} lies below something that is no folder")
         if name.startswith(WHITEOUT):
             self._hide(folder, name, entry.path)
             return None
@@ -190,7 +186,7 @@ class Tree:
             return
         hidden = name.removeprefix(WHITEOUT)
         if hidden in {"", ".", ".."}:
-            raise NoPlace(f"{quoted(path)} is no whiteout that means anything")
+            raise LayerEntryInvalid(f"{quoted(path)} is no whiteout that means anything")
         self._remove(folder, hidden)
 
     def _remove(self, folder: Node, name: str) -> bool:
@@ -215,7 +211,9 @@ class Tree:
         folder, name = self._above(entry.target, make=False)
         node = folder.children.get(name) if folder is not None else None
         if node is None or node.kind is EntryKind.FOLDER:
-            raise NoPlace(f"{quoted(entry.path)} is a link to {quoted(entry.target)}, which is no file of the layers")
+            raise LayerEntryInvalid(
+                f"{quoted(entry.path)} is a link to {quoted(entry.target)}, which is no file of the layers"
+            )
         return node
 
     def _above(self, path: str, *, make: bool) -> tuple[Node | None, str]:
@@ -290,11 +288,11 @@ class Tree:
         self._characters += characters
         if self._entries > self._limits.entries or self._characters > self._limits.characters:
             self.whole = False
-            raise TreeFull("the layers hold more entries than are looked at")
+            raise LayersTooLarge("the layers hold more entries than are looked at")
         self._require_steps()
 
     def _require_steps(self) -> None:
         """Refuse to go on after too many steps. One entry alone may cost some million, by way of links to links."""
         if self._steps > self._limits.steps:
             self.whole = False
-            raise TreeFull("the layers lead through more folders and symbolic links than are followed")
+            raise LayersTooLarge("the layers lead through more folders and symbolic links than are followed")

@@ -20,6 +20,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.admissions import State
 from mirror.registry.origins import Origin
+from mirror.registry.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
@@ -34,8 +35,11 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 def approvals(store: Store) -> Approvals:
-    judge = Judge(None, store, SystemClock(), lambda _action: None)
-    return Approvals(HeldManifests(store, store, store, store.plugin_anywhere), store, store, judge, SystemClock())
+    records = store.records
+    known = AdmissionRecords(records.verdicts, records.decisions, records.plugins)
+    judge = Judge(None, known, SystemClock(), lambda _action: None)
+    held = HeldManifests(store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
+    return Approvals(held, records.decisions, records.verdicts, judge, SystemClock())
 
 
 async def decided(store: Store, target: Tag | Digest, **said: Any) -> list[tuple[Digest, State]]:
@@ -49,7 +53,7 @@ async def test_a_tag_is_approved_as_what_somebody_has_looked_at(store: Store) ->
         await decided(store, TAG)
     with pytest.raises(ClientFault, match=f"points to {held.digest}, and not to {ABSENT}"):
         await decided(store, TAG, expected=ABSENT)
-    assert await store.admissions() == []
+    assert await store.records.admissions.admissions() == []
     assert await decided(store, TAG, expected=held.digest) == [(held.digest, State.APPROVED)]
     assert await decided(store, TAG, approved=False) == [(held.digest, State.REJECTED)]
 
@@ -62,14 +66,14 @@ async def test_what_was_rejected_is_not_approved_by_the_way(store: Store) -> Non
         with pytest.raises(Denied, match=r"was rejected as acme/driver@sha256:\S+ by alice on \S+ \(no\);.*--overrule"):
             await decided(store, digest)
     assert await decided(store, sha512, overrule=True) == [(sha512, State.APPROVED)]
-    assert await store.admission(HERE, held.digest) is None
+    assert await store.records.verdicts.admission(HERE, held.digest) is None
 
 
 async def test_what_is_held_under_another_name_is_known_by_it(store: Store) -> None:
     elsewhere = Repository("acme/other")
     held = await push_image(store, "a plugin", "1.0", repository=elsewhere)
     await decided(store, held.digest, approved=False)
-    known = await store.admission(elsewhere, ABSENT, None, [str(Digest.of(held.content, "sha512"))])
+    known = await store.records.verdicts.admission(elsewhere, ABSENT, None, [str(Digest.of(held.content, "sha512"))])
     assert known is not None
     assert known.state is State.REJECTED
 
@@ -96,7 +100,7 @@ async def test_what_is_being_pulled_through_can_be_decided_about(store: Store) -
     }
     coming = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     now = datetime.now(UTC)
-    await store.keep_incomplete(HERE, coming, Origin("hub", HERE, coming.digest, now, now), TAG)
+    await store.records.incomplete.keep_incomplete(HERE, coming, Origin("hub", HERE, coming.digest, now, now), TAG)
     assert await decided(store, TAG, expected=coming.digest) == [(coming.digest, State.APPROVED)]
 
 
@@ -109,14 +113,14 @@ async def test_a_tag_that_has_moved_upstream_is_what_hosts_are_given_by_it(store
     }
     moved = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     now = datetime.now(UTC)
-    await store.keep_incomplete(HERE, before, Origin("hub", HERE, before.digest, now, now), TAG)
+    await store.records.incomplete.keep_incomplete(HERE, before, Origin("hub", HERE, before.digest, now, now), TAG)
     assert (await store.get_manifest(HERE, TAG)).digest == before.digest
-    await store.keep_incomplete(HERE, moved, Origin("hub", HERE, moved.digest, now, now), TAG)
+    await store.records.incomplete.keep_incomplete(HERE, moved, Origin("hub", HERE, moved.digest, now, now), TAG)
     with pytest.raises(ClientFault, match=f"points to {moved.digest}"):
         await decided(store, TAG, expected=before.digest)
     assert await decided(store, TAG, approved=False) == [(moved.digest, State.REJECTED)]
-    assert await store.admission(HERE, before.digest) is None
-    (listed,) = await store.admissions()
+    assert await store.records.verdicts.admission(HERE, before.digest) is None
+    (listed,) = await store.records.admissions.admissions()
     assert (listed.digest, listed.tags) == (moved.digest, (TAG,))
 
 

@@ -237,7 +237,7 @@ async def test_tokens_decide_only_where_that_was_asked_for_by_name(tmp_path: Pat
 
 async def test_a_secret_for_machines_is_a_login(tmp_path: Path) -> None:
     async with serving(tmp_path, NETWORK, users=True) as served:
-        _, secret = await create_token(served.store, "watch", "dashboard", None)
+        _, secret = await create_token(served.store.records.users, "watch", "dashboard", None)
         assert await served.hosts(basic("watch", secret)) == 200
         assert await served.approve(basic("watch", secret)) == 403
 

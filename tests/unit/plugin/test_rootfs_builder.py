@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mirror.oci.errors import LayersTooLarge
 from mirror.plugin.layer import LayerReader
 from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
 from mirror.plugin.rootfs.layer_names import parts_of
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
-from mirror.plugin.rootfs.tree import Tree, TreeFull, TreeLimits
+from mirror.plugin.rootfs.tree import Tree, TreeLimits
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import elf, file, folder, link, rootfs
 
@@ -192,7 +193,7 @@ def test_steps_are_bounded() -> None:
         LayerEntry("/".join("abcdefghijklmnopqrst") + "/." * number + "/f", EntryKind.FILE, 0o644)
         for number in range(100)
     ]
-    with pytest.raises(TreeFull, match="more folders and symbolic links"):
+    with pytest.raises(LayersTooLarge, match="more folders and symbolic links"):
         tree.apply((entry, None) for entry in entries)
     assert not tree.whole
 

@@ -23,6 +23,7 @@ from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.approval_token import ApprovalToken
 from mirror.server.operators import Operator
 from mirror.settings import load
+from mirror.store.records.sql_admissions import SqlAdmissions
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
 
@@ -111,24 +112,24 @@ async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str
     given = actions(store)
     with pytest.raises(error):
         await given["admission/approve"].do(SOMEBODY, sent)
-    assert await store.admissions() == []
+    assert await store.records.admissions.admissions() == []
 
 
 async def test_the_report_is_made_once_until_the_catalog_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     held = await push_image(store, "a plugin", "1.0", repository=HERE)
-    report = AdmissionReport(None, store, store)
+    report = AdmissionReport(None, store.records.verdicts, store.records.admissions)
     made = 0
-    admissions = Store.admissions
+    admissions = SqlAdmissions.admissions
 
-    async def counted(self: Store, *of: Any, **which: Any) -> Any:
+    async def counted(self: SqlAdmissions, *of: Any, **which: Any) -> Any:
         nonlocal made
         made += 1
         return await admissions(self, *of, **which)
 
-    monkeypatch.setattr(Store, "admissions", counted)
+    monkeypatch.setattr(SqlAdmissions, "admissions", counted)
     for number in (1, 2):
         found = [json.loads(body)["admissions"] for body in await asyncio.gather(*[report.give() for _ in range(16)])]
-        assert found == [[one.to_json() for one in await admissions(store)]] * 16
+        assert found == [[one.to_json() for one in await admissions(store.records.admissions)]] * 16
         assert (made, len(found[0])) == (number, number - 1)
         assert json.loads(await report.give()) == {"admissions": found[0]}
         assert made == number

@@ -100,7 +100,7 @@ class Story:
         await upload.commit(Digest.of(self._large))
 
     async def _bring(self, store: Store) -> None:
-        lease = await store.claim_download(self._name, Digest.of(self._claimed))
+        lease = await store.downloads.claim_download(self._name, Digest.of(self._claimed))
         assert lease is not None
         try:
             await lease.append(one(self._claimed[lease.offset :]), lambda: None)

@@ -43,7 +43,7 @@ class Push:
 
 class Bring(Push):
     async def do(self, store: Store) -> None:
-        lease = await store.claim_download(REPOSITORY, DIGEST)
+        lease = await store.downloads.claim_download(REPOSITORY, DIGEST)
         assert lease is not None
         try:
             await lease.append(one(CONTENT[lease.offset :]), lambda: None)

@@ -86,7 +86,7 @@ class World:
     async def dry_run(self, *rules: MirrorRule) -> RunSummary:
         """A dry run; the store must be as it was."""
         before = self.content()
-        registry = DryRunRegistry(self.store, self.store.find_blob, self.store)
+        registry = DryRunRegistry(self.store, self.store.find_blob, self.store.downloads)
         sources = {"hub": registry.source(self.upstream)}
         summary = await run_rules(rules, sources, registry, nullcontext, dry_run_context(self._context, registry))
         assert self.content() == before
@@ -267,7 +267,7 @@ async def test_a_blob_that_another_repository_holds(world: World) -> None:
 
 async def test_a_download_that_was_interrupted(world: World) -> None:
     digest = Digest.of(NEW)
-    download = await world.store.claim_download(HERE, digest)
+    download = await world.store.downloads.claim_download(HERE, digest)
     assert download is not None
     await download.append(one(NEW[:40]), lambda: None)
     await download.release()

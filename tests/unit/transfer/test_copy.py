@@ -380,7 +380,7 @@ async def test_a_lease_of_the_store_is_let_go_of_however_the_copy_fails(source: 
             failing.breaks_at = breaks_at
             try:
                 copied = await copy_graph(
-                    Origin(failing, THERE), TAG, Destination(store, HERE), [TAG], SILENT, turns=Turns(store)
+                    Origin(failing, THERE), TAG, Destination(store, HERE), [TAG], SILENT, turns=Turns(store.downloads)
                 )
             except UpstreamUnreachable as error:
                 errors.append(error)
