@@ -266,6 +266,14 @@ class Lister(Protocol):
         ...
 
 
+class ReadWriter(Reader, Writer, Protocol):
+    """A registry that content is copied to: it tells what it holds, and is written to."""
+
+
+class ReadLister(Reader, Lister, Protocol):
+    """A registry that is read and listed, and never changed."""
+
+
 class ReadWriteDeleter(Reader, Writer, Deleter, Protocol):
     """A registry that content is copied to, and deleted from by retention."""
 

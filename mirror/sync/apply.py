@@ -96,7 +96,7 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
 
 
 async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> TagRecord:
-    """Copy the upstream's manifest and tag it, or a copy of it with changes; then it is kept beside that by digest."""
+    """Copy the upstream's manifest, and tag it, or a copy of it with changes that is made beside it."""
     mapping, context, wanted = run.mapping, run.context, plan.decision.wanted
     changes = mapping.rule.changes_of(mapping.local_repository, plan.tag)
     place, tags = Destination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
@@ -114,7 +114,7 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
 
 
 async def _origin(mapping: RepositoryMapping, wanted: Digest) -> Origin:
-    """The place a manifest is read from: a sibling here that the rule has brought it to, else the upstream."""
+    """The place a manifest is read from: a local sibling that the rule has brought it to, else the upstream."""
     for sibling in mapping.siblings:
         with suppress(NotFound):
             await mapping.destination.resolve(sibling, wanted)
@@ -123,7 +123,7 @@ async def _origin(mapping: RepositoryMapping, wanted: Digest) -> Origin:
 
 
 async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagRecord) -> tuple[str, ...]:
-    """Compare the privileges of a plugin that has moved with those that it has, or had, here."""
+    """Compare the privileges of a plugin that has moved with those that it has, or had, locally."""
     upstream_digest, before, repository = plan.upstream_digest, plan.noted_digest, mapping.local_repository
     if before is None or upstream_digest is None:
         return ()
@@ -178,7 +178,7 @@ async def _follow(
     *,
     as_wanted: bool,
 ) -> TagRecord:
-    """Add what a tag leads to here to ``subjects``; where the tag is as wanted, copy what refers to that."""
+    """Add the digests that a tag leads to to ``subjects``; where the tag is as wanted, copy their referrers."""
     mapping, turns, count, moved_bytes = run.mapping, run.context.turns, 0, 0
     place, upstream_repository = Destination(mapping.destination, mapping.local_repository), mapping.upstream_repository
     error: MirrorError | None = None
@@ -200,7 +200,7 @@ async def _follow(
 
 
 async def _subjects(mapping: RepositoryMapping, record: TagRecord) -> set[Digest]:
-    """The upstream digests of what a tag leads to here, members of an index with them."""
+    """The upstream digests that a local tag leads to, members of an index with them."""
     digest = record.original or record.after
     if digest is None:
         return set()

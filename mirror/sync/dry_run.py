@@ -58,7 +58,7 @@ class DryRunSource(DelegatingRegistry):
 
     @property
     def keeps_referrers_under_tags(self) -> bool:
-        """Whether only tags lead to referrers, as for the upstream itself."""
+        """True where only tags lead to the upstream's referrers."""
         return isinstance(self.inner, KeepsUnderTags) and self.inner.keeps_referrers_under_tags
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
@@ -153,7 +153,8 @@ class DryRunRegistry(DelegatingRegistry):
     ) -> tuple[str, ...]:
         self._manifests[repository, manifest.digest] = manifest.descriptor
         self._tags |= {(repository, tag): manifest.digest for tag in tags}
-        if self._remembered.setdefault(manifest.digest, manifest) is manifest:
+        if manifest.digest not in self._remembered:
+            self._remembered[manifest.digest] = manifest
             self._remembered_bytes += manifest.size_bytes
         while self._remembered_bytes > _MOST_REMEMBERED_BYTES:
             self._remembered_bytes -= self._remembered.pop(next(iter(self._remembered))).size_bytes
@@ -198,28 +199,30 @@ class DryRunDownload:
     offset: int
 
     def partial(self) -> PartialBlob:
-        """Raises BlobUnknown: there is nothing to read."""
+        """Refuse: there is nothing to read. Raises BlobUnknown."""
         raise BlobUnknown(f"nothing comes of {self.digest} in a dry run", digest=self.digest)
 
     async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
         """Leave the chunks where they are: whoever gives them opens the upstream's blob with the first."""
 
     async def verify(self) -> None:
-        """Nothing can be wrong."""
+        """Do nothing: no byte has come that could be wrong."""
 
     async def commit(self) -> Descriptor:
         """Remember that the repository would hold the blob."""
         return self.registry.hold(self.repository, self.registry.seen_at(self.digest)[2])
 
     async def drop(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no byte is held."""
 
     async def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no file is locked."""
 
 
-class DryRunJournal:
-    """A journal that keeps nothing after the dry run. Implements ``Journal`` and ``Derivations``.
+class DryRunRecorder:
+    """A journal that keeps nothing after the dry run.
+
+    Implements :class:`mirror.registry.journal.Journal` and :class:`mirror.registry.derivations.Derivations`.
 
     Args:
         journal, derivations: asked for what is known; nothing is written to them.
@@ -234,7 +237,7 @@ class DryRunJournal:
         self._derived: dict[Digest, Derivation] = {}
 
     async def begin_run(self, rule: str) -> Run:
-        """A run without a number."""
+        """Begin a run without a number."""
         return Run(0, rule, self._clock.now())
 
     async def record(self, run: Run, steps: Sequence[Step]) -> None:
@@ -244,18 +247,18 @@ class DryRunJournal:
                 self._rows.setdefault(step.mirrored.repository, {})[step.mirrored.tag] = step.mirrored
 
     async def end_run(self, run: Run) -> None:
-        """Note nothing."""
+        """Do nothing: the run ends with the process."""
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
-        """What rules have brought into a repository, or would have by now."""
+        """Read the tags that rules have brought into a repository, or would have by now."""
         return {**await self._journal.mirrored(repository), **self._rows.get(repository, {})}
 
     async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
-        """As the journal says."""
+        """Read the journal."""
         return await self._journal.pulled_since(repository, since)
 
     async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
-        """As the journal says."""
+        """Read the journal."""
         return await self._journal.origin(repository, target)
 
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
@@ -263,13 +266,13 @@ class DryRunJournal:
         self._derived.setdefault(digest, derivation)
 
     async def derivation(self, digest: Digest) -> Derivation | None:
-        """How a copy came about, or would have."""
+        """Read how a copy came about, or would have."""
         return await self._derivations.derivation(digest) or self._derived.get(digest)
 
 
 def dry_run_context(context: RunContext, registry: DryRunRegistry) -> RunContext:
     """Make the context of dry runs out of that of runs."""
-    journal = DryRunJournal(context.journal, context.derivations, context.clock)
+    journal = DryRunRecorder(context.journal, context.derivations, context.clock)
     return replace(
         context,
         journal=journal,

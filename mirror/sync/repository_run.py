@@ -1,4 +1,4 @@
-"""One repository of a rule, upstream and here, and one run of the rule for it."""
+"""The mapping of an upstream repository to a local one, and one run of a rule for it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin.derivation import Changes
 from mirror.registry.derivations import Derivations
 from mirror.registry.journal import Change, Journal, Mirrored, Outcome, Run, Step, TagEvent, TagRecord
-from mirror.registry.port import ReadWriteDeleter
+from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import Turns
 from mirror.transfer.copy import Destination
 from mirror.transfer.derive import Derived, Layers, Maker, derive_beside
 from mirror.transfer.progress import Reporter, TagProgress
-from mirror.transfer.referrers import Listed
 
 
 class Derive(Protocol):
@@ -73,13 +72,13 @@ class RepositoryMapping:
 
     Attributes:
         rule: the rule that copies one to the other.
-        source, upstream_repository: the upstream, and the repository there.
-        destination, local_repository: our registry, and the repository here.
+        source, upstream_repository: the upstream, and its repository.
+        destination, local_repository: our registry, and its repository.
         siblings: the other local repositories that are made of the same upstream one.
     """
 
     rule: MirrorRule
-    source: Listed
+    source: ReadLister
     upstream_repository: Repository
     destination: ReadWriteDeleter
     local_repository: Repository
@@ -96,7 +95,7 @@ class RepositoryRun:
     """A run of a rule, for one repository.
 
     Attributes:
-        mapping: the repository, upstream and here.
+        mapping: the upstream repository and the local one.
         run: the run.
         context: the services of the run.
         gate: lets so many tags of the run through at a time.

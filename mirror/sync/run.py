@@ -13,7 +13,7 @@ from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.names import Repository
 from mirror.registry.journal import Outcome, Run, RunOutcome, TagRecord
 from mirror.registry.listing import all_repositories
-from mirror.registry.port import ReadWriteDeleter
+from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.threads import in_thread
 from mirror.sync.apply import apply_plan
 from mirror.sync.planning import plan_repository
@@ -21,7 +21,6 @@ from mirror.sync.repository_run import RepositoryMapping, RepositoryRun, RunCont
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run_result import RuleResult, RunSummary
 from mirror.transfer.concurrency import Turns, at_once
-from mirror.transfer.referrers import Listed
 
 _REPOSITORIES_AT_ONCE = 8
 _TAGS_AT_ONCE = 8
@@ -37,7 +36,7 @@ class RuleLock(Protocol):
 
 async def run_rules(
     rules: Iterable[MirrorRule],
-    sources: Mapping[str, Listed],
+    sources: Mapping[str, ReadLister],
     destination: ReadWriteDeleter,
     lock: RuleLock,
     context: RunContext,
@@ -62,7 +61,9 @@ async def run_rules(
     return RunSummary(tuple([await run(rule) for rule in rules]))
 
 
-async def run_rule(rule: MirrorRule, source: Listed, destination: ReadWriteDeleter, context: RunContext) -> RuleResult:
+async def run_rule(
+    rule: MirrorRule, source: ReadLister, destination: ReadWriteDeleter, context: RunContext
+) -> RuleResult:
     """Copy what a rule selects and the destination does not hold yet, and note it. A tag that fails stops no other.
 
     Args:
@@ -105,7 +106,9 @@ async def run_rule(rule: MirrorRule, source: Listed, destination: ReadWriteDelet
     return result
 
 
-async def mappings(rule: MirrorRule, source: Listed, destination: ReadWriteDeleter) -> AsyncIterator[RepositoryMapping]:
+async def mappings(
+    rule: MirrorRule, source: ReadLister, destination: ReadWriteDeleter
+) -> AsyncIterator[RepositoryMapping]:
     """List the repositories that a rule is about; those that are made of the same one follow each other.
 
     Raises:
@@ -125,7 +128,7 @@ async def mappings(rule: MirrorRule, source: Listed, destination: ReadWriteDelet
         )
 
 
-def source_of(rule: MirrorRule, sources: Mapping[str, Listed]) -> Listed:
+def source_of(rule: MirrorRule, sources: Mapping[str, ReadLister]) -> ReadLister:
     """The upstream that a rule copies from.
 
     Raises:

@@ -11,13 +11,12 @@ import structlog
 
 from mirror.oci.errors import Busy, MirrorError
 from mirror.registry.journal import Change, Chronicle, TagRecord
-from mirror.registry.port import ReadWriteDeleter
+from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run import RuleLock, run_rule, source_of
 from mirror.sync.run_result import RuleResult
 from mirror.sync.schedule import Schedule, next_run
-from mirror.transfer.referrers import Listed
 
 _LOG = structlog.get_logger(__name__)
 
@@ -36,15 +35,15 @@ class RuleScheduler:
         sources: the upstreams by name, open.
         destination: the registry that everything is copied to.
         lock: held while a rule runs.
-        chronicle: tells when rules ran.
+        history: tells when rules ran.
         context: the services of the runs.
         ran: told of each run that this process has done.
     """
 
-    sources: Mapping[str, Listed]
+    sources: Mapping[str, ReadLister]
     destination: ReadWriteDeleter
     lock: RuleLock
-    chronicle: Chronicle
+    history: Chronicle
     context: RunContext
     ran: Callable[[RuleResult], None]
 
@@ -87,7 +86,7 @@ class RuleScheduler:
             left = await self._due_in(rule, schedule, opened_at)
 
     async def _due_in(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> timedelta:
-        known = await self.chronicle.rule_record(rule.name)
+        known = await self.history.rule_record(rule.name)
         return next_run(schedule, rule.name, known, opened_at) - self.context.clock.now()
 
 
