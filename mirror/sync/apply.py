@@ -8,11 +8,13 @@ from dataclasses import replace
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, NotFound
-from mirror.oci.names import Tag
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.difference import PrivilegeDifference
 from mirror.registry.journal import Change, Mirrored, Outcome, Step, TagEvent, TagRecord
+from mirror.registry.port import Reader
 from mirror.runtime.threads import in_thread
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
-from mirror.sync.privilege_changes import privilege_changes
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.tag_decision import TagAction
@@ -130,12 +132,42 @@ async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagReco
     if plan.decision.change is Change.MOVED:
         after = record.after or upstream_digest
         later = (mapping.destination, repository, after)
-        return await privilege_changes((mapping.destination, repository, before), later)
+        return await _privilege_changes((mapping.destination, repository, before), later)
     if plan.decision.change is Change.HELD:
         held = before if plan.row is None else plan.row.copied
         moved = (mapping.source, mapping.upstream_repository, upstream_digest)
-        return await privilege_changes((mapping.destination, repository, held), moved)
+        return await _privilege_changes((mapping.destination, repository, held), moved)
     return ()
+
+
+async def _privilege_changes(
+    earlier: tuple[Reader, Repository, Digest], later: tuple[Reader, Repository, Digest]
+) -> tuple[str, ...]:
+    """Compare privileges: one line for each difference, none where one of the two is no plugin, or cannot be read.
+
+    Args:
+        earlier, later: a registry, and the repository and digest of a manifest in it.
+    """
+    try:
+        before, after = await _config(*earlier), await _config(*later)
+    except MirrorError as error:
+        return (f"the privileges could not be compared: {error}",)
+    return () if before is None or after is None else await in_thread(_lines, before, after)
+
+
+def _lines(before: PluginConfig, after: PluginConfig) -> tuple[str, ...]:
+    return PrivilegeDifference.between(before, after).lines()
+
+
+async def _config(reader: Reader, repository: Repository, digest: Digest) -> PluginConfig | None:
+    manifest = await reader.get_manifest(repository, digest)
+    config = manifest.config
+    if config is None or not manifest.is_plugin or config.size_bytes > MAX_CONFIG_BYTES:
+        return None
+    async with reader.open_blob(repository, config.digest) as blob:
+        if blob.size_bytes != config.size_bytes:
+            return None
+        return await in_thread(PluginConfig.parse, b"".join([chunk async for chunk in blob]))
 
 
 def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | None:

@@ -22,7 +22,8 @@ from mirror.registry.journal import Outcome, TagRecord
 from mirror.registry.port import Blob
 from mirror.registry.streams import one
 from mirror.store.registry import Store
-from mirror.sync.dry_run import DryRunRegistry, dry_run_context
+from mirror.sync.dry_run import dry_run_context
+from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
