@@ -4,54 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client.metrics_core import Metric
 
 from mirror.runtime.clock import Clock
-from mirror.runtime.metrics import Family, Kind
 from mirror.runtime.metrics_exposition import metric
 from mirror.store.lock import RuleLocks
 from mirror.store.registry import Store
 from mirror.sync.rule import MirrorRule
-from mirror.sync.rule_status import RuleStatus, rule_statuses
+from mirror.sync.rule_status import RuleStatus, rule_statuses, upstream_usage
+from mirror.sync.sync_metrics import rule_gauges
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.stats import UpstreamStats
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.timestamp()
-
-
-def _gauge(name: str, explanation: str) -> Family:
-    return Family(f"plugin_mirror_rule_{name}", explanation, Kind.GAUGE, ("rule",))
-
-
-#: What is told of each rule, and how it is read from its state.
-GAUGES: Final[tuple[tuple[Family, Callable[[RuleStatus], float | None]], ...]] = (
-    (
-        _gauge(
-            "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
-        ),
-        lambda state: _seconds(state.last_success_at),
-    ),
-    (
-        _gauge("lag_seconds", "How long ago that was."),
-        lambda state: state.lag_seconds,
-    ),
-    (
-        _gauge("next_run_timestamp_seconds", "When a mirror rule is due (Unix time)."),
-        lambda state: _seconds(state.next_run_at),
-    ),
-    (_gauge("running", "1 while a process runs the rule."), lambda state: float(state.state == "running")),
-    (_gauge("tags", "Tags that a mirror rule has brought and keeps."), lambda state: len(state.held)),
-    (_gauge("tags_gone", "Those of them that are no longer upstream."), lambda state: len(state.gone)),
-    (
-        _gauge("tags_behind", "Those of them that are pinned, and have moved on upstream."),
-        lambda state: len(state.behind),
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +55,14 @@ class Mirroring:
     async def metrics(self) -> list[Metric]:
         """How each rule stands, in numbers."""
         states = await self.states()
-        found = []
-        for family, read in GAUGES:
-            values = [((state.rule.name,), [value]) for state in states if (value := read(state)) is not None]
-            found.append(metric(family, values))
-        return found
+        return [metric(family, series) for family, series in rule_gauges(states)]
 
     def _upstream(self, name: str, url: str, states: Sequence[RuleStatus]) -> dict[str, Any]:
-        using = [state for state in states if state.rule.source == name]
-        successes = [state.last_success_at for state in using if state.last_success_at is not None]
         registry = self.upstreams.get(name)
         return {
             "name": name,
             "url": url,
-            "rules": [state.rule.name for state in using],
-            "last_success_at": max(successes).isoformat(timespec="seconds") if successes else None,
-            "failing": [
-                {"rule": state.rule.name, "reason": state.failure.reason}
-                for state in using
-                if state.failure is not None
-            ],
+            **upstream_usage(name, states),
             "now": None if registry is None else _stats_as_json(registry.stats()),
         }
 

@@ -218,7 +218,7 @@ async def _follow(
         found = await _subjects(mapping, record)
         subjects |= found
         for subject in found if as_wanted else ():
-            async with run.subjects.at(subject):
+            async with run.subject_turns.at(subject):
                 copied = await copy_referrers(
                     mapping.source, upstream_repository, subject, place, progress, listed=listed, turns=turns
                 )

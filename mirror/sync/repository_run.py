@@ -99,14 +99,14 @@ class RepositoryRun:
         run: the run.
         context: the services of the run.
         gate: lets so many tags of the run through at a time.
-        subjects: takes turns at digests that others may refer to, so that each referrer is counted once.
+        subject_turns: takes turns at digests that others may refer to, so that each referrer is counted once.
     """
 
     mapping: RepositoryMapping
     run: Run
     context: RunContext
     gate: asyncio.Semaphore
-    subjects: Turns
+    subject_turns: Turns
 
     def begin(self, tag: Tag) -> TagProgress:
         """Report that work on a tag begins."""

@@ -101,6 +101,18 @@ class RuleStatus:
         }
 
 
+def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
+    """List the rules that mirror from an upstream, and their failures, as plain values."""
+    using = [state for state in states if state.rule.source == name]
+    return {
+        "rules": [state.rule.name for state in using],
+        "last_success_at": _moment(max((at for state in using if (at := state.last_success_at)), default=None)),
+        "failing": [
+            {"rule": state.rule.name, "reason": state.failure.reason} for state in using if state.failure is not None
+        ],
+    }
+
+
 async def rule_statuses(
     rules: Iterable[MirrorRule], history: Chronicle, is_running: IsRunning, now: datetime
 ) -> list[RuleStatus]:

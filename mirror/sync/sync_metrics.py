@@ -1,14 +1,16 @@
-"""Counters of runs of rules, in memory that all processes share."""
+"""Metrics of mirror rules: counters of their runs, in memory that all processes share, and gauges of their status."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Final
 
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError
 from mirror.registry.journal import Change, Outcome
-from mirror.runtime.metrics import Family, Kind, Share
+from mirror.runtime.metrics import Family, Kind, Labels, Share
+from mirror.sync.rule_status import RuleStatus
 from mirror.sync.run_result import RuleResult
 
 _OUTCOMES: Final = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.PLANNED)
@@ -78,3 +80,45 @@ class SyncMetrics:
 
 def _reason(error: MirrorError) -> str:
     return next((reason for kind, reason in _REASONS if isinstance(error, kind)), _OTHER)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _gauge(name: str, explanation: str) -> Family:
+    return Family(f"plugin_mirror_rule_{name}", explanation, Kind.GAUGE, ("rule",))
+
+
+#: A gauge of each rule, and its value by the rule's status.
+GAUGES: Final[tuple[tuple[Family, Callable[[RuleStatus], float | None]], ...]] = (
+    (
+        _gauge(
+            "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
+        ),
+        lambda state: _seconds(state.last_success_at),
+    ),
+    (
+        _gauge("lag_seconds", "How long ago that was."),
+        lambda state: state.lag_seconds,
+    ),
+    (
+        _gauge("next_run_timestamp_seconds", "When a mirror rule is due (Unix time)."),
+        lambda state: _seconds(state.next_run_at),
+    ),
+    (_gauge("running", "1 while a process runs the rule."), lambda state: float(state.state == "running")),
+    (_gauge("tags", "Tags that a mirror rule has brought and keeps."), lambda state: len(state.held)),
+    (_gauge("tags_gone", "Those of them that are no longer upstream."), lambda state: len(state.gone)),
+    (
+        _gauge("tags_behind", "Those of them that are pinned, and have moved on upstream."),
+        lambda state: len(state.behind),
+    ),
+)
+
+
+def rule_gauges(states: Sequence[RuleStatus]) -> list[tuple[Family, list[tuple[Labels, list[float]]]]]:
+    """Read :data:`GAUGES` of rules; a rule of which there is nothing to tell has no series."""
+    return [
+        (family, [((state.rule.name,), [value]) for state in states if (value := read(state)) is not None])
+        for family, read in GAUGES
+    ]

@@ -17,7 +17,6 @@ from mirror.access.figures import LOGINS
 from mirror.app.admission import DECISIONS, STANDING
 from mirror.app.engines import PULLS
 from mirror.app.metrics import FAMILIES, Metrics
-from mirror.app.rule_reports import GAUGES as RULE_GAUGES
 from mirror.app.upstream_metrics import UpstreamFigures
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.outcomes import families as pull_families
@@ -27,6 +26,7 @@ from mirror.server.limits import Limits
 from mirror.server.load import Load
 from mirror.store.registry import Store
 from mirror.store.volume import Room
+from mirror.sync.sync_metrics import GAUGES as RULE_GAUGES
 from mirror.sync.sync_metrics import families as rule_families
 from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 
