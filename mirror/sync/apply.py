@@ -87,6 +87,8 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
     decision, local_digest = plan.decision, plan.known.local_digest
     if decision.action is TagAction.COPY:
         record = await _copy(run, plan, progress)
+        if record.error is not None:
+            return record
     else:
         outcome = Outcome.SKIPPED if decision.action is TagAction.SKIP else Outcome.UNCHANGED
         original = plan.row.original if plan.row and plan.is_as_wanted else None
@@ -109,7 +111,10 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     if changes is None:
         return record
     maker = context.maker(mapping.rule)
-    made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
+    try:
+        made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
+    except MirrorError as error:  # what has moved is counted all the same
+        return replace(record, after=None).failed(error)
     told = str(changes) if made is None else "; ".join(made.changed) or "nothing had to be changed"
     digest = None if made is None else made.digest
     return replace(record, after=digest, original=wanted, reason=f"derived from {wanted}: {told}")

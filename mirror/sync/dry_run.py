@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
@@ -17,7 +16,6 @@ from mirror.oci.names import Repository, Tag
 from mirror.plugin.derivation import Changes
 from mirror.registry.derivations import Derivation, Derivations
 from mirror.registry.journal import Journal, Mirrored, Run, Step
-from mirror.registry.origins import Origin
 from mirror.runtime.clock import Clock
 from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
@@ -41,6 +39,7 @@ class DryRunRecorder:
         self._journal = journal
         self._derivations = derivations
         self._clock = clock
+        self.pulled_since, self.origin = journal.pulled_since, journal.origin
         self._rows: dict[Repository, dict[Tag, Mirrored]] = {}
         self._derived: dict[Digest, Derivation] = {}
 
@@ -60,14 +59,6 @@ class DryRunRecorder:
     async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
         """Read the tags that rules have brought into a repository, or would have by now."""
         return {**await self._journal.mirrored(repository), **self._rows.get(repository, {})}
-
-    async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
-        """Read the journal."""
-        return await self._journal.pulled_since(repository, since)
-
-    async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
-        """Read the journal."""
-        return await self._journal.origin(repository, target)
 
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
         """Remember how a copy would have come about."""

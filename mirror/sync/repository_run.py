@@ -3,40 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.derivation import Changes
 from mirror.registry.derivations import Derivations
 from mirror.registry.journal import Change, Journal, Mirrored, Outcome, Run, Step, TagEvent, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import Turns
-from mirror.transfer.copy import Destination
 from mirror.transfer.derive import Derived, Layers, Maker, derive_beside
 from mirror.transfer.progress import Reporter, TagProgress
 
-
-class Derive(Protocol):
-    """Makes a copy with changes beside its original, as :func:`mirror.transfer.derive.derive_beside` does."""
-
-    async def __call__(
-        self,
-        place: Destination,
-        original: Digest,
-        tags: Collection[Tag],
-        changes: Changes,
-        *,
-        source: str,
-        maker: Maker,
-    ) -> Derived | None:
-        """Make the copy. None: its digest cannot be told before its layers are here."""
-        ...
+#: Makes a copy with changes, as :func:`mirror.transfer.derive.derive_beside`. None: its digest is unknown as
+#: long as its layers are not here.
+Derive = Callable[..., Awaitable[Derived | None]]
 
 
 @dataclass(frozen=True, slots=True)
