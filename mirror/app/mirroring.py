@@ -13,7 +13,8 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
-from mirror.sync.dry_run import DryRunRegistry, dry_run_context
+from mirror.sync.dry_run import dry_run_context
+from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import RuleStatus, rule_statuses

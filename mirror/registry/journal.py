@@ -1,6 +1,6 @@
-"""What mirroring remembers, beside the content: runs of rules, what a rule has brought, and how tags have moved.
+"""Records of mirroring: runs of rules, the tags that rules have brought, and the history of tags.
 
-:class:`Journal` is written while a rule runs; :class:`Chronicle` is what is asked afterwards. Our store is both.
+:class:`Journal` is written while a rule runs; :class:`Chronicle` is read afterwards. Our store is both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mirror.registry.origins import Origin
 
 
 class Outcome(StrEnum):
-    """What became of a tag in one run."""
+    """The outcome of a run for a tag."""
 
     PLANNED = "planned"
     COPIED = "copied"
@@ -30,7 +30,7 @@ class Outcome(StrEnum):
 
 
 class RunOutcome(StrEnum):
-    """What became of a run."""
+    """The outcome of a run."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -39,7 +39,7 @@ class RunOutcome(StrEnum):
 
 
 class Change(StrEnum):
-    """What happened to a tag, as a rule saw it.
+    """A change of a tag, as a rule saw it.
 
     ``held``: it moved upstream and was not followed. ``gone``: it is no longer upstream, and stays here. ``dropped``:
     it was taken away here, by the rule.
@@ -61,7 +61,7 @@ class Run:
         id: its number; later runs have higher ones.
         rule: the rule's name.
         started_at, ended_at: when; ``ended_at`` is None while it runs, and where the process was killed.
-        outcome: what became of it, or ``running``.
+        outcome: its outcome, or ``running``.
         copied, unchanged, skipped, failed, gone, dropped: how many tags.
         moved_bytes: bytes of blobs read from the upstream.
         reason: why it failed as a whole, or what failed first.
@@ -84,7 +84,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class TagRecord:
-    """What became of a tag in a run, or is planned for it; or of a repository whose tags could not be listed.
+    """The record of a tag in a run; or of a repository whose tags could not be listed.
 
     The catalog keeps the attributes up to ``reason``, and no record of an unchanged tag: unchanged tags are counted.
     Whoever runs a rule, or tries it, is given the others as well.
@@ -131,16 +131,16 @@ class Mirrored:
     """A tag that a rule has brought.
 
     Attributes:
-        repository, tag: its name here.
+        repository, tag: its local name.
         rule: the rule that brought it.
-        upstream, source: where from: the upstream's name, and the repository there.
-        digest: what the rule made it point to here.
-        upstream_digest: what it pointed to when it was last seen there.
+        upstream, source: the upstream's name, and its repository.
+        digest: the local digest that the rule brought.
+        upstream_digest: the upstream digest when the tag was last seen.
         brought_at: when ``digest`` was brought.
-        gone_at: since when it is no longer there; None while it is.
-        dropped_at: since when the rule no longer keeps it here; None while it does.
-        original, changes: of a copy with changes: the digest there of what it was made of, and the changes as plain
-            values; None where ``digest`` is that of something there.
+        gone_at: since when it is no longer upstream; None while it is.
+        dropped_at: since when the rule no longer keeps it; None while it does.
+        original, changes: of a copy with changes: the upstream digest that it was made of, and the changes as plain
+            values; None where ``digest`` is an upstream digest.
     """
 
     repository: Repository
@@ -158,7 +158,7 @@ class Mirrored:
 
     @property
     def copied(self) -> Digest:
-        """What it was there, when it was brought."""
+        """The upstream digest when the tag was brought."""
         return self.original or self.digest
 
 
@@ -167,7 +167,7 @@ class TagEvent:
     """Something that happened to a tag.
 
     Attributes:
-        repository, tag: its name here.
+        repository, tag: its local name.
         at: when it was seen.
         change: what happened.
         before, after: the digests: upstream's where it was held, else those here.
@@ -187,11 +187,11 @@ class TagEvent:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is noted together, or not at all.
+    """Notes that are written together, or not at all.
 
     Attributes:
         record: of the run; it takes the place of the tag's earlier one.
-        mirrored: it takes the place of what was known of the tag.
+        mirrored: it takes the place of the tag's earlier row.
         event: added to the tag's history.
     """
 
@@ -202,7 +202,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class RuleRecord:
-    """What is known of a rule.
+    """The record of a rule.
 
     Attributes:
         known_since: when it was first seen.
@@ -231,7 +231,7 @@ class Journal(Protocol):
         ...
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
-        """What rules have brought into a repository."""
+        """Read the tags that rules have brought into a repository."""
         ...
 
     async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
@@ -239,15 +239,15 @@ class Journal(Protocol):
         ...
 
     async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
-        """Where something that was pulled through came from (:class:`mirror.registry.origins.Origins`)."""
+        """Read where something that was pulled through came from (:class:`mirror.registry.origins.Origins`)."""
         ...
 
 
 class Chronicle(Protocol):
-    """Asked about what was done."""
+    """Tells what was done."""
 
     async def rule_record(self, rule: str) -> RuleRecord:
-        """What is known of a rule; a rule that was not known is from now on."""
+        """Read the record of a rule; a rule that was not known is from now on."""
         ...
 
     async def runs(self, rule: str, limit: int) -> Sequence[Run]:
@@ -259,7 +259,7 @@ class Chronicle(Protocol):
         ...
 
     async def mirrored_by(self, rule: str) -> Sequence[Mirrored]:
-        """What a rule has brought, by name and tag."""
+        """Read the tags that a rule has brought, by name and tag."""
         ...
 
     async def events_of(self, rule: str, limit: int) -> Sequence[TagEvent]:

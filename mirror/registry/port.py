@@ -266,7 +266,7 @@ class Lister(Protocol):
 
 
 class ReadWriter(Reader, Writer, Protocol):
-    """A registry that content is copied to: it is read and written."""
+    """A registry that content is copied to: it tells what it holds, and is written to."""
 
 
 class ReadLister(Reader, Lister, Protocol):

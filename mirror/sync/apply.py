@@ -8,11 +8,14 @@ from dataclasses import replace
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, NotFound
-from mirror.oci.names import Tag
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.difference import PrivilegeDifference
+from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.journal import Change, Mirrored, Outcome, Step, TagEvent, TagRecord
+from mirror.registry.port import Reader
 from mirror.runtime.threads import in_thread
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
-from mirror.sync.privilege_changes import privilege_changes
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.tag_decision import TagAction
@@ -85,6 +88,8 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
     decision, local_digest = plan.decision, plan.known.local_digest
     if decision.action is TagAction.COPY:
         record = await _copy(run, plan, progress)
+        if record.error is not None:
+            return record
     else:
         outcome = Outcome.SKIPPED if decision.action is TagAction.SKIP else Outcome.UNCHANGED
         original = plan.row.original if plan.row and plan.is_as_wanted else None
@@ -96,7 +101,7 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
 
 
 async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> TagRecord:
-    """Copy the upstream's manifest and tag it, or a copy of it with changes; then it is kept beside that by digest."""
+    """Copy the upstream's manifest, and tag it, or a copy of it with changes that is made beside it."""
     mapping, context, wanted = run.mapping, run.context, plan.decision.wanted
     changes = mapping.rule.changes_of(mapping.local_repository, plan.tag)
     place, tags = Destination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
@@ -107,14 +112,17 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     if changes is None:
         return record
     maker = context.maker(mapping.rule)
-    made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
+    try:
+        made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
+    except MirrorError as error:  # what has moved is counted all the same
+        return replace(record, after=None).failed(error)
     told = str(changes) if made is None else "; ".join(made.changed) or "nothing had to be changed"
     digest = None if made is None else made.digest
     return replace(record, after=digest, original=wanted, reason=f"derived from {wanted}: {told}")
 
 
 async def _origin(mapping: RepositoryMapping, wanted: Digest) -> Origin:
-    """The place a manifest is read from: a sibling here that the rule has brought it to, else the upstream."""
+    """The place a manifest is read from: a local sibling that the rule has brought it to, else the upstream."""
     for sibling in mapping.siblings:
         with suppress(NotFound):
             await mapping.destination.resolve(sibling, wanted)
@@ -123,19 +131,49 @@ async def _origin(mapping: RepositoryMapping, wanted: Digest) -> Origin:
 
 
 async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagRecord) -> tuple[str, ...]:
-    """Compare the privileges of a plugin that has moved with those that it has, or had, here."""
+    """Compare the privileges of a plugin that has moved with those that it has, or had, locally."""
     upstream_digest, before, repository = plan.upstream_digest, plan.noted_digest, mapping.local_repository
     if before is None or upstream_digest is None:
         return ()
     if plan.decision.change is Change.MOVED:
         after = record.after or upstream_digest
         later = (mapping.destination, repository, after)
-        return await privilege_changes((mapping.destination, repository, before), later)
+        return await _privilege_changes((mapping.destination, repository, before), later)
     if plan.decision.change is Change.HELD:
         held = before if plan.row is None else plan.row.copied
         moved = (mapping.source, mapping.upstream_repository, upstream_digest)
-        return await privilege_changes((mapping.destination, repository, held), moved)
+        return await _privilege_changes((mapping.destination, repository, held), moved)
     return ()
+
+
+async def _privilege_changes(
+    earlier: tuple[Reader, Repository, Digest], later: tuple[Reader, Repository, Digest]
+) -> tuple[str, ...]:
+    """Compare privileges: one line for each difference, none where one of the two is no plugin, or cannot be read.
+
+    Args:
+        earlier, later: a registry, and the repository and digest of a manifest in it.
+    """
+    try:
+        before, after = await _config(*earlier), await _config(*later)
+    except MirrorError as error:
+        return (f"the privileges could not be compared: {error}",)
+    return () if before is None or after is None else await in_thread(_lines, before, after)
+
+
+def _lines(before: PluginConfig, after: PluginConfig) -> tuple[str, ...]:
+    return PrivilegeDifference.between(before, after).lines()
+
+
+async def _config(reader: Reader, repository: Repository, digest: Digest) -> PluginConfig | None:
+    manifest = await reader.get_manifest(repository, digest)
+    config = manifest.config
+    if config is None or not manifest.is_plugin or config.size_bytes > MAX_CONFIG_BYTES:
+        return None
+    blob = await read_plugin_config(reader, repository, config.digest)
+    if blob.size_bytes != config.size_bytes:
+        return None
+    return await in_thread(PluginConfig.parse, blob.require())
 
 
 def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | None:
@@ -178,7 +216,7 @@ async def _follow(
     *,
     as_wanted: bool,
 ) -> TagRecord:
-    """Add what a tag leads to here to ``subjects``; where the tag is as wanted, copy what refers to that."""
+    """Add the digests that a tag leads to to ``subjects``; where the tag is as wanted, copy their referrers."""
     mapping, turns, count, moved_bytes = run.mapping, run.context.turns, 0, 0
     place, upstream_repository = Destination(mapping.destination, mapping.local_repository), mapping.upstream_repository
     error: MirrorError | None = None
@@ -186,7 +224,7 @@ async def _follow(
         found = await _subjects(mapping, record)
         subjects |= found
         for subject in found if as_wanted else ():
-            async with run.subjects.hold(subject):
+            async with run.subject_turns.hold(subject):
                 copied = await copy_referrers(
                     mapping.source, upstream_repository, subject, place, progress, listed=listed, turns=turns
                 )
@@ -200,7 +238,7 @@ async def _follow(
 
 
 async def _subjects(mapping: RepositoryMapping, record: TagRecord) -> set[Digest]:
-    """The upstream digests of what a tag leads to here, members of an index with them."""
+    """The upstream digests that a local tag leads to, members of an index with them."""
     digest = record.original or record.after
     if digest is None:
         return set()

@@ -43,7 +43,7 @@ class TagPlan:
 
     @property
     def is_as_wanted(self) -> bool:
-        """Whether the tag is here already as the rule wants it."""
+        """True where the local tag is already as the rule wants it."""
         return self.known.stands_for == self.decision.wanted
 
     @property
@@ -72,7 +72,7 @@ class RepositoryPlan:
 
     @property
     def lost(self) -> bool:
-        """Whether no tag at all is left: then, more likely than not, something else is wrong."""
+        """True where no tag at all is left: then, more likely than not, something else is wrong."""
         return not self.listed
 
 
@@ -150,8 +150,8 @@ async def _known(mapping: RepositoryMapping, context: RunContext, tag: Tag, row:
     from_rule = row is not None and row.digest == local_digest
     if local_digest is not None and not from_rule:
         origin = await context.journal.origin(repository, tag)
-        here = origin is not None and origin.digest == local_digest
-        from_rule = origin is not None and here and (origin.upstream, origin.source) == _origin(mapping)
+        if origin is not None and origin.digest == local_digest:
+            from_rule = (origin.upstream, origin.source) == _origin(mapping)
     if local_digest is not None and not from_rule and mapping.rule.changes is not None:
         made = await context.derivations.derivation(local_digest)  # an interrupted run may have noted no more than that
         from_rule = made is not None and made.made_by == context.maker(mapping.rule).name

@@ -1,42 +1,27 @@
-"""One repository of a rule, upstream and here, and one run of the rule for it."""
+"""The mapping of an upstream repository to a local one, and one run of a rule for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.derivation import Changes
 from mirror.registry.derivations import Derivations
 from mirror.registry.journal import Change, Journal, Mirrored, Outcome, Run, Step, TagEvent, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.concurrency import Turns
-from mirror.transfer.copy import Destination
 from mirror.transfer.derive import Derived, Layers, Maker, derive_beside
 from mirror.transfer.progress import Reporter, TagProgress
 
-
-class Derive(Protocol):
-    """Makes a copy with changes beside its original, as :func:`mirror.transfer.derive.derive_beside` does."""
-
-    async def __call__(
-        self,
-        destination: Destination,
-        original: Digest,
-        tags: Collection[Tag],
-        changes: Changes,
-        *,
-        source: str,
-        maker: Maker,
-    ) -> Derived | None:
-        """Make the copy. None: its digest cannot be told before its layers are here."""
-        ...
+#: Makes a copy with changes, as :func:`mirror.transfer.derive.derive_beside`. None: its digest is unknown as
+#: long as its layers are not here.
+Derive = Callable[..., Awaitable[Derived | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +57,8 @@ class RepositoryMapping:
 
     Attributes:
         rule: the rule that copies one to the other.
-        source, upstream_repository: the upstream, and the repository there.
-        destination, local_repository: our registry, and the repository here.
+        source, upstream_repository: the upstream, and its repository.
+        destination, local_repository: our registry, and its repository.
         siblings: the other local repositories that are made of the same upstream one.
     """
 
@@ -95,18 +80,18 @@ class RepositoryRun:
     """A run of a rule, for one repository.
 
     Attributes:
-        mapping: the repository, upstream and here.
+        mapping: the upstream repository and the local one.
         run: the run.
         context: the services of the run.
         gate: lets so many tags of the run through at a time.
-        subjects: takes turns at digests that others may refer to, so that each referrer is counted once.
+        subject_turns: takes turns at digests that others may refer to, so that each referrer is counted once.
     """
 
     mapping: RepositoryMapping
     run: Run
     context: RunContext
     gate: asyncio.Semaphore
-    subjects: Turns
+    subject_turns: Turns
 
     def begin(self, tag: Tag) -> TagProgress:
         """Report that work on a tag begins."""

@@ -1,4 +1,4 @@
-"""Which of the tags that a rule has brought need not be kept. Pure."""
+"""Retention: the choice of the tags that a rule has brought and need not keep. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mirror.transfer.select import newest_first
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What a rule keeps of what it has brought: what meets one of these.
+    """The conditions of retention: a rule keeps the tags that meet one of them.
 
     Attributes:
-        newest: the newest so many tags of a repository, by the version in the tag.
-        pulled_within: what was pulled, or brought, within that time.
+        newest: a number: the newest tags of a repository, by the version in the tag.
+        pulled_within: a span: the tags that were pulled, or brought, within that time.
     """
 
     newest: int | None = None
@@ -36,9 +36,9 @@ class RetainedTag:
     """A tag that a rule has brought, or is about to.
 
     Attributes:
-        digest: what it points to.
-        brought_at: when it was brought.
-        original: what it is there, which is another digest where what is here is a copy with changes.
+        digest: the local digest.
+        brought_at: when the digest was brought.
+        original: the upstream digest, which is another one where the tag is a copy with changes.
     """
 
     digest: Digest
@@ -53,16 +53,16 @@ def surplus(
     pulled: Collection[str],
     now: datetime,
 ) -> frozenset[Tag]:
-    """The tags that need not be kept.
+    """Choose the tags that need not be kept.
 
     A pinned tag is always kept, and so is the last tag that leads to a digest that is pinned.
 
     Args:
-        tags: what the rule has brought into one repository, or is about to.
-        retention: what it keeps.
-        pinned: tags that are held, and where.
-        pulled: tags and digests that were pulled within the time.
-        now: when.
+        tags: the tags that the rule has brought into one repository, or is about to.
+        retention: the conditions.
+        pinned: tags that are held, and their digests.
+        pulled: tags and digests that were pulled within ``retention.pulled_within``.
+        now: the moment of the choice.
     """
     kept = set(pinned) & set(tags)
     if retention.newest is not None:

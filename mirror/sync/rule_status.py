@@ -28,9 +28,9 @@ class RuleStatus:
         runs: its latest runs, the latest first. One that no process is at any more is ``interrupted``.
         last_success_at: when the latest run that succeeded ended; None: none ever did.
         next_run_at: when it is due; None: it has no schedule.
-        tags: what it has brought, also what it keeps no longer.
-        records: what the latest run did, tag by tag; unchanged tags are only counted.
-        events: what has happened to its tags, the latest first.
+        tags: the tags that it has brought, also those that it keeps no longer.
+        records: the records of the latest run; unchanged tags are only counted.
+        events: the latest events of its tags, the latest first.
     """
 
     rule: MirrorRule
@@ -60,7 +60,7 @@ class RuleStatus:
 
     @property
     def lag_seconds(self) -> float | None:
-        """How long ago the latest success was; None: there was none."""
+        """Seconds since the latest success; None: there was none."""
         return None if self.last_success_at is None else (self.at - self.last_success_at).total_seconds()
 
     @property
@@ -70,16 +70,16 @@ class RuleStatus:
 
     @property
     def gone(self) -> list[Mirrored]:
-        """Those of them that are no longer upstream."""
+        """Held tags that are no longer upstream."""
         return [tag for tag in self.held if tag.gone_at is not None]
 
     @property
     def behind(self) -> list[Mirrored]:
-        """Those of them that are held where upstream they have moved on."""
+        """Held tags that have moved on upstream."""
         return [tag for tag in self.held if tag.gone_at is None and tag.copied != tag.upstream_digest]
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; every moment in UTC (RFC 3339)."""
+        """The status as plain values; every moment in UTC (RFC 3339)."""
         targets = self.rule.targets
         return {
             "rule": self.rule.name,
@@ -102,7 +102,7 @@ class RuleStatus:
 
 
 def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
-    """Rules that mirror from an upstream, and how they fare, as plain values."""
+    """List the rules that mirror from an upstream, and their failures, as plain values."""
     using = [state for state in states if state.rule.source == name]
     return {
         "rules": [state.rule.name for state in using],
@@ -114,28 +114,28 @@ def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
 
 
 async def rule_statuses(
-    rules: Iterable[MirrorRule], chronicle: Chronicle, is_running: IsRunning, now: datetime
+    rules: Iterable[MirrorRule], history: Chronicle, is_running: IsRunning, now: datetime
 ) -> list[RuleStatus]:
     """Read the status of rules, in their order.
 
     Args:
         rules: the rules.
-        chronicle: asked for their runs and tags.
+        history: asked for their runs and tags.
         is_running: tells whether a process runs one.
         now: the time of day.
     """
-    return [await _status(rule, chronicle, is_running, now) for rule in rules]
+    return [await _status(rule, history, is_running, now) for rule in rules]
 
 
-async def _status(rule: MirrorRule, chronicle: Chronicle, is_running: IsRunning, now: datetime) -> RuleStatus:
+async def _status(rule: MirrorRule, history: Chronicle, is_running: IsRunning, now: datetime) -> RuleStatus:
     # Asked first: a run that ends meanwhile has then noted its end.
     running = await is_running(rule.name)
-    known = await chronicle.rule_record(rule.name)
-    latest = await chronicle.runs(rule.name, _RUNS_SHOWN)
+    known = await history.rule_record(rule.name)
+    latest = await history.runs(rule.name, _RUNS_SHOWN)
     runs = [_seen(run, running=running and run is latest[0]) for run in latest]
-    tags = await chronicle.mirrored_by(rule.name)
-    records = await chronicle.entries(runs[0].id) if runs else []
-    events = await chronicle.events_of(rule.name, _EVENTS_SHOWN)
+    tags = await history.mirrored_by(rule.name)
+    records = await history.entries(runs[0].id) if runs else []
+    events = await history.events_of(rule.name, _EVENTS_SHOWN)
     due = None
     if rule.schedule is not None:
         due = next_run(rule.schedule, rule.name, known, known.known_since)
@@ -149,7 +149,7 @@ def _seen(run: Run, *, running: bool) -> Run:
 
 
 def event_as_json(event: TagEvent) -> dict[str, Any]:
-    """One event of a tag's history as plain values."""
+    """An event of a tag's history as plain values."""
     return {
         "name": event.repository.name,
         "tag": event.tag.name,

@@ -54,7 +54,7 @@ class RuleResult:
 
     @property
     def succeeded(self) -> bool:
-        """Whether nothing failed."""
+        """True where nothing failed."""
         return self.error is None and not self.failed
 
     @property
@@ -83,5 +83,5 @@ class RunSummary:
 
     @property
     def succeeded(self) -> bool:
-        """Whether nothing failed."""
+        """True where nothing failed."""
         return all(result.succeeded for result in self.rules)

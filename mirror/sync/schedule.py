@@ -57,7 +57,7 @@ class Every:
 
     @property
     def most_spread(self) -> timedelta:
-        """How long a run may be put off so that rules do not all begin at once."""
+        """The longest time that a run is put off, so that rules do not all begin at once."""
         return min(self.interval * _SPREAD, _MOST_EVERY_SPREAD)
 
     def __str__(self) -> str:
@@ -101,7 +101,7 @@ class Cron:
 
     @property
     def most_spread(self) -> timedelta:
-        """How long a run may be put off so that rules do not all begin at once."""
+        """The longest time that a run is put off, so that rules do not all begin at once."""
         return _MOST_CRON_SPREAD
 
     def __str__(self) -> str:

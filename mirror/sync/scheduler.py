@@ -35,7 +35,7 @@ class RuleScheduler:
         sources: the upstreams by name, open.
         destination: the registry that everything is copied to.
         lock: held while a rule runs.
-        chronicle: tells when rules ran.
+        history: tells when rules ran.
         context: the services of the runs.
         ran: told of each run that this process has done.
     """
@@ -43,7 +43,7 @@ class RuleScheduler:
     sources: Mapping[str, ReadLister]
     destination: ReadWriteDeleter
     lock: RuleLock
-    chronicle: Chronicle
+    history: Chronicle
     context: RunContext
     ran: Callable[[RuleResult], None]
 
@@ -86,7 +86,7 @@ class RuleScheduler:
             left = await self._due_in(rule, schedule, opened_at)
 
     async def _due_in(self, rule: MirrorRule, schedule: Schedule, opened_at: datetime) -> timedelta:
-        known = await self.chronicle.rule_record(rule.name)
+        known = await self.history.rule_record(rule.name)
         return next_run(schedule, rule.name, known, opened_at) - self.context.clock.now()
 
 

@@ -1,4 +1,4 @@
-"""Metrics of mirror rules: their runs, counted in memory that all processes share, and how they stand."""
+"""Metrics of mirror rules: counters of their runs, in memory that all processes share, and gauges of their status."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _gauge(name: str, explanation: str) -> Family:
     return Family(f"plugin_mirror_rule_{name}", explanation, Kind.GAUGE, ("rule",))
 
 
-#: What is told of each rule, and how it is read from its state.
+#: A gauge of each rule, and its value by the rule's status.
 GAUGES: Final[tuple[tuple[Family, Callable[[RuleStatus], float | None]], ...]] = (
     (
         _gauge(

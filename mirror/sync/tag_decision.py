@@ -1,4 +1,4 @@
-"""Decide what to do about one tag, by its digests upstream and here and by what the journal knows. Pure."""
+"""The decision about one tag, by its upstream and local digests and by the journal. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class KnownTag:
     """The state of a tag before a run.
 
     Attributes:
-        local_digest: what the tag points to here; None where it is not here.
+        local_digest: the digest that the local tag points to; None where there is no such tag.
         stands_for: the upstream digest that ``local_digest`` stands for: itself, or what it is the wanted copy of; None
             where it stands for nothing wanted.
-        upstream_digest: what the tag pointed to upstream when it was last seen there; None where it never was.
+        upstream_digest: the digest of the upstream tag when it was last seen; None where it never was.
         from_rule: whether ``local_digest`` came from the rule's upstream, so that the rule may move the tag.
         gone: whether the tag was no longer upstream.
     """
@@ -43,7 +43,7 @@ class TagDecision:
 
     Attributes:
         action: copy ``wanted``; leave the tag, which is as it should be; or skip it.
-        wanted: the upstream digest that the tag should point to here, or be a copy with changes of.
+        wanted: the upstream digest that the local tag should point to, or be a copy with changes of.
         change: what has happened since the tag was last seen; None: nothing.
         reason: why the tag is skipped.
     """
@@ -60,7 +60,7 @@ def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> 
     A local push wins: a tag that did not come from the rule's upstream is left alone.
 
     Args:
-        upstream_digest: what the tag points to upstream.
+        upstream_digest: the digest of the upstream tag.
         known: the state of the tag before the run.
         pin: the digest at which the tag is held; None where it is free.
     """

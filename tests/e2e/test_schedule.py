@@ -215,7 +215,9 @@ def test_signatures_follow_what_they_sign(
         folder=tmp_path,
     )
     with Mirror(sections=sections(upstream.url, tags={"semver": ">=1"})) as mirror:
-        mirror.command("sync")
+        dry = json.loads(mirror.command("sync", "--dry-run", "--json").stdout)
+        assert json.loads(mirror.command("sync", "--json").stdout) == dry | {"dry_run": False}
+        assert (dry["copied"], dry["moved_bytes"] > len(one.config) + len(one.layer)) == (2, True)
         reference = f"{mirror.host}/{HERE}@{one.manifest_digest}"
         assert [found["digest"] for found in oras.discover(reference)] == [attached["digest"]]
         cosign.verify(reference, keys)
