@@ -1,104 +1,86 @@
-"""Callers told apart: by a token of ours, or by a login."""
+"""Who calls, and the registry as they see it: the port through which a server tells callers apart."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
-from mirror.access import signed
-from mirror.access.logins import Identity, Logins
-from mirror.access.rules import AccessRule, TokenRights, UserRights
-from mirror.access.signed import Grant
-from mirror.oci.errors import Unauthorized
-from mirror.oci.names import Repository
-from mirror.registry.callers import Caller, Granted
+from mirror.access.rights import Rights
 from mirror.registry.port import Registry
-from mirror.registry.rights import USERS_ONLY, Action, Rights
-from mirror.registry.users import Users
-from mirror.runtime.clock import Clock
-from mirror.wire.basic import Login
-from mirror.wire.scopes import CATALOG, Scope
+from mirror.wire.auth.basic_auth import Login
+from mirror.wire.auth.scopes import Scope
 
 
-class UserCallers:
-    """Implements :class:`mirror.registry.callers.Callers` with users.
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody, for the length of a request.
 
-    Args:
-        users: who is known.
-        logins: say who logs in.
-        rules: what users may do.
-        anyone: what callers without a login may do.
-        seen_by: gives the registry as somebody with these rights sees it.
-        key: signs tokens; of 32 bytes, the same in every process.
-        clock: tells the time.
+    Attributes:
+        name: of the user; None for nobody in particular.
+        registry: as they see it: it refuses what they may not do.
+        rights: what they may do now, with the token that they show.
+        own_rights: what they may do in all, whatever the token is for.
     """
 
-    def __init__(
-        self,
-        users: Users,
-        logins: Logins,
-        *,
-        rules: Sequence[AccessRule],
-        anyone: Rights,
-        seen_by: Callable[[Rights], Registry],
-        key: bytes,
-        clock: Clock,
-    ) -> None:
-        self._users = users
-        self._logins = logins
-        self._rules = rules
-        self._anyone = anyone
-        self._seen_by = seen_by
-        self._key = key
-        self._clock = clock
+    name: str | None
+    registry: Registry
+    rights: Rights
+    own_rights: Rights
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A token as it is given.
+
+    Attributes:
+        token: what is to follow ``Bearer``.
+        lifetime_seconds: how long it is good for.
+        issued_at: from when on.
+        user: whom it was given to; None for nobody in particular.
+    """
+
+    token: str
+    lifetime_seconds: int
+    issued_at: datetime
+    user: str | None
+
+
+class Callers(Protocol):
+    """Knows callers. Where there are no users, nobody can be named."""
 
     async def known(self) -> bool:
-        return await self._users.has_users()
+        """Whether there are users."""
+        ...
 
     async def by_token(self, token: str) -> Caller:
-        grant = signed.read(self._key, token)
-        if grant.user and not await self._logins.is_good(Identity(grant.user, grant.proof)):
-            raise Unauthorized("whom the token was given to may no longer log in that way", error="invalid_token")
-        own = self._own_rights(grant.user)
-        rights = TokenRights(own, self._anyone, grant)
-        return Caller(grant.user or None, self._seen_by(rights), rights, own)
+        """Who shows a token that :meth:`grant` has given.
+
+        Raises:
+            Unauthorized: it is none, has expired, or whom it was given to is no longer known.
+        """
+        ...
 
     async def by_login(self, login: Login, address: str) -> Caller:
-        identity = await self._logins.identify(login, address)
-        own = self._own_rights(identity.user)
-        return Caller(identity.user, self._seen_by(own), own, own)
+        """Who gives a name and a password, or one of their tokens for machines.
+
+        Args:
+            login: the name and what proves it.
+            address: where it comes from; whoever guesses is held up by it.
+
+        Raises:
+            Unauthorized: there is no such user, or the password is wrong.
+            TooManyRequests: too many were wrong lately.
+        """
+        ...
 
     async def grant(
         self, scopes: Sequence[Scope], address: str, login: Login | None, identity_token: str | None
     ) -> Granted:
-        identity = Identity("", "")
-        if identity_token is not None:
-            identity = await self._logins.identify_secret(identity_token, address)
-        elif login is not None:
-            identity = await self._logins.identify(login, address)
-        own = self._own_rights(identity.user)
-        catalog = any((scope.kind, scope.name) == (CATALOG.kind, CATALOG.name) for scope in scopes)
-        grant = Grant(identity.user, identity.proof, _granted(scopes, own), catalog)
-        now = self._clock.now()
-        return Granted(signed.sign(self._key, grant, now), signed.LIFETIME_SECONDS, now, identity.user or None)
+        """A token for as much of ``scopes`` as may be had; with neither login nor identity token, for nobody.
 
-    def _own_rights(self, user: str) -> Rights:
-        return UserRights.of(user, self._rules, self._anyone) if user else self._anyone
-
-
-def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str]]:
-    """As much of what was asked for as may be had."""
-    granted: dict[str, frozenset[str]] = {}
-    for scope in scopes:
-        repository = scope.repository
-        if repository is not None:
-            had = granted.get(repository.name, frozenset())
-            granted[repository.name] = had | _allowed(scope.actions, repository, rights)
-    return granted
-
-
-def _allowed(actions: Sequence[str], repository: Repository, rights: Rights) -> frozenset[str]:
-    """What a token is given for; to decide about plugins only where that is asked for by name, to operate never."""
-    asked = [action for action in Action if action.value in actions or ("*" in actions and action not in USERS_ONLY)]
-    return frozenset(
-        action.value for action in asked if action is not Action.OPERATE and rights.allows(action, repository)
-    )
+        Raises:
+            Unauthorized, TooManyRequests: as :meth:`by_login`.
+        """
+        ...

@@ -9,13 +9,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.access.attempts import Attempts
-from mirror.access.figures import LoginFigures, Outcome
+from mirror.access.login_attempts import LoginAttempts
+from mirror.access.login_metrics import LoginMetrics, LoginOutcome
 from mirror.access.passwords import SECRET_PREFIX, PasswordChecks
 from mirror.oci.errors import TooManyRequests, Unauthorized
-from mirror.registry.users import User, Users, UserToken, is_user_name
+from mirror.records.users import User, Users, UserToken, is_user_name
 from mirror.runtime.clock import Clock
-from mirror.wire.basic import Login
+from mirror.wire.auth.basic_auth import Login
 
 _REMEMBERED_SECONDS: Final = 300.0
 _MOST_REMEMBERED: Final = 1024
@@ -58,12 +58,12 @@ class Logins:
         figures: counts logins.
     """
 
-    def __init__(self, users: Users, checks: PasswordChecks, clock: Clock, figures: LoginFigures) -> None:
+    def __init__(self, users: Users, checks: PasswordChecks, clock: Clock, figures: LoginMetrics) -> None:
         self._users = users
         self._checks = checks
         self._clock = clock
         self._figures = figures
-        self._attempts = Attempts(clock)
+        self._attempts = LoginAttempts(clock)
         self._key = secrets.token_bytes(32)
         self._right_until: OrderedDict[bytes, float] = OrderedDict()
 
@@ -89,7 +89,7 @@ class Logins:
                 if not self._remembers(mark):
                     await self._check(login, user, address)
                     self._remember(mark)
-        self._figures.ended(Outcome.PASSWORD)
+        self._figures.ended(LoginOutcome.PASSWORD)
         return Identity(login.username, _proof_of_password(user))
 
     async def identify_secret(self, secret: str, address: str, username: str | None = None) -> Identity:
@@ -98,7 +98,7 @@ class Logins:
         if token is None or not token.is_good(self._clock.now()) or username not in {None, token.user}:
             self._begin(address)
             raise self._wrong()
-        self._figures.ended(Outcome.TOKEN)
+        self._figures.ended(LoginOutcome.TOKEN)
         return Identity(token.user, _proof_of_token(token))
 
     async def is_good(self, identity: Identity) -> bool:
@@ -120,11 +120,11 @@ class Logins:
         try:
             self._attempts.begin(address)
         except TooManyRequests:
-            self._figures.ended(Outcome.HELD_UP)
+            self._figures.ended(LoginOutcome.HELD_UP)
             raise
 
     def _wrong(self) -> Unauthorized:
-        self._figures.ended(Outcome.WRONG)
+        self._figures.ended(LoginOutcome.WRONG)
         return Unauthorized("the name or the password is wrong, or the token is no longer good")
 
     def _mark(self, login: Login, user: User | None) -> bytes:

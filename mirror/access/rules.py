@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mirror.access.signed import Grant
+from mirror.access.rights import AccessAction, Rights, detail, phrase
+from mirror.access.token_signing import Grant
 from mirror.oci.errors import MirrorError, RightMissing
 from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
-from mirror.registry.rights import Action, Rights, detail, phrase
-from mirror.transfer.mapping import NameMapping
+from mirror.transfer.name_mapping import NameMapping
 
 #: In place of a user's name: every user.
 EVERY_USER = "*"
@@ -28,7 +28,7 @@ class AccessRule:
 
     users: frozenset[str]
     repositories: tuple[NameMapping, ...]
-    actions: frozenset[Action]
+    actions: frozenset[AccessAction]
 
     def speaks_of(self, user: str) -> bool:
         """Whether the rule is for that user."""
@@ -60,12 +60,12 @@ class UserRights:
         """The rights of a user out of all rules."""
         return cls(user, tuple(rule for rule in rules if rule.speaks_of(user)), anyone)
 
-    def allows(self, action: Action, repository: Repository | None) -> bool:
+    def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return self.anyone.allows(action, repository) or any(
             action in rule.actions and rule.holds(repository) for rule in self.rules
         )
 
-    def spans(self, action: Action) -> Sequence[NameSpan]:
+    def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         patterns = (pattern for rule in self.rules if action in rule.actions for pattern in rule.repositories)
         return [*self.anyone.spans(action), *(pattern.source_span for pattern in patterns)]
 
@@ -73,7 +73,7 @@ class UserRights:
     def listing(self) -> Rights | None:
         return self
 
-    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
+    def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         anyones = self.anyone.refusal(action, repository)
         if not isinstance(anyones, RightMissing):
             return anyones  # nobody may: it is switched off
@@ -98,20 +98,20 @@ class TokenRights:
     anyone: Rights
     grant: Grant
 
-    def allows(self, action: Action, repository: Repository | None) -> bool:
+    def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         if self.anyone.allows(action, repository):
             return True
         granted = repository is not None and action.value in self.grant.actions(repository)
         return granted and self.own.allows(action, repository)
 
-    def spans(self, action: Action) -> Sequence[NameSpan]:
+    def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return [*self.anyone.spans(action), *self.own.spans(action)]
 
     @property
     def listing(self) -> Rights | None:
         return self.own.listing if self.grant.catalog else self.anyone.listing
 
-    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
+    def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         if not self.own.allows(action, repository):
             return self.own.refusal(action, repository)
         instead = "ask for one that is" if repository is not None else "send the login itself (Basic)"

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from mirror.access.logins import new_secret, secret_hash
 from mirror.access.passwords import hashed
-from mirror.registry.users import User, UserToken, parse_user_name
+from mirror.records.users import User, UserToken, parse_user_name
 from mirror.runtime.clock import SystemClock
 
 _CLOCK = SystemClock()

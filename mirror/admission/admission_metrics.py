@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mirror.plugin.policy import Action
-from mirror.registry.admissions import State
-from mirror.runtime.metrics import Family, Kind, Labels, Share
+from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.records.admissions import AdmissionState
+from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
 
-DECISIONS: Final = Family(
+DECISIONS: Final = MetricFamily(
     "plugin_mirror_admission_decisions_total",
     "What the admission policy has decided about plugins that came, or were asked for and not judged yet.",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     ("action",),
-    [(action.value,) for action in Action],
+    [(action.value,) for action in PolicyAction],
 )
-STANDING: Final = Family(
+STANDING: Final = MetricFamily(
     "plugin_mirror_admissions",
     "Plugins that are known to the admission policy, by how they stand.",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     ("state",),
 )
 
 
-def decision_counter(share: Share) -> Callable[[Action], None]:
+def decision_counter(share: WorkerSlot) -> Callable[[PolicyAction], None]:
     """Make a function that counts decisions of a process that serves."""
-    figures = {action: share.figure(DECISIONS, action.value) for action in Action}
+    figures = {action: share.figure(DECISIONS, action.value) for action in PolicyAction}
     return lambda action: figures[action].add()
 
 
-def standing_series(counts: Mapping[State, int]) -> list[tuple[Labels, list[float]]]:
+def standing_series(counts: Mapping[AdmissionState, int]) -> list[tuple[Labels, list[float]]]:
     """Values of :data:`STANDING`, by how many plugins stand in which way."""
     return [((state.value,), [float(count)]) for state, count in counts.items()]

@@ -21,9 +21,9 @@ from mirror.oci.errors import (
 )
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.privilege_pattern import Asked
-from mirror.registry.admissions import Admission, Decision, Subject
-from mirror.registry.verdicts import Verdicts
+from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
+from mirror.records.admissions import Admission, AdmissionDecision, Subject
+from mirror.records.verdicts import Verdicts
 from mirror.runtime.clock import Clock
 
 _LOG = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ class ApprovalProposal:
 
     repository: Repository
     digest: Digest
-    members: Sequence[tuple[Digest, tuple[Asked, ...] | None]]
+    members: Sequence[tuple[Digest, tuple[RequestedPrivilege, ...] | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Approvals:
         if not approved and not may_decide(None):
             for subject in subjects:
                 await self._require_theirs(repository, subject, may_decide)
-        decision = Decision(approved, by.strip(), self.clock.now(), note.strip())
+        decision = AdmissionDecision(approved, by.strip(), self.clock.now(), note.strip())
         await self.decisions.decide(repository, subjects, decision, overrule=overrule)
         decided = [await self._standing(repository, subject) for subject in subjects]
         return [admission for admission in decided if admission is not None]
@@ -171,7 +171,7 @@ class Approvals:
         fingerprints = await self.judge.fingerprints(self.held.registry, repository, manifest)
         return Subject(digest, fingerprints, None if manifest.config is None else manifest.config.digest)
 
-    async def _asked(self, repository: Repository, digest: Digest) -> tuple[Asked, ...] | None:
+    async def _asked(self, repository: Repository, digest: Digest) -> tuple[RequestedPrivilege, ...] | None:
         manifest = await self.held.find(repository, digest)
         if manifest is None or not manifest.is_plugin:
             return None

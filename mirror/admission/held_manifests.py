@@ -9,7 +9,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, NotFound
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.origins import IncompleteManifests, Origins
+from mirror.records.origins import IncompleteManifests, Origins
 from mirror.registry.port import Registry
 
 

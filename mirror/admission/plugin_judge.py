@@ -7,8 +7,8 @@ from typing import Protocol
 
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.plugin.privilege_pattern import Asked
-from mirror.registry.admissions import Admission, Decision, Subject
+from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
+from mirror.records.admissions import Admission, AdmissionDecision, Subject
 from mirror.registry.port import Registry
 
 
@@ -36,7 +36,9 @@ class PluginJudge(Protocol):
         """Fingerprints that a rejection recognises the plugin by."""
         ...
 
-    async def asked(self, registry: Registry, repository: Repository, manifest: Manifest) -> tuple[Asked, ...] | None:
+    async def asked(
+        self, registry: Registry, repository: Repository, manifest: Manifest
+    ) -> tuple[RequestedPrivilege, ...] | None:
         """Things that a plugin asks for, read from its config; None: nobody can know.
 
         Raises:
@@ -49,7 +51,12 @@ class Decisions(Protocol):
     """Decisions that people have made, kept for all processes."""
 
     async def decide(
-        self, repository: Repository, subjects: Sequence[Subject], decision: Decision, *, overrule: bool = False
+        self,
+        repository: Repository,
+        subjects: Sequence[Subject],
+        decision: AdmissionDecision,
+        *,
+        overrule: bool = False,
     ) -> None:
         """Keep a decision about plugins of a repository.
 

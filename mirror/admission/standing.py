@@ -8,11 +8,11 @@ from typing import Protocol
 
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.plugin.findings import Finding
+from mirror.plugin.lint.findings import Finding
 from mirror.plugin.lint.manifest_findings import PLUGIN_WITHHELD
-from mirror.registry.admissions import Admission, State
+from mirror.records.admissions import Admission, AdmissionState
+from mirror.records.verdicts import Verdicts
 from mirror.registry.port import Registry
-from mirror.registry.verdicts import Verdicts
 
 
 class Judgement(Protocol):
@@ -57,5 +57,5 @@ class PluginStanding:
     async def findings(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...]:
         """A finding where no host gets the plugin, for another reason than a fault of its own."""
         judged = await self.judge(self.registry, repository, manifest)
-        is_told = judged.lacks or judged.admission.state is State.REJECTED
+        is_told = judged.lacks or judged.admission.state is AdmissionState.REJECTED
         return (PLUGIN_WITHHELD(reason=judged.admission.sentence),) if is_told else ()

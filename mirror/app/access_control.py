@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from mirror.access.callers import UserCallers
-from mirror.access.figures import LoginFigures
+from mirror.access.login_metrics import LoginMetrics
 from mirror.access.logins import Logins
 from mirror.access.passwords import PasswordChecks
-from mirror.access.signed import SERVICE
+from mirror.access.rights import USERS_ONLY, AccessAction, Rights
+from mirror.access.token_signing import SERVICE
+from mirror.access.user_callers import UserCallers
 from mirror.filters.authorize import AnonymousRights
 from mirror.registry.port import Registry
-from mirror.registry.rights import USERS_ONLY, Action, Rights
 from mirror.runtime.clock import SystemClock
-from mirror.runtime.metrics import Share
+from mirror.runtime.shared_metrics import WorkerSlot
 from mirror.server.api.approval_token import ApprovalToken
+from mirror.server.api.operators import Operators
 from mirror.server.authentication import Authentication
-from mirror.server.front import Front
-from mirror.server.operators import Operators
+from mirror.server.forwarded import ForwardedHeaders
 from mirror.settings import Settings
 from mirror.store.registry import Store
 
@@ -33,7 +33,7 @@ def anyones_rights(settings: Settings) -> AnonymousRights:
 
 @asynccontextmanager
 async def authenticating(
-    settings: Settings, store: Store, seen_by: Callable[[Rights], Registry], share: Share
+    settings: Settings, store: Store, seen_by: Callable[[Rights], Registry], share: WorkerSlot
 ) -> AsyncIterator[Authentication | None]:
     """Make the part of a server that tells callers apart; None where nobody may log in.
 
@@ -52,7 +52,7 @@ async def authenticating(
     async with PasswordChecks() as checks:
         callers = UserCallers(
             store.records.users,
-            Logins(store.records.users, checks, _CLOCK, LoginFigures(share)),
+            Logins(store.records.users, checks, _CLOCK, LoginMetrics(share)),
             rules=[rule.rule() for rule in settings.access],
             anyone=anyones_rights(settings),
             seen_by=seen_by,
@@ -62,9 +62,9 @@ async def authenticating(
         yield Authentication(callers, SERVICE, front_of(settings))
 
 
-def front_of(settings: Settings) -> Front:
+def front_of(settings: Settings) -> ForwardedHeaders:
     """The address of the server as its clients see it."""
-    return Front(settings.server.url, settings.server.behind_proxy)
+    return ForwardedHeaders(settings.server.url, settings.server.behind_proxy)
 
 
 def operators(settings: Settings, store: Store, authentication: Authentication | None) -> Operators:
@@ -80,7 +80,7 @@ def operators(settings: Settings, store: Store, authentication: Authentication |
     """
     token_file = settings.admission.token_file
     word = None if token_file is None else ApprovalToken(token_file).require
-    by_word = frozenset({Action.APPROVE})
+    by_word = frozenset({AccessAction.APPROVE})
     local = frozenset() if not settings.server.listen.is_loopback else USERS_ONLY - (by_word if word else frozenset())
     return Operators(
         authentication,

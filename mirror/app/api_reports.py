@@ -13,7 +13,7 @@ from mirror.runtime.clock import Clock
 from mirror.runtime.metrics_exposition import metric
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.platform_tag_report import PlatformTagReport
-from mirror.server.reports import Report, guarded
+from mirror.server.api.reports import Report, guarded
 from mirror.sync.rule_status import RuleStatus, rule_statuses, upstream_usage
 from mirror.sync.sync_metrics import rule_gauges
 from mirror.upstream.registry import UpstreamRegistry

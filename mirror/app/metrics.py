@@ -14,13 +14,13 @@ from mirror import __version__
 from mirror.oci.errors import MirrorError
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.logs import Lines
-from mirror.runtime.metrics import Family, Figures, Kind, Share
-from mirror.runtime.metrics_exposition import FigureCollector, ProcessesCollector, expose, metric
-from mirror.server.load import Load
-from mirror.server.metrics import FAMILIES as REQUEST_FAMILIES
+from mirror.runtime.metrics_exposition import ProcessesCollector, SharedMetricsCollector, expose, metric
+from mirror.runtime.shared_metrics import MetricFamily, MetricKind, SharedMetrics, WorkerSlot
+from mirror.server.api.request_metrics import FAMILIES as REQUEST_FAMILIES
+from mirror.server.http.activity import Activity
+from mirror.store.content.volume import Room
+from mirror.store.monitoring import StoreContents
 from mirror.store.registry import Store
-from mirror.store.volume import Room
-from mirror.store.watched import Contents
 
 NAMESPACE: Final = "plugin_mirror"
 
@@ -28,12 +28,12 @@ _PERIOD_SECONDS: Final = 1.0
 _CONTENTS_FRESH_SECONDS: Final = 10.0
 
 
-def _counter(name: str, explanation: str) -> Family:
-    return Family(f"{NAMESPACE}_{name}_total", explanation, Kind.COUNTER)
+def _counter(name: str, explanation: str) -> MetricFamily:
+    return MetricFamily(f"{NAMESPACE}_{name}_total", explanation, MetricKind.COUNTER)
 
 
-def _gauge(name: str, explanation: str) -> Family:
-    return Family(f"{NAMESPACE}_{name}", explanation, Kind.GAUGE)
+def _gauge(name: str, explanation: str) -> MetricFamily:
+    return MetricFamily(f"{NAMESPACE}_{name}", explanation, MetricKind.GAUGE)
 
 
 _IN_FLIGHT = _gauge("requests_in_flight", "Requests that have begun and are not answered to the end.")
@@ -52,10 +52,10 @@ _SESSIONS_REFUSED = _counter(
     "Uploads not begun because of server.limits.upload_sessions_per_client or upload_sessions.",
 )
 _UPLOADS_EXPIRED = _counter("uploads_expired", "Uploads removed because nobody went on with them.")
-_LOOKUPS = Family(
+_LOOKUPS = MetricFamily(
     f"{NAMESPACE}_cache_lookups_total",
     "Look-ups in memory before the catalog is asked, by what was wanted and whether it was there.",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     ("kind", "result"),
     [(kind, result) for kind in ("manifest", "blob_size") for result in ("hit", "miss")],
 )
@@ -83,7 +83,7 @@ _FOLLOWED: Final = (
 #: What processes count in memory that they share.
 FAMILIES: Final = (*REQUEST_FAMILIES, *_FOLLOWED)
 
-_READ_FROM_CONTENTS: Final[tuple[tuple[Family, Callable[[Contents], float]], ...]] = (
+_READ_FROM_CONTENTS: Final[tuple[tuple[MetricFamily, Callable[[StoreContents], float]], ...]] = (
     (_gauge("storage_bytes", "Bytes of blobs and manifests that are kept."), lambda found: found.size_bytes),
     (_gauge("storage_files", "Blobs and manifests that are kept, each once."), lambda found: found.files),
     (_gauge("repositories", "Repositories that hold something."), lambda found: found.repositories),
@@ -94,7 +94,7 @@ _READ_FROM_CONTENTS: Final[tuple[tuple[Family, Callable[[Contents], float]], ...
         lambda found: found.generation_changes,
     ),
 )
-_READ_FROM_ROOM: Final[tuple[tuple[Family, Callable[[Room], float]], ...]] = (
+_READ_FROM_ROOM: Final[tuple[tuple[MetricFamily, Callable[[Room], float]], ...]] = (
     (
         _gauge("volume_free_bytes", "Bytes that can still be written to the data folder."),
         lambda found: found.free_bytes,
@@ -103,7 +103,7 @@ _READ_FROM_ROOM: Final[tuple[tuple[Family, Callable[[Room], float]], ...]] = (
     (_gauge("uploads_open", "Uploads that have begun and not ended."), lambda found: found.uploads),
     (_gauge("uploads_open_bytes", "Bytes that open uploads hold."), lambda found: found.upload_bytes),
 )
-_BUILD = Family(f"{NAMESPACE}_build_info", "1, with the version that runs.", Kind.GAUGE, ("version",))
+_BUILD = MetricFamily(f"{NAMESPACE}_build_info", "1, with the version that runs.", MetricKind.GAUGE, ("version",))
 
 
 class Metrics:
@@ -119,20 +119,20 @@ class Metrics:
 
     def __init__(
         self,
-        figures: Figures,
-        share: Share,
+        figures: SharedMetrics,
+        share: WorkerSlot,
         followed: Iterable[Callable[[], None]] = (),
         *,
         store: Store,
-        load: Load,
+        load: Activity,
         lines: Lines,
         more: Callable[[], Awaitable[list[Metric]]],
     ) -> None:
         self._store = store
         self._more = more
         self._updates = [*_followed(share, store, load, lines), *followed]
-        self._collectors = (FigureCollector(figures), ProcessesCollector(figures, NAMESPACE))
-        self._contents: Contents | None = None
+        self._collectors = (SharedMetricsCollector(figures), ProcessesCollector(figures, NAMESPACE))
+        self._contents: StoreContents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
         self._reading = asyncio.Lock()
         self._pages: SharedTasks[str, tuple[str, bytes]] = SharedTasks()
@@ -167,7 +167,7 @@ class Metrics:
         for update in self._updates:
             update()
 
-    async def _read_contents(self) -> Contents:
+    async def _read_contents(self) -> StoreContents:
         async with self._reading:
             if self._contents is None or time.monotonic() - self._read_at_seconds >= _CONTENTS_FRESH_SECONDS:
                 self._contents = await self._store.monitoring.contents()
@@ -183,7 +183,7 @@ class _Found(Collector):
         return self.metrics
 
 
-def _followed(share: Share, store: Store, load: Load, lines: Lines) -> Iterator[Callable[[], None]]:
+def _followed(share: WorkerSlot, store: Store, load: Activity, lines: Lines) -> Iterator[Callable[[], None]]:
     lookups = store.monitoring.work.lookups
     yield share.follow(_IN_FLIGHT, lambda: load.in_flight.count)
     yield share.follow(_CONNECTIONS, lambda: load.connections.count)

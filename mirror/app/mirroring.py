@@ -20,8 +20,8 @@ from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import RuleStatus, rule_statuses
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
-from mirror.transfer.concurrency import Turns
-from mirror.transfer.progress import Reporter, SilentReporter
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.progress_reporting import Reporter, SilentReporter
 
 _CLOCK = SystemClock()
 
@@ -41,7 +41,7 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
     async with open_services(settings) as services:
         store, sources = services.store, await services.upstreams(_sources(rules))
         runs, derivations = store.records.sync_runs, store.records.derivations
-        context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, reporter, Turns(store.downloads))
+        context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, reporter, BlobLocks(store.downloads))
         return await run_rules(rules, sources, services.checked(store), services.rule_locks, context)
 
 
@@ -54,7 +54,7 @@ async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
         sources = await services.upstreams(_sources(rules))
         registry = DryRunRegistry(store, store.find_blob, store.downloads)
         runs, derivations = store.records.sync_runs, store.records.derivations
-        real = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns())
+        real = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks())
         upstreams = {name: registry.source(source) for name, source in sources.items()}
         return await run_rules(rules, upstreams, registry, nullcontext, dry_run_context(real, registry))
 

@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from mirror.app.services import open_services, open_store
+from mirror.authoring.derive import Renamed, derive
+from mirror.authoring.files.layout_file import LayoutFile
+from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
+from mirror.authoring.tag import Named, tag
+from mirror.authoring.unpack import Unpacked, unpack
 from mirror.filters.admit import Admit
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference, Repository, Tag
-from mirror.plugin.derivation import Changes
+from mirror.plugin.build.derivation import Changes
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
-from mirror.transfer.concurrency import Turns
-from mirror.transfer.copy import Destination, Origin
-from mirror.transfer.derive import Maker
-from mirror.transfer.progress import Progress
-from mirror.workshop.derive import Renamed, derive
-from mirror.workshop.layout_file import LayoutFile
-from mirror.workshop.layout_reader import LayoutReader, LayoutReference
-from mirror.workshop.tag import Named, tag
-from mirror.workshop.unpack import Unpacked, unpack
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.copy_engine import CopyDestination, CopySource
+from mirror.transfer.derive_copy import DerivedCopyMaker
+from mirror.transfer.progress_reporting import Progress
 
 Result = TypeVar("Result")
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 async def build_plugin(
     settings: Settings,
     reference: Reference,
-    build: Callable[[Destination, Tag], Awaitable[Result]],
+    build: Callable[[CopyDestination, Tag], Awaitable[Result]],
     *,
     output: Path | None = None,
     plain_http: bool = False,
@@ -42,8 +42,8 @@ async def build_plugin(
 
     Args:
         settings, reference, output, plain_http: as there; the tag is ``latest`` where the reference has none.
-        build: given where the plugin is to be put; :func:`mirror.workshop.pack.pack`, or
-            :func:`mirror.workshop.capture.capture`.
+        build: given where the plugin is to be put; :func:`mirror.authoring.pack.pack`, or
+            :func:`mirror.authoring.capture.capture`.
     """
     async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
         return await build(destination, reference.tag or Tag("latest"))
@@ -57,7 +57,7 @@ async def unpack_plugin(
     *,
     plain_http: bool = False,
 ) -> Unpacked:
-    """Give back the folder that a plugin can be created of, see :func:`mirror.workshop.unpack.unpack`."""
+    """Give back the folder that a plugin can be created of, see :func:`mirror.authoring.unpack.unpack`."""
     if isinstance(reference, LayoutReference):
         async with LayoutReader.open(reference.file) as layout:
             named = reference.reference
@@ -74,7 +74,7 @@ async def unpack_plugin(
 @asynccontextmanager
 async def open_destination(
     settings: Settings, reference: Reference, *, output: Path | None = None, plain_http: bool = False
-) -> AsyncIterator[Destination]:
+) -> AsyncIterator[CopyDestination]:
     """Open the place where a plugin is put that was built here.
 
     Args:
@@ -85,15 +85,15 @@ async def open_destination(
     """
     if output is not None:
         async with LayoutFile.create(output) as layout:
-            yield Destination(layout, reference.repository)
+            yield CopyDestination(layout, reference.repository)
     elif reference.host is not None:
         from mirror.app.upstream_registries import open_remote
 
         async with open_remote(settings, reference.host, plain_http=plain_http) as registry:
-            yield Destination(registry, reference.repository)
+            yield CopyDestination(registry, reference.repository)
     else:
         async with open_services(settings) as services:
-            yield Destination(services.checked(services.store), reference.repository)
+            yield CopyDestination(services.checked(services.store), reference.repository)
 
 
 async def tag_reference(settings: Settings, reference: Reference, repository: Repository, name: Tag) -> Named:
@@ -101,7 +101,7 @@ async def tag_reference(settings: Settings, reference: Reference, repository: Re
 
     Raises:
         ConfigurationFault: the reference is to another registry.
-        And as :func:`mirror.workshop.tag.tag`.
+        And as :func:`mirror.authoring.tag.tag`.
     """
     if reference.host is not None:
         raise ConfigurationFault(
@@ -133,7 +133,7 @@ async def derive_reference(
         plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
 
     Raises:
-        As :func:`mirror.workshop.derive.derive`.
+        As :func:`mirror.authoring.derive.derive`.
     """
     repository, name = new
     async with AsyncExitStack() as stack:
@@ -146,17 +146,19 @@ async def derive_reference(
             source = f"{reference.host}/{source}"
             reader = await stack.enter_async_context(open_anonymously(reference.host, plain_http=plain_http))
         return await derive(
-            Origin(reader, reference.repository),
+            CopySource(reader, reference.repository),
             reference.target,
-            Destination(services.checked(store), repository),
+            CopyDestination(services.checked(store), repository),
             name,
             changes,
             # The original is kept beside the copy: it must not be rejected, and need not be let in by the policy.
-            keep=Destination(Admit(store, services.ruleless_judge), repository),
+            keep=CopyDestination(Admit(store, services.ruleless_judge), repository),
             source=source,
-            maker=Maker(f"user {_user()}", store.records.derivations, services.layers.of(store), SystemClock().now),
+            maker=DerivedCopyMaker(
+                f"user {_user()}", store.records.derivations, services.layers.of(store), SystemClock().now
+            ),
             progress=progress,
-            turns=Turns(store.downloads),
+            turns=BlobLocks(store.downloads),
         )
 
 

@@ -7,15 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from mirror.app.services import Services, open_services
+from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
+from mirror.authoring.files.plugin_folder import read_plugin_folder
+from mirror.authoring.inspect import Inspection, inspect, provenance
+from mirror.authoring.plugin_content import read_content, require_plugin
 from mirror.oci.names import Reference
-from mirror.plugin.view import PluginContent
+from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.registry.port import Reader
 from mirror.settings import Settings
-from mirror.transfer.progress import Progress
-from mirror.workshop.folder import read_plugin_folder
-from mirror.workshop.inspect import Inspection, inspect, provenance
-from mirror.workshop.layout_reader import LayoutReader, LayoutReference
-from mirror.workshop.reading import read_content, require_plugin
+from mirror.transfer.progress_reporting import Progress
 
 #: Events of a tag's history that are shown.
 _MOST_EVENTS = 20

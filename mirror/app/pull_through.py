@@ -6,23 +6,23 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from mirror.proxy.freshness import Freshness
-from mirror.proxy.lookups import PullMemory
-from mirror.proxy.outcomes import Outcomes
+from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream
+from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.registry import PullThroughRegistry
-from mirror.proxy.routes import Routes, Rule, Upstream
+from mirror.proxy.upstream_lookups import PullRecords
 from mirror.registry.port import Registry
-from mirror.runtime.background import Background
 from mirror.runtime.clock import Clock
+from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.settings import Settings
-from mirror.settings.pulling import Unattended
+from mirror.settings.pull_through_settings import Unattended
 from mirror.store.registry import Store
-from mirror.transfer.inflight import Inflight
+from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.upstream.registry import UpstreamRegistry
 
 
 @asynccontextmanager
 async def pulling_through(
-    settings: Settings, store: Store, upstreams: Mapping[str, UpstreamRegistry], outcomes: Outcomes, clock: Clock
+    settings: Settings, store: Store, upstreams: Mapping[str, UpstreamRegistry], outcomes: PullMetrics, clock: Clock
 ) -> AsyncIterator[Registry]:
     """The store, with what the proxy rules fetch; the store itself where there are none. Leaving stops downloads.
 
@@ -40,10 +40,10 @@ async def pulling_through(
         name: Upstream(name, registry, offline=settings.offline or settings.upstreams[name].offline)
         for name, registry in upstreams.items()
     }
-    rules = [Rule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
+    rules = [ProxyRule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
     await store.records.incomplete.complete_whole()
-    async with Background() as tasks:
-        inflight = Inflight(
+    async with BackgroundTasks() as tasks:
+        inflight = ActiveDownloads(
             store,
             store.downloads,
             tasks,
@@ -53,7 +53,7 @@ async def pulling_through(
         )
         yield PullThroughRegistry(
             store,
-            PullMemory(store.records.origins, store.records.incomplete),
+            PullRecords(store.records.origins, store.records.incomplete),
             Routes(rules, settings.server.reserved),
             inflight,
             tasks,

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
 from mirror.admission.standing import PluginStanding
+from mirror.filters.admission_controller import AdmissionController
 from mirror.filters.admit import Admit, Withhold
-from mirror.filters.judging import Judge
-from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.policy import Action
+from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.records.verdicts import AdmissionRecords
 from mirror.registry.port import Registry
-from mirror.registry.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
-from mirror.store.lock import RuleLocks
-from mirror.store.open_sessions import SessionLimits
 from mirror.store.registry import Store
+from mirror.store.rule_locks import RuleLocks
+from mirror.store.uploads.session_limits import SessionLimits
 
 if TYPE_CHECKING:
     from mirror.upstream.registry import UpstreamRegistry
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _CLOCK = SystemClock()
 
 
-def _uncounted(_action: Action) -> None:
+def _uncounted(_action: PolicyAction) -> None:
     """Count no decision: commands have no metrics."""
 
 
@@ -58,7 +58,7 @@ async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIt
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, *, must_exist: bool = False, counted: Callable[[Action], None] = _uncounted
+    settings: Settings, *, must_exist: bool = False, counted: Callable[[PolicyAction], None] = _uncounted
 ) -> AsyncIterator[Services]:
     """Open our own store, with all that works on it. Leaving closes the store and the upstreams.
 
@@ -93,7 +93,7 @@ class Services:
         settings: Settings,
         store: Store,
         stack: AsyncExitStack,
-        counted: Callable[[Action], None] = _uncounted,
+        counted: Callable[[PolicyAction], None] = _uncounted,
     ) -> None:
         self.settings = settings
         self.store = store
@@ -107,9 +107,9 @@ class Services:
         return RuleLocks(self.settings.storage.path.expanduser())
 
     @cached_property
-    def layers(self) -> LayerReading:
+    def layers(self) -> SharedLayerReader:
         """Reads layers, no more at a time than the process may."""
-        return LayerReading(self.settings.server.limits.of_layers())
+        return SharedLayerReader(self.settings.server.limits.of_layers())
 
     @cached_property
     def checker(self) -> PluginChecker | None:
@@ -127,16 +127,18 @@ class Services:
         return AdmissionRecords(records.verdicts, records.decisions, records.plugins)
 
     @cached_property
-    def judge(self) -> Judge:
+    def judge(self) -> AdmissionController:
         """Judges plugins by the admission policy."""
         examine = None if self.checker is None else self.checker.examine
         policy = self.settings.admission.policy()
-        return Judge(policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine)
+        return AdmissionController(
+            policy, self._admission_records, _CLOCK, self._counted, layers=self.layers, examine=examine
+        )
 
     @cached_property
-    def ruleless_judge(self) -> Judge:
+    def ruleless_judge(self) -> AdmissionController:
         """Judges plugins without the policy: by rejections, and by what can be read. For commands."""
-        return Judge(None, self._admission_records, _CLOCK, _uncounted)
+        return AdmissionController(None, self._admission_records, _CLOCK, _uncounted)
 
     @cached_property
     def policy_id(self) -> str | None:

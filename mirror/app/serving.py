@@ -13,12 +13,12 @@ import structlog
 
 from mirror.app.services import open_store
 from mirror.app.worker import Worker, limits_of, put_together, shared_figures
-from mirror.runtime import logs, stopping
-from mirror.runtime.background import Background
-from mirror.runtime.workers import run_workers
-from mirror.server.serve import listen, serving
+from mirror.runtime import logs, shutdown_signals
+from mirror.runtime.concurrency.background_tasks import BackgroundTasks
+from mirror.runtime.worker_processes import run_workers
+from mirror.server.http_server import listen, serving
 from mirror.settings import Settings
-from mirror.settings.listen import Listen
+from mirror.settings.listen_address import Listen
 
 _LOG = structlog.get_logger(__name__)
 #: How long a thread that computes keeps the event loop waiting after each call into the kernel, in seconds. By Python's
@@ -74,11 +74,11 @@ def _serve_here(settings: Settings, worker: Worker) -> None:
 
 
 async def _serve(settings: Settings, worker: Worker, lines: logs.Lines) -> None:
-    async with put_together(settings, worker, lines) as service, Background() as tasks:
+    async with put_together(settings, worker, lines) as service, BackgroundTasks() as tasks:
         following = tasks.create_task(service.follow())
         for chore in service.chores:
             tasks.create_task(chore())
-        with stopping.requested(worker.parent) as stop:
+        with shutdown_signals.requested(worker.parent) as stop:
             async with serving(service.application, worker.listener):
                 _announce(settings, worker.listener)
                 await stop.wait()

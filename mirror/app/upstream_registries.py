@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo
 from yarl import URL
 
 from mirror.settings import Settings
-from mirror.settings.listen import Listen
-from mirror.settings.upstreams import CredentialSettings, UpstreamSettings
-from mirror.upstream.bandwidth import Window
-from mirror.upstream.breaker import Thresholds
-from mirror.upstream.logins import FileLogin, LoginSource
-from mirror.upstream.proxies import Proxies
+from mirror.settings.listen_address import Listen
+from mirror.settings.upstream_settings import CredentialSettings, UpstreamSettings
+from mirror.upstream.auth.login_files import FileLogin, LoginSource
+from mirror.upstream.http.http_proxies import Proxies
+from mirror.upstream.http.tls_context import Tls
+from mirror.upstream.limits.bandwidth import Window
+from mirror.upstream.limits.circuit_breaker import Thresholds
+from mirror.upstream.limits.upstream_policy import ListBounds, Timeouts, UpstreamLimits, UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.terms import Limits, ListBounds, Terms, Timeouts
-from mirror.upstream.tls import Tls
 
 
 @asynccontextmanager
@@ -79,12 +79,12 @@ def _login(section: UpstreamSettings) -> LoginSource | None:
             return None
 
 
-def _terms(settings: Settings, section: UpstreamSettings) -> Terms:
+def _terms(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
     limits, breaker = section.limits, section.breaker
-    return Terms(
+    return UpstreamPolicy(
         timeouts=Timeouts(section.connect_timeout_seconds, section.read_timeout_seconds),
         thresholds=Thresholds(breaker.failures, breaker.rest_seconds, breaker.longest_rest_seconds),
-        limits=Limits(
+        limits=UpstreamLimits(
             connections=limits.connections,
             requests_per_second=limits.requests_per_second,
             bandwidth=tuple(

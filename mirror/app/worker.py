@@ -13,7 +13,8 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
-from mirror.access.figures import LOGINS
+from mirror.access.client import ClientViews
+from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, decision_counter
 from mirror.app import metrics
 from mirror.app.access_control import anyones_rights, authenticating, front_of, operators
@@ -21,26 +22,25 @@ from mirror.app.api_reports import ApiReports
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
 from mirror.filters.authorize import Authorize
-from mirror.filters.by_arch import ClientFaces
-from mirror.filters.engine_gate import EngineFaces
-from mirror.filters.engine_watch import PULLS, EngineWatch, pull_counter
-from mirror.filters.platform_tags import PlatformTags
-from mirror.filters.pull_times import PullTimes
+from mirror.filters.by_platform import PlatformViews
+from mirror.filters.engine_gate import EngineViews
+from mirror.filters.engine_tracking import PULLS, EngineTracker, pull_counter
+from mirror.filters.platform_rules import PlatformTags
+from mirror.filters.pull_tracking import PullTracker
 from mirror.oci.errors import MirrorError
-from mirror.plugin.engine_vulnerabilities import Treatment
-from mirror.proxy.outcomes import Outcomes
-from mirror.proxy.outcomes import families as pull_families
-from mirror.registry.client import Faces
+from mirror.plugin.policy.engine_vulnerabilities import Treatment
+from mirror.proxy.pull_metrics import PullMetrics
+from mirror.proxy.pull_metrics import families as pull_families
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
-from mirror.runtime.metrics import Figures, Share
+from mirror.runtime.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.server.api.admission_actions import admission_actions
+from mirror.server.api.health import Check
 from mirror.server.api.host_report import HostReport
-from mirror.server.application import Application, build
-from mirror.server.health import Check
-from mirror.server.limits import Limits
-from mirror.server.load import Load
-from mirror.server.metrics import RequestFigures
+from mirror.server.api.request_metrics import RequestMetrics
+from mirror.server.http.activity import Activity
+from mirror.server.http.server_limits import ServerLimits
+from mirror.server.http_application import Application, build
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
@@ -48,8 +48,8 @@ from mirror.sync.rule import MirrorRule
 from mirror.sync.scheduler import RuleScheduler
 from mirror.sync.sync_metrics import SyncMetrics
 from mirror.sync.sync_metrics import families as rule_families
-from mirror.transfer.concurrency import Turns
-from mirror.transfer.progress import SilentReporter
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.progress_reporting import SilentReporter
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.upstream_metrics import UpstreamFigures
 from mirror.wire.pagination import PageRequest
@@ -75,7 +75,7 @@ class Worker:
     """
 
     listener: socket.socket
-    figures: Figures
+    figures: SharedMetrics
     place: int = 0
     parent: int | None = None
 
@@ -112,15 +112,15 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         counted = decision_counter(share)
         services = await stack.enter_async_context(open_services(settings, counted=counted))
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
-        outcomes = Outcomes(share, settings.upstreams)
+        outcomes = PullMetrics(share, settings.upstreams)
         pulled = await stack.enter_async_context(pulling_through(settings, store, upstreams, outcomes, _CLOCK))
         served = services.withheld(services.checked(pulled))
-        pulls = PullTimes(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
+        pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
         seen_by = partial(Authorize, pulls or served)
         registry = seen_by(anyones_rights(settings))
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, share))
         limits = limits_of(settings)
-        load = Load.within(limits)
+        load = Activity.within(limits)
         reports = ApiReports(services, upstreams, _CLOCK)
         watch = metrics.Metrics(
             worker.figures,
@@ -137,7 +137,7 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             limits=limits,
             load=load,
             readiness=_readiness(settings, store),
-            requests=RequestFigures(share),
+            requests=RequestMetrics(share),
             authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
@@ -160,17 +160,19 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
 
 
-def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], share: Share) -> RuleScheduler:
+def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], share: WorkerSlot) -> RuleScheduler:
     store = services.store
     runs, derivations = store.records.sync_runs, store.records.derivations
-    context = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), Turns(store.downloads))
+    context = RunContext(
+        runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks(store.downloads)
+    )
     counted = SyncMetrics(share, [section.name for section in services.settings.mirrors])
     return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)
 
 
-def _engines(settings: Settings, store: Store, share: Share) -> EngineWatch:
+def _engines(settings: Settings, store: Store, share: WorkerSlot) -> EngineTracker:
     engines = settings.admission.engines
-    return EngineWatch(
+    return EngineTracker(
         store.records.hosts.record_hosts,
         pull_counter(share),
         _CLOCK,
@@ -179,10 +181,10 @@ def _engines(settings: Settings, store: Store, share: Share) -> EngineWatch:
     )
 
 
-def _client_views(settings: Settings, engines: EngineWatch) -> list[Faces]:
+def _client_views(settings: Settings, engines: EngineTracker) -> list[ClientViews]:
     platform_rules = [section.rule() for section in settings.platform_tags]
-    by_platform: list[Faces] = [ClientFaces(PlatformTags(platform_rules))] if platform_rules else []
-    return [*by_platform, EngineFaces(engines, settings.admission.engines.cve)]
+    by_platform: list[ClientViews] = [PlatformViews(PlatformTags(platform_rules))] if platform_rules else []
+    return [*by_platform, EngineViews(engines, settings.admission.engines.cve)]
 
 
 def _readiness(settings: Settings, store: Store) -> Mapping[str, Check]:
@@ -193,7 +195,7 @@ def _readiness(settings: Settings, store: Store) -> Mapping[str, Check]:
     }
 
 
-def shared_figures(settings: Settings) -> Figures:
+def shared_figures(settings: Settings) -> SharedMetrics:
     """Memory in which all processes that serve count; made before they are forked."""
     workers = settings.server.workers
     families = (
@@ -205,7 +207,7 @@ def shared_figures(settings: Settings) -> Figures:
         *pull_families(settings.upstreams),
         *UpstreamFigures(opened_upstreams(settings), workers).families,
     )
-    return Figures(families, workers)
+    return SharedMetrics(families, workers)
 
 
 def scheduled_rules(settings: Settings) -> list[MirrorRule]:
@@ -222,9 +224,9 @@ def opened_upstreams(settings: Settings) -> list[str]:
     )
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ServerLimits:
     """Limits of the server for its clients."""
-    return Limits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
+    return ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
 
 
 def _asks_for_pulls(settings: Settings) -> bool:

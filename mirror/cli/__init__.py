@@ -1,5 +1,5 @@
 """The command line: one file a command family."""
 
-from mirror.cli.application import main
+from mirror.cli.command_line import main
 
 __all__ = ["main"]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mirror.cli.progress import byte_bars
+from mirror.cli.progress_bars import byte_bars
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 class ByteBar:
-    """Shown on a terminal, inside the ``with``. Implements :class:`mirror.transfer.progress.Progress`, for any thread.
+    """Shown on a terminal, inside the ``with``. Implements :class:`mirror.transfer.progress_reporting.Progress`, for any thread.
 
     Args:
         console: where to.

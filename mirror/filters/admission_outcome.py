@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import structlog
 
 from mirror.oci.errors import Denied
-from mirror.plugin.policy import Action, Verdict
-from mirror.registry.admissions import Admission, State
+from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.records.admissions import Admission, AdmissionState
 
 _LOG = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionOutcome:
-    """The standing of a plugin, as :meth:`mirror.filters.judging.Judge.judge` has found it out.
+    """The standing of a plugin, as :meth:`mirror.filters.admission_controller.AdmissionController.judge` has found it out.
 
     Attributes:
         admission: how the plugin stands.
@@ -38,17 +38,17 @@ class AdmissionOutcome:
     def is_refused(self) -> bool:
         """Whether it is not taken where it comes. What lacks something is taken: else that could never come."""
         state = self.admission.state
-        return state is State.REJECTED or (state is State.DENIED and not self.lacks)
+        return state is AdmissionState.REJECTED or (state is AdmissionState.DENIED and not self.lacks)
 
 
-def tell(admission: Admission, counted: Callable[[Action], None]) -> None:
+def tell(admission: Admission, counted: Callable[[PolicyAction], None]) -> None:
     """Count a decision, and log it where it is not simply that the plugin is let in."""
     verdict = admission.verdict
     if verdict is not None:
         counted(verdict.action)
-    if admission.state is State.REJECTED:
+    if admission.state is AdmissionState.REJECTED:
         reason = admission.sentence
-    elif verdict is None or verdict.action is Action.ALLOW:
+    elif verdict is None or verdict.action is PolicyAction.ALLOW:
         return
     else:
         reason = "; ".join([f"it {verdict.reason}", *verdict.warnings])
@@ -75,7 +75,7 @@ def refusal(admission: Admission) -> Denied:
     )
 
 
-def says_the_same(one: Verdict | None, other: Verdict | None) -> bool:
+def says_the_same(one: PolicyVerdict | None, other: PolicyVerdict | None) -> bool:
     """Whether two verdicts differ in nothing that people are told."""
     if one is None or other is None:
         return one is other

@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from mirror.filters.admission_controller import AdmissionController
 from mirror.filters.blob_gate import BlobGate
-from mirror.filters.judging import Judge
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.admissions import State
+from mirror.records.admissions import AdmissionState
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Registry, Upload
 from mirror.wire.ranges import RangeRequest, Span
@@ -36,7 +36,7 @@ class Admit(DelegatingRegistry):
         judge: judges its plugins.
     """
 
-    def __init__(self, inner: Registry, judge: Judge) -> None:
+    def __init__(self, inner: Registry, judge: AdmissionController) -> None:
         super().__init__(inner)
         self._judge = judge
 
@@ -56,7 +56,7 @@ class Admit(DelegatingRegistry):
         advice = await self.inner.put_manifest(repository, manifest, tags)
         await self._judge.note(judged)
         admission = judged.admission
-        held = (admission.sentence,) if admission.state in {State.HELD, State.DENIED} else ()
+        held = (admission.sentence,) if admission.state in {AdmissionState.HELD, AdmissionState.DENIED} else ()
         warnings = () if admission.verdict is None else admission.verdict.warnings
         return (*held, *warnings, *advice)
 
@@ -118,7 +118,7 @@ class Withhold(DelegatingRegistry):
         judge: judges its plugins.
     """
 
-    def __init__(self, inner: Registry, judge: Judge) -> None:
+    def __init__(self, inner: Registry, judge: AdmissionController) -> None:
         super().__init__(inner)
         self._judge = judge
         self._gate = BlobGate(judge.records, self._why_withheld)

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from mirror.filters.readable_names import readable
+from mirror.access.rights import USERS_ONLY, AccessAction, Rights, detail, phrase
+from mirror.filters.readable_repositories import readable
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, RightMissing, Unsupported
@@ -15,7 +16,6 @@ from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry, Upload
-from mirror.registry.rights import USERS_ONLY, Action, Rights, detail, phrase
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 
@@ -29,28 +29,28 @@ class AnonymousRights:
         users_may: what users may do somewhere, beside.
     """
 
-    actions: frozenset[Action]
-    users_may: frozenset[Action] = frozenset()
+    actions: frozenset[AccessAction]
+    users_may: frozenset[AccessAction] = frozenset()
 
-    def allows(self, action: Action, repository: Repository | None) -> bool:
+    def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return action in self.actions
 
-    def spans(self, action: Action) -> Sequence[NameSpan]:
+    def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return (NameSpan(),) if action in self.actions else ()
 
     @property
     def listing(self) -> Rights | None:
-        return None if Action.PULL in self.users_may - self.actions else self
+        return None if AccessAction.PULL in self.users_may - self.actions else self
 
-    def refusal(self, action: Action, repository: Repository | None) -> MirrorError:
+    def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         what, told = phrase(action, repository), detail(action, repository)
         if action in USERS_ONLY:
             return RightMissing(
                 f"{what} needs the login of a user to whom a rule under access: in the configuration gives it", **told
             )
-        wanted = ", ".join(each.value for each in Action if each in self.actions or each is action)
+        wanted = ", ".join(each.value for each in AccessAction if each in self.actions or each is action)
         advice = f"the setting that allows it to anyone is server.anonymous: [{wanted}]"
-        if action is Action.DELETE and action not in self.users_may:
+        if action is AccessAction.DELETE and action not in self.users_may:
             return Unsupported(f"deleting is switched off here; {advice}", name=repository)
         return RightMissing(f"{what} is not allowed here; {advice}", **told)
 
@@ -69,62 +69,62 @@ class Authorize(DelegatingRegistry):
         super().__init__(inner)
         self._rights = rights
 
-    def require(self, action: Action, repository: Repository) -> None:
-        """Implements :class:`mirror.registry.rights.Guarded`."""
+    def require(self, action: AccessAction, repository: Repository) -> None:
+        """Implements :class:`mirror.access.rights.Guarded`."""
         if not self._rights.allows(action, repository):
             raise self._rights.refusal(action, repository)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
-        self.require(Action.PULL, repository)
+        self.require(AccessAction.PULL, repository)
         return await self.inner.resolve(repository, target)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        self.require(Action.PULL, repository)
+        self.require(AccessAction.PULL, repository)
         return await self.inner.get_manifest(repository, target)
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
-        self.require(Action.PULL, repository)
+        self.require(AccessAction.PULL, repository)
         return await self.inner.stat_blob(repository, digest)
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AbstractAsyncContextManager[Blob]:
-        self.require(Action.PULL, repository)
+        self.require(AccessAction.PULL, repository)
         return self.inner.open_blob(repository, digest, part)
 
     async def begin_upload(
         self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        self.require(Action.PUSH, repository)
+        self.require(AccessAction.PUSH, repository)
         return await self.inner.begin_upload(repository, client, algorithm)
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
-        self.require(Action.PUSH, repository)
+        self.require(AccessAction.PUSH, repository)
         return await self.inner.resume_upload(repository, upload_id)
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
         """As the port says. A source that the caller may not read looks as if it did not hold the blob."""
-        self.require(Action.PUSH, repository)
-        if not self._rights.allows(Action.PULL, source):
+        self.require(AccessAction.PUSH, repository)
+        if not self._rights.allows(AccessAction.PULL, source):
             return None
         return await self.inner.mount_blob(repository, digest, source)
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        self.require(Action.PUSH, repository)
+        self.require(AccessAction.PUSH, repository)
         return await self.inner.put_manifest(repository, manifest, tags)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        self.require(Action.DELETE, repository)
+        self.require(AccessAction.DELETE, repository)
         await self.inner.delete_tag(repository, tag)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        self.require(Action.DELETE, repository)
+        self.require(AccessAction.DELETE, repository)
         await self.inner.delete_manifest(repository, digest)
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
-        self.require(Action.DELETE, repository)
+        self.require(AccessAction.DELETE, repository)
         await self.inner.delete_blob(repository, digest)
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
@@ -132,16 +132,16 @@ class Authorize(DelegatingRegistry):
         rights = self._rights.listing
         if rights is None:
             raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
-        if rights.allows(Action.PULL, None):
+        if rights.allows(AccessAction.PULL, None):
             return await self.inner.list_repositories(page)
         return await readable(self.inner, rights, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
-        self.require(Action.PULL, repository)
+        self.require(AccessAction.PULL, repository)
         return await self.inner.list_tags(repository, page)
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
-        self.require(Action.PULL, repository)
+        self.require(AccessAction.PULL, repository)
         return await self.inner.list_referrers(repository, subject, artifact_type, page)

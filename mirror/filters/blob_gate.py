@@ -12,7 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, NotFound
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Repository
-from mirror.registry.verdicts import AdmissionRecords
+from mirror.records.verdicts import AdmissionRecords
 
 _LOG = structlog.get_logger(__name__)
 

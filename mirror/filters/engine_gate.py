@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mirror.filters.engine_watch import EngineWatch
+from mirror.access.client import Client
+from mirror.filters.engine_tracking import EngineTracker
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, Treatment
-from mirror.registry.client import Client
+from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, Treatment
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.wire.user_agent import Engine
@@ -29,7 +29,7 @@ class EngineGate(DelegatingRegistry):
         refuses: whether an affected engine is refused.
     """
 
-    def __init__(self, inner: Registry, engine: Engine, address: str, watch: EngineWatch, *, refuses: bool) -> None:
+    def __init__(self, inner: Registry, engine: Engine, address: str, watch: EngineTracker, *, refuses: bool) -> None:
         super().__init__(inner)
         self._engine = engine
         self._address = address
@@ -50,15 +50,15 @@ class EngineGate(DelegatingRegistry):
             raise _refusal(self._engine, exposure, repository)
 
 
-class EngineFaces:
-    """Implements :class:`mirror.registry.client.Faces`: every manifest that an engine asks for is looked at.
+class EngineViews:
+    """Implements :class:`mirror.access.client.ClientViews`: every manifest that an engine asks for is looked at.
 
     Args:
         watch: told of every pull of a plugin.
         treatment: what follows for an affected engine.
     """
 
-    def __init__(self, watch: EngineWatch, treatment: Treatment) -> None:
+    def __init__(self, watch: EngineTracker, treatment: Treatment) -> None:
         self._watch = watch
         self._refuses = treatment is Treatment.REFUSE
 

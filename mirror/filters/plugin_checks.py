@@ -7,18 +7,18 @@ from typing import Final, Protocol
 
 import structlog
 
-from mirror.filters.layer_reading import LayerReading
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin import checks
-from mirror.plugin.findings import Finding, Severity
+from mirror.plugin.lint import manifest_checks
+from mirror.plugin.lint.findings import Finding, Severity
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Reader, Registry
-from mirror.runtime.heavy_work import HeavyWork
+from mirror.runtime.concurrency.cpu_offload import CpuOffload
 
 _LOG = structlog.get_logger(__name__)
 
@@ -43,11 +43,11 @@ class PluginChecker:
         enforce: whether errors are refused; else what has them is accepted with advice.
     """
 
-    def __init__(self, ledger: FindingsLedger, layers: LayerReading, *, enforce: bool) -> None:
+    def __init__(self, ledger: FindingsLedger, layers: SharedLayerReader, *, enforce: bool) -> None:
         self.enforce = enforce
         self._ledger = ledger
         self._layers = layers
-        self._heavy = HeavyWork()
+        self._heavy = CpuOffload()
 
     async def examine(self, registry: Reader, repository: Repository, manifest: Manifest) -> str | None:
         """Check a plugin that is held, as one that comes, and record what is found.
@@ -75,7 +75,9 @@ class PluginChecker:
         """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
         if manifest.manifests:
             return (
-                checks.check_index(await self._members(registry, repository, manifest.manifests[:_MOST_MEMBERS]))
+                manifest_checks.check_index(
+                    await self._members(registry, repository, manifest.manifests[:_MOST_MEMBERS])
+                )
                 or None
             )
         if manifest.config is None or not manifest.is_plugin:
@@ -87,7 +89,9 @@ class PluginChecker:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
         size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")
-        return await self._heavy.do(repository, read_bytes, checks.check_plugin, manifest, size_bytes, content, layers)
+        return await self._heavy.do(
+            repository, read_bytes, manifest_checks.check_plugin, manifest, size_bytes, content, layers
+        )
 
     async def _members(self, registry: Reader, repository: Repository, members: Iterable[Descriptor]) -> list[Manifest]:
         try:

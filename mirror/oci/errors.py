@@ -179,7 +179,7 @@ class UpstreamUnreachable(UpstreamFault):
     reason = "unreachable"
 
 
-class UpstreamResting(UpstreamUnreachable):
+class CircuitOpen(UpstreamUnreachable):
     """The upstream failed so often that it is not asked for a while."""
 
     reason = "circuit_open"
@@ -205,7 +205,7 @@ class UpstreamBusy(UpstreamFault):
     reason = "busy"
 
 
-class UpstreamLied(UpstreamFault):
+class UpstreamProtocolError(UpstreamFault):
     """An answer that cannot be true."""
 
     reason = "protocol_error"

@@ -1,7 +1,7 @@
 """Manifests: a view of bytes that are never written again (OCI image-spec manifest.md and image-index.md; schema 2).
 
 There is one reading of a manifest: what we judge, show and serve is what every engine will use. A manifest that an
-engine could read in another way is *ambiguous* (:mod:`mirror.oci.ambiguity`). :meth:`Manifest.parse`, through which
+engine could read in another way is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse`, through which
 manifests come in, refuses such a one; :meth:`Manifest.parse_stored`, for what was let in by an earlier version, tells.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mirror.oci import media_types
-from mirror.oci.ambiguity import ambiguity_of
 from mirror.oci.descriptor import Descriptor, string_map
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge, DigestInvalid, ManifestInvalid
-from mirror.oci.one_reading import Document, read_object
+from mirror.oci.manifest_ambiguity import ambiguity_of
 from mirror.oci.printable_text import quoted
+from mirror.oci.strict_json import Document, read_object
 
 #: Largest manifest accepted, from a client or an upstream. Engines since 20.10 stop at 4 393 216.
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024

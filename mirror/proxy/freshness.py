@@ -23,13 +23,13 @@ from enum import Enum
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Tag
-from mirror.registry.origins import Origin
+from mirror.records.origins import Origin
 
 #: A tag must not move while one engine installs from it, which asks twice.
 LEAST_FRESH_FOR = timedelta(minutes=2)
 
 
-class Step(Enum):
+class FreshnessStep(Enum):
     """How a request is answered."""
 
     SERVE = "serve"
@@ -55,7 +55,7 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class LocalCopy:
     """A copy that the store holds.
 
     Attributes:
@@ -67,13 +67,13 @@ class Copy:
 
 def decide(
     target: Tag | Digest,
-    copy: Copy | None,
+    copy: LocalCopy | None,
     *,
     online: bool,
     missed_at: datetime | None,
     now: datetime,
     freshness: Freshness,
-) -> Step:
+) -> FreshnessStep:
     """Decide how a request for a manifest is answered.
 
     Args:
@@ -86,13 +86,13 @@ def decide(
     """
     if copy is None:
         if not online or _within(missed_at, freshness.missed_for, now):
-            return Step.REFUSE
-        return Step.FETCH
+            return FreshnessStep.REFUSE
+        return FreshnessStep.FETCH
     if copy.origin is None or isinstance(target, Digest) or _within(copy.origin.checked_at, freshness.fresh_for, now):
-        return Step.SERVE
+        return FreshnessStep.SERVE
     if not online or _within(copy.origin.asked_at, freshness.retry_after, now):
-        return Step.SERVE_STALE
-    return Step.REVALIDATE
+        return FreshnessStep.SERVE_STALE
+    return FreshnessStep.REVALIDATE
 
 
 def _within(moment: datetime | None, duration: timedelta, now: datetime) -> bool:

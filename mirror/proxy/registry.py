@@ -13,19 +13,19 @@ from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
-from mirror.proxy.blobs import PulledBlobs
 from mirror.proxy.freshness import Freshness
-from mirror.proxy.lists import Lists
-from mirror.proxy.lookups import Lookups, PullMemory
-from mirror.proxy.manifests import UPSTREAM_TIMEOUT_SECONDS, PulledManifests
-from mirror.proxy.outcomes import Outcome, Outcomes
-from mirror.proxy.routes import Route, Routes, is_missing, online
+from mirror.proxy.merged_lists import MergedLists
+from mirror.proxy.proxy_routes import ProxyRoute, Routes, is_missing, online
+from mirror.proxy.pull_metrics import PullMetrics, PullOutcome
+from mirror.proxy.pulled_blobs import PulledBlobs
+from mirror.proxy.pulled_manifests import UPSTREAM_TIMEOUT_SECONDS, PulledManifests
+from mirror.proxy.upstream_lookups import PullRecords, UpstreamLookups
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
-from mirror.transfer.inflight import Inflight
-from mirror.transfer.wanted import Wanted
+from mirror.transfer.active_downloads import ActiveDownloads
+from mirror.transfer.blob_request import BlobRequest
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 
@@ -55,14 +55,14 @@ class PullThroughRegistry(DelegatingRegistry):
     def __init__(
         self,
         inner: Registry,
-        memory: PullMemory,
+        memory: PullRecords,
         routes: Routes,
-        inflight: Inflight,
+        inflight: ActiveDownloads,
         tasks: asyncio.TaskGroup,
         *,
         clock: Clock,
         freshness: Freshness,
-        outcomes: Outcomes,
+        outcomes: PullMetrics,
         timeout_seconds: float = UPSTREAM_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(inner)
@@ -70,7 +70,7 @@ class PullThroughRegistry(DelegatingRegistry):
         self._routes = routes
         self._inflight = inflight
         self._outcomes = outcomes
-        lookups = Lookups(inner, memory, clock, outcomes)
+        lookups = UpstreamLookups(inner, memory, clock, outcomes)
         self._manifests = PulledManifests(
             inner,
             memory,
@@ -82,8 +82,8 @@ class PullThroughRegistry(DelegatingRegistry):
             timeout_seconds=timeout_seconds,
         )
         self._blobs = PulledBlobs(memory, lookups, clock=clock, freshness=freshness)
-        self._requests: SharedTasks[tuple[Repository, Digest], Wanted | None] = SharedTasks()
-        self._lists = Lists(inner, lookups, timeout_seconds)
+        self._requests: SharedTasks[tuple[Repository, Digest], BlobRequest | None] = SharedTasks()
+        self._lists = MergedLists(inner, lookups, timeout_seconds)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         routes = self._routes.of(repository)
@@ -119,7 +119,7 @@ class PullThroughRegistry(DelegatingRegistry):
 
     @asynccontextmanager
     async def _open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None, routes: tuple[Route, ...]
+        self, repository: Repository, digest: Digest, part: RangeRequest | None, routes: tuple[ProxyRoute, ...]
     ) -> AsyncIterator[Blob]:
         async with AsyncExitStack() as stack:
             try:
@@ -129,21 +129,23 @@ class PullThroughRegistry(DelegatingRegistry):
                 else:
                     blob = await stack.enter_async_context(self._inflight.open(request, part))
             except BlobUnknown:
-                self._outcomes.blob(Outcome.MISSED)
+                self._outcomes.blob(PullOutcome.MISSED)
                 raise
             except UpstreamFault as error:
-                self._outcomes.blob(Outcome.FAILED)
+                self._outcomes.blob(PullOutcome.FAILED)
                 if not is_missing(error, repository, routes):
                     raise
                 message = f"{repository} has no blob {digest}: {error}"
                 raise BlobUnknown(message, name=repository, digest=digest) from error
-            self._outcomes.blob(Outcome.FETCHED if request else Outcome.SERVED)
+            self._outcomes.blob(PullOutcome.FETCHED if request else PullOutcome.SERVED)
             yield blob
 
-    async def _blob_request(self, repository: Repository, digest: Digest, routes: tuple[Route, ...]) -> Wanted | None:
+    async def _blob_request(
+        self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]
+    ) -> BlobRequest | None:
         """Make the request for a blob; None where the store holds it. Callers at the same time share the look-up."""
 
-        async def look_up() -> Wanted | None:
+        async def look_up() -> BlobRequest | None:
             try:
                 await self.inner.stat_blob(repository, digest)
             except BlobUnknown:
@@ -178,6 +180,6 @@ class PullThroughRegistry(DelegatingRegistry):
         routes = await self._routes_of_list(repository)
         return await self._lists.referrers(repository, subject, artifact_type, page, routes)
 
-    async def _routes_of_list(self, repository: Repository) -> tuple[Route, ...]:
+    async def _routes_of_list(self, repository: Repository) -> tuple[ProxyRoute, ...]:
         routes = online(self._routes.of(repository))
         return () if routes and await self._memory.origins.is_ours(repository) else routes

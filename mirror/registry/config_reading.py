@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge
 from mirror.oci.names import Repository
-from mirror.plugin.config import MAX_CONFIG_BYTES
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.registry.port import Reader
 
 
@@ -17,7 +17,7 @@ class ConfigBlob:
 
     Attributes:
         size_bytes: of the blob, whatever a manifest says.
-        content: its bytes; None where there are more than :data:`mirror.plugin.config.MAX_CONFIG_BYTES`.
+        content: its bytes; None where there are more than :data:`mirror.plugin.config.plugin_config.MAX_CONFIG_BYTES`.
     """
 
     size_bytes: int

@@ -9,14 +9,14 @@ from mirror.oci.digest import Digest, new_hasher
 from mirror.oci.errors import MirrorError
 
 
-class Blame(Protocol):
+class MismatchError(Protocol):
     """Makes the error for content of another size or digest; its class says whose fault that is."""
 
     def __call__(self, message: str, **detail: object) -> MirrorError: ...
 
 
 async def verified(
-    chunks: AsyncIterable[bytes], digest: Digest, size_bytes: int, mismatch: Blame
+    chunks: AsyncIterable[bytes], digest: Digest, size_bytes: int, mismatch: MismatchError
 ) -> AsyncIterator[bytes]:
     """Pass chunks on, the last of them only when the whole has the right size and digest.
 

@@ -14,16 +14,16 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from mirror.runtime.metrics import Family, Figures, Kind, Labels
+from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics
 
 # Taken once, before any fork: a clock that is set must not make it look as if processes had been started anew.
 _BOOT_SECONDS: Final = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class FigureCollector(Collector):
+class SharedMetricsCollector(Collector):
     """The sums of all processes."""
 
-    def __init__(self, figures: Figures) -> None:
+    def __init__(self, figures: SharedMetrics) -> None:
         self._figures = figures
 
     def collect(self) -> Iterator[Metric]:
@@ -46,7 +46,7 @@ class ProcessesCollector(Collector):
         namespace: begins the names.
     """
 
-    def __init__(self, figures: Figures, namespace: str) -> None:
+    def __init__(self, figures: SharedMetrics, namespace: str) -> None:
         self._figures = figures
         self._namespace = namespace
 
@@ -68,15 +68,15 @@ class _All(Collector):
             yield from collector.collect()
 
 
-def metric(family: Family, series: Iterable[tuple[Labels, Sequence[float]]]) -> Metric:
+def metric(family: MetricFamily, series: Iterable[tuple[Labels, Sequence[float]]]) -> Metric:
     """A family with the cells of its series, as the library wants it."""
-    if family.kind is Kind.HISTOGRAM:
+    if family.kind is MetricKind.HISTOGRAM:
         histogram = HistogramMetricFamily(family.name, family.help, labels=family.label_names)
         bounds = [*map(str, family.bounds), "+Inf"]
         for labels, (*buckets, total) in series:
             histogram.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), total)
         return histogram
-    kind = CounterMetricFamily if family.kind is Kind.COUNTER else GaugeMetricFamily
+    kind = CounterMetricFamily if family.kind is MetricKind.COUNTER else GaugeMetricFamily
     numbers = kind(family.name, family.help, labels=family.label_names)
     for labels, (value,) in series:
         numbers.add_metric(labels, value)

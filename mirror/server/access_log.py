@@ -8,11 +8,11 @@ import structlog
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
 
-from mirror.server import headers
-from mirror.server.exchange import REQUEST_ID, ROUTE, USER
-from mirror.server.metrics import RequestFigures
-from mirror.server.ready import ReadyResponse
-from mirror.server.transmission import BlobResponse
+from mirror.server.api.request_metrics import RequestMetrics
+from mirror.server.handlers.blob_response import BlobResponse
+from mirror.server.http import header_names
+from mirror.server.http.prebuilt_response import PrebuiltResponse
+from mirror.server.request_context import REQUEST_ID, ROUTE, USER
 
 _log = structlog.get_logger(__name__)
 
@@ -22,7 +22,7 @@ _MAX_PATH = 1024
 class AccessLog(AbstractAccessLogger):
     """Logs and counts answers. aiohttp calls it when one has been written, or could not be."""
 
-    def __init__(self, requests: RequestFigures, logger: logging.Logger, log_format: str) -> None:
+    def __init__(self, requests: RequestMetrics, logger: logging.Logger, log_format: str) -> None:
         super().__init__(logger, log_format)
         self._requests = requests
 
@@ -36,7 +36,7 @@ class AccessLog(AbstractAccessLogger):
         """
         route, status, received_bytes = request.get(ROUTE), response.status, request.content.total_bytes
         # Not isinstance(): an abstract class, as every answer is, takes long to ask that way.
-        if type(response) is ReadyResponse:
+        if type(response) is PrebuiltResponse:
             sent_bytes = response.sent_bytes
         elif type(response) is BlobResponse:
             sent_bytes = response.sent_bytes
@@ -61,6 +61,6 @@ class AccessLog(AbstractAccessLogger):
             fields["user"] = user
         if repository := getattr(route, "repository", None):
             fields["name"] = repository.name
-        if digest := response.headers.get(headers.CONTENT_DIGEST):
+        if digest := response.headers.get(header_names.CONTENT_DIGEST):
             fields["digest"] = digest
         _log.info("request", **fields)

@@ -10,19 +10,20 @@ from typing import Final
 
 from aiohttp import web
 
+from mirror.access.callers import Caller, Callers
+from mirror.access.rights import AccessAction
 from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized
 from mirror.oci.names import Repository
-from mirror.registry.callers import Caller, Callers
-from mirror.registry.rights import Action
-from mirror.server import headers
-from mirror.server.exchange import USER, Exchange
-from mirror.server.front import Front
-from mirror.wire import basic, grants, routes
-from mirror.wire.basic import Login
-from mirror.wire.challenges import Challenge
-from mirror.wire.grants import MAX_FORM_BYTES, GrantRequest
+from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.http import header_names
+from mirror.server.request_context import USER, RequestContext
+from mirror.wire import routes
+from mirror.wire.auth import basic_auth, grants
+from mirror.wire.auth.basic_auth import Login
+from mirror.wire.auth.challenges import Challenge
+from mirror.wire.auth.grants import MAX_FORM_BYTES, GrantRequest
+from mirror.wire.auth.scopes import needed
 from mirror.wire.routes import Route
-from mirror.wire.scopes import needed
 
 TOKEN_PATH: Final = "/token"  # noqa: S105 - a path
 _HUB: Final = "docker.io"
@@ -37,7 +38,7 @@ class Authentication:
         front: how the server is reached.
     """
 
-    def __init__(self, callers: Callers, service: str, front: Front) -> None:
+    def __init__(self, callers: Callers, service: str, front: ForwardedHeaders) -> None:
         self._callers = callers
         self._service = service
         self._front = front
@@ -97,7 +98,7 @@ class Authentication:
             return self._challenge(error.message, request, route, "insufficient_scope")
         return error
 
-    async def token(self, exchange: Exchange) -> web.Response:
+    async def token(self, exchange: RequestContext) -> web.Response:
         """``/token``: a token for as much as may be had of what is asked for."""
         request = exchange.request
         asked = await _asked_for(exchange)
@@ -110,7 +111,7 @@ class Authentication:
         return web.Response(
             body=grants.answer(given.token, given.lifetime_seconds, given.issued_at),
             content_type="application/json",
-            headers={headers.CACHE_CONTROL: "no-store"},
+            headers={header_names.CACHE_CONTROL: "no-store"},
         )
 
     def challenged(self, error: Unauthorized, request: web.BaseRequest) -> Unauthorized:
@@ -132,7 +133,7 @@ class Authentication:
 
 
 def _login(value: str) -> Login:
-    login = basic.parse(value)
+    login = basic_auth.parse(value)
     if login is None:
         raise Unauthorized("Authorization: Basic holds no name and password")
     return login
@@ -146,7 +147,7 @@ def _asked(error: MirrorError) -> str:
 def _could(caller: Caller, error: RightMissing) -> bool:
     """Tell whether the caller could do that with another token."""
     action, name = error.detail.get("action", ""), error.detail.get("name")
-    return name is None or caller.own_rights.allows(Action(action), Repository(name))
+    return name is None or caller.own_rights.allows(AccessAction(action), Repository(name))
 
 
 def _is_for_docker_hub(request: web.BaseRequest, route: Route) -> bool:
@@ -154,10 +155,10 @@ def _is_for_docker_hub(request: web.BaseRequest, route: Route) -> bool:
     return reads and _HUB in routes.parse_query(request.rel_url.raw_query_string).get("ns", ())
 
 
-async def _asked_for(exchange: Exchange) -> GrantRequest:
+async def _asked_for(exchange: RequestContext) -> GrantRequest:
     request = exchange.request
     if request.method == "POST":
         return GrantRequest.parse_form(b"".join([chunk async for chunk in exchange.receive(MAX_FORM_BYTES)]))
-    scheme, _, value = request.headers.get(headers.AUTHORIZATION, "").partition(" ")
+    scheme, _, value = request.headers.get(header_names.AUTHORIZATION, "").partition(" ")
     login = _login(value) if scheme.lower() == "basic" else None
     return GrantRequest.parse_query(request.rel_url.raw_query_string, login)

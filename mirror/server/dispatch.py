@@ -8,21 +8,22 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from mirror.access.client import ClientViews
 from mirror.oci.errors import RightMissing, Unauthorized
-from mirror.registry.client import Faces
 from mirror.registry.port import Registry
-from mirror.server import blobs, headers, manifests, ping, referrers, tags, uploads
-from mirror.server.answering import Handler
 from mirror.server.authentication import Authentication
-from mirror.server.exchange import ROUTE, Exchange
-from mirror.server.faces import shown
-from mirror.server.front import Front
-from mirror.server.limits import Limits
-from mirror.server.load import Load
+from mirror.server.client_views import shown
+from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.handlers import blob_uploads, blobs, manifests, ping, referrers, tags
+from mirror.server.http import header_names
+from mirror.server.http.activity import Activity
+from mirror.server.http.server_limits import ServerLimits
+from mirror.server.request_context import ROUTE, RequestContext
+from mirror.server.request_scope import Handler
 from mirror.wire import routes
 from mirror.wire.routes import ManifestRoute, Route
 
-Answer = Callable[[Exchange, Any], Awaitable[web.StreamResponse]]
+Answer = Callable[[RequestContext, Any], Awaitable[web.StreamResponse]]
 
 _READING: Final = frozenset({"GET", "HEAD"})
 _ANSWERS: Final[Mapping[type[Route], Mapping[str, Answer]]] = {
@@ -32,9 +33,14 @@ _ANSWERS: Final[Mapping[type[Route], Mapping[str, Answer]]] = {
     routes.ReferrersRoute: {"GET": referrers.get, "HEAD": referrers.get},
     ManifestRoute: {"HEAD": manifests.head, "GET": manifests.get, "PUT": manifests.put, "DELETE": manifests.delete},
     routes.BlobRoute: {"HEAD": blobs.head, "GET": blobs.get, "DELETE": blobs.delete},
-    routes.UploadsRoute: {"POST": uploads.post},
-    routes.UploadRoute: {"GET": uploads.get, "HEAD": uploads.get, "PATCH": uploads.patch, "PUT": uploads.put}
-    | {"DELETE": uploads.delete},
+    routes.UploadsRoute: {"POST": blob_uploads.post},
+    routes.UploadRoute: {
+        "GET": blob_uploads.get,
+        "HEAD": blob_uploads.get,
+        "PATCH": blob_uploads.patch,
+        "PUT": blob_uploads.put,
+    }
+    | {"DELETE": blob_uploads.delete},
 }
 
 
@@ -54,13 +60,13 @@ class Dispatch:
     def __init__(
         self,
         registry: Registry,
-        limits: Limits,
-        load: Load,
+        limits: ServerLimits,
+        load: Activity,
         *,
         beside: Mapping[str, Handler],
         authentication: Authentication | None,
-        faces: Sequence[Faces],
-        front: Front,
+        faces: Sequence[ClientViews],
+        front: ForwardedHeaders,
     ) -> None:
         self._registry = registry
         self._limits = limits
@@ -85,7 +91,7 @@ class Dispatch:
             return await handle(request)
         route = routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
         request[ROUTE] = route
-        authorization = request.headers.get(headers.AUTHORIZATION)
+        authorization = request.headers.get(header_names.AUTHORIZATION)
         if authorization is not None and self._authentication is not None:
             return await self._answer_caller(request, route, authorization, self._authentication)
         try:
@@ -110,14 +116,14 @@ class Dispatch:
         varies = False
         if self._faces and type(route) is ManifestRoute and request.method in _READING:
             registry, varies = shown(request, route, registry, self._faces, self._front)
-        exchange = Exchange(request, registry, self._limits, self._load, self._front, varies)
+        exchange = RequestContext(request, registry, self._limits, self._load, self._front, varies)
         return await self._answers[type(route)][request.method](exchange, route)
 
 
 def _asking_first(authentication: Authentication, registry: Registry) -> dict[type[Route], Mapping[str, Answer]]:
     """Make the answers of ``/v2/`` where there may be users: clients ask there whether to log in."""
 
-    async def get(exchange: Exchange, route: Any) -> web.StreamResponse:
+    async def get(exchange: RequestContext, route: Any) -> web.StreamResponse:
         if exchange.registry is registry:
             await authentication.require_login()
         return await ping.get(exchange, route)

@@ -1,7 +1,7 @@
 """The configuration: frozen sections, read from YAML and the environment. Only ``cli`` and ``app`` read it."""
 
-from mirror.registry.rights import Action
-from mirror.settings.load import load, schema
+from mirror.access.rights import AccessAction
+from mirror.settings.loading import load, schema
 from mirror.settings.sections import Settings
 
-__all__ = ["Action", "Settings", "load", "schema"]
+__all__ = ["AccessAction", "Settings", "load", "schema"]

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings.listen import Listen
+from mirror.settings.listen_address import Listen
 from mirror.settings.sections import Settings
 
 

@@ -8,17 +8,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
-from mirror.registry.rights import Action
-from mirror.server.limits import Limits
-from mirror.settings.access import AccessSettings, check_anonymous, parse_actions
-from mirror.settings.admission import AdmissionSettings
-from mirror.settings.listen import Listen
-from mirror.settings.mirrors import MirrorSettings
-from mirror.settings.platform_tags import PlatformTagSettings
-from mirror.settings.pulling import ProxySettings, PullThroughSettings, check_pattern
+from mirror.access.rights import AccessAction
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
+from mirror.server.http.server_limits import ServerLimits
+from mirror.settings.access_settings import AccessSettings, check_anonymous, parse_actions
+from mirror.settings.admission_settings import AdmissionSettings
+from mirror.settings.listen_address import Listen
+from mirror.settings.mirror_settings import MirrorSettings
+from mirror.settings.platform_tag_settings import PlatformTagSettings
+from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
-from mirror.settings.upstreams import UpstreamSettings
+from mirror.settings.upstream_settings import UpstreamSettings
 
 _URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -40,7 +40,7 @@ ListenAddress = Annotated[
 ]
 
 
-_LIMITS = Limits()
+_LIMITS = ServerLimits()
 
 
 class ServerLimitSettings(Section):
@@ -113,7 +113,7 @@ class ServerLimitSettings(Section):
     )
 
     def of_clients(self) -> dict[str, Any]:
-        """What holds for requests, by the names of :class:`Limits`."""
+        """What holds for requests, by the names of :class:`ServerLimits`."""
         return self.model_dump(exclude={"unpacked_layer_bytes", "unpacked_plugin_bytes", "unpacked_ratio"})
 
     def of_layers(self) -> LayerLimits:
@@ -128,12 +128,12 @@ class ServerSettings(Section):
 
     listen: ListenAddress = Field(Listen("127.0.0.1", 5000), description="HOST:PORT to listen on")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
-    anonymous: Annotated[tuple[Action, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)] = (
-        Field(
-            None,
-            description="what callers without credentials may do: pull, push, delete. "
-            "Unset: pull and push on a loopback address; on any other it must be written down",
-        )
+    anonymous: Annotated[
+        tuple[AccessAction, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)
+    ] = Field(
+        None,
+        description="what callers without credentials may do: pull, push, delete. "
+        "Unset: pull and push on a loopback address; on any other it must be written down",
     )
     plugin_checks: Literal["enforce", "warn", "off"] = Field(
         "enforce",
@@ -177,9 +177,9 @@ class ServerSettings(Section):
         return self
 
     @property
-    def anonymous_actions(self) -> frozenset[Action]:
+    def anonymous_actions(self) -> frozenset[AccessAction]:
         """What callers without credentials may do."""
-        return frozenset((Action.PULL, Action.PUSH) if self.anonymous is None else self.anonymous)
+        return frozenset((AccessAction.PULL, AccessAction.PUSH) if self.anonymous is None else self.anonymous)
 
 
 class StorageSettings(Section):

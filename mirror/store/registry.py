@@ -12,25 +12,25 @@ import structlog
 
 from mirror.runtime import private_files
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.store.blobs import FilesystemBlobs
-from mirror.store.cache import Cache
-from mirror.store.catalog.engine import Catalog
-from mirror.store.catalog.loss import require_catalog
+from mirror.store.backfill import Backfill
+from mirror.store.catalog.catalog_cache import CatalogCache
+from mirror.store.catalog.catalog_loss import require_catalog
+from mirror.store.catalog.database import Catalog
+from mirror.store.catalog.generation import Generation
 from mirror.store.catalog.manifest_loader import ManifestLoader
-from mirror.store.catching_up import Backfill
+from mirror.store.content.blob_files import FilesystemBlobStorage
+from mirror.store.content.data_layout import DataLayout, is_ours
+from mirror.store.content.filesystem import Filesystem
+from mirror.store.content.volume import Volume
 from mirror.store.deleter import StoreDeleter
-from mirror.store.filesystem import Filesystem
-from mirror.store.generation import Generation
-from mirror.store.layout import Layout, is_ours
 from mirror.store.lister import StoreLister
-from mirror.store.open_sessions import SessionLimits
+from mirror.store.monitoring import Monitoring
 from mirror.store.reader import StoreReader
 from mirror.store.records.sql_records import SqlRecords
+from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
-from mirror.store.threads import in_thread
-from mirror.store.uploads import Uploads
-from mirror.store.volume import Volume
-from mirror.store.watched import Monitoring
+from mirror.store.uploads.session_limits import SessionLimits
+from mirror.store.uploads.upload_sessions import Uploads
 from mirror.store.writer import StoreWriter
 
 _LOG = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class Store:
         records: what is remembered beside content.
         monitoring: the state of the store, as its operator sees it.
         uploads: the upload sessions of clients.
-        downloads: blobs that are fetched from elsewhere; a :class:`mirror.transfer.spool.Spool`.
+        downloads: blobs that are fetched from elsewhere; a :class:`mirror.transfer.partial_store.PartialStore`.
     """
 
     def __init__(self, services: StoreServices, uploads: Uploads, volume: Volume) -> None:
@@ -96,11 +96,11 @@ class Store:
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
         """
-        layout = Layout(path)
+        layout = DataLayout(path)
         clock = clock or SystemClock()
         filesystem = filesystem or Filesystem()
         await in_thread(f"open the data folder {path}", _prepare, layout, filesystem)
-        blobs = FilesystemBlobs(layout, filesystem)
+        blobs = FilesystemBlobStorage(layout, filesystem)
         async with (
             Generation.open(layout.generation) as generation,
             Catalog.open(layout, generation, blobs.flush) as catalog,
@@ -117,14 +117,14 @@ class Store:
                 limits=session_limits or SessionLimits(),
             )
             volume = Volume(layout, filesystem)
-            cache = Cache(generation, cache_bytes)
+            cache = CatalogCache(generation, cache_bytes)
             services = StoreServices(catalog, cache, blobs, ManifestLoader(catalog, blobs, cache), clock)
             store = cls(services, uploads, volume)
             await Backfill(services, store.records.plugins).run()
             yield store
 
 
-def _prepare(layout: Layout, filesystem: Filesystem) -> None:
+def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
     is_new = not layout.root.exists()
     filesystem.make_folder(layout.root)
     if is_new:
@@ -144,14 +144,14 @@ def _prepare(layout: Layout, filesystem: Filesystem) -> None:
     _keep_reserve(layout)
 
 
-def _keep_private(layout: Layout) -> None:
+def _keep_private(layout: DataLayout) -> None:
     """Keep what is there from other users of the machine: it holds hashes of passwords, and content for a few."""
     changed = private_files.tighten(layout.root, is_ours)
     if changed:
         _LOG.info("other users of the machine can no longer read the data folder", path=str(layout.root), files=changed)
 
 
-def _keep_reserve(layout: Layout) -> None:
+def _keep_reserve(layout: DataLayout) -> None:
     """Keep some space back, or give it up where there is no other: the database needs a little even to be read."""
     free_bytes = shutil.disk_usage(layout.root).free
     if free_bytes < _RESERVE_BYTES:

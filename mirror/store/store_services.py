@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mirror.runtime.clock import Clock
-from mirror.store.blobs import Blobs
-from mirror.store.cache import Cache
-from mirror.store.catalog.engine import Catalog
+from mirror.store.catalog.catalog_cache import CatalogCache
+from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.manifest_loader import ManifestLoader
+from mirror.store.content.blob_files import BlobStorage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class StoreServices:
     """
 
     catalog: Catalog
-    cache: Cache
-    blobs: Blobs
+    cache: CatalogCache
+    blobs: BlobStorage
     manifests: ManifestLoader
     clock: Clock

@@ -11,11 +11,11 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
-from mirror.store.adoption import adopt
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import blobs, repositories, repository_blobs
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.store_services import StoreServices
+from mirror.store.uploads.adoption import adopt
 
 _HELD_SOMEWHERE = (
     select(blobs.c.size_bytes)

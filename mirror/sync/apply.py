@@ -9,21 +9,21 @@ from dataclasses import replace
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, NotFound
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.config import MAX_CONFIG_BYTES, PluginConfig
-from mirror.plugin.difference import PrivilegeDifference
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.policy.privilege_difference import PrivilegeDifference
+from mirror.records.sync_runs import Mirrored, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.config_reading import read_plugin_config
-from mirror.registry.journal import Change, Mirrored, Outcome, Step, TagEvent, TagRecord
 from mirror.registry.port import Reader
-from mirror.runtime.threads import in_thread
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.tag_decision import TagAction
-from mirror.transfer.concurrency import at_once
-from mirror.transfer.copy import Destination, Origin, copy_graph
-from mirror.transfer.progress import TagProgress
-from mirror.transfer.referrers import copy_referrers
-from mirror.transfer.select import companions
+from mirror.transfer.blob_locks import at_once
+from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.progress_reporting import TagProgress
+from mirror.transfer.referrer_copies import copy_referrers
+from mirror.transfer.tag_selection import companions
 
 # As many as the gate lets through, which is that of all repositories of the rule.
 _TAGS_AT_ONCE = 8
@@ -54,7 +54,9 @@ async def _apply_tags(
 ) -> list[TagRecord]:
     """Carry out the plans for some tags, and add the upstream digests that they lead to to ``subjects``."""
     planned = [
-        Step(run.tag_record(plan.tag, Outcome.PLANNED, before=plan.known.local_digest, after=plan.decision.wanted))
+        RunStep(
+            run.tag_record(plan.tag, TagOutcome.PLANNED, before=plan.known.local_digest, after=plan.decision.wanted)
+        )
         for plan in plans
         if plan.decision.action is TagAction.COPY
     ]
@@ -72,8 +74,8 @@ async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag],
     try:
         record = await _copy_tag(run, plan, progress)
     except MirrorError as error:
-        record = run.tag_record(plan.tag, Outcome.FAILED, before=plan.known.local_digest).failed(error)
-    as_wanted = record.error is None and (record.outcome is Outcome.COPIED or plan.is_as_wanted)
+        record = run.tag_record(plan.tag, TagOutcome.FAILED, before=plan.known.local_digest).failed(error)
+    as_wanted = record.error is None and (record.outcome is TagOutcome.COPIED or plan.is_as_wanted)
     row = _row(run, plan, record) if as_wanted else plan.row
     await run.note(record, row if row != plan.row else None, _event(run, plan, record))
     if record.error is None:
@@ -91,7 +93,7 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
         if record.error is not None:
             return record
     else:
-        outcome = Outcome.SKIPPED if decision.action is TagAction.SKIP else Outcome.UNCHANGED
+        outcome = TagOutcome.SKIPPED if decision.action is TagAction.SKIP else TagOutcome.UNCHANGED
         original = plan.row.original if plan.row and plan.is_as_wanted else None
         record = run.tag_record(
             plan.tag, outcome, before=local_digest, after=local_digest, original=original, reason=decision.reason
@@ -104,10 +106,10 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     """Copy the upstream's manifest, and tag it, or a copy of it with changes that is made beside it."""
     mapping, context, wanted = run.mapping, run.context, plan.decision.wanted
     changes = mapping.rule.changes_of(mapping.local_repository, plan.tag)
-    place, tags = Destination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
+    place, tags = CopyDestination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
     copied = await copy_graph(await _origin(mapping, wanted), wanted, place, tags, progress, turns=context.turns)
     record = run.tag_record(
-        plan.tag, Outcome.COPIED, before=plan.known.local_digest, after=wanted, moved_bytes=copied.moved_bytes
+        plan.tag, TagOutcome.COPIED, before=plan.known.local_digest, after=wanted, moved_bytes=copied.moved_bytes
     )
     if changes is None:
         return record
@@ -121,13 +123,13 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     return replace(record, after=digest, original=wanted, reason=f"derived from {wanted}: {told}")
 
 
-async def _origin(mapping: RepositoryMapping, wanted: Digest) -> Origin:
+async def _origin(mapping: RepositoryMapping, wanted: Digest) -> CopySource:
     """The place a manifest is read from: a local sibling that the rule has brought it to, else the upstream."""
     for sibling in mapping.siblings:
         with suppress(NotFound):
             await mapping.destination.resolve(sibling, wanted)
-            return Origin(mapping.destination, sibling)
-    return Origin(mapping.source, mapping.upstream_repository)
+            return CopySource(mapping.destination, sibling)
+    return CopySource(mapping.source, mapping.upstream_repository)
 
 
 async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagRecord) -> tuple[str, ...]:
@@ -135,11 +137,11 @@ async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagReco
     upstream_digest, before, repository = plan.upstream_digest, plan.noted_digest, mapping.local_repository
     if before is None or upstream_digest is None:
         return ()
-    if plan.decision.change is Change.MOVED:
+    if plan.decision.change is TagChange.MOVED:
         after = record.after or upstream_digest
         later = (mapping.destination, repository, after)
         return await _privilege_changes((mapping.destination, repository, before), later)
-    if plan.decision.change is Change.HELD:
+    if plan.decision.change is TagChange.HELD:
         held = before if plan.row is None else plan.row.copied
         moved = (mapping.source, mapping.upstream_repository, upstream_digest)
         return await _privilege_changes((mapping.destination, repository, held), moved)
@@ -179,7 +181,7 @@ async def _config(reader: Reader, repository: Repository, digest: Digest) -> Plu
 def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | None:
     if record.change is None:
         return None
-    if record.change is Change.HELD:
+    if record.change is TagChange.HELD:
         before, after = plan.known.upstream_digest, plan.upstream_digest
     else:
         before, after = plan.noted_digest, record.after
@@ -218,7 +220,10 @@ async def _follow(
 ) -> TagRecord:
     """Add the digests that a tag leads to to ``subjects``; where the tag is as wanted, copy their referrers."""
     mapping, turns, count, moved_bytes = run.mapping, run.context.turns, 0, 0
-    place, upstream_repository = Destination(mapping.destination, mapping.local_repository), mapping.upstream_repository
+    place, upstream_repository = (
+        CopyDestination(mapping.destination, mapping.local_repository),
+        mapping.upstream_repository,
+    )
     error: MirrorError | None = None
     try:
         found = await _subjects(mapping, record)
@@ -233,7 +238,7 @@ async def _follow(
         error = failure
     if count:
         reason = ", ".join([*([record.reason] if record.reason else []), f"with {count} that refer to it"])
-        record = replace(record, outcome=Outcome.COPIED, reason=reason, moved_bytes=record.moved_bytes + moved_bytes)
+        record = replace(record, outcome=TagOutcome.COPIED, reason=reason, moved_bytes=record.moved_bytes + moved_bytes)
     return record if error is None else record.failed(error)
 
 

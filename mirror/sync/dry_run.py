@@ -13,29 +13,29 @@ from dataclasses import replace
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.derivation import Changes
-from mirror.registry.derivations import Derivation, Derivations
-from mirror.registry.journal import Journal, Mirrored, Run, Step
+from mirror.plugin.build.derivation import Changes
+from mirror.records.derivations import Derivation, Derivations
+from mirror.records.sync_runs import Mirrored, Run, RunRecorder, RunStep
 from mirror.runtime.clock import Clock
 from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
-from mirror.transfer.concurrency import Turns
-from mirror.transfer.copy import Destination
-from mirror.transfer.derive import Derived, Maker, derive_beside
-from mirror.transfer.progress import SilentReporter
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, derive_beside
+from mirror.transfer.progress_reporting import SilentReporter
 
 
 class DryRunRecorder:
     """A journal that keeps nothing after the dry run.
 
-    Implements :class:`mirror.registry.journal.Journal` and :class:`mirror.registry.derivations.Derivations`.
+    Implements :class:`mirror.records.sync_runs.RunRecorder` and :class:`mirror.records.derivations.Derivations`.
 
     Args:
         journal, derivations: asked for what is known; nothing is written to them.
         clock: tells the time.
     """
 
-    def __init__(self, journal: Journal, derivations: Derivations, clock: Clock) -> None:
+    def __init__(self, journal: RunRecorder, derivations: Derivations, clock: Clock) -> None:
         self._journal = journal
         self._derivations = derivations
         self._clock = clock
@@ -47,7 +47,7 @@ class DryRunRecorder:
         """Begin a run without a number."""
         return Run(0, rule, self._clock.now())
 
-    async def record(self, run: Run, steps: Sequence[Step]) -> None:
+    async def record(self, run: Run, steps: Sequence[RunStep]) -> None:
         """Remember what the rule would have brought."""
         for step in steps:
             if step.mirrored is not None:
@@ -77,13 +77,19 @@ def dry_run_context(context: RunContext, registry: DryRunRegistry) -> RunContext
         journal=journal,
         derivations=journal,
         reporter=SilentReporter(),
-        turns=Turns(registry),
+        turns=BlobLocks(registry),
         derive=_derive_without_layers,
     )
 
 
 async def _derive_without_layers(
-    destination: Destination, original: Digest, tags: Collection[Tag], changes: Changes, *, source: str, maker: Maker
+    destination: CopyDestination,
+    original: Digest,
+    tags: Collection[Tag],
+    changes: Changes,
+    *,
+    source: str,
+    maker: DerivedCopyMaker,
 ) -> Derived | None:
     try:
         return await derive_beside(destination, original, tags, changes, source=source, maker=maker)

@@ -15,8 +15,8 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Reader, Registry
-from mirror.transfer.referrers import KeepsUnderTags
-from mirror.transfer.spool import PartialBlob, Spool
+from mirror.transfer.partial_store import PartialBlob, PartialStore
+from mirror.transfer.referrer_copies import KeepsUnderTags
 from mirror.wire.ranges import RangeRequest
 
 #: Bytes of manifests that are remembered; those beyond are read again where they are needed again.
@@ -55,7 +55,7 @@ class DryRunSource(DelegatingRegistry):
 class DryRunRegistry(DelegatingRegistry):
     """A store as it would be with what was written here; the store itself stays as it is.
 
-    Implements :class:`mirror.registry.port.ReadWriteDeleter` and :class:`mirror.transfer.spool.Spool`. Uploads, which
+    Implements :class:`mirror.registry.port.ReadWriteDeleter` and :class:`mirror.transfer.partial_store.PartialStore`. Uploads, which
     are the configurations of copies with changes, go to ``inner``, a registry in memory.
 
     Args:
@@ -64,7 +64,7 @@ class DryRunRegistry(DelegatingRegistry):
         downloads: tells how much the store holds of an interrupted download.
     """
 
-    def __init__(self, store: Reader, find_blob: FindBlob, downloads: Spool) -> None:
+    def __init__(self, store: Reader, find_blob: FindBlob, downloads: PartialStore) -> None:
         super().__init__(MemoryRegistry())
         self._store = store
         self._find_blob = find_blob
@@ -169,7 +169,7 @@ class DryRunRegistry(DelegatingRegistry):
 
 @dataclass(frozen=True, slots=True)
 class DryRunDownload:
-    """A download that counts, and moves nothing. Implements :class:`mirror.transfer.spool.Claim`.
+    """A download that counts, and moves nothing. Implements :class:`mirror.transfer.partial_store.DownloadLease`.
 
     Attributes:
         registry, repository: where the blob would go.

@@ -9,16 +9,16 @@ from datetime import datetime
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import Mirrored
+from mirror.records.sync_runs import Mirrored
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader
-from mirror.runtime.threads import in_thread
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.repository_run import RepositoryMapping, RunContext
 from mirror.sync.retention import RetainedTag, surplus
 from mirror.sync.tag_decision import KnownTag, TagAction, TagDecision, decide_tag
-from mirror.transfer.concurrency import at_once
-from mirror.transfer.select import companions, newest_first, select
-from mirror.wire.referrers import is_digest_tag
+from mirror.transfer.blob_locks import at_once
+from mirror.transfer.tag_selection import companions, newest_first, select
+from mirror.wire.referrers_fallback import is_digest_tag
 
 _ASKED_AT_ONCE = 8
 

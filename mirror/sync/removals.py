@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mirror.oci.errors import MirrorError, NotFound
-from mirror.registry.journal import Change, Mirrored, Outcome, TagRecord
+from mirror.records.sync_runs import Mirrored, TagChange, TagOutcome, TagRecord
 from mirror.sync.planning import RepositoryPlan
 from mirror.sync.repository_run import RepositoryRun
 from mirror.sync.rule import OnUpstreamDelete
@@ -37,9 +37,9 @@ async def remove_tags(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecor
 
 async def _note_gone(run: RepositoryRun, row: Mirrored, reason: str) -> TagRecord:
     digest = row.digest
-    record = run.tag_record(row.tag, Outcome.GONE, before=digest, after=digest, change=Change.GONE, reason=reason)
+    record = run.tag_record(row.tag, TagOutcome.GONE, before=digest, after=digest, change=TagChange.GONE, reason=reason)
     run.begin(row.tag).done(record.outcome, reason)
-    await run.note(record, row, run.event(row.tag, Change.GONE, digest, None))
+    await run.note(record, row, run.event(row.tag, TagChange.GONE, digest, None))
     return record
 
 
@@ -57,11 +57,11 @@ async def _drop(run: RepositoryRun, row: Mirrored, reason: str) -> TagRecord:
     row = replace(row, dropped_at=run.context.clock.now())
     if local_digest != row.digest:
         record = run.tag_record(
-            tag, Outcome.SKIPPED, before=local_digest, after=local_digest, reason="it was pushed here"
+            tag, TagOutcome.SKIPPED, before=local_digest, after=local_digest, reason="it was pushed here"
         )
         await run.note(record, row)
     else:
-        record = run.tag_record(tag, Outcome.DROPPED, before=local_digest, change=Change.DROPPED, reason=reason)
-        await run.note(record, row, run.event(tag, Change.DROPPED, local_digest, None))
+        record = run.tag_record(tag, TagOutcome.DROPPED, before=local_digest, change=TagChange.DROPPED, reason=reason)
+        await run.note(record, row, run.event(tag, TagChange.DROPPED, local_digest, None))
     run.begin(tag).done(record.outcome, record.reason)
     return record

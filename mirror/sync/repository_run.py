@@ -10,16 +10,16 @@ from typing import Any
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository, Tag
-from mirror.registry.derivations import Derivations
-from mirror.registry.journal import Change, Journal, Mirrored, Outcome, Run, Step, TagEvent, TagRecord
+from mirror.records.derivations import Derivations
+from mirror.records.sync_runs import Mirrored, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.sync.rule import MirrorRule
-from mirror.transfer.concurrency import Turns
-from mirror.transfer.derive import Derived, Layers, Maker, derive_beside
-from mirror.transfer.progress import Reporter, TagProgress
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, Layers, derive_beside
+from mirror.transfer.progress_reporting import Reporter, TagProgress
 
-#: Makes a copy with changes, as :func:`mirror.transfer.derive.derive_beside`. None: its digest is unknown as
+#: Makes a copy with changes, as :func:`mirror.transfer.derive_copy.derive_beside`. None: its digest is unknown as
 #: long as its layers are not here.
 Derive = Callable[..., Awaitable[Derived | None]]
 
@@ -38,17 +38,17 @@ class RunContext:
         derive: makes copies with changes.
     """
 
-    journal: Journal
+    journal: RunRecorder
     derivations: Derivations
     layers: Layers
     clock: Clock
     reporter: Reporter
-    turns: Turns
+    turns: BlobLocks
     derive: Derive = derive_beside
 
-    def maker(self, rule: MirrorRule) -> Maker:
+    def maker(self, rule: MirrorRule) -> DerivedCopyMaker:
         """The maker of a rule's copies with changes."""
-        return Maker(f"rule {rule.name}", self.derivations, self.layers, self.clock.now)
+        return DerivedCopyMaker(f"rule {rule.name}", self.derivations, self.layers, self.clock.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +91,19 @@ class RepositoryRun:
     run: Run
     context: RunContext
     gate: asyncio.Semaphore
-    subject_turns: Turns
+    subject_turns: BlobLocks
 
     def begin(self, tag: Tag) -> TagProgress:
         """Report that work on a tag begins."""
         return self.context.reporter.begin(f"{self.mapping.local_repository}:{tag}")
 
-    def tag_record(self, tag: Tag, outcome: Outcome, **attributes: Any) -> TagRecord:
+    def tag_record(self, tag: Tag, outcome: TagOutcome, **attributes: Any) -> TagRecord:
         """A record of a tag of the repository. Further attributes are those of :class:`TagRecord`."""
         mapping = self.mapping
         return TagRecord(mapping.local_repository, tag, outcome, source=mapping.upstream_repository, **attributes)
 
     def event(
-        self, tag: Tag, change: Change, before: Digest | None, after: Digest | None, difference: tuple[str, ...] = ()
+        self, tag: Tag, change: TagChange, before: Digest | None, after: Digest | None, difference: tuple[str, ...] = ()
     ) -> TagEvent:
         """An event of a tag's history, at this moment."""
         mapping, now = self.mapping, self.context.clock.now()
@@ -111,13 +111,13 @@ class RepositoryRun:
 
     async def note(self, record: TagRecord, mirrored: Mirrored | None = None, event: TagEvent | None = None) -> None:
         """Note what became of a tag, all of it at once; unchanged tags have no record."""
-        step = Step(None if record.outcome is Outcome.UNCHANGED else record, mirrored, event)
-        if step != Step():
+        step = RunStep(None if record.outcome is TagOutcome.UNCHANGED else record, mirrored, event)
+        if step != RunStep():
             await self.context.journal.record(self.run, [step])
 
     async def fail(self, tag: Tag, error: MirrorError) -> TagRecord:
         """Report and note that nothing could be done about a tag."""
-        record = self.tag_record(tag, Outcome.FAILED).failed(error)
+        record = self.tag_record(tag, TagOutcome.FAILED).failed(error)
         self.begin(tag).done(record.outcome, record.reason)
         await self.note(record)
         return record

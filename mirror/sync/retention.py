@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
-from mirror.transfer.select import newest_first
+from mirror.transfer.tag_selection import newest_first
 
 
 @dataclass(frozen=True, slots=True)

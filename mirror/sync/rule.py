@@ -9,12 +9,12 @@ from enum import StrEnum
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.derivation import Changes
+from mirror.plugin.build.derivation import Changes
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
-from mirror.transfer.mapping import NameMapping
-from mirror.transfer.select import TagSelection
-from mirror.wire.referrers import is_digest_tag
+from mirror.transfer.name_mapping import NameMapping
+from mirror.transfer.tag_selection import TagSelection
+from mirror.wire.referrers_fallback import is_digest_tag
 
 _EVERY_TAG = TagSelection()
 

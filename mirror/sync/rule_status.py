@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mirror.registry.journal import Chronicle, Mirrored, Run, RunOutcome, TagEvent, TagRecord
+from mirror.records.sync_runs import Mirrored, Run, RunHistory, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import next_run
 
@@ -114,7 +114,7 @@ def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
 
 
 async def rule_statuses(
-    rules: Iterable[MirrorRule], history: Chronicle, is_running: IsRunning, now: datetime
+    rules: Iterable[MirrorRule], history: RunHistory, is_running: IsRunning, now: datetime
 ) -> list[RuleStatus]:
     """Read the status of rules, in their order.
 
@@ -127,7 +127,7 @@ async def rule_statuses(
     return [await _status(rule, history, is_running, now) for rule in rules]
 
 
-async def _status(rule: MirrorRule, history: Chronicle, is_running: IsRunning, now: datetime) -> RuleStatus:
+async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, now: datetime) -> RuleStatus:
     # Asked first: a run that ends meanwhile has then noted its end.
     running = await is_running(rule.name)
     known = await history.rule_record(rule.name)

@@ -11,16 +11,16 @@ from typing import Protocol
 
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.names import Repository
-from mirror.registry.journal import Outcome, Run, RunOutcome, TagRecord
+from mirror.records.sync_runs import Run, RunOutcome, TagOutcome, TagRecord
 from mirror.registry.listing import all_repositories
 from mirror.registry.port import ReadLister, ReadWriteDeleter
-from mirror.runtime.threads import in_thread
+from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.apply import apply_plan
 from mirror.sync.planning import plan_repository
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun, RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run_result import RuleResult, RunSummary
-from mirror.transfer.concurrency import Turns, at_once
+from mirror.transfer.blob_locks import BlobLocks, at_once
 
 _REPOSITORIES_AT_ONCE = 8
 _TAGS_AT_ONCE = 8
@@ -88,7 +88,7 @@ async def run_rule(
 
         async def copy(siblings: list[RepositoryMapping]) -> None:
             for mapping in siblings:  # one after the other: the next takes from here what the first has brought
-                records = await _run_repository(RepositoryRun(mapping, run, context, gate, Turns()))
+                records = await _run_repository(RepositoryRun(mapping, run, context, gate, BlobLocks()))
                 done[mapping.local_repository] = records
 
         groups = [list(siblings) for _, siblings in groupby(found, lambda mapping: mapping.upstream_repository)]
@@ -155,7 +155,7 @@ async def _run_repository(run: RepositoryRun) -> list[TagRecord]:
     try:
         plan = await plan_repository(mapping, context)
     except MirrorError as error:
-        record = TagRecord(name, None, Outcome.FAILED, source=mapping.upstream_repository).failed(error)
+        record = TagRecord(name, None, TagOutcome.FAILED, source=mapping.upstream_repository).failed(error)
         context.reporter.begin(str(name)).done(record.outcome, record.reason)
         await run.note(record)
         return [record]
@@ -174,12 +174,12 @@ def _ended(run: Run, result: RuleResult, outcome: RunOutcome, context: RunContex
         run,
         ended_at=context.clock.now(),
         outcome=outcome,
-        copied=counts[Outcome.COPIED],
-        unchanged=counts[Outcome.UNCHANGED],
-        skipped=counts[Outcome.SKIPPED],
-        failed=counts[Outcome.FAILED],
-        gone=counts[Outcome.GONE],
-        dropped=counts[Outcome.DROPPED],
+        copied=counts[TagOutcome.COPIED],
+        unchanged=counts[TagOutcome.UNCHANGED],
+        skipped=counts[TagOutcome.SKIPPED],
+        failed=counts[TagOutcome.FAILED],
+        gone=counts[TagOutcome.GONE],
+        dropped=counts[TagOutcome.DROPPED],
         moved_bytes=result.moved_bytes,
         reason=result.reason,
     )

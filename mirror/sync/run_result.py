@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from mirror.oci.errors import MirrorError
-from mirror.registry.journal import Change, Outcome, TagRecord
+from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +23,24 @@ class RuleResult:
     tags: tuple[TagRecord, ...] = ()
     error: MirrorError | None = None
 
-    def with_outcome(self, outcome: Outcome) -> tuple[TagRecord, ...]:
+    def with_outcome(self, outcome: TagOutcome) -> tuple[TagRecord, ...]:
         """The tags with one outcome."""
         return tuple(record for record in self.tags if record.outcome is outcome)
 
     @property
-    def counts(self) -> Counter[Outcome]:
+    def counts(self) -> Counter[TagOutcome]:
         """The number of tags with each outcome."""
         return Counter(record.outcome for record in self.tags)
 
     @property
     def failed(self) -> tuple[TagRecord, ...]:
         """The tags that failed."""
-        return self.with_outcome(Outcome.FAILED)
+        return self.with_outcome(TagOutcome.FAILED)
 
     @property
     def changed(self) -> tuple[TagRecord, ...]:
         """The tags that were known before, and to which something has happened since the run before."""
-        return tuple(record for record in self.tags if record.change not in {None, Change.APPEARED})
+        return tuple(record for record in self.tags if record.change not in {None, TagChange.APPEARED})
 
     @property
     def moved_bytes(self) -> int:
@@ -71,9 +71,9 @@ class RunSummary:
 
     rules: tuple[RuleResult, ...]
 
-    def count(self, outcome: Outcome) -> int:
+    def count(self, outcome: TagOutcome) -> int:
         """The number of tags, or lists of tags, with an outcome; whole rules that failed count as failed."""
-        failed_rules = sum(result.error is not None for result in self.rules) if outcome is Outcome.FAILED else 0
+        failed_rules = sum(result.error is not None for result in self.rules) if outcome is TagOutcome.FAILED else 0
         return failed_rules + sum(result.counts[outcome] for result in self.rules)
 
     @property

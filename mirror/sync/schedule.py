@@ -12,7 +12,7 @@ from cronsim import CronSim, CronSimError
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
-from mirror.registry.journal import RuleRecord, RunOutcome
+from mirror.records.sync_runs import RuleRecord, RunOutcome
 
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")

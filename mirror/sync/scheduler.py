@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from mirror.oci.errors import Busy, MirrorError
-from mirror.registry.journal import Change, Chronicle, TagRecord
+from mirror.records.sync_runs import RunHistory, TagChange, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
@@ -43,7 +43,7 @@ class RuleScheduler:
     sources: Mapping[str, ReadLister]
     destination: ReadWriteDeleter
     lock: RuleLock
-    history: Chronicle
+    history: RunHistory
     context: RunContext
     ran: Callable[[RuleResult], None]
 
@@ -110,11 +110,11 @@ def tell(result: RuleResult) -> None:
 
 
 _TOLD = {
-    Change.MOVED: "tag moved upstream, and here",
-    Change.HELD: "tag moved upstream, and is pinned here",
-    Change.GONE: "tag gone upstream, and kept here",
-    Change.RETURNED: "tag is upstream again",
-    Change.DROPPED: "tag dropped here",
+    TagChange.MOVED: "tag moved upstream, and here",
+    TagChange.HELD: "tag moved upstream, and is pinned here",
+    TagChange.GONE: "tag gone upstream, and kept here",
+    TagChange.RETURNED: "tag is upstream again",
+    TagChange.DROPPED: "tag dropped here",
 }
 
 

@@ -7,23 +7,23 @@ from datetime import datetime
 from typing import Final
 
 from mirror.oci.errors import MirrorError, reasons
-from mirror.registry.journal import Change, Outcome
-from mirror.runtime.metrics import Family, Kind, Labels, Share
+from mirror.records.sync_runs import TagChange, TagOutcome
+from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
 from mirror.sync.rule_status import RuleStatus
 from mirror.sync.run_result import RuleResult
 
-_OUTCOMES: Final = tuple(outcome.value for outcome in Outcome if outcome is not Outcome.PLANNED)
-_MOVED: Final = (Change.MOVED, Change.HELD)
+_OUTCOMES: Final = tuple(outcome.value for outcome in TagOutcome if outcome is not TagOutcome.PLANNED)
+_MOVED: Final = (TagChange.MOVED, TagChange.HELD)
 
 
-def families(rules: Iterable[str]) -> tuple[Family, ...]:
+def families(rules: Iterable[str]) -> tuple[MetricFamily, ...]:
     """The metric families for rules of those names."""
     names = tuple(rules)
 
-    def counter(what: str, explanation: str, label: str = "", values: Iterable[str] = ()) -> Family:
+    def counter(what: str, explanation: str, label: str = "", values: Iterable[str] = ()) -> MetricFamily:
         series = [(rule, value) for rule in names for value in values] if label else [(rule,) for rule in names]
         labels = ("rule", label) if label else ("rule",)
-        return Family(f"plugin_mirror_rule_{what}_total", explanation, Kind.COUNTER, labels, series)
+        return MetricFamily(f"plugin_mirror_rule_{what}_total", explanation, MetricKind.COUNTER, labels, series)
 
     runs = "Runs of a mirror rule that have ended, by whether they succeeded."
     tags = "Tags that runs of a mirror rule had to do with, by what became of them."
@@ -47,7 +47,7 @@ class SyncMetrics:
         rules: names of the rules.
     """
 
-    def __init__(self, share: Share, rules: Iterable[str]) -> None:
+    def __init__(self, share: WorkerSlot, rules: Iterable[str]) -> None:
         self._figures = {
             (family.name, labels): share.figure(family, *labels)
             for family in families(rules)
@@ -73,12 +73,12 @@ def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def _gauge(name: str, explanation: str) -> Family:
-    return Family(f"plugin_mirror_rule_{name}", explanation, Kind.GAUGE, ("rule",))
+def _gauge(name: str, explanation: str) -> MetricFamily:
+    return MetricFamily(f"plugin_mirror_rule_{name}", explanation, MetricKind.GAUGE, ("rule",))
 
 
 #: A gauge of each rule, and its value by the rule's status.
-GAUGES: Final[tuple[tuple[Family, Callable[[RuleStatus], float | None]], ...]] = (
+GAUGES: Final[tuple[tuple[MetricFamily, Callable[[RuleStatus], float | None]], ...]] = (
     (
         _gauge(
             "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
@@ -103,7 +103,7 @@ GAUGES: Final[tuple[tuple[Family, Callable[[RuleStatus], float | None]], ...]] =
 )
 
 
-def rule_gauges(states: Sequence[RuleStatus]) -> list[tuple[Family, list[tuple[Labels, list[float]]]]]:
+def rule_gauges(states: Sequence[RuleStatus]) -> list[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
     """Read :data:`GAUGES` of rules; a rule of which there is nothing to tell has no series."""
     return [
         (family, [((state.rule.name,), [value]) for state in states if (value := read(state)) is not None])

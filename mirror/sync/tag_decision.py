@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mirror.oci.digest import Digest
-from mirror.registry.journal import Change
+from mirror.records.sync_runs import TagChange
 
 
 class TagAction(Enum):
@@ -50,7 +50,7 @@ class TagDecision:
 
     action: TagAction
     wanted: Digest
-    change: Change | None = None
+    change: TagChange | None = None
     reason: str = ""
 
 
@@ -75,9 +75,9 @@ def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> 
     return TagDecision(TagAction.COPY, wanted, change)
 
 
-def _change(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> Change | None:
+def _change(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> TagChange | None:
     if known.upstream_digest is None:
-        return Change.APPEARED
+        return TagChange.APPEARED
     if upstream_digest != known.upstream_digest:
-        return Change.HELD if pin is not None else Change.MOVED
-    return Change.RETURNED if known.gone else None
+        return TagChange.HELD if pin is not None else TagChange.MOVED
+    return TagChange.RETURNED if known.gone else None

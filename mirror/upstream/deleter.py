@@ -5,10 +5,10 @@ from __future__ import annotations
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, NotFound, Unsupported
 from mirror.oci.names import Repository, Tag
-from mirror.upstream.exchange import Request
-from mirror.upstream.session import UpstreamSession
+from mirror.upstream.http.exchange import Request
+from mirror.upstream.http.upstream_session import UpstreamSession
+from mirror.wire.auth.scopes import repository_scope
 from mirror.wire.routes import BlobRoute, ManifestRoute
-from mirror.wire.scopes import repository_scope
 
 
 class UpstreamDeleter:

@@ -18,16 +18,16 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Page
-from mirror.runtime.threads import in_thread
-from mirror.upstream.exchange import Request
-from mirror.upstream.known_lists import KnownLists
-from mirror.upstream.list_reading import ListReader, Reading
-from mirror.upstream.session import UpstreamSession
-from mirror.upstream.terms import ListBounds
+from mirror.runtime.concurrency.threads import in_thread
+from mirror.upstream.http.exchange import Request
+from mirror.upstream.http.upstream_session import UpstreamSession
+from mirror.upstream.limits.upstream_policy import ListBounds
+from mirror.upstream.list_cache import ListCache
+from mirror.upstream.list_paging import ListReader, Reading
+from mirror.wire.auth.scopes import CATALOG, repository_scope
 from mirror.wire.pagination import PageRequest
-from mirror.wire.referrers import fallback_tag
+from mirror.wire.referrers_fallback import fallback_tag
 from mirror.wire.routes import CatalogRoute, ManifestRoute, ReferrersRoute, TagsRoute
-from mirror.wire.scopes import CATALOG, repository_scope
 
 Item = TypeVar("Item")
 
@@ -55,7 +55,7 @@ class UpstreamLister:
     def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, bounds: ListBounds) -> None:
         self._session = session
         self._lists = ListReader(session, bounds)
-        self._known = KnownLists(tasks, session.clock, lambda: session.changes, bounds.entries)
+        self._known = ListCache(tasks, session.clock, lambda: session.changes, bounds.entries)
 
     @property
     def keeps_referrers_under_tags(self) -> bool:

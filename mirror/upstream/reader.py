@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager, closing
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import ManifestUnknown, Unsupported, UpstreamLied
-from mirror.oci.incoming import parse_incoming
+from mirror.oci.errors import ManifestUnknown, Unsupported, UpstreamProtocolError
+from mirror.oci.incoming_manifest import parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob
-from mirror.runtime.heavy_work import HeavyWork
-from mirror.upstream.download import UpstreamBlob, blob_size, open_part, whole_size
-from mirror.upstream.exchange import Answer, Request
-from mirror.upstream.session import UpstreamSession
+from mirror.runtime.concurrency.cpu_offload import CpuOffload
+from mirror.upstream.blob_download import UpstreamBlob, blob_size, open_part, whole_size
+from mirror.upstream.http.exchange import Answer, Request
+from mirror.upstream.http.upstream_session import UpstreamSession
+from mirror.wire.auth.scopes import repository_scope
 from mirror.wire.ranges import RangeRequest, Span, parse_content_range
 from mirror.wire.routes import ManifestRoute
-from mirror.wire.scopes import repository_scope
 
 _ACCEPT = {"Accept": ", ".join(media_types.MANIFESTS)}
 
@@ -29,7 +29,7 @@ class UpstreamReader:
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
-        self._heavy = HeavyWork()
+        self._heavy = CpuOffload()
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         request = self._manifest_request("HEAD", repository, target)
@@ -65,7 +65,7 @@ class UpstreamReader:
             if size_bytes is None:
                 size_bytes = await blob_size(self._session, repository, digest)
             if size_bytes is None:
-                raise answer.error(UpstreamLied, "it does not say how long the blob is (Content-Length)")
+                raise answer.error(UpstreamProtocolError, "it does not say how long the blob is (Content-Length)")
             span = _given_span(answer, part, size_bytes)
             with closing(UpstreamBlob(self._session, repository, digest, size_bytes, span)) as blob:
                 blob.begin(answer)
@@ -86,10 +86,12 @@ def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -
         return None
     if isinstance(target, Digest) and digest != target:
         if digest.algorithm == target.algorithm:
-            raise answer.error(UpstreamLied, f"it answered with digest {digest}")
+            raise answer.error(UpstreamProtocolError, f"it answered with digest {digest}")
         return None
     if size_bytes > MAX_MANIFEST_BYTES:
-        raise answer.error(UpstreamLied, f"a manifest of {size_bytes} bytes: at most {MAX_MANIFEST_BYTES} are accepted")
+        raise answer.error(
+            UpstreamProtocolError, f"a manifest of {size_bytes} bytes: at most {MAX_MANIFEST_BYTES} are accepted"
+        )
     return Descriptor(kind, digest, size_bytes)
 
 
@@ -97,7 +99,7 @@ def _given_span(answer: Answer, part: RangeRequest | None, size_bytes: int) -> S
     span = Span(0, size_bytes) if part is None else part.resolve(size_bytes)
     placed = parse_content_range(answer.headers.get("Content-Range")) if answer.status == 206 else None
     if placed is not None and (placed[0].start != span.start or placed[0].stop > span.stop):
-        raise answer.error(UpstreamLied, f"{part} was asked for, {placed[0].content_range(size_bytes)} came")
+        raise answer.error(UpstreamProtocolError, f"{part} was asked for, {placed[0].content_range(size_bytes)} came")
     return span
 
 

@@ -6,27 +6,27 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mirror.runtime.background import Background
 from mirror.runtime.clock import Clock, SystemClock
-from mirror.upstream.addresses import Addresses
-from mirror.upstream.auth import Authorizer
-from mirror.upstream.connections import Connections
+from mirror.runtime.concurrency.background_tasks import BackgroundTasks
+from mirror.upstream.auth.authorizer import Authorizer
+from mirror.upstream.auth.login_files import LoginSource
 from mirror.upstream.deleter import UpstreamDeleter
+from mirror.upstream.http.http_proxies import Proxies
+from mirror.upstream.http.tls_context import Tls
+from mirror.upstream.http.transport import Transport
+from mirror.upstream.http.upstream_connections import UpstreamConnections
+from mirror.upstream.http.upstream_session import UpstreamSession
+from mirror.upstream.http.upstream_stats import UpstreamStats
+from mirror.upstream.http.upstream_urls import Addresses
+from mirror.upstream.limits.upstream_policy import ListBounds, UpstreamPolicy
 from mirror.upstream.lister import UpstreamLister
-from mirror.upstream.logins import LoginSource
-from mirror.upstream.proxies import Proxies
 from mirror.upstream.reader import UpstreamReader
-from mirror.upstream.session import UpstreamSession
-from mirror.upstream.stats import UpstreamStats
-from mirror.upstream.terms import ListBounds, Terms
-from mirror.upstream.tls import Tls
-from mirror.upstream.transport import Transport
 from mirror.upstream.writer import UpstreamWriter
 
 _SYSTEM_CLOCK = SystemClock()
 _SYSTEM_TRUST = Tls()
 _NO_PROXIES = Proxies()
-_USUAL_TERMS = Terms()
+_USUAL_TERMS = UpstreamPolicy()
 
 
 class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, UpstreamLister):
@@ -50,7 +50,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
         login: LoginSource | None = None,
         tls: Tls = _SYSTEM_TRUST,
         proxies: Proxies = _NO_PROXIES,
-        terms: Terms = _USUAL_TERMS,
+        terms: UpstreamPolicy = _USUAL_TERMS,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> AsyncIterator[UpstreamRegistry]:
         """Open it; nothing is sent before the first call. Leaving closes its connections.
@@ -71,11 +71,11 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
         """
         addresses = Addresses(name, url, plain_http=plain_http)
         async with (
-            Connections.open(
+            UpstreamConnections.open(
                 timeouts=terms.timeouts, guard=addresses.guard, proxies=proxies, tls=tls, clock=clock
             ) as connections,
             Transport.open(name, addresses, connections, terms, clock) as transport,
-            Background() as tasks,
+            BackgroundTasks() as tasks,
         ):
             session = UpstreamSession(
                 name=name,

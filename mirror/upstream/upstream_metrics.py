@@ -8,10 +8,10 @@ from functools import partial
 from typing import Final
 
 from mirror.oci.errors import UpstreamFault, reasons
-from mirror.runtime.metrics import Family, Kind, Labels, Share
-from mirror.upstream.breaker import State
+from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, WorkerSlot
+from mirror.upstream.http.upstream_stats import UpstreamStats
+from mirror.upstream.limits.circuit_breaker import BreakerState
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.stats import UpstreamStats
 
 _REASONS: Final = reasons(UpstreamFault)
 
@@ -48,35 +48,35 @@ class UpstreamFigures:
         each: list[Labels] = [(name,) for name in names]
         of_workers: list[Labels] = [(name, str(worker)) for name in names for worker in range(workers)]
         self._counted = {
-            what: _family(f"{what}_total", explanation, Kind.COUNTER, ("upstream",), each)
+            what: _family(f"{what}_total", explanation, MetricKind.COUNTER, ("upstream",), each)
             for what, (explanation, _) in _COUNTED.items()
         }
         self._heard = {
-            what: _family(what, explanation, Kind.GAUGE, ("upstream", "worker"), of_workers)
+            what: _family(what, explanation, MetricKind.GAUGE, ("upstream", "worker"), of_workers)
             for what, (explanation, _) in _HEARD.items()
         }
         self._failures = _family(
             "failures_total",
             "What an upstream did not give, by reason; protocol_error: it is not what it was said to be.",
-            Kind.COUNTER,
+            MetricKind.COUNTER,
             ("upstream", "reason"),
             [(name, reason) for name in names for reason in _REASONS],
         )
         self._resting = _family(
             "hosts_resting",
             "Hosts of an upstream that are left alone because they failed, counted in each worker.",
-            Kind.GAUGE,
+            MetricKind.GAUGE,
             ("upstream",),
             each,
         )
 
     @property
-    def families(self) -> tuple[Family, ...]:
+    def families(self) -> tuple[MetricFamily, ...]:
         """All of them."""
         return (*self._counted.values(), *self._heard.values(), self._failures, self._resting)
 
     def followed(
-        self, share: Share, worker: int, upstreams: Mapping[str, UpstreamRegistry]
+        self, share: WorkerSlot, worker: int, upstreams: Mapping[str, UpstreamRegistry]
     ) -> Iterator[Callable[[], None]]:
         """What to call, again and again, to have them follow the upstreams that a process has open.
 
@@ -95,8 +95,8 @@ class UpstreamFigures:
             yield share.follow(self._resting, partial(_read, upstream, _count_resting), name)
 
 
-def _family(name: str, explanation: str, kind: Kind, labels: Labels, series: Sequence[Labels]) -> Family:
-    return Family(f"plugin_mirror_upstream_{name}", explanation, kind, labels, series)
+def _family(name: str, explanation: str, kind: MetricKind, labels: Labels, series: Sequence[Labels]) -> MetricFamily:
+    return MetricFamily(f"plugin_mirror_upstream_{name}", explanation, kind, labels, series)
 
 
 def _read(upstream: UpstreamRegistry, read: Read) -> float:
@@ -108,4 +108,4 @@ def _failed(upstream: UpstreamRegistry, reason: str) -> float:
 
 
 def _count_resting(stats: UpstreamStats) -> float:
-    return sum(host.breaker is State.OPEN for host in stats.hosts)
+    return sum(host.breaker is BreakerState.OPEN for host in stats.hosts)

@@ -6,18 +6,18 @@ from collections.abc import Collection
 
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import NotFound, RepositoryUnknown, Unsupported, UpstreamLied, UpstreamRefused
+from mirror.oci.errors import NotFound, RepositoryUnknown, Unsupported, UpstreamProtocolError, UpstreamRefused
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Upload
-from mirror.upstream.download import blob_size
-from mirror.upstream.exchange import Answer, Request
-from mirror.upstream.session import UpstreamSession
-from mirror.upstream.upload import UpstreamUpload, location_of
+from mirror.upstream.blob_download import blob_size
+from mirror.upstream.chunked_upload import UpstreamUpload, location_of
+from mirror.upstream.http.exchange import Answer, Request
+from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.wire import warnings
+from mirror.wire.auth.scopes import repository_scope
 from mirror.wire.routes import ManifestRoute, UploadsRoute
-from mirror.wire.scopes import repository_scope
 
 
 class UpstreamWriter:
@@ -75,14 +75,14 @@ class UpstreamWriter:
         async with self._session.request(request, expect={200, 201, 202}, missing=RepositoryUnknown) as answer:
             said = answer.headers.get("Docker-Content-Digest")
             if said and said != str(manifest.digest):
-                raise answer.error(UpstreamLied, f"it stored digest {said[:140]} instead of {manifest.digest}")
+                raise answer.error(UpstreamProtocolError, f"it stored digest {said[:140]} instead of {manifest.digest}")
             advice += answer.all_of("Warning")
             return {name.strip() for value in answer.all_of("OCI-Tag") for name in value.split(",")}
 
     def _begun_upload(self, repository: Repository, request: Request, answer: Answer) -> UpstreamUpload:
         location = answer.headers.get("Location")
         if not location:
-            raise answer.error(UpstreamLied, "it began an upload without saying where (Location)")
+            raise answer.error(UpstreamProtocolError, "it began an upload without saying where (Location)")
         return UpstreamUpload(
             self._session, repository, self._session.addresses.relative(request.url, location), offset=0
         )

@@ -9,9 +9,9 @@ from pathlib import Path
 from sqlalchemy import Connection, insert, select
 
 from mirror.store.catalog.content_tables import tags
-from mirror.store.catalog.engine import Catalog
-from mirror.store.generation import Generation
-from mirror.store.layout import Layout
+from mirror.store.catalog.database import Catalog
+from mirror.store.catalog.generation import Generation
+from mirror.store.content.data_layout import DataLayout
 
 #: The names that `add` gives, as a format of a number; wrk's script makes the same ones.
 TAG_FORMAT = "1.0.0-{:06d}"
@@ -19,10 +19,10 @@ TAG_FORMAT = "1.0.0-{:06d}"
 
 def add(data: Path, tag_count: int) -> None:
     """Have `tag_count` more tags point to where the one tag in the store at `data` does, also while it is served."""
-    asyncio.run(_add(Layout(data), tag_count))
+    asyncio.run(_add(DataLayout(data), tag_count))
 
 
-async def _add(layout: Layout, tag_count: int) -> None:
+async def _add(layout: DataLayout, tag_count: int) -> None:
     def insert_all(connection: Connection) -> None:
         there = connection.execute(select(tags)).one()
         same = {"repository_id": there.repository_id, "digest": there.digest, "updated_at": datetime.now(UTC)}

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.registry.rights import Action, Rights
 from mirror.registry.streams import one
-from mirror.server.application import build
-from mirror.server.limits import Limits
-from mirror.server.serve import listen, serving
+from mirror.server.http.server_limits import ServerLimits
+from mirror.server.http_application import build
+from mirror.server.http_server import listen, serving
 from mirror.store.registry import Store
 
 _PATIENCE_SECONDS = 20.0
@@ -38,7 +38,9 @@ class Inside:
 
 
 @contextmanager
-def inside(rights: Rights | Collection[Action] = tuple(Action), limits: Limits | None = None) -> Iterator[Inside]:
+def inside(
+    rights: Rights | Collection[AccessAction] = tuple(AccessAction), limits: ServerLimits | None = None
+) -> Iterator[Inside]:
     """Serve a fresh store in this process.
 
     Args:

@@ -11,9 +11,9 @@ from urllib.parse import quote
 import jwt
 import pytest
 
-from mirror.wire import basic, challenges
-from mirror.wire.basic import Login
-from mirror.wire.challenges import Challenge
+from mirror.wire.auth import basic_auth, challenges
+from mirror.wire.auth.basic_auth import Login
+from mirror.wire.auth.challenges import Challenge
 from tests.conformance.client import Answer, Client, closing_target, head_of
 from tests.conformance.content import IMAGE, digest_of, fresh, image
 from tests.harness.command import run
@@ -76,7 +76,7 @@ def challenge(answer: Answer) -> Challenge:
 
 
 def as_user(name: str = "anna", password: str = PASSWORD) -> tuple[str, str]:
-    return ("Authorization", basic.build(Login(name, password)))
+    return ("Authorization", basic_auth.build(Login(name, password)))
 
 
 def ask_token(client: Client, *scopes: str, user: str | None = "anna", more: str = "") -> Answer:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mirror.server.limits import Limits
+from mirror.server.http.server_limits import ServerLimits
 from tests.conformance.client import Client, Name, receive
 from tests.conformance.content import IMAGE, artifact, descriptor, encode, fresh
 from tests.conformance.servers import inside
@@ -76,7 +76,7 @@ def test_32_what_is_right_comes_without_a_warning(name: Name) -> None:
 
 
 def test_32_who_does_too_much_at_once_is_told_when_to_come_again() -> None:
-    with inside(limits=Limits(uploads_per_client=1)) as served:
+    with inside(limits=ServerLimits(uploads_per_client=1)) as served:
         name = Name(Client(served.port), "busy")
         first, second = name.begin(), name.begin()
         with name.client.connection() as connection:

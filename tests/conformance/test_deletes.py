@@ -9,7 +9,7 @@ from http.client import HTTPConnection
 
 import pytest
 
-from mirror.registry.rights import Action
+from mirror.access.rights import AccessAction
 from tests.conformance.client import Client, Name, receive, send
 from tests.conformance.content import ALGORITHMS, IMAGE, INDEX, artifact, digest_of, fresh, image, index
 from tests.conformance.servers import inside
@@ -156,7 +156,7 @@ def test_29_it_is_gone_in_every_worker_at_once(two_workers: Mirror, what: str) -
 
 @pytest.mark.parametrize("what", ["tag", "manifest", "blob", "nothing"])
 def test_29_where_deleting_is_switched_off_it_is_405(what: str) -> None:
-    with inside({Action.PULL, Action.PUSH}) as served:
+    with inside({AccessAction.PULL, AccessAction.PUSH}) as served:
         name = Name(Client(served.port), "kept")
         digest = push(name)
         target = {

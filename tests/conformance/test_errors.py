@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from mirror.registry.rights import Action
-from mirror.server.limits import Limits
+from mirror.access.rights import AccessAction
+from mirror.server.http.server_limits import ServerLimits
 from tests.conformance.client import Body, Client, Headers, Name, closing_target, receive, send
 from tests.conformance.content import IMAGE, artifact, digest_of, fresh
 from tests.conformance.servers import inside
@@ -120,18 +120,18 @@ def test_31_the_connection_outlives_a_refusal_that_was_heard_out(name: Name, sta
 @pytest.mark.parametrize(
     ("actions", "method", "target"),
     [
-        ({Action.PULL}, "POST", f"{X}/blobs/uploads/"),
-        ({Action.PULL}, "POST", f"{X}/blobs/uploads/?digest={digest_of(b'')}"),
-        ({Action.PULL}, "PUT", f"{X}/manifests/1"),
+        ({AccessAction.PULL}, "POST", f"{X}/blobs/uploads/"),
+        ({AccessAction.PULL}, "POST", f"{X}/blobs/uploads/?digest={digest_of(b'')}"),
+        ({AccessAction.PULL}, "PUT", f"{X}/manifests/1"),
         (set(), "GET", f"{X}/manifests/1"),
         (set(), "GET", f"{X}/blobs/{SHA}"),
         (set(), "GET", f"{X}/tags/list"),
         (set(), "GET", f"{X}/referrers/{SHA}"),
-        ({Action.PUSH}, "GET", f"{X}/blobs/{SHA}"),
+        ({AccessAction.PUSH}, "GET", f"{X}/blobs/{SHA}"),
     ],
 )
 def test_31_what_is_not_allowed_is_403_and_says_which_setting_allows_it(
-    actions: set[Action], method: str, target: str
+    actions: set[AccessAction], method: str, target: str
 ) -> None:
     with inside(actions) as served:
         client = Client(served.port)
@@ -275,7 +275,7 @@ def test_31_a_message_shows_no_more_of_what_was_sent_than_is_good(server: Client
 
 
 def test_31_a_server_that_is_told_to_take_little_says_how_much() -> None:
-    with inside(limits=Limits(blob_bytes=100)) as served:
+    with inside(limits=ServerLimits(blob_bytes=100)) as served:
         name = Name(Client(served.port), "little")
         answer = name.client.ask("PATCH", name.begin(), body=b"x" * 101)
         assert (answer.status, answer.code) == (413, "SIZE_INVALID")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights
 from mirror.oci.errors import Denied, MirrorError
 from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository
-from mirror.registry.rights import Action, Rights
 from tests.conformance.client import Answer, Client, Name, closing_target
 from tests.conformance.content import ALGORITHMS, CONFIG, IMAGE, LAYER, descriptor, digest_of, fresh, image
 from tests.conformance.servers import inside, put_blob
@@ -140,17 +140,17 @@ def test_14_words_outside_the_grammar_are_400(name: Name, query: str, code: str)
 class ExceptSecret:
     """Everything, everywhere but in ``secret``."""
 
-    def allows(self, action: Action, repository: Repository | None) -> bool:
+    def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return repository is not None and repository.name != "secret"
 
-    def spans(self, action: Action) -> Sequence[NameSpan]:
+    def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return (NameSpan(),)
 
     @property
     def listing(self) -> Rights:
         return self
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: AccessAction, repository: Repository) -> MirrorError:
         return Denied(f"{action.value} of {repository} is not allowed", name=repository)
 
 
@@ -171,6 +171,6 @@ def test_14_a_mount_does_not_reveal_what_may_not_be_read(source: str | None, alg
 
 
 def test_14_a_mount_needs_the_right_to_push() -> None:
-    with inside(AnonymousRights(frozenset({Action.PULL}))) as served:
+    with inside(AnonymousRights(frozenset({AccessAction.PULL}))) as served:
         answer = mount(Name(Client(served.port), "closed"), digest_of(b"x"), "no/such")
         assert (answer.status, answer.code) == (403, "DENIED")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from mirror.server.limits import Limits
+from mirror.server.http.server_limits import ServerLimits
 from tests.conformance.client import Answer, Body, Client, Headers, Name, closing_target, head_of, read
 from tests.conformance.content import ALGORITHMS, CONFIG, IMAGE, descriptor, digest_of, fresh, image
 from tests.conformance.servers import inside
@@ -90,7 +90,7 @@ def test_01_a_manifest_may_be_chunked(name: Name, reference: str) -> None:
 @pytest.mark.parametrize("way", ["post", "put", "patch", "patches"])
 @bodies
 def test_01_a_limit_counts_the_bytes_and_not_what_the_header_says(way: str, chunked: bool) -> None:
-    with inside(limits=Limits(blob_bytes=len(CONTENT) - 1)) as served:
+    with inside(limits=ServerLimits(blob_bytes=len(CONTENT) - 1)) as served:
         name = Name(Client(served.port), "limited")
         body = body_of(CONTENT, chunked)
         if way == "post":

@@ -8,8 +8,8 @@ import pytest
 
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
-from mirror.server.application import build
-from mirror.server.serve import listen, serving
+from mirror.server.http_application import build
+from mirror.server.http_server import listen, serving
 from mirror.store.registry import Store
 from mirror.upstream.registry import UpstreamRegistry
 from tests.unit.proxy.world import pulling

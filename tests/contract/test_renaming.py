@@ -6,20 +6,20 @@ from datetime import UTC, datetime
 
 import pytest
 
-from mirror.filters.layer_reading import LayerReading
+from mirror.authoring.tag import Named, tag
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.derivation import Changes
-from mirror.plugin.layer_limits import DEFAULT_LIMITS
+from mirror.plugin.build.derivation import Changes
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
+from mirror.records.derivations import Derivation
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.derivations import Derivation
 from mirror.registry.port import Registry, Upload
-from mirror.transfer.copy import Destination
-from mirror.transfer.derive import Maker, derive_beside
-from mirror.workshop.tag import Named, tag
+from mirror.transfer.copy_engine import CopyDestination
+from mirror.transfer.derive_copy import DerivedCopyMaker, derive_beside
 from tests.unit.transfer.content import hold, index, plugin
 
 THERE, HERE = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin")
@@ -96,9 +96,9 @@ async def test_what_is_not_there_and_names_that_are_kept(registry: Registry) -> 
 async def test_a_copy_with_changes_is_made_beside_the_original(registry: Registry) -> None:
     await hold(registry, HERE, [CONFIG, LAYER], [PLUGIN])
     ledger, changes = Ledger(), Changes(env={"role": "worker"})
-    maker = Maker("rule contiv", ledger, LayerReading(DEFAULT_LIMITS).of(registry), lambda: NOW)
+    maker = DerivedCopyMaker("rule contiv", ledger, SharedLayerReader(DEFAULT_LIMITS).of(registry), lambda: NOW)
     made = await derive_beside(
-        Destination(registry, HERE), PLUGIN.digest, [Tag("1.0")], changes, source="hub/x", maker=maker
+        CopyDestination(registry, HERE), PLUGIN.digest, [Tag("1.0")], changes, source="hub/x", maker=maker
     )
     copy = await registry.get_manifest(HERE, Tag("1.0"))
     assert copy.digest == made.digest != PLUGIN.digest
@@ -123,12 +123,12 @@ async def test_a_copy_without_a_difference_is_the_original(registry: Registry) -
     await hold(registry, HERE, [CONFIG, LAYER], [PLUGIN])
     ledger = Ledger()
     made = await derive_beside(
-        Destination(MovesNothing(registry), HERE),
+        CopyDestination(MovesNothing(registry), HERE),
         PLUGIN.digest,
         [Tag("1.0")],
         Changes(env={"role": "master"}),
         source="hub/x",
-        maker=Maker("user root", ledger, LayerReading(DEFAULT_LIMITS).of(registry), lambda: NOW),
+        maker=DerivedCopyMaker("user root", ledger, SharedLayerReader(DEFAULT_LIMITS).of(registry), lambda: NOW),
     )
     assert (made.digest, made.changed, ledger.noted) == (PLUGIN.digest, (), {})
     assert (await registry.resolve(HERE, Tag("1.0"))).digest == PLUGIN.digest

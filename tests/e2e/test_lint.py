@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.platform import Platform
-from mirror.plugin.program import ProgramReader
-from mirror.plugin.view import view_plugin
-from mirror.workshop.folder import read_plugin_folder
+from mirror.authoring.files.plugin_folder import read_plugin_folder
+from mirror.plugin.lint.plugin_view import view_plugin
+from mirror.plugin.rootfs.platform import Platform
+from mirror.plugin.rootfs.program import ProgramReader
 from tests.harness import plugins
 from tests.harness.command import CompletedRun
 from tests.harness.engine import Engine

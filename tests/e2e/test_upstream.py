@@ -24,10 +24,10 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.copy import Destination, Origin, copy_graph
-from mirror.transfer.progress import SilentProgress
+from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.progress_reporting import SilentProgress
+from mirror.upstream.limits.upstream_policy import UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.terms import Terms
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.harness.docker_registry import DockerRegistry
@@ -40,7 +40,7 @@ THERE, HERE, TAG = Repository("store/contiv/v2plugin"), Repository("contiv/v2plu
 PACKED = packed_from(b'{"Description": "a plugin"}\n', random.Random(3).randbytes(5_000_000))
 PLUGIN = Manifest.parse(PACKED.manifest, media_types.DOCKER_MANIFEST)
 LAYER = Digest.of(PACKED.layer)
-QUICK = Terms(retry=RetryPolicy(attempts=2, first_delay_seconds=0.01))
+QUICK = UpstreamPolicy(retry=RetryPolicy(attempts=2, first_delay_seconds=0.01))
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ async def test_deleting(hub: UpstreamRegistry) -> None:
 
 
 async def test_from_one_registry_to_another(hub: UpstreamRegistry, other: UpstreamRegistry) -> None:
-    origin, destination = Origin(hub, THERE), Destination(other, HERE)
+    origin, destination = CopySource(hub, THERE), CopyDestination(other, HERE)
     copied = await copy_graph(origin, TAG, destination, [TAG, Tag("again")], SilentProgress())
     assert copied.moved_bytes == len(PACKED.config) + len(PACKED.layer)
     for tag in (TAG, Tag("again")):
@@ -145,7 +145,7 @@ async def test_what_was_copied_stays_when_the_upstream_is_gone(
     servers: tuple[DockerRegistry, DockerRegistry], hub: UpstreamRegistry
 ) -> None:
     here = MemoryRegistry()
-    origin, destination = Origin(hub, THERE), Destination(here, HERE)
+    origin, destination = CopySource(hub, THERE), CopyDestination(here, HERE)
     await copy_graph(origin, TAG, destination, [TAG], SilentProgress())
     servers[0].stop()
     with pytest.raises(UpstreamUnreachable):

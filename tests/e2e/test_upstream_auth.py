@@ -17,19 +17,19 @@ import trustme
 
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
-from mirror.oci.errors import UpstreamLied, UpstreamRefused
+from mirror.oci.errors import UpstreamProtocolError, UpstreamRefused
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.copy import Destination, Origin, copy_graph
-from mirror.transfer.progress import SilentProgress
-from mirror.upstream.credentials import Credentials
-from mirror.upstream.logins import FileLogin, LoginSource
+from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.progress_reporting import SilentProgress
+from mirror.upstream.auth.credentials import Credentials
+from mirror.upstream.auth.login_files import FileLogin, LoginSource
+from mirror.upstream.http.tls_context import Tls
+from mirror.upstream.limits.upstream_policy import UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.terms import Terms
-from mirror.upstream.tls import Tls
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.nginx import Nginx
 from tests.harness.packing import packed_from
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.e2e
 PRIVATE, PUBLIC, TAG = Repository("store/contiv/v2plugin"), Repository("public/v2plugin"), Tag("1.0.0-beta.3")
 PACKED = packed_from(b'{"Description": "a plugin"}\n', random.Random(4).randbytes(3_000_000))
 PLUGIN = Manifest.parse(PACKED.manifest, media_types.DOCKER_MANIFEST)
-QUICK = Terms(retry=RetryPolicy(attempts=2, first_delay_seconds=0.01))
+QUICK = UpstreamPolicy(retry=RetryPolicy(attempts=2, first_delay_seconds=0.01))
 LOGIN = Credentials("jimmy", "pass:w0rd")
 
 
@@ -75,7 +75,7 @@ async def push(upstream: UpstreamRegistry, repository: Repository = PRIVATE) -> 
 
 async def pull(upstream: UpstreamRegistry, repository: Repository = PRIVATE) -> None:
     here = MemoryRegistry()
-    await copy_graph(Origin(upstream, repository), TAG, Destination(here, repository), [TAG], SilentProgress())
+    await copy_graph(CopySource(upstream, repository), TAG, CopyDestination(here, repository), [TAG], SilentProgress())
     assert (await here.get_manifest(repository, TAG)).content == PACKED.manifest
 
 
@@ -196,7 +196,7 @@ async def test_tls_with_a_private_authority(tmp_path: Path) -> None:
             await push(upstream)
             await pull(upstream)
         async with opened(registry) as upstream:
-            with pytest.raises(UpstreamLied, match="certificate is not trusted"):
+            with pytest.raises(UpstreamProtocolError, match="certificate is not trusted"):
                 await upstream.get_manifest(PRIVATE, TAG)
 
 

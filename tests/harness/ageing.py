@@ -7,19 +7,19 @@ from pathlib import Path
 from sqlalchemy import Connection, update
 
 from mirror.store.catalog.content_tables import origins
-from mirror.store.catalog.engine import Catalog
-from mirror.store.generation import Generation
-from mirror.store.layout import Layout
+from mirror.store.catalog.database import Catalog
+from mirror.store.catalog.generation import Generation
+from mirror.store.content.data_layout import DataLayout
 
 _LONG_AGO = timedelta(hours=1)
 
 
 def make_due(data: Path) -> None:
     """Make all tags that were pulled through into the store at `data` due to be confirmed, also while it is served."""
-    asyncio.run(_make_due(Layout(data)))
+    asyncio.run(_make_due(DataLayout(data)))
 
 
-async def _make_due(layout: Layout) -> None:
+async def _make_due(layout: DataLayout) -> None:
     then = datetime.now(UTC) - _LONG_AGO
 
     def age(connection: Connection) -> None:

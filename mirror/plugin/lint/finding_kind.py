@@ -9,8 +9,8 @@ from string import Formatter
 from typing import Final
 
 from mirror.oci.printable_text import printable_ascii
-from mirror.plugin.findings import Finding, Severity
-from mirror.plugin.platform import Platform
+from mirror.plugin.lint.findings import Finding, Severity
+from mirror.plugin.rootfs.platform import Platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.findings import Finding
-from mirror.plugin.layer_facts import LayerProblem
 from mirror.plugin.lint.finding_kind import error, warning
+from mirror.plugin.lint.findings import Finding
+from mirror.plugin.rootfs.layer_facts import LayerProblem
 
 _EMPTY: Final = "it installs without an error, and its root filesystem is empty"
 _DERIVE: Final = "'plugin-mirror derive REF NAME --fix' makes a copy that"

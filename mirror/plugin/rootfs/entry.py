@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.printable_text import quoted
-from mirror.plugin.program import Program
+from mirror.plugin.rootfs.program import Program
 
 #: Longest path, and longest name in it, in bytes: the limits of Linux (limits.h), without the zero byte.
 MOST_PATH_BYTES: Final = 4095

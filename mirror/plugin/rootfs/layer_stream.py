@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
 from typing import Final
 
-from mirror.plugin.layer import LayerReader
-from mirror.plugin.layer_facts import LayerFacts
-from mirror.plugin.layer_limits import LayerLimits
 from mirror.plugin.rootfs.entry import EntryWatcher
+from mirror.plugin.rootfs.layer import LayerReader
+from mirror.plugin.rootfs.layer_facts import LayerFacts
+from mirror.plugin.rootfs.layer_limits import LayerLimits
 
 #: Bytes of a layer that are gathered before they are read on.
 _GATHERED_BYTES: Final = 1024 * 1024
@@ -30,7 +30,7 @@ async def read_layer(
         size_bytes: of the layer.
         limits: beyond which it is not read.
         watcher: told of what is in it, where the steps are made.
-        make: makes the steps of :meth:`mirror.plugin.layer.LayerReader.steps`, which block, for bytes that have come.
+        make: makes the steps of :meth:`mirror.plugin.rootfs.layer.LayerReader.steps`, which block, for bytes that have come.
         advance: told how many bytes have come.
 
     Raises:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.platform import Platform
+from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.entry import EntryKind
+from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.tree import ResolvedPath, Tree
 
 #: Where engines look for a program without a slash in its name (moby: pkg/system DefaultPathEnv).

@@ -7,9 +7,9 @@ from typing import Final
 
 from mirror.oci.digest import Hasher, new_hasher
 from mirror.oci.errors import LayerEntryInvalid, LayersTooLarge
-from mirror.plugin.program import Program, ProgramReader
 from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, EntryKind, LayerEntry, Node
 from mirror.plugin.rootfs.layer_names import WHITEOUT, is_too_long, parts_of
+from mirror.plugin.rootfs.program import Program, ProgramReader
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.tree import Tree, TreeLimits
 

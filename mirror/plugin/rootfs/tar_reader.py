@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Final
 
-from mirror.plugin.layer_facts import LayerProblem
 from mirror.plugin.rootfs.entry import EntryKind, EntryWatcher, LayerEntry
+from mirror.plugin.rootfs.layer_facts import LayerProblem
 from mirror.plugin.rootfs.pax_headers import (
     GLOBAL_HEADER,
     LOCAL_HEADER,

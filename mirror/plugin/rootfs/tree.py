@@ -22,8 +22,8 @@ from typing import Final
 
 from mirror.oci.errors import LayerEntryInvalid, LayersTooLarge
 from mirror.oci.printable_text import quoted
-from mirror.plugin.layer_limits import MOST_ENTRIES
 from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, Content, EntryKind, LayerEntry, Node
+from mirror.plugin.rootfs.layer_limits import MOST_ENTRIES
 from mirror.plugin.rootfs.layer_names import OPAQUE, WHITEOUT, is_metadata, parts_of, require_plain
 
 #: Symbolic links that Linux follows on the way to one file.

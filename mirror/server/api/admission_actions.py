@@ -8,13 +8,13 @@ from typing import Any, Final, TypeAlias
 
 import structlog
 
+from mirror.access.rights import AccessAction
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, Denied
 from mirror.oci.names import Reference
-from mirror.registry.admissions import Admission
-from mirror.registry.rights import Action
-from mirror.server.acts import Act
-from mirror.server.operators import Operator
+from mirror.records.admissions import Admission
+from mirror.server.api.admin_actions import AdminAction
+from mirror.server.api.operators import Operator
 
 _LOG = structlog.get_logger(__name__)
 
@@ -27,13 +27,13 @@ _TYPE_NAMES: Final = {str: "a string", bool: "true or false"}
 Decide: TypeAlias = Callable[..., Awaitable[Sequence[Admission]]]
 
 
-def admission_actions(decide: Decide) -> dict[str, Act]:
+def admission_actions(decide: Decide) -> dict[str, AdminAction]:
     """Make the actions for those who may approve in the repository that is named, by the end of their path.
 
     Who has logged in decides in their own name.
     """
     return {
-        f"admission/{verb}": Act(Action.APPROVE, partial(_act, decide, approved=verb == "approve"))
+        f"admission/{verb}": AdminAction(AccessAction.APPROVE, partial(_act, decide, approved=verb == "approve"))
         for verb in ("approve", "reject")
     }
 
@@ -44,7 +44,7 @@ async def _act(decide: Decide, operator: Operator, sent: Mapping[str, Any], *, a
         raise ClientFault("reference is not a string, such as acme/driver@sha256:…")
     reference = Reference.parse(text)
     # A rejection that is lifted is lifted under every name.
-    operator.require(Action.APPROVE, None if sent.get("overrule") is True else reference.repository)
+    operator.require(AccessAction.APPROVE, None if sent.get("overrule") is True else reference.repository)
     if operator.name is not None:
         if by is not None and by != operator.name:
             raise Denied(f"{operator.name} decides in their own name, and no other: leave 'by' out")
@@ -60,7 +60,7 @@ async def _act(decide: Decide, operator: Operator, sent: Mapping[str, Any], *, a
         note=sent.get("note", ""),
         overrule=sent.get("overrule", False),
         expected=Digest.parse(sent["digest"]) if "digest" in sent else None,
-        may_decide=partial(operator.rights.allows, Action.APPROVE),
+        may_decide=partial(operator.rights.allows, AccessAction.APPROVE),
     )
     for admission in decided:
         told = {"name": str(admission.repository), "digest": str(admission.digest), "state": admission.state.value}

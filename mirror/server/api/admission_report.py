@@ -7,8 +7,8 @@ import json
 from collections.abc import Hashable, Sequence
 from typing import Final, Protocol
 
-from mirror.registry.admissions import Admission, State
-from mirror.registry.verdicts import Verdicts
+from mirror.records.admissions import Admission, AdmissionState
+from mirror.records.verdicts import Verdicts
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 
 #: Largest report that is kept for who asks next, in bytes: that of some 20 000 plugins.
@@ -18,7 +18,7 @@ _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 class ListedAdmissions(Protocol):
     """Lists how plugins stand."""
 
-    async def admissions(self, state: State | None = None, policy: str | None = None) -> Sequence[Admission]:
+    async def admissions(self, state: AdmissionState | None = None, policy: str | None = None) -> Sequence[Admission]:
         """Plugins of one state or all, as the policy with that fingerprint says; None: whichever spoke last."""
         ...
 

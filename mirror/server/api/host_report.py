@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines
-from mirror.registry.hosts import Hosts, SeenHost
+from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines
+from mirror.records.hosts import Hosts, SeenHost
 
 
 @dataclass(frozen=True, slots=True)

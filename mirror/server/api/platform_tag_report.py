@@ -13,7 +13,7 @@ from mirror.registry.port import Reader
 
 
 class PlatformTagRule(Protocol):
-    """A rule about such tags, see :class:`mirror.filters.platform_tags.PlatformRule`."""
+    """A rule about such tags, see :class:`mirror.filters.platform_rules.PlatformRule`."""
 
     @property
     def name(self) -> NamePattern: ...

@@ -53,7 +53,7 @@ decisions = keyed_table(
     Column("note", String, nullable=False),
 )
 
-#: Fingerprints that a rejection covers, one row for each, see :mod:`mirror.plugin.fingerprint`.
+#: Fingerprints that a rejection covers, one row for each, see :mod:`mirror.plugin.policy.fingerprint`.
 rejections = keyed_table(
     "rejections",
     Column("fingerprint", String(140), primary_key=True),

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, Executable
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
+from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES, CpuOffload
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
-from mirror.runtime.heavy_work import LIGHT_BYTES, HeavyWork
-from mirror.store.blobs import Blobs
-from mirror.store.bodies import load_manifest
-from mirror.store.cache import Cache
-from mirror.store.catalog.engine import Catalog
-from mirror.store.faults import storage_faults
+from mirror.store.catalog.catalog_cache import CatalogCache
+from mirror.store.catalog.database import Catalog
+from mirror.store.content.blob_files import BlobStorage
+from mirror.store.content.manifest_bytes import load_manifest
+from mirror.store.storage_errors import storage_faults
 
 
 class StoredManifest(NamedTuple):
@@ -41,11 +41,11 @@ class ManifestLoader:
         cache: the manifests in memory.
     """
 
-    def __init__(self, catalog: Catalog, blobs: Blobs, cache: Cache) -> None:
+    def __init__(self, catalog: Catalog, blobs: BlobStorage, cache: CatalogCache) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._cache = cache
-        self._heavy = HeavyWork()
+        self._heavy = CpuOffload()
         self._reading: SharedTasks[StoredManifest, Manifest] = SharedTasks()
 
     async def find(

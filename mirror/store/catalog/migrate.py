@@ -8,17 +8,17 @@ import structlog
 from sqlalchemy import Connection, inspect, text
 
 from mirror.oci.errors import CatalogFault
-from mirror.store.catalog.copy import copy_catalog
-from mirror.store.catalog.loss import require_no_content
+from mirror.store.catalog.catalog_copy import copy_catalog
+from mirror.store.catalog.catalog_loss import require_no_content
 from mirror.store.catalog.schema import HEAD
-from mirror.store.layout import Layout
+from mirror.store.content.data_layout import DataLayout
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _LOG = structlog.get_logger(__name__)
 
 
-def migrate(connection: Connection, layout: Layout) -> None:
+def migrate(connection: Connection, layout: DataLayout) -> None:
     """Make the tables what this version needs, inside the caller's transaction.
 
     A catalog that is changed is copied before, so that the version that made it can go on with the copy.
@@ -63,7 +63,7 @@ def _known() -> set[str]:
     return {file.name[1:5] for file in (MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")}
 
 
-def _of_a_later_version(revision: str, layout: Layout) -> str:
+def _of_a_later_version(revision: str, layout: DataLayout) -> str:
     copy = layout.catalog_copy(HEAD)
     way_back = f"; or go back to {copy}, the copy made before the update, and lose what was done since"
     return (

@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.policy import Action
-from mirror.registry.admissions import Admission, Rejection, State
+from mirror.plugin.policy.admission_policy import PolicyAction
+from mirror.records.admissions import Admission, AdmissionState, Rejection
 from mirror.store.catalog.access_tables import decisions, rejections
 from mirror.store.catalog.content_tables import (
     incomplete_manifests,
@@ -76,7 +76,7 @@ class SqlAdmissions:
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
 
-    async def admissions(self, state: State | None = None, policy: str | None = None) -> Sequence[Admission]:
+    async def admissions(self, state: AdmissionState | None = None, policy: str | None = None) -> Sequence[Admission]:
         """List what is known of plugins, the latest first.
 
         Args:
@@ -103,14 +103,14 @@ class SqlAdmissions:
 
         return await self._catalog.read_long(read)
 
-    async def count_admissions(self, policy: str | None = None) -> Mapping[State, int]:
+    async def count_admissions(self, policy: str | None = None) -> Mapping[AdmissionState, int]:
         """Count the same plugins by state. Arguments as for :meth:`admissions`."""
-        counts: dict[State, int] = dict.fromkeys(State, 0)
+        counts: dict[AdmissionState, int] = dict.fromkeys(AdmissionState, 0)
         whose = {"policy": _whose(policy)}
         found = await self._catalog.read_long(lambda connection: connection.execute(_COUNTED, whose).all())
         for action, approved, rejected, count in found:
-            said = None if action is None else Action(action)
-            counts[State.of(said, approved=approved, rejected=bool(rejected))] += count
+            said = None if action is None else PolicyAction(action)
+            counts[AdmissionState.of(said, approved=approved, rejected=bool(rejected))] += count
         return counts
 
 

@@ -11,8 +11,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.plugin import fingerprint
-from mirror.registry.admissions import Decision, Rejection, Subject, not_approved
+from mirror.plugin.policy import fingerprint
+from mirror.records.admissions import AdmissionDecision, Rejection, Subject, not_approved
 from mirror.store.catalog import rows
 from mirror.store.catalog.access_tables import decisions, rejections
 from mirror.store.catalog.content_tables import plugin_blobs
@@ -44,7 +44,7 @@ _ALIKE = (
 
 
 class SqlDecisions:
-    """Implements :class:`mirror.registry.verdicts.Rejections`, and takes decisions.
+    """Implements :class:`mirror.records.verdicts.Rejections`, and takes decisions.
 
     A rejection is kept with all that it is known to cover.
     """
@@ -54,7 +54,12 @@ class SqlDecisions:
         self._plugins = plugins
 
     async def decide(
-        self, repository: Repository, subjects: Sequence[Subject], decision: Decision, *, overrule: bool = False
+        self,
+        repository: Repository,
+        subjects: Sequence[Subject],
+        decision: AdmissionDecision,
+        *,
+        overrule: bool = False,
     ) -> None:
         """Keep a decision about plugins under a name, for all of them at once, in place of earlier decisions.
 
@@ -82,7 +87,7 @@ class SqlDecisions:
 
     async def holding(self, subject: Subject) -> set[Repository]:
         """The repositories that hold the same manifest, or a plugin of the same content."""
-        digests = {one for one in subject.fingerprints if not fingerprint.is_of_content(one)}
+        digests = {one for one in subject.fingerprints if not fingerprint.is_content_fingerprint(one)}
         wanted = {"digests": sorted(digests | await self._alike(subject))}
         found = await self._catalog.read(lambda connection: connection.execute(_HOLDING, wanted).scalars().all())
         return set(map(Repository, found))
@@ -97,7 +102,7 @@ class SqlDecisions:
 
     async def _alike(self, subject: Subject) -> set[str]:
         """Digests of plugins that are here with the same config and layers, under whatever name."""
-        contents = {one for one in subject.fingerprints if fingerprint.is_of_content(one)}
+        contents = {one for one in subject.fingerprints if fingerprint.is_content_fingerprint(one)}
         if subject.config is None or not contents:
             return set()
         wanted = {"config": str(subject.config)}
@@ -113,11 +118,11 @@ class SqlDecisions:
 
 def content_of(manifest: Manifest | None) -> str | None:
     """The fingerprint of a plugin's content, where its manifest alone tells it; else None."""
-    named = () if manifest is None else fingerprint.content_of(manifest)
-    return fingerprint.of_content(named) if named and all(one.algorithm == "sha256" for one in named) else None
+    named = () if manifest is None else fingerprint.content_digests(manifest)
+    return fingerprint.content_fingerprint(named) if named and all(one.algorithm == "sha256" for one in named) else None
 
 
-def find_decision(connection: Connection, repository: Repository, digest: Digest) -> Decision | None:
+def find_decision(connection: Connection, repository: Repository, digest: Digest) -> AdmissionDecision | None:
     """Find the decision about a digest under a name; None where there is none."""
     row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
     return None if row is None else read_decision(row)
@@ -160,9 +165,9 @@ def cover(connection: Connection, repository: Repository, digest: Digest, finger
         rows.put(connection, rejections, *({**here, "fingerprint": one} for one in sorted(fingerprints)))
 
 
-def read_decision(row: Row[Any]) -> Decision:
+def read_decision(row: Row[Any]) -> AdmissionDecision:
     """A decision as it stands in a row."""
-    return Decision(row.approved, row.decided_by, row.decided_at, row.note)
+    return AdmissionDecision(row.approved, row.decided_by, row.decided_at, row.note)
 
 
 def _covering(connection: Connection, fingerprints: Collection[str]) -> list[Rejection]:
@@ -182,7 +187,7 @@ def _lift(connection: Connection, repository: Repository, subject: Subject, *, o
         connection.execute(_LIFTED, {"name": rejection.repository.name, "wanted": str(rejection.digest)})
 
 
-def _put(connection: Connection, repository: Repository, digest: Digest, decision: Decision) -> None:
+def _put(connection: Connection, repository: Repository, digest: Digest, decision: AdmissionDecision) -> None:
     key = {"repository": repository.name, "digest": str(digest)}
     connection.execute(_UNCOVERED, {"name": repository.name, "wanted": str(digest)})
     row = {"approved": decision.approved, "decided_by": decision.by, "decided_at": decision.at, "note": decision.note}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, select
 
 from mirror.oci.digest import Digest
-from mirror.registry.derivations import Derivation
+from mirror.records.derivations import Derivation
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import derivations
 from mirror.store.store_services import StoreServices
@@ -14,7 +14,7 @@ _MADE = select(derivations).where(derivations.c.digest == bindparam("digest"))
 
 
 class SqlDerivations:
-    """Implements :class:`mirror.registry.derivations.Derivations`. Goes when the manifest's bytes do."""
+    """Implements :class:`mirror.records.derivations.Derivations`. Goes when the manifest's bytes do."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

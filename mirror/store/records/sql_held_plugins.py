@@ -20,7 +20,7 @@ from sqlalchemy import (
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
-from mirror.plugin.policy import Action
+from mirror.plugin.policy.admission_policy import PolicyAction
 from mirror.store.catalog.access_tables import decisions, verdicts
 from mirror.store.catalog.content_tables import blobs, plugin_blobs
 from mirror.store.catalog.manifest_loader import StoredManifest
@@ -73,7 +73,7 @@ _APPROVED = exists().where(
 _LET_IN = exists().where(
     verdicts.c.repository == plugin_blobs.c.repository,
     verdicts.c.digest == plugin_blobs.c.manifest,
-    verdicts.c.action.in_([Action.ALLOW.value, Action.WARN.value]),
+    verdicts.c.action.in_([PolicyAction.ALLOW.value, PolicyAction.WARN.value]),
 )
 _NAMING = (
     select(plugin_blobs.c.manifest, blobs.c.size_bytes)
@@ -85,7 +85,7 @@ _NAMING = (
 
 
 class SqlHeldPlugins:
-    """Implements :class:`mirror.registry.verdicts.HeldPlugins`."""
+    """Implements :class:`mirror.records.verdicts.HeldPlugins`."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

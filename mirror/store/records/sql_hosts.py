@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Delete, Select, bindparam, case, delete, func, select, true, tuple_
 from sqlalchemy.dialects.sqlite import insert  # PostgreSQL's has the same methods
 
-from mirror.registry.hosts import Host, SeenHost
+from mirror.records.hosts import Host, SeenHost
 from mirror.store.catalog.access_tables import hosts as table
 from mirror.store.store_services import StoreServices
 
@@ -34,7 +34,7 @@ _LISTED = select(table).order_by(table.c.last_seen.desc(), *table.primary_key)
 
 
 class SqlHosts:
-    """Implements :class:`mirror.registry.hosts.Hosts`. Nothing in memory is made of them: a write ends no cache."""
+    """Implements :class:`mirror.records.hosts.Hosts`. Nothing in memory is made of them: a write ends no cache."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

@@ -10,8 +10,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestBlobUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.origins import Origin
-from mirror.store.adoption import adopt
+from mirror.records.origins import Origin
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.content_tables import (
     blobs,
@@ -27,6 +26,7 @@ from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns
 from mirror.store.records.sql_origins import origin_of, put_origin
 from mirror.store.store_services import StoreServices
+from mirror.store.uploads.adoption import adopt
 
 _NAME: BindParameter[str] = bindparam("name")
 _WANTED: BindParameter[str] = bindparam("wanted")
@@ -68,7 +68,7 @@ _LACKING = select(_CHILD.digest).where(_CHILD.repository == _NAME, _CHILD.manife
 
 
 class SqlIncompleteManifests:
-    """Implements :class:`mirror.registry.origins.IncompleteManifests`."""
+    """Implements :class:`mirror.records.origins.IncompleteManifests`."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.origins import Origin
+from mirror.records.origins import Origin
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.content_tables import origins, repositories, tags
 from mirror.store.catalog.sync_tables import mirrored_tags
@@ -18,7 +18,7 @@ _ORIGIN = select(origins).where(origins.c.repository == bindparam("name"), origi
 
 
 class SqlOrigins:
-    """Implements :class:`mirror.registry.origins.Origins`."""
+    """Implements :class:`mirror.records.origins.Origins`."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

@@ -11,15 +11,15 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, selec
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import (
-    Change,
+from mirror.records.sync_runs import (
     Mirrored,
-    Outcome,
     RuleRecord,
     Run,
     RunOutcome,
-    Step,
+    RunStep,
+    TagChange,
     TagEvent,
+    TagOutcome,
     TagRecord,
 )
 from mirror.store.catalog import rows
@@ -35,7 +35,7 @@ _MIRRORED = select(mirrored_tags).where(mirrored_tags.c.repository == bindparam(
 
 
 class SqlSyncRuns:
-    """Implements :class:`mirror.registry.journal.Journal` and :class:`mirror.registry.journal.Chronicle`."""
+    """Implements :class:`mirror.records.sync_runs.RunRecorder` and :class:`mirror.records.sync_runs.RunHistory`."""
 
     def __init__(self, services: StoreServices, origins: SqlOrigins) -> None:
         self._catalog = services.catalog
@@ -55,7 +55,7 @@ class SqlSyncRuns:
 
         return await self._catalog.write_uncached(begin)
 
-    async def record(self, run: Run, steps: Sequence[Step]) -> None:
+    async def record(self, run: Run, steps: Sequence[RunStep]) -> None:
         def write(connection: Connection) -> None:
             rows.put(connection, sync_entries, *(_entry_row(run.id, step.record) for step in steps if step.record))
             rows.put(connection, mirrored_tags, *(_mirrored_row(step.mirrored) for step in steps if step.mirrored))
@@ -193,7 +193,7 @@ def _add_event(connection: Connection, event: TagEvent) -> None:
         "difference": list(event.difference),
     }
     connection.execute(insert(tag_events), values)
-    if event.change is Change.APPEARED:
+    if event.change is TagChange.APPEARED:
         return  # there are hardly any before it
     here = (tag_events.c.repository == event.repository.name) & (tag_events.c.tag == event.tag.name)
     latest = select(tag_events.c.id).where(here).order_by(tag_events.c.id.desc())
@@ -211,7 +211,7 @@ def _entry(row: Row[Any]) -> TagRecord:
     return TagRecord(
         Repository(row.repository),
         Tag(row.tag) if row.tag else None,
-        Outcome(row.outcome),
+        TagOutcome(row.outcome),
         _digest(row.before),
         _digest(row.after),
         row.moved_bytes,
@@ -241,7 +241,7 @@ def _event(row: Row[Any]) -> TagEvent:
         Repository(row.repository),
         Tag(row.tag),
         row.at,
-        Change(row.change),
+        TagChange(row.change),
         _digest(row.before),
         _digest(row.after),
         row.source,

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 from sqlalchemy.exc import IntegrityError
 
 from mirror.oci.errors import ClientFault, NotFound
-from mirror.registry.users import User, UserToken
+from mirror.records.users import User, UserToken
 from mirror.store.catalog.access_tables import user_tokens, users
 from mirror.store.store_services import StoreServices
 
@@ -23,7 +23,7 @@ _TOKEN_BY_SECRET = select(user_tokens).where(user_tokens.c.secret_hash == bindpa
 
 
 class SqlUsers:
-    """Implements :class:`mirror.registry.users.Users`, and changes what that finds."""
+    """Implements :class:`mirror.records.users.Users`, and changes what that finds."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog

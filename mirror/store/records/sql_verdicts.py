@@ -9,10 +9,10 @@ from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, de
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.plugin.policy import Action, Verdict
-from mirror.plugin.privilege_pattern import Asked
-from mirror.registry.admissions import Admission, Decision, Rejection
-from mirror.registry.verdicts import NO_POLICY, Baseline
+from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
+from mirror.records.admissions import Admission, AdmissionDecision, Rejection
+from mirror.records.verdicts import NO_POLICY, Baseline
 from mirror.store.catalog import rows
 from mirror.store.catalog.access_tables import decisions, rejections, verdicts
 from mirror.store.catalog.content_tables import plugin_blobs
@@ -25,7 +25,7 @@ OF_BEFORE = ""
 _NAME: BindParameter[str] = bindparam("name")
 _WANTED: BindParameter[str] = bindparam("wanted")
 _POLICY: BindParameter[str] = bindparam("policy")
-_LET_IN = verdicts.c.action.in_([Action.ALLOW.value, Action.WARN.value])
+_LET_IN = verdicts.c.action.in_([PolicyAction.ALLOW.value, PolicyAction.WARN.value])
 _OF_THIS = and_(verdicts.c.repository == _NAME, verdicts.c.digest == _WANTED)
 _ONE = select(verdicts).where(_OF_THIS, verdicts.c.policy.in_([_POLICY, OF_BEFORE])).order_by(verdicts.c.policy.desc())
 _LATEST = select(verdicts).where(_OF_THIS).order_by(verdicts.c.noted_at.desc(), verdicts.c.policy)
@@ -39,7 +39,7 @@ _DENIED = exists().where(
     _THIS_POLICYS.c.repository == verdicts.c.repository,
     _THIS_POLICYS.c.digest == verdicts.c.digest,
     _THIS_POLICYS.c.policy == _POLICY,
-    _THIS_POLICYS.c.action == Action.DENY.value,
+    _THIS_POLICYS.c.action == PolicyAction.DENY.value,
 )
 _LAST = (
     select(verdicts.c.asked)
@@ -80,7 +80,7 @@ CHOSEN = select(_RANKED).where(_RANKED.c.place == 1).subquery("chosen")
 
 
 class SqlVerdicts:
-    """Implements :class:`mirror.registry.verdicts.Verdicts`."""
+    """Implements :class:`mirror.records.verdicts.Verdicts`."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
@@ -163,7 +163,7 @@ def find(
 
 
 def undecided_by_policy(
-    repository: Repository, digest: Digest, decision: Decision | None, rejection: Rejection | None
+    repository: Repository, digest: Digest, decision: AdmissionDecision | None, rejection: Rejection | None
 ) -> Admission | None:
     """The admission of a plugin that no policy has judged; None where no person has decided either."""
     known = decision if rejection is None else rejection.decision
@@ -176,7 +176,7 @@ def read_verdict(row: Row[Any], **more: Any) -> Admission:
         Repository(row.repository),
         Digest.parse(row.digest),
         row.noted_at,
-        verdict=Verdict(Action(row.action), row.rule, row.reason),
+        verdict=PolicyVerdict(PolicyAction(row.action), row.rule, row.reason),
         policy=row.policy,
         asked=None if row.asked is None else pairs(row.asked),
         grown=pairs(row.grown),
@@ -184,6 +184,6 @@ def read_verdict(row: Row[Any], **more: Any) -> Admission:
     )
 
 
-def pairs(value: list[list[str]]) -> tuple[Asked, ...]:
+def pairs(value: list[list[str]]) -> tuple[RequestedPrivilege, ...]:
     """Read the privileges of a row."""
     return tuple((name, asked) for name, asked in value)

@@ -10,29 +10,29 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mirror.access import passwords
-from mirror.access.attempts import BURST
-from mirror.access.callers import UserCallers
-from mirror.access.figures import LOGINS, LoginFigures, Outcome
+from mirror.access.login_attempts import BURST
+from mirror.access.login_metrics import LOGINS, LoginMetrics, LoginOutcome
 from mirror.access.logins import Logins, new_secret, secret_hash
 from mirror.access.passwords import PasswordChecks
+from mirror.access.rights import AccessAction
 from mirror.access.rules import AccessRule
+from mirror.access.user_callers import UserCallers
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.errors import Busy, MirrorError, NameInvalid, TooManyRequests, Unauthorized
 from mirror.oci.names import Repository
+from mirror.records.users import User, UserToken
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.rights import Action
-from mirror.registry.users import User, UserToken
-from mirror.runtime.metrics import Figures
-from mirror.transfer.mapping import NameMapping
-from mirror.wire.basic import Login
-from mirror.wire.scopes import parse_scopes
+from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.transfer.name_mapping import NameMapping
+from mirror.wire.auth.basic_auth import Login
+from mirror.wire.auth.scopes import parse_scopes
 
 PASSWORD = "the pass:word"
 WRONG = r"^the name or the password is wrong, or the token is no longer good$"
 HASH = passwords.hashed(PASSWORD)
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 ACME = NameMapping("acme/*", "acme/*")
-RULES = [AccessRule(frozenset({"anna"}), (ACME,), frozenset({Action.PULL, Action.PUSH}))]
+RULES = [AccessRule(frozenset({"anna"}), (ACME,), frozenset({AccessAction.PULL, AccessAction.PUSH}))]
 
 
 class NowClock:
@@ -75,21 +75,21 @@ class World:
     logins: Logins
     callers: UserCallers
     checks: PasswordChecks
-    figures: Figures
+    figures: SharedMetrics
     secret: str
 
-    def count(self, outcome: Outcome) -> float:
+    def count(self, outcome: LoginOutcome) -> float:
         ((_, series),) = self.figures.sums()
         return dict(series)[(outcome.value,)][0]
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    clock, secret, figures = NowClock(), new_secret(), Figures((LOGINS,))
+    clock, secret, figures = NowClock(), new_secret(), SharedMetrics((LOGINS,))
     token = UserToken("1a", "anna", "", clock.now(), clock.now() + timedelta(hours=1))
     known = Known({"anna": User("anna", HASH, clock.now())}, {secret_hash(secret): token})
     async with PasswordChecks() as checks:
-        logins = Logins(known, checks, clock, LoginFigures(figures.share()))
+        logins = Logins(known, checks, clock, LoginMetrics(figures.share()))
         callers = UserCallers(
             known,
             logins,
@@ -115,7 +115,7 @@ async def test_the_right_password(world: World) -> None:
 async def test_a_wrong_login_has_one_answer(world: World, username: str, password: str) -> None:
     with pytest.raises(Unauthorized, match=WRONG):
         await world.logins.identify(Login(username, password), HERE)
-    assert world.count(Outcome.WRONG) == 1
+    assert world.count(LoginOutcome.WRONG) == 1
 
 
 async def test_the_secret_of_a_token_is_a_password_of_its_user(world: World) -> None:
@@ -124,7 +124,7 @@ async def test_the_secret_of_a_token_is_a_password_of_its_user(world: World) -> 
     for login in (Login("bob", world.secret), Login("anna", new_secret())):
         with pytest.raises(Unauthorized):
             await world.logins.identify(login, HERE)
-    assert (world.count(Outcome.TOKEN), world.count(Outcome.WRONG)) == (2, 2)
+    assert (world.count(LoginOutcome.TOKEN), world.count(LoginOutcome.WRONG)) == (2, 2)
 
 
 async def test_a_token_that_has_expired_is_wrong(world: World) -> None:
@@ -143,7 +143,7 @@ async def test_guesses_are_held_up_where_they_come_from_and_nowhere_else(world: 
     with pytest.raises(TooManyRequests) as refused:
         await world.logins.identify(Login("anna", "guess"), HERE)
     assert float(refused.value.detail["retry_after_seconds"]) > 0
-    assert world.count(Outcome.HELD_UP) == 1
+    assert world.count(LoginOutcome.HELD_UP) == 1
     # The user comes in: from elsewhere, with a token, and with a password that was right here before.
     assert (await world.logins.identify(Login("anna", PASSWORD), THERE)).user == "anna"
     assert (await world.logins.identify(Login("anna", world.secret), HERE)).user == "anna"
@@ -205,25 +205,25 @@ async def test_a_token_says_what_was_asked_for_and_may_be_had(world: World) -> N
     may = {
         (name, action.value)
         for name in ("acme/a", "acme/b", "acme/c", "x")
-        for action in Action
+        for action in AccessAction
         if caller.rights.allows(action, Repository(name))
     }
     assert caller.name == "anna"
     assert may == {("acme/a", "pull"), ("acme/a", "push"), ("acme/b", "pull")}
-    assert caller.own_rights.allows(Action.PUSH, Repository("acme/c"))
+    assert caller.own_rights.allows(AccessAction.PUSH, Repository("acme/c"))
 
 
 async def test_every_action_is_what_may_be_had(world: World) -> None:
     given = await world.callers.grant(parse_scopes(["repository:acme/a:*"]), HERE, Login("anna", PASSWORD), None)
     rights = (await world.callers.by_token(given.token)).rights
-    assert [action.value for action in Action if rights.allows(action, Repository("acme/a"))] == ["pull", "push"]
+    assert [action.value for action in AccessAction if rights.allows(action, Repository("acme/a"))] == ["pull", "push"]
 
 
 async def test_a_token_for_nobody(world: World) -> None:
     given = await world.callers.grant(parse_scopes(["repository:acme/a:pull"]), HERE, None, None)
     caller = await world.callers.by_token(given.token)
     assert (given.user, caller.name) == (None, None)
-    assert not caller.rights.allows(Action.PULL, Repository("acme/a"))
+    assert not caller.rights.allows(AccessAction.PULL, Repository("acme/a"))
 
 
 async def revoked(world: World) -> None:
@@ -248,4 +248,4 @@ async def test_what_was_given_ends_with_what_it_was_given_for(world: World, end:
 async def test_a_login_at_each_request(world: World) -> None:
     caller = await world.callers.by_login(Login("anna", PASSWORD), HERE)
     assert caller.rights is caller.own_rights
-    assert caller.rights.allows(Action.PUSH, Repository("acme/a"))
+    assert caller.rights.allows(AccessAction.PUSH, Repository("acme/a"))

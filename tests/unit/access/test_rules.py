@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from mirror.access.rights import AccessAction
 from mirror.access.rules import AccessRule, TokenRights, UserRights
-from mirror.access.signed import Grant
+from mirror.access.token_signing import Grant
 from mirror.filters.authorize import AnonymousRights
 from mirror.oci.errors import RightMissing, Unsupported
 from mirror.oci.names import Repository
-from mirror.registry.rights import Action
-from mirror.transfer.mapping import NameMapping
+from mirror.transfer.name_mapping import NameMapping
 
-PULL, PUSH, DELETE = Action.PULL, Action.PUSH, Action.DELETE
+PULL, PUSH, DELETE = AccessAction.PULL, AccessAction.PUSH, AccessAction.DELETE
 NOBODY, READERS = AnonymousRights(frozenset()), AnonymousRights(frozenset({PULL}))
 
 
-def rule(users: str, repositories: str, *actions: Action) -> AccessRule:
+def rule(users: str, repositories: str, *actions: AccessAction) -> AccessRule:
     patterns = tuple(NameMapping(pattern, pattern) for pattern in repositories.split())
     return AccessRule(frozenset(users.split()), patterns, frozenset(actions))
 
@@ -49,14 +49,14 @@ RULES = [
         ("anna", PULL, None, False),
     ],
 )
-def test_the_union_of_what_rules_say(user: str, action: Action, name: str | None, allowed: bool) -> None:
+def test_the_union_of_what_rules_say(user: str, action: AccessAction, name: str | None, allowed: bool) -> None:
     rights = UserRights.of(user, RULES, NOBODY)
     assert rights.allows(action, None if name is None else Repository(name)) is allowed
 
 
 def test_a_user_without_a_rule_may_do_what_anyone_may() -> None:
     rights = UserRights.of("eve", [], READERS)
-    assert [action for action in Action if rights.allows(action, Repository("a"))] == [PULL]
+    assert [action for action in AccessAction if rights.allows(action, Repository("a"))] == [PULL]
 
 
 def test_a_refusal_says_who_may_not_do_what() -> None:
@@ -78,7 +78,7 @@ def test_a_refusal_says_who_may_not_do_what() -> None:
     ],
 )
 def test_a_token_is_good_for_what_it_says_as_far_as_its_user_still_may(
-    granted: dict[str, set[str]], action: Action, name: str | None, allowed: bool
+    granted: dict[str, set[str]], action: AccessAction, name: str | None, allowed: bool
 ) -> None:
     grant = Grant("anna", "", {each: frozenset(actions) for each, actions in granted.items()})
     rights = TokenRights(UserRights.of("anna", RULES, NOBODY), NOBODY, grant)
@@ -106,6 +106,6 @@ def test_deleting_is_switched_off_only_where_nobody_may() -> None:
 
 
 def test_what_is_of_the_whole_server_is_refused_without_a_name() -> None:
-    error = UserRights.of("eve", RULES, READERS).refusal(Action.OPERATE, None)
+    error = UserRights.of("eve", RULES, READERS).refusal(AccessAction.OPERATE, None)
     assert str(error) == "eve may not operate; rules under access: in the configuration say who may"
     assert error.detail == {"action": "operate"}

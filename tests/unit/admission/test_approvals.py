@@ -12,15 +12,15 @@ import pytest
 
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
-from mirror.filters.judging import Judge
+from mirror.filters.admission_controller import AdmissionController
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, Denied, ManifestUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.admissions import State
-from mirror.registry.origins import Origin
-from mirror.registry.verdicts import AdmissionRecords
+from mirror.records.admissions import AdmissionState
+from mirror.records.origins import Origin
+from mirror.records.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
@@ -37,12 +37,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 def approvals(store: Store) -> Approvals:
     records = store.records
     known = AdmissionRecords(records.verdicts, records.decisions, records.plugins)
-    judge = Judge(None, known, SystemClock(), lambda _action: None)
+    judge = AdmissionController(None, known, SystemClock(), lambda _action: None)
     held = HeldManifests(store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
     return Approvals(held, records.decisions, records.verdicts, judge, SystemClock())
 
 
-async def decided(store: Store, target: Tag | Digest, **said: Any) -> list[tuple[Digest, State]]:
+async def decided(store: Store, target: Tag | Digest, **said: Any) -> list[tuple[Digest, AdmissionState]]:
     said = {"approved": True, "by": "alice", "note": "", **said}
     return [(one.digest, one.state) for one in await approvals(store).decide(HERE, target, **said)]
 
@@ -54,8 +54,8 @@ async def test_a_tag_is_approved_as_what_somebody_has_looked_at(store: Store) ->
     with pytest.raises(ClientFault, match=f"points to {held.digest}, and not to {ABSENT}"):
         await decided(store, TAG, expected=ABSENT)
     assert await store.records.admissions.admissions() == []
-    assert await decided(store, TAG, expected=held.digest) == [(held.digest, State.APPROVED)]
-    assert await decided(store, TAG, approved=False) == [(held.digest, State.REJECTED)]
+    assert await decided(store, TAG, expected=held.digest) == [(held.digest, AdmissionState.APPROVED)]
+    assert await decided(store, TAG, approved=False) == [(held.digest, AdmissionState.REJECTED)]
 
 
 async def test_what_was_rejected_is_not_approved_by_the_way(store: Store) -> None:
@@ -65,7 +65,7 @@ async def test_what_was_rejected_is_not_approved_by_the_way(store: Store) -> Non
     for digest in (held.digest, sha512):
         with pytest.raises(Denied, match=r"was rejected as acme/driver@sha256:\S+ by alice on \S+ \(no\);.*--overrule"):
             await decided(store, digest)
-    assert await decided(store, sha512, overrule=True) == [(sha512, State.APPROVED)]
+    assert await decided(store, sha512, overrule=True) == [(sha512, AdmissionState.APPROVED)]
     assert await store.records.verdicts.admission(HERE, held.digest) is None
 
 
@@ -75,7 +75,7 @@ async def test_what_is_held_under_another_name_is_known_by_it(store: Store) -> N
     await decided(store, held.digest, approved=False)
     known = await store.records.verdicts.admission(elsewhere, ABSENT, None, [str(Digest.of(held.content, "sha512"))])
     assert known is not None
-    assert known.state is State.REJECTED
+    assert known.state is AdmissionState.REJECTED
 
 
 async def test_an_index_stands_for_its_members(store: Store) -> None:
@@ -83,11 +83,13 @@ async def test_an_index_stands_for_its_members(store: Store) -> None:
     body = {"schemaVersion": 2, "manifests": [member.descriptor.to_json() for member in members]}
     index = Manifest.parse(json.dumps(body).encode(), media_types.OCI_INDEX)
     await store.put_manifest(HERE, index, [TAG])
-    assert await decided(store, TAG, expected=index.digest) == [(member.digest, State.APPROVED) for member in members]
+    assert await decided(store, TAG, expected=index.digest) == [
+        (member.digest, AdmissionState.APPROVED) for member in members
+    ]
 
 
 async def test_a_digest_need_not_be_here(store: Store) -> None:
-    assert await decided(store, ABSENT) == [(ABSENT, State.APPROVED)]
+    assert await decided(store, ABSENT) == [(ABSENT, AdmissionState.APPROVED)]
     with pytest.raises(ManifestUnknown, match=r"no tag 1\.0 of acme/driver is here: name a digest"):
         await decided(store, TAG, expected=ABSENT)
 
@@ -101,7 +103,7 @@ async def test_what_is_being_pulled_through_can_be_decided_about(store: Store) -
     coming = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     now = datetime.now(UTC)
     await store.records.incomplete.keep_incomplete(HERE, coming, Origin("hub", HERE, coming.digest, now, now), TAG)
-    assert await decided(store, TAG, expected=coming.digest) == [(coming.digest, State.APPROVED)]
+    assert await decided(store, TAG, expected=coming.digest) == [(coming.digest, AdmissionState.APPROVED)]
 
 
 async def test_a_tag_that_has_moved_upstream_is_what_hosts_are_given_by_it(store: Store) -> None:
@@ -118,7 +120,7 @@ async def test_a_tag_that_has_moved_upstream_is_what_hosts_are_given_by_it(store
     await store.records.incomplete.keep_incomplete(HERE, moved, Origin("hub", HERE, moved.digest, now, now), TAG)
     with pytest.raises(ClientFault, match=f"points to {moved.digest}"):
         await decided(store, TAG, expected=before.digest)
-    assert await decided(store, TAG, approved=False) == [(moved.digest, State.REJECTED)]
+    assert await decided(store, TAG, approved=False) == [(moved.digest, AdmissionState.REJECTED)]
     assert await store.records.verdicts.admission(HERE, before.digest) is None
     (listed,) = await store.records.admissions.admissions()
     assert (listed.digest, listed.tags) == (moved.digest, (TAG,))

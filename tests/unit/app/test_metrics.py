@@ -13,18 +13,18 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirror.access.figures import LOGINS
+from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, STANDING
 from mirror.app.metrics import FAMILIES, Metrics
-from mirror.filters.engine_watch import PULLS
+from mirror.filters.engine_tracking import PULLS
 from mirror.oci.errors import CatalogFault
-from mirror.proxy.outcomes import families as pull_families
+from mirror.proxy.pull_metrics import families as pull_families
 from mirror.runtime.logs import Lines
-from mirror.runtime.metrics import Figures
-from mirror.server.limits import Limits
-from mirror.server.load import Load
+from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.server.http.activity import Activity
+from mirror.server.http.server_limits import ServerLimits
+from mirror.store.content.volume import Room
 from mirror.store.registry import Store
-from mirror.store.volume import Room
 from mirror.sync.sync_metrics import GAUGES as RULE_GAUGES
 from mirror.sync.sync_metrics import families as rule_families
 from mirror.upstream.upstream_metrics import UpstreamFigures
@@ -57,8 +57,10 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def metrics(store: Store) -> AsyncIterator[Metrics]:
-    figures, lines = Figures(FAMILIES), Lines(io.StringIO())
-    yield Metrics(figures, figures.share(), store=store, load=Load.within(Limits()), lines=lines, more=nothing_more)
+    figures, lines = SharedMetrics(FAMILIES), Lines(io.StringIO())
+    yield Metrics(
+        figures, figures.share(), store=store, load=Activity.within(ServerLimits()), lines=lines, more=nothing_more
+    )
     lines.close()
 
 
@@ -143,9 +145,11 @@ async def test_a_scrape_survives_a_store_that_does_not(
 
 async def test_other_processes_are_told_without_being_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mirror.app.metrics._PERIOD_SECONDS", 0.01)
-    figures, lines, load = Figures(FAMILIES, processes=2), Lines(io.StringIO()), Load.within(Limits())
+    figures, lines, load = SharedMetrics(FAMILIES, processes=2), Lines(io.StringIO()), Activity.within(ServerLimits())
     ours = Metrics(figures, figures.share(0), store=store, load=load, lines=lines, more=nothing_more)
-    other = Metrics(figures, figures.share(1), store=store, load=Load.within(Limits()), lines=lines, more=nothing_more)
+    other = Metrics(
+        figures, figures.share(1), store=store, load=Activity.within(ServerLimits()), lines=lines, more=nothing_more
+    )
     keeping_up = asyncio.create_task(ours.keep_up())
     for _ in range(7):
         load.connections.arrived("")

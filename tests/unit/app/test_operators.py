@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import RawTestServer, TestClient
 
-from mirror.access.figures import LOGINS
+from mirror.access.login_metrics import LOGINS
 from mirror.access.passwords import hashed
 from mirror.access.user_accounts import create_token
 from mirror.app.access_control import authenticating, operators
 from mirror.app.services import Services
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
+from mirror.records.users import User
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.users import User
-from mirror.runtime.metrics import Figures
+from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.server.api.admission_actions import admission_actions
-from mirror.server.application import build
+from mirror.server.http_application import build
 from mirror.settings import load
 from mirror.store.registry import Store
-from mirror.wire.challenges import parse as parse_challenges
+from mirror.wire.auth.challenges import parse as parse_challenges
 from tests.contract.contents import push_image
 
 WORD, PASSWORD = "0123456789abcdef", "the pass:word"
@@ -99,7 +99,7 @@ async def serving(
         if users:
             for name in ("anna", "root", "watch", "bob"):
                 await store.records.users.add_user(User(name, password_hash(), datetime.now(UTC)))
-        share = Figures((LOGINS,)).share()
+        share = SharedMetrics((LOGINS,)).share()
         async with authenticating(settings, store, lambda _rights: MemoryRegistry(), share) as authentication:
             application = build(
                 MemoryRegistry(),

@@ -18,22 +18,22 @@ from aiohttp.test_utils import RawTestServer, TestClient
 
 from mirror.app.services import open_services
 from mirror.app.worker import Service, Worker, put_together, shared_figures
-from mirror.filters import layer_reading
-from mirror.filters.judging import Judge
-from mirror.filters.layer_reading import LayerReading
+from mirror.filters import shared_layers
+from mirror.filters.admission_controller import AdmissionController
 from mirror.filters.plugin_checks import PluginChecker
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import media_types
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.logs import Lines
-from mirror.server.serve import listen
+from mirror.server.http_server import listen
 from mirror.settings import Settings, load
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.server.served import digest, manifest_bytes, put_blob, served
 
-ONE_EACH = {LayerReading: 1, Judge: 1, PluginChecker: 1}
+ONE_EACH = {SharedLayerReader: 1, AdmissionController: 1, PluginChecker: 1}
 
 
 def plugin(name: str) -> tuple[bytes, list[bytes], bytes]:
@@ -145,7 +145,7 @@ async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
     tmp_path: Path, made: Counter[type], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock, now, most, hops = Lock(), 0, 0, 0
-    hop = layer_reading._hop
+    hop = shared_layers._hop
 
     def watched(steps: Iterator[int]) -> tuple[int, bool]:
         nonlocal now, most, hops
@@ -159,7 +159,7 @@ async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
             with lock:
                 now -= 1
 
-    monkeypatch.setattr(layer_reading, "_hop", watched)
+    monkeypatch.setattr(shared_layers, "_hop", watched)
     upstream = MemoryRegistry()
     for name in ("mirrored/plain", "mirrored/derived", "pulled/one", "pulled/two"):
         await put(upstream, name)
@@ -175,7 +175,7 @@ async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
         await asyncio.wait([following])
         assert await approve(client, f"pushed/one@{first}") == "approved"
         assert await pull(client, "pushed/one") == 200
-    assert most == layer_reading._AT_ONCE == 2
+    assert most == shared_layers._AT_ONCE == 2
     assert hops >= 12  # two of each of six plugins at least
     assert made == ONE_EACH
 
@@ -191,4 +191,4 @@ async def test_parts_are_built_once_and_only_when_they_are_needed(tmp_path: Path
         first = await services.upstreams(["hub"])
         assert (await services.upstreams(["hub", "hub"]))["hub"] is first["hub"]
         assert services.ruleless_judge is services.ruleless_judge
-        assert made == ONE_EACH | {Judge: 2}
+        assert made == ONE_EACH | {AdmissionController: 2}

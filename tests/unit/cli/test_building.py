@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.cli.application import run
+from mirror.cli.command_line import run
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mirror.cli.application import application, run
+from mirror.cli.command_line import application, run
 from mirror.store.registry import Store
 
 

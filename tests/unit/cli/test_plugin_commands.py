@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from mirror.cli.application import run
+from mirror.cli.command_line import run
 from mirror.oci.digest import Digest
 from mirror.oci.names import Tag
-from mirror.registry.journal import Change, Step, TagEvent
+from mirror.records.sync_runs import RunStep, TagChange, TagEvent
 from mirror.store.registry import Store
+from tests.unit.authoring.contents import CONFIG, DRIVER, NAME, TAG, put_plugin
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import SOCKET, elf
-from tests.unit.workshop.contents import CONFIG, DRIVER, NAME, TAG, put_plugin
 
 ARM = Tag("1.0-arm64")
 GROWN = {"Network": {"Type": "host"}, "Env": [{"Name": "DEBUG", "Value": "1", "Settable": ["value"]}]}
@@ -41,13 +41,13 @@ async def store(tmp_path: Path) -> Path:
             NAME,
             TAG,
             datetime(2026, 3, 1, 12, tzinfo=UTC),
-            Change.MOVED,
+            TagChange.MOVED,
             Digest.of(b"a"),
             Digest.of(b"b"),
             "hub/x",
             ("+ network: host",),
         )
-        await opened.records.sync_runs.record(await opened.records.sync_runs.begin_run("rule"), [Step(event=event)])
+        await opened.records.sync_runs.record(await opened.records.sync_runs.begin_run("rule"), [RunStep(event=event)])
     return tmp_path
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.cli.application import run
+from mirror.cli.command_line import run
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
 from mirror.store.registry import Store

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-SERVING = {"aiohttp.web", "prometheus_client", "mirror.server.application"}
+SERVING = {"aiohttp.web", "prometheus_client", "mirror.server.http_application"}
 NOT_ALWAYS = {"alembic", "aiohttp_socks", "pydantic_settings", "rich.progress", "sqlalchemy.orm"}
 UPSTREAM = {"aiohttp", "stamina"}
 
@@ -13,12 +13,12 @@ UPSTREAM = {"aiohttp", "stamina"}
 @pytest.mark.parametrize(
     ("module", "left_out"),
     [
-        ("mirror.cli.application", {"aiohttp", "sqlalchemy"} | SERVING | NOT_ALWAYS | UPSTREAM),
+        ("mirror.cli.command_line", {"aiohttp", "sqlalchemy"} | SERVING | NOT_ALWAYS | UPSTREAM),
         ("mirror.app.services", SERVING | NOT_ALWAYS | UPSTREAM),
         ("mirror.app.mirroring", SERVING | NOT_ALWAYS),
     ],
 )
 def test_libraries_that_a_command_does_not_need_are_not_loaded(module, left_out):
-    script = f"import mirror.cli.application, {module}, sys; print(*sys.modules)"
+    script = f"import mirror.cli.command_line, {module}, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     assert left_out & set(done.stdout.split()) == set()

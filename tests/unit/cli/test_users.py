@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.cli.application import run
+from mirror.cli.command_line import run
 from tests.harness.mirror import PROGRAM
 
 PASSWORD = "the pass:word"

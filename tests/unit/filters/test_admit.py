@@ -12,9 +12,9 @@ from mirror.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, Repo
 from mirror.oci.manifest import Manifest
 from mirror.oci.name_pattern import NamePattern
 from mirror.oci.names import Tag
-from mirror.plugin.platform import Platform
-from mirror.plugin.policy import Action, Policy, Rule
-from mirror.registry.admissions import State
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.rootfs.platform import Platform
+from mirror.records.admissions import AdmissionState
 from mirror.store.records.sql_verdicts import SqlVerdicts
 from tests.unit.filters.world import (
     GROWN,
@@ -38,8 +38,8 @@ async def test_what_is_let_in_is_taken_and_given_without_a_word(world: World) ->
     manifest, advice = await world.push(HOST)
     assert advice == ()
     assert await world.registry.get_manifest(HERE, TAG) == manifest
-    assert await world.state(manifest) is State.ADMITTED
-    assert world.counted == [Action.ALLOW]
+    assert await world.state(manifest) is AdmissionState.ADMITTED
+    assert world.counted == [PolicyAction.ALLOW]
 
 
 async def test_what_is_denied_is_not_stored_and_the_reason_is_told(world: World) -> None:
@@ -50,7 +50,7 @@ async def test_what_is_denied_is_not_stored_and_the_reason_is_told(world: World)
     with pytest.raises(ManifestUnknown):
         await world.store.resolve(HERE, TAG)
     assert await world.store.records.admissions.admissions() == []
-    assert world.counted == [Action.DENY]
+    assert world.counted == [PolicyAction.DENY]
 
 
 async def test_a_warning_is_given_as_advice(world: World) -> None:
@@ -58,7 +58,7 @@ async def test_a_warning_is_given_as_advice(world: World) -> None:
     _, advice = await world.push(HOST)
     assert advice == ("say: it asks for network: host",)
     assert await world.gives(TAG)
-    assert world.counted == [Action.WARN]
+    assert world.counted == [PolicyAction.WARN]
 
 
 async def test_what_is_held_is_stored_and_given_once_it_is_approved(world: World) -> None:
@@ -74,7 +74,7 @@ async def test_what_is_held_is_stored_and_given_once_it_is_approved(world: World
             await world.registry.get_manifest(HERE, target)
         assert str(refused.value) == advice
 
-    assert (await world.decide(manifest, approved=True)).state is State.APPROVED
+    assert (await world.decide(manifest, approved=True)).state is AdmissionState.APPROVED
     assert await world.gives(TAG)
     assert await world.gives(manifest.digest)
     await world.decide(manifest, approved=False)
@@ -82,7 +82,7 @@ async def test_what_is_held_is_stored_and_given_once_it_is_approved(world: World
         await world.registry.get_manifest(HERE, TAG)
     with pytest.raises(Denied, match="was rejected by alice"):
         await world.push(HOST)
-    assert world.counted == [Action.HOLD, Action.HOLD]
+    assert world.counted == [PolicyAction.HOLD, PolicyAction.HOLD]
 
 
 async def test_an_approval_is_of_one_name_and_one_digest(world: World) -> None:
@@ -97,7 +97,7 @@ async def test_an_approval_is_of_one_name_and_one_digest(world: World) -> None:
 
 
 async def test_a_plugin_can_be_approved_before_it_comes(world: World) -> None:
-    world.follow(Policy(default=Action.HOLD))
+    world.follow(Policy(default=PolicyAction.HOLD))
     manifest = await world.manifest(HOST)
     await world.decide(manifest, approved=True)
     assert await world.registry.put_manifest(HERE, manifest, [TAG]) == ()
@@ -111,17 +111,17 @@ async def test_an_approval_does_not_let_in_what_is_denied(world: World) -> None:
     assert await world.gives(TAG)
     world.follow(Policy([NO_ROOT, HOST_NETWORK]))
     assert not await world.gives(TAG)
-    assert await world.state(manifest) is State.DENIED
+    assert await world.state(manifest) is AdmissionState.DENIED
 
 
 async def test_what_was_here_before_the_policy_is_judged_when_it_is_asked_for(world: World) -> None:
     manifest, _ = await world.push(HOST)
     world.follow(Policy([HOST_NETWORK]))
     assert not await world.gives(TAG)
-    assert await world.state(manifest) is State.HELD
+    assert await world.state(manifest) is AdmissionState.HELD
     world.follow(Policy())
     assert await world.gives(TAG)
-    assert await world.state(manifest) is State.ADMITTED
+    assert await world.state(manifest) is AdmissionState.ADMITTED
 
 
 async def test_what_asks_for_more_than_the_last_one_is_held_until_it_is_approved(world: World) -> None:
@@ -141,7 +141,7 @@ async def test_what_asks_for_more_than_the_last_one_is_held_until_it_is_approved
     assert not await world.gives(Tag("4"))  # it was judged when it came
     _, advice = await world.push(ROOT | {"Description": "5"}, Tag("5"))
     assert advice == ()
-    assert await world.state(fourth) is State.HELD
+    assert await world.state(fourth) is AdmissionState.HELD
 
 
 async def test_another_name_is_no_measure_of_growth(world: World) -> None:
@@ -183,7 +183,7 @@ def layer_of(program: bytes) -> bytes:
     ids=["ours", "other", "script", "cut", "garbage"],
 )
 async def test_the_platform_is_that_of_the_program(world: World, layer: bytes, why: str | None) -> None:
-    other = Rule("other", Action.DENY, platforms=(Platform("linux", "arm64"), None))
+    other = PolicyRule("other", PolicyAction.DENY, platforms=(Platform("linux", "arm64"), None))
     world.follow(Policy([other]))
     held = await world.blob(layer, media_types.DOCKER_LAYER_GZIP, HERE)
     plugin = await world.manifest({"Entrypoint": ["/driver"]}, layers=[held.to_json()])
@@ -212,14 +212,14 @@ async def test_the_platform_is_that_of_the_program(world: World, layer: bytes, w
     ],
 )
 async def test_what_cannot_be_judged_is_denied(world: World, config: bytes, reason: str) -> None:
-    for policy in (Policy([Rule("ours", Action.ALLOW, names=(NamePattern("acme/*"),))]), None):
+    for policy in (Policy([PolicyRule("ours", PolicyAction.ALLOW, names=(NamePattern("acme/*"),))]), None):
         world.follow(policy)
         with pytest.raises(Denied, match=f"by the rule 'unreadable': it cannot be judged: its config .*{reason}"):
             await world.push(config)
 
 
 async def test_what_is_no_plugin_is_no_concern(world: World) -> None:
-    world.follow(Policy(default=Action.DENY))
+    world.follow(Policy(default=PolicyAction.DENY))
     config = await world.blob(b"{}", media_types.OCI_IMAGE_CONFIG, HERE)
     body = {"schemaVersion": 2, "config": config.to_json(), "layers": []}
     image = Manifest.parse(json.dumps(body).encode(), media_types.OCI_MANIFEST)
@@ -263,7 +263,7 @@ async def test_nothing_is_read_again_while_nothing_changes(world: World, monkeyp
 
 
 async def test_of_a_layer_that_is_named_twice_the_larger_size_counts(world: World) -> None:
-    world.follow(Policy([Rule("large", Action.DENY, larger_than_bytes=1000)]))
+    world.follow(Policy([PolicyRule("large", PolicyAction.DENY, larger_than_bytes=1000)]))
     layer = await world.blob(b"x" * 2000, media_types.DOCKER_LAYER_GZIP)
     small = {**layer.to_json(), "size": 1}
     for layers in ([layer.to_json(), small], [small, layer.to_json()]):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, MirrorError, Unsupported
@@ -16,7 +17,6 @@ from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
-from mirror.registry.rights import Action, Rights
 from mirror.registry.streams import one
 from mirror.wire.pagination import PageRequest
 
@@ -26,7 +26,7 @@ DIGEST = Digest.of(CONTENT)
 INDEX = Manifest.parse(b'{"schemaVersion": 2, "manifests": []}', OCI_INDEX)
 TAG = Tag("1.0")
 PAGE = PageRequest()
-ALL = frozenset(Action)
+ALL = frozenset(AccessAction)
 
 
 async def put_blob(registry: Registry, repository: Repository = A) -> None:
@@ -53,47 +53,47 @@ async def resumed(registry: Registry) -> None:
     await registry.resume_upload(A, upload.id)
 
 
-CALLS: list[tuple[Action, Callable[[Registry], Awaitable[object]]]] = [
-    (Action.PULL, lambda registry: registry.resolve(A, TAG)),
-    (Action.PULL, lambda registry: registry.get_manifest(A, INDEX.digest)),
-    (Action.PULL, lambda registry: registry.stat_blob(A, DIGEST)),
-    (Action.PULL, opened),
-    (Action.PULL, lambda registry: registry.list_tags(A, PAGE)),
-    (Action.PULL, lambda registry: registry.list_referrers(A, DIGEST, None, PAGE)),
-    (Action.PUSH, lambda registry: registry.begin_upload(A)),
-    (Action.PUSH, resumed),
-    (Action.PUSH, lambda registry: registry.mount_blob(B, DIGEST, A)),
-    (Action.PUSH, lambda registry: registry.put_manifest(A, INDEX)),
-    (Action.DELETE, lambda registry: registry.delete_tag(A, TAG)),
-    (Action.DELETE, lambda registry: registry.delete_manifest(A, INDEX.digest)),
-    (Action.DELETE, lambda registry: registry.delete_blob(A, DIGEST)),
+CALLS: list[tuple[AccessAction, Callable[[Registry], Awaitable[object]]]] = [
+    (AccessAction.PULL, lambda registry: registry.resolve(A, TAG)),
+    (AccessAction.PULL, lambda registry: registry.get_manifest(A, INDEX.digest)),
+    (AccessAction.PULL, lambda registry: registry.stat_blob(A, DIGEST)),
+    (AccessAction.PULL, opened),
+    (AccessAction.PULL, lambda registry: registry.list_tags(A, PAGE)),
+    (AccessAction.PULL, lambda registry: registry.list_referrers(A, DIGEST, None, PAGE)),
+    (AccessAction.PUSH, lambda registry: registry.begin_upload(A)),
+    (AccessAction.PUSH, resumed),
+    (AccessAction.PUSH, lambda registry: registry.mount_blob(B, DIGEST, A)),
+    (AccessAction.PUSH, lambda registry: registry.put_manifest(A, INDEX)),
+    (AccessAction.DELETE, lambda registry: registry.delete_tag(A, TAG)),
+    (AccessAction.DELETE, lambda registry: registry.delete_manifest(A, INDEX.digest)),
+    (AccessAction.DELETE, lambda registry: registry.delete_blob(A, DIGEST)),
 ]
 
 
 @pytest.mark.parametrize(("action", "call"), CALLS)
 async def test_what_is_allowed_goes_through(
-    inner: MemoryRegistry, action: Action, call: Callable[[Registry], Awaitable[object]]
+    inner: MemoryRegistry, action: AccessAction, call: Callable[[Registry], Awaitable[object]]
 ) -> None:
     await call(Authorize(inner, AnonymousRights(frozenset({action}))))
 
 
 @pytest.mark.parametrize(("action", "call"), CALLS)
 async def test_what_is_not_allowed_does_not(
-    inner: MemoryRegistry, action: Action, call: Callable[[Registry], Awaitable[object]]
+    inner: MemoryRegistry, action: AccessAction, call: Callable[[Registry], Awaitable[object]]
 ) -> None:
-    with pytest.raises(Unsupported if action is Action.DELETE else Denied):
+    with pytest.raises(Unsupported if action is AccessAction.DELETE else Denied):
         await call(Authorize(inner, AnonymousRights(ALL - {action})))
 
 
 @pytest.mark.parametrize(
     ("allowed", "action", "setting"),
     [
-        ({Action.PULL}, Action.PUSH, "server.anonymous: [pull, push]"),
-        (set(), Action.PULL, "server.anonymous: [pull]"),
-        ({Action.PULL, Action.PUSH}, Action.DELETE, "server.anonymous: [pull, push, delete]"),
+        ({AccessAction.PULL}, AccessAction.PUSH, "server.anonymous: [pull, push]"),
+        (set(), AccessAction.PULL, "server.anonymous: [pull]"),
+        ({AccessAction.PULL, AccessAction.PUSH}, AccessAction.DELETE, "server.anonymous: [pull, push, delete]"),
     ],
 )
-def test_a_refusal_says_which_setting_allows_it(allowed: set[Action], action: Action, setting: str) -> None:
+def test_a_refusal_says_which_setting_allows_it(allowed: set[AccessAction], action: AccessAction, setting: str) -> None:
     assert str(AnonymousRights(frozenset(allowed)).refusal(action, A)).endswith(setting)
 
 
@@ -103,17 +103,17 @@ class Named:
 
     names: set[str]
 
-    def allows(self, action: Action, repository: Repository | None) -> bool:
-        return action is Action.PUSH or (repository is not None and repository.name in self.names)
+    def allows(self, action: AccessAction, repository: Repository | None) -> bool:
+        return action is AccessAction.PUSH or (repository is not None and repository.name in self.names)
 
-    def spans(self, action: Action) -> Sequence[NameSpan]:
+    def spans(self, action: AccessAction) -> Sequence[NameSpan]:
         return (NameSpan(),)
 
     @property
     def listing(self) -> Rights:
         return self
 
-    def refusal(self, action: Action, repository: Repository) -> MirrorError:
+    def refusal(self, action: AccessAction, repository: Repository) -> MirrorError:
         return Denied(f"no {action.value} of {repository}")
 
 

@@ -15,7 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, Denied
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.policy import Policy
+from mirror.plugin.policy.admission_policy import Policy
 from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.wire.ranges import RangeRequest
 from tests.unit.filters.world import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records

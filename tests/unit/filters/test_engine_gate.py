@@ -7,16 +7,16 @@ from datetime import datetime
 
 import pytest
 
+from mirror.access.client import Client
 from mirror.filters.authorize import AnonymousRights, Authorize
-from mirror.filters.engine_gate import EngineFaces
-from mirror.filters.engine_watch import EngineWatch
+from mirror.filters.engine_gate import EngineViews
+from mirror.filters.engine_tracking import EngineTracker
 from mirror.oci.errors import Denied, ManifestUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCI_INDEX
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.engine_vulnerabilities import Exposure, KnownEngines, Treatment
-from mirror.registry.client import Client
-from mirror.registry.hosts import Host
+from mirror.plugin.policy.engine_vulnerabilities import Exposure, KnownEngines, Treatment
+from mirror.records.hosts import Host
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
@@ -32,8 +32,9 @@ class World:
     def __init__(self, treatment: Treatment) -> None:
         self.registry = MemoryRegistry()
         self.counted: list[Exposure] = []
-        self.faces = EngineFaces(
-            EngineWatch(self._record, self.counted.append, SystemClock(), known=KnownEngines(), tells=False), treatment
+        self.faces = EngineViews(
+            EngineTracker(self._record, self.counted.append, SystemClock(), known=KnownEngines(), tells=False),
+            treatment,
         )
 
     async def _record(self, _seen: Mapping[Host, datetime]) -> None:

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from mirror.filters import judging
+from mirror.filters import admission_controller
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Tag
-from mirror.plugin.policy import Action, Policy, Rule
-from mirror.plugin.privilege_pattern import PrivilegePattern, describe_privilege
-from mirror.registry.admissions import State
-from mirror.registry.origins import Origin
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.privilege_pattern import PrivilegePattern, describe_privilege
+from mirror.records.admissions import AdmissionState
+from mirror.records.origins import Origin
 from tests.unit.filters.world import GROWN, HERE, HOST, ROOT, World
 
 FIRST, SECOND, THIRD = Tag("1"), Tag("2"), Tag("3")
-STRICT, WEAK = Policy([GROWN]), Policy([Rule("all", Action.ALLOW)])
+STRICT, WEAK = Policy([GROWN]), Policy([PolicyRule("all", PolicyAction.ALLOW)])
 
 
 async def new(world: World, manifest: Manifest) -> list[str]:
@@ -114,7 +114,7 @@ async def test_what_was_new_to_another_policy_is_new_where_nothing_tells_more(wo
     second = await push(world, ROOT, SECOND)
     assert not await world.gives(SECOND)
     await world.store.delete_manifest(HERE, first.digest)
-    world.follow(Policy([GROWN, Rule("another", Action.ALLOW)]))
+    world.follow(Policy([GROWN, PolicyRule("another", PolicyAction.ALLOW)]))
     assert not await world.gives(SECOND)
     assert await new(world, second) == ["mount: /"]
 
@@ -123,7 +123,7 @@ async def test_a_policy_that_changes_holds_nothing_that_the_repository_grew_by(w
     world.follow(STRICT)
     for tag in (FIRST, SECOND):
         await push(world, HOST | {"Description": str(tag)}, tag)
-    world.follow(Policy([GROWN, Rule("another", Action.ALLOW)]))
+    world.follow(Policy([GROWN, PolicyRule("another", PolicyAction.ALLOW)]))
     assert await world.gives(SECOND)
     assert await world.gives(FIRST)
 
@@ -142,7 +142,9 @@ async def test_where_everything_was_rejected_everything_is_new(world: World, oth
 
 
 async def test_what_another_rule_holds_is_no_baseline(world: World) -> None:
-    world.follow(Policy([GROWN, Rule("host", Action.HOLD, privileges=(PrivilegePattern.parse("network=host"),))]))
+    world.follow(
+        Policy([GROWN, PolicyRule("host", PolicyAction.HOLD, privileges=(PrivilegePattern.parse("network=host"),))])
+    )
     await push(world, HOST, FIRST)
     second = await push(world, {"Mounts": [{"Source": "/"}]}, SECOND)
     assert not await world.gives(SECOND)
@@ -188,14 +190,14 @@ async def test_a_verdict_of_before_is_taken_over(world: World) -> None:
 
 
 async def test_so_many_are_judged_before_and_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "_MOST_BEFORE", 2)
+    monkeypatch.setattr(admission_controller, "_MOST_BEFORE", 2)
     world.follow(None)
     pushed = [await push(world, HOST | {"Description": str(number)}, Tag(str(number))) for number in range(4)]
     world.follow(STRICT)
     await push(world, ROOT, Tag("last"))
     assert not await world.gives(Tag("last"))
     states = [await world.state(manifest) for manifest in pushed]
-    assert states == [None, None, State.ADMITTED, State.ADMITTED]
+    assert states == [None, None, AdmissionState.ADMITTED, AdmissionState.ADMITTED]
 
 
 async def test_a_policy_that_does_not_ask_what_is_new_judges_nothing_before(world: World) -> None:

@@ -8,24 +8,24 @@ from typing import Any
 
 import pytest
 
-from mirror.filters import judging
-from mirror.filters.plugin_reading import late_layers
+from mirror.filters import admission_controller
+from mirror.filters.plugin_facts import late_layers
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Tag
-from mirror.plugin.platform import Platform
-from mirror.plugin.policy import Action, Policy, Rule
-from mirror.registry.admissions import State
-from mirror.registry.origins import Origin
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.rootfs.platform import Platform
+from mirror.records.admissions import AdmissionState
+from mirror.records.origins import Origin
 from mirror.registry.streams import one
 from tests.unit.filters.world import HERE, HOST, OTHER, TAG, World
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import elf
 
 GOOD = zipped(tar(entry("driver", elf(62), mode=0o755)))
-ALL = Policy([Rule("all", Action.ALLOW)])
+ALL = Policy([PolicyRule("all", PolicyAction.ALLOW)])
 KINDS = {
     "urls": {"mediaType": media_types.DOCKER_LAYER_GZIP, "urls": ["https://elsewhere.example/layer"]},
     "foreign": {"mediaType": media_types.DOCKER_LAYER_FOREIGN},
@@ -66,20 +66,20 @@ async def test_a_plugin_is_withheld_until_its_layer_has_come(
     for _ in range(2):
         with pytest.raises(Denied, match="it cannot be judged: layer 2 is not here"):
             await world.registry.get_manifest(HERE, TAG)
-    (listed,) = await world.store.records.admissions.admissions(State.DENIED)
+    (listed,) = await world.store.records.admissions.admissions(AdmissionState.DENIED)
     assert listed.verdict is not None
     assert (listed.digest, listed.verdict.rule) == (manifest.digest, "unreadable")
     await arrive(world, GOOD)
     assert await world.gives(TAG)
-    assert await world.store.records.admissions.admissions(State.DENIED) == []
+    assert await world.store.records.admissions.admissions(AdmissionState.DENIED) == []
 
 
 async def test_it_is_known_how_it_stands_as_soon_as_the_layer_has_come(world: World) -> None:
     world.follow(ALL)
     manifest, _ = await world.push(HOST, layers=[named(GOOD)])
-    assert await world.state(manifest) is State.DENIED
+    assert await world.state(manifest) is AdmissionState.DENIED
     await upload(world, GOOD)
-    assert await world.state(manifest) is State.ADMITTED
+    assert await world.state(manifest) is AdmissionState.ADMITTED
 
 
 async def test_so_many_bytes_of_manifests_are_looked_at_when_a_layer_comes_and_the_others_when_they_are_asked_for(
@@ -87,11 +87,11 @@ async def test_so_many_bytes_of_manifests_are_looked_at_when_a_layer_comes_and_t
 ) -> None:
     world.follow(ALL)
     manifest, _ = await world.push(HOST, layers=[named(GOOD)])
-    monkeypatch.setattr(judging, "_MOST_BYTES_AT_ONCE", manifest.size_bytes - 1)
+    monkeypatch.setattr(admission_controller, "_MOST_BYTES_AT_ONCE", manifest.size_bytes - 1)
     await upload(world, GOOD)
-    assert await world.state(manifest) is State.DENIED
+    assert await world.state(manifest) is AdmissionState.DENIED
     assert await world.gives(TAG)
-    assert await world.state(manifest) is State.ADMITTED
+    assert await world.state(manifest) is AdmissionState.ADMITTED
 
 
 @pytest.mark.parametrize("checks", [True, False], ids=["enforced", "off"])
@@ -113,7 +113,7 @@ async def test_the_layer_is_checked_as_one_that_comes_before_its_manifest(world:
 
 
 async def test_the_rules_read_the_layer_that_has_come(world: World) -> None:
-    world.follow(Policy([Rule("other", Action.DENY, platforms=(Platform("linux", "arm64"),))]))
+    world.follow(Policy([PolicyRule("other", PolicyAction.DENY, platforms=(Platform("linux", "arm64"),))]))
     foreign = zipped(tar(entry("driver", elf(183), mode=0o755)))
     await world.push({"Entrypoint": ["/driver"]}, layers=[named(foreign)])
     await upload(world, foreign)

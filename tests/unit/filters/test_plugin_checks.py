@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.config import MAX_CONFIG_BYTES
-from mirror.plugin.findings import Finding
-from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
+from mirror.plugin.lint.findings import Finding
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Registry
@@ -79,7 +79,9 @@ class Checked:
     def __init__(self, limits: LayerLimits = DEFAULT_LIMITS, *, enforce: bool = True) -> None:
         self.behind = Watched(MemoryRegistry())
         self.ledger = Ledger()
-        self.registry = PluginChecks(self.behind, PluginChecker(self.ledger, LayerReading(limits), enforce=enforce))
+        self.registry = PluginChecks(
+            self.behind, PluginChecker(self.ledger, SharedLayerReader(limits), enforce=enforce)
+        )
 
     async def blob(self, content: bytes, media_type: str, repository: Repository = HERE) -> Descriptor:
         upload = await self.registry.begin_upload(repository)

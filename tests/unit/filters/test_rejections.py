@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
+from mirror.filters.admission_controller import AdmissionController
 from mirror.filters.admit import Admit, Withhold
-from mirror.filters.judging import Judge
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.policy import Action, Policy, Rule
-from mirror.registry.admissions import State, Subject
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.records.admissions import AdmissionState, Subject
 from mirror.runtime.clock import SystemClock
 from mirror.store.records.sql_verdicts import SqlVerdicts
 from tests.unit.filters.world import HERE, HOST, OTHER, ROOT, TAG, World, admission_records, decision
 
-POLICIES = {"no rules": None, "rules": Policy([Rule("all", Action.ALLOW)])}
+POLICIES = {"no rules": None, "rules": Policy([PolicyRule("all", PolicyAction.ALLOW)])}
 
 
 @pytest.fixture(params=POLICIES)
@@ -134,7 +134,7 @@ async def test_a_rejection_goes_before_an_approval_under_another_name(world: Wor
     await world.decide(manifest, approved=True, repository=OTHER)
     await world.decide(manifest, approved=False)
     assert not await world.gives(TAG, OTHER)
-    assert await world.state(manifest, OTHER) is State.REJECTED
+    assert await world.state(manifest, OTHER) is AdmissionState.REJECTED
     with pytest.raises(Denied, match="--overrule"):
         await world.decide(manifest, approved=True, repository=OTHER)
     await world.decide(manifest, approved=True, repository=OTHER, overrule=True)
@@ -149,10 +149,11 @@ async def test_the_list_tells_of_what_is_held_under_other_names_and_digests(worl
     await world.registry.put_manifest(OTHER, spaced, [Tag("spaced")])
     await world.decide(manifest, approved=False)
     listed = {
-        (str(one.repository), one.digest) for one in await world.store.records.admissions.admissions(State.REJECTED)
+        (str(one.repository), one.digest)
+        for one in await world.store.records.admissions.admissions(AdmissionState.REJECTED)
     }
     assert listed == {("acme/driver", manifest.digest), ("acme/copy", manifest.digest), ("acme/copy", spaced.digest)}
-    assert (await world.store.records.admissions.count_admissions(world.policy))[State.REJECTED] == 3
+    assert (await world.store.records.admissions.count_admissions(world.policy))[AdmissionState.REJECTED] == 3
 
 
 async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -> None:
@@ -160,12 +161,12 @@ async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -
     variant = await world.manifest(HOST, OTHER, algorithm="sha512")
     await world.registry.put_manifest(OTHER, variant, [TAG])
     await world.decide(manifest, approved=False)
-    assert len(await world.store.records.admissions.admissions(State.REJECTED)) == 1
+    assert len(await world.store.records.admissions.admissions(AdmissionState.REJECTED)) == 1
     assert not await world.gives(TAG, OTHER)
     assert not await world.gives(TAG, OTHER)
-    (elsewhere, _) = await world.store.records.admissions.admissions(State.REJECTED)
+    (elsewhere, _) = await world.store.records.admissions.admissions(AdmissionState.REJECTED)
     assert elsewhere.rejected_elsewhere or elsewhere.repository == HERE
-    assert {str(one.digest) for one in await world.store.records.admissions.admissions(State.REJECTED)} == {
+    assert {str(one.digest) for one in await world.store.records.admissions.admissions(AdmissionState.REJECTED)} == {
         str(manifest.digest),
         str(variant.digest),
     }
@@ -174,7 +175,7 @@ async def test_what_only_the_look_at_it_tells_is_listed_after_it(world: World) -
 async def test_a_server_without_rules_keeps_what_another_one_decided_and_writes_nothing(world: World) -> None:
     manifest = await rejected(world)
     before = await world.store.records.admissions.admissions()
-    judge = Judge(None, admission_records(world.store), SystemClock(), lambda _action: None)
+    judge = AdmissionController(None, admission_records(world.store), SystemClock(), lambda _action: None)
     other = Withhold(Admit(world.store, judge), judge)
     with pytest.raises(Denied, match="was rejected by alice"):
         await other.get_manifest(HERE, TAG)
@@ -200,7 +201,7 @@ async def test_rejecting_names_that_are_not_there(world: World) -> None:
         Repository("no/where"), [Subject.absent(absent)], decision(approved=False)
     )
     (one,) = await world.store.records.admissions.admissions()
-    assert (one.digest, one.state) == (absent, State.REJECTED)
+    assert (one.digest, one.state) == (absent, AdmissionState.REJECTED)
 
 
 @pytest.mark.parametrize("of", ["image", "index"])

@@ -7,40 +7,40 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from mirror.filters.admission_controller import AdmissionController
 from mirror.filters.admit import Admit, Withhold
-from mirror.filters.fingerprints import Fingerprints
-from mirror.filters.judging import Judge
-from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
+from mirror.filters.plugin_fingerprints import Fingerprints
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.layer_limits import DEFAULT_LIMITS
-from mirror.plugin.policy import Action, Policy, Rule
-from mirror.plugin.privilege_pattern import PrivilegePattern
-from mirror.registry.admissions import Admission, Decision, State, Subject
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
+from mirror.plugin.policy.privilege_pattern import PrivilegePattern
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
+from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
+from mirror.records.verdicts import AdmissionRecords
 from mirror.registry.port import Registry
 from mirror.registry.streams import one
-from mirror.registry.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 
 HERE, OTHER, TAG = Repository("acme/driver"), Repository("acme/copy"), Tag("1.0")
 HOST = {"Network": {"Type": "host"}}
 ROOT = HOST | {"Mounts": [{"Source": "/"}]}
-NO_ROOT = Rule("no-root", Action.DENY, privileges=(PrivilegePattern.parse("mount=/"),))
-HOST_NETWORK = Rule("host-network", Action.HOLD, privileges=(PrivilegePattern.parse("network=host"),))
-SAY_HOST_NETWORK = Rule("say", Action.WARN, privileges=(PrivilegePattern.parse("network=host"),))
-GROWN = Rule("grown", Action.HOLD, grown=True)
-UNSIGNED = Rule("unsigned", Action.HOLD, signed=False)
+NO_ROOT = PolicyRule("no-root", PolicyAction.DENY, privileges=(PrivilegePattern.parse("mount=/"),))
+HOST_NETWORK = PolicyRule("host-network", PolicyAction.HOLD, privileges=(PrivilegePattern.parse("network=host"),))
+SAY_HOST_NETWORK = PolicyRule("say", PolicyAction.WARN, privileges=(PrivilegePattern.parse("network=host"),))
+GROWN = PolicyRule("grown", PolicyAction.HOLD, grown=True)
+UNSIGNED = PolicyRule("unsigned", PolicyAction.HOLD, signed=False)
 
 
-def decision(*, approved: bool) -> Decision:
+def decision(*, approved: bool) -> AdmissionDecision:
     """Of alice."""
-    return Decision(approved, "alice", datetime.now(UTC), "looked at it")
+    return AdmissionDecision(approved, "alice", datetime.now(UTC), "looked at it")
 
 
 def admission_records(store: Store) -> AdmissionRecords:
@@ -60,7 +60,7 @@ class World:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.counted: list[Action] = []
+        self.counted: list[PolicyAction] = []
         self.follow(Policy())
 
     def follow(self, policy: Policy | None, *, checks: bool = False) -> None:
@@ -70,9 +70,9 @@ class World:
             policy: None: no rules.
             checks: whether plugins are looked at.
         """
-        layers = LayerReading(DEFAULT_LIMITS)
+        layers = SharedLayerReader(DEFAULT_LIMITS)
         checker = PluginChecker(self.store.records.findings, layers, enforce=True) if checks else None
-        judge = Judge(
+        judge = AdmissionController(
             policy,
             admission_records(self.store),
             SystemClock(),
@@ -136,7 +136,7 @@ class World:
         texts = await Fingerprints().of(self.store, repository, manifest)
         return await self.store.records.verdicts.admission(repository, manifest.digest, self.policy, texts)
 
-    async def state(self, manifest: Manifest, repository: Repository = HERE) -> State | None:
+    async def state(self, manifest: Manifest, repository: Repository = HERE) -> AdmissionState | None:
         """How it stands, as far as that is remembered."""
         known = await self.known(manifest, repository)
         return None if known is None else known.state

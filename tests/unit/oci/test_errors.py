@@ -20,7 +20,7 @@ def test_only_what_may_pass_is_temporary():
     temporary = {member for member in family(MirrorError) if member.temporary}
     assert temporary == {
         errors.UpstreamUnreachable,
-        errors.UpstreamResting,
+        errors.CircuitOpen,
         errors.UpstreamBusy,
         errors.Busy,
         errors.TooManyRequests,

@@ -8,9 +8,9 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
-from mirror.plugin.layer import LayerReader
-from mirror.plugin.layer_facts import LayerFacts
-from mirror.plugin.layer_limits import DEFAULT_LIMITS, LayerLimits
+from mirror.plugin.rootfs.layer import LayerReader
+from mirror.plugin.rootfs.layer_facts import LayerFacts
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 
 BLOCK = 512
 END = bytes(2 * BLOCK)

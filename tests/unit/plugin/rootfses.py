@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mirror.plugin.config import PluginConfig
+from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
-from mirror.plugin import checks
-from mirror.plugin.assembly import ConfigDocument, PackedLayer, assemble
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.layer_facts import LayerFacts
+from mirror.plugin.build.assembly import ConfigDocument, PackedLayer, assemble
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.lint import manifest_checks
+from mirror.plugin.rootfs.layer_facts import LayerFacts
 
 LAYER = PackedLayer(Digest.of(b"gzip"), 4, Digest.of(b"tar"))
 CONTIV = b"""{
@@ -34,7 +34,7 @@ def test_a_plugin_is_one_that_every_engine_takes() -> None:
     body = json.loads(plugin.manifest.content)
     assert list(body) == ["schemaVersion", "mediaType", "config", "layers"]
     facts = LayerFacts(LAYER.size_bytes, compressed=True, diff_id=LAYER.diff_id, tar_bytes=1024, entries=1)
-    assert checks.check_plugin(plugin.manifest, len(plugin.config), plugin.config, {LAYER.digest: facts}) == ()
+    assert manifest_checks.check_plugin(plugin.manifest, len(plugin.config), plugin.config, {LAYER.digest: facts}) == ()
     assert b"manifestVersion" in plugin.config
     assert b"ROOTFS" in plugin.config
     assert b"rootfs" not in plugin.config

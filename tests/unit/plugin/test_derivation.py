@@ -16,10 +16,10 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin import checks
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.derivation import Changes, derive
-from mirror.plugin.layer_facts import LayerFacts, LayerProblem
+from mirror.plugin.build.derivation import Changes, derive
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.lint import manifest_checks
+from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
 
 LAYER, TAR = b"a layer", b"a tar"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -194,10 +194,10 @@ def test_images_and_indexes_have_no_defaults() -> None:
 )
 def test_what_is_mended_leaves_nothing_to_find(manifest: Manifest, compressed: bool, mended: tuple[str, ...]) -> None:
     facts = {digest: replace(one, compressed=compressed) for digest, one in FACTS.items()}
-    assert checks.check_plugin(manifest, len(CONTIV), CONTIV, facts) != ()
+    assert manifest_checks.check_plugin(manifest, len(CONTIV), CONTIV, facts) != ()
     plugin = derive(manifest, CONTIV, Changes(fix=True), facts)
     assert plugin.changed == ("diff_ids: those of the uncompressed layers", *mended)
-    assert checks.check_plugin(plugin.manifest, len(plugin.config), plugin.config, facts) == ()
+    assert manifest_checks.check_plugin(plugin.manifest, len(plugin.config), plugin.config, facts) == ()
     again = derive(plugin.manifest, plugin.config, Changes(fix=True), facts)
     assert (again.manifest, again.changed) == (plugin.manifest, ())
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.engine_record import EngineRecord, manifest_as_pushed, without_additions
+from mirror.plugin.build.engine_record import EngineRecord, manifest_as_pushed, without_additions
+from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.tree import TreeEntry
 

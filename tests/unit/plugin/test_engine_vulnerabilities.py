@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.plugin.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, never_compared
-from mirror.plugin.privileges import Privilege
+from mirror.plugin.config.privileges import Privilege
+from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, never_compared
 
 AFFECTED, UNAFFECTED, UNKNOWN = Exposure.AFFECTED, Exposure.UNAFFECTED, Exposure.UNKNOWN
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.plugin.host_path import is_within, resolve, resolve_device, tidy
+from mirror.plugin.config.host_path import is_within, resolve, resolve_device, tidy
 
 NAMES = ["etc", "..", ".", "", "run", "var", "lib", "proc", "1", "self", "root", "cwd", "task", "dev", "fd", "x"]
 

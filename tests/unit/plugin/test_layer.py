@@ -14,9 +14,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mirror.oci.digest import Digest
-from mirror.plugin.layer import LayerReader
-from mirror.plugin.layer_facts import LayerFacts, LayerProblem
-from mirror.plugin.layer_limits import ALLOWANCE_BYTES, DEFAULT_LIMITS, LayerLimits
+from mirror.plugin.rootfs.layer import LayerReader
+from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
+from mirror.plugin.rootfs.layer_limits import ALLOWANCE_BYTES, DEFAULT_LIMITS, LayerLimits
 from tests.unit.plugin.layers import BLOCK, DRIVER, END, LAYER, TAR, entry, read, tar, zipped
 
 NOISE = random.Random(1).randbytes(300_000)
@@ -212,8 +212,8 @@ def test_extended_headers_without_end_are_left_alone() -> None:
 
 MEMORY = """
 import resource, zlib, sys
-from mirror.plugin.layer import LayerReader
-from mirror.plugin.layer_limits import LayerLimits
+from mirror.plugin.rootfs.layer import LayerReader
+from mirror.plugin.rootfs.layer_limits import LayerLimits
 from tests.unit.plugin.layers import entry
 header, block = entry("zeros", size=2**40), bytes(1 << 20)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

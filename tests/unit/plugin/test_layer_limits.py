@@ -7,8 +7,8 @@ import pytest
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.media_types import DOCKER_LAYER_GZIP
-from mirror.plugin.layer_facts import LayerFacts, LayerProblem
-from mirror.plugin.layer_limits import ALLOWANCE_BYTES, LayerLimits, PluginLayers
+from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
+from mirror.plugin.rootfs.layer_limits import ALLOWANCE_BYTES, LayerLimits, PluginLayers
 
 LIMITS = LayerLimits(plugin_bytes=10**9, entries=1000, layers=3)
 

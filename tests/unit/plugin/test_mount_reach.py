@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.plugin.config import Mount
-from mirror.plugin.mount_reach import DEVICE, MOUNT, Reach, is_read_only, mount_reaches
-from mirror.plugin.privilege_pattern import PrivilegePattern
+from mirror.plugin.config.mount_reach import DEVICE, MOUNT, Reach, is_read_only, mount_reaches
+from mirror.plugin.config.plugin_config import Mount
+from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from tests.unit.plugin.rootfses import config as config_with
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import NameInvalid
-from mirror.plugin.platform import Platform, platform_from_elf, platform_from_tag
+from mirror.plugin.rootfs.platform import Platform, platform_from_elf, platform_from_tag
 
 
 @pytest.mark.parametrize(

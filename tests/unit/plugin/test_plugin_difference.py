@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.plugin_difference import Change, FileChange, compare_plugins
+from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, compare_plugins
 from tests.unit.plugin.rootfses import config, file, folder, link, rootfs
 
 
@@ -49,11 +49,15 @@ def test_settings_and_the_rest_of_the_config() -> None:
         Env=[setting("1"), setting(None, "NEW"), {"Name": "FIXED", "Value": "2"}], WorkDir="/w", **mounts("ro")
     )
     found = compare_plugins(before, after)
-    assert found.settings == (Change("DEBUG", "0", "1"), Change("GONE", "x", None), Change("NEW", None, "(none)"))
+    assert found.settings == (
+        FieldChange("DEBUG", "0", "1"),
+        FieldChange("GONE", "x", None),
+        FieldChange("NEW", None, "(none)"),
+    )
     assert set(found.config) == {
-        Change("WorkDir", None, "/w"),
-        Change("Env FIXED", "1", "2"),
-        Change("Mount at /m", "/data bind", "/data bind ro"),
+        FieldChange("WorkDir", None, "/w"),
+        FieldChange("Env FIXED", "1", "2"),
+        FieldChange("Mount at /m", "/data bind", "/data bind ro"),
     }
 
 

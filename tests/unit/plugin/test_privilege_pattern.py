@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.privilege_pattern import (
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.privileges import compute_privileges
+from mirror.plugin.policy.privilege_pattern import (
     NAMES,
     PrivilegePattern,
     added_privileges,
     describe_privilege,
     requested_privileges,
 )
-from mirror.plugin.privileges import compute_privileges
 
 
 def config(**members: Any) -> PluginConfig:

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.privileges import compute_privileges
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.privileges import compute_privileges
 
 
 def asked(value):

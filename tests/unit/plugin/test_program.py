@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.plugin.elf import Elf
-from mirror.plugin.platform import Platform
-from mirror.plugin.program import Program, ProgramReader
+from mirror.plugin.rootfs.elf import Elf
+from mirror.plugin.rootfs.platform import Platform
+from mirror.plugin.rootfs.program import Program, ProgramReader
 from tests.harness.requirement import require
 from tests.unit.plugin.rootfses import elf
 

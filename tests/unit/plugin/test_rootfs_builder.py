@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.oci.errors import LayersTooLarge
-from mirror.plugin.layer import LayerReader
-from mirror.plugin.layer_limits import DEFAULT_LIMITS
 from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.layer import LayerReader
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.plugin.rootfs.layer_names import parts_of
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.platform import Platform
+from mirror.plugin.lint.rootfs_checks import IntendedPlatform, check_rootfs, names_to_find
 from mirror.plugin.rootfs.entry import LayerEntry
+from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.root_filesystem import platform_of
-from mirror.plugin.rootfs_checks import IntendedPlatform, check_rootfs, names_to_find
 from tests.unit.plugin.rootfses import SOCKET, config, elf, file, folder, link, rootfs
 
 Told = tuple[LayerEntry, bytes]

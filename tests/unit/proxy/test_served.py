@@ -7,8 +7,8 @@ import aiohttp
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import UpstreamUnreachable
-from mirror.server.application import build
-from mirror.server.serve import listen, serving
+from mirror.server.http_application import build
+from mirror.server.http_server import listen, serving
 from mirror.store.registry import Store
 from tests.unit.proxy.world import NAME, Plugin, World, pull, pulling
 

@@ -16,18 +16,18 @@ from mirror.oci.errors import MirrorError
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.proxy.freshness import Freshness
-from mirror.proxy.lookups import PullMemory
-from mirror.proxy.outcomes import Outcomes, families
+from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream
+from mirror.proxy.pull_metrics import PullMetrics, families
 from mirror.proxy.registry import PullThroughRegistry
-from mirror.proxy.routes import Routes, Rule, Upstream
+from mirror.proxy.upstream_lookups import PullRecords
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Page
-from mirror.runtime.background import Background
-from mirror.runtime.metrics import Figures
+from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.retry_policy import RetryPolicy
+from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.store.registry import Store
-from mirror.transfer.inflight import Inflight
+from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.unit.transfer.content import hold, plugin
@@ -151,10 +151,10 @@ class World:
 
     store: Store
     registry: PullThroughRegistry
-    inflight: Inflight
+    inflight: ActiveDownloads
     clock: HandClock
     upstreams: dict[str, ScriptedUpstream]
-    figures: Figures = field(repr=False)
+    figures: SharedMetrics = field(repr=False)
 
     @property
     def hub(self) -> ScriptedUpstream:
@@ -191,16 +191,16 @@ async def pulling(
     names = dict.fromkeys(source.partition("/")[0] for source, _ in rules)
     registries = upstreams or {name: ScriptedUpstream() for name in names}
     known = {name: Upstream(name, registries[name], offline=name in offline) for name in names}
-    figures = Figures(families(names))
-    outcomes = Outcomes(figures.share(), names)
+    figures = SharedMetrics(families(names))
+    outcomes = PullMetrics(figures.share(), names)
     clock = clock or HandClock()
-    async with Background() as tasks:
+    async with BackgroundTasks() as tasks:
         arrived = store.records.incomplete.arrived
-        inflight = Inflight(store, store.downloads, tasks, outcomes, arrived, finish=finish, retry=QUICK)
+        inflight = ActiveDownloads(store, store.downloads, tasks, outcomes, arrived, finish=finish, retry=QUICK)
         registry = PullThroughRegistry(
             store,
-            PullMemory(store.records.origins, store.records.incomplete),
-            Routes([Rule.parse(known[source.partition("/")[0]], source, to) for source, to in rules], reserved),
+            PullRecords(store.records.origins, store.records.incomplete),
+            Routes([ProxyRule.parse(known[source.partition("/")[0]], source, to) for source, to in rules], reserved),
             inflight,
             tasks,
             clock=clock,

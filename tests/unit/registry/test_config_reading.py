@@ -3,7 +3,7 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ContentTooLarge
 from mirror.oci.names import Repository
-from mirror.plugin.config import MAX_CONFIG_BYTES
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import one

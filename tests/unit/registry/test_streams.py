@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import DigestInvalid, UpstreamLied
+from mirror.oci.errors import DigestInvalid, UpstreamProtocolError
 from mirror.registry.streams import counted, one, verified
 
 
@@ -16,9 +16,9 @@ async def passed_on(chunks, digest, size_bytes):
     """What came through, and the error that ended it."""
     received = []
     try:
-        async for chunk in verified(stream(chunks), digest, size_bytes, UpstreamLied):
+        async for chunk in verified(stream(chunks), digest, size_bytes, UpstreamProtocolError):
             received.append(chunk)  # noqa: PERF401 - what came before the error counts
-    except UpstreamLied as error:
+    except UpstreamProtocolError as error:
         return b"".join(received), error
     return b"".join(received), None
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from mirror.oci.errors import UpstreamBusy
-from mirror.runtime.background import Background
+from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 
 
@@ -25,7 +25,7 @@ class Work:
 
 async def test_all_who_want_the_same_share_one() -> None:
     work = Work()
-    async with Background() as tasks:
+    async with BackgroundTasks() as tasks:
         shared: SharedTasks[str, str] = SharedTasks()
         waiting = [asyncio.create_task(wait(shared.join("a", work, tasks))) for _ in range(5)]
         await asyncio.sleep(0)
@@ -41,7 +41,7 @@ async def test_all_get_the_error() -> None:
     work = Work()
     work.error = LookupError("absent")
     work.go_on.set()
-    async with Background() as tasks:
+    async with BackgroundTasks() as tasks:
         shared: SharedTasks[str, str] = SharedTasks()
         both = [shared.join("a", work, tasks), shared.join("a", work, tasks)]
         for each in both:
@@ -51,7 +51,7 @@ async def test_all_get_the_error() -> None:
 
 async def test_who_waits_no_longer_leaves_it_be() -> None:
     work = Work()
-    async with Background() as tasks:
+    async with BackgroundTasks() as tasks:
         shared: SharedTasks[str, str] = SharedTasks()
         joined = shared.join("a", work, tasks)
         with pytest.raises(TimeoutError):
@@ -61,7 +61,7 @@ async def test_who_waits_no_longer_leaves_it_be() -> None:
 
 
 async def test_it_ends_with_its_owner() -> None:
-    async with Background() as tasks:
+    async with BackgroundTasks() as tasks:
         joined = SharedTasks[str, str]().join("a", Work(), tasks)
         await asyncio.sleep(0)
     with pytest.raises(asyncio.CancelledError):

@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-from mirror.runtime.threads import begin_in_thread, in_thread, stepped, to_the_end
+from mirror.runtime.concurrency.threads import await_or_release, begin_in_thread, in_thread, stepped
 
 
 async def test_a_cancelled_caller_waits_for_the_thread() -> None:
@@ -42,7 +42,7 @@ async def test_what_a_cancelled_caller_never_sees_is_released() -> None:
         finish.wait(10)
         return "descriptor"
 
-    task = asyncio.create_task(to_the_end(begin_in_thread(work), release=released.append))
+    task = asyncio.create_task(await_or_release(begin_in_thread(work), release=released.append))
     await asyncio.to_thread(started.wait, 10)
     task.cancel()
     await asyncio.sleep(0)

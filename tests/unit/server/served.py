@@ -14,23 +14,23 @@ from email.message import Message
 from time import monotonic
 from typing import Any
 
+from mirror.access.client import ClientViews
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG
 from mirror.oci.names import Repository, Tag
-from mirror.registry.client import Faces
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.registry.streams import one
-from mirror.runtime.metrics import Figures
-from mirror.runtime.metrics_exposition import FigureCollector, expose
-from mirror.server.application import build
-from mirror.server.front import Front
-from mirror.server.health import Check
-from mirror.server.limits import Limits
-from mirror.server.load import Load
-from mirror.server.metrics import FAMILIES, RequestFigures
-from mirror.server.serve import listen, serving
+from mirror.runtime.metrics_exposition import SharedMetricsCollector, expose
+from mirror.runtime.shared_metrics import SharedMetrics
+from mirror.server.api.health import Check
+from mirror.server.api.request_metrics import FAMILIES, RequestMetrics
+from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.http.activity import Activity
+from mirror.server.http.server_limits import ServerLimits
+from mirror.server.http_application import build
+from mirror.server.http_server import listen, serving
 
 REPOSITORY = Repository("contiv/v2plugin")
 CONFIG = b'{"Description":"a plugin"}\n'
@@ -114,8 +114,8 @@ class Served:
 
     port: int
     registry: Registry
-    load: Load
-    figures: Figures
+    load: Activity
+    figures: SharedMetrics
     tls: ssl.SSLContext | None = field(default=None)
 
     @asynccontextmanager
@@ -146,25 +146,25 @@ class Served:
 @asynccontextmanager
 async def served(
     registry: Registry | None = None,
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     readiness: dict[str, Check] | None = None,
     tls: ssl.SSLContext | None = None,
-    faces: Sequence[Faces] = (),
-    front: Front | None = None,
+    faces: Sequence[ClientViews] = (),
+    front: ForwardedHeaders | None = None,
     now_seconds: Callable[[], float] = monotonic,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
-    load, figures = Load.within(limits or Limits(), now_seconds), Figures(FAMILIES)
+    load, figures = Activity.within(limits or ServerLimits(), now_seconds), SharedMetrics(FAMILIES)
 
     async def metrics(accept: str) -> tuple[str, bytes]:
-        return expose([FigureCollector(figures)], accept)
+        return expose([SharedMetricsCollector(figures)], accept)
 
     application = build(
         registry,
         limits=limits,
         load=load,
         readiness=readiness,
-        requests=RequestFigures(figures.share()),
+        requests=RequestMetrics(figures.share()),
         metrics=metrics,
         faces=faces,
         front=front,

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
+from mirror.access.rights import AccessAction
 from mirror.app.services import Services
 from mirror.filters.authorize import AnonymousRights
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, DigestInvalid, NameInvalid
 from mirror.oci.names import Repository, Tag
-from mirror.registry.rights import Action
-from mirror.server.acts import Act
+from mirror.server.api.admin_actions import AdminAction
 from mirror.server.api.admission_actions import admission_actions
 from mirror.server.api.admission_report import AdmissionReport
 from mirror.server.api.approval_token import ApprovalToken
-from mirror.server.operators import Operator
+from mirror.server.api.operators import Operator
 from mirror.settings import load
 from mirror.store.records.sql_admissions import SqlAdmissions
 from mirror.store.registry import Store
@@ -30,7 +30,7 @@ from tests.contract.contents import push_image
 HERE, TAG, ABSENT = Repository("acme/driver"), Tag("1.0"), Digest.of(b"absent")
 WORD = "0123456789abcdef"
 #: Nobody in particular, who may decide everywhere.
-SOMEBODY = Operator(None, AnonymousRights(frozenset({Action.APPROVE})))
+SOMEBODY = Operator(None, AnonymousRights(frozenset({AccessAction.APPROVE})))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         yield opened
 
 
-def actions(store: Store) -> dict[str, Act]:
+def actions(store: Store) -> dict[str, AdminAction]:
     return admission_actions(Services(load(), store, AsyncExitStack()).approvals.decide)
 
 

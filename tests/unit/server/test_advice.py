@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from mirror.filters.layer_reading import LayerReading
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
-from mirror.plugin.findings import Finding
-from mirror.plugin.layer_limits import DEFAULT_LIMITS
+from mirror.plugin.lint.findings import Finding
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.upstream.registry import UpstreamRegistry
@@ -37,7 +37,7 @@ class Nowhere:
 
 
 def checked(*, enforce: bool = True) -> Registry:
-    return PluginChecks(MemoryRegistry(), PluginChecker(Nowhere(), LayerReading(DEFAULT_LIMITS), enforce=enforce))
+    return PluginChecks(MemoryRegistry(), PluginChecker(Nowhere(), SharedLayerReader(DEFAULT_LIMITS), enforce=enforce))
 
 
 async def pushed(registry: Registry, content: bytes, *layers: bytes, **members: Any) -> Answer:

@@ -18,12 +18,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import UpstreamLied
+from mirror.oci.errors import UpstreamProtocolError
 from mirror.oci.names import Repository
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob
-from mirror.server.limits import Limits
+from mirror.server.http.server_limits import ServerLimits
 from mirror.wire.ranges import RangeRequest, Span
 from tests.unit.server.served import LAYER, REPOSITORY, Served, digest, put_blob, served
 
@@ -235,8 +235,8 @@ class Breaking(DelegatingRegistry):
     [
         ([b"x" * 60], None),
         ([b"x" * 60, b"x" * 60], None),
-        ([b"x" * 60], UpstreamLied("other bytes")),
-        ([], UpstreamLied("other bytes")),
+        ([b"x" * 60], UpstreamProtocolError("other bytes")),
+        ([], UpstreamProtocolError("other bytes")),
         ([b"x" * 60], ZeroDivisionError()),
     ],
 )
@@ -311,7 +311,7 @@ async def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(64 * 1024 * 1024)
     registry = InFile(path, 64 * 1024 * 1024)
-    limits = Limits(idle_seconds=1.0, shutdown_seconds=20)
+    limits = ServerLimits(idle_seconds=1.0, shutdown_seconds=20)
     async with served(registry, limits) as server:
         client = socket.create_connection(("127.0.0.1", server.port))
         try:

@@ -12,8 +12,8 @@ from mirror.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page, Registry
-from mirror.runtime.on_behalf import CLIENT
-from mirror.server.front import Front
+from mirror.runtime.current_client import CLIENT
+from mirror.server.forwarded import ForwardedHeaders
 from mirror.wire.pagination import PageRequest, parse_next_link
 from tests.unit.server.served import MANIFEST, REPOSITORY, Answer, Served, digest, put_blob, put_plugin, served
 
@@ -191,7 +191,7 @@ async def test_what_a_list_takes_is_counted_for_the_client_that_asks() -> None:
     clients: list[str] = []
     registry = Recording()
     await tagged(registry)
-    async with served(registry, front=Front(behind_proxy=True)) as server, server.connect() as connection:
+    async with served(registry, front=ForwardedHeaders(behind_proxy=True)) as server, server.connect() as connection:
         for client in ("192.0.2.1", "192.0.2.2"):
             await connection.send("GET", LIST, [("X-Forwarded-For", client)])
             assert (await connection.receive()).status == 200

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from mirror.oci.incoming import MAX_VALUES, parse_incoming
+from mirror.oci.incoming_manifest import MAX_VALUES, parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.media_types import DOCKER_MANIFEST, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Tag
 from mirror.registry.memory import MemoryRegistry
-from mirror.runtime.heavy_work import LIGHT_BYTES
-from mirror.server.exchange import Exchange
-from mirror.server.limits import Limits
-from mirror.server.load import LARGE_MANIFESTS_PER_CLIENT
-from mirror.server.manifests import _received
+from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
+from mirror.server.handlers.manifests import _received
+from mirror.server.http.activity import LARGE_MANIFESTS_PER_CLIENT
+from mirror.server.http.server_limits import ServerLimits
+from mirror.server.request_context import RequestContext
 from tests.unit.server.served import (
     MANIFEST,
     REPOSITORY,
@@ -273,7 +273,7 @@ async def test_large_manifests_are_parsed_one_after_the_other_away_from_the_even
         under_way -= 1
         return manifest
 
-    monkeypatch.setattr("mirror.server.manifests.parse_incoming", parsed)
+    monkeypatch.setattr("mirror.server.handlers.manifests.parse_incoming", parsed)
     headers = [("Content-Type", DOCKER_MANIFEST)]
     puts = [filled.ask("PUT", f"{URL}/{number}", headers, large_manifest()) for number in range(6)]
     assert [answer.status for answer in await asyncio.gather(*puts)] == [201] * 6
@@ -284,7 +284,7 @@ async def test_large_manifests_are_parsed_one_after_the_other_away_from_the_even
 
 
 async def test_manifests_that_are_being_sent_count_as_uploads() -> None:
-    async with served(limits=Limits(uploads_per_client=1)) as server, server.connect() as sender:
+    async with served(limits=ServerLimits(uploads_per_client=1)) as server, server.connect() as sender:
         await sender.send("PUT", f"{URL}/1", [("Content-Type", DOCKER_MANIFEST), ("Content-Length", "1000")])
         async with asyncio.timeout(5):
             while not server.load.uploading.count:
@@ -313,12 +313,12 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
     """A large one waits before its body is read; small ones and other clients do not; who is slow makes room."""
     begun, now = 0, [0.0]
 
-    async def received(exchange: Exchange) -> bytes:
+    async def received(exchange: RequestContext) -> bytes:
         nonlocal begun
         begun += 1
         return await _received(exchange)
 
-    monkeypatch.setattr("mirror.server.manifests._received", received)
+    monkeypatch.setattr("mirror.server.handlers.manifests._received", received)
     registry = MemoryRegistry()
     await put_plugin(registry)
     headers = [("Content-Type", DOCKER_MANIFEST)]

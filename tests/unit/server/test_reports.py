@@ -7,7 +7,7 @@ from aiohttp.test_utils import RawTestServer, TestClient
 
 from mirror.oci.errors import Denied
 from mirror.registry.memory import MemoryRegistry
-from mirror.server.application import build
+from mirror.server.http_application import build
 
 
 async def mirrors():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from mirror.server.request_guard import MOST_FRAMING_BYTES, PIECE_BYTES, GuardedHandler, Rounds
+from mirror.server.http.request_guard import MOST_FRAMING_BYTES, PIECE_BYTES, GuardedHandler, Rounds
 from tests.unit.server.served import LAYER, REPOSITORY, Served, digest, served
 
 CHUNKED = b"PUT /v2/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -204,7 +204,7 @@ async def test_a_head_within_its_bound_is_read(empty: Served) -> None:
 
 async def test_a_body_that_is_not_wanted_is_counted_with_its_framing(monkeypatch: pytest.MonkeyPatch) -> None:
     most_bytes = 200_000
-    monkeypatch.setattr("mirror.server.connection.MOST_DRAINED_BYTES", most_bytes)
+    monkeypatch.setattr("mirror.server.http.client_connection.MOST_DRAINED_BYTES", most_bytes)
     body = chunks(24, most_bytes // 24)  # its content alone is within the bound
     async with served() as server, server.connect() as connection:
         connection.writer.write(CHUNKED)

@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import pytest
 
+from mirror.access.rights import AccessAction
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.rights import Action
-from mirror.server.connection import MOST_DRAINED_BYTES
+from mirror.server.http.client_connection import MOST_DRAINED_BYTES
 from tests.unit.server.served import LAYER, MANIFEST, REPOSITORY, Served, digest, put_plugin, served
 
 BLOBS = f"/v2/{REPOSITORY}/blobs"
@@ -44,7 +44,7 @@ class Untouchable(MemoryRegistry):
         raise AssertionError(f"{name} was asked for")
 
 
-def closed(*allowed: Action) -> Authorize:
+def closed(*allowed: AccessAction) -> Authorize:
     return Authorize(Untouchable(), AnonymousRights(frozenset(allowed)))
 
 
@@ -58,7 +58,7 @@ async def test_who_may_not_ask_reaches_nothing(method: str, target: str) -> None
 @pytest.mark.parametrize(("method", "target"), WRITES)
 async def test_who_may_not_send_is_answered_before_the_body(method: str, target: str) -> None:
     """The client that asks whether it may send hears the refusal, and no 100; the body never comes."""
-    async with served(closed(Action.PULL)) as server, server.connect() as connection:
+    async with served(closed(AccessAction.PULL)) as server, server.connect() as connection:
         await connection.send(
             method,
             target,
@@ -72,7 +72,7 @@ async def test_a_manifest_that_may_not_be_sent_is_not_read(monkeypatch: pytest.M
         raise AssertionError("it was parsed")
 
     monkeypatch.setattr("mirror.oci.manifest.Manifest.parse", parsed)
-    async with served(closed(Action.PULL)) as server, server.connect() as connection:
+    async with served(closed(AccessAction.PULL)) as server, server.connect() as connection:
         await connection.send("PUT", WRITES[0][1], [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
         assert (await connection.receive()).status == 403
         await connection.send("GET", "/v2/")  # the short body was read to its end, and the connection is of use
@@ -82,7 +82,7 @@ async def test_a_manifest_that_may_not_be_sent_is_not_read(monkeypatch: pytest.M
 async def test_of_a_body_that_may_not_be_sent_a_bounded_part_is_taken() -> None:
     piece = bytes(64 * 1024)
     sent_bytes = 0
-    async with served(closed(Action.PULL)) as server, server.connect() as connection:
+    async with served(closed(AccessAction.PULL)) as server, server.connect() as connection:
         await connection.send("PUT", WRITES[0][1], [("Content-Length", str(1024 * MOST_DRAINED_BYTES))])
         assert (await connection.receive()).status == 403
         with suppress(ConnectionError):
@@ -95,7 +95,7 @@ async def test_of_a_body_that_may_not_be_sent_a_bounded_part_is_taken() -> None:
 
 
 async def test_a_body_that_is_not_wanted_and_does_not_come_holds_nothing_when_its_client_leaves() -> None:
-    async with served(closed(Action.PULL)) as server:
+    async with served(closed(AccessAction.PULL)) as server:
         async with server.connect() as connection:
             await connection.send("PUT", WRITES[0][1], [("Content-Length", "1000")])
             assert (await connection.receive()).status == 403
@@ -114,6 +114,6 @@ async def test_a_mount_from_what_may_not_be_read_asks_nothing_of_it() -> None:
     registry = MemoryRegistry()
     await put_plugin(registry)
 
-    async with served(Authorize(registry, AnonymousRights(frozenset({Action.PUSH})))) as server:
+    async with served(Authorize(registry, AnonymousRights(frozenset({AccessAction.PUSH})))) as server:
         answer = await server.ask("POST", f"/v2/other/blobs/uploads/?mount={digest(LAYER)}&from={REPOSITORY}")
     assert answer.status == 202

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.server.limits import Limits
-from mirror.server.pace import WINDOW_SECONDS, Pace
+from mirror.server.http.body_rate import WINDOW_SECONDS, BodyRate
+from mirror.server.http.server_limits import ServerLimits
 from tests.unit.server.served import LAYER, served
-from tests.unit.server.test_uploads import until_held
+from tests.unit.server.test_blob_uploads import until_held
 
 SETTING = "server.limits.least_body_bytes_per_second"
 
@@ -40,7 +40,7 @@ class Hands:
     ],
 )
 def test_the_rate_is_measured_over_a_minute(steps: list[tuple[int, float]], slow: bool) -> None:
-    now, pace, said = 0.0, Pace(1024, 0), False
+    now, pace, said = 0.0, BodyRate(1024, 0), False
     for size_bytes, seconds in steps:
         now += seconds
         said = pace.received(size_bytes, now)
@@ -48,7 +48,7 @@ def test_the_rate_is_measured_over_a_minute(steps: list[tuple[int, float]], slow
 
 
 def test_with_no_least_rate_nothing_is_slow() -> None:
-    assert not Pace(0, 0).received(0, 10 * WINDOW_SECONDS)
+    assert not BodyRate(0, 0).received(0, 10 * WINDOW_SECONDS)
 
 
 @pytest.mark.parametrize("crowd", ["connections", "connections_per_client", "uploads_per_client"])
@@ -57,7 +57,7 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
     most = {"uploads_per_client": 2}.get(crowd, 8)
     with capture_logs() as lines:
         async with (
-            served(limits=Limits(**{crowd: most}), now_seconds=hands) as server,
+            served(limits=ServerLimits(**{crowd: most}), now_seconds=hands) as server,
             AsyncExitStack() as clients,
         ):
             location = await server.begin_upload()
@@ -91,7 +91,10 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
 async def test_a_fast_body_goes_on_whoever_waits() -> None:
     hands, content = Hands(), bytes(4 * 1024 * 1024)
     half = len(content) // 2
-    async with served(limits=Limits(uploads_per_client=1), now_seconds=hands) as server, server.connect() as sender:
+    async with (
+        served(limits=ServerLimits(uploads_per_client=1), now_seconds=hands) as server,
+        server.connect() as sender,
+    ):
         location = await server.begin_upload()
         await sender.send("PATCH", location, [("Content-Length", str(len(content)))])
         sender.writer.write(content[:half])

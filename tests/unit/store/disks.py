@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from mirror.store.filesystem import Filesystem
+from mirror.store.content.filesystem import Filesystem
 
 
 def no_fault(_what: str, _path: str) -> None:

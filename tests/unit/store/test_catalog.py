@@ -28,12 +28,12 @@ from mirror.oci.errors import (
 )
 from mirror.oci.names import Tag
 from mirror.registry.port import Page
-from mirror.runtime.on_behalf import CLIENT
+from mirror.runtime.current_client import CLIENT
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import blobs
 from mirror.store.catalog.migrate import MIGRATIONS, migrate
 from mirror.store.catalog.schema import HEAD, metadata
-from mirror.store.layout import Layout
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import REPOSITORY, manifest_of, push_blob, push_image
@@ -126,12 +126,12 @@ async def test_a_data_folder_that_cannot_be(tmp_path: Path) -> None:
 
 
 async def test_a_migration_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def migrate_and_fail(connection: Connection, layout: Layout) -> None:
+    def migrate_and_fail(connection: Connection, layout: DataLayout) -> None:
         migrate(connection, layout)
         raise RuntimeError("power is gone")
 
     with monkeypatch.context() as patched:
-        patched.setattr("mirror.store.catalog.engine.migrate", migrate_and_fail)
+        patched.setattr("mirror.store.catalog.database.migrate", migrate_and_fail)
         with pytest.raises(RuntimeError):
             async with Store.open(folder):
                 pass

@@ -113,7 +113,7 @@ async def test_a_disk_that_fills_up_while_it_is_copied(old: Path, monkeypatch: p
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("mirror.store.catalog.copy.os.fsync", full)
+        patched.setattr("mirror.store.catalog.catalog_copy.os.fsync", full)
         with pytest.raises(StorageFull):
             await opened(old)
     assert revision(old / "catalog.sqlite") == OLD

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mirror.oci.errors import CatalogFault
-from mirror.store.catalog.loss import require_catalog
-from mirror.store.layout import Layout
+from mirror.store.catalog.catalog_loss import require_catalog
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.contract.contents import push_blob
 
@@ -110,7 +110,7 @@ async def test_a_backup_that_is_put_back(filled: Path) -> None:
 
 @pytest.mark.parametrize("left", ["nothing", "folders", "catalog", "first page"])
 async def test_a_first_start_that_was_interrupted(folder: Path, left: str) -> None:
-    layout = Layout(folder)
+    layout = DataLayout(folder)
     if left != "nothing":
         folder.mkdir()
         for one in layout.folders():
@@ -126,7 +126,7 @@ async def test_a_first_start_that_was_interrupted(folder: Path, left: str) -> No
 
 
 def test_a_catalog_that_another_process_has_just_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    layout = Layout(tmp_path)
+    layout = DataLayout(tmp_path)
     glob = Path.glob
 
     def overtaken(path: Path, pattern: str) -> object:

@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
-from mirror.store.layout import Layout
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.contract.contents import REPOSITORY, manifest_of, push_blob
 from tests.unit.store.disks import WatchedFilesystem
@@ -31,7 +31,7 @@ async def watched(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]
 
 
 def blob_name(folder: Path, digest: Digest) -> tuple[str, str]:
-    blob = Layout(folder).blob(digest).relative_to(folder)
+    blob = DataLayout(folder).blob(digest).relative_to(folder)
     return str(blob), str(blob.parent)
 
 

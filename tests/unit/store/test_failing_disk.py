@@ -16,7 +16,7 @@ from mirror.oci.errors import BlobUnknown, NotFound, StorageFault, StorageFull, 
 from mirror.oci.names import Tag
 from mirror.registry.streams import one
 from mirror.store.catalog.content_tables import blobs
-from mirror.store.layout import Layout
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.contract.contents import OTHER, REPOSITORY, in_chunks, manifest_of, push_blob, read_blob
 from tests.unit.store.disks import WatchedFilesystem, blob_files, no_fault, open_files, upload_files
@@ -98,7 +98,7 @@ async def test_any_change_that_is_needed_may_fail(
     needed = [what for what, _ in disk.calls if not what.startswith("remove")]
     assert len(needed) >= 5
     await (store.delete_manifest if isinstance(work, Put) else store.delete_blob)(REPOSITORY, work.digest)
-    Layout(folder).blob(work.digest).unlink()
+    DataLayout(folder).blob(work.digest).unlink()
     await forget_content(store)
 
     for number in range(len(needed)):

@@ -18,7 +18,7 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import StorageFault, StorageFull
 from mirror.registry.streams import one
-from mirror.store.layout import Layout
+from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.contract.contents import REPOSITORY, push_blob, read_blob
 from tests.torture.inspection import inspect, leftovers
@@ -199,7 +199,7 @@ async def test_a_folder_that_was_not_synced_is_changed_again(
 ) -> None:
     """A second sync alone would prove nothing: the name has to be written once more."""
     content = b"x" * 100_000
-    blob = Layout(folder).blob(Digest.of(content))
+    blob = DataLayout(folder).blob(Digest.of(content))
     name, shard = (str(path.relative_to(folder)) for path in (blob, blob.parent))
     upload = await store.begin_upload(REPOSITORY)
     await upload.append(one(content))

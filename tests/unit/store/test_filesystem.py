@@ -3,7 +3,7 @@
 from pathlib import Path
 from threading import Event, Thread
 
-from mirror.store.filesystem import Filesystem
+from mirror.store.content.filesystem import Filesystem
 
 
 def test_a_folder_is_made_also_while_others_remove_it(tmp_path: Path) -> None:

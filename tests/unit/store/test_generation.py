@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mirror.store.generation import Generation
+from mirror.store.catalog.generation import Generation
 
 HOLD = """
 import asyncio, sys
 from pathlib import Path
-from mirror.store.generation import Generation
+from mirror.store.catalog.generation import Generation
 
 async def main():
     async with Generation.open(Path(sys.argv[1])) as generation:

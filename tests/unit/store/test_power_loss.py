@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.store.filesystem import Filesystem
+from mirror.store.content.filesystem import Filesystem
 from mirror.store.registry import Store
 from tests.torture.inspection import inspect, leftovers
 from tests.torture.model import Outcome

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.store.lock import RuleLocks
 from mirror.store.registry import Store
-from mirror.upstream.pace import SharedAccount
+from mirror.store.rule_locks import RuleLocks
+from mirror.upstream.limits.rate_limiter import SharedAccount
 from tests.contract.contents import REPOSITORY, push_blob, push_image
 
 

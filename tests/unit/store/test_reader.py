@@ -14,8 +14,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCI_INDEX
 from mirror.oci.names import Tag
-from mirror.runtime.heavy_work import LIGHT_BYTES
-from mirror.store.bodies import load_manifest
+from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
+from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.registry import Store
 from tests.contract.contents import REPOSITORY
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from mirror.oci.digest import ALGORITHMS, Digest
-from mirror.store.filesystem import Filesystem
-from mirror.store.layout import UploadLayout
-from mirror.store.receiving import Receiving
-from mirror.store.rehashing import STEP_BYTES, Rehashing
-from mirror.store.running import RunningHash
+from mirror.store.content.data_layout import UploadLayout
+from mirror.store.content.filesystem import Filesystem
+from mirror.store.uploads.rehashing import STEP_BYTES, Rehashing
+from mirror.store.uploads.running_hashes import RunningHash
+from mirror.store.uploads.upload_writer import UploadWriter
 
 
-class Read(Receiving):
+class Read(UploadWriter):
     """Notes how much each step reads, and how many files are begun and not ended."""
 
     begun: set[Read]

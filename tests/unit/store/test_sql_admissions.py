@@ -13,9 +13,9 @@ from sqlalchemy import Engine, event
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.policy import Action, Verdict
-from mirror.registry.admissions import Admission, Decision, State, Subject
-from mirror.registry.verdicts import NO_POLICY, Baseline
+from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
+from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
+from mirror.records.verdicts import NO_POLICY, Baseline
 from mirror.store.registry import Store
 from tests.contract.contents import push_image
 
@@ -25,26 +25,26 @@ ABSENT = Digest.of(b"absent")
 OURS, THEIRS = "our policy", "their policy"
 
 
-def admission(digest: Digest, action: Action, number: int = 0, repository: Repository = HERE) -> Admission:
+def admission(digest: Digest, action: PolicyAction, number: int = 0, repository: Repository = HERE) -> Admission:
     return Admission(
         repository,
         digest,
         MOMENT + timedelta(seconds=number),
-        verdict=Verdict(action, "a rule", "asks for much"),
+        verdict=PolicyVerdict(action, "a rule", "asks for much"),
         policy=OURS,
         asked=(("mount", f"/{number}"),),
         grown=(("mount", "/"),),
     )
 
 
-def decision(number: int, *, approved: bool = True) -> Decision:
-    return Decision(approved, "alice", MOMENT + timedelta(seconds=number), "a note")
+def decision(number: int, *, approved: bool = True) -> AdmissionDecision:
+    return AdmissionDecision(approved, "alice", MOMENT + timedelta(seconds=number), "a note")
 
 
 async def decide(
     store: Store,
     digest: Digest,
-    decided: Decision,
+    decided: AdmissionDecision,
     *more: str,
     repository: Repository = HERE,
     overrule: bool = False,
@@ -54,13 +54,13 @@ async def decide(
     )
 
 
-async def state(store: Store, digest: Digest, *more: str, repository: Repository = HERE) -> State | None:
+async def state(store: Store, digest: Digest, *more: str, repository: Repository = HERE) -> AdmissionState | None:
     known = await store.records.verdicts.admission(repository, digest, OURS, [str(digest), *more])
     return None if known is None else known.state
 
 
 async def test_what_a_policy_says_outlives_the_process(folder: Path) -> None:
-    noted = admission(ABSENT, Action.HOLD)
+    noted = admission(ABSENT, PolicyAction.HOLD)
     async with Store.open(folder) as store:
         assert await store.records.verdicts.admission(HERE, ABSENT, OURS) is None
         await store.records.verdicts.note_verdict(noted, OURS)
@@ -70,38 +70,38 @@ async def test_what_a_policy_says_outlives_the_process(folder: Path) -> None:
 
 
 async def test_a_verdict_is_that_of_one_policy(store: Store) -> None:
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), OURS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.HOLD), OURS)
     assert await store.records.verdicts.admission(HERE, ABSENT, THEIRS) is None
     assert await store.records.verdicts.admission(HERE, ABSENT, NO_POLICY) is None
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.ALLOW, 1), THEIRS)
-    for policy, action in ((OURS, Action.HOLD), (THEIRS, Action.ALLOW), (None, Action.ALLOW)):
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.ALLOW, 1), THEIRS)
+    for policy, action in ((OURS, PolicyAction.HOLD), (THEIRS, PolicyAction.ALLOW), (None, PolicyAction.ALLOW)):
         known = await store.records.verdicts.admission(HERE, ABSENT, policy)
         assert known is not None
         assert known.verdict is not None
         assert known.verdict.action is action
     await store.records.verdicts.forget_verdict(HERE, ABSENT, THEIRS)
     assert await store.records.verdicts.admission(HERE, ABSENT, THEIRS) is None
-    assert await state(store, ABSENT) is State.HELD
+    assert await state(store, ABSENT) is AdmissionState.HELD
 
 
 async def test_a_verdict_of_before_belongs_to_whoever_judges_first(store: Store) -> None:
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), "")
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.HOLD), "")
     for policy in (OURS, THEIRS):
         known = await store.records.verdicts.admission(HERE, ABSENT, policy)
         assert known is not None
         assert known.policy == ""
     assert await store.records.verdicts.admission(HERE, ABSENT, NO_POLICY) is None
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.DENY), NO_POLICY)
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
-    assert await state(store, ABSENT) is State.ADMITTED
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.DENY), NO_POLICY)
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.ALLOW), OURS)
+    assert await state(store, ABSENT) is AdmissionState.ADMITTED
     assert await store.records.verdicts.admission(HERE, ABSENT, THEIRS) is None
 
 
 async def test_a_decision_stays_whatever_a_policy_says_later(store: Store) -> None:
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), OURS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.HOLD), OURS)
     await decide(store, ABSENT, decision(1))
-    assert await state(store, ABSENT) is State.APPROVED
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.ALLOW), OURS)
+    assert await state(store, ABSENT) is AdmissionState.APPROVED
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.ALLOW), OURS)
     known = await store.records.verdicts.admission(HERE, ABSENT, OURS)
     assert known is not None
     assert known.decision == decision(1)
@@ -114,19 +114,23 @@ async def test_a_decision_moves_the_count_that_others_go_by(folder: Path) -> Non
         assert other.records.verdicts.admission_generation != before
         known = await other.records.verdicts.admission(HERE, ABSENT, OURS)
     assert known is not None
-    assert (known.state, known.noted_at, known.asked) == (State.APPROVED, decision(1).at, None)
+    assert (known.state, known.noted_at, known.asked) == (AdmissionState.APPROVED, decision(1).at, None)
 
 
 async def test_a_rejection_covers_every_fingerprint_under_every_name(store: Store) -> None:
     await decide(store, ABSENT, decision(1, approved=False), "sha512:x", "content-sha256:y")
-    assert await state(store, ABSENT) is State.REJECTED
+    assert await state(store, ABSENT) is AdmissionState.REJECTED
     other = Digest.of(b"other bytes")
     assert await state(store, other, repository=OTHER) is None
     for covered in ("sha512:x", "content-sha256:y", str(ABSENT)):
         known = await store.records.verdicts.admission(OTHER, other, OURS, [covered, "another"])
         assert known is not None
         assert known.rejection is not None
-        assert (known.state, known.rejection.repository, known.rejection.digest) == (State.REJECTED, HERE, ABSENT)
+        assert (known.state, known.rejection.repository, known.rejection.digest) == (
+            AdmissionState.REJECTED,
+            HERE,
+            ABSENT,
+        )
         assert known.rejection.matched == {covered}
         assert f"has the content of acme/driver@{ABSENT}, which was rejected by alice" in known.sentence
         assert known.to_json()["rejected_as"] == f"acme/driver@{ABSENT}"
@@ -135,7 +139,7 @@ async def test_a_rejection_covers_every_fingerprint_under_every_name(store: Stor
 async def test_a_rejection_overrules_approvals_under_every_name_until_it_is_lifted(store: Store) -> None:
     await decide(store, ABSENT, decision(1), repository=OTHER)
     await decide(store, ABSENT, decision(2, approved=False), "content")
-    assert await state(store, ABSENT, repository=OTHER) is State.REJECTED
+    assert await state(store, ABSENT, repository=OTHER) is AdmissionState.REJECTED
 
     for repository in (HERE, OTHER):
         with pytest.raises(Denied, match=r"was rejected as acme/driver@sha256:\S+ by alice on .*--overrule"):
@@ -143,12 +147,12 @@ async def test_a_rejection_overrules_approvals_under_every_name_until_it_is_lift
     variant = Digest.of(b"the same content in other words")
     with pytest.raises(Denied, match="--overrule"):
         await decide(store, variant, decision(3), "content", repository=OTHER)
-    assert await state(store, ABSENT) is State.REJECTED
+    assert await state(store, ABSENT) is AdmissionState.REJECTED
 
     await decide(store, variant, decision(4), "content", repository=OTHER, overrule=True)
-    assert await state(store, variant, "content", repository=OTHER) is State.APPROVED
+    assert await state(store, variant, "content", repository=OTHER) is AdmissionState.APPROVED
     assert await state(store, ABSENT, "content") is None  # the rejection is lifted; nobody has approved it here
-    assert await state(store, ABSENT, repository=OTHER) is State.APPROVED
+    assert await state(store, ABSENT, repository=OTHER) is AdmissionState.APPROVED
 
 
 async def test_of_several_nothing_is_decided_where_one_was_rejected(store: Store) -> None:
@@ -166,7 +170,7 @@ async def test_a_rejection_learns_what_else_is_the_same_content(store: Store) ->
     assert known.rejection is not None
     await store.records.decisions.extend_rejection(known.rejection, ["content"])
     variant = Digest.of(b"variant")
-    assert await state(store, variant, "content") is State.REJECTED
+    assert await state(store, variant, "content") is AdmissionState.REJECTED
     await decide(store, ABSENT, decision(2), overrule=True)
     await store.records.decisions.extend_rejection(known.rejection, ["content"])  # too late: it was lifted
     assert await state(store, variant, "content") is None
@@ -179,9 +183,11 @@ async def test_the_last_one_that_was_let_in(store: Store) -> None:
         return (await store.records.verdicts.baseline(HERE, ABSENT, policy)).asked
 
     assert await store.records.verdicts.baseline(HERE, ABSENT, OURS) == Baseline()
-    for number, action in enumerate([Action.ALLOW, Action.WARN, Action.HOLD, Action.DENY, Action.HOLD]):
+    for number, action in enumerate(
+        [PolicyAction.ALLOW, PolicyAction.WARN, PolicyAction.HOLD, PolicyAction.DENY, PolicyAction.HOLD]
+    ):
         await store.records.verdicts.note_verdict(admission(digests[number], action, number), OURS)
-    await store.records.verdicts.note_verdict(admission(digests[5], Action.ALLOW, 9, OTHER), OURS)
+    await store.records.verdicts.note_verdict(admission(digests[5], PolicyAction.ALLOW, 9, OTHER), OURS)
     assert await last() == {("mount", "/1")}
     assert await last(THEIRS) is None
     await decide(store, digests[4], decision(10, approved=False))
@@ -199,12 +205,12 @@ async def test_the_last_one_that_was_let_in(store: Store) -> None:
 
 
 async def test_what_other_policies_have_said_is_told_apart(store: Store) -> None:
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD), THEIRS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.HOLD), THEIRS)
     assert await store.records.verdicts.baseline(HERE, ABSENT, OURS) == Baseline(recorded=(("mount", "/"),))
     assert await store.records.verdicts.baseline(HERE, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
     held = (await push_image(store, "a plugin", "1", "2", repository=OTHER)).digest
     await store.records.verdicts.note_verdict(
-        replace(admission(held, Action.ALLOW, repository=OTHER), grown=()), THEIRS
+        replace(admission(held, PolicyAction.ALLOW, repository=OTHER), grown=()), THEIRS
     )
     assert await store.records.verdicts.baseline(OTHER, held, OURS) == Baseline(recorded=())
     assert await store.records.verdicts.baseline(OTHER, Digest.of(b"new"), OURS) == Baseline(others_gone=True)
@@ -212,25 +218,32 @@ async def test_what_other_policies_have_said_is_told_apart(store: Store) -> None
 
 async def test_the_list_is_of_what_is_here_or_was_decided_about(store: Store) -> None:
     held = (await push_image(store, "a plugin", "1", "2", repository=HERE)).digest
-    await store.records.verdicts.note_verdict(admission(held, Action.HOLD, 1), OURS)
-    await store.records.verdicts.note_verdict(admission(ABSENT, Action.HOLD, 2), OURS)
-    await store.records.verdicts.note_verdict(admission(held, Action.ALLOW, 3, OTHER), OURS)
+    await store.records.verdicts.note_verdict(admission(held, PolicyAction.HOLD, 1), OURS)
+    await store.records.verdicts.note_verdict(admission(ABSENT, PolicyAction.HOLD, 2), OURS)
+    await store.records.verdicts.note_verdict(admission(held, PolicyAction.ALLOW, 3, OTHER), OURS)
     (listed,) = await store.records.admissions.admissions(policy=OURS)
-    assert (listed.digest, listed.state, listed.tags) == (held, State.HELD, (Tag("1"), Tag("2")))
+    assert (listed.digest, listed.state, listed.tags) == (held, AdmissionState.HELD, (Tag("1"), Tag("2")))
     await decide(store, ABSENT, decision(5, approved=False))
     assert [one.digest for one in await store.records.admissions.admissions()] == [ABSENT, held]
-    assert [one.digest for one in await store.records.admissions.admissions(State.REJECTED)] == [ABSENT]
-    assert await store.records.admissions.admissions(State.DENIED) == []
+    assert [one.digest for one in await store.records.admissions.admissions(AdmissionState.REJECTED)] == [ABSENT]
+    assert await store.records.admissions.admissions(AdmissionState.DENIED) == []
     counted = await store.records.admissions.count_admissions(OURS)
-    assert {state: count for state, count in counted.items() if count} == {State.REJECTED: 1, State.HELD: 1}
-    assert set(counted) == set(State)
+    assert {state: count for state, count in counted.items() if count} == {
+        AdmissionState.REJECTED: 1,
+        AdmissionState.HELD: 1,
+    }
+    assert set(counted) == set(AdmissionState)
 
 
 async def test_the_list_tells_the_verdict_of_the_policy_else_the_latest(store: Store) -> None:
     held = (await push_image(store, "a plugin", "1", repository=HERE)).digest
-    await store.records.verdicts.note_verdict(admission(held, Action.HOLD, 1), OURS)
-    await store.records.verdicts.note_verdict(admission(held, Action.ALLOW, 2), THEIRS)
-    for policy, state in ((OURS, State.HELD), (THEIRS, State.ADMITTED), ("a third", State.ADMITTED)):
+    await store.records.verdicts.note_verdict(admission(held, PolicyAction.HOLD, 1), OURS)
+    await store.records.verdicts.note_verdict(admission(held, PolicyAction.ALLOW, 2), THEIRS)
+    for policy, state in (
+        (OURS, AdmissionState.HELD),
+        (THEIRS, AdmissionState.ADMITTED),
+        ("a third", AdmissionState.ADMITTED),
+    ):
         (listed,) = await store.records.admissions.admissions(policy=policy)
         assert listed.state is state
         assert (await store.records.admissions.count_admissions(policy))[state] == 1
@@ -246,7 +259,7 @@ async def test_many_are_listed_with_as_many_statements_as_one(store: Store) -> N
     for number in range(3):
         digest = Digest.of(bytes([number]))
         for repository in (HERE, OTHER):
-            await store.records.verdicts.note_verdict(admission(digest, Action.ALLOW, number, repository), OURS)
+            await store.records.verdicts.note_verdict(admission(digest, PolicyAction.ALLOW, number, repository), OURS)
             await decide(store, digest, decision(number), repository=repository, overrule=True)
         await decide(store, digest, decision(9 + number, approved=False))
         statements.clear()
@@ -257,7 +270,7 @@ async def test_many_are_listed_with_as_many_statements_as_one(store: Store) -> N
         assert len(found) == 2 * (number + 1)
         for one in found:
             assert one.rejection is not None
-            assert (one.state, one.rejection.repository) == (State.REJECTED, HERE)
+            assert (one.state, one.rejection.repository) == (AdmissionState.REJECTED, HERE)
             assert (one.rejected_elsewhere is None) == (one.repository == HERE)
             assert one.rejection.matched == {str(one.digest)}
     assert len(set(taken)) == 1

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mirror.oci.digest import Digest
-from mirror.registry.derivations import Derivation
+from mirror.records.derivations import Derivation
 from mirror.store.registry import Store
 from tests.contract.contents import ABSENT, push_image
 

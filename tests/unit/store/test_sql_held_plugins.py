@@ -16,10 +16,10 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.admissions import Subject
-from mirror.registry.origins import Origin
-from mirror.runtime.heavy_work import LIGHT_BYTES
-from mirror.store.bodies import load_manifest
+from mirror.records.admissions import Subject
+from mirror.records.origins import Origin
+from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
+from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records import sql_held_plugins
 from mirror.store.records.sql_decisions import content_of
 from mirror.store.registry import Store

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.registry.hosts import Host, SeenHost
+from mirror.records.hosts import Host, SeenHost
 from mirror.store.records import sql_hosts
 from mirror.store.registry import Store
 

@@ -9,10 +9,10 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, NotFound
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import Mirrored, Outcome, Step, TagRecord
-from mirror.registry.origins import Origin
-from mirror.store.blobs import Blobs
-from mirror.store.bodies import load_manifest
+from mirror.records.origins import Origin
+from mirror.records.sync_runs import Mirrored, RunStep, TagOutcome, TagRecord
+from mirror.store.content.blob_files import BlobStorage
+from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import push_blob
@@ -100,7 +100,7 @@ async def test_with_a_blob_only_those_are_read_that_lack_nothing_more(
         await store.records.incomplete.keep_incomplete(NAME, manifest, origin(manifest), Tag(str(number)))
     read: list[Digest] = []
 
-    def counted(blobs: Blobs, digest: Digest, *row: Any) -> Manifest:
+    def counted(blobs: BlobStorage, digest: Digest, *row: Any) -> Manifest:
         read.append(digest)
         return load_manifest(blobs, digest, *row)
 
@@ -171,7 +171,7 @@ async def test_what_a_rule_has_brought_is_not_ours(store: Store) -> None:
     await hold(store, NAME, [CONFIG, LAYER], [PLUGIN], TAG.name)
     mirrored = Mirrored(NAME, TAG, "rule", "hub", THERE, PLUGIN.digest, PLUGIN.digest, NOW)
     run = await store.records.sync_runs.begin_run("rule")
-    await store.records.sync_runs.record(run, [Step(TagRecord(NAME, TAG, Outcome.COPIED), mirrored)])
+    await store.records.sync_runs.record(run, [RunStep(TagRecord(NAME, TAG, TagOutcome.COPIED), mirrored)])
     assert not await store.records.origins.is_ours(NAME)
     await hold(store, NAME, [], [plugin(CONFIG)], TAG.name)
     assert await store.records.origins.is_ours(NAME)

@@ -12,16 +12,16 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Busy
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import Change, Mirrored, Outcome, Run, RunOutcome, Step, TagEvent, TagRecord
-from mirror.store.lock import RuleLocks
+from mirror.records.sync_runs import Mirrored, Run, RunOutcome, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store
+from mirror.store.rule_locks import RuleLocks
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 A, B = Digest.of(b"a"), Digest.of(b"b")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BROUGHT = Mirrored(NAME, TAG, "acme", "hub", Repository("store/driver"), A, B, NOON, gone_at=NOON)
-MOVED = TagEvent(NAME, TAG, NOON, Change.MOVED, A, B, "hub/store/driver", ("+ network: host",))
+MOVED = TagEvent(NAME, TAG, NOON, TagChange.MOVED, A, B, "hub/store/driver", ("+ network: host",))
 
 
 def ended(run: Run, outcome: RunOutcome = RunOutcome.SUCCEEDED) -> Run:
@@ -31,10 +31,13 @@ def ended(run: Run, outcome: RunOutcome = RunOutcome.SUCCEEDED) -> Run:
 async def test_what_is_noted_is_read_back(store: Store) -> None:
     run = await store.records.sync_runs.begin_run("acme")
     assert await store.records.sync_runs.runs("acme", 5) == [run]
-    entries = [TagRecord(NAME, TAG, Outcome.PLANNED, None, A), TagRecord(NAME, None, Outcome.FAILED, reason="no list")]
-    await store.records.sync_runs.record(run, [Step(entry) for entry in entries])
-    done = replace(entries[0], outcome=Outcome.COPIED, before=B, moved_bytes=7)
-    await store.records.sync_runs.record(run, [Step(done, BROUGHT, MOVED)])
+    entries = [
+        TagRecord(NAME, TAG, TagOutcome.PLANNED, None, A),
+        TagRecord(NAME, None, TagOutcome.FAILED, reason="no list"),
+    ]
+    await store.records.sync_runs.record(run, [RunStep(entry) for entry in entries])
+    done = replace(entries[0], outcome=TagOutcome.COPIED, before=B, moved_bytes=7)
+    await store.records.sync_runs.record(run, [RunStep(done, BROUGHT, MOVED)])
     await store.records.sync_runs.end_run(ended(run))
     assert await store.records.sync_runs.entries(run.id) == [entries[1], done]
     assert await store.records.sync_runs.mirrored(NAME) == {TAG: BROUGHT}
@@ -52,9 +55,9 @@ async def test_what_is_noted_is_read_back(store: Store) -> None:
 async def test_a_copy_with_changes_is_read_back_with_its_original(store: Store) -> None:
     run = await store.records.sync_runs.begin_run("acme")
     copy = replace(BROUGHT, original=B, changes={"env": {"a": "b"}})
-    await store.records.sync_runs.record(run, [Step(mirrored=copy)])
+    await store.records.sync_runs.record(run, [RunStep(mirrored=copy)])
     assert await store.records.sync_runs.mirrored(NAME) == {TAG: copy}
-    await store.records.sync_runs.record(run, [Step(mirrored=BROUGHT)])
+    await store.records.sync_runs.record(run, [RunStep(mirrored=BROUGHT)])
     assert await store.records.sync_runs.mirrored(NAME) == {TAG: BROUGHT}
 
 
@@ -87,7 +90,7 @@ async def test_runs_and_events_are_kept_up_to_a_limit(store: Store, monkeypatch:
     for number in range(5):
         runs.append(await store.records.sync_runs.begin_run("acme"))
         event = replace(MOVED, source=str(number))
-        await store.records.sync_runs.record(runs[-1], [Step(TagRecord(NAME, TAG, Outcome.COPIED), None, event)])
+        await store.records.sync_runs.record(runs[-1], [RunStep(TagRecord(NAME, TAG, TagOutcome.COPIED), None, event)])
         await store.records.sync_runs.end_run(ended(runs[-1]))
     assert [run.id for run in await store.records.sync_runs.runs("acme", 10)] == [run.id for run in reversed(runs[2:])]
     assert await store.records.sync_runs.entries(runs[0].id) == []
@@ -105,7 +108,7 @@ async def test_pulls_are_remembered_by_their_time(store: Store) -> None:
 async def test_noting_does_not_make_anybody_forget_what_was_read(store: Store) -> None:
     before = store.services.catalog.generation.current
     run = await store.records.sync_runs.begin_run("acme")
-    await store.records.sync_runs.record(run, [Step(None, BROUGHT, MOVED)])
+    await store.records.sync_runs.record(run, [RunStep(None, BROUGHT, MOVED)])
     await store.records.sync_runs.record_pulls({(NAME, TAG): NOON})
     await store.records.sync_runs.end_run(ended(run))
     assert store.services.catalog.generation.current == before

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from mirror.oci.errors import ClientFault, NotFound, StorageDamaged
-from mirror.registry.users import User, UserToken
-from mirror.store.filesystem import Filesystem
-from mirror.store.layout import Layout
+from mirror.records.users import User, UserToken
+from mirror.store.content.data_layout import DataLayout
+from mirror.store.content.filesystem import Filesystem
+from mirror.store.content.token_key import read_token_key
 from mirror.store.registry import Store
-from mirror.store.token_key import read_token_key
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ANNA, BOB = User("anna", "$2b$anna", NOW), User("bob", "$2b$bob", NOW)
@@ -87,7 +87,7 @@ async def test_another_process_sees_it_at_once(folder: Path, store: Store) -> No
 
 async def test_the_key_is_one_for_all_and_its_owners_alone(folder: Path, store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
-        layout = Layout(folder)
+        layout = DataLayout(folder)
         keys = list(pool.map(lambda _: read_token_key(layout, Filesystem()), range(64)))
     assert {await store.token_key()} == set(keys)
     assert len(keys[0]) == 32

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from mirror.filters.layer_reading import LayerReading
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.layer_limits import DEFAULT_LIMITS
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
+from mirror.records.sync_runs import TagOutcome
 from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.journal import Outcome
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
-from mirror.transfer.concurrency import Turns
+from mirror.transfer.blob_locks import BlobLocks
 from mirror.wire.pagination import PageRequest
 
 
@@ -82,7 +82,7 @@ class ToldTag:
 
     def advance(self, size_bytes: int) -> None: ...
 
-    def done(self, outcome: Outcome, reason: str = "") -> None:
+    def done(self, outcome: TagOutcome, reason: str = "") -> None:
         self.text += f" {outcome}" + (f": {reason}" if reason else "")
 
 
@@ -127,4 +127,6 @@ async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
 @pytest.fixture
 def context(here: Store, clock: SetClock, told: Told) -> RunContext:
     runs, derivations = here.records.sync_runs, here.records.derivations
-    return RunContext(runs, derivations, LayerReading(DEFAULT_LIMITS).of(here), clock, told, Turns(here.downloads))
+    return RunContext(
+        runs, derivations, SharedLayerReader(DEFAULT_LIMITS).of(here), clock, told, BlobLocks(here.downloads)
+    )

@@ -18,8 +18,8 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import UpstreamRefused
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.derivation import Changes
-from mirror.registry.journal import Outcome, TagRecord
+from mirror.plugin.build.derivation import Changes
+from mirror.records.sync_runs import TagOutcome, TagRecord
 from mirror.registry.port import Blob
 from mirror.registry.streams import one
 from mirror.store.registry import Store
@@ -30,7 +30,7 @@ from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
-from mirror.transfer.select import TagSelection
+from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.ranges import RangeRequest
 from tests.unit.plugin.layers import LAYER as ZIPPED
 from tests.unit.sync.conftest import SetClock, Told, Upstream
@@ -100,7 +100,7 @@ class World:
         done = await self.run(*rules)
         assert told(dry) == told(done)
         again = await self.dry_run(*rules)
-        assert (again.count(Outcome.COPIED), again.moved_bytes) == (0, 0)
+        assert (again.count(TagOutcome.COPIED), again.moved_bytes) == (0, 0)
         return done
 
     def content(self) -> tuple[list[str], dict[str, bytes]]:
@@ -117,7 +117,7 @@ class World:
 
 def told(summary: RunSummary) -> list[tuple[object, ...]]:
     """What a summary says, but for which of the tags that share a blob or a referrer brought it."""
-    counts = [(outcome, summary.count(outcome)) for outcome in Outcome]
+    counts = [(outcome, summary.count(outcome)) for outcome in TagOutcome]
     tags = [
         replace(record, moved_bytes=0, error=None, reason=re.sub(r"(, )?with \d+ that refer to it$", "", record.reason))
         for result in summary.rules
@@ -144,7 +144,7 @@ def referrer(subject: Manifest, layer: bytes) -> Manifest:
 
 async def test_plugins_that_share_blobs(world: World) -> None:
     done = await world.both(ruled())
-    assert (done.count(Outcome.COPIED), done.moved_bytes) == (3, sum(map(len, BLOBS)))
+    assert (done.count(TagOutcome.COPIED), done.moved_bytes) == (3, sum(map(len, BLOBS)))
 
 
 async def test_nothing_but_manifests_is_read_and_no_tag_is_reported(world: World, told: Told) -> None:
@@ -156,7 +156,7 @@ async def test_an_index_with_members(world: World) -> None:
     await world.tag("all", index(FIRST.descriptor, SECOND.descriptor))
     await world.upstream.put_manifest(THERE, index(FIRST.descriptor))
     await world.tag("nested", index(index(FIRST.descriptor).descriptor, SECOND.descriptor))
-    assert (await world.both(ruled(tags=TagSelection.parse(("all", "nested"))))).count(Outcome.COPIED) == 2
+    assert (await world.both(ruled(tags=TagSelection.parse(("all", "nested"))))).count(TagOutcome.COPIED) == 2
 
 
 async def test_referrers_and_what_refers_to_them(world: World) -> None:
@@ -172,7 +172,7 @@ async def test_a_referrer_that_comes_later_is_counted_once_for_tags_of_one_diges
     dry = await world.dry_run(ruled())
     done = await world.run(ruled())
     for summary in (dry, done):
-        assert (summary.count(Outcome.COPIED), summary.count(Outcome.UNCHANGED)) == (1, 2)
+        assert (summary.count(TagOutcome.COPIED), summary.count(TagOutcome.UNCHANGED)) == (1, 2)
         assert summary.moved_bytes == len(b"later")
 
 
@@ -188,7 +188,7 @@ async def test_tags_of_cosign(world: World, ending: str) -> None:
     layer = b"of cosign" * 9
     await hold(world.upstream, THERE, [layer], [artifact(layer)], f"sha256-{FIRST.digest.hex}.{ending}")
     done = await world.both(ruled(tags=TagSelection.parse(("1.0",))))
-    assert (done.count(Outcome.COPIED), done.moved_bytes) == (2, len(CONFIG + OLD + SHARED + layer))
+    assert (done.count(TagOutcome.COPIED), done.moved_bytes) == (2, len(CONFIG + OLD + SHARED + layer))
 
 
 async def test_a_signature_that_has_a_referrer_and_one_that_moves(world: World) -> None:
@@ -206,7 +206,7 @@ async def test_copies_with_changes(world: World) -> None:
     name = f"sha256-{FIRST.digest.hex}.sig"
     await hold(world.upstream, THERE, [b"signature"], [artifact(b"signature")], name)
     done = await world.both(rule)
-    assert (done.count(Outcome.COPIED), done.moved_bytes) == (4, sum(map(len, [*BLOBS, b"signature"])))
+    assert (done.count(TagOutcome.COPIED), done.moved_bytes) == (4, sum(map(len, [*BLOBS, b"signature"])))
     await world.tag("1.0", SECOND)
     (moved,) = (record for record in (await world.both(rule)).rules[0].tags if str(record.tag) == "1.0")
     assert moved.difference == ("+ network: host",)
@@ -224,7 +224,7 @@ async def test_a_copy_with_changes_that_cannot_be_made(world: World) -> None:
     rule = ruled(changes=Changes(env={"role": "worker"}))
     dry = await world.dry_run(rule)
     assert told(dry) == told(await world.run(rule))
-    assert (dry.count(Outcome.FAILED), dry.moved_bytes) == (1, sum(map(len, [*BLOBS, b"{}"])))
+    assert (dry.count(TagOutcome.FAILED), dry.moved_bytes) == (1, sum(map(len, [*BLOBS, b"{}"])))
 
 
 async def test_a_copy_that_is_mended_counts_and_its_digest_is_told_once_its_layer_is_here(world: World) -> None:
@@ -233,7 +233,7 @@ async def test_a_copy_that_is_mended_counts_and_its_digest_is_told_once_its_laye
     rule = ruled(changes=Changes(fix=True), tags=TagSelection.parse(("3.0",)))
     dry, done = await world.dry_run(rule), await world.run(rule)
     for summary in (dry, done):
-        assert (summary.count(Outcome.COPIED), summary.moved_bytes) == (1, len(config) + len(ZIPPED))
+        assert (summary.count(TagOutcome.COPIED), summary.moved_bytes) == (1, len(config) + len(ZIPPED))
     assert dry.rules[0].tags[0].after is None
     await world.store.delete_tag(HERE, Tag("3.0"))
     assert (await world.both(rule)).rules[0].tags[0].after == done.rules[0].tags[0].after
@@ -242,7 +242,7 @@ async def test_a_copy_that_is_mended_counts_and_its_digest_is_told_once_its_laye
 async def test_a_second_target_moves_nothing(world: World) -> None:
     await world.tag("all", index(FIRST.descriptor))
     done = await world.both(ruled(HERE.name, ELSEWHERE.name))
-    assert (done.count(Outcome.COPIED), done.moved_bytes) == (8, sum(map(len, BLOBS)))
+    assert (done.count(TagOutcome.COPIED), done.moved_bytes) == (8, sum(map(len, BLOBS)))
 
 
 async def test_a_second_target_that_is_added_later(world: World) -> None:
@@ -285,9 +285,9 @@ async def test_a_tag_that_was_pushed_here_and_one_that_is_pinned(world: World) -
     await hold(world.store, HERE, [b"{}", b"our own"], [own], "2.0")
     rule = ruled(pins={"stable": str(FIRST.digest), "held": str(SECOND.digest)})
     done = await world.both(rule)
-    assert (done.count(Outcome.SKIPPED), done.count(Outcome.COPIED)) == (1, 3)
+    assert (done.count(TagOutcome.SKIPPED), done.count(TagOutcome.COPIED)) == (1, 3)
     await world.tag("stable", SECOND)
-    assert (await world.both(rule)).count(Outcome.SKIPPED) == 2
+    assert (await world.both(rule)).count(TagOutcome.SKIPPED) == 2
 
 
 async def test_a_tag_that_moves(world: World) -> None:
@@ -304,7 +304,7 @@ async def test_tags_that_are_gone_upstream(world: World, on_upstream_delete: OnU
     await world.upstream.delete_tag(THERE, Tag("1.0"))
     await world.upstream.delete_tag(THERE, Tag("2.0"))
     done = await world.both(rule)
-    assert done.count(Outcome.DROPPED) == (on_upstream_delete is OnUpstreamDelete.FOLLOW)
+    assert done.count(TagOutcome.DROPPED) == (on_upstream_delete is OnUpstreamDelete.FOLLOW)
     await world.tag("1.0", FIRST)
     await world.both(rule)
 
@@ -314,21 +314,21 @@ async def test_a_gone_tag_that_was_pushed_over(world: World) -> None:
     await world.run(rule)
     await hold(world.store, HERE, [b"{}", b"our own"], [plugin(b"{}", b"our own")], "1.0")
     await world.upstream.delete_tag(THERE, Tag("1.0"))
-    assert (await world.both(rule)).count(Outcome.SKIPPED) == 1
+    assert (await world.both(rule)).count(TagOutcome.SKIPPED) == 1
 
 
 async def test_retention_with_signatures(world: World) -> None:
     await hold(world.upstream, THERE, [b"one"], [artifact(b"one")], f"sha256-{FIRST.digest.hex}.sig")
     await world.run(ruled())
     done = await world.both(ruled(retention=Retention(newest=1)))
-    assert done.count(Outcome.DROPPED) == 3
+    assert done.count(TagOutcome.DROPPED) == 3
 
 
 async def test_retention_by_pulls(world: World) -> None:
     rule = ruled(retention=Retention(pulled_within=timedelta(days=9)))
     await world.both(rule)
     world.clock.pass_(timedelta(days=10))
-    assert (await world.both(rule)).count(Outcome.DROPPED) == 3
+    assert (await world.both(rule)).count(TagOutcome.DROPPED) == 3
 
 
 async def test_a_rule_and_a_tag_that_fail(world: World) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.config import PluginConfig
-from mirror.plugin.derivation import Changes
-from mirror.registry.journal import Change, Outcome
+from mirror.plugin.build.derivation import Changes
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.records.sync_runs import TagChange, TagOutcome
 from mirror.registry.port import Blob
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
@@ -24,7 +24,7 @@ from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule
 from mirror.sync.rule_status import rule_statuses
 from mirror.sync.run import run_rule
-from mirror.transfer.select import TagSelection
+from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 from tests.unit.plugin.layers import LAYER as ZIPPED
@@ -91,7 +91,7 @@ async def at(store: Store, repository: Repository, tag: str = "1.0") -> tuple[Di
 async def test_two_names_are_one_download(upstream: Watched, here: Store, context: RunContext) -> None:
     result = await run_rule(ruled(HERE.name, ELSEWHERE.name), upstream, here, context)
     assert [(tag.repository, tag.after, tag.outcome) for tag in result.tags] == [
-        (name, FIRST.digest, Outcome.COPIED) for name in (HERE, ELSEWHERE)
+        (name, FIRST.digest, TagOutcome.COPIED) for name in (HERE, ELSEWHERE)
     ]
     assert result.moved_bytes == len(FIRST_CONFIG + LAYER)
     assert (sorted(map(str, upstream.read)), upstream.asked.count("get")) == (
@@ -100,7 +100,7 @@ async def test_two_names_are_one_download(upstream: Watched, here: Store, contex
     )
     assert (await here.resolve(ELSEWHERE, Tag("1.0"))).digest == FIRST.digest
     again = await run_rule(ruled(HERE.name, ELSEWHERE.name), upstream, here, context)
-    assert [tag.outcome for tag in again.tags] == [Outcome.UNCHANGED] * 2
+    assert [tag.outcome for tag in again.tags] == [TagOutcome.UNCHANGED] * 2
 
 
 async def test_each_name_is_kept_for_itself(upstream: Watched, here: Store, context: RunContext) -> None:
@@ -133,7 +133,7 @@ async def test_a_tag_is_a_copy_and_the_original_is_kept(
     assert (tag.after, tag.original, tag.reason) == (digest, FIRST.digest, TOLD)
     (run,) = await here.records.sync_runs.runs("contiv", 5)
     ((entry,),) = (await here.records.sync_runs.entries(run.id),)
-    assert (entry.outcome, entry.after, entry.reason) == (Outcome.COPIED, digest, TOLD)
+    assert (entry.outcome, entry.after, entry.reason) == (TagOutcome.COPIED, digest, TOLD)
     made = await here.records.derivations.derivation(digest)
     assert made is not None
     assert (made.source, made.original, made.made_by, made.made_at) == (
@@ -152,7 +152,7 @@ async def test_an_unchanged_upstream_moves_nothing(upstream: Watched, here: Stor
     upstream.asked.clear()
     upstream.read.clear()
     result = await run_rule(rule, upstream, here, context)
-    assert [tag.outcome for tag in result.tags] == [Outcome.UNCHANGED]
+    assert [tag.outcome for tag in result.tags] == [TagOutcome.UNCHANGED]
     assert (upstream.asked, upstream.read) == (["list", "resolve 1.0"], [])
     assert await at(here, HERE) == before
 
@@ -165,7 +165,7 @@ async def test_a_moved_upstream_tag_derives_anew(upstream: Watched, here: Store,
     (tag,) = (await run_rule(rule, upstream, here, context)).tags
     after, env = await at(here, HERE)
     assert env["role"] == "worker"
-    assert (tag.change, tag.before, tag.after, tag.original) == (Change.MOVED, before, after, SECOND.digest)
+    assert (tag.change, tag.before, tag.after, tag.original) == (TagChange.MOVED, before, after, SECOND.digest)
     assert tag.difference == ("+ network: host",)
     (event, _) = await here.records.sync_runs.history(HERE, Tag("1.0"), 5)
     assert (event.before, event.after) == (before, after)
@@ -178,10 +178,10 @@ async def test_other_changes_derive_anew_and_move_nothing(upstream: Watched, her
     await run_rule(ruled(changes=CHANGES), upstream, here, context)
     upstream.read.clear()
     (tag,) = (await run_rule(ruled(changes=Changes(env={"role": "other"})), upstream, here, context)).tags
-    assert (tag.outcome, tag.change, tag.moved_bytes, upstream.read) == (Outcome.COPIED, None, 0, [])
+    assert (tag.outcome, tag.change, tag.moved_bytes, upstream.read) == (TagOutcome.COPIED, None, 0, [])
     assert (await at(here, HERE))[1]["role"] == "other"
     (tag,) = (await run_rule(ruled(), upstream, here, context)).tags
-    assert (tag.outcome, tag.after, tag.original, upstream.read) == (Outcome.COPIED, FIRST.digest, None, [])
+    assert (tag.outcome, tag.after, tag.original, upstream.read) == (TagOutcome.COPIED, FIRST.digest, None, [])
     await run_rule(ruled(changes=CHANGES), upstream, here, context)
     assert (await at(here, HERE))[1]["role"] == "worker"
 
@@ -200,7 +200,7 @@ async def test_a_run_that_ended_before_it_was_noted_is_made_up_for(
             await run_rule(rule, upstream, here, context)
     made, _ = await at(here, HERE)
     (tag,) = (await run_rule(rule, upstream, here, context)).tags
-    assert (tag.outcome, tag.after, tag.moved_bytes) == (Outcome.COPIED, made, 0)
+    assert (tag.outcome, tag.after, tag.moved_bytes) == (TagOutcome.COPIED, made, 0)
 
 
 async def test_what_is_mended_is_downloaded_once(upstream: Watched, here: Store, context: RunContext) -> None:
@@ -219,7 +219,7 @@ async def test_what_is_mended_is_downloaded_once(upstream: Watched, here: Store,
 async def test_what_was_pushed_here_is_left_alone(upstream: Watched, here: Store, context: RunContext) -> None:
     await hold(here, HERE, [SECOND_CONFIG, LAYER], [SECOND], "1.0")
     (tag,) = (await run_rule(ruled(changes=CHANGES), upstream, here, context)).tags
-    assert (tag.outcome, tag.after) == (Outcome.SKIPPED, SECOND.digest)
+    assert (tag.outcome, tag.after) == (TagOutcome.SKIPPED, SECOND.digest)
 
 
 async def test_where_nothing_had_to_be_changed_the_tag_is_the_original(
@@ -232,7 +232,7 @@ async def test_where_nothing_had_to_be_changed_the_tag_is_the_original(
         f"derived from {FIRST.digest}: nothing had to be changed",
     )
     (tag,) = (await run_rule(rule, upstream, here, context)).tags
-    assert tag.outcome is Outcome.UNCHANGED
+    assert tag.outcome is TagOutcome.UNCHANGED
 
 
 async def test_a_pin_holds_the_original_and_its_copy(upstream: Watched, here: Store, context: RunContext) -> None:
@@ -247,7 +247,7 @@ async def test_a_pin_holds_the_original_and_its_copy(upstream: Watched, here: St
     assert state.behind == []
     await upstream.put_manifest(THERE, SECOND, [Tag("1.0")])
     (tag,) = (await run_rule(rule, upstream, here, context)).tags
-    assert (tag.outcome, tag.change, tag.difference) == (Outcome.SKIPPED, Change.HELD, ("+ network: host",))
+    assert (tag.outcome, tag.change, tag.difference) == (TagOutcome.SKIPPED, TagChange.HELD, ("+ network: host",))
     assert await at(here, HERE) == before
     (state,) = await rule_statuses([rule], here.records.sync_runs, running, context.clock.now())
     assert [row.tag.name for row in state.behind] == ["1.0"]
@@ -274,7 +274,7 @@ async def test_what_cannot_be_changed_fails_alone(upstream: Watched, here: Store
         "digest of one of its members",
         "3.0": "the plugin has no environment variable named 'role' (it has: none)",
     }
-    assert [str(tag.tag) for tag in result.with_outcome(Outcome.COPIED)] == ["1.0"]
+    assert [str(tag.tag) for tag in result.with_outcome(TagOutcome.COPIED)] == ["1.0"]
 
 
 async def test_retention_knows_the_copies(upstream: Watched, here: Store, context: RunContext, clock: SetClock) -> None:
@@ -283,5 +283,8 @@ async def test_retention_knows_the_copies(upstream: Watched, here: Store, contex
     clock.pass_(timedelta(days=1))
     await hold(upstream, THERE, [], [SECOND], "1.1")
     result = await run_rule(rule, upstream, here, context)
-    assert {(str(tag.tag), tag.outcome) for tag in result.tags} >= {("1.1", Outcome.COPIED), ("1.0", Outcome.DROPPED)}
+    assert {(str(tag.tag), tag.outcome) for tag in result.tags} >= {
+        ("1.1", TagOutcome.COPIED),
+        ("1.0", TagOutcome.DROPPED),
+    }
     assert [tag.name for tag in (await here.list_tags(HERE, PAGE)).entries] == ["1.1"]

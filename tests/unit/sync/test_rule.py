@@ -4,7 +4,7 @@ import pytest
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.derivation import Changes
+from mirror.plugin.build.derivation import Changes
 from mirror.sync.rule import MirrorRule
 
 

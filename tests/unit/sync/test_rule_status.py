@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 from mirror.oci.names import Repository, Tag
-from mirror.runtime.metrics import Figures
+from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
@@ -75,7 +75,7 @@ async def test_a_rule_fails_until_a_run_succeeds(
 
 
 async def test_runs_are_counted(upstream: Upstream, here: Store, context: RunContext) -> None:
-    figures = Figures(families(["acme", "other"]))
+    figures = SharedMetrics(families(["acme", "other"]))
     counted = SyncMetrics(figures.share(), ["acme", "other"])
     await hold(upstream, THERE, [b"{}", b"one"], [ONE], "1")
     counted.ran(await run_rule(RULE, upstream, here, context))

@@ -20,7 +20,7 @@ from mirror.oci.errors import (
 )
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.registry.journal import Change, Outcome, RunOutcome
+from mirror.records.sync_runs import RunOutcome, TagChange, TagOutcome
 from mirror.registry.port import Page
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
@@ -28,7 +28,7 @@ from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
-from mirror.transfer.select import TagSelection
+from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
 from tests.unit.sync.conftest import SetClock, Told, Upstream
 from tests.unit.transfer.content import described, hold, plugin
@@ -122,13 +122,13 @@ async def test_a_tag_that_fails_does_not_stop_the_others(
 ) -> None:
     upstream.broken[BETA4.digest] = UpstreamRefused("not for you")
     result = await run_rule(RULE, upstream, here, context)
-    assert [each.outcome for each in result.tags] == [Outcome.FAILED, Outcome.COPIED, Outcome.COPIED]
+    assert [each.outcome for each in result.tags] == [TagOutcome.FAILED, TagOutcome.COPIED, TagOutcome.COPIED]
     assert not result.succeeded
     assert isinstance(result.failed[0].error, UpstreamRefused)
     assert told.lines[0] == "contiv/v2plugin:1.0.0-beta.4 failed: not for you"
     upstream.broken.clear()
     result = await run_rule(RULE, upstream, here, context)
-    assert (len(result.with_outcome(Outcome.COPIED)), len(result.with_outcome(Outcome.UNCHANGED))) == (1, 2)
+    assert (len(result.with_outcome(TagOutcome.COPIED)), len(result.with_outcome(TagOutcome.UNCHANGED))) == (1, 2)
 
 
 async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, context: RunContext, told: Told) -> None:
@@ -161,7 +161,7 @@ async def test_lists_are_read_to_their_end(upstream: Upstream, here: Store, cont
     await hold(upstream, Repository("store/acme/x"), [CONFIG, OLD], [BETA3], "1", "2", "3")
     upstream.page_limit = 1
     result = await run_rule(MirrorRule.parse("all", "hub/store/**", "**"), upstream, here, context)
-    assert len(result.with_outcome(Outcome.COPIED)) == 6
+    assert len(result.with_outcome(TagOutcome.COPIED)) == 6
 
 
 async def test_a_pattern_that_matches_nothing_is_told(upstream: Upstream, here: Store, context: RunContext) -> None:
@@ -213,12 +213,12 @@ async def test_a_moved_tag_is_followed_and_told_with_its_privileges(
     await move(stable, "stable", ASKS_MUCH)
     result = await run_rule(RULE, stable, here, context)
     (moved,) = result.changed
-    assert (moved.outcome, moved.change, moved.difference) == (Outcome.COPIED, Change.MOVED, DIFFERENCE)
+    assert (moved.outcome, moved.change, moved.difference) == (TagOutcome.COPIED, TagChange.MOVED, DIFFERENCE)
     assert await digest_of(here, "stable") == ASKS_MUCH.digest
     event, appeared = await here.records.sync_runs.history(HERE, Tag("stable"), 5)
     assert (event.before, event.after) == (ASKS_LITTLE.digest, ASKS_MUCH.digest)
     assert (event.source, event.difference) == (f"hub/{THERE}", DIFFERENCE)
-    assert (appeared.change, appeared.before, appeared.after) == (Change.APPEARED, None, ASKS_LITTLE.digest)
+    assert (appeared.change, appeared.before, appeared.after) == (TagChange.APPEARED, None, ASKS_LITTLE.digest)
 
 
 async def test_a_pinned_tag_is_held_and_its_movement_told_once(
@@ -228,13 +228,13 @@ async def test_a_pinned_tag_is_held_and_its_movement_told_once(
     await run_rule(rule, stable, here, context)
     await move(stable, "stable", ASKS_MUCH)
     second, third = [await run_rule(rule, stable, here, context) for _ in range(2)]
-    assert [(tag.change, tag.difference) for tag in second.changed] == [(Change.HELD, DIFFERENCE)]
+    assert [(tag.change, tag.difference) for tag in second.changed] == [(TagChange.HELD, DIFFERENCE)]
     assert third.changed == ()
     assert (outcomes(second)["stable"], outcomes(third)["stable"]) == ("skipped", "skipped")
     assert await digest_of(here, "stable") == ASKS_LITTLE.digest
     assert [event.change for event in await here.records.sync_runs.history(HERE, Tag("stable"), 5)] == [
-        Change.HELD,
-        Change.APPEARED,
+        TagChange.HELD,
+        TagChange.APPEARED,
     ]
 
 
@@ -251,12 +251,12 @@ async def test_a_tag_that_disappears_stays_and_is_told_once(
     await run_rule(RULE, upstream, here, context)
     await upstream.delete_tag(THERE, Tag("latest"))
     second, third = [await run_rule(RULE, upstream, here, context) for _ in range(2)]
-    assert [(str(tag.tag), tag.change) for tag in second.changed] == [("latest", Change.GONE)]
+    assert [(str(tag.tag), tag.change) for tag in second.changed] == [("latest", TagChange.GONE)]
     assert "latest" not in outcomes(third)
     assert await digest_of(here, "latest") == BETA3.digest
     await move(upstream, "latest", BETA3)
     fourth = await run_rule(RULE, upstream, here, context)
-    assert [(str(tag.tag), tag.change) for tag in fourth.changed] == [("latest", Change.RETURNED)]
+    assert [(str(tag.tag), tag.change) for tag in fourth.changed] == [("latest", TagChange.RETURNED)]
 
 
 async def test_a_tag_that_disappears_can_be_followed(upstream: Upstream, here: Store, context: RunContext) -> None:
@@ -268,8 +268,8 @@ async def test_a_tag_that_disappears_can_be_followed(upstream: Upstream, here: S
     assert await digest_of(here, "latest") is None
     assert await digest_of(here, "1.0.0-beta.3") == BETA3.digest
     assert [event.change for event in await here.records.sync_runs.history(HERE, Tag("latest"), 2)] == [
-        Change.DROPPED,
-        Change.GONE,
+        TagChange.DROPPED,
+        TagChange.GONE,
     ]
     assert "latest" not in outcomes(await run_rule(rule, upstream, here, context))
 
@@ -458,7 +458,7 @@ async def test_a_run_is_noted_with_what_it_did(upstream: Upstream, here: Store, 
     assert (run.outcome, run.copied, run.moved_bytes) == (RunOutcome.SUCCEEDED, 3, len(CONFIG + OLD + NEW))
     assert run.ended_at is not None
     entries = {entry.tag: entry for entry in await here.records.sync_runs.entries(run.id)}
-    assert {entry.outcome for entry in entries.values()} == {Outcome.COPIED}
+    assert {entry.outcome for entry in entries.values()} == {TagOutcome.COPIED}
     assert entries[Tag("latest")].after == BETA3.digest
     record = await here.records.sync_runs.rule_record("contiv")
     assert (record.last_run, record.last_success_at) == (run, run.ended_at)
@@ -488,7 +488,7 @@ async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
     (run,) = await here.records.sync_runs.runs("contiv", 5)
     assert run.outcome is RunOutcome.INTERRUPTED
     planned = {entry.tag: entry.outcome for entry in await here.records.sync_runs.entries(run.id)}
-    assert planned[Tag("1.0.0-beta.4")] is Outcome.PLANNED
+    assert planned[Tag("1.0.0-beta.4")] is TagOutcome.PLANNED
     result = await run_rule(RULE, upstream, here, context)
     assert outcomes(result) == {"1.0.0-beta.4": "copied", "1.0.0-beta.3": "unchanged", "latest": "unchanged"}
 

@@ -8,7 +8,7 @@ import pytest
 
 from mirror.oci.errors import Busy, ConfigurationFault
 from mirror.oci.names import Repository
-from mirror.registry.journal import Outcome
+from mirror.records.sync_runs import TagOutcome
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
@@ -52,7 +52,7 @@ async def test_rules_run_in_order_each_under_its_lock(hub: Upstream, here: Store
     rules = [MirrorRule.parse("second", "hub/a/two", "two"), MirrorRule.parse("first", "hub/a/one", "one")]
     summary = await run_rules(rules, {"hub": hub}, here, locks, replace(context, reporter=locks))
     assert locks.events == ["+second", "two:2", "two:1", "-second", "+first", "one:1", "-first"]
-    assert (summary.count(Outcome.COPIED), summary.count(Outcome.FAILED), summary.succeeded) == (3, 0, True)
+    assert (summary.count(TagOutcome.COPIED), summary.count(TagOutcome.FAILED), summary.succeeded) == (3, 0, True)
     assert summary.moved_bytes == len(CONFIG + LAYER)
 
 
@@ -71,5 +71,5 @@ async def test_one_rule_that_fails_does_not_stop_the_others(hub: Upstream, here:
     assert "'quay', which is no upstream: hub are configured" in str(lost.error)
     assert len(typo.failed) == 1
     assert good.succeeded
-    assert (summary.count(Outcome.COPIED), summary.count(Outcome.FAILED), summary.succeeded) == (1, 3, False)
+    assert (summary.count(TagOutcome.COPIED), summary.count(TagOutcome.FAILED), summary.succeeded) == (1, 3, False)
     assert locks.events[-1] == "-good"

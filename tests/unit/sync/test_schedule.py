@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.registry.journal import RuleRecord, Run, RunOutcome
+from mirror.records.sync_runs import RuleRecord, Run, RunOutcome
 from mirror.sync.schedule import Cron, Every, duration_text, next_run, parse_duration
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -11,22 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from mirror.filters.layer_reading import LayerReading
+from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import StorageFull
 from mirror.oci.names import Repository
-from mirror.plugin.layer_limits import DEFAULT_LIMITS
-from mirror.registry.journal import RunOutcome
+from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
+from mirror.records.sync_runs import RunOutcome
 from mirror.runtime.clock import SystemClock
-from mirror.store.lock import RuleLocks
 from mirror.store.registry import Store
+from mirror.store.rule_locks import RuleLocks
 from mirror.sync import scheduler
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run_result import RuleResult
 from mirror.sync.schedule import Every
 from mirror.sync.scheduler import RuleScheduler
-from mirror.transfer.concurrency import Turns
-from mirror.transfer.progress import SilentReporter
+from mirror.transfer.blob_locks import BlobLocks
+from mirror.transfer.progress_reporting import SilentReporter
 from tests.unit.sync.conftest import Upstream
 from tests.unit.transfer.content import hold, plugin
 
@@ -53,8 +53,8 @@ class Process:
     def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
         self.results: list[RuleResult] = []
         runs, derivations = store.records.sync_runs, store.records.derivations
-        layers = LayerReading(DEFAULT_LIMITS).of(store)
-        context = RunContext(runs, derivations, layers, CLOCK, SilentReporter(), Turns())
+        layers = SharedLayerReader(DEFAULT_LIMITS).of(store)
+        context = RunContext(runs, derivations, layers, CLOCK, SilentReporter(), BlobLocks())
         following = RuleScheduler({"hub": hub}, store, RuleLocks(data), runs, context, self.results.append)
         self.task = asyncio.create_task(following.run(rules))
 

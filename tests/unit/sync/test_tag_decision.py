@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mirror.oci.digest import Digest
-from mirror.registry.journal import Change
+from mirror.records.sync_runs import TagChange
 from mirror.sync.tag_decision import KnownTag, TagAction, decide_tag
 
 A, B, C = Digest.of(b"a"), Digest.of(b"b"), Digest.of(b"c")
@@ -23,30 +23,30 @@ def copied(stands_for: Digest | None, upstream: Digest) -> KnownTag:
     ("upstream_digest", "before", "pin", "action", "wanted", "change"),
     [
         # never seen
-        (A, known(), None, TagAction.COPY, A, Change.APPEARED),
-        (A, known(here=A), None, TagAction.LEAVE, A, Change.APPEARED),
-        (A, known(here=B, from_rule=True), None, TagAction.COPY, A, Change.APPEARED),
+        (A, known(), None, TagAction.COPY, A, TagChange.APPEARED),
+        (A, known(here=A), None, TagAction.LEAVE, A, TagChange.APPEARED),
+        (A, known(here=B, from_rule=True), None, TagAction.COPY, A, TagChange.APPEARED),
         # as it was
         (A, known(A, A, from_rule=True), None, TagAction.LEAVE, A, None),
         (A, known(None, A), None, TagAction.COPY, A, None),
         # moved
-        (B, known(A, A, from_rule=True), None, TagAction.COPY, B, Change.MOVED),
-        (B, known(B, A, from_rule=True), None, TagAction.LEAVE, B, Change.MOVED),
+        (B, known(A, A, from_rule=True), None, TagAction.COPY, B, TagChange.MOVED),
+        (B, known(B, A, from_rule=True), None, TagAction.LEAVE, B, TagChange.MOVED),
         # gone, and there again
-        (A, known(A, A, from_rule=True, gone=True), None, TagAction.LEAVE, A, Change.RETURNED),
-        (B, known(A, A, from_rule=True, gone=True), None, TagAction.COPY, B, Change.MOVED),
+        (A, known(A, A, from_rule=True, gone=True), None, TagAction.LEAVE, A, TagChange.RETURNED),
+        (B, known(A, A, from_rule=True, gone=True), None, TagAction.COPY, B, TagChange.MOVED),
         # a copy with changes
         (A, copied(A, A), None, TagAction.LEAVE, A, None),
         (A, copied(None, A), None, TagAction.COPY, A, None),
-        (B, copied(A, A), None, TagAction.COPY, B, Change.MOVED),
-        (B, copied(A, A), A, TagAction.SKIP, A, Change.HELD),
+        (B, copied(A, A), None, TagAction.COPY, B, TagChange.MOVED),
+        (B, copied(A, A), A, TagAction.SKIP, A, TagChange.HELD),
         (A, KnownTag(A, None, A), None, TagAction.COPY, A, None),
         # pushed here
         (A, known(here=B), None, TagAction.SKIP, A, None),
         (B, known(C, A), None, TagAction.SKIP, B, None),
         # pinned
-        (A, known(), A, TagAction.COPY, A, Change.APPEARED),
-        (B, known(A, A, from_rule=True), A, TagAction.SKIP, A, Change.HELD),
+        (A, known(), A, TagAction.COPY, A, TagChange.APPEARED),
+        (B, known(A, A, from_rule=True), A, TagAction.SKIP, A, TagChange.HELD),
         (B, known(A, B, from_rule=True), A, TagAction.SKIP, A, None),
         (B, known(B, B, from_rule=True), A, TagAction.COPY, A, None),
         (B, known(C, B), A, TagAction.SKIP, A, None),
@@ -59,7 +59,7 @@ def test_what_is_to_be_done(
     pin: Digest | None,
     action: TagAction,
     wanted: Digest,
-    change: Change | None,
+    change: TagChange | None,
 ) -> None:
     decision = decide_tag(upstream_digest, before, pin)
     assert (decision.action, decision.wanted, decision.change) == (action, wanted, change)

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mirror.runtime.retry_policy import RetryPolicy
+from mirror.upstream.limits.upstream_policy import Timeouts, UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.terms import Terms, Timeouts
 from tests.unit.upstream.scripted import ScriptedServer
 
 RETRY = RetryPolicy(attempts=3, first_delay_seconds=0.001, longest_delay_seconds=0.05)
-QUICK = Terms(retry=RETRY)
+QUICK = UpstreamPolicy(retry=RETRY)
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,6 @@ async def server(no_task_is_left: None) -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def upstream(server: ScriptedServer) -> AsyncIterator[UpstreamRegistry]:
-    terms = Terms(timeouts=Timeouts(read_seconds=0.6), retry=RETRY)
+    terms = UpstreamPolicy(timeouts=Timeouts(read_seconds=0.6), retry=RETRY)
     async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=terms) as opened:
         yield opened

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.upstream.credentials import Credentials
-from mirror.upstream.logins import FileLogin
+from mirror.upstream.auth.credentials import Credentials
+from mirror.upstream.auth.login_files import FileLogin
 
 
 def entry(pair: str) -> dict[str, str]:

@@ -16,20 +16,20 @@ from structlog.testing import capture_logs
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import (
+    CircuitOpen,
     ManifestUnknown,
     MirrorError,
     RepositoryUnknown,
     UpstreamBusy,
-    UpstreamLied,
+    UpstreamProtocolError,
     UpstreamRefused,
-    UpstreamResting,
     UpstreamUnreachable,
 )
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.oci.names import Repository
 from mirror.store.registry import Store
-from mirror.transfer.copy import Destination, Origin, copy_graph
-from mirror.transfer.progress import SilentProgress
+from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
+from mirror.transfer.progress_reporting import SilentProgress
 from mirror.upstream.registry import UpstreamRegistry
 from tests.unit.upstream.content import (
     BLOB,
@@ -117,61 +117,67 @@ MANIFESTS = [
     Case(
         "another digest than it says",
         sends(GET_MANIFEST, Reply(200, MANIFEST, {**TYPED, "Docker-Content-Digest": str(DIGEST)})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "manifest has digest",
     ),
     Case(
         "a digest that is none",
         sends(GET_MANIFEST, Reply(200, MANIFEST, {**TYPED, "Docker-Content-Digest": "sha256:" + "x" * 5000})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "is not a sha256 digest",
     ),
     Case(
         "another type",
         sends(GET_MANIFEST, Reply(200, MANIFEST, {"Content-Type": "text/html"})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "not a manifest's",
     ),
-    Case("no type", sends(GET_MANIFEST, Reply(200, MANIFEST)), UpstreamLied, "not a manifest's"),
-    Case("a web page", sends(GET_MANIFEST, Reply(200, b"<html>", TYPED)), UpstreamLied, "not JSON"),
-    Case("100 MB", sends(GET_MANIFEST, NOISE), UpstreamLied, "longer than 4194304 bytes", most_sent_bytes=12 * MIB),
+    Case("no type", sends(GET_MANIFEST, Reply(200, MANIFEST)), UpstreamProtocolError, "not a manifest's"),
+    Case("a web page", sends(GET_MANIFEST, Reply(200, b"<html>", TYPED)), UpstreamProtocolError, "not JSON"),
     Case(
-        "100 MB without a length",
-        sends(GET_MANIFEST, replace(NOISE, length=-1)),
-        UpstreamLied,
+        "100 MB",
+        sends(GET_MANIFEST, NOISE),
+        UpstreamProtocolError,
         "longer than 4194304 bytes",
         most_sent_bytes=12 * MIB,
     ),
-    Case("nested 200000 deep", sends(GET_MANIFEST, Reply(200, DEEP, TYPED)), UpstreamLied, "not JSON"),
+    Case(
+        "100 MB without a length",
+        sends(GET_MANIFEST, replace(NOISE, length=-1)),
+        UpstreamProtocolError,
+        "longer than 4194304 bytes",
+        most_sent_bytes=12 * MIB,
+    ),
+    Case("nested 200000 deep", sends(GET_MANIFEST, Reply(200, DEEP, TYPED)), UpstreamProtocolError, "not JSON"),
     Case(
         "a number of a million digits",
         sends(GET_MANIFEST, Reply(200, b'{"x": ' + b"9" * MIB + b"}", TYPED)),
-        UpstreamLied,
+        UpstreamProtocolError,
         "not JSON",
     ),
     Case(
         "20000 layers",
         sends(GET_MANIFEST, Reply(200, manifest(layers=LAYERS), TYPED)),
-        UpstreamLied,
+        UpstreamProtocolError,
         "20000 members",
         most_sent_bytes=8 * MIB,
     ),
     Case(
         "a layer of a negative size",
         sends(GET_MANIFEST, Reply(200, manifest(layers=[LAYERS[0] | {"size": -1}]), TYPED)),
-        UpstreamLied,
+        UpstreamProtocolError,
         "size",
     ),
     Case(
         "a layer with a path for a digest",
         sends(GET_MANIFEST, Reply(200, manifest(layers=[LAYERS[0] | {"digest": "sha256:../../../etc/passwd"}]), TYPED)),
-        UpstreamLied,
+        UpstreamProtocolError,
         "digest",
     ),
     Case(
         "compressed",
         sends(GET_MANIFEST, Reply(200, gzip.compress(MANIFEST), {**DESCRIBED, "Content-Encoding": "gzip"})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "Content-Encoding",
     ),
     Case(
@@ -198,40 +204,45 @@ MANIFESTS = [
     Case(
         "a redirect in a circle",
         sends(GET_MANIFEST, Reply(307, headers={"Location": TAG_PATH})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "redirected without end",
     ),
     Case(
         "a redirect to metadata",
         sends(GET_MANIFEST, Reply(302, headers={"Location": METADATA})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "a link-local address: not followed",
     ),
     Case(
         "a redirect to no host",
         sends(GET_MANIFEST, Reply(302, headers={"Location": "http://0.0.0.0/"})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "no host's address",
     ),
     Case(
         "a redirect to a file",
         sends(GET_MANIFEST, Reply(302, headers={"Location": "file:///etc/passwd"})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "no URL",
     ),
-    Case("a token server among metadata", wants_token("http://169.254.169.254"), UpstreamLied, "a link-local address"),
+    Case(
+        "a token server among metadata",
+        wants_token("http://169.254.169.254"),
+        UpstreamProtocolError,
+        "a link-local address",
+    ),
     Case(
         "a token of 1 GB",
         wants_token("", Reply(200, b'{"token": "', length=10**9, then="endless")),
-        UpstreamLied,
+        UpstreamProtocolError,
         "longer than 65536 bytes",
         most_sent_bytes=8 * MIB,
     ),
-    Case("a token nested deep", wants_token("", Reply(200, DEEP[:60_000])), UpstreamLied, "not JSON"),
+    Case("a token nested deep", wants_token("", Reply(200, DEEP[:60_000])), UpstreamProtocolError, "not JSON"),
     Case(
         "a token with a line break",
         wants_token("", Reply(200, b'{"token": "a\\nX: y"}')),
-        UpstreamLied,
+        UpstreamProtocolError,
         "holds no token",
     ),
     Case(
@@ -265,18 +276,28 @@ MANIFESTS = [
         (),
         12 * MIB,
     ),
-    Case("a header of 1 MB", says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB + b"\r\n\r\n"), UpstreamLied, "not HTTP"),
-    Case("100000 headers", says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000 + b"\r\n"), UpstreamLied, "not HTTP"),
+    Case(
+        "a header of 1 MB",
+        says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * MIB + b"\r\n\r\n"),
+        UpstreamProtocolError,
+        "not HTTP",
+    ),
+    Case(
+        "100000 headers",
+        says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000 + b"\r\n"),
+        UpstreamProtocolError,
+        "not HTTP",
+    ),
     Case(
         "200000 interim answers",
         says(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200_000),
-        UpstreamLied,
+        UpstreamProtocolError,
         "more than 16 interim answers",
     ),
     Case(
         "a body in a million chunks",
         says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * MIB),
-        UpstreamLied,
+        UpstreamProtocolError,
         "bytes of framing",
     ),
     Case(
@@ -286,31 +307,31 @@ MANIFESTS = [
         "answered 500",
         (),
     ),
-    Case("no HTTP", says(b"SSH-2.0-OpenSSH_9.2\r\n"), UpstreamLied, "not HTTP"),
+    Case("no HTTP", says(b"SSH-2.0-OpenSSH_9.2\r\n"), UpstreamProtocolError, "not HTTP"),
     Case("nothing at all", says(b""), UpstreamUnreachable, "closed without an answer", ()),
     Case(
         "two lengths",
         says(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
-        UpstreamLied,
+        UpstreamProtocolError,
         "not HTTP",
     ),
 ]
 
 BLOBS = [
-    Case("other bytes", sends(GET_BLOB, Reply(200, OTHER)), UpstreamLied, "has digest"),
-    Case("one bit turned", sends(GET_BLOB, Reply(200, BLOB[:-1] + b"\0")), UpstreamLied, "has digest"),
-    Case("another size", sends(GET_BLOB, Reply(200, BLOB + b"x")), UpstreamLied, "the manifest gives", ()),
+    Case("other bytes", sends(GET_BLOB, Reply(200, OTHER)), UpstreamProtocolError, "has digest"),
+    Case("one bit turned", sends(GET_BLOB, Reply(200, BLOB[:-1] + b"\0")), UpstreamProtocolError, "has digest"),
+    Case("another size", sends(GET_BLOB, Reply(200, BLOB + b"x")), UpstreamProtocolError, "the manifest gives", ()),
     Case(
         "a size beyond belief",
         sends(GET_BLOB, Reply(200, b"", length=10**17, then="stall")),
-        UpstreamLied,
+        UpstreamProtocolError,
         "the manifest gives",
         (),
     ),
     Case(
         "endless without a length",
         with_head(Reply(200, length=-1, then="endless"), Reply(200, BLOB)),
-        UpstreamLied,
+        UpstreamProtocolError,
         "longer than its 4096 bytes",
         most_sent_bytes=12 * MIB,
     ),
@@ -324,7 +345,7 @@ BLOBS = [
     Case(
         "no length at all",
         with_head(Reply(200, BLOB, length=-1, then="cut"), Reply(200, length=-1)),
-        UpstreamLied,
+        UpstreamProtocolError,
         "how long",
     ),
     Case(
@@ -351,37 +372,37 @@ BLOBS = [
     Case(
         "goes on with other bytes",
         sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), part(1000, OTHER[1000:])),
-        UpstreamLied,
+        UpstreamProtocolError,
         "has digest",
     ),
     Case(
         "goes on elsewhere",
         sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), part(500, BLOB[500:])),
-        UpstreamLied,
+        UpstreamProtocolError,
         "another part came",
     ),
     Case(
         "goes on without saying where",
         sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), Reply(206, BLOB[1000:])),
-        UpstreamLied,
+        UpstreamProtocolError,
         "without saying which",
     ),
     Case(
         "has none of the rest",
         sends(GET_BLOB, Reply(200, BLOB[:1000], length=SIZE, then="cut"), Reply(416)),
-        UpstreamLied,
+        UpstreamProtocolError,
         "and then none",
     ),
     Case(
         "compressed",
         sends(GET_BLOB, Reply(200, gzip.compress(BLOB), {"Content-Encoding": "gzip"})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "Content-Encoding",
     ),
     Case(
         "a redirect to metadata",
         sends(GET_BLOB, Reply(307, headers={"Location": METADATA})),
-        UpstreamLied,
+        UpstreamProtocolError,
         "a link-local address",
     ),
     Case("not there", sends(GET_BLOB, Reply(404)), MirrorError, "404", ()),
@@ -418,7 +439,7 @@ def well(server: ScriptedServer) -> None:
 
 
 async def copied(upstream: UpstreamRegistry, store: Store) -> None:
-    await copy_graph(Origin(upstream, REPOSITORY), TAG, Destination(store, HERE), [TAG], SilentProgress())
+    await copy_graph(CopySource(upstream, REPOSITORY), TAG, CopyDestination(store, HERE), [TAG], SilentProgress())
 
 
 async def nothing_wrong_is_stored(store: Store, data: Path) -> None:
@@ -478,10 +499,10 @@ async def test_a_dead_gateway_is_left_alone_and_the_others_are_told_at_once(
     server.on(GET_MANIFEST, Reply(502))
     with capture_logs() as lines:
         for _ in range(2):
-            with pytest.raises((UpstreamBusy, UpstreamResting)):
+            with pytest.raises((UpstreamBusy, CircuitOpen)):
                 await copied(upstream, store)
         asked = len(server.lines)
-        with pytest.raises(UpstreamResting, match=r"is left alone since .* answered 502"):
+        with pytest.raises(CircuitOpen, match=r"is left alone since .* answered 502"):
             await copied(upstream, store)
     assert (asked, len(server.lines)) == (5, 5)
     assert told(lines) == [LEFT_ALONE]

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from mirror.oci.digest import Digest
-from mirror.oci.errors import UpstreamLied
+from mirror.oci.errors import UpstreamProtocolError
 from mirror.oci.names import Repository, Tag
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
@@ -78,7 +78,7 @@ async def test_a_link_to_another_path_is_not_followed(
     server: ScriptedServer, upstream: UpstreamRegistry, link: str
 ) -> None:
     server.on(TAGS, tags("a", link=link))
-    with pytest.raises(UpstreamLied, match="another path"):
+    with pytest.raises(UpstreamProtocolError, match="another path"):
         await upstream.list_tags(REPOSITORY, PageRequest())
     assert server.lines == [TAGS]
 
@@ -92,7 +92,7 @@ async def test_a_link_to_another_host_stays_with_this_one(server: ScriptedServer
 async def test_pages_in_a_circle_end(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(TAGS, tags("a", link="<>; rel=next"))
     server.on(f"GET {ROOT}/tags/list", tags("b", link=f"<{ROOT}/tags/list?n=1000>; rel=next"))
-    with pytest.raises(UpstreamLied, match="do not end"):
+    with pytest.raises(UpstreamProtocolError, match="do not end"):
         await upstream.list_tags(REPOSITORY, PageRequest())
     assert server.lines == [TAGS, f"GET {ROOT}/tags/list"]
 
@@ -165,5 +165,5 @@ async def test_no_referrers_at_all(server: ScriptedServer, upstream: UpstreamReg
 @pytest.mark.parametrize("body", [b"[]", b'{"manifests": 1}', b'{"manifests": [1]}', b'{"manifests": [{}]}'])
 async def test_what_is_no_list_of_referrers(server: ScriptedServer, upstream: UpstreamRegistry, body: bytes) -> None:
     server.on(REFERRERS, Reply(200, body))
-    with pytest.raises(UpstreamLied):
+    with pytest.raises(UpstreamProtocolError):
         await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())

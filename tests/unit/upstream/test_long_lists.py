@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import pytest
 
-from mirror.oci.errors import NotFound, UpstreamLied
+from mirror.oci.errors import NotFound, UpstreamProtocolError
 from mirror.oci.names import Tag
-from mirror.upstream.exchange import Request
-from mirror.upstream.list_reading import REFERRER_BOUNDS, ListReader, Reading
+from mirror.upstream.http.exchange import Request
+from mirror.upstream.limits.upstream_policy import ListBounds
+from mirror.upstream.list_paging import REFERRER_BOUNDS, ListReader, Reading
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.terms import ListBounds
 from mirror.wire.pagination import PageRequest
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import MANIFEST_DIGEST, REPOSITORY, ROOT, TAG, TAG_PATH
@@ -89,9 +89,11 @@ async def test_every_name_counts(server: ScriptedServer, names: list[str]) -> No
     server.on(TAGS, tags(*names))
     server.on(CATALOG, Reply(200, json.dumps({"repositories": names}).encode()))
     async with bounded(server, SMALL, HandClock()) as upstream:
-        with pytest.raises(UpstreamLied, match=r"more than 1000 tags, .* raise upstreams\.hub\.limits\.list_entries"):
+        with pytest.raises(
+            UpstreamProtocolError, match=r"more than 1000 tags, .* raise upstreams\.hub\.limits\.list_entries"
+        ):
             await upstream.list_tags(REPOSITORY, ALL)
-        with pytest.raises(UpstreamLied, match="more than 1000 repositories"):
+        with pytest.raises(UpstreamProtocolError, match="more than 1000 repositories"):
             await upstream.list_repositories(ALL)
 
 
@@ -101,14 +103,14 @@ async def test_names_count_over_all_pages(server: ScriptedServer) -> None:
         assert (await upstream.list_tags(REPOSITORY, ALL)).entries == (Tag("a"),)
     paged(server, ["a"] * 600, ["a"] * 401)
     async with bounded(server, SMALL, HandClock()) as upstream:
-        with pytest.raises(UpstreamLied, match="more than 1000 tags"):
+        with pytest.raises(UpstreamProtocolError, match="more than 1000 tags"):
             await upstream.list_tags(REPOSITORY, ALL)
 
 
 async def test_pages_are_counted(server: ScriptedServer) -> None:
     paged(server, *([str(number)] for number in range(6)))
     async with bounded(server, SMALL, HandClock()) as upstream:
-        with pytest.raises(UpstreamLied, match="more than 5 pages"):
+        with pytest.raises(UpstreamProtocolError, match="more than 5 pages"):
             await upstream.list_tags(REPOSITORY, ALL)
     assert len(server.seen) == 5
 
@@ -116,7 +118,7 @@ async def test_pages_are_counted(server: ScriptedServer) -> None:
 async def test_bytes_are_counted_over_all_pages(server: ScriptedServer) -> None:
     paged(server, *(["x" * 60_000] for _ in range(5)))
     async with bounded(server, SMALL, HandClock()) as upstream:
-        with pytest.raises(UpstreamLied, match="longer than 200000 bytes in all"):
+        with pytest.raises(UpstreamProtocolError, match="longer than 200000 bytes in all"):
             await upstream.list_tags(REPOSITORY, ALL)
     assert len(server.seen) == 4
 
@@ -125,14 +127,14 @@ async def test_it_may_not_take_for_ever(server: ScriptedServer) -> None:
     paged(server, ["a"], ["b"])
     clock = HandClock()
     async with bounded(server, replace(SMALL, seconds=-1), clock) as upstream:
-        with pytest.raises(UpstreamLied, match="has not ended within"):
+        with pytest.raises(UpstreamProtocolError, match="has not ended within"):
             await upstream.list_tags(REPOSITORY, ALL)
     assert server.seen == []
 
 
 async def test_referrers_are_counted(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(REFERRERS, Reply(200, index(*[descriptor(1)] * (REFERRER_BOUNDS.entries + 1))))
-    with pytest.raises(UpstreamLied, match="more than 10000 manifests"):
+    with pytest.raises(UpstreamProtocolError, match="more than 10000 manifests"):
         await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, ALL)
 
 
@@ -184,11 +186,11 @@ async def test_a_list_too_long_is_not_read_again_for_each_who_asks(server: Scrip
     clock = HandClock()
     async with bounded(server, replace(ListBounds(), entries=1000), clock) as upstream:
         for _ in range(3):
-            with pytest.raises(UpstreamLied, match="more than 1000 tags"):
+            with pytest.raises(UpstreamProtocolError, match="more than 1000 tags"):
                 await upstream.list_tags(REPOSITORY, PageRequest(limit=1))
         assert server.lines == [TAGS]
         clock.seconds += 61
-        with pytest.raises(UpstreamLied, match="more than 1000 tags"):
+        with pytest.raises(UpstreamProtocolError, match="more than 1000 tags"):
             await upstream.list_tags(REPOSITORY, PageRequest(limit=1))
     assert server.lines == [TAGS, TAGS]
 
@@ -197,7 +199,7 @@ async def test_nor_is_a_page_too_long(server: ScriptedServer) -> None:
     server.on(TAGS, tags("x" * 70_000))
     async with bounded(server, SMALL, HandClock()) as upstream:
         for _ in range(3):
-            with pytest.raises(UpstreamLied, match="longer than 65536 bytes"):
+            with pytest.raises(UpstreamProtocolError, match="longer than 65536 bytes"):
                 await upstream.list_tags(REPOSITORY, ALL)
     assert server.lines == [TAGS]
 

@@ -17,24 +17,24 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from mirror.oci.errors import (
+    CircuitOpen,
     ConfigurationFault,
     UpstreamBusy,
     UpstreamFault,
-    UpstreamLied,
     UpstreamOffline,
+    UpstreamProtocolError,
     UpstreamRefused,
-    UpstreamResting,
     UpstreamUnreachable,
 )
 from mirror.oci.names import Tag
 from mirror.runtime import logs
-from mirror.upstream.bandwidth import Window
-from mirror.upstream.breaker import State, Thresholds
-from mirror.upstream.credentials import Credentials
-from mirror.upstream.proxies import Proxies
+from mirror.upstream.auth.credentials import Credentials
+from mirror.upstream.http.http_proxies import Proxies
+from mirror.upstream.http.tls_context import Tls
+from mirror.upstream.limits.bandwidth import Window
+from mirror.upstream.limits.circuit_breaker import BreakerState, Thresholds
+from mirror.upstream.limits.upstream_policy import Timeouts, UpstreamLimits, UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.terms import Limits, Terms, Timeouts
-from mirror.upstream.tls import Tls
 from mirror.wire.rate_limit import RateLimit
 from tests.harness.forward_proxy import ForwardProxy
 from tests.harness.ports import free_port
@@ -50,7 +50,7 @@ FOUND = Reply(200, MANIFEST, DESCRIBED)
 
 @asynccontextmanager
 async def opened(
-    server: ScriptedServer, terms: Terms = QUICK, proxies: Proxies | None = None
+    server: ScriptedServer, terms: UpstreamPolicy = QUICK, proxies: Proxies | None = None
 ) -> AsyncIterator[UpstreamRegistry]:
     async with UpstreamRegistry.open(
         name="hub", url=server.url, plain_http=True, terms=terms, proxies=proxies or Proxies()
@@ -97,7 +97,7 @@ async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_no
                 await upstream.get_manifest(REPOSITORY, TAG)
 
         await asyncio.gather(*[miss() for _ in range(20)])
-        with pytest.raises(UpstreamResting, match=r"left alone since .* no connection within the connect timeout"):
+        with pytest.raises(CircuitOpen, match=r"left alone since .* no connection within the connect timeout"):
             await upstream.get_manifest(REPOSITORY, TAG)
         await asyncio.gather(*[miss() for _ in range(20)])
     assert server.connections == 20
@@ -110,7 +110,7 @@ async def test_an_upstream_that_comes_back_is_found_by_one_probe() -> None:
         with capture_logs() as lines:
             with pytest.raises(UpstreamUnreachable):
                 await hub.get_manifest(REPOSITORY, TAG)
-            assert hub.stats().hosts[0].breaker is State.OPEN
+            assert hub.stats().hosts[0].breaker is BreakerState.OPEN
             server = ScriptedServer()
             async with server.running(port):
                 server.on(GET, FOUND)
@@ -118,10 +118,10 @@ async def test_an_upstream_that_comes_back_is_found_by_one_probe() -> None:
                 results = await asyncio.gather(
                     *[hub.get_manifest(REPOSITORY, TAG) for _ in range(5)], return_exceptions=True
                 )
-                assert sum(isinstance(result, UpstreamResting) for result in results) == 4
+                assert sum(isinstance(result, CircuitOpen) for result in results) == 4
                 assert server.lines == [GET]
                 await hub.get_manifest(REPOSITORY, TAG)
-        assert hub.stats().hosts[0].breaker is State.CLOSED
+        assert hub.stats().hosts[0].breaker is BreakerState.CLOSED
     events = [line["event"] for line in lines if line["event"].startswith("upstream")]
     assert [event for event in events if event != "upstream answered"] == [
         "upstream is left alone",
@@ -137,11 +137,11 @@ async def test_a_place_for_blobs_that_is_gone_does_not_stop_the_rest(server: Scr
     async with opened(server, terms) as upstream:
         with pytest.raises(UpstreamUnreachable):
             await read(upstream)
-        with pytest.raises(UpstreamResting, match=gone):
+        with pytest.raises(CircuitOpen, match=gone):
             await read(upstream)
         await upstream.get_manifest(REPOSITORY, TAG)
         states = {host.host: host.breaker for host in upstream.stats().hosts}
-    assert states == {server.url: State.CLOSED, gone: State.OPEN}
+    assert states == {server.url: BreakerState.CLOSED, gone: BreakerState.OPEN}
 
 
 async def test_a_caller_that_leaves_does_not_leave_the_probe_behind(server: ScriptedServer) -> None:
@@ -167,7 +167,7 @@ async def test_a_caller_that_leaves_does_not_leave_the_probe_behind(server: Scri
 async def test_connections_are_limited_and_a_lookup_passes_beside_transfers(server: ScriptedServer) -> None:
     server.on(f"GET {BLOB_PATH}", Reply(200, BLOB[:10], length=len(BLOB), then="stall"))
     server.on(HEAD, FOUND)
-    terms = replace(QUICK, limits=Limits(connections=4), timeouts=Timeouts(read_seconds=5))
+    terms = replace(QUICK, limits=UpstreamLimits(connections=4), timeouts=Timeouts(read_seconds=5))
     async with opened(server, terms) as upstream:
         transfers = [asyncio.ensure_future(read(upstream)) for _ in range(10)]
         await server.until(lambda: server.connections == 3)
@@ -188,7 +188,7 @@ async def test_every_way_to_end_gives_the_connection_back(server: ScriptedServer
     server.on(f"GET {ROOT}/manifests/denied", Reply(401, headers={"WWW-Authenticate": 'Basic realm="x"'}))
     server.on(f"GET {ROOT}/manifests/token", Reply(401, headers={"WWW-Authenticate": 'Bearer realm="ftp://x"'}))
     server.on(f"GET {BLOB_PATH}", Reply(200, BLOB[:10], length=len(BLOB), then="cut"))
-    async with opened(server, replace(QUICK, limits=Limits(connections=2))) as upstream:
+    async with opened(server, replace(QUICK, limits=UpstreamLimits(connections=2))) as upstream:
 
         async def one(action: Callable[[], Awaitable[object]]) -> None:
             with pytest.raises(Exception, match="upstream hub"):
@@ -205,7 +205,7 @@ async def test_every_way_to_end_gives_the_connection_back(server: ScriptedServer
 
 async def test_requests_a_second(server: ScriptedServer) -> None:
     server.on(HEAD, FOUND)
-    async with opened(server, replace(QUICK, limits=Limits(requests_per_second=10))) as upstream:
+    async with opened(server, replace(QUICK, limits=UpstreamLimits(requests_per_second=10))) as upstream:
         taken = await seconds(asyncio.gather(*[upstream.resolve(REPOSITORY, TAG) for _ in range(15)]))
         assert upstream.stats().paced_seconds > 0.9
     assert taken > 0.4
@@ -214,7 +214,7 @@ async def test_requests_a_second(server: ScriptedServer) -> None:
 async def test_bytes_a_second(server: ScriptedServer) -> None:
     server.on(f"GET {BLOB_PATH}", Reply(200, BLOB))
     server.on(GET, FOUND)
-    limits = Limits(bandwidth=(Window(2 * len(BLOB)),))
+    limits = UpstreamLimits(bandwidth=(Window(2 * len(BLOB)),))
     async with opened(server, replace(QUICK, limits=limits)) as upstream:
         taken = await seconds(asyncio.gather(*[read(upstream) for _ in range(4)]))
         assert upstream.stats().received_bytes == 4 * len(BLOB)
@@ -226,7 +226,7 @@ async def test_bytes_a_second(server: ScriptedServer) -> None:
 
 async def test_two_upstreams_with_one_folder_share_a_limit(server: ScriptedServer, tmp_path: Path) -> None:
     server.on(HEAD, FOUND)
-    terms = replace(QUICK, limits=Limits(requests_per_second=5, shared_folder=tmp_path))
+    terms = replace(QUICK, limits=UpstreamLimits(requests_per_second=5, shared_folder=tmp_path))
     async with opened(server, terms) as one, opened(server, terms) as another:
         taken = await seconds(
             asyncio.gather(*[each.resolve(REPOSITORY, TAG) for each in (one, another) for _ in range(5)])
@@ -355,16 +355,16 @@ async def test_a_private_authority(tmp_path: Path) -> None:
     ca_file = written(tmp_path, "ca.pem", ours.cert_pem)
     async with https(ours, ["127.0.0.1"]) as port, https(theirs, ["127.0.0.1"]) as other_port:
         assert await get(port, Tls(ca_file)) == MANIFEST
-        with pytest.raises(UpstreamLied, match="certificate is not trusted"):
+        with pytest.raises(UpstreamProtocolError, match="certificate is not trusted"):
             await get(port, Tls())
-        with pytest.raises(UpstreamLied, match="certificate is not trusted"):
+        with pytest.raises(UpstreamProtocolError, match="certificate is not trusted"):
             await get(other_port, Tls(ca_file))
 
 
 async def test_a_certificate_for_another_name(tmp_path: Path) -> None:
     ca = trustme.CA()
     async with https(ca, ["other.example"]) as port:
-        with pytest.raises(UpstreamLied, match="certificate is not trusted"):
+        with pytest.raises(UpstreamProtocolError, match="certificate is not trusted"):
             await get(port, Tls(written(tmp_path, "ca.pem", ca.cert_pem)))
 
 
@@ -486,7 +486,7 @@ async def test_even_through_a_proxy_no_redirect_leads_to_metadata(server: Script
         ForwardProxy().http() as proxy,
         opened(server, proxies=Proxies(f"http://127.0.0.1:{proxy.port}")) as upstream,
     ):
-        with pytest.raises(UpstreamLied, match="a link-local address"):
+        with pytest.raises(UpstreamProtocolError, match="a link-local address"):
             await upstream.get_manifest(REPOSITORY, TAG)
     assert proxy.passed == [f"127.0.0.1:{server.port}"]
 

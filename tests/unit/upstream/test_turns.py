@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from mirror.upstream.slots import Slots
+from mirror.upstream.limits.connection_slots import ConnectionSlots
 
 
 @pytest.mark.parametrize(("connections", "bulk"), [(2, 1), (3, 2), (4, 3), (8, 6), (64, 48)])
 async def test_transfers_leave_connections_for_short_requests(connections: int, bulk: int) -> None:
-    slots = Slots(connections)
+    slots = ConnectionSlots(connections)
     for _ in range(bulk):
         await slots.enter(bulk=True)
     with pytest.raises(TimeoutError):
@@ -25,7 +25,7 @@ async def test_transfers_leave_connections_for_short_requests(connections: int, 
 
 
 async def test_a_transfer_that_gives_up_waiting_takes_nothing_along() -> None:
-    slots = Slots(2)
+    slots = ConnectionSlots(2)
     for _ in range(2):
         await slots.enter(bulk=False)
     with pytest.raises(TimeoutError):

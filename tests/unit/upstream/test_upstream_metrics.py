@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from mirror.oci.errors import UpstreamBusy, UpstreamResting
-from mirror.runtime.metrics import Figures
+from mirror.oci.errors import CircuitOpen, UpstreamBusy
+from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.upstream_metrics import UpstreamFigures
 from tests.unit.upstream.conftest import QUICK
@@ -20,7 +20,7 @@ async def server() -> AsyncIterator[ScriptedServer]:
         yield running
 
 
-def shown(figures: Figures) -> dict[tuple[str, ...], float]:
+def shown(figures: SharedMetrics) -> dict[tuple[str, ...], float]:
     return {
         (family.name.removeprefix("plugin_mirror_upstream_"), *labels): cells[0]
         for family, series in figures.sums()
@@ -32,7 +32,7 @@ async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> Non
     quota = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}
     server.on(f"GET {TAG_PATH}", Reply(body=MANIFEST, headers={**DESCRIBED, **quota}))
     ours = UpstreamFigures(["hub", "other"], workers=2)
-    figures = Figures(ours.families, processes=2)
+    figures = SharedMetrics(ours.families, processes=2)
     async with (
         UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as first,
         UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as second,
@@ -55,11 +55,11 @@ async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> Non
 
 async def test_a_host_that_rests_and_why_it_failed(server: ScriptedServer) -> None:
     ours = UpstreamFigures(["hub"], workers=1)
-    figures = Figures(ours.families)
+    figures = SharedMetrics(ours.families)
     async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as upstream:
         server.on(f"GET {TAG_PATH}", Reply(503))
         for _ in range(QUICK.thresholds.failures):
-            with pytest.raises((UpstreamBusy, UpstreamResting)):
+            with pytest.raises((UpstreamBusy, CircuitOpen)):
                 await upstream.get_manifest(REPOSITORY, TAG)
         for update in ours.followed(figures.share(), 0, {"hub": upstream}):
             update()

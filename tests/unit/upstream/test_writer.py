@@ -21,15 +21,15 @@ from mirror.oci.errors import (
     UploadInvalid,
     UploadUnknown,
     UpstreamBusy,
-    UpstreamLied,
+    UpstreamProtocolError,
     UpstreamRefused,
 )
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.oci.names import Repository, Tag
 from mirror.registry.streams import one
+from mirror.upstream.chunked_upload import MAX_CHUNK_BYTES
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.upload import MAX_CHUNK_BYTES
 from mirror.wire.ranges import Span
 from tests.unit.upstream.content import (
     BLOB,
@@ -153,9 +153,9 @@ async def test_an_id_cannot_lead_to_another_host(server: ScriptedServer, upstrea
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (Reply(202), UpstreamLied),
-        (Reply(202, headers={"Location": "ftp://x/"}), UpstreamLied),
-        (Reply(201, headers={"Location": AT}), UpstreamLied),
+        (Reply(202), UpstreamProtocolError),
+        (Reply(202, headers={"Location": "ftp://x/"}), UpstreamProtocolError),
+        (Reply(201, headers={"Location": AT}), UpstreamProtocolError),
         (Reply(404, error_body("NAME_UNKNOWN")), RepositoryUnknown),
         (Reply(401), UpstreamRefused),
         (Reply(403, error_body("DENIED")), UpstreamRefused),
@@ -175,8 +175,8 @@ async def test_uploads_that_do_not_begin(
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (Reply(202, headers={"Range": "0-99"}), UpstreamLied),
-        (Reply(202, headers={"Range": "bytes=0-4095"}), UpstreamLied),
+        (Reply(202, headers={"Range": "0-99"}), UpstreamProtocolError),
+        (Reply(202, headers={"Range": "bytes=0-4095"}), UpstreamProtocolError),
         (Reply(404, error_body("BLOB_UPLOAD_UNKNOWN")), UploadUnknown),
         (Reply(416, error_body("BLOB_UPLOAD_INVALID")), RangeInvalid),
         (Reply(400, error_body("BLOB_UPLOAD_INVALID")), UploadInvalid),
@@ -219,7 +219,7 @@ async def test_a_blob_stored_under_another_digest(server: ScriptedServer, upstre
     server.on(POST, BEGUN)
     server.on(CLOSE, Reply(201, headers={"Docker-Content-Digest": str(MANIFEST_DIGEST)}))
     upload = await upstream.begin_upload(REPOSITORY)
-    with pytest.raises(UpstreamLied, match="it stored digest"):
+    with pytest.raises(UpstreamProtocolError, match="it stored digest"):
         await upload.commit(DIGEST)
 
 
@@ -285,7 +285,7 @@ async def test_warnings_are_advice(server: ScriptedServer, upstream: UpstreamReg
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (Reply(201, headers={"Docker-Content-Digest": str(DIGEST)}), UpstreamLied),
+        (Reply(201, headers={"Docker-Content-Digest": str(DIGEST)}), UpstreamProtocolError),
         (Reply(400, error_body("MANIFEST_BLOB_UNKNOWN")), ManifestBlobUnknown),
         (Reply(400, error_body("MANIFEST_INVALID")), ManifestInvalid),
         (Reply(413), ContentTooLarge),

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.wire import challenges
-from mirror.wire.challenges import Challenge
+from mirror.wire.auth import challenges
+from mirror.wire.auth.challenges import Challenge
 
 WORDS = st.from_regex(r"[a-z][a-z0-9_-]{0,9}", fullmatch=True)
 CHALLENGES = st.builds(Challenge, WORDS, st.dictionaries(WORDS, st.text(), max_size=8))

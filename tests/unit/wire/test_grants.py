@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ClientFault
-from mirror.wire import grants
-from mirror.wire.basic import Login
-from mirror.wire.grants import GrantRequest
-from mirror.wire.scopes import Scope
-from mirror.wire.tokens import Token, password_form, refresh_form, token_url
+from mirror.wire.auth import grants
+from mirror.wire.auth.basic_auth import Login
+from mirror.wire.auth.grants import GrantRequest
+from mirror.wire.auth.scopes import Scope
+from mirror.wire.auth.tokens import Token, password_form, refresh_form, token_url
 
 WORD = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 SCOPES = st.lists(

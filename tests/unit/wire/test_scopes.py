@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import Repository
 from mirror.wire import routes
-from mirror.wire.scopes import CATALOG, MOST_SCOPES, Scope, needed, parse_scopes, repository_scope
+from mirror.wire.auth.scopes import CATALOG, MOST_SCOPES, Scope, needed, parse_scopes, repository_scope
 
 DIGEST = "sha256:" + "0" * 64
 WORDS = st.from_regex(r"[a-z0-9]{1,12}", fullmatch=True)

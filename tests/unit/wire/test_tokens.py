@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ManifestInvalid
-from mirror.wire.tokens import Token, token_url
+from mirror.wire.auth.tokens import Token, token_url
 
 
 @given(

@@ -1,0 +1,60 @@
+"""Wrong passwords, counted by where they come from. Never by user: nobody can be locked out by others' guesses."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import Final
+
+from mirror.oci.errors import TooManyRequests
+from mirror.runtime.clock import Clock
+from mirror.wire.client_address import counted_as
+
+#: Wrong passwords that an address may send at once, and the seconds after which it may send one more. Engines try one
+#: wrong password up to eight times during an install.
+BURST: Final = 20
+PERIOD_SECONDS: Final = 3.0
+_MOST_ADDRESSES: Final = 10_000
+
+
+class LoginAttempts:
+    """Who has guessed lately, in this process.
+
+    Each address has a bucket: an attempt takes from it, a right one puts back, time fills it up.
+
+    Args:
+        clock: tells the time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def begin(self, address: str) -> None:
+        """Count an attempt before it is looked at, so that many at once count, too.
+
+        Raises:
+            TooManyRequests: too many were wrong lately; ``retry_after_seconds`` says when the next one is looked at.
+        """
+        now, place = self._clock.monotonic_seconds(), counted_as(address)
+        full_at = max(self._full_at.get(place, now), now) + PERIOD_SECONDS
+        wait_seconds = full_at - now - BURST * PERIOD_SECONDS
+        if wait_seconds > 0:
+            raise TooManyRequests(
+                f"too many wrong passwords from {address}: try again later",
+                retry_after_seconds=math.ceil(wait_seconds),
+            )
+        self._full_at[place] = full_at
+        self._full_at.move_to_end(place)
+        while len(self._full_at) > _MOST_ADDRESSES:
+            self._full_at.popitem(last=False)
+
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._full_at)
+
+    def was_right(self, address: str) -> None:
+        """Take an attempt back."""
+        place = counted_as(address)
+        if place in self._full_at:
+            self._full_at[place] -= PERIOD_SECONDS

@@ -1,0 +1,41 @@
+"""What is counted of logins."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+
+
+class LoginOutcome(StrEnum):
+    """How a login ended."""
+
+    PASSWORD = "password"  # noqa: S105 - the name of an outcome
+    TOKEN = "token"  # noqa: S105 - as above
+    WRONG = "wrong"
+    HELD_UP = "held_up"
+
+
+LOGINS: Final = MetricFamily(
+    "plugin_mirror_logins_total",
+    "Logins, by what proved them (password, token), or why not: wrong, or held_up after too many wrong ones.",
+    MetricKind.COUNTER,
+    ("outcome",),
+    [(outcome.value,) for outcome in LoginOutcome],
+)
+
+
+class LoginMetrics:
+    """Counts logins.
+
+    Args:
+        share: where; its figures have :data:`LOGINS`.
+    """
+
+    def __init__(self, share: WorkerSlot) -> None:
+        self._counts = {outcome: share.figure(LOGINS, outcome.value) for outcome in LoginOutcome}
+
+    def ended(self, outcome: LoginOutcome) -> None:
+        """Count one."""
+        self._counts[outcome].add()

@@ -1,0 +1,108 @@
+"""Callers told apart: by a token of ours, or by a login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from mirror.access import token_signing
+from mirror.access.callers import Caller, Granted
+from mirror.access.logins import Identity, Logins
+from mirror.access.rights import USERS_ONLY, AccessAction, Rights
+from mirror.access.rules import AccessRule, TokenRights, UserRights
+from mirror.access.token_signing import Grant
+from mirror.oci.errors import Unauthorized
+from mirror.oci.names import Repository
+from mirror.records.users import Users
+from mirror.registry.port import Registry
+from mirror.runtime.clock import Clock
+from mirror.wire.auth.basic_auth import Login
+from mirror.wire.auth.scopes import CATALOG, Scope
+
+
+class UserCallers:
+    """Implements :class:`mirror.access.callers.Callers` with users.
+
+    Args:
+        users: who is known.
+        logins: say who logs in.
+        rules: what users may do.
+        anyone: what callers without a login may do.
+        seen_by: gives the registry as somebody with these rights sees it.
+        key: signs tokens; of 32 bytes, the same in every process.
+        clock: tells the time.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        logins: Logins,
+        *,
+        rules: Sequence[AccessRule],
+        anyone: Rights,
+        seen_by: Callable[[Rights], Registry],
+        key: bytes,
+        clock: Clock,
+    ) -> None:
+        self._users = users
+        self._logins = logins
+        self._rules = rules
+        self._anyone = anyone
+        self._seen_by = seen_by
+        self._key = key
+        self._clock = clock
+
+    async def known(self) -> bool:
+        return await self._users.has_users()
+
+    async def by_token(self, token: str) -> Caller:
+        grant = token_signing.read(self._key, token)
+        if grant.user and not await self._logins.is_good(Identity(grant.user, grant.proof)):
+            raise Unauthorized("whom the token was given to may no longer log in that way", error="invalid_token")
+        own = self._own_rights(grant.user)
+        rights = TokenRights(own, self._anyone, grant)
+        return Caller(grant.user or None, self._seen_by(rights), rights, own)
+
+    async def by_login(self, login: Login, address: str) -> Caller:
+        identity = await self._logins.identify(login, address)
+        own = self._own_rights(identity.user)
+        return Caller(identity.user, self._seen_by(own), own, own)
+
+    async def grant(
+        self, scopes: Sequence[Scope], address: str, login: Login | None, identity_token: str | None
+    ) -> Granted:
+        identity = Identity("", "")
+        if identity_token is not None:
+            identity = await self._logins.identify_secret(identity_token, address)
+        elif login is not None:
+            identity = await self._logins.identify(login, address)
+        own = self._own_rights(identity.user)
+        catalog = any((scope.kind, scope.name) == (CATALOG.kind, CATALOG.name) for scope in scopes)
+        grant = Grant(identity.user, identity.proof, _granted(scopes, own), catalog)
+        now = self._clock.now()
+        return Granted(
+            token_signing.sign(self._key, grant, now), token_signing.LIFETIME_SECONDS, now, identity.user or None
+        )
+
+    def _own_rights(self, user: str) -> Rights:
+        return UserRights.of(user, self._rules, self._anyone) if user else self._anyone
+
+
+def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str]]:
+    """As much of what was asked for as may be had."""
+    granted: dict[str, frozenset[str]] = {}
+    for scope in scopes:
+        repository = scope.repository
+        if repository is not None:
+            had = granted.get(repository.name, frozenset())
+            granted[repository.name] = had | _allowed(scope.actions, repository, rights)
+    return granted
+
+
+def _allowed(actions: Sequence[str], repository: Repository, rights: Rights) -> frozenset[str]:
+    """What a token is given for; to decide about plugins only where that is asked for by name, to operate never."""
+    asked = [
+        action for action in AccessAction if action.value in actions or ("*" in actions and action not in USERS_ONLY)
+    ]
+    return frozenset(
+        action.value for action in asked if action is not AccessAction.OPERATE and rights.allows(action, repository)
+    )

@@ -1,0 +1,1 @@
+"""Plugins read, renamed, built, opened and taken out of an engine."""

@@ -1,0 +1,1 @@
+"""Files and folders on this machine as sources and destinations of plugins."""

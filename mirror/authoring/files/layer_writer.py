@@ -1,0 +1,82 @@
+"""A layer made of a tree: one tar in gzip, the same bytes for the same tree. All calls block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+
+from mirror.authoring.files.block_gzip import BLOCK_BYTES, BlockGzip
+from mirror.authoring.files.safe_files import PIECE_BYTES
+from mirror.oci.digest import Digest, new_hasher
+from mirror.plugin.build.assembly import PackedLayer
+from mirror.plugin.rootfs.layer_facts import LayerFacts
+from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header, tar_padding
+from mirror.plugin.rootfs.tree import TreeEntry
+
+
+class LayerWriting:
+    """Writes a layer, once.
+
+    Args:
+        entries: the tree.
+        latest_seconds: no time in it is later.
+        advance: told how many bytes of the tar are done.
+    """
+
+    def __init__(self, entries: Iterable[TreeEntry], latest_seconds: int, advance: Callable[[int], None]) -> None:
+        self._entries = entries
+        self._latest_seconds = latest_seconds
+        self._advance = advance
+        self._tar = new_hasher()
+        self._blob = new_hasher()
+        self._tar_bytes = 0
+        self._blob_bytes = 0
+        self._count = 0
+
+    @property
+    def layer(self) -> PackedLayer:
+        """The layer, once all of it was written."""
+        return PackedLayer(Digest("sha256", self._blob.hexdigest()), self._blob_bytes, self._diff_id)
+
+    @property
+    def facts(self) -> LayerFacts:
+        """Facts of the layer, once all of it was written."""
+        return LayerFacts(self._blob_bytes, True, self._diff_id, self._tar_bytes, self._count)  # noqa: FBT003 - it is gzip
+
+    @property
+    def _diff_id(self) -> Digest:
+        return Digest("sha256", self._tar.hexdigest())
+
+    def chunks(self) -> Generator[bytes, None, None]:
+        """The layer's bytes, in pieces of 1 MiB or more but for the last one. Raises what reading contents raises."""
+        waiting, ready = bytearray(), bytearray()
+        with BlockGzip() as gzip:
+            for piece in self._tar_pieces():
+                waiting += piece
+                while len(waiting) >= BLOCK_BYTES:
+                    ready += gzip.add(self._of_tar(waiting[:BLOCK_BYTES]))
+                    del waiting[:BLOCK_BYTES]
+                if len(ready) >= PIECE_BYTES:
+                    yield self._of_blob(ready)
+                    ready.clear()
+            ready += gzip.finish(self._of_tar(waiting))
+        yield self._of_blob(ready)
+
+    def _tar_pieces(self) -> Iterable[bytes]:
+        for entry in self._entries:
+            self._count += 1
+            yield tar_header(entry, self._latest_seconds)
+            if entry.same_as is None and entry.node.content is not None:
+                yield from entry.node.content.chunks()
+                yield tar_padding(entry.node)
+        yield END_OF_TAR
+
+    def _of_tar(self, block: bytearray) -> bytes:
+        self._tar.update(block)
+        self._tar_bytes += len(block)
+        self._advance(len(block))
+        return bytes(block)
+
+    def _of_blob(self, piece: bytearray) -> bytes:
+        self._blob.update(piece)
+        self._blob_bytes += len(piece)
+        return bytes(piece)

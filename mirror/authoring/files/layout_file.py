@@ -1,0 +1,222 @@
+"""An OCI image layout in one tar file, written as a registry is (OCI image-spec, image-layout.md).
+
+The file comes into being whole, at the end, or not at all. ``oras cp --from-oci-layout FILE:TAG`` and ``ctr image
+import`` read it. The same content gives the same file.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+
+from mirror.authoring.files.safe_files import write_whole, writing
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest, new_hasher
+from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, Unsupported, UploadInvalid, UploadUnknown
+from mirror.oci.manifest import Manifest
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.build.assembly import canonical_json
+from mirror.registry.port import Blob, Upload
+from mirror.registry.streams import one
+from mirror.runtime.concurrency.threads import in_thread
+from mirror.wire.ranges import RangeRequest, Span
+
+_BLOCK: Final = tarfile.BLOCKSIZE
+#: Annotations of an index's members: the tag (image-spec, annotations.md), and the whole name, as containerd has it.
+REF_NAME: Final = "org.opencontainers.image.ref.name"
+FULL_NAME: Final = "io.containerd.image.name"
+
+
+class LayoutFile:
+    """The part of a registry that a copy needs: blobs and manifests are written, and it is asked what it holds.
+
+    Made by :meth:`create`. One blob is written at a time, and none is read.
+
+    Attributes:
+        blobs: sizes in bytes of what it holds.
+        current: the upload that may write.
+    """
+
+    def __init__(self, stream: IO[bytes], name: Path) -> None:
+        self._stream = stream
+        self._name = name
+        self.blobs: dict[Digest, int] = {}
+        self._index: list[dict[str, Any]] = []
+        self._manifests: dict[Digest, Manifest] = {}
+        self.current: LayoutUpload | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def create(cls, file: Path) -> AsyncIterator[LayoutFile]:
+        """Write a file, in place of what has its name. Where the block raises, there is no such file, or the old one.
+
+        Raises:
+            StorageFault: it cannot be written.
+        """
+        with _whole(file) as stream:
+            layout = cls(stream, file)
+            layout._add("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
+            yield layout
+            await in_thread(layout._finish)
+
+    async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
+        """As the port says."""
+        if digest not in self.blobs:
+            raise BlobUnknown(f"{self._name} does not hold {digest}", name=repository)
+        return Descriptor(OCTET_STREAM, digest, self.blobs[digest])
+
+    async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
+        """As the port says, for digests."""
+        if not isinstance(target, Digest) or target not in self._manifests:
+            raise ManifestUnknown(f"{self._name} does not hold {target}", name=repository)
+        return self._manifests[target].descriptor
+
+    async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        """As the port says, for digests."""
+        found = await self.resolve(repository, target)
+        return self._manifests[found.digest]
+
+    def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AbstractAsyncContextManager[Blob]:
+        """Never: raises Unsupported."""
+        raise Unsupported(f"{self._name} is being written, and not read")
+
+    async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
+        """Never: raises UploadUnknown."""
+        raise UploadUnknown(f"{self._name} has no unfinished uploads", upload=upload_id)
+
+    async def begin_upload(
+        self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
+    ) -> Upload:
+        """As the port says; UploadInvalid: another blob is being written."""
+        if self.current is not None:
+            raise UploadInvalid(f"{self._name} takes one blob at a time")
+        self.current = LayoutUpload(self, self._stream, self._name)
+        return self.current
+
+    async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        """None: there is nothing to mount from."""
+        return None
+
+    async def put_manifest(
+        self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
+    ) -> tuple[str, ...]:
+        """As the port says."""
+        upload = await self.begin_upload(repository)
+        await upload.append(one(manifest.content))
+        await upload.commit(manifest.digest)
+        self._manifests[manifest.digest] = manifest
+        for tag in sorted(tags):
+            names = {REF_NAME: str(tag), FULL_NAME: f"{repository}:{tag}"}
+            self._index.append({**manifest.descriptor.to_json(), "annotations": names})
+        return ()
+
+    def _add(self, name: str, content: bytes) -> None:
+        with writing(self._name):
+            write_whole(self._stream, _header(name, len(content)) + content + bytes(-len(content) % _BLOCK))
+
+    def _finish(self) -> None:
+        index = {"schemaVersion": 2, "manifests": self._index}
+        self._add("index.json", canonical_json(index, "index.json"))
+        with writing(self._name):
+            write_whole(self._stream, bytes(2 * _BLOCK))
+            os.fsync(self._stream.fileno())
+
+
+class LayoutUpload:
+    """A blob that is being written into a layout. Implements :class:`mirror.registry.port.Upload`."""
+
+    id = "0"
+
+    def __init__(self, layout: LayoutFile, stream: IO[bytes], name: Path) -> None:
+        self.offset = 0
+        self._layout = layout
+        self._stream = stream
+        self._name = name
+        self._begun_at = stream.tell()
+        self._hasher = new_hasher()
+        with writing(name):
+            write_whole(stream, bytes(_BLOCK))  # the header, once size and digest are known
+
+    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        """As the port says, without a span."""
+        self._require_open()
+        if span is not None:
+            raise UploadInvalid(f"{self._name} takes content in its order only")
+        async for chunk in chunks:
+            await in_thread(self._write, chunk)
+
+    async def commit(self, digest: Digest) -> Descriptor:
+        """As the port says; a digest of another algorithm than sha256 is none of it."""
+        self._require_open()
+        actual = Digest("sha256", self._hasher.hexdigest())
+        if actual != digest:
+            await self.cancel()
+            raise DigestInvalid(f"content has digest {actual}, not {digest}", expected=digest, actual=actual)
+        self._layout.current = None
+        if digest in self._layout.blobs:
+            self._forget()
+        else:
+            self._close(digest)
+        return Descriptor(OCTET_STREAM, digest, self.offset)
+
+    async def cancel(self) -> None:
+        """As the port says."""
+        if self._layout.current is self:
+            self._layout.current = None
+            self._forget()
+
+    def _write(self, chunk: bytes) -> None:
+        with writing(self._name):
+            write_whole(self._stream, chunk)
+        self._hasher.update(chunk)
+        self.offset += len(chunk)
+
+    def _close(self, digest: Digest) -> None:
+        with writing(self._name):
+            write_whole(self._stream, bytes(-self.offset % _BLOCK))
+            end = self._stream.tell()
+            self._stream.seek(self._begun_at)
+            write_whole(self._stream, _header(f"blobs/{digest.algorithm}/{digest.hex}", self.offset))
+            self._stream.seek(end)
+        self._layout.blobs[digest] = self.offset
+
+    def _forget(self) -> None:
+        with writing(self._name):
+            self._stream.seek(self._begun_at)
+            self._stream.truncate()
+
+    def _require_open(self) -> None:
+        if self._layout.current is not self:
+            raise UploadUnknown("the upload has ended", upload=self.id)
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[IO[bytes]]:
+    """A file that gets its name when the block ends well."""
+    with writing(file):
+        descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as stream:
+            yield stream
+        with writing(file):
+            temporary.chmod(0o644)
+            temporary.replace(file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _header(name: str, size_bytes: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size_bytes
+    info.mode = 0o644
+    return info.tobuf(tarfile.USTAR_FORMAT if size_bytes < 8**11 else tarfile.GNU_FORMAT)

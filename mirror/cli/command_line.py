@@ -1,0 +1,115 @@
+"""``plugin-mirror``: its commands, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from mirror import __version__
+from mirror.cli import exit_codes
+from mirror.cli.async_command import Interrupted
+from mirror.cli.plugins import (
+    capture_command,
+    derive_command,
+    diff_command,
+    inspect_command,
+    lint_command,
+    ls_command,
+    pack_command,
+    tag_command,
+    unpack_command,
+)
+from mirror.cli.printing import MESSAGES
+from mirror.cli.service import (
+    admission_command,
+    config_command,
+    serve_command,
+    status_command,
+    sync_command,
+    token_command,
+    user_command,
+)
+from mirror.oci.errors import MirrorError
+
+_EXAMPLE_SERVE = "Example: plugin-mirror serve --listen 127.0.0.1:5001 --data /srv/plugins"
+_EXAMPLE_SYNC = "Example: plugin-mirror sync contiv --config config/contiv-offline.yaml"
+_EXAMPLE_STATUS = "Example: plugin-mirror status --config config/contiv-offline.yaml"
+_EXAMPLE_LS = "Example: plugin-mirror ls contiv/v2plugin"
+_EXAMPLE_INSPECT = "Example: plugin-mirror inspect contiv/v2plugin:1.0.0-beta.3"
+_EXAMPLE_TAG = "Example: plugin-mirror tag contiv/v2plugin:1.0.0-beta.3 site/network:stable"
+_EXAMPLE_DERIVE = (
+    "Example: plugin-mirror derive contiv/v2plugin:1.0.0-beta.3 site/network:1.0 "
+    "--env plugin_name=site/network:1.0 --env cluster_store=etcd://10.0.0.5:2379"
+)
+_EXAMPLE_LINT = "Example: plugin-mirror lint ./my-plugin --platform linux/arm64"
+_EXAMPLE_DIFF = "Example: plugin-mirror diff contiv/v2plugin:1.0.0-beta.3 contiv/v2plugin:1.0.0"
+_EXAMPLE_PACK = "Example: plugin-mirror pack ./v2plugin -t contiv/v2plugin:1.0 --set PluginName=contiv/v2plugin:1.0"
+_EXAMPLE_UNPACK = "Example: plugin-mirror unpack contiv/v2plugin:1.0 ./v2plugin"
+_EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
+
+application = typer.Typer(
+    name="plugin-mirror",
+    help="A registry, proxy and mirror for Docker plugins.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+application.command("serve", epilog=_EXAMPLE_SERVE)(serve_command.run)
+application.command("sync", epilog=_EXAMPLE_SYNC)(sync_command.run)
+application.command("status", epilog=_EXAMPLE_STATUS)(status_command.run)
+application.command("ls", epilog=_EXAMPLE_LS)(ls_command.run)
+application.command("inspect", epilog=_EXAMPLE_INSPECT)(inspect_command.run)
+application.command("tag", epilog=_EXAMPLE_TAG)(tag_command.run)
+application.command("derive", epilog=_EXAMPLE_DERIVE)(derive_command.run)
+application.command("lint", epilog=_EXAMPLE_LINT)(lint_command.run)
+application.command("diff", epilog=_EXAMPLE_DIFF)(diff_command.run)
+application.command("pack", epilog=_EXAMPLE_PACK)(pack_command.run)
+application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack_command.run)
+application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
+application.add_typer(admission_command.app, name="admission")
+application.add_typer(config_command.app, name="config")
+application.add_typer(user_command.app, name="user")
+application.add_typer(token_command.app, name="token")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"plugin-mirror {__version__}")
+        raise typer.Exit
+
+
+@application.callback()
+def _options(
+    _debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error, with any command.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and end it with the command's exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line, and give its exit code."""
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        application(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else exit_codes.DONE
+    except MirrorError as error:
+        if debug:
+            MESSAGES.print_exception()
+        for line in str(error).splitlines():
+            MESSAGES.out(f"error: {line}", highlight=False)
+        return exit_codes.of(error)
+    except Interrupted:
+        MESSAGES.out("interrupted: nothing is lost, and the same command goes on from here", highlight=False)
+        return exit_codes.INTERRUPTED
+    return exit_codes.DONE

@@ -1,0 +1,140 @@
+"""Output about a plugin, wherever it lies: as text for people, and as plain values for JSON."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from mirror.cli.printing import RESULTS
+from mirror.oci.printable_text import printable
+from mirror.plugin.lint.findings import Finding, Severity
+from mirror.plugin.lint.plugin_view import PluginView
+from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
+_SETTING = ("kind", "key", "default", "must_be_set", "description")
+
+
+def view_as_json(view: PluginView) -> dict[str, Any]:
+    """Convert a view to plain values, without the findings."""
+    config = view.config
+    if config is None:
+        return {}
+    return {
+        "platform": view.platform and str(view.platform),
+        "platform_by": view.platform_by or None,
+        "description": config.description,
+        "documentation": config.documentation,
+        "interface": {"types": list(config.interface.types), "socket": config.interface.socket},
+        "entrypoint": list(config.entrypoint),
+        "privileges": [
+            {"name": item.name, "description": item.description, "values": list(item.values), "risk": risk}
+            for item, risk in view.privileges
+        ],
+        "never_compared": _never_compared_as_json(view),
+        "settings": [{name: getattr(item, name) for name in _SETTING} for item in view.settings],
+        "engines": [
+            {
+                "first": verdict.first,
+                "last": verdict.last,
+                "works": verdict.works,
+                "findings": [finding.code for finding in verdict.reasons],
+            }
+            for verdict in view.engines
+        ],
+    }
+
+
+def _never_compared_as_json(view: PluginView) -> dict[str, Any] | None:
+    found = view.never_compared
+    if found is None:
+        return None
+    return {
+        "cve": UNCOMPARED_PRIVILEGE.identifier,
+        "engines": UNCOMPARED_PRIVILEGE.affected_in_words,
+        "name": found.name,
+        "values": list(found.values),
+    }
+
+
+def facts_of(view: PluginView) -> list[tuple[str, str]]:
+    """List the facts that fit on a line each."""
+    config = view.config
+    if config is None:
+        return []
+    platform = "not known" if view.platform is None else f"{view.platform} (by {view.platform_by})"
+    return [
+        ("Platform", platform),
+        ("Description", config.description),
+        ("Documentation", config.documentation),
+        ("Interface", ", ".join(config.interface.types)),
+        ("Socket", config.interface.socket),
+        ("Entrypoint", shlex.join(config.entrypoint)),
+    ]
+
+
+def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
+    """Print a title, and a line for each fact that says something."""
+    RESULTS.out(printable(title), style="bold", highlight=False)
+    for label, text in facts:
+        if text:
+            RESULTS.out(f"  {label + ':' if label else '':<15}{printable(text)}", highlight=False)
+
+
+def print_view(view: PluginView) -> None:
+    """Print privileges, settings and engines."""
+    if view.config is None:
+        return
+    heading("Privileges the engine will ask for")
+    for privilege, risk in view.privileges:
+        RESULTS.out(f"  - {printable(str(privilege))}", highlight=False)
+        RESULTS.out(f"      {printable(risk)}", style="dim", highlight=False)
+    if not view.privileges:
+        RESULTS.out("  none", highlight=False)
+    if view.never_compared is not None:
+        flaw = UNCOMPARED_PRIVILEGE
+        RESULTS.out(
+            f"  engines {flaw.affected_in_words} install it whether {printable(str(view.never_compared))} was granted "
+            f"or not ({flaw.identifier}): {flaw.remedy}",
+            highlight=False,
+        )
+    _print_settings(view)
+    heading("Engines")
+    for verdict in view.engines:
+        RESULTS.out(
+            f"  {verdict.engines + ':':<16}{'nothing speaks against it' if verdict.works else 'no'}", highlight=False
+        )
+        for reason in verdict.reasons:
+            RESULTS.out(f"      {printable(reason.text)}", highlight=False)
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Print each finding: what is wrong, where that is seen and how, and what to do."""
+    for finding in findings:
+        line = Text.assemble("  ", (finding.severity.value, _STYLES[finding.severity]), f": {finding.text}")
+        RESULTS.print(line)
+        RESULTS.out(f"    engines {finding.engines}: {finding.seen}", highlight=False)
+        RESULTS.out(f"    to mend it: {finding.mend}", highlight=False)
+
+
+def heading(text: str) -> None:
+    """Print a heading, after an empty line."""
+    RESULTS.out(f"\n{text}", style="bold", highlight=False)
+
+
+def _print_settings(view: PluginView) -> None:
+    if not view.settings:
+        return
+    heading("Settings (KEY=VALUE at install, or docker plugin set)")
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
+    for column in ("key", "description"):
+        table.add_column(column, overflow="fold")
+    for setting in view.settings:
+        value = "VALUE" if setting.default is None else shlex.quote(setting.default)
+        shown = f"{setting.key}={value}{'  (must be set)' if setting.must_be_set else ''}"
+        table.add_row(Text(printable(shown)), Text(printable(setting.description)))
+    RESULTS.print(table)

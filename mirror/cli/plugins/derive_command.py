@@ -1,0 +1,107 @@
+"""``plugin-mirror derive``: a renamed copy of a plugin with other defaults."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from mirror.authoring.derive import Renamed
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, new_name, pairs
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.progress_bars import TagBars
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Reference
+from mirror.plugin.build.derivation import Changes
+from mirror.settings import load
+
+
+def run(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="NAME, NAME:TAG or NAME@DIGEST; of another registry, HOST/NAME …")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME[:TAG]", help="What the copy is called here.")],
+    *,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE", help="Default of a variable; repeatable.")
+    ] = None,
+    mount: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SOURCE", help="Source of a mount; repeatable.")
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Path of a device; repeatable.")] = None,
+    args: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="What follows the entrypoint, quoted as in a shell.")
+    ] = None,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend digests and media types, so that engines from 1.13 on take it.")
+    ] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    plain_http: Annotated[
+        bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Make a copy of a plugin with other defaults, under a name here. Its layers stay as they are.
+
+    The original is kept beside it, by its digest; 'inspect' shows what the copy was made of, by whom, and what is
+    different. The same input gives the same digest.
+    """
+    from mirror.app.plugin_authoring import derive_reference
+
+    parsed, (repository, given) = Reference.parse(reference), new_name(name)
+    changes = Changes(
+        env=pairs("--env", env or ()),
+        mounts=pairs("--mount", mount or ()),
+        devices=pairs("--device", device or ()),
+        args=None if args is None else _words(args),
+        fix=fix,
+    )
+    settings = load(config, flags(storage__path=data))
+    with TagBars(MESSAGES) as bars:
+        bar = bars.begin(f"{repository}:{given}")
+        renamed = run_to_the_end(
+            derive_reference(settings, parsed, (repository, given), changes, bar, plain_http=plain_http)
+        )
+    for advice in renamed.derived.advice:
+        MESSAGES.out(f"warning: {advice}", highlight=False)
+    if json:
+        print_json({"name": str(repository), "tag": str(given), **_as_json(renamed)})
+    else:
+        _print(f"{repository}:{given}", renamed)
+
+
+def _as_json(renamed: Renamed) -> dict[str, Any]:
+    before = renamed.named.before
+    return {
+        "digest": str(renamed.named.digest),
+        "before": before and str(before),
+        "derived_from": str(renamed.original),
+        "changed": list(renamed.derived.changed),
+        "moved_bytes": renamed.moved_bytes,
+        "warnings": list(renamed.derived.advice),
+    }
+
+
+def _print(label: str, renamed: Renamed) -> None:
+    named, changed = renamed.named, renamed.derived.changed
+    RESULTS.out(f"{label} is {named.digest}", highlight=False)
+    if named.before not in {None, named.digest}:
+        RESULTS.out(f"  before {named.before}", highlight=False)
+    if renamed.moved_bytes:
+        RESULTS.out(f"  {size(renamed.moved_bytes)} moved", highlight=False)
+    if not changed:
+        RESULTS.out("  nothing had to be changed: it is the plugin as it was", highlight=False)
+        return
+    RESULTS.out(f"  derived from {renamed.original}", highlight=False)
+    for line in changed:
+        RESULTS.out(f"  {line}", highlight=False)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise ConfigurationFault(f"--args {text!r}: {error}") from error

@@ -1,0 +1,125 @@
+"""``plugin-mirror diff``: what changed between two plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import typer
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.plugin_output import heading
+from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.progress_bars import TagBars
+from mirror.oci.errors import ManifestInvalid
+from mirror.oci.printable_text import printable
+from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, PluginDifference, compare_plugins
+from mirror.plugin.lint.plugin_view import PluginContent
+from mirror.settings import load
+
+_FILES_SHOWN = 200
+
+
+def run(
+    earlier: Annotated[str, typer.Argument(metavar="REF|DIR", help=SOURCE_HELP)],
+    later: Annotated[str, typer.Argument(metavar="REF|DIR", help="What it is compared with, likewise.")],
+    *,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    plain_http: PlainHttpOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what changed from one plugin to another. Exit code 1: the later one may do more to a host."""
+    from mirror.app.plugin_inspection import read_plugin
+
+    settings = load(config, flags(storage__path=data))
+    contents: list[PluginContent] = []
+    for source in [parse_source(text) for text in (earlier, later)]:
+        with TagBars(MESSAGES) as bars:
+            work = read_plugin(settings, source, bars.begin(str(source)), plain_http=plain_http, digests=True)
+            contents.append(run_to_the_end(work))
+    found = _compared(*contents)
+    if json:
+        print_json(_as_json(found))
+    else:
+        RESULTS.out(f"{earlier} -> {later}", style="bold", highlight=False)
+        _print(found)
+    if found.grew:
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+
+
+def _compared(before: PluginContent, after: PluginContent) -> PluginDifference:
+    if before.config is None or after.config is None:
+        unread = before if before.config is None else after
+        raise ManifestInvalid(f"cannot be compared: {unread.findings[0].text if unread.findings else 'no config'}")
+    trees = [content.rootfs.tree if content.rootfs is not None else None for content in (before, after)]
+    if any(tree is not None and not tree.whole for tree in trees):
+        trees = [None, None]
+    return compare_plugins(before.config, after.config, trees[0], trees[1])
+
+
+def _as_json(found: PluginDifference) -> dict[str, Any]:
+    def changes(these: Iterable[FieldChange]) -> list[dict[str, Any]]:
+        return [{"what": one.what, "before": one.before, "after": one.after} for one in these]
+
+    return {
+        "grew": found.grew,
+        "privileges": {
+            "added": [{"name": name, "value": value} for name, value in found.privileges.added],
+            "removed": [{"name": name, "value": value} for name, value in found.privileges.removed],
+        },
+        "writable": list(found.writable),
+        "settings": changes(found.settings),
+        "config": changes(found.config),
+        "files": None
+        if found.files is None
+        else [
+            {"path": one.path, "before_bytes": one.before_bytes, "after_bytes": one.after_bytes, "how": one.how}
+            for one in found.files
+        ],
+    }
+
+
+def _print(found: PluginDifference) -> None:
+    if found.is_empty and found.files is not None:
+        RESULTS.out("  no difference", highlight=False)
+        return
+    if found.privileges.added or found.privileges.removed or found.writable:
+        heading("Privileges")
+        for line in found.privileges.lines():
+            RESULTS.out(f"  {printable(line)}", style="bold red" if line.startswith("+") else None, highlight=False)
+        for source in found.writable:
+            RESULTS.out(f"  + mount {printable(source)} is not read-only any more", style="bold red", highlight=False)
+    for title, changes in (("Settings", found.settings), ("Configuration", found.config)):
+        if changes:
+            heading(title)
+            for change in changes:
+                RESULTS.out(f"  {printable(_change(change))}", highlight=False)
+    if found.files is None:
+        heading("Files")
+        RESULTS.out("  not compared: one of the root filesystems cannot be read as a whole", highlight=False)
+    elif found.files:
+        heading("Files")
+        for file in found.files[:_FILES_SHOWN]:
+            RESULTS.out(f"  {printable(_file(file))}", highlight=False)
+        if len(found.files) > _FILES_SHOWN:
+            RESULTS.out(f"  … {len(found.files)} in all; --json lists every one", highlight=False)
+
+
+def _change(change: FieldChange) -> str:
+    if change.before is None:
+        return f"+ {change.what}: {change.after}"
+    if change.after is None:
+        return f"- {change.what}: {change.before}"
+    return f"~ {change.what}: {change.before} -> {change.after}"
+
+
+def _file(change: FileChange) -> str:
+    if change.before_bytes is None or change.after_bytes is None:
+        held = change.before_bytes if change.after_bytes is None else change.after_bytes
+        return f"{'-' if change.after_bytes is None else '+'} /{change.path} ({size(held or 0)})"
+    sizes = f"{size(change.before_bytes)} -> {size(change.after_bytes)}" if "content" in change.how else ""
+    return f"~ /{change.path}: {change.how}{f' ({sizes})' if sizes else ''}"

@@ -1,0 +1,196 @@
+"""``plugin-mirror inspect``: what a reference stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mirror.authoring.files.layout_reader import LayoutReference
+from mirror.authoring.inspect import Inspection
+from mirror.authoring.install_line import install_line
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.plugin_output import facts_of, heading, print_facts, print_findings, print_view, view_as_json
+from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.progress_bars import TagBars
+from mirror.oci.digest import Digest
+from mirror.oci.names import Reference
+from mirror.oci.printable_text import printable
+from mirror.plugin.lint.plugin_view import PluginView, view_plugin
+from mirror.records.derivations import Derivation
+from mirror.settings import Settings, load
+from mirror.transfer.progress_reporting import SilentProgress
+
+_CRASH = "engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there"
+
+
+def run(
+    source: Annotated[str, typer.Argument(metavar="REF|DIR", help=SOURCE_HELP)],
+    *,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    plain_http: PlainHttpOption = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not read the layers: nothing is told of the programs in them.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Show what a plugin is: platform, privileges, settings, engines, and how a Docker host installs it."""
+    parsed = parse_source(source)
+    settings = load(config, flags(storage__path=data))
+    if isinstance(parsed, Path):
+        _show_folder(settings, parsed, json=json)
+    else:
+        _show_reference(settings, parsed, plain_http=plain_http, quick=quick, json=json)
+
+
+def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
+    from mirror.app.plugin_inspection import read_plugin
+
+    found = view_plugin(run_to_the_end(read_plugin(settings, path, SilentProgress())))
+    if json:
+        print_json({"kind": "folder", "path": str(path), **view_as_json(found), **_findings_as_json(found)})
+        return
+    print_facts(str(path), [("Kind", "folder for docker plugin create"), *facts_of(found)])
+    _print_plugin(found)
+
+
+def _show_reference(
+    settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool, quick: bool, json: bool
+) -> None:
+    from mirror.app.plugin_inspection import advertised_host, inspect_reference
+
+    with TagBars(MESSAGES) as bars:
+        progress = None if quick else bars.begin(str(reference))
+        found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http))
+    if isinstance(reference, LayoutReference):
+        line = None  # no engine installs out of a file
+    else:
+        line = install_line(found, host=reference.host or advertised_host(settings))
+    if json:
+        print_json(_as_json(found, line))
+    else:
+        _print(found, reference, line)
+
+
+def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
+    manifest = found.manifest
+    value: dict[str, Any] = {
+        "kind": found.kind,
+        "name": str(found.repository),
+        "reference": str(found.target),
+        "digest": str(manifest.digest),
+        "media_type": manifest.media_type,
+        "size_bytes": manifest.content_size_bytes,
+        "blobs": [blob.to_json() for blob in manifest.blobs],
+    }
+    if found.origin is not None:
+        origin = found.origin
+        value["origin"] = {
+            "how": origin.how,
+            "upstream": origin.upstream,
+            "repository": str(origin.repository),
+            "at": origin.at.isoformat(),
+        }
+    if found.derivation is not None:
+        value["derivation"] = _derivation_as_json(found.derivation)
+    if found.history:
+        value["history"] = [
+            {
+                "at": event.at.isoformat(),
+                "change": event.change.value,
+                "before": event.before and str(event.before),
+                "after": event.after and str(event.after),
+                "source": event.source,
+                "privileges": list(event.difference),
+            }
+            for event in found.history
+        ]
+    if found.admission is not None:
+        value["admission"] = found.admission.to_json()
+    if found.signatures is not None:
+        value["signatures"] = [
+            {"what": one.what, "digest": str(one.digest), "tag": one.tag and str(one.tag)} for one in found.signatures
+        ]
+    if found.plugin is not None:
+        value |= view_as_json(found.plugin)
+    value["findings"] = [finding.to_json() for finding in found.findings]
+    if line is not None:
+        value["install"] = line
+    return value
+
+
+def _findings_as_json(found: PluginView) -> dict[str, Any]:
+    return {"findings": [finding.to_json() for finding in found.findings]}
+
+
+def _print(found: Inspection, reference: Reference | LayoutReference, line: str | None) -> None:
+    manifest = found.manifest
+    facts = [
+        ("Kind", found.kind),
+        ("Digest", str(manifest.digest)),
+        ("Size", f"{size(manifest.content_size_bytes)} in {len(manifest.blobs)} blobs"),
+    ]
+    if found.origin is not None:
+        origin = found.origin
+        facts.append(
+            ("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {origin.at:%Y-%m-%d %H:%M} UTC")
+        )
+    if found.derivation is not None:
+        facts += _derivation(found.derivation)
+    if found.admission is not None:
+        facts.append(("Admission", found.admission.sentence))
+    facts.append(("Signatures", _signatures(found)))
+    print_facts(str(reference), [*facts, *(facts_of(found.plugin) if found.plugin is not None else ())])
+    if found.history:
+        heading("History of the tag")
+        for event in found.history:
+            moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
+            RESULTS.out(f"  {event.at:%Y-%m-%d %H:%M} UTC {event.change}{moved}, at {event.source}", highlight=False)
+            for changed in event.difference:
+                RESULTS.out(f"      privilege {printable(changed)}", highlight=False)
+    if found.plugin is not None:
+        _print_plugin(found.plugin)
+    elif found.findings:
+        heading("Findings")
+        print_findings(found.findings)
+    if line is not None:
+        heading("Install with")
+        RESULTS.out(f"  {printable(line)}", highlight=False)
+        if found.plugin is not None and isinstance(found.target, Digest):
+            RESULTS.out(
+                "  engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there",
+                highlight=False,
+            )
+
+
+def _derivation(made: Derivation) -> list[tuple[str, str]]:
+    made_of = f"{made.source}@{made.original} by {made.made_by}, {made.made_at:%Y-%m-%d %H:%M} UTC"
+    return [("Derived from", made_of), *(("", f"changed: {line}") for line in made.changed)]
+
+
+def _derivation_as_json(made: Derivation) -> dict[str, Any]:
+    return {
+        "source": made.source,
+        "original": str(made.original),
+        "made_by": made.made_by,
+        "made_at": made.made_at.isoformat(),
+        "changes": dict(made.changes),
+        "changed": list(made.changed),
+    }
+
+
+def _print_plugin(found: PluginView) -> None:
+    print_view(found)
+    if found.findings:
+        heading("Findings")
+        print_findings(found.findings)
+
+
+def _signatures(found: Inspection) -> str:
+    if found.signatures is None:
+        return "the registry does not say"
+    return ", ".join(f"{one.what} ({one.tag or one.digest})" for one in found.signatures) or "none"

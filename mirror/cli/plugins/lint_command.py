@@ -1,0 +1,64 @@
+"""``plugin-mirror lint``: why a plugin will not enable, or not everywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.plugin_output import print_findings
+from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source, tag_of
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.progress_bars import TagBars
+from mirror.plugin.lint.findings import Severity
+from mirror.plugin.lint.plugin_view import PluginView, view_plugin
+from mirror.plugin.rootfs.platform import Platform
+from mirror.settings import load
+
+
+def run(
+    source: Annotated[str, typer.Argument(metavar="REF|DIR|FILE", help=SOURCE_HELP)],
+    *,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    plain_http: PlainHttpOption = False,
+    platform: Annotated[
+        str | None,
+        typer.Option(metavar="OS/ARCH", help="Platform of the hosts, as linux/arm64; else what the tag says."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Say why a plugin will not enable, or not everywhere. Exit code 1: some finding is an error."""
+    from mirror.app.plugin_inspection import read_plugin
+
+    parsed = parse_source(source)
+    hosts = None if platform is None else Platform.parse(platform)
+    settings = load(config, flags(storage__path=data))
+    with TagBars(MESSAGES) as bars:
+        work = read_plugin(settings, parsed, bars.begin(str(parsed)), plain_http=plain_http)
+        found = view_plugin(run_to_the_end(work), tag_of(parsed), hosts)
+    if json:
+        print_json(
+            {
+                "source": str(parsed),
+                "platform": found.platform and str(found.platform),
+                "findings": [finding.to_json() for finding in found.findings],
+            }
+        )
+    else:
+        print_findings(found.findings)
+        RESULTS.out(f"{parsed}: {_summary(found)}", highlight=False)
+    if found.has_errors:
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+
+
+def _summary(found: PluginView) -> str:
+    count = Counter(finding.severity for finding in found.findings)
+    told = [
+        f"{count[severity]} {severity.value}{'s' * (count[severity] > 1)}" for severity in Severity if count[severity]
+    ]
+    return ", ".join(told) or "nothing found"

@@ -1,0 +1,82 @@
+"""``plugin-mirror ls``: what is held."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mirror.authoring.inspect import kind_of
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.oci.names import Repository, Tag
+from mirror.registry.listing import all_repositories, all_tags
+from mirror.registry.port import Registry
+from mirror.settings import load
+
+
+def run(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A repository; without it, all of them.")] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """List repositories, or the tags of one with kind, digest and size."""
+    from mirror.app.services import open_store
+
+    settings = load(config, flags(storage__path=data))
+    repository = None if name is None else Repository.parse(name)
+
+    async def read() -> list[dict[str, Any]]:
+        async with open_store(settings, must_exist=True) as store:
+            rows = _repositories(store) if repository is None else _tags(store, repository)
+            return [row async for row in rows]
+
+    found = run_to_the_end(read())
+    if json:
+        print_json(found)
+    elif found:
+        _print(found)
+    else:
+        MESSAGES.print("nothing is held yet: push to it, or run 'plugin-mirror sync'", markup=False)
+
+
+async def _repositories(registry: Registry) -> AsyncIterator[dict[str, Any]]:
+    async for repository in all_repositories(registry):
+        tags = [str(tag) async for tag in all_tags(registry, repository)]
+        yield {"name": str(repository), "tags": tags}
+
+
+async def _tags(registry: Registry, repository: Repository) -> AsyncIterator[dict[str, Any]]:
+    async for tag in all_tags(registry, repository):
+        yield await _tag(registry, repository, tag)
+
+
+async def _tag(registry: Registry, repository: Repository, tag: Tag) -> dict[str, Any]:
+    manifest = await registry.get_manifest(repository, tag)
+    return {
+        "name": str(repository),
+        "tag": str(tag),
+        "kind": kind_of(manifest),
+        "digest": str(manifest.digest),
+        "size_bytes": manifest.content_size_bytes,
+    }
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    if "tag" in rows[0]:
+        for heading in ("TAG", "KIND", "SIZE", "DIGEST"):
+            table.add_column(heading, no_wrap=True, justify="right" if heading == "SIZE" else "left")
+        for row in rows:
+            table.add_row(row["tag"], row["kind"], size(row["size_bytes"]), row["digest"])
+    else:
+        table.add_column("NAME", no_wrap=True)
+        table.add_column("TAGS", overflow="fold")
+        for row in rows:
+            shown = ", ".join(row["tags"][:8]) + (f" … {len(row['tags'])} in all" if len(row["tags"]) > 8 else "")
+            table.add_row(row["name"], shown)
+    RESULTS.print(table)

@@ -1,0 +1,39 @@
+"""``plugin-mirror tag``: another name for the same content."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, new_name
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.oci.names import Reference
+from mirror.settings import load
+
+
+def run(
+    reference: Annotated[str, typer.Argument(metavar="REF", help="What is held: NAME, NAME:TAG or NAME@DIGEST.")],
+    name: Annotated[str, typer.Argument(metavar="NAME[:TAG]", help="What it is to be called as well.")],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Give what is held here another name: the same digest, and no bytes move.
+
+    Signatures follow. A tag that is there moves; what a mirror rule finds moved by hand it leaves alone from then on.
+    """
+    from mirror.app.plugin_authoring import tag_reference
+
+    parsed, (repository, given) = Reference.parse(reference), new_name(name)
+    named = run_to_the_end(tag_reference(load(config, flags(storage__path=data)), parsed, repository, given))
+    for sentence in named.advice:
+        MESSAGES.print(sentence, markup=False, highlight=False)
+    if json:
+        before = named.before and str(named.before)
+        print_json({"name": str(repository), "tag": str(given), "digest": str(named.digest), "before": before})
+        return
+    moved = f", before {named.before}" if named.before not in {None, named.digest} else ""
+    already = " already" if named.before == named.digest else ""
+    RESULTS.out(f"{repository}:{given} is {named.digest}{already}{moved}", highlight=False)

@@ -1,0 +1,62 @@
+"""``plugin-mirror unpack``: a plugin as a folder."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mirror.authoring.files.layout_reader import LayoutReference
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.byte_bar import ByteBar
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.plugin_sources import PlainHttpOption
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.oci.names import Reference
+from mirror.settings import load
+
+_HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in an OCI layout."
+
+
+def run(
+    reference: Annotated[str, typer.Argument(metavar="REF", help=_HELP)],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it goes; absent, or an empty folder.")],
+    *,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    plain_http: PlainHttpOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Give back the folder that docker plugin create takes: config.json as it is in the plugin, and rootfs/.
+
+    Run as root, so that files get their owners. Nothing is left where it fails.
+    """
+    from mirror.app.plugin_authoring import unpack_plugin
+
+    parsed = LayoutReference.parse(reference) or Reference.parse(reference)
+    named = parsed.reference if isinstance(parsed, LayoutReference) else parsed
+    settings = load(config, flags(storage__path=data))
+    with ByteBar(MESSAGES, f"unpacking {parsed}") as bar:
+        unpacked = run_to_the_end(unpack_plugin(settings, parsed, folder, bar, plain_http=plain_http))
+    for note in unpacked.notes:
+        MESSAGES.out(f"note: {note}", highlight=False)
+    manifest = unpacked.manifest
+    if json:
+        print_json(
+            {
+                "reference": str(parsed),
+                "digest": str(manifest.digest),
+                "folder": str(folder),
+                "entries": unpacked.entries,
+                "notes": list(unpacked.notes),
+            }
+        )
+        return
+    RESULTS.out(
+        f"unpacked {parsed} into {folder}: {size(manifest.content_size_bytes)}, {unpacked.entries} files and folders",
+        highlight=False,
+    )
+    name = f"{named.repository}:{named.tag or 'latest'}"
+    RESULTS.out(shlex.join(["docker", "plugin", "create", name, str(folder)]), highlight=False)

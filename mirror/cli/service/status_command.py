@@ -1,0 +1,98 @@
+"""``plugin-mirror status``: how the mirror rules stand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import typer
+from rich.table import Table
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.records.sync_runs import TagChange, TagEvent
+from mirror.settings import load
+
+if TYPE_CHECKING:
+    from mirror.sync.rule_status import RuleStatus
+
+_EVENTS_SHOWN = 10
+
+
+def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
+    """Show when each mirror rule ran, how that went, when it is due, and what has happened to its tags.
+
+    Exit code 1: the last run of a rule that has ended failed, or was interrupted.
+    """
+    from mirror.app.mirroring import mirror_statuses
+
+    states = run_to_the_end(mirror_statuses(load(config, flags(storage__path=data))))
+    if json:
+        print_json({"mirrors": [state.to_json() for state in states]})
+    else:
+        _print(states)
+    wrong = any(state.failure is not None for state in states)
+    raise typer.Exit(exit_codes.ANSWER_IS_NO if wrong else exit_codes.DONE)
+
+
+def _print(states: list[RuleStatus]) -> None:
+    if not states:
+        MESSAGES.out("the configuration has no mirror rules", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("RULE", "STATE", "LAST RUN", "LAST SUCCESS", "NEXT RUN", "TAGS", "FROM UPSTREAM"):
+        table.add_column(heading, no_wrap=True)
+    for state in states:
+        last = state.last_run
+        table.add_row(
+            state.rule.name,
+            state.state,
+            _ago(last.started_at if last else None, state.at),
+            _ago(state.last_success_at, state.at),
+            "by hand" if state.next_run_at is None else _ahead(state.next_run_at, state.at),
+            str(len(state.held)),
+            size(last.moved_bytes) if last else "",
+        )
+    RESULTS.print(table)
+    for state in states:
+        _print_details(state)
+
+
+def _print_details(state: RuleStatus) -> None:
+    lines = [] if state.rule.changes is None else [f"its tags are copies with {state.rule.changes}"]
+    if state.failure is not None and state.failure.reason:
+        lines.append(f"reason: {state.failure.reason}")
+    lines += [f"{tag.repository}:{tag.tag} is gone upstream, and kept here" for tag in state.gone]
+    lines += [f"{tag.repository}:{tag.tag} is pinned; upstream it is {tag.upstream_digest}" for tag in state.behind]
+    told = [event for event in state.events if event.change is not TagChange.APPEARED][:_EVENTS_SHOWN]
+    for event in told:
+        lines.append(_event(event))
+        lines += [f"  privilege {line}" for line in event.difference]
+    if lines:
+        RESULTS.out(f"\n{state.rule.name}", style="bold", highlight=False)
+    for line in lines:
+        RESULTS.out(f"  {line}", highlight=False)
+
+
+def _event(event: TagEvent) -> str:
+    moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
+    return f"{event.at:%Y-%m-%d %H:%M:%S} UTC {event.repository}:{event.tag} {event.change}{moved}, at {event.source}"
+
+
+def _ago(moment: datetime | None, now: datetime) -> str:
+    return "never" if moment is None else f"{_rounded(now - moment)} ago"
+
+
+def _ahead(moment: datetime, now: datetime) -> str:
+    return "due" if moment <= now else f"in {_rounded(moment - now)}"
+
+
+def _rounded(span: timedelta) -> str:
+    """``45 s``, ``12 min``, ``5 h``, ``3 d``."""
+    seconds = max(span.total_seconds(), 0)
+    for most, unit_seconds, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
+        if seconds < most:
+            return f"{seconds / unit_seconds:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

@@ -1,0 +1,114 @@
+"""``plugin-mirror sync``: run mirror rules now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.progress_bars import TagBars
+from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
+from mirror.settings import load
+
+if TYPE_CHECKING:
+    from mirror.sync.run_result import RuleResult, RunSummary
+
+
+def run(
+    rules: Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Rules to run, if not all.")] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what would be done, and how much would move.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Copy what the mirror rules name from their upstreams.
+
+    What is here already is not copied again; an interrupted run goes on where it was. It may run beside a server on
+    the same data. Exit code 3: an upstream failed; 1: anything else did.
+    """
+    from mirror.app import mirroring
+
+    settings = load(config, flags(storage__path=data))
+    if dry_run:
+        summary = run_to_the_end(mirroring.dry_run(settings, rules or []))
+    else:
+        with TagBars(MESSAGES) as bars:
+            summary = run_to_the_end(mirroring.sync(settings, rules or [], bars))
+    if json:
+        print_json(_summary_as_json(summary, dry_run=dry_run))
+    else:
+        _print(summary, dry_run=dry_run)
+    errors = [error for result in summary.rules for error in result.errors]
+    raise typer.Exit(max((exit_codes.of(error) for error in errors), default=exit_codes.DONE))
+
+
+def _print(summary: RunSummary, *, dry_run: bool) -> None:
+    for result in summary.rules:
+        for record in result.tags if dry_run else ():
+            RESULTS.out(_line(record), highlight=False)
+        for record in result.changed:
+            _print_change(record)
+        if result.error is not None:
+            MESSAGES.out(f"error: {result.error}", highlight=False)
+    copied, moved_bytes = summary.count(TagOutcome.COPIED), summary.moved_bytes
+    told = [
+        f"{summary.count(outcome)} {outcome}"
+        for outcome in (TagOutcome.COPIED, TagOutcome.UNCHANGED, TagOutcome.FAILED)
+    ]
+    rare = (TagOutcome.SKIPPED, TagOutcome.GONE, TagOutcome.DROPPED)
+    told += [f"{summary.count(outcome)} {outcome}" for outcome in rare if summary.count(outcome)]
+    moved = f"; {size(moved_bytes)} from upstream" if moved_bytes else ""
+    nothing = "nothing to copy: " if summary.succeeded and not copied else ""
+    RESULTS.out(f"{'dry run: ' if dry_run else ''}{nothing}{', '.join(told)}{moved}", highlight=False)
+
+
+def _line(record: TagRecord) -> str:
+    """Say what would become of a tag."""
+    moved = f" {size(record.moved_bytes)}" if record.outcome is TagOutcome.COPIED else ""
+    return f"{record.name} {record.outcome}{moved}{f': {record.reason}' if record.reason else ''}"
+
+
+def _print_change(record: TagRecord) -> None:
+    """Say what has moved, and what it asks of hosts now; what is gone or dropped has been said."""
+    if record.change is TagChange.MOVED and record.before is not None and record.after is not None:
+        MESSAGES.out(f"moved: {record.name} from {record.before} to {record.after}", highlight=False)
+    elif record.change is TagChange.HELD:
+        MESSAGES.out(f"held: {record.name} has moved upstream", highlight=False)
+    for line in record.difference:
+        MESSAGES.out(f"  privilege {line}", highlight=False)
+
+
+def _summary_as_json(summary: RunSummary, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        **{outcome.value: summary.count(outcome) for outcome in TagOutcome if outcome is not TagOutcome.PLANNED},
+        "moved_bytes": summary.moved_bytes,
+        "dry_run": dry_run,
+        "rules": [_rule_as_json(result) for result in summary.rules],
+    }
+
+
+def _rule_as_json(result: RuleResult) -> dict[str, Any]:
+    tags = [
+        {
+            "name": str(record.repository),
+            "tag": record.tag and str(record.tag),
+            "source": record.source and str(record.source),
+            "outcome": record.outcome.value,
+            "change": record.change and record.change.value,
+            "before": record.before and str(record.before),
+            "digest": record.after and str(record.after),
+            "derived_from": record.original and str(record.original),
+            "privileges": list(record.difference),
+            "moved_bytes": record.moved_bytes,
+            "reason": "" if record.error else record.reason,
+            "error": record.error and str(record.error),
+        }
+        for record in result.tags
+    ]
+    return {"rule": result.rule, "error": result.error and str(result.error), "tags": tags}

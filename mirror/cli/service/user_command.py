@@ -1,0 +1,134 @@
+"""``plugin-mirror user``: who may log in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from mirror.access.rights import AccessAction
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.oci.errors import ConfigurationFault
+from mirror.records.users import parse_user_name
+from mirror.settings import Settings, load
+
+app = typer.Typer(no_args_is_help=True, help="Say who may log in. What they may do stands under access: in the file.")
+
+_MOST_READ_CHARACTERS = 4096
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+StdinOption = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input, up to the end of the line.")
+]
+
+
+@app.command(epilog="Example: plugin-mirror user add anna --data /srv/plugins")
+def add(
+    name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
+) -> None:
+    """Let somebody log in. Asks twice for the password, which is never given as an argument."""
+    from mirror.access.user_accounts import add_user
+    from mirror.app.services import open_store
+
+    settings = load(config, flags(storage__path=data))
+    parse_user_name(name)
+    password = _password(from_stdin=password_stdin)
+
+    async def work() -> None:
+        async with open_store(settings) as store:
+            await add_user(store.records.users, name, password)
+
+    run_to_the_end(work())
+    MESSAGES.out(f"{name} may log in", highlight=False)
+    _tell_rights(settings, name)
+
+
+@app.command(epilog="Example: plugin-mirror user password anna --data /srv/plugins")
+def password(
+    name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
+) -> None:
+    """Give a user another password. What they are logged in with ends at once; their tokens stay."""
+    from mirror.access.user_accounts import change_password
+    from mirror.app.services import open_store
+
+    settings = load(config, flags(storage__path=data))
+    given = _password(from_stdin=password_stdin)
+
+    async def work() -> None:
+        async with open_store(settings, must_exist=True) as store:
+            await change_password(store.records.users, name, given)
+
+    run_to_the_end(work())
+    MESSAGES.out(f"{name} has another password", highlight=False)
+
+
+@app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
+def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
+    """Remove a user and all their tokens. Running servers know it at once."""
+    from mirror.app.services import open_store
+
+    settings = load(config, flags(storage__path=data))
+
+    async def work() -> None:
+        async with open_store(settings, must_exist=True) as store:
+            await store.records.users.remove_user(name)
+
+    run_to_the_end(work())
+    MESSAGES.out(f"{name} is removed", highlight=False)
+
+
+@app.command(epilog="Example: plugin-mirror user ls --json")
+def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
+    """List users."""
+    from mirror.app.services import open_store
+
+    settings = load(config, flags(storage__path=data))
+
+    async def read() -> list[dict[str, Any]]:
+        async with open_store(settings, must_exist=True) as store:
+            tokens = await store.records.users.list_tokens()
+            return [
+                {
+                    "name": user.name,
+                    "created_at": user.created_at.isoformat(timespec="seconds"),
+                    "tokens": sum(token.user == user.name for token in tokens),
+                }
+                for user in await store.records.users.list_users()
+            ]
+
+    found = run_to_the_end(read())
+    if json:
+        print_json(found)
+    elif found:
+        table = Table("NAME", "CREATED", "TOKENS", box=None, pad_edge=False, header_style="bold")
+        for row in found:
+            table.add_row(row["name"], row["created_at"], str(row["tokens"]))
+        RESULTS.print(table)
+    else:
+        MESSAGES.print("there are no users: 'plugin-mirror user add NAME' makes one", markup=False)
+
+
+def _password(*, from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline(_MOST_READ_CHARACTERS).rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise ConfigurationFault("there is no terminal to ask for the password: give it with --password-stdin")
+    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True)
+    return answer
+
+
+def _tell_rights(settings: Settings, name: str) -> None:
+    """Say what is easily overlooked: users restrict nobody by themselves."""
+    anyone = settings.server.anonymous_actions
+    if AccessAction.PUSH in anyone:
+        MESSAGES.out(
+            "note: anonymous callers may push; 'anonymous: [pull]' under server: leaves that to users", highlight=False
+        )
+    if not any(rule.rule().speaks_of(name) for rule in settings.access):
+        MESSAGES.out(
+            f"note: no rule under access: is for {name}, who may do what anonymous callers may", highlight=False
+        )

@@ -1,0 +1,1 @@
+"""Filters that take and give out only plugins that the policy and people let in."""

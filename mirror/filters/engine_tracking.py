@@ -1,0 +1,150 @@
+"""Which engines pull plugins, and which of them have a known vulnerability: counted, remembered and logged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Final
+
+import structlog
+
+from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, KnownEngines
+from mirror.records.hosts import Host
+from mirror.runtime.clock import Clock
+from mirror.runtime.periodic_flush import keep_flushing
+from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+from mirror.wire.client_address import LONGEST_ADDRESS
+from mirror.wire.user_agent import Engine
+
+_LOG = structlog.get_logger(__name__)
+
+PULLS: Final = MetricFamily(
+    "plugin_mirror_plugin_pulls_total",
+    "Manifests of plugins that engines have asked for and may have, by whether the engine has a vulnerability.",
+    MetricKind.COUNTER,
+    ("cve", "engine"),
+    [(UNCOMPARED_PRIVILEGE.identifier, exposure.value) for exposure in Exposure],
+)
+
+#: Hosts that wait to be recorded, in all and of one network. What comes beyond is not remembered this time.
+MOST_WAITING: Final = 2_000
+MOST_WAITING_OF_A_NETWORK: Final = 500
+#: Hosts that are named in the log on one day.
+MOST_TOLD: Final = 10_000
+
+
+def pull_counter(share: WorkerSlot) -> Callable[[Exposure], None]:
+    """Make a function that counts pulls of plugins of a process that serves."""
+    figures = {one: share.figure(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
+    return lambda exposure: figures[exposure].add()
+
+
+class EngineTracker:
+    """Notes pulls of plugins in memory; :meth:`flush` has the hosts recorded, all at once.
+
+    However many addresses and versions clients make up, what is kept of them is bounded. A process that dies loses
+    what it has noted within the last minute.
+
+    Args:
+        record: keeps the hosts for good.
+        counted: told how the engine of every pull stands.
+        clock: tells the time.
+        known: says which engines are affected.
+        tells: whether hosts with an engine that is affected, or may be, are named in the log, once a day each.
+    """
+
+    def __init__(
+        self,
+        record: Callable[[Mapping[Host, datetime]], Awaitable[None]],
+        counted: Callable[[Exposure], None],
+        clock: Clock,
+        *,
+        known: KnownEngines,
+        tells: bool,
+    ) -> None:
+        self._record = record
+        self._counted = counted
+        self._clock = clock
+        self._known = known
+        self._tells = tells
+        self._waiting: dict[Host, datetime] = {}
+        self._of_network: Counter[str] = Counter()
+        self._day = date.min
+        self._told: set[Host] = set()
+
+    def pulled(self, engine: Engine, address: str) -> Exposure:
+        """Note that an engine asks for the manifest of a plugin.
+
+        Args:
+            engine: as it says of itself.
+            address: where the request came from.
+
+        Returns:
+            Whether the engine has CVE-2026-33997.
+        """
+        exposure = _exposure(self._known, engine.version)
+        self._counted(exposure)
+        host, now = _host(address[:LONGEST_ADDRESS], engine), self._clock.now()
+        if host is not None:
+            self._note(host, now)
+            if self._tells and exposure is not Exposure.UNAFFECTED:
+                self._tell(host, exposure, now.date())
+        return exposure
+
+    async def flush(self) -> None:
+        """Have the hosts that were noted recorded. Where that fails, they are noted still."""
+        waiting, self._waiting, self._of_network = self._waiting, {}, Counter()
+        if not waiting:
+            return
+        try:
+            await self._record(waiting)
+        except BaseException:
+            for host, at in waiting.items():
+                self._note(host, self._waiting.get(host, at))
+            raise
+
+    async def keep_up(self) -> None:
+        """Flush every minute, until cancelled, and then once more."""
+        await keep_flushing(self.flush, "hosts that pull plugins")
+
+    def _note(self, host: Host, at: datetime) -> None:
+        if host not in self._waiting:
+            network = host.network
+            if len(self._waiting) >= MOST_WAITING or self._of_network[network] >= MOST_WAITING_OF_A_NETWORK:
+                return
+            self._of_network[network] += 1
+        self._waiting[host] = at
+
+    def _tell(self, host: Host, exposure: Exposure, day: date) -> None:
+        if day != self._day:
+            self._day, self._told = day, set()
+        if host in self._told or len(self._told) >= MOST_TOLD:
+            return
+        self._told.add(host)
+        _LOG.warning(
+            "engine may grant a plugin more than was agreed to",
+            client=host.address,
+            engine=host.engine,
+            os=host.os,
+            architecture=host.architecture,
+            cve=UNCOMPARED_PRIVILEGE.identifier,
+            exposure=exposure.value,
+            fix=UNCOMPARED_PRIVILEGE.remedy,
+        )
+        if len(self._told) == MOST_TOLD:
+            _LOG.warning("no more hosts are named today", count=MOST_TOLD, see="/api/v1/hosts")
+
+
+# Hosts come again and again; to read an address and a version anew each time would take longer than all the rest.
+
+
+@lru_cache(maxsize=1024)
+def _host(address: str, engine: Engine) -> Host | None:
+    return Host.of(address, engine)
+
+
+@lru_cache(maxsize=256)
+def _exposure(known: KnownEngines, version: str) -> Exposure:
+    return known.exposure(version)

@@ -1,0 +1,1 @@
+"""Plugins put together: configuration, manifest, copies with other defaults."""

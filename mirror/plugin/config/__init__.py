@@ -1,0 +1,1 @@
+"""The configuration of a plugin, and what it asks of a host."""

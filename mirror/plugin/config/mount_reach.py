@@ -1,0 +1,258 @@
+"""Reach of a plugin's mounts and devices on a host, worked out of type, source and options.
+
+The engine hands a mount to runc as the config has it (moby: plugin/v2/plugin_linux.go). An option ``bind`` or ``rbind``
+makes it a bind mount, whatever its type. Options that runc does not know go to mount(2), joined by commas. The kernel
+follows paths in the host's tree, and relative ones from the plugin's root filesystem, where they may be links that the
+plugin brings. What cannot be worked out may be anything.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mirror.oci.printable_text import printable, printable_ascii
+from mirror.plugin.config.host_path import HostPath, holds_roots, resolve, resolve_device
+from mirror.plugin.config.plugin_config import Mount, PluginConfig
+
+#: What is reached by a path rule, and by a rule about devices.
+MOUNT, DEVICE = "mount", "device"
+
+_EVERY_PATH: Final = "every path"
+
+#: The kernel reads one page of options, and cuts off the rest.
+_MOST_OPTIONS, _MOST_OPTION_BYTES = 256, 4095
+
+_BINDS: Final = frozenset({"bind", "rbind"})
+#: Without an option that says so, these are not mounted at all by runc; other runtimes bind them.
+_BIND_TYPES: Final = _BINDS | {"", "none"}
+_OVERLAYS: Final = frozenset({"overlay", "overlayfs"})
+_NOTHING: Final = frozenset({"tmpfs", "ramfs", "hugetlbfs"})
+#: File systems that show the kernel itself, and where a host has them.
+_OF_THE_KERNEL: Final = {
+    "proc": "/proc",
+    "sysfs": "/sys",
+    "devtmpfs": "/dev",
+    "devpts": "/dev/pts",
+    "mqueue": "/dev/mqueue",
+    "cgroup": "/sys/fs/cgroup",
+    "cgroup2": "/sys/fs/cgroup",
+    "cpuset": "/sys/fs/cgroup",
+    "bpf": "/sys/fs/bpf",
+    "pstore": "/sys/fs/pstore",
+    "resctrl": "/sys/fs/resctrl",
+    "selinuxfs": "/sys/fs/selinux",
+    "smackfs": "/sys/fs/smackfs",
+    "fusectl": "/sys/fs/fuse/connections",
+    "debugfs": "/sys/kernel/debug",
+    "tracefs": "/sys/kernel/tracing",
+    "securityfs": "/sys/kernel/security",
+    "configfs": "/sys/kernel/config",
+    "efivarfs": "/sys/firmware/efi/efivars",
+    "binfmt_misc": "/proc/sys/fs/binfmt_misc",
+    "nfsd": "/proc/fs/nfsd",
+}
+_DEVICE_TYPES: Final = """
+    adfs affs bcachefs befs bfs btrfs cramfs efs erofs exfat ext2 ext3 ext4 f2fs fuseblk gfs2 hfs hfsplus hpfs iso9660
+    jffs2 jfs minix msdos nilfs2 ntfs ntfs3 ocfs2 omfs qnx4 qnx6 reiserfs romfs squashfs sysv ubifs udf ufs umsdos
+    vfat xfs zfs zonefs
+"""
+_OF_DEVICES: Final = frozenset(_DEVICE_TYPES.split())
+_OF_SERVERS: Final = frozenset({"9p", "afs", "ceph", "cifs", "coda", "fuse", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
+#: With one of these a plugin that sees the host's processes opens their root, by the /proc that every plugin has.
+_OPENS_PROCESSES: Final = frozenset({"CAP_SYS_PTRACE", "SYS_PTRACE", "CAP_ALL", "ALL"})
+_BY_PROCESSES: Final = "by way of the processes in {}"
+_UNESCAPED_COMMA: Final = re.compile(r"((?:[^,\\]|\\.)*\\?)(?:,|\Z)", re.DOTALL)
+_UNESCAPED_COLON: Final = re.compile(r"((?:[^:\\]|\\.)*\\?)(?::|\Z)", re.DOTALL)
+_ESCAPE: Final = re.compile(r"\\(.?)", re.DOTALL)
+_CUT_ESCAPE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Something of the host that a plugin gets.
+
+    Attributes:
+        kind: :data:`MOUNT` or :data:`DEVICE`.
+        named: how the config calls it, or where hosts have it.
+        leads_to: the path on the host; relative: in a folder that the engine makes; None: it may be any.
+        by: how it is reached, such as ``lowerdir of an overlay mount``; empty: as the engine asks for it.
+        at: where the plugin finds it.
+        why: why it may be any, in words that follow "cannot be resolved: ".
+        writable: whether the plugin may write to it by this.
+    """
+
+    kind: str
+    named: str
+    leads_to: str | None
+    by: str = ""
+    at: str = ""
+    why: str = ""
+    writable: bool = True
+
+    @property
+    def how(self) -> str:
+        """The way to it and what is not known of it, as text; empty where it is just as the engine asks."""
+        place = f"{self.by}{f' at {printable_ascii(self.at)}' if self.at else ''}" if self.by else ""
+        return "; ".join(filter(None, (place, f"cannot be resolved: {self.why}" if self.leads_to is None else "")))
+
+    @property
+    def description(self) -> str:
+        """The kind and name in a line, with where the plugin finds it, and why it may be anything."""
+        return f"{self.kind}: {printable(self.named, 200)}{f' ({self.how})' if self.how else ''}"
+
+
+def config_reaches(config: PluginConfig) -> Iterator[Reach]:
+    """Yield everything that a plugin reaches by mounts and processes, then by its devices.
+
+    What users set later is not known.
+    """
+    for mount in config.mounts:
+        yield from mount_reaches(mount, sees_processes=config.pid_host)
+    if config.pid_host and not _OPENS_PROCESSES.isdisjoint(map(str.upper, config.capabilities)):
+        yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format("/proc"))
+    for device in config.devices:
+        if device.path is not None:
+            yield device_reach(device.path)
+
+
+def mount_reaches(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
+    """Yield everything that one mount reaches.
+
+    Args:
+        mount: as the config has it.
+        sees_processes: whether the plugin is in the host's process namespace.
+    """
+    if _is_too_long(mount.options):
+        yield _anything(mount, "with long options", "the kernel reads a page of them, and cuts off the rest")
+        return
+    pieces = {piece.strip() for option in mount.options for piece in option.split(",")}
+    if "remount" in pieces:
+        yield _anything(mount, "with the option remount", "it changes what is mounted there already")
+        return
+    if is_bound(mount) or pieces & _BINDS:
+        yield from _of_bind(mount)
+    if not is_bound(mount):
+        yield from _of_type(mount, sees_processes=sees_processes)
+
+
+def device_reach(path: str) -> Reach:
+    """Resolve a device of a plugin."""
+    found = resolve_device(path)
+    return Reach(DEVICE, path, found.leads_to, why=found.why)
+
+
+def is_bound(mount: Mount) -> bool:
+    """Tell whether a mount is a bind mount, so that neither type nor other options say what is mounted."""
+    return mount.type in _BIND_TYPES or not _BINDS.isdisjoint(mount.options)
+
+
+def is_read_only(mount: Mount) -> bool:
+    """Tell whether a plugin cannot write to a mount. Of ``ro`` and ``rw``, the last one counts, as for runc."""
+    said = [option for option in mount.options if option in {"ro", "rw"}]
+    return said[-1:] == ["ro"] and "rrw" not in mount.options
+
+
+def _of_bind(mount: Mount) -> Iterator[Reach]:
+    source, writable = mount.source, not is_read_only(mount)
+    if source is None:
+        return
+    found = resolve(source) if source.startswith("/") else _in_the_bundle(source)
+    yield Reach(MOUNT, source, found.leads_to, at=mount.destination, why=found.why, writable=writable)
+    if found.leads_to is not None and holds_roots(found.leads_to):
+        yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format(found.leads_to), mount.destination, "", writable)
+
+
+def _in_the_bundle(source: str) -> HostPath:
+    """Resolve a relative source of a bind mount: runc looks for it in the folder that the engine made for it."""
+    path = posixpath.normpath(source) if source else ""
+    if "\0" in path or path == ".." or path.startswith("../"):
+        return HostPath(None, "it is relative, and leads out of the folder that the engine makes for the plugin")
+    return HostPath(path)
+
+
+def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
+    kind, writable = mount.type, not is_read_only(mount)
+    by = f"mounted as {printable_ascii(kind)}"
+    if kind in _OVERLAYS:
+        yield from _of_overlay(mount)
+    elif kind in _OF_DEVICES:
+        yield from _of_device_type(mount)
+    elif kind in _OF_THE_KERNEL:
+        if kind != "devpts" or "newinstance" not in mount.options:
+            place = _OF_THE_KERNEL[kind]
+            yield Reach(MOUNT, place, place, by, mount.destination, "", writable)
+        if kind == "proc" and sees_processes:
+            yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format("/proc"), mount.destination, "", writable)
+    elif kind.partition(".")[0] in _OF_SERVERS:
+        why = "what a file server gives away is not known"
+        yield Reach(MOUNT, mount.source or _EVERY_PATH, None, by, mount.destination, why, writable)
+    elif kind not in _NOTHING:
+        yield from _of_unknown(mount)
+
+
+def _of_unknown(mount: Mount) -> Iterator[Reach]:
+    by, why = f"mounted as {printable_ascii(mount.type)}", "what this type of file system reaches is not known"
+    yield Reach(MOUNT, _EVERY_PATH, None, by, mount.destination, why)
+    yield Reach(DEVICE, "every device", None, by, mount.destination, why)
+
+
+def _anything(mount: Mount, by: str, why: str) -> Reach:
+    return Reach(MOUNT, _EVERY_PATH, None, by, mount.destination, why)
+
+
+def _of_device_type(mount: Mount) -> Iterator[Reach]:
+    """A file system that lies on a device: that device, and whatever of the host it holds."""
+    by, writable = f"mounted as {mount.type}", not is_read_only(mount)
+    source = mount.source or ""
+    found = resolve_device(source)
+    yield Reach(DEVICE, source, found.leads_to, by, mount.destination, found.why, writable)
+    why = "what the host keeps on that device is not known"
+    yield Reach(MOUNT, source, None, by, mount.destination, why, writable)
+    for key, value in _members(mount.options):
+        if key != "subvol" and ("/" in value or "dev" in key):
+            found = resolve_device(value)
+            by = f"{printable_ascii(key)} of a mount"
+            yield Reach(DEVICE, value, found.leads_to, by, mount.destination, found.why, writable)
+
+
+def _of_overlay(mount: Mount) -> Iterator[Reach]:
+    options, read_only = mount.options, is_read_only(mount)
+    if any(_CUT_ESCAPE.search(option) for option in options[:-1]):
+        yield _anything(mount, "overlay mount", "a backslash at the end of an option runs into the next one")
+    for key, value in _members(options):
+        layered = key not in {"upperdir", "workdir", "lowerdir+", "datadir+"}
+        if layered and key != "lowerdir" and "/" not in value:
+            continue
+        paths = [_unescaped(layer) for layer in _UNESCAPED_COLON.findall(value)] if layered else [value]
+        for path in dict.fromkeys(paths if layered else [*paths, _unescaped(value)]):
+            if path:
+                found = resolve(path)
+                by = f"{printable_ascii(key)} of an overlay mount"
+                writable = key in {"upperdir", "workdir"} and not read_only
+                yield Reach(MOUNT, path, found.leads_to, by, mount.destination, found.why, writable)
+
+
+def _members(options: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The ``KEY=VALUE`` among options. Kernels split them at commas; some of overlay heed a backslash before one."""
+    found: dict[tuple[str, str], None] = {}
+    for option in options:
+        for piece in (*_UNESCAPED_COMMA.findall(option), *option.split(",")):
+            key, mark, value = piece.partition("=")
+            if mark:
+                found[key.strip().lower(), value] = None
+    yield from found
+
+
+def _unescaped(text: str) -> str:
+    return _ESCAPE.sub(r"\1", text)
+
+
+def _is_too_long(options: Sequence[str]) -> bool:
+    return len(options) > _MOST_OPTIONS or (
+        sum(map(len, options)) + len(options) > _MOST_OPTION_BYTES
+        or len(",".join(options).encode()) > _MOST_OPTION_BYTES
+    )

@@ -1,0 +1,55 @@
+"""The privileges an engine asks for before it installs a plugin (moby: computePrivileges, the same from 1.13 to 29)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mirror.plugin.config.plugin_config import PluginConfig
+
+_NO_NETWORK_PRIVILEGE = frozenset({"", "null", "bridge"})
+
+
+@dataclass(frozen=True, slots=True)
+class Privilege:
+    """One entry of the engine's question.
+
+    Attributes:
+        name: as the engine prints it: ``network``, ``mount``, ``capabilities`` …
+        description: the engine's own words for it.
+        values: what is asked for.
+    """
+
+    name: str
+    description: str
+    values: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}: [{' '.join(self.values)}]"
+
+
+def compute_privileges(config: PluginConfig) -> tuple[Privilege, ...]:
+    """List the privileges in the engine's order. Engines before 17.05 do not know the two about namespaces.
+
+    None of them speaks of propagated mounts, the environment, or the type and options of a mount.
+    """
+    return tuple(_privileges(config))
+
+
+def _privileges(config: PluginConfig) -> Iterator[Privilege]:
+    if config.network_type not in _NO_NETWORK_PRIVILEGE:
+        yield Privilege("network", "permissions to access a network", (config.network_type,))
+    if config.ipc_host:
+        yield Privilege("host ipc namespace", "allow access to host ipc namespace", ("true",))
+    if config.pid_host:
+        yield Privilege("host pid namespace", "allow access to host pid namespace", ("true",))
+    for mount in config.mounts:
+        if mount.source is not None:
+            yield Privilege("mount", "host path to mount", (mount.source,))
+    for device in config.devices:
+        if device.path is not None:
+            yield Privilege("device", "host device to access", (device.path,))
+    if config.allow_all_devices:
+        yield Privilege("allow-all-devices", "allow 'rwm' access to all devices", ("true",))
+    if config.capabilities:
+        yield Privilege("capabilities", "list of additional capabilities required", config.capabilities)

@@ -1,0 +1,1 @@
+"""Decisions about plugins: rules, privileges, fingerprints, vulnerable engines."""

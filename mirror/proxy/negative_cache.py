@@ -1,0 +1,31 @@
+"""Memory of what no upstream has, within a bound."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime
+from typing import Final
+
+from mirror.oci.digest import Digest
+from mirror.oci.names import Repository, Tag
+
+_MOST_REMEMBERED: Final = 10_000
+
+
+class NegativeCache:
+    """Remembers the latest misses of this process."""
+
+    def __init__(self) -> None:
+        self._at: OrderedDict[tuple[Repository, Tag | Digest], datetime] = OrderedDict()
+
+    def missed_at(self, repository: Repository, target: Tag | Digest) -> datetime | None:
+        """When no upstream had something last; None where that is not known."""
+        return self._at.get((repository, target))
+
+    def remember(self, repository: Repository, target: Tag | Digest, now: datetime) -> None:
+        """Note that no upstream has something now."""
+        key = repository, target
+        self._at[key] = now
+        self._at.move_to_end(key)
+        if len(self._at) > _MOST_REMEMBERED:
+            self._at.popitem(last=False)

@@ -1,0 +1,106 @@
+"""Outcomes of pulls, counted in memory that all processes share, and logged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import MirrorError, reasons
+from mirror.oci.names import Repository, Tag
+from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
+
+_LOG = structlog.get_logger(__name__)
+
+
+class PullOutcome(StrEnum):
+    """Outcome of a request for a manifest or blob of a repository that is pulled through."""
+
+    SERVED = "served"
+    REVALIDATED = "revalidated"
+    MOVED = "moved"
+    FETCHED = "fetched"
+    STALE = "stale"
+    MISSED = "missed"
+    FAILED = "failed"
+
+
+_OF_BLOBS: Final = (PullOutcome.SERVED, PullOutcome.FETCHED, PullOutcome.MISSED, PullOutcome.FAILED)
+
+_PULLS: Final = MetricFamily(
+    "plugin_mirror_pulls_total",
+    "Manifests and blobs asked for under names of proxy rules, by what became of them.",
+    MetricKind.COUNTER,
+    ("kind", "outcome"),
+    [("manifest", outcome.value) for outcome in PullOutcome] + [("blob", outcome.value) for outcome in _OF_BLOBS],
+)
+
+
+def _failures(upstreams: Iterable[str]) -> MetricFamily:
+    return MetricFamily(
+        "plugin_mirror_pull_failures_total",
+        "What an upstream did not give to pull-through, by reason; protocol_error: it is not what it was said to be.",
+        MetricKind.COUNTER,
+        ("upstream", "reason"),
+        [(name, reason) for name in upstreams for reason in reasons(MirrorError)],
+    )
+
+
+def _received(upstreams: Iterable[str]) -> MetricFamily:
+    return MetricFamily(
+        "plugin_mirror_pull_received_bytes_total",
+        "Bytes of blobs that pull-through has received from an upstream.",
+        MetricKind.COUNTER,
+        ("upstream",),
+        [(name,) for name in upstreams],
+    )
+
+
+def families(upstreams: Iterable[str]) -> tuple[MetricFamily, ...]:
+    """The metrics of pulls, for upstreams of those names."""
+    names = tuple(upstreams)
+    return _PULLS, _failures(names), _received(names)
+
+
+class PullMetrics:
+    """Counts and logs outcomes.
+
+    Args:
+        share: where; its figures have :func:`families` of ``upstreams``.
+        upstreams: names of the upstreams.
+    """
+
+    def __init__(self, share: WorkerSlot, upstreams: Iterable[str]) -> None:
+        self._figures = {
+            (family.name, labels): share.figure(family, *labels)
+            for family in families(upstreams)
+            for labels in family.series
+        }
+
+    def manifest(self, outcome: PullOutcome) -> None:
+        """Count a request for a manifest."""
+        self._add("pulls", "manifest", outcome.value)
+
+    def blob(self, outcome: PullOutcome) -> None:
+        """Count a request for a blob."""
+        self._add("pulls", "blob", outcome.value)
+
+    def received(self, upstream: str, size_bytes: int) -> None:
+        """Count bytes of a blob that came from an upstream."""
+        self._add("pull_received_bytes", upstream, amount=size_bytes)
+
+    def failed(self, upstream: str, error: MirrorError) -> None:
+        """Count and log that an upstream did not give what it was asked for."""
+        self._add("pull_failures", upstream, error.reason)
+        _LOG.warning("upstream failed", upstream=upstream, reason=error.reason, error=str(error))
+
+    def moved(self, repository: Repository, tag: Tag, upstream: str, before: Digest, after: Digest) -> None:
+        """Log that a tag points to another manifest at its upstream than in the store."""
+        fields = {"name": str(repository), "tag": str(tag), "before": str(before), "after": str(after)}
+        _LOG.info("tag moved", upstream=upstream, **fields)
+
+    def _add(self, what: str, *labels: str, amount: float = 1) -> None:
+        self._figures[f"plugin_mirror_{what}_total", labels].add(amount)

@@ -1,0 +1,86 @@
+"""Blobs that are pulled through: which may be fetched, and from which upstreams."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
+from mirror.oci.names import Repository
+from mirror.proxy.freshness import Freshness, FreshnessStep, decide
+from mirror.proxy.negative_cache import NegativeCache
+from mirror.proxy.proxy_routes import ProxyRoute, online
+from mirror.proxy.upstream_lookups import PullRecords, UpstreamLookups
+from mirror.records.origins import Origin
+from mirror.runtime.clock import Clock
+from mirror.transfer.blob_request import BlobRequest, Source
+
+
+class PulledBlobs:
+    """Finds the upstreams that may have a blob which its repository does not hold.
+
+    Args:
+        memory: what is remembered of what was pulled through.
+        lookups: asks upstreams.
+        clock: tells the time of day.
+        freshness: how long a miss is remembered.
+    """
+
+    def __init__(self, memory: PullRecords, lookups: UpstreamLookups, *, clock: Clock, freshness: Freshness) -> None:
+        self._memory = memory
+        self._lookups = lookups
+        self._clock = clock
+        self._freshness = freshness
+        self._misses = NegativeCache()
+
+    async def size_bytes(self, repository: Repository, digest: Digest) -> int | None:
+        """The size in bytes of a blob that an incomplete manifest of the repository names; None where none does."""
+        awaited = await self._memory.incomplete.awaited(repository, digest)
+        return None if awaited is None else awaited[0]
+
+    async def request(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> BlobRequest:
+        """Make the request for a blob: its size, and the upstreams that may have it.
+
+        Raises:
+            BlobUnknown: the blob may not be fetched, or no upstream has it.
+            UpstreamFault: no upstream could tell.
+        """
+        ours, awaited = await asyncio.gather(
+            self._memory.origins.is_ours(repository), self._memory.incomplete.awaited(repository, digest)
+        )
+        sources = () if ours else online(routes)
+        if awaited is None:
+            return await self._look_up(repository, digest, sources)
+        size_bytes, origin = awaited
+        ordered = sorted(
+            sources, key=lambda each: (each.upstream.name, each.repository) != (origin.upstream, origin.source)
+        )
+        return BlobRequest(repository, digest, size_bytes, tuple(_source(each) for each in ordered))
+
+    async def _look_up(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> BlobRequest:
+        """Ask the upstreams for a blob that no manifest which was pulled through names."""
+        unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
+        missed_at, now = self._misses.missed_at(repository, digest), self._clock.now()
+        step = decide(digest, None, online=bool(routes), missed_at=missed_at, now=now, freshness=self._freshness)
+        if step is FreshnessStep.REFUSE:
+            raise unknown
+        failure: UpstreamFault | None = None
+        for route in routes:
+            try:
+                found = await self._lookups.ask(route, route.upstream.registry.stat_blob(route.repository, digest))
+            except NotFound:
+                continue
+            except UpstreamFault as error:
+                failure = failure or error
+                continue
+            # The origin tells that the repository was not pushed to, when the blob is in it.
+            origin = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
+            await self._memory.origins.record_origin(repository, digest, origin)
+            return BlobRequest(repository, digest, found.size_bytes, (_source(route),))
+        if failure is None:
+            self._misses.remember(repository, digest, now)
+        raise failure or unknown
+
+
+def _source(route: ProxyRoute) -> Source:
+    return Source(route.upstream.name, route.upstream.registry, route.repository)

@@ -1,0 +1,200 @@
+"""Requests for manifests to upstreams: fetched for the first time, or revalidated."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import (
+    ManifestInvalid,
+    ManifestUnknown,
+    MirrorError,
+    NotFound,
+    RepositoryUnknown,
+    UpstreamFault,
+    UpstreamProtocolError,
+    UpstreamUnreachable,
+)
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.proxy.proxy_routes import ProxyRoute
+from mirror.proxy.pull_metrics import PullMetrics, PullOutcome
+from mirror.records.origins import IncompleteManifests, Origin, Origins
+from mirror.registry.port import Reader
+from mirror.runtime.clock import Clock
+
+Given = TypeVar("Given")
+
+
+@dataclass(frozen=True, slots=True)
+class PullRecords:
+    """The records of pull-through.
+
+    Attributes:
+        origins: where tags and digests came from.
+        incomplete: manifests whose content is not all here.
+    """
+
+    origins: Origins
+    incomplete: IncompleteManifests
+
+
+class UpstreamLookups:
+    """Asks upstreams, and stores what they answer.
+
+    Args:
+        local: reads the store.
+        memory: records of what was pulled through.
+        clock: tells the time of day.
+        outcomes: counts what becomes of pulls.
+
+    Attributes:
+        unreachable: names of upstreams that could not be reached when they were last asked.
+    """
+
+    def __init__(self, local: Reader, memory: PullRecords, clock: Clock, outcomes: PullMetrics) -> None:
+        self.unreachable: set[str] = set()
+        self._local = local
+        self._memory = memory
+        self._clock = clock
+        self._outcomes = outcomes
+
+    async def find_local(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """A manifest of the store, complete or not; None where there is none."""
+        try:
+            return await self._local.get_manifest(repository, digest)
+        except NotFound:
+            incomplete = await self._memory.incomplete.incomplete(repository, digest)
+        if incomplete is not None:
+            return incomplete
+        try:  # it may have become complete between the two looks
+            return await self._local.get_manifest(repository, digest)
+        except NotFound:
+            return None
+
+    async def fetch(self, repository: Repository, target: Tag | Digest, routes: Iterable[ProxyRoute]) -> Manifest:
+        """Fetch a manifest from the first upstream that has it.
+
+        Raises:
+            ManifestUnknown: no upstream has it. RepositoryUnknown: nor such a repository.
+            UpstreamFault: none of those that answered has it, and this is what became of the first of the others.
+        """
+        failure: UpstreamFault | None = None
+        missing: type[NotFound] = RepositoryUnknown
+        for route in routes:
+            try:
+                manifest = await self._get(route, target)
+                await self._store(repository, manifest, route, target)
+            except NotFound as error:
+                missing = missing if isinstance(error, RepositoryUnknown) else ManifestUnknown
+                continue
+            except UpstreamFault as error:
+                failure = failure or error
+                continue
+            self._outcomes.manifest(PullOutcome.FETCHED)
+            return manifest
+        message = f"no manifest {target} of {repository} is here, and no upstream has it"
+        raise failure or missing(message, name=repository, reference=target)
+
+    async def revalidate(
+        self,
+        repository: Repository,
+        tag: Tag,
+        origin: Origin,
+        routes: Iterable[ProxyRoute],
+        is_awaited: Callable[[], bool],
+    ) -> Manifest:
+        """Ask whether a tag still points to the same manifest, and fetch the new one where it does not.
+
+        Args:
+            repository, tag: its local name.
+            origin: where the local copy is from.
+            routes: the upstreams. One that comes later takes over from the tag's own only where that has it no more.
+            is_awaited: tells whether a caller still waits for the answer. Whoever was served the old manifest must
+                not find another one when he asks a second time.
+
+        Raises:
+            ManifestUnknown: no upstream has the tag any more.
+            UpstreamFault: its upstream failed.
+        """
+        try:
+            for route in routes:
+                try:
+                    return await self._revalidate_at(repository, tag, origin, route, is_awaited)
+                except NotFound:
+                    continue
+                except UpstreamFault:
+                    if (route.upstream.name, route.repository) == (origin.upstream, origin.source):
+                        raise
+            gone = ManifestUnknown(f"no upstream has {repository}:{tag} any more", name=repository, reference=tag)
+            self._outcomes.failed(origin.upstream, gone)
+            raise gone
+        except (UpstreamFault, NotFound):
+            await self._memory.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
+            raise
+
+    async def note_timeout(self, repository: Repository, tag: Tag, origin: Origin) -> None:
+        """Note that an upstream has not answered in time: callers do not wait for it until it has answered again."""
+        self.unreachable.add(origin.upstream)
+        await self._memory.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
+
+    async def _revalidate_at(
+        self, repository: Repository, tag: Tag, origin: Origin, route: ProxyRoute, is_awaited: Callable[[], bool]
+    ) -> Manifest:
+        upstream = route.upstream
+        found = await self.ask(route, upstream.registry.resolve(route.repository, tag))
+        manifest = await self.find_local(repository, found.digest)
+        if manifest is not None and found.digest == origin.digest:
+            now = self._clock.now()
+            confirmed = Origin(upstream.name, route.repository, found.digest, checked_at=now, asked_at=now)
+            await self._memory.origins.record_origin(repository, tag, confirmed)
+            self._outcomes.manifest(PullOutcome.REVALIDATED)
+            return manifest
+        if manifest is None:
+            manifest = await self._get(route, found.digest)
+        if not is_awaited():
+            raise UpstreamUnreachable(f"upstream {upstream.name} told too late that {repository}:{tag} has moved")
+        await self._store(repository, manifest, route, tag)
+        self._outcomes.moved(repository, tag, upstream.name, origin.digest, manifest.digest)
+        self._outcomes.manifest(PullOutcome.MOVED)
+        return manifest
+
+    async def _get(self, route: ProxyRoute, target: Tag | Digest) -> Manifest:
+        return await self.ask(route, route.upstream.registry.get_manifest(route.repository, target))
+
+    async def _store(self, repository: Repository, manifest: Manifest, route: ProxyRoute, target: Tag | Digest) -> None:
+        now = self._clock.now()
+        origin = Origin(route.upstream.name, route.repository, manifest.digest, checked_at=now, asked_at=now)
+        tag = target if isinstance(target, Tag) else None
+        try:
+            await self._memory.incomplete.keep_incomplete(repository, manifest, origin, tag)
+        except ManifestInvalid as error:
+            raise self._as_upstream_fault(route, error) from error
+
+    async def ask(self, route: ProxyRoute, answer: Awaitable[Given]) -> Given:
+        """Await an answer of an upstream. Raises NotFound, or an UpstreamFault in place of any other error."""
+        name = route.upstream.name
+        try:
+            given = await answer
+        except NotFound:
+            self.unreachable.discard(name)
+            raise
+        except MirrorError as error:
+            fault = self._as_upstream_fault(route, error)
+            if isinstance(fault, UpstreamUnreachable):
+                self.unreachable.add(name)
+            raise fault from error
+        self.unreachable.discard(name)
+        return given
+
+    def _as_upstream_fault(self, route: ProxyRoute, error: MirrorError) -> UpstreamFault:
+        name = route.upstream.name
+        fault = (
+            error
+            if isinstance(error, UpstreamFault)
+            else UpstreamProtocolError(f"upstream {name}: {error}", **error.detail)
+        )
+        self._outcomes.failed(name, fault)
+        return fault

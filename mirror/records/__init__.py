@@ -1,0 +1,1 @@
+"""Records kept beside content: values and the protocols of who keeps them."""

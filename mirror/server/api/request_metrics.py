@@ -1,0 +1,149 @@
+"""Metrics of requests, and the page that shows all metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from mirror.runtime.shared_metrics import Counter, Histogram, MetricFamily, MetricKind, WorkerSlot
+from mirror.server.http import header_names
+from mirror.wire import routes
+from mirror.wire.routes import Route
+
+#: Gives the page to who sends that ``Accept`` header: its content type, and its bytes.
+Page = Callable[[str], Awaitable[tuple[str, bytes]]]
+
+_ROUTES: Final[dict[type[Route], str]] = {
+    routes.PingRoute: "ping",
+    routes.CatalogRoute: "catalog",
+    routes.TagsRoute: "tags",
+    routes.ReferrersRoute: "referrers",
+    routes.ManifestRoute: "manifest",
+    routes.BlobRoute: "blob",
+    routes.UploadsRoute: "uploads",
+    routes.UploadRoute: "upload",
+}
+_PATHS: Final = {"/healthz": "health", "/readyz": "health", "/metrics": "metrics", "/token": "token"}
+_OTHER: Final = "other"
+_STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+
+_METHODS: Final = [
+    *((name, method) for kind, name in _ROUTES.items() for method in sorted(kind.methods)),
+    *((name, method) for name in ("health", "metrics") for method in ("GET", "HEAD")),
+    *(("token", method) for method in ("GET", "POST")),
+    (_OTHER, _OTHER),
+]
+_NAMES: Final = [(name,) for name in [*_ROUTES.values(), "health", "metrics", "token", _OTHER]]
+
+REQUESTS: Final = MetricFamily(
+    "plugin_mirror_requests_total",
+    "Requests answered, by kind of path, method and class of status; 'other' is what no part of the API was asked by.",
+    MetricKind.COUNTER,
+    ("route", "method", "status"),
+    [(*pair, status) for pair in _METHODS for status in _STATUSES],
+)
+DURATION: Final = MetricFamily(
+    "plugin_mirror_request_duration_seconds",
+    "From the request's headers to the last byte of its answer.",
+    MetricKind.HISTOGRAM,
+    ("route", "method"),
+    _METHODS,
+    _SECONDS,
+)
+BLOB_HEADERS: Final = MetricFamily(
+    "plugin_mirror_blob_headers_seconds",
+    "From the request's headers to those of an answer that carries a blob; others leave in one piece.",
+    MetricKind.HISTOGRAM,
+    bounds=_SECONDS,
+)
+RECEIVED: Final = MetricFamily(
+    "plugin_mirror_received_bytes_total", "Bytes of request bodies.", MetricKind.COUNTER, ("route",), _NAMES
+)
+SENT: Final = MetricFamily(
+    "plugin_mirror_sent_bytes_total", "Bytes of answers' bodies.", MetricKind.COUNTER, ("route",), _NAMES
+)
+
+FAMILIES: Final = (REQUESTS, DURATION, BLOB_HEADERS, RECEIVED, SENT)
+
+
+class RequestMetrics:
+    """Counts answers.
+
+    Args:
+        share: where; its figures have :data:`FAMILIES`.
+    """
+
+    def __init__(self, share: WorkerSlot) -> None:
+        self._requests = {labels: share.figure(REQUESTS, *labels) for labels in REQUESTS.series}
+        self._durations = {labels: share.histogram(DURATION, *labels) for labels in DURATION.series}
+        self._blob_headers = share.histogram(BLOB_HEADERS)
+        self._received = {name: share.figure(RECEIVED, name) for (name,) in RECEIVED.series}
+        self._sent = {name: share.figure(SENT, name) for (name,) in SENT.series}
+        self._of: dict[tuple[type, str, int], _Series] = {}
+
+    def answered(
+        self,
+        request: web.BaseRequest,
+        route: Route | None,
+        status: int,
+        *,
+        seconds: float,
+        received_bytes: int,
+        sent_bytes: int,
+    ) -> None:
+        """Count an answer.
+
+        Args:
+            request: what was asked.
+            route: what that was found to be.
+            status: of the answer.
+            seconds: from the request's headers to the end of the answer.
+            received_bytes, sent_bytes: of their bodies.
+        """
+        kind = type(route)
+        series = self._of.get((kind, request.method, status)) or self._series(kind, request, status)
+        series.requests.add()
+        series.duration.observe(seconds)
+        if received_bytes:
+            series.received.add(received_bytes)
+        if sent_bytes:
+            series.sent.add(sent_bytes)
+
+    def blob_answered(self, headers_seconds: float) -> None:
+        """Count how long the headers of an answer with a blob took."""
+        self._blob_headers.observe(headers_seconds)
+
+    def _series(self, kind: type, request: web.BaseRequest, status: int) -> _Series:
+        """The series of an answer; kept, where there is an end to how many there can be."""
+        name, method = _ROUTES.get(kind) or _PATHS.get(request.rel_url.raw_path, _OTHER), request.method
+        if (name, method) not in self._durations:
+            name = method = _OTHER
+        requests = self._requests[name, method, _STATUSES[min(max(status // 100, 2), 5) - 2]]
+        series = _Series(requests, self._durations[name, method], self._received[name], self._sent[name])
+        if kind in _ROUTES:
+            self._of[kind, method, status] = series
+        return series
+
+
+@dataclass(slots=True, eq=False)
+class _Series:
+    """Series that count answers of one kind."""
+
+    requests: Counter
+    duration: Histogram
+    received: Counter
+    sent: Counter
+
+
+def showing(page: Page) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
+    """The handler of ``/metrics``."""
+
+    async def show(request: web.BaseRequest) -> web.Response:
+        content_type, body = await page(request.headers.get(header_names.ACCEPT, ""))
+        return web.Response(body=body, headers={header_names.CONTENT_TYPE: content_type})
+
+    return show

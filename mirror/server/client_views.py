@@ -1,0 +1,69 @@
+"""Clients told apart when they read manifests: the request says who asks, and the answer whether that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from aiohttp import web
+
+from mirror.access.client import Client, ClientViews
+from mirror.oci.media_types import INDEXES
+from mirror.registry.port import Registry
+from mirror.server.forwarded import ForwardedHeaders
+from mirror.server.http import header_names
+from mirror.server.request_context import VARIES
+from mirror.wire import accept, user_agent
+from mirror.wire.routes import ManifestRoute
+from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH, Engine
+
+#: Characters of ``Accept`` up to which it is kept what it says; engines send some 250.
+_LONGEST_KEPT: Final = 1024
+
+
+def shown(
+    request: web.BaseRequest,
+    route: ManifestRoute,
+    registry: Registry,
+    faces: Sequence[ClientViews],
+    front: ForwardedHeaders,
+) -> tuple[Registry, bool]:
+    """The registry as the client sees it that reads a manifest, and whether others may be answered something else.
+
+    Args:
+        request, route: a ``GET`` or ``HEAD`` of a manifest.
+        registry: as the caller's rights show it.
+        faces: what tells clients apart; each is laid around what the ones before it show.
+        front: knows the client's address.
+    """
+    client, varies = None, False
+    for each in faces:
+        if each.concerns(route.repository, route.target):
+            client = client or _client(request, front)
+            registry = each.shown_to(client, registry)
+            varies = varies or each.differs(route.repository, route.target)
+    if varies:
+        request[VARIES] = True
+    return registry, varies
+
+
+def _client(request: web.BaseRequest, front: ForwardedHeaders) -> Client:
+    said = request.headers.get(header_names.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
+    takes = tuple(request.headers.getall(header_names.ACCEPT, ()))
+    address = front.address_of(request)
+    if sum(map(len, takes)) <= _LONGEST_KEPT:
+        return _known(said, takes, address)
+    return Client(_engine(said), accept.names_any(takes, INDEXES), address)
+
+
+@lru_cache(maxsize=1024)
+def _known(said: str, takes: tuple[str, ...], address: str) -> Client:
+    """Hosts say the same again and again."""
+    return Client(_engine(said), accept.names_any(takes, INDEXES), address)
+
+
+@lru_cache(maxsize=256)
+def _engine(said: str) -> Engine | None:
+    """Hosts have few versions between them."""
+    return user_agent.parse(said)

@@ -1,0 +1,1 @@
+"""Handlers of the distribution API, one module a kind of resource."""

@@ -1,0 +1,101 @@
+"""``/v2/NAME/blobs/uploads/…`` (distribution-spec, "Pushing blobs", "Mounting", "Cancel").
+
+The offset of a session lives in the registry: its URL never changes, and an old ``Location`` stays good.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from mirror.access.rights import AccessAction
+from mirror.oci.digest import Digest
+from mirror.oci.errors import DigestInvalid, TooManyRequests
+from mirror.oci.names import Repository
+from mirror.registry.port import Upload
+from mirror.server.http import header_names
+from mirror.server.request_context import RequestContext
+from mirror.wire.ranges import parse_chunk_range, upload_range
+from mirror.wire.routes import BlobRoute, UploadRoute, UploadsRoute
+
+
+async def post(exchange: RequestContext, route: UploadsRoute) -> web.Response:
+    """Mount a blob, take one whole, or begin a session."""
+    registry, repository = exchange.registry, route.repository
+    if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
+        return _created(repository, route.mount)
+    try:
+        upload = await registry.begin_upload(repository, client=exchange.client)
+    except TooManyRequests:
+        exchange.load.beginning.add(exchange.client)
+        raise
+    if route.digest is None:
+        return _session(202, repository, upload)
+    try:
+        await _append(exchange, upload)
+    except Exception:
+        await upload.cancel()
+        raise
+    await upload.commit(route.digest)
+    return _created(repository, route.digest)
+
+
+async def get(exchange: RequestContext, route: UploadRoute) -> web.Response:
+    """Tell how far the session has come."""
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    return _session(204, route.repository, upload)
+
+
+async def patch(exchange: RequestContext, route: UploadRoute) -> web.Response:
+    """Take the next chunk, or a stream of any length where there is no ``Content-Range``."""
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    await _append(exchange, upload)
+    return _session(202, route.repository, upload)
+
+
+async def put(exchange: RequestContext, route: UploadRoute) -> web.Response:
+    """Close the session, with the last chunk or the whole blob as body, or with none."""
+    exchange.require(AccessAction.PUSH, route.repository)
+    if route.digest is None:
+        raise DigestInvalid("an upload is closed with ?digest=ALGORITHM:HEX", upload=route.upload_id)
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    if exchange.request.body_exists:
+        await _append(exchange, upload)
+    await upload.commit(route.digest)
+    return _created(route.repository, route.digest)
+
+
+async def delete(exchange: RequestContext, route: UploadRoute) -> web.Response:
+    """End the session and drop its bytes."""
+    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    await upload.cancel()
+    return web.Response(status=204, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
+
+
+async def _append(exchange: RequestContext, upload: Upload) -> None:
+    content_range = exchange.request.headers.get(header_names.CONTENT_RANGE)
+    span = parse_chunk_range(content_range) if content_range else None
+    with exchange.load.uploading.one_of(exchange.client):
+        await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
+
+
+def _session(status: int, repository: Repository, upload: Upload) -> web.Response:
+    return web.Response(
+        status=status,
+        headers={
+            header_names.API_VERSION: header_names.API_VERSION_VALUE,
+            header_names.LOCATION: UploadRoute(repository, upload.id).url(),
+            header_names.RANGE: upload_range(upload.offset),
+            header_names.UPLOAD_UUID: upload.id,
+        },
+    )
+
+
+def _created(repository: Repository, digest: Digest) -> web.Response:
+    return web.Response(
+        status=201,
+        headers={
+            header_names.API_VERSION: header_names.API_VERSION_VALUE,
+            header_names.LOCATION: BlobRoute(repository, digest).url(),
+            header_names.CONTENT_DIGEST: str(digest),
+        },
+    )

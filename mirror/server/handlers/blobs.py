@@ -1,0 +1,60 @@
+"""``/v2/NAME/blobs/DIGEST`` (distribution-spec, "Pulling blobs", "Deleting Blobs")."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from mirror.oci.digest import Digest
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.server.handlers.blob_response import BlobResponse
+from mirror.server.http import header_names
+from mirror.server.request_context import RequestContext
+from mirror.wire.ranges import RangeRequest
+from mirror.wire.routes import BlobRoute
+
+
+async def head(exchange: RequestContext, route: BlobRoute) -> web.Response:
+    """Digest and size."""
+    found = await exchange.registry.stat_blob(route.repository, route.digest)
+    return web.Response(headers=_headers(route.digest, found.size_bytes))
+
+
+async def get(exchange: RequestContext, route: BlobRoute) -> web.StreamResponse:
+    """The bytes, or the part of them that ``Range`` names."""
+    request = exchange.request
+    # There is no validator that If-Range could hold, so it never matches, and Range does not count.
+    part = (
+        None
+        if header_names.IF_RANGE in request.headers
+        else RangeRequest.parse(request.headers.get(header_names.RANGE))
+    )
+    response: BlobResponse | None = None
+    try:
+        async with exchange.registry.open_blob(route.repository, route.digest, part) as blob:
+            answer = _headers(route.digest, blob.span.size_bytes)
+            if part is not None:
+                answer[header_names.CONTENT_RANGE] = blob.span.content_range(blob.size_bytes)
+            response = BlobResponse(200 if part is None else 206, answer)
+            await response.prepare(request)
+            await response.send(request, blob)
+    except Exception as error:
+        if response is None or not response.prepared:
+            raise
+        response.break_off(request, error)
+    return response
+
+
+async def delete(exchange: RequestContext, route: BlobRoute) -> web.Response:
+    """Remove it from this repository."""
+    await exchange.registry.delete_blob(route.repository, route.digest)
+    return web.Response(status=202, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
+
+
+def _headers(digest: Digest, size_bytes: int) -> dict[str, str]:
+    return {
+        header_names.API_VERSION: header_names.API_VERSION_VALUE,
+        header_names.CONTENT_TYPE: OCTET_STREAM,
+        header_names.CONTENT_LENGTH: str(size_bytes),
+        header_names.CONTENT_DIGEST: str(digest),
+        header_names.ACCEPT_RANGES: "bytes",
+    }

@@ -1,0 +1,125 @@
+"""``/v2/NAME/manifests/TARGET`` (distribution-spec, "Pulling manifests", "Pushing Manifests", "Deleting")."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import lru_cache
+from typing import Final
+
+from aiohttp import HttpVersion11, web
+from multidict import CIMultiDict
+
+from mirror.access.rights import AccessAction
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ContentTooLarge, ContentTooSlow
+from mirror.oci.incoming_manifest import parse_incoming
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
+from mirror.oci.names import Tag
+from mirror.registry.staleness import Staleness, staleness_of
+from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
+from mirror.server.http import header_names
+from mirror.server.http.prebuilt_response import PrebuiltHead, PrebuiltResponse
+from mirror.server.request_context import RequestContext
+from mirror.wire import warnings
+from mirror.wire.routes import ManifestRoute
+
+#: How long a manifest may take where others wait for its place.
+_MOST_SECONDS: Final = 60.0
+
+
+async def head(exchange: RequestContext, route: ManifestRoute) -> web.StreamResponse:
+    """Type, digest and size."""
+    return _answer(exchange, await exchange.registry.resolve(route.repository, route.target), b"")
+
+
+async def get(exchange: RequestContext, route: ManifestRoute) -> web.StreamResponse:
+    """The bytes as they were pushed, with the type they were pushed with, whatever types the client prefers."""
+    manifest = await exchange.registry.get_manifest(route.repository, route.target)
+    return _answer(exchange, manifest, manifest.content)
+
+
+async def put(exchange: RequestContext, route: ManifestRoute) -> web.Response:
+    """Store a manifest and move its tags: the one in the path, and those of ``?tag=``."""
+    exchange.require(AccessAction.PUSH, route.repository)
+    media_type = exchange.request.headers.get(header_names.CONTENT_TYPE, "")
+    digest = route.target if isinstance(route.target, Digest) else None
+    tags = route.tags if isinstance(route.target, Digest) else (route.target, *route.tags)
+    load, client = exchange.load, exchange.client
+    async with AsyncExitStack() as held:
+        with load.uploading.one_of(client):
+            if _may_be_large(exchange):
+                await held.enter_async_context(load.large_manifests.one_of(client))
+            content = await _received(exchange)
+            manifest = await load.heavy.do(client, len(content), parse_incoming, content, media_type, digest)
+        advice = await exchange.registry.put_manifest(route.repository, manifest, tags)
+    answer = CIMultiDict[str](
+        {
+            header_names.API_VERSION: header_names.API_VERSION_VALUE,
+            header_names.LOCATION: ManifestRoute(route.repository, manifest.digest).url(),
+            header_names.CONTENT_DIGEST: str(manifest.digest),
+        }
+    )
+    if manifest.subject is not None:
+        answer[header_names.OCI_SUBJECT] = str(manifest.subject.digest)
+    if route.tags:
+        answer[header_names.OCI_TAG] = ", ".join(map(str, route.tags))  # one line: clients read only so many of them
+    for warning in warnings.build(advice):
+        answer.add(header_names.WARNING, warning)
+    return web.Response(status=201, headers=answer)
+
+
+async def delete(exchange: RequestContext, route: ManifestRoute) -> web.Response:
+    """Remove a tag, or a manifest with every tag that points to it."""
+    if isinstance(route.target, Tag):
+        await exchange.registry.delete_tag(route.repository, route.target)
+    else:
+        await exchange.registry.delete_manifest(route.repository, route.target)
+    return web.Response(status=202, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
+
+
+def _may_be_large(exchange: RequestContext) -> bool:
+    announced = exchange.request.content_length
+    return exchange.request.body_exists and (announced is None or LIGHT_BYTES < announced <= MAX_MANIFEST_BYTES)
+
+
+async def _received(exchange: RequestContext) -> bytes:
+    content = bytearray()
+    load, begun_seconds = exchange.load, exchange.load.now_seconds()
+    try:
+        async for chunk in exchange.receive(MAX_MANIFEST_BYTES):
+            content += chunk
+            if load.now_seconds() - begun_seconds > _MOST_SECONDS and load.large_manifests.are_awaited(exchange.client):
+                load.dawdling.add(exchange.client)
+                raise ContentTooSlow(
+                    f"the manifest took longer than {_MOST_SECONDS:g} s, and others of its client wait: send it again",
+                    received=len(content),
+                )
+    except ContentTooLarge as error:
+        raise ContentTooLarge(
+            f"manifest is too large: at most {MAX_MANIFEST_BYTES} bytes are accepted", **error.detail
+        ) from error
+    return bytes(content)
+
+
+def _answer(exchange: RequestContext, found: Manifest | Descriptor, body: bytes) -> web.StreamResponse:
+    head = _head(found.media_type, found.digest, found.size_bytes, staleness_of(found))
+    if exchange.request.version == HttpVersion11 and not exchange.varies:
+        return PrebuiltResponse(head, body)
+    response = web.Response(body=body or None, headers=head.fields)
+    if exchange.varies:
+        response.headers[header_names.VARY] = header_names.VARY_VALUE
+    return response
+
+
+@lru_cache(maxsize=4096)
+def _head(media_type: str, digest: Digest, size_bytes: int, staleness: Staleness | None) -> PrebuiltHead:
+    fields: dict[str, str] = {
+        header_names.API_VERSION: header_names.API_VERSION_VALUE,
+        header_names.CONTENT_TYPE: media_type,
+        header_names.CONTENT_DIGEST: str(digest),
+    }
+    if staleness is not None:
+        fields[header_names.AGE] = str(staleness.age_seconds)
+        fields[header_names.WARNING] = warnings.stale(staleness.reason)
+    return PrebuiltHead(fields, size_bytes)

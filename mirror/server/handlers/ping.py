@@ -1,0 +1,20 @@
+"""``GET /v2/``: this is a registry."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from mirror.server.http import header_names
+from mirror.server.request_context import RequestContext
+from mirror.wire.routes import PingRoute
+
+
+async def get(_exchange: RequestContext, _route: PingRoute) -> web.Response:
+    """Say so. Engines up to 19.03 ask before anything else."""
+    return web.Response(
+        body=b"{}",
+        headers={
+            header_names.API_VERSION: header_names.API_VERSION_VALUE,
+            header_names.CONTENT_TYPE: "application/json",
+        },
+    )

@@ -1,0 +1,54 @@
+"""``/v2/NAME/referrers/DIGEST`` (distribution-spec, "Listing Referrers")."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+from aiohttp import web
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
+from mirror.oci.media_types import OCI_INDEX
+from mirror.server.http import header_names
+from mirror.server.request_context import RequestContext
+from mirror.wire.pagination import PageRequest, next_link
+from mirror.wire.routes import ReferrersRoute
+
+# Clients read the list as they read a manifest, and stop at the same size: longer lists go out in pages.
+_ROOM_BYTES = MAX_MANIFEST_BYTES - 1024
+_SEPARATOR_BYTES = 2
+_ENTRY_LENGTH = 300
+
+
+async def get(exchange: RequestContext, route: ReferrersRoute) -> web.Response:
+    """An index of the manifests that refer to the digest: empty where there are none, or nothing at all."""
+    page = await exchange.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
+    listed = await exchange.load.heavy.do(exchange.client, _length(page.entries), _fitting, page.entries)
+    answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, header_names.CONTENT_TYPE: OCI_INDEX}
+    if route.artifact_type is not None:
+        answer[header_names.OCI_FILTERS_APPLIED] = "artifactType"
+    if listed and (page.more or len(listed) < len(page.entries)):
+        following = PageRequest(route.page.size, str(page.entries[len(listed) - 1].digest))
+        answer[header_names.LINK] = next_link(replace(route, page=following).url())
+    body = f'{{"schemaVersion": 2, "mediaType": "{OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
+    return web.Response(body=body.encode(), headers=answer)
+
+
+def _length(entries: Iterable[Descriptor]) -> int:
+    """About how long their JSON will be."""
+    return sum(_ENTRY_LENGTH + entry.text_length for entry in entries)
+
+
+def _fitting(entries: tuple[Descriptor, ...]) -> list[str]:
+    """The first entries as JSON, as many as fit into one answer; always one where there is any."""
+    listed: list[str] = []
+    size_bytes = 0
+    for entry in entries:
+        text = json.dumps(entry.to_json())
+        size_bytes += len(text) + _SEPARATOR_BYTES
+        if listed and size_bytes > _ROOM_BYTES:
+            break
+        listed.append(text)
+    return listed

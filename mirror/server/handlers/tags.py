@@ -1,0 +1,39 @@
+"""``/v2/NAME/tags/list`` and ``/v2/_catalog`` (distribution-spec, "Listing Tags"; distribution, "Catalog")."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from aiohttp import web
+
+from mirror.registry.port import Entry, Page
+from mirror.server.http import header_names
+from mirror.server.request_context import RequestContext
+from mirror.wire.pagination import PageRequest, next_link
+from mirror.wire.routes import CatalogRoute, TagsRoute
+
+
+async def get(exchange: RequestContext, route: TagsRoute) -> web.Response:
+    """Tags of a repository, in ASCII order."""
+    page = await exchange.registry.list_tags(route.repository, route.page)
+    body = {"name": str(route.repository), "tags": [str(tag) for tag in page.entries]}
+    return _listed(body, page, TagsRoute(route.repository, _following(route.page, page)))
+
+
+async def catalog(exchange: RequestContext, route: CatalogRoute) -> web.Response:
+    """Repositories, in ASCII order."""
+    page = await exchange.registry.list_repositories(route.page)
+    body = {"repositories": [str(repository) for repository in page.entries]}
+    return _listed(body, page, CatalogRoute(_following(route.page, page)))
+
+
+def _following(request: PageRequest, page: Page[Entry]) -> PageRequest:
+    return PageRequest(request.size, str(page.entries[-1]) if page.entries else None)
+
+
+def _listed(body: dict[str, Any], page: Page[Entry], following: TagsRoute | CatalogRoute) -> web.Response:
+    answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, header_names.CONTENT_TYPE: "application/json"}
+    if page.more:
+        answer[header_names.LINK] = next_link(following.url())
+    return web.Response(body=json.dumps(body).encode(), headers=answer)

@@ -1,0 +1,90 @@
+"""The one place where an error becomes an answer: JSON, whatever was asked for, and never a page."""
+
+from __future__ import annotations
+
+import structlog
+from aiohttp import web
+
+from mirror.oci.errors import MirrorError, UpstreamFault
+from mirror.server.http import header_names
+from mirror.wire import error_body
+
+_log = structlog.get_logger(__name__)
+
+
+def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Response:
+    """The answer to a request that failed in a way the tree knows.
+
+    Args:
+        error: why.
+        request_id: the request's name in the log.
+        allowed: methods that the resource knows, for a 405 whose error does not list them.
+    """
+    code, status = error_body.code_and_status(error)
+    detail = error.detail
+    if status >= 500:
+        detail = {**detail, "request_id": request_id}
+        fields = {"error": str(error), "kind": type(error).__name__, "detail": error.detail}
+        if error.temporary or isinstance(error, UpstreamFault):
+            _log.warning("request failed", **fields)
+        else:
+            _log.error("request failed", **fields, exc_info=error)
+    answer = _answer(status, code, error.message, detail)
+    if status == 408:
+        answer.force_close()
+    if status == 405:
+        answer.headers[header_names.ALLOW] = error.detail.get("allowed", allowed)
+    if "retry_after_seconds" in error.detail:
+        answer.headers[header_names.RETRY_AFTER] = error.detail["retry_after_seconds"]
+    if "challenge" in error.detail:
+        answer.headers[header_names.WWW_AUTHENTICATE] = error.detail["challenge"]
+    if status == 416 and "size_bytes" in error.detail:
+        answer.headers[header_names.CONTENT_RANGE] = f"bytes */{error.detail['size_bytes']}"
+    return answer
+
+
+def failed(error: BaseException, request_id: str) -> web.Response:
+    """The answer to a request that met a fault of ours. The client gets a number, the log gets the trace."""
+    _log.error("request failed unexpectedly", exc_info=error)
+    message = f"internal error; the server's log has the cause under request {request_id}"
+    return _answer(500, "UNKNOWN", message, {"request_id": request_id})
+
+
+def unreadable(status: int, message: str) -> web.Response:
+    """The answer to bytes that are no HTTP request, or one that the server refuses to read. The connection ends."""
+    answer = _answer(status, "UNSUPPORTED", message, {})
+    answer.force_close()
+    return answer
+
+
+def full(connections: int) -> web.Response:
+    """The answer to every request on a connection that is one too many in all."""
+    message = f"the server has its {connections} connections: try again, or raise server.limits.connections"
+    return _turned_away(503, "UNKNOWN", message, connections)
+
+
+def enough(connections: int) -> web.Response:
+    """The answer to every request on a connection that is one too many of its client."""
+    message = (
+        f"your address has {connections} connections already, all hosts behind it together: close some, use them for "
+        "more than one request, or raise server.limits.connections_per_client"
+    )
+    return _turned_away(429, "TOOMANYREQUESTS", message, connections)
+
+
+def _turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
+    answer = _answer(status, code, message, {"limit": str(limit)})
+    answer.headers[header_names.RETRY_AFTER] = "1"
+    answer.force_close()
+    return answer
+
+
+def _answer(status: int, code: str, message: str, detail: dict[str, str]) -> web.Response:
+    return web.Response(
+        status=status,
+        body=error_body.build(code, message, detail),
+        headers={
+            header_names.API_VERSION: header_names.API_VERSION_VALUE,
+            header_names.CONTENT_TYPE: "application/json",
+        },
+    )

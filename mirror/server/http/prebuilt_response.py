@@ -1,0 +1,78 @@
+"""Answers whose headers are always the same, as those with a manifest's are: they are written out once, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.helpers import rfc822_formatted_time
+from aiohttp.http import SERVER_SOFTWARE
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from mirror.server.http import header_names
+
+
+class PrebuiltHead:
+    """The headers of an answer with status 200, and the bytes they are sent as.
+
+    Args:
+        fields: the headers, without what depends on time and connection.
+        size_bytes: length of the body.
+    """
+
+    __slots__ = ("fields", "lines")
+
+    def __init__(self, fields: Mapping[str, str], size_bytes: int) -> None:
+        own = {header_names.CONTENT_LENGTH: str(size_bytes), "Server": SERVER_SOFTWARE}
+        self.fields = CIMultiDictProxy(CIMultiDict(fields, **own))
+        self.lines = "".join(f"{name}: {value}\r\n" for name, value in self.fields.items()).encode()
+
+
+class PrebuiltResponse(web.StreamResponse):
+    """An answer with such a head, to a request of HTTP/1.1. Head and body leave in one write.
+
+    Args:
+        head: its head.
+        body: its body; none in answer to ``HEAD``.
+
+    Attributes:
+        sent_bytes: bytes of the body handed to the connection.
+    """
+
+    def __init__(self, head: PrebuiltHead, body: bytes) -> None:
+        super().__init__()
+        self._head = head
+        self._content = body
+        self._keeps_alive = True
+        self._sent = False
+        self.sent_bytes = 0
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:  # type: ignore[override] # shared, so not to be changed
+        return self._head.fields
+
+    @property
+    def prepared(self) -> bool:
+        return self._sent
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._keeps_alive
+
+    def force_close(self) -> None:
+        self._keeps_alive = False
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Send all of it."""
+        self._keeps_alive = self._keeps_alive and request.keep_alive
+        connection = b"" if self._keeps_alive else b"Connection: close\r\n"
+        date = rfc822_formatted_time().encode()
+        self._sent, self.sent_bytes = True, len(self._content)
+        await request.writer.write(
+            b"HTTP/1.1 200 OK\r\n%bDate: %b\r\n%b\r\n%b" % (self._head.lines, date, connection, self._content)
+        )
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing: it is sent."""

@@ -1,0 +1,59 @@
+"""The scope of a request: it gets a name, is counted, and is answered whatever its handler raises."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, TypeAlias
+
+import structlog
+from aiohttp import web
+
+from mirror.oci.errors import MirrorError
+from mirror.server.http import error_responses, header_names
+from mirror.server.http.in_flight import RequestsInFlight
+from mirror.server.request_context import REQUEST_ID, ROUTE, VARIES
+
+_CONTINUE: Final = "100-continue"
+
+Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def answering(handle: Handler, in_flight: RequestsInFlight, ids: Iterator[str]) -> Handler:
+    """A handler that only cancellation leaves.
+
+    Args:
+        handle: what it stands around. Whoever reads the body there says "100 Continue" where that is expected, so that
+            a refusal comes before the body.
+        in_flight: told of every request that begins and ends.
+        ids: a name for each.
+    """
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        request_id = request[REQUEST_ID] = next(ids)
+        if request.headers.get(header_names.EXPECT, _CONTINUE).lower() != _CONTINUE:
+            return error_responses.unreadable(417, "the only expectation that can be met is 100-continue")
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        with in_flight:
+            try:
+                response = await handle(request)
+            except MirrorError as error:
+                response = _for_client(request, error_responses.refused(error, request_id, _other_methods(request)))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+                response = _for_client(request, error_responses.failed(error, request_id))
+        if in_flight.closing:
+            response.force_close()
+        return response
+
+    return answer
+
+
+def _for_client(request: web.BaseRequest, refusal: web.Response) -> web.Response:
+    """A refusal that says where it is not for everybody, so that no cache mixes platforms."""
+    if VARIES in request:
+        refusal.headers[header_names.VARY] = header_names.VARY_VALUE
+    return refusal
+
+
+def _other_methods(request: web.BaseRequest) -> str:
+    route = request.get(ROUTE)
+    return ", ".join(sorted(route.methods - {request.method})) if route else ""

@@ -1,0 +1,79 @@
+"""Pull-through: content fetched on first pull."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.name_pattern import NamePattern
+from mirror.proxy.freshness import LEAST_FRESH_FOR
+from mirror.settings.mirror_settings import Duration
+from mirror.settings.section import Section
+from mirror.sync.schedule import parse_duration
+from mirror.transfer.name_mapping import NameMapping
+
+
+def check_pattern(pattern: str) -> str:
+    """A pattern of names, as it is. Raises ValueError: it is none."""
+    try:
+        NamePattern(pattern)
+    except ConfigurationFault as error:
+        raise ValueError(str(error)) from error
+    return pattern
+
+
+class ProxySettings(Section):
+    """A rule: content fetched on first pull."""
+
+    source: str = Field(alias="from", description="UPSTREAM/REPOSITORY, with * and **")
+    to: str = Field(description="repository here, with the same * and **")
+
+    @model_validator(mode="after")
+    def _names_match(self) -> Self:
+        repository = self.source.partition("/")[2]
+        if repository:  # else it is said elsewhere
+            try:
+                NameMapping(self.to, repository)
+            except ConfigurationFault as error:
+                raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def upstream(self) -> str:
+        """The name of the upstream."""
+        return self.source.partition("/")[0]
+
+
+class Unattended(StrEnum):
+    """What becomes of a download that nobody waits for any more."""
+
+    FINISH = "finish"
+    STOP = "stop"
+
+
+class PullThroughSettings(Section):
+    """How proxy rules are followed."""
+
+    fresh_for: Duration = Field(
+        "5m", description="how long a tag is served without asking its upstream again, at least 2m"
+    )
+    unattended: Unattended = Field(
+        Unattended.FINISH,
+        description="a download that nobody waits for any more: finish it, or stop it and keep what has come",
+    )
+
+    @field_validator("fresh_for")
+    @classmethod
+    def _long_enough(cls, value: str) -> str:
+        if parse_duration(value) < LEAST_FRESH_FOR:
+            raise ValueError("it must be at least 2m: an engine asks twice during one install, and a tag must not move")
+        return value
+
+    @property
+    def fresh_for_duration(self) -> timedelta:
+        """``fresh_for`` as a length of time."""
+        return parse_duration(self.fresh_for)

@@ -1,0 +1,145 @@
+"""Work that is done once in a data folder of an earlier version: rows that are made of the bytes of manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import Connection, bindparam, or_, select
+from sqlalchemy import and_ as both
+
+from mirror.oci.digest import Digest, new_hasher
+from mirror.oci.errors import StorageFault
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository
+from mirror.plugin.policy import fingerprint
+from mirror.store.catalog import plugin_rows, rows
+from mirror.store.catalog.access_tables import decisions
+from mirror.store.catalog.content_tables import blobs, finished_work
+from mirror.store.catalog.plugin_rows import KEPT
+from mirror.store.content.manifest_bytes import load_manifest
+from mirror.store.records.sql_decisions import cover
+from mirror.store.records.sql_held_plugins import SqlHeldPlugins
+from mirror.store.storage_threads import in_thread
+from mirror.store.store_services import StoreServices
+
+_LOG = structlog.get_logger(__name__)
+
+#: Name of the work, in the table of what is finished.
+_PLUGINS_INDEXED: Final = "plugins indexed"
+#: Manifests that are read between two transactions. Each is let go of before the next is read.
+_IN_A_STEP: Final = 200
+
+_IS_FINISHED = select(finished_work.c.name).where(finished_work.c.name == _PLUGINS_INDEXED)
+_NEXT = (
+    select(KEPT.c.repository, KEPT.c.digest, KEPT.c.media_type, blobs.c.size_bytes)
+    .join(blobs, blobs.c.digest == KEPT.c.digest)
+    .where(
+        or_(
+            KEPT.c.repository > bindparam("after_repository"),
+            both(KEPT.c.repository == bindparam("after_repository"), KEPT.c.digest > bindparam("after_digest")),
+        )
+    )
+    .order_by(KEPT.c.repository, KEPT.c.digest)
+    .limit(_IN_A_STEP)
+)
+_REJECTED = select(decisions.c.repository, decisions.c.digest).where(decisions.c.approved.is_(False))
+
+
+class Backfill:
+    """Work that brings up to date what migrations, which see rows alone, cannot."""
+
+    def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
+        self._catalog = services.catalog
+        self._blobs = services.blobs
+        self._clock = services.clock
+        self._plugins = plugins
+
+    async def run(self) -> None:
+        """Index the plugins of a data folder of before there was an index, and find out what old rejections cover.
+
+        What is interrupted is done again from the start. Damaged manifests are left out, and told of.
+
+        Raises:
+            CatalogFault, StorageFull: the catalog cannot be read or written.
+        """
+        if await self._catalog.read(lambda connection: connection.execute(_IS_FINISHED).scalar_one_or_none()):
+            return
+        looked_at, plugins, damaged = 0, 0, 0
+        after = {"after_repository": "", "after_digest": ""}
+        while True:
+            step = await self._catalog.read(partial(_next, after))
+            found, broken = await in_thread("index plugins", self._plugins_of, step)
+            if found:
+                await self._catalog.write(partial(_index, found))
+            looked_at, plugins, damaged = looked_at + len(step), plugins + len(found), damaged + broken
+            if len(step) < _IN_A_STEP:
+                break
+            after = {"after_repository": step[-1].repository, "after_digest": step[-1].digest}
+        rejected = await self._cover_rejected()
+        row = {"name": _PLUGINS_INDEXED, "finished_at": self._clock.now()}
+        await self._catalog.write(lambda connection: rows.put(connection, finished_work, row))
+        if looked_at:
+            told = {"manifests": looked_at, "plugins": plugins, "rejected": rejected, "damaged": damaged}
+            _LOG.info("plugins of an earlier version were indexed", **told)
+
+    def _plugins_of(self, step: Sequence[Any]) -> tuple[list[tuple[str, str, list[str]]], int]:
+        """Read the plugins among manifests: the blobs they name, and the number of damaged manifests. Blocks."""
+        found, damaged = [], 0
+        for row in step:
+            try:
+                manifest = load_manifest(self._blobs, Digest.parse(row.digest), row.media_type, row.size_bytes)
+            except StorageFault as error:
+                _LOG.warning("a manifest could not be read", name=row.repository, error=str(error), **error.detail)
+                damaged += 1
+                continue
+            if manifest.may_be_plugin:
+                found.append((row.repository, row.digest, plugin_rows.named_by(manifest)))
+        return found, damaged
+
+    async def _cover_rejected(self) -> int:
+        """Have rejections of before cover the content of what they were said of, wherever that is held."""
+        rejected = await self._catalog.read(lambda connection: connection.execute(_REJECTED).all())
+        for row in rejected:
+            repository, digest = Repository(row.repository), Digest.parse(row.digest)
+            try:
+                found = await self._plugins.plugin_anywhere(digest)
+            except StorageFault:
+                continue  # that was told of above
+            if found is not None:
+                covered = await self._fingerprints(found[1])
+                await self._catalog.write(partial(cover, repository=repository, digest=digest, fingerprints=covered))
+        return len(rejected)
+
+    async def _fingerprints(self, manifest: Manifest) -> set[str]:
+        """All fingerprints of a plugin whose bytes are here. Reads what has no sha256 digest."""
+        found = set(fingerprint.bytes_fingerprints(manifest.content))
+        content = fingerprint.content_digests(manifest)
+        if not content:
+            return found
+        sizes_bytes = {one.digest: one.size_bytes for one in (manifest.config, *manifest.layers) if one is not None}
+        try:
+            named = [await self._sha256(one, sizes_bytes[one]) for one in content]
+        except StorageFault:
+            return found  # something is not here: it is covered when it comes
+        return {*found, fingerprint.content_fingerprint(named)}
+
+    async def _sha256(self, digest: Digest, size_bytes: int) -> Digest:
+        if digest.algorithm == "sha256":
+            return digest
+        hasher = new_hasher("sha256")
+        async with self._blobs.open(digest, size_bytes, None) as blob:
+            async for chunk in blob:
+                hasher.update(chunk)
+        return Digest("sha256", hasher.hexdigest())
+
+
+def _next(after: Mapping[str, str], connection: Connection) -> Sequence[Any]:
+    return connection.execute(_NEXT, after).all()
+
+
+def _index(found: Sequence[tuple[str, str, list[str]]], connection: Connection) -> None:
+    for repository, manifest, named in found:
+        plugin_rows.write(connection, repository, manifest, named)

@@ -1,0 +1,84 @@
+"""A copy of the catalog, made before its tables are changed. All calls block."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from mirror.oci.errors import CatalogFault, StorageFull
+from mirror.runtime import private_files
+from mirror.store.content.data_layout import DataLayout
+
+#: Free space that is left beside the copy, in bytes: the migration needs some as well.
+_ROOM_BYTES: Final = 4 * 1024 * 1024
+
+
+def copy_catalog(layout: DataLayout, revision: str) -> Path:
+    """Copy the catalog beside itself. To be called in the turn of a writer, before it changes anything.
+
+    Args:
+        layout: of the data folder.
+        revision: what the catalog's tables are; a copy that was made at the same revision is replaced.
+
+    Returns:
+        The copy, which is whole and durable: one file, without a ``-wal``.
+
+    Raises:
+        StorageFull: no space for it. CatalogFault, OSError: it cannot be made.
+    """
+    copy = layout.catalog_copy(revision)
+    unfinished = copy.with_name(f"{copy.name}.part")
+    _require_room(layout, copy)
+    unfinished.unlink(missing_ok=True)
+    try:
+        descriptor = private_files.open_file(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            _fill(layout.catalog, unfinished)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        unfinished.replace(copy)
+        _sync_folder(layout.root)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    return copy
+
+
+def _require_room(layout: DataLayout, copy: Path) -> None:
+    size_bytes = sum(file.stat().st_size for file in layout.root.glob(f"{layout.catalog.name}*"))
+    free_bytes = shutil.disk_usage(layout.root).free
+    if free_bytes < size_bytes + _ROOM_BYTES:
+        raise _no_room(copy, f"{size_bytes + _ROOM_BYTES} bytes are needed, and {free_bytes} are free")
+
+
+def _fill(catalog: Path, copy: Path) -> None:
+    try:
+        with closing(sqlite3.connect(catalog)) as source, closing(sqlite3.connect(copy)) as target:
+            source.execute("PRAGMA query_only=ON")
+            target.execute("PRAGMA journal_mode=OFF")
+            target.execute("PRAGMA synchronous=OFF")  # it is synced as a whole, and known by its name only then
+            source.backup(target)
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise _no_room(copy, str(error)) from error
+        raise CatalogFault(f"the catalog cannot be copied to {copy}: {error}", code=error.sqlite_errorname) from error
+
+
+def _no_room(copy: Path, why: str) -> StorageFull:
+    return StorageFull(
+        f"the catalog is copied before its tables are changed, and {copy} has no room ({why}): free some space, "
+        "and start again; nothing was changed"
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,117 @@
+"""The count of changes to the catalog, shared by all processes through a mapped file, and the writers' lock.
+
+A writer holds the file's lock for the length of its transaction, and has the count odd while it commits. Whoever read
+the count when it was even, then the catalog, may keep what was read for as long as the count stays the same. A writer
+that dies leaves the count odd: nothing is kept until the next writer, which an opening process is too, makes it even.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from mirror.runtime import private_files
+from mirror.runtime.concurrency.threads import await_or_release
+from mirror.store.storage_errors import storage_faults
+from mirror.store.storage_threads import begin_in_thread
+
+_COUNT_BYTES = 8
+
+
+class Generation:
+    """One process's view of the count. Made by :meth:`open`.
+
+    Attributes:
+        waits: turns of this process that another process's had to end for.
+        wait_seconds: how long they waited, all together.
+    """
+
+    def __init__(self, descriptor: int, count: memoryview) -> None:
+        self._descriptor = descriptor
+        # An aligned native 64-bit item: it is read and written in one piece.
+        self._count = count
+        self._turn = threading.Lock()
+        self.waits = 0
+        self.wait_seconds = 0.0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, file: Path) -> AsyncIterator[Generation]:
+        """Open the count, and create it where it does not exist.
+
+        Raises:
+            StorageFault, StorageFull: it cannot be opened or created.
+        """
+        opening = begin_in_thread("open the generation file", _open, file)
+        descriptor = await await_or_release(opening, release=os.close)
+        try:
+            with mmap.mmap(descriptor, _COUNT_BYTES) as mapped, memoryview(mapped) as whole, whole.cast("Q") as count:
+                yield cls(descriptor, count)
+        finally:
+            os.close(descriptor)
+
+    @property
+    def current(self) -> int:
+        """The count; odd while something is being changed."""
+        return self._count[0]
+
+    @property
+    def settled(self) -> int | None:
+        """The count, or None while it is odd."""
+        count = self._count[0]
+        return None if count & 1 else count
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Be the only writer, over all processes. Blocks until its turn has come: only in a thread.
+
+        Raises:
+            StorageFault: the file cannot be locked.
+        """
+        with self._turn:
+            with storage_faults("lock the catalog"):
+                self._lock()
+            try:
+                if self._count[0] & 1:
+                    self._count[0] += 1  # the last writer died in the middle
+                yield
+            finally:
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Have the count odd while a change becomes visible. Only inside :meth:`turn`."""
+        self._count[0] += 1
+        try:
+            yield
+        finally:
+            self._count[0] += 1
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            asked_seconds = time.monotonic()
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self.waits += 1
+            self.wait_seconds += time.monotonic() - asked_seconds
+
+
+def _open(file: Path) -> int:
+    descriptor = private_files.open_file(file, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_size < _COUNT_BYTES:
+            # Written, not truncated to size: a hole that a full disk cannot fill would kill us at the first count.
+            os.pwrite(descriptor, bytes(_COUNT_BYTES), 0)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -1,0 +1,1 @@
+"""Blob files on a filesystem, addressed by digest."""

@@ -1,0 +1,1 @@
+"""Blobs on their way in: upload sessions and shared downloads."""

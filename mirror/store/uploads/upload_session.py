@@ -1,0 +1,188 @@
+"""One upload session, as the port sees it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci.errors import (
+    ClientFault,
+    ContentTooLarge,
+    DigestInvalid,
+    RangeInvalid,
+    StorageFault,
+    UploadUnknown,
+)
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.runtime.clock import Clock
+from mirror.runtime.concurrency.threads import await_or_release
+from mirror.store.catalog import rows
+from mirror.store.catalog.database import Catalog
+from mirror.store.content.blob_files import BlobStorage
+from mirror.store.content.data_layout import UploadLayout
+from mirror.store.content.filesystem import Filesystem
+from mirror.store.storage_threads import begin_in_thread, in_thread
+from mirror.store.uploads.adoption import adopt
+from mirror.store.uploads.rehashing import Rehashing
+from mirror.store.uploads.running_hashes import RunningHash, RunningHashes
+from mirror.store.uploads.session_file import UploadSessionFile
+from mirror.store.uploads.upload_writer import Pieces, PieceSizes, UploadWriter, closing_stream, remove_upload
+from mirror.wire.ranges import Span
+
+
+@dataclass(frozen=True, slots=True)
+class UploadParts:
+    """What all uploads of a store work with."""
+
+    filesystem: Filesystem
+    clock: Clock
+    blobs: BlobStorage
+    catalog: Catalog
+    running: RunningHashes
+    rehashing: Rehashing
+    sizes: PieceSizes
+    max_blob_bytes: int | None
+
+
+class StoreUpload:
+    """Implements :class:`mirror.registry.port.Upload`. Made by :class:`mirror.store.uploads.upload_sessions.Uploads`.
+
+    Args:
+        parts: what it works with.
+        upload: its files.
+        session: what it is about.
+        offset: bytes held.
+        algorithm: of the digest that it is expected to have; with another one its bytes are read again.
+    """
+
+    def __init__(
+        self,
+        parts: UploadParts,
+        upload: UploadLayout,
+        session: UploadSessionFile,
+        offset: int,
+        algorithm: str = ALGORITHMS[0],
+    ) -> None:
+        self.id = upload.folder.name
+        self.offset = offset
+        self._parts = parts
+        self._upload = upload
+        self._session = session
+        self._algorithm = algorithm
+
+    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        async with closing_stream(chunks), self._receiving() as receiving:
+            before = receiving.size_bytes
+            if span is not None and span.start != before:
+                raise RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
+            running = self._running_hash(before)
+            with Pieces(receiving, running, self._parts.sizes) as pieces:
+                try:
+                    refusal = await self._receive(pieces, chunks, before, span)
+                except BaseException:
+                    with suppress(StorageFault):  # what made us stop is told, rather than what it led to
+                        await pieces.finish()
+                    if pieces.failed:
+                        await self._cut(receiving, before)
+                    raise
+                finally:
+                    self.offset = receiving.size_bytes
+                    if running is not None and running.size_bytes == receiving.size_bytes:
+                        self._parts.running.put(self.id, running)
+            if refusal is not None:
+                await self._cut(receiving, before)
+                raise refusal
+
+    async def commit(self, digest: Digest) -> Descriptor:
+        async with self._receiving() as receiving:
+            size_bytes = receiving.size_bytes
+            running = self._parts.running.take(self.id, size_bytes)
+            if running is not None and running.algorithm == digest.algorithm:
+                actual = running.digest
+            else:
+                actual = await self._parts.rehashing.digest(receiving, digest.algorithm)
+            if actual != digest:
+                await self._remove()
+                raise DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)
+            try:
+                await in_thread(f"store {digest}", receiving.sync)
+            except StorageFault:
+                # What the disk did not take, it may pretend to have taken when it is asked again.
+                await self._discard(receiving)
+                raise
+            await self._adopt(digest, size_bytes)
+            with suppress(StorageFault):  # the blob is there; what is left of the upload expires
+                await self._remove()
+        return Descriptor(OCTET_STREAM, digest, size_bytes)
+
+    async def cancel(self) -> None:
+        with suppress(UploadUnknown):
+            async with self._receiving():
+                await self._remove()
+
+    @asynccontextmanager
+    async def _receiving(self) -> AsyncIterator[UploadWriter]:
+        """The open files, for the length of one call."""
+        opening = begin_in_thread("open an upload", UploadWriter, self._upload, self._parts.filesystem)
+        receiving = await await_or_release(opening, release=UploadWriter.close)
+        with closing(receiving):
+            yield receiving
+
+    def _running_hash(self, held_bytes: int) -> RunningHash | None:
+        if held_bytes:
+            return self._parts.running.take(self.id, held_bytes)
+        return RunningHash(self._algorithm)
+
+    async def _receive(
+        self, pieces: Pieces, chunks: AsyncIterable[bytes], before: int, span: Span | None
+    ) -> ClientFault | None:
+        """Write what comes; returns why it cannot be accepted. No write is under way when this returns."""
+        held = before
+        refusal = None
+        async for chunk in chunks:
+            held += len(chunk)
+            refusal = self._refusal(held, span)
+            if refusal is not None:
+                break
+            await pieces.add(chunk)
+        await pieces.finish()
+        if refusal is None and span is not None and held < span.stop:
+            refusal = RangeInvalid(f"{held - before} bytes came as chunk {span.chunk_range()}", offset=before)
+        return refusal
+
+    def _refusal(self, held_bytes: int, span: Span | None) -> ClientFault | None:
+        limit = self._parts.max_blob_bytes
+        if span is not None and held_bytes > span.stop:
+            return RangeInvalid(f"more bytes came than chunk {span.chunk_range()} announces", offset=span.start)
+        if limit is not None and held_bytes > limit:
+            return ContentTooLarge(f"a blob may have at most {limit} bytes", limit_bytes=limit)
+        return None
+
+    async def _cut(self, receiving: UploadWriter, size_bytes: int) -> None:
+        with suppress(StorageFault):  # where even that fails, offset tells what is held
+            await in_thread("store an upload", receiving.truncate, size_bytes)
+        self.offset = receiving.size_bytes
+
+    async def _adopt(self, digest: Digest, size_bytes: int) -> None:
+        now = self._parts.clock.now()
+
+        def hold(connection: Connection) -> None:
+            rows.add_blob(connection, self._session.repository, digest, now)
+
+        parts, file = self._parts, self._upload.data
+        await adopt(parts.catalog, parts.blobs, file, digest, size_bytes=size_bytes, now=now, hold=hold)
+
+    async def _discard(self, receiving: UploadWriter) -> None:
+        """Remove the upload; where the disk refuses even that, empty it, so that nobody commits these bytes."""
+        try:
+            await self._remove()
+        except StorageFault:
+            await self._cut(receiving, 0)
+
+    async def _remove(self) -> None:
+        await in_thread("remove an upload", remove_upload, self._upload, self._parts.filesystem)

@@ -1,0 +1,177 @@
+"""Upload sessions on the disk: begun, found again, expired."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import uuid4
+
+from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
+from mirror.oci.names import Repository
+from mirror.runtime.clock import Clock
+from mirror.store.catalog.database import Catalog
+from mirror.store.content.blob_files import BlobStorage
+from mirror.store.content.data_layout import DataLayout, UploadLayout, is_upload_id
+from mirror.store.content.filesystem import Filesystem
+from mirror.store.storage_threads import in_thread
+from mirror.store.uploads.download_leases import DownloadLeases
+from mirror.store.uploads.rehashing import Rehashing
+from mirror.store.uploads.running_hashes import RunningHashes
+from mirror.store.uploads.session_file import UploadSessionFile
+from mirror.store.uploads.session_limits import SessionLimits, new_id, require_room
+from mirror.store.uploads.upload_session import StoreUpload, UploadParts
+from mirror.store.uploads.upload_writer import PieceSizes, UploadWriter, remove_upload
+
+#: Uploads that are looked at in one step of expiry.
+_STEP: Final = 100
+
+
+class Uploads:
+    """All upload sessions of a data folder.
+
+    Args:
+        layout: the data folder.
+        filesystem: what changes its files.
+        clock: for what is begun and what expires.
+        blobs, catalog: where finished uploads go.
+        max_blob_bytes: largest blob accepted; None for no limit.
+        limits: how many sessions clients may have open.
+
+    Attributes:
+        expired: how many uploads and forgotten files this process has removed.
+        downloads: blobs that are fetched from elsewhere.
+    """
+
+    def __init__(
+        self,
+        layout: DataLayout,
+        *,
+        filesystem: Filesystem,
+        clock: Clock,
+        blobs: BlobStorage,
+        catalog: Catalog,
+        max_blob_bytes: int | None,
+        limits: SessionLimits,
+    ) -> None:
+        self.expired = 0
+        self._limits = limits
+        self._layout = layout
+        self._filesystem = filesystem
+        self._clock = clock
+        self._parts = UploadParts(
+            filesystem, clock, blobs, catalog, RunningHashes(), Rehashing(), PieceSizes(), max_blob_bytes
+        )
+        self.downloads = DownloadLeases(layout, self._parts)
+
+    async def begin(self, repository: Repository, client: str | None = None, algorithm: str = "sha256") -> StoreUpload:
+        """Begin an upload. Raises TooManyRequests: the ``client`` it would be counted for may have no more."""
+        session = UploadSessionFile(repository, self._clock.now())
+        upload_id = await in_thread("begin an upload", self._create_for, client, session)
+        return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0, algorithm)
+
+    async def resume(self, repository: Repository, upload_id: str) -> StoreUpload:
+        """An upload begun earlier. Raises UploadUnknown."""
+        if is_upload_id(upload_id):
+            upload = self._layout.upload(upload_id)
+            found = await in_thread("find an upload", _look, upload)
+            if found is not None and found[0].repository == repository:
+                return StoreUpload(self._parts, upload, *found)
+        raise UploadUnknown(f"{repository} has no upload {upload_id[:160]}", name=repository, upload=upload_id[:160])
+
+    async def expire(self, older_than: timedelta, empty_older_than: timedelta | None = None) -> int:
+        """Remove what nobody has written to for a time; what is being written to stays.
+
+        It is done in short steps, between which other work of the threads is done, and which can be cancelled.
+
+        Args:
+            older_than: how long.
+            empty_older_than: the same for what holds nothing yet; as ``older_than`` where it is not given.
+
+        Returns:
+            How many uploads and forgotten files were removed.
+        """
+        now = self._clock.now()
+        empty_age = older_than if empty_older_than is None else min(empty_older_than, older_than)
+        age = _Ages((now - older_than).timestamp(), (now - empty_age).timestamp())
+        names = await in_thread("remove old uploads", self._names)
+        expired = 0
+        for start in range(0, len(names), _STEP):
+            removed = await in_thread("remove old uploads", self._expire, names[start : start + _STEP], age)
+            self.expired += removed
+            expired += removed
+        return expired
+
+    def _names(self) -> list[str]:
+        return os.listdir(self._layout.uploads)  # noqa: PTH208 - without an object for each of many
+
+    def _create_for(self, client: str | None, session: UploadSessionFile) -> str:
+        if client is None:
+            upload_id = str(uuid4())
+        else:
+            require_room(self._limits, client, self._names())
+            upload_id = new_id(client)
+        self._create(upload_id, session)
+        return upload_id
+
+    def _create(self, upload_id: str, session: UploadSessionFile) -> None:
+        upload = self._layout.upload(upload_id)
+        try:
+            self._filesystem.make_folder(upload.folder)
+            os.close(self._filesystem.create(upload.data))
+            self._filesystem.create_file(upload.session, session.build())
+        except BaseException:
+            remove_upload(upload, self._filesystem)
+            raise
+
+    def _expire(self, names: Sequence[str], age: _Ages) -> int:
+        expired = 0
+        for name in names:
+            upload = UploadLayout(self._layout.uploads / name)
+            if age.is_over(upload):
+                expired += self._remove(upload)
+        return expired
+
+    def _remove(self, upload: UploadLayout) -> bool:
+        if not upload.folder.is_dir():
+            self._filesystem.remove(upload.folder)
+            return True
+        try:
+            receiving = UploadWriter(upload, self._filesystem)
+        except UploadInvalid:
+            return False
+        except UploadUnknown:
+            remove_upload(upload, self._filesystem)  # what a crash has left of one
+        else:
+            try:
+                remove_upload(upload, self._filesystem)
+            finally:
+                receiving.close()
+        return True
+
+
+def _look(upload: UploadLayout) -> tuple[UploadSessionFile, int] | None:
+    """What an upload is and how much it holds; None where there is none, or a crash has left but part of it."""
+    try:
+        return UploadSessionFile.parse(upload.session.read_bytes()), upload.data.stat().st_size
+    except (FileNotFoundError, StorageDamaged):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ages:
+    """What expires was last written to before a moment, in seconds since the epoch; what is empty, before another."""
+
+    written_seconds: float
+    empty_seconds: float
+
+    def is_over(self, upload: UploadLayout) -> bool:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found = upload.data.stat()
+            return found.st_mtime < (self.written_seconds if found.st_size else self.empty_seconds)
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            return upload.folder.stat().st_mtime < self.written_seconds
+        return False

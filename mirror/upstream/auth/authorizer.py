@@ -1,0 +1,253 @@
+"""Authentication as a conversation, without any I/O (distribution token specification; RFC 6749, 7617).
+
+:meth:`Authorizer.flow` is a generator: it yields what is to be done and is sent what came of it. The session does it,
+so the same flow can be tested by hand, and carries another way to send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from mirror.oci.errors import ClientFault, UpstreamBusy, UpstreamProtocolError, UpstreamRefused
+from mirror.runtime.clock import Clock
+from mirror.upstream.auth.credentials import Credentials
+from mirror.wire.auth import basic_auth, challenges
+from mirror.wire.auth.basic_auth import Login
+from mirror.wire.auth.challenges import Challenge
+from mirror.wire.auth.tokens import Token, password_form, refresh_form, token_url
+
+# A token is not used in its last seconds: the request it goes with takes time as well.
+_MARGIN_SECONDS = 10.0
+_MOST_KEPT = 1000
+_MOST_ATTEMPTS = 3
+_MOST_SCOPES = 32
+_MOST_CHALLENGE_HEADERS = 8
+_CLIENT = "docker-plugin-mirror"
+# How a token server says that it does not know POST, or not this way of asking; containerd goes on likewise.
+_ASK_BY_GET = frozenset({400, 401, 404, 405})
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Send the request, with this ``Authorization``."""
+
+    authorization: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginWanted:
+    """Say who we are: :class:`Credentials`, or None for nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """Ask for a token here: POST the form where there is one, else GET with this ``Authorization``."""
+
+    url: str
+    authorization: str | None = field(default=None, repr=False)
+    form: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, as far as it matters to the authorizer.
+
+    Attributes:
+        status: the HTTP status.
+        challenges: the values of ``WWW-Authenticate``; of an attempt only.
+        body: the body; of a token request only.
+        retry_after_seconds: how long the token server wants to be left alone, where it says so.
+    """
+
+    status: int
+    challenges: Sequence[str] = ()
+    body: bytes = field(default=b"", repr=False)
+    retry_after_seconds: float | None = None
+
+
+Step = Attempt | LoginWanted | TokenRequest
+Sent = Reply | Credentials | None
+Flow = Generator[Step, Sent, None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """The token server and the scopes that a token is asked for."""
+
+    realm: str
+    service: str | None
+    scopes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    header: str = field(repr=False)
+    expiry: float
+    asking: _Asking
+
+
+class Authorizer:
+    """Answers the challenges of one upstream, and keeps its tokens until they expire.
+
+    Args:
+        name: the upstream's name, for errors.
+        clock: tells when a token has expired.
+        plain_http: whether a token server may be asked without encryption.
+    """
+
+    def __init__(self, name: str, clock: Clock, *, plain_http: bool) -> None:
+        self._name = name
+        self._clock = clock
+        self._plain_http = plain_http
+        self._basic_wanted = False
+        self._kept: dict[tuple[str, ...], _Kept] = {}
+        self._realm_of_get = ""
+
+    def flow(self, scopes: tuple[str, ...]) -> Flow:
+        """The conversation for one request. It ends when the last attempt's answer is the answer.
+
+        A token that has expired is replaced before the request is sent. A challenge is answered; a second one, too,
+        where it asks for scopes that the first did not (``insufficient_scope``).
+
+        Args:
+            scopes: what the request needs; a challenge may name others, which are then asked for instead.
+
+        Raises:
+            UpstreamRefused: the token server does not give us a token.
+            UpstreamBusy: the token server is busy.
+            UpstreamLied: its address or its answer cannot be true.
+        """
+        authorization = yield from self._known(scopes)
+        asked: set[str] | None = None
+        for _ in range(_MOST_ATTEMPTS):
+            reply = yield Attempt(authorization)
+            if not isinstance(reply, Reply) or reply.status != 401:
+                return
+            offered = [
+                challenge
+                for header in reply.challenges[:_MOST_CHALLENGE_HEADERS]
+                for challenge in challenges.parse(header)
+            ]
+            refused = authorization
+            bearer = next((challenge for challenge in offered if challenge.scheme == "bearer"), None)
+            if bearer is not None:
+                wanted = _wanted(bearer, scopes, asked or ())
+                if wanted == asked:
+                    return
+                asked = wanted
+                authorization = yield from self._answer(bearer, scopes, wanted, refused)
+            elif any(challenge.scheme == "basic" for challenge in offered):
+                authorization = _basic((yield from _login()))
+                self._basic_wanted = authorization is not None
+                if authorization in {None, refused}:
+                    return
+            else:
+                return
+
+    def _known(self, scopes: tuple[str, ...]) -> Generator[Step, Sent, str | None]:
+        """Give the authorization that was right the last time; None where none was."""
+        if self._basic_wanted:
+            return _basic((yield from _login()))
+        kept = self._kept.get(scopes)
+        if kept is not None and self._clock.monotonic_seconds() >= kept.expiry:
+            return (yield from self._token(scopes, kept.asking))
+        return kept.header if kept else None
+
+    def _answer(
+        self, challenge: Challenge, scopes: tuple[str, ...], wanted: set[str], refused: str | None
+    ) -> Generator[Step, Sent, str]:
+        kept = self._kept.get(scopes)
+        if kept is not None and kept.header != refused and self._clock.monotonic_seconds() < kept.expiry:
+            return kept.header  # another request got it meanwhile
+        self._kept.pop(scopes, None)
+        realm = self._realm(challenge.parameters.get("realm", ""))
+        asking = _Asking(realm, challenge.parameters.get("service"), tuple(sorted(wanted)))
+        return (yield from self._token(scopes, asking))
+
+    def _token(self, scopes: tuple[str, ...], asking: _Asking) -> Generator[Step, Sent, str]:
+        self._kept.pop(scopes, None)
+        login = yield from _login()
+        reply = yield from self._replied(asking, login)
+        server = f"upstream {self._name}: token server {urlsplit(asking.realm).netloc}"
+        if reply.status == 429 or reply.status >= 500:
+            seconds = reply.retry_after_seconds
+            raise UpstreamBusy(
+                f"{server} answered {reply.status} (it may pass: try again later)",
+                status=reply.status,
+                **({} if seconds is None else {"retry_after_seconds": seconds}),
+            )
+        if reply.status != 200:
+            who = f"{login.label}: check the password" if login else "nobody in particular: give a login"
+            raise UpstreamRefused(f"{server} answered {reply.status} to {who}", status=reply.status)
+        try:
+            token = Token.parse(reply.body)
+        except ClientFault as error:
+            raise UpstreamProtocolError(f"{server}: {error}") from error
+        return self._keep(scopes, asking, token)
+
+    def _replied(self, asking: _Asking, login: Credentials | None) -> Generator[Step, Sent, Reply]:
+        """Ask the token server: by POST where we have a secret, by GET else, or where it does not know POST."""
+        service, scopes = asking.service, asking.scopes
+        if login is not None and login.identity_token:
+            form = refresh_form(service, scopes, _CLIENT, login.identity_token)
+            return (yield from _asked(TokenRequest(asking.realm, form=form)))
+        if login is not None and asking.realm != self._realm_of_get:
+            form = password_form(service, scopes, _CLIENT, login.username, login.password)
+            reply = yield from _asked(TokenRequest(asking.realm, form=form))
+            if reply.status not in _ASK_BY_GET:
+                return reply
+        url = token_url(asking.realm, service, scopes, login.username if login else None)
+        reply = yield from _asked(TokenRequest(url, _basic(login)))
+        if login is not None and reply.status == 200:
+            self._realm_of_get = asking.realm
+        return reply
+
+    def _keep(self, scopes: tuple[str, ...], asking: _Asking, token: Token) -> str:
+        header = f"Bearer {token.value}"
+        expiry = self._clock.monotonic_seconds() + token.lifetime_seconds - _MARGIN_SECONDS
+        while len(self._kept) >= _MOST_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self._kept[scopes] = _Kept(header, expiry, asking)
+        self._basic_wanted = False
+        return header
+
+    def _realm(self, realm: str) -> str:
+        try:
+            parts = urlsplit(realm)
+            usable = bool(parts.hostname) and parts.username is None and not parts.fragment
+        except ValueError:
+            usable = False
+        if not usable or parts.scheme not in {"https", "http"}:
+            raise UpstreamProtocolError(
+                f"upstream {self._name} names the token server {realm[:200]!r}, which is no URL"
+            )
+        if parts.scheme == "http" and not self._plain_http:
+            raise UpstreamProtocolError(
+                f"upstream {self._name} sends us to the token server {realm[:200]!r}, which is not encrypted: "
+                "nothing secret is sent there; add 'plain_http: true' to the upstream if that is meant"
+            )
+        return realm
+
+
+def _login() -> Generator[Step, Sent, Credentials | None]:
+    login = yield LoginWanted()
+    return login if isinstance(login, Credentials) else None
+
+
+def _asked(request: TokenRequest) -> Generator[Step, Sent, Reply]:
+    reply = yield request
+    return reply if isinstance(reply, Reply) else Reply(599)
+
+
+def _wanted(challenge: Challenge, scopes: Iterable[str], asked: Iterable[str]) -> set[str]:
+    """Scopes to ask for: the challenge's, else the request's; and all that were asked for before."""
+    named = challenge.parameters.get("scope", "").split()[:_MOST_SCOPES]
+    return {*(named or scopes), *asked}
+
+
+def _basic(login: Credentials | None) -> str | None:
+    if login is None or not login.username or not login.password:
+        return None
+    return basic_auth.build(Login(login.username, login.password))

@@ -1,0 +1,101 @@
+"""Docker's credential helpers: ``docker-credential-NAME get`` is given a server's name and answers with a login.
+
+See docker-credential-helpers' README, "Development": the answer is a JSON object with ``Username`` and ``Secret``; a
+failure is told by the exit code, with a sentence on standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+
+from mirror.oci.errors import ConfigurationFault, ManifestInvalid
+from mirror.oci.manifest import parse_json_object
+from mirror.oci.printable_text import printable
+from mirror.upstream.auth.credentials import Credentials, HelperQuestion
+
+_MAX_ANSWER_BYTES = 64 * 1024
+_MOST_SHOWN_CHARACTERS = 200
+_TIMEOUT_SECONDS = 15.0
+
+
+def program_of(question: HelperQuestion) -> str:
+    """The path of the program to ask.
+
+    Raises:
+        ConfigurationFault: it is not installed.
+    """
+    name = f"docker-credential-{question.helper}"
+    path = shutil.which(name)
+    if path is None:
+        raise ConfigurationFault(f"{name}, which docker's config.json names for {question.server}, is not in PATH")
+    return path
+
+
+async def ask(question: HelperQuestion, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> Credentials:
+    """Run the helper. Cancelled, or late, it is ended with all that it started.
+
+    Args:
+        question: which program, and what it is asked for.
+        timeout_seconds: the longest wait for its answer.
+
+    Raises:
+        ConfigurationFault: it is not installed, does not know the server, fails, or answers too much or too late.
+    """
+    path = program_of(question)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            path, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        )
+    except OSError as error:
+        raise ConfigurationFault(f"{path} cannot be run: {error}") from error
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            answer, code = await _answer(process, question.server)
+    except TimeoutError as error:
+        raise ConfigurationFault(f"{path} has not answered within {timeout_seconds:g} s") from error
+    finally:
+        await _end(process)
+    if len(answer) > _MAX_ANSWER_BYTES:
+        raise ConfigurationFault(f"{path} answers with more than {_MAX_ANSWER_BYTES} bytes")
+    if code != 0:
+        said = printable(" ".join(answer.decode("utf-8", "replace").split()), _MOST_SHOWN_CHARACTERS)
+        raise ConfigurationFault(f"{path} gives no login for {question.server}: {said or f'it ended with {code}'}")
+    return _login(path, answer)
+
+
+async def _answer(process: Process, server: str) -> tuple[bytes, int]:
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the helper was started with pipes")
+    with suppress(ConnectionError):  # it may not read what it is asked
+        process.stdin.write(f"{server}\n".encode())
+        await process.stdin.drain()
+    process.stdin.close()
+    answer = bytearray()
+    while len(answer) <= _MAX_ANSWER_BYTES and (piece := await process.stdout.read(_MAX_ANSWER_BYTES)):
+        answer += piece
+    if len(answer) > _MAX_ANSWER_BYTES:
+        return bytes(answer), 0
+    return bytes(answer), await process.wait()
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
+def _login(path: str, answer: bytes) -> Credentials:
+    try:
+        value = parse_json_object(answer, "its answer")
+    except ManifestInvalid as error:  # which may quote what must not be shown
+        raise ConfigurationFault(f"{path}: its answer is not a JSON object") from error
+    username, secret = value.get("Username"), value.get("Secret")
+    if not isinstance(username, str) or not isinstance(secret, str) or not username or not secret:
+        raise ConfigurationFault(f"{path}: its answer lacks Username or Secret")
+    return Credentials.from_pair(username, secret)

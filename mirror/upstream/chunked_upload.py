@@ -1,0 +1,169 @@
+"""The upload of a blob to an upstream (distribution-spec, "Pushing a blob in chunks")."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterable
+from contextlib import suppress
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import (
+    ContentTooLarge,
+    DigestInvalid,
+    MirrorError,
+    RangeInvalid,
+    UploadUnknown,
+    UpstreamProtocolError,
+)
+from mirror.oci.media_types import OCTET_STREAM
+from mirror.oci.names import Repository
+from mirror.registry.streams import counted
+from mirror.upstream.http.exchange import Answer, Request
+from mirror.upstream.http.upstream_session import UpstreamSession
+from mirror.wire.auth.scopes import repository_scope
+from mirror.wire.ranges import Span, parse_upload_range
+from mirror.wire.routes import closing_url
+
+_DONE = frozenset({200, 201, 202, 204})
+#: Longest chunk whose place the caller gives, in bytes: it is held in memory until it is known to be whole.
+MAX_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+class UpstreamUpload:
+    """Implements :class:`mirror.registry.port.Upload`.
+
+    Its ``id`` holds the place that the upstream last gave for it, so it outlives this process as far as the upstream
+    lets it. A piece whose ``span`` is given is sent only when it is whole.
+    """
+
+    def __init__(
+        self, session: UpstreamSession, repository: Repository, location: str, offset: int | None = None
+    ) -> None:
+        self._session = session
+        self._repository = repository
+        self._location = location
+        self._offset = offset or 0
+        self._certain = offset is not None
+
+    @property
+    def id(self) -> str:
+        return urlsafe_b64encode(f"{self._repository} {self._location}".encode()).decode().rstrip("=")
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        await self.synchronize()
+        if span is None:
+            await self._patch(chunks, {})
+            return
+        if span.start != self._offset:
+            raise RangeInvalid(
+                f"chunk begins at {span.start}, the upload holds {self._offset} bytes", offset=self._offset
+            )
+        await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
+
+    async def commit(self, digest: Digest) -> Descriptor:
+        await self.synchronize()
+        request = self._request("PUT", body=b"", url=closing_url(self._location, digest))
+        try:
+            async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:
+                said = answer.headers.get("Docker-Content-Digest")
+                if said and said != str(digest) and said.startswith(digest.algorithm):
+                    raise answer.error(UpstreamProtocolError, f"it stored digest {said[:140]} instead of {digest}")
+        except DigestInvalid:
+            with suppress(MirrorError):  # docker-registry 2.8 keeps the upload, to no use
+                await self.cancel()
+            raise
+        return Descriptor(OCTET_STREAM, digest, self._offset)
+
+    async def cancel(self) -> None:
+        try:
+            async with self._session.request(self._request("DELETE"), expect=_DONE, missing=UploadUnknown):
+                pass
+        except UploadUnknown:
+            pass  # the upload has ended, which is what was wanted
+
+    async def synchronize(self) -> None:
+        """Ask the upstream how many bytes it holds, where the last piece did not end well."""
+        if self._certain:
+            return
+        async with self._session.request(self._request("GET"), expect=_DONE, missing=UploadUnknown) as answer:
+            self._follow(answer)
+            self._offset = self._held_bytes(answer)
+        self._certain = True
+
+    async def _patch(self, body: AsyncIterable[bytes] | bytes, headers: dict[str, str]) -> None:
+        expected = self._offset
+
+        def count(size_bytes: int) -> None:
+            nonlocal expected
+            expected += size_bytes
+
+        if isinstance(body, bytes):
+            count(len(body))
+        else:
+            body = counted(body, count)
+        self._certain = False
+        request = self._request("PATCH", body=body, headers={"Content-Type": OCTET_STREAM, **headers})
+        async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:
+            self._follow(answer)
+            held = self._held_bytes(answer) if "Range" in answer.headers else expected
+            if held < expected and (held, expected) != (0, 1):  # 0-0 is said of no byte and of one
+                raise answer.error(UpstreamProtocolError, f"it holds {held} bytes where it was sent {expected}")
+        self._offset = max(held, expected)  # others may have written to the same upload before
+        self._certain = True
+
+    def _request(
+        self,
+        method: str,
+        *,
+        url: str | None = None,
+        body: AsyncIterable[bytes] | bytes | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> Request:
+        scopes = (repository_scope(self._repository, "pull", "push"),)
+        bulk = isinstance(body, AsyncIterable)
+        return Request(method, url or self._location, scopes, headers or {}, body, bulk=bulk)
+
+    def _follow(self, answer: Answer) -> None:
+        if location := answer.headers.get("Location"):
+            self._location = self._session.addresses.relative(self._location, location)
+
+    def _held_bytes(self, answer: Answer) -> int:
+        with self._session.as_upstream_error(answer):
+            return parse_upload_range(answer.headers.get("Range"))
+
+
+def location_of(upload_id: str, repository: Repository) -> str:
+    """The place that an upload's ``id`` holds, where it belongs to the repository and stays with the upstream.
+
+    Raises:
+        UploadUnknown: it is no such id.
+    """
+    try:
+        decoded = urlsafe_b64decode(upload_id + "=" * (-len(upload_id) % 4)).decode()
+    except ValueError:
+        decoded = ""
+    name, _, location = decoded.partition(" ")
+    if name != repository.name or not location.startswith("/") or location.startswith("//"):
+        raise UploadUnknown(f"{repository} has no upload {upload_id[:64]}", name=repository)
+    return location
+
+
+async def _whole(chunks: AsyncIterable[bytes], span: Span) -> bytes:
+    if span.size_bytes > MAX_CHUNK_BYTES:
+        raise ContentTooLarge(
+            f"chunk of {span.size_bytes} bytes: at most {MAX_CHUNK_BYTES} are accepted, a stream may be longer",
+            limit_bytes=MAX_CHUNK_BYTES,
+        )
+    content = bytearray()
+    async for chunk in chunks:
+        content += chunk
+        if len(content) > span.size_bytes:
+            break
+    if len(content) != span.size_bytes:
+        raise RangeInvalid(f"chunk announced as {span.chunk_range()} has another length", offset=span.start)
+    return bytes(content)

@@ -1,0 +1,1 @@
+"""HTTP to an upstream: sessions, connections, guards."""

@@ -1,0 +1,277 @@
+"""HTTP exchanges with single hosts of an upstream, within every limit."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from mirror.oci.errors import (
+    CircuitOpen,
+    ConfigurationFault,
+    UpstreamBusy,
+    UpstreamFault,
+    UpstreamOffline,
+    UpstreamProtocolError,
+    UpstreamUnreachable,
+)
+from mirror.runtime.clock import Clock
+from mirror.upstream.http.exchange import Answer, Request
+from mirror.upstream.http.request_body import Outgoing
+from mirror.upstream.http.upstream_connections import UpstreamConnections
+from mirror.upstream.http.upstream_errors import connection_fault, redacted
+from mirror.upstream.http.upstream_stats import HostState, UpstreamStats
+from mirror.upstream.http.upstream_urls import Addresses
+from mirror.upstream.limits.bandwidth import rate_at
+from mirror.upstream.limits.circuit_breaker import BreakerState, CircuitBreaker
+from mirror.upstream.limits.connection_slots import ConnectionSlots
+from mirror.upstream.limits.rate_limiter import Account, RateLimiter, opened_account
+from mirror.upstream.limits.server_quota import ServerQuota
+from mirror.upstream.limits.upstream_policy import UpstreamPolicy
+from mirror.wire import rate_limit, retry_after
+
+_LOG = structlog.get_logger(__name__)
+
+# What a gateway says when what it stands for is gone; a 500 may be about one manifest alone.
+_GATEWAY_STATUSES = frozenset({502, 503, 504})
+_MOST_HOSTS = 64
+
+
+class Transport:
+    """Sends requests to an upstream's hosts. Made by :meth:`open`.
+
+    Each host has a breaker of its own: where blobs lie elsewhere, that place may be gone while the upstream is well.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Addresses,
+        connections: UpstreamConnections,
+        terms: UpstreamPolicy,
+        clock: Clock,
+        accounts: tuple[Account, Account],
+    ) -> None:
+        limits = terms.limits
+        self._name = name
+        self._base = addresses.base
+        self._connections = connections
+        self._terms = terms
+        self._clock = clock
+        self._slots = ConnectionSlots(limits.connections)
+        self._request_pace = RateLimiter(lambda: limits.requests_per_second, accounts[0], clock, least_burst=1)
+        self._byte_pace = RateLimiter(lambda: rate_at(limits.bandwidth, limits.zone, clock.now()), accounts[1], clock)
+        self._allowance = ServerQuota(clock)
+        self._breakers: dict[URL, CircuitBreaker] = {self._base: CircuitBreaker(terms.thresholds, clock)}
+        self._failures: Counter[str] = Counter()
+        self._requests = 0
+        self._received_bytes = 0
+        self._paced_seconds = 0.0
+        self.tokens = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, name: str, addresses: Addresses, connections: UpstreamConnections, terms: UpstreamPolicy, clock: Clock
+    ) -> AsyncIterator[Transport]:
+        """Open it; nothing is sent yet.
+
+        Args:
+            name: the upstream's name.
+            addresses: where it is.
+            connections: the way to it.
+            terms: how it is treated.
+            clock: tells the time.
+
+        Raises:
+            ConfigurationFault: the folder of shared limits cannot be used.
+        """
+        limits = terms.limits
+        shared = limits.shared_folder
+        with ExitStack() as stack:
+            requests, received = (
+                stack.enter_context(opened_account(shared / f"{name}.{kind}" if shared and is_limited else None))
+                for kind, is_limited in (("requests", limits.requests_per_second), ("bytes", limits.bandwidth))
+            )
+            yield cls(
+                name=name,
+                addresses=addresses,
+                connections=connections,
+                terms=terms,
+                clock=clock,
+                accounts=(requests, received),
+            )
+
+    async def exchange(self, request: Request, url: URL, authorization: str | None) -> Answer:
+        """Send a request to one host and give its answer, which the caller closes.
+
+        Args:
+            request: what to ask.
+            url: where; the request's own URL, or where that is redirected to.
+            authorization: what to say of who we are.
+
+        Raises:
+            UpstreamOffline: it is never to be asked.
+            UpstreamResting: the host failed so often that it is left alone.
+            UpstreamBusy: the upstream has said that it wants to be left alone.
+            UpstreamUnreachable: no connection, or no answer in time.
+            UpstreamLied: what came is not HTTP, or the host is not one that we may be sent to.
+        """
+        own = url.origin() == self._base
+        breaker = self._breaker(url.origin())
+        self._require_available(url, breaker)
+        await self._wait_for_turn(request, url, own=own)
+        await self._slots.enter(bulk=request.bulk)
+        try:
+            self._require_available(url, breaker)
+            answer = await self._send(request, url, authorization, breaker, own=own)
+        except BaseException:
+            self._slots.leave(bulk=request.bulk)
+            raise
+        if own:
+            self._update_quota(request, answer)
+        return answer
+
+    def error_for_request(self, asked: str, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault:
+        """Make an error that names the upstream and the request; count it as :meth:`count_failure` does."""
+        return self.count_failure(
+            error(f"upstream {self._name}: {asked}: {what}", **{"upstream": self._name, **detail})
+        )
+
+    def count_failure(self, error: UpstreamFault) -> UpstreamFault:
+        """Count an error, log it where the upstream broke the protocol, and return it."""
+        self._failures[error.reason] += 1
+        if isinstance(error, UpstreamProtocolError):
+            _LOG.warning("upstream lied", upstream=self._name, error=str(error))
+        return error
+
+    def stats(self) -> UpstreamStats:
+        """Counts so far."""
+        hosts = []
+        for host, breaker in self._breakers.items():
+            opening = breaker.opening
+            since, why = (opening.since, opening.why) if opening else (None, "")
+            hosts.append(HostState(str(host), breaker.state, since, why))
+        return UpstreamStats(
+            name=self._name,
+            offline=self._terms.offline,
+            requests=self._requests,
+            received_bytes=self._received_bytes,
+            paced_seconds=self._paced_seconds,
+            tokens=self.tokens,
+            failures=dict(self._failures),
+            quota=self._allowance.quota,
+            rest_seconds=self._allowance.wait_seconds(counts=False),
+            hosts=tuple(hosts),
+        )
+
+    def _breaker(self, host: URL) -> CircuitBreaker:
+        if host not in self._breakers:
+            well = [
+                key for key, kept in self._breakers.items() if kept.state is BreakerState.CLOSED and key != self._base
+            ]
+            while len(self._breakers) >= _MOST_HOSTS and well:
+                del self._breakers[well.pop(0)]
+            self._breakers[host] = CircuitBreaker(self._terms.thresholds, self._clock)
+        return self._breakers[host]
+
+    def _require_available(self, url: URL, breaker: CircuitBreaker) -> None:
+        if self._terms.offline:
+            raise UpstreamOffline(
+                f"upstream {self._name} is configured as offline: it is not asked", upstream=self._name
+            )
+        if (opening := breaker.opening) is not None:
+            raise CircuitOpen(
+                f"upstream {self._name}: {url.origin()} is left alone since {opening.since:%Y-%m-%d %H:%M:%S} UTC, "
+                f"for {opening.seconds_left:.0f} s more: {opening.why}",
+                upstream=self._name,
+                since=opening.since.isoformat(),
+                retry_after_seconds=round(opening.seconds_left, 1),
+            )
+
+    async def _wait_for_turn(self, request: Request, url: URL, *, own: bool) -> None:
+        asked_seconds = self._allowance.wait_seconds(counts=request.counts) if own else 0.0
+        if asked_seconds > self._terms.retry.longest_delay_seconds:
+            raise UpstreamBusy(
+                f"upstream {self._name}: {request.method} {redacted(url)} is not sent: "
+                f"it wants to be left alone for {asked_seconds:.0f} s more",
+                upstream=self._name,
+                retry_after_seconds=round(asked_seconds, 1),
+            )
+        seconds = jittered(asked_seconds) + self._request_pace.charge(1)
+        if seconds:
+            self._paced_seconds += seconds
+            await asyncio.sleep(seconds)
+
+    async def _send(
+        self, request: Request, url: URL, authorization: str | None, breaker: CircuitBreaker, *, own: bool
+    ) -> Answer:
+        headers = {**request.headers, **({} if authorization is None else {"Authorization": authorization})}
+        asked = f"{request.method} {redacted(url)}"
+        read_seconds = self._terms.timeouts.read_seconds
+        outgoing = Outgoing(request.body, read_seconds)
+        permit = breaker.admit()
+        self._requests += 1
+        try:
+            async with outgoing.watched():
+                response = await self._connections.request(request.method, url, headers, outgoing.data, own=own)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            if outgoing.error is not None:
+                breaker.record_abandoned(permit)
+                raise outgoing.error from None
+            kind, what = connection_fault(error)
+            failure = self.error_for_request(asked, kind, what)
+            if kind is UpstreamUnreachable:
+                self._record_failure(
+                    breaker, permit, url, failure, at_once=isinstance(error, aiohttp.ConnectionTimeoutError)
+                )
+            else:
+                breaker.record_abandoned(permit)
+            raise failure from error
+        except ConfigurationFault as error:
+            breaker.record_abandoned(permit)
+            raise self.error_for_request(asked, UpstreamUnreachable, str(error)) from error
+        except BaseException:
+            breaker.record_abandoned(permit)
+            raise
+        _LOG.debug("upstream answered", upstream=self._name, asked=asked, status=response.status)
+        if response.status in _GATEWAY_STATUSES:
+            self._record_failure(breaker, permit, url, UpstreamBusy(f"{asked} answered {response.status}"))
+        elif breaker.record_success():
+            _LOG.info("upstream answers again", upstream=self._name, host=str(url.origin()))
+        leave = partial(self._slots.leave, bulk=request.bulk)
+        received = partial(self._account_bytes, paced=request.bulk)
+        return Answer(response, partial(self.error_for_request, asked), read_seconds, received, leave)
+
+    def _record_failure(
+        self, breaker: CircuitBreaker, permit: int, url: URL, error: UpstreamFault, *, at_once: bool = False
+    ) -> None:
+        if breaker.record_failure(permit, str(error), at_once=at_once):
+            _LOG.warning("upstream is left alone", upstream=self._name, host=str(url.origin()), error=str(error))
+
+    def _account_bytes(self, size_bytes: int, *, paced: bool) -> float:
+        self._received_bytes += size_bytes
+        seconds = self._byte_pace.charge(size_bytes)
+        if not paced:
+            return 0.0
+        self._paced_seconds += seconds
+        return seconds
+
+    def _update_quota(self, request: Request, answer: Answer) -> None:
+        quota = rate_limit.parse(answer.headers.get("ratelimit-limit"), answer.headers.get("ratelimit-remaining"))
+        wanted = answer.headers.get("Retry-After") if answer.status in {429, 503} else None
+        seconds = retry_after.parse(wanted, self._clock.now())
+        self._allowance.update_quota(quota, seconds, counts=request.counts)
+
+
+def jittered(seconds: float) -> float:
+    """Add up to a tenth, so that not all who wait come back in the same moment."""
+    return seconds * random.uniform(1.0, 1.1)  # noqa: S311 - it spreads load, it keeps no secret

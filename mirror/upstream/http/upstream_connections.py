@@ -1,0 +1,160 @@
+"""Connections to the hosts of one upstream: through a proxy or not, and not to where it may not send us."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterable, AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import aiohttp
+from yarl import URL
+
+from mirror import __version__
+from mirror.runtime.clock import Clock, SystemClock
+from mirror.runtime.reloading_file import ReloadingFile
+from mirror.upstream.http import socks
+from mirror.upstream.http.forbidden_destinations import Guard
+from mirror.upstream.http.http_proxies import SOCKS, Proxies
+from mirror.upstream.http.response_guard import guarded
+from mirror.upstream.http.tls_context import Tls
+from mirror.upstream.limits.upstream_policy import Timeouts
+
+if TYPE_CHECKING:
+    from aiohttp.abc import AbstractResolver
+
+Data = bytes | BytesIO | AsyncIterable[bytes] | None
+
+_SYSTEM_CLOCK = SystemClock()
+_READ_BUFFER_BYTES = 256 * 1024
+_HEADERS = {"User-Agent": f"docker-plugin-mirror/{__version__}", "Accept-Encoding": "identity"}
+
+
+class UpstreamConnections:
+    """Made by :meth:`open`; leaving that closes them all."""
+
+    def __init__(
+        self,
+        stack: AsyncExitStack,
+        *,
+        timeouts: Timeouts,
+        guard: Guard,
+        proxies: Proxies,
+        tls: Tls,
+        clock: Clock,
+        resolver: AbstractResolver | None,
+    ) -> None:
+        self._stack = stack
+        self._timeouts = timeouts
+        self._guard = guard
+        self._proxies = proxies
+        self._tls = tls
+        self._clock = clock
+        self._contexts: dict[bool, ReloadingFile[ssl.SSLContext]] = {}
+        self._resolver = resolver
+        self._clients: dict[str, aiohttp.ClientSession] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        *,
+        timeouts: Timeouts,
+        guard: Guard,
+        proxies: Proxies,
+        tls: Tls,
+        clock: Clock = _SYSTEM_CLOCK,
+        resolver: AbstractResolver | None = None,
+    ) -> AsyncIterator[UpstreamConnections]:
+        """Open it; nothing is connected to yet.
+
+        Args:
+            timeouts: deadlines.
+            guard: where an upstream may not send us.
+            proxies: which way requests go.
+            tls: certificates; connections that are made after their files have changed use the new ones.
+            clock: tells when to look at the files again.
+            resolver: resolves names; None: the system.
+
+        Raises:
+            ConfigurationFault: a certificate or a proxy cannot be used.
+        """
+        for scheme in ("https", "http"):  # a wrong setting is told now
+            proxy = proxies.through(URL(f"{scheme}://registry.invalid"))
+            if proxy is not None and proxy.scheme in SOCKS:
+                socks.require()
+        async with AsyncExitStack() as stack:
+            opened = cls(
+                stack, timeouts=timeouts, guard=guard, proxies=proxies, tls=tls, clock=clock, resolver=resolver
+            )
+            if tls != Tls():
+                opened._context(own=True)
+            yield opened
+
+    async def request(
+        self, method: str, url: URL, headers: Mapping[str, str], data: Data, *, own: bool
+    ) -> aiohttp.ClientResponse:
+        """Send a request; redirects are not followed. Whoever gets the response releases it.
+
+        Args:
+            method, url, headers, data: as aiohttp takes them.
+            own: whether it goes to the upstream itself, which may be anywhere.
+
+        Raises:
+            ConfigurationFault: its proxy cannot be used. And what aiohttp raises.
+        """
+        proxy = self._proxies.through(url)
+        by_socks = proxy is not None and proxy.scheme in SOCKS
+        # A proxy connects to where it will: what is connected to here is the proxy.
+        way = "guarded" if proxy is None and not own else "open"
+        client = await self._client(str(proxy) if by_socks else way)
+        encrypted = "https" in {url.scheme, proxy and proxy.scheme}
+        context = await self._context(own=own).current() if encrypted else True
+        with socks.translated() if by_socks else nullcontext():
+            return await client.request(
+                method,
+                url,
+                headers=headers,
+                data=data,
+                allow_redirects=False,
+                proxy=None if by_socks else proxy,
+                ssl=context,
+            )
+
+    async def _client(self, kind: str) -> aiohttp.ClientSession:
+        client = self._clients.get(kind)
+        if client is None:
+            seconds = self._timeouts
+            client = self._clients[kind] = aiohttp.ClientSession(
+                connector=self._connector(kind),
+                headers=_HEADERS,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, connect=seconds.connect_seconds, sock_read=seconds.read_seconds, ceil_threshold=60
+                ),
+                read_bufsize=_READ_BUFFER_BYTES,
+            )
+            await self._stack.enter_async_context(client)
+        return client
+
+    def _context(self, *, own: bool) -> ReloadingFile[ssl.SSLContext]:
+        """Made when it is needed: to read the system's authorities takes some tens of milliseconds."""
+        identified = own and self._tls.certificate_file is not None
+        if identified not in self._contexts:
+            read = partial(self._tls.context, own=identified)
+            self._contexts[identified] = ReloadingFile("a certificate", self._tls.files, read, self._clock)
+        return self._contexts[identified]
+
+    def _connector(self, kind: str) -> aiohttp.TCPConnector:
+        match kind:
+            case "open":
+                return guarded(aiohttp.TCPConnector(limit=0, resolver=self._resolver))
+            case "guarded":
+                return guarded(
+                    aiohttp.TCPConnector(limit=0, resolver=self._resolver, socket_factory=self._guard.socket)
+                )
+            case _:
+                return socks.connector(kind)

@@ -1,0 +1,141 @@
+"""Errors of the tree for what an upstream did, with sentences for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import aiohttp
+from yarl import URL
+
+from mirror.oci.errors import (
+    CircuitOpen,
+    ManifestUnknown,
+    MirrorError,
+    NotFound,
+    RepositoryUnknown,
+    UpstreamBusy,
+    UpstreamFault,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamUnreachable,
+)
+from mirror.oci.printable_text import printable
+from mirror.upstream.http.forbidden_destinations import ForbiddenAddressError
+from mirror.upstream.http.response_guard import FloodError
+from mirror.wire import error_body, retry_after
+
+_MOST_SHOWN_CHARACTERS = 300
+
+
+class DripError(OSError):
+    """A body that comes so slowly that it would never end."""
+
+
+def redacted(url: URL) -> str:
+    """Strip a URL for logs and errors of user, query and fragment, where secrets may stand."""
+    return str(url.with_user(None).with_query(None).with_fragment(None))
+
+
+def may_pass_soon(error: MirrorError) -> bool:
+    """Tell whether another attempt at once has a chance: not where the circuit breaker keeps us from asking."""
+    return error.temporary and not isinstance(error, CircuitOpen)
+
+
+def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
+    """Map an exception of the HTTP library or the socket to an error class and a sentence."""
+    kind: type[UpstreamFault] = UpstreamUnreachable
+    match error:
+        case aiohttp.ClientConnectorError():
+            kind, what = _no_connection(error)
+        case aiohttp.ConnectionTimeoutError():
+            what = "no connection within the connect timeout"
+        case FloodError():
+            kind, what = UpstreamProtocolError, f"{error}: the connection was ended"
+        case DripError():
+            what = f"next to nothing came for the read timeout: {error}"
+        case TimeoutError():
+            what = "nothing moved for the read timeout"
+        case aiohttp.ServerDisconnectedError():
+            what = "the connection was closed without an answer"
+        case aiohttp.ClientHttpProxyError():
+            what = f"the proxy answered {error.status} {error.message}"
+        case aiohttp.ClientResponseError():
+            kind, what = UpstreamProtocolError, f"the answer is not HTTP: {error.message}"
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
+            kind, what = UpstreamProtocolError, f"not a URL that can be asked: {error}"
+        case aiohttp.ClientError() | OSError():
+            what = str(error) or type(error).__name__
+        case _:
+            kind, what = UpstreamProtocolError, f"the answer makes no sense: {error}"
+    return kind, _one_line(what)
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[UpstreamFault], str]:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return UpstreamProtocolError, f"its certificate is not trusted: {error.certificate_error}"
+        case aiohttp.ClientConnectorSSLError():
+            return UpstreamProtocolError, f"TLS failed: {error.os_error}; does it speak plain http?"
+        case aiohttp.ClientConnectorDNSError():
+            return UpstreamUnreachable, f"the name of its host cannot be resolved: {error.os_error}"
+        case aiohttp.ClientProxyConnectionError():
+            return UpstreamUnreachable, f"no connection to the proxy: {error.os_error}"
+        case aiohttp.ClientConnectorError(os_error=ForbiddenAddressError()):
+            return UpstreamProtocolError, f"it sends us there, but {error.os_error}"
+        case _:
+            return UpstreamUnreachable, f"no connection: {error.os_error}"
+
+
+def answer_fault(
+    upstream: str,
+    asked: str,
+    status: int,
+    body: bytes,
+    *,
+    missing: type[NotFound],
+    retry: str | None,
+    hint: str,
+    now: datetime,
+) -> MirrorError:
+    """The error that an unwanted answer stands for.
+
+    Args:
+        upstream: the upstream's name.
+        asked: method and URL.
+        status: the HTTP status.
+        body: the answer's body, or the beginning of it.
+        missing: what a 404 means for this request.
+        retry: the ``Retry-After`` field.
+        hint: what to do where credentials are refused.
+        now: the time of day.
+    """
+    received = error_body.parse(body)
+    code = received[0].code if received else ""
+    said = "; ".join(f"{error.code}: {error.message}" for error in received) or _plain_text(body)
+    sentence = f"upstream {upstream}: {asked} answered {status}" + (f": {_one_line(said)}" if said else "")
+    detail: dict[str, object] = {"upstream": upstream, "status": status, **({"code": code} if code else {})}
+    kind: type[MirrorError] = UpstreamProtocolError
+    if status in {401, 403}:
+        kind, sentence = UpstreamRefused, f"{sentence} ({hint})"
+    elif status == 429 or status >= 500:
+        kind, sentence = UpstreamBusy, f"{sentence} (it may pass: try again later)"
+        seconds = retry_after.parse(retry, now)
+        detail |= {} if seconds is None else {"retry_after_seconds": seconds}
+    elif status == 404:
+        kind = RepositoryUnknown if missing is ManifestUnknown and code == "NAME_UNKNOWN" else missing
+    elif status >= 400:
+        kind = error_body.error_class(code, status)
+    else:
+        sentence += ", which is no answer to that"
+    return kind(sentence, **detail)
+
+
+def _plain_text(body: bytes) -> str:
+    text = body.decode("utf-8", "replace").strip()
+    if text.startswith("<"):
+        return "a web page, not a registry's answer: is the URL that of a registry?"
+    return text
+
+
+def _one_line(text: str) -> str:
+    return printable(" ".join(text[: 4 * _MOST_SHOWN_CHARACTERS].split()), _MOST_SHOWN_CHARACTERS)

@@ -1,0 +1,286 @@
+"""The one way to an upstream: every request of every other module here goes through :class:`UpstreamSession`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import TypeVar
+
+import stamina
+from yarl import URL
+
+from mirror.oci.errors import (
+    ClientFault,
+    ConfigurationFault,
+    MirrorError,
+    NotFound,
+    UpstreamFault,
+    UpstreamProtocolError,
+    UpstreamRefused,
+)
+from mirror.runtime.clock import Clock
+from mirror.runtime.concurrency.shared_tasks import SharedTasks
+from mirror.runtime.retry_policy import RetryPolicy
+from mirror.upstream.auth.authorizer import Attempt, Authorizer, Flow, LoginWanted, Reply, Sent, Step, TokenRequest
+from mirror.upstream.auth.credentials import Credentials
+from mirror.upstream.auth.login_files import LoginSource
+from mirror.upstream.http.exchange import Answer, Request
+from mirror.upstream.http.transport import Transport, jittered
+from mirror.upstream.http.upstream_errors import answer_fault, may_pass_soon, redacted
+from mirror.upstream.http.upstream_urls import Addresses
+from mirror.wire import retry_after
+from mirror.wire.auth.tokens import MAX_TOKEN_BODY_BYTES
+from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
+
+Given = TypeVar("Given")
+
+_MOST_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class UpstreamSession:
+    """Requests to one upstream, with credentials, retries and redirects.
+
+    Redirects are followed by hand: at most five, of reads only, never from https to http (unless the upstream is http
+    itself), and ``Authorization`` stays with the upstream's own origin.
+
+    Args:
+        name: what it is called in the configuration.
+        addresses: where it is.
+        transport: sends requests to its hosts.
+        login: gives our credentials; None: there are none.
+        authorizer: answers its challenges.
+        clock: tells the time.
+        retry: how often a request is tried.
+
+    Attributes:
+        changes: goes up when a request that changes something at the upstream begins, and when it ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        addresses: Addresses,
+        transport: Transport,
+        login: LoginSource | None,
+        authorizer: Authorizer,
+        clock: Clock,
+        retry: RetryPolicy,
+    ) -> None:
+        self.name = name
+        self.addresses = addresses
+        self.transport = transport
+        self.retry = retry
+        self.changes = 0
+        self._login = login
+        self._authorizer = authorizer
+        self.clock = clock
+        self._token_requests: SharedTasks[TokenRequest, Reply] = SharedTasks()
+        self._retrying = stamina.AsyncRetryingCaller(
+            attempts=retry.attempts,
+            timeout=retry.total_seconds,
+            wait_initial=retry.first_delay_seconds,
+            wait_max=retry.longest_delay_seconds,
+            wait_jitter=retry.first_delay_seconds,
+        )
+
+    @asynccontextmanager
+    async def request(
+        self, request: Request, *, expect: Collection[int], missing: type[NotFound] = NotFound
+    ) -> AsyncIterator[Answer]:
+        """Send a request; the answer lives inside the ``async with``. Raises as :meth:`send`."""
+        answer = await self.send(request, expect=expect, missing=missing)
+        try:
+            yield answer
+        finally:
+            answer.close()
+
+    async def send(self, request: Request, *, expect: Collection[int], missing: type[NotFound] = NotFound) -> Answer:
+        """Send a request and give its answer, which the caller closes.
+
+        A read, or a request said to be repeatable, is tried again where it fails for a reason that may pass.
+
+        Args:
+            request: what to ask.
+            expect: the statuses that are an answer.
+            missing: what a 404 means.
+
+        Raises:
+            UpstreamUnreachable: no connection or no answer in time; UpstreamResting, UpstreamOffline: none was tried.
+            UpstreamRefused: 401, 403, or no token.
+            UpstreamBusy: 429 or 5xx; ``detail["retry_after_seconds"]`` where it said so.
+            UpstreamLied: an answer that cannot be one.
+            ClientFault: another 4xx: the class that its code and status stand for; ``missing`` for a 404.
+        """
+        return await self._with_retries(request, partial(self._send_once, request, expect, missing))
+
+    async def read(
+        self, request: Request, limit_bytes: int, *, expect: Collection[int], missing: type[NotFound] = NotFound
+    ) -> tuple[Answer, bytes]:
+        """Send a request and read the whole answer, at most ``limit_bytes`` of body; tried again as a whole.
+
+        Raises as :meth:`send`; UpstreamLied also for a longer body.
+        """
+
+        async def once() -> tuple[Answer, bytes]:
+            answer = await self._send_once(request, expect, missing)
+            try:
+                return answer, await answer.read(limit_bytes)
+            finally:
+                answer.close()
+
+        return await self._with_retries(request, once)
+
+    async def _with_retries(self, request: Request, once: Callable[[], Awaitable[Given]]) -> Given:
+        if request.is_read or request.repeatable:
+            return await self._retrying(self._retry_delay, once)
+        return await once()
+
+    @contextmanager
+    def as_upstream_error(self, answer: Answer) -> Iterator[None]:
+        """Raise UpstreamLied in place of what a parser raises about the content of an answer."""
+        try:
+            yield
+        except ClientFault as error:
+            raise answer.error(UpstreamProtocolError, str(error), **error.detail) from error
+
+    def _retry_delay(self, error: Exception) -> bool | float:
+        if not isinstance(error, MirrorError) or not may_pass_soon(error):
+            return False
+        asked_seconds = float(error.detail.get("retry_after_seconds", 0))
+        if asked_seconds > self.retry.longest_delay_seconds:
+            return False
+        return jittered(asked_seconds) or True
+
+    async def _send_once(self, request: Request, expect: Collection[int], missing: type[NotFound]) -> Answer:
+        self.changes += not request.is_read
+        try:
+            answer = await self._send_authorized(request)
+        finally:  # a list that was read meanwhile may hold the change or not
+            self.changes += not request.is_read
+        if answer.status in expect:
+            coding = answer.headers.get("Content-Encoding", "identity").lower()
+            if coding == "identity":
+                return answer
+            answer.close()
+            raise answer.error(
+                UpstreamProtocolError, f"it used Content-Encoding {coding[:40]!r}, which was not asked for"
+            )
+        try:
+            raise await self._fault(request, answer, missing)
+        finally:
+            answer.close()
+
+    async def _fault(self, request: Request, answer: Answer, missing: type[NotFound]) -> MirrorError:
+        try:
+            body = await answer.read(MAX_ERROR_BODY_BYTES, whole=False)
+        except UpstreamFault:
+            body = b""  # the status says enough
+        fault = answer_fault(
+            self.name,
+            f"{request.method} {answer.url}",
+            answer.status,
+            body,
+            missing=missing,
+            retry=answer.headers.get("Retry-After"),
+            hint=self._hint(),
+            now=self.clock.now(),
+        )
+        return self.transport.count_failure(fault) if isinstance(fault, UpstreamFault) else fault
+
+    def _hint(self) -> str:
+        where = f"upstreams.{self.name}.credentials"
+        if self._login is None:
+            return f"no login is configured: set {where}, unless the name is wrong"
+        return f"check that {self._login.label} of {where} may do this"
+
+    def protocol_error(self, what: str, **detail: object) -> UpstreamFault:
+        """Make an error that blames the upstream for what cannot be true; count and log it."""
+        error = UpstreamProtocolError(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
+        return self.transport.count_failure(error)
+
+    async def _send_authorized(self, request: Request) -> Answer:
+        flow = self._authorizer.flow(request.scopes)
+        answer: Answer | None = None
+        try:
+            step: Step = next(flow)
+            while True:
+                if answer is not None and not isinstance(step, LoginWanted):
+                    answer.close()
+                sent: Sent
+                if isinstance(step, Attempt):
+                    answer, own = await self._follow_redirects(request, step.authorization, self.addresses.base)
+                    if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
+                        return answer
+                    sent = Reply(answer.status, answer.all_of("WWW-Authenticate"))
+                elif isinstance(step, TokenRequest):
+                    sent = await self._token_requests.run(step, partial(self._request_token, step))
+                else:
+                    sent = await self._current_login()
+                step = self._next(flow, sent)
+        except StopIteration:
+            if answer is None:
+                raise RuntimeError("a conversation ended before anything was asked") from None
+            return answer
+        except BaseException:
+            if answer is not None:
+                answer.close()
+            raise
+
+    def _next(self, flow: Flow, sent: Sent) -> Step:
+        try:
+            return flow.send(sent)
+        except UpstreamFault as fault:
+            raise self.transport.count_failure(fault) from fault.__cause__
+
+    async def _current_login(self) -> Credentials | None:
+        try:
+            return None if self._login is None else await self._login.current()
+        except ConfigurationFault as error:
+            raise UpstreamRefused(f"upstream {self.name}: no login: {error}", upstream=self.name) from error
+
+    async def _request_token(self, step: TokenRequest) -> Reply:
+        url = self._follow(self.addresses.base, step.url)
+        request = Request("GET", str(url), ())
+        if step.form is not None:
+            request = Request("POST", str(url), (), _FORM, step.form)
+        answer, _ = await self._follow_redirects(request, step.authorization, url.origin())
+        try:
+            body = await answer.read(MAX_TOKEN_BODY_BYTES)
+        finally:
+            answer.close()
+        self.transport.tokens += answer.status == 200
+        seconds = retry_after.parse(answer.headers.get("Retry-After"), self.clock.now())
+        return Reply(answer.status, body=body, retry_after_seconds=seconds)
+
+    async def _follow_redirects(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
+        """The answer after any redirects, and whether it comes from ``trusted``, which alone is told who we are."""
+        url = first = self.addresses.absolute(request.url)
+        for _ in range(_MOST_REDIRECTS + 1):
+            own = url.origin() == trusted
+            answer = await self.transport.exchange(request, url, authorization if own else None)
+            if answer.status not in _REDIRECTS:
+                return answer, own
+            answer.close()
+            url = self._redirect_target(request, answer, url)
+        raise self.protocol_error(f"{request.method} {redacted(first)} is redirected without end")
+
+    def _redirect_target(self, request: Request, answer: Answer, url: URL) -> URL:
+        location = answer.headers.get("Location")
+        if location is None:
+            raise answer.error(UpstreamProtocolError, f"it answered {answer.status} without Location")
+        target = self._follow(url, location)
+        if not request.is_read:
+            raise answer.error(
+                UpstreamProtocolError, f"it redirects a write, to {redacted(target)}: configure that address instead"
+            )
+        return target
+
+    def _follow(self, url: URL, location: str) -> URL:
+        try:
+            return self.addresses.follow(url, location)
+        except UpstreamProtocolError as error:
+            raise self.transport.count_failure(error) from None

@@ -1,0 +1,192 @@
+"""Reading one list of an upstream, over all its pages, within bounds and without keeping others waiting."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Generator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamProtocolError
+from mirror.runtime.concurrency.cooperative_sort import in_order
+from mirror.runtime.concurrency.threads import stepped
+from mirror.upstream.http.exchange import Answer, Request
+from mirror.upstream.http.upstream_session import UpstreamSession
+from mirror.upstream.limits.upstream_policy import ListBounds
+from mirror.wire.json_elements import elements
+from mirror.wire.pagination import parse_next_link
+
+Item = TypeVar("Item")
+
+#: What is read at once, in bytes: a hop into a thread would cost more.
+_LIGHT_BYTES: Final = 16 * 1024
+_LIGHT_ENTRIES: Final = 2048
+#: A manifest has some tens of referrers at most; what refers to one by hand is an index, so a manifest's size.
+REFERRER_BOUNDS: Final = ListBounds(
+    entries=10_000, pages=200, page_bytes=4 * 1024 * 1024, whole_bytes=16 * 1024 * 1024, seconds=600
+)
+
+
+@dataclass(slots=True)
+class Reading(Generic[Item]):
+    """A list as far as it was read.
+
+    Attributes:
+        entries: what it holds, in order, each once.
+        count: how many there were, those that are left out and repeated ones included.
+        pages: the answers it came in.
+        received_bytes: the bytes of their bodies.
+    """
+
+    entries: list[Item] = field(default_factory=list)
+    count: int = 0
+    pages: int = 0
+    received_bytes: int = 0
+
+
+class ListReader:
+    """Reads lists.
+
+    Args:
+        session: the way to the upstream.
+        bounds: how long a list of names may be.
+    """
+
+    def __init__(self, session: UpstreamSession, bounds: ListBounds) -> None:
+        self._session = session
+        self._bounds = bounds
+
+    async def names(
+        self,
+        reading: Reading[str],
+        request: Request,
+        key: str,
+        is_valid: Callable[[str], bool],
+        missing: type[NotFound],
+    ) -> None:
+        """Read a list of names to its end, in ASCII order.
+
+        Names outside the grammar, which nobody can ask for, are left out, but count.
+
+        Args:
+            reading: is filled.
+            request: asks for the first page.
+            key: the member that holds the names.
+            is_valid: whether a name is in the grammar.
+            missing: what a 404 means.
+
+        Raises:
+            UpstreamLied: it is no list of names, or longer than the bounds; then ``reading`` tells how far it got.
+            And as :meth:`UpstreamSession.send`.
+        """
+        found: set[str] = set()
+
+        def take(texts: list[Any]) -> None:
+            if not all(isinstance(text, str) for text in texts):
+                raise ManifestInvalid(f"its list of {key} is not a list of names")
+            found.update(filter(is_valid, texts))
+
+        await self._read(reading, request, key, missing=missing, bounds=self._bounds, take=take)
+        await self._in_order(reading, found, str)
+
+    async def referrers(self, reading: Reading[Descriptor], request: Request, missing: type[NotFound]) -> None:
+        """Read a list of referrers to its end, ordered by digest. Arguments and errors are as for :meth:`names`."""
+        found: dict[Digest, Descriptor] = {}
+
+        def take(listed: list[Any]) -> None:
+            descriptors = [Descriptor.from_json(item, "manifests") for item in listed]
+            found.update((descriptor.digest, descriptor) for descriptor in descriptors)
+
+        await self._read(reading, request, "manifests", missing=missing, bounds=REFERRER_BOUNDS, take=take)
+        await self._in_order(reading, found.values(), lambda entry: str(entry.digest))
+
+    async def _read(
+        self,
+        reading: Reading[Item],
+        request: Request,
+        key: str,
+        *,
+        missing: type[NotFound],
+        bounds: ListBounds,
+        take: Callable[[list[Any]], None],
+    ) -> None:
+        remedy = self._remedy(bounds)
+        async for answer, body in self._pages(reading, request, missing, bounds):
+            with self._session.as_upstream_error(answer):
+                async for count in _stepped(_taken(body, key, take), light=len(body) <= _LIGHT_BYTES):
+                    reading.count += count
+                    if reading.count > bounds.entries:
+                        raise answer.error(
+                            UpstreamProtocolError,
+                            f"it lists more than {bounds.entries} {key}, which are as many as are read: {remedy}",
+                        )
+
+    async def _pages(
+        self, reading: Reading[Item], request: Request, missing: type[NotFound], bounds: ListBounds
+    ) -> AsyncIterator[tuple[Answer, bytes]]:
+        """Every page of a list. ``Link`` is followed on the list's own path only."""
+        path = urlsplit(request.url).path
+        url: str | None = request.url
+        seen: set[str] = set()
+        clock = self._session.clock
+        remedy = self._remedy(bounds)
+        until_seconds = clock.monotonic_seconds() + bounds.seconds
+        while url is not None:
+            if url in seen:
+                raise self._session.protocol_error(f"its pages of {path} do not end: {url[:200]!r} is there again")
+            if reading.pages >= bounds.pages:
+                raise self._session.protocol_error(f"its list at {path} has more than {bounds.pages} pages: {remedy}")
+            if clock.monotonic_seconds() > until_seconds:
+                raise self._session.protocol_error(
+                    f"its list at {path} has not ended within {bounds.seconds:g} s: {remedy}"
+                )
+            seen.add(url)
+            page = Request(request.method, url, request.scopes, request.headers, counts=request.counts)
+            try:
+                answer, body = await self._session.read(page, bounds.page_bytes, expect={200}, missing=missing)
+            except UpstreamProtocolError as error:
+                if "limit_bytes" in error.detail:
+                    reading.received_bytes += bounds.page_bytes
+                raise
+            reading.pages += 1
+            reading.received_bytes += len(body)
+            if reading.received_bytes > bounds.whole_bytes:
+                raise answer.error(
+                    UpstreamProtocolError, f"its list is longer than {bounds.whole_bytes} bytes in all: {remedy}"
+                )
+            yield answer, body
+            url = parse_next_link(answer.headers.get("Link"))
+            if url is not None and urlsplit(url).path not in {"", path}:
+                raise answer.error(UpstreamProtocolError, f"its next page is said to be at {url[:200]!r}, another path")
+            if url is not None and not url.startswith("/"):
+                url = path + url
+
+    def _remedy(self, bounds: ListBounds) -> str:
+        if bounds is REFERRER_BOUNDS:
+            return "no manifest needs so much that refers to it, and that of this one is left alone"
+        setting = f"upstreams.{self._session.name}.limits.list_entries"
+        return f"single tags can be pulled all the same; if it is meant to be that long, raise {setting}"
+
+    async def _in_order(self, reading: Reading[Item], found: Collection[Item], key: Callable[[Item], str]) -> None:
+        async for some in _stepped(in_order(found, key), light=len(found) <= _LIGHT_ENTRIES):
+            reading.entries += some
+
+
+def _taken(body: bytes, key: str, take: Callable[[list[Any]], None]) -> Generator[int, None, None]:
+    for some in elements(body, key, f"list of {key}"):
+        take(some)
+        yield len(some)
+
+
+async def _stepped(steps: Generator[Item, None, None], *, light: bool) -> AsyncIterator[Item]:
+    """Iterate a generator: each step in a thread, or all of them at once where that is cheaper."""
+    if light:
+        for piece in steps:
+            yield piece
+        return
+    async with aclosing(stepped(steps)) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            yield piece

@@ -1,0 +1,1 @@
+"""Authentication headers, tokens and scopes."""

@@ -1,1 +1,0 @@
-"""What people do to plugins: look at them."""

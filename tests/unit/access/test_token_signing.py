@@ -1,0 +1,85 @@
+"""Tokens: what they say, and what is no token of ours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mirror.access import token_signing
+from mirror.access.token_signing import LIFETIME_SECONDS, SERVICE, Grant
+from mirror.oci.errors import Unauthorized
+from mirror.oci.names import Repository
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+GRANT = Grant("anna", "password:0", {"a": frozenset({"pull", "push"})}, catalog=True)
+ACTIONS = st.frozensets(st.sampled_from(["pull", "push", "delete"]), min_size=1)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@given(st.builds(Grant, st.text(), st.text(), st.dictionaries(st.text(min_size=1), ACTIONS), st.booleans()))
+def test_a_token_says_what_was_signed(grant: Grant) -> None:
+    assert token_signing.read(KEY, token_signing.sign(KEY, grant, now())) == grant
+
+
+def test_a_token_of_one_repository_is_nothing_for_another() -> None:
+    assert GRANT.actions(Repository("a")) == {"pull", "push"}
+    assert GRANT.actions(Repository("b")) == frozenset()
+
+
+def test_a_token_is_as_the_specification_has_it() -> None:
+    claims = jwt.decode(token_signing.sign(KEY, GRANT, now()), KEY, algorithms=["HS256"], audience=SERVICE)
+    assert claims["access"] == [
+        {"type": "repository", "name": "a", "actions": ["pull", "push"]},
+        {"type": "registry", "name": "catalog", "actions": ["*"]},
+    ]
+    assert claims["exp"] - claims["iat"] == LIFETIME_SECONDS == 300
+
+
+def forged(key: bytes | None = KEY, algorithm: str = "HS256", without: str = "", **changes: Any) -> str:
+    claims = jwt.decode(token_signing.sign(KEY, GRANT, now()), KEY, algorithms=["HS256"], audience=SERVICE) | changes
+    return jwt.encode({name: value for name, value in claims.items() if name != without}, key, algorithm=algorithm)
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (lambda: forged(exp=int(now().timestamp()) - 60), "expired"),
+        (lambda: forged(iat=int(now().timestamp()) + 3600, exp=int(now().timestamp()) + 7200), "not yet valid"),
+        (lambda: forged(aud="registry.example"), "Audience"),
+        (lambda: forged(OTHER), "Signature"),
+        (lambda: forged(None, "none"), "alg"),
+        (lambda: forged(b"k" * 64, "HS512"), "alg"),
+        (lambda: forged()[:-3], "not one of ours"),
+        (lambda: forged(without="exp"), "exp"),
+        (lambda: forged(without="aud"), "aud"),
+        (lambda: forged(without="iat"), "iat"),
+        (lambda: forged(without="proof"), "proof"),
+        (lambda: forged(without="access"), "access"),
+        (lambda: "", "not one of ours"),
+        (lambda: "not.a.token", "not one of ours"),
+        (lambda: "a" * 1_000_000, "longer"),
+        (lambda: "\udcff", "ASCII"),
+    ],
+)
+def test_what_is_no_token_of_ours(token: Any, said: str) -> None:
+    with pytest.raises(Unauthorized, match=said) as refused:
+        token_signing.read(KEY, token())
+    assert refused.value.detail["error"] == "invalid_token"
+
+
+@given(st.text())
+def test_any_text_is_refused(text: str) -> None:
+    with pytest.raises(Unauthorized):
+        token_signing.read(KEY, text)
+
+
+def test_a_little_difference_between_clocks_does_not_matter() -> None:
+    assert token_signing.read(KEY, token_signing.sign(KEY, GRANT, now() + timedelta(seconds=2))) == GRANT

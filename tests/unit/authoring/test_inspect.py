@@ -1,0 +1,146 @@
+import json
+
+import pytest
+
+from mirror.authoring.inspect import inspect
+from mirror.authoring.install_line import install_line
+from mirror.oci import media_types
+from mirror.oci.descriptor import Descriptor
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestUnknown, UpstreamRefused
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
+from mirror.plugin.lint import manifest_findings as table
+from mirror.plugin.lint.findings import Severity
+from mirror.registry.memory import MemoryRegistry
+from mirror.registry.streams import one
+from mirror.transfer.progress_reporting import SilentProgress
+from tests.unit.authoring.contents import put_plugin
+
+NAME, TAG = Repository("acme/driver"), Tag("1.0")
+
+
+async def stored(config, config_type=media_types.DOCKER_PLUGIN_CONFIG, said_bytes=None):
+    registry = MemoryRegistry()
+    upload = await registry.begin_upload(NAME)
+    await upload.append(one(config))
+    held = await upload.commit(Digest.of(config))
+    described = Descriptor(config_type, held.digest, said_bytes or held.size_bytes)
+    body = {"schemaVersion": 2, "mediaType": media_types.DOCKER_MANIFEST, "config": described.to_json(), "layers": []}
+    manifest = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
+    await registry.put_manifest(NAME, manifest, [TAG])
+    return registry, manifest
+
+
+CONFIG = {
+    "network": {"type": "host"},
+    "mounts": [{"name": "state", "settable": ["source"]}],
+    "env": [{"name": "DEBUG", "value": "0", "settable": ["value"]}],
+}
+
+
+async def test_a_plugin_is_read():
+    registry, manifest = await stored(json.dumps(CONFIG).encode())
+    found = await inspect(registry, NAME, TAG)
+    assert (found.kind, found.manifest) == ("plugin", manifest)
+    assert [(str(privilege), risk[:5]) for privilege, risk in found.plugin.privileges] == [("network: [host]", "It is")]
+    assert [setting.key for setting in found.plugin.settings] == ["DEBUG", "state"]
+
+
+@pytest.mark.parametrize(
+    ("config_type", "kind", "line"),
+    [
+        (media_types.DOCKER_IMAGE_CONFIG, "image", "docker pull mirror:5000/acme/driver:1.0"),
+        (media_types.OCI_IMAGE_CONFIG, "image", "docker pull mirror:5000/acme/driver:1.0"),
+        ("application/vnd.acme.thing", "artifact", None),
+    ],
+)
+async def test_other_kinds(config_type, kind, line):
+    registry, _ = await stored(b"{}", config_type)
+    found = await inspect(registry, NAME, TAG)
+    assert (found.kind, found.plugin, install_line(found, "mirror:5000")) == (kind, None, line)
+
+
+async def test_the_install_line_names_what_must_be_set():
+    registry, manifest = await stored(json.dumps(CONFIG).encode())
+    by_tag = await inspect(registry, NAME, TAG)
+    assert install_line(by_tag, "mirror:5000") == "docker plugin install mirror:5000/acme/driver:1.0 state=VALUE"
+    by_digest = await inspect(registry, NAME, manifest.digest)
+    assert f"mirror:5000/acme/driver@{manifest.digest}" in install_line(by_digest, "mirror:5000")
+
+
+@pytest.mark.parametrize("content", [b'{"Env": "A=b"}', b" " * (MAX_CONFIG_BYTES + 1)])
+async def test_a_config_that_cannot_be_read(content):
+    registry, _ = await stored(content)
+    found = await inspect(registry, NAME, TAG)
+    assert (found.kind, found.plugin.config, found.plugin.privileges) == ("plugin", None, ())
+    assert [finding.code for finding in found.findings] == ["layers-missing", "config-unreadable"]
+    assert install_line(found, "mirror:5000") == "docker plugin install mirror:5000/acme/driver:1.0"
+
+
+async def test_what_nobody_has_looked_at_shows_what_it_can():
+    registry, _ = await stored(b"{}", said_bytes=7)
+    codes = [finding.code for finding in (await inspect(registry, NAME, TAG)).findings]
+    assert codes == ["layers-missing", "size-wrong", "entrypoint-empty", "socket-empty", "types-missing"]
+
+
+@pytest.mark.parametrize("known", [(), (table.DIFF_IDS_COMPRESSED(),)])
+async def test_what_was_found_before_is_shown(known):
+    asked = []
+
+    async def recorded(digest):
+        asked.append(digest)
+        return known
+
+    registry, manifest = await stored(b"{}")
+    found = (await inspect(registry, NAME, TAG, recorded)).findings
+    assert [finding for finding in found if finding.severity is not Severity.ERROR] == list(known)
+    assert "layers-missing" not in [finding.code for finding in found]
+    assert asked == [manifest.digest]
+
+
+async def test_what_is_not_there():
+    registry, _ = await stored(b"{}")
+    with pytest.raises(ManifestUnknown):
+        await inspect(registry, NAME, Tag("absent"))
+
+
+async def test_what_refers_to_it_is_told():
+    registry = MemoryRegistry()
+    plugin = await put_plugin(registry)
+    signed = await put_plugin(registry, {"Description": "x"}, tag=Tag(f"sha256-{plugin.digest.hex}.sig"))
+    subject = {"subject": plugin.descriptor.to_json(), "artifactType": "application/spdx+json"}
+    about = await put_plugin(registry, {"Description": "y"}, tag=Tag("sbom"), **subject)
+    found = await inspect(registry, NAME, TAG)
+    assert [(one.what, one.digest, one.tag and one.tag.name) for one in found.signatures] == [
+        ("cosign signature", signed.digest, f"sha256-{plugin.digest.hex}.sig"),
+        ("application/spdx+json", about.digest, None),
+    ]
+
+
+async def test_a_registry_that_does_not_say_what_refers_to_it(monkeypatch):
+    async def refuse(*_):
+        raise UpstreamRefused("no")
+
+    registry = MemoryRegistry()
+    await put_plugin(registry)
+    monkeypatch.setattr(registry, "list_referrers", refuse)
+    assert (await inspect(registry, NAME, TAG)).signatures is None
+
+
+async def test_layers_are_read_where_somebody_waits_for_it():
+    registry = MemoryRegistry()
+    await put_plugin(registry)
+    found = await inspect(registry, NAME, TAG, progress=SilentProgress())
+    assert (str(found.plugin.platform), found.plugin.platform_by) == ("linux/amd64", "its programs")
+    assert (await inspect(registry, NAME, TAG)).plugin.platform is None
+
+
+@pytest.mark.parametrize("key", ["plugin_name", "DRIVER-NAME", "pluginname"])
+async def test_a_plugin_that_must_know_its_name_is_given_an_alias(key):
+    registry = MemoryRegistry()
+    env = [{"name": key, "value": "acme/driver:latest", "settable": ["value"]}]
+    await put_plugin(registry, {"Env": env})
+    line = install_line(await inspect(registry, NAME, TAG), "mirror:5000")
+    assert line == (f"docker plugin install --alias acme/driver:1.0 mirror:5000/acme/driver:1.0 {key}=acme/driver:1.0")

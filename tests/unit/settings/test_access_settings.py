@@ -1,0 +1,80 @@
+"""Who may do what, as the configuration says it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mirror.access.rights import AccessAction
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Repository
+from mirror.settings import load
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_rule(written) -> None:
+    text = "access: [{users: [anna, '*'], repositories: ['acme/**', shared/*], actions: [pull, push]}]"
+    (section,) = load(written(text)).access
+    rule = section.rule()
+    assert rule.users == {"anna", "*"}
+    assert rule.actions == {AccessAction.PULL, AccessAction.PUSH}
+    names = ("acme/a/b", "shared/a", "shared/a/b", "other")
+    assert [rule.holds(Repository(name)) for name in names] == [True, True, False, False]
+
+
+def test_the_example_means_what_it_says() -> None:
+    rules = [section.rule() for section in load(Path("config/users.yaml")).access]
+    assert any(rule.speaks_of("ci") and rule.holds(Repository("acme/driver")) for rule in rules)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{users: [Anna], repositories: ['**'], actions: [pull]}", "access.0.users.0: 'Anna' is not a user's name"),
+        ("{users: [], repositories: ['**'], actions: [pull]}", "access.0.users: at least one is wanted"),
+        ("{users: ['*'], repositories: ['**/x'], actions: [pull]}", "access.0.repositories.0: '**/x': ** stands for"),
+        ("{users: ['*'], repositories: [UP], actions: [pull]}", "access.0.repositories.0: 'UP' is not a repository"),
+        ("{users: ['*'], repositories: ['**'], actions: [fly]}", "access.0.actions.0: "),
+        ("{users: ['*'], repositories: ['**'], actions: []}", "access.0.actions: at least one is wanted"),
+        ("{users: ['*'], repositories: ['**']}", "access.0.actions: is required"),
+        ("{users: [anna], repositories: ['acme/**'], actions: [operate]}", "operate is of the whole server"),
+        ("{users: [anna], repositories: ['**'], actions: [pull], repos: x}", "access.0.repos: unknown key"),
+    ],
+)
+def test_a_mistake_gets_one_clear_line(written, text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationFault) as raised:
+        load(written(f"access: [{text}]"))
+    (line,) = str(raised.value).splitlines()
+    assert problem in line
+    assert len(line) < 300
+
+
+@pytest.mark.parametrize("url", ["mirror.example", "ftp://mirror.example", "https://mirror.example/path", 'http://a"b'])
+def test_an_address_that_is_none(written, url: str) -> None:
+    with pytest.raises(ConfigurationFault, match=r"server\.url"):
+        load(written(f"server: {{url: '{url}'}}"))
+
+
+@pytest.mark.parametrize("action", ["operate", "approve"])
+def test_nobody_in_particular_is_given_what_users_are(written, action: str) -> None:
+    with pytest.raises(ConfigurationFault) as raised:
+        load(written(f"server: {{anonymous: [pull, {action}]}}"))
+    (line,) = str(raised.value).splitlines()
+    assert f"server.anonymous: {action} is never given to callers without a login" in line
+
+
+def test_users_are_given_it(written) -> None:
+    (section,) = load(written("access: [{users: [anna], repositories: ['**'], actions: [operate, approve]}]")).access
+    rule = section.rule()
+    assert rule.actions == {AccessAction.OPERATE, AccessAction.APPROVE}
+    assert rule.holds(None)

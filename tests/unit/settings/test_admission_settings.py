@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Repository, Tag
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.policy.admission_policy import Candidate, PolicyAction
+from mirror.plugin.policy.engine_vulnerabilities import Exposure, Treatment
+from mirror.plugin.rootfs.platform import Platform
+from mirror.settings import load
+
+
+def policy(*rules: dict[str, Any], **members: Any) -> Any:
+    return load(flags={"admission": {"rules": list(rules), **members}}).admission.policy()
+
+
+def test_everything_is_let_in_where_nothing_is_said() -> None:
+    assert policy() is None
+    assert policy(default="allow") is None
+    assert policy(default="hold").default is PolicyAction.HOLD
+
+
+def test_a_rule_with_everything() -> None:
+    rule = {
+        "name": "all",
+        "action": "hold",
+        "names": ["acme/**"],
+        "privileges": ["allow-all-devices", "mount=/"],
+        "interfaces": ["docker.authz"],
+        "platforms": ["linux/arm64", "unknown"],
+        "larger_than_bytes": 5,
+        "signed": False,
+        "grown": True,
+    }
+    (read,) = policy(rule).rules
+    assert (read.name, read.action) == ("all", PolicyAction.HOLD)
+    assert [str(name) for name in read.names] == ["acme/**"]
+    assert [(one.name, one.value) for one in read.privileges] == [("allow-all-devices", None), ("mount", "/")]
+    assert read.platforms == (Platform("linux", "arm64"), None)
+    assert (read.interfaces, read.larger_than_bytes, read.signed, read.grown) == (("docker.authz",), 5, False, True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "problem"),
+    [
+        ([{"name": "a", "action": "burn"}], "action"),
+        ([{"name": "a"}], "action: is required"),
+        ([{"name": "a b", "action": "deny"}], "name"),
+        ([{"name": "default", "action": "deny"}], "'default' is how messages call something else"),
+        ([{"name": "unreadable", "action": "deny"}], "'unreadable' is how messages call something else"),
+        ([{"name": "a", "action": "deny", "privileges": ["root"]}], "'root' is not a privilege"),
+        ([{"name": "a", "action": "deny", "names": ["A"]}], "'A' is not a repository name"),
+        ([{"name": "a", "action": "deny", "platforms": ["amd64"]}], "'amd64' is not a platform"),
+        ([{"name": "a", "action": "deny", "signed": False}], "hold it"),
+        ([{"name": "a", "action": "deny", "larger_than_bytes": -1}], "larger_than_bytes"),
+        ([{"name": "a", "action": "deny", "privilege": []}], "unknown key"),
+        ([{"name": "a", "action": "deny"}, {"name": "a", "action": "hold"}], "'a' is given to more than one rule"),
+    ],
+)
+def test_a_mistake_in_a_rule(rules: list[dict[str, Any]], problem: str) -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        policy(*rules)
+    assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "signed", "action"),
+    [
+        ("contiv/v2plugin", {"Mounts": [{"Source": "/var/run"}]}, True, PolicyAction.DENY),
+        ("acme/driver", {"Linux": {"AllowAllDevices": True}}, True, PolicyAction.DENY),
+        ("acme/driver", {"Network": {"Type": "host"}}, True, PolicyAction.ALLOW),
+        ("acme/driver", {"Network": {"Type": "host"}}, False, PolicyAction.HOLD),
+        ("acme/driver", {"Interface": {"Types": ["docker.authz/1.0"]}}, True, PolicyAction.HOLD),
+        ("other/driver", {}, True, PolicyAction.HOLD),
+    ],
+)
+def test_what_the_example_does(name: str, asked: dict[str, Any], signed: bool, action: PolicyAction) -> None:
+    read = load(Path("config/admission.yaml")).admission.policy()
+    assert read is not None
+    config = PluginConfig.parse(json.dumps(asked).encode())
+    candidate = Candidate(Repository(name), 1, config, Platform("linux", "amd64"), signed)
+    assert read.decide(candidate).action is action
+
+
+def platform_rule(**members: Any) -> Any:
+    (section,) = load(flags={"platform_tags": [{"name": "acme/*", "tag": "latest", **members}]}).platform_tags
+    return section.rule()
+
+
+def test_platform_tags() -> None:
+    rule = platform_rule(platforms={"arm64": "{tag}-arm64"}, default="arm64")
+    assert rule.covers(Repository("acme/x"), Tag("latest"))
+    assert rule.tag_for(Tag("latest"), "arm64") == Tag("latest-arm64")
+    assert platform_rule(platforms="index").platforms is None
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({"platforms": "list"}, "write a tag for each architecture"),
+        ({"platforms": {"ARM": "x"}}, "'ARM' is not an architecture as Go names it"),
+        ({"platforms": {"arm": "a/b"}}, "'a/b' is not a tag"),
+        ({"platforms": {"arm": "x"}, "default": "amd64"}, "'amd64' is none of the platforms"),
+        ({"platforms": "index", "name": "A"}, "'A' is not a repository name"),
+        ({"platforms": "index", "tag": "a b"}, "'a b' is not a tag"),
+        ({"platforms": "index", "tag": ""}, "tag"),
+        ({}, "platforms: is required"),
+    ],
+)
+def test_a_mistake_in_a_rule_about_platforms(members: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigurationFault) as caught:
+        platform_rule(**members)
+    (line,) = str(caught.value).splitlines()
+    assert problem in line
+
+
+def test_engines_with_a_vulnerability() -> None:
+    assert load().admission.engines.cve is Treatment.WARN
+    refusing = load(flags={"admission": {"engines": {"cve": "refuse"}}}).admission
+    assert refusing.engines.cve is Treatment.REFUSE
+    assert not refusing.is_on  # which plugins are let in is another matter
+    known = load(flags={"admission": {"engines": {"patched": ["26.1.5+dfsg1"]}}}).admission.engines.known()
+    assert [known.exposure(version) for version in ("26.1.5+dfsg1", "26.1.5")] == [
+        Exposure.UNAFFECTED,
+        Exposure.AFFECTED,
+    ]
+    with pytest.raises(ConfigurationFault, match=r"admission\.engines\.cve"):
+        load(flags={"admission": {"engines": {"cve": "deny"}}})

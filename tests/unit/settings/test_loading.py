@@ -1,0 +1,225 @@
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mirror.oci.errors import ConfigurationFault
+from mirror.oci.names import Tag
+from mirror.plugin.build.derivation import Changes
+from mirror.plugin.rootfs.layer_limits import LayerLimits
+from mirror.server.http.server_limits import ServerLimits
+from mirror.settings import AccessAction, load, schema
+from mirror.sync.retention import Retention
+
+HUB = "upstreams: {hub: {url: 'https://registry-1.docker.io'}}\n"
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text):
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_the_defaults_need_no_file():
+    settings = load()
+    assert str(settings.server.listen) == "127.0.0.1:5000"
+    assert settings.storage.path == Path("data")
+    assert settings.server.anonymous_actions == {AccessAction.PULL, AccessAction.PUSH}
+
+
+def test_flags_win_over_the_environment_which_wins_over_the_file(written, monkeypatch):
+    path = written("server: {listen: '127.0.0.1:1', workers: 2, shutdown_seconds: 3}")
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVER__LISTEN", "127.0.0.1:2")
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVER__WORKERS", "4")
+    server = load(path, {"server": {"listen": "127.0.0.1:3"}}).server
+    assert (str(server.listen), server.workers, server.shutdown_seconds) == ("127.0.0.1:3", 4, 3)
+
+
+def test_actions_can_be_given_by_the_environment_in_words(monkeypatch):
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVER__ANONYMOUS", "pull, delete")
+    assert load().server.anonymous_actions == {AccessAction.PULL, AccessAction.DELETE}
+
+
+def test_an_empty_file_is_the_defaults(written):
+    assert load(written("")) == load()
+
+
+def test_an_open_address_wants_words_about_pushing(written):
+    with pytest.raises(ConfigurationFault, match=r"'anonymous: \[pull, push\]'"):
+        load(written("server: {listen: '0.0.0.0:5000'}"))
+    assert load(written("server: {listen: '0.0.0.0:5000', anonymous: [pull]}")).server.anonymous_actions == {
+        AccessAction.PULL
+    }
+
+
+def test_the_mirror_rules_of_a_file(written):
+    text = HUB + (
+        "mirrors:\n"
+        "  - {name: contiv, from: hub/store/contiv/v2plugin, to: contiv/v2plugin, every: 6h,\n"
+        "     tags: {include: ['1.0.0-beta.*'], exclude: ['*-rc*'], newest: 5}}\n"
+        "proxy: [{from: 'hub/**', to: 'hub/**'}]\n"
+    )
+    settings = load(written(text))
+    (rule,) = settings.mirrors
+    assert (rule.name, rule.source, rule.to, rule.tags.newest) == (
+        "contiv",
+        "hub/store/contiv/v2plugin",
+        ("contiv/v2plugin",),
+        5,
+    )
+    assert settings.shown()["mirrors"][0]["from"] == "hub/store/contiv/v2plugin"
+
+
+def test_a_rule_with_everything(written):
+    text = HUB + (
+        "mirrors:\n"
+        "  - {name: acme, from: 'hub/acme/*', to: '*', cron: '17 3 * * *', time_zone: Europe/Zurich,\n"
+        "     tags: {include: ['/^v[0-9]/'], semver: '>=1 <2'}, on_upstream_delete: follow,\n"
+        f"     pin: {{'driver:1.0': 'sha256:{'0' * 64}'}}, keep: {{newest: 3, pulled_within: 90d}}}}\n"
+    )
+    settings = load(written(text))
+    rule = settings.mirrors[0].rule()
+    assert str(rule.schedule) == "cron 17 3 * * * (Europe/Zurich)"
+    assert rule.tags.takes(Tag("v1.5"))
+    assert not rule.tags.takes(Tag("1.5"))
+    assert [str(name) for name, _ in rule.pins] == ["driver"]
+    assert rule.retention == Retention(3, timedelta(days=90))
+    assert load(written(yaml.safe_dump(settings.shown()))) == settings
+
+
+def test_a_rule_with_several_names_and_changes(written):
+    text = HUB + (
+        "mirrors:\n"
+        "  - {name: acme, from: hub/acme/driver, to: [driver, site/driver],\n"
+        "     derive: {env: {name: '{name}:{tag}'}, mounts: {/run: /srv}, devices: {fuse: /dev/fuse}, args: [a],\n"
+        "              fix: true}}\n"
+    )
+    settings = load(written(text))
+    rule = settings.mirrors[0].rule()
+    assert rule.targets == ("driver", "site/driver")
+    assert rule.changes == Changes({"name": "{name}:{tag}"}, {"/run": "/srv"}, {"fuse": "/dev/fuse"}, ("a",), fix=True)
+    assert load(written(yaml.safe_dump(settings.shown()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (HUB + "mirrors: [{name: a, from: hub/b, to: 5}]", "mirrors.0.to: "),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: []}]", "to: give one repository or more, each once"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: [c, c]}]", "to: give one repository or more, each once"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {}}]", "nothing is to be changed: give env"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {envs: {}}}]", "mirrors.0.derive.envs: unknown key"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {env: {a: 1}}}]", "mirrors.0.derive.env.a: "),
+        ("server: {lisen: x}", "server.lisen: unknown key; did you mean listen?"),
+        ("serverr: {}", "serverr: unknown key; did you mean server?"),
+        ("server: {workers: 0}", "server.workers: "),
+        ("server: {listen: nowhere}", "server.listen: 'nowhere' is not HOST:PORT"),
+        ("server: {anonymous: [fly]}", "server.anonymous.0: "),
+        ("server: [", "not YAML"),
+        ("server: {workers: 1, workers: 2}", "'workers' is given twice"),
+        ("- a", "holds no sections"),
+        ("upstreams: {hub: {url: 'http://r.example'}}", "plain_http: true"),
+        ("upstreams: {hub: {url: 'https://r.example/path'}}", "upstreams.hub.url: "),
+        ("upstreams: {hub: {url: 'https://u:p@r.example'}}", "upstreams.hub.url: "),
+        ("upstreams: {hub: {}}", "upstreams.hub.url: is required"),
+        (HUB + "mirrors: [{name: a, from: x/b, to: b}]", "no upstream is named 'x' (upstreams: hub)"),
+        (HUB + "mirrors: [{name: a, from: hub, to: b}]", "'hub' is not UPSTREAM/REPOSITORY"),
+        (
+            HUB + "mirrors: [{name: a, from: hub/b, to: b}, {name: a, from: hub/c, to: c}]",
+            "given to more than one rule",
+        ),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: soon}]", "every: "),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, cron: '* * * * *'}]", "every or cron, not both"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: 'at noon'}]", "cron 'at noon': write five fields"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, time_zone: UTC}]", "time_zone is of cron"),
+        (
+            HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: '0 3 * * *', time_zone: Mars/Base}]",
+            "no time zone is named 'Mars/Base'",
+        ),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, tags: {include: ['/(/']}}]", "/(/ is not a regular expression"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, tags: {semver: '1.2'}}]", "'1.2' is not a bound of versions"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, pin: {'1': latest}}]", "'latest' is not a digest"),
+        (HUB + f"mirrors: [{{name: a, from: hub/*, to: '*', pin: {{'1': 'sha256:{'0' * 64}'}}}}]", "REPOSITORY:TAG"),
+        (HUB + f"mirrors: [{{name: a, from: hub/b, to: b, pin: {{'c:1': 'sha256:{'0' * 64}'}}}}]", "nothing into c"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, keep: {}}]", "give newest, pulled_within, or both"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, on_upstream_delete: cry}]", "on_upstream_delete: "),
+        ("upstreams: {a: {url: 'https://r.example', credentials: {username: me}}}", "both username and password_file"),
+    ],
+)
+def test_a_mistake_gets_one_clear_line(written, text, problem):
+    with pytest.raises(ConfigurationFault) as caught:
+        load(written(text))
+    (line,) = str(caught.value).splitlines()
+    assert problem in line
+    assert "config.yaml" in line
+
+
+def test_every_mistake_is_told_at_once(written):
+    with pytest.raises(ConfigurationFault) as caught:
+        load(written("server: {workers: 0, lisen: x}\nlog: {level: loud}"))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigurationFault, match="cannot be read"):
+        load(tmp_path / "absent.yaml")
+
+
+def test_a_variable_of_no_section(monkeypatch):
+    monkeypatch.setenv("PLUGIN_MIRROR_SERVR__LISTEN", "127.0.0.1:1")
+    with pytest.raises(ConfigurationFault, match="no section is named 'servr'"):
+        load()
+
+
+def test_the_schema_names_the_keys_of_the_file():
+    definitions = schema()["$defs"]
+    assert "from" in definitions["MirrorSettings"]["properties"]
+    assert definitions["ServerSettings"]["properties"]["listen"]["type"] == "string"
+
+
+@pytest.mark.parametrize("path", sorted(Path("config").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_examples_load(path):
+    assert load(path)
+
+
+def test_the_default_example_is_the_defaults():
+    example = load(Path("config/default.yaml"))
+    assert example.server.anonymous_actions == load().server.anonymous_actions
+    said = example.model_copy(update={"server": example.server.model_copy(update={"anonymous": None})})
+    assert said == load()
+
+
+def test_the_limits_are_those_of_the_server():
+    server = load().server
+    ours = server.limits.of_clients() | {"shutdown_seconds": server.shutdown_seconds}
+    assert ServerLimits(**ours) == ServerLimits()
+    assert server.limits.of_layers() == LayerLimits()
+    assert set(ours) == {field.name for field in fields(ServerLimits)}
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "problem"),
+    [
+        ("blob_bytes", 0, "greater than 0"),
+        ("header_bytes", 100, "greater than or equal to 1024"),
+        ("headers", 1, "greater than or equal to 16"),
+        ("idle_seconds", 0, "greater than 0"),
+        ("keep_alive_seconds", -1, "greater than 0"),
+        ("uploads_per_client", 0, "greater than or equal to 1"),
+        ("connections", 0, "greater than or equal to 1"),
+    ],
+)
+def test_a_limit_that_would_stop_everything_is_refused(limit, value, problem):
+    with pytest.raises(ConfigurationFault, match=rf"server\.limits\.{limit}: .*{problem}"):
+        load(flags={"server": {"limits": {limit: value}}})
+
+
+def test_the_space_that_is_wanted():
+    assert load().storage.least_free_bytes == 64 * 1024 * 1024
+    assert load(flags={"storage": {"least_free_bytes": 0}}).storage.least_free_bytes == 0

@@ -1,0 +1,95 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.manifest import Manifest
+from mirror.oci.names import Repository, Tag
+from mirror.store.catalog.catalog_cache import CatalogCache, Recent
+from mirror.store.catalog.generation import Generation
+from tests.contract.contents import manifest_of
+
+REPOSITORY, TAG = Repository("a/b"), Tag("latest")
+
+
+def an_index(text: str = "") -> Manifest:
+    return manifest_of({"manifests": [], "text": text}, "application/vnd.oci.image.index.v1+json")
+
+
+@pytest.fixture
+async def generation(tmp_path: Path) -> Iterator[Generation]:
+    async with Generation.open(tmp_path / "generation") as opened:
+        yield opened
+
+
+def test_the_least_recently_used_goes_first() -> None:
+    recent: Recent[str, int] = Recent(30)
+    for number, name in enumerate("abc"):
+        recent.put(name, number, 10)
+    recent.get("a")
+
+    recent.put("d", 3, 10)
+
+    assert [recent.get(name) for name in "abcd"] == [0, None, 2, 3]
+
+
+def test_a_replaced_value_frees_its_bytes() -> None:
+    recent: Recent[str, int] = Recent(30)
+    for number in range(10):
+        recent.put("a", number, 20)
+    recent.put("b", 1, 10)
+
+    assert (recent.get("a"), recent.get("b"), len(recent)) == (9, 1, 2)
+
+
+def test_what_never_fits_is_not_held() -> None:
+    recent: Recent[str, int] = Recent(30)
+    recent.put("large", 1, 31)
+
+    assert recent.get("large") is None
+    recent.put("small", 2, 30)
+    assert recent.get("small") == 2
+
+
+async def test_what_was_read_is_kept_until_something_changes(generation: Generation) -> None:
+    cache, manifest = CatalogCache(generation, 1_000_000), an_index()
+    cache.keep_manifest(cache.generation, REPOSITORY, TAG, manifest)
+    cache.keep_blob_size(cache.generation, REPOSITORY, manifest.digest, 7)
+    assert cache.manifest(REPOSITORY, TAG) is manifest
+    assert cache.blob_size(REPOSITORY, manifest.digest) == 7
+    assert cache.manifest(Repository("a/c"), TAG) is None
+    assert cache.manifest(REPOSITORY, Tag("other")) is None
+
+    with generation.turn():
+        assert cache.manifest(REPOSITORY, TAG) is manifest
+        with generation.changing():
+            assert cache.manifest(REPOSITORY, TAG) is None
+            assert cache.blob_size(REPOSITORY, manifest.digest) is None
+
+    assert cache.manifest(REPOSITORY, TAG) is None
+    assert cache.blob_size(REPOSITORY, manifest.digest) is None
+    assert cache.body(manifest.digest, manifest.media_type) is manifest
+
+
+async def test_what_was_read_before_a_change_is_not_kept_after_it(generation: Generation) -> None:
+    cache, manifest = CatalogCache(generation, 1_000_000), an_index()
+    before = cache.generation
+    with generation.turn(), generation.changing():
+        during = cache.generation
+
+    cache.keep_manifest(before, REPOSITORY, TAG, manifest)
+    assert cache.manifest(REPOSITORY, TAG) is None
+    cache.keep_manifest(during, REPOSITORY, TAG, manifest)
+    assert cache.manifest(REPOSITORY, TAG) is None
+
+
+async def test_memory_is_bounded(generation: Generation) -> None:
+    cache = CatalogCache(generation, 200_000)
+    manifests = [an_index(str(number) + "x" * 1000) for number in range(100)]
+    for manifest in manifests:
+        cache.keep_manifest(cache.generation, REPOSITORY, manifest.digest, manifest)
+
+    held = [manifest for manifest in manifests if cache.manifest(REPOSITORY, manifest.digest) is manifest]
+
+    assert manifests[-1] in held
+    assert 5 < len(held) < 20

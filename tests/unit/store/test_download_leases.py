@@ -1,0 +1,247 @@
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, StorageFull
+from mirror.oci.names import Repository
+from mirror.store.registry import Store
+from mirror.store.uploads.download_leases import StoreDownloadLease
+from tests.contract.contents import in_chunks, push_blob, read_blob
+from tests.unit.store.disks import WatchedFilesystem, no_fault
+
+NAME = Repository("a/plugin")
+BLOB = b"0123456789abcdef" * 100_000
+DIGEST = Digest.of(BLOB)
+
+
+def nobody() -> None:
+    """Nobody needs to know that there is more."""
+
+
+async def claimed(store: Store, digest: Digest = DIGEST) -> StoreDownloadLease:
+    claim = await store.downloads.claim_download(NAME, digest)
+    assert claim is not None
+    return claim
+
+
+@pytest.fixture
+async def other(store: Store, folder: Path) -> AsyncIterator[Store]:
+    """Another process, as far as the folder can tell."""
+    async with Store.open(folder) as opened:
+        yield opened
+
+
+async def test_what_was_brought_and_verified_is_a_blob(store: Store, folder: Path) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB, 70_000), nobody)
+    await claim.verify()
+    assert (await claim.commit()).size_bytes == len(BLOB)
+    await claim.release()
+    assert await read_blob(store, DIGEST, NAME) == BLOB
+    assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_one_writer_over_all_processes(store: Store, other: Store) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB[:1000], 100), nobody)
+    assert await other.downloads.claim_download(NAME, DIGEST) is None
+    assert await store.downloads.claim_download(Repository("another/name"), DIGEST) is None
+    await (await claimed(other, Digest.of(b"something else"))).release()
+    await claim.release()
+    taken = await claimed(other)
+    assert taken.offset == 1000
+    await taken.release()
+
+
+async def test_it_goes_on_where_another_ended(store: Store, other: Store) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB[:300_000], 70_000), nobody)
+    await claim.release()
+    claim = await claimed(other)
+    await claim.append(in_chunks(BLOB[300_000:], 70_000), nobody)
+    await claim.verify()
+    await claim.commit()
+    await claim.release()
+    assert await read_blob(store, DIGEST, NAME) == BLOB
+
+
+async def test_what_comes_can_be_read_soon_after_it_came(store: Store, other: Store) -> None:
+    claim = await claimed(store)
+    more: asyncio.Queue[bytes] = asyncio.Queue()
+    grown = asyncio.Event()
+
+    async def coming() -> AsyncIterator[bytes]:
+        while piece := await more.get():
+            yield piece
+
+    appending = asyncio.create_task(claim.append(coming(), grown.set))
+    partial = None
+    for number in range(1, 4):
+        more.put_nowait(b"x" * 10)
+        async with asyncio.timeout(10):
+            await grown.wait()
+        grown.clear()
+        partial = partial or await other.downloads.watch_download(DIGEST)
+        assert partial is not None
+        assert partial.size_bytes == 10 * number
+        assert await partial.read(0, 10 * number) == b"x" * 10 * number
+    more.put_nowait(b"")
+    await appending
+    assert partial is not None
+    with pytest.raises(StorageDamaged):
+        await partial.read(0, 31)
+    partial.close()
+    await claim.release()
+
+
+async def test_what_came_before_an_error_is_kept(store: Store) -> None:
+    claim = await claimed(store)
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"a" * 10
+        yield b"b" * 10
+        raise ConnectionError("cable")
+
+    with pytest.raises(ConnectionError):
+        await claim.append(broken(), nobody)
+    assert claim.offset == 20
+    appending = asyncio.create_task(claim.append(silent(), nobody))
+    await asyncio.sleep(0.05)
+    appending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await appending
+    assert claim.offset == 30
+    await claim.release()
+
+
+async def silent() -> AsyncIterator[bytes]:
+    yield b"c" * 10
+    await asyncio.Event().wait()
+
+
+async def test_wrong_content_is_found_out_by_whoever_asks(store: Store, other: Store) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(b"#" * 1000, 100), nobody)
+    with pytest.raises(DigestInvalid):
+        await claim.verify()
+    await claim.release()
+    claim = await claimed(other)
+    with pytest.raises(DigestInvalid):
+        await claim.verify()
+    await claim.drop()
+    await claim.release()
+    claim = await claimed(store)
+    assert claim.offset == 0
+    await claim.release()
+
+
+async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB, 100_000), nobody)
+    kept = await store.downloads.watch_download(DIGEST)
+    assert kept is not None
+    assert await kept.is_current()
+    await claim.verify()
+    await claim.commit()
+    await claim.release()
+    assert await kept.is_current(), "it has become the blob"
+    kept.close()
+
+    wrong = Digest.of(b"another")
+    claim = await claimed(store, wrong)
+    await claim.append(in_chunks(b"#", 1), nobody)
+    dropped = await store.downloads.watch_download(wrong)
+    assert dropped is not None
+    await claim.drop()
+    await claim.release()
+    await (await claimed(store, wrong)).release()
+    assert not await dropped.is_current()
+    dropped.close()
+
+
+async def test_a_lock_that_belongs_to_no_download_any_more_is_no_claim(store: Store, folder: Path) -> None:
+    """As where the one who had it ends the download between our opening its file and our locking it."""
+    before = await claimed(store)
+    place = folder / "uploads" / f"sha256-{DIGEST.hex}"
+    shutil.rmtree(place)
+    after = await claimed(store)
+    assert not before._receiving.is_of(before._files)
+    assert after._receiving.is_of(after._files)
+    await before.release()
+    assert await store.downloads.claim_download(NAME, DIGEST) is None
+    await after.release()
+
+
+async def test_nobody_watches_what_nobody_has_begun(store: Store) -> None:
+    assert await store.downloads.watch_download(DIGEST) is None
+
+
+async def test_it_expires_unless_somebody_has_it(store: Store, folder: Path) -> None:
+    abandoned, working = await claimed(store), await claimed(store, Digest.of(b"another"))
+    await abandoned.append(in_chunks(b"begun", 5), nobody)
+    await abandoned.release()
+    for file in folder.glob("uploads/*/*"):
+        os.utime(file, (0, 0))
+    assert await store.uploads.expire(timedelta(hours=1)) == 1
+    assert await store.downloads.watch_download(DIGEST) is None
+    assert [place.name for place in (folder / "uploads").iterdir()] == [f"sha256-{Digest.of(b'another').hex}"]
+    await working.release()
+
+
+async def test_a_client_cannot_reach_it_as_an_upload(store: Store, folder: Path) -> None:
+    claim = await claimed(store)
+    with pytest.raises(Exception, match="has no upload"):
+        await store.resume_upload(NAME, next((folder / "uploads").iterdir()).name)
+    await claim.release()
+
+
+async def test_a_full_disk_is_told_and_nothing_is_held(folder: Path) -> None:
+    disk = WatchedFilesystem(folder)
+
+    def full(what: str, _path: str) -> None:
+        if what == "write":
+            raise OSError(errno.ENOSPC, "no space left on device")
+
+    async with Store.open(folder, filesystem=disk) as store:
+        claim = await claimed(store)
+        disk.fault = full
+        with pytest.raises(StorageFull):
+            await claim.append(in_chunks(BLOB, 100_000), nobody)
+        await claim.release()
+        disk.fault = no_fault
+        with pytest.raises(BlobUnknown):
+            await store.stat_blob(NAME, DIGEST)
+
+
+async def test_a_pushed_blob_is_no_obstacle(store: Store) -> None:
+    claim = await claimed(store)
+    await claim.append(in_chunks(BLOB, 100_000), nobody)
+    await push_blob(store, BLOB, NAME)
+    await claim.verify()
+    await claim.commit()
+    await claim.release()
+    assert await read_blob(store, DIGEST, NAME) == BLOB
+
+
+async def test_one_that_nothing_came_of_leaves_nothing(store: Store, folder: Path) -> None:
+    await (await claimed(store)).release()
+    assert list((folder / "uploads").iterdir()) == []
+
+
+async def test_one_that_has_ended_takes_nothing_from_the_next_of_its_name(store: Store, other: Store) -> None:
+    ended = await claimed(store)
+    await ended.drop()
+    following = await claimed(other)
+    await ended.release()
+    await following.append(in_chunks(BLOB, 100_000), nobody)
+    await following.verify()
+    await following.commit()
+    await following.release()
+    assert await read_blob(other, DIGEST, NAME) == BLOB
