@@ -15,7 +15,7 @@ from mirror.authoring.files.layout_file import LayoutFile
 from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
 from mirror.authoring.tag import Named, tag
 from mirror.authoring.unpack import Unpacked, unpack
-from mirror.filters.admit import Admit
+from mirror.filters.admission.admit import Admit
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference, Repository, Tag
 from mirror.plugin.build.derivation import Changes

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
 from mirror.admission.standing import PluginStanding
-from mirror.filters.admission_controller import AdmissionController
-from mirror.filters.admit import Admit, Withhold
+from mirror.filters.admission.admission_controller import AdmissionController
+from mirror.filters.admission.admit import Admit, Withhold
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ConfigurationFault

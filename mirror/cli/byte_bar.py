@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 
 class ByteBar:
-    """Shown on a terminal, inside the ``with``. Implements :class:`mirror.transfer.progress_reporting.Progress`, for any thread.
+    """A progress bar on a terminal, shown inside the ``with``; any thread may advance it.
+
+    Implements :class:`mirror.transfer.progress_reporting.Progress`.
 
     Args:
         console: where to.

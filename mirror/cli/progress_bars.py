@@ -24,7 +24,9 @@ _STYLES = {
 
 
 class TagBars:
-    """Shows each tag that is worked on; enter it to show bars. Implements :class:`mirror.transfer.progress_reporting.Reporter`.
+    """Shows each tag that is worked on; enter it to show bars.
+
+    Implements :class:`mirror.transfer.progress_reporting.Reporter`.
 
     Args:
         console: where to.

@@ -148,7 +148,10 @@ class SharedLayerReader:
 
 
 class RegistryLayers:
-    """Layers of one registry, read as all of the process are. Implements :class:`mirror.transfer.derive_copy.Layers`."""
+    """Layers of one registry, read in turn with all others of the process.
+
+    Implements :class:`mirror.transfer.derive_copy.Layers`.
+    """
 
     def __init__(self, registry: Reader, reading: SharedLayerReader) -> None:
         self._registry = registry

@@ -55,8 +55,8 @@ class DryRunSource(DelegatingRegistry):
 class DryRunRegistry(DelegatingRegistry):
     """A store as it would be with what was written here; the store itself stays as it is.
 
-    Implements :class:`mirror.registry.port.ReadWriteDeleter` and :class:`mirror.transfer.partial_store.PartialStore`. Uploads, which
-    are the configurations of copies with changes, go to ``inner``, a registry in memory.
+    Implements :class:`mirror.registry.port.ReadWriteDeleter` and :class:`mirror.transfer.partial_store.PartialStore`.
+    Uploads, which are the configurations of copies with changes, go to ``inner``, a registry in memory.
 
     Args:
         store: the store.

@@ -1,7 +1,7 @@
 """Patterns of what a plugin asks of a host: ``allow-all-devices``, ``mount=/run/docker.sock``, ``capabilities=CAP_*``.
 
-Mounts and devices are judged by what they reach (:mod:`mirror.plugin.config.mount_reach`), everything else by what the engine
-asks for (:mod:`mirror.plugin.config.privileges`).
+Mounts and devices are judged by what they reach (:mod:`mirror.plugin.config.mount_reach`), everything else by what the
+engine asks for (:mod:`mirror.plugin.config.privileges`).
 """
 
 from __future__ import annotations

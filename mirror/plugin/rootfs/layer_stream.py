@@ -30,7 +30,8 @@ async def read_layer(
         size_bytes: of the layer.
         limits: beyond which it is not read.
         watcher: told of what is in it, where the steps are made.
-        make: makes the steps of :meth:`mirror.plugin.rootfs.layer.LayerReader.steps`, which block, for bytes that have come.
+        make: makes the steps of :meth:`mirror.plugin.rootfs.layer.LayerReader.steps` for bytes that have come; they
+            block.
         advance: told how many bytes have come.
 
     Raises:

@@ -12,7 +12,7 @@ import pytest
 
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
-from mirror.filters.admission_controller import AdmissionController
+from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ClientFault, Denied, ManifestUnknown

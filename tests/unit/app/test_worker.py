@@ -19,7 +19,7 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from mirror.app.services import open_services
 from mirror.app.worker import Service, Worker, put_together, shared_figures
 from mirror.filters import shared_layers
-from mirror.filters.admission_controller import AdmissionController
+from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.plugin_checks import PluginChecker
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import media_types

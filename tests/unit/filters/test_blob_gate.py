@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mirror.filters import blob_gate
-from mirror.filters.blob_gate import BlobGate
+from mirror.filters.admission import blob_gate
+from mirror.filters.admission.blob_gate import BlobGate
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mirror.filters import admission_controller
+from mirror.filters.admission import admission_controller
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mirror.filters import admission_controller
-from mirror.filters.plugin_facts import late_layers
+from mirror.filters.admission import admission_controller
+from mirror.filters.admission.plugin_facts import late_layers
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, ManifestUnknown

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mirror.filters.admission_controller import AdmissionController
-from mirror.filters.admit import Admit, Withhold
+from mirror.filters.admission.admission_controller import AdmissionController
+from mirror.filters.admission.admit import Admit, Withhold
 from mirror.oci import media_types
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from mirror.filters.admission_controller import AdmissionController
-from mirror.filters.admit import Admit, Withhold
+from mirror.filters.admission.admission_controller import AdmissionController
+from mirror.filters.admission.admit import Admit, Withhold
+from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
-from mirror.filters.plugin_fingerprints import Fingerprints
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import media_types
 from mirror.oci.descriptor import Descriptor

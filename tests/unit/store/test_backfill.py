@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import structlog
 
-from mirror.filters.plugin_fingerprints import Fingerprints
+from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy import fingerprint

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from mirror.filters.admission_controller import AdmissionController
-from mirror.filters.blob_gate import BlobGate
+from mirror.filters.admission.admission_controller import AdmissionController
+from mirror.filters.admission.blob_gate import BlobGate
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown

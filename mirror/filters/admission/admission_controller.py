@@ -8,12 +8,12 @@ from typing import Final
 
 import structlog
 
-from mirror.filters.admission_outcome import AdmissionOutcome, refusal, says_the_same, tell
+from mirror.filters.admission.admission_outcome import AdmissionOutcome, refusal, says_the_same, tell
+from mirror.filters.admission.plugin_facts import Examine, PluginFacts, PluginFactsReader, late_layers
+from mirror.filters.admission.plugin_fingerprints import Fingerprints
+from mirror.filters.admission.signature_presence import is_signed
 from mirror.filters.kept import Kept
-from mirror.filters.plugin_facts import Examine, PluginFacts, PluginFactsReader, late_layers
-from mirror.filters.plugin_fingerprints import Fingerprints
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.filters.signature_presence import is_signed
 from mirror.oci.digest import Digest
 from mirror.oci.errors import (
     BlobUnknown,

@@ -16,7 +16,7 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AdmissionOutcome:
-    """The standing of a plugin, as :meth:`mirror.filters.admission_controller.AdmissionController.judge` has found it out.
+    """The standing of a plugin, as ``AdmissionController.judge`` has found it out.
 
     Attributes:
         admission: how the plugin stands.
