@@ -1,8 +1,8 @@
 """Manifests: a view of bytes that are never written again (OCI image-spec manifest.md and image-index.md; schema 2).
 
 There is one reading of a manifest: what we judge, show and serve is what every engine will use. A manifest that an
-engine could read in another way is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse` refuses an
-ambiguous manifest that comes in; :meth:`Manifest.parse_stored` marks one that an earlier version has let in.
+engine could read in another way is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse` refuses
+an ambiguous manifest that comes in; :meth:`Manifest.parse_stored` marks one that an earlier version has let in.
 """
 
 from __future__ import annotations
