@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mirror.oci.errors import ConfigurationFault, NameInvalid, UpstreamFault, UpstreamRefused
+from mirror.oci.name_mapping import NameMapping
 from mirror.oci.names import Repository
 from mirror.registry.port import ReadLister
-from mirror.transfer.name_mapping import NameMapping
 
 _MOST_REMEMBERED = 4096
 

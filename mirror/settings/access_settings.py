@@ -9,10 +9,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from mirror.access.rights import USERS_ONLY, AccessAction
 from mirror.access.rules import EVERY_USER, AccessRule
 from mirror.oci.errors import NameInvalid
+from mirror.oci.name_mapping import NameMapping
 from mirror.records.users import parse_user_name
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
-from mirror.transfer.name_mapping import NameMapping
 
 Item = TypeVar("Item")
 

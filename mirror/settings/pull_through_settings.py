@@ -9,12 +9,12 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.name_mapping import NameMapping
 from mirror.oci.name_pattern import NamePattern
 from mirror.proxy.freshness import LEAST_FRESH_FOR
 from mirror.settings.mirror_settings import Duration
 from mirror.settings.section import Section
 from mirror.sync.schedule import parse_duration
-from mirror.transfer.name_mapping import NameMapping
 
 
 def check_pattern(pattern: str) -> str:

@@ -8,11 +8,11 @@ from enum import StrEnum
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, MirrorError
+from mirror.oci.name_mapping import NameMapping
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.derivation import Changes
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
-from mirror.transfer.name_mapping import NameMapping
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.referrers_fallback import is_digest_tag
 

@@ -53,7 +53,10 @@ def test_a_module_has_at_most_300_lines():
 
 
 def test_the_name_of_a_class_stands_for_one_thing():
-    assert _twice([node.name for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]) == []
+    assert (
+        _twice([node.name for tree in MODULES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)])
+        == []
+    )
 
 
 def test_the_name_of_a_module_stands_for_one_thing():

@@ -19,11 +19,11 @@ from mirror.access.rules import AccessRule
 from mirror.access.user_callers import UserCallers
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.errors import Busy, MirrorError, NameInvalid, TooManyRequests, Unauthorized
+from mirror.oci.name_mapping import NameMapping
 from mirror.oci.names import Repository
 from mirror.records.users import User, UserToken
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.shared_metrics import SharedMetrics
-from mirror.transfer.name_mapping import NameMapping
 from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.scopes import parse_scopes
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault, NameInvalid
+from mirror.oci.name_mapping import NameMapping
 from mirror.oci.names import Repository
-from mirror.transfer.name_mapping import NameMapping
 
 
 @pytest.mark.parametrize(
