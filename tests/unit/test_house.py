@@ -1,4 +1,4 @@
-"""The house: rooms are small, names stand for one thing, imports have a direction, and the documents name what exists."""
+"""The layout of the package: small rooms, names used once, imports without cycles, documents that name what exists."""
 
 from __future__ import annotations
 
