@@ -28,11 +28,11 @@
     │       └── UploadUnknown
     ├── UpstreamFault                the other registry failed us
     │   ├── UpstreamUnreachable      no connection, no answer in time: may pass
-    │   │   ├── UpstreamResting      it failed so often that it is left alone for a while: may pass
+    │   │   ├── CircuitOpen      it failed so often that it is left alone for a while: may pass
     │   │   └── UpstreamOffline      the configuration says that it is not to be asked
     │   ├── UpstreamRefused          401, 403
     │   ├── UpstreamBusy             429, 5xx: may pass
-    │   └── UpstreamLied             an answer that cannot be true: wrong digest, size, type or grammar
+    │   └── UpstreamProtocolError             an answer that cannot be true: wrong digest, size, type or grammar
     ├── StorageFault                 our disk or catalog failed
     │   ├── StorageFull
     │   ├── StorageDamaged           stored bytes are not what they were

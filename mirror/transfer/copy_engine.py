@@ -86,7 +86,7 @@ async def copy_graph(
         turns: shared with copies that run at the same time and may need the same blobs.
 
     Raises:
-        UpstreamLied: sizes, types or digests of the source differ from what a manifest gives.
+        UpstreamProtocolError: sizes, types or digests of the source differ from what a manifest gives.
         And whatever source and destination raise. Content stored so far stays; nothing is tagged.
 
     Cancelled, it leaves what an error leaves.

@@ -41,7 +41,7 @@ class ContentGraph:
         """Every blob that the manifests need, each digest once.
 
         Raises:
-            UpstreamLied: two manifests give one digest different sizes.
+            UpstreamProtocolError: two manifests give one digest different sizes.
         """
         found: dict[Digest, Descriptor] = {}
         for manifest in self.manifests():

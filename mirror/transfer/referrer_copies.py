@@ -59,7 +59,7 @@ async def missing_referrers(
         Each once, subjects before what refers to them.
 
     Raises:
-        UpstreamLied: there are too many.
+        UpstreamProtocolError: there are too many.
         And whatever source and destination raise.
     """
     found: dict[Digest, Descriptor] = {}

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Final
 
 import structlog
 
 from mirror.oci.errors import (
-    BlobUnknown,
     Busy,
     DigestInvalid,
     MirrorError,
-    NotFound,
-    UpstreamFault,
     UpstreamProtocolError,
 )
 from mirror.oci.names import Repository
-from mirror.registry.port import ReadWriter, Unverified
-from mirror.registry.streams import counted
+from mirror.registry.port import ReadWriter
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.transfer.blob_request import BlobRequest, DownloadObserver, Source, Stored
+from mirror.transfer.blob_request import BlobRequest, DownloadObserver, Stored
 from mirror.transfer.download_progress import DownloadProgress
 from mirror.transfer.partial_store import DownloadLease, PartialBlob, PartialStore
-from mirror.wire.ranges import RangeRequest
+from mirror.transfer.source_fetcher import SourceFetcher
 
 _LOG = structlog.get_logger(__name__)
 
@@ -73,12 +68,10 @@ class SharedDownload:
         self._partials = partials
         self._observer = observer
         self._on_stored = on_stored
-        self._retry = retry
         self._slots = slots
         self._has_slot = False
         self.requests = {request.repository: request}
-        self._sources = dict.fromkeys(request.sources)
-        self._upstream = ""
+        self._fetcher = SourceFetcher(request, self.progress, observer, retry)
         self._watched: PartialBlob | None = None
         self._started_at = asyncio.get_running_loop().time()
 
@@ -86,7 +79,7 @@ class SharedDownload:
         """Add a request, which may name another repository and other sources.
 
         Raises:
-            UpstreamLied: an earlier request gives another size.
+            UpstreamProtocolError: an earlier request gives another size.
         """
         if request.size_bytes != self.progress.size_bytes:
             raise UpstreamProtocolError(
@@ -94,7 +87,7 @@ class SharedDownload:
                 digest=self._digest,
             )
         self.requests[request.repository] = request
-        self._sources |= dict.fromkeys(request.sources)
+        self._fetcher.add(request.sources)
 
     async def run(self) -> None:
         """Download the blob. Raises CancelledError only; readers are told of a failure."""
@@ -123,20 +116,20 @@ class SharedDownload:
     async def _attempt(self) -> bool:
         """Fetch the blob, or follow another process for a while. Returns whether the blob is stored."""
         first = next(iter(self.requests))
-        claim = await self._partials.claim_download(first, self._digest)
-        if claim is None:
+        lease = await self._partials.claim_download(first, self._digest)
+        if lease is None:
             await self._follow_other_process()
             return False
         try:
             if await self._mount(first):
-                await self._use_stored(claim)
+                await self._use_stored(lease)
                 return True
             await self._require_current()
             if self._has_slot or not self._slots.locked():
                 await self._acquire_slot()
-                return await self._fetch(claim)
+                return await self._fetch(lease)
         finally:
-            await claim.release()
+            await lease.release()
         await self._acquire_slot()
         if not self.readers:
             raise Busy(f"nobody waits for {self._digest} any more, and nothing of it has come")
@@ -185,11 +178,11 @@ class SharedDownload:
         self._watched.close()
         self._watched = None
 
-    async def _use_stored(self, claim: DownloadLease) -> None:
+    async def _use_stored(self, lease: DownloadLease) -> None:
         """End the download of a blob that is stored already, by another process or in another repository."""
         partial = self.progress.partial
         whole = partial is None or (partial.size_bytes == self.progress.size_bytes and await partial.is_current())
-        await claim.drop()
+        await lease.drop()
         if not whole:
             raise Busy(f"{self._digest} was stored from elsewhere while it came: ask again")
         self.progress.complete()
@@ -202,98 +195,42 @@ class SharedDownload:
             )
         return found is not None
 
-    async def _fetch(self, claim: DownloadLease) -> bool:
+    async def _fetch(self, lease: DownloadLease) -> bool:
         """Fetch what is missing, and store the blob. Returns whether it is stored."""
         size_bytes = self.progress.size_bytes
-        if claim.offset > size_bytes:
-            await claim.drop()
+        if lease.offset > size_bytes:
+            await lease.drop()
             return False
-        resumed = claim.offset > 0
-        if claim.offset < size_bytes:
-            await self._fetch_rest(claim)
+        resumed = lease.offset > 0
+        if lease.offset < size_bytes:
+            await self._fetcher.fetch_rest(lease, self._open)
         try:
-            await claim.verify()
+            await lease.verify()
         except DigestInvalid as error:
             fault = self._mismatch_error(error, resumed=resumed)
             self.progress.fail(fault)
-            await claim.drop()
+            await lease.drop()
             raise fault from error
-        self._open(claim)
+        self._open(lease)
         self.progress.complete()
-        await claim.commit()
+        await lease.commit()
         return True
 
     def _mismatch_error(self, error: DigestInvalid, *, resumed: bool) -> MirrorError:
         """Make the error for wrong content. Nobody can tell where the bytes of an earlier download came from."""
         if resumed:
             return Busy(f"{error}; an earlier download had left a part of it, so it was dropped: ask again")
-        mismatch = UpstreamProtocolError(f"upstream {self._upstream or 'unasked'}: {error}", **error.detail)
-        if self._upstream:  # a blob of no bytes is fetched from nobody
-            self._observer.failed(self._upstream, mismatch)
+        upstream = self._fetcher.upstream
+        mismatch = UpstreamProtocolError(f"upstream {upstream or 'unasked'}: {error}", **error.detail)
+        if upstream:  # a blob of no bytes is fetched from nobody
+            self._observer.failed(upstream, mismatch)
         return mismatch
 
-    def _open(self, claim: DownloadLease) -> None:
+    def _open(self, lease: DownloadLease) -> None:
         """Let readers begin."""
         if self._watched is None:
-            self._watched = claim.partial()
+            self._watched = lease.partial()
         self.progress.open(self._watched)
-
-    async def _fetch_rest(self, claim: DownloadLease) -> None:
-        """Ask the sources, in their order and again, until one has given the rest."""
-        loop = asyncio.get_running_loop()
-        failures, delays, heard_at = 0, self._retry.delays(), loop.time()
-        while True:
-            before = claim.offset
-            error = await self._ask_sources(claim)
-            if error is None:
-                return
-            if claim.offset > before:
-                failures, delays, heard_at = 0, self._retry.delays(), loop.time()
-            failures, delay_seconds = failures + 1, next(delays)
-            # What nobody has been given a byte of is told at once: there may be another registry to ask.
-            begun = self.progress.partial is not None
-            elapsed_seconds = loop.time() + delay_seconds - heard_at
-            if not begun or not error.temporary or not self._retry.allows_another(failures, elapsed_seconds):
-                raise error
-            await asyncio.sleep(delay_seconds)
-
-    async def _ask_sources(self, claim: DownloadLease) -> MirrorError | None:
-        """Ask each source once. Returns the error why none of them gave all of the rest; None where one did."""
-        worst: MirrorError | None = None
-        for source in tuple(self._sources):
-            before = claim.offset
-            try:
-                await self._fetch_from(source, claim)
-                if claim.offset == self.progress.size_bytes:
-                    return None
-                raise UpstreamProtocolError(
-                    f"upstream {source.upstream}: {self._digest} ended after {claim.offset} bytes"
-                )
-            except (UpstreamFault, NotFound) as error:
-                if not isinstance(error, NotFound):
-                    self._observer.failed(source.upstream, error)
-                if isinstance(error, UpstreamProtocolError) and claim.offset > before:
-                    self.progress.fail(error)
-                    await claim.drop()
-                    raise
-                if worst is None or (isinstance(worst, NotFound) and not isinstance(error, NotFound)):
-                    worst = error
-        return worst or BlobUnknown(f"no upstream has {self._digest}", digest=self._digest)
-
-    async def _fetch_from(self, source: Source, claim: DownloadLease) -> None:
-        part = RangeRequest(claim.offset, None) if claim.offset else None
-        async with source.registry.open_blob(source.repository, self._digest, part) as content:
-            if content.size_bytes != self.progress.size_bytes:
-                raise UpstreamProtocolError(
-                    f"upstream {source.upstream} has {self._digest} with {content.size_bytes} bytes, "
-                    f"it should be {self.progress.size_bytes}",
-                    digest=self._digest,
-                )
-            self._upstream = source.upstream
-            self._open(claim)
-            chunks: AsyncIterator[bytes] = content.unverified() if isinstance(content, Unverified) else aiter(content)
-            taken = counted(chunks, lambda size_bytes: self._observer.received(source.upstream, size_bytes))
-            await claim.append(taken, self.progress.update)
 
     async def _mount_for_all(self) -> None:
         """Mount the blob into every repository that it was requested for."""

@@ -62,7 +62,7 @@ class ListCache:
             read: reads it.
 
         Raises:
-            UpstreamLied: it has been read less than a minute ago, and this is what came of it.
+            UpstreamProtocolError: it has been read less than a minute ago, and this is what came of it.
             And what ``read`` raises.
         """
         known = self._cached(url)

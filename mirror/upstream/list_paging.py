@@ -79,7 +79,8 @@ class ListReader:
             missing: what a 404 means.
 
         Raises:
-            UpstreamLied: it is no list of names, or longer than the bounds; then ``reading`` tells how far it got.
+            UpstreamProtocolError: the answer is no list of names, or longer than the bounds; then ``reading`` tells how
+                far it got.
             And as :meth:`UpstreamSession.send`.
         """
         found: set[str] = set()

@@ -32,7 +32,8 @@ _USUAL_TERMS = UpstreamPolicy()
 class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, UpstreamLister):
     """Another server as a registry. Implements :class:`mirror.registry.port.Registry`.
 
-    Every call may raise UpstreamUnreachable, UpstreamRefused, UpstreamBusy or UpstreamLied besides what the port says.
+    Every call may raise UpstreamUnreachable, UpstreamRefused, UpstreamBusy or UpstreamProtocolError besides the errors
+    of the port.
     """
 
     def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, lists: ListBounds) -> None:

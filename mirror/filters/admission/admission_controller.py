@@ -9,9 +9,13 @@ from typing import Final
 import structlog
 
 from mirror.filters.admission.admission_outcome import AdmissionOutcome, refusal, says_the_same, tell
-from mirror.filters.admission.plugin_facts import Examine, PluginFacts, PluginFactsReader, late_layers
+from mirror.filters.admission.plugin_facts import (
+    Examine,
+    PluginFactsReader,
+    late_layers,
+)
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
-from mirror.filters.admission.signature_presence import is_signed
+from mirror.filters.admission.policy_evaluation import evaluate
 from mirror.filters.kept import Kept
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.digest import Digest
@@ -28,7 +32,7 @@ from mirror.oci.errors import (
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin.policy import fingerprint
-from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyAction, PolicyVerdict, unreadable
+from mirror.plugin.policy.admission_policy import Policy, PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, added_privileges
 from mirror.records.admissions import Admission, AdmissionState
 from mirror.records.verdicts import NO_POLICY, AdmissionRecords
@@ -118,7 +122,7 @@ class AdmissionController:
             # Once: what is let in later does not change what was new about this one.
             grown = await self._growth(registry, repository, manifest.digest, facts.asked, comes_after=comes_after)
             admission = replace(admission, asked=facts.asked, grown=grown)
-        verdict = await self._verdict(registry, repository, manifest, facts, admission)
+        verdict = await evaluate(self._policy, registry, repository, manifest, facts, admission.grown)
         before = None if known is None else known.verdict
         is_other = not says_the_same(before, verdict)
         is_whole = known is not None and known.policy == self._policy_id and known.asked == admission.asked
@@ -130,27 +134,6 @@ class AdmissionController:
             is_told=is_other,
             uncovered=frozenset() if rejection is None else frozenset(fingerprints) - rejection.matched,
             generation=generation,
-        )
-
-    async def _verdict(
-        self, registry: Registry, repository: Repository, manifest: Manifest, facts: PluginFacts, admission: Admission
-    ) -> PolicyVerdict | None:
-        policy = self._policy
-        if policy is None:
-            return unreadable(facts.config) if isinstance(facts.config, str) else None
-        blobs: dict[Digest, int] = {}
-        for blob in (manifest.config, *manifest.layers):
-            if blob is not None:
-                blobs[blob.digest] = max(blob.size_bytes, blobs.get(blob.digest, 0))
-        return policy.decide(
-            Candidate(
-                repository,
-                sum(blobs.values()),
-                facts.config,
-                facts.platform,
-                policy.asks_for_signature and await is_signed(registry, repository, manifest.digest),
-                admission.grown,
-            )
         )
 
     async def note(self, judged: AdmissionOutcome) -> None:

@@ -117,7 +117,7 @@ class Authorizer:
         Raises:
             UpstreamRefused: the token server does not give us a token.
             UpstreamBusy: the token server is busy.
-            UpstreamLied: its address or its answer cannot be true.
+            UpstreamProtocolError: its address or its answer cannot be true.
         """
         authorization = yield from self._known(scopes)
         asked: set[str] | None = None

@@ -101,7 +101,7 @@ class Answer:
 
         Raises:
             UpstreamUnreachable: it breaks off, or next to nothing came for the read timeout.
-            UpstreamLied: it is not HTTP any more.
+            UpstreamProtocolError: it is not HTTP any more.
         """
         watch = _DripWatch(self._read_timeout_seconds)
         try:
@@ -122,7 +122,7 @@ class Answer:
             whole: whether a body that is longer is refused; else its beginning is given.
 
         Raises:
-            UpstreamLied: it is longer, and the whole was wanted.
+            UpstreamProtocolError: it is longer, and the whole was wanted.
             UpstreamUnreachable: as :meth:`chunks`, and where it does not end in several read timeouts.
         """
         content = bytearray()

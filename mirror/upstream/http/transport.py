@@ -120,10 +120,10 @@ class Transport:
 
         Raises:
             UpstreamOffline: it is never to be asked.
-            UpstreamResting: the host failed so often that it is left alone.
+            CircuitOpen: the host failed so often that it is left alone.
             UpstreamBusy: the upstream has said that it wants to be left alone.
             UpstreamUnreachable: no connection, or no answer in time.
-            UpstreamLied: what came is not HTTP, or the host is not one that we may be sent to.
+            UpstreamProtocolError: what came is not HTTP, or the host is not one that we may be sent to.
         """
         own = url.origin() == self._base
         breaker = self._breaker(url.origin())

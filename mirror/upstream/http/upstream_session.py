@@ -109,10 +109,10 @@ class UpstreamSession:
             missing: what a 404 means.
 
         Raises:
-            UpstreamUnreachable: no connection or no answer in time; UpstreamResting, UpstreamOffline: none was tried.
+            UpstreamUnreachable: no connection or no answer in time; CircuitOpen, UpstreamOffline: none was tried.
             UpstreamRefused: 401, 403, or no token.
             UpstreamBusy: 429 or 5xx; ``detail["retry_after_seconds"]`` where it said so.
-            UpstreamLied: an answer that cannot be one.
+            UpstreamProtocolError: an answer that cannot be one.
             ClientFault: another 4xx: the class that its code and status stand for; ``missing`` for a 404.
         """
         return await self._with_retries(request, partial(self._send_once, request, expect, missing))
@@ -122,7 +122,7 @@ class UpstreamSession:
     ) -> tuple[Answer, bytes]:
         """Send a request and read the whole answer, at most ``limit_bytes`` of body; tried again as a whole.
 
-        Raises as :meth:`send`; UpstreamLied also for a longer body.
+        Raises as :meth:`send`; UpstreamProtocolError also for a longer body.
         """
 
         async def once() -> tuple[Answer, bytes]:
@@ -141,7 +141,7 @@ class UpstreamSession:
 
     @contextmanager
     def as_upstream_error(self, answer: Answer) -> Iterator[None]:
-        """Raise UpstreamLied in place of what a parser raises about the content of an answer."""
+        """Raise UpstreamProtocolError in place of what a parser raises about the content of an answer."""
         try:
             yield
         except ClientFault as error:

@@ -43,7 +43,7 @@ class Addresses:
             Path and query where it stays with the upstream's origin, else the whole URL.
 
         Raises:
-            UpstreamLied: as :meth:`follow`.
+            UpstreamProtocolError: as :meth:`follow`.
         """
         target = self.follow(self.absolute(url), location)
         own = target.origin() == self.base and not target.raw_path.startswith("//")  # which would read as a host
@@ -53,8 +53,8 @@ class Addresses:
         """Resolve ``location``, found in an answer of ``url``; a user in it is left out.
 
         Raises:
-            UpstreamLied: it is no URL of HTTP, is not encrypted where the upstream is, or names an address that no
-                upstream may send us to. What a name resolves to is judged when it is connected to.
+            UpstreamProtocolError: the URL is none of HTTP, is not encrypted where the upstream is, or names an address
+                that no upstream may send us to. The addresses of a name are judged when it is connected to.
         """
         try:
             target = url.join(URL(location, encoded=True)).with_user(None).with_fragment(None)

@@ -245,7 +245,7 @@ class TestFailures:
             assert isinstance(await raised(reader), UpstreamProtocolError)
         assert given_bytes <= 4 * (len(BLOB) - HELD_BACK_BYTES)
         await one.idle()
-        assert one.told.failures == [("hub", "UpstreamLied")]
+        assert one.told.failures == [("hub", "UpstreamProtocolError")]
         assert isinstance(await raised(one.store.stat_blob(NAME, DIGEST)), BlobUnknown)
         hub.instead.clear()
         assert await one.reading(wanted(hub)) == BLOB
