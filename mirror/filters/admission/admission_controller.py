@@ -122,7 +122,7 @@ class AdmissionController:
             # Once: what is let in later does not change what was new about this one.
             grown = await self._growth(registry, repository, manifest.digest, facts.asked, comes_after=comes_after)
             admission = replace(admission, asked=facts.asked, grown=grown)
-        verdict = await evaluate(self._policy, registry, repository, manifest, facts, admission.grown)
+        verdict = await evaluate(self._policy, registry, repository, manifest, facts=facts, grown=admission.grown)
         before = None if known is None else known.verdict
         is_other = not says_the_same(before, verdict)
         is_whole = known is not None and known.policy == self._policy_id and known.asked == admission.asked

@@ -17,6 +17,7 @@ async def evaluate(
     registry: Registry,
     repository: Repository,
     manifest: Manifest,
+    *,
     facts: PluginFacts,
     grown: tuple[RequestedPrivilege, ...],
 ) -> PolicyVerdict | None:
