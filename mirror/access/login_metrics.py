@@ -14,12 +14,12 @@ class LoginOutcome(StrEnum):
     PASSWORD = "password"  # noqa: S105 - the name of an outcome
     TOKEN = "token"  # noqa: S105 - as above
     WRONG = "wrong"
-    HELD_UP = "held_up"
+    RATE_LIMITED = "rate_limited"
 
 
 LOGINS: Final = MetricFamily(
     "plugin_mirror_logins_total",
-    "Logins, by what proved them (password, token), or why not: wrong, or held_up after too many wrong ones.",
+    "Logins by outcome: accepted by password or by token, wrong, or rate_limited after too many wrong ones.",
     MetricKind.COUNTER,
     ("outcome",),
     [(outcome.value,) for outcome in LoginOutcome],

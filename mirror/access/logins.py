@@ -120,7 +120,7 @@ class Logins:
         try:
             self._attempts.begin(address)
         except TooManyRequests:
-            self._figures.ended(LoginOutcome.HELD_UP)
+            self._figures.ended(LoginOutcome.RATE_LIMITED)
             raise
 
     def _wrong(self) -> Unauthorized:

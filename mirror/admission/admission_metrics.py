@@ -11,14 +11,14 @@ from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, Work
 
 DECISIONS: Final = MetricFamily(
     "plugin_mirror_admission_decisions_total",
-    "What the admission policy has decided about plugins that came, or were asked for and not judged yet.",
+    "Decisions of the admission policy about plugins, by action (allow, warn, hold, deny).",
     MetricKind.COUNTER,
     ("action",),
     [(action.value,) for action in PolicyAction],
 )
 STANDING: Final = MetricFamily(
     "plugin_mirror_admissions",
-    "Plugins that are known to the admission policy, by how they stand.",
+    "Plugins known to the admission policy, by state of admission.",
     MetricKind.GAUGE,
     ("state",),
 )

@@ -36,33 +36,46 @@ def _gauge(name: str, explanation: str) -> MetricFamily:
     return MetricFamily(f"{NAMESPACE}_{name}", explanation, MetricKind.GAUGE)
 
 
-_IN_FLIGHT = _gauge("requests_in_flight", "Requests that have begun and are not answered to the end.")
-_CONNECTIONS = _gauge("connections", "Connections that are open.")
-_CONNECTIONS_REFUSED = _counter("connections_refused", "Connections beyond server.limits.connections.")
-_CLIENTS_REFUSED = _counter(
-    "clients_refused", "Connections, behind a proxy requests, beyond server.limits.connections_per_client."
+_IN_FLIGHT = _gauge("requests_in_flight", "HTTP requests that have begun and whose answers are not sent completely.")
+_CONNECTIONS = _gauge("connections", "Open TCP connections from clients.")
+_CONNECTIONS_REFUSED = _counter(
+    "connections_refused", "Client connections refused because server.limits.connections were open."
 )
-_RECEIVING = _gauge("uploads_receiving", "Requests whose content is being received.")
-_UPLOADS_REFUSED = _counter("uploads_refused", "Uploads beyond server.limits.uploads_per_client.")
+_CLIENTS_REFUSED = _counter(
+    "client_connections_refused",
+    "Connections (behind a proxy: requests) refused because one client reached server.limits.connections_per_client.",
+)
+_RECEIVING = _gauge("uploads_receiving", "Upload requests whose bodies are being received.")
+_UPLOADS_REFUSED = _counter(
+    "uploads_refused", "Upload requests refused because one client reached server.limits.uploads_per_client."
+)
 _SLOW_ENDED = _counter(
-    "slow_bodies_ended", "Bodies slower than server.limits.least_body_bytes_per_second, ended because others waited."
+    "slow_transfers_aborted",
+    "Request and response bodies slower than server.limits.least_body_bytes_per_second that were aborted because other "
+    "clients waited.",
 )
 _SESSIONS_REFUSED = _counter(
     "upload_sessions_refused",
-    "Uploads not begun because of server.limits.upload_sessions_per_client or upload_sessions.",
+    "Upload sessions refused because server.limits.upload_sessions_per_client or upload_sessions was reached.",
 )
-_UPLOADS_EXPIRED = _counter("uploads_expired", "Uploads removed because nobody went on with them.")
+_UPLOADS_EXPIRED = _counter("uploads_expired", "Upload sessions removed because no client continued them.")
 _LOOKUPS = MetricFamily(
     f"{NAMESPACE}_cache_lookups_total",
-    "Look-ups in memory before the catalog is asked, by what was wanted and whether it was there.",
+    "Look-ups in the memory cache in front of the catalog, by kind (manifest, blob_size) and result (hit, miss).",
     MetricKind.COUNTER,
     ("kind", "result"),
     [(kind, result) for kind in ("manifest", "blob_size") for result in ("hit", "miss")],
 )
-_TRANSACTIONS = _counter("catalog_transactions", "Changes committed to the catalog.")
-_TURN_WAITS = _counter("catalog_turn_waits", "Commits that had to wait for another process.")
-_TURN_WAIT_SECONDS = _counter("catalog_turn_wait_seconds", "How long commits waited for other processes.")
-_LOG_DROPPED = _counter("log_lines_dropped", "Log lines lost because nobody took them.")
+_TRANSACTIONS = _counter(
+    "catalog_transactions", "Write transactions that serving processes committed to the catalog database."
+)
+_TURN_WAITS = _counter(
+    "catalog_lock_waits", "Catalog write transactions that waited for the write lock of another process."
+)
+_TURN_WAIT_SECONDS = _counter(
+    "catalog_lock_wait_seconds", "Seconds that catalog write transactions waited for the write lock of other processes."
+)
+_LOG_DROPPED = _counter("log_lines_dropped", "Log lines dropped because standard error was not read fast enough.")
 
 _FOLLOWED: Final = (
     _IN_FLIGHT,
@@ -84,26 +97,43 @@ _FOLLOWED: Final = (
 FAMILIES: Final = (*REQUEST_FAMILIES, *_FOLLOWED)
 
 _READ_FROM_CONTENTS: Final[tuple[tuple[MetricFamily, Callable[[StoreContents], float]], ...]] = (
-    (_gauge("storage_bytes", "Bytes of blobs and manifests that are kept."), lambda found: found.size_bytes),
-    (_gauge("storage_files", "Blobs and manifests that are kept, each once."), lambda found: found.files),
-    (_gauge("repositories", "Repositories that hold something."), lambda found: found.repositories),
-    (_gauge("manifests", "Manifests, counted in each repository that holds them."), lambda found: found.manifests),
-    (_gauge("tags", "Tags."), lambda found: found.tags),
+    (_gauge("storage_bytes", "Bytes of the blobs and manifests in the store."), lambda found: found.size_bytes),
+    (_gauge("storage_files", "Blobs and manifests in the store, each counted once."), lambda found: found.files),
     (
-        _counter("catalog_generation_changes", "Changes of the catalog by all processes, since the folder was made."),
+        _gauge("repositories", "Repositories in the store that hold a manifest or blob."),
+        lambda found: found.repositories,
+    ),
+    (
+        _gauge("manifests", "Manifests in the store, counted once in each repository that holds them."),
+        lambda found: found.manifests,
+    ),
+    (_gauge("tags", "Tags in the store."), lambda found: found.tags),
+    (
+        _counter(
+            "catalog_generation_changes",
+            "Changes of the catalog by all processes since it was created; each invalidates the caches in memory.",
+        ),
         lambda found: found.generation_changes,
     ),
 )
 _READ_FROM_ROOM: Final[tuple[tuple[MetricFamily, Callable[[Room], float]], ...]] = (
     (
-        _gauge("volume_free_bytes", "Bytes that can still be written to the data folder."),
+        _gauge("volume_free_bytes", "Free bytes on the volume of the data folder."),
         lambda found: found.free_bytes,
     ),
-    (_gauge("volume_size_bytes", "Size of the volume that the data folder lies on."), lambda found: found.size_bytes),
-    (_gauge("uploads_open", "Uploads that have begun and not ended."), lambda found: found.uploads),
-    (_gauge("uploads_open_bytes", "Bytes that open uploads hold."), lambda found: found.upload_bytes),
+    (_gauge("volume_size_bytes", "Size in bytes of the volume of the data folder."), lambda found: found.size_bytes),
+    (
+        _gauge("uploads_open", "Upload sessions that have begun and are neither completed nor cancelled."),
+        lambda found: found.uploads,
+    ),
+    (_gauge("uploads_open_bytes", "Bytes on disk that open upload sessions hold."), lambda found: found.upload_bytes),
 )
-_BUILD = MetricFamily(f"{NAMESPACE}_build_info", "1, with the version that runs.", MetricKind.GAUGE, ("version",))
+_BUILD = MetricFamily(
+    f"{NAMESPACE}_build_info",
+    "Constant 1; the label version is that of the running server.",
+    MetricKind.GAUGE,
+    ("version",),
+)
 
 
 class Metrics:

@@ -22,7 +22,7 @@ _LOG = structlog.get_logger(__name__)
 
 PULLS: Final = MetricFamily(
     "plugin_mirror_plugin_pulls_total",
-    "Manifests of plugins that engines have asked for and may have, by whether the engine has a vulnerability.",
+    "Requests of Docker engines for plugin manifests, by CVE and by whether the engine is affected by it.",
     MetricKind.COUNTER,
     ("cve", "engine"),
     [(UNCOMPARED_PRIVILEGE.identifier, exposure.value) for exposure in Exposure],

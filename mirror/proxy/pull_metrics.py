@@ -32,7 +32,7 @@ _OF_BLOBS: Final = (PullOutcome.SERVED, PullOutcome.FETCHED, PullOutcome.MISSED,
 
 _PULLS: Final = MetricFamily(
     "plugin_mirror_pulls_total",
-    "Manifests and blobs asked for under names of proxy rules, by what became of them.",
+    "Requests for manifests and blobs in repositories of proxy rules, by kind (manifest, blob) and outcome.",
     MetricKind.COUNTER,
     ("kind", "outcome"),
     [("manifest", outcome.value) for outcome in PullOutcome] + [("blob", outcome.value) for outcome in _OF_BLOBS],
@@ -42,7 +42,7 @@ _PULLS: Final = MetricFamily(
 def _failures(upstreams: Iterable[str]) -> MetricFamily:
     return MetricFamily(
         "plugin_mirror_pull_failures_total",
-        "What an upstream did not give to pull-through, by reason; protocol_error: it is not what it was said to be.",
+        "Failed requests of the pull-through proxy to an upstream, by reason; protocol_error: an invalid answer.",
         MetricKind.COUNTER,
         ("upstream", "reason"),
         [(name, reason) for name in upstreams for reason in reasons(MirrorError)],
@@ -52,7 +52,7 @@ def _failures(upstreams: Iterable[str]) -> MetricFamily:
 def _received(upstreams: Iterable[str]) -> MetricFamily:
     return MetricFamily(
         "plugin_mirror_pull_received_bytes_total",
-        "Bytes of blobs that pull-through has received from an upstream.",
+        "Bytes of blobs that the pull-through proxy received from an upstream.",
         MetricKind.COUNTER,
         ("upstream",),
         [(name,) for name in upstreams],

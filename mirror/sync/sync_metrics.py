@@ -25,17 +25,20 @@ def families(rules: Iterable[str]) -> tuple[MetricFamily, ...]:
         labels = ("rule", label) if label else ("rule",)
         return MetricFamily(f"plugin_mirror_rule_{what}_total", explanation, MetricKind.COUNTER, labels, series)
 
-    runs = "Runs of a mirror rule that have ended, by whether they succeeded."
-    tags = "Tags that runs of a mirror rule had to do with, by what became of them."
-    moved = "Tags that had moved upstream when a mirror rule ran, whether they were followed or held."
+    runs = "Finished runs of a mirror rule, by outcome (succeeded, failed)."
+    tags = "Tags that runs of a mirror rule processed, by outcome."
+    moved = "Tags that runs of a mirror rule found to point to other content upstream, updated here or not."
     return (
         counter("runs", runs, "outcome", ("succeeded", "failed")),
         counter("tags", tags, "outcome", _OUTCOMES),
         counter("tags_moved", moved),
         counter(
-            "errors", "Tags and whole runs of a mirror rule that failed, by reason.", "reason", reasons(MirrorError)
+            "errors",
+            "Failures of single tags and of whole runs of a mirror rule, by reason.",
+            "reason",
+            reasons(MirrorError),
         ),
-        counter("moved_bytes", "Bytes of blobs that runs of a mirror rule have read from its upstream."),
+        counter("received_bytes", "Bytes of blobs that runs of a mirror rule received from its upstream."),
     )
 
 
@@ -63,7 +66,7 @@ class SyncMetrics:
         for error in result.errors:
             self._add("errors", rule, error.reason)
         self._add("tags_moved", rule, amount=sum(tag.change in _MOVED for tag in result.tags))
-        self._add("moved_bytes", rule, amount=result.moved_bytes)
+        self._add("received_bytes", rule, amount=result.moved_bytes)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
         self._figures[f"plugin_mirror_rule_{what}_total", labels].add(amount)
@@ -81,23 +84,27 @@ def _gauge(name: str, explanation: str) -> MetricFamily:
 GAUGES: Final[tuple[tuple[MetricFamily, Callable[[RuleStatus], float | None]], ...]] = (
     (
         _gauge(
-            "last_success_timestamp_seconds", "When the last run of a mirror rule that succeeded ended (Unix time)."
+            "last_success_timestamp_seconds",
+            "Unix time in seconds when the last successful run of a mirror rule ended.",
         ),
         lambda state: _seconds(state.last_success_at),
     ),
     (
-        _gauge("lag_seconds", "How long ago that was."),
+        _gauge("lag_seconds", "Seconds since the last successful run of a mirror rule ended."),
         lambda state: state.lag_seconds,
     ),
     (
-        _gauge("next_run_timestamp_seconds", "When a mirror rule is due (Unix time)."),
+        _gauge("next_run_timestamp_seconds", "Unix time in seconds when a mirror rule is due to run next."),
         lambda state: _seconds(state.next_run_at),
     ),
-    (_gauge("running", "1 while a process runs the rule."), lambda state: float(state.state == "running")),
-    (_gauge("tags", "Tags that a mirror rule has brought and keeps."), lambda state: len(state.held)),
-    (_gauge("tags_gone", "Those of them that are no longer upstream."), lambda state: len(state.gone)),
     (
-        _gauge("tags_behind", "Those of them that are pinned, and have moved on upstream."),
+        _gauge("running", "1 while a process runs the mirror rule, else 0."),
+        lambda state: float(state.state == "running"),
+    ),
+    (_gauge("tags", "Tags that a mirror rule has copied and keeps."), lambda state: len(state.held)),
+    (_gauge("tags_gone", "Tags kept by a mirror rule that no longer exist upstream."), lambda state: len(state.gone)),
+    (
+        _gauge("tags_behind", "Pinned tags of a mirror rule that point to other content upstream."),
         lambda state: len(state.behind),
     ),
 )

@@ -18,18 +18,24 @@ _REASONS: Final = reasons(UpstreamFault)
 Read = Callable[[UpstreamStats], float]
 
 _COUNTED: Final[Mapping[str, tuple[str, Read]]] = {
-    "requests": ("Requests to an upstream, redirects and tokens included.", lambda stats: stats.requests),
-    "received_bytes": ("Bytes of bodies that came from an upstream.", lambda stats: stats.received_bytes),
-    "tokens": ("Tokens that were given for an upstream.", lambda stats: stats.tokens),
-    "paced_seconds": ("How long our own limits have made others wait.", lambda stats: stats.paced_seconds),
+    "requests": (
+        "HTTP requests sent to an upstream, followed redirects and token requests included.",
+        lambda stats: stats.requests,
+    ),
+    "received_bytes": ("Bytes of HTTP response bodies received from an upstream.", lambda stats: stats.received_bytes),
+    "tokens": ("Bearer tokens obtained for an upstream.", lambda stats: stats.tokens),
+    "throttle_wait_seconds": (
+        "Seconds that requests and transfers waited for the rate limits of an upstream, configured or its own.",
+        lambda stats: stats.paced_seconds,
+    ),
 }
 _HEARD: Final[Mapping[str, tuple[str, Read]]] = {
     "quota_limit": (
-        "Requests that an upstream allows in its window, as a worker has heard it last; NaN: it has not.",
+        "Requests that an upstream allows in its rate limit window, as last reported to a worker; NaN: never.",
         lambda stats: stats.quota.limit if stats.quota else math.nan,
     ),
     "quota_remaining": (
-        "Those of them that are left, as a worker has heard it last; NaN: it has not.",
+        "Requests left in the rate limit window of an upstream, as last reported to a worker; NaN: never.",
         lambda stats: stats.quota.remaining if stats.quota else math.nan,
     ),
 }
@@ -57,14 +63,14 @@ class UpstreamFigures:
         }
         self._failures = _family(
             "failures_total",
-            "What an upstream did not give, by reason; protocol_error: it is not what it was said to be.",
+            "Failed requests to an upstream, by reason; protocol_error: an invalid answer, such as a wrong digest.",
             MetricKind.COUNTER,
             ("upstream", "reason"),
             [(name, reason) for name in names for reason in _REASONS],
         )
         self._resting = _family(
-            "hosts_resting",
-            "Hosts of an upstream that are left alone because they failed, counted in each worker.",
+            "hosts_circuit_open",
+            "Hosts of an upstream that are not asked because their circuit breaker is open, summed over the workers.",
             MetricKind.GAUGE,
             ("upstream",),
             each,

@@ -422,7 +422,7 @@ def test_guesses_are_held_up_and_the_user_is_not(private: Mirror) -> None:
             line.split('"')[1]: float(line.split()[-1]) for line in metrics.splitlines() if "logins_total{" in line
         }
         assert counts["wrong"] > 0
-        assert counts["held_up"] > 0
+        assert counts["rate_limited"] > 0
         assert counts["token"] == 1
     log = (private.folder / "mirror.log").read_text()
     assert PASSWORD not in log

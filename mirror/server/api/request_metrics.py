@@ -41,14 +41,14 @@ _NAMES: Final = [(name,) for name in [*_ROUTES.values(), "health", "metrics", "t
 
 REQUESTS: Final = MetricFamily(
     "plugin_mirror_requests_total",
-    "Requests answered, by kind of path, method and class of status; 'other' is what no part of the API was asked by.",
+    "HTTP requests answered, by route (other: no known path), method and class of status (2xx to 5xx).",
     MetricKind.COUNTER,
     ("route", "method", "status"),
     [(*pair, status) for pair in _METHODS for status in _STATUSES],
 )
 DURATION: Final = MetricFamily(
     "plugin_mirror_request_duration_seconds",
-    "From the request's headers to the last byte of its answer.",
+    "Seconds from the headers of an HTTP request to the last byte of its answer, by route and method.",
     MetricKind.HISTOGRAM,
     ("route", "method"),
     _METHODS,
@@ -56,15 +56,23 @@ DURATION: Final = MetricFamily(
 )
 BLOB_HEADERS: Final = MetricFamily(
     "plugin_mirror_blob_headers_seconds",
-    "From the request's headers to those of an answer that carries a blob; others leave in one piece.",
+    "Seconds from the headers of an HTTP request for a blob to the headers of its answer.",
     MetricKind.HISTOGRAM,
     bounds=_SECONDS,
 )
 RECEIVED: Final = MetricFamily(
-    "plugin_mirror_received_bytes_total", "Bytes of request bodies.", MetricKind.COUNTER, ("route",), _NAMES
+    "plugin_mirror_received_bytes_total",
+    "Bytes of HTTP request bodies received, by route.",
+    MetricKind.COUNTER,
+    ("route",),
+    _NAMES,
 )
 SENT: Final = MetricFamily(
-    "plugin_mirror_sent_bytes_total", "Bytes of answers' bodies.", MetricKind.COUNTER, ("route",), _NAMES
+    "plugin_mirror_sent_bytes_total",
+    "Bytes of HTTP response bodies sent, by route.",
+    MetricKind.COUNTER,
+    ("route",),
+    _NAMES,
 )
 
 FAMILIES: Final = (REQUESTS, DURATION, BLOB_HEADERS, RECEIVED, SENT)

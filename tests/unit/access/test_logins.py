@@ -143,7 +143,7 @@ async def test_guesses_are_held_up_where_they_come_from_and_nowhere_else(world: 
     with pytest.raises(TooManyRequests) as refused:
         await world.logins.identify(Login("anna", "guess"), HERE)
     assert float(refused.value.detail["retry_after_seconds"]) > 0
-    assert world.count(LoginOutcome.HELD_UP) == 1
+    assert world.count(LoginOutcome.RATE_LIMITED) == 1
     # The user comes in: from elsewhere, with a token, and with a password that was right here before.
     assert (await world.logins.identify(Login("anna", PASSWORD), THERE)).user == "anna"
     assert (await world.logins.identify(Login("anna", world.secret), HERE)).user == "anna"

@@ -98,6 +98,20 @@ async def test_names_begin_with_ours_and_end_with_their_unit(metrics: Metrics) -
         assert f"{name}_total" if family.type == "counter" else plain in COUNTS or name.endswith(UNITS), name
 
 
+async def test_every_help_text_names_its_subject_and_unit_by_itself(metrics: Metrics) -> None:
+    texts = {name: family.documentation for name, family in (await read(metrics)).items()}
+    texts |= {family.name: family.help for family in OTHER_FAMILIES}
+    assert len(set(texts.values())) == len(texts)
+    for name, text in texts.items():
+        if name.startswith("plugin_mirror_process_"):  # Prometheus' own texts
+            continue
+        assert text.endswith("."), name
+        assert not re.match(r"(Those|That|How|What|When|The same|Whether)\b|.*\bof them\b", text), (name, text)
+        for unit in ("bytes", "seconds"):
+            if name.removesuffix("_total").endswith(f"_{unit}"):
+                assert unit in text.lower(), (name, text)
+
+
 async def test_what_the_store_holds(metrics: Metrics, store: Store) -> None:
     await put_plugin(store)
     upload = await store.begin_upload(REPOSITORY)

@@ -90,5 +90,5 @@ async def test_runs_are_counted(upstream: Upstream, here: Store, context: RunCon
         ("plugin_mirror_rule_tags_total", "acme", "copied"): 1,
         ("plugin_mirror_rule_tags_total", "other", "failed"): 1,
         ("plugin_mirror_rule_errors_total", "other", "not_found"): 1,
-        ("plugin_mirror_rule_moved_bytes_total", "acme"): len(b"{}one"),
+        ("plugin_mirror_rule_received_bytes_total", "acme"): len(b"{}one"),
     }

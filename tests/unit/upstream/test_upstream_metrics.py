@@ -64,6 +64,6 @@ async def test_a_host_that_rests_and_why_it_failed(server: ScriptedServer) -> No
         for update in ours.followed(figures.share(), 0, {"hub": upstream}):
             update()
     found = shown(figures)
-    assert found["hosts_resting", "hub"] == 1
+    assert found["hosts_circuit_open", "hub"] == 1
     assert found["failures_total", "hub", "busy"] >= 1
     assert math.isnan(found["quota_remaining", "hub", "0"])
