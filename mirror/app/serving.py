@@ -82,14 +82,14 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.Lines) -> None:
             async with serving(service.application, worker.listener):
                 _announce(settings, worker.listener)
                 await stop.wait()
-                _LOG.info("stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)
+                _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)
                 following.cancel()
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     _LOG.info(
-        "listening",
+        "server listening",
         url=f"http://{Listen(settings.server.listen.host, port)}",
         data=str(settings.storage.path),
         anonymous=sorted(action.value for action in settings.server.anonymous_actions),

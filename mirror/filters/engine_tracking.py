@@ -124,7 +124,7 @@ class EngineTracker:
             return
         self._told.add(host)
         _LOG.warning(
-            "engine may grant a plugin more than was agreed to",
+            "vulnerable engine pulled a plugin",
             client=host.address,
             engine=host.engine,
             os=host.os,
@@ -134,7 +134,7 @@ class EngineTracker:
             fix=UNCOMPARED_PRIVILEGE.remedy,
         )
         if len(self._told) == MOST_TOLD:
-            _LOG.warning("no more hosts are named today", count=MOST_TOLD, see="/api/v1/hosts")
+            _LOG.warning("engine hosts no longer logged today", count=MOST_TOLD, see="/api/v1/hosts")
 
 
 # Hosts come again and again; to read an address and a version anew each time would take longer than all the rest.

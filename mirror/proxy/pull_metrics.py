@@ -100,7 +100,7 @@ class PullMetrics:
     def moved(self, repository: Repository, tag: Tag, upstream: str, before: Digest, after: Digest) -> None:
         """Log that a tag points to another manifest at its upstream than in the store."""
         fields = {"name": str(repository), "tag": str(tag), "before": str(before), "after": str(after)}
-        _LOG.info("tag moved", upstream=upstream, **fields)
+        _LOG.info("tag moved by pull-through", upstream=upstream, **fields)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
         self._figures[f"plugin_mirror_{what}_total", labels].add(amount)

@@ -87,7 +87,7 @@ async def serving(
             finally:
                 accepting.close()
                 if not await in_flight.drained(limits.shutdown_seconds):
-                    _log.warning("requests cut off at shutdown", count=in_flight.count)
+                    _log.warning("requests aborted at shutdown", count=in_flight.count)
 
 
 @asynccontextmanager

@@ -83,7 +83,7 @@ class Backfill:
         await self._catalog.write(lambda connection: rows.put(connection, finished_work, row))
         if looked_at:
             told = {"manifests": looked_at, "plugins": plugins, "rejected": rejected, "damaged": damaged}
-            _LOG.info("plugins of an earlier version were indexed", **told)
+            _LOG.info("plugin index built for an earlier data folder", **told)
 
     def _plugins_of(self, step: Sequence[Any]) -> tuple[list[tuple[str, str, list[str]]], int]:
         """Read the plugins among manifests: the blobs they name, and the number of damaged manifests. Blocks."""
@@ -92,7 +92,7 @@ class Backfill:
             try:
                 manifest = load_manifest(self._blobs, Digest.parse(row.digest), row.media_type, row.size_bytes)
             except StorageFault as error:
-                _LOG.warning("a manifest could not be read", name=row.repository, error=str(error), **error.detail)
+                _LOG.warning("stored manifest could not be read", name=row.repository, error=str(error), **error.detail)
                 damaged += 1
                 continue
             if manifest.may_be_plugin:

@@ -148,7 +148,7 @@ def _keep_private(layout: DataLayout) -> None:
     """Keep what is there from other users of the machine: it holds hashes of passwords, and content for a few."""
     changed = private_files.tighten(layout.root, is_ours)
     if changed:
-        _LOG.info("other users of the machine can no longer read the data folder", path=str(layout.root), files=changed)
+        _LOG.info("data folder closed to other users", path=str(layout.root), files=changed)
 
 
 def _keep_reserve(layout: DataLayout) -> None:

@@ -110,9 +110,9 @@ def tell(result: RuleResult) -> None:
 
 
 _TOLD = {
-    TagChange.MOVED: "tag moved upstream, and here",
-    TagChange.HELD: "tag moved upstream, and is pinned here",
-    TagChange.GONE: "tag gone upstream, and kept here",
+    TagChange.MOVED: "tag moved upstream and updated here",
+    TagChange.HELD: "tag moved upstream but is pinned here",
+    TagChange.GONE: "tag deleted upstream but kept here",
     TagChange.RETURNED: "tag is upstream again",
     TagChange.DROPPED: "tag dropped here",
 }

@@ -141,7 +141,7 @@ def test_what_moves_and_what_goes_upstream_is_reported_with_what_it_asks_for(
         assert digest_of(mirror.url, HERE, "stable") == two.manifest_digest
         assert digest_of(mirror.url, HERE, "1.0") == one.manifest_digest
         told = {line["event"] for line in mirror.log if line["level"] == "warning"}
-        assert {"tag moved upstream, and here", "tag gone upstream, and kept here"} <= told
+        assert {"tag moved upstream and updated here", "tag deleted upstream but kept here"} <= told
 
         shown = mirror.command("status").stdout
         assert f"{HERE}:stable moved from {one.manifest_digest} to {two.manifest_digest}" in shown

@@ -41,7 +41,7 @@ def test_workers_end_with_their_parent() -> None:
 
 def listening(mirror: Mirror) -> int:
     """How many workers have come as far as to take requests, also those that died since."""
-    return sum(line["event"] == "listening" for line in mirror.log)
+    return sum(line["event"] == "server listening" for line in mirror.log)
 
 
 @contextmanager

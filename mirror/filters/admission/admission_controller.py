@@ -196,7 +196,7 @@ class AdmissionController:
             try:
                 await self.note(judged)
             except StorageFault as error:  # the answer does not depend on it
-                _LOG.error("a decision could not be recorded", error=str(error), **error.detail)
+                _LOG.error("plugin verdict could not be recorded", error=str(error), **error.detail)
         return None if admission.state.is_served else admission
 
     async def require_served(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
@@ -245,7 +245,7 @@ class AdmissionController:
                 if manifest is not None and any(blob == late for _, late in late_layers(manifest)):
                     await self.assess(registry, repository, manifest)
         except MirrorError as error:
-            _LOG.warning("a plugin could not be judged yet", name=str(repository), error=str(error), **error.detail)
+            _LOG.warning("plugin not judged yet", name=str(repository), error=str(error), **error.detail)
 
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
         """How a plugin stands, where nothing has changed since that was found out."""

@@ -64,7 +64,7 @@ async def _act(decide: Decide, operator: Operator, sent: Mapping[str, Any], *, a
     )
     for admission in decided:
         told = {"name": str(admission.repository), "digest": str(admission.digest), "state": admission.state.value}
-        _LOG.info("plugin decided about", **told, by=sent.get("by"), note=sent.get("note", ""))
+        _LOG.info("plugin approved or rejected", **told, by=sent.get("by"), note=sent.get("note", ""))
     return {"admissions": [admission.to_json() for admission in decided]}
 
 

@@ -109,11 +109,11 @@ class BlobResponse(web.StreamResponse):
         if request.transport is not None:
             request.transport.abort()
         if isinstance(error, ConnectionError | TimeoutError):
-            _log.info("client left during a download", sent_bytes=self.sent_bytes)
+            _log.info("client disconnected during a download", sent_bytes=self.sent_bytes)
         elif isinstance(error, MirrorError):
-            _log.error("download broken off", error=str(error), sent_bytes=self.sent_bytes, detail=error.detail)
+            _log.error("download aborted", error=str(error), sent_bytes=self.sent_bytes, detail=error.detail)
         else:
-            _log.error("download broken off", sent_bytes=self.sent_bytes, exc_info=error)
+            _log.error("download aborted", sent_bytes=self.sent_bytes, exc_info=error)
 
 
 def _sent_at_once(transport: asyncio.Transport, file: IO[bytes], position: int, size_bytes: int) -> int:

@@ -37,5 +37,5 @@ class RefusalLog:
         self.count += 1
         now_seconds = self._now_seconds()
         if now_seconds - self._told_at_seconds >= _PERIOD_SECONDS:
-            _log.warning("client turned away", client=client, limit=self.setting, count=self.count - self._told)
+            _log.warning("client refused", client=client, limit=self.setting, count=self.count - self._told)
             self._told, self._told_at_seconds = self.count, now_seconds

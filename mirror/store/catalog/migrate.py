@@ -40,7 +40,7 @@ def migrate(connection: Connection, layout: DataLayout) -> None:
         raise CatalogFault(_of_a_later_version(revision, layout), revision=revision, known=HEAD)
     else:
         copied = copy_catalog(layout, revision)
-        _LOG.info("catalog copied before its tables are changed", path=str(copied), revision=revision, to=HEAD)
+        _LOG.info("catalog copied before migration", path=str(copied), revision=revision, to=HEAD)
 
     from alembic import command
     from alembic.config import Config

@@ -150,7 +150,7 @@ class Transport:
         """Count an error, log it where the upstream broke the protocol, and return it."""
         self._failures[error.reason] += 1
         if isinstance(error, UpstreamProtocolError):
-            _LOG.warning("upstream lied", upstream=self._name, error=str(error))
+            _LOG.warning("upstream broke the protocol", upstream=self._name, error=str(error))
         return error
 
     def stats(self) -> UpstreamStats:
@@ -246,7 +246,7 @@ class Transport:
         if response.status in _GATEWAY_STATUSES:
             self._record_failure(breaker, permit, url, UpstreamBusy(f"{asked} answered {response.status}"))
         elif breaker.record_success():
-            _LOG.info("upstream answers again", upstream=self._name, host=str(url.origin()))
+            _LOG.info("upstream circuit breaker closed", upstream=self._name, host=str(url.origin()))
         leave = partial(self._slots.leave, bulk=request.bulk)
         received = partial(self._account_bytes, paced=request.bulk)
         return Answer(response, partial(self.error_for_request, asked), read_seconds, received, leave)
@@ -255,7 +255,9 @@ class Transport:
         self, breaker: CircuitBreaker, permit: int, url: URL, error: UpstreamFault, *, at_once: bool = False
     ) -> None:
         if breaker.record_failure(permit, str(error), at_once=at_once):
-            _LOG.warning("upstream is left alone", upstream=self._name, host=str(url.origin()), error=str(error))
+            _LOG.warning(
+                "upstream circuit breaker opened", upstream=self._name, host=str(url.origin()), error=str(error)
+            )
 
     def _account_bytes(self, size_bytes: int, *, paced: bool) -> float:
         self._received_bytes += size_bytes

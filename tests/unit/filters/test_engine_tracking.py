@@ -115,7 +115,7 @@ async def test_a_flood_of_addresses_and_versions_is_bounded(monkeypatch: pytest.
         for number in range(100):
             world.watch.pulled(OLD, f"10.0.{number}.1")
     assert len(told(lines)) == 20
-    assert [line["event"] for line in lines].count("no more hosts are named today") == 1
+    assert [line["event"] for line in lines].count("engine hosts no longer logged today") == 1
     await world.watch.flush()
     networks = [host.network for host in world.recorded[0]]
     assert len(networks) == 50

@@ -283,7 +283,7 @@ async def test_a_client_that_takes_all_at_once_does_not_keep_the_process_from_ot
 
 @pytest.mark.parametrize(
     ("error", "event"),
-    [(errno.EIO, "download broken off"), (errno.EPIPE, "client left during a download")],
+    [(errno.EIO, "download aborted"), (errno.EPIPE, "client disconnected during a download")],
 )
 async def test_a_disk_that_fails_is_not_taken_for_a_client_that_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int, event: str

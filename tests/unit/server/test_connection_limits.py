@@ -84,7 +84,7 @@ def test_a_flood_of_refusals_is_one_line_a_minute() -> None:
         ("client 60", 60),
         ("client 120", 60),
     ]
-    assert {(line["event"], line["limit"]) for line in lines} == {("client turned away", SETTING)}
+    assert {(line["event"], line["limit"]) for line in lines} == {("client refused", SETTING)}
 
 
 async def test_a_client_with_too_many_connections_is_told_so_and_others_are_served() -> None:
@@ -109,7 +109,7 @@ async def test_a_client_with_too_many_connections_is_told_so_and_others_are_serv
                 while server.load.connections.count > 1:
                     await asyncio.sleep(0.01)
             assert (await server.ask("GET", "/v2/")).status == 200
-    assert [line["client"] for line in lines if line["event"] == "client turned away"] == ["127.0.0.1"]
+    assert [line["client"] for line in lines if line["event"] == "client refused"] == ["127.0.0.1"]
 
 
 def forwarded(client: str) -> tuple[str, str]:

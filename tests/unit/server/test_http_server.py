@@ -73,7 +73,7 @@ async def test_what_does_not_finish_is_cut_off() -> None:
                 at = loop.time()
             assert loop.time() - at < 4
             assert await connection.ended()
-    assert {"event": "requests cut off at shutdown", "count": 1, "log_level": "warning"} in lines
+    assert {"event": "requests aborted at shutdown", "count": 1, "log_level": "warning"} in lines
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 

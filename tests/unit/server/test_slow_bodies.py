@@ -85,7 +85,7 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
             assert await slow.ended()
             assert server.load.dawdling.count == 1
             assert (await server.ask("GET", location)).headers["Range"] == "0-2"  # what came is kept
-    assert [line["limit"] for line in lines if line["event"] == "client turned away"] == [SETTING]
+    assert [line["limit"] for line in lines if line["event"] == "client refused"] == [SETTING]
 
 
 async def test_a_fast_body_goes_on_whoever_waits() -> None:

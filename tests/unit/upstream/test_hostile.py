@@ -54,8 +54,8 @@ SIZE = len(BLOB)
 MIB = 1024 * 1024
 METADATA = "http://169.254.169.254/latest/meta-data/"
 OTHER = bytes(SIZE)
-LIE = "upstream lied"
-LEFT_ALONE = "upstream is left alone"
+LIE = "upstream broke the protocol"
+LEFT_ALONE = "upstream circuit breaker opened"
 
 
 def told(lines: Iterable[Mapping[str, Any]]) -> list[str]:

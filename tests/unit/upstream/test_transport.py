@@ -124,8 +124,8 @@ async def test_an_upstream_that_comes_back_is_found_by_one_probe() -> None:
         assert hub.stats().hosts[0].breaker is BreakerState.CLOSED
     events = [line["event"] for line in lines if line["event"].startswith("upstream")]
     assert [event for event in events if event != "upstream answered"] == [
-        "upstream is left alone",
-        "upstream answers again",
+        "upstream circuit breaker opened",
+        "upstream circuit breaker closed",
     ]
 
 
