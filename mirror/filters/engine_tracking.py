@@ -124,7 +124,7 @@ class EngineTracker:
             return
         self._told.add(host)
         _LOG.warning(
-            "vulnerable engine pulled a plugin",
+            "possibly vulnerable engine pulled a plugin",
             client=host.address,
             engine=host.engine,
             os=host.os,

@@ -51,7 +51,7 @@ class World:
 
 
 def told(lines: list[Any]) -> list[tuple[str, str]]:
-    return [(line["client"], line["engine"]) for line in lines if line["event"].startswith("engine may grant")]
+    return [(line["client"], line["engine"]) for line in lines if line["event"].startswith("possibly vulnerable")]
 
 
 async def test_every_pull_is_counted_and_each_host_recorded_once() -> None:
