@@ -17,7 +17,7 @@ from mirror.oci.names import Repository
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http import header_names
 from mirror.server.request_context import USER, RequestContext
-from mirror.wire import routes
+from mirror.wire import request_line, routes
 from mirror.wire.auth import basic_auth, grants
 from mirror.wire.auth.authorization import Authorization
 from mirror.wire.auth.basic_auth import Login
@@ -153,7 +153,7 @@ def _could(caller: Caller, error: RightMissing) -> bool:
 
 def _is_for_docker_hub(request: web.BaseRequest, route: Route) -> bool:
     reads = request.method in {"GET", "HEAD"} and not isinstance(route, routes.PingRoute)
-    return reads and _HUB in routes.parse_query(request.rel_url.raw_query_string).get("ns", ())
+    return reads and _HUB in request_line.parse_query(request.rel_url.raw_query_string).get("ns", ())
 
 
 async def _asked_for(exchange: RequestContext) -> GrantRequest:
