@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from typing import Final
+
+from cachetools import LRUCache
 
 from mirror.oci.errors import TooManyRequests
 from mirror.runtime.clock import Clock
@@ -28,7 +29,7 @@ class LoginAttempts:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._full_at: LRUCache[str, float] = LRUCache(_MOST_ADDRESSES)
 
     def begin(self, address: str) -> None:
         """Count an attempt before it is looked at, so that many at once count, too.
@@ -45,9 +46,6 @@ class LoginAttempts:
                 retry_after_seconds=math.ceil(wait_seconds),
             )
         self._full_at[place] = full_at
-        self._full_at.move_to_end(place)
-        while len(self._full_at) > _MOST_ADDRESSES:
-            self._full_at.popitem(last=False)
 
     def __len__(self) -> int:
         """How many addresses are remembered."""

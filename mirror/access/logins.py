@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
+
+from cachetools import TTLCache
 
 from mirror.access.login_attempts import LoginAttempts
 from mirror.access.login_metrics import LoginMetrics, LoginOutcome
@@ -65,7 +66,7 @@ class Logins:
         self._figures = figures
         self._attempts = LoginAttempts(clock)
         self._key = secrets.token_bytes(32)
-        self._right_until: OrderedDict[bytes, float] = OrderedDict()
+        self._right: TTLCache[bytes, None] = TTLCache(_MOST_REMEMBERED, _REMEMBERED_SECONDS, clock.monotonic_seconds)
 
     async def identify(self, login: Login, address: str) -> Identity:
         """Who gives that name and password.
@@ -84,11 +85,11 @@ class Logins:
         # What nobody can be called is not looked up: look-ups are remembered, and names may be long.
         user = await self._users.find_user(login.username) if is_user_name(login.username) else None
         mark = self._mark(login, user)
-        if not self._remembers(mark):
+        if mark not in self._right:
             async with self._checks.turn():
-                if not self._remembers(mark):
+                if mark not in self._right:
                     await self._check(login, user, address)
-                    self._remember(mark)
+                    self._right[mark] = None
         self._figures.ended(LoginOutcome.PASSWORD)
         return Identity(login.username, _proof_of_password(user))
 
@@ -131,14 +132,6 @@ class Logins:
         of_user = "" if user is None else user.password_hash
         text = "\0".join((of_user, login.username, login.password))
         return hmac.digest(self._key, text.encode(), "sha256")
-
-    def _remembers(self, mark: bytes) -> bool:
-        return self._clock.monotonic_seconds() < self._right_until.get(mark, 0.0)
-
-    def _remember(self, mark: bytes) -> None:
-        self._right_until[mark] = self._clock.monotonic_seconds() + _REMEMBERED_SECONDS
-        while len(self._right_until) > _MOST_REMEMBERED:
-            self._right_until.popitem(last=False)
 
 
 def _proof_of_password(user: User | None) -> str:

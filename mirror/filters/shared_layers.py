@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
+
+from cachetools import LRUCache
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
@@ -32,9 +33,6 @@ _HOP_BYTES: Final = 4 * 1024 * 1024
 _MOST_KEPT: Final = 1024
 
 
-Fact = TypeVar("Fact")
-
-
 class SharedLayerReader:
     """Reads layers for a whole process: few at a time, in fair turns, each once.
 
@@ -48,8 +46,8 @@ class SharedLayerReader:
     def __init__(self, limits: LayerLimits) -> None:
         self._limits = limits
         self._turns = FairScheduler(_AT_ONCE)
-        self._facts: OrderedDict[Digest, LayerFacts] = OrderedDict()
-        self._platforms: OrderedDict[Digest, Platform | str | None] = OrderedDict()
+        self._facts: LRUCache[Digest, LayerFacts] = LRUCache(_MOST_KEPT)
+        self._platforms: LRUCache[Digest, Platform | str | None] = LRUCache(_MOST_KEPT)
         self._layers_being_read: SharedTasks[Digest, LayerFacts] = SharedTasks()
         self._platforms_being_read: SharedTasks[Digest, Platform | str | None] = SharedTasks()
 
@@ -69,7 +67,6 @@ class SharedLayerReader:
         """
         async with registry.open_blob(repository, digest) as blob:
             if (known := self._facts.get(digest)) is not None:
-                self._facts.move_to_end(digest)
                 return known
 
             async def read() -> LayerFacts:
@@ -115,10 +112,10 @@ class SharedLayerReader:
         if key not in self._platforms:
 
             async def read() -> Platform | str | None:
-                return _kept(self._platforms, key, await self._read_platform(registry, repository, manifest, config))
+                platform = self._platforms[key] = await self._read_platform(registry, repository, manifest, config)
+                return platform
 
             return await self._platforms_being_read.run(key, read)
-        self._platforms.move_to_end(key)
         return self._platforms[key]
 
     async def _read_platform(
@@ -144,7 +141,8 @@ class SharedLayerReader:
     ) -> LayerFacts:
         with self._turns.work(repository) as work:
             facts = await read_layer(blob, blob.size_bytes, self._limits, watcher, make=partial(_in_turns, work))
-        return _kept(self._facts, digest, facts)
+        self._facts[digest] = facts
+        return facts
 
 
 class RegistryLayers:
@@ -160,15 +158,6 @@ class RegistryLayers:
     async def facts(self, repository: Repository, digest: Digest) -> LayerFacts:
         """As :meth:`SharedLayerReader.facts`."""
         return await self._reading.facts(self._registry, repository, digest)
-
-
-def _kept(kept: OrderedDict[Digest, Fact], digest: Digest, fact: Fact) -> Fact:
-    """Keep a fact as the latest, and let go of the oldest one where there are too many; gives the fact."""
-    kept[digest] = fact
-    kept.move_to_end(digest)
-    if len(kept) > _MOST_KEPT:
-        kept.popitem(last=False)
-    return fact
 
 
 async def _in_turns(work: ScheduledWork, steps: Iterator[int]) -> None:

@@ -69,11 +69,6 @@ class Digest:
         hasher.update(data)
         return cls(algorithm, hasher.hexdigest())
 
-    @property
-    def short(self) -> str:
-        """The first twelve digits, for people."""
-        return self.hex[:12]
-
     def __str__(self) -> str:
         return f"{self.algorithm}:{self.hex}"
 

@@ -32,7 +32,7 @@ _DESCRIPTOR: Final = frozenset(
     {"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"}
 )
 _PLATFORM: Final = frozenset({"architecture", "os", "os.version", "os.features", "variant", "features"})
-_FOLLOWED: Final = media_types.IMAGE_MANIFESTS | media_types.INDEXES
+_FOLLOWED: Final = frozenset(media_types.MANIFESTS)
 
 
 def ambiguity_of(document: Document) -> str | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from datetime import datetime
 from typing import Final
+
+from cachetools import LRUCache
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
@@ -16,7 +17,7 @@ class NegativeCache:
     """Remembers the latest misses of this process."""
 
     def __init__(self) -> None:
-        self._at: OrderedDict[tuple[Repository, Tag | Digest], datetime] = OrderedDict()
+        self._at: LRUCache[tuple[Repository, Tag | Digest], datetime] = LRUCache(_MOST_REMEMBERED)
 
     def missed_at(self, repository: Repository, target: Tag | Digest) -> datetime | None:
         """When no upstream had something last; None where that is not known."""
@@ -24,8 +25,4 @@ class NegativeCache:
 
     def remember(self, repository: Repository, target: Tag | Digest, now: datetime) -> None:
         """Note that no upstream has something now."""
-        key = repository, target
-        self._at[key] = now
-        self._at.move_to_end(key)
-        if len(self._at) > _MOST_REMEMBERED:
-            self._at.popitem(last=False)
+        self._at[repository, target] = now

@@ -17,8 +17,9 @@ from mirror.oci.names import Repository
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http import header_names
 from mirror.server.request_context import USER, RequestContext
-from mirror.wire import routes
+from mirror.wire import request_line, routes
 from mirror.wire.auth import basic_auth, grants
+from mirror.wire.auth.authorization import Authorization
 from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.challenges import Challenge
 from mirror.wire.auth.grants import MAX_FORM_BYTES, GrantRequest
@@ -51,11 +52,11 @@ class Authentication:
         """
         if not await self._callers.known():
             return None
-        scheme, _, value = authorization.partition(" ")
-        if scheme.lower() == "bearer":
-            caller = await self._callers.by_token(value.strip())
-        elif scheme.lower() == "basic":
-            caller = await self._callers.by_login(_login(value), self._front.client_of(request))
+        given = Authorization.parse(authorization)
+        if given.scheme == "bearer":
+            caller = await self._callers.by_token(given.credentials)
+        elif given.scheme == "basic":
+            caller = await self._callers.by_login(_login(given), self._front.client_of(request))
         else:
             raise Unauthorized("Authorization is neither Bearer nor Basic")
         if caller.name is not None:
@@ -132,8 +133,8 @@ class Authentication:
         return Unauthorized(message, challenge=Challenge("bearer", parameters).build())
 
 
-def _login(value: str) -> Login:
-    login = basic_auth.parse(value)
+def _login(given: Authorization) -> Login:
+    login = basic_auth.parse(given.credentials)
     if login is None:
         raise Unauthorized("Authorization: Basic holds no name and password")
     return login
@@ -152,13 +153,13 @@ def _could(caller: Caller, error: RightMissing) -> bool:
 
 def _is_for_docker_hub(request: web.BaseRequest, route: Route) -> bool:
     reads = request.method in {"GET", "HEAD"} and not isinstance(route, routes.PingRoute)
-    return reads and _HUB in routes.parse_query(request.rel_url.raw_query_string).get("ns", ())
+    return reads and _HUB in request_line.parse_query(request.rel_url.raw_query_string).get("ns", ())
 
 
 async def _asked_for(exchange: RequestContext) -> GrantRequest:
     request = exchange.request
     if request.method == "POST":
         return GrantRequest.parse_form(b"".join([chunk async for chunk in exchange.receive(MAX_FORM_BYTES)]))
-    scheme, _, value = request.headers.get(header_names.AUTHORIZATION, "").partition(" ")
-    login = _login(value) if scheme.lower() == "basic" else None
+    given = Authorization.parse(request.headers.get(header_names.AUTHORIZATION, ""))
+    login = _login(given) if given.scheme == "basic" else None
     return GrantRequest.parse_query(request.rel_url.raw_query_string, login)

@@ -20,7 +20,7 @@ from mirror.server.http.activity import Activity
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.request_context import ROUTE, RequestContext
 from mirror.server.request_scope import Handler
-from mirror.wire import routes
+from mirror.wire import request_line, routes
 from mirror.wire.routes import ManifestRoute, Route
 
 Answer = Callable[[RequestContext, Any], Awaitable[web.StreamResponse]]
@@ -89,7 +89,9 @@ class Dispatch:
         path, mark, query = target.partition("?")
         if (handle := self._beside.get(path)) is not None:
             return await handle(request)
-        route = routes.parse(method, path, routes.parse_query(query)) if mark else _route_of_path(method, path)
+        route = (
+            request_line.parse(method, path, request_line.parse_query(query)) if mark else _route_of_path(method, path)
+        )
         request[ROUTE] = route
         authorization = request.headers.get(header_names.AUTHORIZATION)
         if authorization is not None and self._authentication is not None:
@@ -134,4 +136,4 @@ def _asking_first(authentication: Authentication, registry: Registry) -> dict[ty
 @lru_cache(maxsize=4096)
 def _route_of_path(method: str, path: str) -> Route:
     """Engines ask for the same few paths over and over."""
-    return routes.parse(method, path, {})
+    return request_line.parse(method, path, {})

@@ -9,7 +9,7 @@ from aiohttp import web
 from mirror.oci.errors import RepositoryUnknown
 from mirror.server.http import header_names
 from mirror.server.request_scope import Handler
-from mirror.wire import routes
+from mirror.wire import request_line
 
 
 def answering_for(handle: Handler, namespaces: Collection[str]) -> Handler:
@@ -37,5 +37,5 @@ def answering_for(handle: Handler, namespaces: Collection[str]) -> Handler:
 
 def _namespace(request: web.BaseRequest) -> str | None:
     _, _, query = request.raw_path.partition("?")
-    meant = routes.parse_query(query).get("ns") or request.headers.getall(header_names.OCI_NAMESPACE, [])
+    meant = request_line.parse_query(query).get("ns") or request.headers.getall(header_names.OCI_NAMESPACE, [])
     return meant[0].lower() or None if meant else None

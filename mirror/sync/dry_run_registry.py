@@ -15,6 +15,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Reader, Registry
+from mirror.runtime.lru_cache import LruCache
 from mirror.transfer.partial_store import PartialBlob, PartialStore
 from mirror.transfer.referrer_copies import KeepsUnderTags
 from mirror.wire.ranges import RangeRequest
@@ -74,8 +75,7 @@ class DryRunRegistry(DelegatingRegistry):
         self._blobs_anywhere: dict[Digest, Descriptor] = {}
         self._manifests: dict[tuple[Repository, Digest], Descriptor] = {}
         self._tags: dict[tuple[Repository, Tag], Digest | None] = {}
-        self._remembered: dict[Digest, Manifest] = {}
-        self._remembered_bytes = 0
+        self._remembered: LruCache[Digest, Manifest] = LruCache(_MOST_REMEMBERED_BYTES)
 
     def source(self, upstream: Registry) -> DryRunSource:
         """An upstream that this registry is filled from."""
@@ -94,8 +94,8 @@ class DryRunRegistry(DelegatingRegistry):
         digest = (await self.resolve(repository, target)).digest
         if (repository, digest) not in self._manifests:
             return await self._store.get_manifest(repository, digest)
-        if digest in self._remembered:
-            return self._remembered[digest]
+        if (remembered := self._remembered.get(digest)) is not None:
+            return remembered
         reader, place, _ = self.seen_at(digest)
         return await reader.get_manifest(place, digest)
 
@@ -137,11 +137,7 @@ class DryRunRegistry(DelegatingRegistry):
     ) -> tuple[str, ...]:
         self._manifests[repository, manifest.digest] = manifest.descriptor
         self._tags |= {(repository, tag): manifest.digest for tag in tags}
-        if manifest.digest not in self._remembered:
-            self._remembered[manifest.digest] = manifest
-            self._remembered_bytes += manifest.size_bytes
-        while self._remembered_bytes > _MOST_REMEMBERED_BYTES:
-            self._remembered_bytes -= self._remembered.pop(next(iter(self._remembered))).size_bytes
+        self._remembered.put(manifest.digest, manifest, manifest.size_bytes)
         return ()
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:

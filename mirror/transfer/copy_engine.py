@@ -56,12 +56,10 @@ class Copied:
     Attributes:
         root: type, digest and size of the manifest.
         moved_bytes: bytes of blobs that were read from the source.
-        spared_bytes: bytes of blobs that did not have to be read, because the destination held them.
     """
 
     root: Descriptor
     moved_bytes: int
-    spared_bytes: int
 
 
 async def copy_graph(
@@ -110,7 +108,7 @@ async def copy_graph(
         raise UpstreamProtocolError(
             f"{repository}: {root.digest} was stored, {stored.media_type} {stored.digest} is read"
         )
-    return Copied(root.descriptor, moved_bytes, planned.held_bytes + planned.size_bytes - moved_bytes)
+    return Copied(root.descriptor, moved_bytes)
 
 
 async def plan_graph(

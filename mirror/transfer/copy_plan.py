@@ -62,12 +62,10 @@ class CopyPlan:
     Attributes:
         blobs: those to copy, the biggest first, so that the end is not spent waiting for one of them.
         manifests: those to store, children before parents, the root last.
-        held_bytes: bytes of blobs that the destination holds already.
     """
 
     blobs: tuple[Descriptor, ...]
     manifests: tuple[Manifest, ...]
-    held_bytes: int
 
     @property
     def root(self) -> Manifest:
@@ -87,10 +85,8 @@ def plan(graph: ContentGraph, held: Collection[Digest]) -> CopyPlan:
         graph: the content that is to be copied.
         held: digests of the blobs that the destination's repository holds.
     """
-    blobs = graph.blobs()
-    missing = [blob for blob in blobs if blob.digest not in held]
+    missing = [blob for blob in graph.blobs() if blob.digest not in held]
     return CopyPlan(
         blobs=tuple(sorted(missing, key=lambda blob: (-blob.size_bytes, str(blob.digest)))),
         manifests=graph.manifests(),
-        held_bytes=sum(blob.size_bytes for blob in blobs if blob.digest in held),
     )

@@ -24,8 +24,6 @@ from mirror.records.derivations import Derivation
 from mirror.settings import Settings, load
 from mirror.transfer.progress_reporting import SilentProgress
 
-_CRASH = "engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there"
-
 
 def run(
     source: Annotated[str, typer.Argument(metavar="REF|DIR", help=SOURCE_HELP)],

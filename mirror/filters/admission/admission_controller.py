@@ -16,7 +16,6 @@ from mirror.filters.admission.plugin_facts import (
 )
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.admission.policy_evaluation import evaluate
-from mirror.filters.kept import Kept
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.digest import Digest
 from mirror.oci.errors import (
@@ -38,6 +37,7 @@ from mirror.records.admissions import Admission, AdmissionState
 from mirror.records.verdicts import NO_POLICY, AdmissionRecords
 from mirror.registry.port import Reader, Registry
 from mirror.runtime.clock import Clock
+from mirror.runtime.lru_cache import LruCache
 
 _LOG = structlog.get_logger(__name__)
 
@@ -47,6 +47,7 @@ _MOST_BEFORE: Final = 64
 _MOST_AT_ONCE: Final = 16
 #: Bytes of their manifests: real ones have some KiB.
 _MOST_BYTES_AT_ONCE: Final = 1024 * 1024
+_MOST_KEPT: Final = 1024
 
 
 class AdmissionController:
@@ -85,7 +86,7 @@ class AdmissionController:
         self._fingerprints = Fingerprints()
         asks_for_platform = policy is not None and policy.asks_for_platform
         self._reading = PluginFactsReader(layers if asks_for_platform else None, examine)
-        self._known: Kept[tuple[Repository, Digest], tuple[int, Admission]] = Kept()
+        self._known: LruCache[tuple[Repository, Digest], tuple[int, Admission]] = LruCache(_MOST_KEPT)
         self._has_rejections: tuple[int, bool] | None = None
 
     @property
@@ -249,7 +250,7 @@ class AdmissionController:
 
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
         """How a plugin stands, where nothing has changed since that was found out."""
-        kept = self._known.get((repository, digest))
+        kept = self._known.peek((repository, digest))
         return kept[1] if kept is not None and kept[0] == self._verdicts.admission_generation else None
 
     async def _growth(

@@ -7,12 +7,12 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from mirror.filters.kept import Kept
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Denied, NotFound
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
 from mirror.oci.names import Repository
 from mirror.records.verdicts import AdmissionRecords
+from mirror.runtime.lru_cache import LruCache
 
 _LOG = structlog.get_logger(__name__)
 
@@ -38,14 +38,14 @@ class BlobGate:
         self._verdicts = records.verdicts
         self._plugins = records.plugins
         self._why_withheld = why_withheld
-        self._answers: Kept[tuple[Repository, Digest | None], tuple[int, str | None]] = Kept(_MOST_KEPT)
+        self._answers: LruCache[tuple[Repository, Digest | None], tuple[int, str | None]] = LruCache(_MOST_KEPT)
 
     def is_open(self, repository: Repository, blob: Digest) -> bool:
         """Whether it is known without a look into the catalog that a blob passes."""
         generation = self._verdicts.admission_generation
         if generation is None:
             return False
-        return any(self._answers.get(key) == (generation, None) for key in ((repository, None), (repository, blob)))
+        return any(self._answers.peek(key) == (generation, None) for key in ((repository, None), (repository, blob)))
 
     async def require_open(self, repository: Repository, blob: Digest) -> None:
         """See to it that a blob may be given out.
@@ -57,7 +57,7 @@ class BlobGate:
             return
         generation = self._verdicts.admission_generation
         key: tuple[Repository, Digest | None] = (repository, blob)
-        known = self._answers.get(key)
+        known = self._answers.peek(key)
         if known is not None and known[0] == generation:
             why = known[1]
         elif not await self._plugins.holds_plugins(repository):

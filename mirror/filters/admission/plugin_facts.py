@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from mirror.filters.kept import Kept
+from cachetools import LRUCache
+
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
@@ -20,6 +21,8 @@ from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
 from mirror.runtime.concurrency.cpu_offload import CpuOffload
 
+#: Plugins that are remembered.
+_MOST_KEPT: Final = 1024
 #: Largest config that is kept as it was read, in bytes; real ones have 1 to 10 KiB.
 _MOST_KEPT_BYTES: Final = 64 * 1024
 #: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty. What
@@ -59,7 +62,7 @@ class PluginFactsReader:
     def __init__(self, layers: SharedLayerReader | None, examine: Examine | None) -> None:
         self._layers = layers
         self._examine = examine
-        self._kept: Kept[Digest, PluginFacts] = Kept()
+        self._kept: LRUCache[Digest, PluginFacts] = LRUCache(_MOST_KEPT)
         self._heavy = CpuOffload()
 
     async def facts(self, registry: Reader, repository: Repository, manifest: Manifest) -> PluginFacts:
@@ -84,7 +87,7 @@ class PluginFactsReader:
         if not isinstance(facts.config, str):
             facts = await self._of_layers(registry, repository, manifest, facts, facts.config)
         if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:
-            self._kept.put(manifest.digest, facts)
+            self._kept[manifest.digest] = facts
         return facts
 
     async def asked(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from mirror.filters.kept import Kept
+from cachetools import LRUCache
+
 from mirror.oci.digest import Digest, Hasher, new_hasher
 from mirror.oci.errors import BlobUnknown
 from mirror.oci.manifest import Manifest
@@ -15,6 +16,8 @@ from mirror.registry.port import Reader
 
 #: Largest manifest that is hashed in the event loop, in bytes: that takes 0.2 ms.
 _SMALL_BYTES: Final = 64 * 1024
+#: Plugins, and blobs without a sha256 digest, that are remembered.
+_MOST_KEPT: Final = 1024
 #: Blobs without a sha256 digest that are read at the same time.
 _READ_AT_ONCE: Final = 2
 
@@ -23,8 +26,8 @@ class Fingerprints:
     """Tells fingerprints, and remembers them."""
 
     def __init__(self) -> None:
-        self._known: Kept[Digest, tuple[str, ...]] = Kept()
-        self._sha256: Kept[Digest, Digest] = Kept()
+        self._known: LRUCache[Digest, tuple[str, ...]] = LRUCache(_MOST_KEPT)
+        self._sha256: LRUCache[Digest, Digest] = LRUCache(_MOST_KEPT)
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def of(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[str, ...]:
@@ -53,7 +56,8 @@ class Fingerprints:
             named = [await self._named(registry, repository, digest) for digest in content]
         except BlobUnknown:
             return of_bytes
-        return self._known.put(manifest.digest, (*of_bytes, fingerprint.content_fingerprint(named)))
+        known = self._known[manifest.digest] = (*of_bytes, fingerprint.content_fingerprint(named))
+        return known
 
     async def _named(self, registry: Reader, repository: Repository, digest: Digest) -> Digest:
         """The sha256 digest of a blob."""
@@ -66,7 +70,8 @@ class Fingerprints:
         async with self._reading, registry.open_blob(repository, digest) as blob:
             async for chunk in blob:
                 await asyncio.to_thread(_feed, hasher, chunk)
-        return self._sha256.put(digest, Digest("sha256", hasher.hexdigest()))
+        known = self._sha256[digest] = Digest("sha256", hasher.hexdigest())
+        return known
 
 
 def _feed(hasher: Hasher, chunk: bytes) -> None:

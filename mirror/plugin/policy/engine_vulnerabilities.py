@@ -49,7 +49,6 @@ class Vulnerability:
 
     Attributes:
         identifier: its CVE number.
-        advisory: its number at GitHub.
         affected: the versions that have it, as pairs of the first one and the first one that no longer has it.
         effect: what an affected engine does, as a predicate.
         affected_in_words: the same as ``affected``.
@@ -57,7 +56,6 @@ class Vulnerability:
     """
 
     identifier: str
-    advisory: str
     affected: Sequence[tuple[Number, Number]]
     effect: str
     affected_in_words: str
@@ -84,8 +82,7 @@ class Vulnerability:
 
 #: Engines 1.13 and 17.03 compare the lists as they are, order and descriptions included, and so all of both.
 UNCOMPARED_PRIVILEGE: Final = Vulnerability(
-    identifier="CVE-2026-33997",
-    advisory="GHSA-pxq6-2prw-chj9",
+    identifier="CVE-2026-33997",  # GHSA-pxq6-2prw-chj9
     affected=(((17, 4, 0), (25, 0, 16)), ((25, 1, 0), (29, 3, 1))),
     effect="does not compare the first privilege that a plugin asks for with what was granted",
     affected_in_words="17.04 to 25.0.15 and 26.0 to 29.3.0",

@@ -17,6 +17,7 @@ from mirror.oci.names import Repository
 from mirror.server.authentication import Authentication
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http import header_names
+from mirror.wire.auth.authorization import Authorization
 
 #: Raises Denied for any other word than the right one.
 Word: TypeAlias = Callable[[str], Awaitable[None]]
@@ -103,14 +104,14 @@ class Operators:
         return Operator(None, self._anyone)
 
     async def _by_word(self, action: AccessAction, authorization: str) -> Rights | None:
-        scheme, _, said = authorization.partition(" ")
-        if self._word is None or scheme.lower() != "bearer":
+        given = Authorization.parse(authorization)
+        if self._word is None or given.scheme != "bearer":
             return None
         is_word, rights = self._word
         if not rights.spans(action):
             return None
         try:
-            await is_word(said.strip())
+            await is_word(given.credentials)
         except Denied:
             return None
         return rights

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.records.origins import Origin
+from mirror.runtime.lru_cache import LruCache
 from mirror.store.catalog.generation import Generation
-
-Key = TypeVar("Key", bound=Hashable)
-Value = TypeVar("Value")
 
 #: About what one entry takes beside the bytes of a manifest, in bytes: keys, tuples, the dictionary's slots.
 _ENTRY_BYTES = 512
@@ -22,46 +17,6 @@ _ENTRY_BYTES = 512
 _LOGINS_BYTES = 1024 * 1024
 #: Memory of a parsed manifest, bytes included, as a multiple of its bytes: measured 3.9 for plugins, 4.6 for indexes.
 _PARSED_FACTOR = 5
-
-
-class Recent(Generic[Key, Value]):
-    """The most recently used values that fit into ``limit_bytes``."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit_bytes = limit_bytes
-        self._used_bytes = 0
-        self._entries: OrderedDict[Key, tuple[Value, int]] = OrderedDict()
-
-    def get(self, key: Key) -> Value | None:
-        """The value, now the most recent; None where it is not held."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        self._entries.move_to_end(key)
-        return entry[0]
-
-    def peek(self, key: Key) -> Value | None:
-        """As :meth:`get`, and the order stays: so any thread may ask."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry[0]
-
-    def put(self, key: Key, value: Value, size_bytes: int) -> None:
-        """Hold a value in place of what the key had, and let go of the oldest ones that no longer fit."""
-        self.drop(key)
-        self._entries[key] = (value, size_bytes)
-        self._used_bytes += size_bytes
-        while self._used_bytes > self._limit_bytes:
-            _, (_, freed_bytes) = self._entries.popitem(last=False)
-            self._used_bytes -= freed_bytes
-
-    def drop(self, key: Key) -> None:
-        """Let go of a value, if it is held."""
-        entry = self._entries.pop(key, None)
-        if entry is not None:
-            self._used_bytes -= entry[1]
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 @dataclass(slots=True)
@@ -91,11 +46,11 @@ class CatalogCache:
     def __init__(self, generation: Generation, limit_bytes: int) -> None:
         self.lookups = CacheCounts()
         self._generation = generation
-        self._bodies: Recent[str, Manifest] = Recent(limit_bytes // 2)
-        self._targets: Recent[tuple[Repository, Tag | Digest], tuple[int, str]] = Recent(limit_bytes // 4)
-        self._sizes: Recent[tuple[Repository, Digest], tuple[int, int]] = Recent(limit_bytes // 4)
-        self._logins: Recent[tuple[str, str], tuple[int, object]] = Recent(_LOGINS_BYTES)
-        self._origins: Recent[tuple[Repository, Tag | Digest], tuple[int, Origin | None]] = Recent(limit_bytes // 4)
+        self._bodies: LruCache[str, Manifest] = LruCache(limit_bytes // 2)
+        self._targets: LruCache[tuple[Repository, Tag | Digest], tuple[int, str]] = LruCache(limit_bytes // 4)
+        self._sizes: LruCache[tuple[Repository, Digest], tuple[int, int]] = LruCache(limit_bytes // 4)
+        self._logins: LruCache[tuple[str, str], tuple[int, object]] = LruCache(_LOGINS_BYTES)
+        self._origins: LruCache[tuple[Repository, Tag | Digest], tuple[int, Origin | None]] = LruCache(limit_bytes // 4)
 
     @property
     def generation(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from cachetools import LRUCache
 
 from mirror.oci.digest import Digest, Hasher, new_hasher
 
@@ -31,7 +31,7 @@ class RunningHashes:
     """The running hashes of this process, by upload id. Only who holds an upload's lock may take its hash."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, RunningHash] = OrderedDict()
+        self._held: LRUCache[str, RunningHash] = LRUCache(_LIMIT)
 
     def take(self, upload_id: str, size_bytes: int) -> RunningHash | None:
         """The hash of an upload's ``size_bytes`` bytes; None where another process has received some of them.
@@ -45,5 +45,3 @@ class RunningHashes:
     def put(self, upload_id: str, running: RunningHash) -> None:
         """Remember a hash until it is taken, or too many others are remembered."""
         self._held[upload_id] = running
-        while len(self._held) > _LIMIT:
-            self._held.popitem(last=False)

@@ -10,6 +10,8 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from cachetools import LRUCache
+
 from mirror.oci.errors import ClientFault, UpstreamBusy, UpstreamProtocolError, UpstreamRefused
 from mirror.runtime.clock import Clock
 from mirror.upstream.auth.credentials import Credentials
@@ -102,7 +104,7 @@ class Authorizer:
         self._clock = clock
         self._plain_http = plain_http
         self._basic_wanted = False
-        self._kept: dict[tuple[str, ...], _Kept] = {}
+        self._kept: LRUCache[tuple[str, ...], _Kept] = LRUCache(_MOST_KEPT)
         self._realm_of_get = ""
 
     def flow(self, scopes: tuple[str, ...]) -> Flow:
@@ -207,8 +209,6 @@ class Authorizer:
     def _keep(self, scopes: tuple[str, ...], asking: _Asking, token: Token) -> str:
         header = f"Bearer {token.value}"
         expiry = self._clock.monotonic_seconds() + token.lifetime_seconds - _MARGIN_SECONDS
-        while len(self._kept) >= _MOST_KEPT:
-            del self._kept[next(iter(self._kept))]
         self._kept[scopes] = _Kept(header, expiry, asking)
         self._basic_wanted = False
         return header

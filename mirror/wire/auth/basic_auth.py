@@ -22,7 +22,7 @@ def build(login: Login) -> str:
 def parse(encoded: str) -> Login | None:
     """Read what follows ``Basic``; None where it is no name and password in UTF-8."""
     try:
-        text = b64decode(encoded.strip(), validate=True).decode()
+        text = b64decode(encoded, validate=True).decode()
     except ValueError:
         return None
     username, colon, password = text.partition(":")

@@ -73,7 +73,7 @@ def test_the_digest_it_must_have(algorithm):
 @pytest.mark.parametrize(
     ("artifact_type", "config_type", "listed"),
     [
-        ("application/x", media_types.OCI_EMPTY, "application/x"),
+        ("application/x", "application/vnd.oci.empty.v1+json", "application/x"),
         (..., "application/y", "application/y"),
         ("", "application/y", "application/y"),
     ],

@@ -54,6 +54,7 @@ def manifest_bytes(config: bytes = CONFIG, layers: Sequence[bytes] = (LAYER,), *
     return json.dumps(value, indent=3).encode()
 
 
+OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 MANIFEST = manifest_bytes()
 
 

@@ -8,14 +8,24 @@ from typing import Any
 import pytest
 
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
-from mirror.oci.media_types import OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page, Registry
 from mirror.runtime.current_client import CLIENT
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.wire.pagination import PageRequest, parse_next_link
-from tests.unit.server.served import MANIFEST, REPOSITORY, Answer, Served, digest, put_blob, put_plugin, served
+from tests.unit.server.served import (
+    MANIFEST,
+    OCI_EMPTY,
+    REPOSITORY,
+    Answer,
+    Served,
+    digest,
+    put_blob,
+    put_plugin,
+    served,
+)
 
 TAGS = ["1.0", "10", "2.0", "A", "_x", "a", "b"]
 LIST = f"/v2/{REPOSITORY}/tags/list"

@@ -12,7 +12,7 @@ import pytest
 
 from mirror.oci.incoming_manifest import MAX_VALUES, parse_incoming
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
-from mirror.oci.media_types import DOCKER_MANIFEST, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST
+from mirror.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from mirror.oci.names import Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
@@ -162,7 +162,12 @@ async def test_a_subject_is_acknowledged_though_it_does_not_exist(filled: Served
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "artifactType": "application/vnd.example",
-        "config": {"mediaType": OCI_EMPTY, "digest": digest(b"{}"), "size": 2, "data": "e30="},
+        "config": {
+            "mediaType": "application/vnd.oci.empty.v1+json",
+            "digest": digest(b"{}"),
+            "size": 2,
+            "data": "e30=",
+        },
         "layers": [],
         "subject": subject,
     }

@@ -5,7 +5,7 @@ import pytest
 
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.store.catalog.catalog_cache import CatalogCache, Recent
+from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.generation import Generation
 from tests.contract.contents import manifest_of
 
@@ -20,35 +20,6 @@ def an_index(text: str = "") -> Manifest:
 async def generation(tmp_path: Path) -> Iterator[Generation]:
     async with Generation.open(tmp_path / "generation") as opened:
         yield opened
-
-
-def test_the_least_recently_used_goes_first() -> None:
-    recent: Recent[str, int] = Recent(30)
-    for number, name in enumerate("abc"):
-        recent.put(name, number, 10)
-    recent.get("a")
-
-    recent.put("d", 3, 10)
-
-    assert [recent.get(name) for name in "abcd"] == [0, None, 2, 3]
-
-
-def test_a_replaced_value_frees_its_bytes() -> None:
-    recent: Recent[str, int] = Recent(30)
-    for number in range(10):
-        recent.put("a", number, 20)
-    recent.put("b", 1, 10)
-
-    assert (recent.get("a"), recent.get("b"), len(recent)) == (9, 1, 2)
-
-
-def test_what_never_fits_is_not_held() -> None:
-    recent: Recent[str, int] = Recent(30)
-    recent.put("large", 1, 31)
-
-    assert recent.get("large") is None
-    recent.put("small", 2, 30)
-    assert recent.get("small") == 2
 
 
 async def test_what_was_read_is_kept_until_something_changes(generation: Generation) -> None:

@@ -52,7 +52,7 @@ class Source(DelegatingRegistry):
         self.replaced: dict[Digest, bytes] = {}
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        self.asked.append(f"manifest {target if isinstance(target, Tag) else target.short}")
+        self.asked.append(f"manifest {target if isinstance(target, Tag) else target.hex[:12]}")
         return await super().get_manifest(repository, target)
 
     def open_blob(
@@ -62,7 +62,7 @@ class Source(DelegatingRegistry):
 
     @asynccontextmanager
     async def _open(self, repository: Repository, digest: Digest, part: RangeRequest | None) -> AsyncIterator[Blob]:
-        self.asked.append(f"blob {digest.short}" + (f" {part}" if part else ""))
+        self.asked.append(f"blob {digest.hex[:12]}" + (f" {part}" if part else ""))
         self.open_now += 1
         self.open_at_most = max(self.open_at_most, self.open_now)
         try:
@@ -114,13 +114,13 @@ class Goal(DelegatingRegistry):
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> object:  # type: ignore[override]
         mounted = await self.inner.mount_blob(repository, digest, source)
         if mounted is not None:
-            self.written.append(f"mount {digest.short}")
+            self.written.append(f"mount {digest.hex[:12]}")
         return mounted
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        self.written.append(f"manifest {manifest.digest.short} {' '.join(str(tag) for tag in tags)}".strip())
+        self.written.append(f"manifest {manifest.digest.hex[:12]} {' '.join(str(tag) for tag in tags)}".strip())
         return await self.inner.put_manifest(repository, manifest, tags)
 
 
@@ -142,7 +142,7 @@ class NotedUpload:
         await self._inner.append(chunks, span)
 
     async def commit(self, digest: Digest) -> object:
-        self._goal.written.append(f"blob {digest.short}")
+        self._goal.written.append(f"blob {digest.hex[:12]}")
         return await self._inner.commit(digest)
 
     async def cancel(self) -> None:
@@ -188,11 +188,11 @@ async def test_blobs_first_the_tag_last_the_bytes_the_same(source: Source, goal:
     progress = Counting()
     copied = await copy_graph(CopySource(source, THERE), TAG, CopyDestination(goal, HERE), [TAG], progress)
     assert goal.written == [
-        f"blob {Digest.of(LAYER).short}",
-        f"blob {Digest.of(CONFIG).short}",
-        f"manifest {PLUGIN.digest.short} 1.0",
+        f"blob {Digest.of(LAYER).hex[:12]}",
+        f"blob {Digest.of(CONFIG).hex[:12]}",
+        f"manifest {PLUGIN.digest.hex[:12]} 1.0",
     ]
-    assert (copied.root, copied.moved_bytes, copied.spared_bytes) == (PLUGIN.descriptor, len(CONFIG + LAYER), 0)
+    assert (copied.root, copied.moved_bytes) == (PLUGIN.descriptor, len(CONFIG + LAYER))
     assert (progress.expected, progress.advanced) == ([len(CONFIG + LAYER)], len(CONFIG + LAYER))
     assert (await goal.get_manifest(HERE, TAG)).content == PLUGIN.content
     async with goal.open_blob(HERE, Digest.of(LAYER)) as blob:
@@ -204,7 +204,7 @@ async def test_nothing_moves_twice(source: Source, goal: Goal) -> None:
     source.asked.clear()
     copied = await copy_graph(CopySource(source, THERE), TAG, CopyDestination(goal, HERE), [Tag("latest")], SILENT)
     assert source.asked == ["manifest 1.0"]
-    assert (copied.moved_bytes, copied.spared_bytes) == (0, len(CONFIG + LAYER))
+    assert copied.moved_bytes == 0
     assert (await goal.resolve(HERE, Tag("latest"))).digest == PLUGIN.digest
 
 
@@ -213,7 +213,7 @@ async def test_another_repository_mounts(source: Source, goal: Goal) -> None:
     goal.written.clear()
     progress = Counting()
     copied = await copy_graph(CopySource(source, THERE), TAG, CopyDestination(goal, Repository("x")), [TAG], progress)
-    assert goal.written[:2] == [f"mount {Digest.of(LAYER).short}", f"mount {Digest.of(CONFIG).short}"]
+    assert goal.written[:2] == [f"mount {Digest.of(LAYER).hex[:12]}", f"mount {Digest.of(CONFIG).hex[:12]}"]
     assert (copied.moved_bytes, progress.advanced) == (0, len(CONFIG + LAYER))
 
 
@@ -290,10 +290,10 @@ async def test_an_index_brings_its_members(source: Source, goal: Goal) -> None:
     await copy_graph(CopySource(source, THERE), Tag("all"), CopyDestination(goal, HERE), [Tag("all")], SILENT)
     manifests = [line for line in goal.written if line.startswith("manifest")]
     assert manifests == [
-        f"manifest {PLUGIN.digest.short}",
-        f"manifest {OTHER.digest.short}",
-        f"manifest {inner.digest.short}",
-        f"manifest {root.digest.short} all",
+        f"manifest {PLUGIN.digest.hex[:12]}",
+        f"manifest {OTHER.digest.hex[:12]}",
+        f"manifest {inner.digest.hex[:12]}",
+        f"manifest {root.digest.hex[:12]} all",
     ]
     assert sum(line.startswith("blob") for line in goal.written) == 3
 
@@ -304,8 +304,8 @@ async def test_members_that_are_held_are_not_read(source: Source, goal: Goal) ->
     await hold(source, THERE, [], [root], "all")
     source.asked.clear()
     await copy_graph(CopySource(source, THERE), Tag("all"), CopyDestination(goal, HERE), [Tag("all")], SILENT)
-    assert f"manifest {PLUGIN.digest.short}" not in source.asked
-    assert f"manifest {OTHER.digest.short}" in source.asked
+    assert f"manifest {PLUGIN.digest.hex[:12]}" not in source.asked
+    assert f"manifest {OTHER.digest.hex[:12]}" in source.asked
 
 
 async def test_indexes_within_indexes_have_a_limit(source: Source, goal: Goal) -> None:
@@ -390,4 +390,4 @@ async def test_a_lease_of_the_store_is_let_go_of_however_the_copy_fails(source: 
             except UpstreamUnreachable as error:
                 errors.append(error)
     assert len(errors) == 3
-    assert copied.spared_bytes >= 300_000
+    assert copied.moved_bytes <= len(CONFIG + LAYER) - 300_000

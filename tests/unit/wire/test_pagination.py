@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from mirror.oci.errors import ClientFault, MirrorError
 from mirror.oci.names import Repository
 from mirror.wire.pagination import MAX_PAGE, PageRequest, next_link, parse_next_link
-from mirror.wire.routes import TagsRoute, parse_query
+from mirror.wire.request_line import parse_query
+from mirror.wire.routes import TagsRoute
 
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1)
 

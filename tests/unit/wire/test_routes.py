@@ -21,7 +21,7 @@ from mirror.oci.errors import (
     Unsupported,
 )
 from mirror.oci.names import Repository, Tag
-from mirror.wire import routes
+from mirror.wire import request_line, routes
 from mirror.wire.pagination import MAX_PAGE, PageRequest
 
 _COMPONENT = st.from_regex(r"[a-z0-9]{1,8}((\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}", fullmatch=True)
@@ -64,7 +64,7 @@ ROUTES: st.SearchStrategy[tuple[str, routes.Route]] = st.one_of(
 
 def read(method: str, target: str) -> routes.Route:
     path, _, query = target.partition("?")
-    return routes.parse(method, path, routes.parse_query(query))
+    return request_line.parse(method, path, request_line.parse_query(query))
 
 
 @given(ROUTES)
@@ -89,7 +89,7 @@ def test_any_text_is_a_route_or_an_error_of_the_tree(method: str, text: str) -> 
 
 @given(st.text())
 def test_any_text_is_a_query(text: str) -> None:
-    for values in routes.parse_query(text).values():
+    for values in request_line.parse_query(text).values():
         assert values
 
 
@@ -99,7 +99,7 @@ def test_a_query_is_read_as_it_was_built(pairs: Sequence[tuple[str, str]]) -> No
     expected: dict[str, list[str]] = {}
     for name, value in pairs:
         expected.setdefault(name, []).append(value)
-    assert routes.parse_query(text) == expected
+    assert request_line.parse_query(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_query_is_read_as_it_was_built(pairs: Sequence[tuple[str, str]]) -> No
     ],
 )
 def test_queries(text: str, query: dict[str, list[str]]) -> None:
-    assert routes.parse_query(text) == query
+    assert request_line.parse_query(text) == query
 
 
 A = Repository("a")
@@ -203,14 +203,14 @@ def test_urls(route: Any, url: str) -> None:
 
 
 def test_a_query_has_so_many_parameters_and_no_more() -> None:
-    full = "&".join(["tag=a"] * routes.MAX_PARAMETERS)
-    assert routes.parse_query(full) == {"tag": ["a"] * routes.MAX_PARAMETERS}
+    full = "&".join(["tag=a"] * request_line.MAX_PARAMETERS)
+    assert request_line.parse_query(full) == {"tag": ["a"] * request_line.MAX_PARAMETERS}
     with pytest.raises(ClientFault, match="too many parameters"):
-        routes.parse_query(f"{full}&tag=a")
+        request_line.parse_query(f"{full}&tag=a")
 
 
 @pytest.mark.parametrize("path", ["/nothing/" + "x" * 10_000, "/v2/a/blobs/uploads/" + "x" * 10_000])
 def test_a_long_path_is_not_quoted_whole(path: str) -> None:
     with pytest.raises(NotFound) as refused:
-        routes.parse("GET", path, {})
+        request_line.parse("GET", path, {})
     assert len(str(refused.value)) + sum(map(len, refused.value.detail.values())) < 1000

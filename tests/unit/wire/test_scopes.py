@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import Repository
-from mirror.wire import routes
+from mirror.wire import request_line
 from mirror.wire.auth.scopes import CATALOG, MOST_SCOPES, Scope, needed, parse_scopes, repository_scope
 
 DIGEST = "sha256:" + "0" * 64
@@ -105,7 +105,9 @@ def test_only_so_many_are_read() -> None:
 )
 def test_what_a_request_needs(method: str, target: str, scopes: str) -> None:
     path, _, query = target.partition("?")
-    assert " ".join(map(str, needed(method, routes.parse(method, path, routes.parse_query(query))))) == scopes
+    assert (
+        " ".join(map(str, needed(method, request_line.parse(method, path, request_line.parse_query(query))))) == scopes
+    )
 
 
 def test_scopes_as_the_specification_writes_them() -> None:

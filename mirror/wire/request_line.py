@@ -1,0 +1,172 @@
+"""Parsing of request lines: the path and query of a request name a resource (OCI distribution-spec, "Endpoints")."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci.errors import ClientFault, DigestInvalid, ManifestUnknown, NameInvalid, NotFound, Unsupported
+from mirror.oci.names import Repository, Tag, parse_reference
+from mirror.wire.pagination import PageRequest
+from mirror.wire.routes import (
+    BlobRoute,
+    CatalogRoute,
+    ManifestRoute,
+    PingRoute,
+    ReferrersRoute,
+    Route,
+    TagsRoute,
+    UploadRoute,
+    UploadsRoute,
+)
+
+#: Most parameters of a query.
+MAX_PARAMETERS = 1024
+#: Longest part of a path that a message quotes, in characters.
+_MOST_QUOTED = 300
+
+Query = Mapping[str, Sequence[str]]
+
+_UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A request line, taken apart."""
+
+    method: str
+    name: str
+    tail: str
+    query: Query = field(repr=False)
+
+    def first(self, key: str) -> str | None:
+        values = self.query.get(key)
+        return values[0] if values and values[0] else None
+
+    def digest(self, key: str) -> Digest | None:
+        text = self.first(key)
+        return None if text is None else Digest.parse(text)
+
+
+_ENDPOINTS = re.compile(
+    r"/v2/(?P<name>.+?)/(?:(?P<tags>tags/list)|referrers/(?P<referrers>[^/]+)|manifests/(?P<manifests>[^/]+)"
+    r"|blobs/(?:(?P<uploads>uploads/?)|uploads/(?P<upload>[^/]+)|(?P<blobs>[^/]+)))",
+    re.DOTALL,
+)
+
+
+def parse(method: str, raw_path: str, query: Query) -> Route:
+    """Read the path and query of a request.
+
+    Args:
+        method: the HTTP method, upper case.
+        raw_path: the path as sent, percent-encoded.
+        query: every query parameter with its values, decoded; parameters of others are ignored.
+
+    Raises:
+        NotFound: no such endpoint.
+        Unsupported: the endpoint exists and does not know the method.
+        NameInvalid, DigestInvalid: the name, tag or digest is outside the grammar.
+        ManifestUnknown: a read by a tag that no tag could be named.
+    """
+    path = unquote(raw_path)
+    route = _parse_path(method, path, query)
+    if method not in route.methods:
+        allowed = ", ".join(sorted(route.methods))
+        shown = path[:_MOST_QUOTED]
+        raise Unsupported(f"{method} is not a method of {shown}: {allowed} are", method=method, allowed=allowed)
+    return route
+
+
+def parse_query(text: str) -> dict[str, list[str]]:
+    """Read the part of a URL after ``?``.
+
+    ``+`` is itself and not a space: media types hold it, and clients forget to encode it; no value here has spaces.
+
+    Raises:
+        ClientFault: it has more than :data:`MAX_PARAMETERS`.
+    """
+    query: dict[str, list[str]] = {}
+    pairs = text.split("&", MAX_PARAMETERS)
+    if len(pairs) > MAX_PARAMETERS:
+        raise ClientFault(f"the query has too many parameters: at most {MAX_PARAMETERS} are read")
+    for pair in pairs:
+        if pair:
+            name, _, value = pair.partition("=")
+            query.setdefault(unquote(name), []).append(unquote(value))
+    return query
+
+
+def _parse_path(method: str, path: str, query: Query) -> Route:
+    if path in {"/v2/", "/v2"}:
+        return PingRoute()
+    if path == "/v2/_catalog":
+        return CatalogRoute(PageRequest.parse(query))
+    match = _ENDPOINTS.fullmatch(path)
+    if match is None:
+        shown = path[:_MOST_QUOTED]
+        raise NotFound(f"{shown!r} is not an endpoint of the distribution API", path=shown)
+    kind = match.lastgroup or ""
+    target = _Target(method, match["name"], match[kind], query)
+    return _PARSERS[kind](target)
+
+
+def _parse_tags(target: _Target) -> Route:
+    return TagsRoute(Repository.parse(target.name), PageRequest.parse(target.query))
+
+
+def _parse_referrers(target: _Target) -> Route:
+    repository = Repository.parse(target.name)
+    page = PageRequest.parse(target.query)
+    return ReferrersRoute(repository, Digest.parse(target.tail), target.first("artifactType"), page)
+
+
+def _parse_manifest(target: _Target) -> Route:
+    repository = Repository.parse(target.name)
+    tags = tuple(Tag.parse(text) for text in target.query.get("tag", ()))
+    try:
+        return ManifestRoute(repository, parse_reference(target.tail), tags)
+    except NameInvalid as error:
+        if target.method in {"GET", "HEAD"}:
+            raise ManifestUnknown(f"nothing can be stored under that name: {error}", **error.detail) from error
+        raise
+
+
+def _parse_blob(target: _Target) -> Route:
+    return BlobRoute(Repository.parse(target.name), Digest.parse(target.tail))
+
+
+def _parse_uploads(target: _Target) -> Route:
+    source = target.first("from")
+    algorithm = target.first("digest-algorithm")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise DigestInvalid(f"digest-algorithm {algorithm[:32]!r} is not one of {', '.join(ALGORITHMS)}")
+    return UploadsRoute(
+        repository=Repository.parse(target.name),
+        digest=target.digest("digest"),
+        mount=target.digest("mount"),
+        source=None if source is None else Repository.parse(source),
+        algorithm=algorithm,
+    )
+
+
+def _parse_upload(target: _Target) -> Route:
+    repository = Repository.parse(target.name)
+    if _UPLOAD_ID.fullmatch(target.tail) is None:
+        shown = target.tail[:_MOST_QUOTED]
+        raise NotFound(f"{shown!r} is not the name of an upload", upload=shown)
+    digest = target.digest("digest") if target.method == "PUT" else None
+    return UploadRoute(repository, target.tail, digest)
+
+
+_PARSERS = {
+    "tags": _parse_tags,
+    "referrers": _parse_referrers,
+    "manifests": _parse_manifest,
+    "uploads": _parse_uploads,
+    "upload": _parse_upload,
+    "blobs": _parse_blob,
+}
