@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import RawTestServer, TestClient
 
+from mirror.access.client import Client
+from mirror.app import worker
 from mirror.app.services import open_services
 from mirror.app.worker import Service, Worker, put_together, shared_figures
 from mirror.filters import shared_layers
@@ -28,8 +30,10 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.logs import Lines
+from mirror.server.http_application import Application, build
 from mirror.server.http_server import listen
 from mirror.settings import Settings, load
+from mirror.wire.user_agent import Engine
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.server.served import digest, manifest_bytes, put_blob, served
 
@@ -57,7 +61,7 @@ async def put(registry: Registry, name: str, tag: str = "1.0") -> None:
     await registry.put_manifest(Repository(name), Manifest.parse(manifest, media_types.DOCKER_MANIFEST), [Tag(tag)])
 
 
-def settings_of(folder: Path, port: int) -> Settings:
+def settings_of(folder: Path, port: int, **more: Any) -> Settings:
     flags: dict[str, Any] = {
         "server": {"listen": "127.0.0.1:5000"},
         "storage": {"path": str(folder / "data")},
@@ -78,7 +82,38 @@ def settings_of(folder: Path, port: int) -> Settings:
             "rules": [{"name": "ours", "action": "allow", "platforms": ["linux/amd64"]}],
         },
     }
-    return load(flags=flags)
+    return load(flags=flags | more)
+
+
+def chain_of(registry: Any) -> str:
+    """The classes of a registry and of those that it wraps: ``Outer(Inner(Store))``."""
+    inner = getattr(registry, "inner", None)
+    name = type(registry).__name__
+    return name if inner is None else f"{name}({chain_of(inner)})"
+
+
+async def test_the_registry_that_is_served_is_the_one_that_the_architecture_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: dict[str, Any] = {}
+
+    def capture(registry: Registry, **parts: Any) -> Application:
+        built.update(parts, registry=registry)
+        return build(registry, **parts)
+
+    monkeypatch.setattr(worker, "build", capture)
+    settings = settings_of(
+        tmp_path,
+        port=9,
+        platform_tags=[{"name": "plugin", "tag": "1.0", "platforms": {"amd64": "1.0-amd64"}}],
+        mirrors=[{"name": "kept", "from": "hub/kept", "to": "kept", "keep": {"pulled_within": "30d"}}],
+    )
+    async with working(settings):
+        registry = built["registry"]
+        for each in built["faces"]:
+            registry = each.shown_to(Client(Engine("29.0.0", "amd64", "linux")), registry)
+        architecture = (Path(__file__).parents[3] / "docs/ARCHITECTURE.md").read_text()
+        assert f"`{chain_of(registry)}`" in architecture
 
 
 @pytest.fixture
