@@ -22,7 +22,6 @@ from mirror.server.http.server_limits import ServerLimits
 from mirror.server.request_context import RequestContext
 from tests.unit.server.served import (
     MANIFEST,
-    OCI_EMPTY,
     REPOSITORY,
     TAG,
     Connection,
