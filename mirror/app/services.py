@@ -22,7 +22,6 @@ from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
-from mirror.store.uploads.session_limits import SessionLimits
 
 if TYPE_CHECKING:
     from mirror.upstream.registry import UpstreamRegistry
@@ -50,9 +49,7 @@ async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIt
         raise ConfigurationFault(
             f"no data folder {path}: name it with --data or storage.path; 'plugin-mirror serve' and 'sync' make one"
         )
-    limits = settings.server.limits
-    sessions = SessionLimits(limits.upload_sessions_per_client, limits.upload_sessions)
-    async with Store.open(path, session_limits=sessions) as store:
+    async with Store.open(path, session_limits=settings.server.limits.of_sessions()) as store:
         yield store
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 #: Results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
 RESULTS = Console(highlight=False, soft_wrap=True)
@@ -15,6 +17,23 @@ MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
 def print_json(value: Any) -> None:
     """Print plain values as JSON, two spaces deep."""
     RESULTS.out(json.dumps(value, indent=2, ensure_ascii=False), highlight=False)
+
+
+def new_table(*headings: str) -> Table:
+    """An empty table, as all lists are shown."""
+    return Table(*headings, box=None, pad_edge=False, header_style="bold")
+
+
+def print_list(
+    found: list[dict[str, Any]], show: Callable[[list[dict[str, Any]]], None], nothing: str, *, as_json: bool
+) -> None:
+    """Print plain values as JSON, or as ``show`` does; where there are none, a message instead."""
+    if as_json:
+        print_json(found)
+    elif found:
+        show(found)
+    else:
+        MESSAGES.print(nothing, markup=False)
 
 
 def size(size_bytes: int) -> str:

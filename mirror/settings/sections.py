@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,7 @@ from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
 from mirror.settings.section import Section
 from mirror.settings.upstream_settings import UpstreamSettings
+from mirror.store.uploads.session_limits import SessionLimits
 
 _URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 
@@ -40,7 +42,7 @@ ListenAddress = Annotated[
 ]
 
 
-_LIMITS = ServerLimits()
+_LIMITS, _SESSIONS = ServerLimits(), SessionLimits()
 
 
 class ServerLimitSettings(Section):
@@ -70,13 +72,13 @@ class ServerLimitSettings(Section):
         "Behind a proxy or NAT all hosts have one address, and an engine sends up to 5",
     )
     upload_sessions_per_client: int = Field(
-        _LIMITS.upload_sessions_per_client,
+        _SESSIONS.per_client,
         ge=1,
         description="most uploads that one client has begun and not ended, over all workers; further ones are answered "
         "429 until one ends or expires. They last longer than connections: count those of clients that died as well",
     )
     upload_sessions: int = Field(
-        _LIMITS.upload_sessions, ge=1, description="the same of all clients together; each takes a folder and two files"
+        _SESSIONS.in_all, ge=1, description="the same of all clients together; each takes a folder and two files"
     )
     connections_per_client: int = Field(
         _LIMITS.connections_per_client,
@@ -114,7 +116,11 @@ class ServerLimitSettings(Section):
 
     def of_clients(self) -> dict[str, Any]:
         """What holds for requests, by the names of :class:`ServerLimits`."""
-        return self.model_dump(exclude={"unpacked_layer_bytes", "unpacked_plugin_bytes", "unpacked_ratio"})
+        return self.model_dump(include={field.name for field in fields(ServerLimits)})
+
+    def of_sessions(self) -> SessionLimits:
+        """What holds for uploads that are open."""
+        return SessionLimits(self.upload_sessions_per_client, self.upload_sessions)
 
     def of_layers(self) -> LayerLimits:
         """What holds for layers."""

@@ -7,22 +7,10 @@
  * line, and sends it again. Prints one line: answers, answers that were not 200, connections that broke, seconds, and
  * the latencies in seconds that 50 and 99 of 100 answers did not exceed. A broken connection is not opened again.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "load.h"
 
-enum { MAX_REQUEST = 16 * 1024, MAX_ANSWER = 16 * 1024 };
+#include <pthread.h>
+#include <sys/epoll.h>
 
 struct connection {
     int socket;
@@ -38,29 +26,13 @@ struct worker {
     size_t answers, room, refused, broken;
 };
 
-static char request[MAX_REQUEST];
-static size_t request_length;
-static int port;
 static int64_t end_ns;
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 static int send_request(struct connection *connection)
 {
     connection->held = 0;
     connection->sent_ns = now_ns();
-    return send(connection->socket, request, request_length, MSG_NOSIGNAL) == (ssize_t)request_length;
+    return send_whole_request(connection->socket);
 }
 
 static void note(struct worker *worker, int64_t latency_ns)
@@ -95,17 +67,6 @@ static int receive(struct worker *worker, struct connection *connection)
     return send_request(connection);
 }
 
-static void connect_to_port(struct connection *connection)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connection->socket = socket(AF_INET, SOCK_STREAM, 0);
-    int yes = 1;
-    if (connection->socket < 0 || connect(connection->socket, (struct sockaddr *)&address, sizeof address) < 0)
-        fail("connect");
-    setsockopt(connection->socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-}
-
 static void *work(void *argument)
 {
     struct worker *worker = argument;
@@ -116,7 +77,9 @@ static void *work(void *argument)
         fail("start");
     for (int i = 0; i < worker->connections; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &connections[i]};
-        connect_to_port(&connections[i]);
+        connections[i].socket = connect_to_port(0);
+        if (connections[i].socket < 0)
+            fail("connect");
         epoll_ctl(poll, EPOLL_CTL_ADD, connections[i].socket, &event);
         if (!send_request(&connections[i]))
             fail("send");

@@ -12,22 +12,12 @@
  * program itself was late to send, then the times that 50, 99 and 100 of 100 requests did not exceed. What was not
  * answered counts with the time it has waited.
  */
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+#include "load.h"
 
-enum { MAX_REQUEST = 4096, MAX_ANSWER = 16 * 1024, MAX_CLIENTS = 64, PRIORITY = -10 };
+#include <poll.h>
+#include <sys/resource.h>
+
+enum { MAX_CLIENTS = 64, PRIORITY = -10 };
 
 struct client {
     int socket;
@@ -39,26 +29,11 @@ struct client {
     char answer[MAX_ANSWER + 1];
 };
 
-static char request[MAX_REQUEST];
-static size_t request_length;
 static struct client clients[MAX_CLIENTS];
 static int64_t *waited_ns;
 static size_t due, wrong, broken, unanswered;
 static int64_t late_ns;
-static int port, kept, status;
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
-
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
+static int kept, status;
 
 static void leave(struct client *client)
 {
@@ -89,26 +64,13 @@ static void break_off(struct client *client, int64_t interval_ns)
     }
 }
 
-/* Begin to connect; 0 where that fails at once. */
-static int approach(struct client *client, int flags)
-{
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    client->socket = socket(AF_INET, SOCK_STREAM | flags, 0);
-    if (client->socket < 0)
-        return 0;
-    int yes = 1;
-    setsockopt(client->socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-    return connect(client->socket, (struct sockaddr *)&address, sizeof address) == 0 || errno == EINPROGRESS;
-}
-
 static int send_request(struct client *client)
 {
     int64_t late = now_ns() - (client->due_ns > client->free_ns ? client->due_ns : client->free_ns);
     if (kept && late > late_ns)
         late_ns = late;
     client->sent = 1;
-    return send(client->socket, request, request_length, MSG_NOSIGNAL) == (ssize_t)request_length;
+    return send_whole_request(client->socket);
 }
 
 /* How long the answer is, headers and body; 0 while that is not known, -1 where it cannot be read. */
@@ -148,7 +110,8 @@ static void begin_request(struct client *client, int64_t interval_ns)
 {
     client->busy = 1;
     if (client->socket < 0) {
-        if (!approach(client, SOCK_NONBLOCK))
+        client->socket = connect_to_port(SOCK_NONBLOCK);
+        if (client->socket < 0)
             break_off(client, interval_ns);
     } else if (!send_request(client)) {
         break_off(client, interval_ns);
@@ -214,7 +177,7 @@ int main(int count, char **arguments)
         fail("calloc");
     for (int i = 0; i < wanted; i++) {
         clients[i].socket = -1;
-        if (kept && !approach(&clients[i], 0))
+        if (kept && (clients[i].socket = connect_to_port(0)) < 0)
             fail("connect");
     }
     puts("ready");

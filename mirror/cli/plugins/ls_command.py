@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from mirror.authoring.inspect import kind_of
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import RESULTS, new_table, print_list, size
 from mirror.oci.names import Repository, Tag
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
@@ -35,13 +34,8 @@ def run(
             rows = _repositories(store) if repository is None else _tags(store, repository)
             return [row async for row in rows]
 
-    found = run_to_the_end(read())
-    if json:
-        print_json(found)
-    elif found:
-        _print(found)
-    else:
-        MESSAGES.print("nothing is held yet: push to it, or run 'plugin-mirror sync'", markup=False)
+    nothing = "nothing is held yet: push to it, or run 'plugin-mirror sync'"
+    print_list(run_to_the_end(read()), _print, nothing, as_json=json)
 
 
 async def _repositories(registry: Registry) -> AsyncIterator[dict[str, Any]]:
@@ -67,7 +61,7 @@ async def _tag(registry: Registry, repository: Repository, tag: Tag) -> dict[str
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     if "tag" in rows[0]:
         for heading in ("TAG", "KIND", "SIZE", "DIGEST"):
             table.add_column(heading, no_wrap=True, justify="right" if heading == "SIZE" else "left")

@@ -6,12 +6,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import typer
-from rich.table import Table
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
-from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, size
 from mirror.records.sync_runs import TagChange, TagEvent
 from mirror.settings import load
 
@@ -41,7 +40,7 @@ def _print(states: list[RuleStatus]) -> None:
     if not states:
         MESSAGES.out("the configuration has no mirror rules", highlight=False)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     for heading in ("RULE", "STATE", "LAST RUN", "LAST SUCCESS", "NEXT RUN", "TAGS", "FROM UPSTREAM"):
         table.add_column(heading, no_wrap=True)
     for state in states:

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
-from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
-from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
+from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.users import UserToken
 from mirror.settings import load
@@ -36,16 +35,10 @@ def create(
 ) -> None:
     """Make a token and print its secret, once. It is the password in 'docker login --username USER'."""
     from mirror.access.user_accounts import create_token
-    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
     lifetime = None if expires is None else _lifetime(expires)
-
-    async def work() -> tuple[UserToken, str]:
-        async with open_store(settings, must_exist=True) as store:
-            return await create_token(store.records.users, user, description, lifetime)
-
-    token, secret = run_to_the_end(work())
+    token, secret = with_users(settings, lambda users: create_token(users, user, description, lifetime))
     if json:
         print_json({**_as_json(token), "secret": secret})
         return
@@ -60,42 +53,26 @@ def revoke(
     data: DataOption = None,
 ) -> None:
     """End a token. Running servers know it at once."""
-    from mirror.app.services import open_store
-
-    settings = load(config, flags(storage__path=data))
-
-    async def work() -> None:
-        async with open_store(settings, must_exist=True) as store:
-            await store.records.users.revoke_token(token_id)
-
-    run_to_the_end(work())
+    with_users(load(config, flags(storage__path=data)), lambda users: users.revoke_token(token_id))
     MESSAGES.out(f"token {token_id} is revoked", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror token ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List tokens; their secrets are kept nowhere."""
-    from mirror.app.services import open_store
+    tokens = with_users(load(config, flags(storage__path=data)), lambda users: users.list_tokens())
+    found = [_as_json(token) for token in tokens]
+    print_list(found, _print, "there are no tokens: 'plugin-mirror token create USER' makes one", as_json=json)
 
-    settings = load(config, flags(storage__path=data))
 
-    async def read() -> list[dict[str, Any]]:
-        async with open_store(settings, must_exist=True) as store:
-            return [_as_json(token) for token in await store.records.users.list_tokens()]
-
-    found = run_to_the_end(read())
-    if json:
-        print_json(found)
-    elif found:
-        table = Table("ID", "USER", "CREATED", "EXPIRES", box=None, pad_edge=False, header_style="bold")
-        table.add_column("DESCRIPTION", overflow="fold")
-        for row in found:
-            table.add_row(
-                row["id"], row["user"], row["created_at"], row["expires_at"] or "never", escape(row["description"])
-            )
-        RESULTS.print(table)
-    else:
-        MESSAGES.print("there are no tokens: 'plugin-mirror token create USER' makes one", markup=False)
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = new_table("ID", "USER", "CREATED", "EXPIRES")
+    table.add_column("DESCRIPTION", overflow="fold")
+    for row in rows:
+        table.add_row(
+            row["id"], row["user"], row["created_at"], row["expires_at"] or "never", escape(row["description"])
+        )
+    RESULTS.print(table)
 
 
 def _lifetime(text: str) -> timedelta:

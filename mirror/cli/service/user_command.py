@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from mirror.access.rights import AccessAction
-from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
-from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_list
+from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.users import parse_user_name
 from mirror.settings import Settings, load
+
+if TYPE_CHECKING:
+    from mirror.store.records.sql_users import SqlUsers
 
 app = typer.Typer(no_args_is_help=True, help="Say who may log in. What they may do stands under access: in the file.")
 
@@ -32,17 +34,11 @@ def add(
 ) -> None:
     """Let somebody log in. Asks twice for the password, which is never given as an argument."""
     from mirror.access.user_accounts import add_user
-    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
     parse_user_name(name)
     password = _password(from_stdin=password_stdin)
-
-    async def work() -> None:
-        async with open_store(settings) as store:
-            await add_user(store.records.users, name, password)
-
-    run_to_the_end(work())
+    with_users(settings, lambda users: add_user(users, name, password), must_exist=False)
     MESSAGES.out(f"{name} may log in", highlight=False)
     _tell_rights(settings, name)
 
@@ -53,63 +49,44 @@ def password(
 ) -> None:
     """Give a user another password. What they are logged in with ends at once; their tokens stay."""
     from mirror.access.user_accounts import change_password
-    from mirror.app.services import open_store
 
     settings = load(config, flags(storage__path=data))
     given = _password(from_stdin=password_stdin)
-
-    async def work() -> None:
-        async with open_store(settings, must_exist=True) as store:
-            await change_password(store.records.users, name, given)
-
-    run_to_the_end(work())
+    with_users(settings, lambda users: change_password(users, name, given))
     MESSAGES.out(f"{name} has another password", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
 def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
     """Remove a user and all their tokens. Running servers know it at once."""
-    from mirror.app.services import open_store
-
-    settings = load(config, flags(storage__path=data))
-
-    async def work() -> None:
-        async with open_store(settings, must_exist=True) as store:
-            await store.records.users.remove_user(name)
-
-    run_to_the_end(work())
+    with_users(load(config, flags(storage__path=data)), lambda users: users.remove_user(name))
     MESSAGES.out(f"{name} is removed", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
-    from mirror.app.services import open_store
+    found = with_users(load(config, flags(storage__path=data)), _rows)
+    print_list(found, _print, "there are no users: 'plugin-mirror user add NAME' makes one", as_json=json)
 
-    settings = load(config, flags(storage__path=data))
 
-    async def read() -> list[dict[str, Any]]:
-        async with open_store(settings, must_exist=True) as store:
-            tokens = await store.records.users.list_tokens()
-            return [
-                {
-                    "name": user.name,
-                    "created_at": user.created_at.isoformat(timespec="seconds"),
-                    "tokens": sum(token.user == user.name for token in tokens),
-                }
-                for user in await store.records.users.list_users()
-            ]
+async def _rows(users: SqlUsers) -> list[dict[str, Any]]:
+    tokens = await users.list_tokens()
+    return [
+        {
+            "name": user.name,
+            "created_at": user.created_at.isoformat(timespec="seconds"),
+            "tokens": sum(token.user == user.name for token in tokens),
+        }
+        for user in await users.list_users()
+    ]
 
-    found = run_to_the_end(read())
-    if json:
-        print_json(found)
-    elif found:
-        table = Table("NAME", "CREATED", "TOKENS", box=None, pad_edge=False, header_style="bold")
-        for row in found:
-            table.add_row(row["name"], row["created_at"], str(row["tokens"]))
-        RESULTS.print(table)
-    else:
-        MESSAGES.print("there are no users: 'plugin-mirror user add NAME' makes one", markup=False)
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    table = new_table("NAME", "CREATED", "TOKENS")
+    for row in rows:
+        table.add_row(row["name"], row["created_at"], str(row["tokens"]))
+    RESULTS.print(table)
 
 
 def _password(*, from_stdin: bool) -> str:

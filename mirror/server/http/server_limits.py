@@ -16,8 +16,6 @@ class ServerLimits:
         idle_seconds: longest silence of a client while its body is awaited, or while it does not take its answer.
         keep_alive_seconds: longest silence between two requests, and longest time that a request's headers may take.
         uploads_per_client: most requests of one client's address that send content at a time, in each process.
-        upload_sessions_per_client: most upload sessions that one client may have open, in all processes together.
-        upload_sessions: the same of all clients.
         connections_per_client: most connections of one client at a time, in each process; behind a proxy, requests.
         connections: most connections at a time, in each process.
         least_body_bytes_per_second: bodies that come more slowly over a minute are ended where others wait for a place;
@@ -31,8 +29,6 @@ class ServerLimits:
     idle_seconds: float = 60.0
     keep_alive_seconds: float = 75.0
     uploads_per_client: int = 256
-    upload_sessions_per_client: int = 1024
-    upload_sessions: int = 16384
     connections_per_client: int = 512
     connections: int = 2048
     least_body_bytes_per_second: float = 1024.0
