@@ -38,10 +38,10 @@ class ClientViews(Protocol):
         """Whether it matters who reads a manifest; cheap, because every pull asks."""
         ...
 
-    def differs(self, repository: Repository, target: Tag | Digest) -> bool:
+    def varies_by_client(self, repository: Repository, target: Tag | Digest) -> bool:
         """Whether clients may be answered differently, so that no cache may give one what another was given."""
         ...
 
-    def shown_to(self, client: Client, registry: Registry) -> Registry:
+    def view_for(self, client: Client, registry: Registry) -> Registry:
         """A registry as this client sees it."""
         ...

@@ -9,7 +9,7 @@ from cachetools import LRUCache
 
 from mirror.oci.errors import TooManyRequests
 from mirror.runtime.clock import Clock
-from mirror.wire.client_address import counted_as
+from mirror.wire.client_address import client_key
 
 #: Wrong passwords that an address may send at once, and the seconds after which it may send one more. Engines try one
 #: wrong password up to eight times during an install.
@@ -37,7 +37,7 @@ class LoginAttempts:
         Raises:
             TooManyRequests: too many were wrong lately; ``retry_after_seconds`` says when the next one is looked at.
         """
-        now, place = self._clock.monotonic_seconds(), counted_as(address)
+        now, place = self._clock.monotonic_seconds(), client_key(address)
         full_at = max(self._full_at.get(place, now), now) + PERIOD_SECONDS
         wait_seconds = full_at - now - BURST * PERIOD_SECONDS
         if wait_seconds > 0:
@@ -53,6 +53,6 @@ class LoginAttempts:
 
     def was_right(self, address: str) -> None:
         """Take an attempt back."""
-        place = counted_as(address)
+        place = client_key(address)
         if place in self._full_at:
             self._full_at[place] -= PERIOD_SECONDS

@@ -30,11 +30,11 @@ class LoginMetrics:
     """Counts logins.
 
     Args:
-        share: where; its figures have :data:`LOGINS`.
+        slot: where; its figures have :data:`LOGINS`.
     """
 
-    def __init__(self, share: WorkerSlot) -> None:
-        self._counts = {outcome: share.figure(LOGINS, outcome.value) for outcome in LoginOutcome}
+    def __init__(self, slot: WorkerSlot) -> None:
+        self._counts = {outcome: slot.counter(LOGINS, outcome.value) for outcome in LoginOutcome}
 
     def ended(self, outcome: LoginOutcome) -> None:
         """Count one."""

@@ -24,10 +24,10 @@ STANDING: Final = MetricFamily(
 )
 
 
-def decision_counter(share: WorkerSlot) -> Callable[[PolicyAction], None]:
+def decision_counter(slot: WorkerSlot) -> Callable[[PolicyAction], None]:
     """Make a function that counts decisions of a process that serves."""
-    figures = {action: share.figure(DECISIONS, action.value) for action in PolicyAction}
-    return lambda action: figures[action].add()
+    shared_metrics = {action: slot.counter(DECISIONS, action.value) for action in PolicyAction}
+    return lambda action: shared_metrics[action].add()
 
 
 def standing_series(counts: Mapping[AdmissionState, int]) -> list[tuple[Labels, list[float]]]:

@@ -25,7 +25,7 @@ from mirror.store.registry import Store
 _CLOCK = SystemClock()
 
 
-def anyones_rights(settings: Settings) -> AnonymousRights:
+def anonymous_rights(settings: Settings) -> AnonymousRights:
     """Rights of callers without a login."""
     users_may = frozenset(action for rule in settings.access for action in rule.actions) - USERS_ONLY
     return AnonymousRights(settings.server.anonymous_actions, users_may if settings.server.logins else frozenset())
@@ -33,7 +33,7 @@ def anyones_rights(settings: Settings) -> AnonymousRights:
 
 @asynccontextmanager
 async def authenticating(
-    settings: Settings, store: Store, seen_by: Callable[[Rights], Registry], share: WorkerSlot
+    settings: Settings, store: Store, seen_by: Callable[[Rights], Registry], slot: WorkerSlot
 ) -> AsyncIterator[Authentication | None]:
     """Make the part of a server that tells callers apart; None where nobody may log in.
 
@@ -41,7 +41,7 @@ async def authenticating(
         settings: what users may do, and how the server is reached.
         store: knows users.
         seen_by: gives the registry as somebody with these rights sees it.
-        share: counts logins.
+        slot: counts logins.
 
     Raises:
         StorageFault, StorageDamaged: the key of tokens cannot be had.
@@ -52,17 +52,17 @@ async def authenticating(
     async with PasswordChecks() as checks:
         callers = UserCallers(
             store.records.users,
-            Logins(store.records.users, checks, _CLOCK, LoginMetrics(share)),
+            Logins(store.records.users, checks, _CLOCK, LoginMetrics(slot)),
             rules=[rule.rule() for rule in settings.access],
-            anyone=anyones_rights(settings),
+            anyone=anonymous_rights(settings),
             seen_by=seen_by,
             key=await store.token_key(),
             clock=_CLOCK,
         )
-        yield Authentication(callers, SERVICE, front_of(settings))
+        yield Authentication(callers, SERVICE, forwarded_headers(settings))
 
 
-def front_of(settings: Settings) -> ForwardedHeaders:
+def forwarded_headers(settings: Settings) -> ForwardedHeaders:
     """The address of the server as its clients see it."""
     return ForwardedHeaders(settings.server.url, settings.server.behind_proxy)
 
@@ -84,9 +84,9 @@ def operators(settings: Settings, store: Store, authentication: Authentication |
     local = frozenset() if not settings.server.listen.is_loopback else USERS_ONLY - (by_word if word else frozenset())
     return Operators(
         authentication,
-        front_of(settings),
+        forwarded_headers(settings),
         store.records.users.has_users,
-        anyone=anyones_rights(settings),
+        anyone=anonymous_rights(settings),
         local=AnonymousRights(local),
         word=None if word is None else (word, AnonymousRights(by_word)),
     )

@@ -13,12 +13,12 @@ from prometheus_client.registry import Collector
 from mirror import __version__
 from mirror.oci.errors import MirrorError
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
-from mirror.runtime.logs import Lines
+from mirror.runtime.logs import LogLines
 from mirror.runtime.metrics_exposition import ProcessesCollector, SharedMetricsCollector, expose, metric
 from mirror.runtime.shared_metrics import MetricFamily, MetricKind, SharedMetrics, WorkerSlot
 from mirror.server.api.request_metrics import FAMILIES as REQUEST_FAMILIES
 from mirror.server.http.activity import Activity
-from mirror.store.content.volume import Room
+from mirror.store.content.volume import DiskSpace
 from mirror.store.monitoring import StoreContents
 from mirror.store.registry import Store
 
@@ -116,7 +116,7 @@ _READ_FROM_CONTENTS: Final[tuple[tuple[MetricFamily, Callable[[StoreContents], f
         lambda found: found.generation_changes,
     ),
 )
-_READ_FROM_ROOM: Final[tuple[tuple[MetricFamily, Callable[[Room], float]], ...]] = (
+_READ_FROM_ROOM: Final[tuple[tuple[MetricFamily, Callable[[DiskSpace], float]], ...]] = (
     (
         _gauge("volume_free_bytes", "Free bytes on the volume of the data folder."),
         lambda found: found.free_bytes,
@@ -140,28 +140,28 @@ class Metrics:
     """The metrics of a process that serves, and the page that shows those of all.
 
     Args:
-        figures: of all processes; has :data:`FAMILIES`.
-        share: this process's.
+        shared_metrics: of all processes; has :data:`FAMILIES`.
+        slot: this process's.
         followed: what else to call, again and again, to keep it up to date.
-        store, load, lines: what is looked at.
+        store, activity, lines: what is looked at.
         more: gives what else there is, when the page is shown.
     """
 
     def __init__(
         self,
-        figures: SharedMetrics,
-        share: WorkerSlot,
+        shared_metrics: SharedMetrics,
+        slot: WorkerSlot,
         followed: Iterable[Callable[[], None]] = (),
         *,
         store: Store,
-        load: Activity,
-        lines: Lines,
+        activity: Activity,
+        lines: LogLines,
         more: Callable[[], Awaitable[list[Metric]]],
     ) -> None:
         self._store = store
         self._more = more
-        self._updates = [*_followed(share, store, load, lines), *followed]
-        self._collectors = (SharedMetricsCollector(figures), ProcessesCollector(figures, NAMESPACE))
+        self._updates = [*_followed(slot, store, activity, lines), *followed]
+        self._collectors = (SharedMetricsCollector(shared_metrics), ProcessesCollector(shared_metrics, NAMESPACE))
         self._contents: StoreContents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
         self._reading = asyncio.Lock()
@@ -213,22 +213,22 @@ class _Found(Collector):
         return self.metrics
 
 
-def _followed(share: WorkerSlot, store: Store, load: Activity, lines: Lines) -> Iterator[Callable[[], None]]:
+def _followed(slot: WorkerSlot, store: Store, activity: Activity, lines: LogLines) -> Iterator[Callable[[], None]]:
     lookups = store.monitoring.work.lookups
-    yield share.follow(_IN_FLIGHT, lambda: load.in_flight.count)
-    yield share.follow(_CONNECTIONS, lambda: load.connections.count)
-    yield share.follow(_CONNECTIONS_REFUSED, lambda: load.connections.refused)
-    yield share.follow(_CLIENTS_REFUSED, lambda: load.crowding.count)
-    yield share.follow(_RECEIVING, lambda: load.uploading.count)
-    yield share.follow(_UPLOADS_REFUSED, lambda: load.uploading.refused)
-    yield share.follow(_SLOW_ENDED, lambda: load.dawdling.count)
-    yield share.follow(_SESSIONS_REFUSED, lambda: load.beginning.count)
-    yield share.follow(_UPLOADS_EXPIRED, lambda: store.monitoring.work.uploads_expired)
-    yield share.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
-    yield share.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")
-    yield share.follow(_LOOKUPS, lambda: lookups.blob_size_hits, "blob_size", "hit")
-    yield share.follow(_LOOKUPS, lambda: lookups.blob_size_misses, "blob_size", "miss")
-    yield share.follow(_TRANSACTIONS, lambda: store.monitoring.work.transactions)
-    yield share.follow(_TURN_WAITS, lambda: store.monitoring.work.turn_waits)
-    yield share.follow(_TURN_WAIT_SECONDS, lambda: store.monitoring.work.turn_wait_seconds)
-    yield share.follow(_LOG_DROPPED, lambda: lines.dropped)
+    yield slot.follow(_IN_FLIGHT, lambda: activity.in_flight.count)
+    yield slot.follow(_CONNECTIONS, lambda: activity.connections.count)
+    yield slot.follow(_CONNECTIONS_REFUSED, lambda: activity.connections.refused)
+    yield slot.follow(_CLIENTS_REFUSED, lambda: activity.crowding.count)
+    yield slot.follow(_RECEIVING, lambda: activity.uploading.count)
+    yield slot.follow(_UPLOADS_REFUSED, lambda: activity.uploading.refused)
+    yield slot.follow(_SLOW_ENDED, lambda: activity.dawdling.count)
+    yield slot.follow(_SESSIONS_REFUSED, lambda: activity.beginning.count)
+    yield slot.follow(_UPLOADS_EXPIRED, lambda: store.monitoring.work.uploads_expired)
+    yield slot.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
+    yield slot.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")
+    yield slot.follow(_LOOKUPS, lambda: lookups.blob_size_hits, "blob_size", "hit")
+    yield slot.follow(_LOOKUPS, lambda: lookups.blob_size_misses, "blob_size", "miss")
+    yield slot.follow(_TRANSACTIONS, lambda: store.monitoring.work.transactions)
+    yield slot.follow(_TURN_WAITS, lambda: store.monitoring.work.turn_waits)
+    yield slot.follow(_TURN_WAIT_SECONDS, lambda: store.monitoring.work.turn_wait_seconds)
+    yield slot.follow(_LOG_DROPPED, lambda: lines.dropped)

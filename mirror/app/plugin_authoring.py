@@ -18,7 +18,7 @@ from mirror.authoring.unpack import Unpacked, unpack
 from mirror.filters.admission.admit import Admit
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference, Repository, Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
@@ -117,7 +117,7 @@ async def derive_reference(
     settings: Settings,
     reference: Reference,
     new: tuple[Repository, Tag],
-    changes: Changes,
+    changes: DerivationChanges,
     progress: Progress,
     *,
     plain_http: bool = False,
@@ -158,7 +158,7 @@ async def derive_reference(
                 f"user {_user()}", store.records.derivations, services.layers.of(store), SystemClock().now
             ),
             progress=progress,
-            turns=BlobLocks(store.downloads),
+            locks=BlobLocks(store.downloads),
         )
 
 

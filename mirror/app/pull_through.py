@@ -43,7 +43,7 @@ async def pulling_through(
     rules = [ProxyRule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
     await store.records.incomplete.complete_whole()
     async with BackgroundTasks() as tasks:
-        inflight = ActiveDownloads(
+        downloads = ActiveDownloads(
             store,
             store.downloads,
             tasks,
@@ -55,7 +55,7 @@ async def pulling_through(
             store,
             PullRecords(store.records.origins, store.records.incomplete),
             Routes(rules, settings.server.reserved),
-            inflight,
+            downloads,
             tasks,
             clock=clock,
             freshness=Freshness(fresh_for=settings.pull_through.fresh_for_duration),

@@ -12,13 +12,13 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store
-from mirror.app.worker import Worker, limits_of, put_together, shared_figures
+from mirror.app.worker import Worker, build_service, limits_of, shared_figures
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.worker_processes import run_workers
 from mirror.server.http_server import listen, serving
 from mirror.settings import Settings
-from mirror.settings.listen_address import Listen
+from mirror.settings.listen_address import HostPort
 
 _LOG = structlog.get_logger(__name__)
 #: How long a thread that computes keeps the event loop waiting after each call into the kernel, in seconds. By Python's
@@ -38,15 +38,17 @@ def serve(settings: Settings) -> int:
     address = settings.server.listen
     listener = listen(address.host, address.port, limits_of(settings))
     workers = settings.server.workers
-    figures = shared_figures(settings)
+    shared_metrics = shared_figures(settings)
     _allow_connections()
     _spare_the_collector()
     if workers == 1:
-        _serve_here(settings, Worker(listener, figures))
+        _serve_here(settings, Worker(listener, shared_metrics))
         return 0
     asyncio.run(_open_and_close(settings))  # what is wrong with it is said once, not by every worker again and again
     return run_workers(
-        workers, lambda place, parent: _serve_here(settings, Worker(listener, figures, place, parent)), listener.close
+        workers,
+        lambda place, parent: _serve_here(settings, Worker(listener, shared_metrics, place, parent)),
+        listener.close,
     )
 
 
@@ -73,12 +75,12 @@ def _serve_here(settings: Settings, worker: Worker) -> None:
         asyncio.run(_serve(settings, worker, lines))
 
 
-async def _serve(settings: Settings, worker: Worker, lines: logs.Lines) -> None:
-    async with put_together(settings, worker, lines) as service, BackgroundTasks() as tasks:
+async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> None:
+    async with build_service(settings, worker, lines) as service, BackgroundTasks() as tasks:
         following = tasks.create_task(service.follow())
         for chore in service.chores:
             tasks.create_task(chore())
-        with shutdown_signals.requested(worker.parent) as stop:
+        with shutdown_signals.stop_requested(worker.parent) as stop:
             async with serving(service.application, worker.listener):
                 _announce(settings, worker.listener)
                 await stop.wait()
@@ -90,7 +92,7 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
     port = listener.getsockname()[1]
     _LOG.info(
         "server listening",
-        url=f"http://{Listen(settings.server.listen.host, port)}",
+        url=f"http://{HostPort(settings.server.listen.host, port)}",
         data=str(settings.storage.path),
         anonymous=sorted(action.value for action in settings.server.anonymous_actions),
     )

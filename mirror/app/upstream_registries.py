@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 from yarl import URL
 
 from mirror.settings import Settings
-from mirror.settings.listen_address import Listen
+from mirror.settings.listen_address import HostPort
 from mirror.settings.upstream_settings import CredentialSettings, UpstreamSettings
 from mirror.upstream.auth.login_files import FileLogin, LoginSource
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
-from mirror.upstream.limits.bandwidth import Window
-from mirror.upstream.limits.circuit_breaker import Thresholds
+from mirror.upstream.limits.bandwidth import BandwidthWindow
+from mirror.upstream.limits.circuit_breaker import BreakerThresholds
 from mirror.upstream.limits.upstream_policy import ListBounds, Timeouts, UpstreamLimits, UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
 
@@ -33,7 +33,7 @@ async def open_upstream(settings: Settings, name: str) -> AsyncIterator[Upstream
         login=_login(section),
         tls=Tls(section.tls.ca_file, section.tls.certificate_file, section.tls.key_file),
         proxies=Proxies(section.proxy, os.environ),
-        terms=_terms(settings, section),
+        policy=_policy(settings, section),
     ) as registry:
         yield registry
 
@@ -61,7 +61,7 @@ async def open_anonymously(host: str, *, plain_http: bool = False) -> AsyncItera
         host: ``HOST[:PORT]``.
         plain_http: whether ``http://`` is meant; for loopback hosts it always is, as for engines.
     """
-    plain = plain_http or Listen.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
+    plain = plain_http or HostPort.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
     url = f"{'http' if plain else 'https'}://{host}"
     async with UpstreamRegistry.open(
         name=host, url=url, plain_http=plain, proxies=Proxies(environment=os.environ)
@@ -79,16 +79,16 @@ def _login(section: UpstreamSettings) -> LoginSource | None:
             return None
 
 
-def _terms(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
+def _policy(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
     limits, breaker = section.limits, section.breaker
     return UpstreamPolicy(
         timeouts=Timeouts(section.connect_timeout_seconds, section.read_timeout_seconds),
-        thresholds=Thresholds(breaker.failures, breaker.rest_seconds, breaker.longest_rest_seconds),
+        thresholds=BreakerThresholds(breaker.failures, breaker.rest_seconds, breaker.longest_rest_seconds),
         limits=UpstreamLimits(
             connections=limits.connections,
             requests_per_second=limits.requests_per_second,
             bandwidth=tuple(
-                Window(window.bytes_per_second, window.start or time(), window.stop or time())
+                BandwidthWindow(window.bytes_per_second, window.start or time(), window.stop or time())
                 for window in limits.bandwidth
             ),
             zone=ZoneInfo(limits.time_zone),

@@ -17,7 +17,7 @@ from mirror.access.client import ClientViews
 from mirror.access.login_metrics import LOGINS
 from mirror.admission.admission_metrics import DECISIONS, decision_counter
 from mirror.app import metrics
-from mirror.app.access_control import anyones_rights, authenticating, front_of, operators
+from mirror.app.access_control import anonymous_rights, authenticating, forwarded_headers, operators
 from mirror.app.api_reports import ApiReports
 from mirror.app.pull_through import pulling_through
 from mirror.app.services import Services, open_services
@@ -51,7 +51,7 @@ from mirror.sync.sync_metrics import families as rule_families
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import SilentReporter
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.upstream_metrics import UpstreamFigures
+from mirror.upstream.upstream_metrics import UpstreamMetrics
 from mirror.wire.pagination import PageRequest
 
 _LOG = structlog.get_logger(__name__)
@@ -69,13 +69,13 @@ class Worker:
 
     Attributes:
         listener: where clients come in.
-        figures: where all processes count.
+        shared_metrics: where all processes count.
         place: which of them it is.
         parent: a file descriptor that becomes readable when there is no parent any more; None: there is none.
     """
 
     listener: socket.socket
-    figures: SharedMetrics
+    shared_metrics: SharedMetrics
     place: int = 0
     parent: int | None = None
 
@@ -96,7 +96,7 @@ class Service:
 
 
 @asynccontextmanager
-async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) -> AsyncIterator[Service]:
+async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines) -> AsyncIterator[Service]:
     """The service of a process, as the settings want it.
 
     Args:
@@ -108,36 +108,36 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
         StorageFault: the store cannot be opened.
     """
     async with AsyncExitStack() as stack:
-        share = worker.figures.share(worker.place)
-        counted = decision_counter(share)
+        slot = worker.shared_metrics.slot(worker.place)
+        counted = decision_counter(slot)
         services = await stack.enter_async_context(open_services(settings, counted=counted))
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
-        outcomes = PullMetrics(share, settings.upstreams)
+        outcomes = PullMetrics(slot, settings.upstreams)
         pulled = await stack.enter_async_context(pulling_through(settings, store, upstreams, outcomes, _CLOCK))
         served = services.withheld(services.checked(pulled))
         pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
         seen_by = partial(Authorize, pulls or served)
-        registry = seen_by(anyones_rights(settings))
-        authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, share))
+        registry = seen_by(anonymous_rights(settings))
+        authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
         limits = limits_of(settings)
-        load = Activity.within(limits)
+        activity = Activity.within(limits)
         reports = ApiReports(services, upstreams, _CLOCK)
         watch = metrics.Metrics(
-            worker.figures,
-            share,
-            UpstreamFigures(upstreams, settings.server.workers).followed(share, worker.place, upstreams),
+            worker.shared_metrics,
+            slot,
+            UpstreamMetrics(upstreams, settings.server.workers).followed(slot, worker.place, upstreams),
             store=store,
-            load=load,
+            activity=activity,
             lines=lines,
             more=reports.metrics,
         )
-        engines = _engines(settings, store, share)
+        engines = _engines(settings, store, slot)
         application = build(
             registry,
             limits=limits,
-            load=load,
+            activity=activity,
             readiness=_readiness(settings, store),
-            requests=RequestMetrics(share),
+            requests=RequestMetrics(slot),
             authentication=authentication,
             metrics=watch.page,
             namespaces=settings.server.namespaces,
@@ -146,9 +146,9 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             operator_reports={
                 "hosts": HostReport(engines.flush, store.records.hosts, settings.admission.engines.known()).give
             },
-            acts=admission_actions(services.approvals.decide),
-            faces=_client_views(settings, engines),
-            front=front_of(settings),
+            actions=admission_actions(services.approvals.decide),
+            views=_client_views(settings, engines),
+            forwarded=forwarded_headers(settings),
         )
         chores: list[Chore] = [
             watch.keep_up,
@@ -156,25 +156,25 @@ async def put_together(settings: Settings, worker: Worker, lines: logs.Lines) ->
             engines.keep_up,
             *([pulls.keep_up] if pulls else []),
         ]
-        scheduler = _scheduler(services, upstreams, share)
+        scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
 
 
-def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], share: WorkerSlot) -> RuleScheduler:
+def _scheduler(services: Services, upstreams: Mapping[str, UpstreamRegistry], slot: WorkerSlot) -> RuleScheduler:
     store = services.store
     runs, derivations = store.records.sync_runs, store.records.derivations
     context = RunContext(
         runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks(store.downloads)
     )
-    counted = SyncMetrics(share, [section.name for section in services.settings.mirrors])
+    counted = SyncMetrics(slot, [section.name for section in services.settings.mirrors])
     return RuleScheduler(upstreams, services.checked(store), services.rule_locks, runs, context, counted.ran)
 
 
-def _engines(settings: Settings, store: Store, share: WorkerSlot) -> EngineTracker:
+def _engines(settings: Settings, store: Store, slot: WorkerSlot) -> EngineTracker:
     engines = settings.admission.engines
     return EngineTracker(
         store.records.hosts.record_hosts,
-        pull_counter(share),
+        pull_counter(slot),
         _CLOCK,
         known=engines.known(),
         tells=engines.cve is not Treatment.ALLOW,
@@ -205,7 +205,7 @@ def shared_figures(settings: Settings) -> SharedMetrics:
         PULLS,
         *rule_families(rule.name for rule in settings.mirrors),
         *pull_families(settings.upstreams),
-        *UpstreamFigures(opened_upstreams(settings), workers).families,
+        *UpstreamMetrics(opened_upstreams(settings), workers).families,
     )
     return SharedMetrics(families, workers)
 

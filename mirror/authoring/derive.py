@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mirror.authoring.tag import Named, digest_of, require_free
 from mirror.oci.digest import Digest
 from mirror.oci.names import Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, derive_beside, try_changes
@@ -36,13 +36,13 @@ async def derive(
     target: Tag | Digest,
     place: CopyDestination,
     name: Tag,
-    changes: Changes,
+    changes: DerivationChanges,
     *,
     keep: CopyDestination,
     source: str,
     maker: DerivedCopyMaker,
     progress: Progress,
-    turns: BlobLocks,
+    locks: BlobLocks,
 ) -> Renamed:
     """Copy a plugin, keep it by its digest, and give the name to a copy of it with changes.
 
@@ -55,7 +55,7 @@ async def derive(
         source: where the original is from, for the note.
         maker: who makes it.
         progress: told how layers move.
-        turns: of copies into the same registry.
+        locks: of copies into the same registry.
 
     Raises:
         ConfigurationFault: the name is kept for something else; the plugin has nothing of a name that is to be changed.
@@ -67,6 +67,6 @@ async def derive(
     manifest = await origin.registry.get_manifest(origin.repository, target)
     await try_changes(origin.registry, origin.repository, manifest, changes)
     before = await digest_of(place.registry, place.repository, name)
-    copied = await copy_graph(origin, manifest.digest, keep, (), progress, turns=turns)
+    copied = await copy_graph(origin, manifest.digest, keep, (), progress, locks=locks)
     derived = await derive_beside(place, manifest.digest, [name], changes, source=source, maker=maker)
     return Renamed(manifest.digest, Named(derived.digest, before), derived, copied.moved_bytes)

@@ -24,7 +24,7 @@ from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.lint.findings import Finding, Severity
 from mirror.plugin.rootfs.tree import TreeEntry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.concurrency.threads import in_thread, stepped
 from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import Progress
@@ -132,7 +132,7 @@ async def store_blob(destination: CopyDestination, content: bytes) -> Descriptor
     digest = Digest.of(content)
     upload = await destination.registry.begin_upload(destination.repository)
     try:
-        await upload.append(one(content))
+        await upload.append(single_chunk(content))
         return await upload.commit(digest)
     except BaseException:
         with suppress(MirrorError):

@@ -82,8 +82,8 @@ async def _bring_referrers(
     """Signatures and the like follow: those that refer to the content, and those that are tagged with its digest."""
     subjects = {root.digest, *(member.digest for member in root.manifests)}
     listed = [tag async for tag in all_tags(registry, origin.repository)]
-    progress, turns = SilentProgress(), BlobLocks()
+    progress, locks = SilentProgress(), BlobLocks()
     for subject in subjects:
-        await copy_referrers(registry, origin.repository, subject, destination, progress, listed=listed, turns=turns)
+        await copy_referrers(registry, origin.repository, subject, destination, progress, listed=listed, locks=locks)
     for follower in companions(listed, subjects):
         await copy_graph(origin, follower, destination, [follower], progress)

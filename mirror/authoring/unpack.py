@@ -115,9 +115,9 @@ async def _fill(folder: Path, config: bytes, entries: list[TreeEntry], progress:
         root = open_folder(rootfs)
     is_root = os.geteuid() == 0
     progress.expect(sum(entry.node.size_bytes for entry in entries if entry.same_as is None))
-    planting = Extraction(entries, root, rootfs, owners=is_root)
+    extraction = Extraction(entries, root, rootfs, owners=is_root)
     try:
-        async for size_bytes in stepped(planting.steps()):
+        async for size_bytes in stepped(extraction.steps()):
             progress.advance(size_bytes)
     finally:
         os.close(root)
@@ -126,10 +126,10 @@ async def _fill(folder: Path, config: bytes, entries: list[TreeEntry], progress:
         notes.append(
             "not run as root, so every file belongs to you, and will in a plugin that is created of this folder"
         )
-    if planting.devices_left_out:
-        notes.append(f"device nodes are left out, which takes root to make: {planting.devices_left_out}")
-    if planting.xattrs_left_out:
-        notes.append(f"extended attributes could not be set here: {planting.xattrs_left_out}")
+    if extraction.devices_left_out:
+        notes.append(f"device nodes are left out, which takes root to make: {extraction.devices_left_out}")
+    if extraction.xattrs_left_out:
+        notes.append(f"extended attributes could not be set here: {extraction.xattrs_left_out}")
     return tuple(notes)
 
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights, detail, phrase
-from mirror.filters.readable_repositories import readable
+from mirror.filters.readable_repositories import list_readable_repositories
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError, RightMissing, Unsupported
@@ -134,7 +134,7 @@ class Authorize(DelegatingRegistry):
             raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
         if rights.allows(AccessAction.PULL, None):
             return await self.inner.list_repositories(page)
-        return await readable(self.inner, rights, page)
+        return await list_readable_repositories(self.inner, rights, page)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
         self.require(AccessAction.PULL, repository)

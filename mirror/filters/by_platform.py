@@ -105,16 +105,16 @@ class PlatformViews:
     def concerns(self, repository: Repository, target: Tag | Digest) -> bool:
         return isinstance(target, Tag) and self._rules.of(repository, target) is not None
 
-    differs = concerns
+    varies_by_client = concerns
 
-    def shown_to(self, client: Client, registry: Registry) -> Registry:
+    def view_for(self, client: Client, registry: Registry) -> Registry:
         return ByPlatform(registry, self._rules, client)
 
 
 def _not_for(architecture: str, repository: Repository, tag: Tag, known: Collection[str]) -> ManifestUnknown:
-    there = ", ".join(known) or "no platform"
+    available = ", ".join(known) or "no platform"
     return ManifestUnknown(
-        f"{repository}:{tag} is not for {architecture}: it is there for {there}",
+        f"{repository}:{tag} is not for {architecture}: it is there for {available}",
         name=repository,
         reference=tag,
         architecture=architecture,

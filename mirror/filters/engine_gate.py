@@ -25,22 +25,22 @@ class EngineGate(DelegatingRegistry):
         inner: the registry behind.
         engine: who asks.
         address: where from.
-        watch: told of every pull of a plugin.
+        tracker: told of every pull of a plugin.
         refuses: whether an affected engine is refused.
     """
 
-    def __init__(self, inner: Registry, engine: Engine, address: str, watch: EngineTracker, *, refuses: bool) -> None:
+    def __init__(self, inner: Registry, engine: Engine, address: str, tracker: EngineTracker, *, refuses: bool) -> None:
         super().__init__(inner)
         self._engine = engine
         self._address = address
-        self._watch = watch
+        self._tracker = tracker
         self._refuses = refuses
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """As the port says. Denied names the vulnerability that keeps the engine from getting a plugin."""
         manifest = await self.inner.get_manifest(repository, target)
         if manifest.may_be_plugin:
-            exposure = self._watch.pulled(self._engine, self._address)
+            exposure = self._tracker.pulled(self._engine, self._address)
             if self._refuses:
                 self._require_sound(exposure, repository)
         return manifest
@@ -54,24 +54,24 @@ class EngineViews:
     """Implements :class:`mirror.access.client.ClientViews`: every manifest that an engine asks for is looked at.
 
     Args:
-        watch: told of every pull of a plugin.
+        tracker: told of every pull of a plugin.
         treatment: what follows for an affected engine.
     """
 
-    def __init__(self, watch: EngineTracker, treatment: Treatment) -> None:
-        self._watch = watch
+    def __init__(self, tracker: EngineTracker, treatment: Treatment) -> None:
+        self._tracker = tracker
         self._refuses = treatment is Treatment.REFUSE
 
     def concerns(self, repository: Repository, target: Tag | Digest) -> bool:
         return True
 
-    def differs(self, repository: Repository, target: Tag | Digest) -> bool:
+    def varies_by_client(self, repository: Repository, target: Tag | Digest) -> bool:
         return self._refuses
 
-    def shown_to(self, client: Client, registry: Registry) -> Registry:
+    def view_for(self, client: Client, registry: Registry) -> Registry:
         if client.engine is None:
             return registry
-        return EngineGate(registry, client.engine, client.address, self._watch, refuses=self._refuses)
+        return EngineGate(registry, client.engine, client.address, self._tracker, refuses=self._refuses)
 
 
 def _refusal(engine: Engine, exposure: Exposure, repository: Repository) -> Denied:

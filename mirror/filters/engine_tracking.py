@@ -13,7 +13,7 @@ import structlog
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, KnownEngines
 from mirror.records.hosts import Host
 from mirror.runtime.clock import Clock
-from mirror.runtime.periodic_flush import keep_flushing
+from mirror.runtime.periodic_flush import flush_periodically
 from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 from mirror.wire.client_address import LONGEST_ADDRESS
 from mirror.wire.user_agent import Engine
@@ -35,10 +35,10 @@ MOST_WAITING_OF_A_NETWORK: Final = 500
 MOST_TOLD: Final = 10_000
 
 
-def pull_counter(share: WorkerSlot) -> Callable[[Exposure], None]:
+def pull_counter(slot: WorkerSlot) -> Callable[[Exposure], None]:
     """Make a function that counts pulls of plugins of a process that serves."""
-    figures = {one: share.figure(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
-    return lambda exposure: figures[exposure].add()
+    shared_metrics = {one: slot.counter(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
+    return lambda exposure: shared_metrics[exposure].add()
 
 
 class EngineTracker:
@@ -107,7 +107,7 @@ class EngineTracker:
 
     async def keep_up(self) -> None:
         """Flush every minute, until cancelled, and then once more."""
-        await keep_flushing(self.flush, "hosts that pull plugins")
+        await flush_periodically(self.flush, "hosts that pull plugins")
 
     def _note(self, host: Host, at: datetime) -> None:
         if host not in self._waiting:

@@ -47,7 +47,7 @@ class PluginChecker:
         self.enforce = enforce
         self._ledger = ledger
         self._layers = layers
-        self._heavy = CpuOffload()
+        self._cpu_offload = CpuOffload()
 
     async def examine(self, registry: Reader, repository: Repository, manifest: Manifest) -> str | None:
         """Check a plugin that is held, as one that comes, and record what is found.
@@ -89,7 +89,7 @@ class PluginChecker:
             raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
         size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")
-        return await self._heavy.do(
+        return await self._cpu_offload.do(
             repository, read_bytes, manifest_checks.check_plugin, manifest, size_bytes, content, layers
         )
 

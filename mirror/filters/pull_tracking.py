@@ -12,7 +12,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
-from mirror.runtime.periodic_flush import keep_flushing
+from mirror.runtime.periodic_flush import flush_periodically
 
 Pulled = Mapping[tuple[Repository, Tag | Digest], datetime]
 
@@ -57,7 +57,7 @@ class PullTracker(DelegatingRegistry):
 
     async def keep_up(self) -> None:
         """Flush every minute, until cancelled, and then once more."""
-        await keep_flushing(self.flush, "times of pulls")
+        await flush_periodically(self.flush, "times of pulls")
 
     def _note(self, repository: Repository, target: Tag | Digest) -> None:
         if len(self._pulled) < _MOST_WAITING or (repository, target) in self._pulled:

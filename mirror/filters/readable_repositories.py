@@ -15,7 +15,7 @@ _LARGEST_PART: Final = 1000
 _GROWTH: Final = 4
 
 
-async def readable(inner: Lister, rights: Rights, page: PageRequest) -> Page[Repository]:
+async def list_readable_repositories(inner: Lister, rights: Rights, page: PageRequest) -> Page[Repository]:
     """Names of the repositories that may be pulled from.
 
     Only the runs of names are read in which such repositories can lie, in parts that grow. So how often ``inner`` is

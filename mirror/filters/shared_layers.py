@@ -148,7 +148,7 @@ class SharedLayerReader:
 class RegistryLayers:
     """Layers of one registry, read in turn with all others of the process.
 
-    Implements :class:`mirror.transfer.derive_copy.Layers`.
+    Implements :class:`mirror.transfer.derive_copy.LayerFactsReader`.
     """
 
     def __init__(self, registry: Reader, reading: SharedLayerReader) -> None:

@@ -69,13 +69,13 @@ class PullMetrics:
     """Counts and logs outcomes.
 
     Args:
-        share: where; its figures have :func:`families` of ``upstreams``.
+        slot: where; its figures have :func:`families` of ``upstreams``.
         upstreams: names of the upstreams.
     """
 
-    def __init__(self, share: WorkerSlot, upstreams: Iterable[str]) -> None:
-        self._figures = {
-            (family.name, labels): share.figure(family, *labels)
+    def __init__(self, slot: WorkerSlot, upstreams: Iterable[str]) -> None:
+        self._shared_metrics = {
+            (family.name, labels): slot.counter(family, *labels)
             for family in families(upstreams)
             for labels in family.series
         }
@@ -103,4 +103,4 @@ class PullMetrics:
         _LOG.info("tag moved by pull-through", upstream=upstream, **fields)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
-        self._figures[f"plugin_mirror_{what}_total", labels].add(amount)
+        self._shared_metrics[f"plugin_mirror_{what}_total", labels].add(amount)

@@ -20,14 +20,14 @@ class PulledBlobs:
     """Finds the upstreams that may have a blob which its repository does not hold.
 
     Args:
-        memory: what is remembered of what was pulled through.
+        records: what is remembered of what was pulled through.
         lookups: asks upstreams.
         clock: tells the time of day.
         freshness: how long a miss is remembered.
     """
 
-    def __init__(self, memory: PullRecords, lookups: UpstreamLookups, *, clock: Clock, freshness: Freshness) -> None:
-        self._memory = memory
+    def __init__(self, records: PullRecords, lookups: UpstreamLookups, *, clock: Clock, freshness: Freshness) -> None:
+        self._records = records
         self._lookups = lookups
         self._clock = clock
         self._freshness = freshness
@@ -35,7 +35,7 @@ class PulledBlobs:
 
     async def size_bytes(self, repository: Repository, digest: Digest) -> int | None:
         """The size in bytes of a blob that an incomplete manifest of the repository names; None where none does."""
-        awaited = await self._memory.incomplete.awaited(repository, digest)
+        awaited = await self._records.incomplete.awaited(repository, digest)
         return None if awaited is None else awaited[0]
 
     async def request(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> BlobRequest:
@@ -46,7 +46,7 @@ class PulledBlobs:
             UpstreamFault: no upstream could tell.
         """
         ours, awaited = await asyncio.gather(
-            self._memory.origins.is_ours(repository), self._memory.incomplete.awaited(repository, digest)
+            self._records.origins.is_ours(repository), self._records.incomplete.awaited(repository, digest)
         )
         sources = () if ours else online(routes)
         if awaited is None:
@@ -75,7 +75,7 @@ class PulledBlobs:
                 continue
             # The origin tells that the repository was not pushed to, when the blob is in it.
             origin = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
-            await self._memory.origins.record_origin(repository, digest, origin)
+            await self._records.origins.record_origin(repository, digest, origin)
             return BlobRequest(repository, digest, found.size_bytes, (_source(route),))
         if failure is None:
             self._misses.remember(repository, digest, now)

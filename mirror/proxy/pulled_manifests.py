@@ -30,7 +30,7 @@ class PulledManifests:
 
     Args:
         local: reads the store.
-        memory: records of what was pulled through.
+        records: records of what was pulled through.
         lookups: asks upstreams.
         tasks: owns the requests to upstreams.
         clock: tells the time of day.
@@ -42,7 +42,7 @@ class PulledManifests:
     def __init__(
         self,
         local: Reader,
-        memory: PullRecords,
+        records: PullRecords,
         lookups: UpstreamLookups,
         tasks: asyncio.TaskGroup,
         *,
@@ -52,7 +52,7 @@ class PulledManifests:
         timeout_seconds: float = UPSTREAM_TIMEOUT_SECONDS,
     ) -> None:
         self._local = local
-        self._memory = memory
+        self._records = records
         self._lookups = lookups
         self._clock = clock
         self._freshness = freshness
@@ -74,7 +74,7 @@ class PulledManifests:
             ManifestUnknown, RepositoryUnknown: neither the store nor an upstream has it, or an upstream may not say so.
             UpstreamFault: the store does not have it, and an upstream failed.
         """
-        origin = await self._memory.origins.origin(repository, target) if isinstance(target, Tag) else None
+        origin = await self._records.origins.origin(repository, target) if isinstance(target, Tag) else None
         held = await self._find_local(repository, target, origin)
         step = decide(
             target,
@@ -89,7 +89,7 @@ class PulledManifests:
         if step is FreshnessStep.SERVE or origin is None or isinstance(target, Digest):
             self._outcomes.manifest(PullOutcome.SERVED)
             return held
-        if step is FreshnessStep.REVALIDATE and not await self._memory.origins.is_ours(repository):
+        if step is FreshnessStep.REVALIDATE and not await self._records.origins.is_ours(repository):
             return await self._revalidate(repository, target, origin, held, online(routes))
         why = "it could not be confirmed a short while ago" if online(routes) else "no upstream is to be asked"
         return await self._stale(repository, target, origin, held, why)
@@ -107,7 +107,7 @@ class PulledManifests:
     async def _fetch(
         self, repository: Repository, target: Tag | Digest, step: FreshnessStep, routes: tuple[ProxyRoute, ...]
     ) -> Manifest:
-        if step is FreshnessStep.REFUSE or await self._memory.origins.is_ours(repository):
+        if step is FreshnessStep.REFUSE or await self._records.origins.is_ours(repository):
             self._outcomes.manifest(PullOutcome.MISSED)
             return await self._local.get_manifest(repository, target)  # which says what is missing
         fetch = partial(self._lookups.fetch, repository, target, online(routes))

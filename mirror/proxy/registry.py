@@ -38,9 +38,9 @@ class PullThroughRegistry(DelegatingRegistry):
 
     Args:
         inner: the store.
-        memory: records of what was pulled through.
+        records: records of what was pulled through.
         routes: the upstreams of each name.
-        inflight: downloads blobs.
+        downloads: downloads blobs.
         tasks: owns the requests to upstreams.
         clock: tells the time of day.
         freshness: durations of trust in what is known.
@@ -55,9 +55,9 @@ class PullThroughRegistry(DelegatingRegistry):
     def __init__(
         self,
         inner: Registry,
-        memory: PullRecords,
+        records: PullRecords,
         routes: Routes,
-        inflight: ActiveDownloads,
+        downloads: ActiveDownloads,
         tasks: asyncio.TaskGroup,
         *,
         clock: Clock,
@@ -66,14 +66,14 @@ class PullThroughRegistry(DelegatingRegistry):
         timeout_seconds: float = UPSTREAM_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(inner)
-        self._memory = memory
+        self._records = records
         self._routes = routes
-        self._inflight = inflight
+        self._downloads = downloads
         self._outcomes = outcomes
-        lookups = UpstreamLookups(inner, memory, clock, outcomes)
+        lookups = UpstreamLookups(inner, records, clock, outcomes)
         self._manifests = PulledManifests(
             inner,
-            memory,
+            records,
             lookups,
             tasks,
             clock=clock,
@@ -81,7 +81,7 @@ class PullThroughRegistry(DelegatingRegistry):
             outcomes=outcomes,
             timeout_seconds=timeout_seconds,
         )
-        self._blobs = PulledBlobs(memory, lookups, clock=clock, freshness=freshness)
+        self._blobs = PulledBlobs(records, lookups, clock=clock, freshness=freshness)
         self._requests: SharedTasks[tuple[Repository, Digest], BlobRequest | None] = SharedTasks()
         self._lists = MergedLists(inner, lookups, timeout_seconds)
 
@@ -127,7 +127,7 @@ class PullThroughRegistry(DelegatingRegistry):
                 if request is None:
                     blob = await stack.enter_async_context(self.inner.open_blob(repository, digest, part))
                 else:
-                    blob = await stack.enter_async_context(self._inflight.open(request, part))
+                    blob = await stack.enter_async_context(self._downloads.open(request, part))
             except BlobUnknown:
                 self._outcomes.blob(PullOutcome.MISSED)
                 raise
@@ -152,7 +152,7 @@ class PullThroughRegistry(DelegatingRegistry):
                 return await self._blobs.request(repository, digest, routes)
             return None
 
-        return self._inflight.find(repository, digest) or await self._requests.run((repository, digest), look_up)
+        return self._downloads.find(repository, digest) or await self._requests.run((repository, digest), look_up)
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         await self._delete(repository, tag, partial(self.inner.delete_tag, repository, tag))
@@ -164,7 +164,7 @@ class PullThroughRegistry(DelegatingRegistry):
         self, repository: Repository, target: Tag | Digest, delete: Callable[[], Awaitable[None]]
     ) -> None:
         """Delete content, and forget what was pulled through; the next pull fetches it again."""
-        forgotten = await self._memory.origins.forget(repository, target)
+        forgotten = await self._records.origins.forget(repository, target)
         try:
             await delete()
         except NotFound:
@@ -182,4 +182,4 @@ class PullThroughRegistry(DelegatingRegistry):
 
     async def _routes_of_list(self, repository: Repository) -> tuple[ProxyRoute, ...]:
         routes = online(self._routes.of(repository))
-        return () if routes and await self._memory.origins.is_ours(repository) else routes
+        return () if routes and await self._records.origins.is_ours(repository) else routes

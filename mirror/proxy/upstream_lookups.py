@@ -46,7 +46,7 @@ class UpstreamLookups:
 
     Args:
         local: reads the store.
-        memory: records of what was pulled through.
+        records: records of what was pulled through.
         clock: tells the time of day.
         outcomes: counts what becomes of pulls.
 
@@ -54,10 +54,10 @@ class UpstreamLookups:
         unreachable: names of upstreams that could not be reached when they were last asked.
     """
 
-    def __init__(self, local: Reader, memory: PullRecords, clock: Clock, outcomes: PullMetrics) -> None:
+    def __init__(self, local: Reader, records: PullRecords, clock: Clock, outcomes: PullMetrics) -> None:
         self.unreachable: set[str] = set()
         self._local = local
-        self._memory = memory
+        self._records = records
         self._clock = clock
         self._outcomes = outcomes
 
@@ -66,7 +66,7 @@ class UpstreamLookups:
         try:
             return await self._local.get_manifest(repository, digest)
         except NotFound:
-            incomplete = await self._memory.incomplete.incomplete(repository, digest)
+            incomplete = await self._records.incomplete.incomplete(repository, digest)
         if incomplete is not None:
             return incomplete
         try:  # it may have become complete between the two looks
@@ -132,13 +132,13 @@ class UpstreamLookups:
             self._outcomes.failed(origin.upstream, gone)
             raise gone
         except (UpstreamFault, NotFound):
-            await self._memory.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
+            await self._records.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
             raise
 
     async def note_timeout(self, repository: Repository, tag: Tag, origin: Origin) -> None:
         """Note that an upstream has not answered in time: callers do not wait for it until it has answered again."""
         self.unreachable.add(origin.upstream)
-        await self._memory.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
+        await self._records.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
 
     async def _revalidate_at(
         self, repository: Repository, tag: Tag, origin: Origin, route: ProxyRoute, is_awaited: Callable[[], bool]
@@ -149,7 +149,7 @@ class UpstreamLookups:
         if manifest is not None and found.digest == origin.digest:
             now = self._clock.now()
             confirmed = Origin(upstream.name, route.repository, found.digest, checked_at=now, asked_at=now)
-            await self._memory.origins.record_origin(repository, tag, confirmed)
+            await self._records.origins.record_origin(repository, tag, confirmed)
             self._outcomes.manifest(PullOutcome.REVALIDATED)
             return manifest
         if manifest is None:
@@ -169,7 +169,7 @@ class UpstreamLookups:
         origin = Origin(route.upstream.name, route.repository, manifest.digest, checked_at=now, asked_at=now)
         tag = target if isinstance(target, Tag) else None
         try:
-            await self._memory.incomplete.keep_incomplete(repository, manifest, origin, tag)
+            await self._records.incomplete.keep_incomplete(repository, manifest, origin, tag)
         except ManifestInvalid as error:
             raise self._as_upstream_fault(route, error) from error
 

@@ -127,7 +127,7 @@ class TagRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
+class MirroredTag:
     """A tag that a rule has brought.
 
     Attributes:
@@ -196,7 +196,7 @@ class RunStep:
     """
 
     record: TagRecord | None = None
-    mirrored: Mirrored | None = None
+    mirrored: MirroredTag | None = None
     event: TagEvent | None = None
 
 
@@ -230,7 +230,7 @@ class RunRecorder(Protocol):
         """Note the end of a run. Runs and events that are too many are forgotten, the oldest first."""
         ...
 
-    async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
+    async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:
         """Read the tags that rules have brought into a repository."""
         ...
 
@@ -258,7 +258,7 @@ class RunHistory(Protocol):
         """The records of a run, by name and tag."""
         ...
 
-    async def mirrored_by(self, rule: str) -> Sequence[Mirrored]:
+    async def mirrored_by(self, rule: str) -> Sequence[MirroredTag]:
         """Read the tags that a rule has brought, by name and tag."""
         ...
 

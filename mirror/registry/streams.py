@@ -15,7 +15,7 @@ class MismatchError(Protocol):
     def __call__(self, message: str, **detail: object) -> MirrorError: ...
 
 
-async def verified(
+async def verify_chunks(
     chunks: AsyncIterable[bytes], digest: Digest, size_bytes: int, mismatch: MismatchError
 ) -> AsyncIterator[bytes]:
     """Pass chunks on, the last of them only when the whole has the right size and digest.
@@ -51,14 +51,14 @@ async def verified(
         yield held
 
 
-async def counted(chunks: AsyncIterable[bytes], count: Callable[[int], None]) -> AsyncIterator[bytes]:
+async def count_chunks(chunks: AsyncIterable[bytes], count: Callable[[int], None]) -> AsyncIterator[bytes]:
     """Pass chunks on and tell ``count`` the length of each."""
     async for chunk in chunks:
         count(len(chunk))
         yield chunk
 
 
-async def one(content: bytes) -> AsyncIterator[bytes]:
+async def single_chunk(content: bytes) -> AsyncIterator[bytes]:
     """Some bytes as a stream of one chunk, or of none where they are empty."""
     if content:
         yield content

@@ -30,7 +30,7 @@ _HIDDEN: Final = "(hidden)"
 
 
 @contextmanager
-def configured(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> Iterator[Lines]:
+def configured(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> Iterator[LogLines]:
     """Set logs up; on the way out everything is written. Enter it once in a process, after any fork.
 
     Args:
@@ -49,7 +49,7 @@ def configured(level: str = "info", form: Format = "auto", stream: TextIO | None
     if not threshold:
         raise ValueError(f"{level!r} is not a log level: use debug, info, warning or error")
     for_people = form == "console" or (form == "auto" and stream.isatty())
-    lines = Lines(stream)
+    lines = LogLines(stream)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -100,7 +100,7 @@ def _render_json(_logger: Any, _method: str, event: Mapping[str, Any]) -> str:
 class _LineLogger:
     """What structlog hands rendered lines to."""
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, lines: LogLines) -> None:
         self._lines = lines
 
     def info(self, line: str) -> None:
@@ -114,7 +114,7 @@ class _LineLogger:
     warning = critical = error
 
 
-class Lines:
+class LogLines:
     """A text stream that a thread empties into another.
 
     Attributes:

@@ -23,11 +23,11 @@ _BOOT_SECONDS: Final = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 class SharedMetricsCollector(Collector):
     """The sums of all processes."""
 
-    def __init__(self, figures: SharedMetrics) -> None:
-        self._figures = figures
+    def __init__(self, shared_metrics: SharedMetrics) -> None:
+        self._shared_metrics = shared_metrics
 
     def collect(self) -> Iterator[Metric]:
-        for family, series in self._figures.sums():
+        for family, series in self._shared_metrics.sums():
             yield metric(family, series)
 
 
@@ -42,17 +42,17 @@ class ProcessesCollector(Collector):
     """Memory, processor time and open files of each process, as the kernel tells, by its place.
 
     Args:
-        figures: knows the processes.
+        shared_metrics: knows the processes.
         namespace: begins the names.
     """
 
-    def __init__(self, figures: SharedMetrics, namespace: str) -> None:
-        self._figures = figures
+    def __init__(self, shared_metrics: SharedMetrics, namespace: str) -> None:
+        self._shared_metrics = shared_metrics
         self._namespace = namespace
 
     def collect(self) -> Iterator[Metric]:
         by_name: dict[str, Metric] = {}
-        for place, pid in self._figures.processes.items():
+        for place, pid in self._shared_metrics.processes.items():
             for found in _OneProcess(self._namespace, partial(int, pid), registry=None).collect():
                 whole = by_name.setdefault(found.name, Metric(found.name, found.documentation, found.type))
                 whole.samples += [Sample(one.name, {"worker": str(place)}, one.value) for one in found.samples]

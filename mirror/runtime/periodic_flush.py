@@ -15,7 +15,7 @@ _LOG = structlog.get_logger(__name__)
 PERIOD_SECONDS: Final = 60.0
 
 
-async def keep_flushing(flush: Callable[[], Awaitable[None]], what: str) -> None:
+async def flush_periodically(flush: Callable[[], Awaitable[None]], what: str) -> None:
     """Flush every minute, until cancelled, and then once more.
 
     Args:

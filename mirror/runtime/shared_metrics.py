@@ -97,18 +97,18 @@ class Histogram:
 
 
 class WorkerSlot:
-    """The cells of one process. Made by :meth:`SharedMetrics.share`."""
+    """The cells of one process. Made by :meth:`SharedMetrics.slot`."""
 
     def __init__(self, cells: memoryview[float], places: dict[tuple[str, Labels], int]) -> None:
         self._cells = cells
         self._places = places
 
-    def figure(self, family: MetricFamily, *labels: str) -> Counter:
+    def counter(self, family: MetricFamily, *labels: str) -> Counter:
         """A series of a counter or gauge. Raises KeyError: the family has no such series."""
         return Counter(self._cells, self._places[family.name, labels])
 
     def histogram(self, family: MetricFamily, *labels: str) -> Histogram:
-        """A series of a histogram. Raises KeyError as :meth:`figure`."""
+        """A series of a histogram. Raises KeyError as :meth:`counter`."""
         return Histogram(self._cells, self._places[family.name, labels], family.bounds)
 
     def follow(self, family: MetricFamily, read: Callable[[], float], *labels: str) -> Callable[[], None]:
@@ -116,9 +116,9 @@ class WorkerSlot:
 
         A counter goes on from what an earlier process in this place has left.
         """
-        figure = self.figure(family, *labels)
-        before = figure.value if family.kind is MetricKind.COUNTER else 0.0
-        return lambda: figure.set(before + read())
+        counter = self.counter(family, *labels)
+        before = counter.value if family.kind is MetricKind.COUNTER else 0.0
+        return lambda: counter.set(before + read())
 
 
 class SharedMetrics:
@@ -140,7 +140,7 @@ class SharedMetrics:
         # Anonymous and shared: it outlives whoever dies, and is gone with the last process.
         self._cells = memoryview(mmap.mmap(-1, processes * self._row * _CELL_BYTES)).cast("d")
 
-    def share(self, process: int = 0) -> WorkerSlot:
+    def slot(self, process: int = 0) -> WorkerSlot:
         """Take the cells of a process's place; gauges of an earlier one there end.
 
         Args:

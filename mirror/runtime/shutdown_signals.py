@@ -11,7 +11,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextmanager
-def requested(parent: int | None = None) -> Iterator[asyncio.Event]:
+def stop_requested(parent: int | None = None) -> Iterator[asyncio.Event]:
     """An event that is set when this process should stop. Enter it inside the event loop.
 
     Args:

@@ -36,13 +36,13 @@ class Authentication:
     Args:
         callers: knows them.
         service: whom tokens are to be shown to.
-        front: how the server is reached.
+        forwarded: how the server is reached.
     """
 
-    def __init__(self, callers: Callers, service: str, front: ForwardedHeaders) -> None:
+    def __init__(self, callers: Callers, service: str, forwarded: ForwardedHeaders) -> None:
         self._callers = callers
         self._service = service
-        self._front = front
+        self._forwarded = forwarded
 
     async def caller(self, request: web.BaseRequest, authorization: str) -> Caller | None:
         """Tell who sends a request with that ``Authorization``; None where there are no users, and all are the same.
@@ -56,7 +56,7 @@ class Authentication:
         if given.scheme == "bearer":
             caller = await self._callers.by_token(given.credentials)
         elif given.scheme == "basic":
-            caller = await self._callers.by_login(_login(given), self._front.client_of(request))
+            caller = await self._callers.by_login(_login(given), self._forwarded.client_key(request))
         else:
             raise Unauthorized("Authorization is neither Bearer nor Basic")
         if caller.name is not None:
@@ -93,19 +93,21 @@ class Authentication:
             # An engine that takes us for a mirror of Docker Hub asks there next, and its password stays where it is.
             return RepositoryUnknown("nothing of that name may be had here without a login")
         if caller is None:
-            message = f"{_asked(error)} needs a login: docker login {self._front.url_of(request).partition('//')[2]}"
+            message = (
+                f"{_asked(error)} needs a login: docker login {self._forwarded.public_url(request).partition('//')[2]}"
+            )
             return self._challenge(message, request, route)
         if caller.name is None or _could(caller, error):
             return self._challenge(error.message, request, route, "insufficient_scope")
         return error
 
-    async def token(self, exchange: RequestContext) -> web.Response:
+    async def token(self, context: RequestContext) -> web.Response:
         """``/token``: a token for as much as may be had of what is asked for."""
-        request = exchange.request
-        asked = await _asked_for(exchange)
+        request = context.request
+        asked = await _asked_for(context)
         if asked.service not in {None, self._service}:
             raise ClientFault(f"tokens for {(asked.service or '')[:100]!r} are not given here", service=self._service)
-        client = self._front.client_of(request)
+        client = self._forwarded.client_key(request)
         given = await self._callers.grant(asked.scopes, client, asked.login, asked.identity_token)
         if given.user is not None:
             request[USER] = given.user
@@ -127,7 +129,7 @@ class Authentication:
         self, message: str, request: web.BaseRequest, route: Route | None, error: str | None = None
     ) -> Unauthorized:
         scopes = "" if route is None else " ".join(map(str, needed(request.method, route)))
-        parameters = {"realm": f"{self._front.url_of(request)}{TOKEN_PATH}", "service": self._service}
+        parameters = {"realm": f"{self._forwarded.public_url(request)}{TOKEN_PATH}", "service": self._service}
         parameters |= {"scope": scopes} if scopes else {}
         parameters |= {"error": error} if error else {}
         return Unauthorized(message, challenge=Challenge("bearer", parameters).build())
@@ -156,10 +158,10 @@ def _is_for_docker_hub(request: web.BaseRequest, route: Route) -> bool:
     return reads and _HUB in request_line.parse_query(request.rel_url.raw_query_string).get("ns", ())
 
 
-async def _asked_for(exchange: RequestContext) -> GrantRequest:
-    request = exchange.request
+async def _asked_for(context: RequestContext) -> GrantRequest:
+    request = context.request
     if request.method == "POST":
-        return GrantRequest.parse_form(b"".join([chunk async for chunk in exchange.receive(MAX_FORM_BYTES)]))
+        return GrantRequest.parse_form(b"".join([chunk async for chunk in context.receive(MAX_FORM_BYTES)]))
     given = Authorization.parse(request.headers.get(header_names.AUTHORIZATION, ""))
     login = _login(given) if given.scheme == "basic" else None
     return GrantRequest.parse_query(request.rel_url.raw_query_string, login)

@@ -26,32 +26,32 @@ def shown(
     request: web.BaseRequest,
     route: ManifestRoute,
     registry: Registry,
-    faces: Sequence[ClientViews],
-    front: ForwardedHeaders,
+    views: Sequence[ClientViews],
+    forwarded: ForwardedHeaders,
 ) -> tuple[Registry, bool]:
     """The registry as the client sees it that reads a manifest, and whether others may be answered something else.
 
     Args:
         request, route: a ``GET`` or ``HEAD`` of a manifest.
         registry: as the caller's rights show it.
-        faces: what tells clients apart; each is laid around what the ones before it show.
-        front: knows the client's address.
+        views: what tells clients apart; each is laid around what the ones before it show.
+        forwarded: knows the client's address.
     """
     client, varies = None, False
-    for each in faces:
+    for each in views:
         if each.concerns(route.repository, route.target):
-            client = client or _client(request, front)
-            registry = each.shown_to(client, registry)
-            varies = varies or each.differs(route.repository, route.target)
+            client = client or _client(request, forwarded)
+            registry = each.view_for(client, registry)
+            varies = varies or each.varies_by_client(route.repository, route.target)
     if varies:
         request[VARIES] = True
     return registry, varies
 
 
-def _client(request: web.BaseRequest, front: ForwardedHeaders) -> Client:
+def _client(request: web.BaseRequest, forwarded: ForwardedHeaders) -> Client:
     said = request.headers.get(header_names.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
     takes = tuple(request.headers.getall(header_names.ACCEPT, ()))
-    address = front.address_of(request)
+    address = forwarded.client_address(request)
     if sum(map(len, takes)) <= _LONGEST_KEPT:
         return _known(said, takes, address)
     return Client(_engine(said), accept.names_any(takes, INDEXES), address)

@@ -50,31 +50,31 @@ class Dispatch:
     Args:
         registry: what answers of the distribution API come from, for whoever does not say who they are.
         limits: what clients may ask of the server.
-        load: what the server has under way.
+        activity: what the server has under way.
         beside: what answers at other paths.
         authentication: tells callers apart; None: all are the same.
-        faces: what tells clients apart that read manifests.
-        front: how the server is reached.
+        views: what tells clients apart that read manifests.
+        forwarded: how the server is reached.
     """
 
     def __init__(
         self,
         registry: Registry,
         limits: ServerLimits,
-        load: Activity,
+        activity: Activity,
         *,
         beside: Mapping[str, Handler],
         authentication: Authentication | None,
-        faces: Sequence[ClientViews],
-        front: ForwardedHeaders,
+        views: Sequence[ClientViews],
+        forwarded: ForwardedHeaders,
     ) -> None:
         self._registry = registry
         self._limits = limits
-        self._load = load
+        self._activity = activity
         self._beside = beside
         self._authentication = authentication
-        self._faces = faces
-        self._front = front
+        self._views = views
+        self._forwarded = forwarded
         self._answers = {**_ANSWERS, **({} if authentication is None else _asking_first(authentication, registry))}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -116,19 +116,19 @@ class Dispatch:
 
     async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
         varies = False
-        if self._faces and type(route) is ManifestRoute and request.method in _READING:
-            registry, varies = shown(request, route, registry, self._faces, self._front)
-        exchange = RequestContext(request, registry, self._limits, self._load, self._front, varies)
-        return await self._answers[type(route)][request.method](exchange, route)
+        if self._views and type(route) is ManifestRoute and request.method in _READING:
+            registry, varies = shown(request, route, registry, self._views, self._forwarded)
+        context = RequestContext(request, registry, self._limits, self._activity, self._forwarded, varies)
+        return await self._answers[type(route)][request.method](context, route)
 
 
 def _asking_first(authentication: Authentication, registry: Registry) -> dict[type[Route], Mapping[str, Answer]]:
     """Make the answers of ``/v2/`` where there may be users: clients ask there whether to log in."""
 
-    async def get(exchange: RequestContext, route: Any) -> web.StreamResponse:
-        if exchange.registry is registry:
+    async def get(context: RequestContext, route: Any) -> web.StreamResponse:
+        if context.registry is registry:
             await authentication.require_login()
-        return await ping.get(exchange, route)
+        return await ping.get(context, route)
 
     return {routes.PingRoute: dict.fromkeys(_READING, get)}
 

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from mirror.server.http import header_names
-from mirror.wire.client_address import LONGEST_ADDRESS, counted_as
+from mirror.wire.client_address import LONGEST_ADDRESS, client_key
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 #: Headers by which proxies say that they have passed a request on, beside ``X-Forwarded-…``.
@@ -30,7 +30,7 @@ class ForwardedHeaders:
     url: str | None = None
     behind_proxy: bool = False
 
-    def url_of(self, request: web.BaseRequest) -> str:
+    def public_url(self, request: web.BaseRequest) -> str:
         """The URL at which the client that sent the request reaches the server."""
         if self.url is not None:
             return self.url
@@ -51,13 +51,13 @@ class ForwardedHeaders:
         if any(name.lower() in _RELAYED or name.lower().startswith("x-forwarded-") for name in request.headers):
             return False
         origin = request.headers.get(header_names.ORIGIN)
-        return _is_loopback(request.headers.get(header_names.HOST, "")) and origin in {None, self.url_of(request)}
+        return _is_loopback(request.headers.get(header_names.HOST, "")) and origin in {None, self.public_url(request)}
 
-    def client_of(self, request: web.BaseRequest) -> str:
+    def client_key(self, request: web.BaseRequest) -> str:
         """The client that what the request takes is counted for: its address, or of IPv6 its network."""
-        return counted_as(self.address_of(request)[:LONGEST_ADDRESS])
+        return client_key(self.client_address(request)[:LONGEST_ADDRESS])
 
-    def address_of(self, request: web.BaseRequest) -> str:
+    def client_address(self, request: web.BaseRequest) -> str:
         """The address of the client."""
         forwarded = _last(request, header_names.X_FORWARDED_FOR) if self.behind_proxy else ""
         return forwarded or request.remote or ""

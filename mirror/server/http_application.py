@@ -12,10 +12,10 @@ from mirror.oci.errors import Unsupported
 from mirror.registry.port import Registry
 from mirror.runtime.current_client import CLIENT
 from mirror.runtime.shared_metrics import SharedMetrics
-from mirror.server.api.admin_actions import AdminAction, performing
+from mirror.server.api.admin_actions import AdminAction, action_handler
 from mirror.server.api.health import Check, Health
 from mirror.server.api.operators import Operators
-from mirror.server.api.reports import Report, reporting
+from mirror.server.api.reports import Report, report_handler
 from mirror.server.api.request_metrics import FAMILIES, Page, RequestMetrics, showing
 from mirror.server.authentication import TOKEN_PATH, Authentication
 from mirror.server.dispatch import Dispatch
@@ -24,7 +24,7 @@ from mirror.server.http.activity import Activity
 from mirror.server.http.client_limits import ClientLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.request_context import RequestContext, request_ids
-from mirror.server.request_scope import Handler, answering
+from mirror.server.request_scope import Handler, with_request_scope
 from mirror.server.upstream_namespaces import answering_for
 
 
@@ -38,14 +38,14 @@ class Application:
     Attributes:
         handle: answers one request; raises nothing.
         limits: what clients may ask.
-        load: what is under way.
+        activity: what is under way.
         behind_proxy: whether connections are a proxy's, and not its clients'.
         requests: counts the answers.
     """
 
     handle: Handler
     limits: ServerLimits
-    load: Activity
+    activity: Activity
     behind_proxy: bool
     requests: RequestMetrics
 
@@ -54,7 +54,7 @@ def build(
     registry: Registry,
     *,
     limits: ServerLimits | None = None,
-    load: Activity | None = None,
+    activity: Activity | None = None,
     readiness: Mapping[str, Check] | None = None,
     requests: RequestMetrics | None = None,
     metrics: Page | None = None,
@@ -62,17 +62,17 @@ def build(
     namespaces: Collection[str] = (),
     operators: Operators | None = None,
     operator_reports: Mapping[str, Report] | None = None,
-    acts: Mapping[str, AdminAction] | None = None,
+    actions: Mapping[str, AdminAction] | None = None,
     authentication: Authentication | None = None,
-    faces: Sequence[ClientViews] = (),
-    front: ForwardedHeaders | None = None,
+    views: Sequence[ClientViews] = (),
+    forwarded: ForwardedHeaders | None = None,
 ) -> Application:
     """Put a registry behind HTTP.
 
     Args:
         registry: what is served; who may do what is its affair, and closing it the caller's.
         limits: ceilings; the defaults where none are given.
-        load: counts what is under way, within those limits; its own where nobody else looks at it.
+        activity: counts what is under way, within those limits; its own where nobody else looks at it.
         readiness: checks of ``/readyz``, by name; each raises where what it looks at does not work.
         requests: counts the answers; nobody sees the count where it is not given.
         metrics: the page ``/metrics``; there is none where it is not given.
@@ -80,62 +80,67 @@ def build(
         namespaces: registries that are answered for, where a client says which it means; none: whatever it says.
         operators: tells who may have the next two; without it there are none.
         operator_reports: as ``reports``, for those who may operate the server.
-        acts: what ``POST /api/v1/NAME`` does, by name.
+        actions: what ``POST /api/v1/NAME`` does, by name.
         authentication: tells callers apart, and gives tokens; all callers are the same where it is not given.
-        faces: what tells clients apart that read manifests; each is laid around those before it.
-        front: how the server is reached; directly where it is not given.
+        views: what tells clients apart that read manifests; each is laid around those before it.
+        forwarded: how the server is reached; directly where it is not given.
     """
-    front = front or ForwardedHeaders()
+    forwarded = forwarded or ForwardedHeaders()
     limits = limits or ServerLimits()
-    load = load or Activity.within(limits)
+    activity = activity or Activity.within(limits)
     health = Health(readiness or {})
     read: dict[str, Handler] = {"/healthz": health.alive, "/readyz": health.ready}
     if metrics is not None:
         read["/metrics"] = showing(metrics)
 
     def told(given: Mapping[str, Report] | None, to_whom: Operators | None = None) -> dict[str, Handler]:
-        return {f"/api/v1/{name}": reporting(each, load, front, to_whom) for name, each in (given or {}).items()}
+        return {
+            f"/api/v1/{name}": report_handler(each, activity, forwarded, to_whom)
+            for name, each in (given or {}).items()
+        }
 
     read |= told(reports)
     if operators is not None:
         read |= told(operator_reports, operators)
 
-    def exchange(request: web.BaseRequest) -> RequestContext:
-        return RequestContext(request, registry, limits, load, front)
+    def context(request: web.BaseRequest) -> RequestContext:
+        return RequestContext(request, registry, limits, activity, forwarded)
 
     beside = {path: _only(path, ("GET", "HEAD"), show) for path, show in read.items()}
     if operators is not None:
-        for name, act in (acts or {}).items():
-            beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), performing(act, operators, exchange))
+        for name, action in (actions or {}).items():
+            beside[f"/api/v1/{name}"] = _only(f"/api/v1/{name}", ("POST",), action_handler(action, operators, context))
     if authentication is not None:
-        beside[TOKEN_PATH] = _only(TOKEN_PATH, ("GET", "POST"), lambda request: authentication.token(exchange(request)))
-    dispatch = Dispatch(registry, limits, load, beside=beside, authentication=authentication, faces=faces, front=front)
+        beside[TOKEN_PATH] = _only(TOKEN_PATH, ("GET", "POST"), lambda request: authentication.token(context(request)))
+    dispatch = Dispatch(
+        registry, limits, activity, beside=beside, authentication=authentication, views=views, forwarded=forwarded
+    )
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
-    if front.behind_proxy:
-        handle = shared(handle, front, load.requests)
-    handle = answering(handle, load.in_flight, request_ids())
+    if forwarded.behind_proxy:
+        handle = shared(handle, forwarded, activity.requests)
+    handle = with_request_scope(handle, activity.in_flight, request_ids())
     return Application(
         handle,
         limits,
-        load,
-        front.behind_proxy,
-        requests or RequestMetrics(SharedMetrics(FAMILIES).share()),
+        activity,
+        forwarded.behind_proxy,
+        requests or RequestMetrics(SharedMetrics(FAMILIES).slot()),
     )
 
 
-def shared(handle: Handler, front: ForwardedHeaders, requests: ClientLimits) -> Handler:
+def shared(handle: Handler, forwarded: ForwardedHeaders, requests: ClientLimits) -> Handler:
     """A handler that no client has more than its share of under way, and that works on behalf of that client.
 
     Without a proxy both are affairs of the connection (:mod:`mirror.server.http_server`).
 
     Args:
         handle: answers a request.
-        front: knows clients behind a proxy.
+        forwarded: knows clients behind a proxy.
         requests: counts them.
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        client = front.client_of(request)
+        client = forwarded.client_key(request)
         CLIENT.set(client)
         with requests.one_of(client):
             return await handle(request)

@@ -17,10 +17,10 @@ from mirror.runtime.current_client import CLIENT
 from mirror.server.access_log import AccessLog
 from mirror.server.http.client_connection import ClientConnection, ConnectionFactory
 from mirror.server.http.connection_limits import ConnectionDecision
-from mirror.server.http.request_guard import Rounds
+from mirror.server.http.request_guard import ReadRounds
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import Application
-from mirror.wire.client_address import counted_as
+from mirror.wire.client_address import client_key
 
 _log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ async def serving(
         listener: what :func:`listen` opened; closed on the way out.
         tls: the server's certificate, where clients speak TLS.
     """
-    limits, in_flight = application.limits, application.load.in_flight
+    limits, in_flight = application.limits, application.activity.in_flight
     with closing(listener):
         async with _accepting(application, listener, tls) as accepting:
             try:
@@ -95,7 +95,7 @@ async def _accepting(
     application: Application, listener: socket.socket, tls: ssl.SSLContext | None
 ) -> AsyncIterator[asyncio.Server]:
     loop = asyncio.get_running_loop()
-    limits, connections, rounds = application.limits, application.load.connections, Rounds()
+    limits, connections, rounds = application.limits, application.activity.connections, ReadRounds()
     servers = {
         ConnectionDecision.SERVED: web.Server(application.handle),
         ConnectionDecision.CLIENT_HAS_ENOUGH: web.Server(connections.answer_client),
@@ -115,7 +115,7 @@ async def _accepting(
 
     def serve(address: str) -> asyncio.Protocol | None:
         # Behind a proxy all connections are the proxy's; there the requests of each client are counted.
-        client = "" if application.behind_proxy else counted_as(address)
+        client = "" if application.behind_proxy else client_key(address)
         CLIENT.set(client)  # the task that answers all requests of the connection begins with this context
         welcome = connections.arrived(client)
         if welcome is ConnectionDecision.ENDED:

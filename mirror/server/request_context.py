@@ -46,22 +46,22 @@ class RequestContext:
         request: the request.
         registry: the registry as this caller sees it.
         limits: what the caller may ask of the server.
-        load: what the server has under way.
-        front: how the server is reached.
+        activity: what the server has under way.
+        forwarded: how the server is reached.
         varies: whether others may be answered something else.
     """
 
     request: web.BaseRequest
     registry: Registry
     limits: ServerLimits
-    load: Activity
-    front: ForwardedHeaders
+    activity: Activity
+    forwarded: ForwardedHeaders
     varies: bool = False
 
     @property
     def client(self) -> str:
         """The client that what the request takes is counted for."""
-        return self.front.client_of(self.request)
+        return self.forwarded.client_key(self.request)
 
     def require(self, action: AccessAction, repository: Repository) -> None:
         """Return where the caller may do this. Handlers that take a body ask before they take it.
@@ -83,7 +83,7 @@ class RequestContext:
             SizeInvalid: the client went away, fell silent or broke the transfer coding before the end.
             ContentTooSlow: the body comes slowly, and others wait for the place that it takes.
         """
-        request, now_seconds = self.request, self.load.now_seconds
+        request, now_seconds = self.request, self.activity.now_seconds
         announced = request.content_length
         if announced is not None and announced > limit_bytes:
             raise _too_large(limit_bytes)
@@ -95,12 +95,12 @@ class RequestContext:
             received += len(chunk)
             if received > limit_bytes:
                 raise _too_large(limit_bytes)
-            if pace.received(len(chunk), now_seconds()) and self.load.is_crowded(self.client):
+            if pace.received(len(chunk), now_seconds()) and self.activity.is_crowded(self.client):
                 raise self._too_slow(received)
             yield chunk
 
     def _too_slow(self, received: int) -> ContentTooSlow:
-        self.load.dawdling.add(self.client)
+        self.activity.dawdling.add(self.client)
         least = f"{self.limits.least_body_bytes_per_second:g}"
         return ContentTooSlow(
             f"request body came with less than {least} bytes a second, and others wait: {received} bytes were taken; "

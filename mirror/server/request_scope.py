@@ -18,7 +18,7 @@ _CONTINUE: Final = "100-continue"
 Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def answering(handle: Handler, in_flight: RequestsInFlight, ids: Iterator[str]) -> Handler:
+def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterator[str]) -> Handler:
     """A handler that only cancellation leaves.
 
     Args:

@@ -8,7 +8,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from mirror.oci.errors import ConfigurationFault
-from mirror.settings.listen_address import Listen
+from mirror.settings.listen_address import HostPort
 from mirror.settings.sections import Settings
 
 
@@ -38,4 +38,4 @@ class EnvironmentVariables(EnvSettingsSource):
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         """A value that has parts is JSON; an address is not, it is written HOST:PORT."""
-        return value if field.annotation is Listen else super().decode_complex_value(field_name, field, value)
+        return value if field.annotation is HostPort else super().decode_complex_value(field_name, field, value)

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
+class HostPort:
     """An address and port to listen on. Port 0 lets the system choose."""
 
     host: str
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> Listen:
+    def parse(cls, text: str) -> HostPort:
         """Read ``HOST:PORT`` or ``[IPV6]:PORT``.
 
         Raises:

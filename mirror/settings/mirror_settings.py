@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
 from mirror.oci.errors import MirrorError
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.settings.section import Section
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
@@ -67,9 +67,9 @@ class DeriveSettings(Section):
     args: tuple[str, ...] | None = Field(None, description="what follows the entrypoint")
     fix: bool = Field(default=False, description="mend digests and media types, so that engines from 1.13 on take it")
 
-    def changes(self) -> Changes:
+    def changes(self) -> DerivationChanges:
         """The changes. Raises ConfigurationFault: there are none."""
-        return Changes(self.env, self.mounts, self.devices, self.args, self.fix)
+        return DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
 
 
 class MirrorSettings(Section):

@@ -14,7 +14,7 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings.access_settings import AccessSettings, check_anonymous, parse_actions
 from mirror.settings.admission_settings import AdmissionSettings
-from mirror.settings.listen_address import Listen
+from mirror.settings.listen_address import HostPort
 from mirror.settings.mirror_settings import MirrorSettings
 from mirror.settings.platform_tag_settings import PlatformTagSettings
 from mirror.settings.pull_through_settings import ProxySettings, PullThroughSettings, check_pattern
@@ -26,7 +26,7 @@ _URL = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5
 
 
 def _parse_listen(value: object) -> object:
-    return Listen.parse(value) if isinstance(value, str) else value
+    return HostPort.parse(value) if isinstance(value, str) else value
 
 
 def _check_url(url: str) -> str:
@@ -36,7 +36,7 @@ def _check_url(url: str) -> str:
 
 
 ListenAddress = Annotated[
-    Listen,
+    HostPort,
     BeforeValidator(_parse_listen, json_schema_input_type=str),
     PlainSerializer(str, return_type=str),
 ]
@@ -132,7 +132,7 @@ class ServerLimitSettings(Section):
 class ServerSettings(Section):
     """How the registry is served."""
 
-    listen: ListenAddress = Field(Listen("127.0.0.1", 5000), description="HOST:PORT to listen on")
+    listen: ListenAddress = Field(HostPort("127.0.0.1", 5000), description="HOST:PORT to listen on")
     workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
     anonymous: Annotated[
         tuple[AccessAction, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)

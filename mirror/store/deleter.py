@@ -26,11 +26,11 @@ class StoreDeleter:
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         unknown = ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
-        here = manifests.c.digest == str(digest)  # its tags go with it
+        in_repository = manifests.c.digest == str(digest)  # its tags go with it
         await self._delete(
             repository,
             manifests,
-            here,
+            in_repository,
             unknown,
             _no_repository(repository),
             then=lambda connection: plugin_rows.forget(connection, repository, digest),

@@ -10,7 +10,7 @@ from mirror.store.catalog.catalog_cache import CacheCounts
 from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags
 from mirror.store.content.volume import Volume
 from mirror.store.store_services import StoreServices
-from mirror.store.uploads.upload_sessions import Uploads
+from mirror.store.uploads.upload_sessions import UploadSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class StoreActivity:
 class Monitoring:
     """The state of a store, as its operator sees it."""
 
-    def __init__(self, services: StoreServices, uploads: Uploads, volume: Volume) -> None:
+    def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self._catalog = services.catalog
         self._cache = services.cache
         self._uploads = uploads

@@ -30,7 +30,7 @@ from mirror.store.records.sql_records import SqlRecords
 from mirror.store.storage_threads import in_thread
 from mirror.store.store_services import StoreServices
 from mirror.store.uploads.session_limits import SessionLimits
-from mirror.store.uploads.upload_sessions import Uploads
+from mirror.store.uploads.upload_sessions import UploadSessions
 from mirror.store.writer import StoreWriter
 
 _LOG = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class Store:
         downloads: blobs that are fetched from elsewhere; a :class:`mirror.transfer.partial_store.PartialStore`.
     """
 
-    def __init__(self, services: StoreServices, uploads: Uploads, volume: Volume) -> None:
+    def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self.services = services
         self.records = SqlRecords(services)
         self.monitoring = Monitoring(services, uploads, volume)
@@ -107,7 +107,7 @@ class Store:
         ):
             # The catalog's own name must last as well as what is acknowledged in it.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
-            uploads = Uploads(
+            uploads = UploadSessions(
                 layout,
                 filesystem=filesystem,
                 clock=clock,

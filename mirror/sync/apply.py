@@ -11,7 +11,7 @@ from mirror.oci.errors import MirrorError, NotFound
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.policy.privilege_difference import PrivilegeDifference
-from mirror.records.sync_runs import Mirrored, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
+from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
 from mirror.runtime.concurrency.threads import in_thread
@@ -19,7 +19,7 @@ from mirror.sync.planning import RepositoryPlan, TagPlan, plan_tags
 from mirror.sync.removals import remove_tags
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun
 from mirror.sync.tag_decision import TagAction
-from mirror.transfer.blob_locks import at_once
+from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import TagProgress
 from mirror.transfer.referrer_copies import copy_referrers
@@ -66,7 +66,7 @@ async def _apply_tags(
         async with run.gate:
             return await _apply_tag(run, plan, listed, subjects)
 
-    return await at_once(_TAGS_AT_ONCE, apply, plans)
+    return await map_concurrently(_TAGS_AT_ONCE, apply, plans)
 
 
 async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag], subjects: set[Digest]) -> TagRecord:
@@ -107,7 +107,7 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     mapping, context, wanted = run.mapping, run.context, plan.decision.wanted
     changes = mapping.rule.changes_of(mapping.local_repository, plan.tag)
     place, tags = CopyDestination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
-    copied = await copy_graph(await _origin(mapping, wanted), wanted, place, tags, progress, turns=context.turns)
+    copied = await copy_graph(await _origin(mapping, wanted), wanted, place, tags, progress, locks=context.locks)
     record = run.tag_record(
         plan.tag, TagOutcome.COPIED, before=plan.known.local_digest, after=wanted, moved_bytes=copied.moved_bytes
     )
@@ -188,13 +188,13 @@ def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | N
     return run.event(plan.tag, record.change, before, after, record.difference)
 
 
-def _row(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> Mirrored:
+def _row(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> MirroredTag:
     """The journal's row of a tag that is as the rule wants it."""
     mapping, row, wanted = run.mapping, plan.row, plan.decision.wanted
     digest, changes = record.after or wanted, mapping.rule.changes_of(mapping.local_repository, plan.tag)
     as_it_was = row is not None and row.digest == digest and row.dropped_at is None
     now = run.context.clock.now()
-    return Mirrored(
+    return MirroredTag(
         mapping.local_repository,
         plan.tag,
         mapping.rule.name,
@@ -219,7 +219,7 @@ async def _follow(
     as_wanted: bool,
 ) -> TagRecord:
     """Add the digests that a tag leads to to ``subjects``; where the tag is as wanted, copy their referrers."""
-    mapping, turns, count, moved_bytes = run.mapping, run.context.turns, 0, 0
+    mapping, locks, count, moved_bytes = run.mapping, run.context.locks, 0, 0
     place, upstream_repository = (
         CopyDestination(mapping.destination, mapping.local_repository),
         mapping.upstream_repository,
@@ -229,9 +229,9 @@ async def _follow(
         found = await _subjects(mapping, record)
         subjects |= found
         for subject in found if as_wanted else ():
-            async with run.subject_turns.hold(subject):
+            async with run.subject_locks.hold(subject):
                 copied = await copy_referrers(
-                    mapping.source, upstream_repository, subject, place, progress, listed=listed, turns=turns
+                    mapping.source, upstream_repository, subject, place, progress, listed=listed, locks=locks
                 )
             count, moved_bytes = count + copied.count, moved_bytes + copied.moved_bytes
     except MirrorError as failure:

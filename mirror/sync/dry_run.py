@@ -13,9 +13,9 @@ from dataclasses import replace
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.derivations import Derivation, Derivations
-from mirror.records.sync_runs import Mirrored, Run, RunRecorder, RunStep
+from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep
 from mirror.runtime.clock import Clock
 from mirror.sync.dry_run_registry import DryRunRegistry
 from mirror.sync.repository_run import RunContext
@@ -40,7 +40,7 @@ class DryRunRecorder:
         self._derivations = derivations
         self._clock = clock
         self.pulled_since, self.origin = journal.pulled_since, journal.origin
-        self._rows: dict[Repository, dict[Tag, Mirrored]] = {}
+        self._rows: dict[Repository, dict[Tag, MirroredTag]] = {}
         self._derived: dict[Digest, Derivation] = {}
 
     async def begin_run(self, rule: str) -> Run:
@@ -56,7 +56,7 @@ class DryRunRecorder:
     async def end_run(self, run: Run) -> None:
         """Do nothing: the run ends with the process."""
 
-    async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
+    async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:
         """Read the tags that rules have brought into a repository, or would have by now."""
         return {**await self._journal.mirrored(repository), **self._rows.get(repository, {})}
 
@@ -77,7 +77,7 @@ def dry_run_context(context: RunContext, registry: DryRunRegistry) -> RunContext
         journal=journal,
         derivations=journal,
         reporter=SilentReporter(),
-        turns=BlobLocks(registry),
+        locks=BlobLocks(registry),
         derive=_derive_without_layers,
     )
 
@@ -86,7 +86,7 @@ async def _derive_without_layers(
     destination: CopyDestination,
     original: Digest,
     tags: Collection[Tag],
-    changes: Changes,
+    changes: DerivationChanges,
     *,
     source: str,
     maker: DerivedCopyMaker,

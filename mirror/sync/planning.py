@@ -9,14 +9,14 @@ from datetime import datetime
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.records.sync_runs import Mirrored
+from mirror.records.sync_runs import MirroredTag
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.sync.repository_run import RepositoryMapping, RunContext
 from mirror.sync.retention import RetainedTag, surplus
 from mirror.sync.tag_decision import KnownTag, TagAction, TagDecision, decide_tag
-from mirror.transfer.blob_locks import at_once
+from mirror.transfer.blob_locks import map_concurrently
 from mirror.transfer.tag_selection import companions, newest_first, select
 from mirror.wire.referrers_fallback import is_digest_tag
 
@@ -38,7 +38,7 @@ class TagPlan:
     tag: Tag
     upstream_digest: Digest | None
     known: KnownTag
-    row: Mirrored | None
+    row: MirroredTag | None
     decision: TagDecision
 
     @property
@@ -67,8 +67,8 @@ class RepositoryPlan:
     listed: frozenset[Tag]
     tags: tuple[TagPlan, ...]
     failed: tuple[tuple[Tag, MirrorError], ...]
-    gone: tuple[Mirrored, ...]
-    drop: tuple[Mirrored, ...]
+    gone: tuple[MirroredTag, ...]
+    drop: tuple[MirroredTag, ...]
 
     @property
     def lost(self) -> bool:
@@ -114,7 +114,7 @@ async def plan_tags(
     mapping: RepositoryMapping,
     context: RunContext,
     tags: tuple[Tag, ...],
-    rows: Mapping[Tag, Mirrored],
+    rows: Mapping[Tag, MirroredTag],
     listed: frozenset[Tag],
 ) -> tuple[list[TagPlan], list[tuple[Tag, MirrorError]]]:
     """Plan some tags, several at a time.
@@ -140,11 +140,11 @@ async def plan_tags(
             return tag, ManifestUnknown(f"{name} has no manifest {tag}", name=name, reference=tag)
         return TagPlan(tag, None, known, row, replace(decide_tag(pin, known, pin), change=None))
 
-    found = await at_once(_ASKED_AT_ONCE, plan, tags)
+    found = await map_concurrently(_ASKED_AT_ONCE, plan, tags)
     return [each for each in found if isinstance(each, TagPlan)], [each for each in found if isinstance(each, tuple)]
 
 
-async def _known(mapping: RepositoryMapping, context: RunContext, tag: Tag, row: Mirrored | None) -> KnownTag:
+async def _known(mapping: RepositoryMapping, context: RunContext, tag: Tag, row: MirroredTag | None) -> KnownTag:
     repository = mapping.local_repository
     local_digest = await _digest(mapping.destination, repository, tag)
     from_rule = row is not None and row.digest == local_digest
@@ -161,7 +161,7 @@ async def _known(mapping: RepositoryMapping, context: RunContext, tag: Tag, row:
 
 
 def _stands_for(
-    mapping: RepositoryMapping, tag: Tag, local_digest: Digest | None, row: Mirrored | None
+    mapping: RepositoryMapping, tag: Tag, local_digest: Digest | None, row: MirroredTag | None
 ) -> Digest | None:
     changes = mapping.rule.changes_of(mapping.local_repository, tag)
     if changes is None:
@@ -179,8 +179,8 @@ async def _digest(reader: Reader, repository: Repository, tag: Tag) -> Digest | 
 
 
 async def _apply_retention(
-    mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan], rows: Mapping[Tag, Mirrored]
-) -> tuple[list[TagPlan], tuple[Mirrored, ...]]:
+    mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan], rows: Mapping[Tag, MirroredTag]
+) -> tuple[list[TagPlan], tuple[MirroredTag, ...]]:
     """Skip the tags that would not be kept, and find those here that are no longer kept."""
     retention, repository, now = mapping.rule.retention, mapping.local_repository, context.clock.now()
     if retention is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mirror.oci.errors import MirrorError, NotFound
-from mirror.records.sync_runs import Mirrored, TagChange, TagOutcome, TagRecord
+from mirror.records.sync_runs import MirroredTag, TagChange, TagOutcome, TagRecord
 from mirror.sync.planning import RepositoryPlan
 from mirror.sync.repository_run import RepositoryRun
 from mirror.sync.rule import OnUpstreamDelete
@@ -35,7 +35,7 @@ async def remove_tags(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecor
     return records + [await _drop(run, rows[drop.tag], "the rule does not keep it") for drop in plan.drop]
 
 
-async def _note_gone(run: RepositoryRun, row: Mirrored, reason: str) -> TagRecord:
+async def _note_gone(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
     digest = row.digest
     record = run.tag_record(row.tag, TagOutcome.GONE, before=digest, after=digest, change=TagChange.GONE, reason=reason)
     run.begin(row.tag).done(record.outcome, reason)
@@ -43,7 +43,7 @@ async def _note_gone(run: RepositoryRun, row: Mirrored, reason: str) -> TagRecor
     return record
 
 
-async def _drop(run: RepositoryRun, row: Mirrored, reason: str) -> TagRecord:
+async def _drop(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
     """Remove a tag that the rule has brought; a tag that was pushed over it stays."""
     mapping, tag = run.mapping, row.tag
     try:

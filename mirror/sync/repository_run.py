@@ -11,12 +11,12 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import MirrorError
 from mirror.oci.names import Repository, Tag
 from mirror.records.derivations import Derivations
-from mirror.records.sync_runs import Mirrored, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
+from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter
 from mirror.runtime.clock import Clock
 from mirror.sync.rule import MirrorRule
 from mirror.transfer.blob_locks import BlobLocks
-from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, Layers, derive_beside
+from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, LayerFactsReader, derive_beside
 from mirror.transfer.progress_reporting import Reporter, TagProgress
 
 #: Makes a copy with changes, as :func:`mirror.transfer.derive_copy.derive_beside`. None: its digest is unknown as
@@ -34,16 +34,16 @@ class RunContext:
         layers: tells facts of layers, where something is to be mended.
         clock: tells the time.
         reporter: told of each tag.
-        turns: shared by runs at the same time, so that each blob moves once.
+        locks: shared by runs at the same time, so that each blob moves once.
         derive: makes copies with changes.
     """
 
     journal: RunRecorder
     derivations: Derivations
-    layers: Layers
+    layers: LayerFactsReader
     clock: Clock
     reporter: Reporter
-    turns: BlobLocks
+    locks: BlobLocks
     derive: Derive = derive_beside
 
     def maker(self, rule: MirrorRule) -> DerivedCopyMaker:
@@ -84,14 +84,14 @@ class RepositoryRun:
         run: the run.
         context: the services of the run.
         gate: lets so many tags of the run through at a time.
-        subject_turns: takes turns at digests that others may refer to, so that each referrer is counted once.
+        subject_locks: takes turns at digests that others may refer to, so that each referrer is counted once.
     """
 
     mapping: RepositoryMapping
     run: Run
     context: RunContext
     gate: asyncio.Semaphore
-    subject_turns: BlobLocks
+    subject_locks: BlobLocks
 
     def begin(self, tag: Tag) -> TagProgress:
         """Report that work on a tag begins."""
@@ -109,7 +109,7 @@ class RepositoryRun:
         mapping, now = self.mapping, self.context.clock.now()
         return TagEvent(mapping.local_repository, tag, now, change, before, after, mapping.origin, difference)
 
-    async def note(self, record: TagRecord, mirrored: Mirrored | None = None, event: TagEvent | None = None) -> None:
+    async def note(self, record: TagRecord, mirrored: MirroredTag | None = None, event: TagEvent | None = None) -> None:
         """Note what became of a tag, all of it at once; unchanged tags have no record."""
         step = RunStep(None if record.outcome is TagOutcome.UNCHANGED else record, mirrored, event)
         if step != RunStep():

@@ -10,7 +10,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_mapping import NameMapping
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule
 from mirror.transfer.tag_selection import TagSelection
@@ -50,7 +50,7 @@ class MirrorRule:
     pins: Mapping[tuple[Repository, Tag], Digest] = field(default_factory=dict)
     on_upstream_delete: OnUpstreamDelete = OnUpstreamDelete.KEEP
     retention: Retention | None = None
-    changes: Changes | None = None
+    changes: DerivationChanges | None = None
 
     @classmethod
     def parse(
@@ -64,7 +64,7 @@ class MirrorRule:
         pins: Mapping[str, str] | None = None,
         on_upstream_delete: OnUpstreamDelete = OnUpstreamDelete.KEEP,
         retention: Retention | None = None,
-        changes: Changes | None = None,
+        changes: DerivationChanges | None = None,
     ) -> MirrorRule:
         """Read a rule as it is written.
 
@@ -114,7 +114,7 @@ class MirrorRule:
         """
         return tuple(name for mapping in self.names if (name := mapping.apply(upstream_repository)) is not None)
 
-    def changes_of(self, repository: Repository, tag: Tag) -> Changes | None:
+    def changes_of(self, repository: Repository, tag: Tag) -> DerivationChanges | None:
         """The changes that a local tag is copied with; signatures and the like are never changed."""
         return None if self.changes is None or is_digest_tag(tag) else self.changes.filled_in(repository, tag)
 

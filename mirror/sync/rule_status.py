@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from mirror.records.sync_runs import Mirrored, Run, RunHistory, RunOutcome, TagEvent, TagRecord
+from mirror.records.sync_runs import MirroredTag, Run, RunHistory, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import next_run
 
@@ -38,7 +38,7 @@ class RuleStatus:
     runs: Sequence[Run]
     last_success_at: datetime | None
     next_run_at: datetime | None
-    tags: Sequence[Mirrored]
+    tags: Sequence[MirroredTag]
     records: Sequence[TagRecord]
     events: Sequence[TagEvent]
 
@@ -64,17 +64,17 @@ class RuleStatus:
         return None if self.last_success_at is None else (self.at - self.last_success_at).total_seconds()
 
     @property
-    def held(self) -> list[Mirrored]:
+    def held(self) -> list[MirroredTag]:
         """Tags that the rule has brought and keeps."""
         return [tag for tag in self.tags if tag.dropped_at is None]
 
     @property
-    def gone(self) -> list[Mirrored]:
+    def gone(self) -> list[MirroredTag]:
         """Held tags that are no longer upstream."""
         return [tag for tag in self.held if tag.gone_at is not None]
 
     @property
-    def behind(self) -> list[Mirrored]:
+    def behind(self) -> list[MirroredTag]:
         """Held tags that have moved on upstream."""
         return [tag for tag in self.held if tag.gone_at is None and tag.copied != tag.upstream_digest]
 
@@ -180,7 +180,7 @@ def _record_as_json(record: TagRecord) -> dict[str, Any]:
     }
 
 
-def _tag_as_json(tag: Mirrored) -> dict[str, Any]:
+def _tag_as_json(tag: MirroredTag) -> dict[str, Any]:
     return {
         "name": tag.repository.name,
         "tag": tag.tag.name,

@@ -20,7 +20,7 @@ from mirror.sync.planning import plan_repository
 from mirror.sync.repository_run import RepositoryMapping, RepositoryRun, RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run_result import RuleResult, RunSummary
-from mirror.transfer.blob_locks import BlobLocks, at_once
+from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 
 _REPOSITORIES_AT_ONCE = 8
 _TAGS_AT_ONCE = 8
@@ -92,7 +92,7 @@ async def run_rule(
                 done[mapping.local_repository] = records
 
         groups = [list(siblings) for _, siblings in groupby(found, lambda mapping: mapping.upstream_repository)]
-        await at_once(_REPOSITORIES_AT_ONCE, copy, groups)
+        await map_concurrently(_REPOSITORIES_AT_ONCE, copy, groups)
         outcome = RunOutcome.SUCCEEDED
     except MirrorError as failure:
         error = failure

@@ -46,13 +46,13 @@ class SyncMetrics:
     """Counts runs of rules.
 
     Args:
-        share: where; its figures have :func:`families` of ``rules``.
+        slot: where; its figures have :func:`families` of ``rules``.
         rules: names of the rules.
     """
 
-    def __init__(self, share: WorkerSlot, rules: Iterable[str]) -> None:
-        self._figures = {
-            (family.name, labels): share.figure(family, *labels)
+    def __init__(self, slot: WorkerSlot, rules: Iterable[str]) -> None:
+        self._shared_metrics = {
+            (family.name, labels): slot.counter(family, *labels)
             for family in families(rules)
             for labels in family.series
         }
@@ -69,7 +69,7 @@ class SyncMetrics:
         self._add("received_bytes", rule, amount=result.moved_bytes)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
-        self._figures[f"plugin_mirror_rule_{what}_total", labels].add(amount)
+        self._shared_metrics[f"plugin_mirror_rule_{what}_total", labels].add(amount)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 Given = TypeVar("Given")
 
 
-async def at_once(limit: int, work: Callable[[Item], Awaitable[Given]], items: Iterable[Item]) -> list[Given]:
+async def map_concurrently(limit: int, work: Callable[[Item], Awaitable[Given]], items: Iterable[Item]) -> list[Given]:
     """Do ``work`` for each item, so many at the same time; the first failure ends the others and is raised.
 
     Returns:

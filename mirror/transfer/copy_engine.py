@@ -18,7 +18,7 @@ from mirror.oci.media_types import essence
 from mirror.oci.names import Repository, Tag
 from mirror.oci.printable_text import quoted
 from mirror.registry.port import Reader, ReadWriter, Upload
-from mirror.transfer.blob_locks import BlobLocks, at_once
+from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 from mirror.transfer.copy_plan import ContentGraph, CopyPlan, plan
 from mirror.transfer.leased_upload import leased_upload
 from mirror.transfer.partial_store import PartialStore
@@ -70,7 +70,7 @@ async def copy_graph(
     progress: Progress,
     *,
     blobs_at_once: int = BLOBS_AT_ONCE,
-    turns: BlobLocks | None = None,
+    locks: BlobLocks | None = None,
 ) -> Copied:
     """Copy a manifest with everything that it needs, then tag it.
 
@@ -81,7 +81,7 @@ async def copy_graph(
         tags: tags that it gets at the destination; none: it is held by digest only.
         progress: told of the progress.
         blobs_at_once: how many blobs move at the same time.
-        turns: shared with copies that run at the same time and may need the same blobs.
+        locks: shared with copies that run at the same time and may need the same blobs.
 
     Raises:
         UpstreamProtocolError: sizes, types or digests of the source differ from what a manifest gives.
@@ -91,15 +91,15 @@ async def copy_graph(
     """
     planned = await plan_graph(origin, target, destination, blobs_at_once=blobs_at_once)
     progress.expect(planned.size_bytes)
-    turns = turns or BlobLocks()
+    locks = locks or BlobLocks()
 
     async def move(blob: Descriptor) -> int:
-        async with turns.hold(blob.digest):
-            if turns.partials is None:
+        async with locks.hold(blob.digest):
+            if locks.partials is None:
                 return await _move(origin, destination, blob, progress)
-            return await _move_with_lease(origin, destination, blob, progress, turns.partials)
+            return await _move_with_lease(origin, destination, blob, progress, locks.partials)
 
-    moved_bytes = sum(await at_once(blobs_at_once, move, planned.blobs))
+    moved_bytes = sum(await map_concurrently(blobs_at_once, move, planned.blobs))
     registry, repository, root = destination.registry, destination.repository, planned.root
     for manifest in planned.manifests:
         await registry.put_manifest(repository, manifest, tags if manifest is root else ())
@@ -122,7 +122,7 @@ async def plan_graph(
         return await _holds(destination, blob)
 
     blobs = graph.blobs()
-    found = await at_once(blobs_at_once, held, blobs)
+    found = await map_concurrently(blobs_at_once, held, blobs)
     return plan(graph, {blob.digest for blob, is_held in zip(blobs, found, strict=True) if is_held})
 
 
@@ -234,7 +234,7 @@ async def _read_below(origin: CopySource, destination: CopyDestination, root: Ma
         wanted = [member for digest, member in members.items() if digest not in below]
         if not wanted:
             return below
-        level = [manifest for manifest in await at_once(BLOBS_AT_ONCE, read, wanted) if manifest]
+        level = [manifest for manifest in await map_concurrently(BLOBS_AT_ONCE, read, wanted) if manifest]
         below |= {manifest.digest: manifest for manifest in level}
         if len(below) > _MOST_MANIFESTS:
             raise UpstreamProtocolError(

@@ -10,17 +10,17 @@ from typing import Protocol
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes, DerivedPlugin, derive
+from mirror.plugin.build.derivation import DerivationChanges, DerivedPlugin, derive
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.records.derivations import Derivation, Derivations
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.transfer.copy_engine import CopyDestination
 
 
-class Layers(Protocol):
+class LayerFactsReader(Protocol):
     """Gives facts of stored layers; it bounds how many are read at a time."""
 
     async def facts(self, repository: Repository, digest: Digest) -> LayerFacts:
@@ -41,7 +41,7 @@ class DerivedCopyMaker:
 
     name: str
     ledger: Derivations
-    layers: Layers
+    layers: LayerFactsReader
     now: Callable[[], datetime]
 
 
@@ -64,7 +64,7 @@ async def derive_beside(
     destination: CopyDestination,
     original: Digest,
     tags: Collection[Tag],
-    changes: Changes,
+    changes: DerivationChanges,
     *,
     source: str,
     maker: DerivedCopyMaker,
@@ -101,7 +101,7 @@ async def derive_beside(
     return Derived(plugin.manifest.digest, plugin.changed, advice)
 
 
-async def try_changes(reader: Reader, repository: Repository, manifest: Manifest, changes: Changes) -> None:
+async def try_changes(reader: Reader, repository: Repository, manifest: Manifest, changes: DerivationChanges) -> None:
     """Raise as :func:`derive_beside` would, as far as that is known without the layers."""
     await in_thread(derive, manifest, await _config(reader, repository, manifest), changes)
 
@@ -112,7 +112,7 @@ async def _config(reader: Reader, repository: Repository, manifest: Manifest) ->
     return (await read_plugin_config(reader, repository, manifest.config.digest)).require()
 
 
-async def _facts(layers: Layers, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:
+async def _facts(layers: LayerFactsReader, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:
     stored = {blob.digest for blob in manifest.blobs}
     wanted = {layer.digest: None for layer in manifest.layers if layer.digest in stored}
     return {digest: await layers.facts(repository, digest) for digest in wanted}
@@ -120,5 +120,5 @@ async def _facts(layers: Layers, repository: Repository, manifest: Manifest) -> 
 
 async def _put_config(destination: CopyDestination, plugin: DerivedPlugin) -> None:
     upload = await destination.registry.begin_upload(destination.repository)
-    await upload.append(one(plugin.config))
+    await upload.append(single_chunk(plugin.config))
     await upload.commit(Digest.of(plugin.config))

@@ -89,7 +89,7 @@ async def copy_referrers(
     progress: Progress,
     *,
     listed: Collection[Tag],
-    turns: BlobLocks,
+    locks: BlobLocks,
 ) -> CopiedReferrers:
     """Copy the referrers of a manifest that the destination does not hold.
 
@@ -99,7 +99,7 @@ async def copy_referrers(
     moved_bytes = 0
     for referrer in missing:
         copied = await copy_graph(
-            CopySource(source, source_repository), referrer.digest, destination, (), progress, turns=turns
+            CopySource(source, source_repository), referrer.digest, destination, (), progress, locks=locks
         )
         moved_bytes += copied.moved_bytes
     return CopiedReferrers(len(missing), moved_bytes)

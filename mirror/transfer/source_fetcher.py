@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 from mirror.oci.errors import BlobUnknown, MirrorError, NotFound, UpstreamFault, UpstreamProtocolError
 from mirror.registry.port import Unverified
-from mirror.registry.streams import counted
+from mirror.registry.streams import count_chunks
 from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.blob_request import BlobRequest, DownloadObserver, Source
 from mirror.transfer.download_progress import DownloadProgress
@@ -104,5 +104,5 @@ class SourceFetcher:
             self.upstream = source.upstream
             begin(lease)
             chunks: AsyncIterator[bytes] = content.unverified() if isinstance(content, Unverified) else aiter(content)
-            taken = counted(chunks, lambda size_bytes: self._observer.received(source.upstream, size_bytes))
+            taken = count_chunks(chunks, lambda size_bytes: self._observer.received(source.upstream, size_bytes))
             await lease.append(taken, self._progress.update)

@@ -16,8 +16,8 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
-from mirror.runtime.concurrency.cooperative_sort import in_order
-from mirror.transfer.tag_version import Version, VersionRange
+from mirror.runtime.concurrency.cooperative_sort import sort_cooperatively
+from mirror.transfer.tag_version import TagVersion, VersionRange
 from mirror.wire.referrers_fallback import fallback_tag, is_digest_tag
 
 _MOST_CHARACTERS = 512
@@ -106,7 +106,7 @@ class TagSelection:
             return False
         if self.versions is None:
             return True
-        version = Version.of(tag)
+        version = TagVersion.of(tag)
         return version is not None and self.versions.holds(version)
 
 
@@ -122,7 +122,7 @@ def select(tags: Iterable[Tag], selection: TagSelection) -> tuple[Tag, ...]:
 
 def newest_first(tags: Iterable[Tag]) -> tuple[Tag, ...]:
     """Tags in the order in which :func:`select` gives them."""
-    return tuple(chain.from_iterable(in_order(tags, age_key, reverse=True)))
+    return tuple(chain.from_iterable(sort_cooperatively(tags, age_key, reverse=True)))
 
 
 def companions(tags: Iterable[Tag], subjects: Collection[Digest]) -> tuple[Tag, ...]:
@@ -136,7 +136,7 @@ def companions(tags: Iterable[Tag], subjects: Collection[Digest]) -> tuple[Tag, 
 
 def age_key(tag: Tag) -> tuple[Any, ...]:
     """Sorts tags from oldest to newest. The same for no two tags."""
-    version = Version.of(tag)
+    version = TagVersion.of(tag)
     if version is None:
         return (0, tag.name)
     return (1, version.precedence, version.rest, tag.name)

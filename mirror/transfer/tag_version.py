@@ -29,7 +29,7 @@ Parts = tuple[tuple[int, int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class TagVersion:
     """A version.
 
     Attributes:
@@ -43,7 +43,7 @@ class Version:
     rest: Parts = ()
 
     @classmethod
-    def of(cls, tag: Tag) -> Version | None:
+    def of(cls, tag: Tag) -> TagVersion | None:
         """The version that a tag holds; None where it holds none."""
         found = _DOTTED.search(tag.name) or _WHOLE.search(tag.name)
         if found is None:
@@ -81,7 +81,7 @@ class VersionRange:
         """
         return cls(text, tuple(_alternative(part, text) for part in text.split("||")))
 
-    def holds(self, version: Version) -> bool:
+    def holds(self, version: TagVersion) -> bool:
         """Tell whether a version is in the range."""
         return any(_all_hold(bounds, version) for bounds in self.alternatives)
 
@@ -92,7 +92,7 @@ class VersionRange:
 @dataclass(frozen=True, slots=True)
 class _Bound:
     relation: str
-    version: Version
+    version: TagVersion
 
 
 _HOLDS: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -134,16 +134,16 @@ def _bounds(term: str) -> tuple[_Bound, ...]:
         case "~":
             return _from_to(numbers, min(1, len(numbers) - 1), before)
         case relation:
-            return (_Bound(relation, Version(_trimmed(numbers), before)),)
+            return (_Bound(relation, TagVersion(_trimmed(numbers), before)),)
 
 
 def _from_to(numbers: list[int], place: int, before: Parts = ()) -> tuple[_Bound, ...]:
     """From a version up to where the number at ``place`` changes."""
     end = [*numbers[:place], numbers[place] + 1]
-    return (_Bound(">=", Version(_trimmed(numbers), before)), _Bound("<", Version(_trimmed(end))))
+    return (_Bound(">=", TagVersion(_trimmed(numbers), before)), _Bound("<", TagVersion(_trimmed(end))))
 
 
-def _all_hold(bounds: tuple[_Bound, ...], version: Version) -> bool:
+def _all_hold(bounds: tuple[_Bound, ...], version: TagVersion) -> bool:
     if version.before and not any(
         bound.version.before and bound.version.numbers == version.numbers for bound in bounds
     ):

@@ -16,7 +16,7 @@ from mirror.oci.errors import (
     UpstreamUnreachable,
 )
 from mirror.oci.names import Repository
-from mirror.registry.streams import verified
+from mirror.registry.streams import verify_chunks
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_errors import may_pass_soon
 from mirror.upstream.http.upstream_session import UpstreamSession
@@ -65,7 +65,7 @@ class UpstreamBlob:
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         if self.span == Span(0, self.size_bytes):
-            return verified(self._received(), self._digest, self.size_bytes, self._protocol_error)
+            return verify_chunks(self._received(), self._digest, self.size_bytes, self._protocol_error)
         return self._received()
 
     async def _received(self) -> AsyncIterator[bytes]:

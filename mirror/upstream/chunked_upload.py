@@ -18,7 +18,7 @@ from mirror.oci.errors import (
 )
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository
-from mirror.registry.streams import counted
+from mirror.registry.streams import count_chunks
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.wire.auth.scopes import repository_scope
@@ -105,7 +105,7 @@ class UpstreamUpload:
         if isinstance(body, bytes):
             count(len(body))
         else:
-            body = counted(body, count)
+            body = count_chunks(body, count)
         self._certain = False
         request = self._request("PATCH", body=body, headers={"Content-Type": OCTET_STREAM, **headers})
         async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:

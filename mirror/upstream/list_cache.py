@@ -14,19 +14,19 @@ from typing import Any, Final
 from mirror.oci.errors import UpstreamProtocolError
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
-from mirror.upstream.list_paging import Reading
+from mirror.upstream.list_paging import ListReading
 
 #: A list of one short page is asked for each time: it costs little, and whoever has just pushed wants to see it.
 _LONG_BYTES: Final = 64 * 1024
 _CACHED_SECONDS: Final = 60.0
 _READ_AT_ONCE: Final = 4
 
-Read = Callable[[Reading[Any]], Awaitable[None]]
+Read = Callable[[ListReading[Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class _CachedList:
-    reading: Reading[Any]
+    reading: ListReading[Any]
     failure: UpstreamProtocolError | None
     at_seconds: float
     changes: int
@@ -54,7 +54,7 @@ class ListCache:
         self._beginnings: SharedTasks[tuple[str, int], _CachedList] = SharedTasks()
         self._gate = asyncio.Semaphore(_READ_AT_ONCE)
 
-    async def get(self, url: str, read: Read) -> Reading[Any]:
+    async def get(self, url: str, read: Read) -> ListReading[Any]:
         """Give a list, read anew where it is not cached.
 
         Args:
@@ -82,14 +82,14 @@ class ListCache:
         return await wait(reading)
 
     async def _read(self, url: str, changes: int, read: Read) -> _CachedList:
-        reading: Reading[Any] = Reading()
+        reading: ListReading[Any] = ListReading()
         failure: UpstreamProtocolError | None = None
         try:
             await read(reading)
         except UpstreamProtocolError as error:
             if not _is_long(reading):
                 raise
-            failure, reading = error, Reading()
+            failure, reading = error, ListReading()
         known = _CachedList(reading, failure, self._clock.monotonic_seconds(), changes)
         if failure is not None or _is_long(reading):
             self._cache(url, known)
@@ -113,5 +113,5 @@ class ListCache:
         self._lists = dict(reversed(cached.items()))
 
 
-def _is_long(reading: Reading[Any]) -> bool:
+def _is_long(reading: ListReading[Any]) -> bool:
     return reading.pages > 1 or reading.received_bytes >= _LONG_BYTES

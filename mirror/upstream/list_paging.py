@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamProtocolError
-from mirror.runtime.concurrency.cooperative_sort import in_order
+from mirror.runtime.concurrency.cooperative_sort import sort_cooperatively
 from mirror.runtime.concurrency.threads import stepped
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_session import UpstreamSession
@@ -31,7 +31,7 @@ REFERRER_BOUNDS: Final = ListBounds(
 
 
 @dataclass(slots=True)
-class Reading(Generic[Item]):
+class ListReading(Generic[Item]):
     """A list as far as it was read.
 
     Attributes:
@@ -61,7 +61,7 @@ class ListReader:
 
     async def names(
         self,
-        reading: Reading[str],
+        reading: ListReading[str],
         request: Request,
         key: str,
         is_valid: Callable[[str], bool],
@@ -93,7 +93,7 @@ class ListReader:
         await self._read(reading, request, key, missing=missing, bounds=self._bounds, take=take)
         await self._in_order(reading, found, str)
 
-    async def referrers(self, reading: Reading[Descriptor], request: Request, missing: type[NotFound]) -> None:
+    async def referrers(self, reading: ListReading[Descriptor], request: Request, missing: type[NotFound]) -> None:
         """Read a list of referrers to its end, ordered by digest. Arguments and errors are as for :meth:`names`."""
         found: dict[Digest, Descriptor] = {}
 
@@ -106,7 +106,7 @@ class ListReader:
 
     async def _read(
         self,
-        reading: Reading[Item],
+        reading: ListReading[Item],
         request: Request,
         key: str,
         *,
@@ -126,7 +126,7 @@ class ListReader:
                         )
 
     async def _pages(
-        self, reading: Reading[Item], request: Request, missing: type[NotFound], bounds: ListBounds
+        self, reading: ListReading[Item], request: Request, missing: type[NotFound], bounds: ListBounds
     ) -> AsyncIterator[tuple[Answer, bytes]]:
         """Every page of a list. ``Link`` is followed on the list's own path only."""
         path = urlsplit(request.url).path
@@ -171,8 +171,8 @@ class ListReader:
         setting = f"upstreams.{self._session.name}.limits.list_entries"
         return f"single tags can be pulled all the same; if it is meant to be that long, raise {setting}"
 
-    async def _in_order(self, reading: Reading[Item], found: Collection[Item], key: Callable[[Item], str]) -> None:
-        async for some in _stepped(in_order(found, key), light=len(found) <= _LIGHT_ENTRIES):
+    async def _in_order(self, reading: ListReading[Item], found: Collection[Item], key: Callable[[Item], str]) -> None:
+        async for some in _stepped(sort_cooperatively(found, key), light=len(found) <= _LIGHT_ENTRIES):
             reading.entries += some
 
 

@@ -23,7 +23,7 @@ from mirror.upstream.http.exchange import Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.upstream.limits.upstream_policy import ListBounds
 from mirror.upstream.list_cache import ListCache
-from mirror.upstream.list_paging import ListReader, Reading
+from mirror.upstream.list_paging import ListReader, ListReading
 from mirror.wire.auth.scopes import CATALOG, repository_scope
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
@@ -78,7 +78,7 @@ class UpstreamLister:
     ) -> Page[Descriptor]:
         url = ReferrersRoute(repository, subject, artifact_type).url()
         read = partial(self._read_referrers, repository, subject, url)
-        reading: Reading[Descriptor] = await self._known.get(url, read)
+        reading: ListReading[Descriptor] = await self._known.get(url, read)
 
         kept = {str(entry.digest): entry for entry in reading.entries if artifact_type in {None, entry.artifact_type}}
         return await _page(tuple(kept), page, kept.__getitem__)
@@ -86,14 +86,14 @@ class UpstreamLister:
     async def _names(
         self, request: Request, key: str, is_valid: Callable[[str], bool], missing: type[NotFound]
     ) -> Sequence[str]:
-        async def read(reading: Reading[str]) -> None:
+        async def read(reading: ListReading[str]) -> None:
             await self._lists.names(reading, request, key, is_valid, missing)
 
-        reading: Reading[str] = await self._known.get(request.url, read)
+        reading: ListReading[str] = await self._known.get(request.url, read)
         return reading.entries
 
     async def _read_referrers(
-        self, repository: Repository, subject: Digest, url: str, reading: Reading[Descriptor]
+        self, repository: Repository, subject: Digest, url: str, reading: ListReading[Descriptor]
     ) -> None:
         """Read what refers to a manifest, by the API or, where that is not known, out of the index under its tag."""
         scopes = (repository_scope(repository, "pull"),)

@@ -29,7 +29,7 @@ class UpstreamReader:
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
-        self._heavy = CpuOffload()
+        self._cpu_offload = CpuOffload()
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
         request = self._manifest_request("HEAD", repository, target)
@@ -45,7 +45,7 @@ class UpstreamReader:
         answer, content = await self._session.read(request, MAX_MANIFEST_BYTES, expect={200}, missing=ManifestUnknown)
         with self._session.as_upstream_error(answer):
             digest = target if isinstance(target, Digest) else _named_digest(answer)
-            return await self._heavy.do(
+            return await self._cpu_offload.do(
                 repository, len(content), parse_incoming, content, _manifest_type(answer), digest
             )
 

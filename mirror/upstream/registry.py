@@ -17,7 +17,7 @@ from mirror.upstream.http.transport import Transport
 from mirror.upstream.http.upstream_connections import UpstreamConnections
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.upstream.http.upstream_stats import UpstreamStats
-from mirror.upstream.http.upstream_urls import Addresses
+from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.limits.upstream_policy import ListBounds, UpstreamPolicy
 from mirror.upstream.lister import UpstreamLister
 from mirror.upstream.reader import UpstreamReader
@@ -51,7 +51,7 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
         login: LoginSource | None = None,
         tls: Tls = _SYSTEM_TRUST,
         proxies: Proxies = _NO_PROXIES,
-        terms: UpstreamPolicy = _USUAL_TERMS,
+        policy: UpstreamPolicy = _USUAL_TERMS,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> AsyncIterator[UpstreamRegistry]:
         """Open it; nothing is sent before the first call. Leaving closes its connections.
@@ -63,19 +63,19 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
             login: knows who we are; None: nobody.
             tls: certificates beside the system's.
             proxies: which way requests go.
-            terms: how long we wait for it, how often we ask, when we leave it alone.
+            policy: how long we wait for it, how often we ask, when we leave it alone.
             clock: tells the age of tokens, when a pause is over, and when to look at files again.
 
         Raises:
             ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``; a certificate, a proxy
                 or the folder of shared limits cannot be used.
         """
-        addresses = Addresses(name, url, plain_http=plain_http)
+        addresses = UpstreamUrls(name, url, plain_http=plain_http)
         async with (
             UpstreamConnections.open(
-                timeouts=terms.timeouts, guard=addresses.guard, proxies=proxies, tls=tls, clock=clock
+                timeouts=policy.timeouts, guard=addresses.guard, proxies=proxies, tls=tls, clock=clock
             ) as connections,
-            Transport.open(name, addresses, connections, terms, clock) as transport,
+            Transport.open(name, addresses, connections, policy, clock) as transport,
             BackgroundTasks() as tasks,
         ):
             session = UpstreamSession(
@@ -85,9 +85,9 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
                 login=login,
                 authorizer=Authorizer(name, clock, plain_http=plain_http),
                 clock=clock,
-                retry=terms.retry,
+                retry=policy.retry,
             )
-            yield cls(session, tasks, terms.lists)
+            yield cls(session, tasks, policy.lists)
 
     def stats(self) -> UpstreamStats:
         """Counts since the upstream was opened, and its state, for metrics and for people."""

@@ -41,7 +41,7 @@ _HEARD: Final[Mapping[str, tuple[str, Read]]] = {
 }
 
 
-class UpstreamFigures:
+class UpstreamMetrics:
     """The metrics of upstreams.
 
     Args:
@@ -82,23 +82,23 @@ class UpstreamFigures:
         return (*self._counted.values(), *self._heard.values(), self._failures, self._resting)
 
     def followed(
-        self, share: WorkerSlot, worker: int, upstreams: Mapping[str, UpstreamRegistry]
+        self, slot: WorkerSlot, worker: int, upstreams: Mapping[str, UpstreamRegistry]
     ) -> Iterator[Callable[[], None]]:
         """What to call, again and again, to have them follow the upstreams that a process has open.
 
         Args:
-            share: the process's; of figures that have :attr:`families`.
+            slot: the process's; of figures that have :attr:`families`.
             worker: its place.
             upstreams: those that it has open, by name.
         """
         for name, upstream in upstreams.items():
             for what, (_, read) in _COUNTED.items():
-                yield share.follow(self._counted[what], partial(_read, upstream, read), name)
+                yield slot.follow(self._counted[what], partial(_read, upstream, read), name)
             for what, (_, read) in _HEARD.items():
-                yield share.follow(self._heard[what], partial(_read, upstream, read), name, str(worker))
+                yield slot.follow(self._heard[what], partial(_read, upstream, read), name, str(worker))
             for reason in _REASONS:
-                yield share.follow(self._failures, partial(_failed, upstream, reason), name, reason)
-            yield share.follow(self._resting, partial(_read, upstream, _count_resting), name)
+                yield slot.follow(self._failures, partial(_failed, upstream, reason), name, reason)
+            yield slot.follow(self._resting, partial(_read, upstream, _count_resting), name)
 
 
 def _family(name: str, explanation: str, kind: MetricKind, labels: Labels, series: Sequence[Labels]) -> MetricFamily:

@@ -11,7 +11,7 @@ LONGEST_ADDRESS: Final = 64
 
 
 @lru_cache(maxsize=4096)
-def counted_as(address: str) -> str:
+def client_key(address: str) -> str:
     """The client that an address belongs to: itself, and of IPv6 the network of 64 bits, which is one client's.
 
     Args:

@@ -15,7 +15,7 @@ from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import build
 from mirror.server.http_server import listen, serving
@@ -81,5 +81,5 @@ def inside(
 async def put_blob(store: Store, name: str, content: bytes, algorithm: str = "sha256") -> None:
     """Put a blob where no client may."""
     upload = await store.begin_upload(Repository(name))
-    await upload.append(one(content))
+    await upload.append(single_chunk(content))
     await upload.commit(Digest.of(content, algorithm))

@@ -16,7 +16,7 @@ from tests.unit.proxy.world import pulling
 
 
 @asynccontextmanager
-async def memory(_folder: Path) -> AsyncIterator[Registry]:
+async def records(_folder: Path) -> AsyncIterator[Registry]:
     yield MemoryRegistry()
 
 
@@ -45,7 +45,7 @@ async def pull_through(folder: Path) -> AsyncIterator[Registry]:
 
 
 REGISTRIES: dict[str, Callable[[Path], AbstractAsyncContextManager[Registry]]] = {
-    "memory": memory,
+    "memory": records,
     "pull-through": pull_through,
     "store": store,
     "upstream": upstream,

@@ -12,7 +12,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Registry, Upload
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest
 
@@ -32,7 +32,7 @@ async def push_blob(
 ) -> Descriptor:
     """Push a blob in one piece."""
     upload = await registry.begin_upload(repository)
-    await upload.append(one(content))
+    await upload.append(single_chunk(content))
     return await upload.commit(Digest.of(content, algorithm))
 
 

@@ -12,7 +12,7 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestUnknown
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.derivations import Derivation
@@ -95,7 +95,7 @@ async def test_what_is_not_there_and_names_that_are_kept(registry: Registry) -> 
 
 async def test_a_copy_with_changes_is_made_beside_the_original(registry: Registry) -> None:
     await hold(registry, HERE, [CONFIG, LAYER], [PLUGIN])
-    ledger, changes = Ledger(), Changes(env={"role": "worker"})
+    ledger, changes = Ledger(), DerivationChanges(env={"role": "worker"})
     maker = DerivedCopyMaker("rule contiv", ledger, SharedLayerReader(DEFAULT_LIMITS).of(registry), lambda: NOW)
     made = await derive_beside(
         CopyDestination(registry, HERE), PLUGIN.digest, [Tag("1.0")], changes, source="hub/x", maker=maker
@@ -126,7 +126,7 @@ async def test_a_copy_without_a_difference_is_the_original(registry: Registry) -
         CopyDestination(MovesNothing(registry), HERE),
         PLUGIN.digest,
         [Tag("1.0")],
-        Changes(env={"role": "master"}),
+        DerivationChanges(env={"role": "master"}),
         source="hub/x",
         maker=DerivedCopyMaker("user root", ledger, SharedLayerReader(DEFAULT_LIMITS).of(registry), lambda: NOW),
     )

@@ -10,7 +10,7 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadInvalid, UploadUnknown
 from mirror.registry.port import Registry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.wire.ranges import Span
 from tests.contract.contents import OTHER, REPOSITORY, in_chunks, is_remote, push_blob, read_blob, settled
 
@@ -38,7 +38,7 @@ async def test_several_requests_make_one_blob(registry: Registry, algorithm: str
         upload = await registry.resume_upload(REPOSITORY, upload_id)
         assert upload.offset == start
         part = CONTENT[start : start + 700_000]
-        await upload.append(one(part), Span(start, start + len(part)))
+        await upload.append(single_chunk(part), Span(start, start + len(part)))
 
     await (await registry.resume_upload(REPOSITORY, upload_id)).commit(digest)
 
@@ -80,7 +80,7 @@ async def test_uploads_of_the_same_content_at_once(registry: Registry) -> None:
 
 async def test_the_wrong_digest_ends_the_upload(registry: Registry) -> None:
     upload = await registry.begin_upload(REPOSITORY)
-    await upload.append(one(b"these bytes"))
+    await upload.append(single_chunk(b"these bytes"))
 
     with pytest.raises(DigestInvalid):
         await upload.commit(Digest.of(b"other bytes"))
@@ -105,22 +105,22 @@ async def test_the_wrong_digest_ends_the_upload(registry: Registry) -> None:
 )
 async def test_a_chunk_out_of_order_leaves_the_upload_as_it_was(registry: Registry, span: Span, content: bytes) -> None:
     upload = await registry.begin_upload(REPOSITORY)
-    await upload.append(one(b"first"), Span(0, 5))
+    await upload.append(single_chunk(b"first"), Span(0, 5))
 
     with pytest.raises(RangeInvalid):
-        await upload.append(one(content), span)
+        await upload.append(single_chunk(content), span)
 
     assert upload.offset == 5
     again = await registry.resume_upload(REPOSITORY, upload.id)
     assert again.offset == 5
-    await again.append(one(b" last"), Span(5, 10))
+    await again.append(single_chunk(b" last"), Span(5, 10))
     await again.commit(Digest.of(b"first last"))
     assert await read_blob(registry, Digest.of(b"first last")) == b"first last"
 
 
 async def test_a_long_chunk_of_the_wrong_length_leaves_the_upload_as_it_was(registry: Registry) -> None:
     upload = await registry.begin_upload(REPOSITORY)
-    await upload.append(one(b"first"))
+    await upload.append(single_chunk(b"first"))
 
     with pytest.raises(RangeInvalid):
         await upload.append(in_chunks(CONTENT, 100_000), Span(5, 5 + len(CONTENT) + 1))
@@ -141,7 +141,7 @@ async def test_what_came_before_the_client_vanished_is_kept(registry: Registry) 
 
     again = await settled(registry, upload.id)
     assert again.offset == 1_500_000 or (is_remote(registry) and 0 < again.offset < 1_500_000)
-    await again.append(one(CONTENT[again.offset :]))
+    await again.append(single_chunk(CONTENT[again.offset :]))
     await again.commit(DIGEST)
     assert await read_blob(registry, DIGEST) == CONTENT
 
@@ -164,7 +164,7 @@ async def test_what_came_before_the_caller_was_cancelled_is_kept(registry: Regis
 
     again = await settled(registry, upload.id)
     assert again.offset == 1_300_000 or (is_remote(registry) and 0 < again.offset < 1_300_000)
-    await again.append(one(CONTENT[again.offset :]))
+    await again.append(single_chunk(CONTENT[again.offset :]))
     await again.commit(DIGEST)
     assert await read_blob(registry, DIGEST) == CONTENT
 
@@ -183,7 +183,7 @@ async def test_one_request_writes_at_a_time(registry: Registry) -> None:
     await writing.wait()
     other = await registry.resume_upload(REPOSITORY, upload.id)
     with pytest.raises(UploadInvalid):
-        await other.append(one(b"intruder"))
+        await other.append(single_chunk(b"intruder"))
     with pytest.raises(UploadInvalid):
         await other.commit(Digest.of(b"first"))
     with pytest.raises(UploadInvalid):
@@ -227,28 +227,28 @@ async def test_many_appends_at_once_are_kept_whole(registry: Registry) -> None:
 
 async def test_a_cancelled_upload_is_gone(registry: Registry) -> None:
     upload = await registry.begin_upload(REPOSITORY)
-    await upload.append(one(b"unwanted"))
+    await upload.append(single_chunk(b"unwanted"))
 
     await upload.cancel()
 
     with pytest.raises(UploadUnknown):
         await registry.resume_upload(REPOSITORY, upload.id)
     with pytest.raises(UploadUnknown):
-        await upload.append(one(b"more"))
+        await upload.append(single_chunk(b"more"))
     with pytest.raises(UploadUnknown):
         await upload.commit(Digest.of(b"unwanted"))
 
 
 async def test_a_committed_upload_is_gone(registry: Registry) -> None:
     upload = await registry.begin_upload(REPOSITORY)
-    await upload.append(one(b"wanted"))
+    await upload.append(single_chunk(b"wanted"))
     other = await registry.resume_upload(REPOSITORY, upload.id)
     await upload.commit(Digest.of(b"wanted"))
 
     with pytest.raises(UploadUnknown):
         await registry.resume_upload(REPOSITORY, upload.id)
     with pytest.raises(UploadUnknown):
-        await other.append(one(b"spoilt"))
+        await other.append(single_chunk(b"spoilt"))
     with pytest.raises(UploadUnknown):
         await other.commit(Digest.of(b"wanted"))
     await other.cancel()

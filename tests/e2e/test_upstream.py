@@ -22,7 +22,7 @@ from mirror.oci.errors import (
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress
@@ -56,7 +56,7 @@ async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[U
     async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, terms=QUICK) as opened:
         for blob in (PACKED.config, PACKED.layer):
             upload = await opened.begin_upload(THERE)
-            await upload.append(one(blob))
+            await upload.append(single_chunk(blob))
             await upload.commit(Digest.of(blob))
         await opened.put_manifest(THERE, PLUGIN, [TAG, Tag("latest")])
         yield opened
@@ -99,10 +99,10 @@ async def test_what_is_not_there(hub: UpstreamRegistry) -> None:
 
 async def test_uploads_in_chunks_resumed_and_ended(hub: UpstreamRegistry) -> None:
     upload = await hub.begin_upload(HERE)
-    await upload.append(one(b"first "))
+    await upload.append(single_chunk(b"first "))
     again = await hub.resume_upload(HERE, upload.id)
     assert again.offset == 6
-    await again.append(one(b"second"), Span(6, 12))
+    await again.append(single_chunk(b"second"), Span(6, 12))
     assert (await again.commit(Digest.of(b"first second"))).size_bytes == 12
     wrong = await hub.begin_upload(HERE)
     with pytest.raises(DigestInvalid, match="DIGEST_INVALID"):

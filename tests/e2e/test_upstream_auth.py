@@ -21,7 +21,7 @@ from mirror.oci.errors import UpstreamProtocolError, UpstreamRefused
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress
@@ -68,7 +68,7 @@ async def opened(
 async def push(upstream: UpstreamRegistry, repository: Repository = PRIVATE) -> None:
     for blob in (PACKED.config, PACKED.layer):
         upload = await upstream.begin_upload(repository)
-        await upload.append(one(blob))
+        await upload.append(single_chunk(blob))
         await upload.commit(Digest.of(blob))
     await upstream.put_manifest(repository, PLUGIN, [TAG])
 

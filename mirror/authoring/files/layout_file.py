@@ -23,7 +23,7 @@ from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.assembly import canonical_json
 from mirror.registry.port import Blob, Upload
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.wire.ranges import RangeRequest, Span
 
@@ -110,7 +110,7 @@ class LayoutFile:
     ) -> tuple[str, ...]:
         """As the port says."""
         upload = await self.begin_upload(repository)
-        await upload.append(one(manifest.content))
+        await upload.append(single_chunk(manifest.content))
         await upload.commit(manifest.digest)
         self._manifests[manifest.digest] = manifest
         for tag in sorted(tags):

@@ -18,7 +18,7 @@ from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest, parse_json_object
 from mirror.oci.media_types import MANIFESTS, OCTET_STREAM
 from mirror.oci.names import Reference, Repository, Tag
 from mirror.registry.port import Blob, Page
-from mirror.registry.streams import verified
+from mirror.registry.streams import verify_chunks
 from mirror.runtime.concurrency.threads import in_thread, stepped
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
@@ -136,7 +136,7 @@ class _FileBlob:
         part = FileSpan(whole.descriptor, whole.start_bytes + self.span.start, self.span.size_bytes, whole.name)
         chunks = stepped(part.chunks())
         if self.span.size_bytes == whole.size_bytes:
-            chunks = verified(chunks, self._digest, whole.size_bytes, ConfigurationFault)
+            chunks = verify_chunks(chunks, self._digest, whole.size_bytes, ConfigurationFault)
         async for chunk in chunks:
             yield chunk
 

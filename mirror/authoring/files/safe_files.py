@@ -144,12 +144,12 @@ class FolderBelow:
         """
         while self._open and not f"{path}/".startswith(f"{self._open[-1][0]}/"):
             os.close(self._open.pop()[1])
-        here, descriptor = self._open[-1] if self._open else ("", self._root)
-        ahead = path[len(here) :].lstrip("/")
+        opened_path, descriptor = self._open[-1] if self._open else ("", self._root)
+        ahead = path[len(opened_path) :].lstrip("/")
         for part in ahead.split("/") if ahead else ():
             descriptor = os.open(part, _FOLDER_FLAGS, dir_fd=descriptor)
-            here = f"{here}/{part}" if here else part
-            self._open.append((here, descriptor))
+            opened_path = f"{opened_path}/{part}" if opened_path else part
+            self._open.append((opened_path, descriptor))
             if len(self._open) > _MOST_OPEN:
                 os.close(self._open.pop(0)[1])
         return descriptor

@@ -92,13 +92,13 @@ class _Archive(SavedFiles):
         return name in self._members
 
     def span(self, name: str) -> FileSpan:
-        here = posixpath.normpath(name)
+        place = posixpath.normpath(name)
         for _ in range(_MOST_LINKS):
-            entry = self._members.get(here)
+            entry = self._members.get(place)
             if entry is None or entry.is_sparse or entry.kind not in _FOUND:
                 break
             if entry.kind is EntryKind.FILE:
                 return FileSpan(self._descriptor, entry.offset_bytes, entry.size_bytes, f"{self.place}: {quoted(name)}")
-            above = "" if entry.kind is EntryKind.HARD_LINK else posixpath.dirname(here)
-            here = posixpath.normpath(posixpath.join(above, entry.target))
+            above = "" if entry.kind is EntryKind.HARD_LINK else posixpath.dirname(place)
+            place = posixpath.normpath(posixpath.join(above, entry.target))
         raise ManifestInvalid(f"{self.place} does not hold {quoted(name)}, which it names")

@@ -14,7 +14,7 @@ from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.settings import load
 
 
@@ -52,7 +52,7 @@ def run(
     from mirror.app.plugin_authoring import derive_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
-    changes = Changes(
+    changes = DerivationChanges(
         env=pairs("--env", env or ()),
         mounts=pairs("--mount", mount or ()),
         devices=pairs("--device", device or ()),

@@ -63,7 +63,7 @@ class PluginFactsReader:
         self._layers = layers
         self._examine = examine
         self._kept: LRUCache[Digest, PluginFacts] = LRUCache(_MOST_KEPT)
-        self._heavy = CpuOffload()
+        self._cpu_offload = CpuOffload()
 
     async def facts(self, registry: Reader, repository: Repository, manifest: Manifest) -> PluginFacts:
         """What a plugin is, as far as its content is in the repository.
@@ -117,7 +117,7 @@ class PluginFactsReader:
         content = (await read_plugin_config(registry, repository, manifest.config.digest)).content
         if content is None:
             return PluginFacts(f"its config has more than {MAX_CONFIG_BYTES} bytes")
-        return await self._heavy.do(repository, len(content), _facts_of_config, content)
+        return await self._cpu_offload.do(repository, len(content), _facts_of_config, content)
 
     async def _of_layers(
         self, registry: Reader, repository: Repository, manifest: Manifest, facts: PluginFacts, config: PluginConfig

@@ -116,7 +116,9 @@ class ConfigDocument:
 
     def without_member(self, key: str) -> ConfigDocument:
         """Without a member, whatever the case of its key."""
-        return ConfigDocument({here: value for here, value in self._value.items() if here.lower() != key.lower()})
+        return ConfigDocument(
+            {existing_key: value for existing_key, value in self._value.items() if existing_key.lower() != key.lower()}
+        )
 
 
 def assemble(document: ConfigDocument, layers: Sequence[PackedLayer]) -> AssembledPlugin:
@@ -165,12 +167,12 @@ def canonical_json(value: dict[str, Any], what: str) -> bytes:
 
 def _member(value: dict[str, Any], key: str) -> Any:
     """Look a key up, whatever its case."""
-    return next((value[here] for here in value if here.lower() == key.lower()), None)
+    return next((value[existing_key] for existing_key in value if existing_key.lower() == key.lower()), None)
 
 
 def _with_member(value: dict[str, Any], key: str, new: object) -> dict[str, Any]:
-    here = next((here for here in value if here.lower() == key.lower()), key)
-    return {**value, here: new}
+    existing_key = next((existing_key for existing_key in value if existing_key.lower() == key.lower()), key)
+    return {**value, existing_key: new}
 
 
 def _with_item(

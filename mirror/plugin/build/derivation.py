@@ -23,7 +23,7 @@ from mirror.plugin.rootfs.layer_facts import LayerFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class DerivationChanges:
     """The changes that a copy is to have over the original.
 
     Attributes:
@@ -60,7 +60,7 @@ class Changes:
             value["args"] = list(self.args)
         return value | ({"fix": True} if self.fix else {})
 
-    def filled_in(self, repository: Repository, tag: Tag) -> Changes:
+    def filled_in(self, repository: Repository, tag: Tag) -> DerivationChanges:
         """With ``{name}`` and ``{tag}`` in values standing for a copy's own; everything else is left as it is."""
 
         def fill(text: str) -> str:
@@ -96,7 +96,7 @@ class DerivedPlugin:
 
 
 def derive(
-    manifest: Manifest, config: bytes, changes: Changes, layers: Mapping[Digest, LayerFacts] | None = None
+    manifest: Manifest, config: bytes, changes: DerivationChanges, layers: Mapping[Digest, LayerFacts] | None = None
 ) -> DerivedPlugin:
     """Make a plugin's copy. What is not changed stays as it is, members that nobody knows as well.
 
@@ -130,7 +130,7 @@ def derive(
     return DerivedPlugin(new_config, _with_config(manifest, new_config), changed)
 
 
-def _edited(document: ConfigDocument, config: PluginConfig, changes: Changes) -> ConfigDocument:
+def _edited(document: ConfigDocument, config: PluginConfig, changes: DerivationChanges) -> ConfigDocument:
     for name, value in changes.env.items():
         document = document.with_env(name, value)
     for name, source in changes.mounts.items():

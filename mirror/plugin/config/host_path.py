@@ -69,29 +69,30 @@ def resolve(path: str) -> HostPath:
     if why is not None:
         return HostPath(None, why)
     names = path.split("/")[::-1]
-    here, by_link = "", False
+    path_so_far, by_link = "", False
     while names:
         name = names.pop()
         if name in {"", "."}:
             continue
         if name == "..":
-            if here and (by_link or here not in _FOLDERS):
+            if path_so_far and (by_link or path_so_far not in _FOLDERS):
                 return HostPath(
-                    None, f"{printable_ascii(here)} may be a link, so that nobody knows where '..' leads from there"
+                    None,
+                    f"{printable_ascii(path_so_far)} may be a link, so that nobody knows where '..' leads from there",
                 )
-            here = here.rpartition("/")[0]
+            path_so_far = path_so_far.rpartition("/")[0]
             continue
-        here = f"{here}/{name}"
-        if here in _LINKS:
-            names.extend(_LINKS[here].split("/")[::-1])
-            here, by_link = "", True
-        elif (root := _ROOT.fullmatch(here)) and root["process"] in _AT_THE_ROOT:
-            here = ""
-        elif _OPENED.match(here):
-            return HostPath(None, f"{printable_ascii(here)} leads to what a process has open")
-        elif _NAMED_BY_THE_HOST.fullmatch(here) or (name.startswith("by-") and here.startswith("/dev/")):
-            return HostPath(None, f"which device is {printable_ascii(here)}, each host decides")
-    return HostPath(here or "/")
+        path_so_far = f"{path_so_far}/{name}"
+        if path_so_far in _LINKS:
+            names.extend(_LINKS[path_so_far].split("/")[::-1])
+            path_so_far, by_link = "", True
+        elif (root := _ROOT.fullmatch(path_so_far)) and root["process"] in _AT_THE_ROOT:
+            path_so_far = ""
+        elif _OPENED.match(path_so_far):
+            return HostPath(None, f"{printable_ascii(path_so_far)} leads to what a process has open")
+        elif _NAMED_BY_THE_HOST.fullmatch(path_so_far) or (name.startswith("by-") and path_so_far.startswith("/dev/")):
+            return HostPath(None, f"which device is {printable_ascii(path_so_far)}, each host decides")
+    return HostPath(path_so_far or "/")
 
 
 def resolve_device(path: str) -> HostPath:

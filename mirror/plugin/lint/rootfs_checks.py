@@ -123,7 +123,7 @@ def _missing_libraries(rootfs: Rootfs, program: Node) -> list[str]:
     Wherever it lies, a library counts as found: which folders are looked into is for the loader to say, and for files
     in ``/etc`` that it reads.
     """
-    here = {path.rpartition("/")[2]: node for path, node in rootfs.tree.walk()}
+    nodes_by_name = {path.rpartition("/")[2]: node for path, node in rootfs.tree.walk()}
     missing: list[str] = []
     seen: set[str] = set()
     waiting = [program]
@@ -135,8 +135,8 @@ def _missing_libraries(rootfs: Rootfs, program: Node) -> list[str]:
             if base in seen:
                 continue
             seen.add(base)
-            if base in here:
-                waiting.append(here[base])
+            if base in nodes_by_name:
+                waiting.append(nodes_by_name[base])
             else:
                 missing.append(base)
     return sorted(missing)

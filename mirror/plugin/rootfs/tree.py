@@ -135,9 +135,9 @@ class Tree:
         if name.startswith(WHITEOUT):
             self._hide(folder, name, entry.path)
             return None
-        there = folder.children.get(name)
-        if there is not None and entry.kind is there.kind is EntryKind.FOLDER:
-            node = there
+        existing = folder.children.get(name)
+        if existing is not None and entry.kind is existing.kind is EntryKind.FOLDER:
+            node = existing
             node.describe(entry)
         else:
             if not self._remove(folder, name):

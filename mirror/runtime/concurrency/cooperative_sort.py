@@ -15,7 +15,7 @@ Item = TypeVar("Item")
 _RUN: Final = 2048
 
 
-def in_order(
+def sort_cooperatively(
     items: Iterable[Item], key: Callable[[Item], Any], *, reverse: bool = False
 ) -> Generator[list[Item], None, None]:
     """Sort, a little at a time: short runs first, which are then merged.

@@ -32,15 +32,15 @@ class AdminAction:
     do: Callable[[Operator, Mapping[str, Any]], Awaitable[object]]
 
 
-def performing(
-    act: AdminAction, operators: Operators, exchange_of: Callable[[web.BaseRequest], RequestContext]
+def action_handler(
+    action: AdminAction, operators: Operators, exchange_of: Callable[[web.BaseRequest], RequestContext]
 ) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     """The handler of an act. Who may not is told so before anything that was sent is looked at."""
 
     async def perform(request: web.BaseRequest) -> web.Response:
-        operator = await operators.may(act.needs, request)
+        operator = await operators.may(action.needs, request)
         content = b"".join([chunk async for chunk in exchange_of(request).receive(_MOST_BODY_BYTES)])
-        done = await act.do(operator, parse_json_object(content, "the body"))
+        done = await action.do(operator, parse_json_object(content, "the body"))
         return web.Response(
             body=json.dumps(done).encode(),
             content_type="application/json",

@@ -33,12 +33,12 @@ def admission_actions(decide: Decide) -> dict[str, AdminAction]:
     Who has logged in decides in their own name.
     """
     return {
-        f"admission/{verb}": AdminAction(AccessAction.APPROVE, partial(_act, decide, approved=verb == "approve"))
+        f"admission/{verb}": AdminAction(AccessAction.APPROVE, partial(_action, decide, approved=verb == "approve"))
         for verb in ("approve", "reject")
     }
 
 
-async def _act(decide: Decide, operator: Operator, sent: Mapping[str, Any], *, approved: bool) -> object:
+async def _action(decide: Decide, operator: Operator, sent: Mapping[str, Any], *, approved: bool) -> object:
     text, by = sent.get("reference", ""), sent.get("by")
     if not isinstance(text, str):
         raise ClientFault("reference is not a string, such as acme/driver@sha256:…")

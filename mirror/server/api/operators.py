@@ -50,7 +50,7 @@ class Operators:
 
     Args:
         authentication: tells users apart; None where nobody may log in.
-        front: how the server is reached.
+        forwarded: how the server is reached.
         has_users: whether there are users.
         anyone: what callers without a login may do.
         local: what programs on the server's own machine may do as long as there are no users.
@@ -60,7 +60,7 @@ class Operators:
     def __init__(
         self,
         authentication: Authentication | None,
-        front: ForwardedHeaders,
+        forwarded: ForwardedHeaders,
         has_users: Callable[[], Awaitable[bool]],
         *,
         anyone: Rights,
@@ -68,7 +68,7 @@ class Operators:
         word: tuple[Word, Rights] | None,
     ) -> None:
         self._authentication = authentication
-        self._front = front
+        self._forwarded = forwarded
         self._has_users = has_users
         self._anyone = anyone
         self._local = local
@@ -99,7 +99,7 @@ class Operators:
                     raise self._authentication.challenged(error, request) from error
                 if caller is not None:
                     return Operator(caller.name, caller.rights)
-        if self._front.is_direct(request) and not await self._has_users():
+        if self._forwarded.is_direct(request) and not await self._has_users():
             return Operator(None, self._local)
         return Operator(None, self._anyone)
 

@@ -21,15 +21,15 @@ Report = Callable[[], Awaitable[object]]
 _HEAVY_BYTES = LIGHT_BYTES + 1
 
 
-def reporting(
-    report: Report, load: Activity, front: ForwardedHeaders, operators: Operators | None = None
+def report_handler(
+    report: Report, activity: Activity, forwarded: ForwardedHeaders, operators: Operators | None = None
 ) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     """The handler of a report.
 
     Args:
         report: gives it.
-        load: what the server has under way.
-        front: knows the client that asks.
+        activity: what the server has under way.
+        forwarded: knows the client that asks.
         operators: tells who may operate the server, and so have the report; None: it sees itself to who may.
     """
 
@@ -38,7 +38,7 @@ def reporting(
             (await operators.may(AccessAction.OPERATE, request)).require(AccessAction.OPERATE)
         body = await report()
         if not isinstance(body, bytes):  # thousands of hosts take tens of ms
-            body = await load.heavy.do(front.client_of(request), _HEAVY_BYTES, _in_json, body)
+            body = await activity.cpu_offload.do(forwarded.client_key(request), _HEAVY_BYTES, _in_json, body)
         return web.Response(
             body=body, content_type="application/json", headers={header_names.CACHE_CONTROL: "no-store"}
         )

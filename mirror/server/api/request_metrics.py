@@ -82,15 +82,15 @@ class RequestMetrics:
     """Counts answers.
 
     Args:
-        share: where; its figures have :data:`FAMILIES`.
+        slot: where; its figures have :data:`FAMILIES`.
     """
 
-    def __init__(self, share: WorkerSlot) -> None:
-        self._requests = {labels: share.figure(REQUESTS, *labels) for labels in REQUESTS.series}
-        self._durations = {labels: share.histogram(DURATION, *labels) for labels in DURATION.series}
-        self._blob_headers = share.histogram(BLOB_HEADERS)
-        self._received = {name: share.figure(RECEIVED, name) for (name,) in RECEIVED.series}
-        self._sent = {name: share.figure(SENT, name) for (name,) in SENT.series}
+    def __init__(self, slot: WorkerSlot) -> None:
+        self._requests = {labels: slot.counter(REQUESTS, *labels) for labels in REQUESTS.series}
+        self._durations = {labels: slot.histogram(DURATION, *labels) for labels in DURATION.series}
+        self._blob_headers = slot.histogram(BLOB_HEADERS)
+        self._received = {name: slot.counter(RECEIVED, name) for (name,) in RECEIVED.series}
+        self._sent = {name: slot.counter(SENT, name) for (name,) in SENT.series}
         self._of: dict[tuple[type, str, int], _Series] = {}
 
     def answered(

@@ -18,20 +18,20 @@ from mirror.wire.ranges import parse_chunk_range, upload_range
 from mirror.wire.routes import BlobRoute, UploadRoute, UploadsRoute
 
 
-async def post(exchange: RequestContext, route: UploadsRoute) -> web.Response:
+async def post(context: RequestContext, route: UploadsRoute) -> web.Response:
     """Mount a blob, take one whole, or begin a session."""
-    registry, repository = exchange.registry, route.repository
+    registry, repository = context.registry, route.repository
     if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
         return _created(repository, route.mount)
     try:
-        upload = await registry.begin_upload(repository, client=exchange.client)
+        upload = await registry.begin_upload(repository, client=context.client)
     except TooManyRequests:
-        exchange.load.beginning.add(exchange.client)
+        context.activity.beginning.add(context.client)
         raise
     if route.digest is None:
         return _session(202, repository, upload)
     try:
-        await _append(exchange, upload)
+        await _append(context, upload)
     except Exception:
         await upload.cancel()
         raise
@@ -39,43 +39,43 @@ async def post(exchange: RequestContext, route: UploadsRoute) -> web.Response:
     return _created(repository, route.digest)
 
 
-async def get(exchange: RequestContext, route: UploadRoute) -> web.Response:
+async def get(context: RequestContext, route: UploadRoute) -> web.Response:
     """Tell how far the session has come."""
-    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    upload = await context.registry.resume_upload(route.repository, route.upload_id)
     return _session(204, route.repository, upload)
 
 
-async def patch(exchange: RequestContext, route: UploadRoute) -> web.Response:
+async def patch(context: RequestContext, route: UploadRoute) -> web.Response:
     """Take the next chunk, or a stream of any length where there is no ``Content-Range``."""
-    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
-    await _append(exchange, upload)
+    upload = await context.registry.resume_upload(route.repository, route.upload_id)
+    await _append(context, upload)
     return _session(202, route.repository, upload)
 
 
-async def put(exchange: RequestContext, route: UploadRoute) -> web.Response:
+async def put(context: RequestContext, route: UploadRoute) -> web.Response:
     """Close the session, with the last chunk or the whole blob as body, or with none."""
-    exchange.require(AccessAction.PUSH, route.repository)
+    context.require(AccessAction.PUSH, route.repository)
     if route.digest is None:
         raise DigestInvalid("an upload is closed with ?digest=ALGORITHM:HEX", upload=route.upload_id)
-    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
-    if exchange.request.body_exists:
-        await _append(exchange, upload)
+    upload = await context.registry.resume_upload(route.repository, route.upload_id)
+    if context.request.body_exists:
+        await _append(context, upload)
     await upload.commit(route.digest)
     return _created(route.repository, route.digest)
 
 
-async def delete(exchange: RequestContext, route: UploadRoute) -> web.Response:
+async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
     """End the session and drop its bytes."""
-    upload = await exchange.registry.resume_upload(route.repository, route.upload_id)
+    upload = await context.registry.resume_upload(route.repository, route.upload_id)
     await upload.cancel()
     return web.Response(status=204, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
 
 
-async def _append(exchange: RequestContext, upload: Upload) -> None:
-    content_range = exchange.request.headers.get(header_names.CONTENT_RANGE)
+async def _append(context: RequestContext, upload: Upload) -> None:
+    content_range = context.request.headers.get(header_names.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
-    with exchange.load.uploading.one_of(exchange.client):
-        await upload.append(exchange.receive(exchange.limits.blob_bytes - upload.offset), span)
+    with context.activity.uploading.one_of(context.client):
+        await upload.append(context.receive(context.limits.blob_bytes - upload.offset), span)
 
 
 def _session(status: int, repository: Repository, upload: Upload) -> web.Response:

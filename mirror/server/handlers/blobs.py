@@ -13,15 +13,15 @@ from mirror.wire.ranges import RangeRequest
 from mirror.wire.routes import BlobRoute
 
 
-async def head(exchange: RequestContext, route: BlobRoute) -> web.Response:
+async def head(context: RequestContext, route: BlobRoute) -> web.Response:
     """Digest and size."""
-    found = await exchange.registry.stat_blob(route.repository, route.digest)
+    found = await context.registry.stat_blob(route.repository, route.digest)
     return web.Response(headers=_headers(route.digest, found.size_bytes))
 
 
-async def get(exchange: RequestContext, route: BlobRoute) -> web.StreamResponse:
+async def get(context: RequestContext, route: BlobRoute) -> web.StreamResponse:
     """The bytes, or the part of them that ``Range`` names."""
-    request = exchange.request
+    request = context.request
     # There is no validator that If-Range could hold, so it never matches, and Range does not count.
     part = (
         None
@@ -30,7 +30,7 @@ async def get(exchange: RequestContext, route: BlobRoute) -> web.StreamResponse:
     )
     response: BlobResponse | None = None
     try:
-        async with exchange.registry.open_blob(route.repository, route.digest, part) as blob:
+        async with context.registry.open_blob(route.repository, route.digest, part) as blob:
             answer = _headers(route.digest, blob.span.size_bytes)
             if part is not None:
                 answer[header_names.CONTENT_RANGE] = blob.span.content_range(blob.size_bytes)
@@ -44,9 +44,9 @@ async def get(exchange: RequestContext, route: BlobRoute) -> web.StreamResponse:
     return response
 
 
-async def delete(exchange: RequestContext, route: BlobRoute) -> web.Response:
+async def delete(context: RequestContext, route: BlobRoute) -> web.Response:
     """Remove it from this repository."""
-    await exchange.registry.delete_blob(route.repository, route.digest)
+    await context.registry.delete_blob(route.repository, route.digest)
     return web.Response(status=202, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
 
 

@@ -28,31 +28,31 @@ from mirror.wire.routes import ManifestRoute
 _MOST_SECONDS: Final = 60.0
 
 
-async def head(exchange: RequestContext, route: ManifestRoute) -> web.StreamResponse:
+async def head(context: RequestContext, route: ManifestRoute) -> web.StreamResponse:
     """Type, digest and size."""
-    return _answer(exchange, await exchange.registry.resolve(route.repository, route.target), b"")
+    return _answer(context, await context.registry.resolve(route.repository, route.target), b"")
 
 
-async def get(exchange: RequestContext, route: ManifestRoute) -> web.StreamResponse:
+async def get(context: RequestContext, route: ManifestRoute) -> web.StreamResponse:
     """The bytes as they were pushed, with the type they were pushed with, whatever types the client prefers."""
-    manifest = await exchange.registry.get_manifest(route.repository, route.target)
-    return _answer(exchange, manifest, manifest.content)
+    manifest = await context.registry.get_manifest(route.repository, route.target)
+    return _answer(context, manifest, manifest.content)
 
 
-async def put(exchange: RequestContext, route: ManifestRoute) -> web.Response:
+async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     """Store a manifest and move its tags: the one in the path, and those of ``?tag=``."""
-    exchange.require(AccessAction.PUSH, route.repository)
-    media_type = exchange.request.headers.get(header_names.CONTENT_TYPE, "")
+    context.require(AccessAction.PUSH, route.repository)
+    media_type = context.request.headers.get(header_names.CONTENT_TYPE, "")
     digest = route.target if isinstance(route.target, Digest) else None
     tags = route.tags if isinstance(route.target, Digest) else (route.target, *route.tags)
-    load, client = exchange.load, exchange.client
+    activity, client = context.activity, context.client
     async with AsyncExitStack() as held:
-        with load.uploading.one_of(client):
-            if _may_be_large(exchange):
-                await held.enter_async_context(load.large_manifests.one_of(client))
-            content = await _received(exchange)
-            manifest = await load.heavy.do(client, len(content), parse_incoming, content, media_type, digest)
-        advice = await exchange.registry.put_manifest(route.repository, manifest, tags)
+        with activity.uploading.one_of(client):
+            if _may_be_large(context):
+                await held.enter_async_context(activity.large_manifests.one_of(client))
+            content = await _received(context)
+            manifest = await activity.cpu_offload.do(client, len(content), parse_incoming, content, media_type, digest)
+        advice = await context.registry.put_manifest(route.repository, manifest, tags)
     answer = CIMultiDict[str](
         {
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
@@ -69,28 +69,30 @@ async def put(exchange: RequestContext, route: ManifestRoute) -> web.Response:
     return web.Response(status=201, headers=answer)
 
 
-async def delete(exchange: RequestContext, route: ManifestRoute) -> web.Response:
+async def delete(context: RequestContext, route: ManifestRoute) -> web.Response:
     """Remove a tag, or a manifest with every tag that points to it."""
     if isinstance(route.target, Tag):
-        await exchange.registry.delete_tag(route.repository, route.target)
+        await context.registry.delete_tag(route.repository, route.target)
     else:
-        await exchange.registry.delete_manifest(route.repository, route.target)
+        await context.registry.delete_manifest(route.repository, route.target)
     return web.Response(status=202, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
 
 
-def _may_be_large(exchange: RequestContext) -> bool:
-    announced = exchange.request.content_length
-    return exchange.request.body_exists and (announced is None or LIGHT_BYTES < announced <= MAX_MANIFEST_BYTES)
+def _may_be_large(context: RequestContext) -> bool:
+    announced = context.request.content_length
+    return context.request.body_exists and (announced is None or LIGHT_BYTES < announced <= MAX_MANIFEST_BYTES)
 
 
-async def _received(exchange: RequestContext) -> bytes:
+async def _received(context: RequestContext) -> bytes:
     content = bytearray()
-    load, begun_seconds = exchange.load, exchange.load.now_seconds()
+    activity, begun_seconds = context.activity, context.activity.now_seconds()
     try:
-        async for chunk in exchange.receive(MAX_MANIFEST_BYTES):
+        async for chunk in context.receive(MAX_MANIFEST_BYTES):
             content += chunk
-            if load.now_seconds() - begun_seconds > _MOST_SECONDS and load.large_manifests.are_awaited(exchange.client):
-                load.dawdling.add(exchange.client)
+            if activity.now_seconds() - begun_seconds > _MOST_SECONDS and activity.large_manifests.are_awaited(
+                context.client
+            ):
+                activity.dawdling.add(context.client)
                 raise ContentTooSlow(
                     f"the manifest took longer than {_MOST_SECONDS:g} s, and others of its client wait: send it again",
                     received=len(content),
@@ -102,12 +104,12 @@ async def _received(exchange: RequestContext) -> bytes:
     return bytes(content)
 
 
-def _answer(exchange: RequestContext, found: Manifest | Descriptor, body: bytes) -> web.StreamResponse:
+def _answer(context: RequestContext, found: Manifest | Descriptor, body: bytes) -> web.StreamResponse:
     head = _head(found.media_type, found.digest, found.size_bytes, staleness_of(found))
-    if exchange.request.version == HttpVersion11 and not exchange.varies:
+    if context.request.version == HttpVersion11 and not context.varies:
         return PrebuiltResponse(head, body)
     response = web.Response(body=body or None, headers=head.fields)
-    if exchange.varies:
+    if context.varies:
         response.headers[header_names.VARY] = header_names.VARY_VALUE
     return response
 

@@ -9,7 +9,7 @@ from mirror.server.request_context import RequestContext
 from mirror.wire.routes import PingRoute
 
 
-async def get(_exchange: RequestContext, _route: PingRoute) -> web.Response:
+async def get(_context: RequestContext, _route: PingRoute) -> web.Response:
     """Say so. Engines up to 19.03 ask before anything else."""
     return web.Response(
         body=b"{}",

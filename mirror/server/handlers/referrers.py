@@ -22,10 +22,10 @@ _SEPARATOR_BYTES = 2
 _ENTRY_LENGTH = 300
 
 
-async def get(exchange: RequestContext, route: ReferrersRoute) -> web.Response:
+async def get(context: RequestContext, route: ReferrersRoute) -> web.Response:
     """An index of the manifests that refer to the digest: empty where there are none, or nothing at all."""
-    page = await exchange.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
-    listed = await exchange.load.heavy.do(exchange.client, _length(page.entries), _fitting, page.entries)
+    page = await context.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
+    listed = await context.activity.cpu_offload.do(context.client, _length(page.entries), _fitting, page.entries)
     answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, header_names.CONTENT_TYPE: OCI_INDEX}
     if route.artifact_type is not None:
         answer[header_names.OCI_FILTERS_APPLIED] = "artifactType"

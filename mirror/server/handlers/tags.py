@@ -14,16 +14,16 @@ from mirror.wire.pagination import PageRequest, next_link
 from mirror.wire.routes import CatalogRoute, TagsRoute
 
 
-async def get(exchange: RequestContext, route: TagsRoute) -> web.Response:
+async def get(context: RequestContext, route: TagsRoute) -> web.Response:
     """Tags of a repository, in ASCII order."""
-    page = await exchange.registry.list_tags(route.repository, route.page)
+    page = await context.registry.list_tags(route.repository, route.page)
     body = {"name": str(route.repository), "tags": [str(tag) for tag in page.entries]}
     return _listed(body, page, TagsRoute(route.repository, _following(route.page, page)))
 
 
-async def catalog(exchange: RequestContext, route: CatalogRoute) -> web.Response:
+async def catalog(context: RequestContext, route: CatalogRoute) -> web.Response:
     """Repositories, in ASCII order."""
-    page = await exchange.registry.list_repositories(route.page)
+    page = await context.registry.list_repositories(route.page)
     body = {"repositories": [str(repository) for repository in page.entries]}
     return _listed(body, page, CatalogRoute(_following(route.page, page)))
 

@@ -29,7 +29,7 @@ class Activity:
         requests: requests, by client; counted behind a proxy, whose connections are its own.
         uploading: requests that send content, by client.
         large_manifests: manifests that are more than light work, by client.
-        heavy: work on content that would keep the event loop busy.
+        cpu_offload: work on content that would keep the event loop busy.
         crowding: clients that had as many connections as they may, or as many requests behind a proxy.
         beginning: clients that may begin no more uploads, because as many are open as there may be.
         dawdling: clients whose body was ended, because it came slowly while others waited.
@@ -41,7 +41,7 @@ class Activity:
     requests: ClientLimits
     uploading: ClientLimits
     large_manifests: PerOwnerLimit
-    heavy: CpuOffload
+    cpu_offload: CpuOffload
     crowding: RefusalLog
     beginning: RefusalLog
     dawdling: RefusalLog
@@ -50,7 +50,7 @@ class Activity:
     def is_crowded(self, client: str) -> bool:
         """Tell whether others wait, or will soon, for a place that a client has taken."""
         shares = (self.connections, self.requests, self.uploading)
-        return any(share.are_nearly_taken(client) for share in shares)
+        return any(slot.are_nearly_taken(client) for slot in shares)
 
     @classmethod
     def within(cls, limits: ServerLimits, now_seconds: Callable[[], float] = monotonic) -> Activity:

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from mirror.server.http import error_responses
-from mirror.server.http.request_guard import GuardedHandler, HeadTooLong, Rounds
+from mirror.server.http.request_guard import GuardedHandler, HeadTooLong, ReadRounds
 
 #: Most of a body that is read after its answer, in bytes, its framing included: who is still sending hears the answer,
 #: and no more is taken.
@@ -24,7 +24,7 @@ class ClientConnection(GuardedHandler):
 
     __slots__ = ("_draining", "_leave")
 
-    def __init__(self, leave: Callable[[], None], rounds: Rounds, server: web.Server, **options: Any) -> None:
+    def __init__(self, leave: Callable[[], None], rounds: ReadRounds, server: web.Server, **options: Any) -> None:
         super().__init__(rounds, server, **options)
         self._leave = leave
         self._draining = False

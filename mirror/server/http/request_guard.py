@@ -31,7 +31,7 @@ _MOST_WAITING: Final = 2
 _NOTHING: Final = memoryview(b"")
 
 
-class Rounds:
+class ReadRounds:
     """Calls one of those who wait in each round of the event loop, so that many take no longer than one."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class GuardedHandler(web.RequestHandler):
         "body_bytes",
     )
 
-    def __init__(self, rounds: Rounds, server: web.Server, **options: Any) -> None:
+    def __init__(self, rounds: ReadRounds, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
         self._rounds = rounds
         self._max_msg_queue_size, self._msg_queue_resume_size = _MOST_WAITING, _MOST_WAITING // 2

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, ForeignKey, ForeignKeyConstraint, Index, String
 
-from mirror.store.catalog.schema import Moment, keyed_table
+from mirror.store.catalog.schema import UtcDateTime, keyed_table
 
 #: Who may log in.
 users = keyed_table(
     "users",
     Column("name", String(64), primary_key=True),
     Column("password_hash", String(100), nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 #: Long-lived secrets of users; of the secrets themselves only the SHA-256 is kept.
@@ -21,8 +21,8 @@ user_tokens = keyed_table(
     Column("user", ForeignKey(users.c.name, ondelete="CASCADE"), nullable=False),
     Column("secret_hash", String(64), nullable=False, unique=True),
     Column("description", String, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("expires_at", Moment),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
     Index(None, "user"),
 )
 
@@ -35,8 +35,8 @@ hosts = keyed_table(
     Column("os", String(16), primary_key=True),
     Column("architecture", String(16), primary_key=True),
     Column("network", String(49), nullable=False),
-    Column("first_seen", Moment, nullable=False),
-    Column("last_seen", Moment, nullable=False),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
     Index(None, "network", "last_seen"),
     Index(None, "last_seen"),
 )
@@ -49,7 +49,7 @@ decisions = keyed_table(
     Column("digest", String(140), primary_key=True),
     Column("approved", Boolean, nullable=False),
     Column("decided_by", String(255), nullable=False),
-    Column("decided_at", Moment, nullable=False),
+    Column("decided_at", UtcDateTime, nullable=False),
     Column("note", String, nullable=False),
 )
 
@@ -75,5 +75,5 @@ verdicts = keyed_table(
     Column("reason", String, nullable=False),
     Column("asked", JSON(none_as_null=True)),
     Column("grown", JSON, nullable=False),
-    Column("noted_at", Moment, nullable=False),
+    Column("noted_at", UtcDateTime, nullable=False),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, String, Table
 
-from mirror.store.catalog.schema import Moment, keyed_table, metadata
+from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
 
 #: A row exists while the repository holds a blob or a manifest.
 repositories = Table(
@@ -19,7 +19,7 @@ blobs = keyed_table(
     "blobs",
     Column("digest", String(140), primary_key=True),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("stored_at", Moment, nullable=False),
+    Column("stored_at", UtcDateTime, nullable=False),
 )
 
 #: Which repository holds which blob.
@@ -27,7 +27,7 @@ repository_blobs = keyed_table(
     "repository_blobs",
     Column("repository_id", ForeignKey(repositories.c.id), primary_key=True),
     Column("digest", ForeignKey(blobs.c.digest), primary_key=True),
-    Column("added_at", Moment, nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
     Index(None, "digest"),
 )
 
@@ -41,7 +41,7 @@ manifests = keyed_table(
     Column("subject", String(140)),
     Column("artifact_type", String),
     Column("annotations", JSON(none_as_null=True)),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Index(None, "digest"),
     Index(None, "repository_id", "subject", "digest"),
 )
@@ -51,7 +51,7 @@ tags = keyed_table(
     Column("repository_id", Integer, primary_key=True),
     Column("name", String(128), primary_key=True),
     Column("digest", String(140), nullable=False),
-    Column("updated_at", Moment, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
     ForeignKeyConstraint(
         ["repository_id", "digest"], ["manifests.repository_id", "manifests.digest"], ondelete="CASCADE"
     ),
@@ -64,7 +64,7 @@ incomplete_manifests = keyed_table(
     Column("repository", String(255), primary_key=True),
     Column("digest", ForeignKey(blobs.c.digest), primary_key=True),
     Column("media_type", String(255), nullable=False),
-    Column("kept_at", Moment, nullable=False),
+    Column("kept_at", UtcDateTime, nullable=False),
     Index(None, "digest"),
 )
 
@@ -98,7 +98,7 @@ findings = keyed_table(
     "findings",
     Column("digest", ForeignKey(blobs.c.digest, ondelete="CASCADE"), primary_key=True),
     Column("found", JSON, nullable=False),
-    Column("found_at", Moment, nullable=False),
+    Column("found_at", UtcDateTime, nullable=False),
 )
 
 #: How a manifest that is a copy with changes came about, whoever holds it. It goes when the manifest's bytes do.
@@ -108,7 +108,7 @@ derivations = keyed_table(
     Column("source", String, nullable=False),
     Column("original", String(140), nullable=False),
     Column("made_by", String, nullable=False),
-    Column("made_at", Moment, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
     Column("changes", JSON, nullable=False),
     Column("changed", JSON, nullable=False),
 )
@@ -121,8 +121,8 @@ origins = keyed_table(
     Column("upstream", String(64), nullable=False),
     Column("source", String(255), nullable=False),
     Column("digest", String(140), nullable=False),
-    Column("checked_at", Moment, nullable=False),
-    Column("asked_at", Moment, nullable=False),
+    Column("checked_at", UtcDateTime, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
     Index(None, "repository", "digest"),
 )
 
@@ -130,5 +130,5 @@ origins = keyed_table(
 finished_work = keyed_table(
     "finished_work",
     Column("name", String(64), primary_key=True),
-    Column("finished_at", Moment, nullable=False),
+    Column("finished_at", UtcDateTime, nullable=False),
 )

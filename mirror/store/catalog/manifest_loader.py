@@ -45,7 +45,7 @@ class ManifestLoader:
         self._catalog = catalog
         self._blobs = blobs
         self._cache = cache
-        self._heavy = CpuOffload()
+        self._cpu_offload = CpuOffload()
         self._reading: SharedTasks[StoredManifest, Manifest] = SharedTasks()
 
     async def find(
@@ -103,4 +103,4 @@ class ManifestLoader:
                 return load_manifest(self._blobs, *found)
 
         size_bytes = max(found.size_bytes, LIGHT_BYTES + 1)  # the disk is not waited for in the event loop
-        return await self._reading.run(found, lambda: self._heavy.do(repository, size_bytes, read))
+        return await self._reading.run(found, lambda: self._cpu_offload.do(repository, size_bytes, read))

@@ -40,10 +40,10 @@ def hold_manifest(
     """
     repository_id = rows.ensure_repository(connection, repository)
     _require_children(connection, repository, repository_id, manifest)
-    here = {"repository_id": repository_id, "digest": str(manifest.digest)}
-    row = {**here, "media_type": manifest.media_type, "created_at": came_at or now, **referrer}
+    key = {"repository_id": repository_id, "digest": str(manifest.digest)}
+    row = {**key, "media_type": manifest.media_type, "created_at": came_at or now, **referrer}
     rows.put(connection, manifests, row, keep="created_at")
-    rows.put(connection, tags_table, *({**here, "name": tag.name, "updated_at": now} for tag in tags))
+    rows.put(connection, tags_table, *({**key, "name": tag.name, "updated_at": now} for tag in tags))
     rows.drop_incomplete(connection, repository, manifest.digest)
     plugin_rows.index(connection, repository, manifest)
 

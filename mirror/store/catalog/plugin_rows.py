@@ -54,8 +54,8 @@ def index(connection: Connection, repository: Repository, manifest: Manifest) ->
 
 def write(connection: Connection, repository: str, manifest: str, named: Iterable[str]) -> None:
     """Write the rows of a plugin. Only inside :meth:`Catalog.write`."""
-    here = {"repository": repository, "manifest": manifest}
-    rows.put(connection, plugin_blobs, *({**here, "blob": blob} for blob in named))
+    key = {"repository": repository, "manifest": manifest}
+    rows.put(connection, plugin_blobs, *({**key, "blob": blob} for blob in named))
 
 
 def forget(connection: Connection, repository: Repository, digest: Digest) -> None:

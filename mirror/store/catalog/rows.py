@@ -29,9 +29,9 @@ _IN_LIMIT = 500
 _REPOSITORY = select(repositories.c.id).where(repositories.c.name == bindparam("name"))
 _NEW_REPOSITORY = insert(repositories).returning(repositories.c.id)
 _NO_LONGER_REPOSITORY = delete(repositories).where(
-    repositories.c.id == bindparam("here"),
-    ~exists().where(repository_blobs.c.repository_id == bindparam("here")),
-    ~exists().where(manifests.c.repository_id == bindparam("here")),
+    repositories.c.id == bindparam("repository_id"),
+    ~exists().where(repository_blobs.c.repository_id == bindparam("repository_id")),
+    ~exists().where(manifests.c.repository_id == bindparam("repository_id")),
 )
 _CONTENT = select(blobs.c.digest).where(blobs.c.digest == bindparam("digest"))
 _NO_LONGER_INCOMPLETE = delete(incomplete_manifests).where(
@@ -57,7 +57,7 @@ def ensure_repository(connection: Connection, repository: Repository) -> int:
 
 def drop_repository_if_empty(connection: Connection, repository_id: int) -> None:
     """End a repository that holds neither blob nor manifest any more."""
-    connection.execute(_NO_LONGER_REPOSITORY, {"here": repository_id})
+    connection.execute(_NO_LONGER_REPOSITORY, {"repository_id": repository_id})
 
 
 def put(connection: Connection, table: Table, *rows: Mapping[str, object], keep: str | None = None) -> None:
@@ -105,16 +105,16 @@ def add_blob(connection: Connection, repository: Repository, digest: Digest, now
 
 def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:
     """The first of ``wanted`` that the repository has no row for in ``held``; None where it has them all."""
-    there: set[str] = set()
+    found: set[str] = set()
     for part in _parts([str(one) for one in wanted]):
-        there.update(connection.execute(_held(held), {"here": repository_id, "wanted": part}).scalars())
-    return next((one for one in wanted if str(one) not in there), None)
+        found.update(connection.execute(_held(held), {"repository_id": repository_id, "wanted": part}).scalars())
+    return next((one for one in wanted if str(one) not in found), None)
 
 
 @cache
 def _held(held: Table) -> Select[Any]:
-    here = held.c.repository_id == bindparam("here")
-    return select(held.c.digest).where(here, held.c.digest.in_(bindparam("wanted", expanding=True)))
+    in_repository = held.c.repository_id == bindparam("repository_id")
+    return select(held.c.digest).where(in_repository, held.c.digest.in_(bindparam("wanted", expanding=True)))
 
 
 def forget_origins(connection: Connection, repository: Repository, targets: Collection[str]) -> None:

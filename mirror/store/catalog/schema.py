@@ -24,7 +24,7 @@ metadata = MetaData(
 )
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A time of day in UTC, also where the database keeps no time zone."""
 
     impl = DateTime(timezone=True)

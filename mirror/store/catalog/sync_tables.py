@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, Table
 
-from mirror.store.catalog.schema import Moment, keyed_table, metadata
+from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
 
 #: Mirror rules, by name, also those that are no longer configured.
 sync_rules = keyed_table(
     "sync_rules",
     Column("rule", String(64), primary_key=True),
-    Column("known_since", Moment, nullable=False),
-    Column("last_success_at", Moment),
+    Column("known_since", UtcDateTime, nullable=False),
+    Column("last_success_at", UtcDateTime),
 )
 
 #: Runs of mirror rules.
@@ -20,8 +20,8 @@ sync_runs = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("rule", String(64), nullable=False),
-    Column("started_at", Moment, nullable=False),
-    Column("ended_at", Moment),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
     Column("outcome", String(16), nullable=False),
     *(
         Column(name, Integer, nullable=False)
@@ -55,9 +55,9 @@ mirrored_tags = keyed_table(
     Column("source", String(255), nullable=False),
     Column("digest", String(140), nullable=False),
     Column("upstream_digest", String(140), nullable=False),
-    Column("brought_at", Moment, nullable=False),
-    Column("gone_at", Moment),
-    Column("dropped_at", Moment),
+    Column("brought_at", UtcDateTime, nullable=False),
+    Column("gone_at", UtcDateTime),
+    Column("dropped_at", UtcDateTime),
     Column("original", String(140)),
     Column("changes", JSON(none_as_null=True)),
     Index(None, "rule"),
@@ -70,7 +70,7 @@ tag_events = Table(
     Column("id", Integer, primary_key=True),
     Column("repository", String(255), nullable=False),
     Column("tag", String(128), nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("change", String(16), nullable=False),
     Column("before", String(140)),
     Column("after", String(140)),
@@ -84,5 +84,5 @@ pulls = keyed_table(
     "pulls",
     Column("repository", String(255), primary_key=True),
     Column("target", String(140), primary_key=True),
-    Column("pulled_at", Moment, nullable=False),
+    Column("pulled_at", UtcDateTime, nullable=False),
 )

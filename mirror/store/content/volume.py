@@ -15,7 +15,7 @@ from mirror.store.storage_threads import in_thread
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskSpace:
     """Space on the volume, and space taken by uploads.
 
     Attributes:
@@ -53,7 +53,7 @@ class Volume:
         """The key that signs tokens, the same for all processes. Raises StorageFault, StorageDamaged."""
         return await in_thread("read the key of tokens", read_token_key, self._layout, self._filesystem)
 
-    async def room(self) -> Room:
+    async def room(self) -> DiskSpace:
         """Measure the space that is taken and free. Raises StorageFault."""
         return await in_thread("measure the data folder", self._room)
 
@@ -77,10 +77,10 @@ class Volume:
         finally:
             self._filesystem.remove(file)
 
-    def _room(self) -> Room:
+    def _room(self) -> DiskSpace:
         volume = shutil.disk_usage(self._layout.root)
         sizes = []
         for folder in self._layout.uploads.iterdir():
             with suppress(FileNotFoundError, NotADirectoryError):  # it has ended meanwhile, or is no session
                 sizes.append(UploadLayout(folder).data.stat().st_size)
-        return Room(volume.free, volume.total, len(sizes), sum(sizes))
+        return DiskSpace(volume.free, volume.total, len(sizes), sum(sizes))

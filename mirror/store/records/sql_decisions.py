@@ -161,8 +161,8 @@ def cover(connection: Connection, repository: Repository, digest: Digest, finger
     """Have a rejection cover fingerprints, where it is still there. Only inside :meth:`Catalog.write`."""
     known = find_decision(connection, repository, digest)
     if known is not None and not known.approved:
-        here = {"repository": repository.name, "digest": str(digest)}
-        rows.put(connection, rejections, *({**here, "fingerprint": one} for one in sorted(fingerprints)))
+        key = {"repository": repository.name, "digest": str(digest)}
+        rows.put(connection, rejections, *({**key, "fingerprint": one} for one in sorted(fingerprints)))
 
 
 def read_decision(row: Row[Any]) -> AdmissionDecision:

@@ -88,11 +88,11 @@ class SqlIncompleteManifests:
         ]
 
         def hold(connection: Connection) -> None:
-            here = {"repository": repository.name, "manifest": str(manifest.digest)}
+            key = {"repository": repository.name, "manifest": str(manifest.digest)}
             rows.drop_incomplete(connection, repository, manifest.digest)
             row = {"digest": str(manifest.digest), "media_type": manifest.media_type, "kept_at": now}
             rows.put(connection, incomplete_manifests, {"repository": repository.name, **row})
-            rows.put(connection, incomplete_children, *({**child, **here} for child in children))
+            rows.put(connection, incomplete_children, *({**child, **key} for child in children))
             plugin_rows.index(connection, repository, manifest)
             put_origin(connection, repository, manifest.digest, origin)
             if tag is not None and not _is_held(connection, repository, tag):
@@ -112,10 +112,10 @@ class SqlIncompleteManifests:
 
     async def awaited(self, repository: Repository, digest: Digest) -> tuple[int, Origin] | None:
         child = incomplete_children.c
-        here = (origins.c.repository == child.repository) & (origins.c.target == child.manifest)
+        key = (origins.c.repository == child.repository) & (origins.c.target == child.manifest)
         statement = (
             select(child.size_bytes, origins)
-            .join(origins, here)
+            .join(origins, key)
             .where(child.repository == repository.name, child.digest == str(digest))
             .limit(1)
         )

@@ -42,7 +42,7 @@ class SqlOrigins:
         await self._catalog.write(work)
 
     async def is_ours(self, repository: Repository) -> bool:
-        here = repositories.c.name == repository.name
+        condition = repositories.c.name == repository.name
         pulled = exists().where(origins.c.repository == repository.name)
         pulled_tag = exists().where(origins.c.repository == repository.name, origins.c.target == tags.c.name)
         mirrored_tag = exists().where(
@@ -53,18 +53,20 @@ class SqlOrigins:
         mirrored = exists().where(mirrored_tags.c.repository == repository.name)
         pushed_tag = exists().where(tags.c.repository_id == repositories.c.id, ~pulled_tag, ~mirrored_tag)
         # What holds something that nobody has brought is being pushed to just now, tags come last.
-        pushed = select(repositories.c.id).where(here, or_(pushed_tag, ~pulled & ~mirrored))
+        pushed = select(repositories.c.id).where(condition, or_(pushed_tag, ~pulled & ~mirrored))
         found = await self._catalog.read(lambda connection: connection.execute(pushed).scalar_one_or_none())
         return found is not None
 
     async def forget(self, repository: Repository, target: Tag | Digest) -> bool:
         def work(connection: Connection) -> bool:
-            here = origins.c.repository == repository.name
+            condition = origins.c.repository == repository.name
             if isinstance(target, Tag):
-                statement = delete(origins).where(here, origins.c.target == target.name)
+                statement = delete(origins).where(condition, origins.c.target == target.name)
                 return bool((connection.execute(statement)).rowcount)
             # The digest's own row stays: it tells that the repository was not pushed to.
-            pointing = delete(origins).where(here, origins.c.digest == str(target), origins.c.target != str(target))
+            pointing = delete(origins).where(
+                condition, origins.c.digest == str(target), origins.c.target != str(target)
+            )
             connection.execute(pointing)
             dropped = rows.drop_incomplete(connection, repository, target)
             plugin_rows.forget(connection, repository, target)

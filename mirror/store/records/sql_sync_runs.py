@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, selec
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
 from mirror.records.sync_runs import (
-    Mirrored,
+    MirroredTag,
     RuleRecord,
     Run,
     RunOutcome,
@@ -31,7 +31,7 @@ from mirror.store.store_services import StoreServices
 _RUNS_KEPT = 200
 _EVENTS_KEPT = 100
 
-_MIRRORED = select(mirrored_tags).where(mirrored_tags.c.repository == bindparam("here"))
+_MIRRORED = select(mirrored_tags).where(mirrored_tags.c.repository == bindparam("name"))
 
 
 class SqlSyncRuns:
@@ -73,16 +73,16 @@ class SqlSyncRuns:
         def end(connection: Connection) -> None:
             connection.execute(update(sync_runs).where(sync_runs.c.id == run.id).values(**values))
             if run.outcome is RunOutcome.SUCCEEDED:
-                here = update(sync_rules).where(sync_rules.c.rule == run.rule)
-                connection.execute(here.values(last_success_at=run.ended_at))
+                condition = update(sync_rules).where(sync_rules.c.rule == run.rule)
+                connection.execute(condition.values(last_success_at=run.ended_at))
             kept = connection.execute(oldest.offset(_RUNS_KEPT - 1).limit(1)).scalar_one_or_none()
             if kept is not None:
                 connection.execute(delete(sync_runs).where(sync_runs.c.rule == run.rule, sync_runs.c.id < kept))
 
         await self._catalog.write_uncached(end)
 
-    async def mirrored(self, repository: Repository) -> Mapping[Tag, Mirrored]:
-        wanted = {"here": repository.name}
+    async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:
+        wanted = {"name": repository.name}
         found = await self._catalog.read(lambda connection: connection.execute(_MIRRORED, wanted).all())
         return {row.tag: row for row in map(_mirrored, found)}
 
@@ -122,7 +122,7 @@ class SqlSyncRuns:
         statement = of_run.order_by(sync_entries.c.repository, sync_entries.c.tag)
         return [_entry(row) for row in await self._rows(statement)]
 
-    async def mirrored_by(self, rule: str) -> Sequence[Mirrored]:
+    async def mirrored_by(self, rule: str) -> Sequence[MirroredTag]:
         of_rule = select(mirrored_tags).where(mirrored_tags.c.rule == rule)
         statement = of_rule.order_by(mirrored_tags.c.repository, mirrored_tags.c.tag)
         return [_mirrored(row) for row in await self._rows(statement)]
@@ -164,7 +164,7 @@ def _entry_row(run_id: int, record: TagRecord) -> dict[str, object]:
     }
 
 
-def _mirrored_row(mirrored: Mirrored) -> dict[str, object]:
+def _mirrored_row(mirrored: MirroredTag) -> dict[str, object]:
     return {
         "repository": mirrored.repository.name,
         "tag": mirrored.tag.name,
@@ -195,11 +195,11 @@ def _add_event(connection: Connection, event: TagEvent) -> None:
     connection.execute(insert(tag_events), values)
     if event.change is TagChange.APPEARED:
         return  # there are hardly any before it
-    here = (tag_events.c.repository == event.repository.name) & (tag_events.c.tag == event.tag.name)
-    latest = select(tag_events.c.id).where(here).order_by(tag_events.c.id.desc())
+    condition = (tag_events.c.repository == event.repository.name) & (tag_events.c.tag == event.tag.name)
+    latest = select(tag_events.c.id).where(condition).order_by(tag_events.c.id.desc())
     kept = connection.execute(latest.offset(_EVENTS_KEPT - 1).limit(1)).scalar_one_or_none()
     if kept is not None:
-        connection.execute(delete(tag_events).where(here, tag_events.c.id < kept))
+        connection.execute(delete(tag_events).where(condition, tag_events.c.id < kept))
 
 
 def _run(row: Row[Any]) -> Run:
@@ -219,8 +219,8 @@ def _entry(row: Row[Any]) -> TagRecord:
     )
 
 
-def _mirrored(row: Row[Any]) -> Mirrored:
-    return Mirrored(
+def _mirrored(row: Row[Any]) -> MirroredTag:
+    return MirroredTag(
         Repository(row.repository),
         Tag(row.tag),
         row.rule,

@@ -45,10 +45,10 @@ class PartialFile:
         return await in_thread(f"look for {self._digest}", self._is_current)
 
     def _is_current(self) -> bool:
-        here = os.fstat(self.file.fileno())
+        status = os.fstat(self.file.fileno())
         for place in (self._layout.download(self._digest).data, self._layout.blob(self._digest)):
             with suppress(FileNotFoundError):
-                if os.path.samestat(here, place.stat()):
+                if os.path.samestat(status, place.stat()):
                     return True
         return False
 

@@ -50,7 +50,9 @@ class UploadParts:
 
 
 class StoreUpload:
-    """Implements :class:`mirror.registry.port.Upload`. Made by :class:`mirror.store.uploads.upload_sessions.Uploads`.
+    """One upload session, as :class:`mirror.store.uploads.upload_sessions.UploadSessions` opens it.
+
+    Implements :class:`mirror.registry.port.Upload`.
 
     Args:
         parts: what it works with.

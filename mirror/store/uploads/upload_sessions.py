@@ -30,7 +30,7 @@ from mirror.store.uploads.upload_writer import PieceSizes, UploadWriter, remove_
 _STEP: Final = 100
 
 
-class Uploads:
+class UploadSessions:
     """All upload sessions of a data folder.
 
     Args:

@@ -39,7 +39,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class LoginWanted:
+class LoginRequired:
     """Say who we are: :class:`Credentials`, or None for nobody."""
 
 
@@ -53,7 +53,7 @@ class TokenRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class AuthReply:
     """An answer, as far as it matters to the authorizer.
 
     Attributes:
@@ -69,8 +69,8 @@ class Reply:
     retry_after_seconds: float | None = None
 
 
-Step = Attempt | LoginWanted | TokenRequest
-Sent = Reply | Credentials | None
+Step = Attempt | LoginRequired | TokenRequest
+Sent = AuthReply | Credentials | None
 Flow = Generator[Step, Sent, None]
 
 
@@ -125,7 +125,7 @@ class Authorizer:
         asked: set[str] | None = None
         for _ in range(_MOST_ATTEMPTS):
             reply = yield Attempt(authorization)
-            if not isinstance(reply, Reply) or reply.status != 401:
+            if not isinstance(reply, AuthReply) or reply.status != 401:
                 return
             offered = [
                 challenge
@@ -189,7 +189,7 @@ class Authorizer:
             raise UpstreamProtocolError(f"{server}: {error}") from error
         return self._keep(scopes, asking, token)
 
-    def _replied(self, asking: _Asking, login: Credentials | None) -> Generator[Step, Sent, Reply]:
+    def _replied(self, asking: _Asking, login: Credentials | None) -> Generator[Step, Sent, AuthReply]:
         """Ask the token server: by POST where we have a secret, by GET else, or where it does not know POST."""
         service, scopes = asking.service, asking.scopes
         if login is not None and login.identity_token:
@@ -232,13 +232,13 @@ class Authorizer:
 
 
 def _login() -> Generator[Step, Sent, Credentials | None]:
-    login = yield LoginWanted()
+    login = yield LoginRequired()
     return login if isinstance(login, Credentials) else None
 
 
-def _asked(request: TokenRequest) -> Generator[Step, Sent, Reply]:
+def _asked(request: TokenRequest) -> Generator[Step, Sent, AuthReply]:
     reply = yield request
-    return reply if isinstance(reply, Reply) else Reply(599)
+    return reply if isinstance(reply, AuthReply) else AuthReply(599)
 
 
 def _wanted(challenge: Challenge, scopes: Iterable[str], asked: Iterable[str]) -> set[str]:

@@ -28,7 +28,7 @@ class ForbiddenAddressError(OSError):
     """A connection to an address that is forbidden."""
 
 
-class Guard:
+class DestinationGuard:
     """Opens sockets, except to forbidden kinds of addresses.
 
     Args:

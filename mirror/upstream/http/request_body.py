@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from io import BytesIO
 
 
-class Outgoing:
+class RequestBody:
     """Notes what the source of a body raises, and that the other side keeps taking it.
 
     aiohttp's own read timeout begins when the body is sent, so a server that stops reading would hold us for ever.

@@ -24,15 +24,15 @@ from mirror.oci.errors import (
 )
 from mirror.runtime.clock import Clock
 from mirror.upstream.http.exchange import Answer, Request
-from mirror.upstream.http.request_body import Outgoing
+from mirror.upstream.http.request_body import RequestBody
 from mirror.upstream.http.upstream_connections import UpstreamConnections
 from mirror.upstream.http.upstream_errors import connection_fault, redacted
 from mirror.upstream.http.upstream_stats import HostState, UpstreamStats
-from mirror.upstream.http.upstream_urls import Addresses
+from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.limits.bandwidth import rate_at
 from mirror.upstream.limits.circuit_breaker import BreakerState, CircuitBreaker
 from mirror.upstream.limits.connection_slots import ConnectionSlots
-from mirror.upstream.limits.rate_limiter import Account, RateLimiter, opened_account
+from mirror.upstream.limits.rate_limiter import RateAccount, RateLimiter, opened_account
 from mirror.upstream.limits.server_quota import ServerQuota
 from mirror.upstream.limits.upstream_policy import UpstreamPolicy
 from mirror.wire import rate_limit, retry_after
@@ -54,23 +54,23 @@ class Transport:
         self,
         *,
         name: str,
-        addresses: Addresses,
+        addresses: UpstreamUrls,
         connections: UpstreamConnections,
-        terms: UpstreamPolicy,
+        policy: UpstreamPolicy,
         clock: Clock,
-        accounts: tuple[Account, Account],
+        accounts: tuple[RateAccount, RateAccount],
     ) -> None:
-        limits = terms.limits
+        limits = policy.limits
         self._name = name
         self._base = addresses.base
         self._connections = connections
-        self._terms = terms
+        self._policy = policy
         self._clock = clock
         self._slots = ConnectionSlots(limits.connections)
         self._request_pace = RateLimiter(lambda: limits.requests_per_second, accounts[0], clock, least_burst=1)
         self._byte_pace = RateLimiter(lambda: rate_at(limits.bandwidth, limits.zone, clock.now()), accounts[1], clock)
         self._allowance = ServerQuota(clock)
-        self._breakers: dict[URL, CircuitBreaker] = {self._base: CircuitBreaker(terms.thresholds, clock)}
+        self._breakers: dict[URL, CircuitBreaker] = {self._base: CircuitBreaker(policy.thresholds, clock)}
         self._failures: Counter[str] = Counter()
         self._requests = 0
         self._received_bytes = 0
@@ -80,7 +80,7 @@ class Transport:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, name: str, addresses: Addresses, connections: UpstreamConnections, terms: UpstreamPolicy, clock: Clock
+        cls, name: str, addresses: UpstreamUrls, connections: UpstreamConnections, policy: UpstreamPolicy, clock: Clock
     ) -> AsyncIterator[Transport]:
         """Open it; nothing is sent yet.
 
@@ -88,13 +88,13 @@ class Transport:
             name: the upstream's name.
             addresses: where it is.
             connections: the way to it.
-            terms: how it is treated.
+            policy: how it is treated.
             clock: tells the time.
 
         Raises:
             ConfigurationFault: the folder of shared limits cannot be used.
         """
-        limits = terms.limits
+        limits = policy.limits
         shared = limits.shared_folder
         with ExitStack() as stack:
             requests, received = (
@@ -105,7 +105,7 @@ class Transport:
                 name=name,
                 addresses=addresses,
                 connections=connections,
-                terms=terms,
+                policy=policy,
                 clock=clock,
                 accounts=(requests, received),
             )
@@ -162,7 +162,7 @@ class Transport:
             hosts.append(HostState(str(host), breaker.state, since, why))
         return UpstreamStats(
             name=self._name,
-            offline=self._terms.offline,
+            offline=self._policy.offline,
             requests=self._requests,
             received_bytes=self._received_bytes,
             paced_seconds=self._paced_seconds,
@@ -180,11 +180,11 @@ class Transport:
             ]
             while len(self._breakers) >= _MOST_HOSTS and well:
                 del self._breakers[well.pop(0)]
-            self._breakers[host] = CircuitBreaker(self._terms.thresholds, self._clock)
+            self._breakers[host] = CircuitBreaker(self._policy.thresholds, self._clock)
         return self._breakers[host]
 
     def _require_available(self, url: URL, breaker: CircuitBreaker) -> None:
-        if self._terms.offline:
+        if self._policy.offline:
             raise UpstreamOffline(
                 f"upstream {self._name} is configured as offline: it is not asked", upstream=self._name
             )
@@ -199,7 +199,7 @@ class Transport:
 
     async def _wait_for_turn(self, request: Request, url: URL, *, own: bool) -> None:
         asked_seconds = self._allowance.wait_seconds(counts=request.counts) if own else 0.0
-        if asked_seconds > self._terms.retry.longest_delay_seconds:
+        if asked_seconds > self._policy.retry.longest_delay_seconds:
             raise UpstreamBusy(
                 f"upstream {self._name}: {request.method} {redacted(url)} is not sent: "
                 f"it wants to be left alone for {asked_seconds:.0f} s more",
@@ -216,8 +216,8 @@ class Transport:
     ) -> Answer:
         headers = {**request.headers, **({} if authorization is None else {"Authorization": authorization})}
         asked = f"{request.method} {redacted(url)}"
-        read_seconds = self._terms.timeouts.read_seconds
-        outgoing = Outgoing(request.body, read_seconds)
+        read_seconds = self._policy.timeouts.read_seconds
+        outgoing = RequestBody(request.body, read_seconds)
         permit = breaker.admit()
         self._requests += 1
         try:

@@ -16,7 +16,7 @@ from mirror import __version__
 from mirror.runtime.clock import Clock, SystemClock
 from mirror.runtime.reloading_file import ReloadingFile
 from mirror.upstream.http import socks
-from mirror.upstream.http.forbidden_destinations import Guard
+from mirror.upstream.http.forbidden_destinations import DestinationGuard
 from mirror.upstream.http.http_proxies import SOCKS, Proxies
 from mirror.upstream.http.response_guard import guarded
 from mirror.upstream.http.tls_context import Tls
@@ -40,7 +40,7 @@ class UpstreamConnections:
         stack: AsyncExitStack,
         *,
         timeouts: Timeouts,
-        guard: Guard,
+        guard: DestinationGuard,
         proxies: Proxies,
         tls: Tls,
         clock: Clock,
@@ -62,7 +62,7 @@ class UpstreamConnections:
         cls,
         *,
         timeouts: Timeouts,
-        guard: Guard,
+        guard: DestinationGuard,
         proxies: Proxies,
         tls: Tls,
         clock: Clock = _SYSTEM_CLOCK,

@@ -22,13 +22,22 @@ from mirror.oci.errors import (
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.upstream.auth.authorizer import Attempt, Authorizer, Flow, LoginWanted, Reply, Sent, Step, TokenRequest
+from mirror.upstream.auth.authorizer import (
+    Attempt,
+    Authorizer,
+    AuthReply,
+    Flow,
+    LoginRequired,
+    Sent,
+    Step,
+    TokenRequest,
+)
 from mirror.upstream.auth.credentials import Credentials
 from mirror.upstream.auth.login_files import LoginSource
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.transport import Transport, jittered
 from mirror.upstream.http.upstream_errors import answer_fault, may_pass_soon, redacted
-from mirror.upstream.http.upstream_urls import Addresses
+from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.wire import retry_after
 from mirror.wire.auth.tokens import MAX_TOKEN_BODY_BYTES
 from mirror.wire.error_body import MAX_ERROR_BODY_BYTES
@@ -63,7 +72,7 @@ class UpstreamSession:
         self,
         *,
         name: str,
-        addresses: Addresses,
+        addresses: UpstreamUrls,
         transport: Transport,
         login: LoginSource | None,
         authorizer: Authorizer,
@@ -78,7 +87,7 @@ class UpstreamSession:
         self._login = login
         self._authorizer = authorizer
         self.clock = clock
-        self._token_requests: SharedTasks[TokenRequest, Reply] = SharedTasks()
+        self._token_requests: SharedTasks[TokenRequest, AuthReply] = SharedTasks()
         self._retrying = stamina.AsyncRetryingCaller(
             attempts=retry.attempts,
             timeout=retry.total_seconds,
@@ -208,14 +217,14 @@ class UpstreamSession:
         try:
             step: Step = next(flow)
             while True:
-                if answer is not None and not isinstance(step, LoginWanted):
+                if answer is not None and not isinstance(step, LoginRequired):
                     answer.close()
                 sent: Sent
                 if isinstance(step, Attempt):
                     answer, own = await self._follow_redirects(request, step.authorization, self.addresses.base)
                     if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
                         return answer
-                    sent = Reply(answer.status, answer.all_of("WWW-Authenticate"))
+                    sent = AuthReply(answer.status, answer.all_of("WWW-Authenticate"))
                 elif isinstance(step, TokenRequest):
                     sent = await self._token_requests.run(step, partial(self._request_token, step))
                 else:
@@ -242,7 +251,7 @@ class UpstreamSession:
         except ConfigurationFault as error:
             raise UpstreamRefused(f"upstream {self.name}: no login: {error}", upstream=self.name) from error
 
-    async def _request_token(self, step: TokenRequest) -> Reply:
+    async def _request_token(self, step: TokenRequest) -> AuthReply:
         url = self._follow(self.addresses.base, step.url)
         request = Request("GET", str(url), ())
         if step.form is not None:
@@ -254,7 +263,7 @@ class UpstreamSession:
             answer.close()
         self.transport.tokens += answer.status == 200
         seconds = retry_after.parse(answer.headers.get("Retry-After"), self.clock.now())
-        return Reply(answer.status, body=body, retry_after_seconds=seconds)
+        return AuthReply(answer.status, body=body, retry_after_seconds=seconds)
 
     async def _follow_redirects(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
         """The answer after any redirects, and whether it comes from ``trusted``, which alone is told who we are."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from yarl import URL
 
 from mirror.oci.errors import ConfigurationFault, UpstreamProtocolError
-from mirror.upstream.http.forbidden_destinations import Guard, kind_of
+from mirror.upstream.http.forbidden_destinations import DestinationGuard, kind_of
 from mirror.upstream.http.upstream_errors import redacted
 
 
-class Addresses:
+class UpstreamUrls:
     """The addresses of one upstream.
 
     Args:
@@ -29,7 +29,7 @@ class Addresses:
         self._name = name
         self.base = _base_url(name, url, plain_http=plain_http)
         own_kind = kind_of(self.base.host or "")
-        self.guard = Guard({own_kind} if own_kind else ())
+        self.guard = DestinationGuard({own_kind} if own_kind else ())
 
     def absolute(self, url: str) -> URL:
         """Path and query, or a whole URL, as the whole URL. It is taken as it is, percent signs and all."""

@@ -8,7 +8,7 @@ from datetime import datetime, time, tzinfo
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class BandwidthWindow:
     """A limit for a part of each day.
 
     Attributes:
@@ -28,7 +28,7 @@ class Window:
         return moment >= self.start or moment < self.stop
 
 
-def rate_at(windows: Sequence[Window], zone: tzinfo, now: datetime) -> int | None:
+def rate_at(windows: Sequence[BandwidthWindow], zone: tzinfo, now: datetime) -> int | None:
     """The limit in bytes a second.
 
     Args:

@@ -28,7 +28,7 @@ class BreakerState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
+class BreakerThresholds:
     """Thresholds at which a breaker opens, and durations.
 
     Attributes:
@@ -65,7 +65,7 @@ class CircuitBreaker:
         clock: tells the time.
     """
 
-    def __init__(self, thresholds: Thresholds, clock: Clock) -> None:
+    def __init__(self, thresholds: BreakerThresholds, clock: Clock) -> None:
         self._thresholds = thresholds
         self._clock = clock
         self._failures = 0

@@ -22,7 +22,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _RECORD = struct.Struct("<36sd")
 
 
-class Account(Protocol):
+class RateAccount(Protocol):
     """Keeps the moment at which everything is paid for."""
 
     def charge(self, now: float, cost_seconds: float, burst_seconds: float) -> float:
@@ -42,7 +42,7 @@ def charged(paid_at: float, now: float, cost_seconds: float, burst_seconds: floa
     return max(paid_at, now - burst_seconds) + cost_seconds
 
 
-class OwnAccount:
+class ProcessRateAccount:
     """An account of one process."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class OwnAccount:
         return self._paid_at
 
 
-class SharedAccount:
+class SharedRateAccount:
     """An account of all processes that are given the same file: workers of a server, and commands beside it.
 
     The file is locked for some microseconds at a time. It holds the machine's boot beside the moment, for the clock
@@ -104,7 +104,7 @@ class RateLimiter:
     """
 
     def __init__(
-        self, per_second: Callable[[], float | None], account: Account, clock: Clock, *, least_burst: float = 0
+        self, per_second: Callable[[], float | None], account: RateAccount, clock: Clock, *, least_burst: float = 0
     ) -> None:
         self._per_second = per_second
         self._account = account
@@ -122,14 +122,14 @@ class RateLimiter:
 
 
 @contextmanager
-def opened_account(path: Path | None) -> Iterator[Account]:
+def opened_account(path: Path | None) -> Iterator[RateAccount]:
     """An account in a file, or of this process alone where none is named.
 
     Raises:
-        ConfigurationFault: as :class:`SharedAccount`.
+        ConfigurationFault: as :class:`SharedRateAccount`.
     """
     if path is None:
-        yield OwnAccount()
+        yield ProcessRateAccount()
         return
-    with closing(SharedAccount(path)) as account:
+    with closing(SharedRateAccount(path)) as account:
         yield account

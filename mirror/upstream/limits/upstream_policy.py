@@ -7,8 +7,8 @@ from datetime import UTC, tzinfo
 from pathlib import Path
 
 from mirror.runtime.retry_policy import RetryPolicy
-from mirror.upstream.limits.bandwidth import Window
-from mirror.upstream.limits.circuit_breaker import Thresholds
+from mirror.upstream.limits.bandwidth import BandwidthWindow
+from mirror.upstream.limits.circuit_breaker import BreakerThresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class UpstreamLimits:
 
     connections: int = 64
     requests_per_second: float | None = None
-    bandwidth: tuple[Window, ...] = ()
+    bandwidth: tuple[BandwidthWindow, ...] = ()
     zone: tzinfo = UTC
     shared_folder: Path | None = None
 
@@ -94,7 +94,7 @@ class UpstreamPolicy:
 
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: BreakerThresholds = field(default_factory=BreakerThresholds)
     limits: UpstreamLimits = field(default_factory=UpstreamLimits)
     lists: ListBounds = field(default_factory=ListBounds)
     offline: bool = False

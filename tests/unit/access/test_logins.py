@@ -75,21 +75,21 @@ class World:
     logins: Logins
     callers: UserCallers
     checks: PasswordChecks
-    figures: SharedMetrics
+    shared_metrics: SharedMetrics
     secret: str
 
     def count(self, outcome: LoginOutcome) -> float:
-        ((_, series),) = self.figures.sums()
+        ((_, series),) = self.shared_metrics.sums()
         return dict(series)[(outcome.value,)][0]
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    clock, secret, figures = NowClock(), new_secret(), SharedMetrics((LOGINS,))
+    clock, secret, shared_metrics = NowClock(), new_secret(), SharedMetrics((LOGINS,))
     token = UserToken("1a", "anna", "", clock.now(), clock.now() + timedelta(hours=1))
     known = Known({"anna": User("anna", HASH, clock.now())}, {secret_hash(secret): token})
     async with PasswordChecks() as checks:
-        logins = Logins(known, checks, clock, LoginMetrics(figures.share()))
+        logins = Logins(known, checks, clock, LoginMetrics(shared_metrics.slot()))
         callers = UserCallers(
             known,
             logins,
@@ -99,7 +99,7 @@ async def world() -> AsyncIterator[World]:
             key=b"k" * 32,
             clock=clock,
         )
-        yield World(known, clock, logins, callers, checks, figures, secret)
+        yield World(known, clock, logins, callers, checks, shared_metrics, secret)
 
 
 async def test_the_right_password(world: World) -> None:

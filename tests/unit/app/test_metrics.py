@@ -19,15 +19,15 @@ from mirror.app.metrics import FAMILIES, Metrics
 from mirror.filters.engine_tracking import PULLS
 from mirror.oci.errors import CatalogFault
 from mirror.proxy.pull_metrics import families as pull_families
-from mirror.runtime.logs import Lines
+from mirror.runtime.logs import LogLines
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.server.http.activity import Activity
 from mirror.server.http.server_limits import ServerLimits
-from mirror.store.content.volume import Room
+from mirror.store.content.volume import DiskSpace
 from mirror.store.registry import Store
 from mirror.sync.sync_metrics import GAUGES as RULE_GAUGES
 from mirror.sync.sync_metrics import families as rule_families
-from mirror.upstream.upstream_metrics import UpstreamFigures
+from mirror.upstream.upstream_metrics import UpstreamMetrics
 from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 
 ROOT = Path(__file__).parents[3]
@@ -40,7 +40,7 @@ COUNTS |= {"manifests", "tags", "process_open_fds", "process_max_fds"}
 OTHER_FAMILIES = [
     *rule_families(["a rule"]),
     *pull_families(["hub"]),
-    *UpstreamFigures(["hub"], 2).families,
+    *UpstreamMetrics(["hub"], 2).families,
     *(family for family, _ in RULE_GAUGES),
     DECISIONS,
     PULLS,
@@ -57,9 +57,14 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def metrics(store: Store) -> AsyncIterator[Metrics]:
-    figures, lines = SharedMetrics(FAMILIES), Lines(io.StringIO())
+    shared_metrics, lines = SharedMetrics(FAMILIES), LogLines(io.StringIO())
     yield Metrics(
-        figures, figures.share(), store=store, load=Activity.within(ServerLimits()), lines=lines, more=nothing_more
+        shared_metrics,
+        shared_metrics.slot(),
+        store=store,
+        load=Activity.within(ServerLimits()),
+        lines=lines,
+        more=nothing_more,
     )
     lines.close()
 
@@ -159,10 +164,19 @@ async def test_a_scrape_survives_a_store_that_does_not(
 
 async def test_other_processes_are_told_without_being_asked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mirror.app.metrics._PERIOD_SECONDS", 0.01)
-    figures, lines, load = SharedMetrics(FAMILIES, processes=2), Lines(io.StringIO()), Activity.within(ServerLimits())
-    ours = Metrics(figures, figures.share(0), store=store, load=load, lines=lines, more=nothing_more)
+    shared_metrics, lines, load = (
+        SharedMetrics(FAMILIES, processes=2),
+        LogLines(io.StringIO()),
+        Activity.within(ServerLimits()),
+    )
+    ours = Metrics(shared_metrics, shared_metrics.slot(0), store=store, load=load, lines=lines, more=nothing_more)
     other = Metrics(
-        figures, figures.share(1), store=store, load=Activity.within(ServerLimits()), lines=lines, more=nothing_more
+        shared_metrics,
+        shared_metrics.slot(1),
+        store=store,
+        load=Activity.within(ServerLimits()),
+        lines=lines,
+        more=nothing_more,
     )
     keeping_up = asyncio.create_task(ours.keep_up())
     for _ in range(7):
@@ -211,7 +225,7 @@ async def test_however_many_ask_at_the_same_time_the_page_is_made_once(
     looks: list[None] = []
     room = store.monitoring.room
 
-    async def counted() -> Room:
+    async def counted() -> DiskSpace:
         looks.append(None)
         return await room()
 

@@ -99,14 +99,14 @@ async def serving(
         if users:
             for name in ("anna", "root", "watch", "bob"):
                 await store.records.users.add_user(User(name, password_hash(), datetime.now(UTC)))
-        share = SharedMetrics((LOGINS,)).share()
-        async with authenticating(settings, store, lambda _rights: MemoryRegistry(), share) as authentication:
+        slot = SharedMetrics((LOGINS,)).slot()
+        async with authenticating(settings, store, lambda _rights: MemoryRegistry(), slot) as authentication:
             application = build(
                 MemoryRegistry(),
                 authentication=authentication,
                 operators=operators(settings, store, authentication),
                 operator_reports={"hosts": hosts},
-                acts=admission_actions(Services(settings, store, AsyncExitStack()).approvals.decide),
+                actions=admission_actions(Services(settings, store, AsyncExitStack()).approvals.decide),
             )
             async with TestClient(RawTestServer(application.handle)) as client:
                 yield Served(store, client)

@@ -19,7 +19,7 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from mirror.access.client import Client
 from mirror.app import worker
 from mirror.app.services import open_services
-from mirror.app.worker import Service, Worker, put_together, shared_figures
+from mirror.app.worker import Service, Worker, build_service, shared_figures
 from mirror.filters import shared_layers
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.plugin_checks import PluginChecker
@@ -29,7 +29,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
-from mirror.runtime.logs import Lines
+from mirror.runtime.logs import LogLines
 from mirror.server.http_application import Application, build
 from mirror.server.http_server import listen
 from mirror.settings import Settings, load
@@ -111,7 +111,7 @@ async def test_the_registry_that_is_served_is_the_one_that_the_architecture_name
     async with working(settings):
         registry = built["registry"]
         for each in built["faces"]:
-            registry = each.shown_to(Client(Engine("29.0.0", "amd64", "linux")), registry)
+            registry = each.view_for(Client(Engine("29.0.0", "amd64", "linux")), registry)
         architecture = (Path(__file__).parents[3] / "docs/ARCHITECTURE.md").read_text()
         assert f"`{chain_of(registry)}`" in architecture
 
@@ -137,10 +137,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Counter[type]:
 
 @asynccontextmanager
 async def working(settings: Settings) -> AsyncIterator[tuple[Service, TestClient[Any, Any]]]:
-    lines = Lines(io.StringIO())
+    lines = LogLines(io.StringIO())
     with listen("127.0.0.1", 0) as listener:
         async with (
-            put_together(settings, Worker(listener, shared_figures(settings)), lines) as service,
+            build_service(settings, Worker(listener, shared_figures(settings)), lines) as service,
             TestClient(RawTestServer(service.application.handle)) as client,
         ):
             yield service, client

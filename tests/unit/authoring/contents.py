@@ -11,7 +11,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Registry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import SOCKET, elf
 
@@ -30,7 +30,7 @@ LAYER = zipped(tar(entry("bin/driver", DRIVER, mode=0o755)))
 async def put_blob(registry: Registry, content: bytes, media_type: str) -> Descriptor:
     """Store a blob; its descriptor."""
     upload = await registry.begin_upload(NAME)
-    await upload.append(one(content))
+    await upload.append(single_chunk(content))
     held = await upload.commit(Digest.of(content))
     return Descriptor(media_type, held.digest, held.size_bytes)
 

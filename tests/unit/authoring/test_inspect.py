@@ -14,7 +14,7 @@ from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.lint import manifest_findings as table
 from mirror.plugin.lint.findings import Severity
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.unit.authoring.contents import put_plugin
 
@@ -24,7 +24,7 @@ NAME, TAG = Repository("acme/driver"), Tag("1.0")
 async def stored(config, config_type=media_types.DOCKER_PLUGIN_CONFIG, said_bytes=None):
     registry = MemoryRegistry()
     upload = await registry.begin_upload(NAME)
-    await upload.append(one(config))
+    await upload.append(single_chunk(config))
     held = await upload.commit(Digest.of(config))
     described = Descriptor(config_type, held.digest, said_bytes or held.size_bytes)
     body = {"schemaVersion": 2, "mediaType": media_types.DOCKER_MANIFEST, "config": described.to_json(), "layers": []}

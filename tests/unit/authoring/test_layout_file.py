@@ -13,7 +13,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageFault, Unsupported, UploadInvalid, UploadUnknown
 from mirror.oci.names import Repository
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.unit.authoring.conftest import REPOSITORY, TAG
@@ -68,14 +68,14 @@ async def test_content_is_held_to_its_digest_and_written_one_at_a_time(tmp_path:
         upload = await layout.begin_upload(REPOSITORY)
         with pytest.raises(UploadInvalid):
             await layout.begin_upload(REPOSITORY)
-        await upload.append(one(b"right"))
+        await upload.append(single_chunk(b"right"))
         with pytest.raises(DigestInvalid):
             await upload.commit(wrong)
         with pytest.raises(UploadUnknown):
-            await upload.append(one(b"more"))
+            await upload.append(single_chunk(b"more"))
         for _ in range(2):  # the second time it is there already
             upload = await layout.begin_upload(REPOSITORY)
-            await upload.append(one(b"right"))
+            await upload.append(single_chunk(b"right"))
             await upload.commit(right)
         assert (await layout.stat_blob(REPOSITORY, right)).size_bytes == 5
         with pytest.raises(BlobUnknown):

@@ -18,7 +18,7 @@ from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.manifest import Manifest
 from mirror.plugin.lint.plugin_view import view_plugin
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.mirror import PROGRAM
@@ -121,7 +121,7 @@ async def large(tmp_path: Path) -> Path:
     layer = zipped(head, level=1) + zipped(entry("opt/large", size=LARGE_BYTES)) + noise * 25 + zipped(bytes(1024))
     async with Store.open(tmp_path) as store:
         upload = await store.begin_upload(NAME)
-        await upload.append(one(layer))
+        await upload.append(single_chunk(layer))
         held = await upload.commit(Digest.of(layer))
         described = await put_blob(store, json.dumps(CONFIG).encode(), media_types.DOCKER_PLUGIN_CONFIG)
         body = {

@@ -17,7 +17,7 @@ from mirror.oci.name_pattern import NameSpan
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.wire.pagination import PageRequest
 
 A, B = Repository("a"), Repository("b")
@@ -31,7 +31,7 @@ ALL = frozenset(AccessAction)
 
 async def put_blob(registry: Registry, repository: Repository = A) -> None:
     upload = await registry.begin_upload(repository)
-    await upload.append(one(CONTENT))
+    await upload.append(single_chunk(CONTENT))
     await upload.commit(DIGEST)
 
 

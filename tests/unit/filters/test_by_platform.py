@@ -20,7 +20,7 @@ from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.staleness import StaleManifest, Staleness, staleness_of
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.wire.user_agent import Engine
 
 HERE, OTHER, LATEST = Repository("acme/driver"), Repository("other/driver"), Tag("latest")
@@ -50,7 +50,7 @@ async def put(registry: MemoryRegistry, tag: str, platform: str) -> Manifest:
     manifest = Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
     for repository in (HERE, OTHER):
         upload = await registry.begin_upload(repository)
-        await upload.append(one(content))
+        await upload.append(single_chunk(content))
         await upload.commit(Digest.of(content))
         await registry.put_manifest(repository, manifest, [Tag(tag)])
     return manifest
@@ -166,11 +166,11 @@ async def test_an_index_that_may_be_out_of_date_makes_its_member_so(world: World
 
 
 async def test_faces(world: World) -> None:
-    faces = PlatformViews(PlatformTags([BY_TAG]))
-    assert faces.differs(HERE, LATEST)
-    assert not faces.differs(OTHER, LATEST)
-    assert not faces.differs(HERE, Tag("latest-arm64"))
-    assert (await faces.shown_to(ARM64, world.registry).get_manifest(HERE, LATEST)) == world.arm64
+    views = PlatformViews(PlatformTags([BY_TAG]))
+    assert views.varies_by_client(HERE, LATEST)
+    assert not views.varies_by_client(OTHER, LATEST)
+    assert not views.varies_by_client(HERE, Tag("latest-arm64"))
+    assert (await views.view_for(ARM64, world.registry).get_manifest(HERE, LATEST)) == world.arm64
 
 
 def test_the_first_rule_that_covers_a_tag_decides() -> None:

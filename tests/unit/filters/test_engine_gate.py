@@ -32,7 +32,7 @@ class World:
     def __init__(self, treatment: Treatment) -> None:
         self.registry = MemoryRegistry()
         self.counted: list[Exposure] = []
-        self.faces = EngineViews(
+        self.views = EngineViews(
             EngineTracker(self._record, self.counted.append, SystemClock(), known=KnownEngines(), tells=False),
             treatment,
         )
@@ -41,7 +41,7 @@ class World:
         """Nobody looks at it."""
 
     def seen_by(self, engine: Engine | None, registry: Registry | None = None) -> Registry:
-        return self.faces.shown_to(Client(engine, address="192.0.2.7"), registry or self.registry)
+        return self.views.view_for(Client(engine, address="192.0.2.7"), registry or self.registry)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,6 @@ async def test_rights_and_names_come_first() -> None:
 
 async def test_only_a_refusal_makes_answers_differ() -> None:
     for treatment in Treatment:
-        faces = World(treatment).faces
-        assert faces.concerns(REPOSITORY, TAG)
-        assert faces.differs(REPOSITORY, TAG) is (treatment is Treatment.REFUSE)
+        views = World(treatment).views
+        assert views.concerns(REPOSITORY, TAG)
+        assert views.varies_by_client(REPOSITORY, TAG) is (treatment is Treatment.REFUSE)

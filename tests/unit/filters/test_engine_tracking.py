@@ -41,7 +41,7 @@ class World:
         self.recorded: list[Mapping[Host, datetime]] = []
         self.counted: list[Exposure] = []
         self.failing = 0
-        self.watch = EngineTracker(self.record, self.counted.append, self.clock, known=KnownEngines(), tells=tells)
+        self.tracker = EngineTracker(self.record, self.counted.append, self.clock, known=KnownEngines(), tells=tells)
 
     async def record(self, seen: Mapping[Host, datetime]) -> None:
         if self.failing:
@@ -57,8 +57,8 @@ def told(lines: list[Any]) -> list[tuple[str, str]]:
 async def test_every_pull_is_counted_and_each_host_recorded_once() -> None:
     world = World()
     for engine in (OLD, NEW, OLD, NONE):
-        world.watch.pulled(engine, ADDRESS)
-    world.watch.pulled(OLD, "no address")
+        world.tracker.pulled(engine, ADDRESS)
+    world.tracker.pulled(OLD, "no address")
     assert world.counted == [
         Exposure.AFFECTED,
         Exposure.UNAFFECTED,
@@ -66,8 +66,8 @@ async def test_every_pull_is_counted_and_each_host_recorded_once() -> None:
         Exposure.UNKNOWN,
         Exposure.AFFECTED,
     ]
-    await world.watch.flush()
-    await world.watch.flush()
+    await world.tracker.flush()
+    await world.tracker.flush()
     (recorded,) = world.recorded
     assert recorded == dict.fromkeys(
         [
@@ -84,10 +84,10 @@ async def test_a_host_that_may_be_affected_is_named_once_a_day() -> None:
     with capture_logs() as lines:
         for _ in range(3):
             for engine in (OLD, NEW, NONE):
-                world.watch.pulled(engine, ADDRESS)
+                world.tracker.pulled(engine, ADDRESS)
         assert told(lines) == [(ADDRESS, "26.1.5"), (ADDRESS, "dev")]
         world.clock.at += timedelta(days=1)
-        world.watch.pulled(OLD, ADDRESS)
+        world.tracker.pulled(OLD, ADDRESS)
     assert told(lines)[2:] == [(ADDRESS, "26.1.5")]
     assert lines[0]["log_level"] == "warning"
     assert (lines[0]["cve"], lines[0]["exposure"]) == ("CVE-2026-33997", "affected")
@@ -97,7 +97,7 @@ async def test_a_host_that_may_be_affected_is_named_once_a_day() -> None:
 async def test_nothing_is_named_where_that_is_not_wanted() -> None:
     world = World(tells=False)
     with capture_logs() as lines:
-        world.watch.pulled(OLD, ADDRESS)
+        world.tracker.pulled(OLD, ADDRESS)
     assert lines == []
     assert world.counted == [Exposure.AFFECTED]
 
@@ -109,14 +109,14 @@ async def test_a_flood_of_addresses_and_versions_is_bounded(monkeypatch: pytest.
     world = World()
     with capture_logs() as lines:
         for number in range(100):
-            world.watch.pulled(Engine(f"26.1.{number}"), ADDRESS)  # one host makes up versions
-            world.watch.pulled(OLD, f"2001:db8:0:{number:x}::1")  # one network makes up addresses
-        world.watch.pulled(OLD, "203.0.113.1")
+            world.tracker.pulled(Engine(f"26.1.{number}"), ADDRESS)  # one host makes up versions
+            world.tracker.pulled(OLD, f"2001:db8:0:{number:x}::1")  # one network makes up addresses
+        world.tracker.pulled(OLD, "203.0.113.1")
         for number in range(100):
-            world.watch.pulled(OLD, f"10.0.{number}.1")
+            world.tracker.pulled(OLD, f"10.0.{number}.1")
     assert len(told(lines)) == 20
     assert [line["event"] for line in lines].count("engine hosts no longer logged today") == 1
-    await world.watch.flush()
+    await world.tracker.flush()
     networks = [host.network for host in world.recorded[0]]
     assert len(networks) == 50
     assert (networks.count("192.0.2.0/24"), networks.count("2001:db8::/48")) == (10, 10)
@@ -126,11 +126,11 @@ async def test_a_flood_of_addresses_and_versions_is_bounded(monkeypatch: pytest.
 async def test_what_could_not_be_recorded_is_recorded_later() -> None:
     world = World()
     world.failing = 1
-    world.watch.pulled(OLD, ADDRESS)
+    world.tracker.pulled(OLD, ADDRESS)
     with pytest.raises(StorageFull):
-        await world.watch.flush()
-    world.watch.pulled(NEW, ADDRESS)
-    await world.watch.flush()
+        await world.tracker.flush()
+    world.tracker.pulled(NEW, ADDRESS)
+    await world.tracker.flush()
     assert sorted(host.engine for host in world.recorded[0]) == ["26.1.5", "29.3.1"]
 
 
@@ -138,12 +138,12 @@ async def test_hosts_are_recorded_in_a_while_and_at_the_end(monkeypatch: pytest.
     monkeypatch.setattr(periodic_flush, "PERIOD_SECONDS", 0.01)
     world = World()
     world.failing = 2
-    world.watch.pulled(OLD, ADDRESS)
-    task = asyncio.create_task(world.watch.keep_up())
+    world.tracker.pulled(OLD, ADDRESS)
+    task = asyncio.create_task(world.tracker.keep_up())
     while not world.recorded:
         await asyncio.sleep(0.01)
     monkeypatch.setattr(periodic_flush, "PERIOD_SECONDS", 9999)
-    world.watch.pulled(NEW, ADDRESS)
+    world.tracker.pulled(NEW, ADDRESS)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -19,7 +19,7 @@ from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRu
 from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admissions import AdmissionState
 from mirror.records.origins import Origin
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from tests.unit.filters.world import HERE, HOST, OTHER, TAG, World
 from tests.unit.plugin.layers import entry, tar, zipped
 from tests.unit.plugin.rootfses import elf
@@ -49,7 +49,7 @@ async def mount(world: World, content: bytes) -> None:
 async def arrive_unseen(world: World, content: bytes) -> None:
     """As pull-through and mirror rules bring it: past the wrappers."""
     begun = await world.store.begin_upload(HERE)
-    await begun.append(one(content))
+    await begun.append(single_chunk(content))
     await begun.commit(Digest.of(content))
 
 

@@ -24,7 +24,7 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob, Registry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.wire.ranges import RangeRequest
 from tests.unit.plugin.layers import DRIVER, LAYER, TAR, tar, zipped
 
@@ -85,7 +85,7 @@ class Checked:
 
     async def blob(self, content: bytes, media_type: str, repository: Repository = HERE) -> Descriptor:
         upload = await self.registry.begin_upload(repository)
-        await upload.append(one(content))
+        await upload.append(single_chunk(content))
         held = await upload.commit(Digest.of(content))
         return Descriptor(media_type, held.digest, held.size_bytes)
 

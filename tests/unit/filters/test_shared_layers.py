@@ -15,7 +15,7 @@ from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.oci.names import Repository
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from tests.unit.filters.test_plugin_checks import HERE, Checked, Watched
 from tests.unit.plugin.layers import LAYER, entry, tar, zipped
 
@@ -50,7 +50,7 @@ def hops(monkeypatch: pytest.MonkeyPatch) -> Hops:
 
 async def held(registry: Watched, layer: bytes, repository: Repository = HERE) -> Digest:
     upload = await registry.begin_upload(repository)
-    await upload.append(one(layer))
+    await upload.append(single_chunk(layer))
     return (await upload.commit(Digest.of(layer))).digest
 
 

@@ -24,7 +24,7 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
 from mirror.records.verdicts import AdmissionRecords
 from mirror.registry.port import Registry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 
@@ -89,7 +89,7 @@ class World:
     ) -> Descriptor:
         """A blob that is there."""
         upload = await self.registry.begin_upload(repository)
-        await upload.append(one(content))
+        await upload.append(single_chunk(content))
         held = await upload.commit(Digest.of(content, algorithm))
         return Descriptor(media_type, held.digest, held.size_bytes)
 

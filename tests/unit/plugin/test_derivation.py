@@ -16,7 +16,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes, derive
+from mirror.plugin.build.derivation import DerivationChanges, derive
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
@@ -69,7 +69,9 @@ def test_exactly_the_wanted_change_and_nothing_else(config: dict[str, Any], data
     before, manifest = PluginConfig.parse(content), manifest_of(content, annotations={"a": "b"})
     name = data.draw(st.sampled_from([env.name for env in before.env]))
     mount = data.draw(st.sampled_from([mount.name for mount in before.mounts]))
-    changes = Changes(env={name: data.draw(TEXT)}, mounts={mount: data.draw(TEXT)}, args=("one", data.draw(TEXT)))
+    changes = DerivationChanges(
+        env={name: data.draw(TEXT)}, mounts={mount: data.draw(TEXT)}, args=("one", data.draw(TEXT))
+    )
 
     plugin = derive(manifest, content, changes)
 
@@ -105,7 +107,7 @@ def test_what_is_so_already_leaves_every_byte_as_it_was(config: dict[str, Any]) 
     args = PluginConfig.parse(content).args.value
     if not args:
         return
-    plugin = derive(manifest, content, Changes(args=args))
+    plugin = derive(manifest, content, DerivationChanges(args=args))
     assert (plugin.manifest, plugin.config, plugin.changed) == (manifest, content, ())
 
 
@@ -122,7 +124,7 @@ CONTIV = json.dumps(
 
 
 def test_what_has_no_name_goes_by_its_place() -> None:
-    changes = Changes(mounts={"/run": "/srv/run"}, devices={"/dev/fuse": "/dev/other", "kvm": "/dev/kvm"})
+    changes = DerivationChanges(mounts={"/run": "/srv/run"}, devices={"/dev/fuse": "/dev/other", "kvm": "/dev/kvm"})
     plugin = derive(manifest_of(CONTIV), CONTIV, changes)
     assert plugin.changed == (
         'mount /run: "/var/run" -> "/srv/run"',
@@ -134,13 +136,16 @@ def test_what_has_no_name_goes_by_its_place() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        (Changes(env={"PLUGIN_NAME": "x"}), "no environment variable named 'PLUGIN_NAME' .*iflist, plugin_name"),
-        (Changes(mounts={"/var/run": "x"}), "no mount named '/var/run' .*/run"),
-        (Changes(devices={"x": "x"}), "no device named 'x' .*/dev/fuse, kvm"),
-        (Changes(args=("x",)), "no args"),
+        (
+            DerivationChanges(env={"PLUGIN_NAME": "x"}),
+            "no environment variable named 'PLUGIN_NAME' .*iflist, plugin_name",
+        ),
+        (DerivationChanges(mounts={"/var/run": "x"}), "no mount named '/var/run' .*/run"),
+        (DerivationChanges(devices={"x": "x"}), "no device named 'x' .*/dev/fuse, kvm"),
+        (DerivationChanges(args=("x",)), "no args"),
     ],
 )
-def test_what_the_plugin_does_not_have_is_refused(changes: Changes, told: str) -> None:
+def test_what_the_plugin_does_not_have_is_refused(changes: DerivationChanges, told: str) -> None:
     with pytest.raises(ConfigurationFault, match=told):
         derive(manifest_of(CONTIV), CONTIV, changes)
 
@@ -148,28 +153,28 @@ def test_what_the_plugin_does_not_have_is_refused(changes: Changes, told: str) -
 @pytest.mark.parametrize("empty", [{}, {"env": {}}, {"fix": False}])
 def test_no_change_at_all_is_refused(empty: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationFault, match="nothing is to be changed"):
-        Changes(**empty)
+        DerivationChanges(**empty)
 
 
 def test_what_is_no_text_is_refused() -> None:
     with pytest.raises(ConfigurationFault, match="not Unicode text"):
-        Changes(env={"a": "\udcff"})
+        DerivationChanges(env={"a": "\udcff"})
 
 
 def test_what_is_told_fits_a_terminal() -> None:
     config = json.dumps({"Env": [{"Name": "a\u001b[31m", "Value": "\u009b" + 9999 * "x"}]}).encode()
-    plugin = derive(manifest_of(config), config, Changes(env={"a\u001b[31m": "1\u202e"}))
+    plugin = derive(manifest_of(config), config, DerivationChanges(env={"a\u001b[31m": "1\u202e"}))
     assert plugin.changed == ('env a\\x1b[31m: "\\x9b' + 198 * "x" + '… -> "1\\u202e"',)
     with pytest.raises(ConfigurationFault, match=r"it has: a\\x1b\[31m\)"):
-        derive(manifest_of(config), config, Changes(env={"b": ""}))
+        derive(manifest_of(config), config, DerivationChanges(env={"b": ""}))
 
 
 def test_images_and_indexes_have_no_defaults() -> None:
     image = replace(manifest_of(b"{}"), config=Descriptor(media_types.OCI_IMAGE_CONFIG, Digest.of(b"{}"), 2))
     with pytest.raises(Unsupported, match="no plugin"):
-        derive(image, b"", Changes(fix=True))
+        derive(image, b"", DerivationChanges(fix=True))
     with pytest.raises(Unsupported, match="digest of one of its members"):
-        derive(replace(image, config=None, manifests=image.layers), b"", Changes(fix=True))
+        derive(replace(image, config=None, manifests=image.layers), b"", DerivationChanges(fix=True))
 
 
 @pytest.mark.parametrize(
@@ -195,21 +200,21 @@ def test_images_and_indexes_have_no_defaults() -> None:
 def test_what_is_mended_leaves_nothing_to_find(manifest: Manifest, compressed: bool, mended: tuple[str, ...]) -> None:
     facts = {digest: replace(one, compressed=compressed) for digest, one in FACTS.items()}
     assert manifest_checks.check_plugin(manifest, len(CONTIV), CONTIV, facts) != ()
-    plugin = derive(manifest, CONTIV, Changes(fix=True), facts)
+    plugin = derive(manifest, CONTIV, DerivationChanges(fix=True), facts)
     assert plugin.changed == ("diff_ids: those of the uncompressed layers", *mended)
     assert manifest_checks.check_plugin(plugin.manifest, len(plugin.config), plugin.config, facts) == ()
-    again = derive(plugin.manifest, plugin.config, Changes(fix=True), facts)
+    again = derive(plugin.manifest, plugin.config, DerivationChanges(fix=True), facts)
     assert (again.manifest, again.changed) == (plugin.manifest, ())
 
 
 @pytest.mark.parametrize("facts", [{}, {Digest.of(LAYER): LayerFacts(7, False, None, 0, 0, LayerProblem.ZSTD)}])
 def test_layers_that_cannot_be_mended(facts: dict[Digest, LayerFacts]) -> None:
     with pytest.raises(ManifestInvalid, match=r"layer 1 .*cannot be mended"):
-        derive(manifest_of(CONTIV), CONTIV, Changes(fix=True), facts)
+        derive(manifest_of(CONTIV), CONTIV, DerivationChanges(fix=True), facts)
 
 
 def test_names_are_filled_in_and_nothing_else_is() -> None:
-    changes = Changes(env={"a": "mirror:5000/{name}:{tag}", "b": "{{.Name}} {x}"}, args=("{tag}",))
+    changes = DerivationChanges(env={"a": "mirror:5000/{name}:{tag}", "b": "{{.Name}} {x}"}, args=("{tag}",))
     filled = changes.filled_in(Repository("acme/driver"), Tag("1.0"))
     assert filled.env == {"a": "mirror:5000/acme/driver:1.0", "b": "{{.Name}} {x}"}
     assert filled.args == ("1.0",)

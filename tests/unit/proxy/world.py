@@ -151,10 +151,10 @@ class World:
 
     store: Store
     registry: PullThroughRegistry
-    inflight: ActiveDownloads
+    downloads: ActiveDownloads
     clock: HandClock
     upstreams: dict[str, ScriptedUpstream]
-    figures: SharedMetrics = field(repr=False)
+    shared_metrics: SharedMetrics = field(repr=False)
 
     @property
     def hub(self) -> ScriptedUpstream:
@@ -162,7 +162,7 @@ class World:
 
     def count(self, name: str, **labels: str) -> float:
         """What a counter shows."""
-        for family, series in self.figures.sums():
+        for family, series in self.shared_metrics.sums():
             if family.name == f"plugin_mirror_{name}_total":
                 wanted = tuple(labels[label] for label in family.label_names)
                 return next(numbers[0] for each, numbers in series if each == wanted)
@@ -171,7 +171,7 @@ class World:
     async def idle(self) -> None:
         """Wait until nothing comes any more."""
         async with asyncio.timeout(10):
-            while self.inflight.count:
+            while self.downloads.count:
                 await asyncio.sleep(0.002)
 
 
@@ -191,24 +191,24 @@ async def pulling(
     names = dict.fromkeys(source.partition("/")[0] for source, _ in rules)
     registries = upstreams or {name: ScriptedUpstream() for name in names}
     known = {name: Upstream(name, registries[name], offline=name in offline) for name in names}
-    figures = SharedMetrics(families(names))
-    outcomes = PullMetrics(figures.share(), names)
+    shared_metrics = SharedMetrics(families(names))
+    outcomes = PullMetrics(shared_metrics.slot(), names)
     clock = clock or HandClock()
     async with BackgroundTasks() as tasks:
         arrived = store.records.incomplete.arrived
-        inflight = ActiveDownloads(store, store.downloads, tasks, outcomes, arrived, finish=finish, retry=QUICK)
+        downloads = ActiveDownloads(store, store.downloads, tasks, outcomes, arrived, finish=finish, retry=QUICK)
         registry = PullThroughRegistry(
             store,
             PullRecords(store.records.origins, store.records.incomplete),
             Routes([ProxyRule.parse(known[source.partition("/")[0]], source, to) for source, to in rules], reserved),
-            inflight,
+            downloads,
             tasks,
             clock=clock,
             freshness=Freshness(),
             outcomes=outcomes,
             timeout_seconds=timeout_seconds,
         )
-        yield World(store, registry, inflight, clock, registries, figures)
+        yield World(store, registry, downloads, clock, registries, shared_metrics)
 
 
 def content(seed: int, size_bytes: int) -> bytes:

@@ -6,7 +6,7 @@ from mirror.oci.names import Repository
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 
 NAME = Repository("acme/driver")
 
@@ -14,7 +14,7 @@ NAME = Repository("acme/driver")
 async def stored(content: bytes) -> MemoryRegistry:
     registry = MemoryRegistry()
     upload = await registry.begin_upload(NAME)
-    await upload.append(one(content))
+    await upload.append(single_chunk(content))
     await upload.commit(Digest.of(content))
     return registry
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import DigestInvalid, UpstreamProtocolError
-from mirror.registry.streams import counted, one, verified
+from mirror.registry.streams import count_chunks, single_chunk, verify_chunks
 
 
 async def stream(chunks):
@@ -16,7 +16,7 @@ async def passed_on(chunks, digest, size_bytes):
     """What came through, and the error that ended it."""
     received = []
     try:
-        async for chunk in verified(stream(chunks), digest, size_bytes, UpstreamProtocolError):
+        async for chunk in verify_chunks(stream(chunks), digest, size_bytes, UpstreamProtocolError):
             received.append(chunk)  # noqa: PERF401 - what came before the error counts
     except UpstreamProtocolError as error:
         return b"".join(received), error
@@ -54,11 +54,11 @@ async def test_content_that_ends_early(chunks, lacking):
 
 async def test_the_blame_is_the_caller_s():
     with pytest.raises(DigestInvalid):
-        async for _ in verified(one(b"a"), Digest.of(b"b"), 1, DigestInvalid):
+        async for _ in verify_chunks(single_chunk(b"a"), Digest.of(b"b"), 1, DigestInvalid):
             pass
 
 
 async def test_counted_tells_each_length():
     lengths = []
-    assert [chunk async for chunk in counted(stream([b"ab", b"c"]), lengths.append)] == [b"ab", b"c"]
+    assert [chunk async for chunk in count_chunks(stream([b"ab", b"c"]), lengths.append)] == [b"ab", b"c"]
     assert lengths == [2, 1]

@@ -11,21 +11,21 @@ from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES, CpuOffload
 
 
 async def test_small_work_is_done_here_and_large_work_elsewhere() -> None:
-    heavy = CpuOffload()
-    assert await heavy.do("a", LIGHT_BYTES, threading.get_ident) == threading.get_ident()
-    assert await heavy.do("a", LIGHT_BYTES + 1, threading.get_ident) != threading.get_ident()
+    cpu_offload = CpuOffload()
+    assert await cpu_offload.do("a", LIGHT_BYTES, threading.get_ident) == threading.get_ident()
+    assert await cpu_offload.do("a", LIGHT_BYTES + 1, threading.get_ident) != threading.get_ident()
 
 
 async def test_what_fails_is_raised_and_the_next_has_its_turn() -> None:
-    heavy = CpuOffload()
+    cpu_offload = CpuOffload()
     for size_bytes in (1, LIGHT_BYTES + 1):
         with pytest.raises(ZeroDivisionError):
-            await heavy.do("a", size_bytes, divmod, 1, 0)
-    assert await heavy.do("a", LIGHT_BYTES + 1, divmod, 7, 2) == (3, 1)
+            await cpu_offload.do("a", size_bytes, divmod, 1, 0)
+    assert await cpu_offload.do("a", LIGHT_BYTES + 1, divmod, 7, 2) == (3, 1)
 
 
 async def test_one_piece_is_done_after_the_other_and_who_has_had_least_goes_first() -> None:
-    heavy = CpuOffload()
+    cpu_offload = CpuOffload()
     begun, go_on = threading.Event(), threading.Event()
     order: list[str] = []
 
@@ -34,10 +34,10 @@ async def test_one_piece_is_done_after_the_other_and_who_has_had_least_goes_firs
         assert go_on.wait(20)
         order.append("greedy")
 
-    pieces = [asyncio.create_task(heavy.do("greedy", LIGHT_BYTES + 1, first))]
+    pieces = [asyncio.create_task(cpu_offload.do("greedy", LIGHT_BYTES + 1, first))]
     await asyncio.to_thread(begun.wait, 20)
     for owner in ("greedy", "greedy", "modest"):
-        pieces.append(asyncio.create_task(heavy.do(owner, LIGHT_BYTES + 1, order.append, owner)))
+        pieces.append(asyncio.create_task(cpu_offload.do(owner, LIGHT_BYTES + 1, order.append, owner)))
         await asyncio.sleep(0)
     assert order == []
     go_on.set()
@@ -46,14 +46,14 @@ async def test_one_piece_is_done_after_the_other_and_who_has_had_least_goes_firs
 
 
 async def test_who_is_cancelled_while_waiting_leaves_the_turn_to_the_next() -> None:
-    heavy = CpuOffload()
+    cpu_offload = CpuOffload()
     go_on = threading.Event()
-    held = asyncio.create_task(heavy.do("a", LIGHT_BYTES + 1, go_on.wait, 20))
+    held = asyncio.create_task(cpu_offload.do("a", LIGHT_BYTES + 1, go_on.wait, 20))
     await asyncio.sleep(0)
-    waiting = asyncio.create_task(heavy.do("b", LIGHT_BYTES + 1, threading.get_ident))
+    waiting = asyncio.create_task(cpu_offload.do("b", LIGHT_BYTES + 1, threading.get_ident))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     go_on.set()
     assert await held
-    assert await heavy.do("c", LIGHT_BYTES + 1, divmod, 1, 1) == (1, 0)
+    assert await cpu_offload.do("c", LIGHT_BYTES + 1, divmod, 1, 1) == (1, 0)

@@ -112,7 +112,7 @@ def test_a_warning_does_not_wait_for_the_end() -> None:
 
 def test_what_is_logged_after_the_end_is_written_too() -> None:
     stream = io.StringIO()
-    lines = logs.Lines(stream)
+    lines = logs.LogLines(stream)
     lines.close()
     lines.write("late\n")
     assert stream.getvalue() == "late\n"
@@ -142,7 +142,7 @@ def test_for_people_on_a_terminal() -> None:
 def test_a_reader_that_takes_nothing_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_MAX_WAITING", 10)
     stream = io.StringIO()
-    lines = logs.Lines(stream)
+    lines = logs.LogLines(stream)
     monkeypatch.setattr(lines, "_drain", lambda: None)
     for number in range(25):
         lines.write(f"{number}\n")

@@ -18,19 +18,21 @@ TOOK = MetricFamily("took_seconds", "How long it took.", MetricKind.HISTOGRAM, b
 FAMILIES = (DONE, UNDER_WAY, TOOK)
 
 
-def sums(figures: SharedMetrics) -> dict[str, list[float]]:
-    return {" ".join((family.name, *labels)): cells for family, series in figures.sums() for labels, cells in series}
+def sums(shared_metrics: SharedMetrics) -> dict[str, list[float]]:
+    return {
+        " ".join((family.name, *labels)): cells for family, series in shared_metrics.sums() for labels, cells in series
+    }
 
 
 def test_each_number_is_the_sum_over_all_processes() -> None:
-    figures = SharedMetrics(FAMILIES, processes=3)
+    shared_metrics = SharedMetrics(FAMILIES, processes=3)
     for process in range(3):
-        share = figures.share(process)
-        share.figure(DONE, "well").add()
-        share.figure(DONE, "badly").add(process)
-        share.figure(UNDER_WAY).set(process)
-        share.histogram(TOOK).observe(0.1 * process)
-    assert sums(figures) == {
+        slot = shared_metrics.slot(process)
+        slot.counter(DONE, "well").add()
+        slot.counter(DONE, "badly").add(process)
+        slot.counter(UNDER_WAY).set(process)
+        slot.histogram(TOOK).observe(0.1 * process)
+    assert sums(shared_metrics) == {
         "done_total well": [3],
         "done_total badly": [3],
         "under_way": [3],
@@ -39,33 +41,33 @@ def test_each_number_is_the_sum_over_all_processes() -> None:
 
 
 def test_what_a_dead_process_has_counted_stays_and_what_it_had_under_way_ends() -> None:
-    figures = SharedMetrics(FAMILIES, processes=2)
-    figures.share(0).figure(DONE, "well").add(5)
+    shared_metrics = SharedMetrics(FAMILIES, processes=2)
+    shared_metrics.slot(0).counter(DONE, "well").add(5)
     child = os.fork()
     if not child:
-        share = figures.share(1)
-        share.figure(DONE, "well").add(7)
-        share.figure(UNDER_WAY).set(2)
+        slot = shared_metrics.slot(1)
+        slot.counter(DONE, "well").add(7)
+        slot.counter(UNDER_WAY).set(2)
         os._exit(0)
     os.waitpid(child, 0)
-    assert sums(figures)["done_total well"] == [12]
-    assert figures.processes == {0: os.getpid(), 1: child}
+    assert sums(shared_metrics)["done_total well"] == [12]
+    assert shared_metrics.processes == {0: os.getpid(), 1: child}
 
-    successor = figures.share(1)
-    assert sums(figures)["under_way"] == [0]
-    successor.figure(DONE, "well").add(1)
-    assert sums(figures)["done_total well"] == [13]
-    assert figures.processes == {0: os.getpid(), 1: os.getpid()}
+    successor = shared_metrics.slot(1)
+    assert sums(shared_metrics)["under_way"] == [0]
+    successor.counter(DONE, "well").add(1)
+    assert sums(shared_metrics)["done_total well"] == [13]
+    assert shared_metrics.processes == {0: os.getpid(), 1: os.getpid()}
 
 
 def test_a_counter_that_follows_goes_on_from_its_predecessor_and_a_gauge_does_not() -> None:
-    figures = SharedMetrics(FAMILIES)
+    shared_metrics = SharedMetrics(FAMILIES)
     for done in (3, 4):
-        share = figures.share()
-        for update in (share.follow(DONE, lambda done=done: done, "well"), share.follow(UNDER_WAY, lambda: 2)):
+        slot = shared_metrics.slot()
+        for update in (slot.follow(DONE, lambda done=done: done, "well"), slot.follow(UNDER_WAY, lambda: 2)):
             update()
             update()
-    assert (sums(figures)["done_total well"], sums(figures)["under_way"]) == ([7], [2])
+    assert (sums(shared_metrics)["done_total well"], sums(shared_metrics)["under_way"]) == ([7], [2])
 
 
 @pytest.mark.parametrize(
@@ -73,14 +75,14 @@ def test_a_counter_that_follows_goes_on_from_its_predecessor_and_a_gauge_does_no
     [(0.0, [1, 0, 0]), (0.1, [1, 0, 0]), (0.11, [0, 1, 0]), (1.0, [0, 1, 0]), (1.1, [0, 0, 1]), (1e9, [0, 0, 1])],
 )
 def test_a_bound_belongs_to_its_bucket(value: float, buckets: list[int]) -> None:
-    figures = SharedMetrics(FAMILIES)
-    figures.share().histogram(TOOK).observe(value)
-    assert sums(figures)["took_seconds"] == [*buckets, value]
+    shared_metrics = SharedMetrics(FAMILIES)
+    shared_metrics.slot().histogram(TOOK).observe(value)
+    assert sums(shared_metrics)["took_seconds"] == [*buckets, value]
 
 
 def test_a_series_that_was_not_announced_is_none() -> None:
     with pytest.raises(KeyError):
-        SharedMetrics(FAMILIES).share().figure(DONE, "somehow")
+        SharedMetrics(FAMILIES).slot().counter(DONE, "somehow")
 
 
 @pytest.mark.parametrize(
@@ -96,12 +98,12 @@ def test_a_series_that_was_not_announced_is_none() -> None:
     ],
 )
 def test_the_page_can_be_read_in_both_formats(accept: str, content_type: str, parse: object) -> None:
-    figures = SharedMetrics(FAMILIES)
-    share = figures.share()
-    share.figure(DONE, "well").add(2)
+    shared_metrics = SharedMetrics(FAMILIES)
+    slot = shared_metrics.slot()
+    slot.counter(DONE, "well").add(2)
     for value in (0.05, 0.5, 5):
-        share.histogram(TOOK).observe(value)
-    said, body = expose([SharedMetricsCollector(figures), ProcessesCollector(figures, "ours")], accept)
+        slot.histogram(TOOK).observe(value)
+    said, body = expose([SharedMetricsCollector(shared_metrics), ProcessesCollector(shared_metrics, "ours")], accept)
     assert said.partition(";")[0] == content_type
     samples = {
         (sample.name, *sample.labels.values()): sample.value
@@ -123,20 +125,20 @@ def test_a_process_is_told_even_where_proc_shows_nothing_else(monkeypatch: pytes
             raise FileNotFoundError(path)
         return whole(path, *arguments)  # type: ignore[call-overload]
 
-    figures = SharedMetrics(FAMILIES)
-    figures.share()
+    shared_metrics = SharedMetrics(FAMILIES)
+    shared_metrics.slot()
     monkeypatch.setattr("builtins.open", only_processes)
-    told = {found.name: found.samples[0].value for found in ProcessesCollector(figures, "ours").collect()}
+    told = {found.name: found.samples[0].value for found in ProcessesCollector(shared_metrics, "ours").collect()}
     started = told["ours_process_start_time_seconds"]
     assert time.time() - 24 * 3600 < started < time.time()
     assert {"ours_process_resident_memory_bytes", "ours_process_cpu_seconds", "ours_process_open_fds"} < set(told)
 
 
 def test_a_process_that_is_gone_has_no_memory() -> None:
-    figures = SharedMetrics(FAMILIES)
+    shared_metrics = SharedMetrics(FAMILIES)
     child = os.fork()
     if not child:
-        figures.share()
+        shared_metrics.slot()
         os._exit(0)
     os.waitpid(child, 0)
-    assert list(ProcessesCollector(figures, "ours").collect()) == []
+    assert list(ProcessesCollector(shared_metrics, "ours").collect()) == []

@@ -17,14 +17,14 @@ def signals_as_they_were():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_asks_to_stop(number):
-    with shutdown_signals.requested() as stop:
+    with shutdown_signals.stop_requested() as stop:
         assert not stop.is_set()
         os.kill(os.getpid(), number)
         await asyncio.wait_for(stop.wait(), 5)
 
 
 async def test_a_second_signal_on_the_way_out_is_ignored():
-    with shutdown_signals.requested() as stop:
+    with shutdown_signals.stop_requested() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         await asyncio.wait_for(stop.wait(), 5)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -32,14 +32,14 @@ async def test_a_second_signal_on_the_way_out_is_ignored():
 
 
 async def test_without_a_signal_nothing_is_changed():
-    with shutdown_signals.requested():
+    with shutdown_signals.stop_requested():
         pass
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 async def test_the_end_of_the_parent_asks_to_stop():
     ours, theirs = os.pipe()
-    with shutdown_signals.requested(ours) as stop:
+    with shutdown_signals.stop_requested(ours) as stop:
         os.close(theirs)
         await asyncio.wait_for(stop.wait(), 5)
     os.close(ours)

@@ -21,7 +21,7 @@ from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PL
 from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.metrics_exposition import SharedMetricsCollector, expose
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.server.api.health import Check
@@ -115,8 +115,8 @@ class Served:
 
     port: int
     registry: Registry
-    load: Activity
-    figures: SharedMetrics
+    activity: Activity
+    shared_metrics: SharedMetrics
     tls: ssl.SSLContext | None = field(default=None)
 
     @asynccontextmanager
@@ -150,35 +150,35 @@ async def served(
     limits: ServerLimits | None = None,
     readiness: dict[str, Check] | None = None,
     tls: ssl.SSLContext | None = None,
-    faces: Sequence[ClientViews] = (),
-    front: ForwardedHeaders | None = None,
+    views: Sequence[ClientViews] = (),
+    forwarded: ForwardedHeaders | None = None,
     now_seconds: Callable[[], float] = monotonic,
 ) -> AsyncIterator[Served]:
     registry = registry or MemoryRegistry()
-    load, figures = Activity.within(limits or ServerLimits(), now_seconds), SharedMetrics(FAMILIES)
+    activity, shared_metrics = Activity.within(limits or ServerLimits(), now_seconds), SharedMetrics(FAMILIES)
 
     async def metrics(accept: str) -> tuple[str, bytes]:
-        return expose([SharedMetricsCollector(figures)], accept)
+        return expose([SharedMetricsCollector(shared_metrics)], accept)
 
     application = build(
         registry,
         limits=limits,
-        load=load,
+        activity=activity,
         readiness=readiness,
-        requests=RequestMetrics(figures.share()),
+        requests=RequestMetrics(shared_metrics.slot()),
         metrics=metrics,
-        faces=faces,
-        front=front,
+        views=views,
+        forwarded=forwarded,
     )
     listener = listen("127.0.0.1", 0, limits)
     port = listener.getsockname()[1]
     async with serving(application, listener, tls):
-        yield Served(port, registry, load, figures)
+        yield Served(port, registry, activity, shared_metrics)
 
 
 async def put_blob(registry: Registry, content: bytes, repository: Repository = REPOSITORY) -> Digest:
     upload = await registry.begin_upload(repository)
-    await upload.append(one(content))
+    await upload.append(single_chunk(content))
     return (await upload.commit(Digest.of(content))).digest
 
 

@@ -45,7 +45,7 @@ async def client(done: list[Mapping[str, Any]]) -> AsyncIterator[TestClient[Any,
     nothing, by_word = AnonymousRights(frozenset()), AnonymousRights(frozenset({AccessAction.APPROVE}))
     operators = Operators(None, ForwardedHeaders(), has_users, anyone=nothing, local=nothing, word=(require, by_word))
     application = build(
-        MemoryRegistry(), operators=operators, acts={"things/do": AdminAction(AccessAction.APPROVE, do)}
+        MemoryRegistry(), operators=operators, actions={"things/do": AdminAction(AccessAction.APPROVE, do)}
     )
     async with TestClient(RawTestServer(application.handle)) as client:
         yield client

@@ -348,5 +348,5 @@ async def test_a_client_that_may_begin_no_more_is_counted_and_told_when_to_come_
                 refused = await server.ask("POST", URL)
                 assert (refused.status, refused.code, refused.headers["Retry-After"]) == (429, "TOOMANYREQUESTS", "60")
                 assert "127.0.0.1 has enough" in refused.json["errors"][0]["message"]
-            assert server.load.beginning.count == 3
+            assert server.activity.beginning.count == 3
     assert [line["client"] for line in lines if line["event"] == "client refused"] == ["127.0.0.1"]

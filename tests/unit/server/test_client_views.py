@@ -35,8 +35,8 @@ async def server() -> AsyncIterator[Served]:
     """A server that holds a plugin for one of two platforms."""
     registry = MemoryRegistry()
     await put_plugin(registry)
-    faces = PlatformViews(PlatformTags([RULE]))
-    async with served(registry, faces=[faces]) as server:
+    views = PlatformViews(PlatformTags([RULE]))
+    async with served(registry, views=[views]) as server:
         yield server
 
 
@@ -87,8 +87,8 @@ async def test_who_may_not_pull_may_not_by_any_name() -> None:
     registry = MemoryRegistry()
     await put_plugin(registry)
     nobody = AnonymousRights(frozenset())
-    faces = PlatformViews(PlatformTags([RULE]))
-    async with served(Authorize(registry, nobody), faces=[faces]) as server:
+    views = PlatformViews(PlatformTags([RULE]))
+    async with served(Authorize(registry, nobody), views=[views]) as server:
         for agent in (AMD64, ARM64, "curl"):
             answer = await server.ask("GET", f"{PATH}/latest", [("User-Agent", agent)])
             assert (answer.status, answer.code, answer.headers["Vary"]) == (403, "DENIED", "User-Agent, Accept")
@@ -108,7 +108,7 @@ async def test_engines_with_a_vulnerability_are_seen_where_they_are(
     watch = EngineTracker(record, lambda _exposure: None, SystemClock(), known=KnownEngines(), tells=False)
     engines = EngineViews(watch, Treatment(treatment))
     async with served(
-        registry, faces=[PlatformViews(PlatformTags([RULE])), engines], front=ForwardedHeaders(None, True)
+        registry, views=[PlatformViews(PlatformTags([RULE])), engines], forwarded=ForwardedHeaders(None, True)
     ) as server:
         for agent, address in ((ARM64, "192.0.2.7"), ("curl/8.0", "192.0.2.8")):
             asked = [("User-Agent", agent), ("X-Forwarded-For", f"6.6.6.6, {address}")]

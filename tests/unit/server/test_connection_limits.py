@@ -100,13 +100,13 @@ async def test_a_client_with_too_many_connections_is_told_so_and_others_are_serv
             assert (refused.status, refused.code, refused.headers["Retry-After"]) == (429, "TOOMANYREQUESTS", "1")
             assert refused.headers["Connection"] == "close"
             assert SETTING in refused.json["errors"][0]["message"]
-            assert server.load.crowding.count == 1
+            assert server.activity.crowding.count == 1
             async with server.connect("127.0.0.2") as other:
                 await other.send("GET", "/v2/")
                 assert (await other.receive()).status == 200
             connection.writer.transport.abort()
             async with asyncio.timeout(5):
-                while server.load.connections.count > 1:
+                while server.activity.connections.count > 1:
                     await asyncio.sleep(0.01)
             assert (await server.ask("GET", "/v2/")).status == 200
     assert [line["client"] for line in lines if line["event"] == "client refused"] == ["127.0.0.1"]
@@ -118,13 +118,13 @@ def forwarded(client: str) -> tuple[str, str]:
 
 async def under_way(server: Served, count: int) -> None:
     async with asyncio.timeout(5):
-        while server.load.requests.count != count:
+        while server.activity.requests.count != count:
             await asyncio.sleep(0.01)
 
 
 async def test_behind_a_proxy_the_requests_of_a_client_are_counted_and_not_the_connections() -> None:
     limits = ServerLimits(connections_per_client=2)
-    async with served(limits=limits, front=ForwardedHeaders(behind_proxy=True)) as server, AsyncExitStack() as held:
+    async with served(limits=limits, forwarded=ForwardedHeaders(behind_proxy=True)) as server, AsyncExitStack() as held:
         clients = []
         for number in range(2):
             location = await server.begin_upload()
@@ -136,7 +136,7 @@ async def test_behind_a_proxy_the_requests_of_a_client_are_counted_and_not_the_c
         assert (refused.status, refused.code) == (429, "TOOMANYREQUESTS")
         assert SETTING in refused.json["errors"][0]["message"]
         assert (await server.ask("GET", "/v2/", [forwarded("2001:db8:0:1::1")])).status == 200
-        assert server.load.crowding.count == 1
+        assert server.activity.crowding.count == 1
         for connection in clients:
             connection.writer.transport.abort()
         await under_way(server, 0)
@@ -144,12 +144,15 @@ async def test_behind_a_proxy_the_requests_of_a_client_are_counted_and_not_the_c
 
 async def test_behind_a_proxy_uploads_are_counted_for_the_client() -> None:
     limits = ServerLimits(uploads_per_client=1)
-    async with served(limits=limits, front=ForwardedHeaders(behind_proxy=True)) as server, server.connect() as sender:
+    async with (
+        served(limits=limits, forwarded=ForwardedHeaders(behind_proxy=True)) as server,
+        server.connect() as sender,
+    ):
         await sender.send(
             "PATCH", await server.begin_upload(), [forwarded("192.0.2.1"), ("Content-Length", str(len(LAYER)))]
         )
         async with asyncio.timeout(5):
-            while not server.load.uploading.count:
+            while not server.activity.uploading.count:
                 await asyncio.sleep(0.01)
         location = await server.begin_upload()
         assert (await server.ask("PATCH", location, [forwarded("192.0.2.1")], LAYER)).status == 429

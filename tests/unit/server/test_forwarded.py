@@ -40,9 +40,9 @@ def asked(headers: Mapping[str, str], **facts: object) -> web.Request:
     ],
 )
 def test_where_clients_reach_it(
-    front: ForwardedHeaders, headers: Mapping[str, str], facts: Mapping[str, object], url: str
+    forwarded: ForwardedHeaders, headers: Mapping[str, str], facts: Mapping[str, object], url: str
 ) -> None:
-    assert front.url_of(asked(headers, **facts)) == url
+    assert forwarded.public_url(asked(headers, **facts)) == url
 
 
 @pytest.mark.parametrize(
@@ -57,8 +57,8 @@ def test_where_clients_reach_it(
         (ForwardedHeaders(behind_proxy=True), {}, "198.51.100.1"),
     ],
 )
-def test_where_clients_are(front: ForwardedHeaders, headers: Mapping[str, str], address: str) -> None:
-    assert front.client_of(asked(headers)) == address
+def test_where_clients_are(forwarded: ForwardedHeaders, headers: Mapping[str, str], address: str) -> None:
+    assert forwarded.client_key(asked(headers)) == address
 
 
 DIRECT = {"Host": "127.0.0.1:5000"}
@@ -87,6 +87,6 @@ DIRECT = {"Host": "127.0.0.1:5000"}
     ],
 )
 def test_what_a_program_on_the_machine_sends_itself(
-    front: ForwardedHeaders, headers: Mapping[str, str], direct: bool
+    forwarded: ForwardedHeaders, headers: Mapping[str, str], direct: bool
 ) -> None:
-    assert front.is_direct(asked(headers)) is direct
+    assert forwarded.is_direct(asked(headers)) is direct

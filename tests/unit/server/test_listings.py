@@ -201,7 +201,10 @@ async def test_what_a_list_takes_is_counted_for_the_client_that_asks() -> None:
     clients: list[str] = []
     registry = Recording()
     await tagged(registry)
-    async with served(registry, front=ForwardedHeaders(behind_proxy=True)) as server, server.connect() as connection:
+    async with (
+        served(registry, forwarded=ForwardedHeaders(behind_proxy=True)) as server,
+        server.connect() as connection,
+    ):
         for client in ("192.0.2.1", "192.0.2.2"):
             await connection.send("GET", LIST, [("X-Forwarded-For", client)])
             assert (await connection.receive()).status == 200

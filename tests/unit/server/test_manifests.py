@@ -292,7 +292,7 @@ async def test_manifests_that_are_being_sent_count_as_uploads() -> None:
     async with served(limits=ServerLimits(uploads_per_client=1)) as server, server.connect() as sender:
         await sender.send("PUT", f"{URL}/1", [("Content-Type", DOCKER_MANIFEST), ("Content-Length", "1000")])
         async with asyncio.timeout(5):
-            while not server.load.uploading.count:
+            while not server.activity.uploading.count:
                 await asyncio.sleep(0.01)
         answer = await server.ask("PUT", f"{URL}/2", [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
     assert (answer.status, answer.code) == (429, "TOOMANYREQUESTS")
@@ -318,10 +318,10 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
     """A large one waits before its body is read; small ones and other clients do not; who is slow makes room."""
     begun, now = 0, [0.0]
 
-    async def received(exchange: RequestContext) -> bytes:
+    async def received(context: RequestContext) -> bytes:
         nonlocal begun
         begun += 1
-        return await _received(exchange)
+        return await _received(context)
 
     monkeypatch.setattr("mirror.server.handlers.manifests._received", received)
     registry = MemoryRegistry()
@@ -333,7 +333,7 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
         for number, connection in enumerate(connections):
             await begin(connection, str(number), chunked)
             async with asyncio.timeout(5):
-                while server.load.uploading.count <= number:
+                while server.activity.uploading.count <= number:
                     await asyncio.sleep(0.01)
         assert begun == most
         assert (await server.ask("PUT", f"{URL}/small", headers, MANIFEST)).status == 201
@@ -349,4 +349,4 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
         async with asyncio.timeout(5):
             while begun < most + 3:
                 await asyncio.sleep(0.01)
-        assert server.load.large_manifests.are_awaited("127.0.0.1")
+        assert server.activity.large_manifests.are_awaited("127.0.0.1")

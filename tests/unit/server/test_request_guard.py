@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from mirror.server.http.request_guard import MOST_FRAMING_BYTES, PIECE_BYTES, GuardedHandler, Rounds
+from mirror.server.http.request_guard import MOST_FRAMING_BYTES, PIECE_BYTES, GuardedHandler, ReadRounds
 from tests.unit.server.served import LAYER, REPOSITORY, Served, digest, served
 
 CHUNKED = b"PUT /v2/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -41,7 +41,7 @@ class Guarded:
     """Connections whose handler reads the body and drops it, or does nothing at all."""
 
     def __init__(self) -> None:
-        self.rounds = Rounds()
+        self.rounds = ReadRounds()
         self.received_bytes = 0
         self.begun = 0
 

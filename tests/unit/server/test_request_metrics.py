@@ -18,7 +18,7 @@ def counted(server: Served) -> dict[tuple[str, ...], float]:
     """What is not zero, sums of seconds left out."""
     return {
         (family.name.removeprefix("plugin_mirror_"), *labels): (sum(cells[:-1]) if family.bounds else cells[0])
-        for family, series in server.figures.sums()
+        for family, series in server.shared_metrics.sums()
         for labels, cells in series
         if any(cells)
     }
@@ -79,7 +79,9 @@ async def test_a_blob_counts_when_its_headers_leave(filled: Served) -> None:
     counts = counted(filled)
     assert counts["blob_headers_seconds",] == 1
     assert counts["sent_bytes_total", "blob"] == len(LAYER)
-    sums = {family.name: cells[-1] for family, series in filled.figures.sums() for _, cells in series if any(cells)}
+    sums = {
+        family.name: cells[-1] for family, series in filled.shared_metrics.sums() for _, cells in series if any(cells)
+    }
     assert 0 < sums["plugin_mirror_blob_headers_seconds"] <= sums["plugin_mirror_request_duration_seconds"]
 
 

@@ -105,7 +105,7 @@ async def test_a_body_that_is_not_wanted_and_does_not_come_holds_nothing_when_it
 
 async def no_connections(server: Served) -> bool:
     async with asyncio.timeout(5):
-        while server.load.connections.count:
+        while server.activity.connections.count:
             await asyncio.sleep(0.01)
     return True
 

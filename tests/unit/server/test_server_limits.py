@@ -17,11 +17,11 @@ from tests.unit.server.served import LAYER, Connection, Served, digest, served
 
 async def sending(server: Served, connection: Connection) -> None:
     """An upload of which the first byte is on its way, and taken."""
-    before = server.load.uploading.count
+    before = server.activity.uploading.count
     await connection.send("PATCH", await server.begin_upload(), [("Content-Length", str(len(LAYER)))])
     connection.writer.write(LAYER[:1])
     async with asyncio.timeout(5):
-        while server.load.uploading.count == before:
+        while server.activity.uploading.count == before:
             await asyncio.sleep(0.01)
 
 
@@ -34,7 +34,7 @@ async def test_a_client_that_sends_too_much_at_a_time_is_told_when_to_come_back(
         refused = await server.ask("POST", target, body=LAYER)
         assert (refused.status, refused.code, refused.headers["Retry-After"]) == (429, "TOOMANYREQUESTS", "5")
         assert "server.limits.uploads_per_client" in refused.json["errors"][0]["message"]
-        assert server.load.uploading.refused == 1
+        assert server.activity.uploading.refused == 1
         assert (await server.ask("GET", "/v2/")).status == 200
 
         connections[0].writer.write(LAYER[1:])
@@ -47,7 +47,7 @@ async def test_an_upload_that_breaks_off_makes_room() -> None:
         async with server.connect() as connection:
             await sending(server, connection)
         async with asyncio.timeout(5):
-            while server.load.uploading.count:
+            while server.activity.uploading.count:
                 await asyncio.sleep(0.01)
         answer = await server.ask("POST", f"/v2/a/blobs/uploads/?digest={digest(LAYER)}", body=LAYER)
     assert answer.status == 201
@@ -83,13 +83,13 @@ async def test_a_connection_too_many_is_told_so_and_ended() -> None:
                 "1",
             )
             assert "2 connections" in refused.json["errors"][0]["message"]
-            assert server.load.connections.refused == 1
+            assert server.activity.connections.refused == 1
             await first.send("GET", "/v2/")
             assert (await first.receive()).status == 200
 
             second.writer.transport.abort()
             async with asyncio.timeout(5):
-                while server.load.connections.count > 1:
+                while server.activity.connections.count > 1:
                     await asyncio.sleep(0.01)
             assert (await server.ask("GET", "/v2/")).status == 200
     assert [line["status"] for line in lines if line["event"] == "request"] == [200, 200, 503, 200, 200]

@@ -71,7 +71,7 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
                 other = await clients.enter_async_context(server.connect())
                 await other.send("PATCH", await server.begin_upload(), [("Content-Length", "1")])
                 async with asyncio.timeout(5):
-                    while server.load.uploading.count < most:
+                    while server.activity.uploading.count < most:
                         await asyncio.sleep(0.01)
             else:
                 for _ in range(most - 2):
@@ -83,7 +83,7 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
             assert (answer.status, answer.code, answer.headers["Connection"]) == (408, "SIZE_INVALID", "close")
             assert SETTING in answer.json["errors"][0]["message"]
             assert await slow.ended()
-            assert server.load.dawdling.count == 1
+            assert server.activity.dawdling.count == 1
             assert (await server.ask("GET", location)).headers["Range"] == "0-2"  # what came is kept
     assert [line["limit"] for line in lines if line["event"] == "client refused"] == [SETTING]
 
@@ -100,7 +100,7 @@ async def test_a_fast_body_goes_on_whoever_waits() -> None:
         sender.writer.write(content[:half])
         await until_held(server, location, half)
         hands.seconds += 61
-        assert server.load.is_crowded("127.0.0.1")
+        assert server.activity.is_crowded("127.0.0.1")
         sender.writer.write(content[half:])
         assert (await sender.receive()).status == 202
-        assert server.load.dawdling.count == 0
+        assert server.activity.dawdling.count == 0

@@ -7,7 +7,7 @@ import yaml
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.server.http.server_limits import ServerLimits
 from mirror.settings import AccessAction, load, schema
@@ -103,7 +103,9 @@ def test_a_rule_with_several_names_and_changes(written):
     settings = load(written(text))
     rule = settings.mirrors[0].rule()
     assert rule.targets == ("driver", "site/driver")
-    assert rule.changes == Changes({"name": "{name}:{tag}"}, {"/run": "/srv"}, {"fuse": "/dev/fuse"}, ("a",), fix=True)
+    assert rule.changes == DerivationChanges(
+        {"name": "{name}:{tag}"}, {"/run": "/srv"}, {"fuse": "/dev/fuse"}, ("a",), fix=True
+    )
     assert load(written(yaml.safe_dump(settings.shown()))) == settings
 
 

@@ -12,7 +12,7 @@ from mirror.oci.errors import BlobUnknown, DigestInvalid, NotFound, RepositoryUn
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import in_chunks, manifest_of, read_blob
@@ -103,7 +103,7 @@ class Story:
         lease = await store.downloads.claim_download(self._name, Digest.of(self._claimed))
         assert lease is not None
         try:
-            await lease.append(one(self._claimed[lease.offset :]), lambda: None)
+            await lease.append(single_chunk(self._claimed[lease.offset :]), lambda: None)
             await lease.verify()
             await lease.commit()
         finally:
@@ -111,13 +111,13 @@ class Story:
 
     async def _push_another_digest(self, store: Store) -> None:
         upload = await store.begin_upload(self._name)
-        await upload.append(one(self._claimed))
+        await upload.append(single_chunk(self._claimed))
         with pytest.raises(DigestInvalid):
             await upload.commit(_ABSENT)
 
     async def _cancel(self, store: Store) -> None:
         upload = await store.begin_upload(self._name)
-        await upload.append(one(self._large))
+        await upload.append(single_chunk(self._large))
         await upload.cancel()
 
     async def _mount(self, store: Store) -> None:

@@ -14,7 +14,7 @@ from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, NotFound, StorageFault, StorageFull, UploadUnknown
 from mirror.oci.names import Tag
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.store.catalog.content_tables import blobs
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
@@ -46,7 +46,7 @@ class Bring(Push):
         lease = await store.downloads.claim_download(REPOSITORY, DIGEST)
         assert lease is not None
         try:
-            await lease.append(one(CONTENT[lease.offset :]), lambda: None)
+            await lease.append(single_chunk(CONTENT[lease.offset :]), lambda: None)
             await lease.verify()
             await lease.commit()
         finally:
@@ -140,7 +140,7 @@ async def test_an_append_that_fails_leaves_the_upload_as_it_was(
     disk: WatchedFilesystem, store: Store, code: int
 ) -> None:
     upload = await store.begin_upload(REPOSITORY)
-    await upload.append(one(CONTENT[:500_000]))
+    await upload.append(single_chunk(CONTENT[:500_000]))
     fail_at(disk, 1, code)  # the second piece
 
     with pytest.raises(StorageFault):
@@ -148,7 +148,7 @@ async def test_an_append_that_fails_leaves_the_upload_as_it_was(
 
     upload = await store.resume_upload(REPOSITORY, upload.id)
     assert upload.offset == 500_000
-    await upload.append(one(CONTENT[500_000:]))
+    await upload.append(single_chunk(CONTENT[500_000:]))
     await upload.commit(DIGEST)
     assert await read_blob(store, DIGEST) == CONTENT
 
@@ -159,7 +159,7 @@ async def test_a_client_that_vanishes_from_a_full_disk(disk: WatchedFilesystem, 
         raise ConnectionResetError
 
     upload = await store.begin_upload(REPOSITORY)
-    await upload.append(one(b"first"))
+    await upload.append(single_chunk(b"first"))
     fail_at(disk, 0, errno.ENOSPC)
 
     with pytest.raises(ConnectionResetError):
@@ -189,7 +189,7 @@ async def test_a_caller_that_is_cancelled_while_the_disk_is_full(disk: WatchedFi
 
 async def test_bytes_that_could_not_be_synced_are_never_tried_again(disk: WatchedFilesystem, store: Store) -> None:
     upload = await store.begin_upload(REPOSITORY)
-    await upload.append(one(CONTENT))
+    await upload.append(single_chunk(CONTENT))
     fail_at(disk, 0, errno.EIO)
     with pytest.raises(StorageFault):
         await upload.commit(DIGEST)
@@ -205,7 +205,7 @@ async def test_a_catalog_without_room_leaves_the_upload_to_be_committed_again(fo
     for number in range(500):
         content = b"%d" % number * 1000
         upload = await store.begin_upload(REPOSITORY)
-        await upload.append(one(content))
+        await upload.append(single_chunk(content))
         try:
             await upload.commit(Digest.of(content))
         except StorageFull:
@@ -230,7 +230,7 @@ async def test_a_refused_copy_takes_nothing_from_who_holds_the_content(
 ) -> None:
     await push_blob(store, CONTENT, OTHER)
     upload = await store.begin_upload(REPOSITORY)
-    await upload.append(one(CONTENT))
+    await upload.append(single_chunk(CONTENT))
     fail_at(disk, 2, errno.ENOSPC)  # the folder's sync, when the file has its place
 
     with pytest.raises(StorageFull):

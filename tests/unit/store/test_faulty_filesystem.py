@@ -17,7 +17,7 @@ import pytest
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import StorageFault, StorageFull
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.contract.contents import REPOSITORY, push_blob, read_blob
@@ -202,7 +202,7 @@ async def test_a_folder_that_was_not_synced_is_changed_again(
     blob = DataLayout(folder).blob(Digest.of(content))
     name, shard = (str(path.relative_to(folder)) for path in (blob, blob.parent))
     upload = await store.begin_upload(REPOSITORY)
-    await upload.append(one(content))
+    await upload.append(single_chunk(content))
     disk.fault = once(("sync", shard))
     with pytest.raises(StorageFault):
         await upload.commit(Digest.of(content))

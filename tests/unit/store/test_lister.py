@@ -18,13 +18,13 @@ SUBJECT = Digest.of(b"subject")
 LONG = 100_000
 
 
-def referrer(number: int, heavy: str) -> Manifest:
+def referrer(number: int, cpu_offload: str) -> Manifest:
     content = {
         "schemaVersion": 2,
         "manifests": [],
         "subject": {"mediaType": OCI_MANIFEST, "digest": str(SUBJECT), "size": 7},
         "number": number,
-        **({"annotations": {"long": "x" * LONG}} if heavy == "annotations" else {"artifactType": "x" * LONG}),
+        **({"annotations": {"long": "x" * LONG}} if cpu_offload == "annotations" else {"artifactType": "x" * LONG}),
     }
     return Manifest.parse_stored(json.dumps(content).encode(), OCI_INDEX)
 
@@ -32,10 +32,10 @@ def referrer(number: int, heavy: str) -> Manifest:
 @pytest.mark.parametrize("heavy", ["annotations", "type"])
 @pytest.mark.parametrize("limit", [None, 3])
 async def test_heavy_referrers_come_in_short_pages_and_all_of_them(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, heavy: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, cpu_offload: str
 ) -> None:
     monkeypatch.setattr("mirror.store.lister._MOST_WEIGHT", 4 * LONG)
-    manifests = sorted((referrer(number, heavy) for number in range(12)), key=lambda each: str(each.digest))
+    manifests = sorted((referrer(number, cpu_offload) for number in range(12)), key=lambda each: str(each.digest))
     found: list[Digest] = []
     sizes: list[int] = []
     async with Store.open(folder) as store:

@@ -13,9 +13,9 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.oci.names import Repository, Tag
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.store.content.filesystem import Filesystem
-from mirror.store.content.volume import Room
+from mirror.store.content.volume import DiskSpace
 from mirror.store.monitoring import StoreContents
 from mirror.store.registry import Store
 from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_blob, put_plugin
@@ -38,9 +38,9 @@ async def test_room(store: Store) -> None:
     assert 0 < empty.free_bytes < empty.size_bytes
     for content in (b"abc", b"defgh"):
         upload = await store.begin_upload(REPOSITORY)
-        await upload.append(one(content))
+        await upload.append(single_chunk(content))
     room = await store.monitoring.room()
-    assert room == Room(room.free_bytes, empty.size_bytes, 2, 8)
+    assert room == DiskSpace(room.free_bytes, empty.size_bytes, 2, 8)
 
 
 async def test_work(store: Store) -> None:

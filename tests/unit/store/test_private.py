@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
-from mirror.upstream.limits.rate_limiter import SharedAccount
+from mirror.upstream.limits.rate_limiter import SharedRateAccount
 from tests.contract.contents import REPOSITORY, push_blob, push_image
 
 
@@ -38,7 +38,7 @@ async def used(store: Store, folder: Path) -> None:
     await store.token_key()
     async with RuleLocks(folder)("rule"):
         pass
-    SharedAccount(folder / "limits" / "hub.requests").close()
+    SharedRateAccount(folder / "limits" / "hub.requests").close()
 
 
 @pytest.mark.usefixtures("umask")

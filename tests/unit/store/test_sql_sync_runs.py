@@ -12,7 +12,7 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import Busy
 from mirror.oci.names import Repository, Tag
-from mirror.records.sync_runs import Mirrored, Run, RunOutcome, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
+from mirror.records.sync_runs import MirroredTag, Run, RunOutcome, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
@@ -20,7 +20,7 @@ from mirror.store.rule_locks import RuleLocks
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 A, B = Digest.of(b"a"), Digest.of(b"b")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-BROUGHT = Mirrored(NAME, TAG, "acme", "hub", Repository("store/driver"), A, B, NOON, gone_at=NOON)
+BROUGHT = MirroredTag(NAME, TAG, "acme", "hub", Repository("store/driver"), A, B, NOON, gone_at=NOON)
 MOVED = TagEvent(NAME, TAG, NOON, TagChange.MOVED, A, B, "hub/store/driver", ("+ network: host",))
 
 

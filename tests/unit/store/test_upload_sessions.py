@@ -12,11 +12,11 @@ import pytest
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ContentTooLarge, TooManyRequests, UploadUnknown
 from mirror.oci.names import Repository
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from mirror.store.uploads.session_limits import SessionLimits
-from mirror.store.uploads.upload_sessions import Uploads
+from mirror.store.uploads.upload_sessions import UploadSessions
 from mirror.store.uploads.upload_writer import UploadWriter
 from tests.contract.contents import REPOSITORY, in_chunks, push_image, read_blob
 from tests.unit.store.disks import blob_files, upload_files
@@ -72,7 +72,7 @@ async def test_an_upload_that_an_earlier_version_began_is_gone_on_with(folder: P
     (folder / "uploads" / begun / "session.json").write_text(json.dumps(session))
 
     upload = await store.resume_upload(REPOSITORY, begun)
-    await upload.append(one(CONTENT[upload.offset :]))
+    await upload.append(single_chunk(CONTENT[upload.offset :]))
     await upload.commit(DIGEST)
 
     assert await read_blob(store, DIGEST) == CONTENT
@@ -98,7 +98,7 @@ async def test_what_one_process_received_whole_is_not_read_again(
     digest = Digest.of(CONTENT, algorithm)
     upload = await store.begin_upload(REPOSITORY, algorithm=algorithm)
     for start in range(0, len(CONTENT), 900_000):
-        await upload.append(one(CONTENT[start : start + 900_000]))
+        await upload.append(single_chunk(CONTENT[start : start + 900_000]))
         upload = await store.resume_upload(REPOSITORY, upload.id)
     monkeypatch.delattr(UploadWriter, "hash_on")
 
@@ -111,7 +111,7 @@ async def test_what_one_process_received_whole_is_not_read_again(
 async def test_a_blob_over_the_limit(folder: Path, chunk_bytes: int) -> None:
     async with Store.open(folder, max_blob_bytes=3_000_000) as store:
         upload = await store.begin_upload(REPOSITORY)
-        await upload.append(one(CONTENT[:1_200_000]))
+        await upload.append(single_chunk(CONTENT[:1_200_000]))
 
         with pytest.raises(ContentTooLarge):
             await upload.append(in_chunks(CONTENT[1_200_000:], chunk_bytes))
@@ -144,7 +144,7 @@ async def test_uploads_expire(folder: Path) -> None:
         idle = await begin_and_break_off(store, CONTENT[:1_000])
         lease = await store.downloads.claim_download(REPOSITORY, DIGEST)
         assert lease is not None
-        await lease.append(one(CONTENT[:1_000]), lambda: None)
+        await lease.append(single_chunk(CONTENT[:1_000]), lambda: None)
         assert await store.uploads.expire(DAY) == 0
 
         clock.ahead = 2 * DAY
@@ -152,7 +152,7 @@ async def test_uploads_expire(folder: Path) -> None:
 
         with pytest.raises(UploadUnknown):
             await store.resume_upload(REPOSITORY, idle)
-        await lease.append(one(CONTENT[1_000:]), lambda: None)
+        await lease.append(single_chunk(CONTENT[1_000:]), lambda: None)
         await lease.verify()
         await lease.commit()
         await lease.release()
@@ -189,13 +189,13 @@ async def test_an_empty_upload_that_is_being_written_to_does_not_expire(store: S
 async def test_expiry_goes_in_short_steps(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mirror.store.uploads.upload_sessions._STEP", 2)
     steps: list[int] = []
-    step = Uploads._expire
+    step = UploadSessions._expire
 
-    def counted(uploads: Uploads, names: list[str], age: Any) -> int:
+    def counted(uploads: UploadSessions, names: list[str], age: Any) -> int:
         steps.append(len(names))
         return step(uploads, names, age)
 
-    monkeypatch.setattr(Uploads, "_expire", counted)
+    monkeypatch.setattr(UploadSessions, "_expire", counted)
     async with Store.open(folder) as store:
         for _ in range(5):
             await store.begin_upload(REPOSITORY)
@@ -215,7 +215,7 @@ async def test_a_client_may_have_so_many_uploads_open_whichever_process_it_asks(
             await one_store.begin_upload(REPOSITORY, client="192.0.2.2")
         assert len(upload_files(folder)) == 4 * 3  # a folder and two files
 
-        await first.append(one(CONTENT))
+        await first.append(single_chunk(CONTENT))
         await (await other.resume_upload(REPOSITORY, first.id)).commit(DIGEST)  # one that has ended makes room
         await (await store.begin_upload(REPOSITORY, client="192.0.2.1")).cancel()
         await store.begin_upload(REPOSITORY, client="192.0.2.1")
@@ -270,7 +270,7 @@ async def test_what_crashes_have_left_expires(folder: Path, store: Store) -> Non
 async def test_nothing_remains_of_what_has_ended(folder: Path, store: Store) -> None:
     await push_image(store, "image", "latest")
     cancelled = await store.begin_upload(REPOSITORY)
-    await cancelled.append(one(b"unwanted"))
+    await cancelled.append(single_chunk(b"unwanted"))
     await cancelled.cancel()
 
     assert upload_files(folder) == []

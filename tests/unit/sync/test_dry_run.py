@@ -18,10 +18,10 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import UpstreamRefused
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.sync_runs import TagOutcome, TagRecord
 from mirror.registry.port import Blob
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
 from mirror.sync.dry_run import dry_run_context
 from mirror.sync.dry_run_registry import DryRunRegistry
@@ -202,7 +202,7 @@ async def test_a_signature_that_has_a_referrer_and_one_that_moves(world: World) 
 
 
 async def test_copies_with_changes(world: World) -> None:
-    rule = ruled(changes=Changes(env={"role": "worker"}))
+    rule = ruled(changes=DerivationChanges(env={"role": "worker"}))
     name = f"sha256-{FIRST.digest.hex}.sig"
     await hold(world.upstream, THERE, [b"signature"], [artifact(b"signature")], name)
     done = await world.both(rule)
@@ -213,15 +213,15 @@ async def test_copies_with_changes(world: World) -> None:
 
 
 async def test_copies_with_changes_that_change_nothing_and_other_changes(world: World) -> None:
-    await world.both(ruled(changes=Changes(env={"role": "master"}), tags=TagSelection.parse(("1.0",))))
-    await world.both(ruled(changes=Changes(env={"role": "other"})))
+    await world.both(ruled(changes=DerivationChanges(env={"role": "master"}), tags=TagSelection.parse(("1.0",))))
+    await world.both(ruled(changes=DerivationChanges(env={"role": "other"})))
     await world.both(ruled())
 
 
 async def test_a_copy_with_changes_that_cannot_be_made(world: World) -> None:
     nameless = plugin(b"{}", OLD)
     await hold(world.upstream, THERE, [b"{}"], [nameless], "3.0")
-    rule = ruled(changes=Changes(env={"role": "worker"}))
+    rule = ruled(changes=DerivationChanges(env={"role": "worker"}))
     dry = await world.dry_run(rule)
     assert told(dry) == told(await world.run(rule))
     assert (dry.count(TagOutcome.FAILED), dry.moved_bytes) == (1, sum(map(len, [*BLOBS, b"{}"])))
@@ -230,7 +230,7 @@ async def test_a_copy_with_changes_that_cannot_be_made(world: World) -> None:
 async def test_a_copy_that_is_mended_counts_and_its_digest_is_told_once_its_layer_is_here(world: World) -> None:
     config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(ZIPPED))]}}).encode()
     await hold(world.upstream, THERE, [config, ZIPPED], [plugin(config, ZIPPED)], "3.0")
-    rule = ruled(changes=Changes(fix=True), tags=TagSelection.parse(("3.0",)))
+    rule = ruled(changes=DerivationChanges(fix=True), tags=TagSelection.parse(("3.0",)))
     dry, done = await world.dry_run(rule), await world.run(rule)
     for summary in (dry, done):
         assert (summary.count(TagOutcome.COPIED), summary.moved_bytes) == (1, len(config) + len(ZIPPED))
@@ -251,7 +251,7 @@ async def test_a_second_target_that_is_added_later(world: World) -> None:
 
 
 async def test_a_second_target_of_copies_with_changes(world: World) -> None:
-    rule = ruled(HERE.name, ELSEWHERE.name, changes=Changes(env={"role": "{name}"}))
+    rule = ruled(HERE.name, ELSEWHERE.name, changes=DerivationChanges(env={"role": "{name}"}))
     assert (await world.both(rule)).moved_bytes == sum(map(len, BLOBS))
 
 
@@ -275,7 +275,7 @@ async def test_a_download_that_was_interrupted(world: World) -> None:
     digest = Digest.of(NEW)
     download = await world.store.downloads.claim_download(HERE, digest)
     assert download is not None
-    await download.append(one(NEW[:40]), lambda: None)
+    await download.append(single_chunk(NEW[:40]), lambda: None)
     await download.release()
     assert (await world.both(ruled())).moved_bytes == sum(map(len, BLOBS)) - 40
 

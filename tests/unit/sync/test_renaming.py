@@ -14,7 +14,7 @@ import pytest
 
 from mirror.oci.digest import Digest
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.records.sync_runs import TagChange, TagOutcome
 from mirror.registry.port import Blob
@@ -43,7 +43,7 @@ def config(role: str, **members: Any) -> bytes:
 
 FIRST_CONFIG, SECOND_CONFIG, LAYER = config("master"), config("master", Network={"Type": "host"}), b"a layer" * 99
 FIRST, SECOND = plugin(FIRST_CONFIG, LAYER), plugin(SECOND_CONFIG, LAYER)
-CHANGES = Changes(env={"role": "worker", "name": "{name}:{tag}"})
+CHANGES = DerivationChanges(env={"role": "worker", "name": "{name}:{tag}"})
 TOLD = f'derived from {FIRST.digest}: env role: "master" -> "worker"; env name: unset -> "contiv:1.0"'
 
 
@@ -177,7 +177,7 @@ async def test_a_moved_upstream_tag_derives_anew(upstream: Watched, here: Store,
 async def test_other_changes_derive_anew_and_move_nothing(upstream: Watched, here: Store, context: RunContext) -> None:
     await run_rule(ruled(changes=CHANGES), upstream, here, context)
     upstream.read.clear()
-    (tag,) = (await run_rule(ruled(changes=Changes(env={"role": "other"})), upstream, here, context)).tags
+    (tag,) = (await run_rule(ruled(changes=DerivationChanges(env={"role": "other"})), upstream, here, context)).tags
     assert (tag.outcome, tag.change, tag.moved_bytes, upstream.read) == (TagOutcome.COPIED, None, 0, [])
     assert (await at(here, HERE))[1]["role"] == "other"
     (tag,) = (await run_rule(ruled(), upstream, here, context)).tags
@@ -206,7 +206,7 @@ async def test_a_run_that_ended_before_it_was_noted_is_made_up_for(
 async def test_what_is_mended_is_downloaded_once(upstream: Watched, here: Store, context: RunContext) -> None:
     as_engines_write_it = json.dumps({"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(ZIPPED))]}}).encode()
     await hold(upstream, THERE, [as_engines_write_it, ZIPPED], [plugin(as_engines_write_it, ZIPPED)], "1.0")
-    (tag,) = (await run_rule(ruled(changes=Changes(fix=True)), upstream, here, context)).tags
+    (tag,) = (await run_rule(ruled(changes=DerivationChanges(fix=True)), upstream, here, context)).tags
     assert tag.reason.endswith(": diff_ids: those of the uncompressed layers")
     copy = await here.get_manifest(HERE, Tag("1.0"))
     assert copy.config is not None
@@ -225,7 +225,7 @@ async def test_what_was_pushed_here_is_left_alone(upstream: Watched, here: Store
 async def test_where_nothing_had_to_be_changed_the_tag_is_the_original(
     upstream: Watched, here: Store, context: RunContext
 ) -> None:
-    rule = ruled(changes=Changes(env={"role": "master"}))
+    rule = ruled(changes=DerivationChanges(env={"role": "master"}))
     (tag,) = (await run_rule(rule, upstream, here, context)).tags
     assert (tag.after, tag.reason) == (
         FIRST.digest,

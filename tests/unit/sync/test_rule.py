@@ -4,7 +4,7 @@ import pytest
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Repository, Tag
-from mirror.plugin.build.derivation import Changes
+from mirror.plugin.build.derivation import DerivationChanges
 from mirror.sync.rule import MirrorRule
 
 
@@ -39,7 +39,7 @@ def test_names_that_make_no_sense(to: list[str]) -> None:
 
 
 def test_signatures_are_never_changed() -> None:
-    rule = MirrorRule.parse("x", "hub/a", "b", changes=Changes(env={"n": "{name}:{tag}"}))
+    rule = MirrorRule.parse("x", "hub/a", "b", changes=DerivationChanges(env={"n": "{name}:{tag}"}))
     changes = rule.changes_of(Repository("b"), Tag("1"))
     assert changes is not None
     assert changes.env == {"n": "b:1"}

@@ -75,14 +75,17 @@ async def test_a_rule_fails_until_a_run_succeeds(
 
 
 async def test_runs_are_counted(upstream: Upstream, here: Store, context: RunContext) -> None:
-    figures = SharedMetrics(families(["acme", "other"]))
-    counted = SyncMetrics(figures.share(), ["acme", "other"])
+    shared_metrics = SharedMetrics(families(["acme", "other"]))
+    counted = SyncMetrics(shared_metrics.slot(), ["acme", "other"])
     await hold(upstream, THERE, [b"{}", b"one"], [ONE], "1")
     counted.ran(await run_rule(RULE, upstream, here, context))
     upstream.inner = type(upstream.inner)()  # everything is lost there
     counted.ran(await run_rule(MirrorRule.parse("other", "hub/nowhere", "other"), upstream, here, context))
     numbers = {
-        (family.name, *labels): cells[0] for family, series in figures.sums() for labels, cells in series if cells[0]
+        (family.name, *labels): cells[0]
+        for family, series in shared_metrics.sums()
+        for labels, cells in series
+        if cells[0]
     }
     assert numbers == {
         ("plugin_mirror_rule_runs_total", "acme", "succeeded"): 1,

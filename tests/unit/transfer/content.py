@@ -11,7 +11,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG, OCI_INDEX
 from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Registry
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 
 
 def described(media_type: str, content: bytes, size_bytes: int | None = None) -> Descriptor:
@@ -44,7 +44,7 @@ async def hold(
     """Put blobs and manifests, the last of which gets the tags."""
     for blob in blobs:
         upload = await registry.begin_upload(repository)
-        await upload.append(one(blob))
+        await upload.append(single_chunk(blob))
         await upload.commit(Digest.of(blob))
     for manifest in manifests:
         last = manifest is list(manifests)[-1]

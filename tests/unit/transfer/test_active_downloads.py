@@ -48,18 +48,18 @@ class Told:
 class Process:
     """What one process has open."""
 
-    def __init__(self, store: Store, inflight: ActiveDownloads, told: Told, tasks: BackgroundTasks) -> None:
+    def __init__(self, store: Store, downloads: ActiveDownloads, told: Told, tasks: BackgroundTasks) -> None:
         self.store = store
-        self.inflight = inflight
+        self.downloads = downloads
         self.told = told
         self._tasks = tasks
 
     def reading(self, wanted: BlobRequest, part: RangeRequest | None = None) -> asyncio.Task[bytes]:
-        return asyncio.create_task(read(self.inflight.open(wanted, part)))
+        return asyncio.create_task(read(self.downloads.open(wanted, part)))
 
     async def idle(self) -> None:
         async with asyncio.timeout(10):
-            while self.inflight.count:
+            while self.downloads.count:
                 await asyncio.sleep(0.002)
 
 
@@ -67,8 +67,8 @@ class Process:
 async def process(folder: Path, *, finish: bool = True) -> AsyncIterator[Process]:
     told = Told()
     async with Store.open(folder) as store, BackgroundTasks() as tasks:
-        inflight = ActiveDownloads(store, store.downloads, tasks, told, told.note, finish=finish, retry=QUICK)
-        yield Process(store, inflight, told, tasks)
+        downloads = ActiveDownloads(store, store.downloads, tasks, told, told.note, finish=finish, retry=QUICK)
+        yield Process(store, downloads, told, tasks)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ class TestReaders:
         self, one: Process, hub: ScriptedUpstream
     ) -> None:
         hub.limit = len(BLOB) - PIECE_BYTES  # the last piece does not come
-        async with one.inflight.open(wanted(hub)) as blob:
+        async with one.downloads.open(wanted(hub)) as blob:
             assert isinstance(blob, Growing)
             seen = 0
             while seen < len(BLOB) - HELD_BACK_BYTES:
@@ -134,7 +134,7 @@ class TestReaders:
 
     async def test_are_given_the_first_bytes_at_once(self, one: Process, hub: ScriptedUpstream) -> None:
         hub.limit = 1
-        async with one.inflight.open(wanted(hub)) as blob:
+        async with one.downloads.open(wanted(hub)) as blob:
             assert isinstance(blob, Growing)
             assert 0 < await blob.available(0) < HELD_BACK_BYTES
             hub.limit = None
@@ -166,7 +166,7 @@ class TestReaders:
             await until(lambda: hub.sent_bytes >= 100_000)
             readers[0].cancel()
             await asyncio.sleep(0.05)
-            assert one.inflight.count == 1
+            assert one.downloads.count == 1
             readers[1].cancel()
             await one.idle()
             hub.limit = None
@@ -237,7 +237,7 @@ class TestFailures:
 
         async def reading() -> None:
             nonlocal given_bytes
-            async with one.inflight.open(wanted(hub)) as blob:
+            async with one.downloads.open(wanted(hub)) as blob:
                 async for chunk in blob:
                     given_bytes += len(chunk)
 
@@ -298,7 +298,7 @@ class TestPlaces:
         hub.limit = 0
         readers = [one.reading(of(hub, blob)) for blob in self.BLOBS]
         waiting = len(self.BLOBS) - 2
-        await until(lambda: len(one.inflight._slots["hub"]._waiters or ()) == waiting)
+        await until(lambda: len(one.downloads._slots["hub"]._waiters or ()) == waiting)
         await until(lambda: hub.asked["open_blob"] == 2)
         return readers
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from mirror.transfer.blob_locks import at_once
+from mirror.transfer.blob_locks import map_concurrently
 
 
 async def test_there_are_no_more_tasks_than_work_is_done_at_once() -> None:
@@ -18,7 +18,7 @@ async def test_there_are_no_more_tasks_than_work_is_done_at_once() -> None:
         await asyncio.sleep(0)
         return number * 2
 
-    assert await at_once(3, work, range(1000)) == [number * 2 for number in range(1000)]
+    assert await map_concurrently(3, work, range(1000)) == [number * 2 for number in range(1000)]
     assert most == 3
 
 
@@ -32,7 +32,7 @@ async def test_the_first_failure_ends_the_others() -> None:
         done.append(number)
 
     with pytest.raises(ValueError, match="4"):
-        await at_once(2, work, range(100))
+        await map_concurrently(2, work, range(100))
     assert len(done) < 10
 
 
@@ -40,4 +40,4 @@ async def test_nothing_is_done_of_nothing() -> None:
     async def work(_: int) -> None:
         raise AssertionError
 
-    assert await at_once(3, work, []) == []
+    assert await map_concurrently(3, work, []) == []

@@ -385,7 +385,7 @@ async def test_a_lease_of_the_store_is_let_go_of_however_the_copy_fails(source: 
                     CopyDestination(store, HERE),
                     [TAG],
                     SILENT,
-                    turns=BlobLocks(store.downloads),
+                    locks=BlobLocks(store.downloads),
                 )
             except UpstreamUnreachable as error:
                 errors.append(error)

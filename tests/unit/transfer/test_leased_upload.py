@@ -41,7 +41,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def inflight(tmp_path: Path, store: Store) -> AsyncIterator[ActiveDownloads]:
+async def downloads(tmp_path: Path, store: Store) -> AsyncIterator[ActiveDownloads]:
     told = Told()
     async with Store.open(tmp_path / "data") as opened, BackgroundTasks() as tasks:
         yield ActiveDownloads(opened, opened.downloads, tasks, told, told.note, retry=QUICK)
@@ -54,21 +54,21 @@ def syncing(store: Store, hub: ScriptedUpstream) -> "asyncio.Task[Copied]":
         CopyDestination(store, SYNCED),
         [TAG],
         SilentProgress(),
-        turns=BlobLocks(store.downloads),
+        locks=BlobLocks(store.downloads),
     )
     return asyncio.create_task(copying)
 
 
-def pulling(inflight: ActiveDownloads, hub: ScriptedUpstream) -> "asyncio.Task[bytes]":
+def pulling(downloads: ActiveDownloads, hub: ScriptedUpstream) -> "asyncio.Task[bytes]":
     wanted = BlobRequest(PULLED, DIGEST, len(LAYER), (Source("hub", hub, THERE),))
-    return asyncio.create_task(read(inflight.open(wanted)))
+    return asyncio.create_task(read(downloads.open(wanted)))
 
 
 async def test_a_sync_waits_for_a_pull_and_moves_nothing(
-    store: Store, inflight: ActiveDownloads, hub: ScriptedUpstream
+    store: Store, downloads: ActiveDownloads, hub: ScriptedUpstream
 ) -> None:
     hub.limit = 100_000
-    reading = pulling(inflight, hub)
+    reading = pulling(downloads, hub)
     await until(lambda: hub.sent_bytes >= 100_000)
     copying = syncing(store, hub)
     await until(lambda: hub.asked["open_blob"] == 2)  # the layer by the pull, the config by the sync
@@ -80,20 +80,20 @@ async def test_a_sync_waits_for_a_pull_and_moves_nothing(
 
 
 async def test_a_pull_is_given_what_a_sync_brings_while_it_comes(
-    store: Store, inflight: ActiveDownloads, hub: ScriptedUpstream
+    store: Store, downloads: ActiveDownloads, hub: ScriptedUpstream
 ) -> None:
     hub.limit = 100_000
     copying = syncing(store, hub)
     await until(lambda: hub.sent_bytes >= 100_000)
     wanted = BlobRequest(PULLED, DIGEST, len(LAYER), (Source("hub", hub, THERE),))
-    opening = inflight.open(wanted)
+    opening = downloads.open(wanted)
     hub.limit = 200_000
     async with opening as blob:
         assert b"".join([chunk async for chunk in first(blob, 100_000)]) == LAYER[:100_000]
         assert not copying.done()
         hub.limit = None
     assert (await copying).moved_bytes == len(CONFIG) + len(LAYER)
-    await until(lambda: not inflight.count)
+    await until(lambda: not downloads.count)
     assert hub.sent_bytes == len(LAYER) + len(CONFIG)
     assert await read(store.open_blob(PULLED, DIGEST)) == LAYER
 
@@ -107,15 +107,15 @@ async def first(blob: object, size_bytes: int) -> AsyncIterator[bytes]:
 
 
 async def test_a_sync_goes_on_where_a_pull_broke_off(
-    store: Store, inflight: ActiveDownloads, hub: ScriptedUpstream
+    store: Store, downloads: ActiveDownloads, hub: ScriptedUpstream
 ) -> None:
     hub.breaks_at = {160_000: UpstreamUnreachable("gone")}
     hub.limit = 160_000
-    reading = pulling(inflight, hub)
+    reading = pulling(downloads, hub)
     await until(lambda: hub.sent_bytes >= 160_000)
     hub.limit, hub.failure = None, UpstreamUnreachable("gone")
     assert isinstance(await raised(reading), UpstreamUnreachable)
-    await until(lambda: not inflight.count)
+    await until(lambda: not downloads.count)
     hub.failure = None
     before = hub.sent_bytes
     assert (await syncing(store, hub)).moved_bytes == len(CONFIG) + len(LAYER) - before
@@ -153,7 +153,7 @@ async def test_a_source_that_lies_leaves_nothing(store: Store, hub: ScriptedUpst
 
 
 async def test_a_sync_that_is_stopped_leaves_what_has_come_to_a_pull(
-    store: Store, inflight: ActiveDownloads, hub: ScriptedUpstream, tmp_path: Path
+    store: Store, downloads: ActiveDownloads, hub: ScriptedUpstream, tmp_path: Path
 ) -> None:
     hub.limit = 160_000
     copying = syncing(store, hub)
@@ -163,8 +163,8 @@ async def test_a_sync_that_is_stopped_leaves_what_has_come_to_a_pull(
     await asyncio.wait([copying])
     hub.limit = None
     before = hub.sent_bytes
-    assert await pulling(inflight, hub) == LAYER
-    await until(lambda: not inflight.count)
+    assert await pulling(downloads, hub) == LAYER
+    await until(lambda: not downloads.count)
     assert hub.sent_bytes - before <= len(LAYER) - 160_000 + PIECE_BYTES
     assert (await syncing(store, hub)).root.digest == plugin(CONFIG, LAYER).digest
 

@@ -10,7 +10,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
 from mirror.transfer.tag_selection import TagSelection, age_key, companions, select
-from mirror.transfer.tag_version import Version
+from mirror.transfer.tag_version import TagVersion
 from mirror.wire.referrers_fallback import fallback_tag
 
 TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,20}", fullmatch=True).map(Tag)
@@ -51,7 +51,7 @@ def test_newest_first(newest_first: str) -> None:
 
 
 def test_a_version_counts_wherever_zeros_end_it() -> None:
-    assert Version.of(Tag("1.0")) == Version.of(Tag("1.0.0"))
+    assert TagVersion.of(Tag("1.0")) == TagVersion.of(Tag("1.0.0"))
 
 
 @pytest.mark.parametrize(

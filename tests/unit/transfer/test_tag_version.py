@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Tag
-from mirror.transfer.tag_version import Version, VersionRange
+from mirror.transfer.tag_version import TagVersion, VersionRange
 
 TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,40}", fullmatch=True).map(Tag)
 
@@ -28,14 +28,14 @@ TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,40}", fullmatch=True).map(Ta
     ],
 )
 def test_the_version_in_a_tag(tag: str, numbers: tuple[int, ...], before_release: bool) -> None:
-    version = Version.of(Tag(tag))
+    version = TagVersion.of(Tag(tag))
     assert version is not None
     assert (version.numbers, bool(version.before)) == (numbers, before_release)
 
 
 @pytest.mark.parametrize("tag", ["release-linux-arm64", "latest", "arm64", "nightly", "x86_64", "beta"])
 def test_tags_without_a_version(tag: str) -> None:
-    assert Version.of(Tag(tag)) is None
+    assert TagVersion.of(Tag(tag)) is None
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_tags_without_a_version(tag: str) -> None:
 )
 def test_ranges(text: str, inside: str, outside: str) -> None:
     versions = VersionRange.parse(text)
-    held = {tag: versions.holds(Version.of(Tag(tag))) for tag in f"{inside} {outside}".split()}  # type: ignore[arg-type]
+    held = {tag: versions.holds(TagVersion.of(Tag(tag))) for tag in f"{inside} {outside}".split()}  # type: ignore[arg-type]
     assert held == {tag: tag in inside.split() for tag in held}
 
 
@@ -74,12 +74,12 @@ def test_what_is_no_range_is_named(text: str) -> None:
 @given(st.text(max_size=40))
 def test_any_text_is_a_range_or_refused(text: str) -> None:
     with suppress(ConfigurationFault):
-        assert VersionRange.parse(text).holds(Version((1,))) in {True, False}
+        assert VersionRange.parse(text).holds(TagVersion((1,))) in {True, False}
 
 
 @given(TAGS, TAGS)
 def test_below_at_and_above_divide_all_releases(tag: Tag, other: Tag) -> None:
-    version, bound = Version.of(tag), Version.of(other)
+    version, bound = TagVersion.of(tag), TagVersion.of(other)
     if version is None or bound is None or version.before or bound.before:
         return
     at = ".".join(map(str, bound.numbers or (0,)))

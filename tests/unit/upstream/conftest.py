@@ -30,6 +30,6 @@ async def server(no_task_is_left: None) -> AsyncIterator[ScriptedServer]:
 
 @pytest.fixture
 async def upstream(server: ScriptedServer) -> AsyncIterator[UpstreamRegistry]:
-    terms = UpstreamPolicy(timeouts=Timeouts(read_seconds=0.6), retry=RETRY)
-    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=terms) as opened:
+    policy = UpstreamPolicy(timeouts=Timeouts(read_seconds=0.6), retry=RETRY)
+    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=policy) as opened:
         yield opened

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from mirror.oci.errors import UpstreamBusy, UpstreamProtocolError, UpstreamRefused
-from mirror.upstream.auth.authorizer import Attempt, Authorizer, LoginWanted, Reply, TokenRequest
+from mirror.upstream.auth.authorizer import Attempt, Authorizer, AuthReply, LoginRequired, TokenRequest
 from mirror.upstream.auth.credentials import Credentials
 from tests.unit.upstream.hand_clock import HandClock
 
@@ -17,7 +17,7 @@ PUSH = ("repository:a/b:pull,push",)
 LOGIN = Credentials("jimmy", "s3cret:with colon")
 BASIC = "Basic " + base64.b64encode(b"jimmy:s3cret:with colon").decode()
 BEARER = 'Bearer realm="https://auth.example/token",service="registry.example",scope="repository:a/b:pull"'
-TOKEN = Reply(200, body=b'{"token": "abc", "expires_in": 300}')
+TOKEN = AuthReply(200, body=b'{"token": "abc", "expires_in": 300}')
 
 
 class Party(Authorizer):
@@ -32,17 +32,17 @@ def authorizer(login: Credentials | None = None, clock: HandClock | None = None,
     return Party(login, clock or HandClock(), plain_http=plain_http)
 
 
-def talk(party: Party, *replies: Reply, scopes: tuple[str, ...] = PULL) -> list[Attempt | TokenRequest]:
+def talk(party: Party, *replies: AuthReply, scopes: tuple[str, ...] = PULL) -> list[Attempt | TokenRequest]:
     """Everything that is sent, when these replies come back, and then 200s."""
     coming = iter(replies)
     sent: list[Attempt | TokenRequest] = []
     flow = party.flow(scopes)
     step = next(flow)
     while True:
-        answer: Reply | Credentials | None = party.login
-        if not isinstance(step, LoginWanted):
+        answer: AuthReply | Credentials | None = party.login
+        if not isinstance(step, LoginRequired):
             sent.append(step)
-            answer = next(coming, Reply(200))
+            answer = next(coming, AuthReply(200))
         try:
             step = flow.send(answer)
         except StopIteration:
@@ -63,29 +63,29 @@ def test_anonymous_without_a_challenge() -> None:
 
 def test_basic_is_told_only_after_the_upstream_asked_and_then_each_time() -> None:
     auth = authorizer(LOGIN)
-    assert talk(auth, Reply(401, ['Basic realm="x"'])) == [Attempt(None), Attempt(BASIC)]
+    assert talk(auth, AuthReply(401, ['Basic realm="x"'])) == [Attempt(None), Attempt(BASIC)]
     assert talk(auth) == [Attempt(BASIC)]
 
 
 def test_refused_credentials_are_not_sent_twice() -> None:
     auth = authorizer(LOGIN)
-    assert talk(auth, *[Reply(401, ['Basic realm="x"'])] * 3) == [Attempt(None), Attempt(BASIC)]
-    assert talk(auth, Reply(401, ['Basic realm="x"'])) == [Attempt(BASIC)]
+    assert talk(auth, *[AuthReply(401, ['Basic realm="x"'])] * 3) == [Attempt(None), Attempt(BASIC)]
+    assert talk(auth, AuthReply(401, ['Basic realm="x"'])) == [Attempt(BASIC)]
 
 
 @pytest.mark.parametrize("challenge", ['Basic realm="x"', "Negotiate", "", 'Digest realm="x",nonce="y"', '"\\'])
 def test_what_cannot_be_answered_ends_the_conversation(challenge: str) -> None:
-    assert talk(authorizer(), Reply(401, [challenge])) == [Attempt(None)]
+    assert talk(authorizer(), AuthReply(401, [challenge])) == [Attempt(None)]
 
 
 def test_an_anonymous_token() -> None:
     url = "https://auth.example/token?service=registry.example&scope=repository:a/b:pull"
-    sent = talk(authorizer(), Reply(401, [BEARER]), TOKEN)
+    sent = talk(authorizer(), AuthReply(401, [BEARER]), TOKEN)
     assert sent == [Attempt(None), TokenRequest(url, None), Attempt("Bearer abc")]
 
 
 def test_a_password_is_posted() -> None:
-    sent = talk(authorizer(LOGIN), Reply(401, [BEARER]), TOKEN)
+    sent = talk(authorizer(LOGIN), AuthReply(401, [BEARER]), TOKEN)
     assert posted(sent[1]) == {
         "grant_type": "password",
         "service": "registry.example",
@@ -102,9 +102,9 @@ def test_a_password_is_posted() -> None:
 def test_a_token_server_without_post_is_asked_by_get_and_from_then_on_by_get_alone(status: int) -> None:
     url = "https://auth.example/token?service=registry.example&scope=repository:a/b:pull&account=jimmy"
     auth = authorizer(LOGIN)
-    sent = talk(auth, Reply(401, [BEARER]), Reply(status), TOKEN)
+    sent = talk(auth, AuthReply(401, [BEARER]), AuthReply(status), TOKEN)
     assert sent[2:] == [TokenRequest(url, BASIC), Attempt("Bearer abc")]
-    assert talk(auth, Reply(401, [BEARER]), TOKEN, scopes=PUSH) == [
+    assert talk(auth, AuthReply(401, [BEARER]), TOKEN, scopes=PUSH) == [
         Attempt(None),
         TokenRequest(url, BASIC),
         Attempt("Bearer abc"),
@@ -113,7 +113,7 @@ def test_a_token_server_without_post_is_asked_by_get_and_from_then_on_by_get_alo
 
 def test_an_identity_token_is_posted_and_nothing_else_is_tried() -> None:
     auth = authorizer(Credentials("", "", "refresh-me"))
-    flow_sent = talk(auth, Reply(401, [BEARER]), TOKEN)
+    flow_sent = talk(auth, AuthReply(401, [BEARER]), TOKEN)
     assert posted(flow_sent[1]) == {
         "grant_type": "refresh_token",
         "service": "registry.example",
@@ -122,18 +122,18 @@ def test_an_identity_token_is_posted_and_nothing_else_is_tried() -> None:
         "refresh_token": "refresh-me",
     }
     with pytest.raises(UpstreamRefused, match="answered 401 to the identity token"):
-        talk(authorizer(Credentials("", "", "refresh-me")), Reply(401, [BEARER]), Reply(401))
+        talk(authorizer(Credentials("", "", "refresh-me")), AuthReply(401, [BEARER]), AuthReply(401))
 
 
 def test_an_identity_token_is_no_answer_to_basic() -> None:
-    assert talk(authorizer(Credentials("", "", "refresh-me")), Reply(401, ['Basic realm="x"'])) == [Attempt(None)]
+    assert talk(authorizer(Credentials("", "", "refresh-me")), AuthReply(401, ['Basic realm="x"'])) == [Attempt(None)]
 
 
 def test_insufficient_scope_is_answered_once_with_what_the_new_challenge_names() -> None:
     more = 'Bearer realm="https://auth.example/token",scope="repository(plugin):a/b:pull",error="insufficient_scope"'
-    wide = Reply(200, body=b'{"token": "wide"}')
+    wide = AuthReply(200, body=b'{"token": "wide"}')
     auth = authorizer()
-    sent = talk(auth, Reply(401, [BEARER]), TOKEN, Reply(401, [more]), wide, Reply(401, [more]))
+    sent = talk(auth, AuthReply(401, [BEARER]), TOKEN, AuthReply(401, [more]), wide, AuthReply(401, [more]))
     wanted = "scope=repository%28plugin%29:a/b:pull&scope=repository:a/b:pull"
     assert sent[2:] == [
         Attempt("Bearer abc"),
@@ -144,7 +144,7 @@ def test_insufficient_scope_is_answered_once_with_what_the_new_challenge_names()
 
 
 def test_a_token_that_does_not_help_is_not_asked_for_again() -> None:
-    sent = talk(authorizer(), Reply(401, [BEARER]), TOKEN, Reply(401, [BEARER]))
+    sent = talk(authorizer(), AuthReply(401, [BEARER]), TOKEN, AuthReply(401, [BEARER]))
     assert [type(step) for step in sent] == [Attempt, TokenRequest, Attempt]
 
 
@@ -153,38 +153,38 @@ def test_a_token_that_another_request_got_meanwhile_is_used() -> None:
     first, second = auth.flow(PULL), auth.flow(PULL)
     for flow in (first, second):
         assert next(flow) == Attempt(None)
-    assert first.send(Reply(401, [BEARER])) == LoginWanted()
+    assert first.send(AuthReply(401, [BEARER])) == LoginRequired()
     assert isinstance(first.send(None), TokenRequest)
     assert first.send(TOKEN) == Attempt("Bearer abc")
-    assert second.send(Reply(401, [BEARER])) == Attempt("Bearer abc")
+    assert second.send(AuthReply(401, [BEARER])) == Attempt("Bearer abc")
 
 
 def test_many_scopes_are_not_all_asked_for() -> None:
     many = " ".join(f"repository:a/{number}:pull" for number in range(1000))
-    sent = talk(authorizer(), Reply(401, [f'Bearer realm="https://auth.example/token",scope="{many}"']), TOKEN)
+    sent = talk(authorizer(), AuthReply(401, [f'Bearer realm="https://auth.example/token",scope="{many}"']), TOKEN)
     assert isinstance(sent[1], TokenRequest)
     assert sent[1].url.count("scope=") == 32
 
 
 def test_a_busy_token_server_says_when_to_come_back() -> None:
     with pytest.raises(UpstreamBusy) as raised:
-        talk(authorizer(), Reply(401, [BEARER]), Reply(429, retry_after_seconds=7.0))
+        talk(authorizer(), AuthReply(401, [BEARER]), AuthReply(429, retry_after_seconds=7.0))
     assert raised.value.detail["retry_after_seconds"] == "7.0"
 
 
 def test_bearer_is_preferred_over_basic_wherever_it_stands() -> None:
-    sent = talk(authorizer(LOGIN), Reply(401, ['Basic realm="x"', BEARER]), TOKEN)
+    sent = talk(authorizer(LOGIN), AuthReply(401, ['Basic realm="x"', BEARER]), TOKEN)
     assert sent[-1] == Attempt("Bearer abc")
 
 
 def test_own_scopes_are_asked_for_where_the_challenge_names_none() -> None:
-    sent = talk(authorizer(), Reply(401, ['Bearer realm="https://auth.example/token"']), TOKEN, scopes=PUSH)
+    sent = talk(authorizer(), AuthReply(401, ['Bearer realm="https://auth.example/token"']), TOKEN, scopes=PUSH)
     assert sent[1] == TokenRequest("https://auth.example/token?scope=repository:a/b:pull,push", None)
 
 
 def test_a_challenge_may_ask_for_the_plugin_class() -> None:
     challenge = 'Bearer realm="https://auth.example/t?x=1",scope="repository(plugin):a/b:pull repository:a/b:pull"'
-    sent = talk(authorizer(), Reply(401, [challenge]), TOKEN)
+    sent = talk(authorizer(), AuthReply(401, [challenge]), TOKEN)
     wanted = "scope=repository%28plugin%29:a/b:pull&scope=repository:a/b:pull"
     assert sent[1] == TokenRequest(f"https://auth.example/t?x=1&{wanted}", None)
 
@@ -192,14 +192,14 @@ def test_a_challenge_may_ask_for_the_plugin_class() -> None:
 def test_tokens_are_kept_by_scope_until_shortly_before_they_expire() -> None:
     clock = HandClock()
     auth = authorizer(clock=clock)
-    talk(auth, Reply(401, [BEARER]), TOKEN)
+    talk(auth, AuthReply(401, [BEARER]), TOKEN)
     assert talk(auth) == [Attempt("Bearer abc")]
     assert talk(auth, scopes=PUSH) == [Attempt(None)]
     clock.seconds += 289
     assert talk(auth) == [Attempt("Bearer abc")]
     clock.seconds += 1
     url = "https://auth.example/token?service=registry.example&scope=repository:a/b:pull"
-    again = Reply(200, body=b'{"token": "def"}')
+    again = AuthReply(200, body=b'{"token": "def"}')
     assert talk(auth, again) == [TokenRequest(url, None), Attempt("Bearer def")]
 
 
@@ -216,7 +216,7 @@ def test_tokens_are_kept_by_scope_until_shortly_before_they_expire() -> None:
 def test_lifetimes_that_are_no_lifetimes(body: bytes, seconds: int) -> None:
     clock = HandClock()
     auth = authorizer(clock=clock)
-    talk(auth, Reply(401, [BEARER]), Reply(200, body=body))
+    talk(auth, AuthReply(401, [BEARER]), AuthReply(200, body=body))
     clock.seconds += seconds - 11
     assert talk(auth) == [Attempt("Bearer abc")]
     clock.seconds += 2
@@ -225,30 +225,30 @@ def test_lifetimes_that_are_no_lifetimes(body: bytes, seconds: int) -> None:
 
 def test_a_token_that_is_refused_is_replaced_once() -> None:
     auth = authorizer()
-    talk(auth, Reply(401, [BEARER]), TOKEN)
-    new = Reply(200, body=b'{"token": "def"}')
-    sent = talk(auth, Reply(401, [BEARER]), new, Reply(401, [BEARER]))
+    talk(auth, AuthReply(401, [BEARER]), TOKEN)
+    new = AuthReply(200, body=b'{"token": "def"}')
+    sent = talk(auth, AuthReply(401, [BEARER]), new, AuthReply(401, [BEARER]))
     assert [step for step in sent if isinstance(step, Attempt)] == [Attempt("Bearer abc"), Attempt("Bearer def")]
 
 
 @pytest.mark.parametrize(
     ("reply", "error", "text"),
     [
-        (Reply(401), UpstreamRefused, "answered 401 to user jimmy: check the password"),
-        (Reply(403), UpstreamRefused, "answered 403"),
-        (Reply(404), UpstreamRefused, "answered 404"),
-        (Reply(429), UpstreamBusy, "answered 429"),
-        (Reply(503), UpstreamBusy, "answered 503"),
-        (Reply(200, body=b"<html>"), UpstreamProtocolError, "not JSON"),
-        (Reply(200, body=b"[]"), UpstreamProtocolError, "not a JSON object"),
-        (Reply(200, body=b"{}"), UpstreamProtocolError, "holds no token"),
-        (Reply(200, body=b'{"token": 7}'), UpstreamProtocolError, "holds no token"),
-        (Reply(200, body=b'{"token": "a\\r\\nX-Evil: 1"}'), UpstreamProtocolError, "holds no token"),
+        (AuthReply(401), UpstreamRefused, "answered 401 to user jimmy: check the password"),
+        (AuthReply(403), UpstreamRefused, "answered 403"),
+        (AuthReply(404), UpstreamRefused, "answered 404"),
+        (AuthReply(429), UpstreamBusy, "answered 429"),
+        (AuthReply(503), UpstreamBusy, "answered 503"),
+        (AuthReply(200, body=b"<html>"), UpstreamProtocolError, "not JSON"),
+        (AuthReply(200, body=b"[]"), UpstreamProtocolError, "not a JSON object"),
+        (AuthReply(200, body=b"{}"), UpstreamProtocolError, "holds no token"),
+        (AuthReply(200, body=b'{"token": 7}'), UpstreamProtocolError, "holds no token"),
+        (AuthReply(200, body=b'{"token": "a\\r\\nX-Evil: 1"}'), UpstreamProtocolError, "holds no token"),
     ],
 )
-def test_a_token_server_that_does_not_help(reply: Reply, error: type[Exception], text: str) -> None:
+def test_a_token_server_that_does_not_help(reply: AuthReply, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text) as raised:
-        talk(authorizer(LOGIN), Reply(401, [BEARER]), reply, reply)
+        talk(authorizer(LOGIN), AuthReply(401, [BEARER]), reply, reply)
     assert "upstream hub: token server auth.example" in str(raised.value)
 
 
@@ -266,18 +266,18 @@ def test_a_token_server_that_does_not_help(reply: Reply, error: type[Exception],
 )
 def test_a_realm_must_be_a_url(realm: str) -> None:
     with pytest.raises(UpstreamProtocolError, match="which is no URL"):
-        talk(authorizer(LOGIN), Reply(401, [f'Bearer realm="{realm}"']))
+        talk(authorizer(LOGIN), AuthReply(401, [f'Bearer realm="{realm}"']))
 
 
 def test_no_credentials_leave_unencrypted_unless_the_upstream_is_meant_to_be_so() -> None:
-    challenge = Reply(401, ['Bearer realm="http://auth.example/token"'])
+    challenge = AuthReply(401, ['Bearer realm="http://auth.example/token"'])
     with pytest.raises(UpstreamProtocolError, match="not encrypted"):
         talk(authorizer(LOGIN), challenge)
     assert isinstance(talk(authorizer(LOGIN, plain_http=True), challenge, TOKEN)[1], TokenRequest)
 
 
 def test_secrets_are_not_shown() -> None:
-    sent = talk(authorizer(LOGIN), Reply(401, [BEARER]), Reply(404), TOKEN)
+    sent = talk(authorizer(LOGIN), AuthReply(401, [BEARER]), AuthReply(404), TOKEN)
     assert "refresh-me" not in repr(Credentials("", "", "refresh-me"))
     assert "s3cret" not in repr([LOGIN, *sent, TOKEN])
     assert "abc" not in repr([*sent, TOKEN])

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.upstream.limits.circuit_breaker import BreakerState, CircuitBreaker, Thresholds
+from mirror.upstream.limits.circuit_breaker import BreakerState, BreakerThresholds, CircuitBreaker
 from tests.unit.upstream.hand_clock import HandClock
 
-THRESHOLDS = Thresholds(failures=3, rest_seconds=10, longest_rest_seconds=35)
+THRESHOLDS = BreakerThresholds(failures=3, rest_seconds=10, longest_rest_seconds=35)
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from mirror.oci.errors import UpstreamProtocolError
-from mirror.upstream.http.forbidden_destinations import ForbiddenAddressError, Guard, kind_of
+from mirror.upstream.http.forbidden_destinations import DestinationGuard, ForbiddenAddressError, kind_of
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.http.upstream_connections import UpstreamConnections
-from mirror.upstream.http.upstream_urls import Addresses
+from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.limits.upstream_policy import Timeouts
 from tests.unit.upstream.scripted import Reply, ScriptedServer
 
@@ -82,7 +82,7 @@ def test_kinds_of_addresses(host: str, kind: str | None) -> None:
     ],
 )
 def test_redirects_to_addresses(base: str, location: str, allowed: bool) -> None:
-    addresses = Addresses("hub", base, plain_http=False)
+    addresses = UpstreamUrls("hub", base, plain_http=False)
     if allowed:
         assert str(addresses.follow(addresses.base, location)) == location
     else:
@@ -93,7 +93,7 @@ def test_redirects_to_addresses(base: str, location: str, allowed: bool) -> None
 @pytest.mark.parametrize("text", ["2130706433", "0x7f000001", "127.1", "0177.0.0.1"])
 async def test_other_spellings_of_an_address_lead_nowhere(text: str) -> None:
     """They are names to the guard; the HTTP library or the resolved address must stop them."""
-    async with opened(Addresses("hub", "https://hub.example", plain_http=True), None) as connections:
+    async with opened(UpstreamUrls("hub", "https://hub.example", plain_http=True), None) as connections:
         with pytest.raises((aiohttp.ClientError, ValueError)):
             await connections.request("GET", URL(f"http://{text}:1/"), {}, None, own=False)
 
@@ -117,14 +117,14 @@ class Names(AbstractResolver):
         pass
 
 
-def opened(addresses: Addresses, names: Names | None) -> AbstractAsyncContextManager[UpstreamConnections]:
+def opened(addresses: UpstreamUrls, names: Names | None) -> AbstractAsyncContextManager[UpstreamConnections]:
     return UpstreamConnections.open(
         timeouts=Timeouts(1, 1), guard=addresses.guard, proxies=Proxies(), tls=Tls(), resolver=names
     )
 
 
 async def test_a_name_is_judged_by_what_it_resolves_to(server: ScriptedServer) -> None:
-    addresses = Addresses("hub", "http://hub.example", plain_http=True)
+    addresses = UpstreamUrls("hub", "http://hub.example", plain_http=True)
     elsewhere = URL(f"http://cdn.example:{server.port}/b")
     assert addresses.follow(addresses.base, str(elsewhere)) == elsewhere
     for answer in (["127.0.0.1"], ["169.254.169.254", "127.0.0.1"]):
@@ -137,7 +137,7 @@ async def test_a_name_is_judged_by_what_it_resolves_to(server: ScriptedServer) -
 
 async def test_the_upstream_itself_may_be_anywhere(server: ScriptedServer) -> None:
     server.on("GET /b", Reply(200))
-    addresses = Addresses("hub", "http://hub.example", plain_http=True)
+    addresses = UpstreamUrls("hub", "http://hub.example", plain_http=True)
     async with opened(addresses, Names(["127.0.0.1"])) as connections:
         response = await connections.request("GET", URL(f"http://hub.example:{server.port}/b"), {}, None, own=True)
         assert response.status == 200
@@ -146,7 +146,7 @@ async def test_the_upstream_itself_may_be_anywhere(server: ScriptedServer) -> No
 
 def test_the_socket_is_made_for_the_very_address_that_was_judged() -> None:
     """So a name that changes its address between two looks gains nothing: there is no second look."""
-    guard = Guard()
+    guard = DestinationGuard()
     with pytest.raises(ForbiddenAddressError):
         guard.socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))
     with guard.socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("203.0.113.1", 80))) as made:

@@ -167,7 +167,7 @@ async def test_a_login_that_cannot_be_had_is_told_as_the_upstreams_refusal(
     host = f"127.0.0.1:{server.port}"
     server.on(f"GET {TAG_PATH}", Reply(401, headers={"WWW-Authenticate": 'Basic realm="x"'}))
     async with UpstreamRegistry.open(
-        name="hub", url=server.url, plain_http=True, login=FileLogin.docker(config, host), terms=QUICK
+        name="hub", url=server.url, plain_http=True, login=FileLogin.docker(config, host), policy=QUICK
     ) as upstream:
         with pytest.raises(UpstreamRefused, match=r"hub: no login: .*the keyring is locked"):
             await upstream.get_manifest(REPOSITORY, TAG)

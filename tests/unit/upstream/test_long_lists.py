@@ -15,7 +15,7 @@ from mirror.oci.errors import NotFound, UpstreamProtocolError
 from mirror.oci.names import Tag
 from mirror.upstream.http.exchange import Request
 from mirror.upstream.limits.upstream_policy import ListBounds
-from mirror.upstream.list_paging import REFERRER_BOUNDS, ListReader, Reading
+from mirror.upstream.list_paging import REFERRER_BOUNDS, ListReader, ListReading
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from tests.unit.upstream.conftest import QUICK
@@ -31,8 +31,10 @@ ALL = PageRequest()
 
 @asynccontextmanager
 async def bounded(server: ScriptedServer, lists: ListBounds, clock: HandClock) -> AsyncIterator[UpstreamRegistry]:
-    terms = replace(QUICK, lists=lists)
-    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=terms, clock=clock) as upstream:
+    policy = replace(QUICK, lists=lists)
+    async with UpstreamRegistry.open(
+        name="hub", url=server.url, plain_http=True, policy=policy, clock=clock
+    ) as upstream:
         yield upstream
 
 
@@ -63,7 +65,7 @@ async def test_the_event_loop_has_its_turns_while_a_list_is_read(
         looked_at[turns] += 1
         return True
 
-    reading: Reading[str] = Reading()
+    reading: ListReading[str] = ListReading()
     request = Request("GET", TAGS.removeprefix("GET "), ())
     ticker = asyncio.create_task(ticking())
     try:

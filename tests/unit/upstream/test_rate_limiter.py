@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
-from mirror.upstream.limits.bandwidth import Window, rate_at
-from mirror.upstream.limits.rate_limiter import OwnAccount, RateLimiter, charged, opened_account
+from mirror.upstream.limits.bandwidth import BandwidthWindow, rate_at
+from mirror.upstream.limits.rate_limiter import ProcessRateAccount, RateLimiter, charged, opened_account
 from tests.unit.upstream.hand_clock import HandClock
 
-BY_DAY = Window(100, time(8), time(18))
-BY_NIGHT = Window(50, time(22, 30), time(6))
-ALWAYS = Window(10)
+BY_DAY = BandwidthWindow(100, time(8), time(18))
+BY_NIGHT = BandwidthWindow(50, time(22, 30), time(6))
+ALWAYS = BandwidthWindow(10)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ ALWAYS = Window(10)
         ([ALWAYS, BY_DAY], "12:00", 10),
     ],
 )
-def test_the_rate_by_the_time_of_day(windows: list[Window], moment: str, rate: int | None) -> None:
+def test_the_rate_by_the_time_of_day(windows: list[BandwidthWindow], moment: str, rate: int | None) -> None:
     now = datetime.combine(datetime(2026, 3, 1, tzinfo=UTC), time.fromisoformat(moment), UTC)
     assert rate_at(windows, UTC, now) == rate
 
@@ -68,19 +68,19 @@ def test_no_more_passes_than_rate_and_burst_allow(events: list[tuple[float, int]
 
 def test_a_pace_lets_a_burst_through_and_then_waits() -> None:
     clock = HandClock()
-    pace = RateLimiter(lambda: 2.0, OwnAccount(), clock, least_burst=1)
+    pace = RateLimiter(lambda: 2.0, ProcessRateAccount(), clock, least_burst=1)
     assert [pace.charge(1) for _ in range(4)] == [0, 0, 0.5, 1.0]
     clock.seconds += 10
     assert [pace.charge(1) for _ in range(3)] == [0, 0, 0.5]
 
 
 def test_a_slow_pace_does_not_make_the_first_one_wait() -> None:
-    pace = RateLimiter(lambda: 0.1, OwnAccount(), HandClock(), least_burst=1)
+    pace = RateLimiter(lambda: 0.1, ProcessRateAccount(), HandClock(), least_burst=1)
     assert [pace.charge(1), pace.charge(1)] == [0, 10]
 
 
 def test_without_a_rate_nothing_waits() -> None:
-    assert RateLimiter(lambda: None, OwnAccount(), HandClock()).charge(10**12) == 0
+    assert RateLimiter(lambda: None, ProcessRateAccount(), HandClock()).charge(10**12) == 0
 
 
 def test_a_shared_account_is_one_account(tmp_path: Path) -> None:

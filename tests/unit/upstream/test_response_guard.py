@@ -178,7 +178,7 @@ async def way(kind: str, server: ScriptedServer) -> AsyncIterator[UpstreamRegist
             await stack.enter_async_context(proxy.http() if kind == "http" else proxy.socks())
             proxies = Proxies(f"{kind}://127.0.0.1:{proxy.port}")
         yield await stack.enter_async_context(
-            UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK, proxies=proxies)
+            UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=QUICK, proxies=proxies)
         )
 
 
@@ -226,7 +226,7 @@ async def test_inside_tls_it_is_the_same(kind: str, tmp_path: Path) -> None:
                     name="hub",
                     url=f"https://127.0.0.1:{port}",
                     tls=Tls(tmp_path / "ca.pem"),
-                    terms=QUICK,
+                    policy=QUICK,
                     proxies=proxies,
                 )
             )
@@ -253,6 +253,6 @@ async def test_nor_may_who_it_redirects_to(server: ScriptedServer, upstream: Ups
 async def test_nor_may_a_proxy_itself(server: ScriptedServer) -> None:
     server.raw = FLOOD
     async with UpstreamRegistry.open(
-        name="hub", url="https://hub.example", terms=QUICK, proxies=Proxies(server.url)
+        name="hub", url="https://hub.example", policy=QUICK, proxies=Proxies(server.url)
     ) as upstream:
         await refused(upstream)

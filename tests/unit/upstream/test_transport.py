@@ -31,8 +31,8 @@ from mirror.runtime import logs
 from mirror.upstream.auth.credentials import Credentials
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.http.tls_context import Tls
-from mirror.upstream.limits.bandwidth import Window
-from mirror.upstream.limits.circuit_breaker import BreakerState, Thresholds
+from mirror.upstream.limits.bandwidth import BandwidthWindow
+from mirror.upstream.limits.circuit_breaker import BreakerState, BreakerThresholds
 from mirror.upstream.limits.upstream_policy import Timeouts, UpstreamLimits, UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.rate_limit import RateLimit
@@ -50,10 +50,10 @@ FOUND = Reply(200, MANIFEST, DESCRIBED)
 
 @asynccontextmanager
 async def opened(
-    server: ScriptedServer, terms: UpstreamPolicy = QUICK, proxies: Proxies | None = None
+    server: ScriptedServer, policy: UpstreamPolicy = QUICK, proxies: Proxies | None = None
 ) -> AsyncIterator[UpstreamRegistry]:
     async with UpstreamRegistry.open(
-        name="hub", url=server.url, plain_http=True, terms=terms, proxies=proxies or Proxies()
+        name="hub", url=server.url, plain_http=True, policy=policy, proxies=proxies or Proxies()
     ) as upstream:
         yield upstream
 
@@ -89,8 +89,8 @@ async def test_offline_never_opens_a_connection(server: ScriptedServer) -> None:
 
 async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_nothing(server: ScriptedServer) -> None:
     """https to a server that speaks no TLS hangs in the handshake, as a connection to a black hole does."""
-    terms = replace(QUICK, timeouts=Timeouts(connect_seconds=0.2))
-    async with UpstreamRegistry.open(name="hub", url=f"https://127.0.0.1:{server.port}", terms=terms) as upstream:
+    policy = replace(QUICK, timeouts=Timeouts(connect_seconds=0.2))
+    async with UpstreamRegistry.open(name="hub", url=f"https://127.0.0.1:{server.port}", policy=policy) as upstream:
 
         async def miss() -> None:
             with pytest.raises(UpstreamUnreachable):
@@ -105,8 +105,8 @@ async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_no
 
 async def test_an_upstream_that_comes_back_is_found_by_one_probe() -> None:
     port = free_port()
-    terms = replace(QUICK, thresholds=Thresholds(failures=2, rest_seconds=0.1))
-    async with UpstreamRegistry.open(name="hub", url=f"http://127.0.0.1:{port}", plain_http=True, terms=terms) as hub:
+    policy = replace(QUICK, thresholds=BreakerThresholds(failures=2, rest_seconds=0.1))
+    async with UpstreamRegistry.open(name="hub", url=f"http://127.0.0.1:{port}", plain_http=True, policy=policy) as hub:
         with capture_logs() as lines:
             with pytest.raises(UpstreamUnreachable):
                 await hub.get_manifest(REPOSITORY, TAG)
@@ -133,8 +133,8 @@ async def test_a_place_for_blobs_that_is_gone_does_not_stop_the_rest(server: Scr
     gone = f"http://127.0.0.1:{free_port()}"
     server.on(GET, FOUND)
     server.on(f"GET {BLOB_PATH}", Reply(307, headers={"Location": f"{gone}/b"}))
-    terms = replace(QUICK, thresholds=Thresholds(failures=2))
-    async with opened(server, terms) as upstream:
+    policy = replace(QUICK, thresholds=BreakerThresholds(failures=2))
+    async with opened(server, policy) as upstream:
         with pytest.raises(UpstreamUnreachable):
             await read(upstream)
         with pytest.raises(CircuitOpen, match=gone):
@@ -145,8 +145,8 @@ async def test_a_place_for_blobs_that_is_gone_does_not_stop_the_rest(server: Scr
 
 
 async def test_a_caller_that_leaves_does_not_leave_the_probe_behind(server: ScriptedServer) -> None:
-    terms = replace(QUICK, thresholds=Thresholds(failures=1, rest_seconds=0.05))
-    async with opened(server, terms) as upstream:
+    policy = replace(QUICK, thresholds=BreakerThresholds(failures=1, rest_seconds=0.05))
+    async with opened(server, policy) as upstream:
         server.on(GET, Reply(503), Reply(200, b"{", DESCRIBED, length=-1, then="stall"), FOUND)
         with pytest.raises(UpstreamFault):
             await upstream.get_manifest(REPOSITORY, TAG)
@@ -167,8 +167,8 @@ async def test_a_caller_that_leaves_does_not_leave_the_probe_behind(server: Scri
 async def test_connections_are_limited_and_a_lookup_passes_beside_transfers(server: ScriptedServer) -> None:
     server.on(f"GET {BLOB_PATH}", Reply(200, BLOB[:10], length=len(BLOB), then="stall"))
     server.on(HEAD, FOUND)
-    terms = replace(QUICK, limits=UpstreamLimits(connections=4), timeouts=Timeouts(read_seconds=5))
-    async with opened(server, terms) as upstream:
+    policy = replace(QUICK, limits=UpstreamLimits(connections=4), timeouts=Timeouts(read_seconds=5))
+    async with opened(server, policy) as upstream:
         transfers = [asyncio.ensure_future(read(upstream)) for _ in range(10)]
         await server.until(lambda: server.connections == 3)
         await upstream.resolve(REPOSITORY, TAG)
@@ -214,7 +214,7 @@ async def test_requests_a_second(server: ScriptedServer) -> None:
 async def test_bytes_a_second(server: ScriptedServer) -> None:
     server.on(f"GET {BLOB_PATH}", Reply(200, BLOB))
     server.on(GET, FOUND)
-    limits = UpstreamLimits(bandwidth=(Window(2 * len(BLOB)),))
+    limits = UpstreamLimits(bandwidth=(BandwidthWindow(2 * len(BLOB)),))
     async with opened(server, replace(QUICK, limits=limits)) as upstream:
         taken = await seconds(asyncio.gather(*[read(upstream) for _ in range(4)]))
         assert upstream.stats().received_bytes == 4 * len(BLOB)
@@ -226,8 +226,8 @@ async def test_bytes_a_second(server: ScriptedServer) -> None:
 
 async def test_two_upstreams_with_one_folder_share_a_limit(server: ScriptedServer, tmp_path: Path) -> None:
     server.on(HEAD, FOUND)
-    terms = replace(QUICK, limits=UpstreamLimits(requests_per_second=5, shared_folder=tmp_path))
-    async with opened(server, terms) as one, opened(server, terms) as another:
+    policy = replace(QUICK, limits=UpstreamLimits(requests_per_second=5, shared_folder=tmp_path))
+    async with opened(server, policy) as one, opened(server, policy) as another:
         taken = await seconds(
             asyncio.gather(*[each.resolve(REPOSITORY, TAG) for each in (one, another) for _ in range(5)])
         )
@@ -294,7 +294,7 @@ async def test_secrets_are_never_logged(
         logging.getLogger(logger).setLevel(logging.DEBUG)
     with logs.configured("debug", "json"):
         async with UpstreamRegistry.open(
-            name="hub", url=server.url, plain_http=True, login=Credentials("jimmy", "passw0rd"), terms=QUICK
+            name="hub", url=server.url, plain_http=True, login=Credentials("jimmy", "passw0rd"), policy=QUICK
         ) as upstream:
             await upstream.get_manifest(REPOSITORY, TAG)
             for action in (upstream.get_manifest(REPOSITORY, TAG), read(upstream)):
@@ -345,7 +345,7 @@ def written(folder: Path, name: str, *blobs: trustme.Blob) -> Path:
 
 async def get(port: int, tls: Tls, host: str = "127.0.0.1", proxies: Proxies | None = None) -> bytes:
     async with UpstreamRegistry.open(
-        name="hub", url=f"https://{host}:{port}", tls=tls, terms=QUICK, proxies=proxies or Proxies()
+        name="hub", url=f"https://{host}:{port}", tls=tls, policy=QUICK, proxies=proxies or Proxies()
     ) as upstream:
         return (await upstream.get_manifest(REPOSITORY, TAG)).content
 
@@ -393,7 +393,7 @@ async def test_a_client_certificate_that_is_renewed(tmp_path: Path) -> None:
     clock = HandClock()
     async with https(ca, ["127.0.0.1"], client_ca=clients) as port:
         url = f"https://127.0.0.1:{port}"
-        async with UpstreamRegistry.open(name="hub", url=url, tls=tls, terms=QUICK, clock=clock) as upstream:
+        async with UpstreamRegistry.open(name="hub", url=url, tls=tls, policy=QUICK, clock=clock) as upstream:
             with pytest.raises(UpstreamFault):
                 await upstream.get_manifest(REPOSITORY, TAG)
             write(clients.issue_cert("mirror.example"))
@@ -462,7 +462,7 @@ async def test_plain_http_through_a_proxy_of_the_environment(server: ScriptedSer
         environment = {"HTTP_PROXY": f"http://127.0.0.1:{proxy.port}"}
         url = f"http://hub.example:{server.port}"
         async with UpstreamRegistry.open(
-            name="hub", url=url, plain_http=True, terms=QUICK, proxies=Proxies(environment=environment)
+            name="hub", url=url, plain_http=True, policy=QUICK, proxies=Proxies(environment=environment)
         ) as upstream:
             await upstream.get_manifest(REPOSITORY, TAG)
     assert proxy.passed == [f"hub.example:{server.port}"]

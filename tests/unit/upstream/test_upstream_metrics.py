@@ -8,7 +8,7 @@ import pytest
 from mirror.oci.errors import CircuitOpen, UpstreamBusy
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.upstream.registry import UpstreamRegistry
-from mirror.upstream.upstream_metrics import UpstreamFigures
+from mirror.upstream.upstream_metrics import UpstreamMetrics
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import DESCRIBED, MANIFEST, REPOSITORY, TAG, TAG_PATH
 from tests.unit.upstream.scripted import Reply, ScriptedServer
@@ -31,11 +31,11 @@ def shown(figures: SharedMetrics) -> dict[tuple[str, ...], float]:
 async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> None:
     quota = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}
     server.on(f"GET {TAG_PATH}", Reply(body=MANIFEST, headers={**DESCRIBED, **quota}))
-    ours = UpstreamFigures(["hub", "other"], workers=2)
+    ours = UpstreamMetrics(["hub", "other"], workers=2)
     figures = SharedMetrics(ours.families, processes=2)
     async with (
-        UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as first,
-        UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as second,
+        UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=QUICK) as first,
+        UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=QUICK) as second,
     ):
         updates = [
             update
@@ -54,9 +54,9 @@ async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> Non
 
 
 async def test_a_host_that_rests_and_why_it_failed(server: ScriptedServer) -> None:
-    ours = UpstreamFigures(["hub"], workers=1)
+    ours = UpstreamMetrics(["hub"], workers=1)
     figures = SharedMetrics(ours.families)
-    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, terms=QUICK) as upstream:
+    async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=QUICK) as upstream:
         server.on(f"GET {TAG_PATH}", Reply(503))
         for _ in range(QUICK.thresholds.failures):
             with pytest.raises((UpstreamBusy, CircuitOpen)):

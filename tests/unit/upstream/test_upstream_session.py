@@ -21,7 +21,7 @@ from mirror.oci.errors import (
     UpstreamUnreachable,
 )
 from mirror.upstream.auth.credentials import Credentials
-from mirror.upstream.http.upstream_urls import Addresses
+from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.limits.upstream_policy import Timeouts
 from mirror.upstream.registry import UpstreamRegistry
 from tests.unit.upstream.conftest import QUICK
@@ -54,7 +54,7 @@ async def other(no_task_is_left: None) -> AsyncIterator[ScriptedServer]:
 @pytest.fixture
 async def known(server: ScriptedServer) -> AsyncIterator[UpstreamRegistry]:
     async with UpstreamRegistry.open(
-        name="hub", url=server.url, plain_http=True, login=Credentials("jimmy", "s3cret"), terms=QUICK
+        name="hub", url=server.url, plain_http=True, login=Credentials("jimmy", "s3cret"), policy=QUICK
     ) as opened:
         yield opened
 
@@ -257,7 +257,7 @@ async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
     async with (
         dripping,
         UpstreamRegistry.open(
-            name="slow", url=url, plain_http=True, terms=replace(QUICK, timeouts=Timeouts(read_seconds=0.5))
+            name="slow", url=url, plain_http=True, policy=replace(QUICK, timeouts=Timeouts(read_seconds=0.5))
         ) as slow,
     ):
         with pytest.raises(UpstreamUnreachable, match="next to nothing came for the read timeout"):
@@ -323,14 +323,16 @@ async def test_https_to_a_server_that_speaks_http() -> None:
 
     plain = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}"
-    async with plain, UpstreamRegistry.open(name="hub", url=url, terms=QUICK) as opened:
+    async with plain, UpstreamRegistry.open(name="hub", url=url, policy=QUICK) as opened:
         with pytest.raises(UpstreamProtocolError, match="does it speak plain http"):
             await opened.get_manifest(REPOSITORY, TAG)
 
 
 async def test_a_server_that_does_not_finish_the_handshake(server: ScriptedServer) -> None:
     async with UpstreamRegistry.open(
-        name="hub", url=f"https://127.0.0.1:{server.port}", terms=replace(QUICK, timeouts=Timeouts(connect_seconds=0.1))
+        name="hub",
+        url=f"https://127.0.0.1:{server.port}",
+        policy=replace(QUICK, timeouts=Timeouts(connect_seconds=0.1)),
     ) as opened:
         with pytest.raises(UpstreamUnreachable, match="no connection within the connect timeout"):
             await opened.get_manifest(REPOSITORY, TAG)
@@ -341,7 +343,7 @@ def test_any_location_is_a_place_or_a_lie() -> None:
     piece = st.sampled_from(
         ["http://", "https://", "//", "/", "[", "[::", "]", "@", ":99999", "..", "%zz", "\0", "?", "#"]
     )
-    addresses = Addresses("hub", "http://127.0.0.1:5000", plain_http=True)
+    addresses = UpstreamUrls("hub", "http://127.0.0.1:5000", plain_http=True)
 
     @given(st.lists(piece | st.text(max_size=5), max_size=8).map("".join))
     def check(location: str) -> None:

@@ -27,7 +27,7 @@ from mirror.oci.errors import (
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.oci.names import Repository, Tag
-from mirror.registry.streams import one
+from mirror.registry.streams import single_chunk
 from mirror.upstream.chunked_upload import MAX_CHUNK_BYTES
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import Span
@@ -63,7 +63,7 @@ async def test_a_blob_is_streamed_and_closed(server: ScriptedServer, upstream: U
     server.on(PATCH, TAKEN)
     server.on(CLOSE, Reply(201, headers={"Docker-Content-Digest": str(DIGEST)}))
     upload = await upstream.begin_upload(REPOSITORY)
-    await upload.append(one(BLOB))
+    await upload.append(single_chunk(BLOB))
     assert upload.offset == len(BLOB)
     assert (await upload.commit(DIGEST)).size_bytes == len(BLOB)
     post, patch, put = server.seen
@@ -77,7 +77,7 @@ async def test_a_chunk_says_where_it_belongs(server: ScriptedServer, upstream: U
     server.on(POST, BEGUN)
     server.on(PATCH, TAKEN)
     upload = await upstream.begin_upload(REPOSITORY)
-    await upload.append(one(BLOB), Span(0, len(BLOB)))
+    await upload.append(single_chunk(BLOB), Span(0, len(BLOB)))
     assert server.seen[1].headers["Content-Range"] == f"0-{len(BLOB) - 1}"
     assert server.seen[1].headers["Content-Length"] == str(len(BLOB))
 
@@ -97,7 +97,7 @@ async def test_a_chunk_of_another_place_or_length_is_not_sent(
     server.on(POST, BEGUN)
     upload = await upstream.begin_upload(REPOSITORY)
     with pytest.raises(error):
-        await upload.append(one(BLOB), span)
+        await upload.append(single_chunk(BLOB), span)
     assert (server.lines, upload.offset) == ([POST], 0)
 
 
@@ -119,7 +119,7 @@ async def test_what_the_source_raises_arrives_unchanged_and_the_upload_asks_wher
     upload = await upstream.begin_upload(REPOSITORY)
     with pytest.raises(UpstreamBusy, match=r"^the source is busy$"):
         await upload.append(broken())
-    await upload.append(one(BLOB[100:]))
+    await upload.append(single_chunk(BLOB[100:]))
     assert server.lines == [POST, f"GET {AT}", PATCH]
     assert upload.offset == len(BLOB)
 
@@ -192,7 +192,7 @@ async def test_pieces_that_are_not_taken(
     server.on(PATCH, reply)
     upload = await upstream.begin_upload(REPOSITORY)
     with pytest.raises(MirrorError) as raised:
-        await upload.append(one(BLOB))
+        await upload.append(single_chunk(BLOB))
     assert type(raised.value) is error
     assert server.lines == [POST, PATCH]
 
@@ -201,7 +201,7 @@ async def test_a_single_byte_and_none_are_the_same_range(server: ScriptedServer,
     server.on(POST, BEGUN)
     server.on(PATCH, Reply(202, headers={"Range": "0-0"}))
     upload = await upstream.begin_upload(REPOSITORY)
-    await upload.append(one(b"x"))
+    await upload.append(single_chunk(b"x"))
     assert upload.offset == 1
 
 
@@ -227,7 +227,7 @@ async def test_a_path_that_reads_as_a_host_stays_a_path(server: ScriptedServer, 
     server.on(POST, Reply(202, headers={"Location": f"{server.url}//evil.example/1"}))
     server.on("PATCH //evil.example/1", TAKEN)
     upload = await upstream.begin_upload(REPOSITORY)
-    await upload.append(one(BLOB))
+    await upload.append(single_chunk(BLOB))
     assert server.lines == [POST, "PATCH //evil.example/1"]
 
 
@@ -237,7 +237,7 @@ async def test_an_upload_elsewhere_gets_no_authorization(server: ScriptedServer,
         server.on(POST, Reply(202, headers={"Location": place}))
         other.on("PATCH /upload?sig=x", Reply(202))
         upload = await upstream.begin_upload(REPOSITORY)
-        await upload.append(one(BLOB))
+        await upload.append(single_chunk(BLOB))
         assert other.seen[0].body == BLOB
         assert "Authorization" not in other.seen[0].headers
 

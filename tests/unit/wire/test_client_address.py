@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.wire.client_address import counted_as
+from mirror.wire.client_address import client_key
 
 
 @pytest.mark.parametrize(
@@ -22,5 +22,5 @@ from mirror.wire.client_address import counted_as
     ],
 )
 def test_what_a_client_takes_is_counted_for_its_address_or_its_network(address: str, client: str) -> None:
-    assert counted_as(address) == client
-    assert counted_as(client) == client
+    assert client_key(address) == client
+    assert client_key(client) == client
