@@ -10,6 +10,7 @@ import typer
 from mirror.authoring.derive import Renamed
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, new_name, pairs, settings_of
+from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.oci.errors import ConfigurationFault
@@ -38,9 +39,7 @@ def run(
     ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
-    plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
-    ] = False,
+    plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
     """Make a copy of a plugin with other defaults, under a name here. Its layers stay as they are.
