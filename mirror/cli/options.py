@@ -10,6 +10,7 @@ import typer
 
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference, Repository, Tag
+from mirror.settings import Settings, load
 
 ConfigOption = Annotated[
     Path | None,
@@ -33,6 +34,11 @@ def flags(**given: Any) -> dict[str, Any]:
             section, _, key = name.partition("__")
             nested.setdefault(section, {})[key] = value
     return nested
+
+
+def settings_of(config: Path | None, data: Path | None) -> Settings:
+    """The effective settings, with the data folder that ``--data`` names. Raises ConfigurationFault."""
+    return load(config, flags(storage__path=data))
 
 
 def new_name(text: str) -> tuple[Repository, Tag]:

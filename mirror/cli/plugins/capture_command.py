@@ -11,12 +11,11 @@ import typer
 
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.plugins.pack_command import target
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.oci.names import Reference
-from mirror.settings import load
 
 if TYPE_CHECKING:
     from mirror.authoring.capture import Captured
@@ -46,7 +45,7 @@ def run(
     from mirror.authoring.capture import capture
 
     reference = target(name, output)
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     with ByteBar(MESSAGES, f"capturing {plugin}") as bar:
         build = partial(capture, docker_root, plugin, progress=bar)
         captured = run_to_the_end(build_plugin(settings, reference, build, output=output, plain_http=plain_http))

@@ -9,13 +9,13 @@ import typer
 
 from mirror.authoring.derive import Renamed
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, new_name, pairs
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, new_name, pairs, settings_of
+from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference
 from mirror.plugin.build.derivation import DerivationChanges
-from mirror.settings import load
 
 
 def run(
@@ -39,9 +39,7 @@ def run(
     ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
-    plain_http: Annotated[
-        bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
-    ] = False,
+    plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
     """Make a copy of a plugin with other defaults, under a name here. Its layers stay as they are.
@@ -59,7 +57,7 @@ def run(
         args=None if args is None else _words(args),
         fix=fix,
     )
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     with TagBars(MESSAGES) as bars:
         bar = bars.begin(f"{repository}:{given}")
         renamed = run_to_the_end(

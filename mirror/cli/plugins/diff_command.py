@@ -9,7 +9,7 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import heading
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
@@ -18,7 +18,6 @@ from mirror.oci.errors import ManifestInvalid
 from mirror.oci.printable_text import printable
 from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, PluginDifference, compare_plugins
 from mirror.plugin.lint.plugin_view import PluginContent
-from mirror.settings import load
 
 _FILES_SHOWN = 200
 
@@ -35,7 +34,7 @@ def run(
     """Show what changed from one plugin to another. Exit code 1: the later one may do more to a host."""
     from mirror.app.plugin_inspection import read_plugin
 
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     contents: list[PluginContent] = []
     for source in [parse_source(text) for text in (earlier, later)]:
         with TagBars(MESSAGES) as bars:

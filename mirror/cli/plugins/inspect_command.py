@@ -11,7 +11,7 @@ from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.authoring.inspect import Inspection
 from mirror.authoring.install_line import install_line
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import facts_of, heading, print_facts, print_findings, print_view, view_as_json
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
@@ -21,7 +21,7 @@ from mirror.oci.names import Reference
 from mirror.oci.printable_text import printable
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.records.derivations import Derivation
-from mirror.settings import Settings, load
+from mirror.settings import Settings
 from mirror.transfer.progress_reporting import SilentProgress
 
 
@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Show what a plugin is: platform, privileges, settings, engines, and how a Docker host installs it."""
     parsed = parse_source(source)
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     if isinstance(parsed, Path):
         _show_folder(settings, parsed, json=json)
     else:

@@ -9,7 +9,7 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import print_findings
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source, tag_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
@@ -17,7 +17,6 @@ from mirror.cli.progress_bars import TagBars
 from mirror.plugin.lint.findings import Severity
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.plugin.rootfs.platform import Platform
-from mirror.settings import load
 
 
 def run(
@@ -37,7 +36,7 @@ def run(
 
     parsed = parse_source(source)
     hosts = None if platform is None else Platform.parse(platform)
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     with TagBars(MESSAGES) as bars:
         work = read_plugin(settings, parsed, bars.begin(str(parsed)), plain_http=plain_http)
         found = view_plugin(run_to_the_end(work), tag_of(parsed), hosts)

@@ -9,12 +9,11 @@ import typer
 
 from mirror.authoring.inspect import kind_of
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, new_table, print_list, size
 from mirror.oci.names import Repository, Tag
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
-from mirror.settings import load
 
 
 def run(
@@ -26,7 +25,7 @@ def run(
     """List repositories, or the tags of one with kind, digest and size."""
     from mirror.app.services import open_store
 
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     repository = None if name is None else Repository.parse(name)
 
     async def read() -> list[dict[str, Any]]:

@@ -11,12 +11,11 @@ import typer
 
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, flags, pairs
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, pairs, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.names import Reference
-from mirror.settings import load
 
 if TYPE_CHECKING:
     from mirror.authoring.pack import Packed
@@ -52,7 +51,7 @@ def run(
     from mirror.authoring.pack import Recipe, pack
 
     reference = target(name, output)
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     recipe = Recipe(folder, rootfs, pairs("--set", values or []), latest_seconds(), owners=os.geteuid() == 0)
     with ByteBar(MESSAGES, f"packing {reference}") as bar:
         build = partial(pack, recipe, progress=bar)

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags, new_name
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, new_name, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci.names import Reference
-from mirror.settings import load
 
 
 def run(
@@ -27,7 +26,7 @@ def run(
     from mirror.app.plugin_authoring import tag_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
-    named = run_to_the_end(tag_reference(load(config, flags(storage__path=data)), parsed, repository, given))
+    named = run_to_the_end(tag_reference(settings_of(config, data), parsed, repository, given))
     for sentence in named.advice:
         MESSAGES.print(sentence, markup=False, highlight=False)
     if json:

@@ -11,11 +11,10 @@ import typer
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.byte_bar import ByteBar
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.oci.names import Reference
-from mirror.settings import load
 
 _HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in an OCI layout."
 
@@ -37,7 +36,7 @@ def run(
 
     parsed = LayoutReference.parse(reference) or Reference.parse(reference)
     named = parsed.reference if isinstance(parsed, LayoutReference) else parsed
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     with ByteBar(MESSAGES, f"unpacking {parsed}") as bar:
         unpacked = run_to_the_end(unpack_plugin(settings, parsed, folder, bar, plain_http=plain_http))
     for note in unpacked.notes:

@@ -11,14 +11,14 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
 from mirror.oci.names import Reference
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 from mirror.records.admissions import Admission, AdmissionState
-from mirror.settings import Settings, load
+from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
@@ -45,7 +45,7 @@ def list_(
     """List plugins that are held, or stand in another way: under which names, since when, and why."""
     from mirror.app.services import open_services
 
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
 
     async def read() -> Sequence[Admission]:
         async with open_services(settings, must_exist=True) as services:
@@ -83,7 +83,7 @@ def approve(
     denies the plugin, its content was rejected, or you said no.
     """
     parsed = Reference.parse(reference)
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     expected = None if digest is None else _parsed(digest)
     if parsed.digest is None and expected is None:
         if overrule:
@@ -106,7 +106,7 @@ def reject(
 
     What is kept out is the content: the same config and layers under any digest.
     """
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     _decide(settings, Reference.parse(reference), by, note, approved=False, json=json)
 
 

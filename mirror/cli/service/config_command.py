@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 import yaml
 
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, print_json
 from mirror.settings import load, schema
 
@@ -25,7 +25,7 @@ def check(config: ConfigOption = None) -> None:
 @app.command(epilog="Example: PLUGIN_MIRROR_SERVER__WORKERS=2 plugin-mirror config show")
 def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """Print the effective settings: defaults, file, environment and flags together."""
-    shown = load(config, flags(storage__path=data)).shown()
+    shown = settings_of(config, data).shown()
     if json:
         print_json(shown)
     else:

@@ -9,10 +9,9 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, size
 from mirror.records.sync_runs import TagChange, TagEvent
-from mirror.settings import load
 
 if TYPE_CHECKING:
     from mirror.sync.rule_status import RuleStatus
@@ -27,7 +26,7 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
     """
     from mirror.app.mirroring import mirror_statuses
 
-    states = run_to_the_end(mirror_statuses(load(config, flags(storage__path=data))))
+    states = run_to_the_end(mirror_statuses(settings_of(config, data)))
     if json:
         print_json({"mirrors": [state.to_json() for state in states]})
     else:

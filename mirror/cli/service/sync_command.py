@@ -8,11 +8,10 @@ import typer
 
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
-from mirror.settings import load
 
 if TYPE_CHECKING:
     from mirror.sync.run_result import RuleResult, RunSummary
@@ -34,7 +33,7 @@ def run(
     """
     from mirror.app import mirroring
 
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     if dry_run:
         summary = run_to_the_end(mirroring.dry_run(settings, rules or []))
     else:

@@ -8,12 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.users import UserToken
-from mirror.settings import load
 from mirror.sync.schedule import parse_duration
 
 _LONGEST = timedelta(days=36500)
@@ -36,7 +35,7 @@ def create(
     """Make a token and print its secret, once. It is the password in 'docker login --username USER'."""
     from mirror.access.user_accounts import create_token
 
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     lifetime = None if expires is None else _lifetime(expires)
     token, secret = with_users(settings, lambda users: create_token(users, user, description, lifetime))
     if json:
@@ -53,14 +52,14 @@ def revoke(
     data: DataOption = None,
 ) -> None:
     """End a token. Running servers know it at once."""
-    with_users(load(config, flags(storage__path=data)), lambda users: users.revoke_token(token_id))
+    with_users(settings_of(config, data), lambda users: users.revoke_token(token_id))
     MESSAGES.out(f"token {token_id} is revoked", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror token ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List tokens; their secrets are kept nowhere."""
-    tokens = with_users(load(config, flags(storage__path=data)), lambda users: users.list_tokens())
+    tokens = with_users(settings_of(config, data), lambda users: users.list_tokens())
     found = [_as_json(token) for token in tokens]
     print_list(found, _print, "there are no tokens: 'plugin-mirror token create USER' makes one", as_json=json)
 

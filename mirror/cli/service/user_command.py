@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mirror.access.rights import AccessAction
-from mirror.cli.options import ConfigOption, DataOption, JsonOption, flags
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_list
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.users import parse_user_name
-from mirror.settings import Settings, load
+from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.store.records.sql_users import SqlUsers
@@ -35,7 +35,7 @@ def add(
     """Let somebody log in. Asks twice for the password, which is never given as an argument."""
     from mirror.access.user_accounts import add_user
 
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     parse_user_name(name)
     password = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: add_user(users, name, password), must_exist=False)
@@ -50,7 +50,7 @@ def password(
     """Give a user another password. What they are logged in with ends at once; their tokens stay."""
     from mirror.access.user_accounts import change_password
 
-    settings = load(config, flags(storage__path=data))
+    settings = settings_of(config, data)
     given = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: change_password(users, name, given))
     MESSAGES.out(f"{name} has another password", highlight=False)
@@ -59,14 +59,14 @@ def password(
 @app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
 def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
     """Remove a user and all their tokens. Running servers know it at once."""
-    with_users(load(config, flags(storage__path=data)), lambda users: users.remove_user(name))
+    with_users(settings_of(config, data), lambda users: users.remove_user(name))
     MESSAGES.out(f"{name} is removed", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
-    found = with_users(load(config, flags(storage__path=data)), _rows)
+    found = with_users(settings_of(config, data), _rows)
     print_list(found, _print, "there are no users: 'plugin-mirror user add NAME' makes one", as_json=json)
 
 

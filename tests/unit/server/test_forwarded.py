@@ -23,7 +23,7 @@ def asked(headers: Mapping[str, str], **facts: object) -> web.Request:
 
 
 @pytest.mark.parametrize(
-    ("front", "headers", "facts", "url"),
+    ("forwarded", "headers", "facts", "url"),
     [
         (ForwardedHeaders(), {"Host": "plugins.example:5000"}, {}, "http://plugins.example:5000"),
         (ForwardedHeaders(), {"Host": "[2001:db8::1]:5000"}, {}, "http://[2001:db8::1]:5000"),
@@ -46,7 +46,7 @@ def test_where_clients_reach_it(
 
 
 @pytest.mark.parametrize(
-    ("front", "headers", "address"),
+    ("forwarded", "headers", "address"),
     [
         (ForwardedHeaders(), PROXIED, "198.51.100.1"),
         (
@@ -65,7 +65,7 @@ DIRECT = {"Host": "127.0.0.1:5000"}
 
 
 @pytest.mark.parametrize(
-    ("front", "headers", "direct"),
+    ("forwarded", "headers", "direct"),
     [
         (ForwardedHeaders(), DIRECT, True),
         (ForwardedHeaders(), {"Host": "localhost"}, True),

@@ -32,10 +32,10 @@ def referrer(number: int, cpu_offload: str) -> Manifest:
 @pytest.mark.parametrize("heavy", ["annotations", "type"])
 @pytest.mark.parametrize("limit", [None, 3])
 async def test_heavy_referrers_come_in_short_pages_and_all_of_them(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, cpu_offload: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: int | None, heavy: str
 ) -> None:
     monkeypatch.setattr("mirror.store.lister._MOST_WEIGHT", 4 * LONG)
-    manifests = sorted((referrer(number, cpu_offload) for number in range(12)), key=lambda each: str(each.digest))
+    manifests = sorted((referrer(number, heavy) for number in range(12)), key=lambda each: str(each.digest))
     found: list[Digest] = []
     sizes: list[int] = []
     async with Store.open(folder) as store:
