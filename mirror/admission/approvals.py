@@ -10,15 +10,8 @@ import structlog
 
 from mirror.admission.held_manifests import HeldManifests
 from mirror.admission.plugin_judge import Decisions, PluginJudge
+from mirror.oci import errors
 from mirror.oci.digest import Digest
-from mirror.oci.errors import (
-    BlobUnknown,
-    ClientFault,
-    ConfigurationFault,
-    Denied,
-    ManifestBlobUnknown,
-    NotFound,
-)
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
@@ -80,7 +73,7 @@ class Approvals:
         """
         manifest = await self.held.require(repository, target)
         if manifest.digest != expected:
-            raise ConfigurationFault(_has_moved(repository, target, manifest.digest, expected))
+            raise errors.ConfigurationFault(_has_moved(repository, target, manifest.digest, expected))
 
     async def decide(
         self,
@@ -115,15 +108,17 @@ class Approvals:
         """
         texts = (by, note)
         if not by.strip() or not all(map(str.isprintable, texts)) or max(map(len, texts)) > _MOST_TEXT_LENGTH:
-            raise ClientFault(
+            raise errors.ClientFault(
                 f"who decides must be named, in one line, and notes are one line, of {_MOST_TEXT_LENGTH} at most"
             )
         is_tag = isinstance(target, Tag)
         manifest = await (self.held.require if is_tag else self.held.find)(repository, target)
         if approved and is_tag and expected is None:
-            raise ClientFault(f"a tag may move: name the digest that is to be approved, which {target} must point to")
+            raise errors.ClientFault(
+                f"a tag may move: name the digest that is to be approved, which {target} must point to"
+            )
         if expected is not None and manifest is not None and manifest.digest != expected:
-            raise ClientFault(_has_moved(repository, target, manifest.digest, expected))
+            raise errors.ClientFault(_has_moved(repository, target, manifest.digest, expected))
         digests = _members(manifest) if manifest is not None else [target] if isinstance(target, Digest) else []
         subjects = [await self._subject(repository, digest) for digest in digests]
         if not approved and not may_decide(None):
@@ -143,7 +138,7 @@ class Approvals:
         holding = await self.decisions.holding(subject)
         if repository in holding and all(map(may_decide, holding)):
             return
-        raise Denied(
+        raise errors.Denied(
             f"{repository}@{subject.digest} was not rejected: a rejection holds in every repository, and the content "
             "is held, or may come, where you may not decide; it needs the right to approve everywhere",
             name=repository,
@@ -156,7 +151,7 @@ class Approvals:
         if manifest is not None and self.judge.concerns(manifest):
             try:
                 return await self.judge.assess(self.held.registry, repository, manifest)
-            except (NotFound, ManifestBlobUnknown) as error:  # it is judged when the rest of it has come
+            except (errors.NotFound, errors.ManifestBlobUnknown) as error:  # it is judged when the rest of it has come
                 _LOG.debug("plugin not judged yet", name=str(repository), error=str(error))
         return await self.verdicts.admission(repository, subject.digest, self.judge.policy_id, subject.fingerprints)
 
@@ -177,7 +172,7 @@ class Approvals:
             return None
         try:
             return await self.judge.asked(self.held.registry, repository, manifest)
-        except BlobUnknown:
+        except errors.BlobUnknown:
             return None
 
 

@@ -6,17 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from mirror.oci import errors
 from mirror.oci.digest import Digest
-from mirror.oci.errors import (
-    ManifestInvalid,
-    ManifestUnknown,
-    MirrorError,
-    NotFound,
-    RepositoryUnknown,
-    UpstreamFault,
-    UpstreamProtocolError,
-    UpstreamUnreachable,
-)
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository, Tag
 from mirror.proxy.proxy_routes import ProxyRoute
@@ -65,13 +56,13 @@ class UpstreamLookups:
         """A manifest of the store, complete or not; None where there is none."""
         try:
             return await self._local.get_manifest(repository, digest)
-        except NotFound:
+        except errors.NotFound:
             incomplete = await self._records.incomplete.incomplete(repository, digest)
         if incomplete is not None:
             return incomplete
         try:  # it may have become complete between the two looks
             return await self._local.get_manifest(repository, digest)
-        except NotFound:
+        except errors.NotFound:
             return None
 
     async def fetch(self, repository: Repository, target: Tag | Digest, routes: Iterable[ProxyRoute]) -> Manifest:
@@ -81,16 +72,16 @@ class UpstreamLookups:
             ManifestUnknown: no upstream has it. RepositoryUnknown: nor such a repository.
             UpstreamFault: none of those that answered has it, and this is what became of the first of the others.
         """
-        failure: UpstreamFault | None = None
-        missing: type[NotFound] = RepositoryUnknown
+        failure: errors.UpstreamFault | None = None
+        missing: type[errors.NotFound] = errors.RepositoryUnknown
         for route in routes:
             try:
                 manifest = await self._get(route, target)
                 await self._store(repository, manifest, route, target)
-            except NotFound as error:
-                missing = missing if isinstance(error, RepositoryUnknown) else ManifestUnknown
+            except errors.NotFound as error:
+                missing = missing if isinstance(error, errors.RepositoryUnknown) else errors.ManifestUnknown
                 continue
-            except UpstreamFault as error:
+            except errors.UpstreamFault as error:
                 failure = failure or error
                 continue
             self._outcomes.manifest(PullOutcome.FETCHED)
@@ -123,15 +114,17 @@ class UpstreamLookups:
             for route in routes:
                 try:
                     return await self._revalidate_at(repository, tag, origin, route, is_awaited)
-                except NotFound:
+                except errors.NotFound:
                     continue
-                except UpstreamFault:
+                except errors.UpstreamFault:
                     if (route.upstream.name, route.repository) == (origin.upstream, origin.source):
                         raise
-            gone = ManifestUnknown(f"no upstream has {repository}:{tag} any more", name=repository, reference=tag)
+            gone = errors.ManifestUnknown(
+                f"no upstream has {repository}:{tag} any more", name=repository, reference=tag
+            )
             self._outcomes.failed(origin.upstream, gone)
             raise gone
-        except (UpstreamFault, NotFound):
+        except (errors.UpstreamFault, errors.NotFound):
             await self._records.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
             raise
 
@@ -155,7 +148,9 @@ class UpstreamLookups:
         if manifest is None:
             manifest = await self._get(route, found.digest)
         if not is_awaited():
-            raise UpstreamUnreachable(f"upstream {upstream.name} told too late that {repository}:{tag} has moved")
+            raise errors.UpstreamUnreachable(
+                f"upstream {upstream.name} told too late that {repository}:{tag} has moved"
+            )
         await self._store(repository, manifest, route, tag)
         self._outcomes.moved(repository, tag, upstream.name, origin.digest, manifest.digest)
         self._outcomes.manifest(PullOutcome.MOVED)
@@ -170,7 +165,7 @@ class UpstreamLookups:
         tag = target if isinstance(target, Tag) else None
         try:
             await self._records.incomplete.keep_incomplete(repository, manifest, origin, tag)
-        except ManifestInvalid as error:
+        except errors.ManifestInvalid as error:
             raise self._as_upstream_fault(route, error) from error
 
     async def ask(self, route: ProxyRoute, answer: Awaitable[Given]) -> Given:
@@ -178,23 +173,23 @@ class UpstreamLookups:
         name = route.upstream.name
         try:
             given = await answer
-        except NotFound:
+        except errors.NotFound:
             self.unreachable.discard(name)
             raise
-        except MirrorError as error:
+        except errors.MirrorError as error:
             fault = self._as_upstream_fault(route, error)
-            if isinstance(fault, UpstreamUnreachable):
+            if isinstance(fault, errors.UpstreamUnreachable):
                 self.unreachable.add(name)
             raise fault from error
         self.unreachable.discard(name)
         return given
 
-    def _as_upstream_fault(self, route: ProxyRoute, error: MirrorError) -> UpstreamFault:
+    def _as_upstream_fault(self, route: ProxyRoute, error: errors.MirrorError) -> errors.UpstreamFault:
         name = route.upstream.name
         fault = (
             error
-            if isinstance(error, UpstreamFault)
-            else UpstreamProtocolError(f"upstream {name}: {error}", **error.detail)
+            if isinstance(error, errors.UpstreamFault)
+            else errors.UpstreamProtocolError(f"upstream {name}: {error}", **error.detail)
         )
         self._outcomes.failed(name, fault)
         return fault

@@ -8,18 +8,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
+from mirror.oci import errors
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import (
-    BlobUnknown,
-    DigestInvalid,
-    ManifestBlobUnknown,
-    ManifestUnknown,
-    RangeInvalid,
-    RepositoryUnknown,
-    UploadInvalid,
-    UploadUnknown,
-)
 from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository, Tag
@@ -73,7 +64,7 @@ class MemoryUpload:
         self._require_free()
         before = self.offset
         if span is not None and span.start != before:
-            raise RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
+            raise errors.RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
         self._busy = True
         try:
             async for chunk in chunks:
@@ -83,7 +74,7 @@ class MemoryUpload:
         if span is not None and self.offset != span.stop:
             received = self.offset - before
             del self._content[before:]
-            raise RangeInvalid(f"chunk of {received} bytes is announced as {span.chunk_range()}", offset=before)
+            raise errors.RangeInvalid(f"chunk of {received} bytes is announced as {span.chunk_range()}", offset=before)
 
     async def commit(self, digest: Digest) -> Descriptor:
         self._require_free()
@@ -91,7 +82,7 @@ class MemoryUpload:
         content = bytes(self._content)
         actual = Digest.of(content, digest.algorithm)
         if actual != digest:
-            raise DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)
+            raise errors.DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)
         self._held.blobs[digest] = content
         return Descriptor(OCTET_STREAM, digest, len(content))
 
@@ -102,9 +93,11 @@ class MemoryUpload:
 
     def _require_free(self) -> None:
         if self.id not in self._held.uploads:
-            raise UploadUnknown(f"{self._repository} has no upload {self.id}", name=self._repository, upload=self.id)
+            raise errors.UploadUnknown(
+                f"{self._repository} has no upload {self.id}", name=self._repository, upload=self.id
+            )
         if self._busy:
-            raise UploadInvalid("another request is writing to the upload", upload=self.id)
+            raise errors.UploadInvalid("another request is writing to the upload", upload=self.id)
 
 
 class MemoryRegistry:
@@ -120,7 +113,7 @@ class MemoryRegistry:
         held = self._existing(repository)
         digest = held.tags.get(target) if isinstance(target, Tag) else target
         if digest is None or digest not in held.manifests:
-            raise ManifestUnknown(f"{repository} has no manifest {target}", name=repository, reference=target)
+            raise errors.ManifestUnknown(f"{repository} has no manifest {target}", name=repository, reference=target)
         return held.manifests[digest]
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
@@ -146,7 +139,7 @@ class MemoryRegistry:
         held = self._repositories.get(repository)
         upload = held.uploads.get(upload_id) if held else None
         if upload is None:
-            raise UploadUnknown(f"{repository} has no upload {upload_id}", name=repository, upload=upload_id)
+            raise errors.UploadUnknown(f"{repository} has no upload {upload_id}", name=repository, upload=upload_id)
         return upload
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
@@ -164,19 +157,19 @@ class MemoryRegistry:
         missing = [blob.digest for blob in manifest.blobs if blob.digest not in held.blobs]
         missing += [member.digest for member in manifest.manifests if member.digest not in held.manifests]
         if missing:
-            raise ManifestBlobUnknown(f"{repository} does not hold {missing[0]}, which the manifest names")
+            raise errors.ManifestBlobUnknown(f"{repository} does not hold {missing[0]}, which the manifest names")
         held.manifests[manifest.digest] = manifest
         held.tags.update(dict.fromkeys(tags, manifest.digest))
         return ()
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         if self._existing(repository).tags.pop(tag, None) is None:
-            raise ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
+            raise errors.ManifestUnknown(f"{repository} has no tag {tag}", name=repository, reference=tag)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         held = self._existing(repository)
         if held.manifests.pop(digest, None) is None:
-            raise ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
+            raise errors.ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
         held.tags = {tag: target for tag, target in held.tags.items() if target != digest}
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
@@ -207,13 +200,13 @@ class MemoryRegistry:
     def _existing(self, repository: Repository) -> _Held:
         held = self._repositories.get(repository)
         if held is None or not (held.blobs or held.manifests):
-            raise RepositoryUnknown(f"no repository {repository} is here", name=repository)
+            raise errors.RepositoryUnknown(f"no repository {repository} is here", name=repository)
         return held
 
     def _blob(self, repository: Repository, digest: Digest) -> bytes:
         held = self._repositories.get(repository)
         if held is None or digest not in held.blobs:
-            raise BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
+            raise errors.BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
         return held.blobs[digest]
 
 

@@ -7,12 +7,7 @@ from typing import Final
 
 import structlog
 
-from mirror.oci.errors import (
-    Busy,
-    DigestInvalid,
-    MirrorError,
-    UpstreamProtocolError,
-)
+from mirror.oci import errors
 from mirror.oci.names import Repository
 from mirror.registry.port import ReadWriter
 from mirror.runtime.retry_policy import RetryPolicy
@@ -82,7 +77,7 @@ class SharedDownload:
             UpstreamProtocolError: an earlier request gives another size.
         """
         if request.size_bytes != self.progress.size_bytes:
-            raise UpstreamProtocolError(
+            raise errors.UpstreamProtocolError(
                 f"{self._digest} cannot have {request.size_bytes} bytes and {self.progress.size_bytes} as well",
                 digest=self._digest,
             )
@@ -96,14 +91,14 @@ class SharedDownload:
                 pass
             await self._mount_for_all()
         except asyncio.CancelledError:
-            self.progress.fail(Busy(f"the download of {self._digest} was stopped; what has come of it is kept"))
+            self.progress.fail(errors.Busy(f"the download of {self._digest} was stopped; what has come of it is kept"))
             raise
-        except MirrorError as error:
+        except errors.MirrorError as error:
             _LOG.warning("download failed", digest=str(self._digest), kind=type(error).__name__, error=str(error))
             self.progress.fail(error)
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not end everything else
             _LOG.error("download failed unexpectedly", digest=str(self._digest), exc_info=error)
-            self.progress.fail(MirrorError(f"the download of {self._digest} failed; the log has the cause"))
+            self.progress.fail(errors.MirrorError(f"the download of {self._digest} failed; the log has the cause"))
         finally:
             if self._has_slot:
                 self._slots.release()
@@ -132,7 +127,7 @@ class SharedDownload:
             await lease.release()
         await self._acquire_slot()
         if not self.readers:
-            raise Busy(f"nobody waits for {self._digest} any more, and nothing of it has come")
+            raise errors.Busy(f"nobody waits for {self._digest} any more, and nothing of it has come")
         return False
 
     async def _acquire_slot(self) -> None:
@@ -172,7 +167,7 @@ class SharedDownload:
         if self._watched is None or await self._watched.is_current():
             return
         if self.progress.partial is not None:
-            raise UpstreamProtocolError(
+            raise errors.UpstreamProtocolError(
                 f"what came as {self._digest} was something else, and was dropped", digest=self._digest
             )
         self._watched.close()
@@ -184,13 +179,13 @@ class SharedDownload:
         whole = partial is None or (partial.size_bytes == self.progress.size_bytes and await partial.is_current())
         await lease.drop()
         if not whole:
-            raise Busy(f"{self._digest} was stored from elsewhere while it came: ask again")
+            raise errors.Busy(f"{self._digest} was stored from elsewhere while it came: ask again")
         self.progress.complete()
 
     async def _mount(self, repository: Repository) -> bool:
         found = await self._local.mount_blob(repository, self._digest, None)
         if found is not None and found.size_bytes != self.progress.size_bytes:
-            raise UpstreamProtocolError(
+            raise errors.UpstreamProtocolError(
                 f"{self._digest} has {found.size_bytes} bytes, not {self.progress.size_bytes}", digest=self._digest
             )
         return found is not None
@@ -206,7 +201,7 @@ class SharedDownload:
             await self._fetcher.fetch_rest(lease, self._open)
         try:
             await lease.verify()
-        except DigestInvalid as error:
+        except errors.DigestInvalid as error:
             fault = self._mismatch_error(error, resumed=resumed)
             self.progress.fail(fault)
             await lease.drop()
@@ -216,12 +211,12 @@ class SharedDownload:
         await lease.commit()
         return True
 
-    def _mismatch_error(self, error: DigestInvalid, *, resumed: bool) -> MirrorError:
+    def _mismatch_error(self, error: errors.DigestInvalid, *, resumed: bool) -> errors.MirrorError:
         """Make the error for wrong content. Nobody can tell where the bytes of an earlier download came from."""
         if resumed:
-            return Busy(f"{error}; an earlier download had left a part of it, so it was dropped: ask again")
+            return errors.Busy(f"{error}; an earlier download had left a part of it, so it was dropped: ask again")
         upstream = self._fetcher.upstream
-        mismatch = UpstreamProtocolError(f"upstream {upstream or 'unasked'}: {error}", **error.detail)
+        mismatch = errors.UpstreamProtocolError(f"upstream {upstream or 'unasked'}: {error}", **error.detail)
         if upstream:  # a blob of no bytes is fetched from nobody
             self._observer.failed(upstream, mismatch)
         return mismatch

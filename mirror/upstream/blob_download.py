@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import IO
 
+from mirror.oci import errors
 from mirror.oci.digest import Digest
-from mirror.oci.errors import (
-    BlobUnknown,
-    MirrorError,
-    RangeInvalid,
-    Unsupported,
-    UpstreamFault,
-    UpstreamProtocolError,
-    UpstreamUnreachable,
-)
 from mirror.oci.names import Repository
 from mirror.registry.streams import verify_chunks
 from mirror.upstream.http.exchange import Answer, Request
@@ -81,7 +73,7 @@ class UpstreamBlob:
                 self.close()
                 if position < self.span.stop:
                     raise self._broken(position)
-            except UpstreamFault as error:
+            except errors.UpstreamFault as error:
                 self.close()
                 fruitless = 0 if position - resumed_at >= _PROGRESS_BYTES else fruitless + 1
                 if not may_pass_soon(error) or not self._session.retry.allows_another(fruitless):
@@ -107,7 +99,7 @@ class UpstreamBlob:
         last = None if self.span.stop == self.size_bytes else self.span.stop - 1
         try:
             answer = await open_part(self._session, self._repository, self._digest, RangeRequest(position, last))
-        except RangeInvalid as error:
+        except errors.RangeInvalid as error:
             raise self._protocol_error(
                 f"{self._digest} has {self.size_bytes} bytes, and then none from {position} on"
             ) from error
@@ -117,11 +109,11 @@ class UpstreamBlob:
             raise self._protocol_error(f"{self._digest} from byte {position} was asked for, another part came")
         return answer
 
-    def _protocol_error(self, message: str, **detail: object) -> MirrorError:
+    def _protocol_error(self, message: str, **detail: object) -> errors.MirrorError:
         return self._session.protocol_error(f"repository {self._repository}: {message}", **detail)
 
-    def _broken(self, position: int) -> UpstreamFault:
-        return UpstreamUnreachable(
+    def _broken(self, position: int) -> errors.UpstreamFault:
+        return errors.UpstreamUnreachable(
             f"upstream {self._session.name}, repository {self._repository}: "
             f"{self._digest} broke off after {position} of {self.size_bytes} bytes",
             received=position,
@@ -143,10 +135,10 @@ async def open_part(
         {} if part is None else {"Range": str(part)},
         bulk=True,
     )
-    answer = await session.send(request, expect={200} if part is None else {200, 206}, missing=BlobUnknown)
+    answer = await session.send(request, expect={200} if part is None else {200, 206}, missing=errors.BlobUnknown)
     if answer.status == 206 and parse_content_range(answer.headers.get("Content-Range")) is None:
         answer.close()
-        raise answer.error(UpstreamProtocolError, "it sent a part without saying which (Content-Range)")
+        raise answer.error(errors.UpstreamProtocolError, "it sent a part without saying which (Content-Range)")
     return answer
 
 
@@ -158,9 +150,9 @@ async def blob_size(session: UpstreamSession, repository: Repository, digest: Di
     """
     request = Request("HEAD", BlobRoute(repository, digest).url(), (repository_scope(repository, "pull"),))
     try:
-        async with session.request(request, expect={200}, missing=BlobUnknown) as answer:
+        async with session.request(request, expect={200}, missing=errors.BlobUnknown) as answer:
             return answer.size_bytes()
-    except Unsupported:
+    except errors.Unsupported:
         return None
 
 

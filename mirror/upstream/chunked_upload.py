@@ -6,16 +6,9 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterable
 from contextlib import suppress
 
+from mirror.oci import errors
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import Digest
-from mirror.oci.errors import (
-    ContentTooLarge,
-    DigestInvalid,
-    MirrorError,
-    RangeInvalid,
-    UploadUnknown,
-    UpstreamProtocolError,
-)
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.oci.names import Repository
 from mirror.registry.streams import count_chunks
@@ -60,7 +53,7 @@ class UpstreamUpload:
             await self._patch(chunks, {})
             return
         if span.start != self._offset:
-            raise RangeInvalid(
+            raise errors.RangeInvalid(
                 f"chunk begins at {span.start}, the upload holds {self._offset} bytes", offset=self._offset
             )
         await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
@@ -69,28 +62,30 @@ class UpstreamUpload:
         await self.synchronize()
         request = self._request("PUT", body=b"", url=closing_url(self._location, digest))
         try:
-            async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:
+            async with self._session.request(request, expect=_DONE, missing=errors.UploadUnknown) as answer:
                 said = answer.headers.get("Docker-Content-Digest")
                 if said and said != str(digest) and said.startswith(digest.algorithm):
-                    raise answer.error(UpstreamProtocolError, f"it stored digest {said[:140]} instead of {digest}")
-        except DigestInvalid:
-            with suppress(MirrorError):  # docker-registry 2.8 keeps the upload, to no use
+                    raise answer.error(
+                        errors.UpstreamProtocolError, f"it stored digest {said[:140]} instead of {digest}"
+                    )
+        except errors.DigestInvalid:
+            with suppress(errors.MirrorError):  # docker-registry 2.8 keeps the upload, to no use
                 await self.cancel()
             raise
         return Descriptor(OCTET_STREAM, digest, self._offset)
 
     async def cancel(self) -> None:
         try:
-            async with self._session.request(self._request("DELETE"), expect=_DONE, missing=UploadUnknown):
+            async with self._session.request(self._request("DELETE"), expect=_DONE, missing=errors.UploadUnknown):
                 pass
-        except UploadUnknown:
+        except errors.UploadUnknown:
             pass  # the upload has ended, which is what was wanted
 
     async def synchronize(self) -> None:
         """Ask the upstream how many bytes it holds, where the last piece did not end well."""
         if self._certain:
             return
-        async with self._session.request(self._request("GET"), expect=_DONE, missing=UploadUnknown) as answer:
+        async with self._session.request(self._request("GET"), expect=_DONE, missing=errors.UploadUnknown) as answer:
             self._follow(answer)
             self._offset = self._held_bytes(answer)
         self._certain = True
@@ -108,11 +103,11 @@ class UpstreamUpload:
             body = count_chunks(body, count)
         self._certain = False
         request = self._request("PATCH", body=body, headers={"Content-Type": OCTET_STREAM, **headers})
-        async with self._session.request(request, expect=_DONE, missing=UploadUnknown) as answer:
+        async with self._session.request(request, expect=_DONE, missing=errors.UploadUnknown) as answer:
             self._follow(answer)
             held = self._held_bytes(answer) if "Range" in answer.headers else expected
             if held < expected and (held, expected) != (0, 1):  # 0-0 is said of no byte and of one
-                raise answer.error(UpstreamProtocolError, f"it holds {held} bytes where it was sent {expected}")
+                raise answer.error(errors.UpstreamProtocolError, f"it holds {held} bytes where it was sent {expected}")
         self._offset = max(held, expected)  # others may have written to the same upload before
         self._certain = True
 
@@ -149,13 +144,13 @@ def location_of(upload_id: str, repository: Repository) -> str:
         decoded = ""
     name, _, location = decoded.partition(" ")
     if name != repository.name or not location.startswith("/") or location.startswith("//"):
-        raise UploadUnknown(f"{repository} has no upload {upload_id[:64]}", name=repository)
+        raise errors.UploadUnknown(f"{repository} has no upload {upload_id[:64]}", name=repository)
     return location
 
 
 async def _whole(chunks: AsyncIterable[bytes], span: Span) -> bytes:
     if span.size_bytes > MAX_CHUNK_BYTES:
-        raise ContentTooLarge(
+        raise errors.ContentTooLarge(
             f"chunk of {span.size_bytes} bytes: at most {MAX_CHUNK_BYTES} are accepted, a stream may be longer",
             limit_bytes=MAX_CHUNK_BYTES,
         )
@@ -165,5 +160,5 @@ async def _whole(chunks: AsyncIterable[bytes], span: Span) -> bytes:
         if len(content) > span.size_bytes:
             break
     if len(content) != span.size_bytes:
-        raise RangeInvalid(f"chunk announced as {span.chunk_range()} has another length", offset=span.start)
+        raise errors.RangeInvalid(f"chunk announced as {span.chunk_range()} has another length", offset=span.start)
     return bytes(content)

@@ -10,18 +10,8 @@ from urllib.parse import unquote
 from mirror.oci.digest import ALGORITHMS, Digest
 from mirror.oci.errors import ClientFault, DigestInvalid, ManifestUnknown, NameInvalid, NotFound, Unsupported
 from mirror.oci.names import Repository, Tag, parse_reference
+from mirror.wire import routes
 from mirror.wire.pagination import PageRequest
-from mirror.wire.routes import (
-    BlobRoute,
-    CatalogRoute,
-    ManifestRoute,
-    PingRoute,
-    ReferrersRoute,
-    Route,
-    TagsRoute,
-    UploadRoute,
-    UploadsRoute,
-)
 
 #: Most parameters of a query.
 MAX_PARAMETERS = 1024
@@ -58,7 +48,7 @@ _ENDPOINTS = re.compile(
 )
 
 
-def parse(method: str, raw_path: str, query: Query) -> Route:
+def parse(method: str, raw_path: str, query: Query) -> routes.Route:
     """Read the path and query of a request.
 
     Args:
@@ -100,11 +90,11 @@ def parse_query(text: str) -> dict[str, list[str]]:
     return query
 
 
-def _parse_path(method: str, path: str, query: Query) -> Route:
+def _parse_path(method: str, path: str, query: Query) -> routes.Route:
     if path in {"/v2/", "/v2"}:
-        return PingRoute()
+        return routes.PingRoute()
     if path == "/v2/_catalog":
-        return CatalogRoute(PageRequest.parse(query))
+        return routes.CatalogRoute(PageRequest.parse(query))
     match = _ENDPOINTS.fullmatch(path)
     if match is None:
         shown = path[:_MOST_QUOTED]
@@ -114,37 +104,37 @@ def _parse_path(method: str, path: str, query: Query) -> Route:
     return _PARSERS[kind](target)
 
 
-def _parse_tags(target: _Target) -> Route:
-    return TagsRoute(Repository.parse(target.name), PageRequest.parse(target.query))
+def _parse_tags(target: _Target) -> routes.Route:
+    return routes.TagsRoute(Repository.parse(target.name), PageRequest.parse(target.query))
 
 
-def _parse_referrers(target: _Target) -> Route:
+def _parse_referrers(target: _Target) -> routes.Route:
     repository = Repository.parse(target.name)
     page = PageRequest.parse(target.query)
-    return ReferrersRoute(repository, Digest.parse(target.tail), target.first("artifactType"), page)
+    return routes.ReferrersRoute(repository, Digest.parse(target.tail), target.first("artifactType"), page)
 
 
-def _parse_manifest(target: _Target) -> Route:
+def _parse_manifest(target: _Target) -> routes.Route:
     repository = Repository.parse(target.name)
     tags = tuple(Tag.parse(text) for text in target.query.get("tag", ()))
     try:
-        return ManifestRoute(repository, parse_reference(target.tail), tags)
+        return routes.ManifestRoute(repository, parse_reference(target.tail), tags)
     except NameInvalid as error:
         if target.method in {"GET", "HEAD"}:
             raise ManifestUnknown(f"nothing can be stored under that name: {error}", **error.detail) from error
         raise
 
 
-def _parse_blob(target: _Target) -> Route:
-    return BlobRoute(Repository.parse(target.name), Digest.parse(target.tail))
+def _parse_blob(target: _Target) -> routes.Route:
+    return routes.BlobRoute(Repository.parse(target.name), Digest.parse(target.tail))
 
 
-def _parse_uploads(target: _Target) -> Route:
+def _parse_uploads(target: _Target) -> routes.Route:
     source = target.first("from")
     algorithm = target.first("digest-algorithm")
     if algorithm is not None and algorithm not in ALGORITHMS:
         raise DigestInvalid(f"digest-algorithm {algorithm[:32]!r} is not one of {', '.join(ALGORITHMS)}")
-    return UploadsRoute(
+    return routes.UploadsRoute(
         repository=Repository.parse(target.name),
         digest=target.digest("digest"),
         mount=target.digest("mount"),
@@ -153,13 +143,13 @@ def _parse_uploads(target: _Target) -> Route:
     )
 
 
-def _parse_upload(target: _Target) -> Route:
+def _parse_upload(target: _Target) -> routes.Route:
     repository = Repository.parse(target.name)
     if _UPLOAD_ID.fullmatch(target.tail) is None:
         shown = target.tail[:_MOST_QUOTED]
         raise NotFound(f"{shown!r} is not the name of an upload", upload=shown)
     digest = target.digest("digest") if target.method == "PUT" else None
-    return UploadRoute(repository, target.tail, digest)
+    return routes.UploadRoute(repository, target.tail, digest)
 
 
 _PARSERS = {

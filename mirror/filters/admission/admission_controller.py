@@ -17,17 +17,8 @@ from mirror.filters.admission.plugin_facts import (
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.admission.policy_evaluation import evaluate
 from mirror.filters.shared_layers import SharedLayerReader
+from mirror.oci import errors
 from mirror.oci.digest import Digest
-from mirror.oci.errors import (
-    BlobUnknown,
-    Denied,
-    ManifestBlobUnknown,
-    ManifestUnknown,
-    MirrorError,
-    NotFound,
-    StorageFault,
-    UpstreamFault,
-)
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin.policy import fingerprint
@@ -168,7 +159,7 @@ class AdmissionController:
         """Things that a plugin asks for, see :meth:`PluginFactsReader.asked`."""
         return await self._reading.asked(registry, repository, manifest)
 
-    async def refuse(self, judged: AdmissionOutcome) -> Denied:
+    async def refuse(self, judged: AdmissionOutcome) -> errors.Denied:
         """The error for whoever brings a plugin that is not taken; counted and told of."""
         rejection = judged.admission.rejection
         if rejection is not None and not any(map(fingerprint.is_content_fingerprint, rejection.matched)):
@@ -187,8 +178,8 @@ class AdmissionController:
         if admission is None:
             try:
                 judged = await self.judge(registry, repository, manifest)
-            except (BlobUnknown, ManifestBlobUnknown) as error:
-                raise ManifestUnknown(
+            except (errors.BlobUnknown, errors.ManifestBlobUnknown) as error:
+                raise errors.ManifestUnknown(
                     f"{repository}@{manifest.digest} is not given out, because it is not all here: {error}",
                     name=repository,
                     reference=manifest.digest,
@@ -196,7 +187,7 @@ class AdmissionController:
             admission = judged.admission
             try:
                 await self.note(judged)
-            except StorageFault as error:  # the answer does not depend on it
+            except errors.StorageFault as error:  # the answer does not depend on it
                 _LOG.error("plugin verdict could not be recorded", error=str(error), **error.detail)
         return None if admission.state.is_served else admission
 
@@ -245,7 +236,7 @@ class AdmissionController:
                 manifest = await self._plugins.plugin(repository, digest)
                 if manifest is not None and any(blob == late for _, late in late_layers(manifest)):
                     await self.assess(registry, repository, manifest)
-        except MirrorError as error:
+        except errors.MirrorError as error:
             _LOG.warning("plugin not judged yet", name=str(repository), error=str(error), **error.detail)
 
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
@@ -289,7 +280,7 @@ class AdmissionController:
                 continue
             try:
                 judged = await self.judge(registry, repository, manifest, comes_after=earlier != before[0])
-            except (NotFound, ManifestBlobUnknown, UpstreamFault):
+            except (errors.NotFound, errors.ManifestBlobUnknown, errors.UpstreamFault):
                 continue  # it is not all here
             await self.note(judged)
         return bool(before)

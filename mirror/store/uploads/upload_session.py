@@ -8,16 +8,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from mirror.oci import errors
 from mirror.oci.descriptor import Descriptor
 from mirror.oci.digest import ALGORITHMS, Digest
-from mirror.oci.errors import (
-    ClientFault,
-    ContentTooLarge,
-    DigestInvalid,
-    RangeInvalid,
-    StorageFault,
-    UploadUnknown,
-)
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.threads import await_or_release
@@ -81,13 +74,15 @@ class StoreUpload:
         async with closing_stream(chunks), self._receiving() as receiving:
             before = receiving.size_bytes
             if span is not None and span.start != before:
-                raise RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
+                raise errors.RangeInvalid(
+                    f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before
+                )
             running = self._running_hash(before)
             with Pieces(receiving, running, self._parts.sizes) as pieces:
                 try:
                     refusal = await self._receive(pieces, chunks, before, span)
                 except BaseException:
-                    with suppress(StorageFault):  # what made us stop is told, rather than what it led to
+                    with suppress(errors.StorageFault):  # what made us stop is told, rather than what it led to
                         await pieces.finish()
                     if pieces.failed:
                         await self._cut(receiving, before)
@@ -110,20 +105,20 @@ class StoreUpload:
                 actual = await self._parts.rehashing.digest(receiving, digest.algorithm)
             if actual != digest:
                 await self._remove()
-                raise DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)
+                raise errors.DigestInvalid(f"upload has digest {actual}, not {digest}", expected=digest, actual=actual)
             try:
                 await in_thread(f"store {digest}", receiving.sync)
-            except StorageFault:
+            except errors.StorageFault:
                 # What the disk did not take, it may pretend to have taken when it is asked again.
                 await self._discard(receiving)
                 raise
             await self._adopt(digest, size_bytes)
-            with suppress(StorageFault):  # the blob is there; what is left of the upload expires
+            with suppress(errors.StorageFault):  # the blob is there; what is left of the upload expires
                 await self._remove()
         return Descriptor(OCTET_STREAM, digest, size_bytes)
 
     async def cancel(self) -> None:
-        with suppress(UploadUnknown):
+        with suppress(errors.UploadUnknown):
             async with self._receiving():
                 await self._remove()
 
@@ -142,7 +137,7 @@ class StoreUpload:
 
     async def _receive(
         self, pieces: Pieces, chunks: AsyncIterable[bytes], before: int, span: Span | None
-    ) -> ClientFault | None:
+    ) -> errors.ClientFault | None:
         """Write what comes; returns why it cannot be accepted. No write is under way when this returns."""
         held = before
         refusal = None
@@ -154,19 +149,19 @@ class StoreUpload:
             await pieces.add(chunk)
         await pieces.finish()
         if refusal is None and span is not None and held < span.stop:
-            refusal = RangeInvalid(f"{held - before} bytes came as chunk {span.chunk_range()}", offset=before)
+            refusal = errors.RangeInvalid(f"{held - before} bytes came as chunk {span.chunk_range()}", offset=before)
         return refusal
 
-    def _refusal(self, held_bytes: int, span: Span | None) -> ClientFault | None:
+    def _refusal(self, held_bytes: int, span: Span | None) -> errors.ClientFault | None:
         limit = self._parts.max_blob_bytes
         if span is not None and held_bytes > span.stop:
-            return RangeInvalid(f"more bytes came than chunk {span.chunk_range()} announces", offset=span.start)
+            return errors.RangeInvalid(f"more bytes came than chunk {span.chunk_range()} announces", offset=span.start)
         if limit is not None and held_bytes > limit:
-            return ContentTooLarge(f"a blob may have at most {limit} bytes", limit_bytes=limit)
+            return errors.ContentTooLarge(f"a blob may have at most {limit} bytes", limit_bytes=limit)
         return None
 
     async def _cut(self, receiving: UploadWriter, size_bytes: int) -> None:
-        with suppress(StorageFault):  # where even that fails, offset tells what is held
+        with suppress(errors.StorageFault):  # where even that fails, offset tells what is held
             await in_thread("store an upload", receiving.truncate, size_bytes)
         self.offset = receiving.size_bytes
 
@@ -183,7 +178,7 @@ class StoreUpload:
         """Remove the upload; where the disk refuses even that, empty it, so that nobody commits these bytes."""
         try:
             await self._remove()
-        except StorageFault:
+        except errors.StorageFault:
             await self._cut(receiving, 0)
 
     async def _remove(self) -> None:

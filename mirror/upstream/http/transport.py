@@ -13,15 +13,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from mirror.oci.errors import (
-    CircuitOpen,
-    ConfigurationFault,
-    UpstreamBusy,
-    UpstreamFault,
-    UpstreamOffline,
-    UpstreamProtocolError,
-    UpstreamUnreachable,
-)
+from mirror.oci import errors
 from mirror.runtime.clock import Clock
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.request_body import RequestBody
@@ -140,16 +132,18 @@ class Transport:
             self._update_quota(request, answer)
         return answer
 
-    def error_for_request(self, asked: str, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault:
+    def error_for_request(
+        self, asked: str, error: type[errors.UpstreamFault], what: str, **detail: object
+    ) -> errors.UpstreamFault:
         """Make an error that names the upstream and the request; count it as :meth:`count_failure` does."""
         return self.count_failure(
             error(f"upstream {self._name}: {asked}: {what}", **{"upstream": self._name, **detail})
         )
 
-    def count_failure(self, error: UpstreamFault) -> UpstreamFault:
+    def count_failure(self, error: errors.UpstreamFault) -> errors.UpstreamFault:
         """Count an error, log it where the upstream broke the protocol, and return it."""
         self._failures[error.reason] += 1
-        if isinstance(error, UpstreamProtocolError):
+        if isinstance(error, errors.UpstreamProtocolError):
             _LOG.warning("upstream broke the protocol", upstream=self._name, error=str(error))
         return error
 
@@ -185,11 +179,11 @@ class Transport:
 
     def _require_available(self, url: URL, breaker: CircuitBreaker) -> None:
         if self._policy.offline:
-            raise UpstreamOffline(
+            raise errors.UpstreamOffline(
                 f"upstream {self._name} is configured as offline: it is not asked", upstream=self._name
             )
         if (opening := breaker.opening) is not None:
-            raise CircuitOpen(
+            raise errors.CircuitOpen(
                 f"upstream {self._name}: {url.origin()} is left alone since {opening.since:%Y-%m-%d %H:%M:%S} UTC, "
                 f"for {opening.seconds_left:.0f} s more: {opening.why}",
                 upstream=self._name,
@@ -200,7 +194,7 @@ class Transport:
     async def _wait_for_turn(self, request: Request, url: URL, *, own: bool) -> None:
         asked_seconds = self._allowance.wait_seconds(counts=request.counts) if own else 0.0
         if asked_seconds > self._policy.retry.longest_delay_seconds:
-            raise UpstreamBusy(
+            raise errors.UpstreamBusy(
                 f"upstream {self._name}: {request.method} {redacted(url)} is not sent: "
                 f"it wants to be left alone for {asked_seconds:.0f} s more",
                 upstream=self._name,
@@ -229,22 +223,22 @@ class Transport:
                 raise outgoing.error from None
             kind, what = connection_fault(error)
             failure = self.error_for_request(asked, kind, what)
-            if kind is UpstreamUnreachable:
+            if kind is errors.UpstreamUnreachable:
                 self._record_failure(
                     breaker, permit, url, failure, at_once=isinstance(error, aiohttp.ConnectionTimeoutError)
                 )
             else:
                 breaker.record_abandoned(permit)
             raise failure from error
-        except ConfigurationFault as error:
+        except errors.ConfigurationFault as error:
             breaker.record_abandoned(permit)
-            raise self.error_for_request(asked, UpstreamUnreachable, str(error)) from error
+            raise self.error_for_request(asked, errors.UpstreamUnreachable, str(error)) from error
         except BaseException:
             breaker.record_abandoned(permit)
             raise
         _LOG.debug("upstream answered", upstream=self._name, asked=asked, status=response.status)
         if response.status in _GATEWAY_STATUSES:
-            self._record_failure(breaker, permit, url, UpstreamBusy(f"{asked} answered {response.status}"))
+            self._record_failure(breaker, permit, url, errors.UpstreamBusy(f"{asked} answered {response.status}"))
         elif breaker.record_success():
             _LOG.info("upstream circuit breaker closed", upstream=self._name, host=str(url.origin()))
         leave = partial(self._slots.leave, bulk=request.bulk)
@@ -252,7 +246,7 @@ class Transport:
         return Answer(response, partial(self.error_for_request, asked), read_seconds, received, leave)
 
     def _record_failure(
-        self, breaker: CircuitBreaker, permit: int, url: URL, error: UpstreamFault, *, at_once: bool = False
+        self, breaker: CircuitBreaker, permit: int, url: URL, error: errors.UpstreamFault, *, at_once: bool = False
     ) -> None:
         if breaker.record_failure(permit, str(error), at_once=at_once):
             _LOG.warning(

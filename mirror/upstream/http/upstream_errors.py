@@ -7,18 +7,7 @@ from datetime import datetime
 import aiohttp
 from yarl import URL
 
-from mirror.oci.errors import (
-    CircuitOpen,
-    ManifestUnknown,
-    MirrorError,
-    NotFound,
-    RepositoryUnknown,
-    UpstreamBusy,
-    UpstreamFault,
-    UpstreamProtocolError,
-    UpstreamRefused,
-    UpstreamUnreachable,
-)
+from mirror.oci import errors
 from mirror.oci.printable_text import printable
 from mirror.upstream.http.forbidden_destinations import ForbiddenAddressError
 from mirror.upstream.http.response_guard import FloodError
@@ -36,21 +25,21 @@ def redacted(url: URL) -> str:
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
-def may_pass_soon(error: MirrorError) -> bool:
+def may_pass_soon(error: errors.MirrorError) -> bool:
     """Tell whether another attempt at once has a chance: not where the circuit breaker keeps us from asking."""
-    return error.temporary and not isinstance(error, CircuitOpen)
+    return error.temporary and not isinstance(error, errors.CircuitOpen)
 
 
-def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
+def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]:
     """Map an exception of the HTTP library or the socket to an error class and a sentence."""
-    kind: type[UpstreamFault] = UpstreamUnreachable
+    kind: type[errors.UpstreamFault] = errors.UpstreamUnreachable
     match error:
         case aiohttp.ClientConnectorError():
             kind, what = _no_connection(error)
         case aiohttp.ConnectionTimeoutError():
             what = "no connection within the connect timeout"
         case FloodError():
-            kind, what = UpstreamProtocolError, f"{error}: the connection was ended"
+            kind, what = errors.UpstreamProtocolError, f"{error}: the connection was ended"
         case DripError():
             what = f"next to nothing came for the read timeout: {error}"
         case TimeoutError():
@@ -60,30 +49,30 @@ def connection_fault(error: Exception) -> tuple[type[UpstreamFault], str]:
         case aiohttp.ClientHttpProxyError():
             what = f"the proxy answered {error.status} {error.message}"
         case aiohttp.ClientResponseError():
-            kind, what = UpstreamProtocolError, f"the answer is not HTTP: {error.message}"
+            kind, what = errors.UpstreamProtocolError, f"the answer is not HTTP: {error.message}"
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            kind, what = UpstreamProtocolError, f"not a URL that can be asked: {error}"
+            kind, what = errors.UpstreamProtocolError, f"not a URL that can be asked: {error}"
         case aiohttp.ClientError() | OSError():
             what = str(error) or type(error).__name__
         case _:
-            kind, what = UpstreamProtocolError, f"the answer makes no sense: {error}"
+            kind, what = errors.UpstreamProtocolError, f"the answer makes no sense: {error}"
     return kind, _one_line(what)
 
 
-def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[UpstreamFault], str]:
+def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[errors.UpstreamFault], str]:
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return UpstreamProtocolError, f"its certificate is not trusted: {error.certificate_error}"
+            return errors.UpstreamProtocolError, f"its certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorSSLError():
-            return UpstreamProtocolError, f"TLS failed: {error.os_error}; does it speak plain http?"
+            return errors.UpstreamProtocolError, f"TLS failed: {error.os_error}; does it speak plain http?"
         case aiohttp.ClientConnectorDNSError():
-            return UpstreamUnreachable, f"the name of its host cannot be resolved: {error.os_error}"
+            return errors.UpstreamUnreachable, f"the name of its host cannot be resolved: {error.os_error}"
         case aiohttp.ClientProxyConnectionError():
-            return UpstreamUnreachable, f"no connection to the proxy: {error.os_error}"
+            return errors.UpstreamUnreachable, f"no connection to the proxy: {error.os_error}"
         case aiohttp.ClientConnectorError(os_error=ForbiddenAddressError()):
-            return UpstreamProtocolError, f"it sends us there, but {error.os_error}"
+            return errors.UpstreamProtocolError, f"it sends us there, but {error.os_error}"
         case _:
-            return UpstreamUnreachable, f"no connection: {error.os_error}"
+            return errors.UpstreamUnreachable, f"no connection: {error.os_error}"
 
 
 def answer_fault(
@@ -92,11 +81,11 @@ def answer_fault(
     status: int,
     body: bytes,
     *,
-    missing: type[NotFound],
+    missing: type[errors.NotFound],
     retry: str | None,
     hint: str,
     now: datetime,
-) -> MirrorError:
+) -> errors.MirrorError:
     """The error that an unwanted answer stands for.
 
     Args:
@@ -114,15 +103,15 @@ def answer_fault(
     said = "; ".join(f"{error.code}: {error.message}" for error in received) or _plain_text(body)
     sentence = f"upstream {upstream}: {asked} answered {status}" + (f": {_one_line(said)}" if said else "")
     detail: dict[str, object] = {"upstream": upstream, "status": status, **({"code": code} if code else {})}
-    kind: type[MirrorError] = UpstreamProtocolError
+    kind: type[errors.MirrorError] = errors.UpstreamProtocolError
     if status in {401, 403}:
-        kind, sentence = UpstreamRefused, f"{sentence} ({hint})"
+        kind, sentence = errors.UpstreamRefused, f"{sentence} ({hint})"
     elif status == 429 or status >= 500:
-        kind, sentence = UpstreamBusy, f"{sentence} (it may pass: try again later)"
+        kind, sentence = errors.UpstreamBusy, f"{sentence} (it may pass: try again later)"
         seconds = retry_after.parse(retry, now)
         detail |= {} if seconds is None else {"retry_after_seconds": seconds}
     elif status == 404:
-        kind = RepositoryUnknown if missing is ManifestUnknown and code == "NAME_UNKNOWN" else missing
+        kind = errors.RepositoryUnknown if missing is errors.ManifestUnknown and code == "NAME_UNKNOWN" else missing
     elif status >= 400:
         kind = error_body.error_class(code, status)
     else:

@@ -10,15 +10,7 @@ from typing import TypeVar
 import stamina
 from yarl import URL
 
-from mirror.oci.errors import (
-    ClientFault,
-    ConfigurationFault,
-    MirrorError,
-    NotFound,
-    UpstreamFault,
-    UpstreamProtocolError,
-    UpstreamRefused,
-)
+from mirror.oci import errors
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.retry_policy import RetryPolicy
@@ -98,7 +90,7 @@ class UpstreamSession:
 
     @asynccontextmanager
     async def request(
-        self, request: Request, *, expect: Collection[int], missing: type[NotFound] = NotFound
+        self, request: Request, *, expect: Collection[int], missing: type[errors.NotFound] = errors.NotFound
     ) -> AsyncIterator[Answer]:
         """Send a request; the answer lives inside the ``async with``. Raises as :meth:`send`."""
         answer = await self.send(request, expect=expect, missing=missing)
@@ -107,7 +99,9 @@ class UpstreamSession:
         finally:
             answer.close()
 
-    async def send(self, request: Request, *, expect: Collection[int], missing: type[NotFound] = NotFound) -> Answer:
+    async def send(
+        self, request: Request, *, expect: Collection[int], missing: type[errors.NotFound] = errors.NotFound
+    ) -> Answer:
         """Send a request and give its answer, which the caller closes.
 
         A read, or a request said to be repeatable, is tried again where it fails for a reason that may pass.
@@ -127,7 +121,12 @@ class UpstreamSession:
         return await self._with_retries(request, partial(self._send_once, request, expect, missing))
 
     async def read(
-        self, request: Request, limit_bytes: int, *, expect: Collection[int], missing: type[NotFound] = NotFound
+        self,
+        request: Request,
+        limit_bytes: int,
+        *,
+        expect: Collection[int],
+        missing: type[errors.NotFound] = errors.NotFound,
     ) -> tuple[Answer, bytes]:
         """Send a request and read the whole answer, at most ``limit_bytes`` of body; tried again as a whole.
 
@@ -153,18 +152,18 @@ class UpstreamSession:
         """Raise UpstreamProtocolError in place of what a parser raises about the content of an answer."""
         try:
             yield
-        except ClientFault as error:
-            raise answer.error(UpstreamProtocolError, str(error), **error.detail) from error
+        except errors.ClientFault as error:
+            raise answer.error(errors.UpstreamProtocolError, str(error), **error.detail) from error
 
     def _retry_delay(self, error: Exception) -> bool | float:
-        if not isinstance(error, MirrorError) or not may_pass_soon(error):
+        if not isinstance(error, errors.MirrorError) or not may_pass_soon(error):
             return False
         asked_seconds = float(error.detail.get("retry_after_seconds", 0))
         if asked_seconds > self.retry.longest_delay_seconds:
             return False
         return jittered(asked_seconds) or True
 
-    async def _send_once(self, request: Request, expect: Collection[int], missing: type[NotFound]) -> Answer:
+    async def _send_once(self, request: Request, expect: Collection[int], missing: type[errors.NotFound]) -> Answer:
         self.changes += not request.is_read
         try:
             answer = await self._send_authorized(request)
@@ -176,17 +175,17 @@ class UpstreamSession:
                 return answer
             answer.close()
             raise answer.error(
-                UpstreamProtocolError, f"it used Content-Encoding {coding[:40]!r}, which was not asked for"
+                errors.UpstreamProtocolError, f"it used Content-Encoding {coding[:40]!r}, which was not asked for"
             )
         try:
             raise await self._fault(request, answer, missing)
         finally:
             answer.close()
 
-    async def _fault(self, request: Request, answer: Answer, missing: type[NotFound]) -> MirrorError:
+    async def _fault(self, request: Request, answer: Answer, missing: type[errors.NotFound]) -> errors.MirrorError:
         try:
             body = await answer.read(MAX_ERROR_BODY_BYTES, whole=False)
-        except UpstreamFault:
+        except errors.UpstreamFault:
             body = b""  # the status says enough
         fault = answer_fault(
             self.name,
@@ -198,7 +197,7 @@ class UpstreamSession:
             hint=self._hint(),
             now=self.clock.now(),
         )
-        return self.transport.count_failure(fault) if isinstance(fault, UpstreamFault) else fault
+        return self.transport.count_failure(fault) if isinstance(fault, errors.UpstreamFault) else fault
 
     def _hint(self) -> str:
         where = f"upstreams.{self.name}.credentials"
@@ -206,9 +205,9 @@ class UpstreamSession:
             return f"no login is configured: set {where}, unless the name is wrong"
         return f"check that {self._login.label} of {where} may do this"
 
-    def protocol_error(self, what: str, **detail: object) -> UpstreamFault:
+    def protocol_error(self, what: str, **detail: object) -> errors.UpstreamFault:
         """Make an error that blames the upstream for what cannot be true; count and log it."""
-        error = UpstreamProtocolError(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
+        error = errors.UpstreamProtocolError(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
         return self.transport.count_failure(error)
 
     async def _send_authorized(self, request: Request) -> Answer:
@@ -242,14 +241,14 @@ class UpstreamSession:
     def _next(self, flow: Flow, sent: Sent) -> Step:
         try:
             return flow.send(sent)
-        except UpstreamFault as fault:
+        except errors.UpstreamFault as fault:
             raise self.transport.count_failure(fault) from fault.__cause__
 
     async def _current_login(self) -> Credentials | None:
         try:
             return None if self._login is None else await self._login.current()
-        except ConfigurationFault as error:
-            raise UpstreamRefused(f"upstream {self.name}: no login: {error}", upstream=self.name) from error
+        except errors.ConfigurationFault as error:
+            raise errors.UpstreamRefused(f"upstream {self.name}: no login: {error}", upstream=self.name) from error
 
     async def _request_token(self, step: TokenRequest) -> AuthReply:
         url = self._follow(self.addresses.base, step.url)
@@ -280,16 +279,17 @@ class UpstreamSession:
     def _redirect_target(self, request: Request, answer: Answer, url: URL) -> URL:
         location = answer.headers.get("Location")
         if location is None:
-            raise answer.error(UpstreamProtocolError, f"it answered {answer.status} without Location")
+            raise answer.error(errors.UpstreamProtocolError, f"it answered {answer.status} without Location")
         target = self._follow(url, location)
         if not request.is_read:
             raise answer.error(
-                UpstreamProtocolError, f"it redirects a write, to {redacted(target)}: configure that address instead"
+                errors.UpstreamProtocolError,
+                f"it redirects a write, to {redacted(target)}: configure that address instead",
             )
         return target
 
     def _follow(self, url: URL, location: str) -> URL:
         try:
             return self.addresses.follow(url, location)
-        except UpstreamProtocolError as error:
+        except errors.UpstreamProtocolError as error:
             raise self.transport.count_failure(error) from None

@@ -14,17 +14,7 @@ from typing import Final
 
 from mirror.oci.errors import NameInvalid
 from mirror.oci.names import Repository
-from mirror.wire.routes import (
-    BlobRoute,
-    CatalogRoute,
-    ManifestRoute,
-    PingRoute,
-    ReferrersRoute,
-    Route,
-    TagsRoute,
-    UploadRoute,
-    UploadsRoute,
-)
+from mirror.wire import routes
 
 _SCOPE: Final = re.compile(r"([a-z0-9]+)(?:\(([a-z0-9]+)\))?:([!-~]+):([a-z*]+(?:,[a-z*]+)*|)")
 #: Most scopes that one request for a token is read for.
@@ -98,22 +88,29 @@ def repository_scope(repository: Repository, *actions: str) -> str:
     return str(Scope("repository", repository.name, actions))
 
 
-def needed(method: str, route: Route) -> tuple[Scope, ...]:
+def needed(method: str, route: routes.Route) -> tuple[Scope, ...]:
     """What a request needs a token for: all of it, so that one challenge can name it."""
     match route:
-        case PingRoute():
+        case routes.PingRoute():
             return ()
-        case CatalogRoute():
+        case routes.CatalogRoute():
             return (CATALOG,)
-        case UploadsRoute(repository=target, source=Repository() as source) if route.mount and source != target:
+        case routes.UploadsRoute(repository=target, source=Repository() as source) if route.mount and source != target:
             return (Scope("repository", target.name, _PUSH), Scope("repository", source.name, _PULL))
-        case ManifestRoute() | BlobRoute() | TagsRoute() | ReferrersRoute() | UploadsRoute() | UploadRoute():
+        case (
+            routes.ManifestRoute()
+            | routes.BlobRoute()
+            | routes.TagsRoute()
+            | routes.ReferrersRoute()
+            | routes.UploadsRoute()
+            | routes.UploadRoute()
+        ):
             return (Scope("repository", route.repository.name, _actions(method, route)),)
         case _:
             raise AssertionError(f"{type(route).__name__} is an end-point without a scope")
 
 
-def _actions(method: str, route: Route) -> tuple[str, ...]:
-    if isinstance(route, UploadsRoute | UploadRoute) or method == "PUT":
+def _actions(method: str, route: routes.Route) -> tuple[str, ...]:
+    if isinstance(route, routes.UploadsRoute | routes.UploadRoute) or method == "PUT":
         return _PUSH
     return _DELETE if method == "DELETE" else _PULL
