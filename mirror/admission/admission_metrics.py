@@ -26,8 +26,8 @@ STANDING: Final = MetricFamily(
 
 def decision_counter(slot: WorkerSlot) -> Callable[[PolicyAction], None]:
     """Make a function that counts decisions of a process that serves."""
-    shared_metrics = {action: slot.counter(DECISIONS, action.value) for action in PolicyAction}
-    return lambda action: shared_metrics[action].add()
+    counters = {action: slot.counter(DECISIONS, action.value) for action in PolicyAction}
+    return lambda action: counters[action].add()
 
 
 def standing_series(counts: Mapping[AdmissionState, int]) -> list[tuple[Labels, list[float]]]:

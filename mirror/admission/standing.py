@@ -4,29 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from mirror.oci.manifest import Manifest
 from mirror.oci.names import Repository
 from mirror.plugin.lint.findings import Finding
 from mirror.plugin.lint.manifest_findings import PLUGIN_WITHHELD
-from mirror.records.admissions import Admission, AdmissionState
+from mirror.records.admissions import Admission, AdmissionOutcome, AdmissionState
 from mirror.records.verdicts import Verdicts
 from mirror.registry.port import Registry
-
-
-class Judgement(Protocol):
-    """A judgement of a plugin."""
-
-    @property
-    def admission(self) -> Admission:
-        """The standing of the plugin."""
-        ...
-
-    @property
-    def lacks(self) -> bool:
-        """True where the plugin is denied because something is not here yet."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +27,7 @@ class PluginStanding:
 
     registry: Registry
     verdicts: Verdicts
-    judge: Callable[[Registry, Repository, Manifest], Awaitable[Judgement]]
+    judge: Callable[[Registry, Repository, Manifest], Awaitable[AdmissionOutcome]]
     policy: str | None
 
     async def of(self, repository: Repository, manifest: Manifest) -> Admission | None:

@@ -37,8 +37,8 @@ MOST_TOLD: Final = 10_000
 
 def pull_counter(slot: WorkerSlot) -> Callable[[Exposure], None]:
     """Make a function that counts pulls of plugins of a process that serves."""
-    shared_metrics = {one: slot.counter(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
-    return lambda exposure: shared_metrics[exposure].add()
+    counters = {one: slot.counter(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
+    return lambda exposure: counters[exposure].add()
 
 
 class EngineTracker:

@@ -74,7 +74,7 @@ class PullMetrics:
     """
 
     def __init__(self, slot: WorkerSlot, upstreams: Iterable[str]) -> None:
-        self._shared_metrics = {
+        self._counters = {
             (family.name, labels): slot.counter(family, *labels)
             for family in families(upstreams)
             for labels in family.series
@@ -103,4 +103,4 @@ class PullMetrics:
         _LOG.info("tag moved by pull-through", upstream=upstream, **fields)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
-        self._shared_metrics[f"plugin_mirror_{what}_total", labels].add(amount)
+        self._counters[f"plugin_mirror_{what}_total", labels].add(amount)

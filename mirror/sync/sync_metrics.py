@@ -51,7 +51,7 @@ class SyncMetrics:
     """
 
     def __init__(self, slot: WorkerSlot, rules: Iterable[str]) -> None:
-        self._shared_metrics = {
+        self._counters = {
             (family.name, labels): slot.counter(family, *labels)
             for family in families(rules)
             for labels in family.series
@@ -69,7 +69,7 @@ class SyncMetrics:
         self._add("received_bytes", rule, amount=result.moved_bytes)
 
     def _add(self, what: str, *labels: str, amount: float = 1) -> None:
-        self._shared_metrics[f"plugin_mirror_rule_{what}_total", labels].add(amount)
+        self._counters[f"plugin_mirror_rule_{what}_total", labels].add(amount)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -8,7 +8,6 @@ from typing import Final
 
 import structlog
 
-from mirror.filters.admission.admission_outcome import AdmissionOutcome, refusal, says_the_same, tell
 from mirror.filters.admission.plugin_facts import (
     Examine,
     PluginFactsReader,
@@ -16,6 +15,7 @@ from mirror.filters.admission.plugin_facts import (
 )
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.admission.policy_evaluation import evaluate
+from mirror.filters.admission.verdict_messages import refusal, says_the_same, tell
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import errors
 from mirror.oci.digest import Digest
@@ -24,7 +24,7 @@ from mirror.oci.names import Repository
 from mirror.plugin.policy import fingerprint
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, added_privileges
-from mirror.records.admissions import Admission, AdmissionState
+from mirror.records.admissions import Admission, AdmissionOutcome, AdmissionState
 from mirror.records.verdicts import NO_POLICY, AdmissionRecords
 from mirror.registry.port import Reader, Registry
 from mirror.runtime.clock import Clock

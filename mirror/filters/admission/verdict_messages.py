@@ -1,9 +1,8 @@
-"""The outcome of judging a plugin: its standing, the log line about it, and the error for a client."""
+"""Log line and error of a plugin that was judged."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -12,33 +11,6 @@ from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.records.admissions import Admission, AdmissionState
 
 _LOG = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AdmissionOutcome:
-    """The standing of a plugin, as ``AdmissionController.judge`` has found it out.
-
-    Attributes:
-        admission: how the plugin stands.
-        lacks: whether it is denied because something is not here yet.
-        is_news: whether the verdict is not the one that is kept.
-        is_told: whether somebody should hear of the verdict.
-        uncovered: fingerprints that the rejection which covers it does not have yet.
-        generation: the count of changes that it was found out under; None: it is not to be kept.
-    """
-
-    admission: Admission
-    lacks: bool
-    is_news: bool
-    is_told: bool
-    uncovered: frozenset[str]
-    generation: int | None
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether it is not taken where it comes. What lacks something is taken: else that could never come."""
-        state = self.admission.state
-        return state is AdmissionState.REJECTED or (state is AdmissionState.DENIED and not self.lacks)
 
 
 def tell(admission: Admission, counted: Callable[[PolicyAction], None]) -> None:
