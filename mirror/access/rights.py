@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final, Protocol, runtime_checkable
 
+from mirror.oci import Repository
 from mirror.oci.errors import MirrorError
 from mirror.oci.name_pattern import NameSpan
-from mirror.oci.names import Repository
 
 
 class AccessAction(Enum):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from mirror.access.rights import AccessAction, Rights, detail, phrase
 from mirror.access.token_signing import Grant
+from mirror.oci import Repository
 from mirror.oci.errors import MirrorError, RightMissing
 from mirror.oci.name_mapping import NameMapping
 from mirror.oci.name_pattern import NameSpan
-from mirror.oci.names import Repository
 
 #: In place of a user's name: every user.
 EVERY_USER = "*"

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import jwt
 
+from mirror.oci import Repository
 from mirror.oci.errors import Unauthorized
-from mirror.oci.names import Repository
 
 #: Whom tokens are to be shown to, as challenges say it.
 SERVICE: Final = "plugin-mirror"

@@ -10,8 +10,8 @@ from mirror.access.logins import Identity, Logins
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights
 from mirror.access.rules import AccessRule, TokenRights, UserRights
 from mirror.access.token_signing import Grant
+from mirror.oci import Repository
 from mirror.oci.errors import Unauthorized
-from mirror.oci.names import Repository
 from mirror.records.users import Users
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock

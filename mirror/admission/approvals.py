@@ -10,10 +10,7 @@ import structlog
 
 from mirror.admission.held_manifests import HeldManifests
 from mirror.admission.plugin_judge import Decisions, PluginJudge
-from mirror.oci import errors
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag, errors
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admissions import Admission, AdmissionDecision, Subject
 from mirror.records.verdicts import Verdicts

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, NotFound
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.records.origins import IncompleteManifests, Origins
 from mirror.registry.port import Registry
 

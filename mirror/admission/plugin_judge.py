@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
+from mirror.oci import Manifest, Repository
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admissions import Admission, AdmissionDecision, Subject
 from mirror.registry.port import Registry

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
+from mirror.oci import Manifest, Repository
 from mirror.plugin.lint.findings import Finding
 from mirror.plugin.lint.manifest_findings import PLUGIN_WITHHELD
 from mirror.records.admissions import Admission, AdmissionOutcome, AdmissionState

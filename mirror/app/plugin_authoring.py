@@ -16,8 +16,8 @@ from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
 from mirror.authoring.tag import Named, tag
 from mirror.authoring.unpack import Unpacked, unpack
 from mirror.filters.admission.admit import Admit
+from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Reference, Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock

@@ -11,7 +11,7 @@ from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
 from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
-from mirror.oci.names import Reference
+from mirror.oci import Reference
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.registry.port import Reader
 from mirror.settings import Settings

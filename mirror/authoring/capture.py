@@ -11,12 +11,9 @@ from mirror.authoring.engine_data import EngineBlobs, EngineData
 from mirror.authoring.files.folder_tree import read_folder
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
 from mirror.authoring.pack import pack_tree
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest, parse_json_object
-from mirror.oci.names import Tag
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
 from mirror.plugin.build.assembly import plugin_manifest
 from mirror.plugin.build.engine_record import EngineRecord, manifest_as_pushed, without_additions
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig

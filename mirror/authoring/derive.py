@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mirror.authoring.tag import Named, digest_of, require_free
-from mirror.oci.digest import Digest
-from mirror.oci.names import Tag
+from mirror.oci import Digest, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph

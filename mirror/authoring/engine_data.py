@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from mirror.authoring.files.safe_files import FileSpan, read_file
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, ManifestInvalid, ManifestUnknown, NotFound, RangeInvalid
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.engine_record import EngineRecord
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.registry.port import Blob

@@ -9,11 +9,8 @@ from typing import TypeAlias
 
 from mirror.authoring.plugin_content import read_config, read_content
 from mirror.authoring.signatures import Signature, signatures
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import UpstreamFault
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.lint.findings import Finding
 from mirror.plugin.lint.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin

@@ -7,7 +7,7 @@ import shlex
 from typing import Final
 
 from mirror.authoring.inspect import Inspection
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.plugin.config.settable import Setting
 
 #: Settings that take the plugin's own name, as contiv's ``plugin_name``.

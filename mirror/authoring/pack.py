@@ -14,10 +14,8 @@ from mirror.authoring.files.layer_sources import flattened
 from mirror.authoring.files.layer_writer import LayerWriting
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
 from mirror.authoring.files.saved_image import image_layers
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
-from mirror.oci.names import Tag
 from mirror.plugin.build import config_template
 from mirror.plugin.build.assembly import AssembledPlugin, ConfigDocument, assemble
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES

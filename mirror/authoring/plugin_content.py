@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+from mirror.oci import Manifest, Repository
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
 from mirror.oci.printable_text import quoted
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint import manifest_checks

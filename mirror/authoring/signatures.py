@@ -6,9 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import NotFound
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import ReadLister
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, NotFound
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader, Registry
 from mirror.transfer.blob_locks import BlobLocks

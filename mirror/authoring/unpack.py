@@ -21,11 +21,8 @@ from mirror.authoring.files.safe_files import (
 )
 from mirror.authoring.inspect import kind_of
 from mirror.authoring.pack import CONFIG, ROOTFS
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.port import Reader

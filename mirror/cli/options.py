@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mirror.oci import Reference, Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Reference, Repository, Tag
 from mirror.settings import Settings, load
 
 ConfigOption = Annotated[

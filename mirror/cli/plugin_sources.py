@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mirror.authoring.files.layout_reader import LayoutReference
-from mirror.oci.names import Reference
+from mirror.oci import Reference
 
 PlainHttpOption = Annotated[
     bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")

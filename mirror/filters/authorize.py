@@ -8,12 +8,9 @@ from dataclasses import dataclass
 
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights, detail, phrase
 from mirror.filters.readable_repositories import list_readable_repositories
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import MirrorError, RightMissing, Unsupported
-from mirror.oci.manifest import Manifest
 from mirror.oci.name_pattern import NameSpan
-from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Page, Registry, Upload
 from mirror.wire.pagination import PageRequest

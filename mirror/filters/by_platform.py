@@ -7,12 +7,8 @@ from contextlib import suppress
 
 from mirror.access.client import Client
 from mirror.filters.platform_rules import PlatformRule, PlatformTags
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, NotFound
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.oci.platform_selection import architectures, member_for
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry

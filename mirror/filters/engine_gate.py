@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from mirror.access.client import Client
 from mirror.filters.engine_tracking import EngineTracker
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import Denied
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, Treatment
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mirror.access.client import Client
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault, NameInvalid
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.names import Repository, Tag
 
 #: Stands in the tag of a platform for the tag that was asked for.
 PLACEHOLDER: Final = "{tag}"

@@ -8,11 +8,8 @@ from typing import Final, Protocol
 import structlog
 
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.lint.findings import Finding, Severity
 from mirror.registry.config_reading import read_plugin_config

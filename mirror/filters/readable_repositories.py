@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Final
 
 from mirror.access.rights import AccessAction, Rights
-from mirror.oci.names import Repository
+from mirror.oci import Repository
 from mirror.registry.port import Lister, Page
 from mirror.wire.pagination import PageRequest
 

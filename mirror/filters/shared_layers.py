@@ -8,10 +8,8 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import BlobUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.entry import EntryWatcher
 from mirror.plugin.rootfs.layer_facts import LayerFacts

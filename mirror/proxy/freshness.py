@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Tag
+from mirror.oci import Digest, Tag
 from mirror.records.origins import Origin
 
 #: A tag must not move while one engine installs from it, which asks twice.

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import MirrorError, NotFound, RepositoryUnknown
-from mirror.oci.names import Repository, Tag
 from mirror.proxy.proxy_routes import ProxyRoute
 from mirror.proxy.upstream_lookups import UpstreamLookups
 from mirror.registry.port import Entry, Lister, Page

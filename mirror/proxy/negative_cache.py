@@ -7,8 +7,7 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 
 _MOST_REMEMBERED: Final = 10_000
 

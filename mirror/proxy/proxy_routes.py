@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, NameInvalid, UpstreamFault, UpstreamRefused
 from mirror.oci.name_mapping import NameMapping
-from mirror.oci.names import Repository
 from mirror.registry.port import ReadLister
 
 _MOST_REMEMBERED = 4096

@@ -8,9 +8,8 @@ from typing import Final
 
 import structlog
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError, reasons
-from mirror.oci.names import Repository, Tag
 from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 
 _LOG = structlog.get_logger(__name__)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
-from mirror.oci.names import Repository
 from mirror.proxy.freshness import Freshness, FreshnessStep, decide
 from mirror.proxy.negative_cache import NegativeCache
 from mirror.proxy.proxy_routes import ProxyRoute, online

@@ -6,10 +6,8 @@ import asyncio
 from functools import partial
 from typing import Final
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, NotFound, UpstreamFault
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.proxy.freshness import Freshness, FreshnessStep, LocalCopy, decide
 from mirror.proxy.negative_cache import NegativeCache
 from mirror.proxy.proxy_routes import ProxyRoute, is_missing, online

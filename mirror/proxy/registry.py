@@ -7,12 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, NotFound, UpstreamFault
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.merged_lists import MergedLists
 from mirror.proxy.proxy_routes import ProxyRoute, Routes, is_missing, online

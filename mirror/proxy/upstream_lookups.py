@@ -6,10 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from mirror.oci import errors
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag, errors
 from mirror.proxy.proxy_routes import ProxyRoute
 from mirror.proxy.pull_metrics import PullMetrics, PullOutcome
 from mirror.records.origins import IncompleteManifests, Origin, Origins

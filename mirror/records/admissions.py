@@ -11,8 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 

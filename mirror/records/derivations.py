@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
-from mirror.oci.names import Repository, Tag
 from mirror.records.origins import Origin
 
 

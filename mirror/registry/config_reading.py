@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import ContentTooLarge
-from mirror.oci.names import Repository
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.registry.port import Reader
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import AbstractAsyncContextManager
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.registry.port import Blob, Page, Registry, Upload
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest

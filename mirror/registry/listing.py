@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Repository, Tag
 from mirror.registry.port import Entry, Lister, Page
 from mirror.wire.pagination import PageRequest
 

@@ -8,12 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
-from mirror.oci import errors
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, errors
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob, Entry, Page, Upload
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span

@@ -15,10 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import IO, Generic, Protocol, TypeVar, runtime_checkable
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 

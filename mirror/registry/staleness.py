@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Self
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.manifest import Manifest
+from mirror.oci import Descriptor, Manifest
 
 
 @dataclass(frozen=True, slots=True)

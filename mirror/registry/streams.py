@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Protocol
 
-from mirror.oci.digest import Digest, new_hasher
+from mirror.oci import Digest
+from mirror.oci.digest import new_hasher
 from mirror.oci.errors import MirrorError
 
 

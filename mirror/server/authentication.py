@@ -12,8 +12,8 @@ from aiohttp import web
 
 from mirror.access.callers import Caller, Callers
 from mirror.access.rights import AccessAction
+from mirror.oci import Repository
 from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized
-from mirror.oci.names import Repository
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http import header_names
 from mirror.server.request_context import USER, RequestContext

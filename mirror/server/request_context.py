@@ -13,8 +13,8 @@ from typing import Final
 from aiohttp import ClientError, HttpVersion11, web
 
 from mirror.access.rights import AccessAction, Guarded
+from mirror.oci import Repository
 from mirror.oci.errors import ContentTooLarge, ContentTooSlow, SizeInvalid
-from mirror.oci.names import Repository
 from mirror.registry.port import Registry
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http import header_names

@@ -10,10 +10,9 @@ import structlog
 from sqlalchemy import Connection, bindparam, or_, select
 from sqlalchemy import and_ as both
 
-from mirror.oci.digest import Digest, new_hasher
+from mirror.oci import Digest, Manifest, Repository
+from mirror.oci.digest import new_hasher
 from mirror.oci.errors import StorageFault
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
 from mirror.plugin.policy import fingerprint
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.access_tables import decisions

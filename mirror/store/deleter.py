@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from sqlalchemy import ColumnElement, Connection, Table, delete
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
-from mirror.oci.names import Repository, Tag
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.content_tables import manifests, repository_blobs, tags
 from mirror.store.store_services import StoreServices

@@ -10,11 +10,9 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Column, Connection, Row, Select, select
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import RepositoryUnknown
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Page
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import blobs, manifests, repositories, tags

@@ -7,12 +7,9 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy import Connection, bindparam, select
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestUnknown, NotFound, RepositoryUnknown
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Blob
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import blobs, manifests, repositories, repository_blobs, tags

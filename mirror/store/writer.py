@@ -6,11 +6,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, select
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import blobs, repositories, repository_blobs
 from mirror.store.catalog.manifest_rows import hold_manifest, referrer_columns

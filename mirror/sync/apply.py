@@ -6,9 +6,8 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError, NotFound
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.policy.privilege_difference import PrivilegeDifference
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.derivations import Derivation, Derivations
 from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep

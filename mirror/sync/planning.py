@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, MirrorError, NotFound, RepositoryUnknown
-from mirror.oci.names import Repository, Tag
 from mirror.records.sync_runs import MirroredTag
 from mirror.registry.listing import all_tags
 from mirror.registry.port import Reader

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError
-from mirror.oci.names import Repository, Tag
 from mirror.records.derivations import Derivations
 from mirror.records.sync_runs import MirroredTag, Run, RunRecorder, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.port import ReadLister, ReadWriteDeleter

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Tag
 from mirror.transfer.tag_selection import newest_first
 
 

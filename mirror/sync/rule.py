@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, MirrorError
 from mirror.oci.name_mapping import NameMapping
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.sync.retention import Retention
 from mirror.sync.schedule import Schedule

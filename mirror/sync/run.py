@@ -9,8 +9,8 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Protocol
 
+from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, MirrorError
-from mirror.oci.names import Repository
 from mirror.records.sync_runs import Run, RunOutcome, TagOutcome, TagRecord
 from mirror.registry.listing import all_repositories
 from mirror.registry.port import ReadLister, ReadWriteDeleter

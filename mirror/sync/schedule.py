@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault
 from mirror.records.sync_runs import RuleRecord, RunOutcome
 

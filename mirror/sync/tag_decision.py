@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.records.sync_runs import TagChange
 
 

@@ -19,8 +19,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Repository
 from mirror.registry.port import Blob, ReadWriter
 from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.blob_request import BlobRequest, DownloadObserver, Stored

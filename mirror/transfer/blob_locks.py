@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.transfer.partial_store import PartialStore
 
 Item = TypeVar("Item")

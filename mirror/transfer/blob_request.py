@@ -6,9 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import MirrorError
-from mirror.oci.names import Repository
 from mirror.registry.port import Reader
 
 

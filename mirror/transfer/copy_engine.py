@@ -10,12 +10,9 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, DigestInvalid, MirrorError, NotFound, UpstreamProtocolError
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import essence
-from mirror.oci.names import Repository, Tag
 from mirror.oci.printable_text import quoted
 from mirror.registry.port import Reader, ReadWriter, Upload
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest
 from mirror.oci.errors import UpstreamProtocolError
-from mirror.oci.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

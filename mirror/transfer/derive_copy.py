@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges, DerivedPlugin, derive
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.records.derivations import Derivation, Derivations

@@ -7,10 +7,8 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import DigestInvalid
-from mirror.oci.names import Repository
 from mirror.transfer.partial_store import DownloadLease, PartialStore
 from mirror.wire.ranges import Span
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable
 from typing import IO, Protocol
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Descriptor, Digest, Repository
 
 
 class PartialBlob(Protocol):

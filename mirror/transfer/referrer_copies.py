@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import NotFound, UpstreamProtocolError
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import ReadLister
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph

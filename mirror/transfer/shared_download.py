@@ -7,8 +7,7 @@ from typing import Final
 
 import structlog
 
-from mirror.oci import errors
-from mirror.oci.names import Repository
+from mirror.oci import Repository, errors
 from mirror.registry.port import ReadWriter
 from mirror.runtime.retry_policy import RetryPolicy
 from mirror.transfer.blob_request import BlobRequest, DownloadObserver, Stored

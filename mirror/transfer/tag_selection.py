@@ -13,9 +13,8 @@ from typing import Any
 
 import re2  # type: ignore[import-untyped]  # it has no stubs
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Tag
 from mirror.runtime.concurrency.cooperative_sort import sort_cooperatively
 from mirror.transfer.tag_version import TagVersion, VersionRange
 from mirror.wire.referrers_fallback import fallback_tag, is_digest_tag

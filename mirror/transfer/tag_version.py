@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mirror.oci import Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Tag
 
 _EDGE = r"(?:^|(?<=[-_.]))[vV]?"
 _DOTTED = re.compile(_EDGE + r"(\d+(?:\.\d+)+)")

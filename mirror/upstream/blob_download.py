@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import IO
 
-from mirror.oci import errors
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Repository, errors
 from mirror.registry.streams import verify_chunks
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_errors import may_pass_soon

@@ -6,11 +6,8 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterable
 from contextlib import suppress
 
-from mirror.oci import errors
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository, errors
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository
 from mirror.registry.streams import count_chunks
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_session import UpstreamSession

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, NotFound, Unsupported
-from mirror.oci.names import Repository, Tag
 from mirror.upstream.http.exchange import Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.wire.auth.scopes import repository_scope

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest
 from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamProtocolError
 from mirror.runtime.concurrency.cooperative_sort import sort_cooperatively
 from mirror.runtime.concurrency.threads import stepped

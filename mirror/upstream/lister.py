@@ -13,10 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown, Unsupported
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Page
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.upstream.http.exchange import Request

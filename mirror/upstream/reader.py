@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, Unsupported, UpstreamProtocolError
 from mirror.oci.incoming_manifest import parse_incoming
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Blob
 from mirror.runtime.concurrency.cpu_offload import CpuOffload
 from mirror.upstream.blob_download import UpstreamBlob, blob_size, open_part, whole_size

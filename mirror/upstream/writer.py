@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import NotFound, RepositoryUnknown, Unsupported, UpstreamProtocolError, UpstreamRefused
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Upload
 from mirror.upstream.blob_download import blob_size
 from mirror.upstream.chunked_upload import UpstreamUpload, location_of

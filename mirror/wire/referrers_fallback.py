@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Tag
+from mirror.oci import Digest, Tag
 
 _DIGEST_TAG = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.[A-Za-z0-9._-]+)?")
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
-from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci import Digest, Repository, Tag
+from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import ClientFault, DigestInvalid, ManifestUnknown, NameInvalid, NotFound, Unsupported
-from mirror.oci.names import Repository, Tag, parse_reference
+from mirror.oci.names import parse_reference
 from mirror.wire import routes
 from mirror.wire.pagination import PageRequest
 

@@ -13,8 +13,7 @@ from typing import Any
 
 from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights, Authorize
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Repository
 from mirror.registry.streams import single_chunk
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_application import build

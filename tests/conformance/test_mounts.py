@@ -9,9 +9,9 @@ import pytest
 
 from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights
+from mirror.oci import Repository
 from mirror.oci.errors import Denied, MirrorError
 from mirror.oci.name_pattern import NameSpan
-from mirror.oci.names import Repository
 from tests.conformance.client import Answer, Client, Name, closing_target
 from tests.conformance.content import ALGORITHMS, CONFIG, IMAGE, LAYER, descriptor, digest_of, fresh, image
 from tests.conformance.servers import inside, put_blob

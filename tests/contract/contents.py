@@ -6,11 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.registry.port import Registry, Upload
 from mirror.registry.streams import single_chunk
 from mirror.upstream.registry import UpstreamRegistry

@@ -4,10 +4,9 @@ import random
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, RangeInvalid
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository
 from mirror.registry.port import Registry
 from mirror.wire.ranges import RangeRequest, Span
 from tests.contract.contents import ABSENT, OTHER, REPOSITORY, push_blob, push_image, read_blob

@@ -2,12 +2,8 @@
 
 import pytest
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import RepositoryUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Page, Registry
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import ABSENT, OTHER, REPOSITORY, manifest_of, push_blob, push_image

@@ -4,12 +4,9 @@ import asyncio
 
 import pytest
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestBlobUnknown, ManifestUnknown, RepositoryUnknown
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Registry
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import ABSENT, OTHER, REPOSITORY, manifest_of, push_blob, push_golden, push_image

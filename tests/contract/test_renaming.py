@@ -8,10 +8,8 @@ import pytest
 
 from mirror.authoring.tag import Named, tag
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestUnknown
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadInvalid, UploadUnknown
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk

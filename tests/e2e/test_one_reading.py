@@ -12,9 +12,7 @@ from typing import Final
 
 import pytest
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.store.registry import Store
 from tests.harness import plugins
 from tests.harness.docker_registry import DockerRegistry

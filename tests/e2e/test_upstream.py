@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import (
     BlobUnknown,
     DigestInvalid,
@@ -19,8 +18,6 @@ from mirror.oci.errors import (
     UploadUnknown,
     UpstreamUnreachable,
 )
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.runtime.retry_policy import RetryPolicy

@@ -15,11 +15,8 @@ import bcrypt
 import pytest
 import trustme
 
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import UpstreamProtocolError, UpstreamRefused
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.runtime.retry_policy import RetryPolicy

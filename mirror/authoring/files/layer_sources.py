@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from mirror.authoring.files.safe_files import FileSpan, temporary_file, write_temporary
-from mirror.oci.digest import Digest, new_hasher
+from mirror.oci import Digest
+from mirror.oci.digest import new_hasher
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.rootfs.entry import EntryCallback, LayerEntry
 from mirror.plugin.rootfs.layer import LayerReader

@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator, Iterable
 
 from mirror.authoring.files.block_gzip import BLOCK_BYTES, BlockGzip
 from mirror.authoring.files.safe_files import PIECE_BYTES
-from mirror.oci.digest import Digest, new_hasher
+from mirror.oci import Digest
+from mirror.oci.digest import new_hasher
 from mirror.plugin.build.assembly import PackedLayer
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header, tar_padding

@@ -15,12 +15,10 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from mirror.authoring.files.safe_files import write_whole, writing
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest, new_hasher
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
+from mirror.oci.digest import new_hasher
 from mirror.oci.errors import BlobUnknown, DigestInvalid, ManifestUnknown, Unsupported, UploadInvalid, UploadUnknown
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.assembly import canonical_json
 from mirror.registry.port import Blob, Upload
 from mirror.registry.streams import single_chunk

@@ -11,12 +11,10 @@ from typing import Any, Final
 from mirror.authoring.files.layout_file import FULL_NAME, REF_NAME
 from mirror.authoring.files.safe_files import FileSpan
 from mirror.authoring.files.saved_files import SavedFiles, open_saved
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ConfigurationFault, DigestInvalid, ManifestInvalid, ManifestUnknown
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest, parse_json_object
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
 from mirror.oci.media_types import MANIFESTS, OCTET_STREAM
-from mirror.oci.names import Reference, Repository, Tag
 from mirror.registry.port import Blob, Page
 from mirror.registry.streams import verify_chunks
 from mirror.runtime.concurrency.threads import in_thread, stepped

@@ -14,11 +14,9 @@ from typing import Any, Final
 from mirror.authoring.files.layer_sources import LayerSource
 from mirror.authoring.files.safe_files import FileSpan
 from mirror.authoring.files.saved_files import SavedFiles, open_saved
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest, parse_json_object
+from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
 
 _INDEX: Final = "index.json"
 _DOCKER_INDEX: Final = "manifest.json"

@@ -15,7 +15,7 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOptio
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.plugins.pack_command import target
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
-from mirror.oci.names import Reference
+from mirror.oci import Reference
 
 if TYPE_CHECKING:
     from mirror.authoring.capture import Captured

@@ -13,8 +13,8 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, new_name, p
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
+from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Reference
 from mirror.plugin.build.derivation import DerivationChanges
 
 

@@ -16,8 +16,7 @@ from mirror.cli.plugin_output import facts_of, heading, print_facts, print_findi
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
-from mirror.oci.digest import Digest
-from mirror.oci.names import Reference
+from mirror.oci import Digest, Reference
 from mirror.oci.printable_text import printable
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.records.derivations import Derivation

@@ -11,7 +11,7 @@ from mirror.authoring.inspect import kind_of
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import RESULTS, new_table, print_list, size
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Repository, Tag
 from mirror.registry.listing import all_repositories, all_tags
 from mirror.registry.port import Registry
 

@@ -14,8 +14,8 @@ from mirror.cli.byte_bar import ByteBar
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, OutputOption, pairs, settings_of
 from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
+from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Reference
 
 if TYPE_CHECKING:
     from mirror.authoring.pack import Packed

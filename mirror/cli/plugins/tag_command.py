@@ -9,7 +9,7 @@ import typer
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, new_name, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
-from mirror.oci.names import Reference
+from mirror.oci import Reference
 
 
 def run(

@@ -13,9 +13,8 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
-from mirror.oci.names import Reference
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 from mirror.records.admissions import Admission, AdmissionState
 from mirror.settings import Settings

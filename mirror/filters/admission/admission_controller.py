@@ -17,10 +17,7 @@ from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.admission.policy_evaluation import evaluate
 from mirror.filters.admission.verdict_messages import refusal, says_the_same, tell
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci import errors
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Manifest, Repository, errors
 from mirror.plugin.policy import fingerprint
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, added_privileges

@@ -15,11 +15,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.blob_gate import BlobGate
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.records.admissions import AdmissionState
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Blob, Registry, Upload

@@ -7,10 +7,9 @@ from typing import Final, TypeAlias
 
 import structlog
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import Denied, NotFound
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
-from mirror.oci.names import Repository
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.records.verdicts import AdmissionRecords
 from mirror.runtime.lru_cache import LruCache
 

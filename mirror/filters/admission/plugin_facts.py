@@ -9,10 +9,8 @@ from typing import Final, TypeAlias
 from cachetools import LRUCache
 
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, requested_privileges

@@ -7,10 +7,9 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from mirror.oci.digest import Digest, Hasher, new_hasher
+from mirror.oci import Digest, Manifest, Repository
+from mirror.oci.digest import Hasher, new_hasher
 from mirror.oci.errors import BlobUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
 from mirror.plugin.policy import fingerprint
 from mirror.registry.port import Reader
 

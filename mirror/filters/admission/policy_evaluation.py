@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from mirror.filters.admission.plugin_facts import PluginFacts
 from mirror.filters.admission.signature_presence import is_signed
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Manifest, Repository
 from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdict, unreadable
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.registry.port import Registry

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import NotFound
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Registry
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag

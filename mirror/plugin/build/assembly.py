@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
-from mirror.oci.manifest import Manifest, parse_json_object
+from mirror.oci.manifest import parse_json_object
 from mirror.oci.printable_text import escaped
 from mirror.plugin.config.plugin_config import PluginConfig
 

@@ -10,12 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
-from mirror.oci.manifest import Manifest, parse_json_object
-from mirror.oci.names import Repository, Tag
+from mirror.oci.manifest import parse_json_object
 from mirror.oci.printable_text import escaped
 from mirror.plugin.build.assembly import ConfigDocument, canonical_json, plugin_manifest
 from mirror.plugin.config.plugin_config import PluginConfig

@@ -12,8 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, media_types
 from mirror.oci.errors import DigestInvalid, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import ConfigDocument

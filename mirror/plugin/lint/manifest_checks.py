@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import ManifestInvalid
-from mirror.oci.manifest import Manifest, parse_json_object
+from mirror.oci.manifest import parse_json_object
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.lint import manifest_findings as table
 from mirror.plugin.lint.findings import Finding

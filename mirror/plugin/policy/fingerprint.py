@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mirror.oci import media_types
-from mirror.oci.digest import ALGORITHMS, Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Digest, Manifest, media_types
+from mirror.oci.digest import ALGORITHMS
 
 #: What the fingerprint of a content begins with; those of bytes are digests.
 _CONTENT: Final = "content-sha256:"

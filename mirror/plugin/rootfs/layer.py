@@ -12,7 +12,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from mirror.oci.digest import Digest, new_hasher
+from mirror.oci import Digest
+from mirror.oci.digest import new_hasher
 from mirror.plugin.rootfs.entry import EntryWatcher
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
 from mirror.plugin.rootfs.layer_limits import LayerLimits

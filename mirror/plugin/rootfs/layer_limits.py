@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
 
 _GIB: Final = 1024**3

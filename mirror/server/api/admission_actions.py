@@ -9,9 +9,8 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from mirror.access.rights import AccessAction
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Reference
 from mirror.oci.errors import ClientFault, Denied
-from mirror.oci.names import Reference
 from mirror.records.admissions import Admission
 from mirror.server.api.admin_actions import AdminAction
 from mirror.server.api.operators import Operator

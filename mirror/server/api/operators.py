@@ -12,8 +12,8 @@ from typing import TypeAlias
 from aiohttp import web
 
 from mirror.access.rights import AccessAction, Rights
+from mirror.oci import Repository
 from mirror.oci.errors import Denied, MirrorError, Unauthorized
-from mirror.oci.names import Repository
 from mirror.server.authentication import Authentication
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http import header_names

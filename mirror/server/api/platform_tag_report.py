@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import NotFound
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Reader
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from mirror.access.rights import AccessAction
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import DigestInvalid, TooManyRequests
-from mirror.oci.names import Repository
 from mirror.registry.port import Upload
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext

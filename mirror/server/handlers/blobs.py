@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.server.handlers.blob_response import BlobResponse
 from mirror.server.http import header_names

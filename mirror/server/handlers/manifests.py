@@ -10,12 +10,10 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from mirror.access.rights import AccessAction
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Tag
 from mirror.oci.errors import ContentTooLarge, ContentTooSlow
 from mirror.oci.incoming_manifest import parse_incoming
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
-from mirror.oci.names import Tag
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.staleness import Staleness, staleness_of
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
 from mirror.server.http import header_names

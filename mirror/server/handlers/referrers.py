@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from mirror.oci.descriptor import Descriptor
+from mirror.oci import Descriptor
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.media_types import OCI_INDEX
 from mirror.server.http import header_names

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.records.origins import Origin
 from mirror.runtime.lru_cache import LruCache
 from mirror.store.catalog.generation import Generation

@@ -7,9 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Executable
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Manifest, Repository
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES, CpuOffload
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.store.catalog.catalog_cache import CatalogCache

@@ -7,9 +7,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from mirror.oci import Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.content_tables import manifests, repository_blobs
 from mirror.store.catalog.content_tables import tags as tags_table

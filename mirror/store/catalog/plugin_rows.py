@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, exists, select, union_all
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Manifest, Repository
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import incomplete_manifests, manifests, plugin_blobs, repositories
 

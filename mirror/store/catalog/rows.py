@@ -11,8 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, select
 from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's has the same methods
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Repository
 from mirror.store.catalog.content_tables import (
     blobs,
     incomplete_manifests,

@@ -9,7 +9,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppres
 from pathlib import Path
 from typing import IO, Protocol
 
-from mirror.oci.digest import Digest, Hasher, new_hasher
+from mirror.oci import Digest
+from mirror.oci.digest import Hasher, new_hasher
 from mirror.oci.errors import StorageDamaged, StorageFault
 from mirror.registry.port import Blob
 from mirror.store.content.data_layout import DataLayout

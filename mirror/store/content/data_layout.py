@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci import Digest
+from mirror.oci.digest import ALGORITHMS
 
 _CATALOG_COPY = re.compile(r"catalog-[0-9]+\.sqlite")
 #: Names in the data folder, beside those of the catalog and its copies; file systems have ``lost+found``.

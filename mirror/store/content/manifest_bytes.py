@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest
 from mirror.oci.errors import ClientFault, StorageDamaged
-from mirror.oci.manifest import Manifest
 from mirror.store.content.blob_files import BlobStorage
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, or_, select, union
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy.admission_policy import PolicyAction
 from mirror.records.admissions import Admission, AdmissionState, Rejection
 from mirror.store.catalog.access_tables import decisions, rejections

@@ -7,10 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, literal, select
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository
 from mirror.oci.errors import Denied
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
 from mirror.plugin.policy import fingerprint
 from mirror.records.admissions import AdmissionDecision, Rejection, Subject, not_approved
 from mirror.store.catalog import rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, select
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.records.derivations import Derivation
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import derivations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, select
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.lint.findings import Finding
 from mirror.store.catalog import rows

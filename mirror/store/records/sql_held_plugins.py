@@ -17,9 +17,7 @@ from sqlalchemy import (
     select,
 )
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Manifest, Repository
 from mirror.plugin.policy.admission_policy import PolicyAction
 from mirror.store.catalog.access_tables import decisions, verdicts
 from mirror.store.catalog.content_tables import blobs, plugin_blobs

@@ -6,10 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import BindParameter, Connection, bindparam, case, exists, func, or_, select
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestBlobUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.records.origins import Origin
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.content_tables import (

@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, exists, or_, select
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.records.origins import Origin
 from mirror.store.catalog import plugin_rows, rows
 from mirror.store.catalog.content_tables import origins, repositories, tags

@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, delete, insert, select, update
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.records.sync_runs import (
     MirroredTag,
     RuleRecord,

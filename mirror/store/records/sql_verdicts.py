@@ -7,8 +7,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, case, delete, exists, func, or_, select
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Repository
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admissions import Admission, AdmissionDecision, Rejection

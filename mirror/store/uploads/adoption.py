@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import CatalogFault, StorageFault
 from mirror.store.catalog import rows
 from mirror.store.catalog.database import Catalog

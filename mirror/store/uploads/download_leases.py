@@ -10,11 +10,9 @@ from typing import IO, Final
 
 from sqlalchemy import Connection
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import DigestInvalid, StorageFault, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
 from mirror.store.content.data_layout import DataLayout, UploadLayout

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import IO
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import StorageDamaged
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.storage_threads import in_thread

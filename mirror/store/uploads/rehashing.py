@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.store.storage_threads import in_thread
 from mirror.store.uploads.running_hashes import RunningHash
 from mirror.store.uploads.upload_writer import UploadWriter

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cachetools import LRUCache
 
-from mirror.oci.digest import Digest, Hasher, new_hasher
+from mirror.oci import Digest
+from mirror.oci.digest import Hasher, new_hasher
 
 #: Uploads whose hash is remembered between requests; the others are read again at their end.
 _LIMIT = 4096

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mirror.oci import Repository
 from mirror.oci.errors import MirrorError, StorageDamaged
-from mirror.oci.names import Repository
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import uuid4
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import TooManyRequests
 
 _RETRY_AFTER_SECONDS: Final = 60

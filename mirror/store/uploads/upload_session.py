@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from mirror.oci import errors
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci import Descriptor, Digest, errors
+from mirror.oci.digest import ALGORITHMS
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.threads import await_or_release

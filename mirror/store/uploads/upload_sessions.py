@@ -10,8 +10,8 @@ from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
+from mirror.oci import Repository
 from mirror.oci.errors import StorageDamaged, UploadInvalid, UploadUnknown
-from mirror.oci.names import Repository
 from mirror.runtime.clock import Clock
 from mirror.store.catalog.database import Catalog
 from mirror.store.content.blob_files import BlobStorage

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from mirror.oci import Repository
 from mirror.oci.errors import NameInvalid
-from mirror.oci.names import Repository
 from mirror.wire import routes
 
 _SCOPE: Final = re.compile(r"([a-z0-9]+)(?:\(([a-z0-9]+)\))?:([!-~]+):([a-z*]+(?:,[a-z*]+)*|)")

@@ -18,9 +18,9 @@ from mirror.access.rights import AccessAction
 from mirror.access.rules import AccessRule
 from mirror.access.user_callers import UserCallers
 from mirror.filters.authorize import AnonymousRights, Authorize
+from mirror.oci import Repository
 from mirror.oci.errors import Busy, MirrorError, NameInvalid, TooManyRequests, Unauthorized
 from mirror.oci.name_mapping import NameMapping
-from mirror.oci.names import Repository
 from mirror.records.users import User, UserToken
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.shared_metrics import SharedMetrics

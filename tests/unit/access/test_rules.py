@@ -8,9 +8,9 @@ from mirror.access.rights import AccessAction
 from mirror.access.rules import AccessRule, TokenRights, UserRights
 from mirror.access.token_signing import Grant
 from mirror.filters.authorize import AnonymousRights
+from mirror.oci import Repository
 from mirror.oci.errors import RightMissing, Unsupported
 from mirror.oci.name_mapping import NameMapping
-from mirror.oci.names import Repository
 
 PULL, PUSH, DELETE = AccessAction.PULL, AccessAction.PUSH, AccessAction.DELETE
 NOBODY, READERS = AnonymousRights(frozenset()), AnonymousRights(frozenset({PULL}))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from mirror.access import token_signing
 from mirror.access.token_signing import LIFETIME_SECONDS, SERVICE, Grant
+from mirror.oci import Repository
 from mirror.oci.errors import Unauthorized
-from mirror.oci.names import Repository
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 GRANT = Grant("anna", "password:0", {"a": frozenset({"pull", "push"})}, catalog=True)

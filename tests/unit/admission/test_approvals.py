@@ -13,11 +13,8 @@ import pytest
 from mirror.admission.approvals import Approvals
 from mirror.admission.held_manifests import HeldManifests
 from mirror.filters.admission.admission_controller import AdmissionController
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ClientFault, Denied, ManifestUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.records.admissions import AdmissionState
 from mirror.records.origins import Origin
 from mirror.records.verdicts import AdmissionRecords

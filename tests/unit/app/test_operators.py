@@ -18,8 +18,7 @@ from mirror.access.passwords import hashed
 from mirror.access.user_accounts import create_token
 from mirror.app.access_control import authenticating, operators
 from mirror.app.services import Services
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Repository
 from mirror.records.users import User
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.shared_metrics import SharedMetrics

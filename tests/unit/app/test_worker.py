@@ -24,9 +24,7 @@ from mirror.filters import shared_layers
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.plugin_checks import PluginChecker
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci import media_types
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Manifest, Repository, Tag, media_types
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.logs import LogLines

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mirror.authoring.pack import Packed, Recipe, pack
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress

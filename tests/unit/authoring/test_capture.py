@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mirror.authoring.capture import Captured, capture
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid, NotFound
 from mirror.oci.media_types import OCI_MANIFEST
 from mirror.plugin.build.engine_record import manifest_as_pushed

@@ -4,12 +4,8 @@ import pytest
 
 from mirror.authoring.inspect import inspect
 from mirror.authoring.install_line import install_line
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, UpstreamRefused
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.lint import manifest_findings as table
 from mirror.plugin.lint.findings import Severity

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from mirror.authoring.files.layout_file import LayoutFile
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageFault, Unsupported, UploadInvalid, UploadUnknown
-from mirror.oci.names import Repository
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mirror.authoring.files.layout_file import LayoutFile
 from mirror.authoring.files.layout_reader import LayoutReader, LayoutReference
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import (
     BlobUnknown,
     ConfigurationFault,
@@ -21,7 +21,6 @@ from mirror.oci.errors import (
     MirrorError,
     RangeInvalid,
 )
-from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress

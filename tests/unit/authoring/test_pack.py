@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mirror.authoring.pack import Packed
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError, RepositoryUnknown, StorageFull
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.rootfs.layer import LayerReader

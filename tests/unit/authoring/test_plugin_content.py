@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from mirror.authoring.plugin_content import read_config, read_content, require_plugin
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
-from mirror.oci.manifest import Manifest
 from mirror.plugin.lint.plugin_view import view_plugin
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk

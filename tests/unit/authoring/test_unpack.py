@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 from mirror.authoring import unpack
 from mirror.authoring.files import extract
 from mirror.authoring.files.safe_files import FolderBelow
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, ManifestUnknown, MirrorError, StorageFull
-from mirror.oci.names import Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.unit.authoring.conftest import REPOSITORY, TAG, packed, recipe

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mirror.oci import Tag
 from mirror.oci.errors import NameInvalid
-from mirror.oci.names import Tag
 from tests.bench import hostile
 from tests.bench.content import MIB
 from tests.bench.hostile_upstream import Answers, answering, informational, listing

@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag, media_types
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.records.admissions import Admission
 from mirror.store.registry import Store

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.oci.digest import Digest
-from mirror.oci.names import Tag
+from mirror.oci import Digest, Tag
 from mirror.records.sync_runs import RunStep, TagChange, TagEvent
 from mirror.store.registry import Store
 from tests.unit.authoring.contents import CONFIG, DRIVER, NAME, TAG, put_plugin

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository
+from mirror.oci import Digest, Repository
 from mirror.store.registry import Store
 from tests.unit.plugin.layers import LAYER
 from tests.unit.transfer.content import hold, index, plugin

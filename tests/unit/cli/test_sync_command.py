@@ -10,9 +10,8 @@ import pytest
 
 from mirror.app import mirroring
 from mirror.cli.command_line import run
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, MirrorError, UpstreamUnreachable
-from mirror.oci.names import Repository, Tag
 from mirror.records.sync_runs import TagChange, TagOutcome, TagRecord
 from mirror.sync.run_result import RuleResult, RunSummary
 

@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.store.registry import Store
 from tests.unit.plugin.layers import LAYER
 from tests.unit.transfer.content import hold, plugin

@@ -7,11 +7,9 @@ from typing import Any
 
 import pytest
 
-from mirror.oci import media_types
+from mirror.oci import Manifest, Tag, media_types
 from mirror.oci.errors import Denied, ManifestBlobUnknown, ManifestUnknown, RepositoryUnknown
-from mirror.oci.manifest import Manifest
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.names import Tag
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admissions import AdmissionState

@@ -9,12 +9,10 @@ import pytest
 
 from mirror.access.rights import AccessAction, Rights
 from mirror.filters.authorize import AnonymousRights, Authorize
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import Denied, MirrorError, Unsupported
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCI_INDEX
 from mirror.oci.name_pattern import NameSpan
-from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk

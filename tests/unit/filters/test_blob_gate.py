@@ -9,12 +9,8 @@ import pytest
 
 from mirror.filters.admission import blob_gate
 from mirror.filters.admission.blob_gate import BlobGate
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import BlobUnknown, Denied
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy.admission_policy import Policy
 from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.wire.ranges import RangeRequest

@@ -11,10 +11,9 @@ from mirror.access.client import Client
 from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.filters.engine_gate import EngineViews
 from mirror.filters.engine_tracking import EngineTracker
+from mirror.oci import Manifest, Repository, Tag
 from mirror.oci.errors import Denied, ManifestUnknown
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCI_INDEX
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy.engine_vulnerabilities import Exposure, KnownEngines, Treatment
 from mirror.records.hosts import Host
 from mirror.registry.memory import MemoryRegistry

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 
 from mirror.filters.admission import admission_controller
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Tag
+from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, describe_privilege
 from mirror.records.admissions import AdmissionState

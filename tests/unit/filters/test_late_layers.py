@@ -10,11 +10,8 @@ import pytest
 
 from mirror.filters.admission import admission_controller
 from mirror.filters.admission.plugin_facts import late_layers
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Tag, media_types
 from mirror.oci.errors import Denied, ManifestUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Tag
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admissions import AdmissionState

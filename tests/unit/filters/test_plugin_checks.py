@@ -12,12 +12,8 @@ import pytest
 
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.lint.findings import Finding
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits

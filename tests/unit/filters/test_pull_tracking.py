@@ -4,8 +4,8 @@ import pytest
 
 from mirror.filters import pull_tracking
 from mirror.filters.pull_tracking import PullTracker
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import ManifestUnknown, StorageFull
-from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime import periodic_flush
 from mirror.runtime.clock import SystemClock

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from mirror.access.rights import AccessAction
 from mirror.access.rules import AccessRule, UserRights
 from mirror.filters.authorize import AnonymousRights, Authorize
+from mirror.oci import Repository
 from mirror.oci.name_mapping import NameMapping
-from mirror.oci.names import Repository
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page

@@ -10,11 +10,8 @@ import pytest
 
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.admission.admit import Admit, Withhold
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import Denied
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.records.admissions import AdmissionState, Subject
 from mirror.runtime.clock import SystemClock

@@ -10,9 +10,8 @@ import pytest
 
 from mirror.filters import shared_layers
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, ManifestInvalid
-from mirror.oci.names import Repository
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk

@@ -12,12 +12,8 @@ from mirror.filters.admission.admit import Admit, Withhold
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import Denied
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import ALGORITHMS, Digest, new_hasher
+from mirror.oci import Digest
+from mirror.oci.digest import ALGORITHMS, new_hasher
 from mirror.oci.errors import DigestInvalid, MirrorError
 
 contents = st.binary(max_size=200)

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from mirror.oci import Manifest
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.incoming_manifest import MAX_QUOTES, MAX_VALUES, parse_incoming
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST
 
 HEAD = b'{"schemaVersion": 2, "manifests": [], "x": '

@@ -4,11 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import ContentTooLarge, DigestInvalid, ManifestInvalid, MirrorError
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 
 CONFIG = Descriptor(media_types.DOCKER_PLUGIN_CONFIG, Digest.of(b"config"), 6)
 LAYER = Descriptor(media_types.DOCKER_LAYER_GZIP, Digest.of(b"layer"), 5)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, NameInvalid
 from mirror.oci.name_mapping import NameMapping
-from mirror.oci.names import Repository
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci import Repository
 from mirror.oci.name_pattern import NamePattern, NameSpan
-from mirror.oci.names import Repository
 
 components = st.from_regex(r"[a-c0](?:[._-]?[a-c0]){0,2}", fullmatch=True)
 names = st.lists(components, min_size=1, max_size=4).map("/".join)

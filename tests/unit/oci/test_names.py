@@ -2,9 +2,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Reference, Repository, Tag
 from mirror.oci.errors import DigestInvalid, MirrorError, NameInvalid
-from mirror.oci.names import MAX_REPOSITORY_LENGTH, Reference, Repository, Tag, parse_reference
+from mirror.oci.names import MAX_REPOSITORY_LENGTH, parse_reference
 
 components = st.from_regex(r"[a-z0-9]{1,8}((\.|_|__|-{1,3})[a-z0-9]{1,8}){0,2}", fullmatch=True)
 repositories = st.lists(components, min_size=1, max_size=4).map("/".join)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.oci.platform_selection import architectures, member_for
 

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, media_types
 from mirror.oci.errors import ManifestInvalid
-from mirror.oci.manifest import Manifest
 from tests.unit.oci.go_decoder import GoError, decoded, seen_by_an_engine
 
 PLUGIN, LAYER = media_types.DOCKER_PLUGIN_CONFIG, media_types.DOCKER_LAYER_GZIP

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci import Repository
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.names import Repository
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.policy.admission_policy import DEFAULT, UNREADABLE, Candidate, Policy, PolicyAction, PolicyRule
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern

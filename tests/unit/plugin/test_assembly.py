@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.plugin.build.assembly import ConfigDocument, PackedLayer, assemble
 from mirror.plugin.config.plugin_config import PluginConfig

@@ -10,12 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges, derive
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint import manifest_checks

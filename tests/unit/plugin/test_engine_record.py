@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.plugin.build.engine_record import EngineRecord, manifest_as_pushed, without_additions
 from mirror.plugin.config.plugin_config import PluginConfig

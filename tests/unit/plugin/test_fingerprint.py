@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.plugin.policy import fingerprint
 
 DIGESTS = st.lists(st.integers(0, 4).map(bytes).map(Digest.of), min_size=1, max_size=5)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.plugin.rootfs.layer import LayerReader
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
 from mirror.plugin.rootfs.layer_limits import ALLOWANCE_BYTES, DEFAULT_LIMITS, LayerLimits

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest
 from mirror.oci.media_types import DOCKER_LAYER_GZIP
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
 from mirror.plugin.rootfs.layer_limits import ALLOWANCE_BYTES, LayerLimits, PluginLayers

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci import media_types
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, media_types
 from mirror.oci.errors import ManifestInvalid
-from mirror.oci.manifest import Manifest
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.lint import manifest_findings as table
 from mirror.plugin.lint.findings import Finding, Severity

@@ -2,8 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.proxy.freshness import Freshness, FreshnessStep, LocalCopy, decide
 from mirror.records.origins import Origin
 from tests.unit.proxy.world import START as NOW

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.names import Tag
+from mirror.oci import Tag
 from mirror.proxy.merged_lists import _merge_entries
 from mirror.registry.port import Page
 from mirror.wire.pagination import PageRequest

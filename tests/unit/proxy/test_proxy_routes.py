@@ -1,7 +1,7 @@
 import pytest
 
+from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault, UpstreamBusy, UpstreamRefused
-from mirror.oci.names import Repository
 from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream, is_missing, online
 from mirror.registry.memory import MemoryRegistry
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import (
     BlobUnknown,
     NotFound,
@@ -13,7 +13,6 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from mirror.oci.names import Repository, Tag
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest

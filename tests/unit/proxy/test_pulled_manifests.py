@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import (
     ManifestUnknown,
     MirrorError,
@@ -12,8 +12,6 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.registry.staleness import staleness_of
 from mirror.store.registry import Store
 from tests.unit.proxy.world import NAME, TAG, Plugin, World, pull, pulling, raised, read

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import UpstreamUnreachable
 from mirror.server.http_application import build
 from mirror.server.http_server import listen, serving

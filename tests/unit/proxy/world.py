@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import MirrorError
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.proxy.freshness import Freshness
 from mirror.proxy.proxy_routes import ProxyRule, Routes, Upstream
 from mirror.proxy.pull_metrics import PullMetrics, families

@@ -1,8 +1,7 @@
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, ContentTooLarge
-from mirror.oci.names import Repository
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.memory import MemoryRegistry

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid, UpstreamProtocolError
 from mirror.registry.streams import count_chunks, single_chunk, verify_chunks
 

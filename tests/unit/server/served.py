@@ -15,10 +15,8 @@ from time import monotonic
 from typing import Any
 
 from mirror.access.client import ClientViews
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG
-from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk

@@ -14,9 +14,8 @@ import pytest
 from mirror.access.rights import AccessAction
 from mirror.app.services import Services
 from mirror.filters.authorize import AnonymousRights
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import ClientFault, ConfigurationFault, Denied, DigestInvalid, NameInvalid
-from mirror.oci.names import Repository, Tag
 from mirror.server.api.admin_actions import AdminAction
 from mirror.server.api.admission_actions import admission_actions
 from mirror.server.api.admission_report import AdmissionReport

@@ -8,8 +8,8 @@ import gzip
 import pytest
 from structlog.testing import capture_logs
 
+from mirror.oci import Repository
 from mirror.oci.errors import TooManyRequests, UploadUnknown
-from mirror.oci.names import Repository
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Upload

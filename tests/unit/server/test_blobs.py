@@ -17,9 +17,8 @@ from typing import IO
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import UpstreamProtocolError
-from mirror.oci.names import Repository
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob

@@ -13,10 +13,9 @@ from mirror.filters.by_platform import PlatformViews
 from mirror.filters.engine_gate import EngineViews
 from mirror.filters.engine_tracking import EngineTracker
 from mirror.filters.platform_rules import PlatformRule, PlatformTags
-from mirror.oci.manifest import Manifest
+from mirror.oci import Manifest, Tag
 from mirror.oci.media_types import DOCKER_MANIFEST, OCI_INDEX
 from mirror.oci.name_pattern import NamePattern
-from mirror.oci.names import Tag
 from mirror.plugin.policy.engine_vulnerabilities import KnownEngines, Treatment
 from mirror.records.hosts import Host
 from mirror.registry.memory import MemoryRegistry

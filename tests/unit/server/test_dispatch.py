@@ -7,10 +7,8 @@ import json
 
 import pytest
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import Denied, MirrorError, StorageFull, UpstreamBusy, UpstreamUnreachable
-from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from tests.unit.server.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, served

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
+from mirror.oci import Manifest, Repository, Tag
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST
-from mirror.oci.names import Repository, Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Page, Registry
 from mirror.runtime.current_client import CLIENT

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from mirror.oci import Manifest, Tag
 from mirror.oci.incoming_manifest import MAX_VALUES, parse_incoming
-from mirror.oci.manifest import MAX_MANIFEST_BYTES, Manifest
+from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.oci.media_types import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from mirror.oci.names import Tag
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
 from mirror.server.handlers.manifests import _received

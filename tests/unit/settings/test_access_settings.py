@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mirror.access.rights import AccessAction
+from mirror.oci import Repository
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Repository
 from mirror.settings import load
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.policy.admission_policy import Candidate, PolicyAction
 from mirror.plugin.policy.engine_vulnerabilities import Exposure, Treatment

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mirror.oci import Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 from mirror.server.http.server_limits import ServerLimits

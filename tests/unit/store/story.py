@@ -7,11 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, DigestInvalid, NotFound, RepositoryUnknown
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.oci.names import Repository, Tag
 from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest

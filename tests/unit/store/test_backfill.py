@@ -10,8 +10,7 @@ import pytest
 import structlog
 
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.policy import fingerprint
 from mirror.records.admissions import AdmissionState
 from mirror.store import backfill

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from mirror.oci import Tag
 from mirror.oci.errors import StorageDamaged
-from mirror.oci.names import Tag
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.ranges import RangeRequest

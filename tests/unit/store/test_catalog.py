@@ -17,7 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, insert, select
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Tag
 from mirror.oci.errors import (
     BlobUnknown,
     CatalogFault,
@@ -26,7 +26,6 @@ from mirror.oci.errors import (
     StorageFault,
     StorageFull,
 )
-from mirror.oci.names import Tag
 from mirror.registry.port import Page
 from mirror.runtime.current_client import CLIENT
 from mirror.store.catalog import rows

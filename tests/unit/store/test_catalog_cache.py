@@ -3,8 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Manifest, Repository, Tag
 from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.generation import Generation
 from tests.contract.contents import manifest_of

@@ -3,7 +3,7 @@ from uuid import UUID
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.store.content.data_layout import DataLayout, is_upload_id
 
 LAYOUT = DataLayout(Path("/data"))

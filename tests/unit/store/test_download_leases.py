@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, StorageFull
-from mirror.oci.names import Repository
 from mirror.store.registry import Store
 from mirror.store.uploads.download_leases import StoreDownloadLease
 from tests.contract.contents import in_chunks, push_blob, read_blob

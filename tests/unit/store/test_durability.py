@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Digest, Manifest
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.contract.contents import REPOSITORY, manifest_of, push_blob

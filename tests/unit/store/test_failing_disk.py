@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, delete
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Tag
 from mirror.oci.errors import BlobUnknown, NotFound, StorageFault, StorageFull, UploadUnknown
-from mirror.oci.names import Tag
 from mirror.registry.streams import single_chunk
 from mirror.store.catalog.content_tables import blobs
 from mirror.store.content.data_layout import DataLayout

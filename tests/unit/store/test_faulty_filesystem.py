@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
 from mirror.store.content.data_layout import DataLayout

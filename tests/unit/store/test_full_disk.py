@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Tag
 from mirror.oci.errors import NotFound, StorageFull
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Tag
 from mirror.registry.port import Registry
 from mirror.store.registry import Store
 from tests.contract.contents import REPOSITORY, in_chunks, manifest_of, push_blob, read_blob

@@ -7,8 +7,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Tag
+from mirror.oci import Digest, Tag
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import REPOSITORY, in_chunks, push_image, read_blob

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Digest, Manifest
 from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest

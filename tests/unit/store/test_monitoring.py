@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
-from mirror.oci.names import Repository, Tag
 from mirror.registry.streams import single_chunk
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.volume import DiskSpace

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown
-from mirror.oci.names import Repository, Tag
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.contract.contents import REPOSITORY, manifest_of, push_blob, push_image

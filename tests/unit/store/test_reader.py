@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Digest, Manifest, Tag
 from mirror.oci.media_types import OCI_INDEX
-from mirror.oci.names import Tag
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.registry import Store

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci import Digest
+from mirror.oci.digest import ALGORITHMS
 from mirror.store.content.data_layout import UploadLayout
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.uploads.rehashing import STEP_BYTES, Rehashing

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci import Repository
 from mirror.oci.errors import StorageDamaged
-from mirror.oci.names import Repository
 from mirror.store.uploads.session_file import UploadSessionFile
 
 repositories = st.from_regex(r"[a-z0-9]{1,8}(/[a-z0-9]{1,8}){0,3}", fullmatch=True).map(Repository.parse)

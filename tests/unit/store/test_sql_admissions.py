@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Denied
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
 from mirror.records.verdicts import NO_POLICY, Baseline

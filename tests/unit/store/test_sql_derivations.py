@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.records.derivations import Derivation
 from mirror.store.registry import Store
 from tests.contract.contents import ABSENT, push_image

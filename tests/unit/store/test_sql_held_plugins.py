@@ -11,11 +11,7 @@ from typing import Any
 
 import pytest
 
-from mirror.oci import media_types
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.records.admissions import Subject
 from mirror.records.origins import Origin
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES

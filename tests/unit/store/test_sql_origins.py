@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ManifestUnknown, NotFound
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.records.origins import Origin
 from mirror.records.sync_runs import MirroredTag, RunStep, TagOutcome, TagRecord
 from mirror.store.content.blob_files import BlobStorage

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import Busy
-from mirror.oci.names import Repository, Tag
 from mirror.records.sync_runs import MirroredTag, Run, RunOutcome, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.store.records import sql_sync_runs
 from mirror.store.registry import Store

@@ -9,9 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import ContentTooLarge, TooManyRequests, UploadUnknown
-from mirror.oci.names import Repository
 from mirror.registry.streams import single_chunk
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store

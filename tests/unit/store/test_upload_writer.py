@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.store.content.data_layout import UploadLayout
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.uploads.running_hashes import RunningHash

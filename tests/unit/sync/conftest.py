@@ -9,10 +9,7 @@ from pathlib import Path
 import pytest
 
 from mirror.filters.shared_layers import SharedLayerReader
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.sync_runs import TagOutcome
 from mirror.registry.delegate import DelegatingRegistry

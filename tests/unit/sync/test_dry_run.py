@@ -14,10 +14,8 @@ from typing import Any
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import UpstreamRefused
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.sync_runs import TagOutcome, TagRecord
 from mirror.registry.port import Blob

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from mirror.oci.digest import Digest
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.records.sync_runs import TagChange, TagOutcome

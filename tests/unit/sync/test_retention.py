@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Tag
 from mirror.sync.retention import RetainedTag, Retention, surplus
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.sync.rule import MirrorRule
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-from mirror.oci.names import Repository, Tag
+from mirror.oci import Repository, Tag
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext

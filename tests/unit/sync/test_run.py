@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import (
     ConfigurationFault,
     NotFound,
@@ -18,8 +17,6 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.records.sync_runs import RunOutcome, TagChange, TagOutcome
 from mirror.registry.port import Page
 from mirror.store.registry import Store

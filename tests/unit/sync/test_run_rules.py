@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from mirror.oci import Repository
 from mirror.oci.errors import Busy, ConfigurationFault
-from mirror.oci.names import Repository
 from mirror.records.sync_runs import TagOutcome
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext

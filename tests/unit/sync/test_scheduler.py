@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from mirror.filters.shared_layers import SharedLayerReader
+from mirror.oci import Repository
 from mirror.oci.errors import StorageFull
-from mirror.oci.names import Repository
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.sync_runs import RunOutcome
 from mirror.runtime.clock import SystemClock

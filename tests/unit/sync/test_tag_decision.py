@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.records.sync_runs import TagChange
 from mirror.sync.tag_decision import KnownTag, TagAction, decide_tag
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
-from mirror.oci.manifest import Manifest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG, OCI_INDEX
-from mirror.oci.names import Repository, Tag
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
 

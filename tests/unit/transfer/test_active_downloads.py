@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, Busy, MirrorError, UpstreamBusy, UpstreamProtocolError, UpstreamUnreachable
-from mirror.oci.names import Repository
 from mirror.registry.port import Growing
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.store.registry import Store

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.descriptor import Descriptor
-from mirror.oci.digest import Digest
+from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import (
     BlobUnknown,
     ManifestUnknown,
@@ -19,8 +18,6 @@ from mirror.oci.errors import (
     UpstreamProtocolError,
     UpstreamUnreachable,
 )
-from mirror.oci.manifest import Manifest
-from mirror.oci.names import Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryBlob, MemoryRegistry
 from mirror.registry.port import Blob, Upload

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import UpstreamProtocolError
 from mirror.transfer.copy_plan import ContentGraph, plan
 from tests.unit.transfer.content import index, plugin

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import DigestInvalid, UpstreamUnreachable
-from mirror.oci.names import Repository, Tag
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.store.registry import Store
 from mirror.transfer.active_downloads import ActiveDownloads

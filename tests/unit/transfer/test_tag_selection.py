@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault
-from mirror.oci.names import Tag
 from mirror.transfer.tag_selection import TagSelection, age_key, companions, select
 from mirror.transfer.tag_version import TagVersion
 from mirror.wire.referrers_fallback import fallback_tag

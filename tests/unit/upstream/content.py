@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.media_types import DOCKER_MANIFEST
-from mirror.oci.names import Repository, Tag
 
 REPOSITORY = Repository("store/contiv/v2plugin")
 TAG = Tag("1.0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.oci.errors import RangeInvalid, UpstreamBusy, UpstreamProtocolError, UpstreamUnreachable
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest, Span

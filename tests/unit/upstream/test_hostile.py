@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository
 from mirror.oci.errors import (
     CircuitOpen,
     ManifestUnknown,
@@ -26,7 +26,6 @@ from mirror.oci.errors import (
     UpstreamUnreachable,
 )
 from mirror.oci.media_types import DOCKER_MANIFEST
-from mirror.oci.names import Repository
 from mirror.store.registry import Store
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import UpstreamProtocolError
-from mirror.oci.names import Repository, Tag
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
 from tests.unit.upstream.content import MANIFEST_DIGEST, REPOSITORY, ROOT

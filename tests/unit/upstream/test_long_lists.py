@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import pytest
 
+from mirror.oci import Tag
 from mirror.oci.errors import NotFound, UpstreamProtocolError
-from mirror.oci.names import Tag
 from mirror.upstream.http.exchange import Request
 from mirror.upstream.limits.upstream_policy import ListBounds
 from mirror.upstream.list_paging import REFERRER_BOUNDS, ListReader, ListReading

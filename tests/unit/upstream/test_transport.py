@@ -16,6 +16,7 @@ import trustme
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from mirror.oci import Tag
 from mirror.oci.errors import (
     CircuitOpen,
     ConfigurationFault,
@@ -26,7 +27,6 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from mirror.oci.names import Tag
 from mirror.runtime import logs
 from mirror.upstream.auth.credentials import Credentials
 from mirror.upstream.http.http_proxies import Proxies

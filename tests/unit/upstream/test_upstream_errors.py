@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from mirror.oci import errors
-from mirror.oci.digest import Digest
+from mirror.oci import Digest, errors
 from mirror.oci.errors import MirrorError
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.upstream.registry import UpstreamRegistry

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mirror.oci import Manifest, Repository, Tag
 from mirror.oci.errors import (
     ContentTooLarge,
     DigestInvalid,
@@ -24,9 +25,7 @@ from mirror.oci.errors import (
     UpstreamProtocolError,
     UpstreamRefused,
 )
-from mirror.oci.manifest import Manifest
 from mirror.oci.media_types import DOCKER_MANIFEST
-from mirror.oci.names import Repository, Tag
 from mirror.registry.streams import single_chunk
 from mirror.upstream.chunked_upload import MAX_CHUNK_BYTES
 from mirror.upstream.registry import UpstreamRegistry

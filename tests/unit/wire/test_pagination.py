@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci import Repository
 from mirror.oci.errors import ClientFault, MirrorError
-from mirror.oci.names import Repository
 from mirror.wire.pagination import MAX_PAGE, PageRequest, next_link, parse_next_link
 from mirror.wire.request_line import parse_query
 from mirror.wire.routes import TagsRoute

@@ -1,4 +1,4 @@
-from mirror.oci.digest import Digest
+from mirror.oci import Digest
 from mirror.wire.referrers_fallback import fallback_tag
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mirror.oci.digest import ALGORITHMS, Digest
+from mirror.oci import Digest, Repository, Tag
+from mirror.oci.digest import ALGORITHMS
 from mirror.oci.errors import (
     ClientFault,
     DigestInvalid,
@@ -20,7 +21,6 @@ from mirror.oci.errors import (
     NotFound,
     Unsupported,
 )
-from mirror.oci.names import Repository, Tag
 from mirror.wire import request_line, routes
 from mirror.wire.pagination import MAX_PAGE, PageRequest
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci import Repository
 from mirror.oci.errors import NameInvalid
-from mirror.oci.names import Repository
 from mirror.wire import request_line
 from mirror.wire.auth.scopes import CATALOG, MOST_SCOPES, Scope, needed, parse_scopes, repository_scope
 
