@@ -2,9 +2,9 @@
 
 ::
 
-    readers ──▶ Inflight ──▶ Download (a task) ──claim──▶ appends to the file, from the first source that gives it
-       ▲                        │
-       │                        └──no claim──▶ another process has it: watch the file grow, try to claim it again
+    readers ──▶ ActiveDownloads ──▶ SharedDownload (a task) ──lease──▶ appends to the file, from the first source
+       ▲                                  │
+       │                                  └──no lease──▶ follows the file of another process, tries the lease again
        └──── the file, as it grows
 
 The lease of a writer that dies is free, and another process that waits goes on where the file ends. The end of a blob

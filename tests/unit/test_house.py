@@ -89,6 +89,17 @@ def test_the_documents_name_what_exists(document: str):
     assert sorted(path for path in paths if not (ROOT / "mirror" / path).exists()) == []
 
 
+def test_the_documents_name_tests_that_exist():
+    named = {
+        (document.name, path)
+        for document in (ROOT / "docs").glob("*.md")
+        for path in re.findall(
+            r"`(?:tests/)?((?:unit|contract|conformance|e2e|torture)/\w[\w/]*\.py)`", document.read_text()
+        )
+    }
+    assert sorted(name for name in named if not (ROOT / "tests" / name[1]).exists()) == []
+
+
 def _exists(name: str) -> bool:
     """Whether ``room.module``, ``room.module.name`` or ``room.Class`` is there."""
     whole = f"mirror.{name}"

@@ -33,7 +33,7 @@ class BlobStorage(Protocol):
         ...
 
     def adopt(self, file: Path, digest: Digest) -> None:
-        """Take over a finished, synced file; it lasts after :meth:`flush`. Only by :mod:`.adoption`."""
+        """Take over a finished, synced file; it lasts after :meth:`flush`. For ``store.uploads.adoption`` only."""
         ...
 
     def flush(self) -> None:
@@ -41,7 +41,7 @@ class BlobStorage(Protocol):
         ...
 
     def withdraw(self, digest: Digest, file: Path) -> None:
-        """Undo :meth:`adopt`, also one that failed half-way. Only by :mod:`.adoption`."""
+        """Undo :meth:`adopt`, also one that failed half-way. For ``store.uploads.adoption`` only."""
         ...
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
