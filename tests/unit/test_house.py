@@ -90,13 +90,9 @@ def test_the_documents_name_what_exists(document: str):
 
 
 def test_the_documents_name_tests_that_exist():
-    named = {
-        (document.name, path)
-        for document in (ROOT / "docs").glob("*.md")
-        for path in re.findall(
-            r"`(?:tests/)?((?:unit|contract|conformance|e2e|torture)/\w[\w/]*\.py)`", document.read_text()
-        )
-    }
+    path = re.compile(r"`(?:tests/)?((?:unit|contract|conformance|e2e|torture)/\w[\w/]*\.py)`")
+    documents = (ROOT / "docs").glob("*.md")
+    named = {(document.name, found) for document in documents for found in path.findall(document.read_text())}
     assert sorted(name for name in named if not (ROOT / "tests" / name[1]).exists()) == []
 
 
