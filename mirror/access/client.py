@@ -29,6 +29,11 @@ class Client:
         """The engine's; None where nobody says one."""
         return None if self.engine is None else self.engine.architecture
 
+    @property
+    def wants_index(self) -> bool:
+        """True where an index itself is given: the client asks for indexes, and is no engine, which installs none."""
+        return self.takes_index and self.engine is None
+
 
 class ClientViews(Protocol):
     """How clients are told apart when they read manifests."""

@@ -145,7 +145,7 @@ class Approvals:
     async def _standing(self, repository: Repository, subject: Subject) -> Admission | None:
         """Tell how a plugin stands; it is judged now where that can be."""
         manifest = await self.held.find(repository, subject.digest)
-        if manifest is not None and self.judge.concerns(manifest):
+        if manifest is not None and manifest.may_be_plugin:
             try:
                 return await self.judge.assess(self.held.registry, repository, manifest)
             except (errors.NotFound, errors.ManifestBlobUnknown) as error:  # it is judged when the rest of it has come

@@ -19,10 +19,6 @@ class PluginJudge(Protocol):
         """Fingerprint of the policy."""
         ...
 
-    def concerns(self, manifest: Manifest) -> bool:
-        """Tell whether a manifest is a plugin's, or might be one to an engine."""
-        ...
-
     async def assess(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission:
         """Judge a plugin that is held, and note the outcome.
 

@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Final
 
 from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
 
 from mirror import __version__
 from mirror.oci.errors import MirrorError
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.logs import LogLines
-from mirror.runtime.metrics_exposition import ProcessesCollector, SharedMetricsCollector, expose, metric
+from mirror.runtime.metrics_exposition import expose, metric, process_metrics, summed_metrics
 from mirror.runtime.shared_metrics import MetricFamily, MetricKind, SharedMetrics, WorkerSlot
 from mirror.server.api.request_metrics import FAMILIES as REQUEST_FAMILIES
 from mirror.server.http.activity import Activity
@@ -161,7 +160,7 @@ class Metrics:
         self._store = store
         self._more = more
         self._updates = [*_followed(slot, store, activity, lines), *followed]
-        self._collectors = (SharedMetricsCollector(shared_metrics), ProcessesCollector(shared_metrics, NAMESPACE))
+        self._shared_metrics = shared_metrics
         self._contents: StoreContents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
         self._reading = asyncio.Lock()
@@ -182,16 +181,17 @@ class Metrics:
 
     async def _page(self, accept: str) -> tuple[str, bytes]:
         self._update()
-        store = _Found([metric(_BUILD, [((__version__,), [1.0])])])
+        found = [metric(_BUILD, [((__version__,), [1.0])])]
         try:
             contents, room = await self._read_contents(), await self._store.monitoring.room()
-            store.metrics += await self._more()
+            found += await self._more()
         except MirrorError:
             pass  # what the store knows is left out, and the scrape goes on: /readyz says why
         else:
-            store.metrics += [metric(family, [((), [read(contents)])]) for family, read in _READ_FROM_CONTENTS]
-            store.metrics += [metric(family, [((), [read(room)])]) for family, read in _READ_FROM_ROOM]
-        return expose((*self._collectors, store), accept)
+            found += [metric(family, [((), [read(contents)])]) for family, read in _READ_FROM_CONTENTS]
+            found += [metric(family, [((), [read(room)])]) for family, read in _READ_FROM_ROOM]
+        own = (*summed_metrics(self._shared_metrics), *process_metrics(self._shared_metrics, NAMESPACE))
+        return expose((*own, *found), accept)
 
     def _update(self) -> None:
         for update in self._updates:
@@ -203,14 +203,6 @@ class Metrics:
                 self._contents = await self._store.monitoring.contents()
                 self._read_at_seconds = time.monotonic()
             return self._contents
-
-
-class _Found(Collector):
-    def __init__(self, metrics: list[Metric]) -> None:
-        self.metrics = metrics
-
-    def collect(self) -> list[Metric]:
-        return self.metrics
 
 
 def _followed(slot: WorkerSlot, store: Store, activity: Activity, lines: LogLines) -> Iterator[Callable[[], None]]:

@@ -112,11 +112,9 @@ class Services:
     def checker(self) -> PluginChecker | None:
         """Checks plugins that come; None where ``server.plugin_checks`` is off."""
         checks = self.settings.server.plugin_checks
-        return (
-            None
-            if checks == "off"
-            else PluginChecker(self.store.records.findings, self.layers, enforce=checks == "enforce")
-        )
+        if checks == "off":
+            return None
+        return PluginChecker(self.store.records.findings.record_findings, self.layers, enforce=checks == "enforce")
 
     @cached_property
     def _admission_records(self) -> AdmissionRecords:

@@ -25,12 +25,12 @@ from mirror.filters.authorize import Authorize
 from mirror.filters.by_platform import PlatformViews
 from mirror.filters.engine_gate import EngineViews
 from mirror.filters.engine_tracking import PULLS, EngineTracker, pull_counter
-from mirror.filters.platform_rules import PlatformTags
 from mirror.filters.pull_tracking import PullTracker
 from mirror.oci.errors import MirrorError
 from mirror.plugin.policy.engine_vulnerabilities import Treatment
 from mirror.proxy.pull_metrics import PullMetrics
 from mirror.proxy.pull_metrics import families as pull_families
+from mirror.records.platform_rules import PlatformTags
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.shared_metrics import SharedMetrics, WorkerSlot

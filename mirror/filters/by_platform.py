@@ -6,10 +6,10 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from mirror.access.client import Client
-from mirror.filters.platform_rules import PlatformRule, PlatformTags
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, NotFound
 from mirror.oci.platform_selection import architectures, member_for
+from mirror.records.platform_rules import PlatformRule, PlatformTags
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.registry.staleness import StaleDescriptor, StaleManifest, Staleness, staleness_of
@@ -55,7 +55,7 @@ class ByPlatform(DelegatingRegistry):
 
     async def _of_tags(self, repository: Repository, tag: Tag, rule: PlatformRule) -> Tag:
         architecture = self._client.architecture or rule.default
-        if architecture is None or (rule.wants_index(self._client) and await self._is_index(repository, tag)):
+        if architecture is None or (self._client.wants_index and await self._is_index(repository, tag)):
             return tag
         chosen = rule.tag_for(tag, architecture)
         if chosen is None:
@@ -74,7 +74,7 @@ class ByPlatform(DelegatingRegistry):
         self, repository: Repository, tag: Tag, rule: PlatformRule
     ) -> tuple[Tag | Digest, Staleness | None]:
         architecture = self._client.architecture or rule.default
-        if architecture is None or rule.wants_index(self._client):
+        if architecture is None or self._client.wants_index:
             return tag, None
         # A plugin that is withheld must not make a refusal of HEAD, which has no words: its manifest is not read here.
         if (await self.inner.resolve(repository, tag)).media_type not in media_types.INDEXES:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from typing import Final, TypeAlias
 
 import structlog
 
@@ -22,27 +22,25 @@ _LOG = structlog.get_logger(__name__)
 #: Members of an index that are looked at: one that holds plugins holds little else.
 _MOST_MEMBERS: Final = 16
 
-
-class FindingsLedger(Protocol):
-    """Where it is written down what was found."""
-
-    async def record_findings(self, digest: Digest, findings: tuple[Finding, ...]) -> None:
-        """Keep what was found of a manifest that is held, in place of what was found before."""
-        ...
+#: Keeps what was found of a manifest that is held, in place of what was found before.
+RecordFindings: TypeAlias = Callable[[Digest, tuple[Finding, ...]], Awaitable[None]]
 
 
 class PluginChecker:
     """Checks plugins against what engines need, for the whole process.
 
     Args:
-        ledger: told what was found.
+        record: told what was found.
         layers: reads layers, for the whole process.
         enforce: whether errors are refused; else what has them is accepted with advice.
+
+    Attributes:
+        record, enforce: as given.
     """
 
-    def __init__(self, ledger: FindingsLedger, layers: SharedLayerReader, *, enforce: bool) -> None:
+    def __init__(self, record: RecordFindings, layers: SharedLayerReader, *, enforce: bool) -> None:
         self.enforce = enforce
-        self._ledger = ledger
+        self.record = record
         self._layers = layers
         self._cpu_offload = CpuOffload()
 
@@ -60,23 +58,15 @@ class PluginChecker:
             ManifestBlobUnknown: something is not here.
         """
         findings = await self.find(registry, repository, manifest) or ()
-        await self.record(manifest, findings)
+        await self.record(manifest.digest, findings)
         errors = [finding.text for finding in findings if finding.severity is Severity.ERROR]
         return "; ".join(errors) if errors and self.enforce else None
-
-    async def record(self, manifest: Manifest, findings: tuple[Finding, ...]) -> None:
-        """Keep what was found of a manifest that is held."""
-        await self._ledger.record_findings(manifest.digest, findings)
 
     async def find(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
         """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
         if manifest.manifests:
-            return (
-                manifest_checks.check_index(
-                    await self._members(registry, repository, manifest.manifests[:_MOST_MEMBERS])
-                )
-                or None
-            )
+            members = await self._members(registry, repository, manifest.manifests[:_MOST_MEMBERS])
+            return manifest_checks.check_index(members) or None
         if manifest.config is None or not manifest.is_plugin:
             return None
         try:
@@ -127,5 +117,5 @@ class PluginChecks(DelegatingRegistry):
         advice = await self.inner.put_manifest(repository, manifest, tags)
         if reason:
             _LOG.warning("faulty plugin accepted", name=str(repository), digest=str(manifest.digest), reason=reason)
-        await self._checker.record(manifest, findings)
+        await self._checker.record(manifest.digest, findings)
         return (*(finding.sentence for finding in findings), *advice)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from typing import Final
@@ -20,17 +21,6 @@ from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, Shar
 _BOOT_SECONDS: Final = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class SharedMetricsCollector(Collector):
-    """The sums of all processes."""
-
-    def __init__(self, shared_metrics: SharedMetrics) -> None:
-        self._shared_metrics = shared_metrics
-
-    def collect(self) -> Iterator[Metric]:
-        for family, series in self._shared_metrics.sums():
-            yield metric(family, series)
-
-
 class _OneProcess(ProcessCollector):
     """As the library has it, where /proc shows nothing but processes, too (systemd's ProcSubset=pid)."""
 
@@ -38,34 +28,32 @@ class _OneProcess(ProcessCollector):
         return _BOOT_SECONDS
 
 
-class ProcessesCollector(Collector):
+@dataclass(frozen=True, slots=True)
+class _Page(Collector):
+    metrics: Iterable[Metric]
+
+    def collect(self) -> Iterable[Metric]:
+        return self.metrics
+
+
+def summed_metrics(shared_metrics: SharedMetrics) -> list[Metric]:
+    """The sums of all processes."""
+    return [metric(family, series) for family, series in shared_metrics.sums()]
+
+
+def process_metrics(shared_metrics: SharedMetrics, namespace: str) -> Collection[Metric]:
     """Memory, processor time and open files of each process, as the kernel tells, by its place.
 
     Args:
         shared_metrics: knows the processes.
         namespace: begins the names.
     """
-
-    def __init__(self, shared_metrics: SharedMetrics, namespace: str) -> None:
-        self._shared_metrics = shared_metrics
-        self._namespace = namespace
-
-    def collect(self) -> Iterator[Metric]:
-        by_name: dict[str, Metric] = {}
-        for place, pid in self._shared_metrics.processes.items():
-            for found in _OneProcess(self._namespace, partial(int, pid), registry=None).collect():
-                whole = by_name.setdefault(found.name, Metric(found.name, found.documentation, found.type))
-                whole.samples += [Sample(one.name, {"worker": str(place)}, one.value) for one in found.samples]
-        yield from by_name.values()
-
-
-class _All(Collector):
-    def __init__(self, collectors: Iterable[Collector]) -> None:
-        self._collectors = tuple(collectors)
-
-    def collect(self) -> Iterator[Metric]:
-        for collector in self._collectors:
-            yield from collector.collect()
+    by_name: dict[str, Metric] = {}
+    for place, pid in shared_metrics.processes.items():
+        for found in _OneProcess(namespace, partial(int, pid), registry=None).collect():
+            whole = by_name.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+            whole.samples += [Sample(one.name, {"worker": str(place)}, one.value) for one in found.samples]
+    return by_name.values()
 
 
 def metric(family: MetricFamily, series: Iterable[tuple[Labels, Sequence[float]]]) -> Metric:
@@ -83,15 +71,15 @@ def metric(family: MetricFamily, series: Iterable[tuple[Labels, Sequence[float]]
     return numbers
 
 
-def expose(collectors: Iterable[Collector], accept: str) -> tuple[str, bytes]:
+def expose(metrics: Iterable[Metric], accept: str) -> tuple[str, bytes]:
     """The page of metrics.
 
     Args:
-        collectors: what is on it.
+        metrics: what is on it.
         accept: the ``Accept`` header of who asks; it may name OpenMetrics.
 
     Returns:
         Its content type, and its bytes.
     """
     encode, content_type = choose_encoder(accept)
-    return content_type, encode(_All(collectors))
+    return content_type, encode(_Page(metrics))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.access.callers import Caller, Callers
 from mirror.access.rights import AccessAction
 from mirror.oci import Repository
 from mirror.oci.errors import ClientFault, MirrorError, RepositoryUnknown, RightMissing, Unauthorized
 from mirror.server.forwarded import ForwardedHeaders
-from mirror.server.http import header_names
 from mirror.server.request_context import USER, RequestContext
 from mirror.wire import request_line, routes
 from mirror.wire.auth import basic_auth, grants
@@ -114,7 +113,7 @@ class Authentication:
         return web.Response(
             body=grants.answer(given.token, given.lifetime_seconds, given.issued_at),
             content_type="application/json",
-            headers={header_names.CACHE_CONTROL: "no-store"},
+            headers={hdrs.CACHE_CONTROL: "no-store"},
         )
 
     def challenged(self, error: Unauthorized, request: web.BaseRequest) -> Unauthorized:
@@ -162,6 +161,6 @@ async def _asked_for(context: RequestContext) -> GrantRequest:
     request = context.request
     if request.method == "POST":
         return GrantRequest.parse_form(b"".join([chunk async for chunk in context.receive(MAX_FORM_BYTES)]))
-    given = Authorization.parse(request.headers.get(header_names.AUTHORIZATION, ""))
+    given = Authorization.parse(request.headers.get(hdrs.AUTHORIZATION, ""))
     login = _login(given) if given.scheme == "basic" else None
     return GrantRequest.parse_query(request.rel_url.raw_query_string, login)

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.access.client import Client, ClientViews
 from mirror.oci.media_types import INDEXES
 from mirror.registry.port import Registry
 from mirror.server.forwarded import ForwardedHeaders
-from mirror.server.http import header_names
 from mirror.server.request_context import VARIES
 from mirror.wire import accept, user_agent
 from mirror.wire.routes import ManifestRoute
@@ -49,8 +48,8 @@ def shown(
 
 
 def _client(request: web.BaseRequest, forwarded: ForwardedHeaders) -> Client:
-    said = request.headers.get(header_names.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
-    takes = tuple(request.headers.getall(header_names.ACCEPT, ()))
+    said = request.headers.get(hdrs.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
+    takes = tuple(request.headers.getall(hdrs.ACCEPT, ()))
     address = forwarded.client_address(request)
     if sum(map(len, takes)) <= _LONGEST_KEPT:
         return _known(said, takes, address)

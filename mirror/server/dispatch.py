@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.access.client import ClientViews
 from mirror.oci.errors import RightMissing, Unauthorized
@@ -15,7 +15,6 @@ from mirror.server.authentication import Authentication
 from mirror.server.client_views import shown
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.handlers import blob_uploads, blobs, manifests, ping, referrers, tags
-from mirror.server.http import header_names
 from mirror.server.http.activity import Activity
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.request_context import ROUTE, RequestContext
@@ -93,7 +92,7 @@ class Dispatch:
             request_line.parse(method, path, request_line.parse_query(query)) if mark else _route_of_path(method, path)
         )
         request[ROUTE] = route
-        authorization = request.headers.get(header_names.AUTHORIZATION)
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None and self._authentication is not None:
             return await self._answer_caller(request, route, authorization, self._authentication)
         try:

@@ -7,9 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
-from mirror.server.http import header_names
 from mirror.wire.client_address import LONGEST_ADDRESS, client_key
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
@@ -35,9 +34,9 @@ class ForwardedHeaders:
         if self.url is not None:
             return self.url
         scheme = "https" if request.transport and request.transport.get_extra_info("sslcontext") else "http"
-        if self.behind_proxy and (said := _last(request, header_names.X_FORWARDED_PROTO).lower()) in _SCHEMES:
+        if self.behind_proxy and (said := _last(request, hdrs.X_FORWARDED_PROTO).lower()) in _SCHEMES:
             scheme = said
-        host = request.headers.get(header_names.HOST, "")
+        host = request.headers.get(hdrs.HOST, "")
         return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}"
 
     def is_direct(self, request: web.BaseRequest) -> bool:
@@ -50,8 +49,8 @@ class ForwardedHeaders:
             return False
         if any(name.lower() in _RELAYED or name.lower().startswith("x-forwarded-") for name in request.headers):
             return False
-        origin = request.headers.get(header_names.ORIGIN)
-        return _is_loopback(request.headers.get(header_names.HOST, "")) and origin in {None, self.public_url(request)}
+        origin = request.headers.get(hdrs.ORIGIN)
+        return _is_loopback(request.headers.get(hdrs.HOST, "")) and origin in {None, self.public_url(request)}
 
     def client_key(self, request: web.BaseRequest) -> str:
         """The client that what the request takes is counted for: its address, or of IPv6 its network."""
@@ -59,7 +58,7 @@ class ForwardedHeaders:
 
     def client_address(self, request: web.BaseRequest) -> str:
         """The address of the client."""
-        forwarded = _last(request, header_names.X_FORWARDED_FOR) if self.behind_proxy else ""
+        forwarded = _last(request, hdrs.X_FORWARDED_FOR) if self.behind_proxy else ""
         return forwarded or request.remote or ""
 
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-from aiohttp import ClientError, HttpVersion11, web
+from aiohttp import ClientError, HttpVersion11, hdrs, web
 
 from mirror.access.rights import AccessAction, Guarded
 from mirror.oci import Repository
 from mirror.oci.errors import ContentTooLarge, ContentTooSlow, SizeInvalid
 from mirror.registry.port import Registry
 from mirror.server.forwarded import ForwardedHeaders
-from mirror.server.http import header_names
 from mirror.server.http.activity import Activity
 from mirror.server.http.body_rate import BodyRate
 from mirror.server.http.server_limits import ServerLimits
@@ -87,7 +86,7 @@ class RequestContext:
         announced = request.content_length
         if announced is not None and announced > limit_bytes:
             raise _too_large(limit_bytes)
-        if header_names.EXPECT in request.headers and request.version >= HttpVersion11:
+        if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
             with _broken_off(0):
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         received, pace = 0, BodyRate(self.limits.least_body_bytes_per_second, now_seconds())

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, TypeAlias
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.oci.errors import MirrorError
 from mirror.server.http import error_responses, header_names
@@ -30,7 +30,7 @@ def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterat
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         request_id = request[REQUEST_ID] = next(ids)
-        if request.headers.get(header_names.EXPECT, _CONTINUE).lower() != _CONTINUE:
+        if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
             return error_responses.unreadable(417, "the only expectation that can be met is 100-continue")
         structlog.contextvars.bind_contextvars(request_id=request_id)
         with in_flight:
@@ -50,7 +50,7 @@ def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterat
 def _for_client(request: web.BaseRequest, refusal: web.Response) -> web.Response:
     """A refusal that says where it is not for everybody, so that no cache mixes platforms."""
     if VARIES in request:
-        refusal.headers[header_names.VARY] = header_names.VARY_VALUE
+        refusal.headers[hdrs.VARY] = header_names.VARY_VALUE
     return refusal
 
 

@@ -7,9 +7,9 @@ from typing import Final, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from mirror.filters.platform_rules import PlatformRule
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.name_pattern import NamePattern
+from mirror.records.platform_rules import PlatformRule
 from mirror.settings.section import Section
 
 _INDEX: Final = "index"

@@ -53,6 +53,7 @@ class AdmissionController:
 
     Attributes:
         records: as given.
+        policy_id: fingerprint of the policy.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class AdmissionController:
         examine: Examine | None = None,
     ) -> None:
         self._policy = policy
-        self._policy_id = NO_POLICY if policy is None else policy.fingerprint
+        self.policy_id = NO_POLICY if policy is None else policy.fingerprint
         self.records = records
         self._verdicts, self._rejections, self._plugins = records.verdicts, records.rejections, records.plugins
         self._clock = clock
@@ -76,15 +77,6 @@ class AdmissionController:
         self._reading = PluginFactsReader(layers if asks_for_platform else None, examine)
         self._known: LruCache[tuple[Repository, Digest], tuple[int, Admission]] = LruCache(_MOST_KEPT)
         self._has_rejections: tuple[int, bool] | None = None
-
-    @property
-    def policy_id(self) -> str:
-        """The fingerprint of its policy."""
-        return self._policy_id
-
-    def concerns(self, manifest: Manifest) -> bool:
-        """Whether a manifest is a plugin's, or might be one to an engine."""
-        return manifest.may_be_plugin
 
     async def judge(
         self, registry: Registry, repository: Repository, manifest: Manifest, *, comes_after: bool | None = None
@@ -104,7 +96,7 @@ class AdmissionController:
         """
         generation = self._verdicts.admission_generation
         fingerprints = await self._fingerprints.of(registry, repository, manifest)
-        known = await self._verdicts.admission(repository, manifest.digest, self._policy_id, fingerprints)
+        known = await self._verdicts.admission(repository, manifest.digest, self.policy_id, fingerprints)
         facts = await self._reading.facts(registry, repository, manifest)
         admission = known or Admission(repository, manifest.digest, self._clock.now())
         if self._policy is not None and admission.asked is None and facts.asked is not None and not facts.lacks:
@@ -114,10 +106,10 @@ class AdmissionController:
         verdict = await evaluate(self._policy, registry, repository, manifest, facts=facts, grown=admission.grown)
         before = None if known is None else known.verdict
         is_other = not says_the_same(before, verdict)
-        is_whole = known is not None and known.policy == self._policy_id and known.asked == admission.asked
+        is_whole = known is not None and known.policy == self.policy_id and known.asked == admission.asked
         rejection = admission.rejection
         return AdmissionOutcome(
-            replace(admission, verdict=verdict, policy=None if verdict is None else self._policy_id),
+            replace(admission, verdict=verdict, policy=None if verdict is None else self.policy_id),
             lacks=facts.lacks,
             is_news=is_other or not (is_whole or verdict is None),
             is_told=is_other,
@@ -132,9 +124,9 @@ class AdmissionController:
         if judged.uncovered and admission.rejection is not None:
             await self._rejections.extend_rejection(admission.rejection, {*judged.uncovered, str(admission.digest)})
         if judged.is_news and admission.verdict is None:
-            await self._verdicts.forget_verdict(*key, self._policy_id)
+            await self._verdicts.forget_verdict(*key, self.policy_id)
         elif judged.is_news:
-            await self._verdicts.note_verdict(admission, self._policy_id)
+            await self._verdicts.note_verdict(admission, self.policy_id)
         elif judged.generation is not None:
             self._known.put(key, (judged.generation, admission))
         if judged.is_told:
@@ -251,11 +243,11 @@ class AdmissionController:
         comes_after: bool | None,
     ) -> tuple[RequestedPrivilege, ...]:
         """What a plugin asks for beyond the last one that was let in under its name."""
-        baseline = await self._verdicts.baseline(repository, digest, self._policy_id)
+        baseline = await self._verdicts.baseline(repository, digest, self.policy_id)
         asks_for_growth = self._policy is not None and self._policy.asks_for_growth
         if baseline.asked is None and asks_for_growth and comes_after is None:
             comes_after = await self._judge_before(registry, repository, digest)
-            baseline = await self._verdicts.baseline(repository, digest, self._policy_id)
+            baseline = await self._verdicts.baseline(repository, digest, self.policy_id)
         if baseline.asked is not None:
             return added_privileges(now, baseline.asked)
         if not asks_for_growth:

@@ -41,7 +41,7 @@ class Admit(DelegatingRegistry):
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
         """As the port says. Denied tells who or which rule refuses the plugin, and why."""
-        if not self._judge.concerns(manifest):
+        if not manifest.may_be_plugin:
             await self._judge.require_not_rejected(self.inner, repository, manifest)
             return await self.inner.put_manifest(repository, manifest, tags)
         try:
@@ -123,7 +123,7 @@ class Withhold(DelegatingRegistry):
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
         """As the port says. Denied tells why the plugin is kept back, and how it is let in."""
         manifest = await self.inner.get_manifest(repository, target)
-        if self._judge.concerns(manifest):
+        if manifest.may_be_plugin:
             await self._judge.require_served(self.inner, repository, manifest)
         else:
             await self._judge.require_not_rejected(self.inner, repository, manifest)

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mirror.filters.admission.plugin_facts import PluginFacts
-from mirror.filters.admission.signature_presence import is_signed
-from mirror.oci import Digest, Manifest, Repository
+from mirror.oci import Digest, Manifest, Repository, Tag
+from mirror.oci.errors import NotFound
 from mirror.plugin.policy.admission_policy import Candidate, Policy, PolicyVerdict, unreadable
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.registry.port import Registry
+from mirror.wire.pagination import PageRequest
+from mirror.wire.referrers_fallback import fallback_tag
+
+_FIRST_REFERRERS: Final = PageRequest(limit=1000)
+
+#: How the types of signatures begin, by those who make them: cosign, the same in its newer form, notation.
+_SIGNATURES: Final = (
+    "application/vnd.dev.cosign.artifact.sig.",
+    "application/vnd.dev.sigstore.bundle.",
+    "application/vnd.cncf.notary.signature",
+)
 
 
 async def evaluate(
@@ -38,7 +51,7 @@ async def evaluate(
             _claimed_size_bytes(manifest),
             facts.config,
             facts.platform,
-            policy.asks_for_signature and await is_signed(registry, repository, manifest.digest),
+            policy.asks_for_signature and await _is_signed(registry, repository, manifest.digest),
             grown,
         )
     )
@@ -51,3 +64,18 @@ def _claimed_size_bytes(manifest: Manifest) -> int:
         if blob is not None:
             sizes[blob.digest] = max(blob.size_bytes, sizes.get(blob.digest, 0))
     return sum(sizes.values())
+
+
+async def _is_signed(registry: Registry, repository: Repository, digest: Digest) -> bool:
+    """Tell whether a signature refers to a manifest, as a referrer or under the tag where cosign puts it.
+
+    It is not verified, and nothing is said of who made it.
+    """
+    found = await registry.list_referrers(repository, digest, None, _FIRST_REFERRERS)
+    if any((referrer.artifact_type or "").startswith(_SIGNATURES) for referrer in found.entries):
+        return True
+    try:
+        await registry.resolve(repository, Tag(f"{fallback_tag(digest)}.sig"))
+    except NotFound:
+        return False
+    return True

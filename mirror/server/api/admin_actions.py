@@ -7,12 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.access.rights import AccessAction
 from mirror.oci.manifest import parse_json_object
 from mirror.server.api.operators import Operator, Operators
-from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
 
 _MOST_BODY_BYTES: Final = 64 * 1024
@@ -44,7 +43,7 @@ def action_handler(
         return web.Response(
             body=json.dumps(done).encode(),
             content_type="application/json",
-            headers={header_names.CACHE_CONTROL: "no-store"},
+            headers={hdrs.CACHE_CONTROL: "no-store"},
         )
 
     return perform

@@ -9,14 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.access.rights import AccessAction, Rights
 from mirror.oci import Repository
 from mirror.oci.errors import Denied, MirrorError, Unauthorized
 from mirror.server.authentication import Authentication
 from mirror.server.forwarded import ForwardedHeaders
-from mirror.server.http import header_names
 from mirror.wire.auth.authorization import Authorization
 
 #: Raises Denied for any other word than the right one.
@@ -87,7 +86,7 @@ class Operators:
         raise await self._refusal(operator, action, request)
 
     async def _sender(self, action: AccessAction, request: web.BaseRequest) -> Operator:
-        authorization = request.headers.get(header_names.AUTHORIZATION)
+        authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
             by_word = await self._by_word(action, authorization)
             if by_word is not None:

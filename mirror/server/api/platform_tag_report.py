@@ -4,28 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import NotFound
-from mirror.oci.name_pattern import NamePattern
+from mirror.records.platform_rules import PlatformRule
 from mirror.registry.port import Reader
-
-
-class PlatformTagRule(Protocol):
-    """A rule about such tags, see :class:`mirror.filters.platform_rules.PlatformRule`."""
-
-    @property
-    def name(self) -> NamePattern: ...
-    @property
-    def tag(self) -> str: ...
-    @property
-    def platforms(self) -> Mapping[str, str] | None: ...
-    @property
-    def default(self) -> str | None: ...
-    @property
-    def only(self) -> tuple[Repository, Tag] | None: ...
-    def tag_for(self, tag: Tag, architecture: str) -> Tag | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +20,7 @@ class PlatformTagReport:
         registry: our own registry.
     """
 
-    rules: Sequence[PlatformTagRule]
+    rules: Sequence[PlatformRule]
     registry: Reader
 
     async def give(self) -> Mapping[str, object]:
@@ -55,7 +38,7 @@ class PlatformTagReport:
             ]
         }
 
-    async def _now(self, rule: PlatformTagRule) -> dict[str, str | None] | None:
+    async def _now(self, rule: PlatformRule) -> dict[str, str | None] | None:
         if rule.only is None or rule.platforms is None:
             return None
         repository, tag = rule.only

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.access.rights import AccessAction
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
 from mirror.server.api.operators import Operators
 from mirror.server.forwarded import ForwardedHeaders
-from mirror.server.http import header_names
 from mirror.server.http.activity import Activity
 
 #: Gives plain values, or JSON, or raises an error of the tree.
@@ -39,9 +38,7 @@ def report_handler(
         body = await report()
         if not isinstance(body, bytes):  # thousands of hosts take tens of ms
             body = await activity.cpu_offload.do(forwarded.client_key(request), _HEAVY_BYTES, _in_json, body)
-        return web.Response(
-            body=body, content_type="application/json", headers={header_names.CACHE_CONTROL: "no-store"}
-        )
+        return web.Response(body=body, content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"})
 
     return show
 

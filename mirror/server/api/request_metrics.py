@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.runtime.shared_metrics import Counter, Histogram, MetricFamily, MetricKind, WorkerSlot
-from mirror.server.http import header_names
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
@@ -151,7 +150,7 @@ def showing(page: Page) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     """The handler of ``/metrics``."""
 
     async def show(request: web.BaseRequest) -> web.Response:
-        content_type, body = await page(request.headers.get(header_names.ACCEPT, ""))
-        return web.Response(body=body, headers={header_names.CONTENT_TYPE: content_type})
+        content_type, body = await page(request.headers.get(hdrs.ACCEPT, ""))
+        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
 
     return show

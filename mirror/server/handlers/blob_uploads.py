@@ -5,7 +5,7 @@ The offset of a session lives in the registry: its URL never changes, and an old
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.access.rights import AccessAction
 from mirror.oci import Digest, Repository
@@ -71,7 +71,7 @@ async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
 
 
 async def _append(context: RequestContext, upload: Upload) -> None:
-    content_range = context.request.headers.get(header_names.CONTENT_RANGE)
+    content_range = context.request.headers.get(hdrs.CONTENT_RANGE)
     span = parse_chunk_range(content_range) if content_range else None
     with context.activity.uploading.one_of(context.client):
         await upload.append(context.receive(context.limits.blob_bytes - upload.offset), span)
@@ -82,8 +82,8 @@ def _session(status: int, repository: Repository, upload: Upload) -> web.Respons
         status=status,
         headers={
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            header_names.LOCATION: UploadRoute(repository, upload.id).url(),
-            header_names.RANGE: upload_range(upload.offset),
+            hdrs.LOCATION: UploadRoute(repository, upload.id).url(),
+            hdrs.RANGE: upload_range(upload.offset),
             header_names.UPLOAD_UUID: upload.id,
         },
     )
@@ -94,7 +94,7 @@ def _created(repository: Repository, digest: Digest) -> web.Response:
         status=201,
         headers={
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            header_names.LOCATION: BlobRoute(repository, digest).url(),
+            hdrs.LOCATION: BlobRoute(repository, digest).url(),
             header_names.CONTENT_DIGEST: str(digest),
         },
     )

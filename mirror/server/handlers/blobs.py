@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.oci import Digest
 from mirror.oci.media_types import OCTET_STREAM
@@ -23,17 +23,13 @@ async def get(context: RequestContext, route: BlobRoute) -> web.StreamResponse:
     """The bytes, or the part of them that ``Range`` names."""
     request = context.request
     # There is no validator that If-Range could hold, so it never matches, and Range does not count.
-    part = (
-        None
-        if header_names.IF_RANGE in request.headers
-        else RangeRequest.parse(request.headers.get(header_names.RANGE))
-    )
+    part = None if hdrs.IF_RANGE in request.headers else RangeRequest.parse(request.headers.get(hdrs.RANGE))
     response: BlobResponse | None = None
     try:
         async with context.registry.open_blob(route.repository, route.digest, part) as blob:
             answer = _headers(route.digest, blob.span.size_bytes)
             if part is not None:
-                answer[header_names.CONTENT_RANGE] = blob.span.content_range(blob.size_bytes)
+                answer[hdrs.CONTENT_RANGE] = blob.span.content_range(blob.size_bytes)
             response = BlobResponse(200 if part is None else 206, answer)
             await response.prepare(request)
             await response.send(request, blob)
@@ -53,8 +49,8 @@ async def delete(context: RequestContext, route: BlobRoute) -> web.Response:
 def _headers(digest: Digest, size_bytes: int) -> dict[str, str]:
     return {
         header_names.API_VERSION: header_names.API_VERSION_VALUE,
-        header_names.CONTENT_TYPE: OCTET_STREAM,
-        header_names.CONTENT_LENGTH: str(size_bytes),
+        hdrs.CONTENT_TYPE: OCTET_STREAM,
+        hdrs.CONTENT_LENGTH: str(size_bytes),
         header_names.CONTENT_DIGEST: str(digest),
-        header_names.ACCEPT_RANGES: "bytes",
+        hdrs.ACCEPT_RANGES: "bytes",
     }

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 from functools import lru_cache
 from typing import Final
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from mirror.access.rights import AccessAction
@@ -40,7 +40,7 @@ async def get(context: RequestContext, route: ManifestRoute) -> web.StreamRespon
 async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     """Store a manifest and move its tags: the one in the path, and those of ``?tag=``."""
     context.require(AccessAction.PUSH, route.repository)
-    media_type = context.request.headers.get(header_names.CONTENT_TYPE, "")
+    media_type = context.request.headers.get(hdrs.CONTENT_TYPE, "")
     digest = route.target if isinstance(route.target, Digest) else None
     tags = route.tags if isinstance(route.target, Digest) else (route.target, *route.tags)
     activity, client = context.activity, context.client
@@ -54,7 +54,7 @@ async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     answer = CIMultiDict[str](
         {
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            header_names.LOCATION: ManifestRoute(route.repository, manifest.digest).url(),
+            hdrs.LOCATION: ManifestRoute(route.repository, manifest.digest).url(),
             header_names.CONTENT_DIGEST: str(manifest.digest),
         }
     )
@@ -63,7 +63,7 @@ async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     if route.tags:
         answer[header_names.OCI_TAG] = ", ".join(map(str, route.tags))  # one line: clients read only so many of them
     for warning in warnings.build(advice):
-        answer.add(header_names.WARNING, warning)
+        answer.add(hdrs.WARNING, warning)
     return web.Response(status=201, headers=answer)
 
 
@@ -108,7 +108,7 @@ def _answer(context: RequestContext, found: Manifest | Descriptor, body: bytes) 
         return PrebuiltResponse(head, body)
     response = web.Response(body=body or None, headers=head.fields)
     if context.varies:
-        response.headers[header_names.VARY] = header_names.VARY_VALUE
+        response.headers[hdrs.VARY] = header_names.VARY_VALUE
     return response
 
 
@@ -116,10 +116,10 @@ def _answer(context: RequestContext, found: Manifest | Descriptor, body: bytes) 
 def _head(media_type: str, digest: Digest, size_bytes: int, staleness: Staleness | None) -> PrebuiltHead:
     fields: dict[str, str] = {
         header_names.API_VERSION: header_names.API_VERSION_VALUE,
-        header_names.CONTENT_TYPE: media_type,
+        hdrs.CONTENT_TYPE: media_type,
         header_names.CONTENT_DIGEST: str(digest),
     }
     if staleness is not None:
-        fields[header_names.AGE] = str(staleness.age_seconds)
-        fields[header_names.WARNING] = warnings.stale(staleness.reason)
+        fields[hdrs.AGE] = str(staleness.age_seconds)
+        fields[hdrs.WARNING] = warnings.stale(staleness.reason)
     return PrebuiltHead(fields, size_bytes)

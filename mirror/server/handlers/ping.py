@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
@@ -15,6 +15,6 @@ async def get(_context: RequestContext, _route: PingRoute) -> web.Response:
         body=b"{}",
         headers={
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            header_names.CONTENT_TYPE: "application/json",
+            hdrs.CONTENT_TYPE: "application/json",
         },
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import replace
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.oci import Descriptor
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
@@ -26,12 +26,12 @@ async def get(context: RequestContext, route: ReferrersRoute) -> web.Response:
     """An index of the manifests that refer to the digest: empty where there are none, or nothing at all."""
     page = await context.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
     listed = await context.activity.cpu_offload.do(context.client, _length(page.entries), _fitting, page.entries)
-    answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, header_names.CONTENT_TYPE: OCI_INDEX}
+    answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, hdrs.CONTENT_TYPE: OCI_INDEX}
     if route.artifact_type is not None:
         answer[header_names.OCI_FILTERS_APPLIED] = "artifactType"
     if listed and (page.more or len(listed) < len(page.entries)):
         following = PageRequest(route.page.size, str(page.entries[len(listed) - 1].digest))
-        answer[header_names.LINK] = next_link(replace(route, page=following).url())
+        answer[hdrs.LINK] = next_link(replace(route, page=following).url())
     body = f'{{"schemaVersion": 2, "mediaType": "{OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
     return web.Response(body=body.encode(), headers=answer)
 

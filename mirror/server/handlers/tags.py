@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.registry.port import Entry, Page
 from mirror.server.http import header_names
@@ -33,7 +33,7 @@ def _following(request: PageRequest, page: Page[Entry]) -> PageRequest:
 
 
 def _listed(body: dict[str, Any], page: Page[Entry], following: TagsRoute | CatalogRoute) -> web.Response:
-    answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, header_names.CONTENT_TYPE: "application/json"}
+    answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, hdrs.CONTENT_TYPE: "application/json"}
     if page.more:
-        answer[header_names.LINK] = next_link(following.url())
+        answer[hdrs.LINK] = next_link(following.url())
     return web.Response(body=json.dumps(body).encode(), headers=answer)

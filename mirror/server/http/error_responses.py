@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from mirror.oci.errors import MirrorError, UpstreamFault
 from mirror.server.http import header_names
@@ -33,13 +33,13 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
     if status == 408:
         answer.force_close()
     if status == 405:
-        answer.headers[header_names.ALLOW] = error.detail.get("allowed", allowed)
+        answer.headers[hdrs.ALLOW] = error.detail.get("allowed", allowed)
     if "retry_after_seconds" in error.detail:
-        answer.headers[header_names.RETRY_AFTER] = error.detail["retry_after_seconds"]
+        answer.headers[hdrs.RETRY_AFTER] = error.detail["retry_after_seconds"]
     if "challenge" in error.detail:
-        answer.headers[header_names.WWW_AUTHENTICATE] = error.detail["challenge"]
+        answer.headers[hdrs.WWW_AUTHENTICATE] = error.detail["challenge"]
     if status == 416 and "size_bytes" in error.detail:
-        answer.headers[header_names.CONTENT_RANGE] = f"bytes */{error.detail['size_bytes']}"
+        answer.headers[hdrs.CONTENT_RANGE] = f"bytes */{error.detail['size_bytes']}"
     return answer
 
 
@@ -74,7 +74,7 @@ def enough(connections: int) -> web.Response:
 
 def _turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
     answer = _answer(status, code, message, {"limit": str(limit)})
-    answer.headers[header_names.RETRY_AFTER] = "1"
+    answer.headers[hdrs.RETRY_AFTER] = "1"
     answer.force_close()
     return answer
 
@@ -85,6 +85,6 @@ def _answer(status: int, code: str, message: str, detail: dict[str, str]) -> web
         body=error_body.build(code, message, detail),
         headers={
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            header_names.CONTENT_TYPE: "application/json",
+            hdrs.CONTENT_TYPE: "application/json",
         },
     )

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict, CIMultiDictProxy
-
-from mirror.server.http import header_names
 
 
 class PrebuiltHead:
@@ -24,7 +22,7 @@ class PrebuiltHead:
     __slots__ = ("fields", "lines")
 
     def __init__(self, fields: Mapping[str, str], size_bytes: int) -> None:
-        own = {header_names.CONTENT_LENGTH: str(size_bytes), "Server": SERVER_SOFTWARE}
+        own = {hdrs.CONTENT_LENGTH: str(size_bytes), "Server": SERVER_SOFTWARE}
         self.fields = CIMultiDictProxy(CIMultiDict(fields, **own))
         self.lines = "".join(f"{name}: {value}\r\n" for name, value in self.fields.items()).encode()
 

@@ -29,9 +29,8 @@ from tests.unit.transfer.content import hold, plugin
 CONFIG = json.dumps({"Entrypoint": ["/bin/driver"], "Interface": {"Types": ["docker.volumedriver/1.0"]}}).encode()
 
 
-class Forgetful:
-    async def record_findings(self, digest: object, findings: tuple[Finding, ...]) -> None:
-        pass
+async def forgotten(_digest: object, _findings: tuple[Finding, ...]) -> None:
+    """Nothing is kept here."""
 
 
 def record(key: str, value: str) -> bytes:
@@ -116,7 +115,7 @@ async def test_whatever_a_layer_holds_commands_and_pushes_work_or_say_why_not(co
     manifest = await registry.get_manifest(REPOSITORY, TAG)
 
     await read_content(registry, REPOSITORY, manifest, SilentProgress(), digests=True)  # inspect, lint, diff: findings
-    checked = PluginChecks(registry, PluginChecker(Forgetful(), SharedLayerReader(DEFAULT_LIMITS), enforce=True))
+    checked = PluginChecks(registry, PluginChecker(forgotten, SharedLayerReader(DEFAULT_LIMITS), enforce=True))
     await worked(asyncio.ensure_future(checked.put_manifest(REPOSITORY, manifest)))
     place = tmp_path / "place"
     place.mkdir()

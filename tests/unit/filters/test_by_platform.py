@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from mirror.access.client import Client
 from mirror.filters.by_platform import ByPlatform, PlatformViews
-from mirror.filters.platform_rules import PlatformRule, PlatformTags
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, Denied, ManifestUnknown, NameInvalid
 from mirror.oci.name_pattern import NamePattern
+from mirror.records.platform_rules import PlatformRule, PlatformTags
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.staleness import StaleManifest, Staleness, staleness_of

@@ -76,7 +76,7 @@ class Checked:
         self.behind = Watched(MemoryRegistry())
         self.ledger = Ledger()
         self.registry = PluginChecks(
-            self.behind, PluginChecker(self.ledger, SharedLayerReader(limits), enforce=enforce)
+            self.behind, PluginChecker(self.ledger.record_findings, SharedLayerReader(limits), enforce=enforce)
         )
 
     async def blob(self, content: bytes, media_type: str, repository: Repository = HERE) -> Descriptor:

@@ -67,7 +67,7 @@ class World:
             checks: whether plugins are looked at.
         """
         layers = SharedLayerReader(DEFAULT_LIMITS)
-        checker = PluginChecker(self.store.records.findings, layers, enforce=True) if checks else None
+        checker = PluginChecker(self.store.records.findings.record_findings, layers, enforce=True) if checks else None
         judge = AdmissionController(
             policy,
             admission_records(self.store),

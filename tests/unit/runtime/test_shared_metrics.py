@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from mirror.runtime.metrics_exposition import ProcessesCollector, SharedMetricsCollector, expose
+from mirror.runtime.metrics_exposition import expose, process_metrics, summed_metrics
 from mirror.runtime.shared_metrics import MetricFamily, MetricKind, SharedMetrics
 
 DONE = MetricFamily("done_total", "Things done.", MetricKind.COUNTER, ("how",), [("well",), ("badly",)])
@@ -103,7 +103,7 @@ def test_the_page_can_be_read_in_both_formats(accept: str, content_type: str, pa
     slot.counter(DONE, "well").add(2)
     for value in (0.05, 0.5, 5):
         slot.histogram(TOOK).observe(value)
-    said, body = expose([SharedMetricsCollector(shared_metrics), ProcessesCollector(shared_metrics, "ours")], accept)
+    said, body = expose([*summed_metrics(shared_metrics), *process_metrics(shared_metrics, "ours")], accept)
     assert said.partition(";")[0] == content_type
     samples = {
         (sample.name, *sample.labels.values()): sample.value
@@ -128,7 +128,7 @@ def test_a_process_is_told_even_where_proc_shows_nothing_else(monkeypatch: pytes
     shared_metrics = SharedMetrics(FAMILIES)
     shared_metrics.slot()
     monkeypatch.setattr("builtins.open", only_processes)
-    told = {found.name: found.samples[0].value for found in ProcessesCollector(shared_metrics, "ours").collect()}
+    told = {found.name: found.samples[0].value for found in process_metrics(shared_metrics, "ours")}
     started = told["ours_process_start_time_seconds"]
     assert time.time() - 24 * 3600 < started < time.time()
     assert {"ours_process_resident_memory_bytes", "ours_process_cpu_seconds", "ours_process_open_fds"} < set(told)
@@ -141,4 +141,4 @@ def test_a_process_that_is_gone_has_no_memory() -> None:
         shared_metrics.slot()
         os._exit(0)
     os.waitpid(child, 0)
-    assert list(ProcessesCollector(shared_metrics, "ours").collect()) == []
+    assert list(process_metrics(shared_metrics, "ours")) == []

@@ -12,12 +12,12 @@ from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.filters.by_platform import PlatformViews
 from mirror.filters.engine_gate import EngineViews
 from mirror.filters.engine_tracking import EngineTracker
-from mirror.filters.platform_rules import PlatformRule, PlatformTags
 from mirror.oci import Manifest, Tag
 from mirror.oci.media_types import DOCKER_MANIFEST, OCI_INDEX
 from mirror.oci.name_pattern import NamePattern
 from mirror.plugin.policy.engine_vulnerabilities import KnownEngines, Treatment
 from mirror.records.hosts import Host
+from mirror.records.platform_rules import PlatformRule, PlatformTags
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.clock import SystemClock
 from mirror.server.forwarded import ForwardedHeaders

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mirror.access.client import Client
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault, NameInvalid
 from mirror.oci.name_pattern import NamePattern
@@ -72,10 +71,6 @@ class PlatformRule:
         """
         template = (self.platforms or {}).get(architecture)
         return None if template is None else Tag.parse(template.replace(PLACEHOLDER, tag.name))
-
-    def wants_index(self, client: Client) -> bool:
-        """Whether a client is given the index itself: it asks for indexes, and is no engine, which installs none."""
-        return client.takes_index and client.engine is None
 
 
 @dataclass(frozen=True, slots=True)
