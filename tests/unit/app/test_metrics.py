@@ -62,7 +62,7 @@ async def metrics(store: Store) -> AsyncIterator[Metrics]:
         shared_metrics,
         shared_metrics.slot(),
         store=store,
-        load=Activity.within(ServerLimits()),
+        activity=Activity.within(ServerLimits()),
         lines=lines,
         more=nothing_more,
     )
@@ -169,12 +169,12 @@ async def test_other_processes_are_told_without_being_asked(store: Store, monkey
         LogLines(io.StringIO()),
         Activity.within(ServerLimits()),
     )
-    ours = Metrics(shared_metrics, shared_metrics.slot(0), store=store, load=load, lines=lines, more=nothing_more)
+    ours = Metrics(shared_metrics, shared_metrics.slot(0), store=store, activity=load, lines=lines, more=nothing_more)
     other = Metrics(
         shared_metrics,
         shared_metrics.slot(1),
         store=store,
-        load=Activity.within(ServerLimits()),
+        activity=Activity.within(ServerLimits()),
         lines=lines,
         more=nothing_more,
     )

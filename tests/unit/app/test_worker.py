@@ -108,7 +108,7 @@ async def test_the_registry_that_is_served_is_the_one_that_the_architecture_name
     )
     async with working(settings):
         registry = built["registry"]
-        for each in built["faces"]:
+        for each in built["views"]:
             registry = each.view_for(Client(Engine("29.0.0", "amd64", "linux")), registry)
         architecture = (Path(__file__).parents[3] / "docs/ARCHITECTURE.md").read_text()
         assert f"`{chain_of(registry)}`" in architecture

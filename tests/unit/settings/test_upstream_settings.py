@@ -70,7 +70,7 @@ limits:
     - {bytes_per_second: 10MiB}
 breaker: {failures: 2, rest_seconds: 1, longest_rest_seconds: 9}"""
     settings = written(tmp_path, text)
-    terms = upstream_registries._terms(settings, settings.upstreams["hub"])
+    terms = upstream_registries._policy(settings, settings.upstreams["hub"])
     assert terms.offline
     assert (terms.limits.connections, terms.limits.requests_per_second) == (8, 5)
     assert (terms.lists.entries, terms.lists.pages) == (500_000, 10_000)

@@ -20,10 +20,10 @@ async def server() -> AsyncIterator[ScriptedServer]:
         yield running
 
 
-def shown(figures: SharedMetrics) -> dict[tuple[str, ...], float]:
+def shown(shared_metrics: SharedMetrics) -> dict[tuple[str, ...], float]:
     return {
         (family.name.removeprefix("plugin_mirror_upstream_"), *labels): cells[0]
-        for family, series in figures.sums()
+        for family, series in shared_metrics.sums()
         for labels, cells in series
     }
 
@@ -32,7 +32,7 @@ async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> Non
     quota = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": "76;w=21600"}
     server.on(f"GET {TAG_PATH}", Reply(body=MANIFEST, headers={**DESCRIBED, **quota}))
     ours = UpstreamMetrics(["hub", "other"], workers=2)
-    figures = SharedMetrics(ours.families, processes=2)
+    shared_metrics = SharedMetrics(ours.families, processes=2)
     async with (
         UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=QUICK) as first,
         UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=QUICK) as second,
@@ -40,13 +40,13 @@ async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> Non
         updates = [
             update
             for worker, upstream in enumerate((first, second))
-            for update in ours.followed(figures.share(worker), worker, {"hub": upstream})
+            for update in ours.followed(shared_metrics.slot(worker), worker, {"hub": upstream})
         ]
         for upstream in (first, first, second):
             await upstream.get_manifest(REPOSITORY, TAG)
         for update in updates:
             update()
-    found = shown(figures)
+    found = shown(shared_metrics)
     assert (found["requests_total", "hub"], found["requests_total", "other"]) == (3, 0)
     assert found["received_bytes_total", "hub"] == 3 * len(MANIFEST)
     assert [found["quota_remaining", "hub", worker] for worker in ("0", "1")] == [76, 76]
@@ -55,15 +55,15 @@ async def test_what_two_workers_count_is_added_up(server: ScriptedServer) -> Non
 
 async def test_a_host_that_rests_and_why_it_failed(server: ScriptedServer) -> None:
     ours = UpstreamMetrics(["hub"], workers=1)
-    figures = SharedMetrics(ours.families)
+    shared_metrics = SharedMetrics(ours.families)
     async with UpstreamRegistry.open(name="hub", url=server.url, plain_http=True, policy=QUICK) as upstream:
         server.on(f"GET {TAG_PATH}", Reply(503))
         for _ in range(QUICK.thresholds.failures):
             with pytest.raises((UpstreamBusy, CircuitOpen)):
                 await upstream.get_manifest(REPOSITORY, TAG)
-        for update in ours.followed(figures.share(), 0, {"hub": upstream}):
+        for update in ours.followed(shared_metrics.slot(), 0, {"hub": upstream}):
             update()
-    found = shown(figures)
+    found = shown(shared_metrics)
     assert found["hosts_circuit_open", "hub"] == 1
     assert found["failures_total", "hub", "busy"] >= 1
     assert math.isnan(found["quota_remaining", "hub", "0"])
