@@ -69,15 +69,15 @@ def cold(packed: PackedPlugin, *, size_bytes: int, clients: int) -> Iterator[Tri
             for tag, small in earlier.items():
                 client.push_blob(connection, small)
                 client.put_manifest(connection, with_layer(packed, small), tag=tag)
-        with Nginx.forwarded(registry.url, limit_rate_bytes_per_second=_LINE_BYTES_PER_SECOND) as forwarded:
+        with Nginx.front(registry.url, limit_rate_bytes_per_second=_LINE_BYTES_PER_SECOND) as front:
             yield Trial(
                 [
-                    Contestant(OURS, lambda: _mirror_of(forwarded)),
-                    Contestant(REGISTRY, lambda: _registry_of(forwarded)),
-                    running(DIRECT, Server(forwarded.port, known(forwarded.pid))),
+                    Contestant(OURS, lambda: _mirror_of(front)),
+                    Contestant(REGISTRY, lambda: _registry_of(front)),
+                    running(DIRECT, Server(front.port, known(front.pid))),
                 ],
-                _pulls(forwarded, layer, earlier, clients),
-                {DIRECT: _pulls(forwarded, layer, earlier, 1)},
+                _pulls(front, layer, earlier, clients),
+                {DIRECT: _pulls(front, layer, earlier, 1)},
             )
 
 
@@ -100,14 +100,14 @@ def gone(packed: PackedPlugin, load: Load) -> Iterator[Trial]:
 
 
 @contextmanager
-def _mirror_of(forwarded: Nginx) -> Iterator[Server]:
-    with Mirror(workers=WORKERS, sections=_sections(forwarded.url)) as started:
+def _mirror_of(front: Nginx) -> Iterator[Server]:
+    with Mirror(workers=WORKERS, sections=_sections(front.url)) as started:
         yield Server(started.port, known(started.pid))
 
 
 @contextmanager
-def _registry_of(forwarded: Nginx) -> Iterator[Server]:
-    with DockerRegistry(descriptor_cache=True, more={"proxy": {"remoteurl": forwarded.url}}) as started:
+def _registry_of(front: Nginx) -> Iterator[Server]:
+    with DockerRegistry(descriptor_cache=True, more={"proxy": {"remoteurl": front.url}}) as started:
         yield Server(started.port, known(started.pid))
 
 
@@ -115,18 +115,18 @@ def _sections(url: str) -> dict[str, Any]:
     return {"upstreams": {"up": {"url": url, "plain_http": True}}, "proxy": [{"from": "up/**", "to": "**"}]}
 
 
-def _pulls(forwarded: Nginx, layer: Body, earlier: Mapping[str, Body], clients: int) -> Load:
+def _pulls(front: Nginx, layer: Body, earlier: Mapping[str, Body], clients: int) -> Load:
     """A layer of which the clients have nothing yet, after others by their tags; counts MiB that clients got."""
 
     def load(server: Server, _seconds: int) -> Outcome:
         for tag, small in earlier.items():
             _pull_at_once(server.port, tag, small, clients)
-        _wait_for_quiet(forwarded)
-        sent_before_bytes = _sent_bytes(forwarded, layer)
+        _wait_for_quiet(front)
+        sent_before_bytes = _sent_bytes(front, layer)
         begin = time.monotonic()
         taken = _pull_at_once(server.port, TAG, layer, clients)
         seconds = time.monotonic() - begin
-        _wait_for_quiet(forwarded)
+        _wait_for_quiet(front)
         whole = [each.seconds for each in taken]
         first = [1e3 * each.first_byte_seconds for each in taken]
         return Outcome(
@@ -135,7 +135,7 @@ def _pulls(forwarded: Nginx, layer: Body, earlier: Mapping[str, Body], clients: 
             p50_seconds=percentile(whole, 50),
             p99_seconds=percentile(whole, 99),
             figures={
-                UPSTREAM_COPIES: (_sent_bytes(forwarded, layer) - sent_before_bytes) / layer.size_bytes,
+                UPSTREAM_COPIES: (_sent_bytes(front, layer) - sent_before_bytes) / layer.size_bytes,
                 FIRST_BYTE_MS: percentile(first, 50),
                 LAST_FIRST_BYTE_MS: max(first),
             },
@@ -152,19 +152,19 @@ def _pull_at_once(port: int, tag: str, layer: Body, clients: int) -> Sequence[Ta
     return crowd.take(port, f"/v2/{REPOSITORY}/blobs/{layer.digest}", layer.size_bytes, clients=clients)
 
 
-def _sent_bytes(forwarded: Nginx, layer: Body) -> int:
+def _sent_bytes(front: Nginx, layer: Body) -> int:
     """What has been sent of a layer, by nginx's own count of answers that it has finished."""
     line = re.compile(rf'"GET \S*/blobs/{layer.digest}\S* HTTP/1.1" \d+ (\d+)')
-    return sum(int(found[1]) for found in line.finditer(forwarded.access_log.read_text()))
+    return sum(int(found[1]) for found in line.finditer(front.access_log.read_text()))
 
 
-def _wait_for_quiet(forwarded: Nginx) -> None:
+def _wait_for_quiet(front: Nginx) -> None:
     """Wait until what is under way at the upstream has ended, and been logged."""
     seen, since = -1, time.monotonic()
 
     def is_quiet() -> bool:
         nonlocal seen, since
-        size_bytes = forwarded.access_log.stat().st_size
+        size_bytes = front.access_log.stat().st_size
         if size_bytes != seen:
             seen, since = size_bytes, time.monotonic()
         return time.monotonic() - since > _QUIET_SECONDS

@@ -36,7 +36,7 @@ class Nginx(Server):
         return cls(directives, workers=workers, address=address)
 
     @classmethod
-    def forwarded(
+    def front(
         cls, url: str, *, limit_rate_bytes_per_second: int = 0, workers: int = 2, certificate: Path | None = None
     ) -> Self:
         """Pass every request on to `url` (`http://127.0.0.1:PORT`), with the client's Host.
