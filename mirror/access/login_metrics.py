@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -26,16 +27,7 @@ LOGINS: Final = MetricFamily(
 )
 
 
-class LoginMetrics:
-    """Counts logins.
-
-    Args:
-        slot: where; its figures have :data:`LOGINS`.
-    """
-
-    def __init__(self, slot: WorkerSlot) -> None:
-        self._counts = {outcome: slot.counter(LOGINS, outcome.value) for outcome in LoginOutcome}
-
-    def ended(self, outcome: LoginOutcome) -> None:
-        """Count one."""
-        self._counts[outcome].add()
+def login_counter(slot: WorkerSlot) -> Callable[[LoginOutcome], None]:
+    """Make a function that counts logins of a process that serves."""
+    shared_metrics = {outcome: slot.counter(LOGINS, outcome.value) for outcome in LoginOutcome}
+    return lambda outcome: shared_metrics[outcome].add()

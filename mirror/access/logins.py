@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from cachetools import TTLCache
 
 from mirror.access.login_attempts import LoginAttempts
-from mirror.access.login_metrics import LoginMetrics, LoginOutcome
+from mirror.access.login_metrics import LoginOutcome
 from mirror.access.passwords import SECRET_PREFIX, PasswordChecks
 from mirror.oci.errors import TooManyRequests, Unauthorized
-from mirror.records.users import User, Users, UserToken, is_user_name
+from mirror.records.users import User, Users, is_user_name
 from mirror.runtime.clock import Clock
 from mirror.wire.auth.basic_auth import Login
 
@@ -56,14 +57,16 @@ class Logins:
         users: who is known.
         checks: checks passwords.
         clock: tells the time.
-        figures: counts logins.
+        counted: told how every login ended.
     """
 
-    def __init__(self, users: Users, checks: PasswordChecks, clock: Clock, figures: LoginMetrics) -> None:
+    def __init__(
+        self, users: Users, checks: PasswordChecks, clock: Clock, counted: Callable[[LoginOutcome], None]
+    ) -> None:
         self._users = users
         self._checks = checks
         self._clock = clock
-        self._figures = figures
+        self._counted = counted
         self._attempts = LoginAttempts(clock)
         self._key = secrets.token_bytes(32)
         self._right: TTLCache[bytes, None] = TTLCache(_MOST_REMEMBERED, _REMEMBERED_SECONDS, clock.monotonic_seconds)
@@ -88,9 +91,12 @@ class Logins:
         if mark not in self._right:
             async with self._checks.turn():
                 if mark not in self._right:
-                    await self._check(login, user, address)
+                    self._begin(address)
+                    if not await self._checks.matches(login.password, user.password_hash if user else None):
+                        raise self._wrong()
+                    self._attempts.was_right(address)
                     self._right[mark] = None
-        self._figures.ended(LoginOutcome.PASSWORD)
+        self._counted(LoginOutcome.PASSWORD)
         return Identity(login.username, _proof_of_password(user))
 
     async def identify_secret(self, secret: str, address: str, username: str | None = None) -> Identity:
@@ -99,8 +105,8 @@ class Logins:
         if token is None or not token.is_good(self._clock.now()) or username not in {None, token.user}:
             self._begin(address)
             raise self._wrong()
-        self._figures.ended(LoginOutcome.TOKEN)
-        return Identity(token.user, _proof_of_token(token))
+        self._counted(LoginOutcome.TOKEN)
+        return Identity(token.user, f"token:{token.id}")
 
     async def is_good(self, identity: Identity) -> bool:
         """Whether what proved it would still do so."""
@@ -111,21 +117,15 @@ class Logins:
         user = await self._users.find_user(identity.user)
         return user is not None and _proof_of_password(user) == identity.proof
 
-    async def _check(self, login: Login, user: User | None, address: str) -> None:
-        self._begin(address)
-        if not await self._checks.matches(login.password, user.password_hash if user else None):
-            raise self._wrong()
-        self._attempts.was_right(address)
-
     def _begin(self, address: str) -> None:
         try:
             self._attempts.begin(address)
         except TooManyRequests:
-            self._figures.ended(LoginOutcome.RATE_LIMITED)
+            self._counted(LoginOutcome.RATE_LIMITED)
             raise
 
     def _wrong(self) -> Unauthorized:
-        self._figures.ended(LoginOutcome.WRONG)
+        self._counted(LoginOutcome.WRONG)
         return Unauthorized("the name or the password is wrong, or the token is no longer good")
 
     def _mark(self, login: Login, user: User | None) -> bytes:
@@ -136,7 +136,3 @@ class Logins:
 
 def _proof_of_password(user: User | None) -> str:
     return "" if user is None else f"password:{hashlib.sha256(user.password_hash.encode()).hexdigest()[:16]}"
-
-
-def _proof_of_token(token: UserToken) -> str:
-    return f"token:{token.id}"

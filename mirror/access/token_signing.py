@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import jwt
 
@@ -92,12 +92,7 @@ def read(key: bytes, token: str) -> Grant:
         raise Unauthorized("the token has expired: ask for another", error="invalid_token") from error
     except jwt.InvalidTokenError as error:
         raise Unauthorized(f"the token is not one of ours: {error}", error="invalid_token") from error
-    return Grant(claims["sub"], claims["proof"], _repositories(claims["access"]), _has_catalog(claims["access"]))
-
-
-def _repositories(access: list[dict[str, Any]]) -> dict[str, frozenset[str]]:
-    return {entry["name"]: frozenset(entry["actions"]) for entry in access if entry["type"] == "repository"}
-
-
-def _has_catalog(access: list[dict[str, Any]]) -> bool:
-    return any(entry["type"] == "registry" for entry in access)
+    access = claims["access"]
+    actions = {entry["name"]: frozenset(entry["actions"]) for entry in access if entry["type"] == "repository"}
+    has_catalog = any(entry["type"] == "registry" for entry in access)
+    return Grant(claims["sub"], claims["proof"], actions, has_catalog)

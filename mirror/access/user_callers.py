@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from mirror.access import token_signing
 from mirror.access.callers import Caller, Granted
@@ -19,10 +20,11 @@ from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.scopes import CATALOG, Scope
 
 
+@dataclass(frozen=True, slots=True)
 class UserCallers:
     """Implements :class:`mirror.access.callers.Callers` with users.
 
-    Args:
+    Attributes:
         users: who is known.
         logins: say who logs in.
         rules: what users may do.
@@ -32,59 +34,48 @@ class UserCallers:
         clock: tells the time.
     """
 
-    def __init__(
-        self,
-        users: Users,
-        logins: Logins,
-        *,
-        rules: Sequence[AccessRule],
-        anyone: Rights,
-        seen_by: Callable[[Rights], Registry],
-        key: bytes,
-        clock: Clock,
-    ) -> None:
-        self._users = users
-        self._logins = logins
-        self._rules = rules
-        self._anyone = anyone
-        self._seen_by = seen_by
-        self._key = key
-        self._clock = clock
+    users: Users
+    logins: Logins
+    rules: Sequence[AccessRule]
+    anyone: Rights
+    seen_by: Callable[[Rights], Registry]
+    key: bytes = field(repr=False)
+    clock: Clock
 
     async def known(self) -> bool:
-        return await self._users.has_users()
+        return await self.users.has_users()
 
     async def by_token(self, token: str) -> Caller:
-        grant = token_signing.read(self._key, token)
-        if grant.user and not await self._logins.is_good(Identity(grant.user, grant.proof)):
+        grant = token_signing.read(self.key, token)
+        if grant.user and not await self.logins.is_good(Identity(grant.user, grant.proof)):
             raise Unauthorized("whom the token was given to may no longer log in that way", error="invalid_token")
         own = self._own_rights(grant.user)
-        rights = TokenRights(own, self._anyone, grant)
-        return Caller(grant.user or None, self._seen_by(rights), rights, own)
+        rights = TokenRights(own, self.anyone, grant)
+        return Caller(grant.user or None, self.seen_by(rights), rights, own)
 
     async def by_login(self, login: Login, address: str) -> Caller:
-        identity = await self._logins.identify(login, address)
+        identity = await self.logins.identify(login, address)
         own = self._own_rights(identity.user)
-        return Caller(identity.user, self._seen_by(own), own, own)
+        return Caller(identity.user, self.seen_by(own), own, own)
 
     async def grant(
         self, scopes: Sequence[Scope], address: str, login: Login | None, identity_token: str | None
     ) -> Granted:
         identity = Identity("", "")
         if identity_token is not None:
-            identity = await self._logins.identify_secret(identity_token, address)
+            identity = await self.logins.identify_secret(identity_token, address)
         elif login is not None:
-            identity = await self._logins.identify(login, address)
+            identity = await self.logins.identify(login, address)
         own = self._own_rights(identity.user)
         catalog = any((scope.kind, scope.name) == (CATALOG.kind, CATALOG.name) for scope in scopes)
         grant = Grant(identity.user, identity.proof, _granted(scopes, own), catalog)
-        now = self._clock.now()
+        now = self.clock.now()
         return Granted(
-            token_signing.sign(self._key, grant, now), token_signing.LIFETIME_SECONDS, now, identity.user or None
+            token_signing.sign(self.key, grant, now), token_signing.LIFETIME_SECONDS, now, identity.user or None
         )
 
     def _own_rights(self, user: str) -> Rights:
-        return UserRights.of(user, self._rules, self._anyone) if user else self._anyone
+        return UserRights.of(user, self.rules, self.anyone) if user else self.anyone
 
 
 def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str]]:

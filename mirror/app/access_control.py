@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from mirror.access.login_metrics import LoginMetrics
+from mirror.access.login_metrics import login_counter
 from mirror.access.logins import Logins
 from mirror.access.passwords import PasswordChecks
 from mirror.access.rights import USERS_ONLY, AccessAction, Rights
@@ -52,7 +52,7 @@ async def authenticating(
     async with PasswordChecks() as checks:
         callers = UserCallers(
             store.records.users,
-            Logins(store.records.users, checks, _CLOCK, LoginMetrics(slot)),
+            Logins(store.records.users, checks, _CLOCK, login_counter(slot)),
             rules=[rule.rule() for rule in settings.access],
             anyone=anonymous_rights(settings),
             seen_by=seen_by,

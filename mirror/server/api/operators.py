@@ -44,10 +44,11 @@ class Operator:
             raise self.rights.refusal(action, repository)
 
 
+@dataclass(frozen=True, slots=True)
 class Operators:
     """Tells who sends a request, and what they may do.
 
-    Args:
+    Attributes:
         authentication: tells users apart; None where nobody may log in.
         forwarded: how the server is reached.
         has_users: whether there are users.
@@ -56,22 +57,12 @@ class Operators:
         word: knows a word that stands for a login, and what it gives a right to; None where there is none.
     """
 
-    def __init__(
-        self,
-        authentication: Authentication | None,
-        forwarded: ForwardedHeaders,
-        has_users: Callable[[], Awaitable[bool]],
-        *,
-        anyone: Rights,
-        local: Rights,
-        word: tuple[Word, Rights] | None,
-    ) -> None:
-        self._authentication = authentication
-        self._forwarded = forwarded
-        self._has_users = has_users
-        self._anyone = anyone
-        self._local = local
-        self._word = word
+    authentication: Authentication | None
+    forwarded: ForwardedHeaders
+    has_users: Callable[[], Awaitable[bool]]
+    anyone: Rights
+    local: Rights
+    word: tuple[Word, Rights] | None
 
     async def may(self, action: AccessAction, request: web.BaseRequest) -> Operator:
         """Tell who sends a request. Nothing of its body is read.
@@ -91,22 +82,22 @@ class Operators:
             by_word = await self._by_word(action, authorization)
             if by_word is not None:
                 return Operator(None, by_word)
-            if self._authentication is not None:
+            if self.authentication is not None:
                 try:
-                    caller = await self._authentication.caller(request, authorization)
+                    caller = await self.authentication.caller(request, authorization)
                 except Unauthorized as error:
-                    raise self._authentication.challenged(error, request) from error
+                    raise self.authentication.challenged(error, request) from error
                 if caller is not None:
                     return Operator(caller.name, caller.rights)
-        if self._forwarded.is_direct(request) and not await self._has_users():
-            return Operator(None, self._local)
-        return Operator(None, self._anyone)
+        if self.forwarded.is_direct(request) and not await self.has_users():
+            return Operator(None, self.local)
+        return Operator(None, self.anyone)
 
     async def _by_word(self, action: AccessAction, authorization: str) -> Rights | None:
         given = Authorization.parse(authorization)
-        if self._word is None or given.scheme != "bearer":
+        if self.word is None or given.scheme != "bearer":
             return None
-        is_word, rights = self._word
+        is_word, rights = self.word
         if not rights.spans(action):
             return None
         try:
@@ -118,18 +109,18 @@ class Operators:
     async def _refusal(self, operator: Operator, action: AccessAction, request: web.BaseRequest) -> MirrorError:
         if operator.name is not None:
             return operator.rights.refusal(action, None)
-        by_word = self._word is not None and bool(self._word[1].spans(action))
+        by_word = self.word is not None and bool(self.word[1].spans(action))
         header = "the header 'Authorization: Bearer WORD', with the word of admission.token_file"
-        if self._authentication is not None and await self._has_users():
+        if self.authentication is not None and await self.has_users():
             also = f", or {header}" if by_word else ""
             needed = Unauthorized(f"{action.value} needs the login of a user who may, as Basic{also}")
-            return self._authentication.challenged(needed, request)
+            return self.authentication.challenged(needed, request)
         if by_word:
             return Denied(f"this needs {header}")
-        if self._local.spans(action) and not await self._has_users():
+        if self.local.spans(action) and not await self.has_users():
             return Denied(
                 f"{action.value} is for programs on the server's own machine that ask http://127.0.0.1 themselves, as "
                 "long as there are no users: this request came through a proxy, by another name, or from a web page",
                 action=action.value,
             )
-        return self._anyone.refusal(action, None)
+        return self.anyone.refusal(action, None)

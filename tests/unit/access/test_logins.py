@@ -11,7 +11,7 @@ import pytest
 
 from mirror.access import passwords
 from mirror.access.login_attempts import BURST
-from mirror.access.login_metrics import LOGINS, LoginMetrics, LoginOutcome
+from mirror.access.login_metrics import LOGINS, LoginOutcome, login_counter
 from mirror.access.logins import Logins, new_secret, secret_hash
 from mirror.access.passwords import PasswordChecks
 from mirror.access.rights import AccessAction
@@ -89,7 +89,7 @@ async def world() -> AsyncIterator[World]:
     token = UserToken("1a", "anna", "", clock.now(), clock.now() + timedelta(hours=1))
     known = Known({"anna": User("anna", HASH, clock.now())}, {secret_hash(secret): token})
     async with PasswordChecks() as checks:
-        logins = Logins(known, checks, clock, LoginMetrics(shared_metrics.slot()))
+        logins = Logins(known, checks, clock, login_counter(shared_metrics.slot()))
         callers = UserCallers(
             known,
             logins,
