@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import bcrypt
 
@@ -50,16 +50,13 @@ def matches(password: str, password_hash: str | None) -> bool:
     return right and fits
 
 
-class PasswordChecks:
+class PasswordChecks(AbstractAsyncContextManager["PasswordChecks"]):
     """Checks passwords beside the event loop, a few at a time: who logs in holds up nobody. An ``async with``."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="passwords")
         self._turns = asyncio.Semaphore(_AT_A_TIME)
         self._waiting = 0
-
-    async def __aenter__(self) -> Self:
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client.metrics_core import Metric
 
@@ -41,12 +42,11 @@ class ApiReports:
         """
         settings, store = self.services.settings, self.services.store
         platform_rules = [section.rule() for section in settings.platform_tags]
+        listed = partial(store.records.admissions.admissions, policy=self.services.policy_id)
         reports: dict[str, Report] = {
             "mirrors": self.mirrors,
             "upstreams": self.upstream_list,
-            "admission": AdmissionReport(
-                self.services.policy_id, store.records.verdicts, store.records.admissions
-            ).give,
+            "admission": AdmissionReport(store.records.verdicts, listed).give,
             "platform-tags": PlatformTagReport(platform_rules, store).give,
         }
         return {name: guarded(report, may_list) for name, report in reports.items()}

@@ -116,10 +116,7 @@ _READ_FROM_CONTENTS: Final[tuple[tuple[MetricFamily, Callable[[StoreContents], f
     ),
 )
 _READ_FROM_ROOM: Final[tuple[tuple[MetricFamily, Callable[[DiskSpace], float]], ...]] = (
-    (
-        _gauge("volume_free_bytes", "Free bytes on the volume of the data folder."),
-        lambda found: found.free_bytes,
-    ),
+    (_gauge("volume_free_bytes", "Free bytes on the volume of the data folder."), lambda found: found.free_bytes),
     (_gauge("volume_size_bytes", "Size in bytes of the volume of the data folder."), lambda found: found.size_bytes),
     (
         _gauge("uploads_open", "Upload sessions that have begun and are neither completed nor cancelled."),

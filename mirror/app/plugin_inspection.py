@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from mirror.authoring.inspect import Inspection, inspect, provenance
 from mirror.authoring.plugin_content import read_content, require_plugin
 from mirror.oci import Reference
 from mirror.plugin.lint.plugin_view import PluginContent
-from mirror.registry.port import Reader
+from mirror.registry.port import ReadLister
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import Progress
 
@@ -31,24 +33,17 @@ async def inspect_reference(
         progress: told of the bytes of layers. None: they are not read.
     """
     limits = settings.server.limits.of_layers()
-    if isinstance(reference, LayoutReference):
-        async with LayoutReader.open(reference.file) as layout:
-            named = reference.reference
-            return await inspect(layout, named.repository, named.target, progress=progress, limits=limits)
-    repository, target = reference.repository, reference.target
-    if reference.host is not None:
-        from mirror.app.upstream_registries import open_anonymously
-
-        async with open_anonymously(reference.host, plain_http=plain_http) as reader:
-            return await inspect(reader, repository, target, progress=progress, limits=limits)
-    async with open_services(settings, must_exist=True) as services:
-        store = services.store
-        records = store.records
-        found = await inspect(store, repository, target, records.findings.recorded_findings, progress, limits=limits)
+    async with _opened(settings, reference, plain_http=plain_http) as (reader, named, services):
+        repository = named.repository
+        if services is None:
+            return await inspect(reader, repository, named.target, progress=progress, limits=limits)
+        records = services.store.records
+        recorded = records.findings.recorded_findings
+        found = await inspect(reader, repository, named.target, recorded, progress, limits=limits)
         return replace(
             found,
             origin=await provenance(records.origins, records.sync_runs, found),
-            history=await records.sync_runs.history(repository, reference.tag, _MOST_EVENTS) if reference.tag else (),
+            history=await records.sync_runs.history(repository, named.tag, _MOST_EVENTS) if named.tag else (),
             derivation=await records.derivations.derivation(found.manifest.digest),
             admission=await services.standing.of(repository, found.manifest),
         )
@@ -76,24 +71,30 @@ async def read_plugin(
     if isinstance(source, Path):
         return await read_plugin_folder(source, digests=digests)
     limits = settings.server.limits.of_layers()
-
-    async def read(reader: Reader, named: Reference, services: Services | None = None) -> PluginContent:
+    async with _opened(settings, source, plain_http=plain_http) as (reader, named, services):
         manifest = await reader.get_manifest(named.repository, named.target)
         require_plugin(manifest, str(source))
         content = await read_content(reader, named.repository, manifest, progress, limits=limits, digests=digests)
         withheld = () if services is None else await services.standing.findings(named.repository, manifest)
         return replace(content, findings=(*withheld, *content.findings))
 
-    if isinstance(source, LayoutReference):
-        async with LayoutReader.open(source.file) as layout:
-            return await read(layout, source.reference)
-    if source.host is not None:
+
+@asynccontextmanager
+async def _opened(
+    settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool
+) -> AsyncIterator[tuple[ReadLister, Reference, Services | None]]:
+    """Open what a reference stands for: what it is read from, its name there, and our own services if that is here."""
+    if isinstance(reference, LayoutReference):
+        async with LayoutReader.open(reference.file) as layout:
+            yield layout, reference.reference, None
+    elif reference.host is not None:
         from mirror.app.upstream_registries import open_anonymously
 
-        async with open_anonymously(source.host, plain_http=plain_http) as remote:
-            return await read(remote, source)
-    async with open_services(settings, must_exist=True) as services:
-        return await read(services.store, source, services)
+        async with open_anonymously(reference.host, plain_http=plain_http) as remote:
+            yield remote, reference, None
+    else:
+        async with open_services(settings, must_exist=True) as services:
+            yield services.store, reference, services
 
 
 def advertised_host(settings: Settings) -> str:

@@ -33,9 +33,9 @@ from mirror.proxy.pull_metrics import families as pull_families
 from mirror.records.platform_rules import PlatformTags
 from mirror.runtime import logs
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.periodic_flush import flush_periodically
 from mirror.runtime.shared_metrics import SharedMetrics, WorkerSlot
 from mirror.server.api.admission_actions import admission_actions
-from mirror.server.api.health import Check
 from mirror.server.api.host_report import HostReport
 from mirror.server.api.request_metrics import RequestMetrics
 from mirror.server.http.activity import Activity
@@ -136,7 +136,11 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
             registry,
             limits=limits,
             activity=activity,
-            readiness=_readiness(settings, store),
+            readiness={
+                "store": store.monitoring.probe_volume,
+                "space": lambda: store.monitoring.require_room(settings.storage.least_free_bytes),
+                "catalog": store.monitoring.probe_catalog,
+            },
             requests=RequestMetrics(slot),
             authentication=authentication,
             metrics=watch.page,
@@ -153,8 +157,8 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         chores: list[Chore] = [
             watch.keep_up,
             partial(_expire_uploads, settings, store),
-            engines.keep_up,
-            *([pulls.keep_up] if pulls else []),
+            partial(flush_periodically, engines.flush, "hosts that pull plugins"),
+            *([partial(flush_periodically, pulls.flush, "times of pulls")] if pulls else []),
         ]
         scheduler = _scheduler(services, upstreams, slot)
         yield Service(application, partial(scheduler.run, scheduled_rules(settings)), chores)
@@ -185,14 +189,6 @@ def _client_views(settings: Settings, engines: EngineTracker) -> list[ClientView
     platform_rules = [section.rule() for section in settings.platform_tags]
     by_platform: list[ClientViews] = [PlatformViews(PlatformTags(platform_rules))] if platform_rules else []
     return [*by_platform, EngineViews(engines, settings.admission.engines.cve)]
-
-
-def _readiness(settings: Settings, store: Store) -> Mapping[str, Check]:
-    return {
-        "store": store.monitoring.probe_volume,
-        "space": lambda: store.monitoring.require_room(settings.storage.least_free_bytes),
-        "catalog": store.monitoring.probe_catalog,
-    }
 
 
 def shared_figures(settings: Settings) -> SharedMetrics:

@@ -46,8 +46,7 @@ class ByPlatform(DelegatingRegistry):
 
     async def _chosen(self, repository: Repository, target: Tag | Digest) -> tuple[Tag | Digest, Staleness | None]:
         """What is meant, and what there is to say about its age beside what it says itself."""
-        rule = self._rules.of(repository, target) if isinstance(target, Tag) else None
-        if rule is None or isinstance(target, Digest):
+        if isinstance(target, Digest) or (rule := self._rules.of(repository, target)) is None:
             return target, None
         if rule.platforms is None:
             return await self._of_index(repository, target, rule)

@@ -39,13 +39,9 @@ class EngineGate(DelegatingRegistry):
         manifest = await self.inner.get_manifest(repository, target)
         if manifest.may_be_plugin:
             exposure = self._tracker.pulled(self._engine, self._address)
-            if self._refuses:
-                self._require_sound(exposure, repository)
+            if self._refuses and exposure is not Exposure.UNAFFECTED:
+                raise _refusal(self._engine, exposure, repository)
         return manifest
-
-    def _require_sound(self, exposure: Exposure, repository: Repository) -> None:
-        if exposure is not Exposure.UNAFFECTED:
-            raise _refusal(self._engine, exposure, repository)
 
 
 class EngineViews:

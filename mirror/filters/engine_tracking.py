@@ -13,7 +13,6 @@ import structlog
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, KnownEngines
 from mirror.records.hosts import Host
 from mirror.runtime.clock import Clock
-from mirror.runtime.periodic_flush import flush_periodically
 from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 from mirror.wire.client_address import LONGEST_ADDRESS
 from mirror.wire.user_agent import Engine
@@ -105,10 +104,6 @@ class EngineTracker:
                 self._note(host, self._waiting.get(host, at))
             raise
 
-    async def keep_up(self) -> None:
-        """Flush every minute, until cancelled, and then once more."""
-        await flush_periodically(self.flush, "hosts that pull plugins")
-
     def _note(self, host: Host, at: datetime) -> None:
         if host not in self._waiting:
             network = host.network
@@ -138,13 +133,5 @@ class EngineTracker:
 
 
 # Hosts come again and again; to read an address and a version anew each time would take longer than all the rest.
-
-
-@lru_cache(maxsize=1024)
-def _host(address: str, engine: Engine) -> Host | None:
-    return Host.of(address, engine)
-
-
-@lru_cache(maxsize=256)
-def _exposure(known: KnownEngines, version: str) -> Exposure:
-    return known.exposure(version)
+_host = lru_cache(maxsize=1024)(Host.of)
+_exposure = lru_cache(maxsize=256)(KnownEngines.exposure)

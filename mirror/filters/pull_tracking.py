@@ -9,7 +9,6 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.clock import Clock
-from mirror.runtime.periodic_flush import flush_periodically
 
 Pulled = Mapping[tuple[Repository, Tag | Digest], datetime]
 
@@ -51,10 +50,6 @@ class PullTracker(DelegatingRegistry):
         except BaseException:
             self._pulled = pulled | self._pulled
             raise
-
-    async def keep_up(self) -> None:
-        """Flush every minute, until cancelled, and then once more."""
-        await flush_periodically(self.flush, "times of pulls")
 
     def _note(self, repository: Repository, target: Tag | Digest) -> None:
         if len(self._pulled) < _MOST_WAITING or (repository, target) in self._pulled:

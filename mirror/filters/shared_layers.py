@@ -122,17 +122,12 @@ class SharedLayerReader:
         watcher = RootfsBuilder()
         layers = PluginLayers(self._limits)
         for number, digest in enumerate(dict.fromkeys(layer.digest for layer in manifest.layers), 1):
-            layers.add(digest, await self._watched(registry, repository, digest, watcher))
+            # It is read although its facts may be known, to see what is in it.
+            async with registry.open_blob(repository, digest) as blob:
+                layers.add(digest, await self._read(repository, digest, blob, watcher))
             if (problem := layers.facts[digest].problem) is not None:
                 return f"layer {number} {problem.value}"
         return await in_thread(platform_of, config, watcher.finish())
-
-    async def _watched(
-        self, registry: Reader, repository: Repository, digest: Digest, watcher: EntryWatcher
-    ) -> LayerFacts:
-        """Read a layer although its facts may be known, to see what is in it."""
-        async with registry.open_blob(repository, digest) as blob:
-            return await self._read(repository, digest, blob, watcher)
 
     async def _read(
         self, repository: Repository, digest: Digest, blob: Blob, watcher: EntryWatcher | None = None

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 
 from mirror.oci import Repository, Tag
 from mirror.registry.port import Entry, Lister, Page
 from mirror.wire.pagination import PageRequest
 
 
-async def all_repositories(lister: Lister) -> AsyncIterator[Repository]:
+def all_repositories(lister: Lister) -> AsyncIterator[Repository]:
     """Every repository, in order."""
-    async for repository in _all(lister.list_repositories):
-        yield repository
+    return _all(lister.list_repositories)
 
 
-async def all_tags(lister: Lister, repository: Repository) -> AsyncIterator[Tag]:
-    """Every tag of a repository, in order. Raises RepositoryUnknown."""
-    async for tag in _all(lambda page: lister.list_tags(repository, page)):
-        yield tag
+def all_tags(lister: Lister, repository: Repository) -> AsyncIterator[Tag]:
+    """Every tag of a repository, in order. Iteration raises RepositoryUnknown."""
+    return _all(partial(lister.list_tags, repository))
 
 
 async def _all(give: Callable[[PageRequest], Awaitable[Page[Entry]]]) -> AsyncIterator[Entry]:

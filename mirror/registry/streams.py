@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Protocol
+from typing import TypeAlias
 
 from mirror.oci import Digest
 from mirror.oci.digest import new_hasher
 from mirror.oci.errors import MirrorError
 
-
-class MismatchError(Protocol):
-    """Makes the error for content of another size or digest; its class says whose fault that is."""
-
-    def __call__(self, message: str, **detail: object) -> MirrorError: ...
+#: Makes the error for content of another size or digest; its class says whose fault that is.
+MismatchError: TypeAlias = Callable[..., MirrorError]
 
 
 async def verify_chunks(

@@ -42,7 +42,8 @@ def run_workers(count: int, work: Callable[[int, int], None], at_stop: Callable[
         stopping = True
         at_stop()
         for pid in workers:
-            _signal(pid, signal.SIGTERM if number == signal.SIGINT else number)
+            with suppress(ProcessLookupError):  # it ended by itself; os.wait() tells
+                os.kill(pid, signal.SIGTERM if number == signal.SIGINT else number)
 
     def start(place: int) -> None:
         pid = os.fork()
@@ -98,8 +99,3 @@ def _tell(text: str) -> None:
     """Written by hand: a log that has a thread must not be there when a process forks."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
-
-
-def _signal(pid: int, number: int) -> None:
-    with suppress(ProcessLookupError):  # it ended by itself; os.wait() tells
-        os.kill(pid, number)

@@ -40,7 +40,7 @@ class AccessLog(AbstractAccessLogger):
             sent_bytes = response.sent_bytes
         elif type(response) is BlobResponse:
             sent_bytes = response.sent_bytes
-            self._requests.blob_answered(time - response.sending_seconds)
+            self._requests.blob_headers.observe(time - response.sending_seconds)
         else:
             sent_bytes = 0 if request.method == "HEAD" else response.content_length or 0
         self._requests.answered(

@@ -15,7 +15,7 @@ from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.request_context import VARIES
 from mirror.wire import accept, user_agent
 from mirror.wire.routes import ManifestRoute
-from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH, Engine
+from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH
 
 #: Characters of ``Accept`` up to which it is kept what it says; engines send some 250.
 _LONGEST_KEPT: Final = 1024
@@ -51,9 +51,8 @@ def _client(request: web.BaseRequest, forwarded: ForwardedHeaders) -> Client:
     said = request.headers.get(hdrs.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
     takes = tuple(request.headers.getall(hdrs.ACCEPT, ()))
     address = forwarded.client_address(request)
-    if sum(map(len, takes)) <= _LONGEST_KEPT:
-        return _known(said, takes, address)
-    return Client(_engine(said), accept.names_any(takes, INDEXES), address)
+    read = _known if sum(map(len, takes)) <= _LONGEST_KEPT else _known.__wrapped__
+    return read(said, takes, address)
 
 
 @lru_cache(maxsize=1024)
@@ -62,7 +61,5 @@ def _known(said: str, takes: tuple[str, ...], address: str) -> Client:
     return Client(_engine(said), accept.names_any(takes, INDEXES), address)
 
 
-@lru_cache(maxsize=256)
-def _engine(said: str) -> Engine | None:
-    """Hosts have few versions between them."""
-    return user_agent.parse(said)
+# Hosts have few versions between them.
+_engine = lru_cache(maxsize=256)(user_agent.parse)

@@ -119,13 +119,8 @@ def build(
     if forwarded.behind_proxy:
         handle = shared(handle, forwarded, activity.requests)
     handle = with_request_scope(handle, activity.in_flight, request_ids())
-    return Application(
-        handle,
-        limits,
-        activity,
-        forwarded.behind_proxy,
-        requests or RequestMetrics(SharedMetrics(FAMILIES).slot()),
-    )
+    requests = requests or RequestMetrics(SharedMetrics(FAMILIES).slot())
+    return Application(handle, limits, activity, forwarded.behind_proxy, requests)
 
 
 def shared(handle: Handler, forwarded: ForwardedHeaders, requests: ClientLimits) -> Handler:

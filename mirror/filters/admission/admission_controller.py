@@ -8,11 +8,7 @@ from typing import Final
 
 import structlog
 
-from mirror.filters.admission.plugin_facts import (
-    Examine,
-    PluginFactsReader,
-    late_layers,
-)
+from mirror.filters.admission.plugin_facts import Examine, PluginFactsReader, late_layers
 from mirror.filters.admission.plugin_fingerprints import Fingerprints
 from mirror.filters.admission.policy_evaluation import evaluate
 from mirror.filters.admission.verdict_messages import refusal, says_the_same, tell

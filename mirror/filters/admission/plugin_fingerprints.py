@@ -8,7 +8,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from mirror.oci import Digest, Manifest, Repository
-from mirror.oci.digest import Hasher, new_hasher
+from mirror.oci.digest import new_hasher
 from mirror.oci.errors import BlobUnknown
 from mirror.plugin.policy import fingerprint
 from mirror.registry.port import Reader
@@ -68,10 +68,6 @@ class Fingerprints:
         hasher = new_hasher("sha256")
         async with self._reading, registry.open_blob(repository, digest) as blob:
             async for chunk in blob:
-                await asyncio.to_thread(_feed, hasher, chunk)
+                await asyncio.to_thread(hasher.update, chunk)
         known = self._sha256[digest] = Digest("sha256", hasher.hexdigest())
         return known
-
-
-def _feed(hasher: Hasher, chunk: bytes) -> None:
-    hasher.update(chunk)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Hashable, Sequence
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Final
 
-from mirror.records.admissions import Admission, AdmissionState
+from mirror.records.admissions import Admission
 from mirror.records.verdicts import Verdicts
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 
@@ -15,29 +15,17 @@ from mirror.runtime.concurrency.shared_tasks import SharedTasks
 _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 
 
-class ListedAdmissions(Protocol):
-    """Lists how plugins stand."""
-
-    async def admissions(self, state: AdmissionState | None = None, policy: str | None = None) -> Sequence[Admission]:
-        """Plugins of one state or all, as the policy with that fingerprint says; None: whichever spoke last."""
-        ...
-
-
 class AdmissionReport:
     """The report, made once for all who ask, for as long as the catalog has not changed.
 
     Args:
-        policy: fingerprint of the policy whose verdicts are told; None: of whichever spoke last.
         verdicts: has the count of changes, for as long as which a report is good.
-        listed: lists plugins.
-        verdicts: tells whether the catalog has changed.
+        listed: lists how plugins stand.
     """
 
-    def __init__(self, policy: str | None, verdicts: Verdicts, listed: ListedAdmissions) -> None:
-        self._policy = policy
+    def __init__(self, verdicts: Verdicts, listed: Callable[[], Awaitable[Sequence[Admission]]]) -> None:
         self._verdicts = verdicts
         self._listed = listed
-        self._verdicts = verdicts
         self._readings: SharedTasks[Hashable, bytes] = SharedTasks()
         self._kept: tuple[int, bytes] | None = None
 
@@ -51,7 +39,7 @@ class AdmissionReport:
         return await self._readings.run(key, lambda: self._make(generation))
 
     async def _make(self, generation: int | None) -> bytes:
-        body = await asyncio.to_thread(_in_json, await self._listed.admissions(policy=self._policy))
+        body = await asyncio.to_thread(_in_json, await self._listed())
         if generation is not None and len(body) <= _MOST_KEPT_BYTES:
             self._kept = (generation, body)
         return body

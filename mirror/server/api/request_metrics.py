@@ -82,12 +82,15 @@ class RequestMetrics:
 
     Args:
         slot: where; its figures have :data:`FAMILIES`.
+
+    Attributes:
+        blob_headers: counts how long the headers of answers with a blob took.
     """
 
     def __init__(self, slot: WorkerSlot) -> None:
         self._requests = {labels: slot.counter(REQUESTS, *labels) for labels in REQUESTS.series}
         self._durations = {labels: slot.histogram(DURATION, *labels) for labels in DURATION.series}
-        self._blob_headers = slot.histogram(BLOB_HEADERS)
+        self.blob_headers = slot.histogram(BLOB_HEADERS)
         self._received = {name: slot.counter(RECEIVED, name) for (name,) in RECEIVED.series}
         self._sent = {name: slot.counter(SENT, name) for (name,) in SENT.series}
         self._of: dict[tuple[type, str, int], _Series] = {}
@@ -119,10 +122,6 @@ class RequestMetrics:
             series.received.add(received_bytes)
         if sent_bytes:
             series.sent.add(sent_bytes)
-
-    def blob_answered(self, headers_seconds: float) -> None:
-        """Count how long the headers of an answer with a blob took."""
-        self._blob_headers.observe(headers_seconds)
 
     def _series(self, kind: type, request: web.BaseRequest, status: int) -> _Series:
         """The series of an answer; kept, where there is an end to how many there can be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from mirror.server.http import header_names
 from mirror.server.request_context import RequestContext
@@ -11,10 +11,4 @@ from mirror.wire.routes import PingRoute
 
 async def get(_context: RequestContext, _route: PingRoute) -> web.Response:
     """Say so. Engines up to 19.03 ask before anything else."""
-    return web.Response(
-        body=b"{}",
-        headers={
-            header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            hdrs.CONTENT_TYPE: "application/json",
-        },
-    )
+    return web.Response(body=b"{}", headers=header_names.JSON_HEADERS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
 
 from aiohttp import hdrs, web
@@ -25,7 +24,8 @@ _ENTRY_LENGTH = 300
 async def get(context: RequestContext, route: ReferrersRoute) -> web.Response:
     """An index of the manifests that refer to the digest: empty where there are none, or nothing at all."""
     page = await context.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
-    listed = await context.activity.cpu_offload.do(context.client, _length(page.entries), _fitting, page.entries)
+    length = sum(_ENTRY_LENGTH + entry.text_length for entry in page.entries)  # about that of their JSON
+    listed = await context.activity.cpu_offload.do(context.client, length, _fitting, page.entries)
     answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, hdrs.CONTENT_TYPE: OCI_INDEX}
     if route.artifact_type is not None:
         answer[header_names.OCI_FILTERS_APPLIED] = "artifactType"
@@ -34,11 +34,6 @@ async def get(context: RequestContext, route: ReferrersRoute) -> web.Response:
         answer[hdrs.LINK] = next_link(replace(route, page=following).url())
     body = f'{{"schemaVersion": 2, "mediaType": "{OCI_INDEX}", "manifests": [{", ".join(listed)}]}}'
     return web.Response(body=body.encode(), headers=answer)
-
-
-def _length(entries: Iterable[Descriptor]) -> int:
-    """About how long their JSON will be."""
-    return sum(_ENTRY_LENGTH + entry.text_length for entry in entries)
 
 
 def _fitting(entries: tuple[Descriptor, ...]) -> list[str]:

@@ -33,7 +33,5 @@ def _following(request: PageRequest, page: Page[Entry]) -> PageRequest:
 
 
 def _listed(body: dict[str, Any], page: Page[Entry], following: TagsRoute | CatalogRoute) -> web.Response:
-    answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, hdrs.CONTENT_TYPE: "application/json"}
-    if page.more:
-        answer[hdrs.LINK] = next_link(following.url())
-    return web.Response(body=json.dumps(body).encode(), headers=answer)
+    more = {hdrs.LINK: next_link(following.url())} if page.more else {}
+    return web.Response(body=json.dumps(body).encode(), headers=header_names.JSON_HEADERS | more)

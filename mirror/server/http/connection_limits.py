@@ -76,11 +76,18 @@ class ConnectionLimits:
 
         An answer, and not silence: a balancer takes its request elsewhere, and people see why.
         """
-        return error_responses.full(self._limits.connections)
+        most = self._limits.connections
+        message = f"the server has its {most} connections: try again, or raise server.limits.connections"
+        return error_responses.turned_away(503, "UNKNOWN", message, most)
 
     async def answer_client(self, _request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request on a connection that is one too many of its client, whatever it asks."""
-        return error_responses.enough(self._limits.connections_per_client)
+        most = self._limits.connections_per_client
+        message = (
+            f"your address has {most} connections already, all hosts behind it together: close some, use them for "
+            "more than one request, or raise server.limits.connections_per_client"
+        )
+        return error_responses.turned_away(429, "TOOMANYREQUESTS", message, most)
 
     def _welcome(self, client: str) -> ConnectionDecision:
         if self._served.refuses(client or None):

@@ -57,22 +57,8 @@ def unreadable(status: int, message: str) -> web.Response:
     return answer
 
 
-def full(connections: int) -> web.Response:
-    """The answer to every request on a connection that is one too many in all."""
-    message = f"the server has its {connections} connections: try again, or raise server.limits.connections"
-    return _turned_away(503, "UNKNOWN", message, connections)
-
-
-def enough(connections: int) -> web.Response:
-    """The answer to every request on a connection that is one too many of its client."""
-    message = (
-        f"your address has {connections} connections already, all hosts behind it together: close some, use them for "
-        "more than one request, or raise server.limits.connections_per_client"
-    )
-    return _turned_away(429, "TOOMANYREQUESTS", message, connections)
-
-
-def _turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
+def turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
+    """The answer to every request on a connection that is one too many. The connection ends."""
     answer = _answer(status, code, message, {"limit": str(limit)})
     answer.headers[hdrs.RETRY_AFTER] = "1"
     answer.force_close()
@@ -80,11 +66,4 @@ def _turned_away(status: int, code: str, message: str, limit: int) -> web.Respon
 
 
 def _answer(status: int, code: str, message: str, detail: dict[str, str]) -> web.Response:
-    return web.Response(
-        status=status,
-        body=error_body.build(code, message, detail),
-        headers={
-            header_names.API_VERSION: header_names.API_VERSION_VALUE,
-            hdrs.CONTENT_TYPE: "application/json",
-        },
-    )
+    return web.Response(status=status, body=error_body.build(code, message, detail), headers=header_names.JSON_HEADERS)

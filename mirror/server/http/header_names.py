@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from aiohttp import hdrs
 from multidict import istr
 
 API_VERSION: Final = istr("Docker-Distribution-Api-Version")
@@ -16,5 +17,7 @@ OCI_TAG: Final = istr("OCI-Tag")
 
 #: Engines up to 19.03 take a server for a registry by this one, on any answer.
 API_VERSION_VALUE: Final = "registry/2.0"
+#: Headers of answers of the distribution API, the refusals included, whose body is JSON.
+JSON_HEADERS: Final = {API_VERSION: API_VERSION_VALUE, hdrs.CONTENT_TYPE: "application/json"}
 #: Answers that are not the same for all clients depend on these.
 VARY_VALUE: Final = "User-Agent, Accept"

@@ -16,6 +16,7 @@ from mirror.oci.errors import StorageFull
 from mirror.plugin.policy.engine_vulnerabilities import Exposure, KnownEngines
 from mirror.records.hosts import Host
 from mirror.runtime import periodic_flush
+from mirror.runtime.periodic_flush import flush_periodically
 from mirror.wire.user_agent import Engine
 
 OLD, NEW, NONE = Engine("26.1.5", "amd64", "linux"), Engine("29.3.1", "amd64", "linux"), Engine("dev")
@@ -139,7 +140,7 @@ async def test_hosts_are_recorded_in_a_while_and_at_the_end(monkeypatch: pytest.
     world = World()
     world.failing = 2
     world.tracker.pulled(OLD, ADDRESS)
-    task = asyncio.create_task(world.tracker.keep_up())
+    task = asyncio.create_task(flush_periodically(world.tracker.flush, "hosts that pull plugins"))
     while not world.recorded:
         await asyncio.sleep(0.01)
     monkeypatch.setattr(periodic_flush, "PERIOD_SECONDS", 9999)

@@ -9,6 +9,7 @@ from mirror.oci.errors import ManifestUnknown, StorageFull
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime import periodic_flush
 from mirror.runtime.clock import SystemClock
+from mirror.runtime.periodic_flush import flush_periodically
 from tests.unit.transfer.content import hold, plugin
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
@@ -62,7 +63,7 @@ async def test_what_could_not_be_recorded_is_recorded_later(pulls, records):
 async def test_it_is_recorded_in_a_while_and_at_the_end_whatever_fails_between(pulls, records, monkeypatch):
     monkeypatch.setattr(periodic_flush, "PERIOD_SECONDS", 0.01)
     records.failing = 2
-    task = asyncio.create_task(pulls.keep_up())
+    task = asyncio.create_task(flush_periodically(pulls.flush, "times of pulls"))
     await pulls.resolve(NAME, TAG)
     while records.calls < 3:
         await asyncio.sleep(0.01)

@@ -116,7 +116,6 @@ async def test_what_is_sent_wrongly_decides_nothing(store: Store, sent: dict[str
 
 async def test_the_report_is_made_once_until_the_catalog_changes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     held = await push_image(store, "a plugin", "1.0", repository=HERE)
-    report = AdmissionReport(None, store.records.verdicts, store.records.admissions)
     made = 0
     admissions = SqlAdmissions.admissions
 
@@ -126,6 +125,7 @@ async def test_the_report_is_made_once_until_the_catalog_changes(store: Store, m
         return await admissions(self, *of, **which)
 
     monkeypatch.setattr(SqlAdmissions, "admissions", counted)
+    report = AdmissionReport(store.records.verdicts, store.records.admissions.admissions)
     for number in (1, 2):
         found = [json.loads(body)["admissions"] for body in await asyncio.gather(*[report.give() for _ in range(16)])]
         assert found == [[one.to_json() for one in await admissions(store.records.admissions)]] * 16
