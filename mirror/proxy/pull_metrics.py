@@ -68,7 +68,7 @@ class PullMetrics:
     """Counts and logs outcomes.
 
     Args:
-        slot: where; its figures have :func:`families` of ``upstreams``.
+        slot: where; its counters are :func:`families` of ``upstreams``.
         upstreams: names of the upstreams.
     """
 

@@ -46,7 +46,7 @@ class SyncMetrics:
     """Counts runs of rules.
 
     Args:
-        slot: where; its figures have :func:`families` of ``rules``.
+        slot: where; its counters are :func:`families` of ``rules``.
         rules: names of the rules.
     """
 

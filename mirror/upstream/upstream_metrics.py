@@ -87,7 +87,7 @@ class UpstreamMetrics:
         """What to call, again and again, to have them follow the upstreams that a process has open.
 
         Args:
-            slot: the process's; of figures that have :attr:`families`.
+            slot: the process's; of counters in :attr:`families`.
             worker: its place.
             upstreams: those that it has open, by name.
         """

@@ -81,7 +81,7 @@ class RequestMetrics:
     """Counts answers.
 
     Args:
-        slot: where; its figures have :data:`FAMILIES`.
+        slot: where; its counters are :data:`FAMILIES`.
 
     Attributes:
         blob_headers: counts how long the headers of answers with a blob took.

@@ -20,7 +20,7 @@ from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PL
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
-from mirror.runtime.metrics_exposition import expose
+from mirror.runtime.metrics_exposition import expose, summed_metrics
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.server.api.health import Check
 from mirror.server.api.request_metrics import FAMILIES, RequestMetrics
@@ -156,7 +156,7 @@ async def served(
     activity, shared_metrics = Activity.within(limits or ServerLimits(), now_seconds), SharedMetrics(FAMILIES)
 
     async def metrics(accept: str) -> tuple[str, bytes]:
-        return expose(shared_metrics(shared_metrics), accept)
+        return expose(summed_metrics(shared_metrics), accept)
 
     application = build(
         registry,
