@@ -50,7 +50,7 @@ def servers() -> Iterator[tuple[DockerRegistry, DockerRegistry]]:
 @pytest.fixture
 async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[UpstreamRegistry]:
     """A registry that holds the plugin, pushed by our own writer."""
-    async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, terms=QUICK) as opened:
+    async with UpstreamRegistry.open(name="hub", url=servers[0].url, plain_http=True, policy=QUICK) as opened:
         for blob in (PACKED.config, PACKED.layer):
             upload = await opened.begin_upload(THERE)
             await upload.append(single_chunk(blob))
@@ -61,7 +61,7 @@ async def hub(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[U
 
 @pytest.fixture
 async def other(servers: tuple[DockerRegistry, DockerRegistry]) -> AsyncIterator[UpstreamRegistry]:
-    async with UpstreamRegistry.open(name="other", url=servers[1].url, plain_http=True, terms=QUICK) as opened:
+    async with UpstreamRegistry.open(name="other", url=servers[1].url, plain_http=True, policy=QUICK) as opened:
         yield opened
 
 

@@ -57,7 +57,7 @@ async def opened(
         plain_http=registry.url.startswith("http:"),
         login=login,
         tls=tls or Tls(),
-        terms=QUICK,
+        policy=QUICK,
     ) as upstream:
         yield upstream
 
@@ -224,6 +224,6 @@ async def test_a_slow_line(tmp_path: Path) -> None:
         async with opened(registry) as upstream:
             await push(upstream)
         begun = asyncio.get_running_loop().time()
-        async with UpstreamRegistry.open(name="slow", url=slow.url, plain_http=True, terms=QUICK) as upstream:
+        async with UpstreamRegistry.open(name="slow", url=slow.url, plain_http=True, policy=QUICK) as upstream:
             await pull(upstream)
         assert asyncio.get_running_loop().time() - begun > 1
