@@ -1,4 +1,4 @@
-"""Who calls, and the registry as they see it: the port through which a server tells callers apart."""
+"""Callers, and the registry as each sees it: the port through which a server tells callers apart."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Callers(Protocol):
     """Knows callers. Where there are no users, nobody can be named."""
 
     async def known(self) -> bool:
-        """Whether there are users."""
+        """Tell whether there are users."""
         ...
 
     async def by_token(self, token: str) -> Caller:
-        """Who shows a token that :meth:`grant` has given.
+        """Find the caller that shows a token of :meth:`grant`.
 
         Raises:
             Unauthorized: it is none, has expired, or whom it was given to is no longer known.
@@ -63,7 +63,7 @@ class Callers(Protocol):
         ...
 
     async def by_login(self, login: Login, address: str) -> Caller:
-        """Who gives a name and a password, or one of their tokens for machines.
+        """Find the caller that gives a name and a password, or a token for machines.
 
         Args:
             login: the name and what proves it.

@@ -1,4 +1,4 @@
-"""What is counted of logins."""
+"""Metrics of logins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 
 
 class LoginOutcome(StrEnum):
-    """How a login ended."""
+    """The outcome of a login."""
 
     PASSWORD = "password"  # noqa: S105 - the name of an outcome
     TOKEN = "token"  # noqa: S105 - as above

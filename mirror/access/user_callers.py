@@ -90,7 +90,7 @@ def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str
 
 
 def _allowed(actions: Sequence[str], repository: Repository, rights: Rights) -> frozenset[str]:
-    """What a token is given for; to decide about plugins only where that is asked for by name, to operate never."""
+    """List the actions of a token; deciding about plugins only where it is requested by name, operating never."""
     asked = [
         action for action in AccessAction if action.value in actions or ("*" in actions and action not in USERS_ONLY)
     ]

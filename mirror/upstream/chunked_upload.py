@@ -72,11 +72,9 @@ class UpstreamUpload:
         return Descriptor(OCTET_STREAM, digest, self._offset)
 
     async def cancel(self) -> None:
-        try:
+        with suppress(errors.UploadUnknown):  # the upload has ended already
             async with self._session.request(self._request("DELETE"), expect=_DONE, missing=errors.UploadUnknown):
                 pass
-        except errors.UploadUnknown:
-            pass  # the upload has ended, which is what was wanted
 
     async def synchronize(self) -> None:
         """Ask the upstream how many bytes it holds, where the last piece did not end well."""

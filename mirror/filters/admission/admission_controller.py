@@ -77,7 +77,7 @@ class AdmissionController:
     async def judge(
         self, registry: Registry, repository: Repository, manifest: Manifest, *, comes_after: bool | None = None
     ) -> AdmissionOutcome:
-        """How a plugin stands now, by the policy and by what people decided. Of itself nothing is written.
+        """Judge the standing of a plugin by the policy and by decisions of people. The call itself writes nothing.
 
         What came before it under its name is judged first, and noted, where that was not done yet and the policy asks
         what is new.

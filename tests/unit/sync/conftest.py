@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +15,12 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.records.sync_runs import TagOutcome
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
-from mirror.registry.port import Page
+from mirror.registry.port import Blob, Page
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.wire.pagination import PageRequest
+from mirror.wire.ranges import RangeRequest
 
 
 class Upstream(DelegatingRegistry):
@@ -53,6 +55,22 @@ class Upstream(DelegatingRegistry):
         if self.lists is not None:
             raise self.lists
         return await super().list_repositories(PageRequest(self.page_limit, page.last))
+
+
+class Watched(Upstream):
+    """An upstream that notes the blobs that are read, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[Digest] = []
+
+    @asynccontextmanager
+    async def open_blob(
+        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
+    ) -> AsyncIterator[Blob]:
+        self.read.append(digest)
+        async with super().open_blob(repository, digest, part) as blob:
+            yield blob
 
 
 class Told:

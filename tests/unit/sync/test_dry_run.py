@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +17,6 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import UpstreamRefused
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.records.sync_runs import TagOutcome, TagRecord
-from mirror.registry.port import Blob
 from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
 from mirror.sync.dry_run import dry_run_context
@@ -29,9 +27,8 @@ from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
 from mirror.transfer.tag_selection import TagSelection
-from mirror.wire.ranges import RangeRequest
 from tests.unit.plugin.layers import LAYER as ZIPPED
-from tests.unit.sync.conftest import SetClock, Told, Upstream
+from tests.unit.sync.conftest import SetClock, Told, Watched
 from tests.unit.transfer.content import hold, index, plugin
 
 THERE, HERE, ELSEWHERE = Repository("store/contiv"), Repository("contiv"), Repository("site/network")
@@ -40,22 +37,6 @@ OTHER_CONFIG = json.dumps({"Env": [{"Name": "role"}], "Network": {"Type": "host"
 OLD, NEW, SHARED = b"old layer" * 5, b"new layer, longer" * 7, b"shared layer" * 3
 FIRST, SECOND = plugin(CONFIG, OLD, SHARED), plugin(OTHER_CONFIG, NEW, SHARED)
 BLOBS = [CONFIG, OTHER_CONFIG, OLD, NEW, SHARED]
-
-
-class Watched(Upstream):
-    """Notes the blobs that are read."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: list[Digest] = []
-
-    @asynccontextmanager
-    async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
-    ) -> AsyncIterator[Blob]:
-        self.read.append(digest)
-        async with super().open_blob(repository, digest, part) as blob:
-            yield blob
 
 
 @pytest.fixture

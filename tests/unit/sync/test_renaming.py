@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,7 +14,6 @@ from mirror.oci import Digest, Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.records.sync_runs import TagChange, TagOutcome
-from mirror.registry.port import Blob
 from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.retention import Retention
@@ -25,10 +22,9 @@ from mirror.sync.rule_status import rule_statuses
 from mirror.sync.run import run_rule
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
-from mirror.wire.ranges import RangeRequest
 from tests.unit.plugin.layers import LAYER as ZIPPED
 from tests.unit.plugin.layers import TAR
-from tests.unit.sync.conftest import SetClock, Told, Upstream
+from tests.unit.sync.conftest import SetClock, Told, Watched
 from tests.unit.transfer.content import hold, index, plugin
 
 THERE, HERE, ELSEWHERE = Repository("store/contiv"), Repository("contiv"), Repository("site/network")
@@ -44,22 +40,6 @@ FIRST_CONFIG, SECOND_CONFIG, LAYER = config("master"), config("master", Network=
 FIRST, SECOND = plugin(FIRST_CONFIG, LAYER), plugin(SECOND_CONFIG, LAYER)
 CHANGES = DerivationChanges(env={"role": "worker", "name": "{name}:{tag}"})
 TOLD = f'derived from {FIRST.digest}: env role: "master" -> "worker"; env name: unset -> "contiv:1.0"'
-
-
-class Watched(Upstream):
-    """Notes blobs that are read, too."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.read: list[Digest] = []
-
-    @asynccontextmanager
-    async def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
-    ) -> AsyncIterator[Blob]:
-        self.read.append(digest)
-        async with super().open_blob(repository, digest, part) as blob:
-            yield blob
 
 
 @pytest.fixture
