@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Final, NamedTuple
 
 from prometheus_client.metrics_core import Metric
 
@@ -14,11 +15,11 @@ from mirror.oci.errors import MirrorError
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.logs import LogLines
 from mirror.runtime.metrics_exposition import expose, metric, process_metrics, summed_metrics
-from mirror.runtime.shared_metrics import MetricFamily, MetricKind, SharedMetrics, WorkerSlot
+from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics, WorkerSlot
 from mirror.server.api.request_metrics import FAMILIES as REQUEST_FAMILIES
 from mirror.server.http.activity import Activity
 from mirror.store.content.volume import DiskSpace
-from mirror.store.monitoring import StoreContents
+from mirror.store.monitoring import Monitoring, StoreContents
 from mirror.store.registry import Store
 
 NAMESPACE: Final = "plugin_mirror"
@@ -35,29 +36,14 @@ def _gauge(name: str, explanation: str) -> MetricFamily:
     return MetricFamily(f"{NAMESPACE}_{name}", explanation, MetricKind.GAUGE)
 
 
-_IN_FLIGHT = _gauge("requests_in_flight", "HTTP requests that have begun and whose answers are not sent completely.")
-_CONNECTIONS = _gauge("connections", "Open TCP connections from clients.")
-_CONNECTIONS_REFUSED = _counter(
-    "connections_refused", "Client connections refused because server.limits.connections were open."
-)
-_CLIENTS_REFUSED = _counter(
-    "client_connections_refused",
-    "Connections (behind a proxy: requests) refused because one client reached server.limits.connections_per_client.",
-)
-_RECEIVING = _gauge("uploads_receiving", "Upload requests whose bodies are being received.")
-_UPLOADS_REFUSED = _counter(
-    "uploads_refused", "Upload requests refused because one client reached server.limits.uploads_per_client."
-)
-_SLOW_ENDED = _counter(
-    "slow_transfers_aborted",
-    "Request and response bodies slower than server.limits.least_body_bytes_per_second that were aborted because other "
-    "clients waited.",
-)
-_SESSIONS_REFUSED = _counter(
-    "upload_sessions_refused",
-    "Upload sessions refused because server.limits.upload_sessions_per_client or upload_sessions was reached.",
-)
-_UPLOADS_EXPIRED = _counter("uploads_expired", "Upload sessions removed because no client continued them.")
+class _Watched(NamedTuple):
+    """Parts of a process whose numbers are read again and again."""
+
+    activity: Activity
+    monitoring: Monitoring
+    lines: LogLines
+
+
 _LOOKUPS = MetricFamily(
     f"{NAMESPACE}_cache_lookups_total",
     "Look-ups in the memory cache in front of the catalog, by kind (manifest, blob_size) and result (hit, miss).",
@@ -65,35 +51,93 @@ _LOOKUPS = MetricFamily(
     ("kind", "result"),
     [(kind, result) for kind in ("manifest", "blob_size") for result in ("hit", "miss")],
 )
-_TRANSACTIONS = _counter(
-    "catalog_transactions", "Write transactions that serving processes committed to the catalog database."
-)
-_TURN_WAITS = _counter(
-    "catalog_lock_waits", "Catalog write transactions that waited for the write lock of another process."
-)
-_TURN_WAIT_SECONDS = _counter(
-    "catalog_lock_wait_seconds", "Seconds that catalog write transactions waited for the write lock of other processes."
-)
-_LOG_DROPPED = _counter("log_lines_dropped", "Log lines dropped because standard error was not read fast enough.")
-
-_FOLLOWED: Final = (
-    _IN_FLIGHT,
-    _CONNECTIONS,
-    _CONNECTIONS_REFUSED,
-    _CLIENTS_REFUSED,
-    _RECEIVING,
-    _UPLOADS_REFUSED,
-    _SLOW_ENDED,
-    _SESSIONS_REFUSED,
-    _UPLOADS_EXPIRED,
-    _LOOKUPS,
-    _TRANSACTIONS,
-    _TURN_WAITS,
-    _TURN_WAIT_SECONDS,
-    _LOG_DROPPED,
+#: A row a series: the metric, the values of its labels, and where its number is read.
+_FOLLOWED: Final[tuple[tuple[MetricFamily, Labels, Callable[[_Watched], float]], ...]] = (
+    (
+        _gauge("requests_in_flight", "HTTP requests that have begun and whose answers are not sent completely."),
+        (),
+        lambda seen: seen.activity.in_flight.count,
+    ),
+    (_gauge("connections", "Open TCP connections from clients."), (), lambda seen: seen.activity.connections.count),
+    (
+        _counter("connections_refused", "Client connections refused because server.limits.connections were open."),
+        (),
+        lambda seen: seen.activity.connections.refused,
+    ),
+    (
+        _counter(
+            "client_connections_refused",
+            "Connections (behind a proxy: requests) refused because one client reached server.limits.connections_per_client.",
+        ),
+        (),
+        lambda seen: seen.activity.crowding.count,
+    ),
+    (
+        _gauge("uploads_receiving", "Upload requests whose bodies are being received."),
+        (),
+        lambda seen: seen.activity.uploading.count,
+    ),
+    (
+        _counter(
+            "uploads_refused", "Upload requests refused because one client reached server.limits.uploads_per_client."
+        ),
+        (),
+        lambda seen: seen.activity.uploading.refused,
+    ),
+    (
+        _counter(
+            "slow_transfers_aborted",
+            "Request and response bodies slower than server.limits.least_body_bytes_per_second that were aborted because other "
+            "clients waited.",
+        ),
+        (),
+        lambda seen: seen.activity.dawdling.count,
+    ),
+    (
+        _counter(
+            "upload_sessions_refused",
+            "Upload sessions refused because server.limits.upload_sessions_per_client or upload_sessions was reached.",
+        ),
+        (),
+        lambda seen: seen.activity.beginning.count,
+    ),
+    (
+        _counter("uploads_expired", "Upload sessions removed because no client continued them."),
+        (),
+        lambda seen: seen.monitoring.work.uploads_expired,
+    ),
+    (_LOOKUPS, ("manifest", "hit"), lambda seen: seen.monitoring.work.lookups.manifest_hits),
+    (_LOOKUPS, ("manifest", "miss"), lambda seen: seen.monitoring.work.lookups.manifest_misses),
+    (_LOOKUPS, ("blob_size", "hit"), lambda seen: seen.monitoring.work.lookups.blob_size_hits),
+    (_LOOKUPS, ("blob_size", "miss"), lambda seen: seen.monitoring.work.lookups.blob_size_misses),
+    (
+        _counter(
+            "catalog_transactions", "Write transactions that serving processes committed to the catalog database."
+        ),
+        (),
+        lambda seen: seen.monitoring.work.transactions,
+    ),
+    (
+        _counter("catalog_lock_waits", "Catalog write transactions that waited for the write lock of another process."),
+        (),
+        lambda seen: seen.monitoring.work.turn_waits,
+    ),
+    (
+        _counter(
+            "catalog_lock_wait_seconds",
+            "Seconds that catalog write transactions waited for the write lock of other processes.",
+        ),
+        (),
+        lambda seen: seen.monitoring.work.turn_wait_seconds,
+    ),
+    (
+        _counter("log_lines_dropped", "Log lines dropped because standard error was not read fast enough."),
+        (),
+        lambda seen: seen.lines.dropped,
+    ),
 )
 #: What processes count in memory that they share.
-FAMILIES: Final = (*REQUEST_FAMILIES, *_FOLLOWED)
+FAMILIES: Final = (*REQUEST_FAMILIES, *{family.name: family for family, _, _ in _FOLLOWED}.values())
 
 _READ_FROM_CONTENTS: Final[tuple[tuple[MetricFamily, Callable[[StoreContents], float]], ...]] = (
     (_gauge("storage_bytes", "Bytes of the blobs and manifests in the store."), lambda found: found.size_bytes),
@@ -156,7 +200,9 @@ class Metrics:
     ) -> None:
         self._store = store
         self._more = more
-        self._updates = [*_followed(slot, store, activity, lines), *followed]
+        seen = _Watched(activity, store.monitoring, lines)
+        follows = [slot.follow(family, partial(read, seen), *labels) for family, labels, read in _FOLLOWED]
+        self._updates = [*follows, *followed]
         self._shared_metrics = shared_metrics
         self._contents: StoreContents | None = None
         self._read_at_seconds = -_CONTENTS_FRESH_SECONDS
@@ -200,24 +246,3 @@ class Metrics:
                 self._contents = await self._store.monitoring.contents()
                 self._read_at_seconds = time.monotonic()
             return self._contents
-
-
-def _followed(slot: WorkerSlot, store: Store, activity: Activity, lines: LogLines) -> Iterator[Callable[[], None]]:
-    lookups = store.monitoring.work.lookups
-    yield slot.follow(_IN_FLIGHT, lambda: activity.in_flight.count)
-    yield slot.follow(_CONNECTIONS, lambda: activity.connections.count)
-    yield slot.follow(_CONNECTIONS_REFUSED, lambda: activity.connections.refused)
-    yield slot.follow(_CLIENTS_REFUSED, lambda: activity.crowding.count)
-    yield slot.follow(_RECEIVING, lambda: activity.uploading.count)
-    yield slot.follow(_UPLOADS_REFUSED, lambda: activity.uploading.refused)
-    yield slot.follow(_SLOW_ENDED, lambda: activity.dawdling.count)
-    yield slot.follow(_SESSIONS_REFUSED, lambda: activity.beginning.count)
-    yield slot.follow(_UPLOADS_EXPIRED, lambda: store.monitoring.work.uploads_expired)
-    yield slot.follow(_LOOKUPS, lambda: lookups.manifest_hits, "manifest", "hit")
-    yield slot.follow(_LOOKUPS, lambda: lookups.manifest_misses, "manifest", "miss")
-    yield slot.follow(_LOOKUPS, lambda: lookups.blob_size_hits, "blob_size", "hit")
-    yield slot.follow(_LOOKUPS, lambda: lookups.blob_size_misses, "blob_size", "miss")
-    yield slot.follow(_TRANSACTIONS, lambda: store.monitoring.work.transactions)
-    yield slot.follow(_TURN_WAITS, lambda: store.monitoring.work.turn_waits)
-    yield slot.follow(_TURN_WAIT_SECONDS, lambda: store.monitoring.work.turn_wait_seconds)
-    yield slot.follow(_LOG_DROPPED, lambda: lines.dropped)
