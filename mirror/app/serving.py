@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from mirror.app.services import open_store
-from mirror.app.worker import Worker, build_service, limits_of, shared_figures
+from mirror.app.worker import Worker, allocate_shared_metrics, build_service, limits_of
 from mirror.runtime import logs, shutdown_signals
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.runtime.worker_processes import run_workers
@@ -38,7 +38,7 @@ def serve(settings: Settings) -> int:
     address = settings.server.listen
     listener = listen(address.host, address.port, limits_of(settings))
     workers = settings.server.workers
-    shared_metrics = shared_figures(settings)
+    shared_metrics = allocate_shared_metrics(settings)
     _allow_connections()
     _spare_the_collector()
     if workers == 1:

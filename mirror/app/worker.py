@@ -191,8 +191,8 @@ def _client_views(settings: Settings, engines: EngineTracker) -> list[ClientView
     return [*by_platform, EngineViews(engines, settings.admission.engines.cve)]
 
 
-def shared_figures(settings: Settings) -> SharedMetrics:
-    """Memory in which all processes that serve count; made before they are forked."""
+def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
+    """Allocate the memory in which all processes that serve count; before they are forked."""
     workers = settings.server.workers
     families = (
         *metrics.FAMILIES,

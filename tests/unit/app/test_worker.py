@@ -19,7 +19,7 @@ from aiohttp.test_utils import RawTestServer, TestClient
 from mirror.access.client import Client
 from mirror.app import worker
 from mirror.app.services import open_services
-from mirror.app.worker import Service, Worker, build_service, shared_figures
+from mirror.app.worker import Service, Worker, allocate_shared_metrics, build_service
 from mirror.filters import shared_layers
 from mirror.filters.admission.admission_controller import AdmissionController
 from mirror.filters.plugin_checks import PluginChecker
@@ -138,7 +138,7 @@ async def working(settings: Settings) -> AsyncIterator[tuple[Service, TestClient
     lines = LogLines(io.StringIO())
     with listen("127.0.0.1", 0) as listener:
         async with (
-            build_service(settings, Worker(listener, shared_figures(settings)), lines) as service,
+            build_service(settings, Worker(listener, allocate_shared_metrics(settings)), lines) as service,
             TestClient(RawTestServer(service.application.handle)) as client,
         ):
             yield service, client

@@ -162,7 +162,7 @@ async def test_an_index_that_may_be_out_of_date_makes_its_member_so(world: World
     assert staleness_of(await seen.resolve(HERE, LATEST)) == why
 
 
-async def test_faces(world: World) -> None:
+async def test_views(world: World) -> None:
     views = PlatformViews(PlatformTags([BY_TAG]))
     assert views.varies_by_client(HERE, LATEST)
     assert not views.varies_by_client(OTHER, LATEST)

@@ -107,7 +107,7 @@ async def test_the_page(filled: Served) -> None:
     assert (await filled.ask("POST", "/metrics")).status == 405
 
 
-async def test_no_figures_are_shared_between_servers() -> None:
+async def test_no_counters_are_shared_between_servers() -> None:
     async with served() as one, served() as other:
         await one.ask("GET", "/v2/")
         assert counted(other) == {}

@@ -12,7 +12,7 @@ from mirror.oci.errors import BlobUnknown, Busy, MirrorError, UpstreamBusy, Upst
 from mirror.registry.port import Growing
 from mirror.runtime.concurrency.background_tasks import BackgroundTasks
 from mirror.store.registry import Store
-from mirror.transfer import active_downloads as inflight_module
+from mirror.transfer import active_downloads
 from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.transfer.blob_request import BlobRequest, Source
 from mirror.transfer.download_progress import HELD_BACK_BYTES
@@ -292,7 +292,7 @@ class TestPlaces:
         self, one: Process, hub: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
     ) -> list["asyncio.Task[bytes]"]:
         """Readers of more blobs than may be fetched, of an upstream that gives nothing."""
-        monkeypatch.setattr(inflight_module, "MOST_FETCHED", 2)
+        monkeypatch.setattr(active_downloads, "MOST_FETCHED", 2)
         await hold(hub, NAME, self.BLOBS, [])
         hub.limit = 0
         readers = [one.reading(of(hub, blob)) for blob in self.BLOBS]
