@@ -88,8 +88,8 @@ _FOLLOWED: Final[tuple[tuple[MetricFamily, Labels, Callable[[_Watched], float]],
     (
         _counter(
             "slow_transfers_aborted",
-            "Request and response bodies slower than server.limits.least_body_bytes_per_second that were aborted because "
-            "other clients waited.",
+            "Request and response bodies slower than server.limits.least_body_bytes_per_second that were aborted "
+            "because other clients waited.",
         ),
         (),
         lambda seen: seen.activity.dawdling.count,
