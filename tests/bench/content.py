@@ -75,5 +75,5 @@ def with_layer(packed: PackedPlugin, layer: Body) -> bytes:
 
 
 def plugin(folder: Path, *, payload_size_bytes: int) -> PackedPlugin:
-    """contiv's plugin with a layer of at least `payload_size_bytes`, packed as engines pack it; `folder` is used up."""
+    """Contiv's plugin with a layer of at least `payload_size_bytes`, packed as engines pack it; `folder` is used up."""
     return pack(contiv_plugin(folder, payload_size_bytes=payload_size_bytes))

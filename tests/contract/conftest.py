@@ -12,7 +12,7 @@ from mirror.server.http_application import build
 from mirror.server.http_server import listen, serving
 from mirror.store.registry import Store
 from mirror.upstream.registry import UpstreamRegistry
-from tests.unit.proxy.world import pulling
+from tests.support.pull_through import pulling
 
 
 @asynccontextmanager

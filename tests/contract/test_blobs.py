@@ -9,7 +9,7 @@ from mirror.oci.errors import BlobUnknown, RangeInvalid
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.port import Registry
 from mirror.wire.ranges import RangeRequest, Span
-from tests.contract.contents import ABSENT, OTHER, REPOSITORY, push_blob, push_image, read_blob
+from tests.support.builders import ABSENT, OTHER, REPOSITORY, push_blob, push_image, read_blob
 
 CONTENT = random.Random(7).randbytes(3 * 1024 * 1024 + 17)
 

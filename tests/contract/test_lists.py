@@ -6,7 +6,7 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_type
 from mirror.oci.errors import RepositoryUnknown
 from mirror.registry.port import Page, Registry
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import ABSENT, OTHER, REPOSITORY, manifest_of, push_blob, push_image
+from tests.support.builders import ABSENT, OTHER, REPOSITORY, manifest_of, push_blob, push_image
 
 #: In ASCII order: digits, capitals, _, small letters; a prefix before what it begins.
 TAGS = ["0", "1.0", "1.0-beta", "1.0.1", "10", "A", "Z", "_x", "a", "a-b", "a.b", "a_b", "aa", "latest"]

@@ -9,7 +9,7 @@ from mirror.oci.errors import ManifestBlobUnknown, ManifestUnknown, RepositoryUn
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.registry.port import Registry
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import ABSENT, OTHER, REPOSITORY, manifest_of, push_blob, push_golden, push_image
+from tests.support.builders import ABSENT, OTHER, REPOSITORY, manifest_of, push_blob, push_golden, push_image
 
 LATEST = Tag("latest")
 

@@ -18,7 +18,7 @@ from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Registry, Upload
 from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.derive_copy import DerivedCopyMaker, derive_beside
-from tests.unit.transfer.content import hold, index, plugin
+from tests.support.builders import hold, index, plugin
 
 THERE, HERE = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin")
 CONFIG, LAYER = b'{"Env": [{"Name": "role", "Value": "master"}], "unknown": 1}', b"a layer"

@@ -12,7 +12,7 @@ from mirror.oci.errors import BlobUnknown, DigestInvalid, RangeInvalid, UploadIn
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
 from mirror.wire.ranges import Span
-from tests.contract.contents import OTHER, REPOSITORY, in_chunks, is_remote, push_blob, read_blob, settled
+from tests.support.builders import OTHER, REPOSITORY, in_chunks, is_remote, push_blob, read_blob, settled
 
 CONTENT = random.Random(11).randbytes(2 * 1024 * 1024 + 333)
 DIGEST = Digest.of(CONTENT)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_proxy import MIB, NAME, TAG, manifest, requests_of, sections, spooled_bytes, take
 from tests.harness import bad_line, plugins
 from tests.harness.bad_line import in_own_network, losing
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.mirror import Mirror
 from tests.harness.nginx import Nginx
 from tests.harness.packing import PackedPlugin, digest_of, pack
+from tests.harness.pulling import MIB, NAME, TAG, manifest, requests_of, sections, spooled_bytes, take
 from tests.harness.pushing import push
 from tests.harness.readiness import wait_until
 from tests.harness.requirement import require

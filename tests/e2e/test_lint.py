@@ -22,7 +22,7 @@ from tests.harness.command import CompletedRun
 from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror, plugin_mirror
 from tests.harness.requirement import require
-from tests.unit.plugin.rootfses import elf
+from tests.support.rootfs import elf
 
 pytestmark = pytest.mark.e2e
 

@@ -25,7 +25,7 @@ from tests.harness.nginx import Nginx
 from tests.harness.packing import MANIFEST_TYPE, digest_of, pack, packed_from
 from tests.harness.pushing import push
 from tests.harness.requirement import require
-from tests.unit.plugin.layers import DRIVER, END, entry, read, tar, zipped
+from tests.support.layers import DRIVER, END, entry, read, tar, zipped
 
 pytestmark = pytest.mark.e2e
 

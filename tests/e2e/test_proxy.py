@@ -1,18 +1,15 @@
 """Pull-through between real servers: docker-registry behind an nginx that counts and slows, and our server."""
 
-import http.client
 import json
 import os
-import re
 import signal
 import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +18,34 @@ import pytest
 from tests.harness import plugins
 from tests.harness.ageing import make_due
 from tests.harness.black_hole import BlackHole
-from tests.harness.command import run
 from tests.harness.docker_registry import DockerRegistry
 from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror
 from tests.harness.nginx import Nginx
-from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of, legacy_manifest, pack
+from tests.harness.packing import PackedPlugin, digest_of, legacy_manifest, pack
 from tests.harness.ports import free_port
+from tests.harness.pulling import (
+    MIB,
+    NAME,
+    TAG,
+    asked_of_upstream,
+    at_once,
+    counted,
+    manifest,
+    requests_of,
+    requests_to,
+    sections,
+    spooled_bytes,
+    take,
+    upstream_bytes,
+    writer_of,
+)
 from tests.harness.pushing import push
 from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 
 pytestmark = pytest.mark.e2e
 
-MIB = 1024 * 1024
-NAME = "vieux/sshfs"
-TAG = "latest"
 HELD_BACK_BYTES = 64 * 1024
 
 
@@ -55,118 +64,6 @@ def upstream() -> Iterator[DockerRegistry]:
     require(DockerRegistry.missing(), Nginx.missing())
     with DockerRegistry() as registry:
         yield registry
-
-
-def sections(url: str, *, to: str = "**", **further: Any) -> dict[str, Any]:
-    """Everything at one upstream, pulled through."""
-    hub = {"url": url, "plain_http": True, "connect_timeout_seconds": 2, "read_timeout_seconds": 5}
-    return {"upstreams": {"hub": hub}, "proxy": [{"from": "hub/**", "to": to}], **further}
-
-
-def manifest(
-    url: str, name: str = NAME, target: str = TAG, method: str = "GET"
-) -> tuple[int, Mapping[str, str], bytes]:
-    request = urllib.request.Request(
-        f"{url}/v2/{name}/manifests/{target}", headers={"Accept": MANIFEST_TYPE}, method=method
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, response.headers, response.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers, error.read()
-
-
-@dataclass
-class Taken:
-    """What a client got of a blob."""
-
-    status: int
-    announced_bytes: int
-    content: bytes
-
-
-def take(
-    port: int,
-    digest: str,
-    *,
-    name: str = NAME,
-    wanted_range: str | None = None,
-    most_bytes: int | None = None,
-    bytes_per_second: int = 0,
-    taken: list[int] | None = None,
-) -> Taken:
-    """Read a blob as a client does, perhaps a slow one or one that leaves early; a broken body is what came of it."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
-    try:
-        headers = {"Range": wanted_range} if wanted_range else {}
-        connection.request("GET", f"/v2/{name}/blobs/{digest}", headers=headers)
-        response = connection.getresponse()
-        content = bytearray()
-        while most_bytes is None or len(content) < most_bytes:
-            try:
-                piece = response.read1(64 * 1024)
-            except (OSError, http.client.HTTPException):
-                break
-            if not piece:
-                break
-            content += piece
-            if taken is not None:
-                taken.append(len(piece))
-            if bytes_per_second:
-                time.sleep(len(piece) / bytes_per_second)
-        return Taken(response.status, int(response.headers["Content-Length"] or -1), bytes(content))
-    finally:
-        connection.close()
-
-
-def upstream_bytes(nginx: Nginx, digest: str) -> int:
-    """Bytes of a blob that an upstream has sent, by its own count; of answers it has finished."""
-    line = re.compile(r'"GET \S*/blobs/' + digest + r'\S* HTTP/1.1" (\d+) (\d+)')
-    return sum(int(found[2]) for found in line.finditer(nginx.access_log.read_text()))
-
-
-def requests_to(nginx: Nginx) -> int:
-    return len(nginx.access_log.read_text().splitlines())
-
-
-def counted(mirror: Mirror, metric: str, **labels: str) -> int:
-    """What a mirror's `/metrics` says of one series."""
-    with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=10) as response:
-        text = response.read().decode()
-    of = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
-    found = re.search(rf"^{metric}{{{of}}} (\S+)$", text, re.MULTILINE)
-    assert found is not None, f"no {metric} of {of}"
-    return int(float(found[1]))
-
-
-def asked_of_upstream(mirror: Mirror) -> int:
-    """Requests that a mirror of one worker has sent, or tried to, to its upstream."""
-    return counted(mirror, "plugin_mirror_upstream_requests_total", upstream="hub")
-
-
-def workers_of(mirror: Mirror) -> list[int]:
-    listed = run(["ps", "-o", "pid=", "--ppid", str(mirror.pid)], check=False).stdout
-    return sorted(int(pid) for pid in listed.split())
-
-
-def spooled_bytes(mirror: Mirror) -> int:
-    return sum(file.stat().st_size for file in mirror.data.glob("uploads/*/data"))
-
-
-def writer_of(mirror: Mirror) -> int:
-    """The worker that has a download's file open for writing."""
-    for pid in workers_of(mirror):
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            if re.search(r"uploads/sha256-[0-9a-f]+/session.json", os.path.realpath(descriptor)):
-                return pid
-    raise AssertionError("no worker has claimed a download")
-
-
-@contextmanager
-def at_once(count: int) -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(count) as pool:
-        yield pool
 
 
 class TestOneDownload:
@@ -375,12 +272,6 @@ class TestInterruptions:
             kept = spooled_bytes(mirror)
             assert 2 * MIB <= kept < len(big.layer)
             assert digest_of(take(mirror.port, big.layer_digest).content) == big.layer_digest
-
-
-def requests_of(nginx: Nginx, digest: str) -> list[tuple[int, int]]:
-    """Status and body bytes of each finished GET of a blob."""
-    line = re.compile(r'"GET \S*/blobs/' + digest + r'\S* HTTP/1.1" (\d+) (\d+)')
-    return [(int(found[1]), int(found[2])) for found in line.finditer(nginx.access_log.read_text())]
 
 
 class TestWrongContent:

@@ -14,8 +14,8 @@ from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror
 from tests.harness.packing import packed_from
 from tests.harness.pushing import push
-from tests.unit.plugin.layer_cases import BELOW, CASES, file, folder, link, symlink
-from tests.unit.plugin.layers import tar, zipped
+from tests.support.layer_cases import BELOW, CASES, file, folder, link, symlink
+from tests.support.layers import tar, zipped
 
 pytestmark = pytest.mark.e2e
 

@@ -121,9 +121,9 @@ class Engine:
     def docker(
         self, *arguments: str, input_text: str | None = None, check: bool = True, timeout_seconds: float = 60
     ) -> CompletedRun:
-        """Run the engine's own client, with an empty configuration and without our environment.
+        r"""Run the engine's own client, with an empty configuration and without our environment.
 
-        `input_text` answers prompts (`"y\\n"`); without it standard input is empty, which a prompt takes as no.
+        `input_text` answers prompts (`"y\n"`); without it standard input is empty, which a prompt takes as no.
         Raises `CommandFailedError`, with the end of the daemon's log, for a non-zero exit when `check`.
         """
         self._running_service()

@@ -8,7 +8,7 @@ import pytest
 
 from mirror.access.login_attempts import BURST, PERIOD_SECONDS, LoginAttempts
 from mirror.oci.errors import TooManyRequests
-from tests.unit.upstream.hand_clock import HandClock
+from tests.support.clocks import HandClock
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def test_time_lets_one_more_through_and_the_error_says_when(attempts: LoginAttem
         attempts.begin("10.0.0.1")
     seconds = float(refused.value.detail["retry_after_seconds"])
     assert seconds == PERIOD_SECONDS
-    clock.seconds += seconds
+    clock.advance(seconds=seconds)
     assert most(lambda: attempts.begin("10.0.0.1")) == 1
-    clock.seconds += 1000 * PERIOD_SECONDS
+    clock.advance(seconds=1000 * PERIOD_SECONDS)
     assert most(lambda: attempts.begin("10.0.0.1")) == BURST
 
 

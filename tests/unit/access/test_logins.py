@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -26,6 +26,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.scopes import parse_scopes
+from tests.support.clocks import ShiftedClock
 
 PASSWORD = "the pass:word"
 WRONG = r"^the name or the password is wrong, or the token is no longer good$"
@@ -33,19 +34,6 @@ HASH = passwords.hashed(PASSWORD)
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 ACME = NameMapping("acme/*", "acme/*")
 RULES = [AccessRule(frozenset({"anna"}), (ACME,), frozenset({AccessAction.PULL, AccessAction.PUSH}))]
-
-
-class NowClock:
-    """The time of day, moved by hand."""
-
-    def __init__(self) -> None:
-        self.ahead_seconds = 0.0
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + timedelta(seconds=self.ahead_seconds)
-
-    def monotonic_seconds(self) -> float:
-        return 1000.0 + self.ahead_seconds
 
 
 @dataclass
@@ -71,7 +59,7 @@ class Known:
 @dataclass
 class World:
     known: Known
-    clock: NowClock
+    clock: ShiftedClock
     logins: Logins
     callers: UserCallers
     checks: PasswordChecks
@@ -85,7 +73,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    clock, secret, shared_metrics = NowClock(), new_secret(), SharedMetrics((LOGINS,))
+    clock, secret, shared_metrics = ShiftedClock(), new_secret(), SharedMetrics((LOGINS,))
     token = UserToken("1a", "anna", "", clock.now(), clock.now() + timedelta(hours=1))
     known = Known({"anna": User("anna", HASH, clock.now())}, {secret_hash(secret): token})
     async with PasswordChecks() as checks:
@@ -129,7 +117,7 @@ async def test_the_secret_of_a_token_is_a_password_of_its_user(world: World) -> 
 
 async def test_a_token_that_has_expired_is_wrong(world: World) -> None:
     identity = await world.logins.identify_secret(world.secret, HERE)
-    world.clock.ahead_seconds = 3601
+    world.clock.advance(seconds=3601)
     assert not await world.logins.is_good(identity)
     with pytest.raises(Unauthorized):
         await world.logins.identify_secret(world.secret, HERE)
@@ -161,7 +149,7 @@ async def test_a_right_password_is_checked_once_in_a_while(world: World, monkeyp
     await asyncio.gather(*(world.logins.identify(Login("anna", PASSWORD), HERE) for _ in range(50)))
     assert 1 <= len(checked) <= 2  # two are checked at a time
     checked.clear()
-    world.clock.ahead_seconds = 301
+    world.clock.advance(seconds=301)
     await world.logins.identify(Login("anna", PASSWORD), HERE)
     assert len(checked) == 1
 

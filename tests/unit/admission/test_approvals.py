@@ -20,7 +20,7 @@ from mirror.records.origins import Origin
 from mirror.records.verdicts import AdmissionRecords
 from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
-from tests.contract.contents import push_image
+from tests.support.builders import push_image
 
 HERE, TAG, ABSENT = Repository("acme/driver"), Tag("1.0"), Digest.of(b"absent")
 

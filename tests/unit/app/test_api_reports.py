@@ -10,7 +10,7 @@ from mirror.app.api_reports import ApiReports
 from mirror.app.services import open_services
 from mirror.runtime.clock import SystemClock
 from mirror.settings import load
-from tests.unit.server.served import MANIFEST, REPOSITORY, TAG, digest, put_plugin
+from tests.support.served import MANIFEST, REPOSITORY, TAG, digest, put_plugin
 
 NAME = REPOSITORY.name
 

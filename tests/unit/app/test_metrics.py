@@ -28,7 +28,7 @@ from mirror.store.registry import Store
 from mirror.sync.sync_metrics import GAUGES as RULE_GAUGES
 from mirror.sync.sync_metrics import families as rule_families
 from mirror.upstream.upstream_metrics import UpstreamMetrics
-from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
+from tests.support.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_plugin
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "plugin-mirror.rules.yml"

@@ -27,7 +27,7 @@ from mirror.server.http_application import build
 from mirror.settings import load
 from mirror.store.registry import Store
 from mirror.wire.auth.challenges import parse as parse_challenges
-from tests.contract.contents import push_image
+from tests.support.builders import push_image
 
 WORD, PASSWORD = "0123456789abcdef", "the pass:word"
 DIGEST = Digest.of(b"a plugin")

@@ -32,8 +32,8 @@ from mirror.server.http_application import Application, build
 from mirror.server.http_server import listen
 from mirror.settings import Settings, load
 from mirror.wire.user_agent import Engine
-from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.server.served import digest, manifest_bytes, put_blob, served
+from tests.support.layers import entry, tar, zipped
+from tests.support.served import digest, manifest_bytes, put_blob, served
 
 ONE_EACH = {SharedLayerReader: 1, AdmissionController: 1, PluginChecker: 1}
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mirror.authoring.files.block_gzip import BLOCK_BYTES, BlockGzip
-from tests.unit.plugin.layers import entry, read, tar
+from tests.support.layers import entry, read, tar
 
 WORDS = b" ".join(random.Random(7).choices([b"plugin", b"layer", b"blob", b"tag", bytes(9)], k=700_000))
 

@@ -21,8 +21,8 @@ from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
+from tests.support.layers import entry, tar, zipped
 from tests.unit.authoring.conftest import REPOSITORY, TAG
-from tests.unit.plugin.layers import entry, tar, zipped
 
 CONFIG = b'{"Entrypoint":["/driver"],"Env":[{"Name":"role","Value":"a","Settable":["value"]}]}\n'
 LAYER = zipped(tar(entry("driver", b"\x7fELF")))

@@ -22,9 +22,9 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.saved_image import layout
+from tests.support.builders import hold, plugin
+from tests.support.layers import END, entry, tar, zipped
 from tests.unit.authoring.conftest import REPOSITORY, TAG, packed, recipe
-from tests.unit.plugin.layers import END, entry, tar, zipped
-from tests.unit.transfer.content import hold, plugin
 
 CONFIG = json.dumps({"Entrypoint": ["/bin/driver"], "Interface": {"Types": ["docker.volumedriver/1.0"]}}).encode()
 

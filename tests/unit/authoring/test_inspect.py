@@ -12,7 +12,7 @@ from mirror.plugin.lint.findings import Severity
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.transfer.progress_reporting import SilentProgress
-from tests.unit.authoring.contents import put_plugin
+from tests.support.plugins import put_plugin
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 

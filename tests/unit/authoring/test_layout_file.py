@@ -15,8 +15,8 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress
+from tests.support.builders import hold, plugin
 from tests.unit.authoring.conftest import REPOSITORY, TAG
-from tests.unit.transfer.content import hold, plugin
 
 
 async def written(file: Path) -> dict[str, bytes]:

@@ -26,8 +26,8 @@ from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
+from tests.support.builders import hold, plugin
 from tests.unit.authoring.conftest import REPOSITORY, TAG
-from tests.unit.transfer.content import hold, plugin
 
 CONFIG, LAYER = b"{}", bytes(range(256)) * 12_000
 MANIFEST = plugin(CONFIG, LAYER)

@@ -22,8 +22,8 @@ from mirror.plugin.rootfs.layer import LayerReader
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry, MemoryUpload
 from tests.harness.saved_image import layout, save_docker, write_layout, write_layout_tar
+from tests.support.layers import END, entry, tar
 from tests.unit.authoring.conftest import CONFIG, REPOSITORY, TAG, packed, recipe, write_rootfs
-from tests.unit.plugin.layers import END, entry, tar
 
 
 async def layer_of(registry: MemoryRegistry, built: Packed) -> bytes:

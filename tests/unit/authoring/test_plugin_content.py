@@ -19,8 +19,8 @@ from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
 from tests.harness.mirror import PROGRAM
-from tests.unit.authoring.contents import CONFIG, DRIVER, LAYER, NAME, TAG, put_blob, put_plugin
-from tests.unit.plugin.layers import entry, tar, zipped
+from tests.support.layers import entry, tar, zipped
+from tests.support.plugins import CONFIG, DRIVER, LAYER, NAME, TAG, put_blob, put_plugin
 
 
 class Counting(SilentProgress):

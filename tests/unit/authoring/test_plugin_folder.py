@@ -16,7 +16,7 @@ from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.lint.plugin_view import view_plugin
 from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
-from tests.unit.authoring.contents import CONFIG, DRIVER
+from tests.support.plugins import CONFIG, DRIVER
 
 
 @pytest.fixture

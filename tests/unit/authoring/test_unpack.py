@@ -21,9 +21,9 @@ from mirror.oci import Digest, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, ManifestUnknown, MirrorError, StorageFull
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.progress_reporting import SilentProgress
+from tests.support.builders import hold, index, plugin
+from tests.support.layers import entry, tar, zipped
 from tests.unit.authoring.conftest import REPOSITORY, TAG, packed, recipe
-from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.transfer.content import hold, index, plugin
 
 CONFIG = b'{ "Entrypoint": ["/x"],  "unknown": 1 }\n'
 

@@ -21,8 +21,13 @@ ASKED_BY_EACH = 40
 
 
 class Scripted:
-    """A server that answers `answer`, waits before its first answers as long as `pauses_seconds` say, and ends each
-    connection after `ends_after` answers."""
+    """A server with one answer.
+
+    Attributes:
+        answer: the bytes that it sends for each request.
+        pauses_seconds: the waits before its first answers.
+        ends_after: answers after which it ends a connection; None: never.
+    """
 
     def __init__(self, answer: bytes, pauses_seconds: tuple[float, ...], ends_after: int | None) -> None:
         self._answer = answer

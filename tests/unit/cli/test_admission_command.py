@@ -17,8 +17,8 @@ from mirror.oci import Digest, Repository, Tag, media_types
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.records.admissions import Admission
 from mirror.store.registry import Store
-from tests.contract.contents import manifest_of, push_blob, push_image
-from tests.unit.filters.world import ROOT, World
+from tests.support.admission import ROOT, World
+from tests.support.builders import manifest_of, push_blob, push_image
 
 HERE, ABSENT = Repository("acme/driver"), Digest.of(b"absent")
 

@@ -14,9 +14,9 @@ from mirror.cli.command_line import run
 from mirror.oci import Digest, Tag
 from mirror.records.sync_runs import RunStep, TagChange, TagEvent
 from mirror.store.registry import Store
-from tests.unit.authoring.contents import CONFIG, DRIVER, NAME, TAG, put_plugin
-from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.plugin.rootfses import SOCKET, elf
+from tests.support.layers import entry, tar, zipped
+from tests.support.plugins import CONFIG, DRIVER, NAME, TAG, put_plugin
+from tests.support.rootfs import SOCKET, elf
 
 ARM = Tag("1.0-arm64")
 GROWN = {"Network": {"Type": "host"}, "Env": [{"Name": "DEBUG", "Value": "1", "Settable": ["value"]}]}

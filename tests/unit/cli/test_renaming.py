@@ -11,8 +11,8 @@ import pytest
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Repository
 from mirror.store.registry import Store
-from tests.unit.plugin.layers import LAYER
-from tests.unit.transfer.content import hold, index, plugin
+from tests.support.builders import hold, index, plugin
+from tests.support.layers import LAYER
 
 HERE = Repository("acme/driver")
 CONFIG = json.dumps(

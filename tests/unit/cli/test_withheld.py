@@ -11,8 +11,8 @@ import pytest
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.store.registry import Store
-from tests.unit.plugin.layers import LAYER
-from tests.unit.transfer.content import hold, plugin
+from tests.support.builders import hold, plugin
+from tests.support.layers import LAYER
 
 HERE, OTHER = Repository("acme/driver"), Repository("acme/copy")
 CONFIG = json.dumps(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mirror.store.registry import Store
-from tests.unit.filters.world import World
+from tests.support.admission import World
 
 
 @pytest.fixture(scope="session")

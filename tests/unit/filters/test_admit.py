@@ -14,7 +14,7 @@ from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRu
 from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admissions import AdmissionState
 from mirror.store.records.sql_verdicts import SqlVerdicts
-from tests.unit.filters.world import (
+from tests.support.admission import (
     GROWN,
     HERE,
     HOST,
@@ -27,8 +27,8 @@ from tests.unit.filters.world import (
     UNSIGNED,
     World,
 )
-from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.plugin.rootfses import elf
+from tests.support.layers import entry, tar, zipped
+from tests.support.rootfs import elf
 
 
 async def test_what_is_let_in_is_taken_and_given_without_a_word(world: World) -> None:

@@ -14,7 +14,7 @@ from mirror.oci.errors import BlobUnknown, Denied
 from mirror.plugin.policy.admission_policy import Policy
 from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.wire.ranges import RangeRequest
-from tests.unit.filters.world import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records
+from tests.support.admission import HERE, HOST, HOST_NETWORK, OTHER, ROOT, TAG, World, admission_records
 
 
 @pytest.fixture

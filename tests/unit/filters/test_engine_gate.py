@@ -20,8 +20,8 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.runtime.clock import SystemClock
 from mirror.wire.user_agent import Engine
-from tests.contract.contents import push_image
-from tests.unit.server.served import REPOSITORY, TAG, put_plugin
+from tests.support.builders import push_image
+from tests.support.served import REPOSITORY, TAG, put_plugin
 
 OLD, NEW, UNREADABLE = Engine("26.1.5+dfsg1"), Engine("29.3.1"), Engine("dev")
 OTHER = Repository("acme/image")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -18,27 +18,15 @@ from mirror.records.hosts import Host
 from mirror.runtime import periodic_flush
 from mirror.runtime.periodic_flush import flush_periodically
 from mirror.wire.user_agent import Engine
+from tests.support.clocks import HandClock
 
 OLD, NEW, NONE = Engine("26.1.5", "amd64", "linux"), Engine("29.3.1", "amd64", "linux"), Engine("dev")
 ADDRESS = "192.0.2.7"
 
 
-class Time:
-    """A clock that is set."""
-
-    def __init__(self) -> None:
-        self.at = datetime(2026, 11, 28, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic_seconds(self) -> float:
-        return 0.0
-
-
 class World:
     def __init__(self, *, tells: bool = True) -> None:
-        self.clock = Time()
+        self.clock = HandClock()
         self.recorded: list[Mapping[Host, datetime]] = []
         self.counted: list[Exposure] = []
         self.failing = 0
@@ -76,7 +64,7 @@ async def test_every_pull_is_counted_and_each_host_recorded_once() -> None:
             Host(ADDRESS, "29.3.1", "linux", "amd64"),
             Host(ADDRESS, "dev"),
         ],
-        world.clock.at,
+        world.clock.time,
     )
 
 
@@ -87,7 +75,7 @@ async def test_a_host_that_may_be_affected_is_named_once_a_day() -> None:
             for engine in (OLD, NEW, NONE):
                 world.tracker.pulled(engine, ADDRESS)
         assert told(lines) == [(ADDRESS, "26.1.5"), (ADDRESS, "dev")]
-        world.clock.at += timedelta(days=1)
+        world.clock.advance(days=1)
         world.tracker.pulled(OLD, ADDRESS)
     assert told(lines)[2:] == [(ADDRESS, "26.1.5")]
     assert lines[0]["log_level"] == "warning"

@@ -13,7 +13,7 @@ from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRu
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, describe_privilege
 from mirror.records.admissions import AdmissionState
 from mirror.records.origins import Origin
-from tests.unit.filters.world import GROWN, HERE, HOST, ROOT, World
+from tests.support.admission import GROWN, HERE, HOST, ROOT, World
 
 FIRST, SECOND, THIRD = Tag("1"), Tag("2"), Tag("3")
 STRICT, WEAK = Policy([GROWN]), Policy([PolicyRule("all", PolicyAction.ALLOW)])

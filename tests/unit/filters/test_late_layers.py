@@ -17,9 +17,9 @@ from mirror.plugin.rootfs.platform import Platform
 from mirror.records.admissions import AdmissionState
 from mirror.records.origins import Origin
 from mirror.registry.streams import single_chunk
-from tests.unit.filters.world import HERE, HOST, OTHER, TAG, World
-from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.plugin.rootfses import elf
+from tests.support.admission import HERE, HOST, OTHER, TAG, World
+from tests.support.layers import entry, tar, zipped
+from tests.support.rootfs import elf
 
 GOOD = zipped(tar(entry("driver", elf(62), mode=0o755)))
 ALL = Policy([PolicyRule("all", PolicyAction.ALLOW)])

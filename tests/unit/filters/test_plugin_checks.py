@@ -5,109 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 import pytest
 
-from mirror.filters.plugin_checks import PluginChecker, PluginChecks
-from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
-from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
+from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
-from mirror.plugin.lint.findings import Finding
-from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
-from mirror.registry.delegate import DelegatingRegistry
-from mirror.registry.memory import MemoryRegistry
-from mirror.registry.port import Blob, Registry
-from mirror.registry.streams import single_chunk
-from mirror.wire.ranges import RangeRequest
-from tests.unit.plugin.layers import DRIVER, LAYER, TAR, tar, zipped
+from tests.support.layers import DRIVER, LAYER, tar, zipped
+from tests.unit.filters.checked import CONFIG, HERE, Checked, manifest
 
-HERE, THERE, TAG = Repository("acme/driver"), Repository("acme/copy"), Tag("1.0")
-CONFIG = json.dumps({"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(TAR))]}}).encode()
+THERE, TAG = Repository("acme/copy"), Tag("1.0")
 COMPRESSED = json.dumps({"rootfs": {"type": "layers", "diff_ids": [str(Digest.of(LAYER))]}}).encode()
 LARGE = zipped(tar(DRIVER, *[DRIVER] * 5000), level=0)
-
-
-class Ledger:
-    def __init__(self) -> None:
-        self.codes: dict[Digest, list[str]] = {}
-
-    async def record_findings(self, digest: Digest, findings: tuple[Finding, ...]) -> None:
-        self.codes[digest] = [finding.code for finding in findings]
-
-
-class Watched(DelegatingRegistry):
-    """Counts how often each blob is read to its end."""
-
-    def __init__(self, inner: Registry) -> None:
-        super().__init__(inner)
-        self.reads: list[Digest] = []
-
-    def open_blob(
-        self, repository: Repository, digest: Digest, part: RangeRequest | None = None
-    ) -> AbstractAsyncContextManager[Blob]:
-        return _Counting(self.inner.open_blob(repository, digest, part), digest, self.reads)
-
-
-class _Counting(AbstractAsyncContextManager[Blob]):
-    def __init__(self, opened: AbstractAsyncContextManager[Blob], digest: Digest, reads: list[Digest]) -> None:
-        self._opened, self._digest, self._reads = opened, digest, reads
-
-    async def __aenter__(self) -> Blob:
-        blob = await self._opened.__aenter__()
-        self.size_bytes, self.span, self.file, self._blob = blob.size_bytes, blob.span, None, blob
-        return self
-
-    async def __aexit__(self, *exception: Any) -> bool | None:
-        return await self._opened.__aexit__(*exception)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for chunk in self._blob:
-            yield chunk
-        self._reads.append(self._digest)
-
-
-class Checked:
-    """A registry in memory behind the wrapper."""
-
-    def __init__(self, limits: LayerLimits = DEFAULT_LIMITS, *, enforce: bool = True) -> None:
-        self.behind = Watched(MemoryRegistry())
-        self.ledger = Ledger()
-        self.registry = PluginChecks(
-            self.behind, PluginChecker(self.ledger.record_findings, SharedLayerReader(limits), enforce=enforce)
-        )
-
-    async def blob(self, content: bytes, media_type: str, repository: Repository = HERE) -> Descriptor:
-        upload = await self.registry.begin_upload(repository)
-        await upload.append(single_chunk(content))
-        held = await upload.commit(Digest.of(content))
-        return Descriptor(media_type, held.digest, held.size_bytes)
-
-    async def plugin(self, config: bytes = CONFIG, *layers: bytes, **members: Any) -> Manifest:
-        """A manifest whose blobs are there."""
-        described = await self.blob(config, media_types.DOCKER_PLUGIN_CONFIG)
-        held = [await self.blob(layer, media_types.DOCKER_LAYER_GZIP) for layer in layers or (LAYER,)]
-        return manifest(described, held, **members)
-
-    async def holds(self, plugin: Manifest) -> bool:
-        try:
-            await self.registry.resolve(HERE, plugin.digest)
-        except (ManifestUnknown, RepositoryUnknown):
-            return False
-        return True
-
-
-def manifest(config: Descriptor, layers: list[Descriptor], /, **members: Any) -> Manifest:
-    body = {
-        "schemaVersion": 2,
-        "mediaType": media_types.DOCKER_MANIFEST,
-        "config": config.to_json(),
-        "layers": [layer.to_json() for layer in layers],
-        **members,
-    }
-    return Manifest.parse(json.dumps(body).encode(), media_types.DOCKER_MANIFEST)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.runtime import periodic_flush
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.periodic_flush import flush_periodically
-from tests.unit.transfer.content import hold, plugin
+from tests.support.builders import hold, plugin
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 MANIFEST = plugin(b"{}", b"layer")

@@ -16,7 +16,7 @@ from mirror.plugin.policy.admission_policy import Policy, PolicyAction, PolicyRu
 from mirror.records.admissions import AdmissionState, Subject
 from mirror.runtime.clock import SystemClock
 from mirror.store.records.sql_verdicts import SqlVerdicts
-from tests.unit.filters.world import HERE, HOST, OTHER, ROOT, TAG, World, admission_records, decision
+from tests.support.admission import HERE, HOST, OTHER, ROOT, TAG, World, admission_records, decision
 
 POLICIES = {"no rules": None, "rules": Policy([PolicyRule("all", PolicyAction.ALLOW)])}
 

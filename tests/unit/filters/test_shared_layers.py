@@ -15,8 +15,8 @@ from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
-from tests.unit.filters.test_plugin_checks import HERE, Checked, Watched
-from tests.unit.plugin.layers import LAYER, entry, tar, zipped
+from tests.support.layers import LAYER, entry, tar, zipped
+from tests.unit.filters.checked import HERE, Checked, Watched
 
 
 class Hops:

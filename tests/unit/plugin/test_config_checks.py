@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mirror.plugin.lint.config_checks import check_config, covering_mount
-from tests.unit.plugin.rootfses import config
+from tests.support.rootfs import config
 
 TYPE = "docker.volumedriver/1.0"
 

@@ -17,7 +17,7 @@ from mirror.oci import Digest
 from mirror.plugin.rootfs.layer import LayerReader
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
 from mirror.plugin.rootfs.layer_limits import ALLOWANCE_BYTES, DEFAULT_LIMITS, LayerLimits
-from tests.unit.plugin.layers import BLOCK, DRIVER, END, LAYER, TAR, entry, read, tar, zipped
+from tests.support.layers import BLOCK, DRIVER, END, LAYER, TAR, entry, read, tar, zipped
 
 NOISE = random.Random(1).randbytes(300_000)
 LARGE = zipped(tar(entry("noise", NOISE), DRIVER))
@@ -214,7 +214,7 @@ MEMORY = """
 import resource, zlib, sys
 from mirror.plugin.rootfs.layer import LayerReader
 from mirror.plugin.rootfs.layer_limits import LayerLimits
-from tests.unit.plugin.layers import entry
+from tests.support.layers import entry
 header, block = entry("zeros", size=2**40), bytes(1 << 20)
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 compressor = zlib.compressobj(1, wbits=31)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mirror.plugin.config.mount_reach import DEVICE, MOUNT, Reach, is_read_only, mount_reaches
 from mirror.plugin.config.plugin_config import Mount
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern
-from tests.unit.plugin.rootfses import config as config_with
+from tests.support.rootfs import config as config_with
 
 
 def mount(source: str | None, kind: str, *options: str) -> Mount:

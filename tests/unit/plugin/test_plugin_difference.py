@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, compare_plugins
-from tests.unit.plugin.rootfses import config, file, folder, link, rootfs
+from tests.support.rootfs import config, file, folder, link, rootfs
 
 
 def mounts(*options: str, source: str = "/data") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from mirror.plugin.lint.engine_support import engine_verdicts
 from mirror.plugin.lint.findings import Finding, Severity
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.rootfs.platform import Platform
-from tests.unit.plugin.rootfses import SOCKET, config, elf, file, rootfs
+from tests.support.rootfs import SOCKET, config, elf, file, rootfs
 
 
 def finding(engines: str, severity: Severity = Severity.ERROR, code: str = "x") -> Finding:

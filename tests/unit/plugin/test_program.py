@@ -14,7 +14,7 @@ from mirror.plugin.rootfs.elf import Elf
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.program import Program, ProgramReader
 from tests.harness.requirement import require
-from tests.unit.plugin.rootfses import elf
+from tests.support.rootfs import elf
 
 AMD64 = Platform("linux", "amd64")
 

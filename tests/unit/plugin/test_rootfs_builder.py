@@ -18,8 +18,8 @@ from mirror.plugin.rootfs.layer_names import parts_of
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 from mirror.plugin.rootfs.tree import Tree, TreeLimits
-from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.plugin.rootfses import elf, file, folder, link, rootfs
+from tests.support.layers import entry, tar, zipped
+from tests.support.rootfs import elf, file, folder, link, rootfs
 
 HARD = EntryKind.HARD_LINK
 

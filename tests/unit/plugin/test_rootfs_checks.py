@@ -10,7 +10,7 @@ from mirror.plugin.lint.rootfs_checks import IntendedPlatform, check_rootfs, nam
 from mirror.plugin.rootfs.entry import LayerEntry
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.root_filesystem import platform_of
-from tests.unit.plugin.rootfses import SOCKET, config, elf, file, folder, link, rootfs
+from tests.support.rootfs import SOCKET, config, elf, file, folder, link, rootfs
 
 Told = tuple[LayerEntry, bytes]
 

@@ -13,7 +13,7 @@ from mirror.plugin.rootfs.entry import EntryCallback, EntryKind, LayerEntry, Nod
 from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header
 from mirror.plugin.rootfs.tar_reader import TarReader
 from mirror.plugin.rootfs.tree import TreeEntry
-from tests.unit.plugin.layers import entry, read, tar
+from tests.support.layers import entry, read, tar
 
 LATEST = 2**33
 

@@ -12,7 +12,7 @@ from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header
 from mirror.plugin.rootfs.tar_reader import TarReader
 from mirror.plugin.rootfs.tree import Tree, TreeEntry, TreeLimits
-from tests.unit.plugin.layer_cases import BELOW, CASES, Layer, file, folder, link, symlink
+from tests.support.layer_cases import BELOW, CASES, Layer, file, folder, link, symlink
 
 
 def flat(*layers: Layer, limits: TreeLimits | None = None) -> list[TreeEntry]:

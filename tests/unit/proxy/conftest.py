@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.store.registry import Store
-from tests.unit.proxy.world import World, pulling
+from tests.support.pull_through import World, pulling
 
 
 @pytest.fixture

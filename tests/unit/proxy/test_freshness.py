@@ -5,7 +5,7 @@ import pytest
 from mirror.oci import Digest, Repository, Tag
 from mirror.proxy.freshness import Freshness, FreshnessStep, LocalCopy, decide
 from mirror.records.origins import Origin
-from tests.unit.proxy.world import START as NOW
+from tests.support.clocks import START as NOW
 
 DIGEST = Digest.of(b"a manifest")
 TAG = Tag("latest")

@@ -16,8 +16,8 @@ from mirror.oci.errors import (
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
-from tests.unit.proxy.world import NAME, TAG, Plugin, World, pull, pulling, raised, read
-from tests.unit.transfer.content import hold, plugin
+from tests.support.builders import hold, plugin
+from tests.support.pull_through import NAME, TAG, Plugin, World, pull, pulling, raised, read
 
 EVERYTHING = PageRequest()
 

@@ -14,7 +14,7 @@ from mirror.oci.errors import (
 )
 from mirror.registry.staleness import staleness_of
 from mirror.store.registry import Store
-from tests.unit.proxy.world import NAME, TAG, Plugin, World, pull, pulling, raised, read
+from tests.support.pull_through import NAME, TAG, Plugin, World, pull, pulling, raised, read
 
 FAILURES = [
     UpstreamUnreachable("no route"),
@@ -80,7 +80,7 @@ class TestFirstPull:
         for _ in range(3):
             assert isinstance(await raised(world.registry.get_manifest(NAME, TAG)), NotFound)
         assert world.hub.asked["get_manifest"] == 1
-        world.clock.later(seconds=31)
+        world.clock.advance(seconds=31)
         wanted = await Plugin.make().at(world.hub)
         assert await world.registry.get_manifest(NAME, TAG) == wanted.manifest
 
@@ -109,14 +109,14 @@ class TestFreshness:
     async def test_a_tag_is_confirmed_by_a_head_after_five_minutes(self, world: World) -> None:
         wanted = await Plugin.make().at(world.hub)
         await pull(world)
-        world.clock.later(minutes=4, seconds=59)
+        world.clock.advance(minutes=4, seconds=59)
         await world.registry.get_manifest(NAME, TAG)
         assert world.hub.asked["resolve"] == 0
-        world.clock.later(seconds=1)
+        world.clock.advance(seconds=1)
         found = await world.registry.get_manifest(NAME, TAG)
         assert (found, staleness_of(found)) == (wanted.manifest, None)
         assert (world.hub.asked["resolve"], world.hub.asked["get_manifest"]) == (1, 1)
-        world.clock.later(minutes=4)
+        world.clock.advance(minutes=4)
         await world.registry.get_manifest(NAME, TAG)
         assert world.hub.asked["resolve"] == 1
 
@@ -124,7 +124,7 @@ class TestFreshness:
         await Plugin.make(1).at(world.hub)
         await pull(world)
         moved = await Plugin.make(2).at(world.hub)
-        world.clock.later(minutes=5)
+        world.clock.advance(minutes=5)
         assert await pull(world) == moved.manifest
         assert await world.store.get_manifest(NAME, TAG) == moved.manifest
         assert world.count("pulls", kind="manifest", outcome="moved") == 1
@@ -132,7 +132,7 @@ class TestFreshness:
     async def test_what_one_process_confirmed_another_need_not(self, store: Store, world: World) -> None:
         await Plugin.make().at(world.hub)
         await pull(world)
-        world.clock.later(minutes=6)
+        world.clock.advance(minutes=6)
         await world.registry.get_manifest(NAME, TAG)
         async with pulling(store, upstreams=world.upstreams, clock=world.clock) as other:
             await other.registry.get_manifest(NAME, TAG)
@@ -144,7 +144,7 @@ class TestStaleness:
     async def test_an_upstream_that_fails_in_any_way_costs_a_warning(self, world: World, failure: MirrorError) -> None:
         wanted = await Plugin.make().at(world.hub)
         await pull(world)
-        world.clock.later(minutes=7)
+        world.clock.advance(minutes=7)
         world.hub.failure = failure
         found = await world.registry.resolve(NAME, TAG)
         assert found.digest == wanted.manifest.digest
@@ -156,20 +156,20 @@ class TestStaleness:
     async def test_is_not_asked_about_for_two_minutes(self, world: World) -> None:
         await Plugin.make().at(world.hub)
         await pull(world)
-        world.clock.later(minutes=7)
+        world.clock.advance(minutes=7)
         world.hub.failure = UpstreamBusy("503")
         for _ in range(3):
             assert staleness_of(await world.registry.get_manifest(NAME, TAG)) is not None
         assert world.hub.asked["resolve"] == 1
         world.hub.failure = None
-        world.clock.later(minutes=2)
+        world.clock.advance(minutes=2)
         assert staleness_of(await world.registry.get_manifest(NAME, TAG)) is None
 
     async def test_a_tag_that_is_gone_there_stays_here(self, world: World) -> None:
         wanted = await Plugin.make().at(world.hub)
         await pull(world)
         await world.hub.inner.delete_tag(NAME, TAG)
-        world.clock.later(minutes=7)
+        world.clock.advance(minutes=7)
         found = await world.registry.get_manifest(NAME, TAG)
         assert found.digest == wanted.manifest.digest
         assert staleness_of(found) is not None
@@ -183,10 +183,10 @@ class TestStaleness:
             await pull(world)
             await Plugin.make().at(world.hub, NAME, "other")
             await pull(world, target=Tag("other"))
-            world.clock.later(minutes=7)
+            world.clock.advance(minutes=7)
             world.hub.stalled.clear()
             assert staleness_of(await world.registry.get_manifest(NAME, TAG)) is not None
-            world.clock.later(minutes=3)
+            world.clock.advance(minutes=3)
             async with asyncio.timeout(2):
                 for tag in (TAG, Tag("other")):
                     assert staleness_of(await world.registry.get_manifest(NAME, tag)) is not None
@@ -197,7 +197,7 @@ class TestStaleness:
             old = await Plugin.make(1).at(world.hub)
             await pull(world)
             new = await Plugin.make(2).at(world.hub)
-            world.clock.later(minutes=7)
+            world.clock.advance(minutes=7)
             world.hub.stalled.clear()
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest
             world.hub.stalled.set()
@@ -205,19 +205,19 @@ class TestStaleness:
                 while world.hub.asked["get_manifest"] < 2:  # the answer arrives, and is followed
                     await asyncio.sleep(0.001)
         async with pulling(store, upstreams=world.upstreams, clock=world.clock) as world:  # another worker
-            world.clock.later(minutes=1)
+            world.clock.advance(minutes=1)
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest
-            world.clock.later(minutes=1)
+            world.clock.advance(minutes=1)
             assert (await world.registry.resolve(NAME, TAG)).digest == new.manifest.digest
 
     async def test_the_last_one_that_is_all_here_is_served(self, world: World) -> None:
         whole = await Plugin.make(1).at(world.hub)
         await pull(world)
         await Plugin.make(2).at(world.hub)
-        world.clock.later(minutes=7)
+        world.clock.advance(minutes=7)
         await world.registry.get_manifest(NAME, TAG)
         world.hub.failure = UpstreamUnreachable("gone")
-        world.clock.later(minutes=7)
+        world.clock.advance(minutes=7)
         assert (await world.registry.get_manifest(NAME, TAG)).digest == whole.manifest.digest
 
     async def test_offline_is_stale_without_a_question(self, store: Store) -> None:
@@ -226,7 +226,7 @@ class TestStaleness:
             await pull(world)
             asked = world.hub.asked.total()
         async with pulling(store, upstreams=world.upstreams, clock=world.clock, offline=("hub",)) as world:
-            world.clock.later(minutes=7)
+            world.clock.advance(minutes=7)
             assert staleness_of(await world.registry.get_manifest(NAME, TAG)) is not None
             assert isinstance(await raised(world.registry.get_manifest(NAME, Tag("other"))), ManifestUnknown)
             assert world.hub.asked.total() == asked
@@ -256,7 +256,7 @@ class TestSeveralUpstreams:
             await Plugin.make(2).at(world.upstreams["spare"])
             await pull(world)
             world.hub.failure = UpstreamUnreachable("down")
-            world.clock.later(minutes=7)
+            world.clock.advance(minutes=7)
             found = await world.registry.get_manifest(NAME, TAG)
             assert found.digest == wanted.manifest.digest
             assert staleness_of(found) is not None
@@ -270,7 +270,7 @@ class TestPrecedence:
         assert await world.registry.get_manifest(NAME, TAG) == mine.manifest
         for target in (Tag("theirs"), Plugin.make(1).manifest.digest):
             assert isinstance(await raised(world.registry.get_manifest(NAME, target)), ManifestUnknown)
-        world.clock.later(minutes=9)
+        world.clock.advance(minutes=9)
         assert staleness_of(await world.registry.get_manifest(NAME, TAG)) is None
         assert world.hub.asked.total() == 0
 
@@ -298,7 +298,7 @@ class TestPrecedence:
         await Plugin.make(1).at(world.hub)
         await pull(world)
         mine = await Plugin.make(2).at(world.registry)
-        world.clock.later(minutes=9)
+        world.clock.advance(minutes=9)
         found = await world.registry.get_manifest(NAME, TAG)
         assert (found, staleness_of(found)) == (mine.manifest, None)
 

@@ -10,7 +10,7 @@ from mirror.oci.errors import UpstreamUnreachable
 from mirror.server.http_application import build
 from mirror.server.http_server import listen, serving
 from mirror.store.registry import Store
-from tests.unit.proxy.world import NAME, Plugin, World, pull, pulling
+from tests.support.pull_through import NAME, Plugin, World, pull, pulling
 
 
 @asynccontextmanager
@@ -29,7 +29,7 @@ async def test_what_cannot_be_confirmed_comes_with_a_warning_and_its_age(world: 
         for method in ("HEAD", "GET"):
             async with client.request(method, path) as answer:
                 assert (answer.status, "Warning" in answer.headers, "Age" in answer.headers) == (200, False, False)
-        world.clock.later(minutes=6)
+        world.clock.advance(minutes=6)
         world.hub.failure = UpstreamUnreachable('upstream hub: "it" is\ngone')
         for method in ("HEAD", "GET"):
             async with client.request(method, path) as answer:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mirror.registry.memory import MemoryRegistry
-from tests.unit.server.served import Served, put_plugin, served
+from tests.support.served import Served, put_plugin, served
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from mirror.server.api.admin_actions import AdminAction
 from mirror.server.api.operators import Operator, Operators
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http_application import build
-from tests.unit.server.served import REPOSITORY
+from tests.support.served import REPOSITORY
 
 WORD = {"Authorization": "Bearer word"}
 

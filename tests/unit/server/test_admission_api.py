@@ -24,7 +24,7 @@ from mirror.server.api.operators import Operator
 from mirror.settings import load
 from mirror.store.records.sql_admissions import SqlAdmissions
 from mirror.store.registry import Store
-from tests.contract.contents import push_image
+from tests.support.builders import push_image
 
 HERE, TAG, ABSENT = Repository("acme/driver"), Tag("1.0"), Digest.of(b"absent")
 WORD = "0123456789abcdef"

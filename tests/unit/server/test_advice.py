@@ -15,8 +15,8 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry
 from mirror.upstream.registry import UpstreamRegistry
-from tests.unit.plugin.layers import LAYER, TAR, entry, tar, zipped
-from tests.unit.server.served import REPOSITORY, TAG, Answer, digest, manifest_bytes, put_blob, served
+from tests.support.layers import LAYER, TAR, entry, tar, zipped
+from tests.support.served import REPOSITORY, TAG, Answer, digest, manifest_bytes, put_blob, served
 
 URL = f"/v2/{REPOSITORY}/manifests"
 TYPED = [("Content-Type", media_types.DOCKER_MANIFEST)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 
 import pytest
@@ -14,7 +13,7 @@ from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Upload
 from mirror.server.http.server_limits import ServerLimits
-from tests.unit.server.served import LAYER, REPOSITORY, Answer, Served, digest, served
+from tests.support.served import LAYER, REPOSITORY, Answer, Served, digest, served, until_held
 
 URL = f"/v2/{REPOSITORY}/blobs/uploads/"
 HALF = len(LAYER) // 2
@@ -216,12 +215,6 @@ async def test_what_a_client_sent_before_it_left_stays(empty: Served) -> None:
     answer = await empty.ask("GET", location)
     assert is_session(answer, 204, f"0-{HALF - 1}")
     assert await is_stored(empty, await empty.ask("PUT", with_digest(location), body=LAYER[HALF:]))
-
-
-async def until_held(server: Served, location: str, size_bytes: int) -> None:
-    async with asyncio.timeout(5):
-        while (await server.ask("GET", location)).headers["Range"] != f"0-{size_bytes - 1}":
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("broken", [b"zz\r\n", b"-1\r\nabc", b"3\r\nabcdef"])

@@ -24,7 +24,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Blob
 from mirror.server.http.server_limits import ServerLimits
 from mirror.wire.ranges import RangeRequest, Span
-from tests.unit.server.served import LAYER, REPOSITORY, Served, digest, put_blob, served
+from tests.support.served import LAYER, REPOSITORY, Served, digest, put_blob, served
 
 URL = f"/v2/{REPOSITORY}/blobs"
 SIZE = len(LAYER)

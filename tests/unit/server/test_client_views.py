@@ -21,7 +21,7 @@ from mirror.records.platform_rules import PlatformRule, PlatformTags
 from mirror.registry.memory import MemoryRegistry
 from mirror.runtime.clock import SystemClock
 from mirror.server.forwarded import ForwardedHeaders
-from tests.unit.server.served import MANIFEST, REPOSITORY, Served, digest, put_plugin, served
+from tests.support.served import MANIFEST, REPOSITORY, Served, digest, put_plugin, served
 
 AMD64 = r"docker/26.1.5 go/go1.21 os/linux arch/amd64 UpstreamClient(Docker-Client/26.1.5 \(linux\))"
 ARM64 = AMD64.replace("amd64", "arm64")

@@ -14,7 +14,7 @@ from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http.connection_limits import ConnectionDecision, ConnectionLimits
 from mirror.server.http.refusal_log import RefusalLog
 from mirror.server.http.server_limits import ServerLimits
-from tests.unit.server.served import LAYER, Served, served
+from tests.support.served import LAYER, Served, served
 
 SETTING = "server.limits.connections_per_client"
 

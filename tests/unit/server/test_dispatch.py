@@ -11,7 +11,7 @@ from mirror.oci import Descriptor, Digest, Repository, Tag
 from mirror.oci.errors import Denied, MirrorError, StorageFull, UpstreamBusy, UpstreamUnreachable
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry
-from tests.unit.server.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, served
+from tests.support.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, served
 
 
 @pytest.mark.parametrize("target", ["/v2/", "/v2", "/v2/?ns=docker.io", "http://mirror/v2/"])

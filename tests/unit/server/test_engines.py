@@ -20,7 +20,7 @@ from mirror.oci.media_types import (
     OCI_INDEX,
     OCI_MANIFEST,
 )
-from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, Answer, Served, digest
+from tests.support.served import CONFIG, LAYER, MANIFEST, REPOSITORY, Answer, Served, digest
 
 BASE = f"/v2/{REPOSITORY}"
 LEGACY_AGENT = (

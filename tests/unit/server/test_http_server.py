@@ -17,7 +17,7 @@ from mirror.registry.memory import MemoryRegistry
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.http_server import listen
 from mirror.store.storage_threads import in_thread
-from tests.unit.server.served import LAYER, MANIFEST, REPOSITORY, TAG, Connection, Served, digest, put_plugin, served
+from tests.support.served import LAYER, MANIFEST, REPOSITORY, TAG, Connection, Served, digest, put_plugin, served
 
 
 async def begun(server: Served, connection: Connection) -> str:

@@ -15,7 +15,7 @@ from mirror.registry.port import Page, Registry
 from mirror.runtime.current_client import CLIENT
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.wire.pagination import PageRequest, parse_next_link
-from tests.unit.server.served import (
+from tests.support.served import (
     MANIFEST,
     OCI_EMPTY,
     REPOSITORY,

@@ -20,7 +20,7 @@ from mirror.server.handlers.manifests import _received
 from mirror.server.http.activity import LARGE_MANIFESTS_PER_CLIENT
 from mirror.server.http.server_limits import ServerLimits
 from mirror.server.request_context import RequestContext
-from tests.unit.server.served import (
+from tests.support.served import (
     MANIFEST,
     REPOSITORY,
     TAG,

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from mirror.server.http.request_guard import MOST_FRAMING_BYTES, PIECE_BYTES, GuardedHandler, ReadRounds
-from tests.unit.server.served import LAYER, REPOSITORY, Served, digest, served
+from tests.support.served import LAYER, REPOSITORY, Served, digest, served
 
 CHUNKED = b"PUT /v2/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 MOST_HEAD_BYTES = 64 * 1024

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.server.api.request_metrics import FAMILIES
-from tests.unit.server.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, served
+from tests.support.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, served
 
 MANIFEST_URL = f"/v2/{REPOSITORY}/manifests/{TAG}"
 BLOB_URL = f"/v2/{REPOSITORY}/blobs/{digest(LAYER)}"

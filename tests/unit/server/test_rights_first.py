@@ -12,7 +12,7 @@ from mirror.filters.authorize import AnonymousRights, Authorize
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.registry.memory import MemoryRegistry
 from mirror.server.http.client_connection import MOST_DRAINED_BYTES
-from tests.unit.server.served import LAYER, MANIFEST, REPOSITORY, Served, digest, put_plugin, served
+from tests.support.served import LAYER, MANIFEST, REPOSITORY, Served, digest, put_plugin, served
 
 BLOBS = f"/v2/{REPOSITORY}/blobs"
 WRITES = [

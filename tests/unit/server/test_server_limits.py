@@ -12,7 +12,7 @@ from mirror.oci.errors import TooManyRequests
 from mirror.server.http.client_limits import ClientLimits
 from mirror.server.http.refusal_log import RefusalLog
 from mirror.server.http.server_limits import ServerLimits
-from tests.unit.server.served import LAYER, Connection, Served, digest, served
+from tests.support.served import LAYER, Connection, Served, digest, served
 
 
 async def sending(server: Served, connection: Connection) -> None:

@@ -10,8 +10,7 @@ from structlog.testing import capture_logs
 
 from mirror.server.http.body_rate import WINDOW_SECONDS, BodyRate
 from mirror.server.http.server_limits import ServerLimits
-from tests.unit.server.served import LAYER, served
-from tests.unit.server.test_blob_uploads import until_held
+from tests.support.served import LAYER, served, until_held
 
 SETTING = "server.limits.least_body_bytes_per_second"
 

@@ -7,7 +7,7 @@ from aiohttp.test_utils import RawTestServer, TestClient
 
 from mirror.registry.memory import MemoryRegistry
 from mirror.server.http_application import build
-from tests.unit.server.served import REPOSITORY, TAG, put_plugin
+from tests.support.served import REPOSITORY, TAG, put_plugin
 
 MANIFEST = f"/v2/{REPOSITORY}/manifests/{TAG}"
 

@@ -13,7 +13,7 @@ from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.streams import single_chunk
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import in_chunks, manifest_of, read_blob
+from tests.support.builders import in_chunks, manifest_of, read_blob
 from tests.torture import model
 from tests.torture.model import Change, RepositoryState
 

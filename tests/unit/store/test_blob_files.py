@@ -9,7 +9,7 @@ from mirror.oci.errors import StorageDamaged
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.ranges import RangeRequest
-from tests.contract.contents import REPOSITORY, push_blob, push_image, read_blob
+from tests.support.builders import REPOSITORY, push_blob, push_image, read_blob
 from tests.unit.store.disks import open_files
 
 CONTENT = random.Random(3).randbytes(2 * 1024 * 1024 + 5)

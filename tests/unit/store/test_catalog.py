@@ -35,7 +35,7 @@ from mirror.store.catalog.schema import HEAD, metadata
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import REPOSITORY, manifest_of, push_blob, push_image
+from tests.support.builders import REPOSITORY, manifest_of, push_blob, push_image
 
 
 def open_in_a_process(folder: Path, barrier: "multiprocessing.Barrier") -> None:

@@ -6,7 +6,7 @@ import pytest
 from mirror.oci import Manifest, Repository, Tag
 from mirror.store.catalog.catalog_cache import CatalogCache
 from mirror.store.catalog.generation import Generation
-from tests.contract.contents import manifest_of
+from tests.support.builders import manifest_of
 
 REPOSITORY, TAG = Repository("a/b"), Tag("latest")
 

@@ -11,7 +11,7 @@ from mirror.oci.errors import CatalogFault
 from mirror.store.catalog.catalog_loss import require_catalog
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
-from tests.contract.contents import push_blob
+from tests.support.builders import push_blob
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from mirror.oci import Digest, Repository
 from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, StorageFull
 from mirror.store.registry import Store
 from mirror.store.uploads.download_leases import StoreDownloadLease
-from tests.contract.contents import in_chunks, push_blob, read_blob
+from tests.support.builders import in_chunks, push_blob, read_blob
 from tests.unit.store.disks import WatchedFilesystem, no_fault
 
 NAME = Repository("a/plugin")

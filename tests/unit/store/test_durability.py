@@ -11,7 +11,7 @@ from sqlalchemy import event
 from mirror.oci import Digest, Manifest
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
-from tests.contract.contents import REPOSITORY, manifest_of, push_blob
+from tests.support.builders import REPOSITORY, manifest_of, push_blob
 from tests.unit.store.disks import WatchedFilesystem
 
 

@@ -16,7 +16,7 @@ from mirror.registry.streams import single_chunk
 from mirror.store.catalog.content_tables import blobs
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
-from tests.contract.contents import OTHER, REPOSITORY, in_chunks, manifest_of, push_blob, read_blob
+from tests.support.builders import OTHER, REPOSITORY, in_chunks, manifest_of, push_blob, read_blob
 from tests.unit.store.disks import WatchedFilesystem, blob_files, no_fault, open_files, upload_files
 
 CONTENT = bytes(range(256)) * 12_000

@@ -20,7 +20,7 @@ from mirror.oci.errors import StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
-from tests.contract.contents import REPOSITORY, push_blob, read_blob
+from tests.support.builders import REPOSITORY, push_blob, read_blob
 from tests.torture.inspection import inspect, leftovers
 from tests.unit.store.disks import WatchedFilesystem, no_fault, open_files
 from tests.unit.store.story import Story, expire

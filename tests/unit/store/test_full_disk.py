@@ -13,7 +13,7 @@ from mirror.oci import Descriptor, Digest, Manifest, Tag
 from mirror.oci.errors import NotFound, StorageFull
 from mirror.registry.port import Registry
 from mirror.store.registry import Store
-from tests.contract.contents import REPOSITORY, in_chunks, manifest_of, push_blob, read_blob
+from tests.support.builders import REPOSITORY, in_chunks, manifest_of, push_blob, read_blob
 from tests.unit.store.disks import blob_files, upload_files
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a small tmpfs is mounted: run as root")

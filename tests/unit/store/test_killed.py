@@ -10,7 +10,7 @@ from pathlib import Path
 from mirror.oci import Digest, Tag
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import REPOSITORY, in_chunks, push_image, read_blob
+from tests.support.builders import REPOSITORY, in_chunks, push_image, read_blob
 from tests.unit.store.disks import upload_files
 
 ROUNDS = 8

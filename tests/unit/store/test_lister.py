@@ -11,7 +11,7 @@ from mirror.oci import Digest, Manifest
 from mirror.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import REPOSITORY
+from tests.support.builders import REPOSITORY
 
 SUBJECT = Digest.of(b"subject")
 LONG = 100_000

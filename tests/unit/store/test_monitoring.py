@@ -17,7 +17,7 @@ from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.volume import DiskSpace
 from mirror.store.monitoring import StoreContents
 from mirror.store.registry import Store
-from tests.unit.server.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_blob, put_plugin
+from tests.support.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_blob, put_plugin
 from tests.unit.store.disks import WatchedFilesystem, upload_files
 
 

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from mirror.store.registry import Store
 from mirror.store.rule_locks import RuleLocks
 from mirror.upstream.limits.rate_limiter import SharedRateAccount
-from tests.contract.contents import REPOSITORY, push_blob, push_image
+from tests.support.builders import REPOSITORY, push_blob, push_image
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)

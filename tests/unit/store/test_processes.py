@@ -12,7 +12,7 @@ from mirror.oci import Repository, Tag
 from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import REPOSITORY, manifest_of, push_blob, push_image
+from tests.support.builders import REPOSITORY, manifest_of, push_blob, push_image
 
 SHARED = Tag("shared")
 

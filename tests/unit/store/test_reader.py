@@ -15,7 +15,7 @@ from mirror.oci.media_types import OCI_INDEX
 from mirror.runtime.concurrency.cpu_offload import LIGHT_BYTES
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.registry import Store
-from tests.contract.contents import REPOSITORY
+from tests.support.builders import REPOSITORY
 
 
 def index(size_bytes: int) -> Manifest:

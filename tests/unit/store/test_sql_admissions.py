@@ -16,7 +16,7 @@ from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.records.admissions import Admission, AdmissionDecision, AdmissionState, Subject
 from mirror.records.verdicts import NO_POLICY, Baseline
 from mirror.store.registry import Store
-from tests.contract.contents import push_image
+from tests.support.builders import push_image
 
 HERE, OTHER = Repository("acme/driver"), Repository("acme/copy")
 MOMENT = datetime(2026, 11, 24, 12, tzinfo=UTC)

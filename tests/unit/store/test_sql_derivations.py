@@ -10,7 +10,7 @@ from pathlib import Path
 from mirror.oci import Digest
 from mirror.records.derivations import Derivation
 from mirror.store.registry import Store
-from tests.contract.contents import ABSENT, push_image
+from tests.support.builders import ABSENT, push_image
 
 MADE = Derivation(
     "hub/store/contiv/v2plugin",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mirror.plugin.lint import manifest_findings as table
 from mirror.store.registry import Store
-from tests.contract.contents import ABSENT, push_image
+from tests.support.builders import ABSENT, push_image
 
 FINDINGS = (table.DIFF_IDS_COMPRESSED(), table.LAYER_TYPE(number=1, media_type="application/x"))
 

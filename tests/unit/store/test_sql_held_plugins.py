@@ -19,7 +19,7 @@ from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.records import sql_held_plugins
 from mirror.store.records.sql_decisions import content_of
 from mirror.store.registry import Store
-from tests.contract.contents import manifest_of, push_blob, push_image
+from tests.support.builders import manifest_of, push_blob, push_image
 
 HERE, OTHER = Repository("acme/driver"), Repository("acme/copy")
 MOST_BYTES = 10_000

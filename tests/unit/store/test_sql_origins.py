@@ -13,8 +13,7 @@ from mirror.store.content.blob_files import BlobStorage
 from mirror.store.content.manifest_bytes import load_manifest
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
-from tests.contract.contents import push_blob
-from tests.unit.transfer.content import hold, index, plugin
+from tests.support.builders import hold, index, plugin, push_blob
 
 NAME, THERE, TAG = Repository("a/plugin"), Repository("store/a/plugin"), Tag("latest")
 CONFIG, LAYER = b"{}", b"layer" * 100

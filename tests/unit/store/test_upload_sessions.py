@@ -2,7 +2,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,26 +12,17 @@ import pytest
 from mirror.oci import Digest, Repository
 from mirror.oci.errors import ContentTooLarge, TooManyRequests, UploadUnknown
 from mirror.registry.streams import single_chunk
-from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from mirror.store.uploads.session_limits import SessionLimits
 from mirror.store.uploads.upload_sessions import UploadSessions
 from mirror.store.uploads.upload_writer import UploadWriter
-from tests.contract.contents import REPOSITORY, in_chunks, push_image, read_blob
+from tests.support.builders import REPOSITORY, in_chunks, push_image, read_blob
+from tests.support.clocks import ShiftedClock
 from tests.unit.store.disks import blob_files, upload_files
 
 CONTENT = random.Random(5).randbytes(3_500_000)
 DIGEST = Digest.of(CONTENT)
 DAY = timedelta(days=1)
-
-
-class LaterClock(SystemClock):
-    """The machine's clock, ahead by ``ahead``."""
-
-    ahead = timedelta()
-
-    def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
 
 
 async def broken_off(content: bytes) -> AsyncIterator[bytes]:
@@ -47,7 +38,7 @@ async def begin_and_break_off(store: Store, content: bytes) -> str:
 
 
 async def test_an_upload_of_an_earlier_version_that_was_to_get_a_digest_expires(folder: Path) -> None:
-    clock = LaterClock()
+    clock = ShiftedClock()
     left = folder / "uploads" / f"0123456789abcdef-{uuid4()}"
     async with Store.open(folder, clock=clock):
         left.mkdir()
@@ -60,7 +51,7 @@ async def test_an_upload_of_an_earlier_version_that_was_to_get_a_digest_expires(
             await store.resume_upload(REPOSITORY, left.name)
         await (await store.begin_upload(REPOSITORY, client="192.0.2.1")).cancel()  # it is not counted
         assert await store.uploads.expire(DAY) == 0
-        clock.ahead = 2 * DAY
+        clock.advance(days=2)
         assert await store.uploads.expire(DAY) == 1
     assert upload_files(folder) == []
 
@@ -138,7 +129,7 @@ async def test_the_stream_is_closed_where_it_is_not_read_to_its_end(folder: Path
 
 
 async def test_uploads_expire(folder: Path) -> None:
-    clock = LaterClock()
+    clock = ShiftedClock()
     async with Store.open(folder, clock=clock) as store:
         idle = await begin_and_break_off(store, CONTENT[:1_000])
         lease = await store.downloads.claim_download(REPOSITORY, DIGEST)
@@ -146,7 +137,7 @@ async def test_uploads_expire(folder: Path) -> None:
         await lease.append(single_chunk(CONTENT[:1_000]), lambda: None)
         assert await store.uploads.expire(DAY) == 0
 
-        clock.ahead = 2 * DAY
+        clock.advance(days=2)
         assert await store.uploads.expire(DAY) == 1
 
         with pytest.raises(UploadUnknown):
@@ -159,11 +150,11 @@ async def test_uploads_expire(folder: Path) -> None:
 
 
 async def test_an_upload_that_holds_nothing_expires_sooner(folder: Path) -> None:
-    clock = LaterClock()
+    clock = ShiftedClock()
     async with Store.open(folder, clock=clock) as store:
         empty = await store.begin_upload(REPOSITORY)
         begun = await begin_and_break_off(store, CONTENT[:1])
-        clock.ahead = DAY / 2
+        clock.advance(days=0.5)
 
         assert await store.uploads.expire(DAY, DAY) == 0
         assert await store.uploads.expire(DAY, DAY / 4) == 1

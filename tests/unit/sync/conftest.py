@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from mirror.sync.repository_run import RunContext
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
+from tests.support.clocks import HandClock
 
 
 class Upstream(DelegatingRegistry):
@@ -101,30 +101,14 @@ class ToldTag:
         self.text += f" {outcome}" + (f": {reason}" if reason else "")
 
 
-class SetClock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.time = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic_seconds(self) -> float:
-        return self.time.timestamp()
-
-    def pass_(self, span: timedelta) -> None:
-        self.time += span
-
-
 @pytest.fixture
 def upstream() -> Upstream:
     return Upstream()
 
 
 @pytest.fixture
-def clock() -> SetClock:
-    return SetClock()
+def clock() -> HandClock:
+    return HandClock()
 
 
 @pytest.fixture
@@ -133,14 +117,14 @@ def told() -> Told:
 
 
 @pytest.fixture
-async def here(tmp_path: Path, clock: SetClock) -> AsyncIterator[Store]:
+async def here(tmp_path: Path, clock: HandClock) -> AsyncIterator[Store]:
     """Our store."""
     async with Store.open(tmp_path / "data", clock=clock) as store:
         yield store
 
 
 @pytest.fixture
-def context(here: Store, clock: SetClock, told: Told) -> RunContext:
+def context(here: Store, clock: HandClock, told: Told) -> RunContext:
     runs, derivations = here.records.sync_runs, here.records.derivations
     return RunContext(
         runs, derivations, SharedLayerReader(DEFAULT_LIMITS).of(here), clock, told, BlobLocks(here.downloads)

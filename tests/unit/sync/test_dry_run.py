@@ -27,9 +27,10 @@ from mirror.sync.rule import MirrorRule, OnUpstreamDelete
 from mirror.sync.run import run_rules
 from mirror.sync.run_result import RunSummary
 from mirror.transfer.tag_selection import TagSelection
-from tests.unit.plugin.layers import LAYER as ZIPPED
-from tests.unit.sync.conftest import SetClock, Told, Watched
-from tests.unit.transfer.content import hold, index, plugin
+from tests.support.builders import hold, index, plugin
+from tests.support.clocks import HandClock
+from tests.support.layers import LAYER as ZIPPED
+from tests.unit.sync.conftest import Told, Watched
 
 THERE, HERE, ELSEWHERE = Repository("store/contiv"), Repository("contiv"), Repository("site/network")
 CONFIG = json.dumps({"Env": [{"Name": "role", "Value": "master"}]}).encode()
@@ -54,7 +55,7 @@ def ruled(*to: str, name: str = "contiv", **options: Any) -> MirrorRule:
 class World:
     """An upstream, a store, and the runs between them."""
 
-    def __init__(self, upstream: Watched, store: Store, data: Path, context: RunContext, clock: SetClock) -> None:
+    def __init__(self, upstream: Watched, store: Store, data: Path, context: RunContext, clock: HandClock) -> None:
         self.upstream = upstream
         self.store = store
         self.clock = clock
@@ -107,7 +108,7 @@ def told(summary: RunSummary) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-def world(upstream: Watched, here: Store, tmp_path: Path, context: RunContext, clock: SetClock) -> World:
+def world(upstream: Watched, here: Store, tmp_path: Path, context: RunContext, clock: HandClock) -> World:
     return World(upstream, here, tmp_path / "data", context, clock)
 
 
@@ -306,7 +307,7 @@ async def test_retention_with_signatures(world: World) -> None:
 async def test_retention_by_pulls(world: World) -> None:
     rule = ruled(retention=Retention(pulled_within=timedelta(days=9)))
     await world.both(rule)
-    world.clock.pass_(timedelta(days=10))
+    world.clock.advance(days=10)
     assert (await world.both(rule)).count(TagOutcome.DROPPED) == 3
 
 

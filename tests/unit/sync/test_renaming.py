@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,10 +21,11 @@ from mirror.sync.rule_status import rule_statuses
 from mirror.sync.run import run_rule
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
-from tests.unit.plugin.layers import LAYER as ZIPPED
-from tests.unit.plugin.layers import TAR
-from tests.unit.sync.conftest import SetClock, Told, Watched
-from tests.unit.transfer.content import hold, index, plugin
+from tests.support.builders import hold, index, plugin
+from tests.support.clocks import HandClock
+from tests.support.layers import LAYER as ZIPPED
+from tests.support.layers import TAR
+from tests.unit.sync.conftest import Told, Watched
 
 THERE, HERE, ELSEWHERE = Repository("store/contiv"), Repository("contiv"), Repository("site/network")
 
@@ -102,7 +102,7 @@ async def test_a_pin_without_a_name_holds_all_of_them(upstream: Watched, here: S
 
 
 async def test_a_tag_is_a_copy_and_the_original_is_kept(
-    upstream: Watched, here: Store, context: RunContext, clock: SetClock, told: Told
+    upstream: Watched, here: Store, context: RunContext, clock: HandClock, told: Told
 ) -> None:
     result = await run_rule(ruled(changes=CHANGES), upstream, here, context)
     digest, env = await at(here, HERE)
@@ -256,10 +256,12 @@ async def test_what_cannot_be_changed_fails_alone(upstream: Watched, here: Store
     assert [str(tag.tag) for tag in result.with_outcome(TagOutcome.COPIED)] == ["1.0"]
 
 
-async def test_retention_knows_the_copies(upstream: Watched, here: Store, context: RunContext, clock: SetClock) -> None:
+async def test_retention_knows_the_copies(
+    upstream: Watched, here: Store, context: RunContext, clock: HandClock
+) -> None:
     rule = ruled(changes=CHANGES, retention=Retention(newest=1), tags=TagSelection.parse(("1.*",)))
     await run_rule(rule, upstream, here, context)
-    clock.pass_(timedelta(days=1))
+    clock.advance(days=1)
     await hold(upstream, THERE, [], [SECOND], "1.1")
     result = await run_rule(rule, upstream, here, context)
     assert {(str(tag.tag), tag.outcome) for tag in result.tags} >= {

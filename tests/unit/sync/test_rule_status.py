@@ -12,8 +12,9 @@ from mirror.sync.rule_status import RuleStatus, rule_statuses
 from mirror.sync.run import run_rule
 from mirror.sync.schedule import Every
 from mirror.sync.sync_metrics import SyncMetrics, families
-from tests.unit.sync.conftest import SetClock, Upstream
-from tests.unit.transfer.content import hold, plugin
+from tests.support.builders import hold, plugin
+from tests.support.clocks import HandClock
+from tests.unit.sync.conftest import Upstream
 
 THERE, HERE = Repository("acme/driver"), Repository("driver")
 ONE, TWO = plugin(b"{}", b"one"), plugin(b"{}", b"two")
@@ -22,7 +23,7 @@ RULE = MirrorRule.parse(
 )
 
 
-async def state_of(here: Store, clock: SetClock, *, running: bool = False) -> RuleStatus:
+async def state_of(here: Store, clock: HandClock, *, running: bool = False) -> RuleStatus:
     async def is_running(_rule: str) -> bool:
         return running
 
@@ -30,20 +31,20 @@ async def state_of(here: Store, clock: SetClock, *, running: bool = False) -> Ru
     return state
 
 
-async def test_a_rule_that_never_ran(here: Store, clock: SetClock) -> None:
+async def test_a_rule_that_never_ran(here: Store, clock: HandClock) -> None:
     state = await state_of(here, clock)
     assert (state.state, state.last_run, state.lag_seconds) == ("never run", None, None)
     assert state.next_run_at is not None
 
 
-async def test_how_a_rule_stands(upstream: Upstream, here: Store, context: RunContext, clock: SetClock) -> None:
+async def test_how_a_rule_stands(upstream: Upstream, here: Store, context: RunContext, clock: HandClock) -> None:
     await hold(upstream, THERE, [b"{}", b"one", b"two"], [TWO, ONE], "1", "2")
     await run_rule(RULE, upstream, here, context)
     await upstream.put_manifest(THERE, TWO, [Tag("1")])
     await upstream.delete_tag(THERE, Tag("2"))
-    clock.pass_(timedelta(hours=6))
+    clock.advance(hours=6)
     await run_rule(RULE, upstream, here, context)
-    clock.pass_(timedelta(minutes=5))
+    clock.advance(minutes=5)
     state = await state_of(here, clock)
     assert (state.state, state.lag_seconds, len(state.held)) == ("succeeded", 300, 2)
     assert [tag.tag.name for tag in state.gone] == ["2"]
@@ -55,7 +56,7 @@ async def test_how_a_rule_stands(upstream: Upstream, here: Store, context: RunCo
     assert shown["last_success_at"] == "2026-03-01T18:00:00+00:00"
 
 
-async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: SetClock) -> None:
+async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: HandClock) -> None:
     await here.records.sync_runs.begin_run("acme")
     assert (await state_of(here, clock, running=True)).state == "running"
     interrupted = await state_of(here, clock, running=False)
@@ -63,7 +64,7 @@ async def test_a_run_that_nobody_is_at_was_interrupted(here: Store, clock: SetCl
 
 
 async def test_a_rule_fails_until_a_run_succeeds(
-    upstream: Upstream, here: Store, context: RunContext, clock: SetClock
+    upstream: Upstream, here: Store, context: RunContext, clock: HandClock
 ) -> None:
     await run_rule(RULE, upstream, here, context)  # there is nothing there
     await here.records.sync_runs.begin_run("acme")

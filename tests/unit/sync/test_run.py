@@ -27,8 +27,9 @@ from mirror.sync.run import run_rule
 from mirror.sync.run_result import RuleResult
 from mirror.transfer.tag_selection import TagSelection
 from mirror.wire.pagination import PageRequest
-from tests.unit.sync.conftest import SetClock, Told, Upstream
-from tests.unit.transfer.content import described, hold, plugin
+from tests.support.builders import described, hold, plugin
+from tests.support.clocks import HandClock
+from tests.unit.sync.conftest import Told, Upstream
 
 THERE, HERE = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin")
 CONFIG, OLD, NEW = b"{}\n", b"old layer", b"new layer, longer"
@@ -333,13 +334,13 @@ async def test_only_the_newest_are_kept_and_what_would_not_be_is_not_copied(
 
 
 async def test_what_nobody_pulls_is_dropped_and_stays_away_until_it_moves(
-    upstream: Upstream, here: Store, context: RunContext, clock: SetClock
+    upstream: Upstream, here: Store, context: RunContext, clock: HandClock
 ) -> None:
     rule = ruled(retention=Retention(pulled_within=90 * DAY))
     await run_rule(rule, upstream, here, context)
-    clock.pass_(80 * DAY)
+    clock.advance(days=80)
     await here.records.sync_runs.record_pulls({(HERE, Tag("latest")): clock.now(), (HERE, BETA4.digest): clock.now()})
-    clock.pass_(20 * DAY)
+    clock.advance(days=20)
     assert outcomes(await run_rule(rule, upstream, here, context))["1.0.0-beta.3"] == "dropped"
     assert await digest_of(here, "latest") == BETA3.digest
     assert await digest_of(here, "1.0.0-beta.4") == BETA4.digest

@@ -13,8 +13,8 @@ from mirror.store.registry import Store
 from mirror.sync.repository_run import RunContext
 from mirror.sync.rule import MirrorRule
 from mirror.sync.run import run_rules
+from tests.support.builders import hold, plugin
 from tests.unit.sync.conftest import Told, ToldTag, Upstream
-from tests.unit.transfer.content import hold, plugin
 
 CONFIG, LAYER = b"{}\n", b"layer"
 

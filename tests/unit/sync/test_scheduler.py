@@ -27,8 +27,8 @@ from mirror.sync.schedule import Every
 from mirror.sync.scheduler import RuleScheduler
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import SilentReporter
+from tests.support.builders import hold, plugin
 from tests.unit.sync.conftest import Upstream
-from tests.unit.transfer.content import hold, plugin
 
 CLOCK = SystemClock()
 PERIOD = timedelta(milliseconds=300)

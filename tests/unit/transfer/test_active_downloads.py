@@ -17,31 +17,14 @@ from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.transfer.blob_request import BlobRequest, Source
 from mirror.transfer.download_progress import HELD_BACK_BYTES
 from mirror.wire.ranges import RangeRequest
-from tests.contract.contents import push_blob
-from tests.unit.proxy.world import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read
-from tests.unit.transfer.content import hold
+from tests.support.builders import hold, push_blob
+from tests.support.pull_through import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read
+from tests.support.waiting import until
+from tests.unit.transfer.told import Told
 
 NAME, OTHER = Repository("a/plugin"), Repository("b/plugin")
 BLOB = content(1, 400_000)[:400_000]
 DIGEST = Digest.of(BLOB)
-
-
-class Told:
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.received_bytes = 0
-        self.failures: list[tuple[str, str]] = []
-        self.stored: list[Repository] = []
-
-    def received(self, upstream: str, size_bytes: int) -> None:
-        self.received_bytes += size_bytes
-
-    def failed(self, upstream: str, error: MirrorError) -> None:
-        self.failures.append((upstream, type(error).__name__))
-
-    async def note(self, repository: Repository, _digest: Digest) -> None:
-        self.stored.append(repository)
 
 
 class Process:
@@ -99,12 +82,6 @@ def wanted(hub: ScriptedUpstream, name: Repository = NAME, size_bytes: int = len
 async def in_pieces(content: bytes) -> AsyncIterator[bytes]:
     for start in range(0, len(content), PIECE_BYTES):
         yield content[start : start + PIECE_BYTES]
-
-
-async def until(question: object) -> None:
-    async with asyncio.timeout(10):
-        while not question():  # type: ignore[operator]
-            await asyncio.sleep(0.001)
 
 
 class TestReaders:

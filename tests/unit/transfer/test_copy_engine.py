@@ -27,7 +27,7 @@ from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.copy_engine import BLOBS_AT_ONCE, CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress, TagOutcome
 from mirror.wire.ranges import RangeRequest, Span
-from tests.unit.transfer.content import described, hold, index, plugin
+from tests.support.builders import described, hold, index, plugin
 
 THERE, HERE, TAG = Repository("store/contiv/v2plugin"), Repository("contiv/v2plugin"), Tag("1.0")
 CONFIG = b'{"Description": "a plugin"}\n'

@@ -5,7 +5,7 @@ import pytest
 from mirror.oci import Digest
 from mirror.oci.errors import UpstreamProtocolError
 from mirror.transfer.copy_plan import ContentGraph, plan
-from tests.unit.transfer.content import index, plugin
+from tests.support.builders import index, plugin
 
 CONFIG, SMALL, BIG = b"{}\n", b"small layer", b"a layer that is bigger"
 PLUGIN = plugin(CONFIG, SMALL, BIG)

@@ -15,9 +15,10 @@ from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.blob_request import BlobRequest, Source
 from mirror.transfer.copy_engine import Copied, CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress
-from tests.unit.proxy.world import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read
-from tests.unit.transfer.content import hold, plugin
-from tests.unit.transfer.test_active_downloads import Told, until
+from tests.support.builders import hold, plugin
+from tests.support.pull_through import PIECE_BYTES, QUICK, ScriptedUpstream, content, raised, read
+from tests.support.waiting import until
+from tests.unit.transfer.told import Told
 
 THERE, SYNCED, PULLED = Repository("there/plugin"), Repository("synced/plugin"), Repository("pulled/plugin")
 TAG = Tag("latest")

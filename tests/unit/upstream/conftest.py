@@ -8,7 +8,7 @@ import pytest
 from mirror.runtime.retry_policy import RetryPolicy
 from mirror.upstream.limits.upstream_policy import Timeouts, UpstreamPolicy
 from mirror.upstream.registry import UpstreamRegistry
-from tests.unit.upstream.scripted import ScriptedServer
+from tests.support.scripted_server import ScriptedServer
 
 RETRY = RetryPolicy(attempts=3, first_delay_seconds=0.001, longest_delay_seconds=0.05)
 QUICK = UpstreamPolicy(retry=RETRY)

@@ -10,7 +10,7 @@ import pytest
 from mirror.oci.errors import UpstreamBusy, UpstreamProtocolError, UpstreamRefused
 from mirror.upstream.auth.authorizer import Attempt, Authorizer, AuthReply, LoginRequired, TokenRequest
 from mirror.upstream.auth.credentials import Credentials
-from tests.unit.upstream.hand_clock import HandClock
+from tests.support.clocks import HandClock
 
 PULL = ("repository:a/b:pull",)
 PUSH = ("repository:a/b:pull,push",)
@@ -195,9 +195,9 @@ def test_tokens_are_kept_by_scope_until_shortly_before_they_expire() -> None:
     talk(auth, AuthReply(401, [BEARER]), TOKEN)
     assert talk(auth) == [Attempt("Bearer abc")]
     assert talk(auth, scopes=PUSH) == [Attempt(None)]
-    clock.seconds += 289
+    clock.advance(seconds=289)
     assert talk(auth) == [Attempt("Bearer abc")]
-    clock.seconds += 1
+    clock.advance(seconds=1)
     url = "https://auth.example/token?service=registry.example&scope=repository:a/b:pull"
     again = AuthReply(200, body=b'{"token": "def"}')
     assert talk(auth, again) == [TokenRequest(url, None), Attempt("Bearer def")]
@@ -217,9 +217,9 @@ def test_lifetimes_that_are_no_lifetimes(body: bytes, seconds: int) -> None:
     clock = HandClock()
     auth = authorizer(clock=clock)
     talk(auth, AuthReply(401, [BEARER]), AuthReply(200, body=body))
-    clock.seconds += seconds - 11
+    clock.advance(seconds=seconds - 11)
     assert talk(auth) == [Attempt("Bearer abc")]
-    clock.seconds += 2
+    clock.advance(seconds=2)
     assert isinstance(talk(auth, TOKEN)[0], TokenRequest)
 
 

@@ -8,8 +8,8 @@ from mirror.oci import Digest
 from mirror.oci.errors import RangeInvalid, UpstreamBusy, UpstreamProtocolError, UpstreamUnreachable
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest, Span
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.content import BLOB, BLOB_PATH, DIGEST, REPOSITORY, ROOT
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 GET = f"GET {BLOB_PATH}"
 SIZE = len(BLOB)

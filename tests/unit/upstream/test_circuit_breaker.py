@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.upstream.limits.circuit_breaker import BreakerState, BreakerThresholds, CircuitBreaker
-from tests.unit.upstream.hand_clock import HandClock
+from tests.support.clocks import HandClock
 
 THRESHOLDS = BreakerThresholds(failures=3, rest_seconds=10, longest_rest_seconds=35)
 
@@ -49,7 +49,7 @@ def test_a_connect_timeout_opens_it_alone(breaker: CircuitBreaker) -> None:
 
 def test_one_probe_is_let_through_and_its_success_closes(breaker: CircuitBreaker, clock: HandClock) -> None:
     fail(breaker, 3)
-    clock.seconds += 10
+    clock.advance(seconds=10)
     assert breaker.state is BreakerState.HALF_OPEN
     assert breaker.opening is None
     breaker.admit()
@@ -63,12 +63,12 @@ def test_a_probe_that_fails_doubles_the_rest_up_to_its_ceiling(breaker: CircuitB
     fail(breaker, 3)
     since = breaker.opening.since if breaker.opening else None
     for rest_seconds in (20, 35, 35):
-        clock.seconds += 40
+        clock.advance(seconds=40)
         assert fail(breaker)
         assert breaker.opening is not None
         assert breaker.opening.seconds_left == rest_seconds
         assert breaker.opening.since == since
-    clock.seconds += 40
+    clock.advance(seconds=40)
     breaker.admit()
     breaker.record_success()
     fail(breaker, 3)
@@ -78,7 +78,7 @@ def test_a_probe_that_fails_doubles_the_rest_up_to_its_ceiling(breaker: CircuitB
 
 def test_a_probe_that_nobody_waits_for_makes_room_for_another(breaker: CircuitBreaker, clock: HandClock) -> None:
     fail(breaker, 3)
-    clock.seconds += 10
+    clock.advance(seconds=10)
     breaker.record_abandoned(breaker.admit())
     assert breaker.opening is None
     breaker.admit()
@@ -94,7 +94,7 @@ def test_failures_of_requests_that_began_before_it_opened_count_for_nothing(
         assert not breaker.record_failure(permit, "no route", at_once=True)
     assert breaker.opening is not None
     assert breaker.opening.seconds_left == 10
-    clock.seconds += 10
+    clock.advance(seconds=10)
     breaker.admit()
     breaker.record_abandoned(early[0])
     assert breaker.opening is not None, "the probe is still under way"
@@ -104,7 +104,7 @@ def test_a_late_answer_closes_it_and_the_probe_under_way_cannot_open_it_again(
     breaker: CircuitBreaker, clock: HandClock
 ) -> None:
     fail(breaker, 3)
-    clock.seconds += 10
+    clock.advance(seconds=10)
     probe = breaker.admit()
     assert breaker.record_success()
     assert not breaker.record_failure(probe, "no route", at_once=True)
@@ -117,7 +117,7 @@ def test_it_never_stays_open_beyond_its_longest_rest(events: list[str]) -> None:
     breaker = CircuitBreaker(THRESHOLDS, clock)
     for event in events:
         if event.endswith("wait"):
-            clock.seconds += 36 if event.startswith("long") else 4
+            clock.advance(seconds=36 if event.startswith("long") else 4)
         elif breaker.opening is None:
             permit = breaker.admit()
             if event == "ok":
@@ -128,5 +128,5 @@ def test_it_never_stays_open_beyond_its_longest_rest(events: list[str]) -> None:
                 breaker.record_failure(permit, "why", at_once=event == "timeout")
         opening = breaker.opening
         assert opening is None or 0 < opening.seconds_left <= 35
-    clock.seconds += 36
+    clock.advance(seconds=36)
     assert breaker.opening is None

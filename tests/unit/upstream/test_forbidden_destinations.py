@@ -18,7 +18,7 @@ from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.http.upstream_connections import UpstreamConnections
 from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.limits.upstream_policy import Timeouts
-from tests.unit.upstream.scripted import Reply, ScriptedServer
+from tests.support.scripted_server import Reply, ScriptedServer
 
 LOOPBACK, LINK, METADATA, NONE = (
     "a loopback address",

@@ -30,6 +30,7 @@ from mirror.store.registry import Store
 from mirror.transfer.copy_engine import CopyDestination, CopySource, copy_graph
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.upstream.registry import UpstreamRegistry
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.content import (
     BLOB,
     BLOB_PATH,
@@ -44,7 +45,6 @@ from tests.unit.upstream.content import (
     TAG_PATH,
     TYPED,
 )
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 HERE = Repository("contiv/v2plugin")
 GET_MANIFEST = f"GET {TAG_PATH}"

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from mirror.oci import Digest, Repository, Tag
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import UpstreamProtocolError
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
-from tests.unit.upstream.content import MANIFEST_DIGEST, REPOSITORY, ROOT
-from tests.unit.upstream.hand_clock import HandClock
-from tests.unit.upstream.scripted import Reply, ScriptedServer
-
-TAGS = f"GET {ROOT}/tags/list?n=1000"
-CATALOG = "GET /v2/_catalog?n=1000"
-REFERRERS = f"GET {ROOT}/referrers/{MANIFEST_DIGEST}"
-FALLBACK = f"GET {ROOT}/manifests/sha256-{MANIFEST_DIGEST.hex}"
-
-
-def tags(*names: str, link: str | None = None) -> Reply:
-    return Reply(200, json.dumps({"name": "x", "tags": names}).encode(), {"Link": link} if link else {})
+from tests.support.clocks import HandClock
+from tests.support.scripted_server import Reply, ScriptedServer
+from tests.unit.upstream.content import (
+    CATALOG,
+    FALLBACK,
+    MANIFEST_DIGEST,
+    REFERRERS,
+    REPOSITORY,
+    ROOT,
+    TAGS,
+    descriptor,
+    index,
+    tags,
+)
 
 
 async def test_every_page_is_read_and_sorted(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
@@ -96,16 +96,6 @@ async def test_pages_in_a_circle_end(server: ScriptedServer, upstream: UpstreamR
     assert server.lines == [TAGS, f"GET {ROOT}/tags/list"]
 
 
-def descriptor(number: int, artifact_type: str | None = None) -> dict[str, object]:
-    digest = str(Digest.of(str(number).encode()))
-    said = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": number}
-    return {**said, "artifactType": artifact_type} if artifact_type else said
-
-
-def index(*descriptors: dict[str, object]) -> bytes:
-    return json.dumps({"schemaVersion": 2, "manifests": descriptors}).encode()
-
-
 async def test_referrers_are_filtered_here_as_well(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(f"{REFERRERS}?artifactType=a/b%2Bc", Reply(200, index(descriptor(1, "a/b+c"), descriptor(2, "x"))))
     page = await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, "a/b+c", PageRequest())
@@ -142,7 +132,7 @@ async def test_a_registry_without_the_api_is_asked_for_it_once_in_a_while(server
             await upstream.list_referrers(REPOSITORY, MANIFEST_DIGEST, None, PageRequest())
         assert upstream.keeps_referrers_under_tags
         assert server.lines == [REFERRERS, FALLBACK, FALLBACK]
-        clock.seconds += 601
+        clock.advance(seconds=601)
         assert not upstream.keeps_referrers_under_tags
 
 

@@ -16,10 +16,10 @@ from mirror.upstream.auth.credential_helper import ask
 from mirror.upstream.auth.credentials import Credentials, HelperQuestion
 from mirror.upstream.auth.login_files import FileLogin
 from mirror.upstream.registry import UpstreamRegistry
+from tests.support.clocks import HandClock
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import REPOSITORY, TAG, TAG_PATH
-from tests.unit.upstream.hand_clock import HandClock
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 QUESTION = HelperQuestion("test", "hub.example")
 
@@ -51,13 +51,13 @@ async def test_a_password_file_is_read_again_when_it_has_changed(tmp_path: Path)
     assert await login.current() == Credentials("jimmy", "first")
     path.write_text("second one\n")
     assert await login.current() == Credentials("jimmy", "first")  # it is not looked at with each request
-    clock.seconds += 3
+    clock.advance(seconds=3)
     assert await login.current() == Credentials("jimmy", "second one")
     path.unlink()
-    clock.seconds += 3
+    clock.advance(seconds=3)
     assert await login.current() == Credentials("jimmy", "second one")
     path.write_text("third\n")
-    clock.seconds += 3
+    clock.advance(seconds=3)
     assert await login.current() == Credentials("jimmy", "third")
 
 
@@ -108,7 +108,7 @@ async def test_helpers_that_docker_config_names(
     for _ in range(2):
         assert await asyncio.gather(login.current(), login.current()) == [Credentials("jimmy", "s3cret")] * 2
     assert (tmp_path / "log").read_text() == f"get {asked}\n"
-    clock.seconds += 61
+    clock.advance(seconds=61)
     await login.current()
     assert len((tmp_path / "log").read_text().splitlines()) == 2
 

@@ -18,11 +18,23 @@ from mirror.upstream.limits.upstream_policy import ListBounds
 from mirror.upstream.list_paging import REFERRER_BOUNDS, ListReader, ListReading
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
+from tests.support.clocks import HandClock
+from tests.support.scripted_server import Reply, ScriptedServer
+from tests.support.waiting import until
 from tests.unit.upstream.conftest import QUICK
-from tests.unit.upstream.content import MANIFEST_DIGEST, REPOSITORY, ROOT, TAG, TAG_PATH
-from tests.unit.upstream.hand_clock import HandClock
-from tests.unit.upstream.scripted import Reply, ScriptedServer
-from tests.unit.upstream.test_lister import CATALOG, REFERRERS, TAGS, descriptor, index, tags
+from tests.unit.upstream.content import (
+    CATALOG,
+    MANIFEST_DIGEST,
+    REFERRERS,
+    REPOSITORY,
+    ROOT,
+    TAG,
+    TAG_PATH,
+    TAGS,
+    descriptor,
+    index,
+    tags,
+)
 
 LONG = [f"v1.0.{number:05}" for number in range(20_000)]
 SMALL = ListBounds(entries=1000, pages=5, page_bytes=64 * 1024, whole_bytes=200_000, seconds=60)
@@ -164,7 +176,7 @@ async def test_a_long_list_is_read_again_after_a_minute(server: ScriptedServer) 
     clock = HandClock()
     async with bounded(server, ListBounds(), clock) as upstream:
         for seconds, asked in ((0, 1), (59, 1), (2, 2)):
-            clock.seconds += seconds
+            clock.advance(seconds=seconds)
             await upstream.list_tags(REPOSITORY, ALL)
             assert len(server.lines) == asked
 
@@ -191,7 +203,7 @@ async def test_a_list_too_long_is_not_read_again_for_each_who_asks(server: Scrip
             with pytest.raises(UpstreamProtocolError, match="more than 1000 tags"):
                 await upstream.list_tags(REPOSITORY, PageRequest(limit=1))
         assert server.lines == [TAGS]
-        clock.seconds += 61
+        clock.advance(seconds=61)
         with pytest.raises(UpstreamProtocolError, match="more than 1000 tags"):
             await upstream.list_tags(REPOSITORY, PageRequest(limit=1))
     assert server.lines == [TAGS, TAGS]
@@ -210,7 +222,7 @@ async def test_a_list_is_read_to_its_end_although_nobody_waits(server: ScriptedS
     server.on(TAGS, tags(*LONG))
     async with bounded(server, ListBounds(), HandClock()) as upstream:
         asking = asyncio.create_task(upstream.list_tags(REPOSITORY, ALL))
-        await server.until(lambda: server.lines == [TAGS])
+        await until(lambda: server.lines == [TAGS])
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         assert len((await upstream.list_tags(REPOSITORY, ALL)).entries) == 10_000

@@ -16,7 +16,7 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime.clock import SystemClock
 from mirror.upstream.limits.bandwidth import BandwidthWindow, rate_at
 from mirror.upstream.limits.rate_limiter import ProcessRateAccount, RateLimiter, charged, opened_account
-from tests.unit.upstream.hand_clock import HandClock
+from tests.support.clocks import HandClock
 
 BY_DAY = BandwidthWindow(100, time(8), time(18))
 BY_NIGHT = BandwidthWindow(50, time(22, 30), time(6))
@@ -70,7 +70,7 @@ def test_a_pace_lets_a_burst_through_and_then_waits() -> None:
     clock = HandClock()
     pace = RateLimiter(lambda: 2.0, ProcessRateAccount(), clock, least_burst=1)
     assert [pace.charge(1) for _ in range(4)] == [0, 0, 0.5, 1.0]
-    clock.seconds += 10
+    clock.advance(seconds=10)
     assert [pace.charge(1) for _ in range(3)] == [0, 0, 0.5]
 
 

@@ -7,6 +7,7 @@ import pytest
 from mirror.oci import Descriptor, Digest
 from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.upstream.registry import UpstreamRegistry
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.content import (
     DESCRIBED,
     DIGEST_PATH,
@@ -18,7 +19,6 @@ from tests.unit.upstream.content import (
     TAG_PATH,
     TYPED,
 )
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 HEAD, GET = f"HEAD {TAG_PATH}", f"GET {TAG_PATH}"
 DESCRIPTOR = Descriptor(DOCKER_MANIFEST, MANIFEST_DIGEST, len(MANIFEST))

@@ -23,9 +23,9 @@ from mirror.upstream.http.response_guard import (
 from mirror.upstream.http.tls_context import Tls
 from mirror.upstream.registry import UpstreamRegistry
 from tests.harness.forward_proxy import ForwardProxy
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import DESCRIBED, MANIFEST, REPOSITORY, TAG, TAG_PATH
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
 FLOOD = INTERIM * 200_000

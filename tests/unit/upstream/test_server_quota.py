@@ -4,7 +4,7 @@ import pytest
 
 from mirror.upstream.limits.server_quota import ServerQuota, pause_seconds
 from mirror.wire.rate_limit import RateLimit
-from tests.unit.upstream.hand_clock import HandClock
+from tests.support.clocks import HandClock
 
 WINDOW = 21600
 
@@ -45,7 +45,7 @@ def test_the_wait_ends_by_itself_and_by_a_better_answer() -> None:
     clock = HandClock()
     allowance = ServerQuota(clock)
     allowance.update_quota(RateLimit(100, 0, WINDOW), None, counts=True)
-    clock.seconds += 216
+    clock.advance(seconds=216)
     assert allowance.wait_seconds(counts=True) == 0
     allowance.update_quota(RateLimit(100, 0, WINDOW), None, counts=True)
     allowance.update_quota(RateLimit(100, 100, WINDOW), None, counts=False)

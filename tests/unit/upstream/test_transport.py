@@ -38,10 +38,11 @@ from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.rate_limit import RateLimit
 from tests.harness.forward_proxy import ForwardProxy
 from tests.harness.ports import free_port
+from tests.support.clocks import HandClock
+from tests.support.scripted_server import Reply, ScriptedServer
+from tests.support.waiting import until
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import BLOB, BLOB_PATH, DESCRIBED, DIGEST, MANIFEST, REPOSITORY, ROOT, TAG, TAG_PATH
-from tests.unit.upstream.hand_clock import HandClock
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 GET = f"GET {TAG_PATH}"
 HEAD = f"HEAD {TAG_PATH}"
@@ -88,7 +89,7 @@ async def test_offline_never_opens_a_connection(server: ScriptedServer) -> None:
 
 
 async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_nothing(server: ScriptedServer) -> None:
-    """https to a server that speaks no TLS hangs in the handshake, as a connection to a black hole does."""
+    """Https to a server that speaks no TLS hangs in the handshake, as a connection to a black hole does."""
     policy = replace(QUICK, timeouts=Timeouts(connect_seconds=0.2))
     async with UpstreamRegistry.open(name="hub", url=f"https://127.0.0.1:{server.port}", policy=policy) as upstream:
 
@@ -170,7 +171,7 @@ async def test_connections_are_limited_and_a_lookup_passes_beside_transfers(serv
     policy = replace(QUICK, limits=UpstreamLimits(connections=4), timeouts=Timeouts(read_seconds=5))
     async with opened(server, policy) as upstream:
         transfers = [asyncio.ensure_future(read(upstream)) for _ in range(10)]
-        await server.until(lambda: server.connections == 3)
+        await until(lambda: server.connections == 3)
         await upstream.resolve(REPOSITORY, TAG)
         assert server.connections == 4
         for transfer in transfers:
@@ -397,10 +398,10 @@ async def test_a_client_certificate_that_is_renewed(tmp_path: Path) -> None:
             with pytest.raises(UpstreamFault):
                 await upstream.get_manifest(REPOSITORY, TAG)
             write(clients.issue_cert("mirror.example"))
-            clock.seconds += 60
+            clock.advance(seconds=60)
             assert (await upstream.get_manifest(REPOSITORY, TAG)).content == MANIFEST
             (tmp_path / "mine.key").write_text("half of a k")
-            clock.seconds += 60
+            clock.advance(seconds=60)
             assert (await upstream.get_manifest(REPOSITORY, TAG)).content == MANIFEST
 
 

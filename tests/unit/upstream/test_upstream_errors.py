@@ -12,6 +12,7 @@ from mirror.oci.errors import MirrorError
 from mirror.oci.manifest import MAX_MANIFEST_BYTES
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.pagination import PageRequest
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.content import (
     BLOB,
     BLOB_PATH,
@@ -25,7 +26,6 @@ from tests.unit.upstream.content import (
     TAG_PATH,
     TYPED,
 )
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 Action = Callable[[UpstreamRegistry], Awaitable[Any]]
 

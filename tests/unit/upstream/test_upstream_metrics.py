@@ -9,9 +9,9 @@ from mirror.oci.errors import CircuitOpen, UpstreamBusy
 from mirror.runtime.shared_metrics import SharedMetrics
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.upstream.upstream_metrics import UpstreamMetrics
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import DESCRIBED, MANIFEST, REPOSITORY, TAG, TAG_PATH
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 
 @pytest.fixture

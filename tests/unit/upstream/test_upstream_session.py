@@ -24,6 +24,8 @@ from mirror.upstream.auth.credentials import Credentials
 from mirror.upstream.http.upstream_urls import UpstreamUrls
 from mirror.upstream.limits.upstream_policy import Timeouts
 from mirror.upstream.registry import UpstreamRegistry
+from tests.support.scripted_server import Reply, ScriptedServer
+from tests.support.waiting import until
 from tests.unit.upstream.conftest import QUICK
 from tests.unit.upstream.content import (
     BLOB,
@@ -37,7 +39,6 @@ from tests.unit.upstream.content import (
     TAG_PATH,
     UPLOADS_PATH,
 )
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 GET = f"GET {TAG_PATH}"
 FOUND = Reply(200, MANIFEST, DESCRIBED)
@@ -281,7 +282,7 @@ async def test_a_server_that_stops_reading_is_left(server: ScriptedServer, upstr
 async def test_cancellation_is_passed_on(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(GET, Reply(200, b"", DESCRIBED, length=10, then="stall"))
     task = asyncio.ensure_future(upstream.get_manifest(REPOSITORY, TAG))
-    await server.until(lambda: server.lines == [GET])
+    await until(lambda: server.lines == [GET])
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -30,6 +30,7 @@ from mirror.registry.streams import single_chunk
 from mirror.upstream.chunked_upload import MAX_CHUNK_BYTES
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import Span
+from tests.support.scripted_server import Reply, ScriptedServer
 from tests.unit.upstream.content import (
     BLOB,
     BLOB_PATH,
@@ -43,7 +44,6 @@ from tests.unit.upstream.content import (
     TAG_PATH,
     UPLOADS_PATH,
 )
-from tests.unit.upstream.scripted import Reply, ScriptedServer
 
 POST = f"POST {UPLOADS_PATH}"
 AT = f"{UPLOADS_PATH}1?_state=a%2Bb"

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import IO
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
@@ -27,29 +26,13 @@ from mirror.store.registry import Store
 from mirror.transfer.active_downloads import ActiveDownloads
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
-from tests.unit.transfer.content import hold, plugin
+from tests.support.builders import hold, plugin
+from tests.support.clocks import HandClock
 
 NAME = Repository("vieux/sshfs")
 TAG = Tag("latest")
-START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 PIECE_BYTES = 16 * 1024
 QUICK = RetryPolicy(attempts=None, total_seconds=0.5, first_delay_seconds=0.01, longest_delay_seconds=0.05)
-
-
-@dataclass
-class HandClock:
-    """A clock that stands still until it is moved."""
-
-    time: datetime = START
-
-    def now(self) -> datetime:
-        return self.time
-
-    def monotonic_seconds(self) -> float:
-        return (self.time - START).total_seconds()
-
-    def later(self, **duration: float) -> None:
-        self.time += timedelta(**duration)
 
 
 class ScriptedBlob:

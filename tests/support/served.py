@@ -186,3 +186,9 @@ async def put_plugin(registry: Registry, repository: Repository = REPOSITORY, ta
     manifest = Manifest.parse(MANIFEST, DOCKER_MANIFEST)
     await registry.put_manifest(repository, manifest, [tag])
     return manifest
+
+
+async def until_held(server: Served, location: str, size_bytes: int) -> None:
+    async with asyncio.timeout(5):
+        while (await server.ask("GET", location)).headers["Range"] != f"0-{size_bytes - 1}":
+            await asyncio.sleep(0.01)

@@ -8,8 +8,8 @@ from typing import Any
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.registry.port import Registry
 from mirror.registry.streams import single_chunk
-from tests.unit.plugin.layers import entry, tar, zipped
-from tests.unit.plugin.rootfses import SOCKET, elf
+from tests.support.layers import entry, tar, zipped
+from tests.support.rootfs import SOCKET, elf
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 

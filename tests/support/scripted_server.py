@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -61,12 +61,6 @@ class ScriptedServer:
 
     def on(self, line: str, *replies: Reply) -> None:
         self._script[line] = list(replies)
-
-    async def until(self, question: Callable[[], bool]) -> None:
-        """Wait until something is so."""
-        async with asyncio.timeout(10):
-            while not question():
-                await asyncio.sleep(0.001)
 
     @asynccontextmanager
     async def running(self, port: int = 0) -> AsyncIterator[ScriptedServer]:

@@ -1,0 +1,39 @@
+"""How the suite runs: sizes of property tests, what `make matrix` alone runs, how tests are spread over processes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("dev", _PATIENT, max_examples=30)
+# The same examples in each run: a change fails for what it changes, not for a new example.
+settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
+settings.register_profile("nightly", _PATIENT, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--matrix", action="store_true", help="run every combination, not the marked ones alone")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--matrix"):
+        left_out = [item for item in items if item.get_closest_marker("matrix")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("matrix")]
+    # End-to-end tests wait for engines: they begin first, and the others fill the time between.
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    """The tests that run in one process, one after the other: those that share the fixtures of a module."""
+    callspec = getattr(item, "callspec", None)
+    engine = "" if callspec is None else callspec.indices.get("binaries", "")
+    return f"{item.nodeid.partition('::')[0]}{engine}"

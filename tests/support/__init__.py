@@ -1,0 +1,1 @@
+"""Clocks, builders and servers that several folders of tests use. Imports no test."""

@@ -1,0 +1,47 @@
+"""Clocks for tests."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+START = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+START_MONOTONIC_SECONDS = 1000.0
+
+
+class HandClock:
+    """A clock that stands still between calls of :meth:`advance`; implements Clock."""
+
+    def __init__(self, start: datetime = START) -> None:
+        self.time = start
+        self._start = start
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic_seconds(self) -> float:
+        return START_MONOTONIC_SECONDS + (self.time - self._start).total_seconds()
+
+    def advance(self, **duration: float) -> None:
+        """Move the clock on; the arguments are those of timedelta."""
+        self.time += timedelta(**duration)
+
+
+class ShiftedClock:
+    """The machine's clock, ahead of it by what :meth:`advance` was told; implements Clock.
+
+    For tests that compare with times which the machine writes, such as those of files and tokens.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._ahead
+
+    def monotonic_seconds(self) -> float:
+        return time.monotonic() + self._ahead.total_seconds()
+
+    def advance(self, **duration: float) -> None:
+        """Move the clock on; the arguments are those of timedelta."""
+        self._ahead += timedelta(**duration)
