@@ -31,7 +31,7 @@ class CatalogCache:
     """Cache of manifests, blob sizes, origins and logins, coherent over all processes on the data folder.
 
     Parsed manifests never change and stay through changes of the catalog. Everything else is valid for the generation
-    under which it was read. The cache does not keep that content is absent.
+    under which it was read. Missing manifests and blobs are not cached.
 
     Args:
         generation: the count that every writer increments.

@@ -37,7 +37,7 @@ class Generation:
         self._descriptor = descriptor
         # An aligned native 64-bit item. The processor reads and writes it in one piece, so readers need no lock.
         self._count = count
-        # A lock beside flock(): all threads of the process share one descriptor, which flock() does not tell apart.
+        # flock() does not keep threads of one process apart, because they share the descriptor. This lock does.
         self._turn = threading.Lock()
         self.waits = 0
         self.wait_seconds = 0.0

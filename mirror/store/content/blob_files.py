@@ -61,10 +61,10 @@ class BlobStorage(Protocol):
         ...
 
     def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AbstractAsyncContextManager[Blob]:
-        """Open content of ``size_bytes`` bytes, or the range ``part`` of it.
+        """Open content of ``size_bytes`` bytes, or the range ``part`` of the content.
 
         Raises:
-            StorageDamaged: the file is missing or has another size. Iterating over the whole content raises it also if
+            StorageDamaged: the file is missing or has another size. Iterating over the whole content also raises this if
                 the digest differs.
             RangeInvalid: ``part`` lies outside the content.
         """

@@ -24,7 +24,7 @@ class Filesystem:
         return private_files.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def create_file(self, file: Path, content: bytes, *, is_synced: bool = False) -> None:
-        """Create a file with ``content``, which must not exist, and sync it to the disk if ``is_synced``."""
+        """Create a file that must not exist, with this content. Sync the file to the disk if ``is_synced``."""
         descriptor = self.create(file)
         try:
             self.write(descriptor, content, 0)

@@ -114,7 +114,7 @@ class StoreDownloadLease:
             await in_thread(f"store {self._digest}", self._receiving.sync)
         except StorageFault:
             # After a failed sync Linux reports success for the next one, although the bytes are on no disk. These bytes
-            # must not be committed, so the client or the next holder sends or fetches them again.
+            # must not be committed: the next holder of the lease fetches them again.
             await self._discard()
             raise
         parts, file = self._parts, self._files.data

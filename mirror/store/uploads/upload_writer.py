@@ -133,7 +133,7 @@ class UploadWriter:
 
 
 class PieceSizes:
-    """The number of bytes to gather for one hop into a thread. With more uploads it is less, which bounds memory.
+    """The number of bytes to gather for one hop into a thread. The size shrinks with more uploads, which bounds memory.
 
     A single upload holds two pieces, one being gathered and one being written. One of many uploads holds only one.
     """
