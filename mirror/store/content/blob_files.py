@@ -64,7 +64,7 @@ class BlobStorage(Protocol):
         """Open content of ``size_bytes`` bytes, or the range ``part`` of the content.
 
         Raises:
-            StorageDamaged: the file is missing or has another size. Iterating over the whole content also raises this if
+            StorageDamaged: the file is missing or has another size. Iterating over the whole content raises this too if
                 the digest differs.
             RangeInvalid: ``part`` lies outside the content.
         """
