@@ -52,12 +52,12 @@ def fault_of(error: BaseException, doing: str) -> BaseException:
 def _of_disk(error: OSError, doing: str) -> StorageFault:
     reason = error.strerror or str(error)
     if error.errno in _NO_SPACE:
-        return StorageFull(f"cannot {doing}: {reason}; free some space and repeat the request")
+        return StorageFull(f"cannot {doing}: {reason}; fix: free some space and repeat the request")
     return StorageFault(f"cannot {doing}: {reason}", errno=errno.errorcode.get(error.errno or 0, "unknown"))
 
 
 def _of_database(error: SQLAlchemyError, doing: str) -> StorageFault:
     cause = error.orig if isinstance(error, DBAPIError) else None
     if getattr(cause, "sqlite_errorcode", None) in _SQLITE_NO_SPACE:
-        return StorageFull(f"cannot {doing}: {cause}; free some space and repeat the request")
+        return StorageFull(f"cannot {doing}: {cause}; fix: free some space and repeat the request")
     return CatalogFault(f"cannot {doing}: {cause or error}", code=getattr(cause, "sqlite_errorname", "unknown"))

@@ -62,7 +62,7 @@ class SqlUsers:
         def add(connection: Connection) -> None:
             if connection.execute(_USER, {"wanted": user.name}).one_or_none() is not None:
                 raise ClientFault(
-                    f"there is a user {user.name} already: 'plugin-mirror user password' changes the password"
+                    f"there is a user {user.name} already; fix: 'plugin-mirror user password' changes the password"
                 )
             connection.execute(insert(users), asdict(user))
 
@@ -116,7 +116,7 @@ class SqlUsers:
 
         def revoke(connection: Connection) -> None:
             statement = delete(user_tokens).where(user_tokens.c.id == token_id)
-            said = f"no token has the id {token_id!r}: 'plugin-mirror token ls' lists them"
+            said = f"no token has the id {token_id!r}; fix: 'plugin-mirror token ls' lists the tokens"
             _require(connection.execute(statement).rowcount, said)
 
         await self._catalog.write(revoke)
@@ -143,7 +143,7 @@ def _token(row: Row[Any]) -> UserToken:
 
 
 def _no_user(name: str) -> str:
-    return f"there is no user {name}: 'plugin-mirror user ls' lists them"
+    return f"there is no user {name}; fix: 'plugin-mirror user ls' lists the users"
 
 
 def _require(changed: int, otherwise: str) -> None:
