@@ -1,1 +1,1 @@
-"""The registry on our own disk: content-addressed files for bytes, a SQL catalog for what is where."""
+"""The registry in a data folder: content-addressed files for the bytes, a SQL catalog for the rest."""

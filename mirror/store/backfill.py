@@ -1,4 +1,4 @@
-"""Work that is done once in a data folder of an earlier version: rows that are made of the bytes of manifests."""
+"""Work that is done once in a data folder of an earlier version: rows that are derived from the bytes of manifests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from mirror.store.store_services import StoreServices
 
 _LOG = structlog.get_logger(__name__)
 
-#: Name of the work, in the table of what is finished.
+#: Name of this work in the table of finished work.
 _PLUGINS_INDEXED: Final = "plugins indexed"
-#: Manifests that are read between two transactions. Each is let go of before the next is read.
+#: Manifests that are read between two transactions. Only one of them is in memory at a time.
 _IN_A_STEP: Final = 200
 
 _IS_FINISHED = select(finished_work.c.name).where(finished_work.c.name == _PLUGINS_INDEXED)
@@ -48,7 +48,7 @@ _REJECTED = select(decisions.c.repository, decisions.c.digest).where(decisions.c
 
 
 class Backfill:
-    """Work that brings up to date what migrations, which see rows alone, cannot."""
+    """The part of an update that migrations cannot do, because they see only rows."""
 
     def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
         self._catalog = services.catalog
@@ -57,9 +57,9 @@ class Backfill:
         self._plugins = plugins
 
     async def run(self) -> None:
-        """Index the plugins of a data folder of before there was an index, and find out what old rejections cover.
+        """Index the plugins of an earlier data folder, and find the fingerprints that its rejections cover.
 
-        What is interrupted is done again from the start. Damaged manifests are left out, and told of.
+        An interrupted run starts again from the beginning. Damaged manifests are skipped and logged.
 
         Raises:
             CatalogFault, StorageFull: the catalog cannot be read or written.
@@ -69,6 +69,7 @@ class Backfill:
         looked_at, plugins, damaged = 0, 0, 0
         after = {"after_repository": "", "after_digest": ""}
         while True:
+            # A transaction for each step: other processes can write in between.
             step = await self._catalog.read(partial(_next, after))
             found, broken = await in_thread("index plugins", self._plugins_of, step)
             if found:
@@ -78,6 +79,7 @@ class Backfill:
                 break
             after = {"after_repository": step[-1].repository, "after_digest": step[-1].digest}
         rejected = await self._cover_rejected()
+        # Recorded last: an interrupted run must be repeated.
         row = {"name": _PLUGINS_INDEXED, "finished_at": self._clock.now()}
         await self._catalog.write(lambda connection: rows.put(connection, finished_work, row))
         if looked_at:
@@ -85,7 +87,7 @@ class Backfill:
             _LOG.info("plugin index built for an earlier data folder", **told)
 
     def _plugins_of(self, step: Sequence[Any]) -> tuple[list[tuple[str, str, list[str]]], int]:
-        """Read the plugins among manifests: the blobs they name, and the number of damaged manifests. Blocks."""
+        """Return the plugins among manifests with the blobs they name, and the number of damaged manifests. Blocks."""
         found, damaged = [], 0
         for row in step:
             try:
@@ -99,21 +101,21 @@ class Backfill:
         return found, damaged
 
     async def _cover_rejected(self) -> int:
-        """Have rejections of before cover the content of what they were said of, wherever that is held."""
+        """Make earlier rejections cover the content of their plugins, in every repository. Return their number."""
         rejected = await self._catalog.read(lambda connection: connection.execute(_REJECTED).all())
         for row in rejected:
             repository, digest = Repository(row.repository), Digest.parse(row.digest)
             try:
                 found = await self._plugins.plugin_anywhere(digest)
             except StorageFault:
-                continue  # that was told of above
+                continue  # the step above has logged the damaged manifest
             if found is not None:
                 covered = await self._fingerprints(found[1])
                 await self._catalog.write(partial(cover, repository=repository, digest=digest, fingerprints=covered))
         return len(rejected)
 
     async def _fingerprints(self, manifest: Manifest) -> set[str]:
-        """All fingerprints of a plugin whose bytes are here. Reads what has no sha256 digest."""
+        """Return all fingerprints of a held plugin. Blobs without a sha256 digest are read and hashed."""
         found = set(fingerprint.bytes_fingerprints(manifest.content))
         content = fingerprint.content_digests(manifest)
         if not content:
@@ -122,7 +124,7 @@ class Backfill:
         try:
             named = [await self._sha256(one, sizes_bytes[one]) for one in content]
         except StorageFault:
-            return found  # something is not here: it is covered when it comes
+            return found  # a blob is missing: the content is covered when it comes
         return {*found, fingerprint.content_fingerprint(named)}
 
     async def _sha256(self, digest: Digest, size_bytes: int) -> Digest:

@@ -1,4 +1,4 @@
-"""Deleting from the store: rows only; bytes that nothing needs any more are collected later."""
+"""Deletion from the store. Only rows are removed; garbage collection removes bytes that nothing needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class StoreDeleter:
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         unknown = ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
-        in_repository = manifests.c.digest == str(digest)  # its tags go with it
+        in_repository = manifests.c.digest == str(digest)  # the foreign key deletes its tags
         await self._delete(
             repository,
             manifests,
@@ -49,7 +49,11 @@ class StoreDeleter:
         *,
         then: Callable[[Connection], object] = lambda _connection: None,
     ) -> None:
-        """Delete one row; raise ``unknown`` where there is none, ``nowhere`` where not even the repository is there."""
+        """Delete one row.
+
+        Raises:
+            NotFound: ``unknown`` if there is no such row, ``nowhere`` if there is no such repository.
+        """
 
         def remove(connection: Connection) -> None:
             repository_id = rows.find_repository(connection, repository)

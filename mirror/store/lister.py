@@ -1,4 +1,4 @@
-"""Lists of what the store holds, paged by the database."""
+"""Lists of the store's content, paged by the database."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from mirror.wire.pagination import PageRequest
 
 Entry = TypeVar("Entry")
 
-#: Most characters of types and annotations in a page: a client reads a list as it reads a manifest, and each referrer
-#: may have as many as a manifest has bytes.
+#: Most characters of types and annotations in a page. Clients limit a list to the size of a manifest, and a single
+#: referrer may have as many characters as a manifest has bytes.
 _MOST_WEIGHT: Final = MAX_MANIFEST_BYTES
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -66,11 +66,12 @@ class StoreLister:
         build: Callable[[Row[Any]], Entry],
         weigh: Callable[[Entry], int] = lambda _: 0,
     ) -> Page[Entry]:
-        """Read a page; one whose entries weigh too much together ends sooner."""
+        """Read a page. The page ends early if the weight of its entries exceeds :data:`_MOST_WEIGHT`."""
         if page.size == 0:
             return Page(())
         if page.last is not None:
             statement = statement.where(key > _text(page.last))
+        # One row more than asked for tells whether there is a next page.
         wanted = statement.order_by(key).limit(page.size + 1)
 
         def read(connection: Connection) -> Page[Entry]:
@@ -78,6 +79,7 @@ class StoreLister:
             left = _MOST_WEIGHT
             with closing(connection.execute(wanted)) as found:
                 for row in found:
+                    # Checked before adding: a page has at least one entry, however heavy.
                     if len(entries) == page.size or left < 0:
                         return Page(tuple(entries), more=True)
                     entries.append(build(row))
@@ -94,5 +96,5 @@ def _referrer(row: Row[Any]) -> Descriptor:
 
 
 def _text(value: str) -> str:
-    """Text that a database takes; half a surrogate pair, which no name holds, becomes another sign beyond ASCII."""
+    """Replace surrogates, which a database cannot store. No name has them, so the order of names stays right."""
     return _SURROGATE.sub("\ufffd", value)

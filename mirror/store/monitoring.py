@@ -1,4 +1,4 @@
-"""Monitoring of a store: its contents, its activity, and probes."""
+"""Monitoring of a store: contents, activity and probes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from mirror.store.uploads.upload_sessions import UploadSessions
 
 @dataclass(frozen=True, slots=True)
 class StoreContents:
-    """Content that the catalog names, counted.
+    """Counts of the content in the catalog.
 
     Attributes:
-        repositories, manifests, tags: rows; a manifest counts once in each repository that holds it.
-        files: blobs and manifests whose bytes are kept, each once.
-        size_bytes: of those files.
-        generation_changes: changes that all processes have made since the data folder came into being.
+        repositories: number of repositories.
+        manifests: number of manifests. A manifest counts once in each repository that holds it.
+        tags: number of tags.
+        files: number of blobs and manifests whose bytes are stored, each once.
+        size_bytes: total size of these files.
+        generation_changes: number of changes by all processes since the data folder was created.
     """
 
     repositories: int
@@ -34,13 +36,14 @@ class StoreContents:
 
 @dataclass(frozen=True, slots=True)
 class StoreActivity:
-    """Activity of this process in the store since it opened it.
+    """Activity of this process in the store since it opened the store.
 
     Attributes:
-        lookups: in the cache.
-        transactions: committed.
-        turn_waits, turn_wait_seconds: how often, and how long in all, this process waited for another one to write.
-        uploads_expired: removed because nobody went on with them.
+        lookups: hits and misses of the cache.
+        transactions: number of committed changes.
+        turn_waits: number of times that this process waited for another one to write.
+        turn_wait_seconds: total time of these waits.
+        uploads_expired: number of uploads removed because nobody continued them.
     """
 
     lookups: CacheCounts
@@ -51,7 +54,7 @@ class StoreActivity:
 
 
 class Monitoring:
-    """The state of a store, as its operator sees it."""
+    """The state of a store for its operator."""
 
     def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
         self._catalog = services.catalog
@@ -61,7 +64,7 @@ class Monitoring:
 
     @property
     def work(self) -> StoreActivity:
-        """The activity of this process until now. Costs nothing."""
+        """The activity of this process so far. Costs nothing."""
         generation = self._catalog.generation
         return StoreActivity(
             self._cache.lookups,
@@ -72,7 +75,8 @@ class Monitoring:
         )
 
     async def contents(self) -> StoreContents:
-        """Count what there is: it reads whole indexes of the catalog. Raises CatalogFault."""
+        """Count the content. Reads whole indexes of the catalog. Raises CatalogFault."""
+        # A change moves the count twice, to odd and to even.
         generation_changes = self._catalog.generation.current // 2
         content = select(
             _rows(repositories).label("repositories"),
@@ -85,7 +89,7 @@ class Monitoring:
         return StoreContents(**row._asdict(), generation_changes=generation_changes)
 
     async def probe_catalog(self) -> None:
-        """Read from the catalog. Raises CatalogFault."""
+        """Read one row of the catalog, to see that it can be read. Raises CatalogFault."""
         await self._catalog.read(lambda connection: connection.execute(select(tags.c.name).limit(1)).all())
 
 

@@ -1,4 +1,4 @@
-"""Reading from the store: out of memory where nothing has changed, else from catalog and disk."""
+"""Reading from the store: from memory if nothing has changed, else from the catalog and the disk."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ class StoreReader:
             yield blob
 
     async def _read_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
+        # Taken before the read: after a change in between, the kept result is not valid.
         generation = self._cache.generation
 
         def read(connection: Connection) -> StoredManifest | Manifest:
@@ -77,7 +78,7 @@ class StoreReader:
             return self._manifests.load_small(StoredManifest.of(row))
 
         manifest = await self._manifests.load(repository, await self._catalog.read(read))
-        # A tag is looked up first, and what it stands for is asked for next.
+        # A client looks up a tag first and asks for its digest next, so both are kept.
         for known in {target, manifest.digest}:
             self._cache.keep_manifest(generation, repository, known, manifest)
         return manifest

@@ -35,18 +35,19 @@ from mirror.store.writer import StoreWriter
 
 _LOG = structlog.get_logger(__name__)
 _CACHE_BYTES = 64 * 1024 * 1024
+#: Space that is kept back for SQLite on a full disk.
 _RESERVE_BYTES = 1024 * 1024
 
 
 class Store:
-    """Implements :class:`mirror.registry.port.Registry`, composed of its parts. Made by :meth:`open`.
+    """Implements :class:`mirror.registry.port.Registry`, composed of parts. Made by :meth:`open`.
 
     Attributes:
-        services: the catalog, and what else the parts share.
-        records: what is remembered beside content.
-        monitoring: the state of the store, as its operator sees it.
+        services: the catalog and the other services that the parts share.
+        records: the records kept beside content.
+        monitoring: the state of the store for its operator.
         uploads: the upload sessions of clients.
-        downloads: blobs that are fetched from elsewhere; a :class:`mirror.transfer.partial_store.PartialStore`.
+        downloads: the downloads from upstreams; a :class:`mirror.transfer.partial_store.PartialStore`.
     """
 
     def __init__(self, services: StoreServices, uploads: UploadSessions, volume: Volume) -> None:
@@ -56,7 +57,7 @@ class Store:
         self.uploads = uploads
         self.downloads = uploads.downloads
         self.token_key = volume.token_key
-        # Bound, so that the way to the part that does it takes no time.
+        # Methods are bound, not forwarded: a forwarding coroutine would add its cost to each pull.
         reader, writer = StoreReader(services), StoreWriter(services)
         deleter, lister = StoreDeleter(services), StoreLister(services)
         self.resolve, self.get_manifest = reader.resolve, reader.get_manifest
@@ -81,17 +82,17 @@ class Store:
         cache_bytes: int = _CACHE_BYTES,
         filesystem: Filesystem | None = None,
     ) -> AsyncIterator[Store]:
-        """Open the store in a data folder; create it, or bring it up to date, where that is needed.
+        """Open the store in a data folder. Create the store or update its tables, if needed.
 
-        Any number of processes may have it open. Each must open it for itself, after it was forked.
+        Any number of processes may open the same data folder. A forked process must open the store itself.
 
         Args:
-            path: the data folder, on a local disk; it is created, its parent must exist.
-            clock: the time of day; the machine's own where not given.
+            path: the data folder, on a local disk. It is created if its parent exists.
+            clock: the time of day; None for the clock of the machine.
             max_blob_bytes: largest blob accepted; None for no limit.
-            session_limits: how many upload sessions clients may have open; the defaults where not given.
-            cache_bytes: memory for manifests that were read, about.
-            filesystem: what changes files; the operating system's where not given.
+            session_limits: limits on the number of open upload sessions; None for the defaults.
+            cache_bytes: approximate memory for cached manifests.
+            filesystem: changes the files; None for the operating system's.
 
         Raises:
             StorageFault, StorageFull, CatalogFault: the folder cannot be used.
@@ -105,7 +106,7 @@ class Store:
             Generation.open(layout.generation) as generation,
             Catalog.open(layout, generation, blobs.flush) as catalog,
         ):
-            # The catalog's own name must last as well as what is acknowledged in it.
+            # The names of the catalog and its log must be as durable as the changes acknowledged in them.
             await in_thread(f"open the data folder {path}", filesystem.sync_folder, layout.root)
             uploads = UploadSessions(
                 layout,
@@ -128,36 +129,36 @@ def _prepare(layout: DataLayout, filesystem: Filesystem) -> None:
     is_new = not layout.root.exists()
     filesystem.make_folder(layout.root)
     if is_new:
-        layout.root.chmod(0o700)  # whatever holds for the folder around it
+        layout.root.chmod(0o700)  # even if the parent is shared with a group
     _keep_private(layout)
     folders = list(layout.folders())
     for folder in folders:
         filesystem.make_folder(folder)
-    # Synced although they may have existed: whoever created them may have died before it could.
+    # Synced even if they existed: the process that created them may have died before its sync.
     for parent in {folder.parent for folder in folders}:
         filesystem.sync_folder(parent)
-    with suppress(PermissionError):  # a folder that others made for us may lie where we cannot look
+    with suppress(PermissionError):  # an administrator may have made the folder where this user cannot read
         filesystem.sync_folder(layout.root.parent)
     require_catalog(layout)
-    with suppress(FileExistsError):  # the database gives its own files the rights of this one
+    with suppress(FileExistsError):  # SQLite gives -wal and -shm the rights of this file
         os.close(private_files.open_file(layout.catalog, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
     _keep_reserve(layout)
 
 
 def _keep_private(layout: DataLayout) -> None:
-    """Keep what is there from other users of the machine: it holds hashes of passwords, and content for a few."""
+    """Take rights away from other users of the machine. The folder holds password hashes and private content."""
     changed = private_files.tighten(layout.root, is_ours)
     if changed:
         _LOG.info("data folder closed to other users", path=str(layout.root), files=changed)
 
 
 def _keep_reserve(layout: DataLayout) -> None:
-    """Keep some space back, or give it up where there is no other: the database needs a little even to be read."""
+    """Reserve some space, or release the reserve on a full disk, because SQLite needs a little space even to read."""
     free_bytes = shutil.disk_usage(layout.root).free
     if free_bytes < _RESERVE_BYTES:
         layout.reserve.unlink(missing_ok=True)
     elif free_bytes > 4 * _RESERVE_BYTES and not layout.reserve.exists():
-        with suppress(OSError):  # without it we are no worse off than others
+        with suppress(OSError):  # the store works without a reserve
             descriptor = private_files.open_file(layout.reserve, os.O_WRONLY | os.O_CREAT)
             try:
                 os.posix_fallocate(descriptor, 0, _RESERVE_BYTES)

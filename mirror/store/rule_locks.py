@@ -1,4 +1,4 @@
-"""Locks that keep a job to one process at a time on a data folder."""
+"""Locks of mirror rules: one process at a time may run a rule on a data folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _PAUSES_SECONDS = (0.02, 0.1)
 
 
 class RuleLocks:
-    """One lock a mirror rule, in ``locks/`` of the data folder. The kernel drops the lock of a process that dies.
+    """One lock for each mirror rule, a file in ``locks/`` of the data folder.
+
+    The kernel releases the lock of a process that dies.
 
     Args:
         root: the data folder.
@@ -29,16 +31,17 @@ class RuleLocks:
 
     @asynccontextmanager
     async def __call__(self, rule_name: str) -> AsyncIterator[None]:
-        """Hold the rule's lock.
+        """Hold the lock of a rule during the block.
 
         Args:
-            rule_name: letters, digits and ``._-``.
+            rule_name: the name of the rule: letters, digits and ``._-``.
 
         Raises:
-            Busy: another process holds it. StorageFault: the file cannot be opened.
+            Busy: another process holds the lock.
+            StorageFault: the file cannot be opened.
         """
         async with self._opened(rule_name) as descriptor:
-            # Who asks whether it is held, holds it for a moment.
+            # is_held() holds the lock for a moment, so a busy lock is tried again before it counts as held.
             for pause_seconds in (*_PAUSES_SECONDS, None):
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,16 +49,17 @@ class RuleLocks:
                 except BlockingIOError as error:
                     if pause_seconds is None:
                         raise Busy(
-                            f"mirror rule {rule_name} is being run by another process: wait for it, or stop it",
+                            f"mirror rule {rule_name} is being run by another process; fix: wait for it, or stop it",
                             rule=rule_name,
                         ) from error
                     await asyncio.sleep(pause_seconds)
             yield
 
     async def is_held(self, rule_name: str) -> bool:
-        """Tell whether a process holds the rule's lock just now. Raises StorageFault: the file cannot be opened."""
+        """Check whether a process holds the lock of a rule. Raises StorageFault if the file cannot be opened."""
         async with self._opened(rule_name) as descriptor:
             try:
+                # A shared lock: two processes that ask at the same time do not see each other.
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True

@@ -1,4 +1,4 @@
-"""Failures of disk and database, as errors of our own: the one place that tells them apart."""
+"""Translates errors of the disk and the database into errors of this program."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from mirror.oci.errors import CatalogFault, StorageFault, StorageFull
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-#: SQLite's own codes for the same: a write, and the growing of its shared memory file.
+#: SQLite's error codes for a full disk: for a write, and for growing its shared memory file.
 _SQLITE_NO_SPACE = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE})
 
 
 @contextmanager
 def storage_faults(doing: str) -> Iterator[None]:
-    """Translate what disk and database raise inside. Nothing else may run inside: a client's OSError is not ours.
+    """Translate the errors of disk and database that the block raises.
+
+    Nothing else may run inside: an OSError of a client's connection is not an error of the store.
 
     Args:
-        doing: what was being done, for the error: ``"write an upload"``.
+        doing: the action for the error message, such as ``"write an upload"``.
 
     Raises:
-        StorageFull: no space, or no quota.
-        CatalogFault: the database failed otherwise.
-        StorageFault: the disk failed otherwise.
+        StorageFull: the disk or the quota has no space left.
+        CatalogFault: the database failed for another reason.
+        StorageFault: the disk failed for another reason.
     """
     try:
         yield
@@ -35,7 +37,7 @@ def storage_faults(doing: str) -> Iterator[None]:
 
 
 def fault_of(error: BaseException, doing: str) -> BaseException:
-    """Translate an error as :func:`storage_faults` does; give back an error of another kind as it is."""
+    """Translate an error as :func:`storage_faults` does. Return an error of another kind unchanged."""
     match error:
         case OSError():
             fault = _of_disk(error, doing)
@@ -50,12 +52,12 @@ def fault_of(error: BaseException, doing: str) -> BaseException:
 def _of_disk(error: OSError, doing: str) -> StorageFault:
     reason = error.strerror or str(error)
     if error.errno in _NO_SPACE:
-        return StorageFull(f"cannot {doing}: {reason}; free some space and repeat the request")
+        return StorageFull(f"cannot {doing}: {reason}; fix: free some space and repeat the request")
     return StorageFault(f"cannot {doing}: {reason}", errno=errno.errorcode.get(error.errno or 0, "unknown"))
 
 
 def _of_database(error: SQLAlchemyError, doing: str) -> StorageFault:
     cause = error.orig if isinstance(error, DBAPIError) else None
     if getattr(cause, "sqlite_errorcode", None) in _SQLITE_NO_SPACE:
-        return StorageFull(f"cannot {doing}: {cause}; free some space and repeat the request")
+        return StorageFull(f"cannot {doing}: {cause}; fix: free some space and repeat the request")
     return CatalogFault(f"cannot {doing}: {cause or error}", code=getattr(cause, "sqlite_errorname", "unknown"))

@@ -1,4 +1,4 @@
-"""Blocking calls of the store in threads: what goes wrong with the disk is told in the tree's errors."""
+"""Blocking calls of the store in threads. Errors of the disk are translated into errors of this program."""
 
 from __future__ import annotations
 
@@ -18,8 +18,14 @@ def begin_in_thread(
 ) -> ThreadFuture[Result]:
     """Start a blocking call in a thread.
 
-    Raises:
-        StorageFault, StorageFull: by the future, for an OSError; ``doing`` says what failed.
+    Args:
+        doing: the action for the error message, such as ``"write an upload"``.
+        call: the call.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+
+    Returns:
+        A future with the result. It raises StorageFault or StorageFull for an OSError of the call.
     """
 
     def translated() -> Result:
@@ -32,9 +38,12 @@ def begin_in_thread(
 async def in_thread(
     doing: str, call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """Make a blocking call in a thread, to its end. Not for calls whose result must be given back.
+    """Run a blocking call in a thread to its end, even if the caller is cancelled.
+
+    The arguments are those of :func:`begin_in_thread`. Do not use this for a call whose result must be released,
+    because a cancelled caller never gets the result.
 
     Raises:
-        StorageFault, StorageFull: for an OSError; ``doing`` says what failed.
+        StorageFault, StorageFull: the call raised an OSError.
     """
     return await begin_in_thread(doing, call, *args, **kwargs)

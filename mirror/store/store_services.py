@@ -13,13 +13,13 @@ from mirror.store.content.blob_files import BlobStorage
 
 @dataclass(frozen=True, slots=True)
 class StoreServices:
-    """The services that each part of a store is given.
+    """The services that each part of a store gets.
 
     Attributes:
         catalog: the database.
         cache: rows and manifests in memory.
         blobs: the files of blobs and manifests.
-        manifests: loads manifests by their rows.
+        manifests: loads manifests for their rows.
         clock: the time of day.
     """
 

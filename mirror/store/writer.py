@@ -26,7 +26,7 @@ _HELD_THERE = _HELD_SOMEWHERE.join(repositories, repositories.c.id == repository
 
 
 class StoreWriter:
-    """The half of :class:`mirror.registry.port.Writer` that is not uploads."""
+    """The part of :class:`mirror.registry.port.Writer` without uploads."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
@@ -39,9 +39,10 @@ class StoreWriter:
             return connection.execute(_HELD_SOMEWHERE if source is None else _HELD_THERE, wanted).scalar_one_or_none()
 
         if await self._catalog.read(find) is None:
-            return None  # as most often: that needs no turn to write
+            return None  # the most frequent answer, which needs no writer's turn
 
         def mount(connection: Connection) -> int | None:
+            # Looked up again: the blob may have been deleted before this turn.
             size_bytes = find(connection)
             if size_bytes is not None:
                 rows.add_blob(connection, repository, digest, self._clock.now())
@@ -51,7 +52,7 @@ class StoreWriter:
         return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
 
     async def find_blob(self, digest: Digest) -> Descriptor | None:
-        """Find a blob that any repository holds: what :meth:`mount_blob` would take over. None where none does."""
+        """Find a blob in any repository, as :meth:`mount_blob` without a source does. Return None if there is none."""
         wanted = {"digest": str(digest)}
         size_bytes = await self._catalog.read(lambda connection: connection.scalar(_HELD_SOMEWHERE, wanted))
         return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
@@ -64,6 +65,7 @@ class StoreWriter:
 
         def hold(connection: Connection) -> None:
             hold_manifest(connection, repository, manifest, tags, now=now, referrer=referrer)
+            # In the transaction that moves the tags: a tag without an origin counts as pushed.
             rows.forget_origins(connection, repository, [tag.name for tag in tags])
 
         async with self._blobs.staged(manifest.content) as file:

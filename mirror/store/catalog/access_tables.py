@@ -1,4 +1,4 @@
-"""Tables of users, of hosts, and of what plugins are admitted."""
+"""Tables of users, Docker hosts and admission."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import JSON, Boolean, Column, ForeignKey, ForeignKeyConstraint, 
 
 from mirror.store.catalog.schema import UtcDateTime, keyed_table
 
-#: Who may log in.
+#: Users who may log in.
 users = keyed_table(
     "users",
     Column("name", String(64), primary_key=True),
@@ -14,7 +14,7 @@ users = keyed_table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-#: Long-lived secrets of users; of the secrets themselves only the SHA-256 is kept.
+#: Access tokens of users. Only the SHA-256 of the secret is kept.
 user_tokens = keyed_table(
     "user_tokens",
     Column("id", String(16), primary_key=True),
@@ -26,8 +26,9 @@ user_tokens = keyed_table(
     Index(None, "user"),
 )
 
-#: Docker Engines that have pulled plugins, by what they say of themselves. ``network`` is a part of the address, by
-#: which it is bounded how many rows one site can fill.
+#: Docker Engines that have pulled plugins, by their address and their own statements about version and platform.
+#: ``network`` is the network part of the address. The number of rows of one network is limited, because a client can
+#: make up as many engines as it likes.
 hosts = keyed_table(
     "hosts",
     Column("address", String(45), primary_key=True),
@@ -41,8 +42,8 @@ hosts = keyed_table(
     Index(None, "last_seen"),
 )
 
-#: What a person decided about a plugin under a name. A row outlives its plugin: a digest
-#: that comes again is the same one.
+#: Decisions of people about plugins, by repository and digest. A row outlives its plugin, so that the decision still
+#: holds when the same digest comes again.
 decisions = keyed_table(
     "decisions",
     Column("repository", String(255), primary_key=True),
@@ -53,7 +54,7 @@ decisions = keyed_table(
     Column("note", String, nullable=False),
 )
 
-#: Fingerprints that a rejection covers, one row for each, see :mod:`mirror.plugin.policy.fingerprint`.
+#: Fingerprints that rejections cover, one row for each. See :mod:`mirror.plugin.policy.fingerprint`.
 rejections = keyed_table(
     "rejections",
     Column("fingerprint", String(140), primary_key=True),
@@ -63,8 +64,9 @@ rejections = keyed_table(
     Index(None, "repository", "digest"),
 )
 
-#: What a policy said of a plugin last, and what the plugin asks for. ``policy`` is the policy's fingerprint; empty for
-#: verdicts of before there were any, which belong to whichever policy judges the plugin first.
+#: Latest verdict of each policy on each plugin, and the privileges that the plugin requests. ``policy`` is the
+#: fingerprint of the policy. It is empty for verdicts of a version without such fingerprints. Those belong to the
+#: policy that judges the plugin first.
 verdicts = keyed_table(
     "verdicts",
     Column("repository", String(255), primary_key=True),

@@ -1,4 +1,4 @@
-"""Cache of what was read from the catalog, valid for as long as nobody changes the catalog."""
+"""Cache of results read from the catalog, valid until the next change of the catalog."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mirror.records.origins import Origin
 from mirror.runtime.lru_cache import LruCache
 from mirror.store.catalog.generation import Generation
 
-#: About what one entry takes beside the bytes of a manifest, in bytes: keys, tuples, the dictionary's slots.
+#: Approximate memory of one entry without the bytes of a manifest: keys, tuples, slots of the dictionary.
 _ENTRY_BYTES = 512
-#: Memory for users and tokens that were looked up, in bytes.
+#: Memory for users and access tokens, in bytes.
 _LOGINS_BYTES = 1024 * 1024
-#: Memory of a parsed manifest, bytes included, as a multiple of its bytes: measured 3.9 for plugins, 4.6 for indexes.
+#: Memory of a parsed manifest with its bytes, as a multiple of its size: measured 3.9 for plugins, 4.6 for indexes.
 _PARSED_FACTOR = 5
 
 
@@ -28,17 +28,17 @@ class CacheCounts:
 
 
 class CatalogCache:
-    """Manifests and blob sizes, coherent over all processes on the data folder.
+    """Cache of manifests, blob sizes, origins and logins, coherent over all processes on the data folder.
 
-    A manifest's parsed bytes never change and are kept through changes of the catalog; what a repository holds is
-    kept with the generation it was read under. Absence of content is not kept.
+    Parsed manifests never change and stay through changes of the catalog. Everything else is valid for the generation
+    under which it was read. Missing manifests and blobs are not cached.
 
     Args:
-        generation: the count that every writer moves.
-        limit_bytes: memory to use, about.
+        generation: the count that every writer increments.
+        limit_bytes: approximate limit of the memory used.
 
     Attributes:
-        lookups: how many there were, by what was looked for and whether it was found.
+        lookups: hits and misses so far.
     """
 
     def __init__(self, generation: Generation, limit_bytes: int) -> None:
@@ -52,13 +52,16 @@ class CatalogCache:
 
     @property
     def generation(self) -> int | None:
-        """To be taken before the catalog is read, and handed back with what was read; None: nothing will be kept."""
+        """The generation to take before reading the catalog and to pass to ``keep_…`` with the result.
+
+        None while a change is being committed. Results read then are not kept.
+        """
         return self._generation.settled
 
     def manifest(self, repository: Repository, target: Tag | Digest) -> Manifest | None:
-        """The manifest of ``target`` now; None where that is not known."""
+        """Return the current manifest of ``target``, or None if the cache does not know it."""
         held = self._targets.get((repository, target))
-        # Kept entries carry even counts, so one that equals the current count was not overtaken.
+        # Entries are kept with even counts only. If the count is the same, the catalog has not changed since.
         if held is not None and held[0] == self._generation.current:
             manifest = self._bodies.get(held[1])
             if manifest is not None:
@@ -68,26 +71,27 @@ class CatalogCache:
         return None
 
     def body(self, digest: Digest, media_type: str) -> Manifest | None:
-        """The manifest of that digest and type, whoever holds it. Any thread may ask."""
+        """Return the manifest with this digest and media type in any repository, or None. Safe in any thread."""
+        # peek() leaves the order of use alone, which only the event loop may change.
         return self._bodies.peek(_body_key(digest, media_type))
 
     def keep_manifest(
         self, generation: int | None, repository: Repository, target: Tag | Digest, manifest: Manifest
     ) -> None:
-        """Keep what was read under ``generation``."""
+        """Keep a manifest that was read under ``generation``."""
         key = self.keep_body(manifest)
         if generation is not None:
             self._targets.put((repository, target), (generation, key), _ENTRY_BYTES)
 
     def keep_body(self, manifest: Manifest) -> str:
-        """Keep a manifest, whoever holds it; gives its key."""
+        """Keep a parsed manifest for all repositories, and return its key."""
         key = _body_key(manifest.digest, manifest.media_type)
         if self._bodies.get(key) is not manifest:
             self._bodies.put(key, manifest, _ENTRY_BYTES + _PARSED_FACTOR * manifest.size_bytes)
         return key
 
     def blob_size(self, repository: Repository, digest: Digest) -> int | None:
-        """The size in bytes of a blob that the repository holds now, if known."""
+        """Return the size in bytes of a blob that the repository holds, or None if the cache does not know it."""
         held = self._sizes.get((repository, digest))
         if held is not None and held[0] == self._generation.current:
             self.lookups.blob_size_hits += 1
@@ -96,29 +100,32 @@ class CatalogCache:
         return None
 
     def keep_blob_size(self, generation: int | None, repository: Repository, digest: Digest, size_bytes: int) -> None:
-        """Keep what was read under ``generation``."""
+        """Keep the size of a blob that was read under ``generation``."""
         if generation is not None:
             self._sizes.put((repository, digest), (generation, size_bytes), _ENTRY_BYTES)
 
     def origin(self, repository: Repository, target: Tag | Digest) -> tuple[Origin | None] | None:
-        """Where ``target`` came from, if anywhere; None where that is not known."""
+        """Return the origin of ``target`` in a tuple, which holds None if there is no origin.
+
+        Return None if the cache does not know.
+        """
         held = self._origins.get((repository, target))
         return None if held is None or held[0] != self._generation.current else held[1:]
 
     def keep_origin(
         self, generation: int | None, repository: Repository, target: Tag | Digest, origin: Origin | None
     ) -> None:
-        """Keep what was read under ``generation``; also that there is none, because each pull asks for it."""
+        """Keep an origin that was read under ``generation``, or None for no origin, because every pull asks for one."""
         if generation is not None:
             self._origins.put((repository, target), (generation, origin), _ENTRY_BYTES)
 
     def login(self, key: tuple[str, str]) -> tuple[object] | None:
-        """The user or token that was found under ``key``, in a tuple; None where that is not known."""
+        """Return the user or token found under ``key`` in a tuple, or None if the cache does not know."""
         held = self._logins.get(key)
         return None if held is None or held[0] != self._generation.current else held[1:]
 
     def keep_login(self, generation: int | None, key: tuple[str, str], found: object) -> None:
-        """Keep what was read under ``generation`` of users and their tokens; also that there is none."""
+        """Keep a user or token that was read under ``generation``, or None for an unknown one."""
         if generation is not None:
             self._logins.put(key, (generation, found), _ENTRY_BYTES)
 

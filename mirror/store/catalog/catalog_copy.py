@@ -1,4 +1,4 @@
-"""A copy of the catalog, made before its tables are changed. All calls block."""
+"""Copies the catalog before its tables are changed. All calls block."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from mirror.oci.errors import CatalogFault, StorageFull
 from mirror.runtime import private_files
 from mirror.store.content.data_layout import DataLayout
 
-#: Free space that is left beside the copy, in bytes: the migration needs some as well.
+#: Bytes that must stay free beside the copy, because the migration needs space too.
 _ROOM_BYTES: Final = 4 * 1024 * 1024
 
 
 def copy_catalog(layout: DataLayout, revision: str) -> Path:
-    """Copy the catalog beside itself. To be called in the turn of a writer, before it changes anything.
+    """Copy the catalog to a file beside it. Call it in a writer's turn, before the writer changes anything.
 
     Args:
-        layout: of the data folder.
-        revision: what the catalog's tables are; a copy that was made at the same revision is replaced.
+        layout: the data folder.
+        revision: the revision of the catalog's tables. An earlier copy of this revision is replaced.
 
     Returns:
-        The copy, which is whole and durable: one file, without a ``-wal``.
+        The copy: one complete, durable file without a ``-wal``.
 
     Raises:
-        StorageFull: no space for it. CatalogFault, OSError: it cannot be made.
+        StorageFull: the disk has no space for the copy.
+        CatalogFault, OSError: the catalog cannot be copied.
     """
     copy = layout.catalog_copy(revision)
     unfinished = copy.with_name(f"{copy.name}.part")
     _require_room(layout, copy)
-    unfinished.unlink(missing_ok=True)
+    unfinished.unlink(missing_ok=True)  # left by a crash
     try:
         descriptor = private_files.open_file(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
@@ -51,6 +52,7 @@ def copy_catalog(layout: DataLayout, revision: str) -> Path:
 
 def _require_room(layout: DataLayout, copy: Path) -> None:
     size_bytes = sum(file.stat().st_size for file in layout.root.glob(f"{layout.catalog.name}*"))
+    # The copy has the pages of the -wal too, so all files of the catalog count.
     free_bytes = shutil.disk_usage(layout.root).free
     if free_bytes < size_bytes + _ROOM_BYTES:
         raise _no_room(copy, f"{size_bytes + _ROOM_BYTES} bytes are needed, and {free_bytes} are free")
@@ -60,8 +62,9 @@ def _fill(catalog: Path, copy: Path) -> None:
     try:
         with closing(sqlite3.connect(catalog)) as source, closing(sqlite3.connect(copy)) as target:
             source.execute("PRAGMA query_only=ON")
+            # The copy needs no journal and no syncs of its own: it is synced as a whole, and gets its name only then.
             target.execute("PRAGMA journal_mode=OFF")
-            target.execute("PRAGMA synchronous=OFF")  # it is synced as a whole, and known by its name only then
+            target.execute("PRAGMA synchronous=OFF")
             source.backup(target)
     except sqlite3.Error as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
@@ -71,8 +74,8 @@ def _fill(catalog: Path, copy: Path) -> None:
 
 def _no_room(copy: Path, why: str) -> StorageFull:
     return StorageFull(
-        f"the catalog is copied before its tables are changed, and {copy} has no room ({why}): free some space, "
-        "and start again; nothing was changed"
+        f"the catalog must be copied before its tables are changed, and there is no space for {copy} ({why}); "
+        "nothing was changed; fix: free some space and start again"
     )
 
 

@@ -1,4 +1,4 @@
-"""Content whose catalog is lost: it is not taken for the beginning of an empty registry. All calls block."""
+"""Detects a lost catalog. Content without a catalog must not look like an empty registry. All calls block."""
 
 from __future__ import annotations
 
@@ -12,44 +12,46 @@ _MAGIC: Final = b"SQLite format 3\0"
 
 
 def require_catalog(layout: DataLayout) -> None:
-    """See that the catalog is there, or that there is nothing it would have to know.
+    """Check that the catalog exists, or that there is no content yet.
 
-    It is looked at before the database opens it, which would drop the ``-wal`` beside an empty one.
+    Call this before the database opens the catalog: SQLite would remove the ``-wal`` beside an empty catalog.
 
     Raises:
-        CatalogFault: it is missing, empty, or no database.
-        OSError: it cannot be read.
+        CatalogFault: there is content, and the catalog is missing or empty; or the file is not a database.
+        OSError: the catalog cannot be read.
     """
     if layout.catalog.exists() and not layout.catalog.is_file():
-        raise CatalogFault(f"{layout.catalog} is no file: {_advice(layout)}")
+        raise CatalogFault(f"{layout.catalog} is not a file; fix: {_advice(layout)}")
     begins = _begins(layout)
     if begins and begins != _MAGIC:
-        raise CatalogFault(f"{layout.catalog} is not a database: {_advice(layout)}")
-    # Content comes only after a catalog, so one that another process is making just now is seen the second time.
+        raise CatalogFault(f"{layout.catalog} is not a database; fix: {_advice(layout)}")
+    # Another process may be creating the catalog now. It stores content only after that. So the catalog is looked for
+    # again after content was found.
     if not begins and _lost(layout) and not _begins(layout):
         raise CatalogFault(
-            f"{layout.catalog} is {'empty' if layout.catalog.exists() else 'missing'}, and there is content "
-            f"that it must know: {_advice(layout)}"
+            f"{layout.catalog} is {'empty' if layout.catalog.exists() else 'missing'}, but the data folder has "
+            f"content; fix: {_advice(layout)}"
         )
 
 
 def require_no_content(layout: DataLayout) -> None:
-    """See that a catalog without tables is the beginning of an empty registry. To be called in the turn of a writer.
+    """Check that there is no content. Call it in a writer's turn, before creating the tables of a catalog without any.
 
     Raises:
-        CatalogFault: there is content. OSError: it cannot be looked for.
+        CatalogFault: there is content.
+        OSError: the data folder cannot be searched for content.
     """
     if _lost(layout):
-        raise CatalogFault(f"{layout.catalog} has no tables, and there is content that it must know: {_advice(layout)}")
+        raise CatalogFault(f"{layout.catalog} has no tables, but the data folder has content; fix: {_advice(layout)}")
 
 
 def damaged(layout: DataLayout, error: CatalogFault) -> CatalogFault:
-    """The error for a catalog that the database cannot make sense of, with what to do."""
-    return CatalogFault(f"{layout.catalog} is damaged ({error}): {_advice(layout)}", **error.detail)
+    """Return the error for a catalog that the database cannot read, with a fix."""
+    return CatalogFault(f"{layout.catalog} is damaged ({error}); fix: {_advice(layout)}", **error.detail)
 
 
 def _lost(layout: DataLayout) -> bool:
-    """Tell whether there is content, or a log that the database has not moved into the catalog yet."""
+    """Return True if there is content, or a log of changes that SQLite has not moved into the catalog yet."""
     blobs = layout.root / "blobs"
     wal = layout.catalog.with_name(f"{layout.catalog.name}-wal")
     with suppress(FileNotFoundError):
@@ -59,7 +61,7 @@ def _lost(layout: DataLayout) -> bool:
 
 
 def _begins(layout: DataLayout) -> bytes:
-    """The first bytes of the catalog; none where it is missing or empty."""
+    """Return the first bytes of the catalog, or none if the file is missing or empty."""
     try:
         with layout.catalog.open("rb") as file:
             return file.read(len(_MAGIC))
@@ -69,8 +71,8 @@ def _begins(layout: DataLayout) -> bytes:
 
 def _advice(layout: DataLayout) -> str:
     copies = sorted(layout.root.glob("catalog-*.sqlite"))
-    copy = f" ({copies[-1].name} in the same folder is one, made before an update)" if copies else ""
+    copy = f" ({copies[-1].name} in the same folder is a copy made before an update)" if copies else ""
     return (
-        f"put a backup of it in its place{copy}, or, to begin with an empty registry, name an empty folder as "
+        f"restore a backup of the catalog{copy}; or, to begin with an empty registry, configure an empty folder as "
         "the data folder"
     )

@@ -1,4 +1,4 @@
-"""Tables of content: which repository holds what, and what is known of it."""
+"""Tables of content: blobs, manifests and tags of repositories, and data about them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import JSON, BigInteger, Column, ForeignKey, ForeignKeyConstrain
 
 from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
 
-#: A row exists while the repository holds a blob or a manifest.
+#: Repositories. A row exists while the repository holds a blob or a manifest.
 repositories = Table(
     "repositories",
     metadata,
@@ -14,7 +14,7 @@ repositories = Table(
     Column("name", String(255), nullable=False, unique=True),
 )
 
-#: Content whose bytes are durable: blobs and manifests. A row may outlive its last holder until it is collected.
+#: Blobs and manifests whose bytes are durable. A row may outlive its last holder until garbage collection.
 blobs = keyed_table(
     "blobs",
     Column("digest", String(140), primary_key=True),
@@ -22,7 +22,7 @@ blobs = keyed_table(
     Column("stored_at", UtcDateTime, nullable=False),
 )
 
-#: Which repository holds which blob.
+#: The blobs that each repository holds.
 repository_blobs = keyed_table(
     "repository_blobs",
     Column("repository_id", ForeignKey(repositories.c.id), primary_key=True),
@@ -31,8 +31,8 @@ repository_blobs = keyed_table(
     Index(None, "digest"),
 )
 
-#: Which repository holds which manifest. ``artifact_type`` and ``annotations`` are those of its entry in the list of
-#: referrers, and are kept only where it has a subject.
+#: The manifests that each repository holds. ``artifact_type`` and ``annotations`` are those of the manifest's entry in
+#: the list of referrers. They are set only if the manifest has a subject.
 manifests = keyed_table(
     "manifests",
     Column("repository_id", ForeignKey(repositories.c.id), primary_key=True),
@@ -46,6 +46,7 @@ manifests = keyed_table(
     Index(None, "repository_id", "subject", "digest"),
 )
 
+#: The tags of each repository. Deleting a manifest deletes its tags.
 tags = keyed_table(
     "tags",
     Column("repository_id", Integer, primary_key=True),
@@ -58,7 +59,7 @@ tags = keyed_table(
     Index(None, "repository_id", "digest"),
 )
 
-#: Manifests that were pulled through, as long as something that they name is not in their repository.
+#: Pulled-through manifests that name content which is not in their repository yet.
 incomplete_manifests = keyed_table(
     "incomplete_manifests",
     Column("repository", String(255), primary_key=True),
@@ -68,7 +69,7 @@ incomplete_manifests = keyed_table(
     Index(None, "digest"),
 )
 
-#: What an incomplete manifest names: blobs, and the members of an index.
+#: Blobs and index members that incomplete manifests name.
 incomplete_children = keyed_table(
     "incomplete_children",
     Column("repository", String(255), primary_key=True),
@@ -83,7 +84,7 @@ incomplete_children = keyed_table(
     Index(None, "repository", "manifest"),
 )
 
-#: Which plugins of a repository name which blobs, by their manifests, also those that are not complete yet.
+#: The blobs that each plugin of a repository names, by the plugin's manifest. Incomplete manifests are included.
 plugin_blobs = keyed_table(
     "plugin_blobs",
     Column("repository", String(255), primary_key=True),
@@ -93,7 +94,7 @@ plugin_blobs = keyed_table(
     Index(None, "blob"),
 )
 
-#: What was found out about a manifest, whoever holds it: derived data, which goes when the manifest's bytes do.
+#: Findings about manifests, in all repositories. Derived data, removed with the bytes of the manifest.
 findings = keyed_table(
     "findings",
     Column("digest", ForeignKey(blobs.c.digest, ondelete="CASCADE"), primary_key=True),
@@ -101,7 +102,7 @@ findings = keyed_table(
     Column("found_at", UtcDateTime, nullable=False),
 )
 
-#: How a manifest that is a copy with changes came about, whoever holds it. It goes when the manifest's bytes do.
+#: Origin of derived copies, in all repositories. Removed with the bytes of the copy's manifest.
 derivations = keyed_table(
     "derivations",
     Column("digest", ForeignKey(blobs.c.digest, ondelete="CASCADE"), primary_key=True),
@@ -113,7 +114,7 @@ derivations = keyed_table(
     Column("changed", JSON, nullable=False),
 )
 
-#: Where tags and digests came from that were pulled through. A row may outlive what it tells of.
+#: Origins of pulled-through tags and digests. A row may outlive its tag or manifest.
 origins = keyed_table(
     "origins",
     Column("repository", String(255), primary_key=True),
@@ -126,7 +127,7 @@ origins = keyed_table(
     Index(None, "repository", "digest"),
 )
 
-#: Work that is done once in a data folder, after the version that needs it has come.
+#: Work that a version of the program does once in each data folder, see :mod:`mirror.store.backfill`.
 finished_work = keyed_table(
     "finished_work",
     Column("name", String(64), primary_key=True),

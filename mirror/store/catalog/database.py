@@ -1,4 +1,4 @@
-"""The catalog's database: connections that only read, and one that writes, in turn with all other processes."""
+"""The database of the catalog: connections that only read, and one that writes in turn with all other processes."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from mirror.store.storage_threads import in_thread
 Result = TypeVar("Result")
 
 _READERS = 4
-#: Readers that are busy with lists and reports: the others are there for what is read in a moment.
+#: Readers that may be busy with lists and reports. The others stay free for short reads.
 _LONG_READERS = 2
 _BUSY_TIMEOUT_SECONDS = 20
-#: What the database says of a file that it cannot make sense of.
+#: SQLite's error codes for a file that is damaged or not a database.
 _OF_DAMAGE = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB"})
 
 
 class Catalog:
-    """The database. Made by :meth:`open`.
+    """The database of the catalog. Made by :meth:`open`.
 
-    What is read or written is a function that is given a connection, and is run as a whole in one thread: a hop for
-    each statement would cost more than the statements do.
+    A read or a change is a function of a connection, and one thread runs it as a whole. A hop into a thread for each
+    statement would cost more than the statements do.
 
     Attributes:
-        generation: its count of changes.
+        generation: the count of changes.
     """
 
     def __init__(self, reading: Engine, writing: Engine, generation: Generation, flush: Callable[[], None]) -> None:
@@ -55,16 +55,16 @@ class Catalog:
     async def open(
         cls, layout: DataLayout, generation: Generation, flush: Callable[[], None] = lambda: None
     ) -> AsyncIterator[Catalog]:
-        """Open the catalog; create it, or bring it up to date, where that is needed.
+        """Open the catalog. Create it, or update its tables, if needed.
 
         Args:
-            layout: of the data folder.
-            generation: gives turns to write, and counts them.
-            flush: makes the bytes last that rows speak of; called before each commit. May raise OSError.
+            layout: the data folder.
+            generation: gives a writer its turn, and counts changes.
+            flush: makes the files durable that new rows refer to. Called before each commit. May raise OSError.
 
         Raises:
-            CatalogFault: it cannot be opened, is damaged or lost, or was made by a later version of this program.
-            StorageFull: no space to create it, or to copy it before its tables are changed.
+            CatalogFault: the catalog cannot be opened, is damaged or lost, or was made by a later program version.
+            StorageFull: the disk has no space to create the catalog, or to copy it before its tables are changed.
         """
         catalog = cls(_reading_engine(layout.catalog), _writing_engine(layout.catalog), generation, flush)
         try:
@@ -80,40 +80,42 @@ class Catalog:
 
     @property
     def transactions(self) -> int:
-        """The number of transactions that this process has committed."""
+        """The number of changes that this process has committed."""
         return self._writer.transactions
 
     async def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Do ``work``, whose connection cannot write; each statement sees the catalog as it is at that moment.
+        """Run ``work`` with a read-only connection. Each statement sees the catalog as it is at that moment.
 
         Raises:
-            CatalogFault: the database could not do it. And what ``work`` raises.
+            CatalogFault: the database failed.
+            Exception: any error of ``work``.
         """
         return await ThreadFuture(self._readers.submit(self._read, work))
 
     async def read_long(self, work: Callable[[Connection], Result]) -> Result:
-        """As :meth:`read`, for lists and reports: only some readers do those, and each client has its turn."""
+        """Run ``work`` as :meth:`read` does, for lists and reports. They share two readers, and clients take turns."""
         with self._long.work(CLIENT.get()) as long:
             async with long.turn():
                 long.charge(1)
                 return await self.read(work)
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Do ``work`` as one transaction, durable when this returns, with no other writer in any process.
+        """Run ``work`` as one transaction. No other writer in any process runs meanwhile.
 
-        Others of this process that wait at the same time are done in the same turn, and committed with it. Once begun
-        it is done to its end, also where the caller is cancelled.
+        The change is durable when this returns. Changes of this process that wait at the same time share a turn and a
+        commit. A change that has begun is completed even if the caller is cancelled.
 
         Args:
-            work: is given the connection; what it raises rolls back what it has done.
+            work: makes the change with the connection. An error that it raises rolls the change back.
 
         Raises:
-            StorageFull, CatalogFault: the database could not do it, and nothing is changed.
+            StorageFull, CatalogFault: the database failed, and nothing is changed.
+            Exception: any error of ``work``.
         """
         return await self._written(work, seen=True)
 
     async def write_uncached(self, work: Callable[[Connection], Result]) -> Result:
-        """As :meth:`write`, for tables that nothing in memory is made of: what is cached is kept."""
+        """Run ``work`` as :meth:`write` does, for tables of which nothing is cached. Caches stay valid."""
         return await self._written(work, seen=False)
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:
@@ -122,6 +124,7 @@ class Catalog:
 
     async def _written(self, work: Callable[[Connection], Result], *, seen: bool) -> Result:
         change = self._writer.begin(work, seen=seen)
+        # A change that still waits for its turn can be cancelled, and then is not made.
         return await ThreadFuture(change, withdraw=change.cancel)
 
     def _close(self) -> None:
@@ -144,6 +147,7 @@ def _reading_engine(file: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
+        # A read that writes by mistake would not wait for its turn, nor move the generation.
         _pragmas(connection, "query_only=ON")
 
     return engine
@@ -152,7 +156,7 @@ def _reading_engine(file: Path) -> Engine:
 def _writing_engine(file: Path) -> Engine:
     engine = create_engine(
         _url(file),
-        # The driver must not begin transactions of its own: they would be deferred, and fail when they first write.
+        # The driver must not begin transactions itself: they would be deferred, and fail at their first write.
         connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None},
         pool_size=1,
         max_overflow=0,
@@ -160,6 +164,7 @@ def _writing_engine(file: Path) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
+        # In WAL mode only synchronous=FULL syncs the log at each commit, so that an acknowledged change is durable.
         _pragmas(connection, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
     @event.listens_for(engine, "begin")

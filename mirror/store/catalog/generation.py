@@ -1,8 +1,9 @@
-"""The count of changes to the catalog, shared by all processes through a mapped file, and the writers' lock.
+"""The count of changes to the catalog, shared by all processes through a mapped file, and the lock of the writers.
 
-A writer holds the file's lock for the length of its transaction, and has the count odd while it commits. Whoever read
-the count when it was even, then the catalog, may keep what was read for as long as the count stays the same. A writer
-that dies leaves the count odd: nothing is kept until the next writer, which an opening process is too, makes it even.
+A writer holds the lock of the file during its transaction, and makes the count odd while it commits. A reader takes the
+count and then reads the catalog. If the count was even, the result is valid as long as the count stays the same. A
+writer that dies leaves the count odd. Nothing is cached then until the next writer makes the count even again. A
+process that opens the store is such a writer.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ class Generation:
     """One process's view of the count. Made by :meth:`open`.
 
     Attributes:
-        waits: turns of this process that another process's had to end for.
-        wait_seconds: how long they waited, all together.
+        waits: number of turns of this process that had to wait for another process.
+        wait_seconds: total time of these waits.
     """
 
     def __init__(self, descriptor: int, count: memoryview) -> None:
         self._descriptor = descriptor
-        # An aligned native 64-bit item: it is read and written in one piece.
+        # An aligned native 64-bit item. The processor reads and writes it in one piece, so readers need no lock.
         self._count = count
+        # flock() does not keep threads of one process apart, because they share the descriptor. This lock does.
         self._turn = threading.Lock()
         self.waits = 0
         self.wait_seconds = 0.0
@@ -43,10 +45,10 @@ class Generation:
     @classmethod
     @asynccontextmanager
     async def open(cls, file: Path) -> AsyncIterator[Generation]:
-        """Open the count, and create it where it does not exist.
+        """Open the file of the count. Create it if it does not exist.
 
         Raises:
-            StorageFault, StorageFull: it cannot be opened or created.
+            StorageFault, StorageFull: the file cannot be opened or created.
         """
         opening = begin_in_thread("open the generation file", _open, file)
         descriptor = await await_or_release(opening, release=os.close)
@@ -58,7 +60,7 @@ class Generation:
 
     @property
     def current(self) -> int:
-        """The count; odd while something is being changed."""
+        """The count. Odd while a change is being committed."""
         return self._count[0]
 
     @property
@@ -69,7 +71,7 @@ class Generation:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Be the only writer, over all processes. Blocks until its turn has come: only in a thread.
+        """Be the only writer over all processes during the block. Call this in a thread only, because waiting blocks.
 
         Raises:
             StorageFault: the file cannot be locked.
@@ -79,14 +81,14 @@ class Generation:
                 self._lock()
             try:
                 if self._count[0] & 1:
-                    self._count[0] += 1  # the last writer died in the middle
+                    self._count[0] += 1  # the last writer died while it committed
                 yield
             finally:
                 fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     @contextmanager
     def changing(self) -> Iterator[None]:
-        """Have the count odd while a change becomes visible. Only inside :meth:`turn`."""
+        """Make the count odd while a change becomes visible. Only inside :meth:`turn`."""
         self._count[0] += 1
         try:
             yield
@@ -96,7 +98,7 @@ class Generation:
     def _lock(self) -> None:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except BlockingIOError:  # held by another process: measure the wait
             asked_seconds = time.monotonic()
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             self.waits += 1
@@ -108,7 +110,8 @@ def _open(file: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_size < _COUNT_BYTES:
-            # Written, not truncated to size: a hole that a full disk cannot fill would kill us at the first count.
+            # Written, not extended by truncation: on a full disk, the first write to a hole in a mapped file would kill
+            # the process (SIGBUS).
             os.pwrite(descriptor, bytes(_COUNT_BYTES), 0)
         fcntl.flock(descriptor, fcntl.LOCK_UN)
     except BaseException:

@@ -1,7 +1,6 @@
 """The one thread of a process that writes to the catalog. Changes that wait at the same time are committed together.
 
-A commit is a sync of the disk, and ends what every process keeps in memory of the catalog: several changes together
-cost what one of them does.
+A commit syncs the disk and ends the caches of every process. Several changes together therefore cost as much as one.
 """
 
 from __future__ import annotations
@@ -20,19 +19,20 @@ from mirror.store.storage_errors import fault_of
 
 Result = TypeVar("Result")
 
-#: Changes in one turn, at most: other processes wait meanwhile.
+#: Most changes in one turn. Other processes wait for the turn to end.
 _MOST_AT_ONCE = 32
 
 
 @dataclass(slots=True, eq=False)
 class _Change:
-    """A change that waits, or is being made.
+    """A change that waits or is being made.
 
     Attributes:
-        work: makes it.
-        seen: whether it ends what is kept in memory.
-        outcome: what ``work`` gave or raised, when it is sure that it lasts.
-        result, error: the same, before that.
+        work: makes the change.
+        seen: True if the change invalidates caches.
+        outcome: the result or error of ``work``, set when the change is durable or has failed.
+        result: the result of ``work`` before the commit.
+        error: the error of ``work`` or of the commit.
     """
 
     work: Callable[[Connection], Any]
@@ -42,7 +42,7 @@ class _Change:
     error: BaseException | None = None
 
     def complete(self) -> None:
-        """Give the outcome to the caller that waits for it."""
+        """Pass the outcome to the caller that waits for it."""
         if self.error is None:
             self.outcome.set_result(self.result)
         else:
@@ -50,15 +50,15 @@ class _Change:
 
 
 class GroupCommitWriter:
-    """Makes changes, each wholly or not at all.
+    """Makes changes, each completely or not at all.
 
     Args:
-        engine: its connections begin transactions that write.
-        generation: gives turns.
-        flush: makes last what the rows speak of; called before each commit. May raise OSError.
+        engine: makes connections whose transactions write from the start.
+        generation: gives the process its turn.
+        flush: makes the files durable that new rows refer to. Called before each commit. May raise OSError.
 
     Attributes:
-        transactions: changes that were committed.
+        transactions: number of committed changes.
     """
 
     def __init__(self, engine: Engine, generation: Generation, flush: Callable[[], None]) -> None:
@@ -70,11 +70,11 @@ class GroupCommitWriter:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="catalog-writer")
 
     def begin(self, work: Callable[[Connection], Result], *, seen: bool) -> Future[Result]:
-        """Have a change made; it can be cancelled as long as it waits for its turn.
+        """Queue a change. The returned future can be cancelled while the change waits for its turn.
 
         Args:
-            work: is given the connection, in the writer's thread; what it raises undoes what it has done.
-            seen: whether caches are made of what it changes.
+            work: makes the change in the writer's thread. An error that it raises rolls the change back.
+            seen: True if the change invalidates caches.
         """
         change = _Change(work, seen)
         self._waiting.append(change)
@@ -82,22 +82,23 @@ class GroupCommitWriter:
         return change.outcome
 
     def close(self) -> None:
-        """End the thread, when all is done."""
+        """Stop the thread after all queued changes are done."""
         self._thread.shutdown()
 
     def _take_turn(self) -> None:
         if not self._waiting:
-            return  # it was made in an earlier turn, together with others
+            return  # an earlier turn has made this change together with others
         changes: list[_Change] = []
         try:
             with self._generation.turn():
                 changes = self._those_that_wait()
                 if changes:
                     self._commit(changes)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the changes are awaited
+        except BaseException as error:  # noqa: BLE001 - raised where the changes are awaited
             changes = changes or self._those_that_wait()
             for change in changes:
                 change.error = change.error or error
+        # Callers are answered only now: the change is durable, and other processes can have their turn.
         for change in changes:
             change.complete()
 
@@ -110,14 +111,16 @@ class GroupCommitWriter:
         return changes
 
     def _commit(self, changes: list[_Change]) -> None:
-        """Make changes durable. What this raises is true of all of them: nothing is changed, or nobody knows."""
+        """Make changes and commit them. An error of this method applies to all: nothing is changed, or nobody knows."""
         with self._engine.connect() as connection:
-            if len(changes) == 1:
+            if len(changes) == 1:  # needs no savepoint: a failure rolls the transaction back
                 changes[0].result = changes[0].work(connection)
             else:
                 for change in changes:
                     _make_beside_others(connection, change)
+            # Names of files are durable before the rows that refer to them.
             self._flush()
+            # The count is odd during the commit only, so that a long transaction does not keep readers from caches.
             made = [change for change in changes if change.error is None]
             with self._generation.changing() if any(change.seen for change in made) else nullcontext():
                 connection.commit()
@@ -125,13 +128,13 @@ class GroupCommitWriter:
 
 
 def _make_beside_others(connection: Connection, change: _Change) -> None:
-    """Make a change in a transaction that has others; where it fails it is undone, and they are not."""
+    """Make one of several changes of a transaction. If it fails, only this change is rolled back."""
     connection.exec_driver_sql("SAVEPOINT change")
     try:
         change.result = change.work(connection)
     except BaseException as error:
         change.error = error
         if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]  # SQLite's has it
-            raise  # the database has undone all of it, as it does when the disk is full
+            raise  # SQLite has rolled back the whole transaction, as it does when the disk is full
         connection.exec_driver_sql("ROLLBACK TO change")
     connection.exec_driver_sql("RELEASE change")

@@ -1,4 +1,4 @@
-"""Manifests by their catalog rows, out of memory or off the disk."""
+"""Loads manifests for rows of the catalog, from memory or from the disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mirror.store.storage_errors import storage_faults
 
 
 class StoredManifest(NamedTuple):
-    """A manifest, by what its row says."""
+    """The columns of a manifest's row that are needed to load the manifest."""
 
     digest: Digest
     media_type: str
@@ -26,16 +26,16 @@ class StoredManifest(NamedTuple):
 
     @classmethod
     def of(cls, row: Any) -> StoredManifest:
-        """Read a row that has the columns of these names."""
+        """Read a row that has columns of these names."""
         return cls(Digest.parse(row.digest), row.media_type, row.size_bytes)
 
 
 class ManifestLoader:
-    """Loads manifests, a large one once for all who want it at the same time.
+    """Loads manifests. Requests for the same large manifest at the same time share one read.
 
     Args:
-        catalog: where the rows are.
-        blobs: where the bytes are.
+        catalog: the catalog that has the rows.
+        blobs: the storage that has the bytes.
         cache: the manifests in memory.
     """
 
@@ -49,15 +49,15 @@ class ManifestLoader:
     async def find(
         self, repository: Repository, statement: Executable, wanted: Mapping[str, object]
     ) -> Manifest | None:
-        """Load the manifest that a statement selects; None where it selects none.
+        """Load the manifest that a statement selects. Return None if the statement selects no row.
 
         Args:
-            repository: who has its turn.
-            statement: selects the columns of :class:`StoredManifest`, of one row.
+            repository: the owner of the work, for fair turns between repositories.
+            statement: selects the columns of :class:`StoredManifest`, of at most one row.
             wanted: the values of the statement's parameters.
 
         Raises:
-            StorageDamaged: it is not what it was.
+            StorageDamaged: the file of the manifest is missing or damaged.
         """
 
         def read(connection: Connection) -> Manifest | StoredManifest | None:
@@ -68,12 +68,12 @@ class ManifestLoader:
         return None if found is None else await self.load(repository, found)
 
     def load_small(self, found: StoredManifest) -> Manifest | StoredManifest:
-        """Load a manifest that is in memory or small; give back a large one for :meth:`load`. Blocks.
+        """Load a manifest that is in memory or small. Return ``found`` for a large one, for :meth:`load`. Blocks.
 
-        For readers of the catalog: those are few, and others wait for them.
+        This is for the reader threads of the catalog. There are few of them, and other reads wait for them.
 
         Raises:
-            StorageDamaged: it is not what it was.
+            StorageDamaged: the file of the manifest is missing or damaged.
         """
         manifest = self._cache.body(found.digest, found.media_type)
         if manifest is None and found.size_bytes <= LIGHT_BYTES:
@@ -81,14 +81,14 @@ class ManifestLoader:
         return manifest or found
 
     async def load(self, repository: Repository, found: Manifest | StoredManifest) -> Manifest:
-        """Load a manifest, large ones one after the other.
+        """Load a manifest. Large manifests are loaded one after the other.
 
         Args:
-            repository: who has its turn.
-            found: the manifest, or what its row says.
+            repository: the owner of the work, for fair turns between repositories.
+            found: the manifest, or the columns of its row.
 
         Raises:
-            StorageDamaged: it is not what it was.
+            StorageDamaged: the file of the manifest is missing or damaged.
         """
         if isinstance(found, Manifest):
             return found
@@ -100,5 +100,6 @@ class ManifestLoader:
             with storage_faults(f"read {found.digest}"):
                 return load_manifest(self._blobs, *found)
 
-        size_bytes = max(found.size_bytes, LIGHT_BYTES + 1)  # the disk is not waited for in the event loop
+        # A light manifest would be read in the event loop, which must not wait for the disk.
+        size_bytes = max(found.size_bytes, LIGHT_BYTES + 1)
         return await self._reading.run(found, lambda: self._cpu_offload.do(repository, size_bytes, read))

@@ -27,15 +27,16 @@ def hold_manifest(
     """Write the rows of a manifest and its tags. Only inside :meth:`Catalog.write`.
 
     Args:
-        connection: the transaction's.
-        repository, manifest: what is held where.
-        tags: those that move to it.
-        now: when.
-        referrer: what :func:`referrer_columns` makes of the manifest.
-        came_at: when the manifest came, where that was earlier. One that comes again came the first time.
+        connection: the connection of the transaction.
+        repository: the repository that gets the manifest.
+        manifest: the manifest.
+        tags: the tags to point to the manifest.
+        now: the present time.
+        referrer: the result of :func:`referrer_columns` for the manifest.
+        came_at: the time that the manifest came, if earlier than ``now``. If the row exists, its time stays.
 
     Raises:
-        ManifestBlobUnknown: something that it names is not in the repository.
+        ManifestBlobUnknown: the repository does not hold a blob or manifest that the manifest names.
     """
     repository_id = rows.ensure_repository(connection, repository)
     _require_children(connection, repository, repository_id, manifest)
@@ -48,11 +49,16 @@ def hold_manifest(
 
 
 def referrer_columns(manifest: Manifest) -> dict[str, object]:
-    """The columns of a manifest that refers to another. Raises ManifestInvalid: it cannot be kept."""
+    """Return the columns for a manifest's entry in the list of referrers.
+
+    Raises:
+        ManifestInvalid: the artifact type cannot be stored.
+    """
     if manifest.subject is None:
         return {"subject": None, "artifact_type": None, "annotations": None}
     referrer = manifest.as_referrer()
     try:
+        # JSON may hold half a surrogate pair, which a database cannot store as text.
         (referrer.artifact_type or "").encode()
     except UnicodeEncodeError as error:
         raise ManifestInvalid("artifactType is not Unicode text") from error

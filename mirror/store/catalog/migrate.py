@@ -1,4 +1,4 @@
-"""Brings the catalog's tables up to date (Alembic). Alembic is imported only where there is something to do."""
+"""Updates the tables of the catalog with Alembic. Alembic is imported only if there is something to do."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _LOG = structlog.get_logger(__name__)
 
 
 def migrate(connection: Connection, layout: DataLayout) -> None:
-    """Make the tables what this version needs, inside the caller's transaction.
+    """Update the tables to the revision of this version, inside the caller's transaction.
 
-    A catalog that is changed is copied before, so that the version that made it can go on with the copy.
+    An existing catalog is copied first, so that the version that made it can continue with the copy.
 
     Args:
-        connection: to the catalog.
-        layout: of its data folder.
+        connection: the connection to the catalog.
+        layout: the data folder of the catalog.
 
     Raises:
-        CatalogFault: a later version of this program has been here; or it has no tables, and there is content.
-        StorageFull: no space for the copy.
+        CatalogFault: a later version of the program has changed the tables; or there is content but no tables.
+        StorageFull: the disk has no space for the copy.
     """
     revision = _revision(connection)
     if revision == HEAD:
@@ -42,11 +42,12 @@ def migrate(connection: Connection, layout: DataLayout) -> None:
         copied = copy_catalog(layout, revision)
         _LOG.info("catalog copied before migration", path=str(copied), revision=revision, to=HEAD)
 
+    # Imported here, because most starts have nothing to migrate.
     from alembic import command
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))  # Alembic interpolates "%"
     config.attributes["connection"] = connection
     command.upgrade(config, HEAD)
 
@@ -59,14 +60,14 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _known() -> set[str]:
-    """The revisions that there are migrations to."""
+    """Return the revisions that this version has migrations for."""
     return {file.name[1:5] for file in (MIGRATIONS / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")}
 
 
 def _of_a_later_version(revision: str, layout: DataLayout) -> str:
     copy = layout.catalog_copy(HEAD)
-    way_back = f"; or go back to {copy}, the copy made before the update, and lose what was done since"
+    way_back = f"; or restore {copy}, the copy made before the update, and lose all later changes"
     return (
-        f"the catalog is at revision {revision}, which this version does not know (it knows those up to {HEAD}): "
-        f"use the version that made it{way_back if copy.exists() else ''}"
+        f"the catalog is at revision {revision}, which this version does not know (the latest it knows is {HEAD}); "
+        f"fix: use the version that made it{way_back if copy.exists() else ''}"
     )

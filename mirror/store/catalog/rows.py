@@ -1,4 +1,4 @@
-"""Rows that several kinds of change write. Callers are alone: each runs inside :meth:`Catalog.write`."""
+"""Rows that several kinds of change write. All functions that write run inside :meth:`Catalog.write`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, select
-from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's has the same methods
+from sqlalchemy.dialects.sqlite import Insert, insert  # PostgreSQL's insert() has the same methods
 
 from mirror.oci import Digest, Repository
 from mirror.store.catalog.content_tables import (
@@ -21,10 +21,11 @@ from mirror.store.catalog.content_tables import (
     repository_blobs,
 )
 
-#: Most values in one IN list; databases set limits from 999 on.
+#: Most values in one IN list. The limits of databases begin at 999.
 _IN_LIMIT = 500
 
-# Statements stand here, and are not made anew for each change: that would cost more than the database does.
+# Statements are made once, with bound parameters, so that SQLAlchemy compiles them once. Making a statement for each
+# change would cost more than running it.
 _REPOSITORY = select(repositories.c.id).where(repositories.c.name == bindparam("name"))
 _NEW_REPOSITORY = insert(repositories).returning(repositories.c.id)
 _NO_LONGER_REPOSITORY = delete(repositories).where(
@@ -42,12 +43,12 @@ _NO_LONGER_PULLED = delete(origins).where(
 
 
 def find_repository(connection: Connection, repository: Repository) -> int | None:
-    """The id of a repository that holds something; None where it holds nothing."""
+    """Return the id of a repository, or None if the repository holds nothing."""
     return connection.execute(_REPOSITORY, {"name": repository.name}).scalar_one_or_none()
 
 
 def ensure_repository(connection: Connection, repository: Repository) -> int:
-    """The id of a repository that is about to hold something."""
+    """Return the id of a repository. Create its row if the repository holds nothing yet."""
     repository_id = find_repository(connection, repository)
     if repository_id is None:
         repository_id = connection.execute(_NEW_REPOSITORY, {"name": repository.name}).scalar_one()
@@ -55,16 +56,18 @@ def ensure_repository(connection: Connection, repository: Repository) -> int:
 
 
 def drop_repository_if_empty(connection: Connection, repository_id: int) -> None:
-    """End a repository that holds neither blob nor manifest any more."""
+    """Remove the row of a repository that holds neither blobs nor manifests."""
     connection.execute(_NO_LONGER_REPOSITORY, {"repository_id": repository_id})
 
 
 def put(connection: Connection, table: Table, *rows: Mapping[str, object], keep: str | None = None) -> None:
-    """Have a table hold rows, each in place of what had its primary key. They have all columns.
+    """Insert rows into a table, or replace those with the same primary key.
 
     Args:
-        connection, table, rows: what is held where.
-        keep: a column that stays as it was where a row is there already.
+        connection: the connection of the transaction.
+        table: the table.
+        rows: the rows, with values for all columns.
+        keep: a column whose value stays if the row exists.
     """
     if rows:
         connection.execute(_upsert(table, keep), rows[0] if len(rows) == 1 else list(rows))
@@ -81,29 +84,29 @@ def _upsert(table: Table, keep: str | None) -> Insert:
 
 
 def add_content(connection: Connection, digest: Digest, size_bytes: int, now: datetime) -> None:
-    """Note that the bytes of ``digest`` are durable."""
+    """Record that the bytes of ``digest`` are durable."""
     put(connection, blobs, {"digest": str(digest), "size_bytes": size_bytes, "stored_at": now})
 
 
 def knows_content(connection: Connection, digest: Digest) -> bool:
-    """Tell whether the catalog has a row for the bytes of ``digest``."""
+    """Check whether the catalog has a row for the bytes of ``digest``."""
     return connection.execute(_CONTENT, {"digest": str(digest)}).scalar_one_or_none() is not None
 
 
 def put_about(connection: Connection, digest: Digest, table: Table, row: Mapping[str, object]) -> None:
-    """Have a table hold a row about ``digest``, where its bytes belong to something."""
+    """Insert or replace a row about ``digest``, if the catalog knows its bytes."""
     if knows_content(connection, digest):
         put(connection, table, row)
 
 
 def add_blob(connection: Connection, repository: Repository, digest: Digest, now: datetime) -> None:
-    """Let a repository hold a blob whose bytes are durable."""
+    """Record that a repository holds a blob whose bytes are durable."""
     repository_id = ensure_repository(connection, repository)
     put(connection, repository_blobs, {"repository_id": repository_id, "digest": str(digest), "added_at": now})
 
 
 def first_missing(connection: Connection, held: Table, repository_id: int, wanted: Collection[Digest]) -> Digest | None:
-    """The first of ``wanted`` that the repository has no row for in ``held``; None where it has them all."""
+    """Return the first of ``wanted`` without a row of the repository in ``held``, or None if there is none."""
     found: set[str] = set()
     for part in _parts([str(one) for one in wanted]):
         found.update(connection.execute(_held(held), {"repository_id": repository_id, "wanted": part}).scalars())
@@ -117,13 +120,13 @@ def _held(held: Table) -> Select[Any]:
 
 
 def forget_origins(connection: Connection, repository: Repository, targets: Collection[str]) -> None:
-    """These tags or digests no longer are what was pulled through."""
+    """Forget the origins of tags or digests that are no longer those that were pulled through."""
     for part in _parts(targets):
         connection.execute(_NO_LONGER_PULLED, {"name": repository.name, "targets": part})
 
 
 def drop_incomplete(connection: Connection, repository: Repository, digest: Digest) -> bool:
-    """No longer hold a manifest as an incomplete one; gives whether it was held."""
+    """Remove a manifest from the incomplete ones. Return True if it was one of them."""
     return bool(connection.execute(_NO_LONGER_INCOMPLETE, {"name": repository.name, "held": str(digest)}).rowcount)
 
 

@@ -1,6 +1,7 @@
-"""Metadata and types that the tables of the catalog share. A change of a table is a migration, and a new :data:`HEAD`.
+"""Metadata and types that the tables of the catalog share.
 
-Names are compared byte by byte (SQLite's BINARY collation), which is the ASCII order that lists are given in.
+A change of a table needs a migration and a new :data:`HEAD`. Names are compared byte by byte (SQLite's BINARY
+collation), which is the ASCII order of lists.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 from sqlalchemy import DateTime, Dialect, MetaData, Table, TypeDecorator
 from sqlalchemy.schema import SchemaItem
 
-#: The migration that makes these tables.
+#: The revision of the migration that makes these tables.
 HEAD: Final = "0009"
 
 metadata = MetaData(
@@ -25,7 +26,7 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time of day in UTC, also where the database keeps no time zone."""
+    """A time in UTC, also in a database that stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -38,5 +39,5 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def keyed_table(name: str, *items: SchemaItem) -> Table:
-    """Define a table that SQLite keeps in the order of its primary key, without a row id."""
+    """Define a table that SQLite stores in the order of its primary key, without a row id."""
     return Table(name, metadata, *items, sqlite_with_rowid=False)

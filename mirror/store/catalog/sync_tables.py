@@ -1,4 +1,4 @@
-"""Tables of mirroring: rules, their runs, and what they have brought."""
+"""Tables of mirroring: rules, their runs, and the tags that they have brought."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Str
 
 from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
 
-#: Mirror rules, by name, also those that are no longer configured.
+#: Mirror rules by name, including rules that are no longer configured.
 sync_rules = keyed_table(
     "sync_rules",
     Column("rule", String(64), primary_key=True),
@@ -32,7 +32,7 @@ sync_runs = Table(
     Index(None, "rule", "id"),
 )
 
-#: What was planned and done in a run. ``tag`` is empty where the tags of a repository could not be listed.
+#: Results of a run, one row for each tag. ``tag`` is empty if the tags of the repository could not be listed.
 sync_entries = keyed_table(
     "sync_entries",
     Column("run_id", ForeignKey(sync_runs.c.id, ondelete="CASCADE"), primary_key=True),
@@ -45,7 +45,7 @@ sync_entries = keyed_table(
     Column("reason", String, nullable=False),
 )
 
-#: What mirror rules have brought. A row may outlive its tag: it tells why the tag is not there.
+#: Tags that mirror rules have brought. A row may outlive its tag, and then tells why the tag is gone.
 mirrored_tags = keyed_table(
     "mirrored_tags",
     Column("repository", String(255), primary_key=True),
@@ -63,7 +63,7 @@ mirrored_tags = keyed_table(
     Index(None, "rule"),
 )
 
-#: How tags have moved, as mirror rules saw it.
+#: Changes of tags that mirror rules have seen.
 tag_events = Table(
     "tag_events",
     metadata,
@@ -79,7 +79,7 @@ tag_events = Table(
     Index(None, "repository", "tag", "id"),
 )
 
-#: When a tag, or a digest, was last pulled; kept only where a rule asks for it.
+#: Time of the last pull of a tag or digest. Recorded only if a rule needs it.
 pulls = keyed_table(
     "pulls",
     Column("repository", String(255), primary_key=True),

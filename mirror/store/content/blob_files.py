@@ -1,4 +1,4 @@
-"""Content-addressed bytes on a filesystem. What says who holds them is the catalog."""
+"""Content-addressed blob files on a filesystem. The catalog records which repository holds which blob."""
 
 from __future__ import annotations
 
@@ -23,37 +23,50 @@ _CHUNK_BYTES = 1024 * 1024
 
 
 class BlobStorage(Protocol):
-    """Where bytes are kept, by digest: a filesystem now, a bucket as well could be.
+    """Storage of blobs and manifests by digest. The implementation here uses a filesystem.
 
-    What is no coroutine blocks: it is called in the thread that reads or writes the rows, between them.
+    The methods that are not coroutines block. They are called in the catalog's reader and writer threads, inside a
+    transaction.
     """
 
     def staged(self, content: bytes) -> AbstractAsyncContextManager[Path]:
-        """Bytes as a finished file, to be adopted; removed where the block raises."""
+        """Write ``content`` to a finished, synced file for :meth:`adopt`. Remove the file if the block raises."""
         ...
 
     def adopt(self, file: Path, digest: Digest) -> None:
-        """Take over a finished, synced file; it lasts after :meth:`flush`. For ``store.uploads.adoption`` only."""
+        """Move a finished, synced file to its place in the storage. Only ``store.uploads.adoption`` may call this.
+
+        The move is durable after :meth:`flush`.
+        """
         ...
 
     def flush(self) -> None:
-        """Make all that was adopted last. Raises OSError: some of it may not, and nobody knows which."""
+        """Make all adopted files durable.
+
+        Raises:
+            OSError: a sync failed; any of the adopted files may not be durable.
+        """
         ...
 
     def withdraw(self, digest: Digest, file: Path) -> None:
-        """Undo :meth:`adopt`, also one that failed half-way. For ``store.uploads.adoption`` only."""
+        """Undo :meth:`adopt`, even if it failed half-way. Only ``store.uploads.adoption`` may call this."""
         ...
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
-        """All bytes of small content, not yet verified. Raises StorageDamaged: they are not there."""
+        """Read all bytes of small content without verifying the digest.
+
+        Raises:
+            StorageDamaged: the file is missing or has another size.
+        """
         ...
 
     def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AbstractAsyncContextManager[Blob]:
-        """Open content that has ``size_bytes``.
+        """Open content of ``size_bytes`` bytes, or the range ``part`` of the content.
 
         Raises:
-            StorageDamaged: it is not there, or has another size; while iterating the whole: another digest.
-            RangeInvalid: none of ``part`` exists.
+            StorageDamaged: the file is missing or has another size. Iterating over the whole content raises this too if
+                the digest differs.
+            RangeInvalid: ``part`` lies outside the content.
         """
         ...
 
@@ -73,27 +86,28 @@ class FilesystemBlobStorage:
             await in_thread("store a manifest", self._filesystem.create_file, file, content, is_synced=True)
             yield file
         except BaseException:
-            with suppress(StorageFault):  # it expires
+            with suppress(StorageFault):  # a file that stays behind expires as uploads do
                 await in_thread("remove a temporary file", self._filesystem.remove, file)
             raise
 
     def adopt(self, file: Path, digest: Digest) -> None:
         blob = self._layout.blob(digest)
         with storage_faults(f"store {digest}"):
-            # Also in place of a blob of the same digest: should that one be damaged, it is so no longer.
+            # Replaces an existing blob of the same digest. This repairs a damaged blob file.
             self._filesystem.rename(file, blob)
         self._unsynced.add(blob.parent)
 
     def flush(self) -> None:
-        # After the first one, a filesystem with a journal has little left to do: it is written as a whole.
+        # The folders of all changes of a group commit are synced together. After the first sync a journaling
+        # filesystem has little left to do, because the sync writes the whole journal.
         folders, self._unsynced = self._unsynced, set()
         for folder in folders:
             self._filesystem.sync_folder(folder)
 
     def withdraw(self, digest: Digest, file: Path) -> None:
         blob = self._layout.blob(digest)
-        with storage_faults(f"take back {digest}"):
-            if blob.exists():
+        with storage_faults(f"withdraw {digest}"):
+            if blob.exists():  # the rename of adopt() may have failed
                 self._filesystem.rename(blob, file)
 
     def read(self, digest: Digest, size_bytes: int) -> bytes:
@@ -103,7 +117,7 @@ class FilesystemBlobStorage:
     @asynccontextmanager
     async def open(self, digest: Digest, size_bytes: int, part: RangeRequest | None) -> AsyncIterator[Blob]:
         span = Span(0, size_bytes) if part is None else part.resolve(size_bytes)
-        # Here, and not in a thread: the way there and back takes longer than the call.
+        # Opened in the event loop: a hop into a thread takes longer than the call.
         with storage_faults(f"open {digest}"):
             descriptor = self._open(digest, size_bytes)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
@@ -124,7 +138,10 @@ class FilesystemBlobStorage:
 
 
 class FileBlob:
-    """An open file as a blob; removing the file takes nothing from it. The whole is verified as it is iterated."""
+    """An open blob file. Iterating over the whole blob verifies its digest.
+
+    The blob stays readable after its file is removed, because the descriptor keeps the bytes.
+    """
 
     def __init__(self, file: IO[bytes], digest: Digest, size_bytes: int, span: Span) -> None:
         self.file = file
@@ -138,9 +155,12 @@ class FileBlob:
         for start in range(self.span.start, self.span.stop, _CHUNK_BYTES):
             stop = min(start + _CHUNK_BYTES, self.span.stop)
             chunk = await in_thread(f"read {self._digest}", self._read, start, stop, hasher)
-            # The last chunk leaves only when the whole is known to be right.
+            # The last chunk is held back until the digest of the whole is verified, so that no client gets a
+            # complete wrong blob.
             if hasher is not None and stop == self.size_bytes and hasher.hexdigest() != self._digest.hex:
-                raise StorageDamaged(f"the file of {self._digest} holds other bytes", digest=self._digest)
+                raise StorageDamaged(
+                    f"the file of {self._digest} is damaged: its bytes have another digest", digest=self._digest
+                )
             yield chunk
 
     def _read(self, start: int, stop: int, hasher: Hasher | None) -> bytes:

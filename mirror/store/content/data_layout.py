@@ -1,16 +1,16 @@
-"""Where things lie in the data folder. Pure.
+"""Paths of the files in the data folder. Pure.
 
 ::
 
     catalog.sqlite                  which repository holds what (and its -wal, -shm)
-    catalog-0007.sqlite             the catalog as it was before an update of this program changed its tables
+    catalog-0007.sqlite             copy of the catalog, made before an update of this program changed its tables
     generation                      lock of the writers, and the count of their transactions
     blobs/sha256/ab/abcdef…         content, named by its digest; never written in place
-    token.key                       signs the tokens that are given to clients; for the owner's eyes
+    token.key                       key that signs the tokens of clients; readable by its owner only
     reserve                         space given up when the disk is full, so that the store still opens
-    uploads/ID/session.json, data   a blob that is being received
-    uploads/sha256-ABCDEF…/…        a blob that is being fetched from elsewhere, with the same files
-    uploads/….manifest              a manifest's bytes on their way into blobs/
+    uploads/ID/session.json, data   upload session of a client
+    uploads/sha256-ABCDEF…/…        download of a blob from an upstream, with the same files
+    uploads/….manifest              bytes of a manifest before they move to blobs/
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from mirror.oci import Digest
 from mirror.oci.digest import ALGORITHMS
 
 _CATALOG_COPY = re.compile(r"catalog-[0-9]+\.sqlite")
-#: Names in the data folder, beside those of the catalog and its copies; file systems have ``lost+found``.
+#: Names in the data folder, without the catalog and its copies. ``lost+found`` exists where the folder is the root of
+#: a filesystem.
 _NAMES = frozenset({"generation", "token.key", "reserve", "blobs", "uploads", "limits", "locks", "lost+found"})
+#: A UUID. An id from a request becomes a path only if it matches, so it cannot leave the folder ``uploads``.
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -44,7 +46,7 @@ class DataLayout:
         return self.root / "catalog.sqlite"
 
     def catalog_copy(self, revision: str) -> Path:
-        """The copy of the catalog as it was at a revision of its tables."""
+        """Return the path of the catalog copy that has the given revision of the tables."""
         return self.root / f"catalog-{revision}.sqlite"
 
     @property
@@ -64,29 +66,30 @@ class DataLayout:
         return self.root / "uploads"
 
     def upload(self, upload_id: str) -> UploadLayout:
-        """The files of an upload session."""
+        """Return the files of an upload session."""
         return UploadLayout(self.uploads / upload_id)
 
     def download(self, digest: Digest) -> UploadLayout:
-        """The files of a blob that is fetched from elsewhere."""
+        """Return the files of a download from an upstream."""
         return self.upload(f"{digest.algorithm}-{digest.hex}")
 
     def blob(self, digest: Digest) -> Path:
-        """The file that holds the bytes of ``digest``."""
+        """Return the path of the blob file of ``digest``."""
         return self.root.joinpath("blobs", digest.algorithm, digest.hex[:2], digest.hex)
 
     def folders(self) -> Iterator[Path]:
-        """Every folder that must exist, each after the one it lies in."""
+        """Yield every folder that the store needs, parents before their children."""
         yield self.uploads
         yield self.root / "blobs"
         for algorithm in ALGORITHMS:
             yield self.root / "blobs" / algorithm
+            # All created when the store opens, so that storing a blob never has to create and sync a folder.
             for first in range(256):
                 yield self.root / "blobs" / algorithm / f"{first:02x}"
 
 
 def is_ours(name: str) -> bool:
-    """Tell whether a name belongs to a file or folder of a data folder."""
+    """Check whether a name belongs to a file or folder of a data folder."""
     return name in _NAMES or name.startswith("catalog.sqlite") or _CATALOG_COPY.match(name) is not None
 
 
@@ -106,5 +109,5 @@ class UploadLayout:
 
 
 def is_upload_id(text: str) -> bool:
-    """Tell whether ``text`` can be the id of an upload session, which is the name of its folder."""
+    """Check whether ``text`` has the form of an upload session id, which is also the name of the session's folder."""
     return _UPLOAD_ID.fullmatch(text) is not None

@@ -1,4 +1,7 @@
-"""The one way in which the store changes files: a seam for tests that watch it, or make it fail. All calls block."""
+"""All changes that the store makes to files. All calls block.
+
+The store changes files through :class:`Filesystem` only, so that a test can watch the calls or make them fail.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,18 @@ from mirror.runtime import private_files
 
 
 class Filesystem:
-    """The operating system's calls, made whole. Each raises OSError."""
+    """File operations of the operating system. Each one does all of its work or raises OSError."""
 
     def make_folder(self, folder: Path) -> None:
-        """Create a folder; one that exists is fine."""
+        """Create a folder. Do nothing if it exists."""
         private_files.make_folder(folder)
 
     def create(self, file: Path) -> int:
-        """Create a file that must not exist; returns its descriptor, for writing."""
+        """Create a file that must not exist, and return its descriptor for writing."""
         return private_files.open_file(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
 
     def create_file(self, file: Path, content: bytes, *, is_synced: bool = False) -> None:
-        """Create a file that must not exist, with this content; return when that is on the medium, where asked for."""
+        """Create a file that must not exist, with this content. Sync the file to the disk if ``is_synced``."""
         descriptor = self.create(file)
         try:
             self.write(descriptor, content, 0)
@@ -32,30 +35,32 @@ class Filesystem:
 
     def write(self, descriptor: int, content: bytes | bytearray, offset: int) -> None:
         """Write all of ``content`` at ``offset``."""
+        # pwrite may write less than it was given. A view avoids a copy of the rest.
         view = memoryview(content)
         while view:
             written = os.pwrite(descriptor, view, offset)
             view, offset = view[written:], offset + written
 
     def truncate(self, descriptor: int, size_bytes: int) -> None:
-        """Cut a file down to its first ``size_bytes``."""
+        """Cut a file down to its first ``size_bytes`` bytes."""
         os.ftruncate(descriptor, size_bytes)
 
     def sync(self, descriptor: int) -> None:
-        """Return only when content and size of the file are on the medium."""
+        """Sync content and size of a file to the disk, and return when they are durable."""
         os.fsync(descriptor)
 
     def begin_sync(self, descriptor: int, offset: int, size_bytes: int) -> None:
-        """Have a part that was just written go to the medium, and do not wait: :meth:`sync` will have less to do."""
-        # Linux begins to write dirty pages that are said not to be needed; those it could drop are not there yet.
+        """Start writing a part of a file to the disk without waiting, so that :meth:`sync` has less to do."""
+        # DONTNEED makes Linux start the write-back of dirty pages. It drops clean pages only, and these were just
+        # written.
         os.posix_fadvise(descriptor, offset, size_bytes, os.POSIX_FADV_DONTNEED)
 
     def let_go(self, descriptor: int, size_bytes: int) -> None:
-        """Free the memory that holds the first bytes of a file, as far as they are on the medium; nothing is lost."""
+        """Drop the first ``size_bytes`` bytes of a file from the page cache. Bytes not yet on the disk stay in it."""
         os.posix_fadvise(descriptor, 0, size_bytes, os.POSIX_FADV_DONTNEED)
 
     def sync_folder(self, folder: Path) -> None:
-        """Return only when the names in the folder are on the medium."""
+        """Sync the names in a folder to the disk, and return when they are durable."""
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self.sync(descriptor)
@@ -63,15 +68,15 @@ class Filesystem:
             os.close(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
-        """Give a file another name, in place of what had it."""
+        """Rename a file. Replace the target if it exists."""
         source.replace(target)
 
     def remove(self, file: Path) -> None:
-        """Remove a file; one that does not exist is fine."""
+        """Remove a file. Do nothing if it does not exist."""
         file.unlink(missing_ok=True)
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove a folder; one that does not exist, or holds something, is fine."""
+        """Remove a folder. Do nothing if it does not exist or is not empty."""
         try:
             folder.rmdir()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Manifests, read from where their bytes are kept."""
+"""Reads manifests from the blob storage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def load_manifest(blobs: BlobStorage, digest: Digest, media_type: str, size_byte
     """Read and verify a manifest. Blocks.
 
     Raises:
-        StorageDamaged: its bytes are not there, or are not what they were.
+        StorageDamaged: the bytes of the manifest are missing, or are not those that were stored.
     """
     content = blobs.read(digest, size_bytes)
     try:

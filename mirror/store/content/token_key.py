@@ -1,4 +1,4 @@
-"""The key that signs tokens: made once, shared by all processes on the data folder."""
+"""The key that signs tokens. All processes on a data folder share one key."""
 
 from __future__ import annotations
 
@@ -16,28 +16,30 @@ _KEY_BYTES: Final = 32
 
 
 def read_token_key(layout: DataLayout, filesystem: Filesystem) -> bytes:
-    """The key; it is made where there is none. Blocks.
+    """Return the key. Create it if the data folder has none. Blocks.
 
     Raises:
-        OSError: the file cannot be read or made.
-        StorageDamaged: the file is not a key.
+        OSError: the file cannot be read or created.
+        StorageDamaged: the file does not have the length of a key.
     """
     if not layout.token_key.exists():
         _make(layout, filesystem)
     key = layout.token_key.read_bytes()
     if len(key) != _KEY_BYTES:
         raise StorageDamaged(
-            f"{layout.token_key} is not a key of {_KEY_BYTES} bytes: remove it and start again; "
-            "clients then ask for new tokens"
+            f"{layout.token_key} is not a key of {_KEY_BYTES} bytes; fix: remove it and start again "
+            "(clients then ask for new tokens)"
         )
     return key
 
 
 def _make(layout: DataLayout, filesystem: Filesystem) -> None:
-    """Make the key under another name; the first process to link it to its own has made it for all."""
+    """Create the key. If several processes do so at the same time, all of them get the key of the first."""
+    # Written and synced under another name, so that no process reads a key that is half written.
     fresh = layout.uploads / f"{secrets.token_hex(8)}.key"
     try:
         _write(fresh, filesystem)
+        # A hard link fails where the name exists. A rename would replace the key that another process uses already.
         with suppress(FileExistsError):
             os.link(fresh, layout.token_key)
     finally:

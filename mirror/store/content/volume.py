@@ -1,4 +1,4 @@
-"""The disk that the data folder lies on: whether it takes and gives back bytes, and how much room there is."""
+"""The disk of the data folder: a write probe, and its free space."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mirror.store.storage_threads import in_thread
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """Space on the volume, and space taken by uploads.
+    """Space on the disk, and space used by uploads.
 
     Attributes:
-        free_bytes: what we may still write.
-        size_bytes: the whole volume.
-        uploads: sessions that have begun and not ended.
-        upload_bytes: what they hold.
+        free_bytes: space that this process may still write.
+        size_bytes: size of the whole disk.
+        uploads: number of open upload sessions and downloads.
+        upload_bytes: bytes held by them.
     """
 
     free_bytes: int
@@ -32,38 +32,40 @@ class DiskSpace:
 
 
 class Volume:
-    """The volume of a data folder."""
+    """The disk of a data folder."""
 
     def __init__(self, layout: DataLayout, filesystem: Filesystem) -> None:
         self._layout = layout
         self._filesystem = filesystem
 
     async def probe(self) -> None:
-        """Write a small file, read it, remove it.
+        """Write a small file, read it and remove it.
 
-        It is not synced: that would take a slow disk's time away from those who push. Left behind by a crash, it
-        expires as uploads do.
+        The file is not synced, because a sync would take the time of a slow disk from clients that push. A file that a
+        crash leaves behind expires as uploads do.
 
         Raises:
-            StorageFull, StorageFault: one of that cannot be done. StorageDamaged: other bytes came back.
+            StorageFull: the disk has no space left.
+            StorageFault: the file cannot be written, read or removed.
+            StorageDamaged: the bytes read differ from the bytes written.
         """
         await in_thread("write, read and remove a small file", self._probe)
 
     async def token_key(self) -> bytes:
-        """The key that signs tokens, the same for all processes. Raises StorageFault, StorageDamaged."""
-        return await in_thread("read the key of tokens", read_token_key, self._layout, self._filesystem)
+        """Return the key that signs tokens. Raises StorageFault, StorageDamaged."""
+        return await in_thread("read the key that signs tokens", read_token_key, self._layout, self._filesystem)
 
     async def room(self) -> DiskSpace:
-        """Measure the space that is taken and free. Raises StorageFault."""
+        """Measure the space on the disk, and the space used by uploads. Raises StorageFault."""
         return await in_thread("measure the data folder", self._room)
 
     async def require(self, free_bytes: int) -> None:
-        """See that so much may still be written. Raises StorageFull: it may not."""
+        """Check the free space on the disk. Raises StorageFull if fewer than ``free_bytes`` bytes are free."""
         left = (await in_thread("measure the disk", shutil.disk_usage, self._layout.root)).free
         if left < free_bytes:
             raise StorageFull(
-                f"only {left} bytes are free where the data folder lies, of the {free_bytes} that are wanted: free "
-                "some space, or lower storage.least_free_bytes",
+                f"only {left} bytes are free on the disk of the data folder, at least {free_bytes} are required; fix: "
+                "free some space, or lower storage.least_free_bytes",
                 free_bytes=left,
             )
 
@@ -73,7 +75,7 @@ class Volume:
         try:
             self._filesystem.create_file(file, content)
             if file.read_bytes() != content:
-                raise StorageDamaged("a small file was written, and other bytes were read from it")
+                raise StorageDamaged("a small file was written, and other bytes were read back")
         finally:
             self._filesystem.remove(file)
 
@@ -81,6 +83,6 @@ class Volume:
         volume = shutil.disk_usage(self._layout.root)
         sizes = []
         for folder in self._layout.uploads.iterdir():
-            with suppress(FileNotFoundError, NotADirectoryError):  # it has ended meanwhile, or is no session
+            with suppress(FileNotFoundError, NotADirectoryError):  # the session has ended, or this is a plain file
                 sizes.append(UploadLayout(folder).data.stat().st_size)
         return DiskSpace(volume.free, volume.total, len(sizes), sum(sizes))

@@ -1,1 +1,1 @@
-"""Records kept beside content, in the SQL catalog."""
+"""Records beside content, in the SQL catalog."""

@@ -1,4 +1,4 @@
-"""Lists and counts of plugins by their admission: verdicts and decisions put together."""
+"""Lists and counts of plugins by admission, which combines verdicts and decisions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mirror.store.store_services import StoreServices
 _REJECTED_THERE = select(plugin_blobs.c.repository, plugin_blobs.c.manifest.label("digest")).join(
     rejections, rejections.c.fingerprint == plugin_blobs.c.manifest
 )
-#: Plugins of which anything is known.
+#: Plugins with a verdict, a decision, or a manifest digest that a rejection covers.
 _KEYS = union(
     select(CHOSEN.c.repository, CHOSEN.c.digest), select(decisions.c.repository, decisions.c.digest), _REJECTED_THERE
 ).subquery("known")
@@ -45,6 +45,7 @@ _JOINED = _KEYS.join(
 ).join(
     decisions, and_(decisions.c.repository == _KEYS.c.repository, decisions.c.digest == _KEYS.c.digest), isouter=True
 )
+#: A verdict on a plugin that is no longer held is not listed. A decision is: it holds again when the digest comes back.
 _COUNTS = or_(_HELD_THERE, _COMING_THERE, decisions.c.approved.is_not(None))
 _COUNTED = (
     select(CHOSEN.c.action, decisions.c.approved, _IS_REJECTED.label("rejected"), func.count())
@@ -55,7 +56,8 @@ _COUNTED = (
 _REJECTIONS = COVERED.where(rejections.c.fingerprint.in_(select(_KEYS.c.digest)))
 _LISTED = select(_KEYS.c.repository, _KEYS.c.digest).select_from(_JOINED).where(_COUNTS)
 _PULLED = exists().where(origins.c.repository == repositories.c.name, origins.c.target == tags.c.name)
-#: Every tag, and what hosts are given by it: of one that is pulled through, what the upstream had last.
+#: Every tag with the digest that hosts get for it. For a pulled-through tag this is the digest that the upstream had
+#: last, also while its manifest is incomplete.
 _POINTING = union(
     select(repositories.c.name.label("repository"), tags.c.digest, tags.c.name.label("tag"))
     .select_from(tags.join(repositories, repositories.c.id == tags.c.repository_id))
@@ -70,17 +72,18 @@ _TAGS = (
 
 
 class SqlAdmissions:
-    """The admissions of plugins that are here, or were decided about."""
+    """The admissions of plugins that are held or that a person has decided about."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
 
     async def admissions(self, state: AdmissionState | None = None, policy: str | None = None) -> Sequence[Admission]:
-        """List what is known of plugins, the latest first.
+        """List the admissions of plugins, the latest first.
 
         Args:
-            state: lists only plugins in this state; None: all.
-            policy: fingerprint of the policy whose verdict is told; of a plugin that it has not judged, the latest is.
+            state: list only plugins in this state; None for all.
+            policy: fingerprint of the policy whose verdicts are listed. A plugin without a verdict of this policy is
+                listed with its latest verdict.
         """
         whose = {"policy": _whose(policy)}
 
@@ -103,7 +106,7 @@ class SqlAdmissions:
         return await self._catalog.read_long(read)
 
     async def count_admissions(self, policy: str | None = None) -> Mapping[AdmissionState, int]:
-        """Count the same plugins by state. Arguments as for :meth:`admissions`."""
+        """Count the admissions of plugins by state. ``policy`` is as for :meth:`admissions`."""
         counts: dict[AdmissionState, int] = dict.fromkeys(AdmissionState, 0)
         whose = {"policy": _whose(policy)}
         found = await self._catalog.read_long(lambda connection: connection.execute(_COUNTED, whose).all())
@@ -127,7 +130,7 @@ def _put_together(
         return read_verdict(said, decision=decision, rejection=rejection, tags=tuple(pointing))
     known = undecided_by_policy(repository, digest, decision, rejection)
     if known is None:
-        raise AssertionError("what is listed without a verdict was decided about")
+        raise AssertionError("a listed plugin without a verdict must have a decision")
     return replace(known, tags=tuple(pointing))
 
 

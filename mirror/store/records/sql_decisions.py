@@ -18,7 +18,8 @@ from mirror.store.catalog.plugin_rows import KEPT
 from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.store.store_services import StoreServices
 
-#: Manifests with the same config that are looked at when one of them is rejected; more are found when asked for.
+#: Most manifests with the same config that are read when one of them is rejected. The rejection covers others when a
+#: client asks for them.
 _MOST_ALIKE: Final = 1000
 
 _THIS = and_(decisions.c.repository == bindparam("name"), decisions.c.digest == bindparam("wanted"))
@@ -28,7 +29,7 @@ _UNCOVERED = delete(rejections).where(
     rejections.c.repository == bindparam("name"), rejections.c.digest == bindparam("wanted")
 )
 _ANY = select(literal(1)).select_from(rejections).limit(1)
-#: Rejections, with each fingerprint that they cover.
+#: Rejections, one row for each fingerprint that they cover.
 COVERED = select(rejections.c.fingerprint, decisions).join(
     decisions, and_(decisions.c.repository == rejections.c.repository, decisions.c.digest == rejections.c.digest)
 )
@@ -42,9 +43,9 @@ _ALIKE = (
 
 
 class SqlDecisions:
-    """Implements :class:`mirror.records.verdicts.Rejections`, and takes decisions.
+    """Implements :class:`mirror.records.verdicts.Rejections`, and records decisions.
 
-    A rejection is kept with all that it is known to cover.
+    A rejection is stored with all fingerprints that it is known to cover.
     """
 
     def __init__(self, services: StoreServices, plugins: SqlHeldPlugins) -> None:
@@ -59,17 +60,18 @@ class SqlDecisions:
         *,
         overrule: bool = False,
     ) -> None:
-        """Keep a decision about plugins under a name, for all of them at once, in place of earlier decisions.
+        """Record a decision about plugins of a repository in one transaction. It replaces earlier decisions about them.
 
         Args:
-            repository: the name.
-            subjects: the plugins; they need not be here yet.
+            repository: the repository.
+            subjects: the plugins. The store need not hold them yet.
             decision: the decision.
-            overrule: whether an approval lifts rejections of the content, under every name.
+            overrule: True if an approval lifts rejections of the same content in every repository.
 
         Raises:
-            Denied: it approves what was rejected, and lifts no rejections. Nothing is changed.
+            Denied: the decision approves rejected content without ``overrule``. Nothing is changed.
         """
+        # Looked up before the transaction: loading manifests takes time, and other processes wait for a writer's turn.
         alike = {} if decision.approved else {one: await self._alike(one) for one in subjects}
 
         def work(connection: Connection) -> None:
@@ -84,7 +86,7 @@ class SqlDecisions:
         await self._catalog.write(work)
 
     async def holding(self, subject: Subject) -> set[Repository]:
-        """The repositories that hold the same manifest, or a plugin of the same content."""
+        """Return the repositories that hold the same manifest or a plugin with the same content."""
         digests = {one for one in subject.fingerprints if not fingerprint.is_content_fingerprint(one)}
         wanted = {"digests": sorted(digests | await self._alike(subject))}
         found = await self._catalog.read(lambda connection: connection.execute(_HOLDING, wanted).scalars().all())
@@ -99,7 +101,7 @@ class SqlDecisions:
         )
 
     async def _alike(self, subject: Subject) -> set[str]:
-        """Digests of plugins that are here with the same config and layers, under whatever name."""
+        """Return the digests of held plugins with the same config and layers, in any repository."""
         contents = {one for one in subject.fingerprints if fingerprint.is_content_fingerprint(one)}
         if subject.config is None or not contents:
             return set()
@@ -115,13 +117,13 @@ class SqlDecisions:
 
 
 def content_of(manifest: Manifest | None) -> str | None:
-    """The fingerprint of a plugin's content, where its manifest alone tells it; else None."""
+    """Return the fingerprint of a plugin's content if the manifest alone is sufficient to compute it, else None."""
     named = () if manifest is None else fingerprint.content_digests(manifest)
     return fingerprint.content_fingerprint(named) if named and all(one.algorithm == "sha256" for one in named) else None
 
 
 def find_decision(connection: Connection, repository: Repository, digest: Digest) -> AdmissionDecision | None:
-    """Find the decision about a digest under a name; None where there is none."""
+    """Find the decision about a digest in a repository. Return None if there is none."""
     row = connection.execute(_ONE, {"name": repository.name, "wanted": str(digest)}).one_or_none()
     return None if row is None else read_decision(row)
 
@@ -129,34 +131,34 @@ def find_decision(connection: Connection, repository: Repository, digest: Digest
 def find_rejection(
     connection: Connection, repository: Repository, digest: Digest, fingerprints: Collection[str]
 ) -> Rejection | None:
-    """The rejection that covers one of the fingerprints: that of this digest under this name, else the last."""
+    """Find the rejection that covers one of the fingerprints, with the preference of :func:`foremost`."""
     return foremost(_covering(connection, fingerprints), repository, digest)
 
 
 def foremost(found: Iterable[Rejection], repository: Repository, digest: Digest) -> Rejection | None:
-    """Of rejections that cover a digest under a name, the one that was said of just that, else the last."""
+    """Return the rejection of exactly this digest in this repository, else the latest one, or None for none."""
     return max(
         found, key=lambda one: ((one.repository, one.digest) == (repository, digest), one.decision.at), default=None
     )
 
 
 def read_rejection(row: Row[Any], matched: Iterable[str]) -> Rejection:
-    """The rejection that a decision in a row is.
+    """Read a rejection from a row of decisions.
 
     Args:
-        row: the decision.
-        matched: what it covers of the plugin in question.
+        row: the row.
+        matched: the fingerprints of the plugin in question that the rejection covers.
     """
     return Rejection(Repository(row.repository), Digest.parse(row.digest), read_decision(row), frozenset(matched))
 
 
 def has_rejections(connection: Connection) -> bool:
-    """Tell whether there are rejections."""
+    """Check whether there are rejections."""
     return connection.execute(_ANY).scalar_one_or_none() is not None
 
 
 def cover(connection: Connection, repository: Repository, digest: Digest, fingerprints: Collection[str]) -> None:
-    """Have a rejection cover fingerprints, where it is still there. Only inside :meth:`Catalog.write`."""
+    """Add fingerprints to a rejection, unless it was lifted meanwhile. Only inside :meth:`Catalog.write`."""
     known = find_decision(connection, repository, digest)
     if known is not None and not known.approved:
         key = {"repository": repository.name, "digest": str(digest)}
@@ -164,11 +166,12 @@ def cover(connection: Connection, repository: Repository, digest: Digest, finger
 
 
 def read_decision(row: Row[Any]) -> AdmissionDecision:
-    """A decision as it stands in a row."""
+    """Read a decision from a row."""
     return AdmissionDecision(row.approved, row.decided_by, row.decided_at, row.note)
 
 
 def _covering(connection: Connection, fingerprints: Collection[str]) -> list[Rejection]:
+    # A store without rejections needs one look at one row, and not a query for every fingerprint.
     if not fingerprints or not has_rejections(connection):
         return []
     matched: dict[tuple[str, str], tuple[Row[Any], set[str]]] = {}
@@ -178,7 +181,7 @@ def _covering(connection: Connection, fingerprints: Collection[str]) -> list[Rej
 
 
 def _lift(connection: Connection, repository: Repository, subject: Subject, *, overrule: bool) -> None:
-    """End the rejections that cover a plugin. Raises Denied: there are some, and they are not to be lifted."""
+    """Lift the rejections that cover a plugin. Raises Denied if there are any and ``overrule`` is False."""
     for rejection in _covering(connection, subject.fingerprints):
         if not overrule:
             raise Denied(not_approved(repository, subject.digest, rejection))

@@ -1,4 +1,4 @@
-"""Derivations: the origin of copies with changes."""
+"""Derivations: the origins of derived copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MADE = select(derivations).where(derivations.c.digest == bindparam("digest"))
 
 
 class SqlDerivations:
-    """Implements :class:`mirror.records.derivations.Derivations`. Goes when the manifest's bytes do."""
+    """Implements :class:`mirror.records.derivations.Derivations`. A row is removed with the bytes of its manifest."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
@@ -22,7 +22,7 @@ class SqlDerivations:
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
         known = await self.derivation(digest)
         if known is not None and (known.original, known.changes) == (derivation.original, derivation.changes):
-            return
+            return  # keeps the first author and time
         row = {
             "digest": str(digest),
             "source": derivation.source,

@@ -15,16 +15,16 @@ _FOUND = select(findings_table.c.found).where(findings_table.c.digest == bindpar
 
 
 class SqlFindings:
-    """Findings by the digest of their manifest. They can always be found anew."""
+    """Findings by the digest of their manifest. They are derived data and can be computed again."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
         self._clock = services.clock
 
     async def record_findings(self, digest: Digest, findings: tuple[Finding, ...]) -> None:
-        """Keep the findings about a manifest that is held, in place of earlier ones.
+        """Record the findings about a held manifest in place of earlier ones.
 
-        Where the manifest's bytes are gone, or the same is known already, nothing is written.
+        Nothing is written if the bytes of the manifest are gone, or if the same findings are recorded already.
         """
         if await self.recorded_findings(digest) == findings:
             return
@@ -33,7 +33,7 @@ class SqlFindings:
         await self._catalog.write(lambda connection: rows.put_about(connection, digest, findings_table, row))
 
     async def recorded_findings(self, digest: Digest) -> tuple[Finding, ...] | None:
-        """The findings; None where nobody has looked, or a version whose findings this one cannot read."""
+        """Return the findings. None if none are recorded, or another version recorded them in another form."""
         wanted = {"digest": str(digest)}
         found = await self._catalog.read(lambda connection: connection.execute(_FOUND, wanted).scalar_one_or_none())
         if found is None:

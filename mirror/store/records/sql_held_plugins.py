@@ -1,4 +1,4 @@
-"""Which plugins a repository holds, and which blobs they name: an index beside the manifests."""
+"""The plugins that repositories hold, and the blobs that these plugins name: an index beside the manifests."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from mirror.store.catalog.manifest_loader import StoredManifest
 from mirror.store.catalog.plugin_rows import KEPT, blobs_named_by
 from mirror.store.store_services import StoreServices
 
-#: Other manifests of a repository that are read, the newest first, to see whether one of them names a blob, and their
-#: bytes in all: real ones have some KiB.
+#: Most manifests that are read to look for a blob, the newest first, and most bytes of them together. Real manifests
+#: have some KiB.
 _MOST_READ, _MOST_READ_BYTES = 256, 16 * 1024 * 1024
 
 _NAME: BindParameter[str] = bindparam("repository")
@@ -77,6 +77,7 @@ _NAMING = (
     select(plugin_blobs.c.manifest, blobs.c.size_bytes)
     .join(blobs, blobs.c.digest == plugin_blobs.c.manifest)
     .where(_HERE, plugin_blobs.c.blob == _BLOB)
+    # Plugins that were let in come first: one of them is sufficient to give out the blob.
     .order_by(case((_APPROVED, 0), (_LET_IN, 1), else_=2), plugin_blobs.c.manifest)
     .limit(bindparam("most"))
 )
@@ -98,8 +99,7 @@ class SqlHeldPlugins:
         return await self._manifests.find(repository, _ONE, wanted)
 
     async def plugin_anywhere(self, digest: Digest) -> tuple[Repository, Manifest] | None:
-        """A manifest, complete or not, with a repository that holds it; None: no repository does."""
-
+        """Return a manifest, complete or not, with a repository that holds it. None if no repository does."""
         names = await self._first_column(_ANYWHERE, {"manifest": str(digest)})
         repository = Repository(names[0]) if names else None
         manifest = None if repository is None else await self.plugin(repository, digest)
@@ -116,8 +116,7 @@ class SqlHeldPlugins:
         return [Digest.parse(row.manifest) for row in _within(found, limit_bytes)]
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
-        """Look for the blob in the newest other manifests. Only asked for blobs that are withheld."""
-
+        """Look for the blob in the newest manifests that are no plugins. Only blobs to be withheld are looked up."""
         wanted = {"repository": repository.name}
         found = await self._catalog.read(lambda connection: connection.execute(_OTHERS, wanted).all())
         for row in _within(found, _MOST_READ_BYTES):
@@ -130,7 +129,7 @@ class SqlHeldPlugins:
 
 
 def _within(found: Iterable[Any], limit_bytes: int) -> Iterator[Any]:
-    """The first rows, of as many as have no more than so many bytes together."""
+    """Yield the leading rows whose sizes add up to at most ``limit_bytes``."""
     left_bytes = limit_bytes
     for row in found:
         left_bytes -= row.size_bytes

@@ -1,4 +1,4 @@
-"""Docker hosts that have pulled plugins, kept in the catalog."""
+"""Docker hosts that have pulled plugins, in the catalog."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from datetime import datetime
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Delete, Select, bindparam, case, delete, func, select, true, tuple_
-from sqlalchemy.dialects.sqlite import insert  # PostgreSQL's has the same methods
+from sqlalchemy.dialects.sqlite import insert  # PostgreSQL's insert() has the same methods
 
 from mirror.records.hosts import Host, SeenHost
 from mirror.store.catalog.access_tables import hosts as table
 from mirror.store.store_services import StoreServices
 
-#: Hosts that are remembered, in all and of one network.
+#: Most hosts that are kept, of all networks and of one network. A client can make up as many hosts as it likes, and one
+#: network must not displace the hosts of others.
 MOST_HOSTS: Final = 10_000
 MOST_HOSTS_OF_A_NETWORK: Final = 1_000
 
 _NEW = insert(table)
+#: Widens the time span of a known host. Processes record their hosts in any order.
 _SEEN = _NEW.on_conflict_do_update(
     index_elements=list(table.primary_key),
     set_={
@@ -34,7 +36,7 @@ _LISTED = select(table).order_by(table.c.last_seen.desc(), *table.primary_key)
 
 
 class SqlHosts:
-    """Implements :class:`mirror.records.hosts.Hosts`. Nothing in memory is made of them: a write ends no cache."""
+    """Implements :class:`mirror.records.hosts.Hosts`. Nothing of hosts is cached, so a write keeps all caches valid."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
@@ -60,7 +62,7 @@ class SqlHosts:
 
 
 def _longest_unseen(among: ColumnElement[bool]) -> Select[tuple[str, str, str, str]]:
-    """The hosts beyond a number that is to stay, the latest first."""
+    """Select all hosts but the ``most`` ones that were seen last."""
     key = (table.c.address, table.c.engine, table.c.os, table.c.architecture)
     latest = table.c.last_seen.desc()
     return select(*key).where(among).order_by(latest, *key).offset(bindparam("most"))

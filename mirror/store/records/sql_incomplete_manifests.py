@@ -1,4 +1,4 @@
-"""Manifests that were pulled through, until everything that they name is here."""
+"""Pulled-through manifests that name content which is not in their repository yet."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MANIFESTS = select(incomplete_manifests.c.digest, incomplete_manifests.c.media_
 _ONE = _MANIFESTS.where(_HERE, incomplete_manifests.c.digest == _WANTED)
 _KEPT_AT = select(incomplete_manifests.c.kept_at).where(_HERE, incomplete_manifests.c.digest == _WANTED)
 
-#: Incomplete manifests of which nothing is lacking, each by one of what it names.
+#: Incomplete manifests whose content has all come, each with one of its children.
 _CHILD = incomplete_children.c
 _HELD = or_(
     *(
@@ -52,7 +52,7 @@ _WHOLE = (
     .group_by(_CHILD.repository, _CHILD.manifest)
     .having(func.min(case((_HELD, 1), else_=0)) == 1)
 )
-#: The next incomplete manifest of a repository that names something.
+#: The next incomplete manifest of a repository that names a given child.
 _NEXT_NAMING = (
     _MANIFESTS.join(
         incomplete_children,
@@ -78,7 +78,7 @@ class SqlIncompleteManifests:
     async def keep_incomplete(
         self, repository: Repository, manifest: Manifest, origin: Origin, tag: Tag | None = None
     ) -> None:
-        referrer_columns(manifest)  # what could not be kept later is refused now
+        referrer_columns(manifest)  # raises now if the complete manifest could not be stored later
         now = self._clock.now()
         children = [
             {"digest": str(child.digest), "size_bytes": child.size_bytes}
@@ -87,6 +87,7 @@ class SqlIncompleteManifests:
 
         def hold(connection: Connection) -> None:
             key = {"repository": repository.name, "manifest": str(manifest.digest)}
+            # An earlier row goes with its children, which the foreign key removes.
             rows.drop_incomplete(connection, repository, manifest.digest)
             row = {"digest": str(manifest.digest), "media_type": manifest.media_type, "kept_at": now}
             rows.put(connection, incomplete_manifests, {"repository": repository.name, **row})
@@ -95,6 +96,7 @@ class SqlIncompleteManifests:
             put_origin(connection, repository, manifest.digest, origin)
             if tag is not None and not _is_held(connection, repository, tag):
                 put_origin(connection, repository, tag, origin)
+            # All content may be in the repository already. Then the manifest is complete at once.
             _complete(connection, repository, manifest, now)
 
         async with self._blobs.staged(manifest.content) as file:
@@ -121,7 +123,8 @@ class SqlIncompleteManifests:
         return None if row is None else (row.size_bytes, origin_of(row))
 
     async def arrived(self, repository: Repository, digest: Digest) -> None:
-        arrived = [digest]  # and whatever becomes complete by that: an index may have waited for it
+        # A manifest that becomes complete arrives itself: an index may have waited for it.
+        arrived = [digest]
         while arrived:
             child, after = arrived.pop(), ""
             while (found := await self._next_naming(repository, child, after)) is not None:
@@ -131,14 +134,23 @@ class SqlIncompleteManifests:
                     arrived.append(row.digest)
 
     async def complete_whole(self) -> None:
-        """Complete the manifests whose content is all here: a process was stopped before it could."""
+        """Complete manifests whose content has all come, which a stopped process has left incomplete."""
         for row in await self._catalog.read(lambda connection: connection.execute(_WHOLE).all()):
             await self.arrived(Repository(row.repository), Digest.parse(row.child))
 
     async def _next_naming(
         self, repository: Repository, child: Digest, after: str
     ) -> tuple[bool, StoredManifest] | None:
-        """The next incomplete manifest that names a child, and whether all its children are here; None: no more."""
+        """Find the next incomplete manifest that names a child.
+
+        Args:
+            repository: the repository of the manifests.
+            child: the blob or manifest that they name.
+            after: the digest of the manifest found before; empty for the first.
+
+        Returns:
+            True if all children of the manifest have come, and the manifest. None if there is no further one.
+        """
         wanted = {"name": repository.name, "wanted": str(child), "after": after}
 
         def find(connection: Connection) -> tuple[bool, StoredManifest] | None:
@@ -151,7 +163,7 @@ class SqlIncompleteManifests:
         return await self._catalog.read(find)
 
     async def _complete(self, repository: Repository, row: StoredManifest) -> bool:
-        """Turn an incomplete manifest whose content is all here into a manifest. Returns whether it is one now."""
+        """Make an incomplete manifest a complete one, if all its content has come. Return True if it did."""
         manifest = await self._manifests.load(repository, row)
         self._cache.keep_body(manifest)
         now = self._clock.now()
@@ -159,7 +171,7 @@ class SqlIncompleteManifests:
 
 
 def _is_held(connection: Connection, repository: Repository, tag: Tag) -> bool:
-    """Tell whether a tag was not pulled through. It stays as it is, even if it came while the upstream was asked."""
+    """Check whether a tag was not pulled through. It stays as it is, even if it came during the request upstream."""
     pulled = exists().where(origins.c.repository == repository.name, origins.c.target == tag.name)
     held = (
         select(tags.c.name)
@@ -170,7 +182,11 @@ def _is_held(connection: Connection, repository: Repository, tag: Tag) -> bool:
 
 
 def _complete(connection: Connection, repository: Repository, manifest: Manifest, now: datetime) -> bool:
-    """Turn an incomplete manifest whose content is all here into a manifest, with the tags that were pulled with it."""
+    """Make an incomplete manifest a complete one, with its pulled-through tags, if all its content has come.
+
+    Returns:
+        True if the manifest is complete now.
+    """
     pointing = select(origins.c.target).where(
         origins.c.repository == repository.name, origins.c.digest == str(manifest.digest)
     )
@@ -181,6 +197,7 @@ def _complete(connection: Connection, repository: Repository, manifest: Manifest
     try:
         hold_manifest(connection, repository, manifest, pointing_tags, now=now, referrer=referrer, came_at=came_at)
     except ManifestBlobUnknown:
+        # hold_manifest() may have created the row of the repository before it found that a child is missing.
         rows.drop_repository_if_empty(connection, rows.ensure_repository(connection, repository))
         return False
     return True

@@ -1,4 +1,4 @@
-"""Where content came from that was pulled through, kept beside it."""
+"""Origins of pulled-through content, in the catalog."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class SqlOrigins:
         known = self._cache.origin(repository, target)
         if known is not None:
             return known[0]
+        # Taken before the read: after a change in between, the kept result is not valid.
         generation = self._cache.generation
         row = await self._catalog.read(lambda connection: _find(connection, repository, target))
         origin = None if row is None else origin_of(row)
@@ -35,6 +36,7 @@ class SqlOrigins:
 
     async def record_origin(self, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
         def work(connection: Connection) -> None:
+            # A tag without an origin was pushed meanwhile, and stays a pushed one.
             if isinstance(target, Digest) or _find(connection, repository, target) is not None:
                 put_origin(connection, repository, target, origin)
 
@@ -51,7 +53,7 @@ class SqlOrigins:
         )
         mirrored = exists().where(mirrored_tags.c.repository == repository.name)
         pushed_tag = exists().where(tags.c.repository_id == repositories.c.id, ~pulled_tag, ~mirrored_tag)
-        # What holds something that nobody has brought is being pushed to just now, tags come last.
+        # Tags come last in a push. A repository with content that no rule or pull has brought is being pushed to now.
         pushed = select(repositories.c.id).where(condition, or_(pushed_tag, ~pulled & ~mirrored))
         found = await self._catalog.read(lambda connection: connection.execute(pushed).scalar_one_or_none())
         return found is not None
@@ -62,7 +64,7 @@ class SqlOrigins:
             if isinstance(target, Tag):
                 statement = delete(origins).where(condition, origins.c.target == target.name)
                 return bool((connection.execute(statement)).rowcount)
-            # The digest's own row stays: it tells that the repository was not pushed to.
+            # The row of the digest itself stays: without it the repository would count as pushed to.
             pointing = delete(origins).where(
                 condition, origins.c.digest == str(target), origins.c.target != str(target)
             )
@@ -75,12 +77,12 @@ class SqlOrigins:
 
 
 def origin_of(row: Row[Any]) -> Origin:
-    """An origin as it stands in a row."""
+    """Read an origin from a row."""
     return Origin(row.upstream, Repository(row.source), Digest.parse(row.digest), row.checked_at, row.asked_at)
 
 
 def put_origin(connection: Connection, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
-    """Write the row. Only inside :meth:`Catalog.write`."""
+    """Write the row of an origin. Only inside :meth:`Catalog.write`."""
     row = {
         "repository": repository.name,
         "target": str(target),

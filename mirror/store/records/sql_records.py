@@ -17,10 +17,10 @@ from mirror.store.store_services import StoreServices
 
 
 class SqlRecords:
-    """The records that a store keeps beside content, each by its subject.
+    """The records that a store keeps beside content, one attribute for each kind.
 
     Args:
-        services: the catalog, and what else the records work with.
+        services: the catalog and the other services of the store.
     """
 
     def __init__(self, services: StoreServices) -> None:

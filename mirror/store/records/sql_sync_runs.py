@@ -26,7 +26,7 @@ from mirror.store.catalog.sync_tables import mirrored_tags, pulls, sync_entries,
 from mirror.store.records.sql_origins import SqlOrigins
 from mirror.store.store_services import StoreServices
 
-#: Runs of each rule, and events of each tag, that are kept.
+#: Most runs of a rule, and most events of a tag, that are kept.
 _RUNS_KEPT = 200
 _EVENTS_KEPT = 100
 
@@ -34,7 +34,10 @@ _MIRRORED = select(mirrored_tags).where(mirrored_tags.c.repository == bindparam(
 
 
 class SqlSyncRuns:
-    """Implements :class:`mirror.records.sync_runs.RunRecorder` and :class:`mirror.records.sync_runs.RunHistory`."""
+    """Implements :class:`mirror.records.sync_runs.RunRecorder` and :class:`mirror.records.sync_runs.RunHistory`.
+
+    Nothing of these records is cached, so their writes keep all caches valid.
+    """
 
     def __init__(self, services: StoreServices, origins: SqlOrigins) -> None:
         self._catalog = services.catalog
@@ -46,6 +49,7 @@ class SqlSyncRuns:
 
         def begin(connection: Connection) -> Run:
             _know(connection, rule, now)
+            # The rule's lock is held, so a run that is still marked as running was interrupted.
             unfinished = update(sync_runs).where(sync_runs.c.rule == rule, sync_runs.c.outcome == RunOutcome.RUNNING)
             connection.execute(unfinished.values(outcome=RunOutcome.INTERRUPTED))
             values = {key: value for key, value in asdict(Run(0, rule, now)).items() if key != "id"}
@@ -90,7 +94,7 @@ class SqlSyncRuns:
         return frozenset(row.target for row in await self._rows(statement))
 
     async def record_pulls(self, pulled: Mapping[tuple[Repository, Tag | Digest], datetime]) -> None:
-        """Note when something was last pulled."""
+        """Record the times of the last pulls of tags and digests."""
 
         def write(connection: Connection) -> None:
             found = (
@@ -193,7 +197,7 @@ def _add_event(connection: Connection, event: TagEvent) -> None:
     }
     connection.execute(insert(tag_events), values)
     if event.change is TagChange.APPEARED:
-        return  # there are hardly any before it
+        return  # a new tag has hardly any earlier events to remove
     condition = (tag_events.c.repository == event.repository.name) & (tag_events.c.tag == event.tag.name)
     latest = select(tag_events.c.id).where(condition).order_by(tag_events.c.id.desc())
     kept = connection.execute(latest.offset(_EVENTS_KEPT - 1).limit(1)).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""Users and their tokens, kept in the catalog."""
+"""Users and their access tokens, in the catalog."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOKEN_BY_SECRET = select(user_tokens).where(user_tokens.c.secret_hash == bindpa
 
 
 class SqlUsers:
-    """Implements :class:`mirror.records.users.Users`, and changes what that finds."""
+    """Implements :class:`mirror.records.users.Users`, and changes users and their access tokens."""
 
     def __init__(self, services: StoreServices) -> None:
         self._catalog = services.catalog
@@ -53,23 +53,23 @@ class SqlUsers:
         return None if row is None else _token(row)
 
     async def add_user(self, user: User) -> None:
-        """Let somebody log in.
+        """Add a user.
 
         Raises:
-            ClientFault: there is a user of that name.
+            ClientFault: a user of this name exists.
         """
 
         def add(connection: Connection) -> None:
             if connection.execute(_USER, {"wanted": user.name}).one_or_none() is not None:
                 raise ClientFault(
-                    f"there is a user {user.name} already: 'plugin-mirror user password' changes the password"
+                    f"there is a user {user.name} already; fix: 'plugin-mirror user password' changes the password"
                 )
             connection.execute(insert(users), asdict(user))
 
         await self._catalog.write(add)
 
     async def change_password(self, name: str, password_hash: str) -> None:
-        """Give a user another password. Raises NotFound: there is no such user."""
+        """Change the password of a user. Raises NotFound if there is no such user."""
 
         def change(connection: Connection) -> None:
             statement = update(users).where(users.c.name == name).values(password_hash=password_hash)
@@ -78,7 +78,7 @@ class SqlUsers:
         await self._catalog.write(change)
 
     async def remove_user(self, name: str) -> None:
-        """Remove a user, and all their tokens. Raises NotFound: there is no such user."""
+        """Remove a user and all their access tokens. Raises NotFound if there is no such user."""
 
         def remove(connection: Connection) -> None:
             _require(connection.execute(delete(users).where(users.c.name == name)).rowcount, _no_user(name))
@@ -86,17 +86,17 @@ class SqlUsers:
         await self._catalog.write(remove)
 
     async def list_users(self) -> list[User]:
-        """Every user, by name."""
+        """Return every user, sorted by name."""
         statement = select(users).order_by(users.c.name)
         found = await self._catalog.read(lambda connection: connection.execute(statement).all())
         return [User(**row._mapping) for row in found]
 
     async def add_token(self, token: UserToken, secret_hash: str) -> None:
-        """Make a secret good for a user.
+        """Add an access token of a user.
 
         Args:
-            token: what it is called, and whose it is.
-            secret_hash: the secret's SHA-256, in hexadecimal.
+            token: the id, owner, description and times of the token.
+            secret_hash: the SHA-256 of the secret, in hexadecimal.
 
         Raises:
             NotFound: there is no such user.
@@ -106,23 +106,23 @@ class SqlUsers:
         def add(connection: Connection) -> None:
             try:
                 connection.execute(insert(user_tokens), values)
-            except IntegrityError as error:
+            except IntegrityError as error:  # the foreign key to the user
                 raise NotFound(_no_user(token.user)) from error
 
         await self._catalog.write(add)
 
     async def revoke_token(self, token_id: str) -> None:
-        """End a token. Raises NotFound: there is no such token."""
+        """Revoke an access token. Raises NotFound if there is no such token."""
 
         def revoke(connection: Connection) -> None:
             statement = delete(user_tokens).where(user_tokens.c.id == token_id)
-            said = f"no token has the id {token_id!r}: 'plugin-mirror token ls' lists them"
+            said = f"no token has the id {token_id!r}; fix: 'plugin-mirror token ls' lists the tokens"
             _require(connection.execute(statement).rowcount, said)
 
         await self._catalog.write(revoke)
 
     async def list_tokens(self) -> list[UserToken]:
-        """Every token, by user and age."""
+        """Return every access token, sorted by user and age."""
         statement = select(user_tokens).order_by(user_tokens.c.user, user_tokens.c.created_at)
         found = await self._catalog.read(lambda connection: connection.execute(statement).all())
         return [_token(row) for row in found]
@@ -130,7 +130,8 @@ class SqlUsers:
     async def _known(self, key: tuple[str, str], find: Callable[[Connection], Found]) -> Found:
         held = self._cache.login(key)
         if held is not None:
-            return cast(Found, held[0])  # kept below, under a key that stands for one kind of thing
+            return cast(Found, held[0])  # the key says which type is kept
+        # Taken before the read: after a change in between, the kept result is not valid.
         generation = self._cache.generation
         read: Found = await self._catalog.read(find)
         self._cache.keep_login(generation, key, read)
@@ -142,7 +143,7 @@ def _token(row: Row[Any]) -> UserToken:
 
 
 def _no_user(name: str) -> str:
-    return f"there is no user {name}: 'plugin-mirror user ls' lists them"
+    return f"there is no user {name}; fix: 'plugin-mirror user ls' lists the users"
 
 
 def _require(changed: int, otherwise: str) -> None:

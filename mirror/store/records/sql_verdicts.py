@@ -1,4 +1,4 @@
-"""Verdicts of policies on plugins, one for each policy."""
+"""Verdicts of policies on plugins, one of each policy on each plugin."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mirror.store.catalog.content_tables import plugin_blobs
 from mirror.store.records import sql_decisions as decided
 from mirror.store.store_services import StoreServices
 
-#: Stands in place of a policy's fingerprint where a verdict is older than those.
+#: The fingerprint in verdicts of a program version that had no fingerprints of policies.
 OF_BEFORE = ""
 
 _NAME: BindParameter[str] = bindparam("name")
@@ -26,6 +26,7 @@ _WANTED: BindParameter[str] = bindparam("wanted")
 _POLICY: BindParameter[str] = bindparam("policy")
 _LET_IN = verdicts.c.action.in_([PolicyAction.ALLOW.value, PolicyAction.WARN.value])
 _OF_THIS = and_(verdicts.c.repository == _NAME, verdicts.c.digest == _WANTED)
+#: The verdict of the policy, else one without a fingerprint: the empty text sorts last here.
 _ONE = select(verdicts).where(_OF_THIS, verdicts.c.policy.in_([_POLICY, OF_BEFORE])).order_by(verdicts.c.policy.desc())
 _LATEST = select(verdicts).where(_OF_THIS).order_by(verdicts.c.noted_at.desc(), verdicts.c.policy)
 
@@ -40,6 +41,7 @@ _DENIED = exists().where(
     _THIS_POLICYS.c.policy == _POLICY,
     _THIS_POLICYS.c.action == PolicyAction.DENY.value,
 )
+#: Privileges of the plugin of the repository that this policy or a person has let in last.
 _LAST = (
     select(verdicts.c.asked)
     .join(decisions, _DECIDED, isouter=True)
@@ -56,6 +58,7 @@ _LAST = (
 _OTHERS_GONE = (
     select(verdicts.c.digest).where(verdicts.c.repository == _NAME, verdicts.c.digest != _WANTED, ~_HELD).limit(1)
 )
+#: New privileges of the plugin as other policies recorded them, the latest first.
 _RECORDED = (
     select(verdicts.c.grown, _LET_IN.label("let_in"))
     .where(_OF_THIS, verdicts.c.policy != _POLICY)
@@ -65,7 +68,7 @@ _NO_LONGER = delete(verdicts).where(
     verdicts.c.repository == _NAME, verdicts.c.digest == _WANTED, verdicts.c.policy == _POLICY
 )
 
-#: Of each plugin one verdict: that of the policy, else the latest.
+#: One verdict for each plugin: that of the given policy, else the latest.
 _PLACE = (
     func.row_number()
     .over(
@@ -117,7 +120,7 @@ class SqlVerdicts:
     async def note_verdict(self, admission: Admission, policy: str) -> None:
         verdict, asked = admission.verdict, admission.asked
         if verdict is None:
-            raise ValueError("there is no verdict to keep")
+            raise ValueError("the admission has no verdict to record")
         name, digest = admission.repository.name, str(admission.digest)
         row = {
             "repository": name,
@@ -133,7 +136,8 @@ class SqlVerdicts:
 
         def note(connection: Connection) -> None:
             rows.put(connection, verdicts, row)
-            if policy not in {NO_POLICY, OF_BEFORE}:  # a verdict of before there were fingerprints is this policy's now
+            # A verdict without a fingerprint belongs to the policy that judges the plugin first, which is this one.
+            if policy not in {NO_POLICY, OF_BEFORE}:
                 connection.execute(_NO_LONGER, {"name": name, "wanted": digest, "policy": OF_BEFORE})
 
         await self._catalog.write(note)
@@ -146,7 +150,7 @@ class SqlVerdicts:
 def find(
     connection: Connection, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
 ) -> Admission | None:
-    """Find what is known of a plugin, as :meth:`SqlVerdicts.admission` does."""
+    """Find the admission of a plugin, as :meth:`SqlVerdicts.admission` does."""
     wanted = {"name": repository.name, "wanted": str(digest)}
     if policy is None:
         row = connection.execute(_LATEST, wanted).first()
@@ -164,13 +168,13 @@ def find(
 def undecided_by_policy(
     repository: Repository, digest: Digest, decision: AdmissionDecision | None, rejection: Rejection | None
 ) -> Admission | None:
-    """The admission of a plugin that no policy has judged; None where no person has decided either."""
+    """Return the admission of a plugin that no policy has judged. None if no person has decided about it either."""
     known = decision if rejection is None else rejection.decision
     return None if known is None else Admission(repository, digest, known.at, decision=decision, rejection=rejection)
 
 
 def read_verdict(row: Row[Any], **more: Any) -> Admission:
-    """Read a row of the table, or of :data:`CHOSEN`; ``more`` are attributes of :class:`Admission`."""
+    """Read a row of the table or of :data:`CHOSEN`. ``more`` holds further attributes of :class:`Admission`."""
     return Admission(
         Repository(row.repository),
         Digest.parse(row.digest),
@@ -184,5 +188,5 @@ def read_verdict(row: Row[Any], **more: Any) -> Admission:
 
 
 def pairs(value: list[list[str]]) -> tuple[RequestedPrivilege, ...]:
-    """Read the privileges of a row."""
+    """Read the requested privileges of a row."""
     return tuple((name, asked) for name, asked in value)

@@ -1,1 +1,1 @@
-"""Blobs on their way in: upload sessions and shared downloads."""
+"""Incoming blobs: upload sessions, and downloads that several readers share."""

@@ -1,4 +1,4 @@
-"""Bytes first, row second: how a finished file becomes content that somebody holds."""
+"""Adoption: a finished file becomes content that a repository holds. Bytes first, row second."""
 
 from __future__ import annotations
 
@@ -26,21 +26,24 @@ async def adopt(
     now: datetime,
     hold: Callable[[Connection], None],
 ) -> None:
-    """Make a file the content of ``digest``, and write the rows of who holds it, in one transaction.
+    """Make a file the content of ``digest``, and write the rows of its holders, in one transaction.
 
-    The file is given its place last, and that is made to last before the commit: rows that were committed always have
-    their bytes, and bytes that have no row, as a writer sees it, are always garbage.
+    The file moves to its place last, and the move is synced before the commit. A committed row therefore always has
+    its bytes. Bytes without a row are garbage, as seen by a writer.
 
     Args:
-        catalog, blobs: where to.
-        file: finished, synced and verified; in its new place when this returns, still in its old one where it raises.
-        digest, size_bytes: of the file.
-        now: when.
-        hold: writes the rows; what it raises is raised, and nothing is changed.
+        catalog: the catalog that gets the rows.
+        blobs: the storage that gets the file.
+        file: a finished, synced and verified file. It is in its new place when this returns, and still in its old
+            place when this raises, except after CatalogFault.
+        digest: the digest of the file.
+        size_bytes: the size of the file.
+        now: the time that the rows record.
+        hold: writes the rows of the holders. An error that it raises is passed on, and nothing is changed.
 
     Raises:
         StorageFull, StorageFault: the disk failed.
-        CatalogFault: the catalog failed; the file may have moved, and is left to collection then.
+        CatalogFault: the catalog failed. The file may have moved; it is then left to garbage collection.
     """
 
     def store(connection: Connection) -> None:
@@ -49,15 +52,17 @@ async def adopt(
         blobs.adopt(file, digest)
 
     def take_back(connection: Connection) -> None:
+        # A row means that the blob was stored before, or by another change since: it needs the file.
         if not rows.knows_content(connection, digest):
             blobs.withdraw(digest, file)
 
     try:
         await catalog.write(store)
     except CatalogFault:
-        raise  # whether the rows are there, the next crash may decide: the bytes must stay
+        # The commit may or may not have become durable. The bytes must stay for a row that survives the next crash.
+        raise
     except StorageFault:
-        # A disk that is full must not be kept full by what it had no room for.
+        # The file moves back to its upload, which expires. A blob without a row would keep a full disk full.
         with suppress(StorageFault):
             await catalog.write(take_back)
         raise

@@ -1,4 +1,4 @@
-"""Blobs on their way from elsewhere: one writer over all processes for each digest, and readers beside it."""
+"""Download leases: one writer over all processes for each digest, and any number of readers."""
 
 from __future__ import annotations
 
@@ -25,12 +25,16 @@ from mirror.store.uploads.session_file import UploadSessionFile
 from mirror.store.uploads.upload_session import UploadParts
 from mirror.store.uploads.upload_writer import PIECE_BYTES, UploadWriter, closing_stream, remove_upload
 
-#: How long bytes wait for others to be written with them. What comes after a pause is written at once.
+#: Longest time that bytes wait to be written together with later ones. After a pause of this length the next bytes are
+#: written at once.
 _GATHERING_SECONDS: Final = 0.02
 
 
 class StoreDownloadLease:
-    """A blob that this process alone may write. Made by :meth:`DownloadLeases.claim_download`."""
+    """The right of this process to write one blob. Made by :meth:`DownloadLeases.claim_download`.
+
+    Implements :class:`mirror.transfer.partial_store.DownloadLease`.
+    """
 
     def __init__(
         self, parts: UploadParts, layout: DataLayout, receiving: UploadWriter, repository: Repository, digest: Digest
@@ -41,28 +45,33 @@ class StoreDownloadLease:
         self._receiving = receiving
         self._repository = repository
         self._digest = digest
+        # A holder that continues a download has not hashed its first bytes: verify() reads the file instead.
         self._running = None if receiving.size_bytes else RunningHash(digest.algorithm)
 
     @property
     def offset(self) -> int:
-        """Bytes held."""
+        """The number of bytes held, those of earlier holders of the lease included."""
         return self._receiving.size_bytes
 
     def partial(self) -> PartialFile:
-        """What has come, to be read while more comes; whoever asks closes it. Raises StorageFault."""
+        """Open the bytes held for reading, including bytes that come later. The caller closes the file.
+
+        Raises:
+            StorageFault: the file cannot be opened.
+        """
         with storage_faults(f"read {self._digest}"):
             return PartialFile(self._receiving.reader(), self._digest, self._layout)
 
     async def append(self, chunks: AsyncIterable[bytes], on_progress: Callable[[], object]) -> None:
-        """Add bytes to the end, each soon after it came.
+        """Add bytes to the end, and write each soon after it came.
 
         Args:
-            chunks: the bytes; a generator is closed at the end.
-            on_progress: called when some of them are there to be read.
+            chunks: the bytes. A generator is closed at the end.
+            on_progress: called after bytes were written, when readers can see them.
 
         Raises:
-            StorageFault, StorageFull: the disk failed. And what ``chunks`` raises; what came before it is kept, as it
-            is where the caller is cancelled.
+            StorageFault, StorageFull: the disk failed.
+            Exception: any error of ``chunks``. Bytes that came before an error or a cancellation are kept.
         """
         flow = _Flow(self._receiving, self._running, on_progress)
         async with closing_stream(chunks):
@@ -70,16 +79,16 @@ class StoreDownloadLease:
                 async for chunk in chunks:
                     await flow.add(chunk)
             except BaseException:
-                with suppress(StorageFault):  # what made us stop is told, rather than what it led to
+                with suppress(StorageFault):  # the first error is raised, not one that follows from it
                     await flow.finish()
                 raise
             await flow.finish()
 
     async def verify(self) -> None:
-        """Compare the digest of what has come.
+        """Compare the digest of the bytes held.
 
         Raises:
-            DigestInvalid: it is another one.
+            DigestInvalid: the bytes have another digest.
         """
         if self._running is not None and self._running.size_bytes == self.offset:
             actual = self._running.digest
@@ -87,14 +96,14 @@ class StoreDownloadLease:
             actual = await self._parts.rehashing.digest(self._receiving, self._digest.algorithm)
         if actual != self._digest:
             raise DigestInvalid(
-                f"what came as {self._digest} has digest {actual}", expected=self._digest, actual=actual
+                f"the bytes downloaded as {self._digest} have digest {actual}", expected=self._digest, actual=actual
             )
 
     async def commit(self) -> Descriptor:
-        """Make the bytes, which were verified, a blob of the repository, durably, and end the download.
+        """Make the verified bytes a blob of the repository, durably, and end the download.
 
         Raises:
-            StorageFull, StorageFault: the disk failed; the bytes are kept where they can be trusted.
+            StorageFull, StorageFault: the disk failed. The bytes are kept unless the sync of the file failed.
         """
         size_bytes, now = self.offset, self._parts.clock.now()
 
@@ -104,17 +113,18 @@ class StoreDownloadLease:
         try:
             await in_thread(f"store {self._digest}", self._receiving.sync)
         except StorageFault:
-            # What the disk did not take, it may pretend to have taken when it is asked again.
+            # After a failed sync Linux reports success for the next one, although the bytes are on no disk. These bytes
+            # must not be committed: the next holder of the lease fetches them again.
             await self._discard()
             raise
         parts, file = self._parts, self._files.data
         await adopt(parts.catalog, parts.blobs, file, self._digest, size_bytes=size_bytes, now=now, hold=hold)
-        with suppress(StorageFault):  # the blob is there; what is left of the download expires
+        with suppress(StorageFault):  # the blob is stored; the rest of the download expires
             await self.drop()
         return Descriptor(OCTET_STREAM, self._digest, size_bytes)
 
     async def _discard(self) -> None:
-        """Drop the bytes; where the disk refuses even that, empty the file, so that nobody commits them."""
+        """Drop the bytes. If the disk refuses the removal, empty the file, so that nobody commits these bytes."""
         try:
             await self.drop()
         except StorageFault:
@@ -122,31 +132,31 @@ class StoreDownloadLease:
                 await in_thread("empty a download", self._receiving.truncate, 0)
 
     async def drop(self) -> None:
-        """End the download, and forget what has come. Raises StorageFault."""
+        """End the download and remove its bytes. Raises StorageFault."""
         await in_thread("remove a download", remove_upload, self._files, self._parts.filesystem)
 
     async def release(self) -> None:
-        """Let go of it; what has come is kept for the next one to claim it. Where nothing has, nothing is left."""
+        """End the lease. The bytes held are kept for the next holder; an empty download is removed."""
         try:
             if not self.offset:
-                with suppress(StorageFault):  # then it expires
+                with suppress(StorageFault):  # an empty download that stays behind expires
                     await in_thread("remove a download", self._remove_empty)
         finally:
             self._receiving.close()
 
     def _remove_empty(self) -> None:
-        if self._receiving.is_of(self._files):  # it may have ended, and the name be that of another one
+        if self._receiving.is_of(self._files):  # not if another download has the name by now
             remove_upload(self._files, self._parts.filesystem)
 
 
 class DownloadLeases:
     """Implements :class:`mirror.transfer.partial_store.PartialStore` in a data folder.
 
-    Downloads lie beside the uploads, and expire as those do.
+    Downloads lie in the same folder as upload sessions and expire like them.
 
     Args:
         layout: the data folder.
-        parts: what uploads work with.
+        parts: the objects that uploads and downloads share.
     """
 
     def __init__(self, layout: DataLayout, parts: UploadParts) -> None:
@@ -154,14 +164,14 @@ class DownloadLeases:
         self._parts = parts
 
     async def claim_download(self, repository: Repository, digest: Digest) -> StoreDownloadLease | None:
-        """Become the only writer of a blob, and go on where the last one stopped.
+        """Take the lease of a blob. Its holder continues where the last one stopped.
 
         Args:
-            repository: where the blob goes.
-            digest: its digest.
+            repository: the repository that gets the blob.
+            digest: the digest of the blob.
 
         Returns:
-            The download; None where somebody else has it, in whichever process.
+            The lease. None if another holder, in any process, has it.
         """
         files = self._layout.download(digest)
         session = UploadSessionFile(repository, self._parts.clock.now())
@@ -172,7 +182,7 @@ class DownloadLeases:
         )
 
     async def watch_download(self, digest: Digest) -> PartialFile | None:
-        """What has come of a blob, to be read while others write it, and closed; None where there is nothing."""
+        """Open the bytes of a download for reading while others write them. Return None if there is no download."""
         opening = begin_in_thread("open a download", _open, self._layout.download(digest))
         file = await await_or_release(opening, release=_close)
         return None if file is None else PartialFile(file, digest, self._layout)
@@ -183,10 +193,11 @@ class DownloadLeases:
                 self._create(files, session)
                 receiving = UploadWriter(files, self._parts.filesystem, is_read=True)
             except (FileNotFoundError, UploadUnknown):
-                continue  # it is being removed just now
+                continue  # the download is being removed: try again
             except UploadInvalid:
                 return None
-            # All downloads of a digest have one name: this may be the lock of one that has ended meanwhile.
+            # All downloads of a digest have the same path. The file locked here may belong to a download that ended
+            # between opening the file and locking it.
             if receiving.is_of(files):
                 return receiving
             receiving.close()
@@ -201,7 +212,7 @@ class DownloadLeases:
 
 
 class _Flow:
-    """Has chunks written by a thread: at once what comes after a pause, else what has come within a short time."""
+    """Writes chunks in a thread: at once after a pause, else gathered for :data:`_GATHERING_SECONDS` or 1 MiB."""
 
     def __init__(self, receiving: UploadWriter, running: RunningHash | None, on_progress: Callable[[], object]) -> None:
         self._receiving = receiving
@@ -215,7 +226,7 @@ class _Flow:
         self._begun_at = -_GATHERING_SECONDS
 
     async def add(self, chunk: bytes) -> None:
-        """Take a chunk. Raises StorageFault, StorageFull: an earlier one could not be written."""
+        """Take a chunk. Raises StorageFault or StorageFull if an earlier chunk could not be written."""
         self._chunks.append(chunk)
         self._gathered_bytes += len(chunk)
         if self._gathered_bytes >= PIECE_BYTES:
@@ -224,11 +235,11 @@ class _Flow:
         elif self._hop is None:
             self._schedule()
         elif self._hop.done():
-            await self._settle()  # which raises where it failed
+            await self._settle()  # raises the error of a failed write
             self._schedule()
 
     async def finish(self) -> None:
-        """Write what is gathered. Raises as :meth:`add`."""
+        """Write the gathered chunks. Raises as :meth:`add`."""
         await self._settle()
         if self._chunks:
             self._begin()
@@ -244,6 +255,7 @@ class _Flow:
 
     def _schedule(self) -> None:
         if self._timer is None and self._chunks:
+            # At most one write per interval. After a pause `at` is now.
             at = max(self._begun_at + _GATHERING_SECONDS, self._loop.time())
             self._timer = self._loop.call_at(at, self._due)
 
@@ -260,7 +272,7 @@ class _Flow:
 
     def _written(self, hop: asyncio.Future[None]) -> None:
         if hop.cancelled() or hop.exception() is not None:
-            return  # who adds or finishes next is told
+            return  # the next add() or finish() raises the error
         if self._hop is hop:
             self._hop = None
             self._schedule()

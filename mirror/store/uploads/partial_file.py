@@ -1,4 +1,4 @@
-"""A blob that is on its way here, as its readers see it."""
+"""A reader's view of a blob that is being downloaded."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from mirror.store.storage_threads import in_thread
 
 
 class PartialFile:
-    """The bytes of a blob as far as they have come. They stay readable when the blob has been stored, or dropped.
+    """The bytes of a download so far. They stay readable after the download was stored or dropped.
+
+    Implements :class:`mirror.transfer.partial_store.PartialBlob`.
 
     Attributes:
-        file: those bytes; its position means nothing.
+        file: the file that holds the bytes. Its position has no meaning.
     """
 
     def __init__(self, file: IO[bytes], digest: Digest, layout: DataLayout) -> None:
@@ -26,26 +28,28 @@ class PartialFile:
 
     @property
     def size_bytes(self) -> int:
-        """How many there are. It asks the kernel, never the disk."""
+        """The number of bytes so far. Asks the kernel, never the disk."""
         return os.fstat(self.file.fileno()).st_size
 
     async def read(self, start: int, stop: int) -> bytes:
-        """Bytes ``start`` to ``stop``, which must be there.
+        """Return the bytes from ``start`` up to ``stop``, all of which must have come.
 
         Raises:
-            StorageDamaged: they are not. StorageFault: the disk failed.
+            StorageDamaged: the file ends before ``stop``.
+            StorageFault: the disk failed.
         """
         content = await in_thread(f"read {self._digest}", os.pread, self.file.fileno(), stop - start, start)
         if len(content) < stop - start:
-            raise StorageDamaged(f"the bytes of {self._digest} end at {start + len(content)}", digest=self._digest)
+            raise StorageDamaged(f"the file of {self._digest} ends at byte {start + len(content)}", digest=self._digest)
         return content
 
     async def is_current(self) -> bool:
-        """Whether they are those of the download still, or of the blob that it has become: they were not dropped."""
+        """Return True unless the download was dropped: the file is that of the download or of the stored blob."""
         return await in_thread(f"look for {self._digest}", self._is_current)
 
     def _is_current(self) -> bool:
         status = os.fstat(self.file.fileno())
+        # The inode is compared, not the path: a new download of the digest has the same path as a dropped one.
         for place in (self._layout.download(self._digest).data, self._layout.blob(self._digest)):
             with suppress(FileNotFoundError):
                 if os.path.samestat(status, place.stat()):
@@ -53,5 +57,5 @@ class PartialFile:
         return False
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.file.close()

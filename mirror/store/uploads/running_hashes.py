@@ -1,4 +1,4 @@
-"""Hashes of uploads that are still growing, kept in memory so that the end of an upload need not read it all again."""
+"""Hashes of unfinished uploads, kept in memory so that committing an upload need not read the whole file again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from cachetools import LRUCache
 from mirror.oci import Digest
 from mirror.oci.digest import Hasher, new_hasher
 
-#: Uploads whose hash is remembered between requests; the others are read again at their end.
+#: Most uploads whose hash is kept between requests. The file of any other upload is read again when it is committed.
 _LIMIT = 4096
 
 
@@ -29,20 +29,21 @@ class RunningHash:
 
 
 class RunningHashes:
-    """The running hashes of this process, by upload id. Only who holds an upload's lock may take its hash."""
+    """The running hashes of this process by upload id. Only the holder of an upload's lock may take its hash."""
 
     def __init__(self) -> None:
         self._held: LRUCache[str, RunningHash] = LRUCache(_LIMIT)
 
     def take(self, upload_id: str, size_bytes: int) -> RunningHash | None:
-        """The hash of an upload's ``size_bytes`` bytes; None where another process has received some of them.
+        """Remove and return the hash of an upload that holds ``size_bytes`` bytes.
 
-        An upload only grows, except that what a failed append has added is cut off again, and such a hash is never
-        put back: so a hash of as many bytes is one of the same bytes.
+        Return None if the hash does not cover exactly these bytes, because another process received some of them.
+        Comparing sizes is sufficient. An upload only grows, except that the bytes of a failed append are cut off. The
+        hash of a failed append is never put back.
         """
         running = self._held.pop(upload_id, None)
         return running if running is not None and running.size_bytes == size_bytes else None
 
     def put(self, upload_id: str, running: RunningHash) -> None:
-        """Remember a hash until it is taken, or too many others are remembered."""
+        """Keep a hash until it is taken, or until too many others are kept."""
         self._held[upload_id] = running

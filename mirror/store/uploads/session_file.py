@@ -1,4 +1,4 @@
-"""What an upload session is about, as written beside its bytes. Pure."""
+"""The session file of an upload, written beside its bytes. Pure."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class UploadSessionFile:
     """An upload session.
 
     Attributes:
-        repository: where the blob goes.
-        begun: when, in UTC.
+        repository: the repository that gets the blob.
+        begun: the time that the session began, in UTC.
     """
 
     repository: Repository
     begun: datetime
 
     def build(self) -> bytes:
-        """The bytes that :meth:`parse` reads."""
+        """Return the content of the file, which :meth:`parse` reads."""
         begun = self.begun.astimezone(UTC).isoformat()
         return json.dumps({"repository": self.repository.name, "begun": begun}).encode()
 
     @classmethod
     def parse(cls, content: bytes) -> UploadSessionFile:
-        """Read what :meth:`build` wrote; keys of earlier versions are passed over.
+        """Read the content of a session file. Keys of earlier versions are ignored.
 
         Raises:
-            StorageDamaged: it is something else.
+            StorageDamaged: the content is not that of a session file.
         """
         try:
             value = json.loads(content)

@@ -1,4 +1,4 @@
-"""One upload session, as the port sees it."""
+"""One upload session, as clients of the port use it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from mirror.wire.ranges import Span
 
 @dataclass(frozen=True, slots=True)
 class UploadParts:
-    """What all uploads of a store work with."""
+    """The objects that all uploads and downloads of a store share."""
 
     filesystem: Filesystem
     clock: Clock
@@ -42,16 +42,16 @@ class UploadParts:
 
 
 class StoreUpload:
-    """One upload session, as :class:`mirror.store.uploads.upload_sessions.UploadSessions` opens it.
+    """One upload session. Made by :class:`mirror.store.uploads.upload_sessions.UploadSessions`.
 
     Implements :class:`mirror.registry.port.Upload`.
 
     Args:
-        parts: what it works with.
-        upload: its files.
-        session: what it is about.
-        offset: bytes held.
-        algorithm: of the digest that it is expected to have; with another one its bytes are read again.
+        parts: the objects that uploads share.
+        upload: the files of the session.
+        session: the content of its session file.
+        offset: the number of bytes held.
+        algorithm: the expected algorithm of the digest. If the digest has another one, the bytes are read again.
     """
 
     def __init__(
@@ -81,13 +81,16 @@ class StoreUpload:
                 try:
                     refusal = await self._receive(pieces, chunks, before, span)
                 except BaseException:
-                    with suppress(errors.StorageFault):  # what made us stop is told, rather than what it led to
+                    with suppress(errors.StorageFault):  # the first error is raised, not one that follows from it
                         await pieces.finish()
+                    # Bytes that were written before a cancellation or a broken connection are kept: the client resumes
+                    # after them. After a failed write the upload is cut back to what it held before this request.
                     if pieces.failed:
                         await self._cut(receiving, before)
                     raise
                 finally:
                     self.offset = receiving.size_bytes
+                    # Put back only a hash of exactly the bytes held. RunningHashes.take() relies on this.
                     if running is not None and running.size_bytes == receiving.size_bytes:
                         self._parts.running.put(self.id, running)
             if refusal is not None:
@@ -108,11 +111,12 @@ class StoreUpload:
             try:
                 await in_thread(f"store {digest}", receiving.sync)
             except errors.StorageFault:
-                # What the disk did not take, it may pretend to have taken when it is asked again.
+                # After a failed sync Linux reports success for the next one, although the bytes are on no disk. The
+                # client must send them again.
                 await self._discard(receiving)
                 raise
             await self._adopt(digest, size_bytes)
-            with suppress(errors.StorageFault):  # the blob is there; what is left of the upload expires
+            with suppress(errors.StorageFault):  # the blob is stored; the rest of the upload expires
                 await self._remove()
         return Descriptor(OCTET_STREAM, digest, size_bytes)
 
@@ -123,7 +127,7 @@ class StoreUpload:
 
     @asynccontextmanager
     async def _receiving(self) -> AsyncIterator[UploadWriter]:
-        """The open files, for the length of one call."""
+        """Lock and open the files for the length of one call."""
         opening = begin_in_thread("open an upload", UploadWriter, self._upload, self._parts.filesystem)
         receiving = await await_or_release(opening, release=UploadWriter.close)
         with closing(receiving):
@@ -137,7 +141,10 @@ class StoreUpload:
     async def _receive(
         self, pieces: Pieces, chunks: AsyncIterable[bytes], before: int, span: Span | None
     ) -> errors.ClientFault | None:
-        """Write what comes; returns why it cannot be accepted. No write is under way when this returns."""
+        """Write the chunks. Return the reason if they cannot be accepted, else None.
+
+        No write is under way when this returns.
+        """
         held = before
         refusal = None
         async for chunk in chunks:
@@ -148,7 +155,7 @@ class StoreUpload:
             await pieces.add(chunk)
         await pieces.finish()
         if refusal is None and span is not None and held < span.stop:
-            refusal = errors.RangeInvalid(f"{held - before} bytes came as chunk {span.chunk_range()}", offset=before)
+            refusal = errors.RangeInvalid(f"chunk {span.chunk_range()} has only {held - before} bytes", offset=before)
         return refusal
 
     def _refusal(self, held_bytes: int, span: Span | None) -> errors.ClientFault | None:
@@ -160,7 +167,7 @@ class StoreUpload:
         return None
 
     async def _cut(self, receiving: UploadWriter, size_bytes: int) -> None:
-        with suppress(errors.StorageFault):  # where even that fails, offset tells what is held
+        with suppress(errors.StorageFault):  # if truncating fails too, offset tells what is held
             await in_thread("store an upload", receiving.truncate, size_bytes)
         self.offset = receiving.size_bytes
 
@@ -174,7 +181,7 @@ class StoreUpload:
         await adopt(parts.catalog, parts.blobs, file, digest, size_bytes=size_bytes, now=now, hold=hold)
 
     async def _discard(self, receiving: UploadWriter) -> None:
-        """Remove the upload; where the disk refuses even that, empty it, so that nobody commits these bytes."""
+        """Remove the upload. If the disk refuses the removal, empty the file, so that nobody commits these bytes."""
         try:
             await self._remove()
         except errors.StorageFault:

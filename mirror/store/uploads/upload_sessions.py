@@ -1,4 +1,4 @@
-"""Upload sessions on the disk: begun, found again, expired."""
+"""The upload sessions on the disk: creation, look-up and expiry."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mirror.store.uploads.session_limits import SessionLimits, new_id, require_r
 from mirror.store.uploads.upload_session import StoreUpload, UploadParts
 from mirror.store.uploads.upload_writer import PieceSizes, UploadWriter, remove_upload
 
-#: Uploads that are looked at in one step of expiry.
+#: Uploads that one step of the expiry looks at.
 _STEP: Final = 100
 
 
@@ -35,15 +35,16 @@ class UploadSessions:
 
     Args:
         layout: the data folder.
-        filesystem: what changes its files.
-        clock: for what is begun and what expires.
-        blobs, catalog: where finished uploads go.
+        filesystem: changes the files.
+        clock: the time of day, for the start and the expiry of sessions.
+        blobs: the storage that gets finished uploads.
+        catalog: the catalog that gets the rows of finished uploads.
         max_blob_bytes: largest blob accepted; None for no limit.
-        limits: how many sessions clients may have open.
+        limits: limits on the number of open sessions.
 
     Attributes:
-        expired: how many uploads and forgotten files this process has removed.
-        downloads: blobs that are fetched from elsewhere.
+        expired: number of uploads and leftover files that this process has removed.
+        downloads: the downloads from upstreams.
     """
 
     def __init__(
@@ -68,13 +69,22 @@ class UploadSessions:
         self.downloads = DownloadLeases(layout, self._parts)
 
     async def begin(self, repository: Repository, client: str | None = None, algorithm: str = "sha256") -> StoreUpload:
-        """Begin an upload. Raises TooManyRequests: the ``client`` it would be counted for may have no more."""
+        """Begin an upload session.
+
+        Args:
+            repository: the repository that gets the blob.
+            client: the client that the session counts for; None for a session of the server itself, which has no limit.
+            algorithm: the expected algorithm of the digest.
+
+        Raises:
+            TooManyRequests: the client, or all clients together, have too many open sessions.
+        """
         session = UploadSessionFile(repository, self._clock.now())
         upload_id = await in_thread("begin an upload", self._create_for, client, session)
         return StoreUpload(self._parts, self._layout.upload(upload_id), session, 0, algorithm)
 
     async def resume(self, repository: Repository, upload_id: str) -> StoreUpload:
-        """An upload begun earlier. Raises UploadUnknown."""
+        """Return an open upload session. Raises UploadUnknown if the repository has no such session."""
         if is_upload_id(upload_id):
             upload = self._layout.upload(upload_id)
             found = await in_thread("find an upload", _look, upload)
@@ -83,16 +93,17 @@ class UploadSessions:
         raise UploadUnknown(f"{repository} has no upload {upload_id[:160]}", name=repository, upload=upload_id[:160])
 
     async def expire(self, older_than: timedelta, empty_older_than: timedelta | None = None) -> int:
-        """Remove what nobody has written to for a time; what is being written to stays.
+        """Remove uploads and leftover files that nobody has written to for some time. An upload in use is kept.
 
-        It is done in short steps, between which other work of the threads is done, and which can be cancelled.
+        The work is done in short steps. Other work of the threads has its turn between two steps, and a cancellation
+        takes effect there.
 
         Args:
-            older_than: how long.
-            empty_older_than: the same for what holds nothing yet; as ``older_than`` where it is not given.
+            older_than: time since the last write.
+            empty_older_than: the same for uploads that hold no bytes, at most ``older_than``; None: ``older_than``.
 
         Returns:
-            How many uploads and forgotten files were removed.
+            The number of uploads and leftover files removed.
         """
         now = self._clock.now()
         empty_age = older_than if empty_older_than is None else min(empty_older_than, older_than)
@@ -106,12 +117,14 @@ class UploadSessions:
         return expired
 
     def _names(self) -> list[str]:
-        return os.listdir(self._layout.uploads)  # noqa: PTH208 - without an object for each of many
+        return os.listdir(self._layout.uploads)  # noqa: PTH208 - no Path object for each of many names
 
     def _create_for(self, client: str | None, session: UploadSessionFile) -> str:
         if client is None:
             upload_id = str(uuid4())
         else:
+            # Listing and creating are not one atomic step: clients that begin at the same moment may exceed a limit by
+            # as many as begin at once, no more.
             require_room(self._limits, client, self._names())
             upload_id = new_id(client)
         self._create(upload_id, session)
@@ -120,6 +133,7 @@ class UploadSessions:
     def _create(self, upload_id: str, session: UploadSessionFile) -> None:
         upload = self._layout.upload(upload_id)
         try:
+            # The session file comes last: an upload exists once it has one.
             self._filesystem.make_folder(upload.folder)
             os.close(self._filesystem.create(upload.data))
             self._filesystem.create_file(upload.session, session.build())
@@ -142,9 +156,9 @@ class UploadSessions:
         try:
             receiving = UploadWriter(upload, self._filesystem)
         except UploadInvalid:
-            return False
+            return False  # a request is writing to the upload
         except UploadUnknown:
-            remove_upload(upload, self._filesystem)  # what a crash has left of one
+            remove_upload(upload, self._filesystem)  # a crash left an incomplete folder
         else:
             try:
                 remove_upload(upload, self._filesystem)
@@ -154,7 +168,7 @@ class UploadSessions:
 
 
 def _look(upload: UploadLayout) -> tuple[UploadSessionFile, int] | None:
-    """What an upload is and how much it holds; None where there is none, or a crash has left but part of it."""
+    """Return the session file and the size of an upload. None if either is missing or damaged, as after a crash."""
     try:
         return UploadSessionFile.parse(upload.session.read_bytes()), upload.data.stat().st_size
     except (FileNotFoundError, StorageDamaged):
@@ -163,15 +177,20 @@ def _look(upload: UploadLayout) -> tuple[UploadSessionFile, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Ages:
-    """What expires was last written to before a moment, in seconds since the epoch; what is empty, before another."""
+    """Points in time, in seconds since the epoch, that decide about expiry.
+
+    An upload last written to before ``written_seconds`` expires. An empty one expires if it was last written to before
+    ``empty_seconds``.
+    """
 
     written_seconds: float
     empty_seconds: float
 
     def is_over(self, upload: UploadLayout) -> bool:
         with suppress(FileNotFoundError, NotADirectoryError):
+            # The time of the last write is that of the data file: the session file never changes.
             found = upload.data.stat()
             return found.st_mtime < (self.written_seconds if found.st_size else self.empty_seconds)
-        with suppress(FileNotFoundError):  # it has ended meanwhile
+        with suppress(FileNotFoundError):  # the upload has ended since
             return upload.folder.stat().st_mtime < self.written_seconds
         return False

@@ -1,4 +1,4 @@
-"""The writing side of one upload: who may write, the bytes, and their running hash."""
+"""The writing side of an upload: its lock, its bytes and their running hash."""
 
 from __future__ import annotations
 
@@ -17,40 +17,48 @@ from mirror.store.content.filesystem import Filesystem
 from mirror.store.storage_threads import begin_in_thread
 from mirror.store.uploads.running_hashes import RunningHash
 
-#: Bytes gathered before a thread is asked to write them, at least, while there are few uploads.
+#: Bytes to gather before a thread writes them, while there are few uploads.
 PIECE_BYTES: Final = 1024 * 1024
+#: The same while there are many uploads.
 _LEAST_PIECE_BYTES: Final = 128 * 1024
+#: Bytes gathered for all uploads together, until each gathers the least.
 _ALL_PIECES_BYTES: Final = 8 * 1024 * 1024
+#: Chunks of this size are written as they are. Smaller ones are copied together first.
 _WHOLE_CHUNK_BYTES: Final = 16 * 1024
 _READ_BYTES = 1024 * 1024
-#: What stays of an upload in the page cache, about: more would take the place of what many pull. Of 1 GiB 143 MiB stay.
+#: Approximate bytes of an upload that stay in the page cache. More would displace blobs that many hosts pull. Measured:
+#: 143 MiB of an upload of 1 GiB stay.
 _KEPT_BYTES: Final = 128 * 1024 * 1024
-#: What is written before the disk is set to work on it, so that most of a blob is durable when its last byte comes.
+#: Bytes after which write-back to the disk is started, so that most of a blob is durable when its last byte comes.
 _LEAVING_BYTES: Final = 8 * 1024 * 1024
 
 
 class UploadWriter:
-    """An upload's files, open, with the lock that makes its holder the only writer over all processes. All calls block.
+    """The open and locked files of an upload. All calls block.
 
-    The lock is on the session file, and the data is opened by its name under the lock: when it has become a blob, it no
-    longer has that name. So nobody ever writes to a file that has become a blob.
+    The holder of the lock is the only writer over all processes. The lock is on the session file. The data file is
+    opened by its path, under the lock. A data file that has become a blob no longer has that path, so nobody ever
+    writes to a blob.
     """
 
     def __init__(self, upload: UploadLayout, filesystem: Filesystem, *, is_read: bool = False) -> None:
         """Lock and open the upload.
 
         Args:
-            upload: its files.
-            filesystem: what changes them.
-            is_read: whether others read it while it is written, so that all of it should stay in memory.
+            upload: the files of the upload.
+            filesystem: changes the files.
+            is_read: True if others read the file while it is written, so that all of it should stay in the page cache.
 
         Raises:
-            UploadUnknown: it has ended. UploadInvalid: somebody else is writing to it. OSError: the disk failed.
+            UploadUnknown: the upload has ended.
+            UploadInvalid: another request is writing to the upload.
+            OSError: the disk failed.
         """
         self._filesystem = filesystem
         self._is_read = is_read
         self._descriptors: list[int] = []
         try:
+            # Lock first, open the data second: see the docstring of the class.
             lock = self._open(upload.session, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._data = self._open(upload.data, os.O_RDWR)
@@ -71,24 +79,27 @@ class UploadWriter:
         return descriptor
 
     def is_of(self, upload: UploadLayout) -> bool:
-        """Whether the lock is that of the upload which has the name now."""
+        """Check whether the locked session file is still the one at the path of ``upload``."""
         try:
             return os.path.samestat(os.fstat(self._descriptors[0]), upload.session.stat())
         except FileNotFoundError:
             return False
 
     def close(self) -> None:
-        """Give back lock and files; a second time does nothing."""
+        """Release the lock and close the files. Does nothing if called again."""
         self._data = -1
         while self._descriptors:
             os.close(self._descriptors.pop())
 
     def reader(self) -> IO[bytes]:
-        """The same file once more, to be read while it grows, and after; whoever asks closes it."""
+        """Open the data file again, for reading it while it grows and after. The caller closes it."""
         return os.fdopen(os.dup(self._data), "rb", buffering=0)
 
     def write(self, chunks: Sequence[bytes | bytearray], running: RunningHash | None) -> None:
-        """Add chunks to the end, and to ``running``; neither counts one that fails, nor what comes after it."""
+        """Append chunks to the file and to ``running``.
+
+        If writing a chunk fails, neither the size nor the hash counts this chunk or later ones.
+        """
         for chunk in chunks:
             self._filesystem.write(self._data, chunk, self.size_bytes)
             self.size_bytes += len(chunk)
@@ -101,13 +112,13 @@ class UploadWriter:
             self._leaving_bytes = self.size_bytes
 
     def truncate(self, size_bytes: int) -> None:
-        """Keep the first ``size_bytes`` only."""
+        """Keep the first ``size_bytes`` bytes only."""
         self._filesystem.truncate(self._data, size_bytes)
         self.size_bytes = size_bytes
         self._leaving_bytes = min(self._leaving_bytes, size_bytes)
 
     def hash_on(self, running: RunningHash, most_bytes: int) -> bool:
-        """Add the next ``most_bytes`` to a hash, by reading them; gives whether there may be more."""
+        """Read the next ``most_bytes`` bytes and add them to a hash. Return True if the file may hold more."""
         stop = running.size_bytes + most_bytes
         while running.size_bytes < stop:
             chunk = os.pread(self._data, min(_READ_BYTES, stop - running.size_bytes), running.size_bytes)
@@ -122,9 +133,9 @@ class UploadWriter:
 
 
 class PieceSizes:
-    """How much is gathered for a hop into a thread: less, the more uploads there are, so that memory has an end.
+    """The number of bytes to gather for one hop into a thread. The size shrinks with more uploads, which bounds memory.
 
-    An upload alone holds two pieces, one that is gathered and one that is written; one among many holds only one.
+    A single upload holds two pieces, one being gathered and one being written. One of many uploads holds only one.
     """
 
     def __init__(self) -> None:
@@ -132,20 +143,20 @@ class PieceSizes:
 
     @property
     def piece_bytes(self) -> int:
-        """What a piece should have now."""
+        """The present size of a piece."""
         return max(_LEAST_PIECE_BYTES, min(PIECE_BYTES, _ALL_PIECES_BYTES // max(self.uploads, 1)))
 
 
 class Pieces:
-    """Gathers chunks and has them written by a thread, a piece at a time, while the next one is gathered.
+    """Gathers chunks into pieces. A thread writes one piece while the next one is gathered.
 
     Args:
-        receiving: where they go.
-        running: the hash that goes with them, if there is one.
-        sizes: shared by all uploads of the process.
+        receiving: writes the pieces.
+        running: the hash to update; None for none.
+        sizes: the sizes of pieces, shared by all uploads of the process.
 
     Attributes:
-        failed: whether a piece could not be written.
+        failed: True if a piece could not be written.
     """
 
     def __init__(self, receiving: UploadWriter, running: RunningHash | None, sizes: PieceSizes) -> None:
@@ -165,17 +176,17 @@ class Pieces:
         self._sizes.uploads -= 1
 
     async def add(self, chunk: bytes) -> None:
-        """Take a chunk. Raises StorageFault, StorageFull: an earlier one could not be written."""
+        """Take a chunk. Raises StorageFault or StorageFull if an earlier chunk could not be written."""
         self._gather(chunk)
         piece_bytes = self._sizes.piece_bytes
         if self._gathered_bytes >= piece_bytes:
             await self._settle()
             self._begin()
             if piece_bytes < PIECE_BYTES:
-                await self._settle()  # the other uploads go on meanwhile
+                await self._settle()  # with many uploads each holds one piece only; the others go on meanwhile
 
     async def finish(self) -> None:
-        """Write what is gathered, unless a piece has failed before. Raises as :meth:`add`."""
+        """Write the gathered chunks, unless an earlier piece failed. Raises as :meth:`add`."""
         await self._settle()
         if self._chunks and not self.failed:
             self._begin()
@@ -186,7 +197,7 @@ class Pieces:
         if len(chunk) >= _WHOLE_CHUNK_BYTES:
             self._chunks.append(chunk)
             return
-        # Small ones are put together: each by itself would cost more memory, and a write.
+        # Small chunks are put together. Each on its own would cost more memory and a system call.
         if not self._chunks or not isinstance(self._chunks[-1], bytearray):
             self._chunks.append(bytearray())
         self._chunks[-1] += chunk
@@ -207,7 +218,7 @@ class Pieces:
 
 @asynccontextmanager
 async def closing_stream(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
-    """Close a stream at the end, where it is one that can be closed."""
+    """Close a stream at the end of the block, if the stream is a generator."""
     try:
         yield
     finally:
@@ -216,7 +227,11 @@ async def closing_stream(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
 
 
 def remove_upload(upload: UploadLayout, filesystem: Filesystem) -> None:
-    """End an upload and remove its files. The session file goes last: who locks another one must not find old data."""
+    """End an upload and remove its files.
+
+    The session file goes last, because the lock is on it: a process that creates and locks a new session file must not
+    find old data.
+    """
     filesystem.remove(upload.data)
     filesystem.remove(upload.session)
     filesystem.remove_folder(upload.folder)

@@ -33,7 +33,7 @@ async def test_a_changed_byte_is_found_before_the_last_chunk_leaves(store: Store
             async for chunk in blob:
                 received.extend(chunk)
 
-    with pytest.raises(StorageDamaged, match="holds other bytes"):
+    with pytest.raises(StorageDamaged, match="its bytes have another digest"):
         await read()
     assert len(received) < len(CONTENT)
 

@@ -33,8 +33,8 @@ async def refused(folder: Path) -> str:
         said.append(str(caught.value))
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     assert said[0] == said[1]
-    assert "put a backup of it in its place" in said[0]
-    assert "name an empty folder" in said[0]
+    assert "restore a backup of the catalog" in said[0]
+    assert "configure an empty folder" in said[0]
     return said[0]
 
 
@@ -81,14 +81,14 @@ async def test_a_catalog_of_which_a_part_is_something_else(filled: Path) -> None
 async def test_a_catalog_that_is_no_file(filled: Path) -> None:
     (filled / "catalog.sqlite").unlink()
     os.mkfifo(filled / "catalog.sqlite")
-    assert "catalog.sqlite is no file" in await refused(filled)
+    assert "catalog.sqlite is not a file" in await refused(filled)
 
 
 async def test_a_catalog_without_tables(filled: Path) -> None:
     (filled / "catalog.sqlite").unlink()
     with closing(sqlite3.connect(filled / "catalog.sqlite")) as database:
         database.execute("PRAGMA journal_mode=WAL")
-    with pytest.raises(CatalogFault, match=r"has no tables.*put a backup"):
+    with pytest.raises(CatalogFault, match=r"has no tables.*restore a backup"):
         async with Store.open(filled):
             pass
     assert (filled / "catalog.sqlite").stat().st_size == 4096

@@ -1,4 +1,4 @@
-"""Run by Alembic, on the connection and in the transaction that it is handed."""
+"""Alembic's environment. Runs the migrations on the connection and in the transaction of the caller."""
 
 from alembic import context
 

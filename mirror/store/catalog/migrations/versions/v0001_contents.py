@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Create the tables of content."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "repositories",

@@ -1,4 +1,4 @@
-"""What was found out about manifests."""
+"""Findings about manifests."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Create the table of findings."""
     op.create_table(
         "findings",
         sa.Column("digest", sa.String(140), sa.ForeignKey("blobs.digest", ondelete="CASCADE"), primary_key=True),

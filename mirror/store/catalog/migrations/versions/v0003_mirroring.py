@@ -1,4 +1,4 @@
-"""What mirroring remembers: rules, runs, what was brought, how tags have moved, and when they were pulled."""
+"""State of mirroring: rules, runs, mirrored tags, tag changes, and times of pulls."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    """Create the tables of mirroring."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "sync_rules",

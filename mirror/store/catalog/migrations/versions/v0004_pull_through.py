@@ -1,4 +1,4 @@
-"""What pull-through remembers: where things came from, and manifests whose content is not all here."""
+"""State of pull-through: origins of content, and incomplete manifests."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
+    """Create the tables of pull-through."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "origins",

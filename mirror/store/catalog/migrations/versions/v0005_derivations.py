@@ -1,4 +1,4 @@
-"""Copies with changes: how each came about, and which of the tags that rules have brought are such copies."""
+"""Derived copies: their origins, and the mirrored tags that are derived copies."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
+    """Create the table of derivations, and add their columns to mirrored tags."""
     op.create_table(
         "derivations",
         sa.Column("digest", sa.String(140), sa.ForeignKey("blobs.digest", ondelete="CASCADE"), primary_key=True),

@@ -1,4 +1,4 @@
-"""Which plugins are let in: what the policy said, and what people decided."""
+"""Admission of plugins: verdicts of the policy, and decisions of people."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
+    """Create the table of admissions."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "admissions",

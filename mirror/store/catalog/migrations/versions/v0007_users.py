@@ -1,4 +1,4 @@
-"""Users, and their tokens for machines."""
+"""Users, and their access tokens."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
+    """Create the tables of users and their access tokens."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "users",

@@ -1,4 +1,4 @@
-"""What people decide and what policies say are kept apart; what a rejection covers; which plugins name which blobs."""
+"""Separate tables for decisions, rejections, verdicts and the plugin index."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,13 +8,14 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
+    """Move admissions to tables of their own, and create the plugin index and the table of finished work."""
     _create()
     op.execute(
         "INSERT INTO decisions (repository, digest, approved, decided_by, decided_at, note) "
         "SELECT repository, digest, approved, decided_by, decided_at, coalesce(note, '') "
         "FROM admissions WHERE approved IS NOT NULL"
     )
-    # More fingerprints need the bytes of manifests: those are added when the store is opened.
+    # Other fingerprints need the bytes of manifests. Backfill adds them when the store is opened.
     op.execute(
         "INSERT INTO rejections (fingerprint, repository, digest) "
         "SELECT digest, repository, digest FROM decisions WHERE NOT approved"
@@ -25,7 +26,7 @@ def upgrade() -> None:
         "FROM admissions WHERE action IS NOT NULL"
     )
     op.drop_table("admissions")
-    op.execute(  # where there are no manifests, there is nothing to index either
+    op.execute(  # without manifests there is nothing to index
         "INSERT INTO finished_work (name, finished_at) SELECT 'plugins indexed', '1970-01-01 00:00:00.000000' "
         "WHERE NOT EXISTS (SELECT 1 FROM manifests) AND NOT EXISTS (SELECT 1 FROM incomplete_manifests)"
     )

@@ -8,6 +8,7 @@ down_revision = "0008"
 
 
 def upgrade() -> None:
+    """Create the table of hosts."""
     moment = sa.DateTime(timezone=True)
     op.create_table(
         "hosts",
