@@ -138,7 +138,7 @@ async def derive_reference(
         plain_http: see :func:`mirror.app.upstream_registries.open_anonymously`.
 
     Returns:
-        The copy, its tag, and the differences from the original.
+        The copy, with its original, its tag and its differences.
 
     Raises:
         MirrorError: see :func:`mirror.authoring.derive.derive`.

@@ -65,7 +65,7 @@ class NamePattern:
     def __post_init__(self) -> None:
         parts = self.text.split("/")
         if "**" in parts[:-1]:
-            raise ConfigurationFault(f"{self.text!r}: ** stands for the rest, so it can only be the last component")
+            raise ConfigurationFault(f"{self.text!r}: ** matches the rest of a name, so it must be the last component")
         try:
             Repository.parse("/".join("x" if part in WILDCARDS else part for part in parts))
         except NameInvalid as error:
