@@ -1,3 +1,3 @@
-"""A local registry, proxy and mirror for Docker managed plugins."""
+"""Local registry, pull-through proxy and mirror for Docker managed plugins."""
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""Users: who they are, what they may do, and the tokens that say so."""
+"""Access control: users, their logins, access rules, and the bearer tokens that clients present."""

@@ -1,4 +1,4 @@
-"""Callers, and the registry as each sees it: the port through which a server tells callers apart."""
+"""Callers of the server, and the port through which the server identifies them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mirror.wire.auth.scopes import Scope
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody, for the length of a request.
+    """Client of the server for the length of one request.
 
     Attributes:
-        name: of the user; None for nobody in particular.
-        registry: as they see it: it refuses what they may not do.
-        rights: what they may do now, with the token that they show.
-        own_rights: what they may do in all, whatever the token is for.
+        name: user name; None for an anonymous caller.
+        registry: registry as this caller sees it. Its methods refuse what the caller may not do.
+        rights: rights for this request, limited to the scopes of the token if the caller presents one.
+        own_rights: all rights of the caller, whatever the scopes of the token.
     """
 
     name: str | None
@@ -32,13 +32,13 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """A token as it is given.
+    """Bearer token that the server issued.
 
     Attributes:
-        token: what is to follow ``Bearer``.
-        lifetime_seconds: how long it is good for.
-        issued_at: from when on.
-        user: whom it was given to; None for nobody in particular.
+        token: token to send after ``Bearer``.
+        lifetime_seconds: validity of the token in seconds, counted from ``issued_at``.
+        issued_at: time of issue, in UTC.
+        user: name of the user the token was issued to; None for an anonymous token.
     """
 
     token: str
@@ -48,39 +48,45 @@ class Granted:
 
 
 class Callers(Protocol):
-    """Knows callers. Where there are no users, nobody can be named."""
+    """Port that identifies callers and issues bearer tokens. Without users, every caller is anonymous."""
 
     async def known(self) -> bool:
-        """Tell whether there are users."""
+        """Check whether any user exists."""
         ...
 
     async def by_token(self, token: str) -> Caller:
-        """Find the caller that shows a token of :meth:`grant`.
+        """Return the caller who presents a token of :meth:`grant`.
 
         Raises:
-            Unauthorized: it is none, has expired, or whom it was given to is no longer known.
+            Unauthorized: the token is invalid or expired, or the login it was issued for is no longer valid.
         """
         ...
 
     async def by_login(self, login: Login, address: str) -> Caller:
-        """Find the caller that gives a name and a password, or a token for machines.
+        """Return the caller who logs in with a name and a password, or with an access token as the password.
 
         Args:
-            login: the name and what proves it.
-            address: where it comes from; whoever guesses is held up by it.
+            login: user name and password.
+            address: client address. Wrong passwords are counted by address, to slow down guessing.
 
         Raises:
-            Unauthorized: there is no such user, or the password is wrong.
-            TooManyRequests: too many were wrong lately.
+            Unauthorized: the user does not exist or the password is wrong.
+            TooManyRequests: the address sent too many wrong passwords lately.
         """
         ...
 
     async def grant(
         self, scopes: Sequence[Scope], address: str, login: Login | None, identity_token: str | None
     ) -> Granted:
-        """A token for as much of ``scopes`` as may be had; with neither login nor identity token, for nobody.
+        """Issue a token for those of the requested scopes that the caller may have.
+
+        Args:
+            scopes: requested scopes.
+            address: client address, see :meth:`by_login`.
+            login: user name and password.
+            identity_token: secret of an access token. Without a login and an identity token, the token is anonymous.
 
         Raises:
-            Unauthorized, TooManyRequests: as :meth:`by_login`.
+            Unauthorized, TooManyRequests: see :meth:`by_login`.
         """
         ...

@@ -1,4 +1,4 @@
-"""Who asks, as far as what is shown depends on it."""
+"""Properties of a client that decide what the registry shows to it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mirror.wire.user_agent import Engine
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What a request says of who sent it.
+    """Properties that a request tells about its sender.
 
     Attributes:
-        engine: the Docker Engine that asks; None for any other client.
-        takes_index: whether it asks for indexes by their type.
-        address: where the request came from: of the connection, or what a trusted proxy says.
+        engine: the Docker Engine that sent the request; None for any other client.
+        takes_index: True if the client accepts indexes by their media type.
+        address: client address: of the connection, or as a trusted proxy reports it.
     """
 
     engine: Engine | None = None
@@ -26,26 +26,32 @@ class Client:
 
     @property
     def architecture(self) -> str | None:
-        """The engine's; None where nobody says one."""
+        """Architecture of the engine; None if the client is no engine or the engine does not say."""
         return None if self.engine is None else self.engine.architecture
 
     @property
     def wants_index(self) -> bool:
-        """True where an index itself is given: the client asks for indexes, and is no engine, which installs none."""
+        """True if the client is answered with an index itself.
+
+        Such a client accepts indexes and is not an engine. Engines cannot install an index as a plugin.
+        """
         return self.takes_index and self.engine is None
 
 
 class ClientViews(Protocol):
-    """How clients are told apart when they read manifests."""
+    """Port that gives clients different views of a registry when they read manifests."""
 
     def concerns(self, repository: Repository, target: Tag | Digest) -> bool:
-        """Whether it matters who reads a manifest; cheap, because every pull asks."""
+        """Check whether the answer for a manifest may depend on the client.
+
+        Must be cheap: every pull calls this method.
+        """
         ...
 
     def varies_by_client(self, repository: Repository, target: Tag | Digest) -> bool:
-        """Whether clients may be answered differently, so that no cache may give one what another was given."""
+        """Check whether clients may get different answers, so that a cache must not share an answer between clients."""
         ...
 
     def view_for(self, client: Client, registry: Registry) -> Registry:
-        """A registry as this client sees it."""
+        """Return the registry as this client sees it."""
         ...

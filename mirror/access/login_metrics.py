@@ -10,7 +10,7 @@ from mirror.runtime.shared_metrics import MetricFamily, MetricKind, WorkerSlot
 
 
 class LoginOutcome(StrEnum):
-    """The outcome of a login."""
+    """Outcome of a login attempt."""
 
     PASSWORD = "password"  # noqa: S105 - the name of an outcome
     TOKEN = "token"  # noqa: S105 - as above
@@ -28,6 +28,6 @@ LOGINS: Final = MetricFamily(
 
 
 def login_counter(slot: WorkerSlot) -> Callable[[LoginOutcome], None]:
-    """Make a function that counts logins of a process that serves."""
+    """Return a function that counts login outcomes in the shared memory of a worker."""
     shared_metrics = {outcome: slot.counter(LOGINS, outcome.value) for outcome in LoginOutcome}
     return lambda outcome: shared_metrics[outcome].add()

@@ -1,4 +1,4 @@
-"""Logging in: by password, or by a token for machines in its place."""
+"""Logins with a password, or with the secret of an access token in place of the password."""
 
 from __future__ import annotations
 
@@ -24,22 +24,26 @@ _MOST_REMEMBERED: Final = 1024
 
 
 def new_secret() -> str:
-    """The secret of a new token for machines."""
+    """Return the secret of a new access token."""
     return f"{SECRET_PREFIX}{secrets.token_urlsafe(32)}"
 
 
 def secret_hash(secret: str) -> str:
-    """What is kept of a secret. It holds 256 random bits: nobody can guess it, so a fast hash is enough."""
+    """Return the SHA-256 of a secret in hexadecimal, which is stored in place of the secret.
+
+    A secret holds 256 random bits and cannot be guessed, so a fast hash is enough.
+    """
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who has logged in.
+    """User who has logged in.
 
     Attributes:
-        user: their name.
-        proof: the password or token that proved it, by a name for it that tells nothing of it.
+        user: user name.
+        proof: identifier of the password or access token that proved the identity. The identifier does not reveal
+            the secret.
     """
 
     user: str
@@ -47,17 +51,17 @@ class Identity:
 
 
 class Logins:
-    """Says who it is that logs in.
+    """Verifies logins.
 
-    A password that was right is remembered for some minutes, as a hash under a key of this process: an engine asks for
-    four tokens an install, and bcrypt takes a fifth of a second each time. What is remembered is also let through while
-    others at the same address are held up for guessing.
+    A right password is remembered for five minutes, as a hash under a random key of this process. An engine requests
+    four tokens during an install, and each bcrypt check takes a fifth of a second. A remembered password is also
+    accepted while the client address is rate limited because of other clients.
 
     Args:
-        users: who is known.
-        checks: checks passwords.
-        clock: tells the time.
-        counted: told how every login ended.
+        users: port that finds users and access tokens.
+        checks: bcrypt checks of passwords.
+        clock: source of the time.
+        counted: called with the outcome of every login.
     """
 
     def __init__(
@@ -72,24 +76,25 @@ class Logins:
         self._right: TTLCache[bytes, None] = TTLCache(_MOST_REMEMBERED, _REMEMBERED_SECONDS, clock.monotonic_seconds)
 
     async def identify(self, login: Login, address: str) -> Identity:
-        """Who gives that name and password.
+        """Return the user with this name and password.
 
         Args:
-            login: the password may be the secret of a token of that user.
-            address: where it comes from.
+            login: user name and password. The password may be the secret of an access token of this user.
+            address: client address, by which wrong passwords are counted.
 
         Raises:
-            Unauthorized: that is wrong; the same for a user who does not exist, and after the same time.
-            TooManyRequests: too many from that address were wrong lately.
-            Busy: too many passwords are being checked.
+            Unauthorized: the name or password is wrong. An unknown user gets the same answer after the same time.
+            TooManyRequests: the address sent too many wrong passwords lately.
+            Busy: too many password checks are waiting.
         """
         if login.password.startswith(SECRET_PREFIX):
             return await self.identify_secret(login.password, address, login.username)
-        # What nobody can be called is not looked up: look-ups are remembered, and names may be long.
+        # A name outside the grammar is not looked up: the cache keeps look-ups, and such a name may be long.
         user = await self._users.find_user(login.username) if is_user_name(login.username) else None
         mark = self._mark(login, user)
         if mark not in self._right:
             async with self._checks.turn():
+                # Looked up again: another request may have had this password checked while this one waited.
                 if mark not in self._right:
                     self._begin(address)
                     if not await self._checks.matches(login.password, user.password_hash if user else None):
@@ -100,7 +105,16 @@ class Logins:
         return Identity(login.username, _proof_of_password(user))
 
     async def identify_secret(self, secret: str, address: str, username: str | None = None) -> Identity:
-        """Whose token has that secret; with a name, only if it is theirs. Raises as :meth:`identify`."""
+        """Return the owner of the access token with this secret.
+
+        Args:
+            secret: secret of an access token.
+            address: client address, by which wrong secrets are counted.
+            username: user who must own the token; None accepts any owner.
+
+        Raises:
+            Unauthorized, TooManyRequests: see :meth:`identify`.
+        """
         token = await self._users.find_token_by_secret(secret_hash(secret))
         if token is None or not token.is_good(self._clock.now()) or username not in {None, token.user}:
             self._begin(address)
@@ -109,7 +123,7 @@ class Logins:
         return Identity(token.user, f"token:{token.id}")
 
     async def is_good(self, identity: Identity) -> bool:
-        """Whether what proved it would still do so."""
+        """Check whether the password or access token behind an identity is still valid."""
         kind, _, name = identity.proof.partition(":")
         if kind == "token":
             token = await self._users.find_token(name)
@@ -126,13 +140,16 @@ class Logins:
 
     def _wrong(self) -> Unauthorized:
         self._counted(LoginOutcome.WRONG)
-        return Unauthorized("the name or the password is wrong, or the token is no longer good")
+        # One message for all causes: a client must not learn whether a user exists.
+        return Unauthorized("user name or password is wrong, or the access token has expired or does not exist")
 
     def _mark(self, login: Login, user: User | None) -> bytes:
+        # The stored hash is part of the mark, so that a changed password ends what is remembered.
         of_user = "" if user is None else user.password_hash
         text = "\0".join((of_user, login.username, login.password))
         return hmac.digest(self._key, text.encode(), "sha256")
 
 
 def _proof_of_password(user: User | None) -> str:
+    # Clients can read the proof in their bearer token, so it holds only a part of a hash of the bcrypt hash.
     return "" if user is None else f"password:{hashlib.sha256(user.password_hash.encode()).hexdigest()[:16]}"

@@ -1,4 +1,4 @@
-"""Passwords: hashed by bcrypt, in threads of their own, a few at a time."""
+"""Password hashing and checking with bcrypt, in a few threads of their own."""
 
 from __future__ import annotations
 
@@ -13,45 +13,55 @@ import bcrypt
 
 from mirror.oci.errors import Busy, NameInvalid
 
-#: Shortest password that a user is given, in characters.
+#: Minimum length of a new password, in characters.
 LEAST_CHARACTERS: Final = 8
-#: How secrets of tokens begin, so that they can be told from passwords, and be found where they should not be.
+#: Prefix of the secrets of access tokens. The prefix distinguishes secrets from passwords, and lets secret scanners
+#: find leaked ones.
 SECRET_PREFIX: Final = "pmt_"  # noqa: S105 - how secrets begin, not one
-#: bcrypt reads no more.
+#: bcrypt ignores all bytes of a password after these.
 _MOST_BYTES: Final = 72
 _AT_A_TIME: Final = 2
+# At two checks of a fifth of a second each, the last one in the queue waits for about 6 s.
 _MOST_WAITING: Final = 64
-#: The hash of a password that nobody has: whoever does not exist takes as long as who does. Of the same cost.
+#: Hash that no password matches, with the cost of all others. Checking against it makes a login of an unknown user take
+#: as long as a login of a known one, so that response times do not reveal which users exist.
 _NOBODYS: Final = "$2b$12$b9v/5o3UbXT4BpTaGL15D.lVeXw659DPwYe.CYRYe89g8xI.sYdni"
 
 
 def hashed(password: str) -> str:
-    """The hash of a new password. Blocks for about a fifth of a second.
+    """Return the bcrypt hash of a new password. Blocks for about a fifth of a second.
 
     Raises:
-        NameInvalid: the password is too short, too long, or cannot be sent by every client.
+        NameInvalid: the password is too short or too long, or holds a character that some clients do not send.
     """
     if len(password) < LEAST_CHARACTERS:
-        raise NameInvalid(f"a password has at least {LEAST_CHARACTERS} characters")
+        raise NameInvalid(f"a password must have at least {LEAST_CHARACTERS} characters")
     if not password.isprintable():
-        raise NameInvalid("the password holds a character that cannot be seen, such as a tab: some clients drop it")
+        raise NameInvalid("the password holds an unprintable character, such as a tab, which some clients drop")
     if password.startswith(SECRET_PREFIX):
-        raise NameInvalid(f"a password does not begin with {SECRET_PREFIX}: tokens do")
+        raise NameInvalid(f"a password must not begin with {SECRET_PREFIX}: access tokens begin so")
     if len(password.encode()) > _MOST_BYTES:
-        raise NameInvalid(f"a password has at most {_MOST_BYTES} bytes")
+        raise NameInvalid(f"a password must have at most {_MOST_BYTES} bytes in UTF-8")
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
 
 
 def matches(password: str, password_hash: str | None) -> bool:
-    """Whether that is the password. Blocks as long for a hash as for None, which nothing matches."""
+    """Return True if the password matches the hash.
+
+    Blocks for about a fifth of a second, also if ``password_hash`` is None, which no password matches.
+    """
     given = password.encode()
+    # bcrypt would accept a longer password whose first 72 bytes are right.
     fits = password_hash is not None and len(given) <= _MOST_BYTES
     right = bcrypt.checkpw(given[:_MOST_BYTES], (password_hash if fits and password_hash else _NOBODYS).encode())
     return right and fits
 
 
 class PasswordChecks(AbstractAsyncContextManager["PasswordChecks"]):
-    """Checks passwords beside the event loop, a few at a time: who logs in holds up nobody. An ``async with``."""
+    """Checks passwords in threads, at most two at a time, so that logins do not block other requests.
+
+    Use as an asynchronous context manager.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="passwords")
@@ -65,10 +75,10 @@ class PasswordChecks(AbstractAsyncContextManager["PasswordChecks"]):
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait until a password may be checked; inside, check one.
+        """Wait until a password may be checked, and hold the turn inside the context.
 
         Raises:
-            Busy: so many wait already that this one would time out.
+            Busy: so many checks are waiting that this one would time out.
         """
         if self._waiting >= _MOST_WAITING:
             raise Busy("too many passwords are being checked: try again in a few seconds", retry_after_seconds=5)
@@ -80,5 +90,5 @@ class PasswordChecks(AbstractAsyncContextManager["PasswordChecks"]):
             self._waiting -= 1
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """As :func:`matches`. Only inside :meth:`turn`."""
+        """Check a password in a thread, see :func:`matches`. Call this only inside :meth:`turn`."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, matches, password, password_hash)

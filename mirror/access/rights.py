@@ -1,4 +1,4 @@
-"""What may be done with repositories and with the server, and who may: the question that access control asks."""
+"""Actions on repositories and on the server, and the protocol of a caller's rights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mirror.oci.name_pattern import NameSpan
 
 
 class AccessAction(Enum):
-    """What may be done with a repository; ``operate`` with the server as a whole."""
+    """Action on a repository. ``operate`` is an action on the server as a whole."""
 
     PULL = "pull"
     PUSH = "push"
@@ -21,53 +21,59 @@ class AccessAction(Enum):
     OPERATE = "operate"
 
 
-#: What a rule must give to a user by name, and what callers without a login are never given by ``server.anonymous``:
-#: to decide about plugins, and to see which hosts pull them.
+#: Actions that only an access rule for users can allow, and ``server.anonymous`` never: deciding about plugins
+#: (``approve``), and listing the hosts that pull plugins (``operate``).
 USERS_ONLY: Final = frozenset({AccessAction.APPROVE, AccessAction.OPERATE})
 
 
 class Rights(Protocol):
-    """What one caller may do."""
+    """Rights of one caller."""
 
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
-        """Whether the caller may do this with the repository; with None, whether with every repository."""
+        """Return True if the caller may perform the action on the repository, or on every repository for None."""
         ...
 
     def spans(self, action: AccessAction) -> Sequence[NameSpan]:
-        """Where the repositories lie with which the caller may do this; others may lie there too."""
+        """Return name ranges that contain every repository on which the caller may perform the action.
+
+        The ranges may contain other repositories too.
+        """
         ...
 
     @property
     def listing(self) -> Rights | None:
-        """The rights by which the list of repositories is made: it shows what they pull; None: it may not be asked."""
+        """Rights that filter the list of repositories; None if the caller may not list repositories.
+
+        The list shows the repositories that these rights allow to pull.
+        """
         ...
 
     def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
-        """The error that says so, and what would have to change."""
+        """Return the error for an action that is not allowed. The error says what would allow the action."""
         ...
 
 
 def phrase(action: AccessAction, repository: Repository | None) -> str:
-    """What would be done, as a noun phrase: ``pull of acme/driver``, ``operate``."""
+    """Return a noun phrase for an action: ``pull of acme/driver``, ``operate``."""
     return action.value if repository is None else f"{action.value} of {repository}"
 
 
 def detail(action: AccessAction, repository: Repository | None) -> dict[str, object]:
-    """The same for programs, as the detail of an error."""
+    """Return the action and the repository name as fields of an error's detail."""
     return {"action": action.value} if repository is None else {"name": repository, "action": action.value}
 
 
 @runtime_checkable
 class Guarded(Protocol):
-    """What a registry has beside the port where not every caller may do everything with it.
+    """Additional method of a registry whose callers have different rights.
 
-    A server that is about to receive content asks first, so that nothing is received for a caller who may not send it.
+    A server calls this method before it receives content, so that it receives nothing that the caller may not send.
     """
 
     def require(self, action: AccessAction, repository: Repository) -> None:
-        """Return where the caller may do this with the repository.
+        """Return if the caller may perform the action on the repository.
 
         Raises:
-            MirrorError: the caller may not; what :meth:`Rights.refusal` makes.
+            MirrorError: the caller may not. The error comes from :meth:`Rights.refusal`.
         """
         ...

@@ -1,4 +1,4 @@
-"""What users may do, as the configuration says it. Pure."""
+"""Access rules of the configuration, and the rights that follow from them. Pure."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from mirror.oci.errors import MirrorError, RightMissing
 from mirror.oci.name_mapping import NameMapping
 from mirror.oci.name_pattern import NameSpan
 
-#: In place of a user's name: every user.
+#: Wildcard that names every user in an access rule.
 EVERY_USER = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """Some users may do something with some repositories.
+    """Rule that allows some users some actions on some repositories.
 
     Attributes:
-        users: their names; :data:`EVERY_USER` for all.
-        repositories: patterns of names; each maps a name that it holds to itself.
-        actions: what they may do.
+        users: user names; :data:`EVERY_USER` includes every user.
+        repositories: patterns of repository names. Each mapping maps a name to itself.
+        actions: allowed actions.
     """
 
     users: frozenset[str]
@@ -31,11 +31,11 @@ class AccessRule:
     actions: frozenset[AccessAction]
 
     def speaks_of(self, user: str) -> bool:
-        """Whether the rule is for that user."""
+        """Return True if the rule applies to the user."""
         return user in self.users or EVERY_USER in self.users
 
     def holds(self, repository: Repository | None) -> bool:
-        """Whether the rule is for the repository; with None, for every one."""
+        """Return True if the rule applies to the repository, or to every repository for None."""
         if repository is None:
             return any(pattern.source == "**" for pattern in self.repositories)
         return any(pattern.covers(repository) for pattern in self.repositories)
@@ -43,12 +43,12 @@ class AccessRule:
 
 @dataclass(frozen=True, slots=True)
 class UserRights:
-    """What a user may do: what any rule says, and what anyone may do.
+    """Rights of a user: the actions that any rule allows, and the actions that are allowed to everyone.
 
     Attributes:
-        user: their name.
-        rules: those that are for them.
-        anyone: what callers without a login may do.
+        user: user name.
+        rules: rules that apply to the user.
+        anyone: rights of anonymous callers.
     """
 
     user: str
@@ -57,7 +57,7 @@ class UserRights:
 
     @classmethod
     def of(cls, user: str, rules: Sequence[AccessRule], anyone: Rights) -> UserRights:
-        """The rights of a user out of all rules."""
+        """Return the rights of a user, given all rules."""
         return cls(user, tuple(rule for rule in rules if rule.speaks_of(user)), anyone)
 
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
@@ -76,22 +76,25 @@ class UserRights:
     def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         anyones = self.anyone.refusal(action, repository)
         if not isinstance(anyones, RightMissing):
-            return anyones  # nobody may: it is switched off
+            return anyones  # the action is switched off for everyone, so no rule could allow it
         what = action.value if repository is None else f"{action.value} {repository}"
         return RightMissing(
-            f"{self.user} may not {what}; rules under access: in the configuration say who may",
+            f"{self.user} may not {what}; fix: add a rule under access: in the configuration",
             **detail(action, repository),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRights:
-    """What may be done with a token: what it is for, as far as who shows it may still do that; and what anyone may.
+    """Rights of a caller who presents a bearer token.
+
+    A token allows an action if its scopes include the action and its user may still perform the action. A caller with a
+    token always has the rights of anonymous callers too.
 
     Attributes:
-        own: what who shows it may do in all.
-        anyone: what callers without a login may do.
-        grant: what the token is for.
+        own: all rights of the token's user.
+        anyone: rights of anonymous callers.
+        grant: content of the token.
     """
 
     own: Rights
@@ -101,6 +104,7 @@ class TokenRights:
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         if self.anyone.allows(action, repository):
             return True
+        # Rules may have changed since the token was signed: its scopes count only as far as the user's rights of now.
         granted = repository is not None and action.value in self.grant.actions(repository)
         return granted and self.own.allows(action, repository)
 
@@ -114,7 +118,7 @@ class TokenRights:
     def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         if not self.own.allows(action, repository):
             return self.own.refusal(action, repository)
-        instead = "ask for one that is" if repository is not None else "send the login itself (Basic)"
+        instead = "request a token with this scope" if repository is not None else "log in with Basic authentication"
         return RightMissing(
-            f"the token is not for {phrase(action, repository)}: {instead}", **detail(action, repository)
+            f"the token does not allow {phrase(action, repository)}; fix: {instead}", **detail(action, repository)
         )

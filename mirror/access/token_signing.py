@@ -1,4 +1,4 @@
-"""Tokens as they are signed and read again: JSON Web Tokens of the distribution token specification."""
+"""Signing and verification of bearer tokens: JSON Web Tokens of the distribution token specification."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import jwt
 from mirror.oci import Repository
 from mirror.oci.errors import Unauthorized
 
-#: Whom tokens are to be shown to, as challenges say it.
+#: Name of this service in challenges, and the audience of its tokens.
 SERVICE: Final = "plugin-mirror"
-#: How long a token is good for. Engines up to 27 take no new one while an operation lasts.
+#: Lifetime of a token. Engines up to 27 do not request a new token during an operation.
 LIFETIME_SECONDS: Final = 300
 
+# The workers of one data folder share the key, so a symmetric signature is enough.
 _ALGORITHM: Final = "HS256"
 _MOST_CHARACTERS: Final = 16 * 1024
 _CLOCKS_DIFFER_SECONDS: Final = 5
@@ -25,13 +26,14 @@ _CLOCKS_DIFFER_SECONDS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token says.
+    """Content of a bearer token.
 
     Attributes:
-        user: whom it was given to; empty for nobody in particular.
-        proof: by which password or token for machines they proved that; it is good no longer than those.
-        repositories: actions, by the repository's name.
-        catalog: whether repositories may be listed.
+        user: name of the user the token was issued to; empty for an anonymous token.
+        proof: identifier of the password or access token that the user logged in with. The bearer token is valid no
+            longer than that password or access token.
+        repositories: allowed actions by repository name.
+        catalog: True if the token allows listing repositories.
     """
 
     user: str = ""
@@ -40,17 +42,17 @@ class Grant:
     catalog: bool = False
 
     def actions(self, repository: Repository) -> frozenset[str]:
-        """What it is for, with one repository."""
+        """Return the actions that the token allows on a repository."""
         return self.repositories.get(repository.name, frozenset())
 
 
 def sign(key: bytes, grant: Grant, now: datetime) -> str:
-    """The token, good from now on for :data:`LIFETIME_SECONDS`.
+    """Return a signed token that is valid for :data:`LIFETIME_SECONDS` from ``now``.
 
     Args:
-        key: 32 bytes.
-        grant: what it says.
-        now: the time of day, in UTC.
+        key: signing key of 32 bytes.
+        grant: content of the token.
+        now: current time in UTC.
     """
     access = [
         {"type": "repository", "name": name, "actions": sorted(actions)}
@@ -72,13 +74,13 @@ def sign(key: bytes, grant: Grant, now: datetime) -> str:
 
 
 def read(key: bytes, token: str) -> Grant:
-    """What a token says that we have signed.
+    """Return the content of a token that this server signed.
 
     Raises:
-        Unauthorized: we have not, it has expired, or it is for another service.
+        Unauthorized: the signature is invalid, the token has expired, or the token is for another service.
     """
     if len(token) > _MOST_CHARACTERS or not token.isascii():
-        raise Unauthorized("the token is longer than any of ours, or not ASCII", error="invalid_token")
+        raise Unauthorized("the token is longer than any token of this server, or not ASCII", error="invalid_token")
     try:
         claims = jwt.decode(
             token,
@@ -89,9 +91,9 @@ def read(key: bytes, token: str) -> Grant:
             options={"require": ["aud", "iat", "exp", "sub", "proof", "access"]},
         )
     except jwt.ExpiredSignatureError as error:
-        raise Unauthorized("the token has expired: ask for another", error="invalid_token") from error
+        raise Unauthorized("the token has expired; fix: request a new token", error="invalid_token") from error
     except jwt.InvalidTokenError as error:
-        raise Unauthorized(f"the token is not one of ours: {error}", error="invalid_token") from error
+        raise Unauthorized(f"this server did not issue the token: {error}", error="invalid_token") from error
     access = claims["access"]
     actions = {entry["name"]: frozenset(entry["actions"]) for entry in access if entry["type"] == "repository"}
     has_catalog = any(entry["type"] == "registry" for entry in access)

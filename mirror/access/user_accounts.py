@@ -1,4 +1,4 @@
-"""Accounts of users, and their tokens for machines: made and changed by commands."""
+"""User accounts and their access tokens, created and changed by commands."""
 
 from __future__ import annotations
 
@@ -16,43 +16,59 @@ _CLOCK = SystemClock()
 
 
 class Accounts(Protocol):
-    """Keeps users and their tokens."""
+    """Port that stores users and their access tokens."""
 
     async def add_user(self, user: User) -> None:
-        """Let somebody log in. Raises ClientFault: the name is taken."""
+        """Store a new user. Raises ClientFault if the name is taken."""
         ...
 
     async def change_password(self, name: str, password_hash: str) -> None:
-        """Give a user another password. Raises NotFound: there is no such user."""
+        """Replace the password hash of a user. Raises NotFound if the user does not exist."""
         ...
 
     async def add_token(self, token: UserToken, secret_hash: str) -> None:
-        """Keep a token. Raises NotFound: there is no such user."""
+        """Store an access token of a user. Raises NotFound if the user does not exist."""
         ...
 
 
 async def add_user(accounts: Accounts, name: str, password: str) -> None:
-    """Let somebody log in. Raises NameInvalid: name or password cannot be. ClientFault: the name is taken."""
+    """Create a user.
+
+    Raises:
+        NameInvalid: the name or the password is not allowed.
+        ClientFault: the name is taken.
+    """
     parse_user_name(name)
     password_hash = await asyncio.to_thread(hashed, password)
     await accounts.add_user(User(name, password_hash, _CLOCK.now()))
 
 
 async def change_password(accounts: Accounts, name: str, password: str) -> None:
-    """Give a user another password. Raises NameInvalid: it cannot be one. NotFound: there is no such user."""
+    """Replace the password of a user.
+
+    Raises:
+        NameInvalid: the password is not allowed.
+        NotFound: the user does not exist.
+    """
     await accounts.change_password(name, await asyncio.to_thread(hashed, password))
 
 
 async def create_token(
     accounts: Accounts, user: str, description: str, lifetime: timedelta | None
 ) -> tuple[UserToken, str]:
-    """Make a token for machines.
+    """Create an access token of a user.
+
+    Args:
+        accounts: store of users and access tokens.
+        user: user name.
+        description: purpose of the token, for lists.
+        lifetime: time until the token expires; None for no expiry.
 
     Returns:
-        The token, and its secret, which cannot be had again.
+        The access token and its secret. Only a hash of the secret is stored, so it cannot be shown again.
 
     Raises:
-        NotFound: there is no such user.
+        NotFound: the user does not exist.
     """
     now, secret = _CLOCK.now(), new_secret()
     expires_at = None if lifetime is None else now + lifetime

@@ -1,4 +1,4 @@
-"""Callers told apart: by a token of ours, or by a login."""
+"""Identification of callers by bearer token or login."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from mirror.wire.auth.scopes import CATALOG, Scope
 
 @dataclass(frozen=True, slots=True)
 class UserCallers:
-    """Implements :class:`mirror.access.callers.Callers` with users.
+    """Implements :class:`mirror.access.callers.Callers` with the users of the store.
 
     Attributes:
-        users: who is known.
-        logins: say who logs in.
-        rules: what users may do.
-        anyone: what callers without a login may do.
-        seen_by: gives the registry as somebody with these rights sees it.
-        key: signs tokens; of 32 bytes, the same in every process.
-        clock: tells the time.
+        users: port that finds users.
+        logins: verification of logins.
+        rules: access rules of the configuration.
+        anyone: rights of anonymous callers.
+        seen_by: function that returns the registry as a caller with the given rights sees it.
+        key: signing key of 32 bytes, the same in every process.
+        clock: source of the time.
     """
 
     users: Users
@@ -48,7 +48,11 @@ class UserCallers:
     async def by_token(self, token: str) -> Caller:
         grant = token_signing.read(self.key, token)
         if grant.user and not await self.logins.is_good(Identity(grant.user, grant.proof)):
-            raise Unauthorized("whom the token was given to may no longer log in that way", error="invalid_token")
+            # A changed password or a revoked access token ends the bearer tokens that were issued for it.
+            raise Unauthorized(
+                "the password or access token of this bearer token is no longer valid; fix: log in again",
+                error="invalid_token",
+            )
         own = self._own_rights(grant.user)
         rights = TokenRights(own, self.anyone, grant)
         return Caller(grant.user or None, self.seen_by(rights), rights, own)
@@ -79,7 +83,7 @@ class UserCallers:
 
 
 def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str]]:
-    """As much of what was asked for as may be had."""
+    """Return the requested actions, by repository name, that the rights allow."""
     granted: dict[str, frozenset[str]] = {}
     for scope in scopes:
         repository = scope.repository
@@ -90,7 +94,11 @@ def _granted(scopes: Sequence[Scope], rights: Rights) -> dict[str, frozenset[str
 
 
 def _allowed(actions: Sequence[str], repository: Repository, rights: Rights) -> frozenset[str]:
-    """List the actions of a token; deciding about plugins only where it is requested by name, operating never."""
+    """Return the requested actions that a token may allow.
+
+    ``*`` does not include ``approve``, which must be requested by name. A token never allows ``operate``.
+    """
+    # Clients request ``*`` to delete content. A token for that must not decide about plugins.
     asked = [
         action for action in AccessAction if action.value in actions or ("*" in actions and action not in USERS_ONLY)
     ]

@@ -1,4 +1,4 @@
-"""The composition root: settings become object graphs here, and nothing else knows concrete classes.
+"""Composition root: builds the objects of a process from the settings. No other package names concrete classes.
 
-A module for each thing that a command does, so that it imports what that takes, and no more.
+Each command has its own module here, so that a command imports only the code that it needs.
 """

@@ -1,4 +1,4 @@
-"""Access control of a process that serves: who calls, and what they may do."""
+"""Access control of a serving process: identification of callers, and their rights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ _CLOCK = SystemClock()
 
 
 def anonymous_rights(settings: Settings) -> AnonymousRights:
-    """Rights of callers without a login."""
+    """Return the rights of callers without a login."""
+    # An action that some user may perform is refused as a missing right, and not as switched off.
     users_may = frozenset(action for rule in settings.access for action in rule.actions) - USERS_ONLY
     return AnonymousRights(settings.server.anonymous_actions, users_may if settings.server.logins else frozenset())
 
@@ -35,16 +36,16 @@ def anonymous_rights(settings: Settings) -> AnonymousRights:
 async def authenticating(
     settings: Settings, store: Store, seen_by: Callable[[Rights], Registry], slot: WorkerSlot
 ) -> AsyncIterator[Authentication | None]:
-    """Make the part of a server that tells callers apart; None where nobody may log in.
+    """Yield the part of a server that identifies callers; None if logins are switched off.
 
     Args:
-        settings: what users may do, and how the server is reached.
-        store: knows users.
-        seen_by: gives the registry as somebody with these rights sees it.
-        slot: counts logins.
+        settings: access rules, and the addresses of the server.
+        store: store of users and access tokens.
+        seen_by: function that returns the registry as a caller with the given rights sees it.
+        slot: shared memory in which logins are counted.
 
     Raises:
-        StorageFault, StorageDamaged: the key of tokens cannot be had.
+        StorageFault, StorageDamaged: the signing key of tokens cannot be read or created.
     """
     if not settings.server.logins:
         yield None
@@ -63,24 +64,26 @@ async def authenticating(
 
 
 def forwarded_headers(settings: Settings) -> ForwardedHeaders:
-    """The address of the server as its clients see it."""
+    """Return the reader of the server's address as its clients see it, with and without a proxy in between."""
     return ForwardedHeaders(settings.server.url, settings.server.behind_proxy)
 
 
 def operators(settings: Settings, store: Store, authentication: Authentication | None) -> Operators:
-    """Make the part of a server that tells who may decide about plugins, and see the hosts that pull them.
+    """Return the part of a server that decides who may approve plugins and list hosts.
 
     Args:
-        settings: how the server is reached.
-        store: knows whether there are users.
-        authentication: tells users apart; None where nobody may log in.
+        settings: access rules, and the addresses of the server.
+        store: store of users.
+        authentication: identification of users; None if logins are switched off.
 
     Raises:
-        ConfigurationFault: the word by which anybody may decide cannot be read, or is too short.
+        ConfigurationFault: the file ``admission.token_file`` cannot be read, or its token is too short.
     """
     token_file = settings.admission.token_file
     word = None if token_file is None else ApprovalToken(token_file).require
     by_word = frozenset({AccessAction.APPROVE})
+    # Programs on the machine of a server on loopback have its command line and data as well, so they get these rights
+    # while there are no users. With a token file, approving always requires the token.
     local = frozenset() if not settings.server.listen.is_loopback else USERS_ONLY - (by_word if word else frozenset())
     return Operators(
         authentication,

@@ -1,4 +1,4 @@
-"""Reports of a process that serves: ``GET /api/v1/…``, and metrics that are read out of the store."""
+"""Reports of a serving process: ``GET /api/v1/…``, and metrics that are read from the store."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ApiReports:
     """Reports on mirror rules, upstreams, plugins and tags.
 
     Attributes:
-        services: parts of the process.
-        upstreams: those that it has open, by name.
-        clock: tells the time.
+        services: services of the process.
+        upstreams: open upstreams by name.
+        clock: source of the current time.
     """
 
     services: Services
@@ -35,10 +35,10 @@ class ApiReports:
     clock: Clock
 
     def for_listing(self, may_list: Callable[[], Awaitable[object]]) -> Mapping[str, Report]:
-        """Reports for callers who may list repositories, by name.
+        """Return the reports for callers who may list repositories, by name.
 
         Args:
-            may_list: raises where the caller may not.
+            may_list: function that raises if the caller may not list repositories.
         """
         settings, store = self.services.settings, self.services.store
         platform_rules = [section.rule() for section in settings.platform_tags]
@@ -52,11 +52,11 @@ class ApiReports:
         return {name: guarded(report, may_list) for name, report in reports.items()}
 
     async def mirrors(self) -> Mapping[str, object]:
-        """``/api/v1/mirrors``."""
+        """Return the report ``/api/v1/mirrors``."""
         return {"mirrors": [state.to_json() for state in await self._states()]}
 
     async def upstream_list(self) -> Mapping[str, object]:
-        """``/api/v1/upstreams``. Counts are of this process alone."""
+        """Return the report ``/api/v1/upstreams``. The counts under ``now`` are those of this process only."""
         states = await self._states()
         return {
             "upstreams": [
@@ -64,6 +64,7 @@ class ApiReports:
                     "name": name,
                     "url": section.url,
                     **upstream_usage(name, states),
+                    # A worker opens only the upstreams that proxy rules and scheduled rules use.
                     "now": self.upstreams[name].stats().to_json() if name in self.upstreams else None,
                 }
                 for name, section in sorted(self.services.settings.upstreams.items())
@@ -71,8 +72,9 @@ class ApiReports:
         }
 
     async def metrics(self) -> list[Metric]:
-        """Metrics of how rules and plugins stand."""
+        """Return the metrics of mirror rules and of plugin admissions."""
         found = [metric(family, series) for family, series in rule_gauges(await self._states())]
+        # Counted only with a policy: without one, no verdicts are stored.
         if self.services.settings.admission.is_on:
             counts = await self.services.store.records.admissions.count_admissions(self.services.policy_id)
             found.append(metric(STANDING, standing_series(counts)))

@@ -1,4 +1,4 @@
-"""Everything that ``/metrics`` shows of a serving process: what each number is, and where it is read."""
+"""Metrics of a serving process on ``/metrics``, each with the place where its value is read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from mirror.store.registry import Store
 
 NAMESPACE: Final = "plugin_mirror"
 
+# A worker that is killed loses at most the counts of this period.
 _PERIOD_SECONDS: Final = 1.0
+# Counting the content of the store reads whole indexes of the catalog, and anybody may request the page.
 _CONTENTS_FRESH_SECONDS: Final = 10.0
 
 
@@ -37,7 +39,7 @@ def _gauge(name: str, explanation: str) -> MetricFamily:
 
 
 class _Watched(NamedTuple):
-    """Parts of a process whose numbers are read again and again."""
+    """Parts of a process whose values are copied to shared memory periodically."""
 
     activity: Activity
     monitoring: Monitoring
@@ -51,7 +53,7 @@ _LOOKUPS = MetricFamily(
     ("kind", "result"),
     [(kind, result) for kind in ("manifest", "blob_size") for result in ("hit", "miss")],
 )
-#: A row a series: the metric, the values of its labels, and where its number is read.
+#: One row for each series: the metric, the values of its labels, and the function that reads its value.
 _FOLLOWED: Final[tuple[tuple[MetricFamily, Labels, Callable[[_Watched], float]], ...]] = (
     (
         _gauge("requests_in_flight", "HTTP requests that have begun and whose answers are not sent completely."),
@@ -137,9 +139,10 @@ _FOLLOWED: Final[tuple[tuple[MetricFamily, Labels, Callable[[_Watched], float]],
         lambda seen: seen.lines.dropped,
     ),
 )
-#: What processes count in memory that they share.
+#: Metrics that processes count in shared memory. The dictionary keeps one of each family with several series.
 FAMILIES: Final = (*REQUEST_FAMILIES, *{family.name: family for family, _, _ in _FOLLOWED}.values())
 
+# All processes share the store and its volume. These values are read for each page, and are not summed over workers.
 _READ_FROM_CONTENTS: Final[tuple[tuple[MetricFamily, Callable[[StoreContents], float]], ...]] = (
     (_gauge("storage_bytes", "Bytes of the blobs and manifests in the store."), lambda found: found.size_bytes),
     (_gauge("storage_files", "Blobs and manifests in the store, each counted once."), lambda found: found.files),
@@ -178,14 +181,16 @@ _BUILD = MetricFamily(
 
 
 class Metrics:
-    """The metrics of a process that serves, and the page that shows those of all.
+    """Metrics of a serving process, and the page with the sums over all processes.
 
     Args:
-        shared_metrics: of all processes; has :data:`FAMILIES`.
-        slot: this process's.
-        followed: what else to call, again and again, to keep it up to date.
-        store, activity, lines: what is looked at.
-        more: gives what else there is, when the page is shown.
+        shared_metrics: shared memory of all processes, with :data:`FAMILIES`.
+        slot: part of the shared memory for this process.
+        followed: further functions that copy values to the shared memory.
+        store: store whose contents and work are shown.
+        activity: connections and requests of this process.
+        lines: log of this process.
+        more: function that returns further metrics for each page.
     """
 
     def __init__(
@@ -211,26 +216,28 @@ class Metrics:
         self._pages: SharedTasks[str, tuple[str, bytes]] = SharedTasks()
 
     async def keep_up(self) -> None:
-        """Tell the other processes what there is to know of this one, every second, until cancelled."""
+        """Copy the values of this process to shared memory every second until cancelled."""
         while True:
             self._update()
             await asyncio.sleep(_PERIOD_SECONDS)
 
     async def page(self, accept: str) -> tuple[str, bytes]:
-        """The page: its content type, and its bytes. What cannot be read is left out, and the scrape goes on.
+        """Return the content type and the bytes of the page. Values that cannot be read are left out.
 
-        Whoever asks while it is being made gets the same one: anybody may ask, and it takes a look at every upload.
+        Concurrent callers share one page, because anybody may request the page and making it looks at every upload
+        session.
         """
         return await self._pages.run(accept, lambda: self._page(accept))
 
     async def _page(self, accept: str) -> tuple[str, bytes]:
+        # The other processes update their values every second, and this one is current.
         self._update()
         found = [metric(_BUILD, [((__version__,), [1.0])])]
         try:
             contents, room = await self._read_contents(), await self._store.monitoring.room()
             found += await self._more()
         except MirrorError:
-            pass  # what the store knows is left out, and the scrape goes on: /readyz says why
+            pass  # the page leaves out the values of the store, and /readyz tells the reason
         else:
             found += [metric(family, [((), [read(contents)])]) for family, read in _READ_FROM_CONTENTS]
             found += [metric(family, [((), [read(room)])]) for family, read in _READ_FROM_ROOM]
@@ -242,6 +249,7 @@ class Metrics:
             update()
 
     async def _read_contents(self) -> StoreContents:
+        # One reader at a time: callers with different Accept headers make pages of their own.
         async with self._reading:
             if self._contents is None or time.monotonic() - self._read_at_seconds >= _CONTENTS_FRESH_SECONDS:
                 self._contents = await self._store.monitoring.contents()

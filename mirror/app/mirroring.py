@@ -1,4 +1,4 @@
-"""Mirror rules, run, tried or looked at by a command."""
+"""Commands that run, try or show mirror rules."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ _CLOCK = SystemClock()
 
 
 async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> RunSummary:
-    """Run mirror rules now, beside a server that may be running on the same data.
+    """Run mirror rules now. A server may be running on the same data folder.
 
     Args:
-        settings: rules, upstreams, and where the store is.
-        names: rules to run; empty: all.
-        reporter: told of each tag.
+        settings: mirror rules, upstreams, and the location of the store.
+        names: names of the rules to run; empty for all rules.
+        reporter: receiver of the progress of each tag.
 
     Raises:
-        ConfigurationFault: no such rule, or none at all. StorageFault: the store cannot be opened.
+        ConfigurationFault: a rule does not exist, or there are no rules.
+        StorageFault: the store cannot be opened.
     """
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with open_services(settings) as services:
@@ -46,21 +47,26 @@ async def sync(settings: Settings, names: Sequence[str], reporter: Reporter) -> 
 
 
 async def dry_run(settings: Settings, names: Sequence[str]) -> RunSummary:
-    """Tell what :func:`sync` would do. Raises as it does; nothing is changed, and no data folder is made."""
+    """Return the result that :func:`sync` would have.
+
+    Raises the errors of :func:`sync`. Changes nothing and creates no data folder.
+    """
     rules = chosen([section.rule() for section in settings.mirrors], names)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(_existing_store(settings))
         services = Services(settings, store, stack)
+        # The same runner as in sync, with a destination that keeps nothing, so that the result is that of a run.
         sources = await services.upstreams(_sources(rules))
         registry = DryRunRegistry(store, store.find_blob, store.downloads)
         runs, derivations = store.records.sync_runs, store.records.derivations
         real = RunContext(runs, derivations, services.layers.of(store), _CLOCK, SilentReporter(), BlobLocks())
         upstreams = {name: registry.source(source) for name, source in sources.items()}
+        # No rule locks: a dry run writes nothing, and need not wait for a run.
         return await run_rules(rules, upstreams, registry, nullcontext, dry_run_context(real, registry))
 
 
 async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
-    """Read the status of the mirror rules, as it is noted in the store."""
+    """Return the status of the mirror rules as recorded in the store."""
     rules = [section.rule() for section in settings.mirrors]
     async with open_services(settings, must_exist=True) as services:
         runs = services.store.records.sync_runs
@@ -69,7 +75,7 @@ async def mirror_statuses(settings: Settings) -> list[RuleStatus]:
 
 @asynccontextmanager
 async def _existing_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open the store; an empty one in a folder of its own where there is none yet."""
+    """Open the store. Without a data folder, open an empty store in a temporary folder."""
     path = settings.storage.path.expanduser()
     if path.is_dir():
         async with Store.open(path) as store:
@@ -86,14 +92,14 @@ def _sources(rules: Sequence[MirrorRule]) -> set[str]:
 
 
 def chosen(rules: Sequence[MirrorRule], names: Sequence[str]) -> list[MirrorRule]:
-    """The rules of those names, in the order of the configuration; all of them where there are no names.
+    """Return the rules with these names in the order of the configuration; all rules if ``names`` is empty.
 
     Raises:
-        ConfigurationFault: there is no such rule, or none at all.
+        ConfigurationFault: a rule does not exist, or there are no rules.
     """
     known = {rule.name: rule for rule in rules}
     if not known:
-        raise ConfigurationFault("the configuration has no mirror rules: write one under mirrors:, see config/")
+        raise ConfigurationFault("the configuration has no mirror rules; fix: add one under mirrors:, see config/")
     if unknown := [name for name in names if name not in known]:
         raise ConfigurationFault(f"no mirror rule is named {unknown[0]!r} (rules: {', '.join(sorted(known))})")
     return [rule for rule in rules if not names or rule.name in names]

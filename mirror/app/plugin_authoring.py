@@ -1,4 +1,4 @@
-"""``pack``, ``unpack``, ``capture``, ``tag`` and ``derive``: plugins made, opened and named."""
+"""Commands ``pack``, ``unpack``, ``capture``, ``tag`` and ``derive``, which create, open and name plugins."""
 
 from __future__ import annotations
 
@@ -38,12 +38,15 @@ async def build_plugin(
     output: Path | None = None,
     plain_http: bool = False,
 ) -> Result:
-    """Build a plugin, and put it where :func:`open_destination` says.
+    """Build a plugin and store it in the place that :func:`open_destination` opens.
 
     Args:
-        settings, reference, output, plain_http: as there; the tag is ``latest`` where the reference has none.
-        build: given where the plugin is to be put; :func:`mirror.authoring.pack.pack`, or
+        settings: see :func:`open_destination`.
+        reference: see :func:`open_destination`. The tag is ``latest`` if the reference has none.
+        build: function that builds the plugin at a destination: :func:`mirror.authoring.pack.pack` or
             :func:`mirror.authoring.capture.capture`.
+        output: see :func:`open_destination`.
+        plain_http: see :func:`open_destination`.
     """
     async with open_destination(settings, reference, output=output, plain_http=plain_http) as destination:
         return await build(destination, reference.tag or Tag("latest"))
@@ -57,12 +60,13 @@ async def unpack_plugin(
     *,
     plain_http: bool = False,
 ) -> Unpacked:
-    """Give back the folder that a plugin can be created of, see :func:`mirror.authoring.unpack.unpack`."""
+    """Unpack a plugin into a folder from which it can be created again, see :func:`mirror.authoring.unpack.unpack`."""
     if isinstance(reference, LayoutReference):
         async with LayoutReader.open(reference.file) as layout:
             named = reference.reference
             return await unpack(layout, named.repository, named.target, folder, progress)
     if reference.host is not None:
+        # Imported where needed: commands on the local store then start without the HTTP client.
         from mirror.app.upstream_registries import open_remote
 
         async with open_remote(settings, reference.host, plain_http=plain_http) as registry:
@@ -75,13 +79,13 @@ async def unpack_plugin(
 async def open_destination(
     settings: Settings, reference: Reference, *, output: Path | None = None, plain_http: bool = False
 ) -> AsyncIterator[CopyDestination]:
-    """Open the place where a plugin is put that was built here.
+    """Open the place where a built plugin is stored.
 
     Args:
-        settings: where our own store is, and the logins for other registries.
-        reference: the registry and the repository in it.
-        output: a file to write instead, an OCI image layout.
-        plain_http: whether ``http://`` is meant, see :func:`mirror.app.upstream_registries.open_anonymously`.
+        settings: location of the local store, and logins for other registries.
+        reference: registry and repository.
+        output: OCI image layout file to write instead; None to write to the registry.
+        plain_http: True to use ``http://``, see :func:`mirror.app.upstream_registries.open_anonymously`.
     """
     if output is not None:
         async with LayoutFile.create(output) as layout:
@@ -97,17 +101,18 @@ async def open_destination(
 
 
 async def tag_reference(settings: Settings, reference: Reference, repository: Repository, name: Tag) -> Named:
-    """Give something in our own store another name. Plugins are judged under it, and not checked again.
+    """Give a manifest in the local store another name. Plugins are judged under the new name, and not checked again.
 
     Raises:
         ConfigurationFault: the reference is to another registry.
-        And as :func:`mirror.authoring.tag.tag`.
+        MirrorError: see :func:`mirror.authoring.tag.tag`.
     """
     if reference.host is not None:
         raise ConfigurationFault(
-            f"{reference} is at {reference.host}, and only what is held here gets another name: "
-            "write a rule under mirrors: and run 'plugin-mirror sync', or copy it with 'plugin-mirror derive'"
+            f"{reference} is at {reference.host}, and only content of the local store can be tagged; fix: "
+            "add a rule under mirrors: and run 'plugin-mirror sync', or copy it with 'plugin-mirror derive'"
         )
+    # Checks look at content alone, which a tag does not change. Policies and rejections may depend on the name.
     async with open_services(settings, must_exist=True) as services:
         admitted = Admit(services.store, services.judge)
         return await tag(admitted, reference.repository, reference.target, repository, name)
@@ -122,18 +127,21 @@ async def derive_reference(
     *,
     plain_http: bool = False,
 ) -> Renamed:
-    """Make a copy of a plugin with changes, in our own store.
+    """Make a derived copy of a plugin in the local store.
 
     Args:
-        settings: where the store is, and whether plugins are looked at.
-        reference: the plugin, here or in another registry.
+        settings: location of the store, and the plugin checks and policy.
+        reference: the original, in the local store or in another registry.
         new: repository and tag of the copy.
-        changes: what is to be different.
-        progress: told how layers move.
-        plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
+        changes: changes to make.
+        progress: receiver of the progress of layers.
+        plain_http: see :func:`mirror.app.upstream_registries.open_anonymously`.
+
+    Returns:
+        The copy, with its original, its tag and its differences.
 
     Raises:
-        As :func:`mirror.authoring.derive.derive`.
+        MirrorError: see :func:`mirror.authoring.derive.derive`.
     """
     repository, name = new
     async with AsyncExitStack() as stack:
@@ -151,7 +159,8 @@ async def derive_reference(
             CopyDestination(services.checked(store), repository),
             name,
             changes,
-            # The original is kept beside the copy: it must not be rejected, and need not be let in by the policy.
+            # The original is stored beside the copy. It may be denied by rules, which the copy may satisfy, but must
+            # not be rejected.
             keep=CopyDestination(Admit(store, services.ruleless_judge), repository),
             source=source,
             maker=DerivedCopyMaker(
@@ -165,5 +174,5 @@ async def derive_reference(
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may run with a number that has no name
+    except (KeyError, OSError):  # a container may run with a user id that has no name
         return str(os.getuid())

@@ -1,4 +1,4 @@
-"""``inspect``, ``lint`` and ``diff``: a look at the plugin that a reference names, or a folder holds."""
+"""Commands ``inspect``, ``lint`` and ``diff``, which read the plugin in a reference or folder."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from mirror.registry.port import ReadLister
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import Progress
 
-#: Events of a tag's history that are shown.
+#: Maximum number of events shown from the history of a tag.
 _MOST_EVENTS = 20
 
 
 async def inspect_reference(
     settings: Settings, reference: Reference | LayoutReference, progress: Progress | None, *, plain_http: bool = False
 ) -> Inspection:
-    """Inspect what a reference stands for, and tell what is known to be wrong with it.
+    """Return the properties and known problems of the content that a reference names.
 
     Args:
-        settings, reference, plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
-        progress: told of the bytes of layers. None: they are not read.
+        settings: location of the store, and limits for reading layers.
+        reference: reference to a registry or an image layout file.
+        progress: receiver of the bytes read of layers; None to leave layers unread.
+        plain_http: see :func:`mirror.app.upstream_registries.open_anonymously`.
     """
     limits = settings.server.limits.of_layers()
     async with _opened(settings, reference, plain_http=plain_http) as (reader, named, services):
         repository = named.repository
+        # Records exist for content of the local store only.
         if services is None:
             return await inspect(reader, repository, named.target, progress=progress, limits=limits)
         records = services.store.records
@@ -57,16 +60,18 @@ async def read_plugin(
     plain_http: bool = False,
     digests: bool = False,
 ) -> PluginContent:
-    """All of a plugin, from a registry, a layout or a folder.
+    """Return the whole content of a plugin from a registry, an image layout file or a folder.
 
     Args:
-        settings, plain_http: as for :func:`mirror.app.upstream_registries.open_anonymously`.
-        source: where it is.
-        progress: told of the bytes of layers.
-        digests: whether files are hashed, so that they can be compared.
+        settings: location of the store, and limits for reading layers.
+        source: reference to the plugin, or its folder.
+        progress: receiver of the bytes read of layers.
+        plain_http: see :func:`mirror.app.upstream_registries.open_anonymously`.
+        digests: True to hash all files, so that they can be compared.
 
     Raises:
-        ManifestInvalid: it is no plugin. And whatever the registry, or reading the folder, raises.
+        ManifestInvalid: the content is not a plugin.
+        MirrorError: the registry or the folder cannot be read.
     """
     if isinstance(source, Path):
         return await read_plugin_folder(source, digests=digests)
@@ -75,6 +80,7 @@ async def read_plugin(
         manifest = await reader.get_manifest(named.repository, named.target)
         require_plugin(manifest, str(source))
         content = await read_content(reader, named.repository, manifest, progress, limits=limits, digests=digests)
+        # Verdicts and decisions about the plugin come before the findings of lint.
         withheld = () if services is None else await services.standing.findings(named.repository, manifest)
         return replace(content, findings=(*withheld, *content.findings))
 
@@ -83,7 +89,11 @@ async def read_plugin(
 async def _opened(
     settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool
 ) -> AsyncIterator[tuple[ReadLister, Reference, Services | None]]:
-    """Open what a reference stands for: what it is read from, its name there, and our own services if that is here."""
+    """Open the place that a reference names.
+
+    Yields:
+        The reader, the reference within the reader, and the services of the local store (None for other places).
+    """
     if isinstance(reference, LayoutReference):
         async with LayoutReader.open(reference.file) as layout:
             yield layout, reference.reference, None
@@ -98,7 +108,10 @@ async def _opened(
 
 
 def advertised_host(settings: Settings) -> str:
-    """``HOST:PORT`` as Docker hosts reach us: what we listen on, or this machine's name where that is every address."""
+    """Return ``HOST:PORT`` at which Docker hosts reach this server.
+
+    The host is the configured address, or the name of this machine if the server listens on all addresses.
+    """
     listen_on = settings.server.listen
     if listen_on.host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         return f"{socket.gethostname()}:{listen_on.port}"

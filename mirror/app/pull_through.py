@@ -1,4 +1,4 @@
-"""The pull-through of a process that serves, put together."""
+"""Pull-through of a serving process, built from the settings."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from mirror.upstream.registry import UpstreamRegistry
 async def pulling_through(
     settings: Settings, store: Store, upstreams: Mapping[str, UpstreamRegistry], outcomes: PullMetrics, clock: Clock
 ) -> AsyncIterator[Registry]:
-    """The store, with what the proxy rules fetch; the store itself where there are none. Leaving stops downloads.
+    """Yield the store extended by pull-through, or the store itself without proxy rules. Leaving stops downloads.
 
     Args:
-        settings: the rules, and how they are followed.
-        store: what is here.
-        upstreams: those that the rules name, open, by name.
-        outcomes: told what becomes of pulls.
-        clock: tells the time of day.
+        settings: proxy rules and pull-through settings.
+        store: the local store.
+        upstreams: open upstreams by name, with all upstreams of proxy rules.
+        outcomes: counter of the outcomes of pulls.
+        clock: source of the current time.
     """
     if not settings.proxy:
         yield store
@@ -41,6 +41,7 @@ async def pulling_through(
         for name, registry in upstreams.items()
     }
     rules = [ProxyRule.parse(known[section.upstream], section.source, section.to) for section in settings.proxy]
+    # The process may have died after the last blob of a manifest arrived, and before the manifest became complete.
     await store.records.incomplete.complete_whole()
     async with BackgroundTasks() as tasks:
         downloads = ActiveDownloads(

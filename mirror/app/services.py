@@ -1,4 +1,4 @@
-"""Stateful parts of a process on our own data folder, each built once, for commands and for processes that serve."""
+"""Services of a process on the local data folder, each built once, for commands and serving processes."""
 
 from __future__ import annotations
 
@@ -30,24 +30,25 @@ _CLOCK = SystemClock()
 
 
 def _uncounted(_action: PolicyAction) -> None:
-    """Count no decision: commands have no metrics."""
+    """Ignore a decision: commands have no metrics."""
 
 
 @asynccontextmanager
 async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIterator[Store]:
-    """Open our own store.
+    """Open the local store.
 
     Args:
-        settings: ``storage.path`` says where.
-        must_exist: refuse to create it, for commands that only look.
+        settings: ``storage.path`` is the data folder.
+        must_exist: True to refuse to create the data folder, for commands that only read.
 
     Raises:
-        ConfigurationFault: it must exist and does not. StorageFault: it cannot be opened.
+        ConfigurationFault: the data folder must exist and does not.
+        StorageFault: the store cannot be opened.
     """
     path = settings.storage.path.expanduser()
     if must_exist and not path.is_dir():
         raise ConfigurationFault(
-            f"no data folder {path}: name it with --data or storage.path; 'plugin-mirror serve' and 'sync' make one"
+            f"no data folder {path}; fix: set --data or storage.path ('plugin-mirror serve' and 'sync' create a folder)"
         )
     async with Store.open(path, session_limits=settings.server.limits.of_sessions()) as store:
         yield store
@@ -57,15 +58,15 @@ async def open_store(settings: Settings, *, must_exist: bool = False) -> AsyncIt
 async def open_services(
     settings: Settings, *, must_exist: bool = False, counted: Callable[[PolicyAction], None] = _uncounted
 ) -> AsyncIterator[Services]:
-    """Open our own store, with all that works on it. Leaving closes the store and the upstreams.
+    """Open the local store with its services. Leaving closes the store and the upstreams.
 
     Args:
-        settings: all of them.
-        must_exist: as for :func:`open_store`.
-        counted: told of every decision of the admission policy.
+        settings: settings of the process.
+        must_exist: see :func:`open_store`.
+        counted: called with every decision of the admission policy.
 
     Raises:
-        ConfigurationFault, StorageFault: as :func:`open_store`.
+        ConfigurationFault, StorageFault: see :func:`open_store`.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, must_exist=must_exist))
@@ -73,16 +74,16 @@ async def open_services(
 
 
 class Services:
-    """Stateful parts of a process. Each is built when it is first asked for, and shared by all who ask.
+    """Stateful objects of a process. Each is built at its first use and shared by all users.
 
-    Whoever reads layers or judges plugins must have them from here: limits on work at a time, and what was found out
-    before, are per instance.
+    All code that reads layers or judges plugins must use these objects: limits on concurrent work and caches of results
+    are per object.
 
     Args:
-        settings: all of them.
-        store: our own, open.
-        stack: closes what is opened later.
-        counted: told of every decision of the admission policy.
+        settings: settings of the process.
+        store: open local store.
+        stack: exit stack that closes upstreams opened later.
+        counted: called with every decision of the admission policy.
     """
 
     def __init__(
@@ -96,21 +97,22 @@ class Services:
         self.store = store
         self._stack = stack
         self._counted = counted
+        # Each upstream is opened once for a process: circuit breakers and connections are per object.
         self._upstreams: dict[str, UpstreamRegistry] = {}
 
     @cached_property
     def rule_locks(self) -> RuleLocks:
-        """Locks of mirror rules, which all processes on the data folder share."""
+        """Locks of mirror rules, shared by all processes on the data folder."""
         return RuleLocks(self.settings.storage.path.expanduser())
 
     @cached_property
     def layers(self) -> SharedLayerReader:
-        """Reads layers, no more at a time than the process may."""
+        """Reader of layers, which limits the number of layers read at a time in this process."""
         return SharedLayerReader(self.settings.server.limits.of_layers())
 
     @cached_property
     def checker(self) -> PluginChecker | None:
-        """Checks plugins that come; None where ``server.plugin_checks`` is off."""
+        """Checker of pushed and mirrored plugins; None if ``server.plugin_checks`` is off."""
         checks = self.settings.server.plugin_checks
         if checks == "off":
             return None
@@ -123,7 +125,8 @@ class Services:
 
     @cached_property
     def judge(self) -> AdmissionController:
-        """Judges plugins by the admission policy."""
+        """Admission controller with the configured policy."""
+        # Layers may arrive after their manifest. The controller then has them checked as at a push.
         examine = None if self.checker is None else self.checker.examine
         policy = self.settings.admission.policy()
         return AdmissionController(
@@ -132,37 +135,39 @@ class Services:
 
     @cached_property
     def ruleless_judge(self) -> AdmissionController:
-        """Judges plugins without the policy: by rejections, and by what can be read. For commands."""
+        """Admission controller without a policy, for commands. Only rejections and unreadable plugins count."""
         return AdmissionController(None, self._admission_records, _CLOCK, _uncounted)
 
     @cached_property
     def policy_id(self) -> str | None:
-        """Fingerprint of the admission policy; None: there is none, and the verdict that was given last is told."""
+        """Fingerprint of the admission policy; None without a policy, for which the latest stored verdict is shown."""
         policy = self.settings.admission.policy()
         return None if policy is None else policy.fingerprint
 
     @cached_property
     def approvals(self) -> Approvals:
-        """Approves and rejects plugins."""
+        """Service that approves and rejects plugins."""
         records = self.store.records
         held = HeldManifests(self.store, records.origins, records.incomplete, records.plugins.plugin_anywhere)
         return Approvals(held, records.decisions, records.verdicts, self.judge, _CLOCK)
 
     @cached_property
     def standing(self) -> PluginStanding:
-        """Tells how plugins stand, for commands."""
+        """Service that returns the admission of plugins, for commands."""
         return PluginStanding(self.store, self.store.records.verdicts, self.ruleless_judge.judge, self.policy_id)
 
     def checked(self, registry: Registry) -> Registry:
-        """A registry as it is written to: plugins are checked and judged before they are taken."""
+        """Return a registry that checks and judges plugins before it stores them."""
+        # Judged before checked: Admit is the outer registry, and refuses a plugin before its layers are checked.
         return Admit(registry if self.checker is None else PluginChecks(registry, self.checker), self.judge)
 
     def withheld(self, registry: Registry) -> Registry:
-        """A registry as it is read from outside: without plugins that are not let in."""
+        """Return a registry for reading from outside, which withholds plugins that are not admitted."""
         return Withhold(registry, self.judge)
 
     async def upstreams(self, names: Iterable[str]) -> dict[str, UpstreamRegistry]:
-        """Upstreams by name, as their sections have them. Each is opened once, and stays open as the store does."""
+        """Return upstreams by name, as configured. Each is opened once and stays open as long as the store."""
+        # Imported here: commands that use no upstream start without the HTTP client.
         from mirror.app.upstream_registries import open_upstream
 
         wanted = sorted(set(names))

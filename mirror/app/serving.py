@@ -1,4 +1,4 @@
-"""``serve``: the registry, with all that goes on beside it."""
+"""Command ``serve``: runs the registry with its background work."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ from mirror.settings import Settings
 from mirror.settings.listen_address import HostPort
 
 _LOG = structlog.get_logger(__name__)
-#: How long a thread that computes keeps the event loop waiting after each call into the kernel, in seconds. By Python's
-#: own 5 ms, four clients that put large manifests kept others waiting for 4 s; by this, for 0.2 s.
+#: Python's thread switch interval in seconds: the event loop waits this long for a computing thread after each system
+#: call. With the default of 5 ms, four clients that pushed large manifests delayed other clients by 4 s. With this
+#: value the delay is 0.2 s.
 _SWITCH_SECONDS: Final = 0.0005
 
 
@@ -33,9 +34,11 @@ def serve(settings: Settings) -> int:
         The exit code.
 
     Raises:
-        ConfigurationFault: the address cannot be had. StorageFault: the store cannot be opened.
+        ConfigurationFault: the server cannot listen on the address.
+        StorageFault: the store cannot be opened.
     """
     address = settings.server.listen
+    # Listener and shared memory are created before workers are forked, so that all workers share them.
     listener = listen(address.host, address.port, limits_of(settings))
     workers = settings.server.workers
     shared_metrics = allocate_shared_metrics(settings)
@@ -44,7 +47,8 @@ def serve(settings: Settings) -> int:
     if workers == 1:
         _serve_here(settings, Worker(listener, shared_metrics))
         return 0
-    asyncio.run(_open_and_close(settings))  # what is wrong with it is said once, not by every worker again and again
+    # The parent opens the store once, so that an error is reported once and not by every worker again and again.
+    asyncio.run(_open_and_close(settings))
     return run_workers(
         workers,
         lambda place, parent: _serve_here(settings, Worker(listener, shared_metrics, place, parent)),
@@ -58,13 +62,13 @@ async def _open_and_close(settings: Settings) -> None:
 
 
 def _allow_connections() -> None:
-    """Let this process have as many files open as it may ever: shells and systemd begin with 1024."""
+    """Raise the soft limit of open files to the hard limit, because shells and systemd start processes with 1024."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _spare_the_collector() -> None:
-    """Keep what was imported, and is never freed, out of its sight: a whole collection stops everything for 80 ms."""
+    """Exclude all imported objects from garbage collection. They are never freed, and a full collection takes 80 ms."""
     gc.collect()
     gc.freeze()
 
@@ -85,6 +89,7 @@ async def _serve(settings: Settings, worker: Worker, lines: logs.LogLines) -> No
                 _announce(settings, worker.listener)
                 await stop.wait()
                 _LOG.info("server stopping", transfers_may_take_seconds=settings.server.shutdown_seconds)
+                # Mirror rules stop first. Transfers of clients may go on for the shutdown time.
                 following.cancel()
 
 

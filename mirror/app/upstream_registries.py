@@ -1,4 +1,4 @@
-"""Other registries: upstreams as the settings describe them, and hosts that a reference names."""
+"""Remote registries: configured upstreams, and hosts that a reference names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mirror.upstream.registry import UpstreamRegistry
 
 @asynccontextmanager
 async def open_upstream(settings: Settings, name: str) -> AsyncIterator[UpstreamRegistry]:
-    """The upstream of that name, as its section has it."""
+    """Open the upstream with this name, as configured."""
     section = settings.upstreams[name]
     async with UpstreamRegistry.open(
         name=name,
@@ -40,13 +40,17 @@ async def open_upstream(settings: Settings, name: str) -> AsyncIterator[Upstream
 
 @asynccontextmanager
 async def open_remote(settings: Settings, host: str, *, plain_http: bool = False) -> AsyncIterator[UpstreamRegistry]:
-    """Another registry, to read and to write: as its section has it where one has that host, else without a login.
+    """Open another registry for reading and writing.
+
+    The registry uses the settings of the upstream with the same host. Without such an upstream it is opened
+    anonymously.
 
     Args:
-        settings: sections under ``upstreams``.
+        settings: upstreams under ``upstreams``.
         host: ``HOST[:PORT]``.
-        plain_http: as for :func:`open_anonymously`.
+        plain_http: see :func:`open_anonymously`.
     """
+    # The host of a configured upstream gets the credentials, limits and TLS settings of its section.
     names = [name for name, section in settings.upstreams.items() if URL(section.url).authority == host]
     opened = open_upstream(settings, names[0]) if names else open_anonymously(host, plain_http=plain_http)
     async with opened as registry:
@@ -55,12 +59,13 @@ async def open_remote(settings: Settings, host: str, *, plain_http: bool = False
 
 @asynccontextmanager
 async def open_anonymously(host: str, *, plain_http: bool = False) -> AsyncIterator[UpstreamRegistry]:
-    """The registry at a host, without a login.
+    """Open the registry at a host without a login.
 
     Args:
         host: ``HOST[:PORT]``.
-        plain_http: whether ``http://`` is meant; for loopback hosts it always is, as for engines.
+        plain_http: True to use ``http://``. Loopback hosts always use ``http://``, as with engines.
     """
+    # HostPort needs a port. An IPv6 address holds colons itself, so only text after its bracket is looked at.
     plain = plain_http or HostPort.parse(host if ":" in host.rpartition("]")[2] else f"{host}:80").is_loopback
     url = f"{'http' if plain else 'https'}://{host}"
     async with UpstreamRegistry.open(
@@ -92,6 +97,7 @@ def _policy(settings: Settings, section: UpstreamSettings) -> UpstreamPolicy:
                 for window in limits.bandwidth
             ),
             zone=ZoneInfo(limits.time_zone),
+            # Limits apply to all processes on the data folder together, which count in files of this folder.
             shared_folder=settings.storage.path.expanduser() / "limits",
         ),
         lists=ListBounds.of(limits.list_entries),

@@ -1,4 +1,4 @@
-"""One process that serves, put together: the registry that clients see, and what goes on beside it."""
+"""Serving process, built from the settings: the registry that clients see, and the background work."""
 
 from __future__ import annotations
 
@@ -57,21 +57,22 @@ from mirror.wire.pagination import PageRequest
 _LOG = structlog.get_logger(__name__)
 _CLOCK = SystemClock()
 _EXPIRY_PERIOD_SECONDS: Final = 600.0
+# Listing no repositories is the cheapest request that needs the right to list them.
 _NO_NAMES: Final = PageRequest(limit=0)
 
-#: Something that goes on until it is cancelled.
+#: Background work that runs until it is cancelled.
 Chore: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One of the processes that serve, as it is started.
+    """Start parameters of a serving process.
 
     Attributes:
-        listener: where clients come in.
-        shared_metrics: where all processes count.
-        place: which of them it is.
-        parent: a file descriptor that becomes readable when there is no parent any more; None: there is none.
+        listener: listening socket.
+        shared_metrics: shared memory in which all processes count.
+        place: number of the process among all workers, from 0.
+        parent: file descriptor that becomes readable when the parent process ends; None without a parent.
     """
 
     listener: socket.socket
@@ -82,12 +83,12 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Work of such a process.
+    """Work of a serving process.
 
     Attributes:
-        application: answers clients.
-        follow: follows the mirror rules; it ends before the answers do.
-        chores: what else goes on, as long as there are answers.
+        application: HTTP application.
+        follow: background work that runs mirror rules when they are due. It is cancelled before the HTTP server stops.
+        chores: background work that runs as long as the HTTP server.
     """
 
     application: Application
@@ -97,12 +98,12 @@ class Service:
 
 @asynccontextmanager
 async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines) -> AsyncIterator[Service]:
-    """The service of a process, as the settings want it.
+    """Yield the service of a process, as configured.
 
     Args:
-        settings: all of them.
-        worker: which process it is.
-        lines: its log.
+        settings: settings of the server.
+        worker: start parameters of the process.
+        lines: log of the process.
 
     Raises:
         StorageFault: the store cannot be opened.
@@ -114,9 +115,12 @@ async def build_service(settings: Settings, worker: Worker, lines: logs.LogLines
         store, upstreams = services.store, await services.upstreams(opened_upstreams(settings))
         outcomes = PullMetrics(slot, settings.upstreams)
         pulled = await stack.enter_async_context(pulling_through(settings, store, upstreams, outcomes, _CLOCK))
+        # Admit wraps pull-through for pushes, and the store for mirror rules. Withhold wraps only the registry that is
+        # served, because mirror rules must see the plugins that they hold, admitted or not (ADR 16).
         served = services.withheld(services.checked(pulled))
         pulls = PullTracker(served, store.records.sync_runs.record_pulls, _CLOCK) if _asks_for_pulls(settings) else None
         seen_by = partial(Authorize, pulls or served)
+        # Pulls are tracked below authorization, so that only pulls that the caller may do are recorded.
         registry = seen_by(anonymous_rights(settings))
         authentication = await stack.enter_async_context(authenticating(settings, store, seen_by, slot))
         limits = limits_of(settings)
@@ -187,13 +191,15 @@ def _engines(settings: Settings, store: Store, slot: WorkerSlot) -> EngineTracke
 
 def _client_views(settings: Settings, engines: EngineTracker) -> list[ClientViews]:
     platform_rules = [section.rule() for section in settings.platform_tags]
+    # Without platform rules there is no view of them, so no pull has to consult one (ADR 17).
     by_platform: list[ClientViews] = [PlatformViews(PlatformTags(platform_rules))] if platform_rules else []
     return [*by_platform, EngineViews(engines, settings.admission.engines.cve)]
 
 
 def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
-    """Allocate the memory in which all processes that serve count; before they are forked."""
+    """Allocate the shared memory in which all serving processes count. Call this before the workers are forked."""
     workers = settings.server.workers
+    # All series must be known now: memory that is shared by a fork cannot grow later (ADR 8).
     families = (
         *metrics.FAMILIES,
         LOGINS,
@@ -207,36 +213,39 @@ def allocate_shared_metrics(settings: Settings) -> SharedMetrics:
 
 
 def scheduled_rules(settings: Settings) -> list[MirrorRule]:
-    """The rules that are followed; without those that could only fail, because that is wanted."""
+    """Return the rules with a schedule, without rules of offline upstreams, which could only fail."""
     rules = [section.rule() for section in settings.mirrors]
     offline = {name for name, section in settings.upstreams.items() if settings.offline or section.offline}
     return [rule for rule in rules if rule.schedule is not None and rule.source not in offline]
 
 
 def opened_upstreams(settings: Settings) -> list[str]:
-    """Names of the upstreams that a worker may have to ask."""
+    """Return the names of the upstreams that a worker may have to ask."""
     return sorted(
         {rule.source for rule in scheduled_rules(settings)} | {section.upstream for section in settings.proxy}
     )
 
 
 def limits_of(settings: Settings) -> ServerLimits:
-    """Limits of the server for its clients."""
+    """Return the limits that the server sets for its clients."""
     return ServerLimits(**settings.server.limits.of_clients(), shutdown_seconds=settings.server.shutdown_seconds)
 
 
 def _asks_for_pulls(settings: Settings) -> bool:
+    # Times of pulls are recorded only if the retention of some rule depends on them.
     rules = [section.rule() for section in settings.mirrors]
     return any(rule.retention is not None and rule.retention.pulled_within is not None for rule in rules)
 
 
 async def _expire_uploads(settings: Settings, store: Store) -> None:
     age = timedelta(hours=settings.storage.upload_expiry_hours)
+    # Empty sessions expire sooner: a client could begin them without end, and each one is a folder (ADR 23).
     empty_age = timedelta(minutes=settings.storage.empty_upload_expiry_minutes)
     while True:
         try:
             removed = await store.uploads.expire(age, empty_age)
         except MirrorError as error:
+            # The next round tries again. A failed round must not end the removal of expired sessions for good.
             _LOG.error("uploads could not be expired", error=str(error), **error.detail)
         else:
             if removed:

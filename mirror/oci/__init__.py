@@ -1,6 +1,6 @@
 """Values of the OCI and Docker specifications: digests, names, descriptors, manifests, errors. Pure.
 
-The nouns that every other room works with are imported from here; all else from its module.
+Import the types listed here from this package, and all others from their modules.
 """
 
 from mirror.oci.descriptor import Descriptor

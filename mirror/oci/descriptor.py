@@ -1,4 +1,4 @@
-"""Descriptors: type, digest and size of content, with what its manifest says of it (image-spec, descriptor.md)."""
+"""Descriptors: media type, digest and size of content, with optional properties (image-spec, descriptor.md)."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from typing import Any
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
 
+# Engines decode a size into a signed integer of 64 bits.
 _MAX_SIZE_BYTES = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Descriptor:
-    """Points to content.
+    """Reference to content by its digest.
 
     Attributes:
-        media_type: what the bytes are.
-        digest: their digest.
-        size_bytes: how many there are.
-        artifact_type: what an artifact is, where its manifest says so.
-        annotations: as written in the manifest, nothing added.
-        urls: where foreign content may be had.
-        platform: ``os``, ``architecture``, ``variant`` … as written, for members of an index.
+        media_type: media type of the content.
+        digest: digest of the content.
+        size_bytes: size of the content in bytes.
+        artifact_type: type of the artifact, if the manifest of the artifact declares a type.
+        annotations: annotations of the manifest, unchanged.
+        urls: download locations of a foreign layer.
+        platform: ``os``, ``architecture``, ``variant`` … of a member of an index, unchanged.
     """
 
     media_type: str
@@ -36,15 +37,15 @@ class Descriptor:
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Descriptor:
-        """Read a descriptor out of a parsed manifest.
+        """Return the descriptor in a JSON value of a parsed manifest.
 
         Args:
-            value: the JSON value, hopefully an object.
-            where: its place in the manifest, for the error: ``"layers[0]"``.
+            value: JSON value, expected to be an object.
+            where: place of the value in the manifest, for error messages: ``"layers[0]"``.
 
         Raises:
-            ManifestInvalid: a member is missing or of the wrong kind.
-            DigestInvalid: its digest is malformed.
+            ManifestInvalid: the value is not an object, or a member is missing or has the wrong type.
+            DigestInvalid: the digest is malformed.
         """
         if not isinstance(value, dict):
             raise ManifestInvalid(f"{where} is not an object", at=where)
@@ -53,6 +54,7 @@ class Descriptor:
             raise ManifestInvalid(f"{where} has no mediaType", at=where)
         if not isinstance(digest, str):
             raise ManifestInvalid(f"{where} has no digest", at=where)
+        # JSON's true is an int in Python.
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE_BYTES:
             raise ManifestInvalid(f"{where} has no size in bytes", at=where)
         artifact_type = value.get("artifactType")
@@ -75,11 +77,14 @@ class Descriptor:
 
     @property
     def text_length(self) -> int:
-        """Characters of what its manifest says of it: each may have as many as a manifest has bytes."""
+        """Length of the artifact type and annotations in characters.
+
+        Each of these texts may be as long as a manifest, so lists of descriptors must be bounded by this length too.
+        """
         return len(self.artifact_type or "") + sum(len(name) + len(value) for name, value in self.annotations.items())
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object, members in the order engines write them, empty ones left out."""
+        """Return the descriptor as a JSON object without empty members, in the member order that engines write."""
         value: dict[str, Any] = {
             "mediaType": self.media_type,
             "digest": str(self.digest),
@@ -97,10 +102,10 @@ class Descriptor:
 
 
 def string_map(value: object, where: str) -> dict[str, str]:
-    """A JSON object of strings; null or nothing gives an empty one.
+    """Return a JSON object whose values are strings, or an empty dictionary for null.
 
     Raises:
-        ManifestInvalid: it is something else.
+        ManifestInvalid: the value is something else.
     """
     if value is None:
         return {}

@@ -1,4 +1,4 @@
-"""Digests: ``algorithm:hex``, the name of content by its bytes (OCI image-spec, descriptor.md#digests)."""
+"""Digests: ``algorithm:hex``, the name of content derived from its bytes (OCI image-spec, descriptor.md#digests)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _GRAMMAR = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
 _LOWER_HEX = re.compile(r"[0-9a-f]+")
 
-#: The algorithms a digest here may use, the default first.
+#: Supported algorithms, the default first.
 ALGORITHMS = tuple(_HEX_LENGTH)
 
 
 class Hasher(Protocol):
-    """A running hash: the part of ``hashlib``'s objects that is used here."""
+    """Incremental hash: the part of the interface of ``hashlib`` objects that this package uses."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -27,7 +27,7 @@ class Hasher(Protocol):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Digest:
-    """The digest of some bytes.
+    """Digest of content.
 
     Attributes:
         algorithm: one of :data:`ALGORITHMS`.
@@ -39,10 +39,10 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Read ``algorithm:hex``.
+        """Return the digest written as ``algorithm:hex``.
 
         Raises:
-            DigestInvalid: it is outside the grammar, or its algorithm is not known here.
+            DigestInvalid: the text is outside the grammar, or the algorithm is not supported.
         """
         match = _GRAMMAR.fullmatch(text)
         if match is None:
@@ -55,6 +55,7 @@ class Digest:
                 f"digest algorithm {quoted(algorithm)} is not supported: use one of {known}",
                 algorithm=quoted(algorithm),
             )
+        # Upper-case digits would give the same content a second name.
         if len(encoded) != length or _LOWER_HEX.fullmatch(encoded) is None:
             raise DigestInvalid(
                 f"{quoted(text)} is not a {algorithm} digest: {length} lower-case hexadecimal digits are needed",
@@ -64,7 +65,7 @@ class Digest:
 
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview, algorithm: str = "sha256") -> Digest:
-        """The digest of ``data``."""
+        """Return the digest of ``data``."""
         hasher = new_hasher(algorithm)
         hasher.update(data)
         return cls(algorithm, hasher.hexdigest())
@@ -74,10 +75,10 @@ class Digest:
 
 
 def new_hasher(algorithm: str = "sha256") -> Hasher:
-    """A fresh running hash.
+    """Return a new incremental hash.
 
     Raises:
-        DigestInvalid: the algorithm is not known here.
+        DigestInvalid: the algorithm is not supported.
     """
     if algorithm not in _HEX_LENGTH:
         raise DigestInvalid(f"digest algorithm {quoted(algorithm)} is not supported", algorithm=quoted(algorithm))

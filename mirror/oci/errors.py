@@ -1,48 +1,47 @@
-"""The one error tree, rooted by who is at fault.
+"""Exception classes of this package, in one tree that is divided by the party at fault.
 
 ::
 
     MirrorError
     ├── ClientFault                  the request is wrong; repeating it unchanged will not help
     │   ├── NameInvalid              repository, tag or reference outside the grammar
-    │   ├── DigestInvalid            digest malformed, of an unknown algorithm, or not that of the bytes
-    │   ├── SizeInvalid              content shorter or longer than it was said to be
-    │   ├── ManifestInvalid          manifest bytes that do not mean what their type says
-    │   │   ├── LayerEntryInvalid    an entry of a layer that engines cannot unpack
-    │   │   └── LayersTooLarge       layers with more entries, names or links than are followed
-    │   ├── ManifestBlobUnknown      manifest naming content that is not here
-    │   ├── ContentTooLarge          over a limit of ours
-    │   ├── ContentTooSlow           holding a place that others wait for: may pass
-    │   ├── RangeInvalid             byte range that cannot be satisfied, chunk out of order
-    │   ├── UploadInvalid            upload request that cannot be followed
-    │   ├── Unsupported              a kind of request that is switched off or not known
-    │   ├── Unauthorized             who calls is not known, or not proven
-    │   ├── Denied                   not allowed
-    │   │   └── RightMissing         to this caller; it may be to another
-    │   ├── ReferenceInUse           content that something else still needs
-    │   ├── TooManyRequests          more at once than one client may have under way: may pass
+    │   ├── DigestInvalid            digest malformed, of an unsupported algorithm, or not that of the content
+    │   ├── SizeInvalid              content shorter or longer than announced
+    │   ├── ManifestInvalid          manifest that is malformed or does not match its media type
+    │   │   ├── LayerEntryInvalid    layer entry that engines cannot unpack
+    │   │   └── LayersTooLarge       layers with too many entries, names or links to check
+    │   ├── ManifestBlobUnknown      manifest that names content missing from the repository
+    │   ├── ContentTooLarge          content over a configured or fixed limit
+    │   ├── ContentTooSlow           transfer too slow while other clients wait; temporary
+    │   ├── RangeInvalid             byte range that cannot be satisfied, or chunk out of order
+    │   ├── UploadInvalid            malformed upload request
+    │   ├── Unsupported              kind of request that is switched off or not implemented
+    │   ├── Unauthorized             caller unknown, or login wrong
+    │   ├── Denied                   action that is not allowed
+    │   │   └── RightMissing         action that is not allowed to this caller, but may be to others
+    │   ├── ReferenceInUse           content that other content still needs
+    │   ├── TooManyRequests          too many concurrent requests of one client; temporary
     │   └── NotFound
     │       ├── RepositoryUnknown
     │       ├── ManifestUnknown
     │       ├── BlobUnknown
     │       └── UploadUnknown
-    ├── UpstreamFault                the other registry failed us
-    │   ├── UpstreamUnreachable      no connection, no answer in time: may pass
-    │   │   ├── CircuitOpen      it failed so often that it is left alone for a while: may pass
-    │   │   └── UpstreamOffline      the configuration says that it is not to be asked
+    ├── UpstreamFault                an upstream registry failed
+    │   ├── UpstreamUnreachable      no connection, or no answer in time; temporary
+    │   │   ├── CircuitOpen          upstream not asked for a while after many failures; temporary
+    │   │   └── UpstreamOffline      upstream not asked because the configuration says so
     │   ├── UpstreamRefused          401, 403
-    │   ├── UpstreamBusy             429, 5xx: may pass
-    │   └── UpstreamProtocolError             an answer that cannot be true: wrong digest, size, type or grammar
-    ├── StorageFault                 our disk or catalog failed
+    │   ├── UpstreamBusy             429, 5xx; temporary
+    │   └── UpstreamProtocolError    invalid answer: wrong digest, size, type or grammar
+    ├── StorageFault                 the local disk or catalog failed
     │   ├── StorageFull
-    │   ├── StorageDamaged           stored bytes are not what they were
+    │   ├── StorageDamaged           stored bytes have changed since they were accepted
     │   └── CatalogFault             the catalog cannot be opened, read or written
-    ├── Busy                         somebody else is doing this just now: may pass
+    ├── Busy                         another caller is doing this right now; temporary
     └── ConfigurationFault           the configuration or the command line is wrong
 
-Every error carries a sentence for people and ``detail``, a flat mapping for programs. ``temporary`` says
-whether the same request may succeed later; only such errors are ever retried. ``reason`` is the label under which
-metrics and logs count an error.
+Every error carries a message for people and ``detail``, a flat mapping for programs. ``temporary`` is True if the same
+request may succeed later; only temporary errors are retried. ``reason`` is the label of an error in metrics and logs.
 """
 
 from __future__ import annotations
@@ -51,11 +50,11 @@ from typing import ClassVar
 
 
 class MirrorError(Exception):
-    """Root of everything this package raises on purpose.
+    """Base class of all errors that this package raises on purpose.
 
     Args:
-        message: one sentence: what failed, why, and what to do where that is known.
-        detail: fields for programs; values are made into strings.
+        message: one sentence: the failure, its cause, and the fix if there is one.
+        detail: fields for programs. Values are converted to strings.
     """
 
     temporary: ClassVar[bool] = False
@@ -64,6 +63,7 @@ class MirrorError(Exception):
     def __init__(self, message: str, **detail: object) -> None:
         super().__init__(message)
         self.message = message
+        # Strings only: the detail goes into JSON answers and log fields.
         self.detail = {key: str(value) for key, value in detail.items()}
 
     def __str__(self) -> str:
@@ -75,154 +75,154 @@ class ClientFault(MirrorError):
 
 
 class NameInvalid(ClientFault):
-    """A repository, tag or reference outside the grammar."""
+    """A repository, tag or reference is outside the grammar."""
 
 
 class DigestInvalid(ClientFault):
-    """A digest that is malformed, of an unknown algorithm, or not the digest of the bytes."""
+    """A digest is malformed, of an unsupported algorithm, or not the digest of the content."""
 
 
 class SizeInvalid(ClientFault):
-    """Content shorter or longer than it was said to be."""
+    """Content is shorter or longer than announced."""
 
 
 class ManifestInvalid(ClientFault):
-    """Manifest bytes that do not mean what their type says."""
+    """A manifest is malformed or does not match its media type."""
 
 
 class LayerEntryInvalid(ManifestInvalid):
-    """An entry of a layer that engines cannot unpack, or whose name they take for different things."""
+    """A layer has an entry that engines cannot unpack, or whose name engines read differently."""
 
 
 class LayersTooLarge(ManifestInvalid):
-    """Layers with more entries, names or links than are followed."""
+    """Layers have too many entries, names or links to check."""
 
 
 class ManifestBlobUnknown(ClientFault):
-    """A manifest that names content which is not here."""
+    """A manifest names content that the repository does not hold."""
 
 
 class ContentTooLarge(ClientFault):
-    """Content over a limit of ours."""
+    """Content is over a limit."""
 
 
 class ContentTooSlow(ClientFault):
-    """Content that comes so slowly that it takes a place from others who wait for one."""
+    """A transfer is so slow that it holds a place for which other clients wait."""
 
     temporary = True
 
 
 class RangeInvalid(ClientFault):
-    """A byte range that cannot be satisfied, or a chunk out of order."""
+    """A byte range cannot be satisfied, or a chunk is out of order."""
 
 
 class UploadInvalid(ClientFault):
-    """An upload request that cannot be followed."""
+    """An upload request is malformed."""
 
 
 class Unsupported(ClientFault):
-    """A kind of request that is switched off or not known."""
+    """This kind of request is switched off or not implemented."""
 
 
 class Unauthorized(ClientFault):
-    """Who calls is not known, or not proven."""
+    """The caller is unknown, or the login is wrong."""
 
 
 class Denied(ClientFault):
-    """This is not allowed."""
+    """The action is not allowed."""
 
 
 class RightMissing(Denied):
-    """The caller may not do this; another may."""
+    """The action is not allowed to this caller. Another caller may have the right."""
 
 
 class ReferenceInUse(ClientFault):
-    """Content that something else still needs."""
+    """Other content still needs this content."""
 
 
 class TooManyRequests(ClientFault):
-    """More at once than one client may have under way."""
+    """A client has more concurrent requests than allowed."""
 
     temporary = True
 
 
 class NotFound(ClientFault):
-    """What was asked for is not here."""
+    """The requested content does not exist here."""
 
     reason = "not_found"
 
 
 class RepositoryUnknown(NotFound):
-    """No such repository."""
+    """The repository does not exist."""
 
 
 class ManifestUnknown(NotFound):
-    """No such manifest or tag in the repository."""
+    """The repository has no such manifest or tag."""
 
 
 class BlobUnknown(NotFound):
-    """No such blob in the repository."""
+    """The repository has no such blob."""
 
 
 class UploadUnknown(NotFound):
-    """No such upload session in the repository."""
+    """The repository has no such upload session."""
 
 
 class UpstreamFault(MirrorError):
-    """The other registry failed us."""
+    """An upstream registry failed."""
 
 
 class UpstreamUnreachable(UpstreamFault):
-    """No connection, or no answer in time."""
+    """An upstream cannot be connected to, or did not answer in time."""
 
     temporary = True
     reason = "unreachable"
 
 
 class CircuitOpen(UpstreamUnreachable):
-    """The upstream failed so often that it is not asked for a while."""
+    """An upstream failed so often that no request is sent to it for a while."""
 
     reason = "circuit_open"
 
 
 class UpstreamOffline(UpstreamUnreachable):
-    """The configuration says that the upstream is not to be asked."""
+    """The configuration forbids requests to the upstream."""
 
     temporary = False
     reason = "offline"
 
 
 class UpstreamRefused(UpstreamFault):
-    """The upstream wants other credentials, or does not let us have this."""
+    """An upstream requires other credentials, or denies access."""
 
     reason = "refused"
 
 
 class UpstreamBusy(UpstreamFault):
-    """The upstream answered 429 or 5xx."""
+    """An upstream answered 429 or 5xx."""
 
     temporary = True
     reason = "busy"
 
 
 class UpstreamProtocolError(UpstreamFault):
-    """An answer that cannot be true."""
+    """An upstream sent an invalid answer."""
 
     reason = "protocol_error"
 
 
 class StorageFault(MirrorError):
-    """Our disk or catalog failed."""
+    """The local disk or catalog failed."""
 
     reason = "storage"
 
 
 class StorageFull(StorageFault):
-    """No space, or no quota, is left where content is kept."""
+    """The disk or the quota of the data folder is full."""
 
 
 class StorageDamaged(StorageFault):
-    """Stored bytes are not what they were when they were accepted."""
+    """Stored bytes have changed since they were accepted."""
 
 
 class CatalogFault(StorageFault):
@@ -230,7 +230,7 @@ class CatalogFault(StorageFault):
 
 
 class Busy(MirrorError):
-    """Somebody else is doing this just now."""
+    """Another caller is doing this right now."""
 
     temporary = True
 
@@ -240,6 +240,7 @@ class ConfigurationFault(MirrorError):
 
 
 def reasons(family: type[MirrorError]) -> tuple[str, ...]:
-    """Every reason that an error of a family may have, each once, in the order of the tree."""
+    """Return the reasons of all error classes in a family, each once, in the order of the tree."""
+    # Shared metrics need every label value before the server starts, so reasons are a fixed set (ADR 8).
     below = (reason for child in family.__subclasses__() for reason in reasons(child))
     return tuple(dict.fromkeys([family.reason, *below]))

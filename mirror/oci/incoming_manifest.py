@@ -1,4 +1,4 @@
-"""Manifests that come from a client or an upstream: read as all are, within a bound on what that costs."""
+"""Parsing of manifests from clients and upstreams, with a bound on the time that parsing takes."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.manifest import Manifest
 
-#: Most values of an incoming manifest, about: its commas and opening brackets are counted, also those within texts.
-#: An index of 10 000 members with a dozen annotations each has 200 000. Of what is denser, 4 MiB would take a second.
+#: Approximate limit of values in an incoming manifest. Commas and opening brackets are counted, also those in strings,
+#: because counting bytes is much cheaper than parsing. An index of 10 000 members with a dozen annotations each has
+#: 200 000 values. Without this limit, parsing a dense manifest of 4 MiB would take a second.
 MAX_VALUES: Final = 256 * 1024
-#: Most quotation marks: four for each member of an object whose value is a text. The same index has 700 000. One object
-#: is read in one go, which nothing else can interrupt: with so many members, for a tenth of a second.
+#: Limit of quotation marks: an object member with a string value has four. The index above has 700 000. The parser
+#: reads one object without interruption, which takes a tenth of a second for so many members.
 MAX_QUOTES: Final = 720_000
 
 
 def parse_incoming(content: bytes, media_type: str, digest: Digest | None = None) -> Manifest:
-    """Read a manifest that comes in.
+    """Return the manifest in bytes from a client or an upstream.
 
     Args and errors as for :meth:`Manifest.parse`.
 
     Raises:
-        ManifestInvalid: also where it has too many values.
+        ManifestInvalid: also if the manifest has too many values.
     """
+    # Each value takes at least one byte of its own, so smaller manifests need no count.
     if len(content) > MAX_VALUES and (
         sum(map(content.count, (b",", b"[", b"{"))) > MAX_VALUES or content.count(b'"') > MAX_QUOTES
     ):

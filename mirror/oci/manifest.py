@@ -1,8 +1,8 @@
-"""Manifests: a view of bytes that are never written again (OCI image-spec manifest.md and image-index.md; schema 2).
+"""Manifests: parsed views of immutable bytes (OCI image-spec manifest.md and image-index.md; Docker schema 2).
 
-There is one reading of a manifest: what we judge, show and serve is what every engine will use. A manifest that an
-engine could read in another way is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse` refuses
-an ambiguous manifest that comes in; :meth:`Manifest.parse_stored` marks one that an earlier version has let in.
+The mirror must judge a manifest exactly as every engine will read it. A manifest that an engine could read differently
+is *ambiguous* (:mod:`mirror.oci.manifest_ambiguity`). :meth:`Manifest.parse` refuses ambiguous manifests from outside.
+:meth:`Manifest.parse_stored` accepts them and sets ``ambiguity``, because an earlier version may have stored some.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from mirror.oci.manifest_ambiguity import ambiguity_of
 from mirror.oci.printable_text import quoted
 from mirror.oci.strict_json import Document, read_object
 
-#: Largest manifest accepted, from a client or an upstream. Engines since 20.10 stop at 4 393 216.
+#: Size limit of a manifest from a client or an upstream. Engines since 20.10 read at most 4 393 216 bytes.
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
 _MAX_CHILDREN = 10_000
-#: Longest type of an artifact, in characters: RFC 6838 has no longer ones.
+#: Length limit of an artifact type in characters. RFC 6838 allows no longer ones.
 _MAX_TYPE_LENGTH = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest as received, and what it says.
+    """Manifest: the bytes as received, and their parsed content.
 
     Attributes:
-        content: the bytes, exactly as received; their digest is the manifest's name.
-        media_type: the type it was sent with.
-        digest: the digest it is stored under.
-        config: the config's descriptor; None for an index.
-        layers: blobs, in order; empty for an index.
+        content: bytes exactly as received. Their digest names the manifest.
+        media_type: media type of the manifest.
+        digest: digest under which the manifest is stored.
+        config: descriptor of the config; None for an index.
+        layers: descriptors of the layers, in order; empty for an index.
         manifests: members of an index; empty otherwise.
-        subject: the manifest this one refers to, if any.
-        artifact_type: as the manifest says, or None.
-        annotations: as the manifest says.
-        ambiguity: why an engine may read something else, in words that follow "the manifest"; None: every reader
-            reads the same.
+        subject: descriptor of the manifest that this manifest refers to, or None.
+        artifact_type: value of ``artifactType``, or None.
+        annotations: annotations of the manifest.
+        ambiguity: reason why an engine may read the manifest differently, as a phrase that follows "the manifest"; None
+            if all readers read the same.
     """
 
     content: bytes = field(repr=False)
@@ -57,16 +57,17 @@ class Manifest:
 
     @classmethod
     def parse(cls, content: bytes, media_type: str, digest: Digest | None = None) -> Manifest:
-        """Read a manifest that comes in. Unknown members are left alone.
+        """Return the manifest in bytes from outside. Unknown members are ignored.
 
         Args and errors as for :meth:`parse_stored`.
 
         Raises:
-            ManifestInvalid: also where the manifest is ambiguous, or the type of the artifact too long.
+            ManifestInvalid: also if the manifest is ambiguous, or the artifact type is too long.
         """
         manifest = cls.parse_stored(content, media_type, digest)
         if manifest.ambiguity is not None:
-            raise ManifestInvalid(f"the manifest {manifest.ambiguity}: readers differ in what that means")
+            raise ManifestInvalid(f"the manifest {manifest.ambiguity}: engines may read the manifest differently")
+        # The artifact type is stored in the catalog with the referrers of a subject, so its length is bounded.
         length = len(manifest.as_referrer().artifact_type or "")
         if length > _MAX_TYPE_LENGTH:
             raise ManifestInvalid(
@@ -77,17 +78,18 @@ class Manifest:
 
     @classmethod
     def parse_stored(cls, content: bytes, media_type: str, digest: Digest | None = None) -> Manifest:
-        """Read a manifest that is held here, be it ambiguous.
+        """Return the manifest in bytes of the store, even if the manifest is ambiguous.
 
         Args:
-            content: the manifest's bytes, at most :data:`MAX_MANIFEST_BYTES`.
-            media_type: the ``Content-Type`` it was sent with; parameters are ignored.
-            digest: the digest it must have, and is stored under; sha256 of the bytes where none is given.
+            content: bytes of the manifest, at most :data:`MAX_MANIFEST_BYTES`.
+            media_type: value of ``Content-Type``. Parameters are ignored.
+            digest: expected digest, under which the manifest is stored; None for the sha256 digest of the bytes.
 
         Raises:
-            ContentTooLarge: over the limit.
+            ContentTooLarge: the bytes exceed the limit.
             DigestInvalid: the bytes have another digest.
-            ManifestInvalid: a type that is not a manifest's, not JSON, or not the shape its type says.
+            ManifestInvalid: the media type is not a manifest's, or the bytes are not JSON of the shape that the media
+                type requires.
         """
         if len(content) > MAX_MANIFEST_BYTES:
             raise ContentTooLarge(
@@ -95,6 +97,7 @@ class Manifest:
                 size_bytes=len(content),
                 limit_bytes=MAX_MANIFEST_BYTES,
             )
+        # A client may push a manifest under a digest of any supported algorithm.
         actual = Digest.of(content, digest.algorithm if digest else "sha256")
         if digest is not None and actual != digest:
             raise DigestInvalid(f"manifest has digest {actual}, not {digest}", expected=digest, actual=actual)
@@ -111,17 +114,19 @@ class Manifest:
             shown = quoted(said[:60]) if isinstance(said, str) else "that is no string,"
             raise ManifestInvalid(f"manifest says mediaType {shown} but was sent as {kind}", media_type=kind)
         version = body.get("schemaVersion")
+        # Python takes 2.0 for equal to 2, and Go refuses it.
         if version != 2 or not isinstance(version, int):
             raise ManifestInvalid("manifest schemaVersion is not 2; schema 1 is not supported")
         try:
             return cls._from_document(content, kind, actual, document)
-        except DigestInvalid as error:
+        except DigestInvalid as error:  # of a descriptor inside: the manifest's own digest was right
             raise ManifestInvalid(f"manifest holds a wrong digest: {error}", **error.detail) from error
 
     @classmethod
     def _from_document(cls, content: bytes, kind: str, digest: Digest, document: Document) -> Manifest:
         body = document.body
         index = kind in media_types.INDEXES
+        # A reader that ignores the media type could take such a document for an index or for an image.
         if index and ("layers" in body or "config" in body):
             raise ManifestInvalid(f"{kind} may not hold config or layers")
         if not index and ("manifests" in body or "fsLayers" in body):
@@ -146,12 +151,12 @@ class Manifest:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes the manifest itself has."""
+        """Size of the manifest itself, in bytes."""
         return len(self.content)
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Config and layers that must be in the repository: foreign ones are left out, each digest once."""
+        """Config and layers that the repository must hold, each digest once. Foreign layers are left out."""
         wanted = [self.config, *self.layers] if self.config else list(self.layers)
         found: dict[Digest, Descriptor] = {}
         for blob in wanted:
@@ -161,35 +166,39 @@ class Manifest:
 
     @property
     def is_plugin(self) -> bool:
-        """Whether this is a Docker managed plugin."""
+        """True if the manifest is a Docker managed plugin."""
         return self.config is not None and self.config.media_type == media_types.DOCKER_PLUGIN_CONFIG
 
     @property
     def may_be_plugin(self) -> bool:
-        """Whether an engine might install this as a plugin: it is one, or it is ambiguous."""
+        """True if an engine might install the manifest as a plugin, because it is a plugin or is ambiguous."""
         return self.is_plugin or self.ambiguity is not None
 
     @property
     def content_size_bytes(self) -> int:
-        """Bytes of config and layers together, each digest once."""
+        """Total size of config and layers in bytes. Each digest counts once."""
         return sum(blob.size_bytes for blob in self.blobs)
 
     @property
     def descriptor(self) -> Descriptor:
-        """Type, digest and size of the manifest itself."""
+        """Descriptor of the manifest itself."""
         return Descriptor(self.media_type, self.digest, self.size_bytes)
 
     def as_referrer(self) -> Descriptor:
-        """How this manifest is listed among the referrers of its subject (distribution-spec, "Listing Referrers")."""
+        """Return the descriptor that lists this manifest as a referrer (distribution-spec, "Listing Referrers")."""
         artifact_type = self.artifact_type or (self.config.media_type if self.config else None)
         return Descriptor(self.media_type, self.digest, self.size_bytes, artifact_type, self.annotations)
 
 
 def parse_json_object(content: bytes, what: str = "manifest") -> dict[str, Any]:
-    """Read JSON from outside: an object, in UTF-8, not nested beyond what the parser bears.
+    """Return the JSON object in bytes from outside. The bytes must be UTF-8.
+
+    Args:
+        content: bytes of the object.
+        what: name of the content for error messages.
 
     Raises:
-        ManifestInvalid: it is something else.
+        ManifestInvalid: the bytes are not a JSON object, or are nested too deeply for the parser.
     """
     return read_object(content, what).body
 

@@ -1,9 +1,9 @@
-"""Manifests that an engine reads in another way than they look.
+"""Detection of manifests that an engine may read differently from this package.
 
-Engines since 20.10 decode a manifest into Go structures, follow every descriptor among ``config`` and ``layers``, and
-take whichever has the type of a plugin's config for the config; the one fetched last wins (moby: plugin/fetch_linux.go,
-storeFetchMetadata; containerd: images.Children). So a manifest is judged by what it can mean to them, not only by what
-it says to a reader that keeps to the letter.
+Engines since 20.10 decode a manifest into Go structures and follow every descriptor among ``config`` and ``layers``.
+They take each blob with the media type of a plugin config for the config, and the blob fetched last wins (moby:
+plugin/fetch_linux.go, storeFetchMetadata; containerd: images.Children). So a manifest must be judged by everything an
+engine could take from it, and not only by a literal reading.
 """
 
 from __future__ import annotations
@@ -32,15 +32,20 @@ _DESCRIPTOR: Final = frozenset(
     {"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"}
 )
 _PLATFORM: Final = frozenset({"architecture", "os", "os.version", "os.features", "variant", "features"})
+# Engines follow a manifest among the layers as well, and so may take another config from there.
 _FOLLOWED: Final = frozenset(media_types.MANIFESTS)
 
 
 def ambiguity_of(document: Document) -> str | None:
-    """Why an engine may read something else in a manifest, in words that follow "the manifest"; None: it does not.
+    """Return why an engine may read a manifest differently, as a phrase that follows "the manifest".
 
-    Annotations and members that engines do not know may differ in case alone, except in what an engine installs as a
-    plugin: no builder writes that.
+    Members that engines do not know, and annotations, may have names that differ only in case. In a plugin they may
+    not, because no builder writes such names.
+
+    Returns:
+        The phrase; None if every reader reads the same.
     """
+    # Names in these phrases are cut to 60 characters, because a name may be as long as the manifest.
     if document.twice is not None:
         return f"has {quoted(document.twice[:60])} more than once"
     body = document.body
@@ -50,13 +55,14 @@ def ambiguity_of(document: Document) -> str | None:
             return f"has {quoted(found[0][:60])}{where}, which engines read as {found[1]!r}"
     if (why := _followed(body)) is not None:
         return why
+    # Readers of images and artifacts do not fold case, so only a plugin is refused for names that differ in case.
     if document.folded is not None and _type(body.get("config")) == media_types.DOCKER_PLUGIN_CONFIG:
         return f"has {quoted(document.folded[:60])} more than once, whatever its case"
     return None
 
 
 def _followed(body: dict[str, Any]) -> str | None:
-    """What an engine fetches besides the config and layers that a manifest has for everybody else."""
+    """Return a phrase for a descriptor that only engines follow, besides the config and layers that all readers see."""
     named = [(place, _type(value)) for place, value in _children(body)]
     for place, kind in named:
         if kind == media_types.DOCKER_PLUGIN_CONFIG and place != "config":
@@ -67,7 +73,7 @@ def _followed(body: dict[str, Any]) -> str | None:
 
 
 def _places(body: dict[str, Any]) -> Iterator[tuple[str, object, frozenset[str]]]:
-    """Every object whose members engines look for by name: where it is, the object, and the names."""
+    """Yield the objects whose members engines look up by name: the place, the object, and the known names."""
     yield "", body, _MANIFEST
     for place, value in [*_children(body), ("subject", body.get("subject"))]:
         yield place, value, _DESCRIPTOR

@@ -21,19 +21,19 @@ OCI_LAYER_NONDISTRIBUTABLE_PREFIX: Final = "application/vnd.oci.image.layer.nond
 
 OCTET_STREAM: Final = "application/octet-stream"
 
-#: Manifests of manifests.
+#: Media types of indexes, whose members are manifests.
 INDEXES: Final = frozenset({DOCKER_MANIFEST_LIST, OCI_INDEX})
-#: Every manifest type accepted here, in the order they are asked for.
+#: Supported media types of manifests, in the order of the ``Accept`` header that upstreams get.
 MANIFESTS: Final = (DOCKER_MANIFEST, OCI_MANIFEST, DOCKER_MANIFEST_LIST, OCI_INDEX)
-#: Layers that engines since 20.10 unpack of a plugin; the content of any other is missing without a word.
+#: Layer types of a plugin that engines since 20.10 unpack. Engines silently skip layers of any other type.
 PLUGIN_LAYERS: Final = frozenset({DOCKER_LAYER_GZIP, DOCKER_LAYER, OCI_LAYER_GZIP, OCI_LAYER})
 
 
 def essence(content_type: str) -> str:
-    """A ``Content-Type`` without parameters, lower case: ``"A/B; charset=x"`` gives ``"a/b"``."""
+    """Return a ``Content-Type`` in lower case without parameters: ``"a/b"`` for ``"A/B; charset=x"``."""
     return content_type.partition(";")[0].strip().lower()
 
 
 def is_foreign_layer(media_type: str) -> bool:
-    """Whether blobs of this type may live elsewhere only, and need not have been pushed."""
+    """Return True if blobs of this media type may be stored elsewhere only, and need not be pushed."""
     return media_type == DOCKER_LAYER_FOREIGN or media_type.startswith(OCI_LAYER_NONDISTRIBUTABLE_PREFIX)

@@ -1,4 +1,4 @@
-"""Mapping of repository names: ``store/*/*`` to ``*/*``. Pure; shared by mirror rules and proxy rules."""
+"""Mappings of repository names: ``store/*/*`` to ``*/*``. Pure; shared by mirror rules and proxy rules."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from mirror.oci.names import Repository
 
 @dataclass(frozen=True, slots=True)
 class NameMapping:
-    """A pattern of source names, and the target name that each gets.
+    """Mapping from a pattern of source names to target names.
 
-    ``*`` stands for one path component, ``**`` for the rest (one component or more). What they match is filled into
-    the same wildcards of ``target``, in order.
+    ``*`` matches one path component, and ``**`` matches one or more remaining components. The matched components
+    replace the wildcards of ``target`` in order.
+
+    Attributes:
+        source: pattern of source names.
+        target: pattern of target names, with the wildcards of ``source``.
     """
 
     source: str
@@ -23,6 +27,7 @@ class NameMapping:
 
     def __post_init__(self) -> None:
         pattern, target = NamePattern(self.source), NamePattern(self.target)
+        # The matched components fill the target's wildcards by position.
         if pattern.wildcards != target.wildcards:
             raise ConfigurationFault(
                 f"{self.source!r} cannot be mapped to {self.target!r}: both must hold the same * and **, in one order"
@@ -31,20 +36,20 @@ class NameMapping:
 
     @property
     def plain_source(self) -> Repository | None:
-        """The one source repository; None where the pattern holds a wildcard."""
+        """The only source repository; None if the pattern has wildcards."""
         return None if self._pattern.wildcards else Repository.parse(self.source)
 
     @property
     def source_span(self) -> NameSpan:
-        """The run of names that holds every name which the pattern covers."""
+        """Name range that contains every name that the source pattern matches."""
         return self._pattern.span
 
     def covers(self, repository: Repository) -> bool:
-        """Tell whether the source pattern matches a name."""
+        """Return True if the source pattern matches a name."""
         return self._pattern.match(repository) is not None
 
     def apply(self, repository: Repository) -> Repository | None:
-        """Map a source repository to its target name; None where the pattern does not match.
+        """Return the target name of a source repository; None if the pattern does not match.
 
         Raises:
             NameInvalid: the target name would be too long.
@@ -57,5 +62,5 @@ class NameMapping:
         return Repository.parse("/".join(parts))
 
     def may_give(self, repository: Repository) -> bool:
-        """Tell whether a repository may be the target name of a source repository."""
+        """Return True if some source repository could be mapped to this target name."""
         return NameMapping(self.target, self.source).apply(repository) is not None

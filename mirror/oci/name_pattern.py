@@ -10,21 +10,23 @@ from typing import Final
 from mirror.oci.errors import ConfigurationFault, NameInvalid
 from mirror.oci.names import Repository
 
-#: What stands for a component of a name, and for all that follow, as expressions.
+#: Regular expressions of the wildcards: ``*`` for one component, ``**`` for all remaining ones.
 WILDCARDS: Final = {"*": r"([^/]+)", "**": r"(.+)"}
 
 
-#: Above every character of a repository name, in ASCII.
+#: Sorts after every character of a repository name in ASCII.
 _ABOVE: Final = "~"
 
 
 @dataclass(frozen=True, slots=True)
 class NameSpan:
-    """A run of names in ASCII order: those that begin with a prefix, or one name alone.
+    """Range of names in ASCII order: all names with a prefix, or a single name.
+
+    A list of the repositories that a caller may read skips the names outside the caller's ranges.
 
     Attributes:
-        prefix: how the names begin; empty: all names.
-        alone: whether the prefix is the one name.
+        prefix: prefix of the names; empty for all names.
+        alone: True if the range is the single name ``prefix``.
     """
 
     prefix: str = ""
@@ -32,14 +34,15 @@ class NameSpan:
 
     @property
     def before(self) -> str:
-        """A text that sorts before every name of the run, and after every lower name."""
+        """Text that sorts before every name of the range, and after every lower name."""
         if not self.prefix:
             return ""
+        # No name contains "~", so this text lies between the range and every name below it.
         return f"{self.prefix[:-1]}{chr(ord(self.prefix[-1]) - 1)}{_ABOVE}"
 
     @property
     def last(self) -> str | None:
-        """The last name of the run, or a text between it and every higher name; None: nothing is higher."""
+        """Last name of the range, or a text that sorts between it and every higher name; None if no name is higher."""
         if self.alone:
             return self.prefix
         return f"{self.prefix}{_ABOVE}" if self.prefix else None
@@ -47,9 +50,13 @@ class NameSpan:
 
 @dataclass(frozen=True, slots=True)
 class NamePattern:
-    """A pattern of names: ``*`` stands for one path component, ``**`` for the rest (one component or more).
+    """Pattern of names: ``*`` matches one path component, ``**`` matches one or more remaining components.
 
-    Raises ConfigurationFault where it is none.
+    Attributes:
+        text: the pattern as written.
+
+    Raises:
+        ConfigurationFault: the text is not a pattern.
     """
 
     text: str
@@ -58,7 +65,7 @@ class NamePattern:
     def __post_init__(self) -> None:
         parts = self.text.split("/")
         if "**" in parts[:-1]:
-            raise ConfigurationFault(f"{self.text!r}: ** stands for the rest, so it can only be the last component")
+            raise ConfigurationFault(f"{self.text!r}: ** matches the rest of a name, so it must be the last component")
         try:
             Repository.parse("/".join("x" if part in WILDCARDS else part for part in parts))
         except NameInvalid as error:
@@ -70,12 +77,12 @@ class NamePattern:
 
     @property
     def wildcards(self) -> list[str]:
-        """The wildcards in it, in order."""
+        """Wildcards of the pattern, in order."""
         return [part for part in self.text.split("/") if part in WILDCARDS]
 
     @property
     def span(self) -> NameSpan:
-        """The shortest run of names that holds every name which the pattern matches."""
+        """Smallest name range that contains every name that the pattern matches."""
         parts = self.text.split("/")
         literal = list(takewhile(lambda part: part not in WILDCARDS, parts))
         if len(literal) == len(parts):
@@ -83,7 +90,7 @@ class NamePattern:
         return NameSpan("".join(f"{part}/" for part in literal))
 
     def match(self, repository: Repository) -> tuple[str, ...] | None:
-        """What the wildcards stand for in a name; None where the pattern does not match."""
+        """Return the text that each wildcard matches in a name; None if the pattern does not match."""
         found = self._grammar.fullmatch(repository.name)
         return None if found is None else found.groups()
 

@@ -1,4 +1,4 @@
-"""Repositories, tags and references (OCI distribution-spec, "Pulling manifests"; distribution reference grammar)."""
+"""Repositories, tags and references (OCI distribution-spec, "Pulling manifests"; grammar of distribution/reference)."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:.]+\])(?::[0-9]{1,5})?"
 )
 
-#: Longest repository name accepted, in characters: what engines accept, host left out.
+#: Length limit of a repository name in characters, without the host. Engines have the same limit.
 MAX_REPOSITORY_LENGTH = 255
-#: Longest tag accepted, in characters.
+#: Length limit of a tag in characters.
 MAX_TAG_LENGTH = 128
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Repository:
-    """A repository's name: lower-case path components, joined by ``/``."""
+    """Name of a repository: lower-case path components joined by ``/``."""
 
     name: str
 
     @classmethod
     def parse(cls, text: str) -> Repository:
-        """Read a repository name.
+        """Return the repository with this name.
 
         Raises:
-            NameInvalid: it is outside the grammar, or over :data:`MAX_REPOSITORY_LENGTH` characters.
+            NameInvalid: the name is outside the grammar, or longer than :data:`MAX_REPOSITORY_LENGTH` characters.
         """
+        # A separate message that does not quote the name, which may be very long.
         if len(text) > MAX_REPOSITORY_LENGTH:
             raise NameInvalid(f"repository name of {len(text)} characters: at most {MAX_REPOSITORY_LENGTH} are allowed")
         if not cls.is_valid(text):
@@ -46,7 +47,7 @@ class Repository:
 
     @staticmethod
     def is_valid(text: str) -> bool:
-        """Whether :meth:`parse` reads a text. Costs a tenth of trying that."""
+        """Return True if :meth:`parse` accepts the text. Takes a tenth of the time of catching its error."""
         return len(text) <= MAX_REPOSITORY_LENGTH and _REPOSITORY.fullmatch(text) is not None
 
     def __str__(self) -> str:
@@ -55,18 +56,19 @@ class Repository:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Tag:
-    """A tag: a name for a manifest that may move."""
+    """Tag: a movable name of a manifest."""
 
     name: str
 
     @classmethod
     def parse(cls, text: str) -> Tag:
-        """Read a tag.
+        """Return the tag with this name.
 
         Raises:
-            NameInvalid: it is outside the grammar, or over :data:`MAX_TAG_LENGTH` characters.
+            NameInvalid: the name is outside the grammar, or longer than :data:`MAX_TAG_LENGTH` characters.
         """
         if not cls.is_valid(text):
+            # The message quotes only the beginning of a long text.
             shown = text if len(text) <= MAX_TAG_LENGTH else text[:32] + "…"
             raise NameInvalid(
                 f"{shown!r} is not a tag: at most {MAX_TAG_LENGTH} letters, digits, _ . -, not beginning with . or -",
@@ -76,7 +78,7 @@ class Tag:
 
     @staticmethod
     def is_valid(text: str) -> bool:
-        """Whether :meth:`parse` reads a text. Costs a tenth of trying that."""
+        """Return True if :meth:`parse` accepts the text. Takes a tenth of the time of catching its error."""
         return _TAG.fullmatch(text) is not None
 
     def __str__(self) -> str:
@@ -84,24 +86,25 @@ class Tag:
 
 
 def parse_reference(text: str) -> Tag | Digest:
-    """Read what stands behind ``manifests/``: a digest where it holds a colon, else a tag.
+    """Return the digest or tag that follows ``manifests/`` in a path. A text with a colon is a digest.
 
     Raises:
-        DigestInvalid: it looks like a digest and is none.
-        NameInvalid: it is not a tag.
+        DigestInvalid: the text has a colon and is not a digest.
+        NameInvalid: the text is not a tag.
     """
+    # The grammar of tags has no colon, and every digest has one.
     return Digest.parse(text) if ":" in text else Tag.parse(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """``[HOST[:PORT]/]NAME[:TAG][@DIGEST]``, as people write it.
+    """Reference as people write it: ``[HOST[:PORT]/]NAME[:TAG][@DIGEST]``.
 
     Attributes:
-        host: the registry, or None for our own store.
-        repository: the repository there.
-        tag: the tag; ``latest`` where neither tag nor digest was written, None where only a digest was.
-        digest: the digest, which decides where both are given.
+        host: registry; None for the local store.
+        repository: repository in the registry.
+        tag: the tag; ``latest`` if neither tag nor digest was written, None if only a digest was written.
+        digest: the digest, which takes precedence over the tag.
     """
 
     host: str | None
@@ -111,11 +114,13 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str) -> Reference:
-        """Read a reference. The first component is a host where it holds ``.`` or ``:``, or is ``localhost``.
+        """Return the reference in a text.
+
+        The first component is a host if it contains ``.`` or ``:``, or is ``localhost``.
 
         Raises:
-            NameInvalid: it is outside the grammar.
-            DigestInvalid: what follows ``@`` is not a digest.
+            NameInvalid: the text is outside the grammar.
+            DigestInvalid: the part after ``@`` is not a digest.
         """
         rest, at, digest_text = text.partition("@")
         digest = Digest.parse(digest_text) if at else None
@@ -133,7 +138,7 @@ class Reference:
 
     @property
     def target(self) -> Tag | Digest:
-        """What to ask the registry for: the digest where there is one, else the tag."""
+        """Digest or tag to request from the registry: the digest if there is one, else the tag."""
         if self.digest is not None:
             return self.digest
         if self.tag is None:

@@ -1,7 +1,7 @@
-"""Text from outside, made fit for messages, terminals, logs and headers.
+"""Text from outside, made safe for messages, terminals, logs and headers.
 
-Nothing that these functions return holds a character that is not printable: no control character, no line break, no
-sign that turns the direction of writing, no half of a surrogate pair.
+The functions return printable characters only. Their results contain no control characters, line breaks, signs that
+change the writing direction, or unpaired surrogates.
 """
 
 from __future__ import annotations
@@ -13,43 +13,44 @@ _NOT_ASCII: Final = re.compile(r"[^ -~]")
 
 
 def printable(text: str, most_characters: int | None = None) -> str:
-    """Replace each character that is not printable by a question mark.
+    """Replace each unprintable character with a question mark.
 
     Args:
-        text: from outside.
-        most_characters: where the text is cut, with ``…`` behind it; None: it is not cut.
+        text: text from outside.
+        most_characters: length at which the text is cut and ``…`` is appended; None for no limit.
     """
+    # Cut before any character is looked at: a text from outside may be long.
     shown = text if most_characters is None else _cut(text, most_characters, "…")
     return shown if shown.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in shown)
 
 
 def printable_ascii(text: str, most_characters: int = 120) -> str:
-    """Replace each character that is not printable ASCII by a question mark, for headers and what may go into one.
+    """Replace each character that is not printable ASCII with a question mark. Use this for headers.
 
     Args:
-        text: from outside.
-        most_characters: where the text is cut, with ``...`` behind it.
+        text: text from outside.
+        most_characters: length at which the text is cut and ``...`` is appended.
     """
     return _NOT_ASCII.sub("?", _cut(text, most_characters, "..."))
 
 
 def escaped(text: str, most_characters: int) -> str:
-    r"""Write each character that is not printable as an escape, such as ``\x1b``.
+    r"""Write each unprintable character as an escape sequence such as ``\x1b``.
 
     Args:
-        text: from outside.
-        most_characters: where the text is cut, with ``…`` behind it.
+        text: text from outside.
+        most_characters: length at which the text is cut and ``…`` is appended.
     """
     shown = _cut(text, most_characters, "…")
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in shown)
 
 
 def quoted(text: str, most_characters: int = 140) -> str:
-    """Put text into quotes, in ASCII, with everything else as an escape.
+    """Return a text in quotes, in ASCII, with all other characters as escape sequences.
 
     Args:
-        text: from outside, such as a name.
-        most_characters: where the text is cut, with ``...`` behind it.
+        text: text from outside, such as a name.
+        most_characters: length at which the text is cut and ``...`` is appended.
     """
     return ascii(_cut(text, most_characters, "..."))
 

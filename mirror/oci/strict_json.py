@@ -1,8 +1,8 @@
-"""JSON that every reader reads the same: objects whose members are told apart by their names alone.
+"""JSON parsing that reports the members that readers would read differently.
 
-Readers differ where a name is there twice. Python keeps the last member, others the first. Go's ``encoding/json``,
-which every engine uses, matches names without regard to case (U+017F counts as ``s``, U+212A as ``k``) and lays a later
-member over an earlier one. So one manifest can say one thing to us and another thing to an engine.
+Readers disagree about an object with duplicate names. Python keeps the last member, and other readers keep the first.
+Go's ``encoding/json``, which every engine uses, ignores the case of names (U+017F counts as ``s``, U+212A as ``k``) and
+merges a later member into an earlier one. So one manifest could mean one thing here and another thing to an engine.
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from mirror.oci.errors import ManifestInvalid
 
 
 def fold(name: str) -> str:
-    """A member's name as Go compares it (encoding/json: foldName): without case, long s and Kelvin sign included."""
+    """Return the name of a member as Go compares it (encoding/json: foldName): without case.
+
+    Long s and the Kelvin sign are folded too.
+    """
+    # Python's lower() maps the Kelvin sign to k, and leaves the long s.
     return name.lower().replace("\u017f", "s")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A JSON object from outside, and which names it repeats.
+    """JSON object from outside, with the names that it repeats.
 
     Attributes:
-        body: the object; of a name that is there twice, the last.
-        twice: a name that some object has twice in the same spelling, at whatever depth; None where none does.
-        folded: the same without regard to case.
+        body: the object. Of members with the same name, the last is kept.
+        twice: a name that occurs twice in one object at any depth, in the same spelling; None if there is none.
+        folded: a name that occurs twice in one object at any depth, regardless of case; None if there is none.
     """
 
     body: dict[str, Any]
@@ -36,19 +40,20 @@ class Document:
 
 
 def read_object(content: bytes, what: str) -> Document:
-    """Read a JSON object in UTF-8.
+    """Return the JSON object in UTF-8 bytes.
 
     Args:
-        content: the bytes.
-        what: what they are, for the error: ``"manifest"``.
+        content: bytes of the object.
+        what: name of the content for error messages: ``"manifest"``.
 
     Raises:
-        ManifestInvalid: they are something else, or nested beyond what the parser bears.
+        ManifestInvalid: the bytes are not a JSON object, or are nested too deeply for the parser.
     """
     twice: list[str] = []
     folded: list[str] = []
 
     def gather(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # The parser calls this for every object. Comparing lengths is the cheap test for repeated names.
         found = dict(pairs)
         if len(found) < len(pairs):
             twice.append(_again(name for name, _ in pairs))
@@ -66,11 +71,11 @@ def read_object(content: bytes, what: str) -> Document:
 
 
 def misspelt(value: object, known: Set[str]) -> tuple[str, str] | None:
-    """A name that a reader who folds case takes for a known one, and that one; None: there is none.
+    """Return a name that a reader without case would take for a known name, and the known name; None if there is none.
 
     Args:
-        value: a JSON object that :func:`read_object` has read; anything else has no members.
-        known: the names that readers look for, in their spelling.
+        value: JSON object from :func:`read_object`. Other values have no members.
+        known: names that readers look for, in their spelling.
     """
     if isinstance(value, dict):
         for name in value.keys() - known:
@@ -85,7 +90,7 @@ def _spelt(name: str, known: Set[str]) -> str | None:
 
 
 def _again(names: Iterable[str]) -> str:
-    """The first name that is there again."""
+    """Return the first name that occurs a second time."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
@@ -95,5 +100,5 @@ def _again(names: Iterable[str]) -> str:
 
 
 def _refuse(constant: str) -> NoReturn:
-    """Called for ``NaN`` and ``Infinity``, which Python takes for JSON and nobody else."""
+    """Raise for ``NaN`` and ``Infinity``, which Python's parser accepts and other parsers do not."""
     raise ValueError(f"{constant} is not a value")

@@ -1,1 +1,1 @@
-"""Pull-through: what is asked for and not here is fetched, kept, and served from here from then on."""
+"""Pull-through: fetches requested content that the store lacks from an upstream, stores it and serves it."""

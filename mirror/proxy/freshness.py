@@ -1,18 +1,18 @@
-"""The decision how a request for a manifest is answered. Pure.
+"""Decision about the answer to a request for a manifest. Pure.
 
-============================  ======================================  =====================
-local copy                    and                                     is answered by
-============================  ======================================  =====================
-pushed, or by a mirror rule                                           serving it
-anything, asked by digest                                             serving it
-pulled through                confirmed within ``fresh_for``          serving it
-pulled through                no upstream may be asked                serving it as stale
-pulled through                no answer within ``retry_after``        serving it as stale
-pulled through                otherwise                               asking with a HEAD
-nothing                       no upstream may be asked                saying so
-nothing                       missed within ``missed_for``            saying so
-nothing                       otherwise                               fetching it
-============================  ======================================  =====================
+=============  =======================================  =========================
+local copy     condition                                answer
+=============  =======================================  =========================
+any origin     requested by digest                      serve the copy
+pushed         or copied by a mirror rule               serve the copy
+pulled         confirmed within ``fresh_for``           serve the copy
+pulled         no upstream may be asked                 serve the copy as stale
+pulled         upstream asked within ``retry_after``    serve the copy as stale
+pulled         otherwise                                revalidate with a HEAD
+none           no upstream may be asked                 not found
+none           missed within ``missed_for``             not found
+none           otherwise                                fetch
+=============  =======================================  =========================
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from enum import Enum
 from mirror.oci import Digest, Tag
 from mirror.records.origins import Origin
 
-#: A tag must not move while one engine installs from it, which asks twice.
+#: Minimum of ``fresh_for``. An engine requests a tag twice during one install, and the tag must not move in between.
 LEAST_FRESH_FOR = timedelta(minutes=2)
 
 
 class FreshnessStep(Enum):
-    """How a request is answered."""
+    """Next step of answering a request."""
 
     SERVE = "serve"
     SERVE_STALE = "serve stale"
@@ -40,12 +40,12 @@ class FreshnessStep(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """Durations of trust in what is known.
+    """Durations for which earlier answers of upstreams are trusted.
 
     Attributes:
-        fresh_for: how long a tag is served without asking its upstream again.
-        retry_after: how long an upstream that did not answer is not asked about the same tag again.
-        missed_for: how long something that no upstream had is not asked for again.
+        fresh_for: time for which a tag is served without asking its upstream again.
+        retry_after: time until an upstream that did not confirm a tag is asked about this tag again.
+        missed_for: time until content that no upstream had is requested again.
     """
 
     fresh_for: timedelta = timedelta(minutes=5)
@@ -55,10 +55,10 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """A copy that the store holds.
+    """Manifest that the store holds.
 
     Attributes:
-        origin: where it was pulled through from; None where it was pushed, or brought by a mirror rule.
+        origin: origin of a pulled-through manifest; None if the manifest was pushed or copied by a mirror rule.
     """
 
     origin: Origin | None
@@ -73,27 +73,32 @@ def decide(
     now: datetime,
     freshness: Freshness,
 ) -> FreshnessStep:
-    """Decide how a request for a manifest is answered.
+    """Return the next step of answering a request for a manifest.
 
     Args:
-        target: how it is asked for.
-        copy: what the store holds; None: nothing.
-        online: whether there is an upstream that may be asked.
-        missed_at: when every upstream last said that it has no such thing.
-        now: the time of day.
-        freshness: durations of trust in what is known.
+        target: requested tag or digest.
+        copy: manifest in the store; None if the store has none.
+        online: True if at least one upstream may be asked.
+        missed_at: time at which no upstream had the content; None if unknown.
+        now: current time.
+        freshness: durations for which earlier answers are trusted.
     """
     if copy is None:
         if not online or _within(missed_at, freshness.missed_for, now):
             return FreshnessStep.REFUSE
         return FreshnessStep.FETCH
+    # The content of a digest cannot change, so a digest never needs to be confirmed.
     if copy.origin is None or isinstance(target, Digest) or _within(copy.origin.checked_at, freshness.fresh_for, now):
         return FreshnessStep.SERVE
+    # Also keeps a client that got the old digest of a tag from getting a new one in the middle of an install.
     if not online or _within(copy.origin.asked_at, freshness.retry_after, now):
         return FreshnessStep.SERVE_STALE
     return FreshnessStep.REVALIDATE
 
 
 def _within(moment: datetime | None, duration: timedelta, now: datetime) -> bool:
-    """Tell whether a moment is at most so long ago. One that has not come yet tells of a clock that was set back."""
+    """Return True if a moment is less than ``duration`` ago.
+
+    A moment in the future does not count: the clock was set back since, so the age is unknown.
+    """
     return moment is not None and timedelta(0) <= now - moment < duration

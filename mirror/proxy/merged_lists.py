@@ -1,4 +1,4 @@
-"""Lists of a repository that is pulled through: local entries, and those that an upstream lists."""
+"""Lists of pulled-through repositories: local entries merged with those of an upstream."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from mirror.registry.port import Entry, Lister, Page
 from mirror.runtime.concurrency.threads import in_thread
 from mirror.wire.pagination import PageRequest
 
-# So many are merged in the event loop: a hop into a thread would cost more.
+# Pages up to this total length are merged in the event loop, because the switch to a thread would cost more.
 _LIGHT_ENTRIES = 1000
 
 
 class MergedLists:
-    """Merges the local list of a repository with that of the first upstream which knows it.
+    """Merges the local list of a repository with the list of the first upstream that knows the repository.
 
     Args:
-        local: lists the store.
-        lookups: asks upstreams.
-        timeout_seconds: the longest wait for an upstream where there is a local list.
+        local: lister of the store.
+        lookups: requests to upstreams.
+        timeout_seconds: maximum wait for an upstream if there is a local list.
     """
 
     def __init__(self, local: Lister, lookups: UpstreamLookups, timeout_seconds: float) -> None:
@@ -32,11 +32,11 @@ class MergedLists:
         self._timeout_seconds = timeout_seconds
 
     async def tags(self, repository: Repository, page: PageRequest, routes: Iterable[ProxyRoute]) -> Page[Tag]:
-        """Tags of a repository, in order.
+        """Return one page of the tags of a repository, in order.
 
         Raises:
             RepositoryUnknown: neither the store nor an upstream has the repository.
-            UpstreamFault: the store does not have it, and no upstream could tell.
+            UpstreamFault: the store does not have the repository, and an upstream failed.
         """
 
         def ask(route: ProxyRoute) -> Awaitable[Page[Tag]]:
@@ -56,7 +56,10 @@ class MergedLists:
         page: PageRequest,
         routes: Iterable[ProxyRoute],
     ) -> Page[Descriptor]:
-        """Manifests that refer to ``subject``, ordered by digest. An upstream that fails lists nothing."""
+        """Return one page of the manifests that refer to ``subject``, ordered by digest.
+
+        Entries of an upstream that fails are left out.
+        """
 
         def ask(route: ProxyRoute) -> Awaitable[Page[Descriptor]]:
             return route.upstream.registry.list_referrers(route.repository, subject, artifact_type, page)
@@ -76,11 +79,14 @@ class MergedLists:
                 continue
             except MirrorError as error:
                 failure = failure or error
-        raise failure or RepositoryUnknown(f"no repository {repository} is here or upstream", name=repository)
+        raise failure or RepositoryUnknown(
+            f"neither the mirror nor an upstream has a repository {repository}", name=repository
+        )
 
     async def _list_in_time(
         self, repository: Repository, routes: Iterable[ProxyRoute], ask: Callable[[ProxyRoute], Awaitable[Page[Entry]]]
     ) -> Page[Entry]:
+        # Only an upstream that answered the last request is waited for, because there is a local list to serve.
         reachable = [route for route in routes if route.upstream.name not in self._lookups.unreachable]
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -100,12 +106,13 @@ async def _merge(
 def _merge_entries(
     local_page: Page[Entry], upstream_page: Page[Entry], page: PageRequest, key: Callable[[Entry], str]
 ) -> Page[Entry]:
-    """Make one page of two that begin at the same place. Where both have an entry, the local one counts.
+    """Merge two pages that begin at the same position. A local entry replaces an upstream entry with the same key.
 
-    A page may be shorter than was asked for although more follows. Of the other one, nothing is taken then that comes
-    later than its last entry: what lies between is not known.
+    A page may be shorter than requested although more entries follow. Entries after the last one of a short page are
+    then left out, because entries of that list in between are unknown.
     """
     entries = {key(entry): entry for entry in (*upstream_page.entries, *local_page.entries)}
+    # Up to this key both lists are complete.
     known_to = min(
         (key(each.entries[-1]) for each in (local_page, upstream_page) if each.more and each.entries), default=None
     )

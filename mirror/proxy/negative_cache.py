@@ -1,4 +1,4 @@
-"""Memory of what no upstream has, within a bound."""
+"""Bounded memory of content that no upstream has."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from cachetools import LRUCache
 
 from mirror.oci import Digest, Repository, Tag
 
+# Clients choose the names, so memory must be bounded: the least recently used entry is dropped first.
 _MOST_REMEMBERED: Final = 10_000
 
 
 class NegativeCache:
-    """Remembers the latest misses of this process."""
+    """Times of the latest misses in this process."""
 
     def __init__(self) -> None:
         self._at: LRUCache[tuple[Repository, Tag | Digest], datetime] = LRUCache(_MOST_REMEMBERED)
 
     def missed_at(self, repository: Repository, target: Tag | Digest) -> datetime | None:
-        """When no upstream had something last; None where that is not known."""
+        """Return the time at which no upstream had the content; None if no miss is remembered."""
         return self._at.get((repository, target))
 
     def remember(self, repository: Repository, target: Tag | Digest, now: datetime) -> None:
-        """Note that no upstream has something now."""
+        """Record that no upstream has the content now."""
         self._at[repository, target] = now

@@ -1,4 +1,4 @@
-"""Routes from a local repository to the upstreams that it may be pulled from. Pure."""
+"""Routes from a local repository to the upstreams from which it may be pulled. Pure."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from mirror.oci.errors import ConfigurationFault, NameInvalid, UpstreamFault, Up
 from mirror.oci.name_mapping import NameMapping
 from mirror.registry.port import ReadLister
 
+# Remembers matched names, because every request matches. Clients choose the names, so the memory is bounded.
 _MOST_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Upstream:
-    """A registry that content is pulled through from.
+    """Registry from which content is pulled through.
 
     Attributes:
-        name: what it is called in the configuration.
-        registry: the registry.
-        offline: whether it may not be asked.
+        name: name of the upstream in the configuration.
+        registry: client of the registry.
+        offline: True if the configuration forbids requests to the upstream.
     """
 
     name: str
@@ -31,11 +32,11 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class ProxyRoute:
-    """One upstream that a local repository may be pulled from.
+    """Upstream from which a local repository may be pulled.
 
     Attributes:
         upstream: the upstream.
-        repository: its name at the upstream.
+        repository: name of the repository at the upstream.
     """
 
     upstream: Upstream
@@ -44,11 +45,11 @@ class ProxyRoute:
 
 @dataclass(frozen=True, slots=True)
 class ProxyRule:
-    """A pattern of local names that are pulled through.
+    """Pattern of local repositories that are pulled through from one upstream.
 
     Attributes:
-        upstream: the upstream that has them.
-        names: maps local names to upstream names.
+        upstream: upstream of the repositories.
+        names: mapping from local names to names at the upstream.
     """
 
     upstream: Upstream
@@ -56,15 +57,15 @@ class ProxyRule:
 
     @classmethod
     def parse(cls, upstream: Upstream, source: str, to: str) -> ProxyRule:
-        """Read a rule as it is written.
+        """Return the rule as written in the configuration.
 
         Args:
-            upstream: the one that ``source`` begins with.
-            source: ``UPSTREAM/REPOSITORY``, where ``*`` is one component and ``**`` the rest.
-            to: the local repository, with the same ``*`` and ``**``.
+            upstream: upstream that ``source`` begins with.
+            source: ``UPSTREAM/REPOSITORY``. ``*`` matches one component, and ``**`` matches the rest.
+            to: pattern of local repositories with the same ``*`` and ``**``.
 
         Raises:
-            ConfigurationFault: either is outside the grammar.
+            ConfigurationFault: ``source`` or ``to`` is outside the grammar.
         """
         try:
             return cls(upstream, NameMapping(to, source.partition("/")[2]))
@@ -73,11 +74,11 @@ class ProxyRule:
 
 
 class Routes:
-    """All proxy rules.
+    """Routes of all proxy rules.
 
     Args:
-        rules: the first that matches a name is asked first.
-        reserved: patterns of names that never go upstream.
+        rules: proxy rules in the order in which upstreams are asked.
+        reserved: patterns of local repositories that are never looked for at an upstream.
 
     Raises:
         ConfigurationFault: a pattern is outside the grammar.
@@ -89,7 +90,10 @@ class Routes:
         self.of = lru_cache(maxsize=_MOST_REMEMBERED)(self._of)
 
     def _of(self, repository: Repository) -> tuple[ProxyRoute, ...]:
-        """The routes of a repository, in the order in which their upstreams are asked; none: it is local."""
+        """Return the routes of a repository in the order of the rules.
+
+        An empty tuple means that the repository is local.
+        """
         if any(_apply(pattern, repository) for pattern in self._reserved):
             return ()
         found = ((rule.upstream, _apply(rule.names, repository)) for rule in self._rules)
@@ -99,19 +103,20 @@ class Routes:
 def _apply(names: NameMapping, repository: Repository) -> Repository | None:
     try:
         return names.apply(repository)
-    except NameInvalid:  # no upstream can have a name of that length
+    except NameInvalid:  # the mapped name is too long, so no upstream can have it
         return None
 
 
 def online(routes: tuple[ProxyRoute, ...]) -> tuple[ProxyRoute, ...]:
-    """The routes whose upstream may be asked."""
+    """Return the routes to upstreams that may be asked."""
     return tuple(route for route in routes if not route.upstream.offline)
 
 
 def is_missing(error: UpstreamFault, repository: Repository, routes: tuple[ProxyRoute, ...]) -> bool:
-    """Tell whether a failed pull is answered as if the content did not exist.
+    """Return True if a failed pull is answered as if the content did not exist.
 
-    Docker Hub refuses what does not exist. And a name that is the same at an upstream may be asked for by an engine
-    that has us among its ``registry-mirrors``: up to 20.10 it goes on to its next registry after a 404 only.
+    Docker Hub refuses access to content that does not exist, so a refusal counts as missing. A repository with the same
+    name at an upstream counts as missing too. An engine that lists this mirror in ``registry-mirrors`` may request such
+    a name, and engines up to 20.10 go on to their next registry after a 404 only.
     """
     return isinstance(error, UpstreamRefused) or any(route.repository == repository for route in routes)

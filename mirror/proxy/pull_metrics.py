@@ -1,4 +1,4 @@
-"""Outcomes of pulls, counted in memory that all processes share, and logged."""
+"""Outcomes of pulls, counted in shared memory and logged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LOG = structlog.get_logger(__name__)
 
 
 class PullOutcome(StrEnum):
-    """Outcome of a request for a manifest or blob of a repository that is pulled through."""
+    """Outcome of a request for a manifest or blob in a pulled-through repository."""
 
     SERVED = "served"
     REVALIDATED = "revalidated"
@@ -27,6 +27,7 @@ class PullOutcome(StrEnum):
     FAILED = "failed"
 
 
+# A blob is immutable, so it is never revalidated and never stale.
 _OF_BLOBS: Final = (PullOutcome.SERVED, PullOutcome.FETCHED, PullOutcome.MISSED, PullOutcome.FAILED)
 
 _PULLS: Final = MetricFamily(
@@ -59,16 +60,16 @@ def _received(upstreams: Iterable[str]) -> MetricFamily:
 
 
 def families(upstreams: Iterable[str]) -> tuple[MetricFamily, ...]:
-    """The metrics of pulls, for upstreams of those names."""
+    """Return the metrics of pulls from the named upstreams."""
     names = tuple(upstreams)
     return _PULLS, _failures(names), _received(names)
 
 
 class PullMetrics:
-    """Counts and logs outcomes.
+    """Counts and logs outcomes of pulls.
 
     Args:
-        slot: where; its counters are :func:`families` of ``upstreams``.
+        slot: shared memory of a worker that has the :func:`families` of ``upstreams``.
         upstreams: names of the upstreams.
     """
 
@@ -88,16 +89,16 @@ class PullMetrics:
         self._add("pulls", "blob", outcome.value)
 
     def received(self, upstream: str, size_bytes: int) -> None:
-        """Count bytes of a blob that came from an upstream."""
+        """Count bytes of a blob received from an upstream."""
         self._add("pull_received_bytes", upstream, amount=size_bytes)
 
     def failed(self, upstream: str, error: MirrorError) -> None:
-        """Count and log that an upstream did not give what it was asked for."""
+        """Count and log a failed request to an upstream."""
         self._add("pull_failures", upstream, error.reason)
         _LOG.warning("upstream failed", upstream=upstream, reason=error.reason, error=str(error))
 
     def moved(self, repository: Repository, tag: Tag, upstream: str, before: Digest, after: Digest) -> None:
-        """Log that a tag points to another manifest at its upstream than in the store."""
+        """Log that a tag at an upstream points to another manifest than the tag in the store."""
         fields = {"name": str(repository), "tag": str(tag), "before": str(before), "after": str(after)}
         _LOG.info("tag moved by pull-through", upstream=upstream, **fields)
 

@@ -1,4 +1,4 @@
-"""Blobs that are pulled through: which may be fetched, and from which upstreams."""
+"""Blobs that are pulled through: the upstreams from which each blob may be fetched."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mirror.transfer.blob_request import BlobRequest, Source
 
 
 class PulledBlobs:
-    """Finds the upstreams that may have a blob which its repository does not hold.
+    """Finds upstreams for a blob that its repository does not hold.
 
     Args:
-        records: what is remembered of what was pulled through.
-        lookups: asks upstreams.
-        clock: tells the time of day.
-        freshness: how long a miss is remembered.
+        records: records of pull-through.
+        lookups: requests to upstreams.
+        clock: source of the current time.
+        freshness: duration for which a miss is remembered.
     """
 
     def __init__(self, records: PullRecords, lookups: UpstreamLookups, *, clock: Clock, freshness: Freshness) -> None:
@@ -33,31 +33,33 @@ class PulledBlobs:
         self._misses = NegativeCache()
 
     async def size_bytes(self, repository: Repository, digest: Digest) -> int | None:
-        """The size in bytes of a blob that an incomplete manifest of the repository names; None where none does."""
+        """Return the size in bytes of a blob that an incomplete manifest of the repository names; None if none does."""
         awaited = await self._records.incomplete.awaited(repository, digest)
         return None if awaited is None else awaited[0]
 
     async def request(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> BlobRequest:
-        """Make the request for a blob: its size, and the upstreams that may have it.
+        """Return the request for a blob: its size, and the upstreams that may have the blob.
 
         Raises:
-            BlobUnknown: the blob may not be fetched, or no upstream has it.
-            UpstreamFault: no upstream could tell.
+            BlobUnknown: the repository was pushed to or is offline, or no upstream has the blob.
+            UpstreamFault: no upstream has the blob, and at least one upstream failed.
         """
         ours, awaited = await asyncio.gather(
             self._records.origins.is_ours(repository), self._records.incomplete.awaited(repository, digest)
         )
+        # A repository that was pushed to is never looked for at an upstream.
         sources = () if ours else online(routes)
         if awaited is None:
             return await self._look_up(repository, digest, sources)
         size_bytes, origin = awaited
+        # The upstream that had the manifest comes first: it is the most likely one to have the blob.
         ordered = sorted(
             sources, key=lambda each: (each.upstream.name, each.repository) != (origin.upstream, origin.source)
         )
         return BlobRequest(repository, digest, size_bytes, tuple(_source(each) for each in ordered))
 
     async def _look_up(self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]) -> BlobRequest:
-        """Ask the upstreams for a blob that no manifest which was pulled through names."""
+        """Ask upstreams for a blob that no incomplete manifest names."""
         unknown = BlobUnknown(f"{repository} has no blob {digest}", name=repository, digest=digest)
         missed_at, now = self._misses.missed_at(repository, digest), self._clock.now()
         step = decide(digest, None, online=bool(routes), missed_at=missed_at, now=now, freshness=self._freshness)
@@ -72,10 +74,11 @@ class PulledBlobs:
             except UpstreamFault as error:
                 failure = failure or error
                 continue
-            # The origin tells that the repository was not pushed to, when the blob is in it.
+            # Without an origin, the repository would later count as pushed to because it holds the blob.
             origin = Origin(route.upstream.name, route.repository, digest, checked_at=now, asked_at=now)
             await self._records.origins.record_origin(repository, digest, origin)
             return BlobRequest(repository, digest, found.size_bytes, (_source(route),))
+        # An upstream that failed may have the blob, so a failure is not remembered as a miss.
         if failure is None:
             self._misses.remember(repository, digest, now)
         raise failure or unknown

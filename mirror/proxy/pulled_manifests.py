@@ -19,22 +19,22 @@ from mirror.registry.staleness import StaleManifest, Staleness
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 
-#: The longest wait for an upstream to revalidate a manifest that the store holds.
+#: Maximum wait for an upstream that revalidates a manifest in the store.
 UPSTREAM_TIMEOUT_SECONDS: Final = 1.0
 
 
 class PulledManifests:
-    """Gives manifests.
+    """Reads manifests from the store, and from upstreams if necessary.
 
     Args:
-        local: reads the store.
-        records: records of what was pulled through.
-        lookups: asks upstreams.
-        tasks: owns the requests to upstreams.
-        clock: tells the time of day.
-        freshness: how long what is known stays good.
-        outcomes: counts what becomes of pulls.
-        timeout_seconds: the longest wait for an upstream to revalidate a manifest that the store holds.
+        local: reader of the store.
+        records: records of pull-through.
+        lookups: requests to upstreams.
+        tasks: task group that owns the requests to upstreams.
+        clock: source of the current time.
+        freshness: durations for which earlier answers are trusted.
+        outcomes: counter of the outcomes of pulls.
+        timeout_seconds: maximum wait for an upstream that revalidates a manifest in the store.
     """
 
     def __init__(
@@ -57,20 +57,24 @@ class PulledManifests:
         self._outcomes = outcomes
         self._timeout_seconds = timeout_seconds
         self._tasks = tasks
+        # Callers at the same time share one request. It goes on if they are cancelled or wait no longer.
         self._requests: SharedTasks[tuple[Repository, Tag | Digest], Manifest] = SharedTasks()
         self._misses = NegativeCache()
+        # Tags whose request is still running although a caller was answered with the stale manifest.
         self._timed_out: set[tuple[Repository, Tag]] = set()
 
     async def get(self, repository: Repository, target: Tag | Digest, routes: tuple[ProxyRoute, ...]) -> Manifest:
-        """Read a manifest; a :class:`StaleManifest` where it could not be revalidated.
+        """Return a manifest, as a :class:`StaleManifest` if it could not be revalidated.
 
         Args:
-            repository, target: its local name.
-            routes: where it may come from.
+            repository: local repository.
+            target: tag or digest.
+            routes: routes to the upstreams of the repository.
 
         Raises:
-            ManifestUnknown, RepositoryUnknown: neither the store nor an upstream has it, or an upstream may not say so.
-            UpstreamFault: the store does not have it, and an upstream failed.
+            ManifestUnknown, RepositoryUnknown: neither the store nor an upstream has the manifest, or an upstream
+                failed and the failure is answered as missing content, see :func:`mirror.proxy.proxy_routes.is_missing`.
+            UpstreamFault: the store does not have the manifest, and an upstream failed.
         """
         origin = await self._records.origins.origin(repository, target) if isinstance(target, Tag) else None
         held = await self._find_local(repository, target, origin)
@@ -89,7 +93,11 @@ class PulledManifests:
             return held
         if step is FreshnessStep.REVALIDATE and not await self._records.origins.is_ours(repository):
             return await self._revalidate(repository, target, origin, held, online(routes))
-        why = "it could not be confirmed a short while ago" if online(routes) else "no upstream is to be asked"
+        why = (
+            "the upstream could not confirm the tag a moment ago"
+            if online(routes)
+            else "the configuration forbids requests to the upstream"
+        )
         return await self._stale(repository, target, origin, held, why)
 
     async def _find_local(self, repository: Repository, target: Tag | Digest, origin: Origin | None) -> Manifest | None:
@@ -107,7 +115,7 @@ class PulledManifests:
     ) -> Manifest:
         if step is FreshnessStep.REFUSE or await self._records.origins.is_ours(repository):
             self._outcomes.manifest(PullOutcome.MISSED)
-            return await self._local.get_manifest(repository, target)  # which says what is missing
+            return await self._local.get_manifest(repository, target)  # raises the error that names the missing part
         fetch = partial(self._lookups.fetch, repository, target, online(routes))
         try:
             return await wait(self._requests.join((repository, target), fetch, self._tasks))
@@ -132,12 +140,14 @@ class PulledManifests:
 
         ask = partial(self._lookups.revalidate, repository, tag, origin, routes, is_awaited)
         request = self._requests.join(key, ask, self._tasks)
-        # An upstream that was unreachable a moment ago is asked, and nobody waits for the answer.
+        # The request to an upstream that was unreachable goes on in the background, but this caller does not wait.
         timeout_seconds = 0 if origin.upstream in self._lookups.unreachable else self._timeout_seconds
         try:
             return await wait(request, timeout_seconds)
         except TimeoutError:
             why = f"upstream {origin.upstream} has not answered in time"
+            # From now on the request must not store a moved tag: this caller gets the old digest, and must not get
+            # another one when it asks a second time during the same install.
             if is_awaited():
                 self._timed_out.add(key)
                 request.add_done_callback(lambda _request: self._timed_out.discard(key))
@@ -147,11 +157,12 @@ class PulledManifests:
         return await self._stale(repository, tag, origin, held, why)
 
     async def _stale(self, repository: Repository, tag: Tag, origin: Origin, held: Manifest, why: str) -> Manifest:
-        """Serve a tag that cannot be revalidated: the last manifest that the store holds with all that it needs."""
+        """Return the manifest of a tag that cannot be revalidated: the last complete one, else the incomplete one."""
         self._outcomes.manifest(PullOutcome.STALE)
         try:
             manifest = await self._local.get_manifest(repository, tag)
         except NotFound:
             manifest = held
+        # A clock that was set back must not give a negative age.
         age = self._clock.now() - origin.checked_at
         return StaleManifest.of(manifest, Staleness(max(int(age.total_seconds()), 0), why))

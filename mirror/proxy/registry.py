@@ -1,4 +1,4 @@
-"""``PullThroughRegistry``: content that the store does not hold is fetched from an upstream, stored and served."""
+"""``PullThroughRegistry``: fetches content that the store does not hold from an upstream, stores it and serves it."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ from mirror.wire.ranges import RangeRequest
 class PullThroughRegistry(DelegatingRegistry):
     """Implements :class:`mirror.registry.port.Registry`.
 
-    Pushed content wins over what a mirror rule copies, which wins over what is pulled through. A name that was
-    pushed to never goes upstream, nor does writing of any kind.
+    Pushed content takes precedence over content of mirror rules, which takes precedence over pulled-through content. A
+    repository that was pushed to is never looked for at an upstream. Nothing is ever written to an upstream.
+
+    A read raises an UpstreamFault if the store lacks the content and an upstream failed. It raises NotFound instead if
+    the upstream refused access, or if the repository has the same name at the upstream. Engines request such names from
+    a registry in their ``registry-mirrors``, and ask their next registry after a 404 only.
 
     Args:
         inner: the store.
-        records: records of what was pulled through.
-        routes: the upstreams of each name.
-        downloads: downloads blobs.
-        tasks: owns the requests to upstreams.
-        clock: tells the time of day.
-        freshness: durations of trust in what is known.
-        outcomes: counts what becomes of pulls.
-        timeout_seconds: the longest wait for an upstream to revalidate a manifest that the store holds.
-
-    Reads raise an UpstreamFault where the store has nothing and an upstream failed; NotFound instead where the upstream
-    refused, and for names that are the same at the upstream: engines ask for those as of a mirror of theirs, and only
-    after a 404 do they ask elsewhere.
+        records: records of pull-through.
+        routes: routes from repositories to upstreams.
+        downloads: downloads of blobs.
+        tasks: task group that owns the requests to upstreams.
+        clock: source of the current time.
+        freshness: durations for which earlier answers are trusted.
+        outcomes: counter of the outcomes of pulls.
+        timeout_seconds: maximum wait for an upstream that revalidates a manifest in the store.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class PullThroughRegistry(DelegatingRegistry):
         routes = self._routes.of(repository)
         if not routes:
             return await self.inner.resolve(repository, target)
-        # The manifest is fetched at once: blobs are asked for next, and the one who asks may have the manifest already.
+        # Fetches the whole manifest. A client that has the manifest already may request its blobs next, and these can
+        # be served only if the manifest is known here.
         return (await self._manifests.get(repository, target, routes)).descriptor
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
@@ -96,10 +97,11 @@ class PullThroughRegistry(DelegatingRegistry):
         return await self._manifests.get(repository, target, routes)
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
-        """As the port says. No upstream is asked: a client that pushes begins with this, and must not wait for any."""
+        """See the port. No upstream is asked, because a client begins a push with this request and must not wait."""
         try:
             return await self.inner.stat_blob(repository, digest)
         except BlobUnknown:
+            # A blob that an incomplete manifest names can be fetched, and its size is known from the manifest.
             reachable = online(self._routes.of(repository))
             size_bytes = await self._blobs.size_bytes(repository, digest) if reachable else None
             if size_bytes is None:
@@ -140,7 +142,7 @@ class PullThroughRegistry(DelegatingRegistry):
     async def _blob_request(
         self, repository: Repository, digest: Digest, routes: tuple[ProxyRoute, ...]
     ) -> BlobRequest | None:
-        """Make the request for a blob; None where the store holds it. Callers at the same time share the look-up."""
+        """Return the request for a blob; None if the store holds the blob. Concurrent callers share the look-up."""
 
         async def look_up() -> BlobRequest | None:
             try:
@@ -160,11 +162,12 @@ class PullThroughRegistry(DelegatingRegistry):
     async def _delete(
         self, repository: Repository, target: Tag | Digest, delete: Callable[[], Awaitable[None]]
     ) -> None:
-        """Delete content, and forget what was pulled through; the next pull fetches it again."""
+        """Delete content and forget its origin. The next pull fetches the content again."""
         forgotten = await self._records.origins.forget(repository, target)
         try:
             await delete()
         except NotFound:
+            # An incomplete manifest is in the records alone, so the store does not know it.
             if not forgotten:
                 raise
 

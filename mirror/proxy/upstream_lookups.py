@@ -1,4 +1,4 @@
-"""Requests for manifests to upstreams: fetched for the first time, or revalidated."""
+"""Requests for manifests to upstreams: first fetches and revalidations."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Given = TypeVar("Given")
 
 @dataclass(frozen=True, slots=True)
 class PullRecords:
-    """The records of pull-through.
+    """Records of pull-through.
 
     Attributes:
-        origins: where tags and digests came from.
-        incomplete: manifests whose content is not all here.
+        origins: origins of tags and digests.
+        incomplete: manifests whose blobs have not all arrived.
     """
 
     origins: Origins
@@ -30,16 +30,16 @@ class PullRecords:
 
 
 class UpstreamLookups:
-    """Asks upstreams, and stores what they answer.
+    """Requests manifests from upstreams and stores them.
 
     Args:
-        local: reads the store.
-        records: records of what was pulled through.
-        clock: tells the time of day.
-        outcomes: counts what becomes of pulls.
+        local: reader of the store.
+        records: records of pull-through.
+        clock: source of the current time.
+        outcomes: counter of the outcomes of pulls.
 
     Attributes:
-        unreachable: names of upstreams that could not be reached when they were last asked.
+        unreachable: names of upstreams that could not be reached at the last request.
     """
 
     def __init__(self, local: Reader, records: PullRecords, clock: Clock, outcomes: PullMetrics) -> None:
@@ -50,14 +50,14 @@ class UpstreamLookups:
         self._outcomes = outcomes
 
     async def find_local(self, repository: Repository, digest: Digest) -> Manifest | None:
-        """A manifest of the store, complete or not; None where there is none."""
+        """Return a complete or incomplete manifest of the store; None if there is none."""
         try:
             return await self._local.get_manifest(repository, digest)
         except errors.NotFound:
             incomplete = await self._records.incomplete.incomplete(repository, digest)
         if incomplete is not None:
             return incomplete
-        try:  # it may have become complete between the two looks
+        try:  # the manifest may have become complete between the two reads
             return await self._local.get_manifest(repository, digest)
         except errors.NotFound:
             return None
@@ -66,8 +66,9 @@ class UpstreamLookups:
         """Fetch a manifest from the first upstream that has it.
 
         Raises:
-            ManifestUnknown: no upstream has it. RepositoryUnknown: nor such a repository.
-            UpstreamFault: none of those that answered has it, and this is what became of the first of the others.
+            ManifestUnknown: no upstream has the manifest.
+            RepositoryUnknown: no upstream has the repository.
+            UpstreamFault: no upstream returned the manifest, and at least one failed. This is the first failure.
         """
         failure: errors.UpstreamFault | None = None
         missing: type[errors.NotFound] = errors.RepositoryUnknown
@@ -83,7 +84,7 @@ class UpstreamLookups:
                 continue
             self._outcomes.manifest(PullOutcome.FETCHED)
             return manifest
-        message = f"no manifest {target} of {repository} is here, and no upstream has it"
+        message = f"neither the mirror nor an upstream has the manifest {target} of {repository}"
         raise failure or missing(message, name=repository, reference=target)
 
     async def revalidate(
@@ -94,18 +95,20 @@ class UpstreamLookups:
         routes: Iterable[ProxyRoute],
         is_awaited: Callable[[], bool],
     ) -> Manifest:
-        """Ask whether a tag still points to the same manifest, and fetch the new one where it does not.
+        """Ask whether a tag still points to the same manifest, and fetch the new manifest if the tag has moved.
 
         Args:
-            repository, tag: its local name.
-            origin: where the local copy is from.
-            routes: the upstreams. One that comes later takes over from the tag's own only where that has it no more.
-            is_awaited: tells whether a caller still waits for the answer. Whoever was served the old manifest must
-                not find another one when he asks a second time.
+            repository: local repository.
+            tag: the tag.
+            origin: origin of the local copy.
+            routes: routes to upstreams. A later upstream is used only if the upstream of the origin no longer has the
+                tag.
+            is_awaited: returns True while a caller waits for the answer. A caller that was served the old manifest must
+                not get a new one at its second request, so a moved tag is not stored after that.
 
         Raises:
             ManifestUnknown: no upstream has the tag any more.
-            UpstreamFault: its upstream failed.
+            UpstreamFault: the upstream of the origin failed.
         """
         try:
             for route in routes:
@@ -114,6 +117,8 @@ class UpstreamLookups:
                 except errors.NotFound:
                     continue
                 except errors.UpstreamFault:
+                    # A tag changes its upstream only if its own upstream no longer has it, and a failure does not
+                    # say so.
                     if (route.upstream.name, route.repository) == (origin.upstream, origin.source):
                         raise
             gone = errors.ManifestUnknown(
@@ -122,11 +127,15 @@ class UpstreamLookups:
             self._outcomes.failed(origin.upstream, gone)
             raise gone
         except (errors.UpstreamFault, errors.NotFound):
+            # Recorded for all workers: none of them asks about this tag again before ``retry_after`` has passed.
             await self._records.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
             raise
 
     async def note_timeout(self, repository: Repository, tag: Tag, origin: Origin) -> None:
-        """Note that an upstream has not answered in time: callers do not wait for it until it has answered again."""
+        """Record that an upstream did not answer in time.
+
+        Callers do not wait for this upstream until it has answered again.
+        """
         self.unreachable.add(origin.upstream)
         await self._records.origins.record_origin(repository, tag, replace(origin, asked_at=self._clock.now()))
 
@@ -144,9 +153,10 @@ class UpstreamLookups:
             return manifest
         if manifest is None:
             manifest = await self._get(route, found.digest)
+        # The caller was served the old manifest and may still be installing it.
         if not is_awaited():
             raise errors.UpstreamUnreachable(
-                f"upstream {upstream.name} told too late that {repository}:{tag} has moved"
+                f"upstream {upstream.name} answered too late that {repository}:{tag} has moved"
             )
         await self._store(repository, manifest, route, tag)
         self._outcomes.moved(repository, tag, upstream.name, origin.digest, manifest.digest)
@@ -162,11 +172,16 @@ class UpstreamLookups:
         tag = target if isinstance(target, Tag) else None
         try:
             await self._records.incomplete.keep_incomplete(repository, manifest, origin, tag)
-        except errors.ManifestInvalid as error:
+        except errors.ManifestInvalid as error:  # refused by the store: the upstream is at fault, not the client
             raise self._as_upstream_fault(route, error) from error
 
     async def ask(self, route: ProxyRoute, answer: Awaitable[Given]) -> Given:
-        """Await an answer of an upstream. Raises NotFound, or an UpstreamFault in place of any other error."""
+        """Await the answer of an upstream and record whether the upstream is reachable.
+
+        Raises:
+            NotFound: the upstream does not have the content.
+            UpstreamFault: the request failed. Any other MirrorError is converted to an UpstreamProtocolError.
+        """
         name = route.upstream.name
         try:
             given = await answer

@@ -1,1 +1,1 @@
-"""Records kept beside content: values and the protocols of who keeps them."""
+"""Records kept beside content: value types, and the ports through which they are stored."""

@@ -1,7 +1,7 @@
-"""Admissions of plugins: the verdict of a policy, and the decision of a person.
+"""Admissions of plugins: verdicts of admission policies, and decisions of people.
 
-A verdict belongs to the policy that gave it, and an approval to one digest under one name. A rejection covers content,
-under every name. Who remembers all that is in :mod:`mirror.records.verdicts`; our store does.
+A verdict belongs to the policy that gave it. An approval applies to one digest under one name. A rejection applies to
+content under every name. The ports that store them are in :mod:`mirror.records.verdicts`.
 """
 
 from __future__ import annotations
@@ -17,30 +17,33 @@ from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_
 
 
 class AdmissionState(StrEnum):
-    """The state of a plugin's admission."""
+    """State of a plugin's admission."""
 
-    #: The policy lets it in.
+    #: The policy allows the plugin.
     ADMITTED = "admitted"
-    #: The policy holds it, and nobody has decided.
+    #: The policy holds the plugin until a person decides.
     HELD = "held"
-    #: Somebody has let it in.
+    #: A person approved the plugin.
     APPROVED = "approved"
-    #: Somebody has refused it, or the same content under another name or digest.
+    #: A person rejected the plugin, or the same content under another name or digest.
     REJECTED = "rejected"
-    #: The policy refuses it, and nobody can let it in but who changes the policy.
+    #: The policy denies the plugin. Only a change of the policy can allow it.
     DENIED = "denied"
 
     @classmethod
     def of(cls, action: PolicyAction | None, *, approved: bool | None, rejected: bool) -> AdmissionState:
-        """Derive the state. A rejection goes before everything else; an approval lets in what is held.
+        """Return the state that follows from a verdict and decisions.
+
+        A rejection takes precedence over everything else. An approval overrules a hold, and never a denial.
 
         Args:
-            action: what the policy says; None: it has not been asked.
-            approved: what a person decided about this digest under this name; None: nobody has.
-            rejected: whether a person has refused the content, under whatever name.
+            action: action of the policy; None if the policy has no verdict.
+            approved: decision of a person about this digest under this name; None if there is none.
+            rejected: True if a person rejected the content under any name.
         """
         if rejected or approved is False:
             return cls.REJECTED
+        # Before approvals: plugins that the policy denies are not for a person to decide.
         if action is PolicyAction.DENY:
             return cls.DENIED
         if approved:
@@ -49,19 +52,19 @@ class AdmissionState(StrEnum):
 
     @property
     def is_served(self) -> bool:
-        """True where hosts may have the plugin."""
+        """True if hosts may pull the plugin."""
         return self in {AdmissionState.ADMITTED, AdmissionState.APPROVED}
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionDecision:
-    """A decision of a person.
+    """Decision of a person about a plugin.
 
     Attributes:
-        approved: let in, or refused.
-        by: who.
-        at: when, in UTC.
-        note: why, in that person's words; may be empty.
+        approved: True for an approval, False for a rejection.
+        by: name of the person.
+        at: time of the decision, in UTC.
+        note: reason in the person's words; may be empty.
     """
 
     approved: bool
@@ -72,12 +75,13 @@ class AdmissionDecision:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A refusal that covers a plugin's content.
+    """Rejection that covers the content of a plugin.
 
     Attributes:
-        repository, digest: what it was said of.
-        decision: who said it, when and why.
-        matched: the fingerprints of the plugin in question that it covers.
+        repository: repository of the plugin that was rejected.
+        digest: digest of the plugin that was rejected.
+        decision: decision of the person who rejected the plugin.
+        matched: fingerprints of the plugin in question that the rejection covers.
     """
 
     repository: Repository
@@ -88,12 +92,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A plugin that a person decides about.
+    """Plugin that a person decides about.
 
     Attributes:
-        digest: its manifest.
-        fingerprints: all that are known of it; of one that is not here, the digest alone.
-        config: digest of its config, where that is known.
+        digest: digest of the manifest.
+        fingerprints: all known fingerprints. If the store does not hold the plugin, only the digest is known.
+        config: digest of the config; None if unknown.
     """
 
     digest: Digest
@@ -102,24 +106,25 @@ class Subject:
 
     @classmethod
     def absent(cls, digest: Digest) -> Subject:
-        """One of which nothing but the digest is known."""
+        """Return the subject for a digest that the store does not hold."""
         return cls(digest, (str(digest),))
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A plugin under one name.
+    """Admission of one digest under one name.
 
     Attributes:
-        repository, digest: the plugin.
-        noted_at: when it was first seen by the policy, in UTC.
-        verdict: what the policy said last, without warnings; None: it has not been asked.
-        policy: fingerprint of that policy; None: no verdict.
-        asked: what the plugin asks for; None: it has not been read.
-        grown: what of that the last plugin let in before it did not ask for.
-        decision: what a person decided about this digest under this name; None: nobody has.
-        rejection: a refusal that covers its content, under whatever name; None: there is none.
-        tags: what points to it, where that was looked for.
+        repository: repository of the plugin.
+        digest: digest of the plugin's manifest.
+        noted_at: time at which the policy first saw the plugin, in UTC.
+        verdict: last verdict of the policy, without warnings; None if there is none.
+        policy: fingerprint of the policy that gave the verdict; None if there is no verdict.
+        asked: privileges that the plugin requests; None if its config has not been read.
+        grown: requested privileges that the plugin admitted before this one did not request.
+        decision: decision of a person about this digest under this name; None if there is none.
+        rejection: rejection that covers the content under any name; None if there is none.
+        tags: tags that point to the plugin, if they were looked up.
     """
 
     repository: Repository
@@ -128,6 +133,8 @@ class Admission:
     verdict: PolicyVerdict | None = None
     policy: str | None = None
     asked: tuple[RequestedPrivilege, ...] | None = None
+    # Found once, when the plugin is first seen. Otherwise the approval of a later version could change the state of an
+    # earlier version that is served.
     grown: tuple[RequestedPrivilege, ...] = ()
     decision: AdmissionDecision | None = None
     rejection: Rejection | None = None
@@ -135,7 +142,7 @@ class Admission:
 
     @property
     def state(self) -> AdmissionState:
-        """The state that verdict, decision and rejection result in."""
+        """State that follows from verdict, decision and rejection."""
         return AdmissionState.of(
             None if self.verdict is None else self.verdict.action,
             approved=None if self.decision is None else self.decision.approved,
@@ -144,12 +151,12 @@ class Admission:
 
     @property
     def in_force(self) -> AdmissionDecision | None:
-        """The person's decision that counts: a rejection of the content, else what was decided about this name."""
+        """Decision that applies: the rejection of the content, else the decision about this name."""
         return self.decision if self.rejection is None else self.rejection.decision
 
     @property
     def rejected_elsewhere(self) -> Rejection | None:
-        """The rejection that covers it, where that was said of another name or digest."""
+        """Rejection that covers the content and was made under another name or digest; None if there is none."""
         rejection = self.rejection
         if rejection is None or (rejection.repository, rejection.digest) == (self.repository, self.digest):
             return None
@@ -157,7 +164,7 @@ class Admission:
 
     @property
     def sentence(self) -> str:
-        """The state and its reason, in one sentence."""
+        """State and reason in one sentence."""
         name = f"{self.repository}@{self.digest}"
         decision, state = self.in_force, self.state
         if decision is not None and state in {AdmissionState.REJECTED, AdmissionState.APPROVED}:
@@ -172,12 +179,13 @@ class Admission:
         if self.verdict is None or state is AdmissionState.ADMITTED:
             return f"{name} is admitted"
         told = f"{self.repository} is {state} by the rule {self.verdict.rule!r}: it {self.verdict.reason}"
+        # No approval overrules a denial, so the sentence offers none.
         if state is AdmissionState.DENIED:
             return told
-        return f"{told}; to let it in, on the mirror: plugin-mirror admission approve {name}"
+        return f"{told}; fix: run on the mirror: plugin-mirror admission approve {name}"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for programs."""
+        """Return the admission as plain values for programs."""
         verdict, decision, elsewhere = self.verdict, self.in_force, self.rejected_elsewhere
         return {
             "name": str(self.repository),
@@ -199,15 +207,15 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionOutcome:
-    """The standing of a plugin, as ``AdmissionController.judge`` has found it out.
+    """Result of ``AdmissionController.judge`` for one plugin.
 
     Attributes:
-        admission: how the plugin stands.
-        lacks: whether it is denied because something is not here yet.
-        is_news: whether the verdict is not the one that is kept.
-        is_told: whether somebody should hear of the verdict.
-        uncovered: fingerprints that the rejection which covers it does not have yet.
-        generation: the count of changes that it was found out under; None: it is not to be kept.
+        admission: admission of the plugin.
+        lacks: True if the plugin is denied because some of its content has not arrived.
+        is_news: True if the verdict differs from the stored one.
+        is_told: True if the verdict is to be logged and counted.
+        uncovered: fingerprints of the plugin that its rejection does not cover yet.
+        generation: admission generation under which the result was found; None if the result must not be cached.
     """
 
     admission: Admission
@@ -219,17 +227,20 @@ class AdmissionOutcome:
 
     @property
     def is_refused(self) -> bool:
-        """Whether it is not taken where it comes. What lacks something is taken: else that could never come."""
+        """True if a push of the plugin is refused.
+
+        A plugin that lacks content is accepted, because the missing content could otherwise never arrive.
+        """
         state = self.admission.state
         return state is AdmissionState.REJECTED or (state is AdmissionState.DENIED and not self.lacks)
 
 
 def not_approved(name: Repository, digest: Digest, rejection: Rejection) -> str:
-    """Why a plugin cannot simply be approved, and what approves it all the same, in a sentence."""
+    """Return a sentence that says why a plugin was not approved, and how to approve it nevertheless."""
     decision = rejection.decision
     note = f" ({decision.note})" if decision.note else ""
     return (
         f"{name}@{digest} was not approved: its content was rejected as {rejection.repository}@{rejection.digest} by "
-        f"{decision.by} on {decision.at:%Y-%m-%d}{note}; to lift that rejection under every name: "
+        f"{decision.by} on {decision.at:%Y-%m-%d}{note}; fix: to lift the rejection under every name, run: "
         f"plugin-mirror admission approve --overrule {name}@{digest}"
     )

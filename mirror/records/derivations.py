@@ -1,4 +1,4 @@
-"""Records of copies with changes: the original, the maker and the changes of each."""
+"""Records of derived copies: the original, the maker and the changes of each copy."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mirror.oci import Digest
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
-    """The derivation of a manifest that is a copy with changes.
+    """Origin of a manifest that is a derived copy.
 
     Attributes:
-        source: where the original was, as ``[HOST/]NAME`` or ``UPSTREAM/NAME``.
-        original: its digest there.
-        made_by: who asked for the copy: ``rule contiv``, ``user root``.
-        made_at: when.
-        changes: what was asked for, as plain values.
-        changed: what is different from the original, one line each.
+        source: repository of the original, as ``[HOST/]NAME`` or ``UPSTREAM/NAME``.
+        original: digest of the original.
+        made_by: person or rule that made the copy: ``rule contiv``, ``user root``.
+        made_at: time at which the copy was made, in UTC.
+        changes: requested changes as plain values.
+        changed: differences from the original, one line for each.
     """
 
     source: str
@@ -32,12 +32,12 @@ class Derivation:
 
 
 class Derivations(Protocol):
-    """Remembers derivations by the digest of what was made, whatever names it has."""
+    """Port that stores derivations by the digest of the copy, under whatever names the copy has."""
 
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
-        """Note how a manifest that is held came about; where the same was noted before, that stays."""
+        """Record the derivation of a manifest in the store. An earlier record of the same copy is kept."""
         ...
 
     async def derivation(self, digest: Digest) -> Derivation | None:
-        """The derivation of a manifest; None where it is no such copy, or nobody knows."""
+        """Return the derivation of a manifest; None if the manifest is no derived copy, or no record exists."""
         ...

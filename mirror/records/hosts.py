@@ -1,4 +1,4 @@
-"""Docker hosts: which engines have pulled plugins, remembered beside the content."""
+"""Docker hosts: engines that have pulled plugins, and the port that stores them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Final, Protocol
 
 from mirror.wire.user_agent import Engine
 
-#: Leading bits of an address that make a network: about what one site has. See :attr:`Host.network`.
+#: Prefix length of a network in bits, by IP version: roughly the addresses of one site. See :attr:`Host.network`.
 _NETWORK_BITS: Final = {4: 24, 6: 48}
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """An engine at an address. A host whose engine is upgraded is another one from then on.
+    """Engine at an address. An upgraded engine is another host.
 
     Attributes:
-        address: IPv4 or IPv6, in its canonical form. Behind NAT several hosts have one.
-        engine: the version, such as ``20.10.24+dfsg1``; empty where the engine does not say one that could be.
-        os, architecture: the platform as Go names it; empty where the engine does not say it.
+        address: IPv4 or IPv6 address in canonical form. Hosts behind NAT share an address.
+        engine: engine version such as ``20.10.24+dfsg1``; empty if the engine does not report a plausible one.
+        os: operating system as Go names it; empty if unknown.
+        architecture: architecture as Go names it; empty if unknown.
     """
 
     address: str
@@ -31,12 +32,12 @@ class Host:
 
     @classmethod
     def of(cls, address: str, engine: Engine) -> Host | None:
-        """The host of an engine that has sent a request; None where the address is none.
+        """Return the host that sent a request; None if the address is no IP address.
 
         Args:
-            address: where the request came from, as the connection or a trusted proxy says it: with or without a
-                port, brackets, or the zone of a link-local address.
-            engine: what it says of itself.
+            address: client address of the connection, or from a trusted proxy. May have a port, brackets, or the zone
+                of a link-local address.
+            engine: engine that the request reports.
         """
         found = _address(address)
         if found is None:
@@ -45,21 +46,24 @@ class Host:
 
     @property
     def network(self) -> str:
-        """The network of the address: 24 bits of an IPv4 address, 48 of an IPv6 address.
+        """Network of the address: 24 bits of an IPv4 address, 48 bits of an IPv6 address.
 
-        Whoever has one address of IPv6 commonly has 2⁶⁴ or more of them; records are bounded for each network.
+        A client with one IPv6 address usually controls 2⁶⁴ or more of them. So stored hosts are limited for each
+        network.
         """
+        # Requests can claim any number of addresses. With a limit for each network, one site fills only its own part.
         bits = _NETWORK_BITS[ipaddress.ip_address(self.address).version]
         return str(ipaddress.ip_network(f"{self.address}/{bits}", strict=False))
 
 
 @dataclass(frozen=True, slots=True)
 class SeenHost:
-    """A host, and when it pulled plugins.
+    """Host, and the times at which it pulled plugins.
 
     Attributes:
-        host: which one.
-        first_seen, last_seen: the first and the latest time, in UTC.
+        host: the host.
+        first_seen: time of the first pull, in UTC.
+        last_seen: time of the latest pull, in UTC.
     """
 
     host: Host
@@ -68,14 +72,14 @@ class SeenHost:
 
 
 class Hosts(Protocol):
-    """Hosts that have pulled plugins; bounded in number."""
+    """Port that stores a bounded number of hosts that have pulled plugins."""
 
     async def record_hosts(self, seen: Mapping[Host, datetime]) -> None:
-        """Note when hosts have last pulled a plugin. Of too many, those unseen for longest are forgotten."""
+        """Record the times of the latest pulls. Over the limit, the hosts unseen for longest are forgotten."""
         ...
 
     async def hosts(self) -> Sequence[SeenHost]:
-        """Every host that is remembered, the one seen last first."""
+        """Return all stored hosts, the latest seen first."""
         ...
 
 
@@ -85,9 +89,11 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         bare = bare[1:].partition("]")[0]
     elif bare.count(":") == 1:  # IPv4 with a port, as some proxies write it
         bare = bare.partition(":")[0]
+    # The zone of a link-local address names an interface of this machine, and is no part of the host's address.
     try:
         found = ipaddress.ip_address(bare.partition("%")[0])
     except ValueError:
         return None
+    # A server on an IPv6 socket sees IPv4 clients as mapped addresses. One host must have one form.
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found

@@ -1,7 +1,7 @@
-"""Records of pull-through: where content came from, when that was confirmed, and what is missing.
+"""Records of pull-through: origins of content, and manifests whose blobs have not all arrived.
 
-:class:`Origins` tells where a tag came from; :class:`IncompleteManifests` holds manifests whose content is not all
-here. Our store is both.
+:class:`Origins` stores where tags and digests came from. :class:`IncompleteManifests` stores manifests that are not
+complete. The store implements both.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from mirror.oci import Digest, Manifest, Repository, Tag
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where something that was pulled through came from.
+    """Origin of pulled-through content.
 
     Attributes:
-        upstream, source: the upstream's name, and the repository there.
-        digest: what it was there.
-        checked_at: when that was last so, as far as is known.
-        asked_at: when the upstream was last asked, whatever it answered.
+        upstream: name of the upstream.
+        source: repository at the upstream.
+        digest: digest at the upstream.
+        checked_at: time at which the upstream last confirmed the digest, in UTC.
+        asked_at: time at which the upstream was last asked, in UTC, whatever it answered.
     """
 
     upstream: str
@@ -32,50 +33,64 @@ class Origin:
 
 
 class Origins(Protocol):
-    """Where tags and digests came from. What was pushed, and what a mirror rule brought, has no origin here."""
+    """Port that stores origins of tags and digests. Pushed content and content of mirror rules have no origin."""
 
     async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
-        """Where it came from, as pull-through last saw it; cheap, because every pull asks."""
+        """Return the last recorded origin of a tag or digest; None if there is none.
+
+        Must be cheap: every pull calls this method.
+        """
         ...
 
     async def record_origin(self, repository: Repository, target: Tag | Digest, origin: Origin) -> None:
-        """Note it, in place of what was known. A tag that has no origin any more was pushed meanwhile, and stays so."""
+        """Record an origin in place of the earlier one.
+
+        The origin of a tag that has lost its origin is not recorded: the tag was pushed meanwhile, and a push wins.
+        """
         ...
 
     async def is_ours(self, repository: Repository) -> bool:
-        """Tell whether something was pushed to the repository, or is being pushed."""
+        """Return True if the repository was pushed to, or a push to it is under way."""
         ...
 
     async def forget(self, repository: Repository, target: Tag | Digest) -> bool:
-        """Forget a tag that was pulled through, or an incomplete manifest with the tags that point to it.
+        """Forget a pulled-through tag, or an incomplete manifest with the tags that point to it.
 
         Returns:
-            Whether there was something to forget.
+            True if there was something to forget.
         """
         ...
 
 
 class IncompleteManifests(Protocol):
-    """Manifests that were pulled through, until everything that they name is in their repository.
+    """Port that stores pulled-through manifests until their repository holds everything that they name.
 
-    They are not in the lists of the repository, nor can they be read as others are: what counts on a manifest to be all
-    there does not meet them.
+    Lists and ordinary reads do not see incomplete manifests, so code that expects complete manifests never meets one.
     """
 
     async def keep_incomplete(
         self, repository: Repository, manifest: Manifest, origin: Origin, tag: Tag | None = None
     ) -> None:
-        """Keep a manifest durably, with its origin and that of its tag. One that is complete becomes as others are."""
+        """Store a manifest durably, with its origin and the origin of its tag.
+
+        A manifest that is complete is stored as an ordinary one.
+        """
         ...
 
     async def incomplete(self, repository: Repository, digest: Digest) -> Manifest | None:
-        """An incomplete manifest of the repository; None where there is none."""
+        """Return an incomplete manifest of the repository; None if there is none."""
         ...
 
     async def awaited(self, repository: Repository, digest: Digest) -> tuple[int, Origin] | None:
-        """Size in bytes of a blob that an incomplete manifest of the repository names, and where that came from."""
+        """Return the size in bytes of a blob that an incomplete manifest names, and the origin of the manifest.
+
+        None if no incomplete manifest of the repository names the blob.
+        """
         ...
 
     async def arrived(self, repository: Repository, digest: Digest) -> None:
-        """A blob is in the repository now: manifests that lacked nothing else become as others are, with their tags."""
+        """Record that the repository now holds a blob.
+
+        Manifests that lacked nothing else become ordinary ones, together with their tags.
+        """
         ...

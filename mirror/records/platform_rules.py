@@ -1,4 +1,4 @@
-"""Rules that make one tag stand for a plugin on every platform. Pure."""
+"""Rules that let one tag serve a plugin on every platform. Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from mirror.oci import Repository, Tag
 from mirror.oci.errors import ConfigurationFault, NameInvalid
 from mirror.oci.name_pattern import NamePattern
 
-#: Stands in the tag of a platform for the tag that was asked for.
+#: Placeholder for the requested tag in the tag template of a platform.
 PLACEHOLDER: Final = "{tag}"
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformRule:
-    """What a tag stands for, by architecture.
+    """Rule that maps a requested tag to a plugin for each architecture.
 
     Attributes:
-        name: the repositories.
-        tag: the tags, a glob. A tag that is one platform's own, because a template of ``platforms`` gives it, is not
-            covered: it is what it says.
-        platforms: by architecture, as Go names it, the tag that is meant; it may hold :data:`PLACEHOLDER`. None: the
-            tag names an index, and its member is meant.
-        default: the architecture for clients that say none; None: for them the tag is what it is.
+        name: pattern of repositories.
+        tag: glob of tags. A tag that a template in ``platforms`` produces belongs to one platform and is not covered.
+        platforms: tag template by architecture as Go names it. A template may contain :data:`PLACEHOLDER`. None if the
+            requested tag names an index whose members are served.
+        default: architecture for clients that do not report one; None if such clients get the tag itself.
     """
 
     name: NamePattern
@@ -37,6 +36,7 @@ class PlatformRule:
     _own: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # Templates are checked with one character for the placeholder. A longer tag may still be refused in tag_for.
         templates = tuple((self.platforms or {}).values())
         for template in templates:
             _check("platforms", template.replace(PLACEHOLDER, "x"))
@@ -46,28 +46,31 @@ class PlatformRule:
             raise ConfigurationFault(
                 f"default: {self.default!r} is none of the platforms ({', '.join(self.platforms) or 'there are none'})"
             )
+        # Patterns are compiled once, because every pull by tag matches them.
         object.__setattr__(self, "_tags", re.compile(fnmatch.translate(self.tag)))
+        # Any tag may have replaced the placeholder.
         own = (re.escape(template).replace(re.escape(PLACEHOLDER), ".+") for template in templates)
         object.__setattr__(self, "_own", tuple(map(re.compile, own)))
 
     @property
     def only(self) -> tuple[Repository, Tag] | None:
-        """The one tag that the rule is about; None where it is about several."""
+        """The only tag that the rule can cover; None if the rule may cover several."""
         if self.name.wildcards or _is_glob(self.tag):
             return None
         return Repository.parse(self.name.text), Tag.parse(self.tag)
 
     def covers(self, repository: Repository, tag: Tag) -> bool:
-        """Whether the rule says what this tag stands for."""
+        """Return True if the rule applies to a tag."""
         if self._tags.match(tag.name) is None or self.name.match(repository) is None:
             return False
+        # The own tag of a platform always means this platform, for every client.
         return not any(own.fullmatch(tag.name) for own in self._own)
 
     def tag_for(self, tag: Tag, architecture: str) -> Tag | None:
-        """The tag that is meant on an architecture; None where the rule has none.
+        """Return the tag to serve for an architecture; None if the rule has none.
 
         Raises:
-            NameInvalid: it would be too long.
+            NameInvalid: the tag would be too long.
         """
         template = (self.platforms or {}).get(architecture)
         return None if template is None else Tag.parse(template.replace(PLACEHOLDER, tag.name))
@@ -75,12 +78,12 @@ class PlatformRule:
 
 @dataclass(frozen=True, slots=True)
 class PlatformTags:
-    """All rules; the first that covers a tag decides."""
+    """All platform rules. The first rule that covers a tag applies."""
 
     rules: Sequence[PlatformRule] = ()
 
     def of(self, repository: Repository, tag: Tag) -> PlatformRule | None:
-        """The rule of a tag; None where it is the same for all clients."""
+        """Return the rule of a tag; None if all clients get the same content."""
         return next((rule for rule in self.rules if rule.covers(repository, tag)), None)
 
 

@@ -1,6 +1,7 @@
-"""Records of mirroring: runs of rules, the tags that rules have brought, and the history of tags.
+"""Records of mirroring: runs of rules, tags that rules have copied, and the history of tags.
 
-:class:`RunRecorder` is written while a rule runs; :class:`RunHistory` is read afterwards. Our store is both.
+:class:`RunRecorder` is the port for writing while a rule runs. :class:`RunHistory` is the port for reading. The store
+implements both.
 """
 
 from __future__ import annotations
@@ -17,31 +18,36 @@ from mirror.records.origins import Origin
 
 
 class TagOutcome(StrEnum):
-    """The outcome of a run for a tag."""
+    """Outcome of a run for a tag."""
 
+    #: Written before anything moves, so that the records of an interrupted run show its plan.
     PLANNED = "planned"
     COPIED = "copied"
     UNCHANGED = "unchanged"
+    #: Left alone on purpose: for example, pushed content takes precedence over a rule.
     SKIPPED = "skipped"
     FAILED = "failed"
+    #: The tag no longer exists upstream and stays here.
     GONE = "gone"
+    #: The rule removed the tag here.
     DROPPED = "dropped"
 
 
 class RunOutcome(StrEnum):
-    """The outcome of a run."""
+    """Outcome of a run."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
+    #: The process was stopped or died. A death is recorded when the next run of the rule begins.
     INTERRUPTED = "interrupted"
 
 
 class TagChange(StrEnum):
-    """A change of a tag, as a rule saw it.
+    """Change of a tag that a rule observed.
 
-    ``held``: it moved upstream and was not followed. ``gone``: it is no longer upstream, and stays here. ``dropped``:
-    it was taken away here, by the rule.
+    ``held``: the tag moved upstream and the rule did not follow. ``gone``: the tag no longer exists upstream and stays
+    here. ``dropped``: the rule removed the tag here.
     """
 
     APPEARED = "appeared"
@@ -54,16 +60,17 @@ class TagChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of a rule.
+    """Run of a rule.
 
     Attributes:
-        id: its number; later runs have higher ones.
-        rule: the rule's name.
-        started_at, ended_at: when; ``ended_at`` is None while it runs, and where the process was killed.
-        outcome: its outcome, or ``running``.
-        copied, unchanged, skipped, failed, gone, dropped: how many tags.
+        id: number of the run. Later runs have higher numbers.
+        rule: name of the rule.
+        started_at: start time, in UTC.
+        ended_at: end time, in UTC; None during the run, and after the process was killed.
+        outcome: outcome of the run, or ``running``.
+        copied, unchanged, skipped, failed, gone, dropped: number of tags with this outcome.
         moved_bytes: bytes of blobs read from the upstream.
-        reason: why it failed as a whole, or what failed first.
+        reason: reason of a failed run, or else of its first failed tag.
     """
 
     id: int
@@ -83,23 +90,24 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class TagRecord:
-    """The record of a tag in a run; or of a repository whose tags could not be listed.
+    """Record of a tag in a run, or of a repository whose tags could not be listed.
 
-    The catalog keeps the attributes up to ``reason``, and no record of an unchanged tag: unchanged tags are counted.
-    Whoever runs a rule, or tries it, is given the others as well.
+    The catalog stores the attributes up to ``reason``, and no records of unchanged tags, which are only counted. The
+    caller that runs or tries a rule gets all attributes and records.
 
     Attributes:
-        repository: the local repository.
-        tag: the tag; None where the tags could not be listed.
-        outcome: ``planned`` until something else is known.
-        before, after: the local digest before and after; ``after`` is None where that is unknown, or nothing is left.
+        repository: local repository.
+        tag: the tag; None if the tags of the repository could not be listed.
+        outcome: ``planned`` until the outcome is known.
+        before: local digest before the run.
+        after: local digest after the run; None if unknown or if the tag was removed.
         moved_bytes: bytes of blobs read from the upstream.
-        reason: why the tag was skipped or dropped, or has failed; of a copy with changes, what is different.
-        source: the upstream repository.
-        original: of a copy with changes, the upstream digest that it was made of.
-        change: what has happened to the tag since the run before; None: nothing.
-        difference: privileges that a plugin that has moved asks for more, or no longer.
-        error: what failed.
+        reason: reason why the tag was skipped, was dropped or failed. For a derived copy, its differences.
+        source: repository at the upstream.
+        original: upstream digest that a derived copy was made from.
+        change: change of the tag since the previous run; None if there is none.
+        difference: privileges that a moved plugin requests more or no longer.
+        error: error that made the tag fail.
     """
 
     repository: Repository
@@ -121,25 +129,27 @@ class TagRecord:
         return f"{self.repository}:{self.tag}" if self.tag else str(self.repository)
 
     def failed(self, error: MirrorError) -> TagRecord:
-        """Tell that work on the tag ended with an error."""
+        """Return the record of a tag for which work ended with an error."""
         return replace(self, outcome=TagOutcome.FAILED, error=error, reason=str(error))
 
 
 @dataclass(frozen=True, slots=True)
 class MirroredTag:
-    """A tag that a rule has brought.
+    """Tag that a rule has copied.
 
     Attributes:
-        repository, tag: its local name.
-        rule: the rule that brought it.
-        upstream, source: the upstream's name, and its repository.
-        digest: the local digest that the rule brought.
-        upstream_digest: the upstream digest when the tag was last seen.
-        brought_at: when ``digest`` was brought.
-        gone_at: since when it is no longer upstream; None while it is.
-        dropped_at: since when the rule no longer keeps it; None while it does.
-        original, changes: of a copy with changes: the upstream digest that it was made of, and the changes as plain
-            values; None where ``digest`` is an upstream digest.
+        repository: local repository.
+        tag: local tag.
+        rule: name of the rule that copied the tag.
+        upstream: name of the upstream.
+        source: repository at the upstream.
+        digest: local digest that the rule stored.
+        upstream_digest: upstream digest when the tag was last seen.
+        brought_at: time at which ``digest`` was stored.
+        gone_at: time since which the tag no longer exists upstream; None while it exists.
+        dropped_at: time since which the rule no longer keeps the tag; None while it does.
+        original: upstream digest that a derived copy was made from; None if ``digest`` is an upstream digest.
+        changes: changes of a derived copy as plain values; None if ``digest`` is an upstream digest.
     """
 
     repository: Repository
@@ -157,21 +167,23 @@ class MirroredTag:
 
     @property
     def copied(self) -> Digest:
-        """The upstream digest when the tag was brought."""
+        """Upstream digest when the tag was copied."""
+        # A derived copy has a digest of its own, which no upstream knows.
         return self.original or self.digest
 
 
 @dataclass(frozen=True, slots=True)
 class TagEvent:
-    """Something that happened to a tag.
+    """Event in the history of a tag.
 
     Attributes:
-        repository, tag: its local name.
-        at: when it was seen.
-        change: what happened.
-        before, after: the digests: upstream's where it was held, else those here.
-        source: where it was seen, as ``UPSTREAM/REPOSITORY``.
-        difference: privileges that a plugin asks for more (``+ …``) or no longer (``- …``).
+        repository: local repository.
+        tag: local tag.
+        at: time at which the event was observed.
+        change: the change.
+        before, after: digests before and after the change. For ``held`` upstream digests, else local ones.
+        source: place where the event was observed, as ``UPSTREAM/REPOSITORY``.
+        difference: privileges that a plugin requests more (``+ …``) or no longer (``- …``).
     """
 
     repository: Repository
@@ -186,12 +198,12 @@ class TagEvent:
 
 @dataclass(frozen=True, slots=True)
 class RunStep:
-    """Notes that are written together, or not at all.
+    """Records that are written together in one transaction.
 
     Attributes:
-        record: of the run; it takes the place of the tag's earlier one.
-        mirrored: it takes the place of the tag's earlier row.
-        event: added to the tag's history.
+        record: record of the run. Replaces the earlier record of the tag.
+        mirrored: mirrored tag. Replaces the earlier row of the tag.
+        event: event that is added to the history of the tag.
     """
 
     record: TagRecord | None = None
@@ -201,12 +213,12 @@ class RunStep:
 
 @dataclass(frozen=True, slots=True)
 class RuleRecord:
-    """The record of a rule.
+    """Record of a rule.
 
     Attributes:
-        known_since: when it was first seen.
-        last_run: the latest run, which may be running.
-        last_success_at: when the latest run that succeeded ended.
+        known_since: time at which the rule was first seen.
+        last_run: latest run, which may still be running; None if there is none.
+        last_success_at: end time of the latest successful run; None if there is none.
     """
 
     known_since: datetime
@@ -215,56 +227,56 @@ class RuleRecord:
 
 
 class RunRecorder(Protocol):
-    """Written while a rule runs, by one process at a time for each rule."""
+    """Port for writing while a rule runs. One process at a time runs a rule."""
 
     async def begin_run(self, rule: str) -> Run:
-        """Begin a run; earlier ones of the rule that have not ended were interrupted, and are noted as such."""
+        """Begin a run. Earlier runs of the rule that have not ended are recorded as interrupted."""
         ...
 
     async def record(self, run: Run, steps: Sequence[RunStep]) -> None:
-        """Note what was planned or done, all of it at once."""
+        """Record planned or completed steps in one transaction."""
         ...
 
     async def end_run(self, run: Run) -> None:
-        """Note the end of a run. Runs and events that are too many are forgotten, the oldest first."""
+        """Record the end of a run. The oldest runs and events over the limits are deleted."""
         ...
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:
-        """Read the tags that rules have brought into a repository."""
+        """Return the tags that rules have copied into a repository."""
         ...
 
     async def pulled_since(self, repository: Repository, since: datetime) -> Collection[str]:
-        """Tags and digests of a repository that somebody has pulled since then."""
+        """Return the tags and digests of a repository that were pulled since a time."""
         ...
 
     async def origin(self, repository: Repository, target: Tag | Digest) -> Origin | None:
-        """Read where something that was pulled through came from (:class:`mirror.records.origins.Origins`)."""
+        """Return the origin of pulled-through content (:class:`mirror.records.origins.Origins`)."""
         ...
 
 
 class RunHistory(Protocol):
-    """Tells what was done."""
+    """Port for reading the records of runs and tags."""
 
     async def rule_record(self, rule: str) -> RuleRecord:
-        """Read the record of a rule; a rule that was not known is from now on."""
+        """Return the record of a rule. An unknown rule is known from now on."""
         ...
 
     async def runs(self, rule: str, limit: int) -> Sequence[Run]:
-        """The latest runs of a rule, the latest first."""
+        """Return the latest runs of a rule, the latest first."""
         ...
 
     async def entries(self, run_id: int) -> Sequence[TagRecord]:
-        """The records of a run, by name and tag."""
+        """Return the records of a run, ordered by name and tag."""
         ...
 
     async def mirrored_by(self, rule: str) -> Sequence[MirroredTag]:
-        """Read the tags that a rule has brought, by name and tag."""
+        """Return the tags that a rule has copied, ordered by name and tag."""
         ...
 
     async def events_of(self, rule: str, limit: int) -> Sequence[TagEvent]:
-        """The latest events of the tags that a rule has brought, the latest first."""
+        """Return the latest events of the tags that a rule has copied, the latest first."""
         ...
 
     async def history(self, repository: Repository, tag: Tag | None, limit: int) -> Sequence[TagEvent]:
-        """The latest events of a tag, or of all tags of a repository, the latest first."""
+        """Return the latest events of a tag, or of all tags of a repository, the latest first."""
         ...

@@ -1,4 +1,4 @@
-"""Users and their tokens: what is known of them, and the port that finds them."""
+"""Users and their access tokens, and the port that finds them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import Protocol
 
 from mirror.oci.errors import NameInvalid
 
+# A name can be the user part of a Basic login, which ends at the first colon.
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 
 
 def is_user_name(text: str) -> bool:
-    """Tell whether a name is in the grammar of user names."""
+    """Return True if the text is in the grammar of user names."""
     return _NAME.fullmatch(text) is not None
 
 
 def parse_user_name(text: str) -> str:
-    """Read the name of a user: lower-case letters, digits and ``. _ @ -``, at most 64.
+    """Return a user name: at most 64 lower-case letters, digits and ``. _ @ -``.
 
     Raises:
-        NameInvalid: it is outside the grammar.
+        NameInvalid: the text is outside the grammar.
     """
     if not is_user_name(text):
         raise NameInvalid(
@@ -33,29 +34,30 @@ def parse_user_name(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who may log in.
+    """User who may log in.
 
     Attributes:
-        name: what they are called.
-        password_hash: as bcrypt makes it.
-        created_at: since when they are known.
+        name: user name.
+        password_hash: bcrypt hash of the password.
+        created_at: time of creation, in UTC.
     """
 
     name: str
+    # Kept out of logs and error messages.
     password_hash: str = field(repr=False)
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class UserToken:
-    """A long-lived secret of a user, for machines; the secret itself is nowhere kept.
+    """Access token: a long-lived secret with which a machine logs in as a user. The secret itself is not stored.
 
     Attributes:
-        id: what it is called where it is listed or revoked.
-        user: whose it is.
-        description: what it is for.
-        created_at: since when it is good.
-        expires_at: until when; None for no end.
+        id: identifier for lists and revocation.
+        user: name of the owner.
+        description: purpose of the token.
+        created_at: time of creation, in UTC.
+        expires_at: expiry time, in UTC; None if the token does not expire.
     """
 
     id: str
@@ -65,25 +67,25 @@ class UserToken:
     expires_at: datetime | None
 
     def is_good(self, now: datetime) -> bool:
-        """Tell whether the token has not expired."""
+        """Return True if the token has not expired."""
         return self.expires_at is None or now < self.expires_at
 
 
 class Users(Protocol):
-    """Finds users. What other processes have changed is seen at once."""
+    """Port that finds users and access tokens. Changes by other processes are visible at once."""
 
     async def has_users(self) -> bool:
-        """Tell whether there are users."""
+        """Return True if any user exists."""
         ...
 
     async def find_user(self, name: str) -> User | None:
-        """The user of that name."""
+        """Return the user with this name; None if there is none."""
         ...
 
     async def find_token(self, token_id: str) -> UserToken | None:
-        """The token of that id."""
+        """Return the access token with this identifier; None if there is none."""
         ...
 
     async def find_token_by_secret(self, secret_hash: str) -> UserToken | None:
-        """The token whose secret has that SHA-256, in hexadecimal."""
+        """Return the access token whose secret has this SHA-256 in hexadecimal; None if there is none."""
         ...

@@ -1,4 +1,4 @@
-"""Records that plugins are judged with: verdicts, rejections, and the plugins that are held."""
+"""Ports to the records with which plugins are judged: verdicts, rejections and held plugins."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from mirror.oci import Digest, Manifest, Repository
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege
 from mirror.records.admissions import Admission, Rejection
 
-#: Stands for the policy of a server that has none. It judges nothing but whether a plugin can be read with certainty.
+#: Policy identifier of a server without a policy. Such a server only denies plugins that cannot be read with certainty.
 NO_POLICY: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """Privileges of the plugins that were let in under a name.
+    """Privileges of plugins that were admitted under a name.
 
     Attributes:
-        asked: what the last one asks for that this policy, or a person, has let in; None: there is none.
-        recorded: what was new about the plugin in question to another policy; None: no other policy has let it in.
-        others_gone: whether other plugins were judged under the name, by whichever policy, that are not there any more.
+        asked: privileges of the last plugin that this policy or a person admitted; None if there is none.
+        recorded: new privileges of the plugin in question as another policy found them; None if no other policy
+            admitted the plugin.
+        others_gone: True if other plugins were judged under the name by any policy and have been deleted since.
     """
 
     asked: frozenset[RequestedPrivilege] | None = None
@@ -30,94 +31,100 @@ class Baseline:
 
 
 class Verdicts(Protocol):
-    """Where verdicts are kept, by the fingerprint of the policy that gave them."""
+    """Port that stores verdicts by the fingerprint of the policy that gave them."""
 
     @property
     def admission_generation(self) -> int | None:
-        """The count of changes: an answer is good for as long as it stays the same; None: do not keep the answer."""
+        """Counter of changes. An answer may be cached while the counter stays the same; None forbids caching."""
         ...
 
     async def admission(
         self, repository: Repository, digest: Digest, policy: str | None, fingerprints: Collection[str]
     ) -> Admission | None:
-        """Find what is known of a plugin; None: nothing.
+        """Return the stored admission of a plugin; None if there is none.
 
         Args:
-            repository, digest: the plugin.
-            policy: whose verdict is meant; a verdict of before there were fingerprints counts as everybody's. None: the
-                latest.
-            fingerprints: of the plugin; a rejection of any of them covers it.
+            repository: repository of the plugin.
+            digest: digest of the plugin.
+            policy: fingerprint of the policy whose verdict is wanted; None for the latest verdict. A verdict from
+                before policies had fingerprints counts for every policy.
+            fingerprints: fingerprints of the plugin. A rejection of any of them covers the plugin.
         """
         ...
 
     async def baseline(self, repository: Repository, digest: Digest, policy: str) -> Baseline:
-        """The privileges that a plugin which this policy has not seen yet is compared with."""
+        """Return the privileges to compare a plugin with that this policy has not seen yet."""
         ...
 
     async def note_verdict(self, admission: Admission, policy: str) -> None:
-        """Keep what the policy says, and what the plugin asks for, in place of what it said before."""
+        """Store the verdict of the policy and the privileges that the plugin requests. Replaces the earlier verdict."""
         ...
 
     async def forget_verdict(self, repository: Repository, digest: Digest, policy: str) -> None:
-        """Keep no longer what the policy said."""
+        """Delete the verdict of the policy."""
         ...
 
 
 class Rejections(Protocol):
-    """Rejections of plugins by people, and the fingerprints that they cover."""
+    """Port that stores rejections by people, and the fingerprints that they cover."""
 
     async def has_rejections(self) -> bool:
-        """Tell whether there are rejections."""
+        """Return True if any rejection exists."""
         ...
 
     async def extend_rejection(self, rejection: Rejection, fingerprints: Collection[str]) -> None:
-        """Have a rejection cover more fingerprints of the same content; nothing, where it was lifted meanwhile."""
+        """Add fingerprints of the same content to a rejection. Does nothing if the rejection was lifted meanwhile."""
         ...
 
 
 class HeldPlugins(Protocol):
-    """Which plugins a repository holds, also those that are being pulled through, and what names a blob.
+    """Port that finds the plugins of a repository, complete or incomplete, and the manifests that name a blob.
 
-    What an engine might take for a plugin counts as one.
+    A manifest that an engine might take for a plugin counts as a plugin.
     """
 
     async def plugins_before(self, repository: Repository, digest: Digest, limit: int) -> Sequence[Digest]:
-        """The plugins that came before one, or all where that one is not here: the newest ``limit``, oldest first."""
+        """Return plugins that arrived before this one, or all plugins if this one is not held.
+
+        Returns:
+            At most ``limit`` digests: the newest plugins, oldest first.
+        """
         ...
 
     async def plugin(self, repository: Repository, digest: Digest) -> Manifest | None:
-        """A plugin's manifest, all of whose content may be here or not; None: the repository does not hold it."""
+        """Return the manifest of a complete or incomplete plugin; None if the repository does not hold the plugin."""
         ...
 
     async def holds_plugins(self, repository: Repository) -> bool:
-        """Tell whether the repository holds plugins."""
+        """Return True if the repository holds plugins."""
         ...
 
     async def plugins_naming(
         self, repository: Repository, blob: Digest, limit: int, limit_bytes: int
     ) -> Sequence[Digest]:
-        """The plugins whose config or layer is that blob: first what somebody or a policy let in.
+        """Return the plugins with this blob as config or layer. Plugins that a person or a policy admitted come first.
 
         Args:
-            repository, blob: the blob.
-            limit: most plugins.
-            limit_bytes: most bytes of their manifests together.
+            repository: repository of the plugins.
+            blob: digest of the blob.
+            limit: maximum number of plugins.
+            limit_bytes: maximum total size of their manifests in bytes.
         """
         ...
 
     async def is_named_otherwise(self, repository: Repository, blob: Digest) -> bool:
-        """Tell whether a manifest of the repository that is no plugin names the blob."""
+        """Return True if a manifest of the repository that is no plugin names the blob."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRecords:
-    """The records that plugins are judged with.
+    """Records with which plugins are judged.
 
     Attributes:
-        verdicts: what policies said.
-        rejections: what people rejected.
-        plugins: the plugins that are held.
+        verdicts: verdicts of policies.
+        rejections: rejections by people.
+        plugins: held plugins.
     """
 
     verdicts: Verdicts

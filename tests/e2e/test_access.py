@@ -57,7 +57,7 @@ def login(engine: Engine, mirror: Mirror, password: str, user: str = "anna") -> 
 def test_a_wrong_login_is_said_at_once(engine: Engine, guarded: Mirror, user: str, password: str) -> None:
     refused = login(engine, guarded, password, user)
     assert refused.exit_code != 0
-    assert "the name or the password is wrong" in refused.stderr
+    assert "user name or password is wrong" in refused.stderr
 
 
 def test_anybody_installs_and_a_user_pushes(engine: Engine, guarded: Mirror, tmp_path: Path) -> None:

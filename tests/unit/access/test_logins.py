@@ -29,7 +29,7 @@ from mirror.wire.auth.scopes import parse_scopes
 from tests.support.clocks import ShiftedClock
 
 PASSWORD = "the pass:word"
-WRONG = r"^the name or the password is wrong, or the token is no longer good$"
+WRONG = r"^user name or password is wrong, or the access token has expired or does not exist$"
 HASH = passwords.hashed(PASSWORD)
 HERE, THERE = "10.0.0.1", "10.0.0.2"
 ACME = NameMapping("acme/*", "acme/*")

@@ -107,5 +107,5 @@ def test_deleting_is_switched_off_only_where_nobody_may() -> None:
 
 def test_what_is_of_the_whole_server_is_refused_without_a_name() -> None:
     error = UserRights.of("eve", RULES, READERS).refusal(AccessAction.OPERATE, None)
-    assert str(error) == "eve may not operate; rules under access: in the configuration say who may"
+    assert str(error) == "eve may not operate; fix: add a rule under access: in the configuration"
     assert error.detail == {"action": "operate"}

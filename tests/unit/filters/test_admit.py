@@ -63,8 +63,8 @@ async def test_what_is_held_is_stored_and_given_once_it_is_approved(world: World
     world.follow(Policy([HOST_NETWORK]))
     manifest, (advice,) = await world.push(HOST)
     assert advice == (
-        f"acme/driver is held by the rule 'host-network': it asks for network: host; to let it in, "
-        f"on the mirror: plugin-mirror admission approve acme/driver@{manifest.digest}"
+        f"acme/driver is held by the rule 'host-network': it asks for network: host; fix: "
+        f"run on the mirror: plugin-mirror admission approve acme/driver@{manifest.digest}"
     )
     assert await world.registry.resolve(HERE, TAG) == manifest.descriptor
     for target in (TAG, manifest.digest):

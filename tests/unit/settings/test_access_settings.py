@@ -42,7 +42,10 @@ def test_the_example_means_what_it_says() -> None:
     [
         ("{users: [Anna], repositories: ['**'], actions: [pull]}", "access.0.users.0: 'Anna' is not a user's name"),
         ("{users: [], repositories: ['**'], actions: [pull]}", "access.0.users: at least one is wanted"),
-        ("{users: ['*'], repositories: ['**/x'], actions: [pull]}", "access.0.repositories.0: '**/x': ** stands for"),
+        (
+            "{users: ['*'], repositories: ['**/x'], actions: [pull]}",
+            "access.0.repositories.0: '**/x': ** matches the rest",
+        ),
         ("{users: ['*'], repositories: [UP], actions: [pull]}", "access.0.repositories.0: 'UP' is not a repository"),
         ("{users: ['*'], repositories: ['**'], actions: [fly]}", "access.0.actions.0: "),
         ("{users: ['*'], repositories: ['**'], actions: []}", "access.0.actions: at least one is wanted"),
