@@ -141,7 +141,7 @@ def _restrict(path: Path, status: os.stat_result, forbidden: int) -> int:
 
 def _hand_over(descriptor: int, shared_mode: int, around: os.stat_result) -> None:
     """Give a new file or folder the mode and the owner derived from its parent folder."""
-    # Another process replaced the folder after its creation. Changing its owner would give away a foreign file.
+    # Another process may have replaced the folder after its creation. A foreign folder must not change its owner.
     if os.fstat(descriptor).st_uid != os.geteuid():
         return
     if _is_shared(around):

@@ -60,7 +60,7 @@ class ReloadingFile(Generic[Given]):
         try:
             self._given = self._read()
         except ConfigurationFault as error:
-            _LOG.warning("file not reloaded", kind=self._what, error=str(error))
+            _LOG.warning("file not reloaded, last value stays in use", kind=self._what, error=str(error))
         else:
             _LOG.info("file reloaded", kind=self._what)
 

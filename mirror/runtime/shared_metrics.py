@@ -50,7 +50,7 @@ class MetricFamily:
 
     @property
     def cells(self) -> int:
-        """Number of cells of one series: 1, or for a histogram one per bound, one for the infinite bucket and one for the sum."""
+        """Cells of one series: 1, or for a histogram one per bound, one for the infinite bucket and one for the sum."""
         return len(self.bounds) + 2 if self.kind is MetricKind.HISTOGRAM else 1
 
 
@@ -146,8 +146,8 @@ class SharedMetrics:
             for labels in family.series:
                 self._places[family.name, labels] = self._row
                 self._row += family.cells
-        # An anonymous shared mapping outlives any single process and ends with the last one. Nothing is left to clean up,
-        # unlike the files of prometheus_client's multi-process mode (ADR 8).
+        # An anonymous shared mapping outlives any single process and ends with the last one. Unlike the files of
+        # prometheus_client's multi-process mode, nothing is left to clean up (ADR 8).
         self._cells = memoryview(mmap.mmap(-1, processes * self._row * _CELL_BYTES)).cast("d")
 
     def slot(self, process: int = 0) -> WorkerSlot:

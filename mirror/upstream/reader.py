@@ -22,7 +22,7 @@ _ACCEPT = {"Accept": ", ".join(media_types.MANIFESTS)}
 
 
 class UpstreamReader:
-    """Implements :class:`mirror.registry.port.Reader`; raises also as :meth:`UpstreamSession.send`."""
+    """Implements :class:`mirror.registry.port.Reader`. Also raises the errors of :meth:`UpstreamSession.send`."""
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
@@ -34,7 +34,7 @@ class UpstreamReader:
             async with self._session.request(request, expect={200}, missing=ManifestUnknown) as answer:
                 described = _described(self._session, answer, target)
         except Unsupported:
-            described = None  # it does not know HEAD
+            described = None  # the upstream does not support HEAD
         return described or (await self.get_manifest(repository, target)).descriptor
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
@@ -62,7 +62,7 @@ class UpstreamReader:
             if size_bytes is None:
                 size_bytes = await blob_size(self._session, repository, digest)
             if size_bytes is None:
-                raise answer.error(UpstreamProtocolError, "it does not say how long the blob is (Content-Length)")
+                raise answer.error(UpstreamProtocolError, "the size of the blob is missing (Content-Length)")
             span = _given_span(answer, part, size_bytes)
             with closing(UpstreamBlob(self._session, repository, digest, size_bytes, span)) as blob:
                 blob.begin(answer)
@@ -74,7 +74,7 @@ class UpstreamReader:
 
 
 def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -> Descriptor | None:
-    """Descriptor of a manifest out of the answer to a HEAD; None where a GET is needed."""
+    """Return the descriptor of a manifest from the answer to a HEAD, or None if a GET is needed."""
     kind = media_types.essence(answer.headers.get("Content-Type", ""))
     size_bytes = answer.size_bytes()
     with session.as_upstream_error(answer):
@@ -82,6 +82,7 @@ def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -
     if digest is None or size_bytes is None or kind not in media_types.MANIFESTS:
         return None
     if isinstance(target, Digest) and digest != target:
+        # A digest of another algorithm may still name the same bytes. Only their content can tell, so a GET follows.
         if digest.algorithm == target.algorithm:
             raise answer.error(UpstreamProtocolError, f"it answered with digest {digest}")
         return None
@@ -95,8 +96,9 @@ def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -
 def _given_span(answer: Answer, part: RangeRequest | None, size_bytes: int) -> Span:
     span = Span(0, size_bytes) if part is None else part.resolve(size_bytes)
     placed = parse_content_range(answer.headers.get("Content-Range")) if answer.status == 206 else None
+    # An upstream may send less than requested. The rest is requested later.
     if placed is not None and (placed[0].start != span.start or placed[0].stop > span.stop):
-        raise answer.error(UpstreamProtocolError, f"{part} was asked for, {placed[0].content_range(size_bytes)} came")
+        raise answer.error(UpstreamProtocolError, f"it sent {placed[0].content_range(size_bytes)} instead of {part}")
     return span
 
 

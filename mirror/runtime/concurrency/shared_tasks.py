@@ -84,7 +84,7 @@ class SharedTasks(Generic[Key, Given]):
 
 
 async def wait(shared: asyncio.Future[Given], timeout_seconds: float | None = None) -> Given:
-    """Wait for the result of :meth:`SharedTasks.join`. The work continues after a timeout or a cancellation of the caller.
+    """Wait for the result of :meth:`SharedTasks.join`. A timeout or a cancelled caller does not end the work.
 
     Args:
         shared: the future returned by ``join``.
