@@ -1,10 +1,10 @@
-"""The client for which the current task or thread works."""
+"""The client for which the current task works."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Final
 
-# A context variable is copied into tasks and threads, so code that has no access to the request can read the client.
+# A context variable, because the catalog schedules reads by client and has no access to the request.
 #: Address of the client whose request is being answered. Empty for work that no client requested.
 CLIENT: Final[ContextVar[str]] = ContextVar("client", default="")

@@ -78,7 +78,7 @@ def configured(level: str = "info", form: Format = "auto", stream: TextIO | None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
-    # alembic logs the names of its plugins at INFO at every start.
+    # alembic logs the names of its plugins at every start.
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     try:
         yield lines

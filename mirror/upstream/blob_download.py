@@ -20,7 +20,7 @@ _PROGRESS_BYTES = 1024 * 1024
 
 
 class UpstreamBlob:
-    """Implements :class:`mirror.registry.port.Blob`.
+    """A blob of an upstream. Implements :class:`mirror.registry.port.Blob`.
 
     Iteration over a whole blob yields the last chunk only after the digest was verified. After a lost connection, a
     Range request on a new connection continues the download, as long as there is progress. If the upstream answers the

@@ -22,7 +22,7 @@ MAX_CHUNK_BYTES = 64 * 1024 * 1024
 
 
 class UpstreamUpload:
-    """Implements :class:`mirror.registry.port.Upload`.
+    """An upload session of an upstream. Implements :class:`mirror.registry.port.Upload`.
 
     The ``id`` contains the last ``Location`` given by the upstream. So the id stays valid after a restart of this
     process, as long as the upstream keeps the upload session. A chunk with a ``span`` is sent only after all its bytes
@@ -143,7 +143,8 @@ def location_of(upload_id: str, repository: Repository) -> str:
         decoded = urlsafe_b64decode(upload_id + "=" * (-len(upload_id) % 4)).decode()
     except ValueError:
         decoded = ""
-    # Clients send the id back. A location with a host would send requests and credentials anywhere the client likes.
+    # The id comes back from a client. A location with a host would let the client choose the destination of our
+    # requests.
     name, _, location = decoded.partition(" ")
     if name != repository.name or not location.startswith("/") or location.startswith("//"):
         raise errors.UploadUnknown(f"{repository} has no upload {upload_id[:64]}", name=repository)

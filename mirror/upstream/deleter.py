@@ -14,7 +14,10 @@ from mirror.wire.routes import BlobRoute, ManifestRoute
 
 
 class UpstreamDeleter:
-    """Implements :class:`mirror.registry.port.Deleter`. Also raises the errors of :meth:`UpstreamSession.send`."""
+    """The deleting part of an upstream. Implements :class:`mirror.registry.port.Deleter`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
+    """
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session

@@ -34,7 +34,7 @@ class _CachedList:
 
 
 class ListCache:
-    """Returns lists from memory, or reads them from the upstream: each list once, and four lists at a time.
+    """A cache of lists. Reads a missing list from the upstream: each list once, and at most four lists at a time.
 
     Long lists are cached, and so is the error of a long list that broke the protocol. Entries last for a minute, or
     until a change at the upstream through this process.

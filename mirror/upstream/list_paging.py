@@ -49,7 +49,7 @@ class ListReading(Generic[Item]):
 
 
 class ListReader:
-    """Reads lists from one upstream.
+    """A reader of the lists of one upstream.
 
     Args:
         session: session with the upstream.

@@ -42,7 +42,9 @@ _LIGHT_PAGE = 1000
 
 
 class UpstreamLister:
-    """Implements :class:`mirror.registry.port.Lister`. Also raises the errors of :meth:`UpstreamSession.send`.
+    """The listing part of an upstream. Implements :class:`mirror.registry.port.Lister`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
 
     Args:
         session: session with the upstream.

@@ -22,7 +22,10 @@ _ACCEPT = {"Accept": ", ".join(media_types.MANIFESTS)}
 
 
 class UpstreamReader:
-    """Implements :class:`mirror.registry.port.Reader`. Also raises the errors of :meth:`UpstreamSession.send`."""
+    """The reading part of an upstream. Implements :class:`mirror.registry.port.Reader`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
+    """
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
@@ -49,6 +52,7 @@ class UpstreamReader:
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         size_bytes = await blob_size(self._session, repository, digest)
         if size_bytes is None:
+            # Some registries answer HEAD without a size. The head of a GET has the size, and its body is not read.
             async with self.open_blob(repository, digest) as blob:
                 size_bytes = blob.size_bytes
         return Descriptor(media_types.OCTET_STREAM, digest, size_bytes)

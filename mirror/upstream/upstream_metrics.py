@@ -57,7 +57,7 @@ class UpstreamMetrics:
             what: _family(f"{what}_total", explanation, MetricKind.COUNTER, ("upstream",), each)
             for what, (explanation, _) in _COUNTED.items()
         }
-        # What an upstream last reported is not summed: each worker gets its own report, so each has its own series.
+        # Quota reports are not summed. Each worker receives its own reports, so each worker has its own series.
         self._heard = {
             what: _family(what, explanation, MetricKind.GAUGE, ("upstream", "worker"), of_workers)
             for what, (explanation, _) in _HEARD.items()

@@ -18,7 +18,10 @@ from mirror.wire.routes import ManifestRoute, UploadsRoute
 
 
 class UpstreamWriter:
-    """Implements :class:`mirror.registry.port.Writer`. Also raises the errors of :meth:`UpstreamSession.send`."""
+    """The writing part of an upstream. Implements :class:`mirror.registry.port.Writer`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
+    """
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session

@@ -16,7 +16,7 @@ LIGHT_BYTES: Final = 64 * 1024
 
 
 class CpuOffload:
-    """Runs large pieces of work in a thread, one at a time, with fair turns for each owner.
+    """A queue for large pieces of work, which run in a thread one at a time, with fair turns for each owner.
 
     One at a time, because the threads share one processor with the event loop. Two at a time would not finish sooner,
     and would leave the event loop a third of the processor time instead of half.

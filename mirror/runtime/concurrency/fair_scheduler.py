@@ -16,7 +16,7 @@ _OLDEST_EVERY: Final = 4
 
 
 class FairScheduler:
-    """Shares a scarce resource among pieces of work that take many turns each and belong to owners.
+    """A scheduler that shares a scarce resource among pieces of work, which take many turns each and belong to owners.
 
     The next turn goes to the waiting work whose owner has used least since the owner's first pending work arrived.
     Among the work of one owner, the piece that has used least goes first. So small work finishes soon despite many

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class PerOwnerLimit:
-    """Grants each owner a number of places, in the order of the requests.
+    """A number of places for each owner, granted in the order of the requests.
 
     Args:
         most: largest number of concurrent places per owner.

@@ -34,19 +34,19 @@ _ASK_BY_GET = frozenset({400, 401, 404, 405})
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Send the request with this ``Authorization``."""
+    """Instruction to send the request with this ``Authorization``."""
 
     authorization: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LoginRequired:
-    """Provide the login: :class:`Credentials`, or None for an anonymous request."""
+    """Instruction to provide the login: :class:`Credentials`, or None for an anonymous request."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """Request a token from ``url``: POST the form if there is one, else GET with this ``Authorization``."""
+    """Instruction to get a token from ``url``: POST the form if there is one, else GET with this ``Authorization``."""
 
     url: str
     authorization: str | None = field(default=None, repr=False)
@@ -92,7 +92,7 @@ class _Kept:
 
 
 class Authorizer:
-    """Answers the challenges of one upstream and caches its tokens until they expire.
+    """Authentication with one upstream: answers its challenges and caches its tokens until they expire.
 
     Args:
         name: name of the upstream, for errors.

@@ -49,7 +49,7 @@ class Request:
 
 
 class ErrorForRequest(Protocol):
-    """Returns an error that names the upstream and the request."""
+    """A function that returns an error with the names of the upstream and the request."""
 
     def __call__(self, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault: ...
 
@@ -151,7 +151,7 @@ class Answer:
 
 
 class _DripWatch:
-    """Detects a body that keeps arriving but never makes progress.
+    """A detector of bodies that keep arriving but never make progress.
 
     Only the time spent waiting for the upstream counts, not the time that the reader of the body takes.
     """

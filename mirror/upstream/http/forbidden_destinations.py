@@ -31,7 +31,7 @@ class ForbiddenAddressError(OSError):
 
 
 class DestinationGuard:
-    """Opens sockets, except to forbidden kinds of addresses.
+    """A factory of sockets that refuses forbidden kinds of addresses.
 
     Args:
         allowed: kinds of special addresses that are allowed.

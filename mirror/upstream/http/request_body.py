@@ -9,7 +9,7 @@ from io import BytesIO
 
 
 class RequestBody:
-    """Records errors of the source of a body, and limits the time for which the server does not read.
+    """The body of a request. Records errors of its source, and limits the time for which the server does not read.
 
     aiohttp's read timeout starts only after the body was sent. A server that stops reading would block the request for
     ever.

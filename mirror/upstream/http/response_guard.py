@@ -38,7 +38,7 @@ class FloodError(aiohttp.ClientError):
 
 
 class GuardedProtocol(ResponseHandler):
-    """Parses answers. Aborts the connection on a flood, and on bytes that arrive without a pending request.
+    """A parser of answers that aborts the connection on a flood, and on bytes that arrive without a pending request.
 
     Bytes between two requests would otherwise be taken for the answer to the next request.
 

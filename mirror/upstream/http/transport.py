@@ -38,7 +38,7 @@ _MOST_HOSTS = 64
 
 
 class Transport:
-    """Sends requests to the hosts of an upstream. Created by :meth:`open`.
+    """The sender of requests to the hosts of an upstream. Created by :meth:`open`.
 
     Each host has its own circuit breaker. If blobs are stored on another host, that host may fail while the upstream
     works.

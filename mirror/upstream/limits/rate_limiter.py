@@ -24,7 +24,7 @@ _RECORD = struct.Struct("<36sd")
 
 
 class RateAccount(Protocol):
-    """Stores the moment at which everything is paid for."""
+    """Storage of the moment at which everything is paid for."""
 
     def charge(self, now: float, cost_seconds: float, burst_seconds: float) -> float:
         """Add a cost and return the new moment."""

@@ -222,7 +222,7 @@ MANIFESTS = [
         "a redirect to a file",
         sends(GET_MANIFEST, Reply(302, headers={"Location": "file:///etc/passwd"})),
         UpstreamProtocolError,
-        "no URL",
+        "not a valid URL",
     ),
     Case(
         "a token server among metadata",
