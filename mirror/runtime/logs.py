@@ -145,7 +145,7 @@ class LogLines:
         """Do nothing. A standard library handler calls this after each line, and batching must not end there."""
 
     def hurry(self) -> None:
-        """Write the waiting lines now."""
+        """Wake the thread, to write the waiting lines now."""
         self._wake.set()
 
     def close(self) -> None:
