@@ -1,1 +1,1 @@
-"""What any service needs and no registry is needed for: time, logs."""
+"""Infrastructure shared by all services: clocks, logs, metrics, processes, files and concurrency."""

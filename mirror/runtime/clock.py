@@ -1,4 +1,4 @@
-"""Time, as something that is handed in, so that tests decide what time it is."""
+"""Clocks as an injected dependency, so tests can control the time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time."""
+    """Source of the current time."""
 
     def now(self) -> datetime:
-        """The time of day, in UTC."""
+        """Return the current time of day in UTC."""
         ...
 
     def monotonic_seconds(self) -> float:
-        """Seconds from some fixed moment, never going back."""
+        """Return the seconds since a fixed moment. The value never decreases."""
         ...
 
 
 class SystemClock:
-    """The machine's own."""
+    """The clock of the operating system."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)

@@ -1,9 +1,10 @@
-"""Whom work is done for, known wherever it is done."""
+"""The client for which the current task works."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import Final
 
-#: The client whose request is being answered; empty for what nobody has asked for.
+# A context variable, because the catalog schedules reads by client and has no access to the request.
+#: Address of the client whose request is being answered. Empty for work that no client requested.
 CLIENT: Final[ContextVar[str]] = ContextVar("client", default="")

@@ -1,7 +1,7 @@
-"""Logs: structlog, set up once for a process; what the standard library's loggers say goes the same way.
+"""Logging: structlog, configured once per process. Standard library loggers write to the same stream.
 
-Events are named by a short phrase, the rest are fields. Lines are written in batches by a thread of their own, so that
-a request never waits for whoever reads them; warnings are written at once, and everything is at exit.
+A short phrase names each event, and fields carry the rest. A dedicated thread writes lines in batches, so a request
+never waits for the reader of the log. Errors and warnings wake the thread at once. All lines are written at exit.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from structlog.typing import Processor
 Format = Literal["auto", "console", "json"]
 
 _PERIOD_SECONDS: Final = 0.1
-# Lines in one write: pipes keep writes of this length whole where several processes share one.
+# Most bytes in one write. Workers may share one pipe, which keeps a write of this length whole, so lines never mix.
 _BATCH_BYTES: Final = 4096
-# Lines kept for a reader that takes none, before further ones are dropped and counted.
+# Most lines that wait for a slow reader. Further lines are dropped and counted, so memory stays bounded.
 _MAX_WAITING: Final = 100_000
 _SECRETS: Final = frozenset({"authorization", "cookie", "credentials", "password", "secret", "token"})
 _HIDDEN: Final = "(hidden)"
@@ -31,23 +31,24 @@ _HIDDEN: Final = "(hidden)"
 
 @contextmanager
 def configured(level: str = "info", form: Format = "auto", stream: TextIO | None = None) -> Iterator[LogLines]:
-    """Set logs up; on the way out everything is written. Enter it once in a process, after any fork.
+    """Configure logging, and write all waiting lines on exit. Enter once in each process, after any fork.
 
     Args:
-        level: least severe level that is written: ``debug``, ``info``, ``warning``, ``error``.
-        form: ``json``: a JSON object a line; ``console``: for people; ``auto``: for people on a terminal, else JSON.
-        stream: where lines go; standard error where none is given.
+        level: the lowest level to write: ``debug``, ``info``, ``warning`` or ``error``.
+        form: ``json``: one JSON object per line. ``console``: text for people. ``auto``: text on a terminal, else JSON.
+        stream: the destination of log lines; None: standard error.
 
     Yields:
-        the lines on their way, which know how many were dropped.
+        The queue of waiting lines, which counts the dropped lines.
 
     Raises:
-        ValueError: there is no such level.
+        ValueError: the level is unknown.
     """
     stream = stream or sys.stderr
     threshold = logging.getLevelNamesMapping().get(level.upper(), 0)
     if not threshold:
-        raise ValueError(f"{level!r} is not a log level: use debug, info, warning or error")
+        raise ValueError(f"{level!r} is not a log level; fix: use debug, info, warning or error")
+    # ``getLevelNamesMapping`` gives 0 for NOTSET, which is rejected like an unknown name.
     for_people = form == "console" or (form == "auto" and stream.isatty())
     lines = LogLines(stream)
     shared: list[Processor] = [
@@ -77,7 +78,8 @@ def configured(level: str = "info", form: Format = "auto", stream: TextIO | None
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # it names its own parts at every start
+    # alembic logs the names of its plugins at every start.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     try:
         yield lines
     finally:
@@ -98,7 +100,7 @@ def _render_json(_logger: Any, _method: str, event: Mapping[str, Any]) -> str:
 
 
 class _LineLogger:
-    """What structlog hands rendered lines to."""
+    """The logger to which structlog passes rendered lines."""
 
     def __init__(self, lines: LogLines) -> None:
         self._lines = lines
@@ -115,10 +117,10 @@ class _LineLogger:
 
 
 class LogLines:
-    """A text stream that a thread empties into another.
+    """A text stream whose lines a thread writes to another stream.
 
     Attributes:
-        dropped: lines that were lost because nobody took them.
+        dropped: number of lines lost because the reader of the log was too slow.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -136,18 +138,18 @@ class LogLines:
             self._waiting.append(text)
         else:
             self.dropped += 1
-        if self._closed:
+        if self._closed:  # the thread has ended, so the caller writes the lines logged after ``close``
             self._drain()
 
     def flush(self) -> None:
-        """Nothing: a handler of the standard library calls it after every line."""
+        """Do nothing. A standard library handler calls this after each line, and batching must not end there."""
 
     def hurry(self) -> None:
-        """Have what waits written now."""
+        """Wake the thread, to write the waiting lines now."""
         self._wake.set()
 
     def close(self) -> None:
-        """Write what waits, and end the thread."""
+        """Write the waiting lines and end the thread."""
         self._closed = True
         self._wake.set()
         self._thread.join()
@@ -160,14 +162,14 @@ class LogLines:
         self._drain()
 
     def _drain(self) -> None:
-        # Whoever reads the lines may be gone: then there is nobody to tell.
+        # The reader of the log may have closed its end. No other place is left to report that.
         with suppress(OSError, ValueError):
             while self._waiting:
                 self._stream.write(self._batch())
                 self._stream.flush()
             if dropped := self.dropped - self._dropped_told:
                 self._dropped_told += dropped
-                self._stream.write(f"{dropped} log lines were dropped: nobody took them\n")
+                self._stream.write(f"{dropped} log lines were dropped because the reader of the log was too slow\n")
 
     def _batch(self) -> str:
         batch = [self._waiting.popleft()]

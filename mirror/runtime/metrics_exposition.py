@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them, in its text format or in OpenMetrics, by its own library."""
+"""Metrics in the text formats of Prometheus and OpenMetrics, rendered by ``prometheus_client``."""
 
 from __future__ import annotations
 
@@ -17,12 +17,16 @@ from prometheus_client.samples import Sample
 
 from mirror.runtime.shared_metrics import Labels, MetricFamily, MetricKind, SharedMetrics
 
-# Taken once, before any fork: a clock that is set must not make it look as if processes had been started anew.
+# Computed once, before any fork. A later change of the system clock would otherwise move the start times of the
+# processes, as if they had been restarted.
 _BOOT_SECONDS: Final = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _OneProcess(ProcessCollector):
-    """As the library has it, where /proc shows nothing but processes, too (systemd's ProcSubset=pid)."""
+    """A process collector that also works where /proc shows only processes (``ProcSubset=pid`` of systemd).
+
+    The collector of the library reads the boot time from ``/proc/stat``, which is hidden there.
+    """
 
     def _boot_time(self) -> float:
         return _BOOT_SECONDS
@@ -37,16 +41,19 @@ class _Page(Collector):
 
 
 def summed_metrics(shared_metrics: SharedMetrics) -> list[Metric]:
-    """The sums of all processes."""
+    """Return every metric, summed over all processes."""
     return [metric(family, series) for family, series in shared_metrics.sums()]
 
 
 def process_metrics(shared_metrics: SharedMetrics, namespace: str) -> Collection[Metric]:
-    """Memory, processor time and open files of each process, as the kernel tells, by its place.
+    """Return memory, processor time and open files of each process, as reported by the kernel.
 
     Args:
-        shared_metrics: knows the processes.
-        namespace: begins the names.
+        shared_metrics: holds the process id of each worker.
+        namespace: prefix of the metric names.
+
+    Returns:
+        Metrics with the label ``worker``, the slot number of the process.
     """
     by_name: dict[str, Metric] = {}
     for place, pid in shared_metrics.processes.items():
@@ -57,11 +64,12 @@ def process_metrics(shared_metrics: SharedMetrics, namespace: str) -> Collection
 
 
 def metric(family: MetricFamily, series: Iterable[tuple[Labels, Sequence[float]]]) -> Metric:
-    """A family with the cells of its series, as the library wants it."""
+    """Convert a family and the cells of its series to a metric of ``prometheus_client``."""
     if family.kind is MetricKind.HISTOGRAM:
         histogram = HistogramMetricFamily(family.name, family.help, labels=family.label_names)
         bounds = [*map(str, family.bounds), "+Inf"]
         for labels, (*buckets, total) in series:
+            # Cells count each bucket on its own. Prometheus expects cumulative buckets.
             histogram.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), total)
         return histogram
     kind = CounterMetricFamily if family.kind is MetricKind.COUNTER else GaugeMetricFamily
@@ -72,14 +80,14 @@ def metric(family: MetricFamily, series: Iterable[tuple[Labels, Sequence[float]]
 
 
 def expose(metrics: Iterable[Metric], accept: str) -> tuple[str, bytes]:
-    """The page of metrics.
+    """Render metrics in the format that the client accepts.
 
     Args:
-        metrics: what is on it.
-        accept: the ``Accept`` header of who asks; it may name OpenMetrics.
+        metrics: the metrics of the page.
+        accept: the client's ``Accept`` header, which may ask for OpenMetrics.
 
     Returns:
-        Its content type, and its bytes.
+        The content type and the body.
     """
     encode, content_type = choose_encoder(accept)
     return content_type, encode(_Page(metrics))

@@ -1,4 +1,4 @@
-"""What a process notes in memory and has recorded once a minute, so that no request waits for it."""
+"""Periodic flushing of records that a process collects in memory, so no request waits for a write."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ PERIOD_SECONDS: Final = 60.0
 
 
 async def flush_periodically(flush: Callable[[], Awaitable[None]], what: str) -> None:
-    """Flush every minute, until cancelled, and then once more.
+    """Flush every minute until cancelled, and once more on cancellation.
 
     Args:
-        flush: has what was noted recorded. What it raises of the tree is logged, and it is called again later.
-        what: what is recorded, for the log, such as ``times of pulls``.
+        flush: writes the collected records. A MirrorError is logged, and the next period flushes again.
+        what: kind of the records, for the log, such as ``times of pulls``.
     """
     try:
         while True:
             await asyncio.sleep(PERIOD_SECONDS)
             await _flush_or_tell(flush, what)
-    finally:
+    finally:  # records of the last minute would be lost otherwise
         await _flush_or_tell(flush, what)
 
 
@@ -34,4 +34,4 @@ async def _flush_or_tell(flush: Callable[[], Awaitable[None]], what: str) -> Non
     try:
         await flush()
     except MirrorError as error:
-        _LOG.error(f"{what} could not be recorded", error=str(error), **error.detail)
+        _LOG.error("record not written", kind=what, error=str(error), **error.detail)

@@ -1,7 +1,7 @@
-"""Files and folders that other users of the machine may not read, whatever the umask is. All calls block.
+"""Files and folders that other users of the machine cannot read, independent of the umask. All calls block.
 
-They are for their owner alone: 0700 and 0600. Where the folder that they are made in is writable for its group, an
-administrator shares it with that group, and so they are for the group too: 0770 and 0660.
+Modes are 0700 and 0600, for the owner alone. A parent folder that its group may write to is shared by an administrator
+with that group, so the modes there are 0770 and 0660.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _ROOT: Final = 0
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder with the rights that the one around it asks for; one that exists is left as it is.
+    """Create a folder with the mode derived from its parent. Leave an existing folder unchanged.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: the folder cannot be created.
     """
     around = os.stat(folder.parent)  # noqa: PTH116
     try:
@@ -30,7 +30,9 @@ def make_folder(folder: Path) -> None:
     except FileExistsError:
         return
     if _is_shared(around) or _is_anothers(around):
-        with suppress(FileNotFoundError):  # others have removed it meanwhile
+        # Another process may have removed or replaced the folder since ``mkdir``. The mode and the owner are changed
+        # through a descriptor opened with O_NOFOLLOW, so root never gives away the target of a link.
+        with suppress(FileNotFoundError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 _hand_over(descriptor, _GROUP_FOLDER | around.st_mode & stat.S_ISGID, around)
@@ -39,19 +41,21 @@ def make_folder(folder: Path) -> None:
 
 
 def open_file(file: Path, flags: int) -> int:
-    """Open a file, and create it, where ``flags`` say so, with the rights that its folder asks for.
+    """Open a file. If ``flags`` ask for creation, create it with the mode derived from its folder.
 
     Args:
-        file: its path.
-        flags: as of ``os.open``.
+        file: path of the file.
+        flags: flags of ``os.open``.
 
     Returns:
-        Its descriptor, which is not inherited by other programs.
+        The file descriptor, which child programs do not inherit.
 
     Raises:
-        OSError: it cannot be opened or made.
+        OSError: the file cannot be opened or created.
     """
     flags |= os.O_CLOEXEC
+    # Creation and opening are separate steps: only a file created here may get another mode or owner. A file that
+    # another process removes between the steps is created in the next round.
     while flags & os.O_CREAT:
         try:
             descriptor = os.open(file, flags | os.O_EXCL, _OWNER_FILE)
@@ -60,7 +64,7 @@ def open_file(file: Path, flags: int) -> int:
                 raise
         else:
             return _made(descriptor, file)
-        with suppress(FileNotFoundError):  # removed in between
+        with suppress(FileNotFoundError):
             return os.open(file, flags & ~os.O_CREAT)
     return os.open(file, flags)
 
@@ -77,18 +81,18 @@ def _made(descriptor: int, file: Path) -> int:
 
 
 def tighten(top: Path, is_known: Callable[[str], bool]) -> int:
-    """Take from other users what they may do with a folder and with what is in it, where it is the caller's own.
+    """Remove the rights of other users on a folder and its content, if the caller owns them.
 
-    Somebody else's folder, and files of somebody else in it, are left to them. What keeps others out is not looked
-    into, for nobody comes past it: where all is well, this costs some ten system calls.
+    Folders and files of other owners stay unchanged. A subfolder that already keeps other users out is not searched,
+    because nobody can reach its content. A folder with correct modes costs about ten system calls.
 
     Args:
-        top: the folder; its group keeps what it may do where it may write to it.
-        is_known: whether a name belongs into it. What has another name is left alone, and with it the folder itself,
-            which has another use as well.
+        top: the folder. Its group keeps its rights if the group may write to the folder.
+        is_known: returns True if a name belongs in the folder. Entries with other names stay unchanged. If there are
+            any, the mode of ``top`` stays unchanged too, because the folder has another use as well.
 
     Returns:
-        How many files and folders were changed.
+        The number of changed files and folders.
 
     Raises:
         OSError: the folder cannot be read.
@@ -100,13 +104,17 @@ def tighten(top: Path, is_known: Callable[[str], bool]) -> int:
         within = list(found)
     forbidden = 0o007 if _is_shared(status) else 0o077
     changed = sum(_tighten(entry, forbidden) for entry in within if is_known(entry.name))
+    # A sticky folder is one that several users work in, such as /tmp.
     if all(is_known(entry.name) for entry in within) and not status.st_mode & stat.S_ISVTX:
         changed += _restrict(top, status, forbidden)
     return changed
 
 
 def _tighten(entry: os.DirEntry[str], forbidden: int) -> int:
-    """Tighten something and what is below it; folders last, so that one interrupted is taken in hand again."""
+    """Remove forbidden rights of an entry and of everything below it, and return the number of changes.
+
+    A folder comes after its content. So an interrupted run leaves the folder open, and the next run searches it again.
+    """
     try:
         status = entry.stat(follow_symlinks=False)
         if not status.st_mode & forbidden or stat.S_ISLNK(status.st_mode):
@@ -114,7 +122,7 @@ def _tighten(entry: os.DirEntry[str], forbidden: int) -> int:
         below = sum(_tighten(child, forbidden) for child in _children(entry)) if stat.S_ISDIR(status.st_mode) else 0
         return below + _restrict(Path(entry.path), status, forbidden)
     except FileNotFoundError:
-        return 0  # it has ended meanwhile
+        return 0  # removed while the folder was read
 
 
 def _children(entry: os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
@@ -125,14 +133,15 @@ def _children(entry: os.DirEntry[str]) -> Iterator[os.DirEntry[str]]:
 def _restrict(path: Path, status: os.stat_result, forbidden: int) -> int:
     if not status.st_mode & forbidden or status.st_uid != os.geteuid():
         return 0
-    with suppress(PermissionError):  # the file system knows no rights: its mount says what they are
+    with suppress(PermissionError):  # the file system has no modes; its mount options set them
         os.chmod(path, stat.S_IMODE(status.st_mode) & ~forbidden)  # noqa: PTH101
         return 1
     return 0
 
 
 def _hand_over(descriptor: int, shared_mode: int, around: os.stat_result) -> None:
-    """Give what was just made the rights and the owner that the folder around it asks for."""
+    """Give a new file or folder the mode and the owner derived from its parent folder."""
+    # Another process may have replaced the folder after its creation. A foreign folder must not change its owner.
     if os.fstat(descriptor).st_uid != os.geteuid():
         return
     if _is_shared(around):
@@ -146,5 +155,5 @@ def _is_shared(folder: os.stat_result) -> bool:
 
 
 def _is_anothers(folder: os.stat_result) -> bool:
-    """Whether root works in a folder of somebody else, who must be able to read what it leaves there."""
+    """Return True if root works in another user's folder, where that user must be able to read new files."""
     return os.geteuid() == _ROOT and folder.st_uid != _ROOT

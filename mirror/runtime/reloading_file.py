@@ -1,4 +1,4 @@
-"""Values out of files that others write anew while we run: passwords, certificates."""
+"""Values read from files that other programs rewrite at run time, such as passwords and certificates."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _LOOKED_AT_EVERY_SECONDS: Final = 2.0
 
 
 class ReloadingFile(Generic[Given]):
-    """A value that is read from files, and again when they have changed.
+    """A value that is read from files and read again after they change.
 
-    Where that fails, what was read last stays: somebody is writing them.
+    If reading fails after a change, the last value stays in use, because another program may be writing the files.
 
     Args:
-        what: what it is, for people.
-        files: the files; ``~`` is the home folder.
-        read: reads them; it may block.
-        clock: tells when to look again.
+        what: kind of the value, for the log, such as ``login``.
+        files: paths of the files; ``~`` is the home folder.
+        read: reads the value. The function may block.
+        clock: determines when to check the files again.
 
     Raises:
-        ConfigurationFault: ``read`` does.
+        ConfigurationFault: the first ``read`` fails.
     """
 
     def __init__(self, what: str, files: Sequence[Path], read: Callable[[], Given], clock: Clock) -> None:
@@ -43,9 +43,10 @@ class ReloadingFile(Generic[Given]):
         self._given = read()
 
     async def current(self) -> Given:
-        """The value as it is now, or was a moment ago."""
+        """Return the value. A change of the files is seen after at most two seconds."""
         now = self._clock.monotonic_seconds()
         if self._files and now - self._looked_at >= _LOOKED_AT_EVERY_SECONDS:
+            # Set before the check, so concurrent callers do not check as well. They get the old value meanwhile.
             self._looked_at = now
             await asyncio.to_thread(self._look_again)
         return self._given
@@ -54,13 +55,14 @@ class ReloadingFile(Generic[Given]):
         states = self._look()
         if states == self._states:
             return
+        # Remember the state also if reading fails. A half-written file is read again once it changes again.
         self._states = states
         try:
             self._given = self._read()
         except ConfigurationFault as error:
-            _LOG.warning(f"{self._what} cannot be read again, the last one stays", error=str(error))
+            _LOG.warning("file not reloaded, last value stays in use", kind=self._what, error=str(error))
         else:
-            _LOG.info(f"{self._what} was read again")
+            _LOG.info("file reloaded", kind=self._what)
 
     def _look(self) -> list[tuple[int, int, int] | None]:
         return [_state(file) for file in self._files]
@@ -71,4 +73,5 @@ def _state(path: Path) -> tuple[int, int, int] | None:
         found = path.stat()
     except OSError:
         return None
+    # A file replaced by a rename has another inode, even if the size and the timestamp are equal.
     return found.st_ino, found.st_mtime_ns, found.st_size

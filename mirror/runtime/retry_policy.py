@@ -1,4 +1,4 @@
-"""How often and how long something that may pass is tried again."""
+"""Policy for retrying operations after temporary failures."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Bounds on the attempts at one thing. What makes progress begins anew: only attempts in a row are counted.
+    """Limits on the attempts at one operation. Progress resets the count: only consecutive failures count.
 
     Attributes:
-        attempts: most attempts, the first one included; None: no limit.
-        first_delay_seconds: the delay after the first failure; each further one is twice as long.
-        longest_delay_seconds: no delay is longer. Who asks us to wait for longer is not asked again.
-        total_seconds: the longest time that failures may go on, delays included; None: no limit.
+        attempts: most attempts, including the first; None: no limit.
+        first_delay_seconds: delay after the first failure. The delay doubles after each further failure.
+        longest_delay_seconds: upper limit of a delay. A server that asks for a longer delay is not asked again.
+        total_seconds: longest time over which failures may continue, delays included; None: no limit.
     """
 
     attempts: int | None = 3
@@ -30,11 +30,11 @@ class RetryPolicy:
             seconds = min(seconds * 2, self.longest_delay_seconds)
 
     def allows_another(self, failures: int, elapsed_seconds: float = 0.0) -> bool:
-        """Tell whether there may be one more attempt.
+        """Return True if another attempt is allowed.
 
         Args:
-            failures: how many attempts in a row have failed.
-            elapsed_seconds: time since the last progress, until that attempt would begin.
+            failures: number of consecutive failed attempts.
+            elapsed_seconds: time from the last progress to the start of the next attempt.
         """
         within_attempts = self.attempts is None or failures < self.attempts
         return within_attempts and (self.total_seconds is None or elapsed_seconds <= self.total_seconds)

@@ -1,8 +1,8 @@
-"""Numbers of several processes in memory that they share, so that whichever process is asked can tell the sum.
+"""Metrics in memory that several processes share, so any process can report the sum.
 
-The parent makes the memory before it forks. Each process changes cells of its own, without locks, and a reader adds up
-the cells of all. A process in the place of one that died goes on with the cells of that one: counters never go back,
-and what the dead one has counted stays counted.
+The parent allocates the memory before the fork. Each process changes only its own cells, without locks, and a reader
+adds up the cells of all processes. The replacement of a dead process continues with the cells of that process. So a
+counter never decreases, and nothing counted by a dead process is lost.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Final
 
 Labels = tuple[str, ...]
 
-_CELL_BYTES: Final = 8
+_CELL_BYTES: Final = 8  # a C double
 
 
 class MetricKind(Enum):
-    """What a number means."""
+    """Kind of a metric."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -30,14 +30,14 @@ class MetricKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MetricFamily:
-    """A metric: its name and every series it will ever have.
+    """A metric: its name and every series the metric will ever have.
 
     Attributes:
-        name: as it is exposed, with its unit; a counter's ends in ``_total``.
-        help: what it says, in one sentence.
-        kind: what its numbers mean.
-        label_names: by what its series differ.
-        series: the label values of each series, in the order of ``label_names``.
+        name: exposed name, with the unit. Names of counters end in ``_total``.
+        help: one sentence that describes the metric.
+        kind: kind of the metric.
+        label_names: names of the labels.
+        series: label values of each series, in the order of ``label_names``.
         bounds: upper bounds of a histogram's buckets, ascending, without infinity.
     """
 
@@ -50,12 +50,12 @@ class MetricFamily:
 
     @property
     def cells(self) -> int:
-        """Cells of one series: a number, or a histogram's buckets, the one without bound, and the sum."""
+        """Cells of one series: 1, or for a histogram one per bound, one for the infinite bucket and one for the sum."""
         return len(self.bounds) + 2 if self.kind is MetricKind.HISTOGRAM else 1
 
 
 class Counter:
-    """A counter or gauge of this process."""
+    """A counter or gauge of one process."""
 
     __slots__ = ("_at", "_cells")
 
@@ -65,21 +65,21 @@ class Counter:
 
     @property
     def value(self) -> float:
-        """What it is now, in this process."""
+        """Current value in this process."""
         value: float = self._cells[self._at]
         return value
 
     def add(self, amount: float = 1) -> None:
-        """Make it so much more."""
+        """Add an amount."""
         self._cells[self._at] += amount
 
     def set(self, value: float) -> None:
-        """Make it that."""
+        """Set the value."""
         self._cells[self._at] = value
 
 
 class Histogram:
-    """A histogram of this process."""
+    """A histogram of one process."""
 
     __slots__ = ("_at", "_bounds", "_cells", "_sum_at")
 
@@ -90,65 +90,76 @@ class Histogram:
         self._sum_at = at + len(bounds) + 1
 
     def observe(self, value: float) -> None:
-        """Count a value."""
+        """Count a value in its bucket and add the value to the sum."""
         cells = self._cells
         cells[self._at + bisect_left(self._bounds, value)] += 1
         cells[self._sum_at] += value
 
 
 class WorkerSlot:
-    """The cells of one process. Made by :meth:`SharedMetrics.slot`."""
+    """Cells of one process. Created by :meth:`SharedMetrics.slot`."""
 
     def __init__(self, cells: memoryview[float], places: dict[tuple[str, Labels], int]) -> None:
         self._cells = cells
         self._places = places
 
     def counter(self, family: MetricFamily, *labels: str) -> Counter:
-        """A series of a counter or gauge. Raises KeyError: the family has no such series."""
+        """Return a series of a counter or gauge.
+
+        Raises:
+            KeyError: the family has no such series.
+        """
         return Counter(self._cells, self._places[family.name, labels])
 
     def histogram(self, family: MetricFamily, *labels: str) -> Histogram:
-        """A series of a histogram. Raises KeyError as :meth:`counter`."""
+        """Return a series of a histogram.
+
+        Raises:
+            KeyError: the family has no such series.
+        """
         return Histogram(self._cells, self._places[family.name, labels], family.bounds)
 
     def follow(self, family: MetricFamily, read: Callable[[], float], *labels: str) -> Callable[[], None]:
-        """What to call, again and again, to have a series follow a number that is kept elsewhere in this process.
+        """Return a function that copies a number kept elsewhere in this process into a series. To be called regularly.
 
-        A counter goes on from what an earlier process in this place has left.
+        A counter continues from the value left by an earlier process in this slot.
         """
         counter = self.counter(family, *labels)
+        # The source starts at 0 in a new process, while the cell keeps the count of the earlier one.
         before = counter.value if family.kind is MetricKind.COUNTER else 0.0
         return lambda: counter.set(before + read())
 
 
 class SharedMetrics:
-    """The cells of all processes. Made before any of them is forked.
+    """Cells of all processes. Create before the first fork.
 
     Args:
-        families: every metric, each by its name once.
-        processes: how many there will be at a time.
+        families: all metrics, with unique names.
+        processes: largest number of processes at the same time.
     """
 
     def __init__(self, families: Iterable[MetricFamily], processes: int = 1) -> None:
         self._families = tuple(families)
         self._places: dict[tuple[str, Labels], int] = {}
-        self._row = 1  # the first cell of a process holds its id
+        self._row = 1  # the first cell of a process holds its process id
         for family in self._families:
             for labels in family.series:
                 self._places[family.name, labels] = self._row
                 self._row += family.cells
-        # Anonymous and shared: it outlives whoever dies, and is gone with the last process.
+        # An anonymous shared mapping outlives any single process and ends with the last one. Unlike the files of
+        # prometheus_client's multi-process mode, nothing is left to clean up (ADR 8).
         self._cells = memoryview(mmap.mmap(-1, processes * self._row * _CELL_BYTES)).cast("d")
 
     def slot(self, process: int = 0) -> WorkerSlot:
-        """Take the cells of a process's place; gauges of an earlier one there end.
+        """Take the cells of a slot for this process. Reset the gauges of an earlier process in the slot.
 
         Args:
-            process: the place, from 0.
+            process: number of the slot, from 0.
         """
         cells = self._cells[process * self._row : (process + 1) * self._row]
         cells[0] = os.getpid()
         for family in self._families:
+            # A gauge describes a process that is gone. Counters and histograms keep their values.
             if family.kind is MetricKind.GAUGE:
                 for labels in family.series:
                     cells[self._places[family.name, labels]] = 0.0
@@ -156,12 +167,12 @@ class SharedMetrics:
 
     @property
     def processes(self) -> dict[int, int]:
-        """Process ids by place, of the places that have been taken."""
+        """Process ids by slot number, for the slots in use."""
         ids = (int(self._cells[at]) for at in range(0, len(self._cells), self._row))
         return {process: pid for process, pid in enumerate(ids) if pid}
 
     def sums(self) -> Iterator[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
-        """Each family, with the cells of each of its series added up over all processes."""
+        """Yield each family with its series, whose cells are summed over all processes."""
         for family in self._families:
             yield family, [(labels, self._sum(family, labels)) for labels in family.series]
 

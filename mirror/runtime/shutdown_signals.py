@@ -1,4 +1,4 @@
-"""Being asked to stop: by a signal, or by the end of the process that started us."""
+"""Requests to stop: a signal, or the end of the parent process."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def stop_requested(parent: int | None = None) -> Iterator[asyncio.Event]:
-    """An event that is set when this process should stop. Enter it inside the event loop.
+    """Yield an event that is set when this process should stop. Enter inside the event loop.
 
     Args:
-        parent: a file descriptor that becomes readable when the parent is gone; None where there is none to watch.
+        parent: file descriptor that becomes readable when the parent process ends; None: no parent to watch.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -31,5 +31,5 @@ def stop_requested(parent: int | None = None) -> Iterator[asyncio.Event]:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
             if stop.is_set():
-                # Once was enough: a second signal, on the way out, must not cost the last lines of the log.
+                # A second signal during shutdown must not kill the process before it has written its last log lines.
                 signal.signal(number, signal.SIG_IGN)

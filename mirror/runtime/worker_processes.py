@@ -1,4 +1,4 @@
-"""Several processes that serve one listening socket, and the parent that keeps them."""
+"""Worker processes that serve one listening socket, and the parent process that supervises them."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from contextlib import suppress
 from functools import partial
 from types import FrameType
 
+# A worker that dies at its start must not make the parent fork in a tight loop.
 _RESTART_PAUSE_SECONDS = 1.0
 
 
 def run_workers(count: int, work: Callable[[int, int], None], at_stop: Callable[[], object]) -> int:
-    """Fork ``count`` processes and wait for them; one that dies unasked is replaced after a second.
+    """Fork ``count`` processes and wait for them. Replace a worker that ends unexpectedly after a pause of one second.
 
-    Call it before anything in this process has started a thread or an event loop. SIGTERM and SIGINT are passed
-    on, and the workers are expected to finish what they do and return.
+    Call before anything in this process has started a thread or an event loop. The parent passes SIGTERM and SIGINT on
+    to the workers, which should finish their work and return.
 
     Args:
-        count: how many processes.
-        work: what a worker does until it is told to stop by SIGTERM. Its arguments are its place, from 0, which
-            one that replaces it takes over, and a file descriptor that becomes readable when the parent is gone,
-            however it went.
-        at_stop: called in the parent, once or more, when it is told to stop; it lets go of what workers inherit, such
-            as a listening socket, which would go on taking connections that nobody serves.
+        count: number of workers.
+        work: runs a worker until SIGTERM. Called with the slot number, from 0, which a replacement takes over, and a
+            file descriptor that becomes readable when the parent ends for any reason.
+        at_stop: called in the parent, at least once, on a request to stop. Must close resources that the workers
+            inherit, such as a listening socket, which would otherwise accept connections that no worker serves.
 
     Returns:
-        The exit code for this process: 0, or 1 where a worker failed while stopping.
+        The exit code for this process: 0, or 1 if a worker failed while stopping.
     """
+    # Only the parent keeps the write end. The kernel closes it even after a SIGKILL of the parent, which makes the read
+    # end readable in every worker.
     alive_read, alive_write = os.pipe()
     workers: dict[int, int] = {}
     stopping = False
@@ -42,7 +44,7 @@ def run_workers(count: int, work: Callable[[int, int], None], at_stop: Callable[
         stopping = True
         at_stop()
         for pid in workers:
-            with suppress(ProcessLookupError):  # it ended by itself; os.wait() tells
+            with suppress(ProcessLookupError):  # the worker has ended already; os.wait() reports it
                 os.kill(pid, signal.SIGTERM if number == signal.SIGINT else number)
 
     def start(place: int) -> None:
@@ -63,7 +65,8 @@ def run_workers(count: int, work: Callable[[int, int], None], at_stop: Callable[
             place = workers.pop(pid)
             code = os.waitstatus_to_exitcode(status)
             if stopping:
-                if code not in {0, -signal.SIGTERM}:  # the signal itself ends one that has not begun its work
+                # A worker that has not installed its handlers yet is ended by the signal itself.
+                if code not in {0, -signal.SIGTERM}:
                     failed = True
                     _tell(f"worker {pid} ended with exit code {code} while stopping")
                 continue
@@ -80,22 +83,24 @@ def run_workers(count: int, work: Callable[[int, int], None], at_stop: Callable[
 
 
 def _run_and_exit(work: Callable[[], None]) -> None:
-    """The whole life of a worker. It never returns into the parent's code."""
+    """Run a worker for its whole life. Never returns into the parent's code."""
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's ^C reaches all; the parent passes it on
+        # ^C on a terminal signals the whole process group. The parent turns its SIGINT into one SIGTERM per worker.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         work()
         code = 0
-    except BaseException:  # noqa: BLE001 - the last frame of a process: anything is reported, nothing can be raised
+    except BaseException:  # noqa: BLE001 - the last frame of the process: report everything, raise nothing
         traceback.print_exc()
     finally:
+        # ``os._exit`` skips the parent's exit handlers and, with them, the flush of the standard streams.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
 
 def _tell(text: str) -> None:
-    """Written by hand: a log that has a thread must not be there when a process forks."""
+    """Write a line to standard error. A logger with a thread must not exist in a process that forks."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

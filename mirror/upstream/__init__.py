@@ -1,1 +1,1 @@
-"""A registry over HTTP to another server. Whatever the server sends is bounded and checked."""
+"""A registry on another server, accessed over HTTP. All data from the server is bounded and verified."""

@@ -1,4 +1,4 @@
-"""The download of one blob from an upstream, over as many connections as it takes."""
+"""Download of one blob from an upstream, over several connections if necessary."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from mirror.wire.auth.scopes import repository_scope
 from mirror.wire.ranges import RangeRequest, Span, parse_content_range
 from mirror.wire.routes import BlobRoute
 
-# So much between two breaks counts as progress: a bad line is borne, a line that breaks at once is not.
+# Bytes between two interruptions that count as progress. A poor line that makes progress may break any number of times,
+# while a connection that always breaks early uses up the attempts of the retry policy.
 _PROGRESS_BYTES = 1024 * 1024
 
 
 class UpstreamBlob:
-    """Implements :class:`mirror.registry.port.Blob`.
+    """A blob of an upstream. Implements :class:`mirror.registry.port.Blob`.
 
-    Iterated as a whole it gives its last piece only when the digest is right. A connection that breaks is replaced by
-    another that goes on with a Range request, as long as there is progress; an upstream that answers it with the whole
-    blob is coped with by skipping.
+    Iteration over a whole blob yields the last chunk only after the digest was verified. After a lost connection, a
+    Range request on a new connection continues the download, as long as there is progress. If the upstream answers the
+    Range request with the whole blob, the known bytes are skipped.
     """
 
     file: IO[bytes] | None = None
@@ -39,7 +40,7 @@ class UpstreamBlob:
         self._answer: Answer | None = None
 
     def begin(self, answer: Answer) -> None:
-        """Read on from an answer."""
+        """Continue with the body of an answer."""
         self.close()
         self._answer = answer
 
@@ -50,10 +51,11 @@ class UpstreamBlob:
             self._answer = None
 
     def unverified(self) -> AsyncIterator[bytes]:
-        """Iterate each piece as it comes, for a caller that verifies the whole."""
+        """Iterate the chunks as they arrive, for a caller that verifies the digest itself."""
         return self._received()
 
     def __aiter__(self) -> AsyncIterator[bytes]:
+        # A digest covers the whole blob, so a part cannot be verified.
         if self.span == Span(0, self.size_bytes):
             return verify_chunks(self._received(), self._digest, self.size_bytes, self._protocol_error)
         return self._received()
@@ -61,6 +63,7 @@ class UpstreamBlob:
     async def _received(self) -> AsyncIterator[bytes]:
         position = resumed_at = self.span.start
         fruitless = 0
+        # An open answer is read to its end even if all bytes are here, so a body that is too long is noticed.
         while position < self.span.stop or self._answer is not None:
             if self._answer is None:
                 self._answer = await self._resume(position)
@@ -79,12 +82,13 @@ class UpstreamBlob:
                 resumed_at = position
 
     async def _chunks_from(self, answer: Answer, position: int) -> AsyncIterator[bytes]:
-        """The bytes from ``position`` on out of an answer that may begin before it."""
+        """Yield the bytes from ``position`` on, from an answer that may begin earlier."""
         skip = position - _start(answer)
         async for chunk in answer.chunks():
             piece = chunk[skip:] if skip < len(chunk) else b""
             skip -= min(skip, len(chunk))
             left = self.span.stop - position
+            # An upstream may send more than the requested part, which is cut. More than the whole blob is an error.
             if len(piece) > left and self.span.stop == self.size_bytes:
                 raise self._protocol_error(f"{self._digest} is longer than its {self.size_bytes} bytes")
             position += min(len(piece), left)
@@ -99,12 +103,12 @@ class UpstreamBlob:
             answer = await open_part(self._session, self._repository, self._digest, RangeRequest(position, last))
         except errors.RangeInvalid as error:
             raise self._protocol_error(
-                f"{self._digest} has {self.size_bytes} bytes, and then none from {position} on"
+                f"{self._digest} has {self.size_bytes} bytes, but no bytes from {position} on"
             ) from error
         start, size = _start(answer), whole_size(answer)
         if start not in {0, position} or size not in {None, self.size_bytes}:
             answer.close()
-            raise self._protocol_error(f"{self._digest} from byte {position} was asked for, another part came")
+            raise self._protocol_error(f"{self._digest} was requested from byte {position}, but another part was sent")
         return answer
 
     def _protocol_error(self, message: str, **detail: object) -> errors.MirrorError:
@@ -121,10 +125,15 @@ class UpstreamBlob:
 async def open_part(
     session: UpstreamSession, repository: Repository, digest: Digest, part: RangeRequest | None
 ) -> Answer:
-    """GET a blob or a part of it: a 200, or a 206 where a part was asked for and its place in the whole is said.
+    """Send a GET for a blob or a part of a blob.
+
+    Returns:
+        An answer with status 200, or, if a part was requested, 206 with a valid ``Content-Range``.
 
     Raises:
-        BlobUnknown, RangeInvalid, and as :meth:`UpstreamSession.send`.
+        BlobUnknown: the upstream does not have the blob.
+        RangeInvalid: the part lies outside the blob.
+        UpstreamFault: as :meth:`UpstreamSession.send`.
     """
     request = Request(
         "GET",
@@ -136,15 +145,16 @@ async def open_part(
     answer = await session.send(request, expect={200} if part is None else {200, 206}, missing=errors.BlobUnknown)
     if answer.status == 206 and parse_content_range(answer.headers.get("Content-Range")) is None:
         answer.close()
-        raise answer.error(errors.UpstreamProtocolError, "it sent a part without saying which (Content-Range)")
+        raise answer.error(errors.UpstreamProtocolError, "a part was sent without a valid Content-Range")
     return answer
 
 
 async def blob_size(session: UpstreamSession, repository: Repository, digest: Digest) -> int | None:
-    """The size that a HEAD of a blob gives; None where it gives none, or the upstream does not know HEAD.
+    """Return the size of a blob in bytes, as reported by HEAD. None if the answer has no size or HEAD is not supported.
 
     Raises:
-        BlobUnknown, and as :meth:`UpstreamSession.send`.
+        BlobUnknown: the upstream does not have the blob.
+        UpstreamFault: as :meth:`UpstreamSession.send`.
     """
     request = Request("HEAD", BlobRoute(repository, digest).url(), (repository_scope(repository, "pull"),))
     try:
@@ -155,7 +165,7 @@ async def blob_size(session: UpstreamSession, repository: Repository, digest: Di
 
 
 def whole_size(answer: Answer) -> int | None:
-    """The size of the whole blob that a part of is sent; None where the answer does not say."""
+    """Return the size in bytes of the whole blob that an answer belongs to. None if the answer states no size."""
     placed = parse_content_range(answer.headers.get("Content-Range"))
     if answer.status == 206 and placed is not None:
         return placed[1]

@@ -1,4 +1,4 @@
-"""The upload of a blob to an upstream (distribution-spec, "Pushing a blob in chunks")."""
+"""Blob uploads to an upstream (distribution-spec, "Pushing a blob in chunks")."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ from mirror.wire.ranges import Span, parse_upload_range
 from mirror.wire.routes import closing_url
 
 _DONE = frozenset({200, 201, 202, 204})
-#: Longest chunk whose place the caller gives, in bytes: it is held in memory until it is known to be whole.
+#: Longest chunk with a ``span``, in bytes. Such a chunk is buffered in memory, because the upstream must not receive
+#: a chunk whose length differs from its Content-Range.
 MAX_CHUNK_BYTES = 64 * 1024 * 1024
 
 
 class UpstreamUpload:
-    """Implements :class:`mirror.registry.port.Upload`.
+    """An upload session of an upstream. Implements :class:`mirror.registry.port.Upload`.
 
-    Its ``id`` holds the place that the upstream last gave for it, so it outlives this process as far as the upstream
-    lets it. A piece whose ``span`` is given is sent only when it is whole.
+    The ``id`` contains the last ``Location`` given by the upstream. So the id stays valid after a restart of this
+    process, as long as the upstream keeps the upload session. A chunk with a ``span`` is sent only after all its bytes
+    have arrived.
     """
 
     def __init__(
@@ -66,18 +68,18 @@ class UpstreamUpload:
                         errors.UpstreamProtocolError, f"it stored digest {said[:140]} instead of {digest}"
                     )
         except errors.DigestInvalid:
-            with suppress(errors.MirrorError):  # docker-registry 2.8 keeps the upload, to no use
+            with suppress(errors.MirrorError):  # docker-registry 2.8 keeps the useless upload session
                 await self.cancel()
             raise
         return Descriptor(OCTET_STREAM, digest, self._offset)
 
     async def cancel(self) -> None:
-        with suppress(errors.UploadUnknown):  # the upload has ended already
+        with suppress(errors.UploadUnknown):  # the upload session has ended already
             async with self._session.request(self._request("DELETE"), expect=_DONE, missing=errors.UploadUnknown):
                 pass
 
     async def synchronize(self) -> None:
-        """Ask the upstream how many bytes it holds, where the last piece did not end well."""
+        """Ask the upstream for the current offset, if the last chunk did not complete."""
         if self._certain:
             return
         async with self._session.request(self._request("GET"), expect=_DONE, missing=errors.UploadUnknown) as answer:
@@ -96,14 +98,18 @@ class UpstreamUpload:
             count(len(body))
         else:
             body = count_chunks(body, count)
+        # If the request fails or is cancelled, any number of bytes may have arrived. The next call asks for the offset.
         self._certain = False
         request = self._request("PATCH", body=body, headers={"Content-Type": OCTET_STREAM, **headers})
         async with self._session.request(request, expect=_DONE, missing=errors.UploadUnknown) as answer:
             self._follow(answer)
             held = self._held_bytes(answer) if "Range" in answer.headers else expected
-            if held < expected and (held, expected) != (0, 1):  # 0-0 is said of no byte and of one
-                raise answer.error(errors.UpstreamProtocolError, f"it holds {held} bytes where it was sent {expected}")
-        self._offset = max(held, expected)  # others may have written to the same upload before
+            # ``Range: 0-0`` means one byte, but registries also send it for an empty upload.
+            if held < expected and (held, expected) != (0, 1):
+                raise answer.error(
+                    errors.UpstreamProtocolError, f"the upload session holds {held} bytes after {expected} were sent"
+                )
+        self._offset = max(held, expected)  # another client may have written to the same upload session
         self._certain = True
 
     def _request(
@@ -128,15 +134,17 @@ class UpstreamUpload:
 
 
 def location_of(upload_id: str, repository: Repository) -> str:
-    """The place that an upload's ``id`` holds, where it belongs to the repository and stays with the upstream.
+    """Return the upload location contained in an upload's ``id``.
 
     Raises:
-        UploadUnknown: it is no such id.
+        UploadUnknown: the id is malformed, belongs to another repository, or names another host.
     """
     try:
         decoded = urlsafe_b64decode(upload_id + "=" * (-len(upload_id) % 4)).decode()
     except ValueError:
         decoded = ""
+    # The id comes back from a client. A location with a host would let the client choose the destination of our
+    # requests.
     name, _, location = decoded.partition(" ")
     if name != repository.name or not location.startswith("/") or location.startswith("//"):
         raise errors.UploadUnknown(f"{repository} has no upload {upload_id[:64]}", name=repository)
@@ -146,7 +154,8 @@ def location_of(upload_id: str, repository: Repository) -> str:
 async def _whole(chunks: AsyncIterable[bytes], span: Span) -> bytes:
     if span.size_bytes > MAX_CHUNK_BYTES:
         raise errors.ContentTooLarge(
-            f"chunk of {span.size_bytes} bytes: at most {MAX_CHUNK_BYTES} are accepted, a stream may be longer",
+            f"chunk of {span.size_bytes} bytes is longer than {MAX_CHUNK_BYTES} bytes; "
+            "fix: send smaller chunks, or a stream without Content-Range",
             limit_bytes=MAX_CHUNK_BYTES,
         )
     content = bytearray()
@@ -155,5 +164,5 @@ async def _whole(chunks: AsyncIterable[bytes], span: Span) -> bytes:
         if len(content) > span.size_bytes:
             break
     if len(content) != span.size_bytes:
-        raise errors.RangeInvalid(f"chunk announced as {span.chunk_range()} has another length", offset=span.start)
+        raise errors.RangeInvalid(f"chunk {span.chunk_range()} has another length than announced", offset=span.start)
     return bytes(content)

@@ -1,4 +1,7 @@
-"""Deleting at an upstream (distribution-spec, "Content Management"). Many have it switched off: Unsupported."""
+"""Deletion at an upstream (distribution-spec, "Content Management").
+
+Many registries have deletion disabled, which raises Unsupported.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from mirror.wire.routes import BlobRoute, ManifestRoute
 
 
 class UpstreamDeleter:
-    """Implements :class:`mirror.registry.port.Deleter`; raises also as :meth:`UpstreamSession.send`."""
+    """The deleting part of an upstream. Implements :class:`mirror.registry.port.Deleter`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
+    """
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
@@ -19,8 +25,10 @@ class UpstreamDeleter:
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
         try:
             await self._delete(ManifestRoute(repository, tag), ManifestUnknown)
-        except DigestInvalid as error:  # how docker-registry before 3.0 says that it deletes by digest only
-            raise Unsupported(f"{error} (it does not delete tags, only manifests by digest)", **error.detail) from error
+        except DigestInvalid as error:  # docker-registry before 3.0 deletes by digest only and answers DIGEST_INVALID
+            raise Unsupported(
+                f"{error}: the upstream cannot delete tags; fix: delete the manifest by digest", **error.detail
+            ) from error
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
         await self._delete(ManifestRoute(repository, digest), ManifestUnknown)

@@ -1,7 +1,6 @@
-"""A cache of long lists, for a moment: a client that asks page by page must not cost the whole list each time.
+"""A short-lived cache of long lists, so a client that requests page after page costs one list and not one per page.
 
-A list that is being read belongs to nobody who waits for it: it is read to its end although they leave, so that the
-next one finds it.
+A running read belongs to no caller. The list is read to its end even if all callers leave, so the next caller finds it.
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 from mirror.upstream.list_paging import ListReading
 
-#: A list of one short page is asked for each time: it costs little, and whoever has just pushed wants to see it.
+# A list of one short page is not cached. Reading it costs little, and a client that has just pushed expects to see the
+# new tag.
 _LONG_BYTES: Final = 64 * 1024
+# A list may change at the upstream at any time, so the cache hides a change for a minute at most.
 _CACHED_SECONDS: Final = 60.0
 _READ_AT_ONCE: Final = 4
 
@@ -33,15 +34,16 @@ class _CachedList:
 
 
 class ListCache:
-    """Gives lists, from memory or by reading them; each is read once, and four at a time.
+    """A cache of lists. Reads a missing list from the upstream: each list once, and at most four lists at a time.
 
-    Kept are long lists, and that an upstream lied in one: for a minute, and until something is changed through us.
+    Long lists are cached, and so is the error of a long list that broke the protocol. Entries last for a minute, or
+    until a change at the upstream through this process.
 
     Args:
-        tasks: owns the reading.
-        clock: tells the age of lists.
-        changes: goes up with what is changed through us.
-        most_entries: entries that are cached, of all lists together.
+        tasks: owns the running reads.
+        clock: determines the age of lists.
+        changes: returns a number that increases with every change through this process.
+        most_entries: largest number of cached entries of all lists together.
     """
 
     def __init__(self, tasks: asyncio.TaskGroup, clock: Clock, changes: Callable[[], int], most_entries: int) -> None:
@@ -55,27 +57,30 @@ class ListCache:
         self._gate = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def get(self, url: str, read: Read) -> ListReading[Any]:
-        """Give a list, read anew where it is not cached.
+        """Return a list, from the cache or from the upstream.
 
         Args:
-            url: what it is asked for by.
-            read: reads it.
+            url: identifies the list.
+            read: reads the list from the upstream.
 
         Raises:
-            UpstreamProtocolError: it has been read less than a minute ago, and this is what came of it.
-            And what ``read`` raises.
+            UpstreamProtocolError: the list was read less than a minute ago and broke the protocol.
+            Exception: any exception of ``read``.
         """
         known = self._cached(url)
         if known is None:
-            key = url, self._changes()  # a reading that began before a change does not do after it
+            # A read that began before a change may lack the change, so callers after the change do not join that read.
+            key = url, self._changes()
             known = await self._beginnings.run(key, lambda: self._join_reading(key, read))
         if known.failure is not None:
+            # A new exception for each caller, because raising one object again would add to its traceback.
             raise UpstreamProtocolError(known.failure.message, **known.failure.detail)
         return known.reading
 
     async def _join_reading(self, key: tuple[str, int], read: Read) -> _CachedList:
-        """Wait for a turn, begin to read, and wait for the end. A cancelled caller ends no reading that has begun."""
+        """Wait for a free slot, start the read and wait for its end. A cancelled caller does not end a started read."""
         if (reading := self._readings.under_way(key)) is None:
+            # The slot belongs to the read and not to the caller, so a cancelled caller does not let a fifth read start.
             await self._gate.acquire()
             reading = self._readings.join(key, lambda: self._read(*key, read), self._tasks)
             reading.add_done_callback(lambda _reading: self._gate.release())
@@ -87,6 +92,7 @@ class ListCache:
         try:
             await read(reading)
         except UpstreamProtocolError as error:
+            # An error on a short list costs little to find again.
             if not _is_long(reading):
                 raise
             failure, reading = error, ListReading()
@@ -107,6 +113,7 @@ class ListCache:
         now = self._clock.monotonic_seconds()
         cached, left = {}, self._most_entries
         for each, one in reversed(self._lists.items()):  # the newest first
+            # A list counts for at least 1000 entries, which also bounds the number of short lists and errors.
             left -= max(len(one.reading.entries), 1000)
             if each == url or (left >= 0 and now < one.at_seconds + _CACHED_SECONDS):
                 cached[each] = one

@@ -1,4 +1,4 @@
-"""Reading one list of an upstream, over all its pages, within bounds and without keeping others waiting."""
+"""Reading of a whole list from an upstream, page by page, within bounds and without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ from mirror.wire.pagination import parse_next_link
 
 Item = TypeVar("Item")
 
-#: What is read at once, in bytes: a hop into a thread would cost more.
+# Pages up to this size, in bytes, and lists up to this length are processed in the event loop, because a thread would
+# cost more.
 _LIGHT_BYTES: Final = 16 * 1024
 _LIGHT_ENTRIES: Final = 2048
-#: A manifest has some tens of referrers at most; what refers to one by hand is an index, so a manifest's size.
+#: Bounds of a list of referrers. A manifest has some tens of referrers at most. Without a referrers API the list is an
+#: index, so a page has at most the size of a manifest.
 REFERRER_BOUNDS: Final = ListBounds(
     entries=10_000, pages=200, page_bytes=4 * 1024 * 1024, whole_bytes=16 * 1024 * 1024, seconds=600
 )
@@ -31,13 +33,13 @@ REFERRER_BOUNDS: Final = ListBounds(
 
 @dataclass(slots=True)
 class ListReading(Generic[Item]):
-    """A list as far as it was read.
+    """The part of a list that has been read.
 
     Attributes:
-        entries: what it holds, in order, each once.
-        count: how many there were, those that are left out and repeated ones included.
-        pages: the answers it came in.
-        received_bytes: the bytes of their bodies.
+        entries: the entries in order, without duplicates.
+        count: number of entries received, including omitted and repeated entries.
+        pages: number of pages received.
+        received_bytes: size of all pages, in bytes.
     """
 
     entries: list[Item] = field(default_factory=list)
@@ -47,11 +49,11 @@ class ListReading(Generic[Item]):
 
 
 class ListReader:
-    """Reads lists.
+    """A reader of the lists of one upstream.
 
     Args:
-        session: the way to the upstream.
-        bounds: how long a list of names may be.
+        session: session with the upstream.
+        bounds: bounds of a list of names.
     """
 
     def __init__(self, session: UpstreamSession, bounds: ListBounds) -> None:
@@ -66,21 +68,21 @@ class ListReader:
         is_valid: Callable[[str], bool],
         missing: type[NotFound],
     ) -> None:
-        """Read a list of names to its end, in ASCII order.
+        """Read a list of names to its end and sort the names in ASCII order.
 
-        Names outside the grammar, which nobody can ask for, are left out, but count.
+        Invalid names are omitted, because no client can request them. They count towards the bounds.
 
         Args:
-            reading: is filled.
-            request: asks for the first page.
-            key: the member that holds the names.
-            is_valid: whether a name is in the grammar.
-            missing: what a 404 means.
+            reading: receives the result.
+            request: request for the first page.
+            key: JSON member that contains the names.
+            is_valid: returns True if a name is valid.
+            missing: error class for a 404.
 
         Raises:
-            UpstreamProtocolError: the answer is no list of names, or longer than the bounds; then ``reading`` tells how
-                far it got.
-            And as :meth:`UpstreamSession.send`.
+            UpstreamProtocolError: the answer is not a list of names, or the list exceeds the bounds. ``reading`` then
+                holds the counts up to the error.
+            MirrorError: as :meth:`UpstreamSession.send`.
         """
         found: set[str] = set()
 
@@ -93,7 +95,10 @@ class ListReader:
         await self._in_order(reading, found, str)
 
     async def referrers(self, reading: ListReading[Descriptor], request: Request, missing: type[NotFound]) -> None:
-        """Read a list of referrers to its end, ordered by digest. Arguments and errors are as for :meth:`names`."""
+        """Read a list of referrers to its end and sort the referrers by digest.
+
+        Arguments and errors are those of :meth:`names`.
+        """
         found: dict[Digest, Descriptor] = {}
 
         def take(listed: list[Any]) -> None:
@@ -121,13 +126,13 @@ class ListReader:
                     if reading.count > bounds.entries:
                         raise answer.error(
                             UpstreamProtocolError,
-                            f"it lists more than {bounds.entries} {key}, which are as many as are read: {remedy}",
+                            f"it lists more than {bounds.entries} {key}; {remedy}",
                         )
 
     async def _pages(
         self, reading: ListReading[Item], request: Request, missing: type[NotFound], bounds: ListBounds
     ) -> AsyncIterator[tuple[Answer, bytes]]:
-        """Every page of a list. ``Link`` is followed on the list's own path only."""
+        """Yield every page of a list. Follow ``Link`` only on the path of the list."""
         path = urlsplit(request.url).path
         url: str | None = request.url
         seen: set[str] = set()
@@ -136,39 +141,39 @@ class ListReader:
         until_seconds = clock.monotonic_seconds() + bounds.seconds
         while url is not None:
             if url in seen:
-                raise self._session.protocol_error(f"its pages of {path} do not end: {url[:200]!r} is there again")
+                raise self._session.protocol_error(f"its pages of {path} do not end: {url[:200]!r} is repeated")
             if reading.pages >= bounds.pages:
-                raise self._session.protocol_error(f"its list at {path} has more than {bounds.pages} pages: {remedy}")
+                raise self._session.protocol_error(f"its list at {path} has more than {bounds.pages} pages; {remedy}")
             if clock.monotonic_seconds() > until_seconds:
                 raise self._session.protocol_error(
-                    f"its list at {path} has not ended within {bounds.seconds:g} s: {remedy}"
+                    f"its list at {path} has not ended within {bounds.seconds:g} s; {remedy}"
                 )
             seen.add(url)
             page = Request(request.method, url, request.scopes, request.headers, counts=request.counts)
             try:
                 answer, body = await self._session.read(page, bounds.page_bytes, expect={200}, missing=missing)
             except UpstreamProtocolError as error:
-                if "limit_bytes" in error.detail:
+                if "limit_bytes" in error.detail:  # a page that is too long counts as read, so the error is cached
                     reading.received_bytes += bounds.page_bytes
                 raise
             reading.pages += 1
             reading.received_bytes += len(body)
             if reading.received_bytes > bounds.whole_bytes:
                 raise answer.error(
-                    UpstreamProtocolError, f"its list is longer than {bounds.whole_bytes} bytes in all: {remedy}"
+                    UpstreamProtocolError, f"its list is longer than {bounds.whole_bytes} bytes in all; {remedy}"
                 )
             yield answer, body
             url = parse_next_link(answer.headers.get("Link"))
             if url is not None and urlsplit(url).path not in {"", path}:
-                raise answer.error(UpstreamProtocolError, f"its next page is said to be at {url[:200]!r}, another path")
+                raise answer.error(UpstreamProtocolError, f"its link to the next page, {url[:200]!r}, has another path")
             if url is not None and not url.startswith("/"):
                 url = path + url
 
     def _remedy(self, bounds: ListBounds) -> str:
         if bounds is REFERRER_BOUNDS:
-            return "no manifest needs so much that refers to it, and that of this one is left alone"
+            return "the referrers of this manifest are ignored, because no real manifest has as many"
         setting = f"upstreams.{self._session.name}.limits.list_entries"
-        return f"single tags can be pulled all the same; if it is meant to be that long, raise {setting}"
+        return f"single tags can still be pulled; fix: raise {setting} if the list is meant to be that long"
 
     async def _in_order(self, reading: ListReading[Item], found: Collection[Item], key: Callable[[Item], str]) -> None:
         async for some in _stepped(sort_cooperatively(found, key), light=len(found) <= _LIGHT_ENTRIES):
@@ -182,7 +187,7 @@ def _taken(body: bytes, key: str, take: Callable[[list[Any]], None]) -> Generato
 
 
 async def _stepped(steps: Generator[Item, None, None], *, light: bool) -> AsyncIterator[Item]:
-    """Iterate a generator: each step in a thread, or all of them at once where that is cheaper."""
+    """Iterate a generator, with each step in a thread, or without threads if ``light``."""
     if light:
         for piece in steps:
             yield piece

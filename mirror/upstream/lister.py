@@ -1,7 +1,8 @@
-"""Listing an upstream (distribution-spec, "Listing Tags", "Listing Referrers"; distribution's catalog).
+"""Lists of an upstream (distribution-spec, "Listing Tags", "Listing Referrers"; distribution's catalog).
 
-Registries differ in the order of their lists and in what they make of ``n`` and ``last`` (docker-registry 2.8 gives all
-tags at once, and its catalog in the order of its folders). So a list is read to its end, sorted, and the page cut here.
+Registries differ in the order of their lists and in the meaning of ``n`` and ``last``. docker-registry 2.8 returns all
+tags at once, and its catalog in folder order. Therefore a list is read to its end and sorted, and its pages are cut
+here.
 """
 
 from __future__ import annotations
@@ -29,23 +30,26 @@ from mirror.wire.routes import CatalogRoute, ManifestRoute, ReferrersRoute, Tags
 
 Item = TypeVar("Item")
 
-# What docker-registry 2.8 gives at most; it refuses to be asked for more.
+# The largest page of docker-registry 2.8, which rejects requests for more.
 _ASKED_FOR = PageRequest(limit=1000)
-# A registry that has the API never answers 404 there (distribution-spec, "Listing Referrers"); it may be given it.
+# A registry with a referrers API never answers 404 (distribution-spec, "Listing Referrers"). After a 404, the API is
+# tried again in ten minutes, because an upgrade may add the API.
 _NO_API_SECONDS = 600.0
 _JSON = {"Accept": "application/json"}
 _INDEX = {"Accept": "application/vnd.oci.image.index.v1+json"}
-# A page that is cut at once: a hop into a thread would cost more.
+# Pages up to this length are cut in the event loop. A thread would cost more.
 _LIGHT_PAGE = 1000
 
 
 class UpstreamLister:
-    """Implements :class:`mirror.registry.port.Lister`; raises also as :meth:`UpstreamSession.send`.
+    """The listing part of an upstream. Implements :class:`mirror.registry.port.Lister`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
 
     Args:
-        session: the way to the upstream.
-        tasks: owns the reading of lists, which goes on where whoever asked has left.
-        bounds: how long a list of names may be.
+        session: session with the upstream.
+        tasks: owns the running reads of lists, which continue after their callers have left.
+        bounds: bounds of a list of names.
     """
 
     _no_api_until_seconds = -math.inf
@@ -57,7 +61,7 @@ class UpstreamLister:
 
     @property
     def keeps_referrers_under_tags(self) -> bool:
-        """Whether the upstream has said lately that it has no referrers API, so that only tags lead to referrers."""
+        """True if the upstream recently reported no referrers API. Referrers are then found by their tag only."""
         return self._session.clock.monotonic_seconds() < self._no_api_until_seconds
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
@@ -78,6 +82,7 @@ class UpstreamLister:
         read = partial(self._read_referrers, repository, subject, url)
         reading: ListReading[Descriptor] = await self._known.get(url, read)
 
+        # The filter is optional for a registry, so it is applied here as well.
         kept = {str(entry.digest): entry for entry in reading.entries if artifact_type in {None, entry.artifact_type}}
         return await _page(tuple(kept), page, kept.__getitem__)
 
@@ -93,12 +98,13 @@ class UpstreamLister:
     async def _read_referrers(
         self, repository: Repository, subject: Digest, url: str, reading: ListReading[Descriptor]
     ) -> None:
-        """Read what refers to a manifest, by the API or, where that is not known, out of the index under its tag."""
+        """Read the referrers of a manifest from the API, or without an API from the index under the fallback tag."""
         scopes = (repository_scope(repository, "pull"),)
         if not self.keeps_referrers_under_tags:
             try:
                 return await self._lists.referrers(reading, Request("GET", url, scopes, _INDEX), NotFound)
             except (NotFound, Unsupported) as error:
+                # An unknown repository says nothing about the API.
                 if error.detail.get("code") != "NAME_UNKNOWN":
                     self._no_api_until_seconds = self._session.clock.monotonic_seconds() + _NO_API_SECONDS
         tagged = Request("GET", ManifestRoute(repository, fallback_tag(subject)).url(), scopes, _INDEX, counts=True)
@@ -109,7 +115,7 @@ class UpstreamLister:
 
 
 async def _page(names: Sequence[str], page: PageRequest, entry: Callable[[str], Item]) -> Page[Item]:
-    """A page of a sorted list; ``entry`` makes an entry of its name."""
+    """Return a page of a sorted list. ``entry`` converts a name to an entry."""
     start = 0 if page.last is None else bisect_right(names, page.last)
     cut = names[start : start + page.size]
     more = 0 < page.size < len(names) - start

@@ -22,7 +22,10 @@ _ACCEPT = {"Accept": ", ".join(media_types.MANIFESTS)}
 
 
 class UpstreamReader:
-    """Implements :class:`mirror.registry.port.Reader`; raises also as :meth:`UpstreamSession.send`."""
+    """The reading part of an upstream. Implements :class:`mirror.registry.port.Reader`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
+    """
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
@@ -34,7 +37,7 @@ class UpstreamReader:
             async with self._session.request(request, expect={200}, missing=ManifestUnknown) as answer:
                 described = _described(self._session, answer, target)
         except Unsupported:
-            described = None  # it does not know HEAD
+            described = None  # the upstream does not support HEAD
         return described or (await self.get_manifest(repository, target)).descriptor
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
@@ -49,6 +52,7 @@ class UpstreamReader:
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
         size_bytes = await blob_size(self._session, repository, digest)
         if size_bytes is None:
+            # Some registries answer HEAD without a size. The head of a GET has the size, and its body is not read.
             async with self.open_blob(repository, digest) as blob:
                 size_bytes = blob.size_bytes
         return Descriptor(media_types.OCTET_STREAM, digest, size_bytes)
@@ -62,7 +66,7 @@ class UpstreamReader:
             if size_bytes is None:
                 size_bytes = await blob_size(self._session, repository, digest)
             if size_bytes is None:
-                raise answer.error(UpstreamProtocolError, "it does not say how long the blob is (Content-Length)")
+                raise answer.error(UpstreamProtocolError, "the size of the blob is missing (Content-Length)")
             span = _given_span(answer, part, size_bytes)
             with closing(UpstreamBlob(self._session, repository, digest, size_bytes, span)) as blob:
                 blob.begin(answer)
@@ -74,7 +78,7 @@ class UpstreamReader:
 
 
 def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -> Descriptor | None:
-    """Descriptor of a manifest out of the answer to a HEAD; None where a GET is needed."""
+    """Return the descriptor of a manifest from the answer to a HEAD, or None if a GET is needed."""
     kind = media_types.essence(answer.headers.get("Content-Type", ""))
     size_bytes = answer.size_bytes()
     with session.as_upstream_error(answer):
@@ -82,6 +86,7 @@ def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -
     if digest is None or size_bytes is None or kind not in media_types.MANIFESTS:
         return None
     if isinstance(target, Digest) and digest != target:
+        # A digest of another algorithm may still name the same bytes. Only their content can tell, so a GET follows.
         if digest.algorithm == target.algorithm:
             raise answer.error(UpstreamProtocolError, f"it answered with digest {digest}")
         return None
@@ -95,8 +100,9 @@ def _described(session: UpstreamSession, answer: Answer, target: Tag | Digest) -
 def _given_span(answer: Answer, part: RangeRequest | None, size_bytes: int) -> Span:
     span = Span(0, size_bytes) if part is None else part.resolve(size_bytes)
     placed = parse_content_range(answer.headers.get("Content-Range")) if answer.status == 206 else None
+    # An upstream may send less than requested. The rest is requested later.
     if placed is not None and (placed[0].start != span.start or placed[0].stop > span.stop):
-        raise answer.error(UpstreamProtocolError, f"{part} was asked for, {placed[0].content_range(size_bytes)} came")
+        raise answer.error(UpstreamProtocolError, f"it sent {placed[0].content_range(size_bytes)} instead of {part}")
     return span
 
 

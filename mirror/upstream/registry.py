@@ -1,4 +1,4 @@
-"""``UpstreamRegistry``: the whole port over HTTP."""
+"""``UpstreamRegistry``: all operations of the port over HTTP."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _USUAL_TERMS = UpstreamPolicy()
 
 
 class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, UpstreamLister):
-    """Another server as a registry. Implements :class:`mirror.registry.port.Registry`.
+    """A registry on another server. Implements :class:`mirror.registry.port.Registry`.
 
-    Every call may raise UpstreamUnreachable, UpstreamRefused, UpstreamBusy or UpstreamProtocolError besides the errors
-    of the port.
+    Besides the errors of the port, every call may raise UpstreamUnreachable, UpstreamRefused, UpstreamBusy or
+    UpstreamProtocolError.
     """
 
     def __init__(self, session: UpstreamSession, tasks: asyncio.TaskGroup, lists: ListBounds) -> None:
@@ -54,21 +54,21 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
         policy: UpstreamPolicy = _USUAL_TERMS,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> AsyncIterator[UpstreamRegistry]:
-        """Open it; nothing is sent before the first call. Leaving closes its connections.
+        """Open an upstream. No request is sent before the first call. All connections are closed on exit.
 
         Args:
-            name: what it is called in the configuration and in errors.
+            name: name in the configuration and in errors.
             url: ``https://HOST[:PORT]``, without a path.
-            plain_http: whether an ``http://`` URL is meant.
-            login: knows who we are; None: nobody.
-            tls: certificates beside the system's.
-            proxies: which way requests go.
-            policy: how long we wait for it, how often we ask, when we leave it alone.
-            clock: tells the age of tokens, when a pause is over, and when to look at files again.
+            plain_http: True to allow an ``http://`` URL.
+            login: source of the credentials; None: anonymous.
+            tls: certificates in addition to those of the system.
+            proxies: proxies for the requests.
+            policy: timeouts, retries, limits and the circuit breaker.
+            clock: determines the age of tokens, the end of pauses, and when to check files for changes.
 
         Raises:
-            ConfigurationFault: the URL cannot be used, or is ``http://`` without ``plain_http``; a certificate, a proxy
-                or the folder of shared limits cannot be used.
+            ConfigurationFault: the URL is invalid, or is ``http://`` without ``plain_http``. Or a certificate, a proxy
+                or the folder of shared limits is unusable.
         """
         addresses = UpstreamUrls(name, url, plain_http=plain_http)
         async with (
@@ -90,5 +90,5 @@ class UpstreamRegistry(UpstreamReader, UpstreamWriter, UpstreamDeleter, Upstream
             yield cls(session, tasks, policy.lists)
 
     def stats(self) -> UpstreamStats:
-        """Counts since the upstream was opened, and its state, for metrics and for people."""
+        """Return the counts since the upstream was opened and its state, for metrics and for people."""
         return self._session.transport.stats()

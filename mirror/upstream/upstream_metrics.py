@@ -1,4 +1,4 @@
-"""What ``/metrics`` shows of upstreams, whatever they are asked for."""
+"""Metrics of upstreams for ``/metrics``."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _HEARD: Final[Mapping[str, tuple[str, Read]]] = {
 
 
 class UpstreamMetrics:
-    """The metrics of upstreams.
+    """The metrics of all upstreams.
 
     Args:
-        upstreams: their names.
-        workers: how many processes count.
+        upstreams: names of the upstreams.
+        workers: number of worker processes.
     """
 
     def __init__(self, upstreams: Iterable[str], workers: int) -> None:
@@ -57,6 +57,7 @@ class UpstreamMetrics:
             what: _family(f"{what}_total", explanation, MetricKind.COUNTER, ("upstream",), each)
             for what, (explanation, _) in _COUNTED.items()
         }
+        # Quota reports are not summed. Each worker receives its own reports, so each worker has its own series.
         self._heard = {
             what: _family(what, explanation, MetricKind.GAUGE, ("upstream", "worker"), of_workers)
             for what, (explanation, _) in _HEARD.items()
@@ -78,18 +79,18 @@ class UpstreamMetrics:
 
     @property
     def families(self) -> tuple[MetricFamily, ...]:
-        """All of them."""
+        """All metrics of upstreams."""
         return (*self._counted.values(), *self._heard.values(), self._failures, self._resting)
 
     def followed(
         self, slot: WorkerSlot, worker: int, upstreams: Mapping[str, UpstreamRegistry]
     ) -> Iterator[Callable[[], None]]:
-        """What to call, again and again, to have them follow the upstreams that a process has open.
+        """Yield functions that copy the numbers of this process's upstreams into the metrics. To be called regularly.
 
         Args:
-            slot: the process's; of counters in :attr:`families`.
-            worker: its place.
-            upstreams: those that it has open, by name.
+            slot: cells of this process, which include :attr:`families`.
+            worker: slot number of this process.
+            upstreams: the open upstreams, by name.
         """
         for name, upstream in upstreams.items():
             for what, (_, read) in _COUNTED.items():

@@ -18,7 +18,10 @@ from mirror.wire.routes import ManifestRoute, UploadsRoute
 
 
 class UpstreamWriter:
-    """Implements :class:`mirror.registry.port.Writer`; raises also as :meth:`UpstreamSession.send`."""
+    """The writing part of an upstream. Implements :class:`mirror.registry.port.Writer`.
+
+    Also raises the errors of :meth:`UpstreamSession.send`.
+    """
 
     def __init__(self, session: UpstreamSession) -> None:
         self._session = session
@@ -41,9 +44,10 @@ class UpstreamWriter:
             async with self._session.request(request, expect={201, 202}) as answer:
                 unused = self._begun_upload(repository, request, answer) if answer.status == 202 else None
             size_bytes = await blob_size(self._session, repository, digest) if unused is None else None
+        # A mount is an optimization. If it fails for one of these reasons, the caller uploads the blob.
         except (NotFound, Unsupported, UpstreamRefused):
             return None
-        if unused is not None:
+        if unused is not None:  # the upstream began an upload session instead of mounting, which nobody will use
             await unused.cancel()
         return None if size_bytes is None else Descriptor(OCTET_STREAM, digest, size_bytes)
 
@@ -51,16 +55,19 @@ class UpstreamWriter:
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
         advice: list[str] = []
+        # One tag needs one request. A PUT by tag stores the manifest under its sha256 digest, so any other digest
+        # algorithm needs a PUT by digest first.
         by_tag = len(tags) == 1 and manifest.digest.algorithm == "sha256"
         if not by_tag:
             set_tags = await self._put(ManifestRoute(repository, manifest.digest, tuple(tags)), manifest, advice)
+            # Registries that do not support the ``tag`` parameter ignore it and need one PUT per tag.
             tags = [tag for tag in tags if tag.name not in set_tags]
         for tag in tags:
             await self._put(ManifestRoute(repository, tag), manifest, advice)
         return warnings.parse(advice)
 
     async def _put(self, route: ManifestRoute, manifest: Manifest, advice: list[str]) -> set[str]:
-        """Send a manifest; gives the tags that the upstream says it set beside, and adds its warnings to ``advice``."""
+        """Send a manifest. Return the tags that the upstream reports in ``OCI-Tag``, and add warnings to ``advice``."""
         request = Request(
             "PUT",
             route.url(),
@@ -79,7 +86,7 @@ class UpstreamWriter:
     def _begun_upload(self, repository: Repository, request: Request, answer: Answer) -> UpstreamUpload:
         location = answer.headers.get("Location")
         if not location:
-            raise answer.error(UpstreamProtocolError, "it began an upload without saying where (Location)")
+            raise answer.error(UpstreamProtocolError, "it began an upload session without a Location")
         return UpstreamUpload(
             self._session, repository, self._session.addresses.relative(request.url, location), offset=0
         )

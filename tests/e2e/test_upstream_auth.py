@@ -136,7 +136,7 @@ async def test_tokens(tmp_path: Path, *, by_post: bool) -> None:
             with pytest.raises(UpstreamRefused, match="no login is configured"):
                 await nobody.get_manifest(PRIVATE, TAG)
         async with opened(registry, Credentials("jimmy", "wrong")) as upstream:
-            with pytest.raises(UpstreamRefused, match="user jimmy: check the password"):
+            with pytest.raises(UpstreamRefused, match="user jimmy; fix: check the password"):
                 await upstream.get_manifest(PRIVATE, TAG)
 
 

@@ -1,1 +1,1 @@
-"""Tasks, threads and turns: who does what at the same time."""
+"""Tasks, threads and scheduling."""

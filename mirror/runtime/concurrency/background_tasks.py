@@ -1,4 +1,4 @@
-"""Work that nobody waits for, owned all the same."""
+"""Background tasks with an owner."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class BackgroundTasks(asyncio.TaskGroup):
         name: str | None = None,
         context: Context | None = None,
     ) -> asyncio.Task[Given]:
-        """As any task group does."""
+        """Create a task, as in any task group."""
         task = super().create_task(coro, name=name, context=context)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -36,4 +36,5 @@ class BackgroundTasks(asyncio.TaskGroup):
     ) -> None:
         for task in self._running:
             task.cancel()
-        await super().__aexit__(None, None, None)  # an error of the block itself leaves it as it is, in no group
+        # An error of the block is not passed on to the task group, which would wrap the error in an exception group.
+        await super().__aexit__(None, None, None)

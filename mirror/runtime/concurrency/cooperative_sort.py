@@ -1,6 +1,6 @@
-"""Sorting a great many things without keeping other threads from running.
+"""Sorting of large collections in small steps, so other threads can run in between.
 
-``list.sort`` is one step for the interpreter: a million names take most of a second, in which nothing else runs.
+``list.sort`` never releases the interpreter. A million names take most of a second, during which no other thread runs.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from typing import Any, Final, TypeVar
 
 Item = TypeVar("Item")
 
+# Items in one sorted run, and in one step of the merge.
 _RUN: Final = 2048
 
 
 def sort_cooperatively(
     items: Iterable[Item], key: Callable[[Item], Any], *, reverse: bool = False
 ) -> Generator[list[Item], None, None]:
-    """Sort, a little at a time: short runs first, which are then merged.
+    """Sort in small steps: sort short runs first, then merge them.
 
     Args:
-        items: what is sorted; equal items stay in their order.
-        key, reverse: as for :func:`sorted`.
+        items: the items. Equal items keep their order.
+        key: sort key, as for :func:`sorted`.
+        reverse: True for descending order, as for :func:`sorted`.
 
     Yields:
-        The items in order, at most 2048 at a time. A step that is not that far yet yields an empty list.
+        The items in order, at most 2048 at a time. Steps before the merge yield an empty list.
     """
     runs: list[list[Item]] = []
     left = iter(items)

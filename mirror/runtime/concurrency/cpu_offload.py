@@ -1,4 +1,4 @@
-"""Work whose time grows with what it is given, kept from the event loop where that is large."""
+"""Computation that grows with its input, moved off the event loop if the input is large."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mirror.runtime.concurrency.threads import in_thread
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
-#: What is read at once, in bytes: a thread would cost more.
+#: Largest input that is processed in the event loop, in bytes. A thread would cost more than the work.
 LIGHT_BYTES: Final = 64 * 1024
 
 
 class CpuOffload:
-    """Does large pieces of work in a thread, one after the other, each owner in its turn.
+    """A queue for large pieces of work, which run in a thread one at a time, with fair turns for each owner.
 
-    One after the other, because they share one processor with the event loop: two at a time would end no sooner, and
-    leave it a third of the time instead of half.
+    One at a time, because the threads share one processor with the event loop. Two at a time would not finish sooner,
+    and would leave the event loop a third of the processor time instead of half.
     """
 
     def __init__(self) -> None:
@@ -33,16 +33,17 @@ class CpuOffload:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
-        """Call a function: at once where that is light, else in a thread when it is the owner's turn.
+        """Call a function: directly if its input is small, else in a thread during the owner's turn.
 
         Args:
-            owner: for whom; who has had least goes first.
-            size_bytes: how large what it works on is.
-            call: what is called; it must not need the event loop.
-            args, kwargs: given to it.
+            owner: owner of the work. The owner with the least work done so far goes first.
+            size_bytes: size of the input, in bytes.
+            call: the function. Must not use the event loop.
+            *args: positional arguments of ``call``.
+            **kwargs: keyword arguments of ``call``.
 
         Raises:
-            Exception: what ``call`` raises.
+            Exception: any exception of ``call``.
         """
         if size_bytes <= LIGHT_BYTES:
             return call(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""So many at a time, in short turns; who has had least goes first."""
+"""A scheduler for short turns. The work that has used least goes first."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-#: One turn of so many goes to whoever has waited longest, so that those who come later cannot keep it waiting for ever.
+# Every fourth turn goes to the work that has waited longest. Otherwise a steady stream of new work, which has always
+# used less, could block old work for ever.
 _OLDEST_EVERY: Final = 4
 
 
 class FairScheduler:
-    """Shares out something scarce among pieces of work that take many turns each, and belong to somebody.
+    """A scheduler that shares a scarce resource among pieces of work, which take many turns each and belong to owners.
 
-    Of those that wait, the next turn goes to the one whose owner has had least since it came, and among those of one
-    owner to the one that has had least. So a small piece of work is done at once, however many large ones others have
-    begun, and somebody with a hundred pieces of work has no more of it than somebody with one.
+    The next turn goes to the waiting work whose owner has used least since the owner's first pending work arrived.
+    Among the work of one owner, the piece that has used least goes first. So small work finishes soon despite many
+    large pieces of other owners, and an owner with a hundred pieces gets no more than an owner with one.
 
     Args:
-        at_once: turns at the same time.
+        at_once: number of concurrent turns.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -35,7 +36,7 @@ class FairScheduler:
 
     @contextmanager
     def work(self, owner: Hashable) -> Iterator[ScheduledWork]:
-        """A piece of work of somebody. What owners have had is forgotten when they have no work left."""
+        """Yield a piece of work of an owner. The usage of an owner is forgotten once the owner has no work left."""
         self._present[owner] += 1
         try:
             yield ScheduledWork(self, owner)
@@ -53,6 +54,8 @@ class FairScheduler:
         try:
             await waiting.granted
         except asyncio.CancelledError:
+            # The turn may have been granted just before the cancellation. In this case the turn passes to the next in
+            # line.
             if waiting.granted.cancelled():
                 self._waiting.remove(waiting)
             else:
@@ -60,7 +63,7 @@ class FairScheduler:
             raise
 
     def _end(self) -> None:
-        # A task that was cancelled a moment ago has not run since, and still stands among those that wait.
+        # A task cancelled a moment ago has not run yet, so its entry is still in the list.
         waiting = [each for each in self._waiting if not each.granted.cancelled()]
         if not waiting:
             self._free += 1
@@ -76,11 +79,11 @@ class FairScheduler:
 
 
 class ScheduledWork:
-    """A piece of work, which takes one turn after the other. Made by :meth:`FairScheduler.work`.
+    """A piece of work, executed in turns. Created by :meth:`FairScheduler.work`.
 
     Attributes:
-        owner: whose it is.
-        had: what its turns have cost so far.
+        owner: the owner.
+        had: total cost of the turns so far.
     """
 
     def __init__(self, turns: FairScheduler, owner: Hashable) -> None:
@@ -90,7 +93,7 @@ class ScheduledWork:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, and have it until the block ends."""
+        """Wait for a turn and hold the turn until the block ends."""
         await self._turns._begin(self)
         try:
             yield
@@ -98,7 +101,7 @@ class ScheduledWork:
             self._turns._end()
 
     def charge(self, cost: int) -> None:
-        """Count what a turn has cost, in any unit. To be called before the turn ends."""
+        """Add the cost of a turn, in any unit. Call before the turn ends."""
         self.had += cost
         self._turns._had[self.owner] += cost
 

@@ -1,4 +1,4 @@
-"""So many at a time of each owner; whoever comes later waits."""
+"""A limit on concurrent work per owner, with a queue."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 
 class PerOwnerLimit:
-    """Gives each owner so many places, in the order in which they ask.
+    """A number of places for each owner, granted in the order of the requests.
 
     Args:
-        most: places of one owner.
+        most: largest number of concurrent places per owner.
     """
 
     def __init__(self, most: int) -> None:
@@ -22,16 +22,17 @@ class PerOwnerLimit:
 
     @asynccontextmanager
     async def one_of(self, owner: Hashable) -> AsyncIterator[None]:
-        """Wait for a place, and have it until the block ends."""
+        """Wait for a place and hold the place until the block ends."""
         self._present[owner] += 1
         try:
             async with self._free.setdefault(owner, asyncio.Semaphore(self._most)):
                 yield
         finally:
             self._present[owner] -= 1
+            # Owners without work are forgotten, so memory does not grow with the number of owners ever seen.
             if not self._present[owner]:
                 del self._present[owner], self._free[owner]
 
     def are_awaited(self, owner: Hashable) -> bool:
-        """Whether somebody waits for a place of this owner."""
+        """Return True if another task waits for a place of this owner."""
         return self._present[owner] > self._most

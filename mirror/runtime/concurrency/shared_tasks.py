@@ -1,4 +1,4 @@
-"""Work that several callers want at the same time, and that is done once for all of them."""
+"""Work that several callers request at the same time and that runs once for all of them."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ Given = TypeVar("Given")
 
 
 class SharedTasks(Generic[Key, Given]):
-    """Pieces of work under way, by key. A caller that comes meanwhile gets the result, or the error, of that work.
+    """Pending work by key. A caller that arrives while the work runs receives the same result or error.
 
-    :meth:`run` has the work done by the caller that came first, :meth:`join` by a task of its own. The cancellation of
-    one caller ends the work for none of the others: after :meth:`run` the next caller begins it anew, after
-    :meth:`join` it goes on. All callers with one key use the same of the two methods.
+    :meth:`run` executes the work in the first caller, :meth:`join` in a separate task. Cancellation of one caller does
+    not end the work for the others. After :meth:`run` the next caller starts the work anew. After :meth:`join` the work
+    continues. All callers with one key must use the same method.
     """
 
     def __init__(self) -> None:
         self._under_way: dict[Key, asyncio.Future[Given]] = {}
 
     def under_way(self, key: Key) -> asyncio.Future[Given] | None:
-        """The work with a key, where it is being done."""
+        """Return the pending work with a key, or None."""
         return self._under_way.get(key)
 
     async def run(self, key: Key, work: Callable[[], Awaitable[Given]]) -> Given:
-        """Do a piece of work, unless another caller with the same key is doing it.
+        """Run a piece of work, or wait for another caller that runs the work with the same key.
 
         Args:
-            key: equal where the work is the same.
-            work: does it.
+            key: identifies the work.
+            work: does the work.
 
         Returns:
-            What ``work`` returns.
+            The result of ``work``.
 
         Raises:
-            What ``work`` raises.
+            Exception: any exception of ``work``.
         """
         while (shared := self._under_way.get(key)) is not None:
-            await asyncio.wait([shared])  # it leaves the future alone where this caller is cancelled
+            # ``asyncio.wait``, unlike ``await shared``, does not cancel the future if this caller is cancelled.
+            await asyncio.wait([shared])
             if not shared.cancelled():
                 return shared.result()
         shared = self._begin(key)
@@ -47,15 +48,15 @@ class SharedTasks(Generic[Key, Given]):
         return shared.result()
 
     def join(self, key: Key, work: Callable[[], Awaitable[Given]], tasks: asyncio.TaskGroup) -> asyncio.Future[Given]:
-        """Begin a piece of work in a task, unless it is under way.
+        """Start a piece of work in a task, unless the work is pending.
 
         Args:
-            key: equal where the work is the same.
-            work: does it.
-            tasks: owns the task that is begun. Where the group ends first, the work is cancelled.
+            key: identifies the work.
+            work: does the work.
+            tasks: owns the new task. The work is cancelled if the group ends first.
 
         Returns:
-            What the work will return; to be awaited with :func:`wait`.
+            The future result. Await with :func:`wait`.
         """
         shared = self._under_way.get(key)
         if shared is None:
@@ -70,9 +71,9 @@ class SharedTasks(Generic[Key, Given]):
     async def _do(self, key: Key, shared: asyncio.Future[Given], work: Callable[[], Awaitable[Given]]) -> None:
         try:
             result = await work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait for it are told
+        except Exception as error:  # noqa: BLE001 - every waiting caller receives the error
             shared.set_exception(error)
-            shared.exception()  # which nobody may be there to hear
+            shared.exception()  # marked as retrieved: asyncio would log the error if no caller waits
         except BaseException:
             shared.cancel()
             raise
@@ -83,17 +84,17 @@ class SharedTasks(Generic[Key, Given]):
 
 
 async def wait(shared: asyncio.Future[Given], timeout_seconds: float | None = None) -> Given:
-    """Wait for what :meth:`SharedTasks.join` gave. The work goes on where the caller is cancelled, or waits no longer.
+    """Wait for the result of :meth:`SharedTasks.join`. A timeout or a cancelled caller does not end the work.
 
     Args:
-        shared: what was joined.
-        timeout_seconds: the longest wait; None: no limit.
+        shared: the future returned by ``join``.
+        timeout_seconds: longest wait; None: no limit.
 
     Returns:
-        What the work returns.
+        The result of the work.
 
     Raises:
-        TimeoutError: the work took longer. And what the work raises.
+        TimeoutError: the work took longer. Also any exception of the work.
     """
     done, _ = await asyncio.wait([shared], timeout=timeout_seconds)
     if not done:

@@ -1,4 +1,4 @@
-"""Blocking calls in threads, which are never left half done, and blocking work that gives its result in pieces."""
+"""Blocking calls in threads that always run to their end, and blocking generators iterated from the event loop."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ _END: Final = object()
 
 
 class ThreadFuture(asyncio.Future[Result]):
-    """Work that is being done in a thread. A task that awaits it is cancelled only when the work has ended.
+    """The result of work in a thread. Cancellation of a task that awaits this future waits for the end of the work.
 
-    The thread wakes the task by one call of the event loop; a future that is chained to another takes two turns more,
-    and those of a busy server are long.
+    The thread wakes the task through one call of the event loop. A chained future would need two more iterations of the
+    event loop, which are long on a busy server.
 
     Args:
-        work: ends when the work does, in the thread.
-        withdraw: keeps the work from being begun, and gives whether it could: then there is nothing to wait for.
+        work: future that completes with the work, in the thread.
+        withdraw: removes the work from its queue and returns True if the work had not begun. The task then ends at
+            once.
     """
 
     def __init__(self, work: Future[Result], withdraw: Callable[[], bool] | None = None) -> None:
@@ -32,11 +33,13 @@ class ThreadFuture(asyncio.Future[Result]):
         work.add_done_callback(self._ended)
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """Refused, unless the work can be withdrawn. The task remembers that it is to be cancelled."""
+        """Return False, unless the work could be withdrawn. The awaiting task is cancelled after the work."""
+        # ``Task.cancel`` cancels the future it awaits. If that returns False, the task raises CancelledError at its
+        # next step.
         return self._withdraw is not None and self._withdraw() and super().cancel(msg)
 
     def _ended(self, work: Future[Result]) -> None:
-        with suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop has been closed, so no task waits
             self.get_loop().call_soon_threadsafe(self._settle, work)
 
     def _settle(self, work: Future[Result]) -> None:
@@ -52,13 +55,13 @@ class ThreadFuture(asyncio.Future[Result]):
 def begin_in_thread(
     call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> ThreadFuture[Result]:
-    """Start a blocking call in a thread. The hop raises what the call raises."""
+    """Start a blocking call in a thread. The returned future raises any exception of the call."""
     work: Future[Result] = Future()
 
     def run() -> None:
         try:
             result = call(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the hop is awaited
+        except BaseException as error:  # noqa: BLE001 - raised where the future is awaited
             work.set_exception(error)
         else:
             work.set_result(result)
@@ -68,16 +71,16 @@ def begin_in_thread(
 
 
 async def in_thread(call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
-    """Make a blocking call in a thread, to its end, also where the caller is cancelled. Raises what the call raises."""
+    """Run a blocking call in a thread, to its end even if the caller is cancelled. Raises any exception of the call."""
     return await begin_in_thread(call, *args, **kwargs)
 
 
 async def await_or_release(hop: asyncio.Future[Result], release: Callable[[Result], object]) -> Result:
-    """Await a hop whose result must be given back.
+    """Await a future whose result must be released.
 
     Args:
-        hop: what is being done.
-        release: gives back the result of work whose caller was cancelled and so will never see it.
+        hop: the pending work.
+        release: releases the result if the caller was cancelled and therefore never receives the result.
     """
     try:
         return await hop
@@ -88,12 +91,13 @@ async def await_or_release(hop: asyncio.Future[Result], release: Callable[[Resul
 
 
 async def stepped(steps: Generator[Piece, None, Any]) -> AsyncIterator[Piece]:
-    """What a blocking generator gives, each step made in a thread; the generator is closed in the end.
+    """Iterate a blocking generator, with each step in a thread. The generator is closed at the end.
 
-    Cancelled, it ends with the step that is being made.
+    Cancellation waits for the current step.
     """
     try:
+        # A default instead of StopIteration, because a future cannot raise StopIteration.
         while (piece := await in_thread(next, steps, _END)) is not _END:
-            yield piece  # type: ignore[misc]  # the one thing that is no piece was taken out above
+            yield piece  # type: ignore[misc]  # the loop condition excludes _END
     finally:
         steps.close()

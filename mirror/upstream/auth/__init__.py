@@ -1,1 +1,1 @@
-"""Credentials for an upstream, and the conversation that uses them."""
+"""Credentials for an upstream and the authentication protocol."""

@@ -1,7 +1,7 @@
-"""Authentication as a conversation, without any I/O (distribution token specification; RFC 6749, 7617).
+"""The authentication protocol, without any I/O (distribution token specification; RFC 6749, 7617).
 
-:meth:`Authorizer.flow` is a generator: it yields what is to be done and is sent what came of it. The session does it,
-so the same flow can be tested by hand, and carries another way to send.
+:meth:`Authorizer.flow` is a generator. It yields the next step and receives the result of that step. The session does
+the I/O, so tests can drive the same flow by hand.
 """
 
 from __future__ import annotations
@@ -20,32 +20,33 @@ from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.challenges import Challenge
 from mirror.wire.auth.tokens import Token, password_form, refresh_form, token_url
 
-# A token is not used in its last seconds: the request it goes with takes time as well.
+# A token is not used in its last ten seconds, because the request itself takes time.
 _MARGIN_SECONDS = 10.0
 _MOST_KEPT = 1000
 _MOST_ATTEMPTS = 3
+# Bounds on challenges, which the upstream controls. Real servers send one or two.
 _MOST_SCOPES = 32
 _MOST_CHALLENGE_HEADERS = 8
 _CLIENT = "docker-plugin-mirror"
-# How a token server says that it does not know POST, or not this way of asking; containerd goes on likewise.
+# Statuses with which token servers reject POST, or this form of it. containerd falls back to GET for the same statuses.
 _ASK_BY_GET = frozenset({400, 401, 404, 405})
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Send the request, with this ``Authorization``."""
+    """Instruction to send the request with this ``Authorization``."""
 
     authorization: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class LoginRequired:
-    """Say who we are: :class:`Credentials`, or None for nobody."""
+    """Instruction to provide the login: :class:`Credentials`, or None for an anonymous request."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """Ask for a token here: POST the form where there is one, else GET with this ``Authorization``."""
+    """Instruction to get a token from ``url``: POST the form if there is one, else GET with this ``Authorization``."""
 
     url: str
     authorization: str | None = field(default=None, repr=False)
@@ -54,13 +55,13 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class AuthReply:
-    """An answer, as far as it matters to the authorizer.
+    """The parts of an answer that the authorizer needs.
 
     Attributes:
         status: the HTTP status.
-        challenges: the values of ``WWW-Authenticate``; of an attempt only.
-        body: the body; of a token request only.
-        retry_after_seconds: how long the token server wants to be left alone, where it says so.
+        challenges: values of ``WWW-Authenticate``, for an attempt only.
+        body: the body, for a token request only.
+        retry_after_seconds: pause requested by the token server, if any.
     """
 
     status: int
@@ -76,7 +77,7 @@ Flow = Generator[Step, Sent, None]
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """The token server and the scopes that a token is asked for."""
+    """Token server and scopes of a token request."""
 
     realm: str
     service: str | None
@@ -91,12 +92,12 @@ class _Kept:
 
 
 class Authorizer:
-    """Answers the challenges of one upstream, and keeps its tokens until they expire.
+    """Authentication with one upstream: answers its challenges and caches its tokens until they expire.
 
     Args:
-        name: the upstream's name, for errors.
-        clock: tells when a token has expired.
-        plain_http: whether a token server may be asked without encryption.
+        name: name of the upstream, for errors.
+        clock: determines the expiry of tokens.
+        plain_http: True if a token server may be contacted without encryption.
     """
 
     def __init__(self, name: str, clock: Clock, *, plain_http: bool) -> None:
@@ -108,18 +109,18 @@ class Authorizer:
         self._realm_of_get = ""
 
     def flow(self, scopes: tuple[str, ...]) -> Flow:
-        """The conversation for one request. It ends when the last attempt's answer is the answer.
+        """Authenticate one request. The flow ends when the answer to the last attempt is final.
 
-        A token that has expired is replaced before the request is sent. A challenge is answered; a second one, too,
-        where it asks for scopes that the first did not (``insufficient_scope``).
+        An expired token is replaced before the request is sent. The flow answers a challenge, and a second challenge if
+        it asks for scopes that the first did not (``insufficient_scope``).
 
         Args:
-            scopes: what the request needs; a challenge may name others, which are then asked for instead.
+            scopes: scopes of the request. If a challenge names other scopes, those are requested instead.
 
         Raises:
-            UpstreamRefused: the token server does not give us a token.
+            UpstreamRefused: the token server does not issue a token.
             UpstreamBusy: the token server is busy.
-            UpstreamProtocolError: its address or its answer cannot be true.
+            UpstreamProtocolError: the address or the answer of the token server is invalid.
         """
         authorization = yield from self._known(scopes)
         asked: set[str] | None = None
@@ -135,6 +136,7 @@ class Authorizer:
             refused = authorization
             bearer = next((challenge for challenge in offered if challenge.scheme == "bearer"), None)
             if bearer is not None:
+                # The same scopes again would get the same token, and the same refusal.
                 wanted = _wanted(bearer, scopes, asked or ())
                 if wanted == asked:
                     return
@@ -143,13 +145,13 @@ class Authorizer:
             elif any(challenge.scheme == "basic" for challenge in offered):
                 authorization = _basic((yield from _login()))
                 self._basic_wanted = authorization is not None
-                if authorization in {None, refused}:
+                if authorization in {None, refused}:  # refused credentials are not sent twice
                     return
             else:
                 return
 
     def _known(self, scopes: tuple[str, ...]) -> Generator[Step, Sent, str | None]:
-        """Give the authorization that was right the last time; None where none was."""
+        """Return the authorization that worked last time, or None."""
         if self._basic_wanted:
             return _basic((yield from _login()))
         kept = self._kept.get(scopes)
@@ -160,9 +162,10 @@ class Authorizer:
     def _answer(
         self, challenge: Challenge, scopes: tuple[str, ...], wanted: set[str], refused: str | None
     ) -> Generator[Step, Sent, str]:
+        # Another request may have received a token while this one waited for its refusal.
         kept = self._kept.get(scopes)
         if kept is not None and kept.header != refused and self._clock.monotonic_seconds() < kept.expiry:
-            return kept.header  # another request got it meanwhile
+            return kept.header
         self._kept.pop(scopes, None)
         realm = self._realm(challenge.parameters.get("realm", ""))
         asking = _Asking(realm, challenge.parameters.get("service"), tuple(sorted(wanted)))
@@ -176,12 +179,12 @@ class Authorizer:
         if reply.status == 429 or reply.status >= 500:
             seconds = reply.retry_after_seconds
             raise UpstreamBusy(
-                f"{server} answered {reply.status} (it may pass: try again later)",
+                f"{server} answered {reply.status}; fix: try again later",
                 status=reply.status,
                 **({} if seconds is None else {"retry_after_seconds": seconds}),
             )
         if reply.status != 200:
-            who = f"{login.label}: check the password" if login else "nobody in particular: give a login"
+            who = f"{login.label}; fix: check the password" if login else "an anonymous request; fix: configure a login"
             raise UpstreamRefused(f"{server} answered {reply.status} to {who}", status=reply.status)
         try:
             token = Token.parse(reply.body)
@@ -190,7 +193,7 @@ class Authorizer:
         return self._keep(scopes, asking, token)
 
     def _replied(self, asking: _Asking, login: Credentials | None) -> Generator[Step, Sent, AuthReply]:
-        """Ask the token server: by POST where we have a secret, by GET else, or where it does not know POST."""
+        """Send a token request: POST if there is a secret, or GET if there is none or the server rejects POST."""
         service, scopes = asking.service, asking.scopes
         if login is not None and login.identity_token:
             form = refresh_form(service, scopes, _CLIENT, login.identity_token)
@@ -203,7 +206,7 @@ class Authorizer:
         url = token_url(asking.realm, service, scopes, login.username if login else None)
         reply = yield from _asked(TokenRequest(url, _basic(login)))
         if login is not None and reply.status == 200:
-            self._realm_of_get = asking.realm
+            self._realm_of_get = asking.realm  # the next token is requested by GET at once
         return reply
 
     def _keep(self, scopes: tuple[str, ...], asking: _Asking, token: Token) -> str:
@@ -221,12 +224,12 @@ class Authorizer:
             usable = False
         if not usable or parts.scheme not in {"https", "http"}:
             raise UpstreamProtocolError(
-                f"upstream {self._name} names the token server {realm[:200]!r}, which is no URL"
+                f"upstream {self._name} names the token server {realm[:200]!r}, which is not a valid URL"
             )
         if parts.scheme == "http" and not self._plain_http:
             raise UpstreamProtocolError(
-                f"upstream {self._name} sends us to the token server {realm[:200]!r}, which is not encrypted: "
-                "nothing secret is sent there; add 'plain_http: true' to the upstream if that is meant"
+                f"upstream {self._name} names the token server {realm[:200]!r}, which is not encrypted, "
+                "so no credentials are sent there; fix: set 'plain_http: true' for the upstream if this is intended"
             )
         return realm
 
@@ -242,7 +245,7 @@ def _asked(request: TokenRequest) -> Generator[Step, Sent, AuthReply]:
 
 
 def _wanted(challenge: Challenge, scopes: Iterable[str], asked: Iterable[str]) -> set[str]:
-    """Scopes to ask for: the challenge's, else the request's; and all that were asked for before."""
+    """Return the scopes to request: those of the challenge, or else of the request, and all scopes requested before."""
     named = challenge.parameters.get("scope", "").split()[:_MOST_SCOPES]
     return {*(named or scopes), *asked}
 

@@ -1,7 +1,7 @@
-"""Docker's credential helpers: ``docker-credential-NAME get`` is given a server's name and answers with a login.
+"""Docker's credential helpers: ``docker-credential-NAME get`` reads the name of a server and prints the login.
 
-See docker-credential-helpers' README, "Development": the answer is a JSON object with ``Username`` and ``Secret``; a
-failure is told by the exit code, with a sentence on standard output.
+See docker-credential-helpers' README, "Development". The answer is a JSON object with ``Username`` and ``Secret``. A
+failure is an exit code other than 0, with an error message on standard output.
 """
 
 from __future__ import annotations
@@ -24,30 +24,34 @@ _TIMEOUT_SECONDS = 15.0
 
 
 def program_of(question: HelperQuestion) -> str:
-    """The path of the program to ask.
+    """Return the path of the helper program.
 
     Raises:
-        ConfigurationFault: it is not installed.
+        ConfigurationFault: the program is not installed.
     """
     name = f"docker-credential-{question.helper}"
     path = shutil.which(name)
     if path is None:
-        raise ConfigurationFault(f"{name}, which docker's config.json names for {question.server}, is not in PATH")
+        raise ConfigurationFault(
+            f"{name}, which docker's config.json names for {question.server}, is not in PATH; fix: install it"
+        )
     return path
 
 
 async def ask(question: HelperQuestion, *, timeout_seconds: float = _TIMEOUT_SECONDS) -> Credentials:
-    """Run the helper. Cancelled, or late, it is ended with all that it started.
+    """Run the helper. On cancellation or timeout, kill the helper and all processes started by the helper.
 
     Args:
-        question: which program, and what it is asked for.
-        timeout_seconds: the longest wait for its answer.
+        question: the helper and the server.
+        timeout_seconds: longest wait for the answer.
 
     Raises:
-        ConfigurationFault: it is not installed, does not know the server, fails, or answers too much or too late.
+        ConfigurationFault: the helper is not installed, does not know the server, fails, answers too much, or does not
+            answer in time.
     """
     path = program_of(question)
     try:
+        # A session of its own makes the helper the leader of a process group, so ``killpg`` also ends its children.
         process = await asyncio.create_subprocess_exec(
             path, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
         )
@@ -71,7 +75,7 @@ async def ask(question: HelperQuestion, *, timeout_seconds: float = _TIMEOUT_SEC
 async def _answer(process: Process, server: str) -> tuple[bytes, int]:
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the helper was started with pipes")
-    with suppress(ConnectionError):  # it may not read what it is asked
+    with suppress(ConnectionError):  # the helper may end without reading its input
         process.stdin.write(f"{server}\n".encode())
         await process.stdin.drain()
     process.stdin.close()
@@ -93,7 +97,7 @@ async def _end(process: Process) -> None:
 def _login(path: str, answer: bytes) -> Credentials:
     try:
         value = parse_json_object(answer, "its answer")
-    except ManifestInvalid as error:  # which may quote what must not be shown
+    except ManifestInvalid as error:  # its message may quote the secret, so it is not included
         raise ConfigurationFault(f"{path}: its answer is not a JSON object") from error
     username, secret = value.get("Username"), value.get("Secret")
     if not isinstance(username, str) or not isinstance(secret, str) or not username or not secret:

@@ -1,4 +1,4 @@
-"""Credentials for an upstream: a name and a password, or an identity token, out of files and helpers."""
+"""Credentials for an upstream: a user name and a password, or an identity token, from files and helpers."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _HUB = "https://index.docker.io/v1/"
 _HUB_HOSTS = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 _MAX_FILE_BYTES = 1024 * 1024
 _HELPER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-# What docker and its helpers write for a name where the secret is an identity token.
+# The user name that docker and its helpers write if the secret is an identity token.
 _TOKEN_USER = "<token>"  # noqa: S105 - a name, not a secret
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A login. Password and token are never shown.
+    """A login. The representation hides the password and the token.
 
     Attributes:
-        username: who; empty where there is only an identity token.
-        password: the password; empty where there is an identity token.
-        identity_token: what a token server gives tokens for, in place of a password (OAuth 2.0's refresh token).
+        username: user name; empty if there is only an identity token.
+        password: password; empty if there is an identity token.
+        identity_token: refresh token of OAuth 2.0, for which a token server issues tokens in place of a password.
     """
 
     username: str
@@ -40,62 +40,64 @@ class Credentials:
         return f"user {self.username}" if self.username else "the identity token"
 
     async def current(self) -> Credentials:
-        """Itself: the login source that never changes."""
+        """Return this login, which makes the class a login source that never changes."""
         return self
 
     @classmethod
     def from_pair(cls, username: str, secret: str) -> Credentials:
-        """A login as docker and its helpers give it: the name may say that the secret is an identity token."""
+        """Return a login as given by docker and its helpers. The name ``<token>`` marks an identity token."""
         return cls("", "", secret) if username == _TOKEN_USER else cls(username, secret)
 
     @classmethod
     def from_password_file(cls, username: str, path: Path) -> Credentials:
-        """A login whose password is the first line of a file.
+        """Return a login whose password is the first line of a file.
 
         Raises:
-            ConfigurationFault: the file cannot be read or is empty, or the name holds a colon.
+            ConfigurationFault: the file cannot be read or is empty, or the name contains a colon.
         """
         if not username or ":" in username:
-            raise ConfigurationFault(f"user name {username!r} is empty or holds a colon, which HTTP does not allow")
+            raise ConfigurationFault(f"user name {username!r} is empty or contains a colon, which HTTP does not allow")
         lines = _read(path).splitlines()
         if not lines or not lines[0]:
-            raise ConfigurationFault(f"password file {path} is empty: its first line must be the password")
+            raise ConfigurationFault(f"password file {path} is empty; fix: write the password into its first line")
         return cls(username, lines[0])
 
     @classmethod
     def from_docker_config(cls, path: Path, host: str) -> Credentials | HelperQuestion:
-        """The login that ``docker login`` wrote for a registry, or whom to ask for it.
+        """Return the login that ``docker login`` wrote for a registry, or the credential helper to ask for the login.
 
         Args:
             path: docker's ``config.json``; ``~`` is the home folder.
-            host: ``HOST[:PORT]`` of the registry; Docker Hub's hosts share one login.
+            host: ``HOST[:PORT]`` of the registry. The hosts of Docker Hub share one login.
 
         Raises:
-            ConfigurationFault: the file cannot be read, or holds no login for the host.
+            ConfigurationFault: the file cannot be read, or contains no login for the host.
         """
         try:
             config = parse_json_object(_read(path).encode(), str(path))
         except ManifestInvalid as error:
-            raise ConfigurationFault(f"{error}: it must be docker's config.json") from error
+            raise ConfigurationFault(f"{error}; fix: name docker's config.json") from error
         if (helper := _helper(config, host)) is not None:
+            # The name becomes part of a program's name, so a path in it could run any program.
             if not isinstance(helper, str) or _HELPER_NAME.fullmatch(helper) is None:
                 raise ConfigurationFault(f"{path}: {str(helper)[:64]!r} is not the name of a credential helper")
             return HelperQuestion(helper, _HUB if host in _HUB_HOSTS else host)
         entry = _of_host(config.get("auths"), host)
         if not isinstance(entry, dict) or not (entry.get("auth") or entry.get("identitytoken")):
             raise ConfigurationFault(
-                f"{path} holds no login for {host}: run 'docker login {host}', or give username and password_file"
+                f"{path} contains no login for {host}; "
+                f"fix: run 'docker login {host}', or configure username and password_file"
             )
         return _from_entry(entry, f"{path}: auth of {host}")
 
 
 @dataclass(frozen=True, slots=True)
 class HelperQuestion:
-    """A question for a credential helper.
+    """A request to a credential helper.
 
     Attributes:
-        helper: the program is ``docker-credential-HELPER``.
-        server: the registry, as the program knows it.
+        helper: suffix of the program name ``docker-credential-HELPER``.
+        server: the registry, in the form that the helper expects.
     """
 
     helper: str

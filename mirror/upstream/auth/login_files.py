@@ -1,4 +1,4 @@
-"""Logins that change while we run: a file that is written anew, a helper that hands out what lasts for an hour."""
+"""Logins that change at run time: a file that is rewritten, or a helper that returns short-lived secrets."""
 
 from __future__ import annotations
 
@@ -13,39 +13,41 @@ from mirror.upstream.auth import credential_helper
 from mirror.upstream.auth.credentials import Credentials, HelperQuestion
 
 _SYSTEM_CLOCK = SystemClock()
+# The answer of a helper is reused for a minute. Helpers may return secrets that expire within an hour.
 _HELPED_FOR_SECONDS = 60.0
 
 
 class LoginSource(Protocol):
-    """Knows who we are."""
+    """Source of the current login."""
 
     @property
     def label(self) -> str:
-        """The user, or the file that names it, for messages."""
+        """The user, or the file that names the user, for messages."""
         ...
 
     async def current(self) -> Credentials:
-        """The login as it is now.
+        """Return the current login.
 
         Raises:
-            ConfigurationFault: there is none any more.
+            ConfigurationFault: there is no login any more.
         """
         ...
 
 
 class FileLogin:
-    """A login in a file, which is read again when the file has changed.
+    """A login in a file that is read again after changes.
 
-    Where it cannot be read any more, the last login stays: somebody is writing it.
+    If the file cannot be read after a change, the last login stays in use, because another program may be writing the
+    file.
 
     Args:
         path: the file; ``~`` is the home folder.
-        label: who it is, for people.
+        label: description of the login, for people.
         read: reads the file.
-        clock: tells when to look again.
+        clock: determines when to check the file again.
 
     Raises:
-        ConfigurationFault: ``read`` does.
+        ConfigurationFault: the first ``read`` fails.
     """
 
     def __init__(
@@ -57,18 +59,18 @@ class FileLogin:
     ) -> None:
         self.label = label
         self._clock = clock
-        self._found = ReloadingFile("a login", [path], lambda: _checked(read()), clock)
+        self._found = ReloadingFile("login", [path], lambda: _checked(read()), clock)
         self._helped: tuple[HelperQuestion, Credentials, float] | None = None
         self._asking: SharedTasks[HelperQuestion, Credentials] = SharedTasks()
 
     @classmethod
     def password(cls, username: str, path: Path, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
-        """A user name, and a file whose first line is the password."""
+        """Return a login with a user name and a file whose first line is the password."""
         return cls(path, f"user {username}", lambda: Credentials.from_password_file(username, path), clock)
 
     @classmethod
     def docker(cls, path: Path, host: str, clock: Clock = _SYSTEM_CLOCK) -> FileLogin:
-        """The login of docker's ``config.json`` for ``HOST[:PORT]``, also where that names a helper."""
+        """Return the login for ``HOST[:PORT]`` in docker's ``config.json``, or from the helper named there."""
         return cls(path, f"the login for {host} in {path}", lambda: Credentials.from_docker_config(path, host), clock)
 
     async def current(self) -> Credentials:
@@ -79,6 +81,7 @@ class FileLogin:
         now = self._clock.monotonic_seconds()
         if self._helped is not None and self._helped[0] == question and now < self._helped[2]:
             return self._helped[1]
+        # Concurrent requests share one call of the helper.
         login = await self._asking.run(question, lambda: credential_helper.ask(question))
         self._helped = (question, login, now + _HELPED_FOR_SECONDS)
         return login

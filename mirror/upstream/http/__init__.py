@@ -1,1 +1,1 @@
-"""HTTP to an upstream: sessions, connections, guards."""
+"""HTTP client for upstreams: sessions, connections and protections."""

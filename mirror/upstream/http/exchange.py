@@ -1,4 +1,4 @@
-"""One request and its answer."""
+"""A request and its answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import aiohttp
 from mirror.oci.errors import UpstreamFault, UpstreamProtocolError, UpstreamUnreachable
 from mirror.upstream.http.upstream_errors import DripError, connection_fault, redacted
 
-# A body that is read whole is small: it may not be dripped for hours. Blobs have no limit in all.
+# Total time for a body that is read as a whole, in read timeouts. Such a body is small. Blobs have no total limit.
 _READ_TIMEOUTS_IN_ALL = 5
-# Less than this in the time of one read timeout is no transfer any more.
+# A body with less than this within one read timeout is treated as stalled.
 _LEAST_BYTES = 1024
 
 
@@ -23,14 +23,14 @@ class Request:
     """A request to an upstream.
 
     Attributes:
-        method: the HTTP method, upper case.
-        url: path and query as built by :mod:`mirror.wire.routes`, or a URL that the upstream gave, as it gave it.
-        scopes: what a token must allow, in the token specification's words.
-        headers: beyond those that every request carries; never ``Authorization``.
-        body: bytes, or a stream of unknown length, which is sent once and never again; None for no body.
-        repeatable: whether sending it twice does no more than sending it once.
-        bulk: whether its body, or that of the answer, may take long.
-        counts: whether it is one that an upstream's quota counts: the GET of a manifest.
+        method: HTTP method, in upper case.
+        url: path and query built by :mod:`mirror.wire.routes`, or a URL exactly as given by the upstream.
+        scopes: scopes that a token must allow, in the form of the token specification.
+        headers: additional headers, never ``Authorization``.
+        body: bytes, or a stream of unknown length that can be sent only once; None: no body.
+        repeatable: True if sending the request twice has the same effect as once.
+        bulk: True if the transfer of a body may take long.
+        counts: True if the upstream's quota counts the request, which is the GET of a manifest.
     """
 
     method: str
@@ -44,30 +44,30 @@ class Request:
 
     @property
     def is_read(self) -> bool:
-        """Whether the request changes nothing: then it is repeated, and follows redirects."""
+        """True if the request changes nothing. Only such requests follow redirects, and they are retried."""
         return self.method in {"GET", "HEAD"}
 
 
 class ErrorForRequest(Protocol):
-    """Makes an error that says which upstream was asked what."""
+    """A function that returns an error with the names of the upstream and the request."""
 
     def __call__(self, error: type[UpstreamFault], what: str, **detail: object) -> UpstreamFault: ...
 
 
 class Answer:
-    """An answer whose body has not been read yet. Whoever opened it closes it.
+    """An answer whose body has not been read. The caller that opened the answer must close it.
 
     Args:
-        response: the HTTP library's.
-        error: makes an error that names the upstream and the request.
-        read_timeout_seconds: the longest wait between two pieces.
-        received: told of each piece's length; gives the seconds to wait before the next one is asked for.
-        closed: told once that the answer is closed.
+        response: response of aiohttp.
+        error: returns an error that names the upstream and the request.
+        read_timeout_seconds: longest wait between two chunks.
+        received: called with the size of each chunk. Returns the seconds to wait before the next read.
+        closed: called once when the answer is closed.
 
     Attributes:
         status: the HTTP status.
-        headers: the header fields, names without regard to case.
-        error: makes an error that names the upstream and the request.
+        headers: the header fields, case-insensitive.
+        error: returns an error that names the upstream and the request.
     """
 
     def __init__(
@@ -88,26 +88,27 @@ class Answer:
         self._closed: Callable[[], None] | None = closed
 
     def all_of(self, name: str) -> list[str]:
-        """Every value of a header field that may stand several times."""
+        """Return all values of a header field that may be repeated."""
         return self._response.headers.getall(name, [])
 
     def size_bytes(self) -> int | None:
-        """The size that ``Content-Length`` announces; None where it does not."""
+        """Return the size in ``Content-Length``, or None."""
         text = self.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The body, in pieces as they arrive.
+        """Yield the body in chunks, as they arrive.
 
         Raises:
-            UpstreamUnreachable: it breaks off, or next to nothing came for the read timeout.
-            UpstreamProtocolError: it is not HTTP any more.
+            UpstreamUnreachable: the connection broke, or almost no data arrived within the read timeout.
+            UpstreamProtocolError: the body violates HTTP.
         """
         watch = _DripWatch(self._read_timeout_seconds)
         try:
             while chunk := await watch.waited(self._response.content.readany()):
                 pause_seconds = self._received(len(chunk))
                 yield chunk
+                # After the chunk was passed on, so a bandwidth limit does not delay data that is already here.
                 if pause_seconds:
                     await asyncio.sleep(pause_seconds)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -115,15 +116,15 @@ class Answer:
             raise self.error(kind, f"the body broke off: {what}") from error
 
     async def read(self, limit_bytes: int, *, whole: bool = True) -> bytes:
-        """The body.
+        """Return the body.
 
         Args:
-            limit_bytes: most that is read.
-            whole: whether a body that is longer is refused; else its beginning is given.
+            limit_bytes: most bytes to read.
+            whole: True to raise for a longer body, False to return only its beginning.
 
         Raises:
-            UpstreamProtocolError: it is longer, and the whole was wanted.
-            UpstreamUnreachable: as :meth:`chunks`, and where it does not end in several read timeouts.
+            UpstreamProtocolError: ``whole`` is True and the body is longer.
+            UpstreamUnreachable: as :meth:`chunks`, or the body does not end within five read timeouts.
         """
         content = bytearray()
         limit_seconds = _READ_TIMEOUTS_IN_ALL * self._read_timeout_seconds
@@ -142,15 +143,18 @@ class Answer:
         return bytes(content)
 
     def close(self) -> None:
-        """Give back the connection, or end it where the body was not read to its end."""
+        """Return the connection to the pool, or close the connection if the body was not read to its end."""
         self._response.release()
         if self._closed is not None:
-            closed, self._closed = self._closed, None
+            closed, self._closed = self._closed, None  # a second ``close`` must not release another connection slot
             closed()
 
 
 class _DripWatch:
-    """Ends a body that keeps moving, and never gets anywhere: what counts is the time spent waiting for it."""
+    """A detector of bodies that keep arriving but never make progress.
+
+    Only the time spent waiting for the upstream counts, not the time that the reader of the body takes.
+    """
 
     def __init__(self, timeout_seconds: float) -> None:
         self._timeout_seconds = timeout_seconds

@@ -1,7 +1,7 @@
-"""Addresses that an upstream may not send us to: this machine, its link, and what clouds tell a machine about itself.
+"""Addresses to which an upstream may not refer: this machine, its link, and the metadata services of clouds.
 
-A name is judged by what it resolves to, in the moment of connecting: a name that meant another address when it was
-looked at a moment ago gains nothing.
+A name is checked by the address that it resolves to, at the moment of connecting. So a name that changes its address
+after an earlier check gains nothing.
 """
 
 from __future__ import annotations
@@ -15,48 +15,50 @@ from aiohttp import AddrInfoType
 
 Address = IPv4Address | IPv6Address
 
-# Where clouds keep a machine's credentials, beside 169.254.169.254: Amazon, Google, Alibaba, Azure, Oracle.
+# Metadata services that hand out a machine's credentials, besides 169.254.169.254, which is link-local: Amazon, Google,
+# Alibaba, Azure, Oracle.
 _METADATA = frozenset(
     ipaddress.ip_address(text)
     for text in ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
 )
 _LOOPBACK = "a loopback address"
+# A gateway translates these addresses to the IPv4 address in their last 32 bits.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class ForbiddenAddressError(OSError):
-    """A connection to an address that is forbidden."""
+    """A connection to a forbidden address."""
 
 
 class DestinationGuard:
-    """Opens sockets, except to forbidden kinds of addresses.
+    """A factory of sockets that refuses forbidden kinds of addresses.
 
     Args:
-        allowed: kinds that are not forbidden.
+        allowed: kinds of special addresses that are allowed.
     """
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
         self._allowed = frozenset(allowed)
 
     def refusal(self, host: str) -> str | None:
-        """Why a host, as it is written in a URL, is not connected to; None for a name, and for an address that is."""
+        """Return the forbidden kind of a host in a URL. Return None for allowed addresses and for names."""
         kind = kind_of(host)
         return None if kind in self._allowed else kind
 
     def socket(self, wanted: AddrInfoType) -> socket.socket:
-        """A socket for an address that a name resolved to. Used as ``socket_factory``.
+        """Create a socket for a resolved address. Used as ``socket_factory``.
 
         Raises:
-            ForbiddenAddressError: it is not to be connected to.
+            ForbiddenAddressError: the address is forbidden.
         """
         family, kind, protocol, _, place = wanted
         if (forbidden := self.refusal(str(place[0]))) is not None:
-            raise ForbiddenAddressError(f"its address is {forbidden}, which no upstream may send us to")
+            raise ForbiddenAddressError(f"its address is {forbidden}, to which no upstream may refer")
         return socket.socket(family, kind, protocol)
 
 
 def kind_of(host: str) -> str | None:
-    """Name the kind of a special address; None for an ordinary address and for a name.
+    """Return the kind of a special address, or None for ordinary addresses and for names.
 
     Args:
         host: an address without brackets, or ``localhost``.
@@ -65,6 +67,7 @@ def kind_of(host: str) -> str | None:
     if name == "localhost" or name.endswith(".localhost"):
         return _LOOPBACK
     try:
+        # The zone of a scoped IPv6 address, such as ``fe80::1%eth0``, does not matter.
         address = _plain(ipaddress.ip_address(host.partition("%")[0]))
     except ValueError:
         return None
@@ -78,7 +81,7 @@ def kind_of(host: str) -> str | None:
 
 
 def _plain(address: Address) -> Address:
-    """The IPv4 address that an IPv6 address stands for, where it stands for one."""
+    """Return the IPv4 address embedded in an IPv6 address, or the address itself."""
     if isinstance(address, IPv4Address):
         return address
     if address in _NAT64:

@@ -1,8 +1,8 @@
-"""The proxy of a request: one that is configured, else that of the environment.
+"""Selection of the proxy for a request: the configured proxy, or else the proxy of the environment.
 
-The environment is read as Go reads it, and with it the Docker Engine: ``HTTPS_PROXY``, ``HTTP_PROXY``, ``NO_PROXY``,
-each in capitals or small letters; ``ALL_PROXY`` stands in for a missing one, as for curl. Loopback hosts are never
-asked through a proxy of the environment.
+The environment is interpreted as by Go and therefore the Docker Engine: ``HTTPS_PROXY``, ``HTTP_PROXY`` and
+``NO_PROXY``, each in upper or lower case. ``ALL_PROXY`` replaces a missing variable, as in curl. Loopback hosts never
+use a proxy of the environment.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from mirror.upstream.http.forbidden_destinations import kind_of
 
 SOCKS = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 _SCHEMES = SOCKS | {"http", "https"}
-#: Instead of a proxy's URL: no proxy, whatever the environment says.
+#: Value of the setting that disables all proxies, including those of the environment.
 DIRECT = "direct"
 
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """The proxies of one upstream, its token server and what it redirects to.
+    """Proxies of one upstream, its token server and its redirect targets.
 
     Attributes:
-        configured: a proxy's URL, or :data:`DIRECT`; None: the environment decides.
-        environment: the environment's variables.
+        configured: URL of a proxy, or :data:`DIRECT`; None: the environment decides.
+        environment: variables of the environment.
     """
 
     configured: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def through(self, url: URL) -> URL | None:
-        """The proxy for a request, or None.
+        """Return the proxy for a URL, or None for a direct connection.
 
         Raises:
-            ConfigurationFault: what is configured is no URL of a proxy.
+            ConfigurationFault: the setting is not a valid proxy URL.
         """
         if self.configured == DIRECT:
             return None
@@ -63,7 +63,7 @@ def _proxy(text: str, origin: str) -> URL:
         usable = False
     if not usable:
         kinds = ", ".join(sorted(_SCHEMES))
-        raise ConfigurationFault(f"{origin} is not a proxy's URL: write SCHEME://HOST:PORT, the scheme one of {kinds}")
+        raise ConfigurationFault(f"{origin} is not a proxy's URL; fix: write SCHEME://HOST:PORT, SCHEME one of {kinds}")
     return url
 
 
@@ -72,7 +72,10 @@ def _excepted(host: str, port: int, exceptions: str) -> bool:
 
 
 def _matches(host: str, port: int, item: str) -> bool:
-    """Tell whether one entry of ``NO_PROXY`` names a host: ``*``, a name with all below it, an address or a network."""
+    """Return True if an entry of ``NO_PROXY`` matches a host.
+
+    An entry is ``*``, an address, a network, or a name, which also matches all subdomains.
+    """
     if item in {"", "*"}:
         return item == "*"
     try:

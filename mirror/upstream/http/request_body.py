@@ -1,4 +1,4 @@
-"""The body of a request while it is sent."""
+"""Sending of a request body."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from io import BytesIO
 
 
 class RequestBody:
-    """Notes what the source of a body raises, and that the other side keeps taking it.
+    """The body of a request. Records errors of its source, and limits the time for which the server does not read.
 
-    aiohttp's own read timeout begins when the body is sent, so a server that stops reading would hold us for ever.
+    aiohttp's read timeout starts only after the body was sent. A server that stops reading would block the request for
+    ever.
 
     Attributes:
-        data: what aiohttp is given.
-        error: what the source of a stream raised: aiohttp wraps it beyond recognition.
+        data: the body for aiohttp.
+        error: exception of the source, which aiohttp wraps in its own exceptions.
     """
 
     def __init__(self, body: bytes | AsyncIterable[bytes] | None, timeout_seconds: float) -> None:
@@ -26,7 +27,7 @@ class RequestBody:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
-        """Raise TimeoutError inside where a piece is not taken in time."""
+        """Raise TimeoutError in the block if the server does not read a chunk in time."""
         try:
             async with asyncio.timeout(None) as self._limit:
                 yield

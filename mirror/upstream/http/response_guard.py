@@ -1,10 +1,11 @@
-"""Bounds on what an upstream sends around its content: interim answers, heads, the framing of chunks.
+"""Bounds on everything an upstream sends besides content: interim answers, heads and the framing of chunks.
 
-aiohttp bounds each header field and their number, but not how many heads an answer has, nor what lies between its
-chunks; and it reads whatever has arrived in one go. The bounds are here, in the protocol that is fed by the connection,
-because only here can a flood be stopped in the middle of a piece, before it is queued, and for every way there: direct,
-through a proxy, to the proxy itself, inside TLS, and for token servers as for registries. aiohttp has no public place
-for a protocol of one's own: :func:`guarded` sets a private attribute, and the tests go every way to see that it holds.
+aiohttp limits the length and the number of header fields, but neither the number of heads of an answer nor the bytes
+between its chunks. aiohttp also parses all received bytes in one call. Therefore the bounds are enforced in the
+protocol class, before the bytes are queued. This is the only place that can stop a flood in the middle of a received
+piece. It covers every route: direct, through a proxy, to the proxy itself, inside TLS, for token servers and for
+registries. aiohttp has no public hook for a custom protocol class, so :func:`guarded` sets a private attribute. The
+tests cover every route, to detect a change in aiohttp.
 """
 
 from __future__ import annotations
@@ -18,31 +19,31 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-#: Most interim answers (100, 102, 103 …) before the answer. Servers send one or two.
+#: Most interim answers (100, 102, 103 …) before the final answer. Real servers send one or two.
 MOST_INTERIM_ANSWERS: Final = 16
-#: Most bytes until the head of an answer has ended, interim answers included.
+#: Most bytes up to the end of an answer's head, including interim answers.
 MOST_HEAD_BYTES: Final = 256 * 1024
-#: Most bytes of the framing of chunks, and of trailers, beside a quarter of the content: chunks of 24 bytes are borne.
+#: Most bytes of chunk framing and trailers, in addition to a quarter of the content. Chunks of 24 bytes still pass.
 MOST_FRAMING_BYTES: Final = 32 * 1024
-# A head is read in such pieces, so that a flood of them is noticed before much of it was parsed.
+# A head is parsed in pieces of this size, so a flood is noticed before much of it has been parsed.
 _HEAD_PIECE_BYTES: Final = 8 * 1024
-# The same for chunks; what comes in one piece as long as it is goes through whole.
+# Size of the pieces for chunked bodies. Bodies with a length have no framing and are passed on in one piece.
 _CHUNKED_PIECE_BYTES: Final = 32 * 1024
 
 Connector = TypeVar("Connector", bound=aiohttp.TCPConnector)
 
 
 class FloodError(aiohttp.ClientError):
-    """An answer with more around its content than any server needs."""
+    """An answer with far more bytes around its content than any server needs."""
 
 
 class GuardedProtocol(ResponseHandler):
-    """Reads answers, ends the connection where one is flooded, and where something comes that nobody asked for.
+    """A parser of answers that aborts the connection on a flood, and on bytes that arrive without a pending request.
 
-    Bytes that arrive between two requests would be taken for the answer to the next one.
+    Bytes between two requests would otherwise be taken for the answer to the next request.
 
     Attributes:
-        made_by: what must live as long as the connection.
+        made_by: an object that must live as long as the connection.
     """
 
     made_by: object = None
@@ -57,14 +58,14 @@ class GuardedProtocol(ResponseHandler):
         self._ended = False
 
     def set_response_params(self, **params: Any) -> None:
-        """Begin to wait for an answer."""
+        """Prepare for the next answer."""
         self._interim = self._head_bytes = self._body_bytes = 0
         self._content = None
         self._chunked = False
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived. Empty where aiohttp goes on with what it holds already."""
+        """Process received bytes. aiohttp passes empty data to resume parsing of buffered bytes."""
         if not data:
             super().data_received(data)
             self._look_at_framing()
@@ -76,6 +77,7 @@ class GuardedProtocol(ResponseHandler):
             piece = left[: self._piece_bytes]
             left = left[len(piece) :]
             is_head = self._content is None
+            # ``data`` itself if possible, which avoids a copy of the piece.
             super().data_received(bytes(piece) if left or len(piece) < len(data) else data)
             if is_head:
                 self._head_bytes += len(piece)
@@ -87,13 +89,14 @@ class GuardedProtocol(ResponseHandler):
 
     @property
     def _piece_bytes(self) -> int | None:
-        """Bytes that are read before the bounds are checked again."""
+        """Number of bytes to parse before the next check of the bounds; None: all."""
         if self._content is None:
             return _HEAD_PIECE_BYTES
         return _CHUNKED_PIECE_BYTES if self._chunked and not self._reading_paused else None
 
     def _look_at_framing(self) -> None:
-        if self._content is None or self._reading_paused:  # paused: some is waiting, and is no framing
+        # While reading is paused, received content waits to be parsed and must not count as framing.
+        if self._content is None or self._reading_paused:
             return
         got = self._content.total_bytes
         framing = self._body_bytes - got
@@ -101,12 +104,13 @@ class GuardedProtocol(ResponseHandler):
             self._end(f"its body has {framing} bytes of framing around {got} of content")
 
     def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        """Take a head that was read, and the content that will follow it."""
+        """Receive a parsed head and the stream of the content that follows."""
         message, content = data
         if self._ended:
             return
         if self._content is not None:
-            self._end("it sent another answer, which nobody has asked for")
+            self._end("it sent another answer without a request")
+        # 101 is a final answer: the connection changes to another protocol.
         elif 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
             if self._interim > MOST_INTERIM_ANSWERS:
@@ -125,12 +129,13 @@ class GuardedProtocol(ResponseHandler):
         if unread and self._content is not None:
             self._content.set_exception(error)
         self.set_exception(error)
+        # ``close`` would wait until the write buffer is empty.
         if self.transport is not None:
             self.transport.abort()
 
 
 def guarded(connector: Connector) -> Connector:
-    """A connector whose connections are guarded."""
+    """Make all connections of a connector guarded, and return the connector."""
     connector._factory = partial(_protocol, loop=asyncio.get_running_loop())
     return connector
 

@@ -1,4 +1,4 @@
-"""TLS contexts: authorities that are trusted, and our own certificate."""
+"""TLS contexts: trusted certificate authorities, and the client certificate."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ class Tls:
     """Certificates for one upstream.
 
     Attributes:
-        ca_file: PEM file of authorities that are trusted beside the system's.
-        certificate_file: PEM file of our own certificate, and those that lead to its authority; shown to the
-            upstream's own host only.
-        key_file: PEM file of its key, without a passphrase.
+        ca_file: PEM file of authorities that are trusted in addition to those of the system.
+        certificate_file: PEM file with the client certificate and its chain. Sent only to the upstream's own host.
+        key_file: PEM file with the key of the certificate, without a passphrase.
     """
 
     ca_file: Path | None = None
@@ -26,17 +25,17 @@ class Tls:
 
     @property
     def files(self) -> list[Path]:
-        """The files that it is made of."""
+        """The configured files."""
         return [file for file in (self.ca_file, self.certificate_file, self.key_file) if file is not None]
 
     def context(self, *, own: bool) -> ssl.SSLContext:
-        """Make the context of a connection.
+        """Return a TLS context.
 
         Args:
-            own: whether to the upstream itself, not to a host that it sent us to.
+            own: True for connections to the upstream itself, False for hosts to which the upstream redirects.
 
         Raises:
-            ConfigurationFault: a file cannot be used.
+            ConfigurationFault: a file is unusable.
         """
         context = ssl.create_default_context()
         if self.ca_file is not None:
@@ -55,6 +54,7 @@ class Tls:
 
 
 def _no_passphrase() -> str:
+    # Without a callback, OpenSSL would ask for the passphrase on the terminal.
     raise ValueError("the key has a passphrase")
 
 

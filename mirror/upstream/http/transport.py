@@ -1,4 +1,4 @@
-"""HTTP exchanges with single hosts of an upstream, within every limit."""
+"""HTTP requests to single hosts of an upstream, within all limits."""
 
 from __future__ import annotations
 
@@ -31,15 +31,17 @@ from mirror.wire import rate_limit, retry_after
 
 _LOG = structlog.get_logger(__name__)
 
-# What a gateway says when what it stands for is gone; a 500 may be about one manifest alone.
+# Statuses with which a gateway reports a dead server. A 500 may concern one manifest only, so it is not counted.
 _GATEWAY_STATUSES = frozenset({502, 503, 504})
+# Redirects choose the hosts, so the number of remembered hosts is bounded.
 _MOST_HOSTS = 64
 
 
 class Transport:
-    """Sends requests to an upstream's hosts. Made by :meth:`open`.
+    """The sender of requests to the hosts of an upstream. Created by :meth:`open`.
 
-    Each host has a breaker of its own: where blobs lie elsewhere, that place may be gone while the upstream is well.
+    Each host has its own circuit breaker. If blobs are stored on another host, that host may fail while the upstream
+    works.
     """
 
     def __init__(
@@ -74,17 +76,17 @@ class Transport:
     async def open(
         cls, name: str, addresses: UpstreamUrls, connections: UpstreamConnections, policy: UpstreamPolicy, clock: Clock
     ) -> AsyncIterator[Transport]:
-        """Open it; nothing is sent yet.
+        """Open a transport. No request is sent yet.
 
         Args:
-            name: the upstream's name.
-            addresses: where it is.
-            connections: the way to it.
-            policy: how it is treated.
-            clock: tells the time.
+            name: name of the upstream.
+            addresses: addresses of the upstream.
+            connections: connections to the hosts.
+            policy: timeouts, retries and limits.
+            clock: current time.
 
         Raises:
-            ConfigurationFault: the folder of shared limits cannot be used.
+            ConfigurationFault: the folder of shared limits is unusable.
         """
         limits = policy.limits
         shared = limits.shared_folder
@@ -103,19 +105,19 @@ class Transport:
             )
 
     async def exchange(self, request: Request, url: URL, authorization: str | None) -> Answer:
-        """Send a request to one host and give its answer, which the caller closes.
+        """Send a request to one host and return its answer, which the caller must close.
 
         Args:
-            request: what to ask.
-            url: where; the request's own URL, or where that is redirected to.
-            authorization: what to say of who we are.
+            request: the request.
+            url: URL of the request, or the target of a redirect.
+            authorization: value of ``Authorization``, if any.
 
         Raises:
-            UpstreamOffline: it is never to be asked.
-            CircuitOpen: the host failed so often that it is left alone.
-            UpstreamBusy: the upstream has said that it wants to be left alone.
+            UpstreamOffline: the upstream is configured as offline.
+            CircuitOpen: the circuit breaker of the host is open.
+            UpstreamBusy: the upstream requested a pause that is not over.
             UpstreamUnreachable: no connection, or no answer in time.
-            UpstreamProtocolError: what came is not HTTP, or the host is not one that we may be sent to.
+            UpstreamProtocolError: the answer is not HTTP, or the host is forbidden.
         """
         own = url.origin() == self._base
         breaker = self._breaker(url.origin())
@@ -123,6 +125,7 @@ class Transport:
         await self._wait_for_turn(request, url, own=own)
         await self._slots.enter(bulk=request.bulk)
         try:
+            # Checked again, because the breaker may have opened while this request waited for its turn.
             self._require_available(url, breaker)
             answer = await self._send(request, url, authorization, breaker, own=own)
         except BaseException:
@@ -135,20 +138,20 @@ class Transport:
     def error_for_request(
         self, asked: str, error: type[errors.UpstreamFault], what: str, **detail: object
     ) -> errors.UpstreamFault:
-        """Make an error that names the upstream and the request; count it as :meth:`count_failure` does."""
+        """Return an error that names the upstream and the request. Count the error as :meth:`count_failure` does."""
         return self.count_failure(
             error(f"upstream {self._name}: {asked}: {what}", **{"upstream": self._name, **detail})
         )
 
     def count_failure(self, error: errors.UpstreamFault) -> errors.UpstreamFault:
-        """Count an error, log it where the upstream broke the protocol, and return it."""
+        """Count an error and return it. Log a violation of the protocol."""
         self._failures[error.reason] += 1
         if isinstance(error, errors.UpstreamProtocolError):
             _LOG.warning("upstream broke the protocol", upstream=self._name, error=str(error))
         return error
 
     def stats(self) -> UpstreamStats:
-        """Counts so far."""
+        """Return the counts so far."""
         hosts = []
         for host, breaker in self._breakers.items():
             opening = breaker.opening
@@ -169,6 +172,8 @@ class Transport:
 
     def _breaker(self, host: URL) -> CircuitBreaker:
         if host not in self._breakers:
+            # Only hosts with a closed breaker are forgotten. Forgetting an open breaker would send requests to a dead
+            # host.
             well = [
                 key for key, kept in self._breakers.items() if kept.state is BreakerState.CLOSED and key != self._base
             ]
@@ -180,12 +185,12 @@ class Transport:
     def _require_available(self, url: URL, breaker: CircuitBreaker) -> None:
         if self._policy.offline:
             raise errors.UpstreamOffline(
-                f"upstream {self._name} is configured as offline: it is not asked", upstream=self._name
+                f"upstream {self._name} is configured as offline, so no request is sent", upstream=self._name
             )
         if (opening := breaker.opening) is not None:
             raise errors.CircuitOpen(
-                f"upstream {self._name}: {url.origin()} is left alone since {opening.since:%Y-%m-%d %H:%M:%S} UTC, "
-                f"for {opening.seconds_left:.0f} s more: {opening.why}",
+                f"upstream {self._name}: no requests to {url.origin()} since {opening.since:%Y-%m-%dT%H:%M:%SZ} and "
+                f"for {opening.seconds_left:.0f} s more, because its circuit breaker is open: {opening.why}",
                 upstream=self._name,
                 since=opening.since.isoformat(),
                 retry_after_seconds=round(opening.seconds_left, 1),
@@ -196,10 +201,11 @@ class Transport:
         if asked_seconds > self._policy.retry.longest_delay_seconds:
             raise errors.UpstreamBusy(
                 f"upstream {self._name}: {request.method} {redacted(url)} is not sent: "
-                f"it wants to be left alone for {asked_seconds:.0f} s more",
+                f"the upstream requested a pause, {asked_seconds:.0f} s are left",
                 upstream=self._name,
                 retry_after_seconds=round(asked_seconds, 1),
             )
+        # Without the jitter, all waiting requests would be sent at the same moment.
         seconds = jittered(asked_seconds) + self._request_pace.charge(1)
         if seconds:
             self._paced_seconds += seconds
@@ -218,6 +224,7 @@ class Transport:
             async with outgoing.watched():
                 response = await self._connections.request(request.method, url, headers, outgoing.data, own=own)
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            # The source of the body failed, not the host, so the breaker does not count a failure.
             if outgoing.error is not None:
                 breaker.record_abandoned(permit)
                 raise outgoing.error from None
@@ -227,7 +234,7 @@ class Transport:
                 self._record_failure(
                     breaker, permit, url, failure, at_once=isinstance(error, aiohttp.ConnectionTimeoutError)
                 )
-            else:
+            else:  # the host did answer, though not correctly
                 breaker.record_abandoned(permit)
             raise failure from error
         except errors.ConfigurationFault as error:
@@ -256,6 +263,7 @@ class Transport:
     def _account_bytes(self, size_bytes: int, *, paced: bool) -> float:
         self._received_bytes += size_bytes
         seconds = self._byte_pace.charge(size_bytes)
+        # Manifests and tokens count towards the bandwidth but do not wait for it.
         if not paced:
             return 0.0
         self._paced_seconds += seconds
@@ -269,5 +277,5 @@ class Transport:
 
 
 def jittered(seconds: float) -> float:
-    """Add up to a tenth, so that not all who wait come back in the same moment."""
-    return seconds * random.uniform(1.0, 1.1)  # noqa: S311 - it spreads load, it keeps no secret
+    """Add up to ten percent, so waiting requests do not all continue at the same moment."""
+    return seconds * random.uniform(1.0, 1.1)  # noqa: S311 - spreads load, no secret

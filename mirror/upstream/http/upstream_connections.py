@@ -1,4 +1,4 @@
-"""Connections to the hosts of one upstream: through a proxy or not, and not to where it may not send us."""
+"""Connections to the hosts of one upstream: through a proxy or directly, and never to forbidden addresses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HEADERS = {"User-Agent": f"docker-plugin-mirror/{__version__}", "Accept-Encodin
 
 
 class UpstreamConnections:
-    """Made by :meth:`open`; leaving that closes them all."""
+    """Connections of one upstream. Created by :meth:`open`, which closes them on exit."""
 
     def __init__(
         self,
@@ -68,20 +68,20 @@ class UpstreamConnections:
         clock: Clock = _SYSTEM_CLOCK,
         resolver: AbstractResolver | None = None,
     ) -> AsyncIterator[UpstreamConnections]:
-        """Open it; nothing is connected to yet.
+        """Open the connection pool. No connection is made yet.
 
         Args:
             timeouts: deadlines.
-            guard: where an upstream may not send us.
-            proxies: which way requests go.
-            tls: certificates; connections that are made after their files have changed use the new ones.
-            clock: tells when to look at the files again.
-            resolver: resolves names; None: the system.
+            guard: forbidden destinations.
+            proxies: proxies for the requests.
+            tls: certificates. New connections use new files after a change.
+            clock: determines when to check the files again.
+            resolver: resolves host names; None: the system's resolver.
 
         Raises:
-            ConfigurationFault: a certificate or a proxy cannot be used.
+            ConfigurationFault: a certificate or a proxy is unusable.
         """
-        for scheme in ("https", "http"):  # a wrong setting is told now
+        for scheme in ("https", "http"):  # report invalid settings now and not at the first request
             proxy = proxies.through(URL(f"{scheme}://registry.invalid"))
             if proxy is not None and proxy.scheme in SOCKS:
                 socks.require()
@@ -96,18 +96,22 @@ class UpstreamConnections:
     async def request(
         self, method: str, url: URL, headers: Mapping[str, str], data: Data, *, own: bool
     ) -> aiohttp.ClientResponse:
-        """Send a request; redirects are not followed. Whoever gets the response releases it.
+        """Send a request without following redirects. The caller must release the response.
 
         Args:
-            method, url, headers, data: as aiohttp takes them.
-            own: whether it goes to the upstream itself, which may be anywhere.
+            method: HTTP method.
+            url: absolute URL.
+            headers: headers in addition to those of every request.
+            data: the body, in a form that aiohttp accepts.
+            own: True for requests to the upstream itself, whose address is never forbidden.
 
         Raises:
-            ConfigurationFault: its proxy cannot be used. And what aiohttp raises.
+            ConfigurationFault: the proxy is unusable.
+            aiohttp.ClientError: as aiohttp.
         """
         proxy = self._proxies.through(url)
         by_socks = proxy is not None and proxy.scheme in SOCKS
-        # A proxy connects to where it will: what is connected to here is the proxy.
+        # Behind a proxy the connection made here goes to the proxy, so the guard could only check the proxy's address.
         way = "guarded" if proxy is None and not own else "open"
         client = await self._client(str(proxy) if by_socks else way)
         encrypted = "https" in {url.scheme, proxy and proxy.scheme}
@@ -141,11 +145,11 @@ class UpstreamConnections:
         return client
 
     def _context(self, *, own: bool) -> ReloadingFile[ssl.SSLContext]:
-        """Made when it is needed: to read the system's authorities takes some tens of milliseconds."""
+        """Return the TLS context. Created on first use, because loading the system's authorities takes tens of ms."""
         identified = own and self._tls.certificate_file is not None
         if identified not in self._contexts:
             read = partial(self._tls.context, own=identified)
-            self._contexts[identified] = ReloadingFile("a certificate", self._tls.files, read, self._clock)
+            self._contexts[identified] = ReloadingFile("certificate", self._tls.files, read, self._clock)
         return self._contexts[identified]
 
     def _connector(self, kind: str) -> aiohttp.TCPConnector:

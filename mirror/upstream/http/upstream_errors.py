@@ -1,4 +1,4 @@
-"""Errors of the tree for what an upstream did, with sentences for people."""
+"""Errors for failures of an upstream, with messages for people."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _MOST_SHOWN_CHARACTERS = 300
 
 
 class DripError(OSError):
-    """A body that comes so slowly that it would never end."""
+    """A body that arrives so slowly that it would never end."""
 
 
 def redacted(url: URL) -> str:
-    """Strip a URL for logs and errors of user, query and fragment, where secrets may stand."""
+    """Return a URL for logs and errors, without user, query and fragment, which may contain secrets."""
     return str(url.with_user(None).with_query(None).with_fragment(None))
 
 
 def may_pass_soon(error: errors.MirrorError) -> bool:
-    """Tell whether another attempt at once has a chance: not where the circuit breaker keeps us from asking."""
+    """Return True if an immediate retry may succeed. An open circuit breaker would reject the retry."""
     return error.temporary and not isinstance(error, errors.CircuitOpen)
 
 
 def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]:
-    """Map an exception of the HTTP library or the socket to an error class and a sentence."""
+    """Map an exception of aiohttp or a socket to an error class and a message."""
     kind: type[errors.UpstreamFault] = errors.UpstreamUnreachable
     match error:
         case aiohttp.ClientConnectorError():
@@ -39,11 +39,11 @@ def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]
         case aiohttp.ConnectionTimeoutError():
             what = "no connection within the connect timeout"
         case FloodError():
-            kind, what = errors.UpstreamProtocolError, f"{error}: the connection was ended"
+            kind, what = errors.UpstreamProtocolError, f"{error}, so the connection was closed"
         case DripError():
-            what = f"next to nothing came for the read timeout: {error}"
+            what = f"almost no data within the read timeout: {error}"
         case TimeoutError():
-            what = "nothing moved for the read timeout"
+            what = "no data within the read timeout"
         case aiohttp.ServerDisconnectedError():
             what = "the connection was closed without an answer"
         case aiohttp.ClientHttpProxyError():
@@ -51,11 +51,11 @@ def connection_fault(error: Exception) -> tuple[type[errors.UpstreamFault], str]
         case aiohttp.ClientResponseError():
             kind, what = errors.UpstreamProtocolError, f"the answer is not HTTP: {error.message}"
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            kind, what = errors.UpstreamProtocolError, f"not a URL that can be asked: {error}"
+            kind, what = errors.UpstreamProtocolError, f"not a valid URL: {error}"
         case aiohttp.ClientError() | OSError():
             what = str(error) or type(error).__name__
         case _:
-            kind, what = errors.UpstreamProtocolError, f"the answer makes no sense: {error}"
+            kind, what = errors.UpstreamProtocolError, f"the answer is invalid: {error}"
     return kind, _one_line(what)
 
 
@@ -64,13 +64,13 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> tuple[type[errors.Ups
         case aiohttp.ClientConnectorCertificateError():
             return errors.UpstreamProtocolError, f"its certificate is not trusted: {error.certificate_error}"
         case aiohttp.ClientConnectorSSLError():
-            return errors.UpstreamProtocolError, f"TLS failed: {error.os_error}; does it speak plain http?"
+            return errors.UpstreamProtocolError, f"TLS failed: {error.os_error}; the server may expect plain http"
         case aiohttp.ClientConnectorDNSError():
-            return errors.UpstreamUnreachable, f"the name of its host cannot be resolved: {error.os_error}"
+            return errors.UpstreamUnreachable, f"cannot resolve the host name: {error.os_error}"
         case aiohttp.ClientProxyConnectionError():
             return errors.UpstreamUnreachable, f"no connection to the proxy: {error.os_error}"
         case aiohttp.ClientConnectorError(os_error=ForbiddenAddressError()):
-            return errors.UpstreamProtocolError, f"it sends us there, but {error.os_error}"
+            return errors.UpstreamProtocolError, f"no connection: {error.os_error}"
         case _:
             return errors.UpstreamUnreachable, f"no connection: {error.os_error}"
 
@@ -86,17 +86,17 @@ def answer_fault(
     hint: str,
     now: datetime,
 ) -> errors.MirrorError:
-    """The error that an unwanted answer stands for.
+    """Return the error for an answer with an unexpected status.
 
     Args:
-        upstream: the upstream's name.
-        asked: method and URL.
+        upstream: name of the upstream.
+        asked: method and URL of the request.
         status: the HTTP status.
-        body: the answer's body, or the beginning of it.
-        missing: what a 404 means for this request.
-        retry: the ``Retry-After`` field.
-        hint: what to do where credentials are refused.
-        now: the time of day.
+        body: the body, or its beginning.
+        missing: error class for a 404.
+        retry: value of ``Retry-After``.
+        hint: advice for refused credentials.
+        now: current time of day.
     """
     received = error_body.parse(body)
     code = received[0].code if received else ""
@@ -107,7 +107,7 @@ def answer_fault(
     if status in {401, 403}:
         kind, sentence = errors.UpstreamRefused, f"{sentence} ({hint})"
     elif status == 429 or status >= 500:
-        kind, sentence = errors.UpstreamBusy, f"{sentence} (it may pass: try again later)"
+        kind, sentence = errors.UpstreamBusy, f"{sentence}; fix: try again later"
         seconds = retry_after.parse(retry, now)
         detail |= {} if seconds is None else {"retry_after_seconds": seconds}
     elif status == 404:
@@ -115,14 +115,14 @@ def answer_fault(
     elif status >= 400:
         kind = error_body.error_class(code, status)
     else:
-        sentence += ", which is no answer to that"
+        sentence += ", which is not a valid answer to this request"
     return kind(sentence, **detail)
 
 
 def _plain_text(body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     if text.startswith("<"):
-        return "a web page, not a registry's answer: is the URL that of a registry?"
+        return "a web page, not a registry's answer; fix: check that the URL is that of a registry"
     return text
 
 

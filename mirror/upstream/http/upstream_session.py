@@ -1,4 +1,4 @@
-"""The one way to an upstream: every request of every other module here goes through :class:`UpstreamSession`."""
+"""The single entry point for requests to an upstream: all modules of this package use :class:`UpstreamSession`."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 class UpstreamSession:
     """Requests to one upstream, with credentials, retries and redirects.
 
-    Redirects are followed by hand: at most five, of reads only, never from https to http (unless the upstream is http
-    itself), and ``Authorization`` stays with the upstream's own origin.
+    The session follows at most five redirects, for reads only, and never from https to http unless the upstream itself
+    uses http. ``Authorization`` is sent only to the upstream's own origin.
 
     Args:
-        name: what it is called in the configuration.
-        addresses: where it is.
-        transport: sends requests to its hosts.
-        login: gives our credentials; None: there are none.
-        authorizer: answers its challenges.
-        clock: tells the time.
-        retry: how often a request is tried.
+        name: name of the upstream in the configuration.
+        addresses: addresses of the upstream.
+        transport: sends requests to single hosts.
+        login: source of the credentials; None: anonymous.
+        authorizer: answers challenges.
+        clock: current time.
+        retry: retries after temporary failures.
 
     Attributes:
-        changes: goes up when a request that changes something at the upstream begins, and when it ends.
+        changes: increases at the start and at the end of every request that changes the upstream.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class UpstreamSession:
     async def request(
         self, request: Request, *, expect: Collection[int], missing: type[errors.NotFound] = errors.NotFound
     ) -> AsyncIterator[Answer]:
-        """Send a request; the answer lives inside the ``async with``. Raises as :meth:`send`."""
+        """Send a request. The answer is valid inside the ``async with`` block. Raises as :meth:`send`."""
         answer = await self.send(request, expect=expect, missing=missing)
         try:
             yield answer
@@ -102,21 +102,21 @@ class UpstreamSession:
     async def send(
         self, request: Request, *, expect: Collection[int], missing: type[errors.NotFound] = errors.NotFound
     ) -> Answer:
-        """Send a request and give its answer, which the caller closes.
+        """Send a request and return its answer, which the caller must close.
 
-        A read, or a request said to be repeatable, is tried again where it fails for a reason that may pass.
+        Reads and repeatable requests are retried after temporary failures.
 
         Args:
-            request: what to ask.
-            expect: the statuses that are an answer.
-            missing: what a 404 means.
+            request: the request.
+            expect: statuses that count as success.
+            missing: error class for a 404.
 
         Raises:
-            UpstreamUnreachable: no connection or no answer in time; CircuitOpen, UpstreamOffline: none was tried.
+            UpstreamUnreachable: no connection or no answer in time; CircuitOpen, UpstreamOffline: no attempt was made.
             UpstreamRefused: 401, 403, or no token.
-            UpstreamBusy: 429 or 5xx; ``detail["retry_after_seconds"]`` where it said so.
-            UpstreamProtocolError: an answer that cannot be one.
-            ClientFault: another 4xx: the class that its code and status stand for; ``missing`` for a 404.
+            UpstreamBusy: 429 or 5xx, with ``detail["retry_after_seconds"]`` if the upstream requested a pause.
+            UpstreamProtocolError: the answer is invalid.
+            ClientFault: another 4xx: the class that matches its code and status; ``missing`` for a 404.
         """
         return await self._with_retries(request, partial(self._send_once, request, expect, missing))
 
@@ -128,9 +128,9 @@ class UpstreamSession:
         expect: Collection[int],
         missing: type[errors.NotFound] = errors.NotFound,
     ) -> tuple[Answer, bytes]:
-        """Send a request and read the whole answer, at most ``limit_bytes`` of body; tried again as a whole.
+        """Send a request and read the whole body, at most ``limit_bytes``. Retries repeat the request and the reading.
 
-        Raises as :meth:`send`; UpstreamProtocolError also for a longer body.
+        Raises as :meth:`send`, and UpstreamProtocolError for a longer body.
         """
 
         async def once() -> tuple[Answer, bytes]:
@@ -149,7 +149,7 @@ class UpstreamSession:
 
     @contextmanager
     def as_upstream_error(self, answer: Answer) -> Iterator[None]:
-        """Raise UpstreamProtocolError in place of what a parser raises about the content of an answer."""
+        """Convert errors of a parser of the answer's content to UpstreamProtocolError."""
         try:
             yield
         except errors.ClientFault as error:
@@ -161,13 +161,13 @@ class UpstreamSession:
         asked_seconds = float(error.detail.get("retry_after_seconds", 0))
         if asked_seconds > self.retry.longest_delay_seconds:
             return False
-        return jittered(asked_seconds) or True
+        return jittered(asked_seconds) or True  # True: the delay of the retry policy
 
     async def _send_once(self, request: Request, expect: Collection[int], missing: type[errors.NotFound]) -> Answer:
         self.changes += not request.is_read
         try:
             answer = await self._send_authorized(request)
-        finally:  # a list that was read meanwhile may hold the change or not
+        finally:  # a list read during the request may contain the change or not
             self.changes += not request.is_read
         if answer.status in expect:
             coding = answer.headers.get("Content-Encoding", "identity").lower()
@@ -175,7 +175,7 @@ class UpstreamSession:
                 return answer
             answer.close()
             raise answer.error(
-                errors.UpstreamProtocolError, f"it used Content-Encoding {coding[:40]!r}, which was not asked for"
+                errors.UpstreamProtocolError, f"it used Content-Encoding {coding[:40]!r}, which was not requested"
             )
         try:
             raise await self._fault(request, answer, missing)
@@ -186,7 +186,7 @@ class UpstreamSession:
         try:
             body = await answer.read(MAX_ERROR_BODY_BYTES, whole=False)
         except errors.UpstreamFault:
-            body = b""  # the status says enough
+            body = b""  # the status is enough for an error
         fault = answer_fault(
             self.name,
             f"{request.method} {answer.url}",
@@ -202,11 +202,11 @@ class UpstreamSession:
     def _hint(self) -> str:
         where = f"upstreams.{self.name}.credentials"
         if self._login is None:
-            return f"no login is configured: set {where}, unless the name is wrong"
-        return f"check that {self._login.label} of {where} may do this"
+            return f"no login is configured; fix: set {where}, or correct the name"
+        return f"fix: check that {self._login.label} of {where} has the right to do this"
 
     def protocol_error(self, what: str, **detail: object) -> errors.UpstreamFault:
-        """Make an error that blames the upstream for what cannot be true; count and log it."""
+        """Return an error that the upstream caused with invalid data. Count and log the error."""
         error = errors.UpstreamProtocolError(f"upstream {self.name}: {what}", **{"upstream": self.name, **detail})
         return self.transport.count_failure(error)
 
@@ -221,6 +221,8 @@ class UpstreamSession:
                 sent: Sent
                 if isinstance(step, Attempt):
                     answer, own = await self._follow_redirects(request, step.authorization, self.addresses.base)
+                    # A streamed body cannot be sent again. Challenges of other hosts are ignored, so no host learns the
+                    # login.
                     if answer.status != 401 or not own or isinstance(request.body, AsyncIterable):
                         return answer
                     sent = AuthReply(answer.status, answer.all_of("WWW-Authenticate"))
@@ -231,7 +233,7 @@ class UpstreamSession:
                 step = self._next(flow, sent)
         except StopIteration:
             if answer is None:
-                raise RuntimeError("a conversation ended before anything was asked") from None
+                raise RuntimeError("the authentication flow ended before the first request") from None
             return answer
         except BaseException:
             if answer is not None:
@@ -265,7 +267,7 @@ class UpstreamSession:
         return AuthReply(answer.status, body=body, retry_after_seconds=seconds)
 
     async def _follow_redirects(self, request: Request, authorization: str | None, trusted: URL) -> tuple[Answer, bool]:
-        """The answer after any redirects, and whether it comes from ``trusted``, which alone is told who we are."""
+        """Return the final answer, and True if it comes from ``trusted``, the only origin that gets credentials."""
         url = first = self.addresses.absolute(request.url)
         for _ in range(_MOST_REDIRECTS + 1):
             own = url.origin() == trusted
@@ -274,7 +276,7 @@ class UpstreamSession:
                 return answer, own
             answer.close()
             url = self._redirect_target(request, answer, url)
-        raise self.protocol_error(f"{request.method} {redacted(first)} is redirected without end")
+        raise self.protocol_error(f"{request.method} {redacted(first)} is redirected too often")
 
     def _redirect_target(self, request: Request, answer: Answer, url: URL) -> URL:
         location = answer.headers.get("Location")
@@ -284,7 +286,7 @@ class UpstreamSession:
         if not request.is_read:
             raise answer.error(
                 errors.UpstreamProtocolError,
-                f"it redirects a write, to {redacted(target)}: configure that address instead",
+                f"it redirects a write to {redacted(target)}; fix: configure that address",
             )
         return target
 

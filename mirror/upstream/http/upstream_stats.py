@@ -1,4 +1,4 @@
-"""Numbers of one upstream, in one process."""
+"""Statistics of one upstream, in one process."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mirror.wire.rate_limit import RateLimit
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """One host that was asked: the upstream's own, its token server, or one that it sent us to.
+    """One contacted host: the upstream's own host, its token server, or a redirect target.
 
     Attributes:
         host: ``scheme://host[:port]``.
-        breaker: whether it is asked at all.
-        since: when it began to be left alone; None: it is not.
-        why: the failure that led to it.
+        breaker: state of the circuit breaker.
+        since: time at which the breaker opened; None: not open.
+        why: failure that opened the breaker.
     """
 
     host: str
@@ -33,16 +33,16 @@ class UpstreamStats:
     """Counts since the upstream was opened.
 
     Attributes:
-        name: the upstream's name.
-        offline: whether it is never asked.
-        requests: HTTP requests sent, redirects and tokens included.
-        received_bytes: bytes of bodies.
-        paced_seconds: how long requests and transfers have waited for our own limits.
-        tokens: tokens that were given.
-        failures: how often, by the reason that the error class gives.
-        quota: what the upstream said last of how much may be asked; None: nothing.
-        rest_seconds: how long it still wants to be left alone.
-        hosts: its hosts; the upstream's own is the first.
+        name: name of the upstream.
+        offline: True if the upstream is never contacted.
+        requests: HTTP requests sent, including redirects and token requests.
+        received_bytes: bytes of bodies received.
+        paced_seconds: total time for which requests and transfers waited because of limits.
+        tokens: tokens received.
+        failures: number of failures by the reason of the error class.
+        quota: quota last reported by the upstream; None: never reported.
+        rest_seconds: remaining seconds of the pause requested by the upstream.
+        hosts: contacted hosts. The upstream's own host is the first.
     """
 
     name: str
@@ -57,7 +57,7 @@ class UpstreamStats:
     hosts: tuple[HostState, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for programs."""
+        """Return a JSON-compatible dictionary."""
         quota = self.quota
         return {
             "offline": self.offline,

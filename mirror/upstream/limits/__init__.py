@@ -1,1 +1,1 @@
-"""Limits on what is asked of an upstream: rates, quotas, connections, the circuit breaker."""
+"""Limits on requests to an upstream: rates, quotas, connections and the circuit breaker."""

@@ -1,4 +1,4 @@
-"""Limits of bytes a second from an upstream, by the time of day."""
+"""Bandwidth limits of an upstream by time of day."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ class BandwidthWindow:
     """A limit for a part of each day.
 
     Attributes:
-        bytes_per_second: the limit; 1 or more.
-        start: from when, on the clock of the zone.
-        stop: until when, left out; before ``start``, it is on the next day. The same as ``start``: all day.
+        bytes_per_second: the limit, at least 1.
+        start: begin of the window, in local time of the zone.
+        stop: end of the window, exclusive. A stop before ``start`` is on the next day. A stop equal to ``start`` means
+            all day.
     """
 
     bytes_per_second: int
@@ -22,22 +23,22 @@ class BandwidthWindow:
     stop: time = time()
 
     def holds_at(self, moment: time) -> bool:
-        """Tell whether the limit holds at a time of day."""
+        """Return True if the window contains a time of day."""
         if self.start < self.stop:
             return self.start <= moment < self.stop
         return moment >= self.start or moment < self.stop
 
 
 def rate_at(windows: Sequence[BandwidthWindow], zone: tzinfo, now: datetime) -> int | None:
-    """The limit in bytes a second.
+    """Return the limit in bytes per second.
 
     Args:
-        windows: the first that holds decides.
-        zone: whose clock the windows are meant on.
-        now: the time, in any zone.
+        windows: the windows. The first one that contains the current time applies.
+        zone: time zone of the windows.
+        now: current time, in any zone.
 
     Returns:
-        The limit; None where no window holds: as fast as it goes.
+        The limit; None if no window applies, which means no limit.
     """
     moment = now.astimezone(zone).time()
     return next((window.bytes_per_second for window in windows if window.holds_at(moment)), None)

@@ -1,13 +1,13 @@
-"""The circuit breaker: a host that fails again and again is left alone for a while, and then asked by one request.
+"""Circuit breaker: after repeated failures a host gets no requests for a while, and then a single probe.
 
 ::
 
     closed ──failures in a row──▶ open ──rest is over──▶ half open: one probe
       ▲                            ▲                      │          │
-      └──────────── it answers ────┼──────────────────────┘          │
-                                   └──── it fails: rest twice as long ┘
+      └──────── probe succeeds ────┼──────────────────────┘          │
+                                   └─ probe fails: rest twice as long ┘
 
-It does no I/O and keeps no timer: it is told what happened and asks the clock.
+The breaker does no I/O and has no timer. Callers report results, and the breaker reads the clock.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ class BreakerState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class BreakerThresholds:
-    """Thresholds at which a breaker opens, and durations.
+    """Thresholds and durations of a breaker.
 
     Attributes:
-        failures: so many in a row open it. A connect timeout opens it alone: no other failure costs as much.
-        rest_seconds: how long it is open at first; twice as long after each probe that fails.
-        longest_rest_seconds: it is never open for longer without a probe.
+        failures: consecutive failures that open the breaker. One connect timeout also opens the breaker, because no
+            other failure costs as much time.
+        rest_seconds: first rest before a probe. The rest doubles after each failed probe.
+        longest_rest_seconds: upper limit of a rest.
     """
 
     failures: int = 5
@@ -44,12 +45,12 @@ class BreakerThresholds:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The reason why nothing is let through.
+    """The reason for rejecting requests.
 
     Attributes:
-        since: when the failures led to this.
-        why: what the last of them was.
-        seconds_left: until a probe is let through; 0 while one is under way.
+        since: time at which the breaker opened.
+        why: description of the last failure.
+        seconds_left: time until the next probe; 0 while a probe is running.
     """
 
     since: datetime
@@ -61,15 +62,17 @@ class CircuitBreaker:
     """The breaker of one host, in one process.
 
     Args:
-        thresholds: when it opens.
-        clock: tells the time.
+        thresholds: thresholds and durations.
+        clock: current time.
     """
 
     def __init__(self, thresholds: BreakerThresholds, clock: Clock) -> None:
         self._thresholds = thresholds
         self._clock = clock
         self._failures = 0
-        self._round = 0  # what began in an earlier one tells nothing new when it fails
+        # Increases with every change of state. A failure of a request from an earlier round is ignored: requests under
+        # way at the moment of opening must not extend the rest.
+        self._round = 0
         self._since: datetime | None = None
         self._why = ""
         self._rest_seconds = 0.0
@@ -78,24 +81,24 @@ class CircuitBreaker:
 
     @property
     def state(self) -> BreakerState:
-        """Closed, open, or half open."""
+        """State of the breaker at this moment."""
         if self._since is None:
             return BreakerState.CLOSED
         return BreakerState.HALF_OPEN if self._clock.monotonic_seconds() >= self._until else BreakerState.OPEN
 
     @property
     def opening(self) -> Opening | None:
-        """Why a request would not be let through just now; None where it would be."""
+        """The reason for rejecting a request at this moment; None if a request is allowed."""
         left = self._until - self._clock.monotonic_seconds()
         if self._since is None or (left <= 0 and not self._probing):
             return None
         return Opening(self._since, self._why, max(left, 0.0))
 
     def admit(self) -> int:
-        """Let a request through; only where :attr:`opening` is None.
+        """Admit a request. Call only if :attr:`opening` is None.
 
         Returns:
-            A permit, which is handed back with what became of the request.
+            A permit, to be passed back with the result of the request.
         """
         if self._since is not None:
             self._probing = True
@@ -103,7 +106,8 @@ class CircuitBreaker:
         return self._round
 
     def record_success(self) -> bool:
-        """Note that the host answered. Returns whether that closed the breaker."""
+        """Record that the host answered. Return True if the answer closed the breaker."""
+        # Any answer closes the breaker, also a late one of an earlier round: the host is alive.
         closed = self._since is not None
         self._failures = 0
         self._since = None
@@ -112,15 +116,15 @@ class CircuitBreaker:
         return closed
 
     def record_failure(self, permit: int, why: str, *, at_once: bool = False) -> bool:
-        """Note that the host did not answer.
+        """Record that the host did not answer.
 
         Args:
-            permit: what :meth:`admit` gave.
-            why: a sentence for people.
-            at_once: whether this alone opens the breaker.
+            permit: the permit returned by :meth:`admit`.
+            why: description of the failure, for people.
+            at_once: True if this failure alone opens the breaker.
 
         Returns:
-            Whether that opened the breaker, or kept it open.
+            True if the failure opened the breaker or kept the breaker open.
         """
         if permit != self._round:
             return False
@@ -138,6 +142,6 @@ class CircuitBreaker:
         return True
 
     def record_abandoned(self, permit: int) -> None:
-        """Note that nobody waits for the answer any more: the next request may be the probe."""
+        """Record that the caller no longer waits for the answer. The next request may then be the probe."""
         if permit == self._round:
             self._probing = False

@@ -1,4 +1,4 @@
-"""Connections to one upstream: so many at the same time, and long transfers never take them all."""
+"""A limit on connections to one upstream that reserves some for short requests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 
 
 class ConnectionSlots:
-    """A number of connections. A quarter, one at least, is kept for short requests.
+    """A number of connections. A quarter, at least one, is reserved for short requests.
 
-    So a tag is looked up while blobs move, and a transfer that must ask something in between does not wait for itself.
+    So a tag can be resolved while blobs are transferred, and a transfer that needs another request does not wait for
+    its own connection.
 
     Args:
-        connections: how many there are, 2 or more.
+        connections: number of connections, at least 2.
     """
 
     def __init__(self, connections: int) -> None:
@@ -19,7 +20,8 @@ class ConnectionSlots:
         self._long = asyncio.Semaphore(connections - max(1, connections // 4))
 
     async def enter(self, *, bulk: bool) -> None:
-        """Take one, as soon as one is free; ``bulk``: whether it is for a long transfer."""
+        """Wait for a free connection and take it. ``bulk`` is True for a long transfer."""
+        # The scarcer semaphore comes first, so a waiting transfer holds none of the connections for short requests.
         if bulk:
             await self._long.acquire()
         try:
@@ -30,7 +32,7 @@ class ConnectionSlots:
             raise
 
     def leave(self, *, bulk: bool) -> None:
-        """Give it back."""
+        """Release a connection."""
         self._all.release()
         if bulk:
             self._long.release()

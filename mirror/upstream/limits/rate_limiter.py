@@ -1,7 +1,7 @@
 """A rate limiter for requests and for bytes.
 
-One number is all that is kept: the moment at which everything let through so far is paid for. It may lie a little in
-the past (that is the burst), and whoever finds it in the future waits until then.
+The whole state is one number: the moment at which everything admitted so far is paid for. The moment may lie slightly
+in the past, which allows a burst. If the moment lies in the future, the caller waits until then.
 """
 
 from __future__ import annotations
@@ -18,26 +18,27 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.runtime import private_files
 from mirror.runtime.clock import Clock
 
+# The monotonic clock restarts at boot, so a moment stored before the last boot is meaningless (ADR 7).
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _RECORD = struct.Struct("<36sd")
 
 
 class RateAccount(Protocol):
-    """Keeps the moment at which everything is paid for."""
+    """Storage of the moment at which everything is paid for."""
 
     def charge(self, now: float, cost_seconds: float, burst_seconds: float) -> float:
-        """Add a cost, and give the moment as it is then."""
+        """Add a cost and return the new moment."""
         ...
 
 
 def charged(paid_at: float, now: float, cost_seconds: float, burst_seconds: float) -> float:
-    """The moment at which everything is paid for, after one more cost.
+    """Return the moment at which everything is paid for after one more cost.
 
     Args:
-        paid_at: the moment before.
-        now: the time, in seconds as ``paid_at``.
-        cost_seconds: how long the cost takes to pay.
-        burst_seconds: how much time that nobody used is given to whoever comes next.
+        paid_at: the moment so far.
+        now: current time, in seconds of the same clock as ``paid_at``.
+        cost_seconds: time that the cost takes to pay.
+        burst_seconds: longest unused time that is credited to the next caller.
     """
     return max(paid_at, now - burst_seconds) + cost_seconds
 
@@ -54,16 +55,16 @@ class ProcessRateAccount:
 
 
 class SharedRateAccount:
-    """An account of all processes that are given the same file: workers of a server, and commands beside it.
+    """An account of all processes that use the same file: the workers of a server and commands beside the server.
 
-    The file is locked for some microseconds at a time. It holds the machine's boot beside the moment, for the clock
-    begins anew with each.
+    The file is locked for a few microseconds per charge. The file also contains the boot id of the machine, because the
+    monotonic clock restarts with each boot.
 
     Args:
-        path: the file; its folder and it are made where absent.
+        path: the file. The file and its folder are created if missing.
 
     Raises:
-        ConfigurationFault: it cannot be opened.
+        ConfigurationFault: the file cannot be opened.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,10 +75,12 @@ class SharedRateAccount:
             self._boot = _BOOT.read_bytes().strip()
         except OSError as error:
             raise ConfigurationFault(
-                f"{path}, which keeps the limits of an upstream, cannot be opened: {error}"
+                f"cannot open {path}, which stores the shared limits of an upstream: {error}"
             ) from error
 
     def charge(self, now: float, cost_seconds: float, burst_seconds: float) -> float:
+        # Blocks the event loop, but only for microseconds. A process stopped inside the lock would stop the others,
+        # which ADR 7 accepts.
         fcntl.lockf(self._file, fcntl.LOCK_EX)
         try:
             record = os.pread(self._file, _RECORD.size, 0)
@@ -89,18 +92,18 @@ class SharedRateAccount:
         return paid_at
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
 
 
 class RateLimiter:
-    """A limit on something that is counted.
+    """A limit on an amount per second.
 
     Args:
-        per_second: the limit just now; None: there is none.
-        least_burst: so much is let through at once, and never less than what one second allows.
-        account: who keeps count.
-        clock: tells the time; the same for all who share the account.
+        per_second: returns the current limit; None: no limit.
+        least_burst: amount that may pass at once. At least the amount of one second may always pass.
+        account: stores the state.
+        clock: current time. All users of the account need the same clock.
     """
 
     def __init__(
@@ -112,7 +115,7 @@ class RateLimiter:
         self._least_burst = least_burst
 
     def charge(self, amount: float) -> float:
-        """Count ``amount``, and give the seconds to wait before going on."""
+        """Charge ``amount`` and return the seconds to wait before continuing."""
         rate = self._per_second()
         if rate is None:
             return 0.0
@@ -123,7 +126,7 @@ class RateLimiter:
 
 @contextmanager
 def opened_account(path: Path | None) -> Iterator[RateAccount]:
-    """An account in a file, or of this process alone where none is named.
+    """Yield an account in a file, or an account of this process alone if ``path`` is None.
 
     Raises:
         ConfigurationFault: as :class:`SharedRateAccount`.

@@ -1,4 +1,4 @@
-"""The policy towards one upstream: timeouts, retries, limits, and when it is left alone."""
+"""Policy for one upstream: timeouts, retries, limits and circuit breaker."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mirror.upstream.limits.circuit_breaker import BreakerThresholds
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Deadlines in seconds. There is none for a transfer in all.
+    """Deadlines in seconds. A transfer has no total deadline.
 
     Attributes:
-        connect_seconds: the longest wait for a connection, name resolution and TLS included.
-        read_seconds: the longest wait between two pieces, in either direction.
+        connect_seconds: longest wait for a connection, including name resolution and TLS.
+        read_seconds: longest wait between two chunks, in either direction.
     """
 
     connect_seconds: float = 10
@@ -29,12 +29,12 @@ class UpstreamLimits:
     """Limits on the use of an upstream.
 
     Attributes:
-        connections: requests at the same time, in this process; 2 or more.
-        requests_per_second: None: as many as it takes.
-        bandwidth: bytes a second that are read, by the time of day; empty: as fast as it goes.
-        zone: on whose clock ``bandwidth`` is meant.
-        shared_folder: where processes that share ``requests_per_second`` and ``bandwidth`` keep count; None: the
-            limits hold for this process alone.
+        connections: concurrent requests of this process, at least 2.
+        requests_per_second: None: no limit.
+        bandwidth: limits of received bytes by time of day; empty: no limit.
+        zone: time zone of ``bandwidth``.
+        shared_folder: folder in which processes share ``requests_per_second`` and ``bandwidth``; None: the limits apply
+            to this process alone.
     """
 
     connections: int = 64
@@ -46,18 +46,18 @@ class UpstreamLimits:
 
 @dataclass(frozen=True, slots=True)
 class ListBounds:
-    """Bounds on a list of tags or repositories, over all its pages.
+    """Bounds on a list of tags or repositories, over all pages.
 
-    The largest repositories that are known of have about 100 000 tags, and registries give 50 to 1000 of them a page,
-    or all at once. The bounds are at least twice that. Google's registries describe every manifest in the list of tags,
-    in some 300 bytes.
+    The largest known repositories have about 100 000 tags. Registries return 50 to 1000 tags per page, or all at once.
+    The bounds are at least twice as large. Google's registries describe every manifest in the list of tags, in about
+    300 bytes.
 
     Attributes:
-        entries: names, those that nobody can ask for and those that are there again included.
-        pages: answers.
-        page_bytes: bytes of one page.
-        whole_bytes: bytes of all pages.
-        seconds: how long it may take until the last page is asked for.
+        entries: most names, including invalid and repeated names.
+        pages: most pages.
+        page_bytes: most bytes of one page.
+        whole_bytes: most bytes of all pages.
+        seconds: longest time until the request for the last page.
     """
 
     entries: int = 200_000
@@ -68,10 +68,11 @@ class ListBounds:
 
     @classmethod
     def of(cls, entries: int) -> ListBounds:
-        """Bounds of a list of so many entries: 50 or more on a page, 320 bytes or fewer for each."""
+        """Return bounds for a list of ``entries`` names: at least 50 names per page and at most 320 bytes per name."""
         usual = cls()
         return cls(
             entries,
+            # 80 bytes an entry on one page keep the ratio of the defaults: 16 MiB for 200 000 entries.
             pages=max(usual.pages, entries // 50),
             page_bytes=max(usual.page_bytes, entries * 80),
             whole_bytes=max(usual.whole_bytes, entries * 320),
@@ -81,15 +82,15 @@ class ListBounds:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamPolicy:
-    """The whole policy.
+    """The policy for one upstream.
 
     Attributes:
         timeouts: deadlines.
-        retry: how often what may pass is tried.
-        thresholds: when one of its hosts is left alone.
-        limits: how hard it may be used.
-        lists: how long its lists may be.
-        offline: whether it is never asked.
+        retry: retries after temporary failures.
+        thresholds: thresholds of the circuit breaker of each host.
+        limits: limits on the use of the upstream.
+        lists: bounds of lists.
+        offline: True if the upstream is never contacted.
     """
 
     timeouts: Timeouts = field(default_factory=Timeouts)

@@ -148,4 +148,5 @@ def test_a_reader_that_takes_nothing_costs_bounded_memory(monkeypatch: pytest.Mo
         lines.write(f"{number}\n")
     monkeypatch.undo()
     lines.close()
-    assert stream.getvalue().splitlines() == [*map(str, range(10)), "15 log lines were dropped: nobody took them"]
+    dropped = "15 log lines were dropped because the reader of the log was too slow"
+    assert stream.getvalue().splitlines() == [*map(str, range(10)), dropped]

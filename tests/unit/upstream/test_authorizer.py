@@ -234,7 +234,7 @@ def test_a_token_that_is_refused_is_replaced_once() -> None:
 @pytest.mark.parametrize(
     ("reply", "error", "text"),
     [
-        (AuthReply(401), UpstreamRefused, "answered 401 to user jimmy: check the password"),
+        (AuthReply(401), UpstreamRefused, "answered 401 to user jimmy; fix: check the password"),
         (AuthReply(403), UpstreamRefused, "answered 403"),
         (AuthReply(404), UpstreamRefused, "answered 404"),
         (AuthReply(429), UpstreamBusy, "answered 429"),
@@ -265,7 +265,7 @@ def test_a_token_server_that_does_not_help(reply: AuthReply, error: type[Excepti
     ],
 )
 def test_a_realm_must_be_a_url(realm: str) -> None:
-    with pytest.raises(UpstreamProtocolError, match="which is no URL"):
+    with pytest.raises(UpstreamProtocolError, match="which is not a valid URL"):
         talk(authorizer(LOGIN), AuthReply(401, [f'Bearer realm="{realm}"']))
 
 

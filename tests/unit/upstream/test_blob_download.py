@@ -159,7 +159,7 @@ async def test_no_length_on_get_is_asked_for_by_head(server: ScriptedServer, ups
 async def test_a_blob_of_unknown_length(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(GET, Reply(200, BLOB, length=-1))
     server.on(f"HEAD {BLOB_PATH}", Reply(200, length=-1))
-    with pytest.raises(UpstreamProtocolError, match="how long the blob is"):
+    with pytest.raises(UpstreamProtocolError, match="size of the blob is missing"):
         await read(upstream)
 
 

@@ -59,18 +59,18 @@ def test_docker_logins_by_host(tmp_path: Path, key: str, host: str) -> None:
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        ("no json", "must be docker's config.json"),
-        ("[]", "must be docker's config.json"),
-        ({}, "holds no login for hub.example: run 'docker login hub.example'"),
-        ({"auths": []}, "holds no login"),
-        ({"auths": {"hub.example": {}}}, "holds no login"),
-        ({"auths": {"hub.example": 1}}, "holds no login"),
+        ("no json", "fix: name docker's config.json"),
+        ("[]", "fix: name docker's config.json"),
+        ({}, "contains no login for hub.example; fix: run 'docker login hub.example'"),
+        ({"auths": []}, "contains no login"),
+        ({"auths": {"hub.example": {}}}, "contains no login"),
+        ({"auths": {"hub.example": 1}}, "contains no login"),
         ({"credsStore": "absent"}, "docker-credential-absent, .* is not in PATH"),
         ({"credsStore": "../evil"}, "not the name of a credential helper"),
         ({"credHelpers": {"hub.example": 7}}, "not the name of a credential helper"),
         ({"auths": {"hub.example": {"auth": "%%%"}}}, "not base64"),
         ({"auths": {"hub.example": entry("nocolon")}}, "not base64 of NAME:PASSWORD"),
-        ({"auths": {"hub.example.evil.example": entry("a:b")}}, "holds no login"),
+        ({"auths": {"hub.example.evil.example": entry("a:b")}}, "contains no login"),
     ],
 )
 def test_docker_configs_without_a_login(tmp_path: Path, config: Any, text: str) -> None:

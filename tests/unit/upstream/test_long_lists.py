@@ -104,7 +104,7 @@ async def test_every_name_counts(server: ScriptedServer, names: list[str]) -> No
     server.on(CATALOG, Reply(200, json.dumps({"repositories": names}).encode()))
     async with bounded(server, SMALL, HandClock()) as upstream:
         with pytest.raises(
-            UpstreamProtocolError, match=r"more than 1000 tags, .* raise upstreams\.hub\.limits\.list_entries"
+            UpstreamProtocolError, match=r"more than 1000 tags; .* raise upstreams\.hub\.limits\.list_entries"
         ):
             await upstream.list_tags(REPOSITORY, ALL)
         with pytest.raises(UpstreamProtocolError, match="more than 1000 repositories"):

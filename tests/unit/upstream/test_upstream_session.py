@@ -129,7 +129,7 @@ async def test_users_in_redirects_are_not_used(
 
 async def test_redirects_in_a_circle_end(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
     server.on(GET, Reply(307, headers={"Location": TAG_PATH}))
-    with pytest.raises(UpstreamProtocolError, match="redirected without end"):
+    with pytest.raises(UpstreamProtocolError, match="redirected too often"):
         await upstream.get_manifest(REPOSITORY, TAG)
     assert server.lines == [GET] * 6
 
@@ -137,7 +137,7 @@ async def test_redirects_in_a_circle_end(server: ScriptedServer, upstream: Upstr
 @pytest.mark.parametrize("location", ["ftp://x/", "file:///etc/passwd", "http://[::1", "http://x:99999/"])
 async def test_redirects_to_what_is_no_url(server: ScriptedServer, upstream: UpstreamRegistry, location: str) -> None:
     server.on(GET, Reply(307, headers={"Location": location}))
-    with pytest.raises(UpstreamProtocolError, match="no URL"):
+    with pytest.raises(UpstreamProtocolError, match="not a valid URL"):
         await upstream.get_manifest(REPOSITORY, TAG)
     assert server.lines == [GET]
 
@@ -261,7 +261,7 @@ async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
             name="slow", url=url, plain_http=True, policy=replace(QUICK, timeouts=Timeouts(read_seconds=0.5))
         ) as slow,
     ):
-        with pytest.raises(UpstreamUnreachable, match="next to nothing came for the read timeout"):
+        with pytest.raises(UpstreamUnreachable, match="almost no data within the read timeout"):
             await slow.get_manifest(REPOSITORY, TAG)
     await asyncio.sleep(0.1)  # the last drip finds out that nobody listens
 
@@ -275,7 +275,7 @@ async def test_a_server_that_stops_reading_is_left(server: ScriptedServer, upstr
         for _ in range(200):
             yield bytes(1024 * 1024)
 
-    with pytest.raises(UpstreamUnreachable, match="nothing moved for the read timeout"):
+    with pytest.raises(UpstreamUnreachable, match="no data within the read timeout"):
         await upload.append(much())
 
 
@@ -325,7 +325,7 @@ async def test_https_to_a_server_that_speaks_http() -> None:
     plain = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"https://127.0.0.1:{plain.sockets[0].getsockname()[1]}"
     async with plain, UpstreamRegistry.open(name="hub", url=url, policy=QUICK) as opened:
-        with pytest.raises(UpstreamProtocolError, match="does it speak plain http"):
+        with pytest.raises(UpstreamProtocolError, match="the server may expect plain http"):
             await opened.get_manifest(REPOSITORY, TAG)
 
 
