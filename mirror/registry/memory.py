@@ -1,4 +1,4 @@
-"""A complete registry in memory: the model the others are tested against, and a fake for tests."""
+"""A complete in-memory registry: the reference model for tests of the other implementations, and a fake."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Held:
 
 
 class MemoryBlob:
-    """Some bytes as an open blob."""
+    """An open blob whose bytes are in memory."""
 
     file: IO[bytes] | None = None
 
@@ -43,7 +43,7 @@ class MemoryBlob:
 
 
 class MemoryUpload:
-    """An upload in memory."""
+    """An upload session in memory."""
 
     def __init__(self, repository: Repository, held: _Held) -> None:
         self.id = str(uuid.uuid4())
@@ -63,10 +63,11 @@ class MemoryUpload:
             raise errors.RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
         self._busy = True
         try:
-            async for chunk in chunks:
+            async for chunk in chunks:  # if this raises or is cancelled, the bytes received so far are kept
                 self._content += chunk
         finally:
             self._busy = False
+        # A chunk of the wrong length is dropped, so that the client can send it again at the same offset.
         if span is not None and self.offset != span.stop:
             received = self.offset - before
             del self._content[before:]
@@ -74,6 +75,7 @@ class MemoryUpload:
 
     async def commit(self, digest: Digest) -> Descriptor:
         self._require_free()
+        # The session ends before the digest is compared: after DigestInvalid it is gone, as the port says.
         del self._held.uploads[self.id]
         content = bytes(self._content)
         actual = Digest.of(content, digest.algorithm)
@@ -97,7 +99,7 @@ class MemoryUpload:
 
 
 class MemoryRegistry:
-    """Implements :class:`mirror.registry.port.Registry`."""
+    """An in-memory implementation of :class:`mirror.registry.port.Registry`."""
 
     def __init__(self) -> None:
         self._repositories: dict[Repository, _Held] = {}
@@ -151,6 +153,7 @@ class MemoryRegistry:
     ) -> tuple[str, ...]:
         held = self._repositories.setdefault(repository, _Held())
         missing = [blob.digest for blob in manifest.blobs if blob.digest not in held.blobs]
+        # The subject is not checked: it may be pushed after its referrers (distribution-spec).
         missing += [member.digest for member in manifest.manifests if member.digest not in held.manifests]
         if missing:
             raise errors.ManifestBlobUnknown(f"{repository} does not hold {missing[0]}, which the manifest names")
@@ -173,6 +176,7 @@ class MemoryRegistry:
         del self._repositories[repository].blobs[digest]
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
+        # A repository exists from its first blob or manifest on; an upload session alone does not list it.
         names = [name for name, held in self._repositories.items() if held.blobs or held.manifests]
         return _page(names, page)
 
@@ -182,12 +186,13 @@ class MemoryRegistry:
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
+        # Not _existing(): an unknown repository has no referrers, and is not an error (distribution-spec).
         held = self._repositories.get(repository, _Held())
         found = {
             referrer.digest: referrer
             for manifest in held.manifests.values()
             if manifest.subject and manifest.subject.digest == subject
-            for referrer in [manifest.as_referrer()]
+            for referrer in [manifest.as_referrer()]  # computed once for each manifest
             if artifact_type is None or referrer.artifact_type == artifact_type
         }
         digests = _page(found, page)
@@ -208,4 +213,5 @@ class MemoryRegistry:
 
 def _page(entries: Iterable[Entry], page: PageRequest) -> Page[Entry]:
     following = sorted((entry for entry in entries if page.last is None or str(entry) > page.last), key=str)
+    # n=0 asks for an empty page without a link to a next one.
     return Page(tuple(following[: page.size]), more=0 < page.size < len(following))
