@@ -69,8 +69,8 @@ async def test_what_is_sent_is_done(client: TestClient[Any, Any], done: list[Map
         ("POST", WORD, b"[]", 400, "the body is not a JSON object"),
         ("POST", WORD, b"", 400, "the body is not JSON"),
         ("POST", WORD, b" " * (64 * 1024 + 1), 413, "at most 65536 bytes"),
-        ("GET", WORD, b"", 405, "knows POST"),
-        ("DELETE", WORD, b"", 405, "knows POST"),
+        ("GET", WORD, b"", 405, "supports only POST"),
+        ("DELETE", WORD, b"", 405, "supports only POST"),
     ],
 )
 async def test_what_is_not_done(
