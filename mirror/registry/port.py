@@ -1,9 +1,9 @@
 """The ``Registry`` interface, through which all parts of the mirror exchange content.
 
 The local store, an upstream over HTTP and the in-memory model implement it. Filters for access control, admission and
-metering wrap it, the HTTP server exposes it, and the copy engine moves content between two registries. All methods are
-coroutines or async context managers, and may be called from many tasks at once. They raise only errors of
-:mod:`mirror.oci.errors`.
+metering wrap it, and so does pull-through. The HTTP server exposes it, and the copy engine moves content between two
+registries. All methods are coroutines or async context managers, and may be called from many tasks at once. They raise
+only errors of :mod:`mirror.oci.errors`.
 
 Cancellation: a cancelled read leaves nothing behind. A cancelled write leaves at most an upload session, which expires.
 Content is in the repository entirely or not at all.
@@ -42,7 +42,7 @@ class Blob(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
-# Blobs need not have the abilities of the next two protocols. Callers test for them with isinstance().
+# A blob may also implement one of the next two protocols. Callers test for them with isinstance().
 @runtime_checkable
 class Growing(Protocol):
     """A blob still being downloaded, which can be sent from its file piece by piece.

@@ -26,7 +26,7 @@ _STEP_BYTES: Final = 64 * 1024
 _SPACE: Final = rb"[ \t\n\r]*+"
 _STRING: Final = rb'"(?>[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+"'
 _NAME: Final = re.compile(_SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":")
-# A run of plain strings is parsed in one go: lists of tags consist of nothing else.
+# A run of plain strings is parsed in one go, because the array of a list of tags holds nothing else.
 _STRINGS: Final = re.compile(rb"(?>%b%b%b,){1,%d}+" % (_SPACE, _STRING, _SPACE, _MOST_STRINGS))
 _SCALAR: Final = rb"(?:" + _STRING + rb"|[-+.0-9A-Za-z]++)"
 _TOKEN: Final = re.compile(_SPACE + rb"(?:([\[{])|([\]}])|" + _SCALAR + rb")")
@@ -187,7 +187,7 @@ class _Reading:
 
 def _refuse(constant: str) -> NoReturn:
     """Reject ``NaN`` and ``Infinity``, which Python's decoder accepts although JSON does not have them."""
-    raise ValueError(f"{constant} is not a value")
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse)

@@ -153,7 +153,7 @@ def _parse_upload(target: _Target) -> routes.Route:
     if _UPLOAD_ID.fullmatch(target.tail) is None:
         shown = target.tail[:_MOST_QUOTED]
         raise NotFound(f"{shown!r} is not the id of an upload session", upload=shown)
-    # Clients append ?digest= to requests other than PUT as well. It has no meaning there and must not fail them.
+    # Other requests for a session may carry a stray ?digest=, which must not fail them.
     digest = target.digest("digest") if target.method == "PUT" else None
     return routes.UploadRoute(repository, target.tail, digest)
 

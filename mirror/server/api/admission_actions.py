@@ -51,7 +51,7 @@ async def _action(decide: Decide, operator: Operator, sent: Mapping[str, Any], *
         sent = {**sent, "by": operator.name}
     _require_keys(sent, _APPROVE_KEYS if approved else _REJECT_KEYS)
     if reference.host is not None:
-        raise ClientFault(f"{reference} names another registry: write NAME:TAG or NAME@DIGEST")
+        raise ClientFault(f"{reference} names another registry; fix: write NAME:TAG or NAME@DIGEST")
     decided = await decide(
         reference.repository,
         reference.target,

@@ -26,7 +26,7 @@ _log = structlog.get_logger(__name__)
 
 
 class BlobResponse(web.StreamResponse):
-    """A response carrying a blob. The client receives the whole verified blob, or the connection breaks.
+    """A response carrying a blob. The connection breaks unless the whole blob, or the requested part, is sent.
 
     Attributes:
         sent_bytes: bytes of the blob passed to the connection so far.
