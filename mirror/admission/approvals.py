@@ -115,6 +115,7 @@ class Approvals:
                 appear in repositories where the person may not decide.
         """
         texts = (by, note)
+        # Printable text only, which keeps line breaks and terminal escape sequences out of lists and logs.
         if not by.strip() or not all(map(str.isprintable, texts)) or max(map(len, texts)) > _MOST_TEXT_LENGTH:
             raise errors.ClientFault(
                 f"'by' must name who decides; 'by' and 'note' are one line of at most {_MOST_TEXT_LENGTH} characters"
@@ -192,4 +193,5 @@ def _has_moved(repository: Repository, target: Tag | Digest, digest: Digest, exp
 
 
 def _members(manifest: Manifest) -> list[Digest]:
+    # Each member of an index is a plugin of its own, with an admission of its own.
     return [member.digest for member in manifest.manifests] or [manifest.digest]

@@ -61,7 +61,7 @@ class MemoryUpload:
         before = self.offset
         if span is not None and span.start != before:
             raise errors.RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
-        self._busy = True
+        self._busy = True  # bytes of two concurrent requests must not mix
         try:
             async for chunk in chunks:  # if this raises or is cancelled, the bytes received so far are kept
                 self._content += chunk
@@ -141,6 +141,7 @@ class MemoryRegistry:
         return upload
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        # All repositories may be searched here, because a filter in front enforces the caller's rights.
         sources = self._repositories.values() if source is None else [self._repositories.get(source, _Held())]
         content = next((held.blobs[digest] for held in sources if digest in held.blobs), None)
         if content is None:
@@ -169,6 +170,7 @@ class MemoryRegistry:
         held = self._existing(repository)
         if held.manifests.pop(digest, None) is None:
             raise errors.ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
+        # A tag never points to a missing manifest.
         held.tags = {tag: target for tag, target in held.tags.items() if target != digest}
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:

@@ -33,6 +33,7 @@ class Blob(Protocol):
             with the blob. Other readers may share it, so its position is undefined.
     """
 
+    # Properties, not attributes: an implementation may store these values or compute them.
     @property
     def size_bytes(self) -> int: ...
     @property
@@ -273,6 +274,7 @@ class Lister(Protocol):
         ...
 
 
+# Combinations of the protocols above. A function asks for the smallest one it needs.
 class ReadWriter(Reader, Writer, Protocol):
     """A registry used as the destination of a copy: its content is inspected and written."""
 

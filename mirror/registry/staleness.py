@@ -42,6 +42,7 @@ class StaleManifest(Manifest):
 class StaleDescriptor(Descriptor):
     """The descriptor of a manifest that may be out of date."""
 
+    # A field after those of Descriptor needs a default, because some of them have defaults.
     staleness: Staleness | None = None
 
 

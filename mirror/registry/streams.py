@@ -32,7 +32,7 @@ async def verify_chunks(
     held = b""
     async for chunk in chunks:
         seen += len(chunk)
-        if seen > size_bytes:
+        if seen > size_bytes:  # checked at each chunk: the stream may be endless
             raise mismatch(f"{digest} is longer than its {size_bytes} bytes", digest=digest, size_bytes=size_bytes)
         hasher.update(chunk)
         if held:

@@ -46,7 +46,7 @@ def parse(header: str) -> list[Challenge]:
         parameters: dict[str, str] = {}
         while len(parameters) < MOST_PARAMETERS and (pair := _PARAMETER.match(header, position)):
             value = pair[3] if pair[2] is None else re.sub(r"\\(.)", r"\1", pair[2])
-            parameters.setdefault(pair[1].lower(), value)
+            parameters.setdefault(pair[1].lower(), value)  # a repeated parameter counts once, with its first value
             position = pair.end()
         found.append(Challenge(scheme, parameters))
     return found

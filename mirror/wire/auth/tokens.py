@@ -11,6 +11,7 @@ from mirror.oci.manifest import parse_json_object
 
 #: Largest answer read from a token server, in bytes.
 MAX_TOKEN_BODY_BYTES = 64 * 1024
+# The default of the token specification, and the shortest lifetime it allows.
 _LEAST_LIFETIME_SECONDS = 60
 _LONGEST_LIFETIME_SECONDS = 30 * 24 * 3600
 
