@@ -1,1 +1,1 @@
-"""Use cases of admission: approving and rejecting plugins, and telling how one stands."""
+"""Use cases of plugin admission: approving, rejecting and inspecting plugins."""

@@ -1,4 +1,4 @@
-"""Metrics of admission: decisions that are made, and how many plugins stand in which way."""
+"""Metrics of plugin admission: decisions of the policy, and plugins by admission state."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ STANDING: Final = MetricFamily(
 
 
 def decision_counter(slot: WorkerSlot) -> Callable[[PolicyAction], None]:
-    """Make a function that counts decisions of a process that serves."""
+    """Return a function that counts decisions of the policy in one serving process."""
+    # Looked up once: every decision of a serving process is counted.
     counters = {action: slot.counter(DECISIONS, action.value) for action in PolicyAction}
     return lambda action: counters[action].add()
 
 
 def standing_series(counts: Mapping[AdmissionState, int]) -> list[tuple[Labels, list[float]]]:
-    """Values of :data:`STANDING`, by how many plugins stand in which way."""
+    """Return the values of :data:`STANDING` from the number of plugins in each state."""
     return [((state.value,), [float(count)]) for state, count in counts.items()]

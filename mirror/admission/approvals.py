@@ -1,4 +1,7 @@
-"""Approvals of one digest under one name, and rejections of a content, by people."""
+"""Approvals and rejections of plugins by people.
+
+An approval covers one digest under one name. A rejection covers the content, under every name.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,19 @@ from mirror.runtime.clock import Clock
 _LOG = structlog.get_logger(__name__)
 _MOST_TEXT_LENGTH: Final = 255
 
-#: Tells whether somebody may decide in a repository or, given None, in all of them.
+#: Returns True if the person may decide in a repository, or in all repositories if called with None.
 MayDecide = Callable[[Repository | None], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class ApprovalProposal:
-    """An approval of a tag, as somebody is asked for it.
+    """The facts shown to a person who is asked to approve a tag.
 
     Attributes:
-        repository: the name.
-        digest: what the tag points to now.
-        members: the plugins that would be approved, with what each asks for; None where that cannot be read yet.
+        repository: the name of the plugin.
+        digest: the digest the tag points to now.
+        members: digests of the plugins to be approved, each with its requested privileges; None for privileges not
+            readable yet.
     """
 
     repository: Repository
@@ -40,14 +44,14 @@ class ApprovalProposal:
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """Approves and rejects plugins of our own registry.
+    """Records approvals and rejections of plugins in our own registry.
 
     Attributes:
         held: finds manifests.
-        decisions: keeps what people decide.
-        verdicts: keeps what policies say.
+        decisions: stores the decisions of people.
+        verdicts: stores the verdicts of policies.
         judge: judges plugins by the policy.
-        clock: tells when a decision is made.
+        clock: gives the time of a decision.
     """
 
     held: HeldManifests
@@ -57,16 +61,21 @@ class Approvals:
     clock: Clock
 
     async def propose(self, repository: Repository, target: Tag | Digest) -> ApprovalProposal:
-        """Tell what somebody would approve who approves a tag. Raises ManifestUnknown: there is no such tag here."""
+        """Return the facts to show before a tag is approved.
+
+        Raises:
+            ManifestUnknown: the repository has no such tag.
+        """
         manifest = await self.held.require(repository, target)
         members = [(digest, await self._asked(repository, digest)) for digest in _members(manifest)]
         return ApprovalProposal(repository, manifest.digest, members)
 
     async def require_target(self, repository: Repository, target: Tag | Digest, expected: Digest) -> None:
-        """Return where a tag points to what somebody expects who decides by a command.
+        """Check that a tag still points to the digest expected by a command.
 
         Raises:
-            ManifestUnknown: there is no such tag here. ConfigurationFault: it points to something else.
+            ManifestUnknown: the repository has no such tag.
+            ConfigurationFault: the tag points to another digest.
         """
         manifest = await self.held.require(repository, target)
         if manifest.digest != expected:
@@ -84,76 +93,82 @@ class Approvals:
         expected: Digest | None = None,
         may_decide: MayDecide = lambda _repository: True,
     ) -> list[Admission]:
-        """Approve or reject a plugin, or every plugin of an index. All processes know it when this returns.
+        """Approve or reject a plugin, or every plugin of an index. All processes know the decision when this returns.
 
         Args:
-            repository, target: its name. A digest need not be here yet. To approve a tag, ``expected`` is needed.
-            approved: which of the two.
-            by, note: who decides, and why; at most 255 characters each.
-            overrule: whether an approval lifts rejections of the content, under every name.
-            expected: what the tag must point to: whoever approves has looked at that.
-            may_decide: tells where whoever decides may do so.
+            repository: the name of the plugin.
+            target: a tag, or a digest, which need not exist here yet. Approving a tag requires ``expected``.
+            approved: True to approve, False to reject.
+            by: the name of the deciding person, at most 255 characters.
+            note: the reason, at most 255 characters.
+            overrule: True if an approval also lifts rejections of the content, under every name.
+            expected: the digest inspected by the person; the tag must still point to it.
+            may_decide: returns True for the repositories where the person may decide.
 
         Returns:
-            How each plugin stands now.
+            The admission of each plugin after the decision.
 
         Raises:
-            ManifestUnknown, RepositoryUnknown: no such tag.
-            ClientFault: a text is too long, nobody is named, or the tag points to something else than is expected.
-            Denied: it approves what was rejected, and does not overrule; or it rejects what is held, or may come,
-                where whoever decides may not.
+            ManifestUnknown, RepositoryUnknown: the tag does not exist.
+            ClientFault: a text is too long, ``by`` is empty, or the tag points to another digest than ``expected``.
+            Denied: an approval of rejected content without ``overrule``, or a rejection of content that exists or may
+                appear in repositories where the person may not decide.
         """
         texts = (by, note)
+        # Printable text only, which keeps line breaks and terminal escape sequences out of lists and logs.
         if not by.strip() or not all(map(str.isprintable, texts)) or max(map(len, texts)) > _MOST_TEXT_LENGTH:
             raise errors.ClientFault(
-                f"who decides must be named, in one line, and notes are one line, of {_MOST_TEXT_LENGTH} at most"
+                f"'by' must name who decides; 'by' and 'note' are one line of at most {_MOST_TEXT_LENGTH} characters"
             )
         is_tag = isinstance(target, Tag)
         manifest = await (self.held.require if is_tag else self.held.find)(repository, target)
+        # A tag may move between inspection and approval, so the digest that was inspected has to be named.
         if approved and is_tag and expected is None:
             raise errors.ClientFault(
-                f"a tag may move: name the digest that is to be approved, which {target} must point to"
+                f"a tag may move, so approving {target} needs a digest; fix: name the digest that you inspected"
             )
         if expected is not None and manifest is not None and manifest.digest != expected:
             raise errors.ClientFault(_has_moved(repository, target, manifest.digest, expected))
         digests = _members(manifest) if manifest is not None else [target] if isinstance(target, Digest) else []
         subjects = [await self._subject(repository, digest) for digest in digests]
+        # A rejection holds in every repository. An approval is of one name, whose right the caller has checked.
         if not approved and not may_decide(None):
             for subject in subjects:
                 await self._require_theirs(repository, subject, may_decide)
         decision = AdmissionDecision(approved, by.strip(), self.clock.now(), note.strip())
+        # All members of an index in one call, so that an index is never half approved.
         await self.decisions.decide(repository, subjects, decision, overrule=overrule)
         decided = [await self._standing(repository, subject) for subject in subjects]
         return [admission for admission in decided if admission is not None]
 
     async def _require_theirs(self, repository: Repository, subject: Subject, may_decide: MayDecide) -> None:
-        """See to it that a rejection, which holds everywhere, takes nothing from repositories that are not theirs.
+        """Check that a rejection takes nothing from repositories where the person may not decide.
 
         Raises:
-            Denied: it would, or what is rejected is not here, so that it may come anywhere.
+            Denied: another repository holds the content, or nobody holds it yet and it may appear anywhere.
         """
         holding = await self.decisions.holding(subject)
         if repository in holding and all(map(may_decide, holding)):
             return
         raise errors.Denied(
             f"{repository}@{subject.digest} was not rejected: a rejection holds in every repository, and the content "
-            "is held, or may come, where you may not decide; it needs the right to approve everywhere",
+            "exists or may appear in repositories where you may not decide; this needs the right to approve everywhere",
             name=repository,
             digest=subject.digest,
         )
 
     async def _standing(self, repository: Repository, subject: Subject) -> Admission | None:
-        """Tell how a plugin stands; it is judged now where that can be."""
+        """Return the admission of a plugin, judging the plugin now if possible."""
         manifest = await self.held.find(repository, subject.digest)
         if manifest is not None and manifest.may_be_plugin:
             try:
                 return await self.judge.assess(self.held.registry, repository, manifest)
-            except (errors.NotFound, errors.ManifestBlobUnknown) as error:  # it is judged when the rest of it has come
+            except (errors.NotFound, errors.ManifestBlobUnknown) as error:  # judged later, once all content is here
                 _LOG.debug("plugin not judged yet", name=str(repository), error=str(error))
         return await self.verdicts.admission(repository, subject.digest, self.judge.policy_id, subject.fingerprints)
 
     async def _subject(self, repository: Repository, digest: Digest) -> Subject:
-        """A plugin as somebody decides about it, under whichever name it is held."""
+        """Return the subject of a decision, built from the plugin under whichever name holds it."""
         manifest = await self.held.find(repository, digest)
         if manifest is None:
             found = await self.held.plugin_anywhere(digest)
@@ -178,4 +193,5 @@ def _has_moved(repository: Repository, target: Tag | Digest, digest: Digest, exp
 
 
 def _members(manifest: Manifest) -> list[Digest]:
+    # Each member of an index is a plugin of its own, with an admission of its own.
     return [member.digest for member in manifest.manifests] or [manifest.digest]

@@ -1,4 +1,4 @@
-"""Plugins as our own registry holds them, those included that are being pulled through."""
+"""Lookup of manifests held by our own registry, including incomplete pulled-through manifests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mirror.registry.port import Registry
 
 @dataclass(frozen=True, slots=True)
 class HeldManifests:
-    """Finds manifests that are held.
+    """Finds manifests that are held here.
 
     Attributes:
         registry: our own registry.
-        origins: tells where tags were pulled through from.
-        incomplete: has manifests whose content is not all here.
-        plugin_anywhere: gives a plugin's manifest, under whichever name it is held; None: it is not here.
+        origins: knows the origin of pulled-through tags.
+        incomplete: knows manifests whose blobs are not all here yet.
+        plugin_anywhere: returns a plugin's manifest and one repository holding it; None if no repository does.
     """
 
     registry: Registry
@@ -28,18 +28,27 @@ class HeldManifests:
     plugin_anywhere: Callable[[Digest], Awaitable[tuple[Repository, Manifest] | None]]
 
     async def require(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        """Find a manifest. Raises ManifestUnknown: it is neither held nor being pulled through."""
+        """Return a manifest.
+
+        Raises:
+            ManifestUnknown: the manifest is neither held nor being pulled through.
+        """
         manifest = await self.find(repository, target)
         if manifest is None:
             raise ManifestUnknown(
-                f"no tag {target} of {repository} is here: name a digest, which may come later",
+                f"{repository} has no tag {target} here; fix: name a digest, which may also arrive later",
                 name=repository,
                 reference=target,
             )
         return manifest
 
     async def find(self, repository: Repository, target: Tag | Digest) -> Manifest | None:
-        """A manifest that is held or is being pulled through, else None; of a tag, the one that hosts are given."""
+        """Return a manifest that is held or being pulled through; None if there is none.
+
+        For a tag, the result is the manifest served to hosts.
+        """
+        # While a new pulled-through manifest is incomplete, the registry still has the old one under the tag.
+        # Hosts get the new one, which the tag's origin names.
         if isinstance(target, Tag):
             origin = await self.origins.origin(repository, target)
             pulled = None if origin is None else await self.find(repository, origin.digest)

@@ -1,4 +1,4 @@
-"""Protocols that the use cases of admission work with; ``mirror.app`` hands them instances."""
+"""Protocols used by the admission use cases. ``mirror.app`` passes the implementations."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from mirror.registry.port import Registry
 
 
 class PluginJudge(Protocol):
-    """Judges plugins by a policy, or without one by rejections and by what can be read."""
+    """Judges plugins by a policy. Without a policy, only rejections and unreadable content count."""
 
     @property
     def policy_id(self) -> str:
-        """Fingerprint of the policy."""
+        """The fingerprint of the policy."""
         ...
 
     async def assess(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission:
-        """Judge a plugin that is held, and note the outcome.
+        """Judge a plugin held in a repository and record the outcome.
 
         Raises:
-            BlobUnknown, ManifestBlobUnknown: something that must be in the repository is not.
+            BlobUnknown, ManifestBlobUnknown: the repository lacks content of the plugin.
         """
         ...
 
     async def fingerprints(self, registry: Registry, repository: Repository, manifest: Manifest) -> tuple[str, ...]:
-        """Fingerprints that a rejection recognises the plugin by."""
+        """Return the fingerprints by which a rejection recognises the plugin."""
         ...
 
     async def asked(
         self, registry: Registry, repository: Repository, manifest: Manifest
     ) -> tuple[RequestedPrivilege, ...] | None:
-        """Things that a plugin asks for, read from its config; None: nobody can know.
+        """Return the privileges a plugin requests in its config; None if the config cannot be interpreted.
 
         Raises:
-            BlobUnknown: the config is not in the repository.
+            BlobUnknown: the repository does not hold the config.
         """
         ...
 
 
 class Decisions(Protocol):
-    """Decisions that people have made, kept for all processes."""
+    """Stores decisions of people, for all processes."""
 
     async def decide(
         self,
@@ -53,13 +53,13 @@ class Decisions(Protocol):
         *,
         overrule: bool = False,
     ) -> None:
-        """Keep a decision about plugins of a repository.
+        """Store a decision about plugins of a repository.
 
         Raises:
-            Denied: an approval of rejected content does not overrule the rejection.
+            Denied: the content was rejected, and the approval does not overrule the rejection.
         """
         ...
 
     async def holding(self, subject: Subject) -> Collection[Repository]:
-        """Repositories that hold the content of a plugin."""
+        """Return the repositories holding the content of a plugin."""
         ...

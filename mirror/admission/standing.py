@@ -1,4 +1,4 @@
-"""The standing of a plugin in our own registry, for whoever inspects it."""
+"""The admission state of plugins in our own registry, for inspection."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mirror.registry.port import Registry
 
 @dataclass(frozen=True, slots=True)
 class PluginStanding:
-    """Tells how plugins stand, and writes nothing.
+    """Reports how plugins stand, without writing anything.
 
     Attributes:
         registry: our own registry.
-        verdicts: keeps what policies say.
-        judge: judges without any rules.
-        policy: fingerprint of the policy whose verdict is told; None: of whichever spoke last.
+        verdicts: stores the verdicts of policies.
+        judge: judges a plugin without any policy rules.
+        policy: fingerprint of the policy whose verdict is reported; None for the policy that judged last.
     """
 
     registry: Registry
@@ -30,16 +30,21 @@ class PluginStanding:
     policy: str | None
 
     async def of(self, repository: Repository, manifest: Manifest) -> Admission | None:
-        """Tell how something stands, by the policy's last word and without rules. None: nothing is known of it."""
+        """Return the admission of a manifest, from the policy's last verdict and a judgement without rules.
+
+        Returns:
+            The admission; None if nothing is known about the manifest.
+        """
         if not manifest.may_be_plugin:
             return await self.verdicts.admission(repository, manifest.digest, self.policy, ())
+        # Without rules, because a policy would first judge and record the plugins that came earlier.
         found = (await self.judge(self.registry, repository, manifest)).admission
         rejected = found.rejection.matched if found.rejection is not None else ()
         known = await self.verdicts.admission(repository, manifest.digest, self.policy, rejected)
         return known if found.verdict is None else replace(known or found, verdict=found.verdict)
 
     async def findings(self, repository: Repository, manifest: Manifest) -> tuple[Finding, ...]:
-        """A finding where no host gets the plugin, for another reason than a fault of its own."""
+        """Return a finding if hosts do not get the plugin for a reason outside the plugin itself."""
         judged = await self.judge(self.registry, repository, manifest)
         is_told = judged.lacks or judged.admission.state is AdmissionState.REJECTED
         return (PLUGIN_WITHHELD(reason=judged.admission.sentence),) if is_told else ()

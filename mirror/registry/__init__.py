@@ -1,1 +1,1 @@
-"""The port every registry implements, and what any implementation needs: verifying streams, a delegate, a fake."""
+"""The registry interface, and tools shared by its implementations: verified streams, a delegate, an in-memory model."""

@@ -1,4 +1,4 @@
-"""A plugin's configuration, read out of a registry within a bound."""
+"""Bounded reading of plugin configs from a registry."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mirror.registry.port import Reader
 
 @dataclass(frozen=True, slots=True)
 class ConfigBlob:
-    """The blob of a configuration.
+    """The blob holding a plugin's config.
 
     Attributes:
-        size_bytes: of the blob, whatever a manifest says.
-        content: its bytes; None where there are more than :data:`mirror.plugin.config.plugin_config.MAX_CONFIG_BYTES`.
+        size_bytes: size of the blob itself, which may differ from the size in a manifest.
+        content: the bytes; None if there are more than :data:`mirror.plugin.config.plugin_config.MAX_CONFIG_BYTES`.
     """
 
     size_bytes: int
@@ -26,23 +26,26 @@ class ConfigBlob:
         """Return the bytes.
 
         Raises:
-            ContentTooLarge: there are more than are read.
+            ContentTooLarge: the config is larger than ``MAX_CONFIG_BYTES`` and was not read.
         """
         if self.content is None:
-            raise ContentTooLarge(f"plugin config of {self.size_bytes} bytes: at most {MAX_CONFIG_BYTES} are read")
+            raise ContentTooLarge(f"plugin config has {self.size_bytes} bytes; at most {MAX_CONFIG_BYTES} are read")
         return self.content
 
 
 async def read_plugin_config(reader: Reader, repository: Repository, digest: Digest) -> ConfigBlob:
-    """Read the configuration of a plugin.
+    """Read the config of a plugin.
 
     Args:
-        reader, repository: where the plugin is.
-        digest: of the configuration.
+        reader: the registry holding the plugin.
+        repository: the plugin's repository.
+        digest: digest of the config.
 
     Raises:
-        BlobUnknown: the repository does not hold it. And what the registry raises while it is read.
+        BlobUnknown: the repository does not hold the config.
+        MirrorError: any other error of the registry while the blob is read.
     """
     async with reader.open_blob(repository, digest) as blob:
+        # The size is checked before the read, so that a hostile config never occupies memory.
         content = b"".join([chunk async for chunk in blob]) if blob.size_bytes <= MAX_CONFIG_BYTES else None
         return ConfigBlob(blob.size_bytes, content)

@@ -1,4 +1,4 @@
-"""A registry that forwards every call: the base of every wrapper."""
+"""A registry that forwards every call, used as the base class of filters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from mirror.wire.ranges import RangeRequest
 
 
 class DelegatingRegistry:
-    """Forwards each call to ``inner``; a wrapper overrides what it changes."""
+    """Forwards each call to ``inner``. A subclass overrides the methods it changes.
+
+    Args:
+        inner: the registry that receives the calls.
+    """
 
     def __init__(self, inner: Registry) -> None:
         self.inner = inner

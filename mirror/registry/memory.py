@@ -1,4 +1,4 @@
-"""A complete registry in memory: the model the others are tested against, and a fake for tests."""
+"""A complete in-memory registry: the reference model for tests of the other implementations, and a fake."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Held:
 
 
 class MemoryBlob:
-    """Some bytes as an open blob."""
+    """An open blob whose bytes are in memory."""
 
     file: IO[bytes] | None = None
 
@@ -43,7 +43,7 @@ class MemoryBlob:
 
 
 class MemoryUpload:
-    """An upload in memory."""
+    """An upload session in memory."""
 
     def __init__(self, repository: Repository, held: _Held) -> None:
         self.id = str(uuid.uuid4())
@@ -61,12 +61,13 @@ class MemoryUpload:
         before = self.offset
         if span is not None and span.start != before:
             raise errors.RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
-        self._busy = True
+        self._busy = True  # bytes of two concurrent requests must not mix
         try:
-            async for chunk in chunks:
+            async for chunk in chunks:  # if this raises or is cancelled, the bytes received so far are kept
                 self._content += chunk
         finally:
             self._busy = False
+        # A chunk of the wrong length is dropped, so that the client can send it again at the same offset.
         if span is not None and self.offset != span.stop:
             received = self.offset - before
             del self._content[before:]
@@ -74,6 +75,7 @@ class MemoryUpload:
 
     async def commit(self, digest: Digest) -> Descriptor:
         self._require_free()
+        # The session ends before the digest is compared: after DigestInvalid it is gone, as the port says.
         del self._held.uploads[self.id]
         content = bytes(self._content)
         actual = Digest.of(content, digest.algorithm)
@@ -97,7 +99,7 @@ class MemoryUpload:
 
 
 class MemoryRegistry:
-    """Implements :class:`mirror.registry.port.Registry`."""
+    """An in-memory implementation of :class:`mirror.registry.port.Registry`."""
 
     def __init__(self) -> None:
         self._repositories: dict[Repository, _Held] = {}
@@ -139,6 +141,7 @@ class MemoryRegistry:
         return upload
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
+        # All repositories may be searched here, because a filter in front enforces the caller's rights.
         sources = self._repositories.values() if source is None else [self._repositories.get(source, _Held())]
         content = next((held.blobs[digest] for held in sources if digest in held.blobs), None)
         if content is None:
@@ -151,6 +154,7 @@ class MemoryRegistry:
     ) -> tuple[str, ...]:
         held = self._repositories.setdefault(repository, _Held())
         missing = [blob.digest for blob in manifest.blobs if blob.digest not in held.blobs]
+        # The subject is not checked: it may be pushed after its referrers (distribution-spec).
         missing += [member.digest for member in manifest.manifests if member.digest not in held.manifests]
         if missing:
             raise errors.ManifestBlobUnknown(f"{repository} does not hold {missing[0]}, which the manifest names")
@@ -166,6 +170,7 @@ class MemoryRegistry:
         held = self._existing(repository)
         if held.manifests.pop(digest, None) is None:
             raise errors.ManifestUnknown(f"{repository} has no manifest {digest}", name=repository, reference=digest)
+        # A tag never points to a missing manifest.
         held.tags = {tag: target for tag, target in held.tags.items() if target != digest}
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
@@ -173,6 +178,7 @@ class MemoryRegistry:
         del self._repositories[repository].blobs[digest]
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
+        # A repository exists from its first blob or manifest on; an upload session alone does not list it.
         names = [name for name, held in self._repositories.items() if held.blobs or held.manifests]
         return _page(names, page)
 
@@ -182,12 +188,13 @@ class MemoryRegistry:
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
+        # Not _existing(): an unknown repository has no referrers, and is not an error (distribution-spec).
         held = self._repositories.get(repository, _Held())
         found = {
             referrer.digest: referrer
             for manifest in held.manifests.values()
             if manifest.subject and manifest.subject.digest == subject
-            for referrer in [manifest.as_referrer()]
+            for referrer in [manifest.as_referrer()]  # computed once for each manifest
             if artifact_type is None or referrer.artifact_type == artifact_type
         }
         digests = _page(found, page)
@@ -208,4 +215,5 @@ class MemoryRegistry:
 
 def _page(entries: Iterable[Entry], page: PageRequest) -> Page[Entry]:
     following = sorted((entry for entry in entries if page.last is None or str(entry) > page.last), key=str)
+    # n=0 asks for an empty page without a link to a next one.
     return Page(tuple(following[: page.size]), more=0 < page.size < len(following))

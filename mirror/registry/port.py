@@ -1,11 +1,12 @@
-"""``Registry``: the one interface between everything here.
+"""The ``Registry`` interface, through which all parts of the mirror exchange content.
 
-Our store, an upstream over HTTP and the in-memory fake implement it; access control, metering and pull-through wrap
-it; the HTTP server exposes it; the transfer engine copies between two of them. All methods are coroutines or async
-context managers, safe to call from many tasks at once. All raise errors of :mod:`mirror.oci.errors` only.
+The local store, an upstream over HTTP and the in-memory model implement it. Filters for access control, admission and
+metering wrap it, and so does pull-through. The HTTP server exposes it, and the copy engine moves content between two
+registries. All methods are coroutines or async context managers, and may be called from many tasks at once. They raise
+only errors of :mod:`mirror.oci.errors`.
 
-Cancellation: a cancelled read leaves nothing. A cancelled write leaves at most an upload session that expires;
-content is in the repository entirely or not at all.
+Cancellation: a cancelled read leaves nothing behind. A cancelled write leaves at most an upload session, which expires.
+Content is in the repository entirely or not at all.
 """
 
 from __future__ import annotations
@@ -23,15 +24,16 @@ Entry = TypeVar("Entry")
 
 
 class Blob(Protocol):
-    """An open blob, or a part of one. Iterate it once, inside the ``async with`` that opened it.
+    """An open blob, or a part of one. Iterate over it once, inside the ``async with`` that opened it.
 
     Attributes:
         size_bytes: size of the whole blob.
-        span: the part that iteration gives.
-        file: an open file that holds the whole blob, for sendfile, closed with the blob and nobody else's: its
-            position means nothing. None where the bytes come from elsewhere.
+        span: the part yielded by the iteration.
+        file: an open file holding the whole blob, for sendfile; None if the bytes are not in a file. The file is closed
+            with the blob. Other readers may share it, so its position is undefined.
     """
 
+    # Properties, not attributes: an implementation may store these values or compute them.
     @property
     def size_bytes(self) -> int: ...
     @property
@@ -41,41 +43,42 @@ class Blob(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
 
+# A blob may also implement one of the next two protocols. Callers test for them with isinstance().
 @runtime_checkable
 class Growing(Protocol):
-    """A blob that is still being downloaded: it can be sent from its file, bit by bit.
+    """A blob still being downloaded, which can be sent from its file piece by piece.
 
     Attributes:
-        growing_file: as ``Blob.file``, but it holds no more than what has come.
+        growing_file: like ``Blob.file``, but holds only the bytes received so far.
     """
 
     @property
     def growing_file(self) -> IO[bytes]: ...
 
     async def available(self, position: int) -> int:
-        """Wait until the file holds something from ``position`` on that may be given away; gives where that ends.
+        """Wait until bytes after ``position`` may be sent, and return the offset of their end.
 
         Raises:
-            MirrorError: it will not come, or the blob turned out to be wrong.
+            MirrorError: the download failed, or the blob turned out to be wrong.
         """
         ...
 
 
 @runtime_checkable
 class Unverified(Protocol):
-    """A blob that can be read piece by piece, without a comparison of its digest."""
+    """A blob that can be read in pieces without verification of its digest."""
 
     def unverified(self) -> AsyncIterator[bytes]:
-        """Iterate the span, for a caller that verifies the whole."""
+        """Iterate over the span without verification. The caller must verify the whole blob."""
         ...
 
 
 class Upload(Protocol):
-    """A blob being written. It outlives this object and the process: ``Writer.resume_upload`` finds it by ``id``.
+    """An upload session. It outlives this object and the process: ``Writer.resume_upload`` finds it by ``id``.
 
     Attributes:
-        id: its name within the repository, fit for a URL.
-        offset: bytes held.
+        id: the session's id within its repository, usable in a URL.
+        offset: number of bytes held.
     """
 
     @property
@@ -84,51 +87,52 @@ class Upload(Protocol):
     def offset(self) -> int: ...
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
-        """Add bytes to the end.
+        """Append bytes to the session.
+
+        If ``chunks`` raises or the caller is cancelled, the chunks received until then are kept. A generator passed as
+        ``chunks`` is closed at the end.
 
         Args:
-            chunks: the bytes, in pieces of any size.
-            span: where the client says they belong. None: wherever the end is.
+            chunks: the bytes, in chunks of any size.
+            span: the position announced by the client; None to append at ``offset``.
 
         Raises:
-            RangeInvalid: ``span`` does not begin at ``offset``, or ``chunks`` has another length than ``span``;
-                the upload is as it was.
-            UploadInvalid: another request is writing to it.
-            UploadUnknown: it has been committed, cancelled, or has expired.
-            ContentTooLarge, StorageFull: over a limit, or no space; the upload is as it was.
-
-        Where ``chunks`` raises or the caller is cancelled, whole pieces already received are kept. A generator given
-        as ``chunks`` is closed at the end.
+            RangeInvalid: ``span`` does not begin at ``offset``, or differs in length from ``chunks``. The session is
+                unchanged.
+            UploadInvalid: another request is writing to the session.
+            UploadUnknown: the session was committed or cancelled, or has expired.
+            ContentTooLarge, StorageFull: a limit is exceeded, or no space is left. The session is unchanged.
         """
         ...
 
     async def commit(self, digest: Digest) -> Descriptor:
-        """Make the bytes a blob of the repository, durably, and end the upload.
+        """Make the bytes a blob of the repository, durably, and end the session.
 
         Raises:
-            DigestInvalid: the bytes have another digest; the upload is gone.
-            UploadInvalid: another request is writing to it. UploadUnknown: as for :meth:`append`.
-            StorageFull: no space; the upload is as it was.
-            StorageFault: the disk failed; the upload may be gone.
+            DigestInvalid: the bytes have another digest. The session is gone.
+            UploadInvalid: another request is writing to the session.
+            UploadUnknown: the session was committed or cancelled, or has expired.
+            StorageFull: no space is left. The session is unchanged.
+            StorageFault: the disk failed. The session may be gone.
         """
         ...
 
     async def cancel(self) -> None:
-        """End the upload and drop its bytes; one that has ended is left alone.
+        """End the session and drop its bytes. Do nothing if the session has already ended.
 
         Raises:
-            UploadInvalid: another request is writing to it.
+            UploadInvalid: another request is writing to the session.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Entry]):
-    """Part of a sorted list.
+    """A part of a sorted list.
 
     Attributes:
-        entries: what the part holds.
-        more: whether anything follows it.
+        entries: the entries of the part.
+        more: True if more entries follow.
     """
 
     entries: tuple[Entry, ...]
@@ -136,143 +140,152 @@ class Page(Generic[Entry]):
 
 
 class Reader(Protocol):
-    """Reads manifests and blobs."""
+    """Read access to manifests and blobs."""
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
-        """Type, digest and size of a manifest.
+        """Return media type, digest and size of a manifest.
 
         Raises:
-            ManifestUnknown: no such tag or manifest. RepositoryUnknown: nor such a repository.
+            ManifestUnknown: the repository has no such tag or manifest.
+            RepositoryUnknown: the repository does not exist.
         """
         ...
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        """A manifest, its bytes as they were pushed. Raises as :meth:`resolve`."""
+        """Return a manifest with its bytes as pushed. Raises the errors of :meth:`resolve`."""
         ...
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
-        """Digest and size of a blob; its type is ``application/octet-stream``.
+        """Return digest and size of a blob, with the media type ``application/octet-stream``.
 
         Raises:
-            BlobUnknown: the repository does not hold it.
+            BlobUnknown: the repository does not hold the blob.
         """
         ...
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AbstractAsyncContextManager[Blob]:
-        """Open a blob, or the part of it that is asked for.
+        """Open a blob, or the requested part of it.
 
         Raises:
-            BlobUnknown: the repository does not hold it.
-            RangeInvalid: none of ``part`` exists.
+            BlobUnknown: the repository does not hold the blob.
+            RangeInvalid: no byte of ``part`` exists.
         """
         ...
 
 
 class Writer(Protocol):
-    """Writes manifests and blobs."""
+    """Write access to manifests and blobs."""
 
     async def begin_upload(
         self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        """Begin a blob.
+        """Begin an upload session.
 
         Args:
-            repository: where it goes; it comes into being with its first blob or manifest.
-            client: whom the upload is counted for, where so many at a time are open for one client at most; None: it
-                is ours, and is not counted.
-            algorithm: of the digest that it will be committed with, where that is known.
+            repository: the repository to receive the blob. A repository exists from its first blob or manifest on.
+            client: the client whose limit of open sessions applies; None for sessions of our own, which have no limit.
+            algorithm: algorithm of the digest passed to ``commit`` later, if known.
 
         Raises:
-            TooManyRequests: the client, or all clients together, have as many uploads open as they may.
+            TooManyRequests: the client, or all clients together, have reached their limit of open sessions.
         """
         ...
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
-        """An upload begun earlier.
+        """Return an upload session begun earlier.
 
         Raises:
-            UploadUnknown: there is none of that id in that repository, or it has expired.
+            UploadUnknown: the repository has no session with this id, or the session has expired.
         """
         ...
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
-        """Take over a blob from another repository without moving bytes.
+        """Add a blob of another repository to this repository, without moving bytes.
 
         Args:
-            repository: where it is wanted.
+            repository: the repository to receive the blob.
             digest: the blob.
-            source: the repository that holds it; None: any that the caller may read.
+            source: the repository holding the blob; None to search all repositories the caller may read.
 
         Returns:
-            The blob, or None where it cannot be had that way.
+            The blob; None if it cannot be mounted.
         """
         ...
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        """Store a manifest durably and move ``tags`` to it, all at once.
+        """Store a manifest durably and move ``tags`` to it, in one step.
 
         Returns:
-            Advice for whoever pushed, in sentences; usually none.
+            Advice for the client that pushed, in sentences; usually empty.
 
         Raises:
-            ManifestBlobUnknown: a blob or manifest that it names is not in the repository.
-            ManifestInvalid: the registry asks more of it than that it can be read.
+            ManifestBlobUnknown: the repository lacks a blob or manifest named by the manifest.
+            ManifestInvalid: the manifest violates a rule of the registry, although it can be parsed.
         """
         ...
 
 
 class Deleter(Protocol):
-    """Removes tags, manifests and blobs. Bytes that nothing needs any more are collected later."""
+    """Deletion of tags, manifests and blobs. Bytes no longer referenced are collected later."""
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> None:
-        """Remove a tag; its manifest stays. Raises as :meth:`Reader.resolve`."""
+        """Delete a tag. Its manifest stays. Raises the errors of :meth:`Reader.resolve`."""
         ...
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> None:
-        """Remove a manifest and the tags that point to it. Raises as :meth:`Reader.resolve`."""
+        """Delete a manifest and the tags pointing to it. Raises the errors of :meth:`Reader.resolve`."""
         ...
 
     async def delete_blob(self, repository: Repository, digest: Digest) -> None:
-        """Remove a blob from this repository; other repositories keep theirs. Raises BlobUnknown."""
+        """Delete a blob from this repository only.
+
+        Raises:
+            BlobUnknown: the repository does not hold the blob.
+        """
         ...
 
 
 class Lister(Protocol):
-    """Lists names and referrers, in ASCII order."""
+    """Lists of names and referrers, in ASCII order."""
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        """Names of repositories."""
+        """Return a page of repository names."""
         ...
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
-        """Tags of a repository. Raises RepositoryUnknown."""
+        """Return a page of a repository's tags.
+
+        Raises:
+            RepositoryUnknown: the repository does not exist.
+        """
         ...
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
-        """Manifests of the repository whose subject is ``subject``, ordered by digest; ``page.last`` is a digest.
+        """Return a page of the repository's manifests whose subject is ``subject``, ordered by digest.
 
-        Never raises RepositoryUnknown: what does not exist has no referrers.
+        ``page.last`` is a digest. Never raises RepositoryUnknown: an unknown repository has no referrers.
         """
         ...
 
 
+# Combinations of the protocols above. A function asks for the smallest one it needs.
 class ReadWriter(Reader, Writer, Protocol):
-    """A registry that content is copied to: it tells what it holds, and is written to."""
+    """A registry used as the destination of a copy: its content is inspected and written."""
 
 
 class ReadLister(Reader, Lister, Protocol):
-    """A registry that is read and listed, and never changed."""
+    """A registry that is read and listed, but never changed."""
 
 
 class ReadWriteDeleter(Reader, Writer, Deleter, Protocol):
-    """A registry that content is copied to, and deleted from by retention."""
+    """A registry used as the destination of a copy with retention, which deletes tags."""
 
 
 class Registry(Reader, Writer, Deleter, Lister, Protocol):
-    """A whole registry."""
+    """A complete registry."""

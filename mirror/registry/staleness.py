@@ -1,4 +1,4 @@
-"""Manifests that could not be confirmed at their upstream: the same values, with a word about their age."""
+"""Manifests not confirmed at their upstream: manifest values that also carry their age and a reason."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mirror.oci import Descriptor, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Staleness:
-    """Why something may be out of date.
+    """The reason why a manifest may be out of date.
 
     Attributes:
-        age_seconds: since it was last confirmed, whole seconds.
-        reason: why it could not be confirmed, in one sentence.
+        age_seconds: whole seconds since the manifest was last confirmed.
+        reason: one sentence saying why the manifest could not be confirmed.
     """
 
     age_seconds: int
@@ -23,28 +23,29 @@ class Staleness:
 
 @dataclass(frozen=True, slots=True)
 class StaleManifest(Manifest):
-    """A manifest that may no longer be what its tag points to at the upstream."""
+    """A manifest whose tag may point to another manifest at the upstream by now."""
 
     staleness: Staleness
 
     @classmethod
     def of(cls, manifest: Manifest, staleness: Staleness) -> Self:
-        """The manifest, with a word about its age."""
+        """Return a copy of the manifest with its staleness."""
         return cls(**{field.name: getattr(manifest, field.name) for field in fields(Manifest)}, staleness=staleness)
 
     @property
     def descriptor(self) -> Descriptor:
-        """As of any manifest; it tells of the staleness too."""
+        """The manifest's descriptor, with its staleness."""
         return StaleDescriptor(self.media_type, self.digest, self.size_bytes, staleness=self.staleness)
 
 
 @dataclass(frozen=True, slots=True)
 class StaleDescriptor(Descriptor):
-    """Type, digest and size of such a manifest."""
+    """The descriptor of a manifest that may be out of date."""
 
+    # A field after those of Descriptor needs a default, because some of them have defaults.
     staleness: Staleness | None = None
 
 
 def staleness_of(found: Manifest | Descriptor) -> Staleness | None:
-    """Why a manifest that a registry gave may be out of date; None where nothing says so."""
+    """Return the reason why a manifest from a registry may be out of date; None if the manifest is confirmed."""
     return found.staleness if isinstance(found, StaleManifest | StaleDescriptor) else None

@@ -1,4 +1,4 @@
-"""Streams whose size and digest are verified or counted."""
+"""Streams of bytes whose size and digest are verified or counted."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ from mirror.oci import Digest
 from mirror.oci.digest import new_hasher
 from mirror.oci.errors import MirrorError
 
-#: Makes the error for content of another size or digest; its class says whose fault that is.
+#: Makes the error for content of the wrong size or digest. Its class names the party at fault.
 MismatchError: TypeAlias = Callable[..., MirrorError]
 
 
 async def verify_chunks(
     chunks: AsyncIterable[bytes], digest: Digest, size_bytes: int, mismatch: MismatchError
 ) -> AsyncIterator[bytes]:
-    """Pass chunks on, the last of them only when the whole has the right size and digest.
+    """Pass chunks on, and hold the last chunk back until the size and digest of the whole are verified.
 
     Args:
         chunks: the content, from its first byte.
-        digest: what it must hash to.
-        size_bytes: how many bytes there must be.
-        mismatch: makes the error to raise where it does not; nothing beyond ``size_bytes`` is passed on.
+        digest: the expected digest.
+        size_bytes: the expected size.
+        mismatch: makes the error raised for another size or digest. Bytes beyond ``size_bytes`` are never passed on.
+
+    Raises:
+        MirrorError: the error from ``mismatch``.
     """
     hasher = new_hasher(digest.algorithm)
     seen = 0
     held = b""
     async for chunk in chunks:
         seen += len(chunk)
-        if seen > size_bytes:
+        if seen > size_bytes:  # checked at each chunk: the stream may be endless
             raise mismatch(f"{digest} is longer than its {size_bytes} bytes", digest=digest, size_bytes=size_bytes)
         hasher.update(chunk)
         if held:
@@ -39,6 +42,7 @@ async def verify_chunks(
         raise mismatch(
             f"{digest} ends after {seen} of {size_bytes} bytes", digest=digest, size_bytes=size_bytes, received=seen
         )
+    # The last chunk is still held back here: an engine keeps a wrong blob once it has received all of it.
     if hasher.hexdigest() != digest.hex:
         raise mismatch(
             f"content of {digest} has digest {digest.algorithm}:{hasher.hexdigest()}",
@@ -50,13 +54,13 @@ async def verify_chunks(
 
 
 async def count_chunks(chunks: AsyncIterable[bytes], count: Callable[[int], None]) -> AsyncIterator[bytes]:
-    """Pass chunks on and tell ``count`` the length of each."""
+    """Pass chunks on and call ``count`` with the length of each."""
     async for chunk in chunks:
         count(len(chunk))
         yield chunk
 
 
 async def single_chunk(content: bytes) -> AsyncIterator[bytes]:
-    """Some bytes as a stream of one chunk, or of none where they are empty."""
+    """Yield the content as one chunk; yield nothing if the content is empty."""
     if content:
         yield content

@@ -1,4 +1,4 @@
-"""One line and one count for each answer. Queries and headers stay out of it: they may hold secrets."""
+"""The access log: one line and one count per answer. Queries and headers are left out, as they may hold secrets."""
 
 from __future__ import annotations
 
@@ -20,22 +20,28 @@ _MAX_PATH = 1024
 
 
 class AccessLog(AbstractAccessLogger):
-    """Logs and counts answers. aiohttp calls it when one has been written, or could not be."""
+    """Logs and counts answers. aiohttp calls :meth:`log` after an answer was written or has failed.
+
+    Args:
+        requests: counts the answers.
+        logger: required by aiohttp; not used.
+        log_format: required by aiohttp; not used.
+    """
 
     def __init__(self, requests: RequestMetrics, logger: logging.Logger, log_format: str) -> None:
         super().__init__(logger, log_format)
         self._requests = requests
 
     def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-        """Write the line, and count.
+        """Log and count an answer.
 
         Args:
-            request: what was asked.
-            response: what was answered.
-            time: seconds between the two.
+            request: the request.
+            response: the answer.
+            time: seconds from the request's headers to the end of the answer.
         """
         route, status, received_bytes = request.get(ROUTE), response.status, request.content.total_bytes
-        # Not isinstance(): an abstract class, as every answer is, takes long to ask that way.
+        # Not isinstance(): for abstract classes such as aiohttp's responses it is slow, and this runs for every answer.
         if type(response) is PrebuiltResponse:
             sent_bytes = response.sent_bytes
         elif type(response) is BlobResponse:
@@ -49,7 +55,7 @@ class AccessLog(AbstractAccessLogger):
         fields: dict[str, object] = {
             "client": request.remote,
             "method": request.method,
-            "path": request.rel_url.raw_path[:_MAX_PATH],
+            "path": request.rel_url.raw_path[:_MAX_PATH],  # without the query, which may hold a secret
             "status": status,
             "sent_bytes": sent_bytes,
             "received_bytes": received_bytes,

@@ -1,7 +1,7 @@
-"""Authentication of callers, challenges for those who may not do what they ask for, and ``/token``.
+"""Authentication of callers, challenges, and the ``/token`` endpoint.
 
-A challenge is always ``Bearer`` and names all that the request needs (distribution token specification). ``Basic`` is
-taken where a client sends it unasked, and never asked for: an engine would answer with the password of Docker Hub.
+A challenge is always ``Bearer`` and names all scopes the request needs (distribution token specification). ``Basic`` is
+accepted but never asked for. An engine using this server as a mirror would answer with its password for Docker Hub.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _HUB: Final = "docker.io"
 
 
 class Authentication:
-    """Tells callers apart.
+    """Identifies callers and builds challenges.
 
     Args:
-        callers: knows them.
-        service: whom tokens are to be shown to.
-        forwarded: how the server is reached.
+        callers: the known callers.
+        service: the ``service`` that tokens are issued for.
+        forwarded: builds the server's public URL, and finds the client's address.
     """
 
     def __init__(self, callers: Callers, service: str, forwarded: ForwardedHeaders) -> None:
@@ -44,10 +44,14 @@ class Authentication:
         self._forwarded = forwarded
 
     async def caller(self, request: web.BaseRequest, authorization: str) -> Caller | None:
-        """Tell who sends a request with that ``Authorization``; None where there are no users, and all are the same.
+        """Identify the caller by the ``Authorization`` header.
+
+        Returns:
+            The caller; None if there are no users, so that all callers are equal.
 
         Raises:
-            Unauthorized: it proves nothing. TooManyRequests: too many guesses from there.
+            Unauthorized: the header proves no identity.
+            TooManyRequests: the client's address sent too many wrong passwords.
         """
         if not await self._callers.known():
             return None
@@ -63,49 +67,53 @@ class Authentication:
         return caller
 
     async def require_login(self) -> None:
-        """Have clients show a token where there are users, be it one for nobody in particular.
+        """Require a token, even an anonymous one, if there are users.
 
-        Else ``docker login`` would call any password right, and engines would never log in to push.
+        Without this challenge ``docker login`` would accept any password, and engines would never log in to push.
 
         Raises:
-            Unauthorized: there are.
+            Unauthorized: there are users.
         """
         if await self._callers.known():
-            raise Unauthorized("a token is needed: clients get one by themselves, also without a login")
+            raise Unauthorized("a token is required; clients fetch one from /token, also without a login")
 
     async def refusal(
         self, error: RightMissing | Unauthorized, request: web.BaseRequest, route: Route, caller: Caller | None = None
     ) -> MirrorError:
-        """Make the error for a client that may not do what it asks for.
+        """Build the error for a client that may not do what it requests.
 
         Args:
-            error: why it may not.
-            request: what it has sent.
-            route: what that asks for.
-            caller: who it is; None: they have not said so, or not proven it.
+            error: the reason.
+            request: the request.
+            route: the route of the request.
+            caller: the identified caller; None if the client sent no valid login.
+
+        Returns:
+            A challenge if a login or another token could help, else an error without challenge.
         """
         if isinstance(error, Unauthorized):
             return self._challenge(error.message, request, route, error.detail.get("error"))
         if caller is None and not await self._callers.known():
             return error
         if caller is None and _is_for_docker_hub(request, route):
-            # An engine that takes us for a mirror of Docker Hub asks there next, and its password stays where it is.
-            return RepositoryUnknown("nothing of that name may be had here without a login")
+            # 404 makes an engine go on to Docker Hub. A challenge would make it send us its password for Docker Hub.
+            return RepositoryUnknown("content of this repository is not available here without a login")
         if caller is None:
             message = (
                 f"{_asked(error)} needs a login: docker login {self._forwarded.public_url(request).partition('//')[2]}"
             )
             return self._challenge(message, request, route)
+        # Another token may allow this: one with a login, or one with the missing scope.
         if caller.name is None or _could(caller, error):
             return self._challenge(error.message, request, route, "insufficient_scope")
         return error
 
     async def token(self, context: RequestContext) -> web.Response:
-        """``/token``: a token for as much as may be had of what is asked for."""
+        """Answer ``/token`` with a token for the requested scopes, as far as the caller may have them."""
         request = context.request
         asked = await _asked_for(context)
         if asked.service not in {None, self._service}:
-            raise ClientFault(f"tokens for {(asked.service or '')[:100]!r} are not given here", service=self._service)
+            raise ClientFault(f"no tokens are issued for {(asked.service or '')[:100]!r}", service=self._service)
         client = self._forwarded.client_key(request)
         given = await self._callers.grant(asked.scopes, client, asked.login, asked.identity_token)
         if given.user is not None:
@@ -117,10 +125,10 @@ class Authentication:
         )
 
     def challenged(self, error: Unauthorized, request: web.BaseRequest) -> Unauthorized:
-        """The same with a challenge, for what asks for no part of the distribution API.
+        """Return the error with a challenge, for paths outside the distribution API.
 
-        It is Bearer as all others: Basic would have browsers keep a password, and send it along with whatever a page
-        of somebody else's has them post here.
+        The challenge is always Bearer. After a Basic challenge a browser would keep the password, and send it with
+        whatever a page of another site posts to this server.
         """
         return self._challenge(error.message, request, None, error.detail.get("error"))
 
@@ -137,7 +145,7 @@ class Authentication:
 def _login(given: Authorization) -> Login:
     login = basic_auth.parse(given.credentials)
     if login is None:
-        raise Unauthorized("Authorization: Basic holds no name and password")
+        raise Unauthorized("Authorization: Basic has no valid user name and password")
     return login
 
 
@@ -147,7 +155,7 @@ def _asked(error: MirrorError) -> str:
 
 
 def _could(caller: Caller, error: RightMissing) -> bool:
-    """Tell whether the caller could do that with another token."""
+    """Return True if another token would allow the caller to do this."""
     action, name = error.detail.get("action", ""), error.detail.get("name")
     return name is None or caller.own_rights.allows(AccessAction(action), Repository(name))
 

@@ -1,4 +1,4 @@
-"""Clients told apart when they read manifests: the request says who asks, and the answer whether that matters."""
+"""Views of the registry that depend on the client reading a manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mirror.wire import accept, user_agent
 from mirror.wire.routes import ManifestRoute
 from mirror.wire.user_agent import MAX_USER_AGENT_LENGTH
 
-#: Characters of ``Accept`` up to which it is kept what it says; engines send some 250.
+#: Longest ``Accept``, in characters, whose parsed form is cached. Engines send about 250.
 _LONGEST_KEPT: Final = 1024
 
 
@@ -28,22 +28,23 @@ def shown(
     views: Sequence[ClientViews],
     forwarded: ForwardedHeaders,
 ) -> tuple[Registry, bool]:
-    """The registry as the client sees it that reads a manifest, and whether others may be answered something else.
+    """Return the registry as seen by the client of a manifest request, and True if answers differ between clients.
 
     Args:
-        request, route: a ``GET`` or ``HEAD`` of a manifest.
-        registry: as the caller's rights show it.
-        views: what tells clients apart; each is laid around what the ones before it show.
-        forwarded: knows the client's address.
+        request: a ``GET`` or ``HEAD`` of a manifest.
+        route: the route of the request.
+        registry: the registry as limited by the caller's rights.
+        views: the views by client, each wrapping the result of those before it.
+        forwarded: finds the client's address.
     """
     client, varies = None, False
     for each in views:
         if each.concerns(route.repository, route.target):
-            client = client or _client(request, forwarded)
+            client = client or _client(request, forwarded)  # parsed only for names that some view concerns
             registry = each.view_for(client, registry)
             varies = varies or each.varies_by_client(route.repository, route.target)
     if varies:
-        request[VARIES] = True
+        request[VARIES] = True  # an error answer needs Vary too
     return registry, varies
 
 
@@ -51,15 +52,16 @@ def _client(request: web.BaseRequest, forwarded: ForwardedHeaders) -> Client:
     said = request.headers.get(hdrs.USER_AGENT, "")[:MAX_USER_AGENT_LENGTH]
     takes = tuple(request.headers.getall(hdrs.ACCEPT, ()))
     address = forwarded.client_address(request)
+    # A long Accept is parsed each time, so that the memory of the cache stays bounded.
     read = _known if sum(map(len, takes)) <= _LONGEST_KEPT else _known.__wrapped__
     return read(said, takes, address)
 
 
 @lru_cache(maxsize=1024)
 def _known(said: str, takes: tuple[str, ...], address: str) -> Client:
-    """Hosts say the same again and again."""
+    """Return the client with these properties. Cached, because hosts repeat the same headers."""
     return Client(_engine(said), accept.names_any(takes, INDEXES), address)
 
 
-# Hosts have few versions between them.
+# A site's hosts run few different engine versions.
 _engine = lru_cache(maxsize=256)(user_agent.parse)

@@ -1,4 +1,4 @@
-"""From a request to its handler."""
+"""Dispatch of requests to their handlers."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ _ANSWERS: Final[Mapping[type[Route], Mapping[str, Answer]]] = {
 
 
 class Dispatch:
-    """Finds what answers a request.
+    """Finds the handler of a request, and identifies its caller.
 
     Args:
-        registry: what answers of the distribution API come from, for whoever does not say who they are.
-        limits: what clients may ask of the server.
-        activity: what the server has under way.
-        beside: what answers at other paths.
-        authentication: tells callers apart; None: all are the same.
-        views: what tells clients apart that read manifests.
-        forwarded: how the server is reached.
+        registry: the registry for callers without a login.
+        limits: the limits for clients.
+        activity: the current activity of the process.
+        beside: handlers of paths outside the distribution API, by path.
+        authentication: identifies callers; None if all callers are equal.
+        views: views of manifests by client.
+        forwarded: builds the server's public URL, and finds the client's address.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Dispatch:
         self._answers = {**_ANSWERS, **({} if authentication is None else _asking_first(authentication, registry))}
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request.
+        """Answer a request.
 
         Raises:
-            MirrorError: the registry, or the grammar of paths, refuses it.
+            MirrorError: the path is invalid, or the registry refuses the request.
         """
         method, target = request.method, request.raw_path
-        if not target.startswith("/"):  # a whole URL, as proxies are sent
+        if not target.startswith("/"):  # the absolute form (RFC 9112, section 3.2.2), which clients send to proxies
             target = request.rel_url.raw_path_qs
         path, mark, query = target.partition("?")
         if (handle := self._beside.get(path)) is not None:
@@ -105,7 +105,7 @@ class Dispatch:
     async def _answer_caller(
         self, request: web.BaseRequest, route: Route, authorization: str, authentication: Authentication
     ) -> web.StreamResponse:
-        """Answer whoever says who they are."""
+        """Answer a request with an ``Authorization`` header."""
         caller = None
         try:
             caller = await authentication.caller(request, authorization)
@@ -115,6 +115,7 @@ class Dispatch:
 
     async def _answer(self, request: web.BaseRequest, route: Route, registry: Registry) -> web.StreamResponse:
         varies = False
+        # Views concern reads of manifests only, and cost other requests nothing.
         if self._views and type(route) is ManifestRoute and request.method in _READING:
             registry, varies = shown(request, route, registry, self._views, self._forwarded)
         context = RequestContext(request, registry, self._limits, self._activity, self._forwarded, varies)
@@ -122,7 +123,10 @@ class Dispatch:
 
 
 def _asking_first(authentication: Authentication, registry: Registry) -> dict[type[Route], Mapping[str, Answer]]:
-    """Make the answers of ``/v2/`` where there may be users: clients ask there whether to log in."""
+    """Return the handlers of ``/v2/`` that ask for a login if there are users.
+
+    Clients decide by this answer whether to log in.
+    """
 
     async def get(context: RequestContext, route: Any) -> web.StreamResponse:
         if context.registry is registry:
@@ -134,5 +138,5 @@ def _asking_first(authentication: Authentication, registry: Registry) -> dict[ty
 
 @lru_cache(maxsize=4096)
 def _route_of_path(method: str, path: str) -> Route:
-    """Engines ask for the same few paths over and over."""
+    """Parse a path without a query. Cached, because engines ask for the same few paths again and again."""
     return request_line.parse(method, path, {})

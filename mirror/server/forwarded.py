@@ -1,4 +1,4 @@
-"""The server as it is reached from outside: its URL, and the addresses of its clients, also behind a proxy."""
+"""The server's public URL and the addresses of its clients, with or without a reverse proxy."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from aiohttp import hdrs, web
 from mirror.wire.client_address import LONGEST_ADDRESS, client_key
 
 _HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-#: Headers by which proxies say that they have passed a request on, beside ``X-Forwarded-…``.
+#: Headers added by proxies to requests they pass on, besides ``X-Forwarded-…``.
 _RELAYED: Final = frozenset({"forwarded", "via", "x-real-ip"})
 _SCHEMES: Final = frozenset({"http", "https"})
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardedHeaders:
-    """The way between the server and its clients.
+    """Interprets the headers of a reverse proxy.
 
     Attributes:
-        url: where clients reach the server, without a slash at the end; None: where each request says that it went.
-        behind_proxy: whether a proxy stands there, whose ``X-Forwarded-Proto`` and ``X-Forwarded-For`` are believed.
+        url: the public URL of the server, without a trailing slash; None to derive the URL from each request.
+        behind_proxy: True if a proxy is in front whose ``X-Forwarded-Proto`` and ``X-Forwarded-For`` are trusted.
     """
 
     url: str | None = None
     behind_proxy: bool = False
 
     def public_url(self, request: web.BaseRequest) -> str:
-        """The URL at which the client that sent the request reaches the server."""
+        """Return the URL at which the client of the request reaches the server."""
         if self.url is not None:
             return self.url
         scheme = "https" if request.transport and request.transport.get_extra_info("sslcontext") else "http"
@@ -40,24 +40,25 @@ class ForwardedHeaders:
         return f"{scheme}://{host if _HOST.fullmatch(host) else _own_address(request)}"
 
     def is_direct(self, request: web.BaseRequest) -> bool:
-        """Tell whether a request looks as if a program on the server's own machine had sent it, on its own account.
+        """Return True if the request seems to come from a program on the server's own machine, on its own behalf.
 
-        It does not where a proxy stands in front or has left a header, where it was sent to the name of another host,
-        and where a page of another origin has a browser send it. A proxy that hides all that is not seen.
+        Return False if a proxy is configured or has left a header, if the request names another host, or if a web page
+        of another origin makes a browser send it. A proxy leaving no trace is not detected.
         """
         if self.url is not None or self.behind_proxy:
             return False
         if any(name.lower() in _RELAYED or name.lower().startswith("x-forwarded-") for name in request.headers):
             return False
         origin = request.headers.get(hdrs.ORIGIN)
+        # Host and Origin keep out web pages that a browser on this machine shows.
         return _is_loopback(request.headers.get(hdrs.HOST, "")) and origin in {None, self.public_url(request)}
 
     def client_key(self, request: web.BaseRequest) -> str:
-        """The client that what the request takes is counted for: its address, or of IPv6 its network."""
+        """Return the key the client is counted by: its address, or the /64 network of an IPv6 address."""
         return client_key(self.client_address(request)[:LONGEST_ADDRESS])
 
     def client_address(self, request: web.BaseRequest) -> str:
-        """The address of the client."""
+        """Return the address of the client."""
         forwarded = _last(request, hdrs.X_FORWARDED_FOR) if self.behind_proxy else ""
         return forwarded or request.remote or ""
 
@@ -75,7 +76,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _last(request: web.BaseRequest, name: str) -> str:
-    """The last of the values in a header: that which the proxy itself has added."""
+    """Return the last value of a header. This value was added by the proxy itself, earlier ones may be forged."""
     return ",".join(request.headers.getall(name, ())).rpartition(",")[2].strip()
 
 

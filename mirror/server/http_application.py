@@ -1,4 +1,4 @@
-"""The HTTP application: the distribution API, and the paths for those who watch over the server."""
+"""The HTTP application: the distribution API, and the paths for operators."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from mirror.server.upstream_namespaces import answering_for
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """A registry behind HTTP, for :func:`mirror.server.http_server.serving`. Made by :func:`build`.
+    """A registry behind HTTP, built by :func:`build` and run by :func:`mirror.server.http_server.serving`.
 
-    It stands right on aiohttp's server: routes, middlewares and signals of a ``web.Application`` would cost every
-    request as much time as the store takes to answer it.
+    The application uses aiohttp's low-level server. Routing, middlewares and signals of a ``web.Application`` would
+    take as much time per request as the store.
 
     Attributes:
-        handle: answers one request; raises nothing.
-        limits: what clients may ask.
-        activity: what is under way.
-        behind_proxy: whether connections are a proxy's, and not its clients'.
+        handle: answers a request and never raises, except for cancellation.
+        limits: the limits for clients.
+        activity: the current activity of the process.
+        behind_proxy: True if connections come from a reverse proxy instead of clients.
         requests: counts the answers.
     """
 
@@ -67,23 +67,23 @@ def build(
     views: Sequence[ClientViews] = (),
     forwarded: ForwardedHeaders | None = None,
 ) -> Application:
-    """Put a registry behind HTTP.
+    """Build the HTTP application of a registry.
 
     Args:
-        registry: what is served; who may do what is its affair, and closing it the caller's.
-        limits: ceilings; the defaults where none are given.
-        activity: counts what is under way, within those limits; its own where nobody else looks at it.
-        readiness: checks of ``/readyz``, by name; each raises where what it looks at does not work.
-        requests: counts the answers; nobody sees the count where it is not given.
-        metrics: the page ``/metrics``; there is none where it is not given.
-        reports: what ``/api/v1/NAME`` gives, by name.
-        namespaces: registries that are answered for, where a client says which it means; none: whatever it says.
-        operators: tells who may have the next two; without it there are none.
-        operator_reports: as ``reports``, for those who may operate the server.
-        actions: what ``POST /api/v1/NAME`` does, by name.
-        authentication: tells callers apart, and gives tokens; all callers are the same where it is not given.
-        views: what tells clients apart that read manifests; each is laid around those before it.
-        forwarded: how the server is reached; directly where it is not given.
+        registry: the registry to serve. It enforces the callers' rights itself, and is closed by our caller.
+        limits: limits for clients; None for the defaults.
+        activity: counts what is under way within those limits; None for a private one.
+        readiness: checks of ``/readyz`` by name. A check raises if its subject does not work.
+        requests: counts the answers; None for a private count.
+        metrics: renders ``/metrics``; None for no such page.
+        reports: reports served at ``/api/v1/NAME``, by name.
+        namespaces: registries this server is a mirror of; requests naming another get 404; empty to accept all.
+        operators: identifies operators; None disables the next two arguments.
+        operator_reports: like ``reports``, for callers with the right to operate.
+        actions: actions of ``POST /api/v1/NAME``, by name.
+        authentication: identifies callers and issues tokens; None if all callers are equal.
+        views: views of manifests by client, each wrapping those before it.
+        forwarded: interprets proxy headers; None if clients connect directly.
     """
     forwarded = forwarded or ForwardedHeaders()
     limits = limits or ServerLimits()
@@ -115,23 +115,25 @@ def build(
     dispatch = Dispatch(
         registry, limits, activity, beside=beside, authentication=authentication, views=views, forwarded=forwarded
     )
+    # Before dispatch: a request for another registry must get 404, and no challenge.
     handle = answering_for(dispatch.handle, namespaces) if namespaces else dispatch.handle
     if forwarded.behind_proxy:
         handle = shared(handle, forwarded, activity.requests)
+    # Outermost, so that refusals of all handlers above become answers, and are counted and logged.
     handle = with_request_scope(handle, activity.in_flight, request_ids())
     requests = requests or RequestMetrics(SharedMetrics(FAMILIES).slot())
     return Application(handle, limits, activity, forwarded.behind_proxy, requests)
 
 
 def shared(handle: Handler, forwarded: ForwardedHeaders, requests: ClientLimits) -> Handler:
-    """A handler that no client has more than its share of under way, and that works on behalf of that client.
+    """Return a handler that enforces the limit of requests per client, and runs on behalf of the client.
 
-    Without a proxy both are affairs of the connection (:mod:`mirror.server.http_server`).
+    Used behind a proxy only. Otherwise :mod:`mirror.server.http_server` does both for each connection.
 
     Args:
-        handle: answers a request.
-        forwarded: knows clients behind a proxy.
-        requests: counts them.
+        handle: the handler to wrap.
+        forwarded: finds the client behind the proxy.
+        requests: counts the requests per client.
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -144,12 +146,12 @@ def shared(handle: Handler, forwarded: ForwardedHeaders, requests: ClientLimits)
 
 
 def _only(path: str, methods: Sequence[str], handle: Handler) -> Handler:
-    """A handler that refuses other methods."""
+    """Return a handler that refuses other methods."""
     allowed = ", ".join(methods)
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in methods:
-            raise Unsupported(f"{path} knows {allowed}", method=request.method, allowed=allowed)
+            raise Unsupported(f"{path} supports only {allowed}", method=request.method, allowed=allowed)
         return await handle(request)
 
     return answer

@@ -1,4 +1,4 @@
-"""Runs an application on a listening socket, and stops without cutting transfers off."""
+"""Runs an application on a listening socket, and stops without breaking transfers."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from mirror.wire.client_address import client_key
 _log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
+# aiohttp's timeout for ending the handlers that are left when shutdown_seconds are over.
 _LAST_WORDS_SECONDS = 1.0
-# How long a connection beyond a limit has for its request, before it hears so.
+# Time for the request on a connection beyond a limit. Short, because such connections only get an error answer.
 _SURPLUS_SECONDS = 2.0
-# Bytes of a body that wait for their reader, before the client is held back: per connection, so not many.
+# Buffered bytes of a body before the client has to wait. Small, because every connection may use it.
 _READ_BYTES = 64 * 1024
 
 
 def listen(host: str, port: int, limits: ServerLimits | None = None) -> socket.socket:
-    """Open the socket that clients connect to. Made before any worker is forked, it serves all of them.
+    """Open the listening socket. Opened before workers are forked, it is shared by all of them.
 
     Args:
-        host: a name or address of this machine, without brackets.
-        port: its port; 0 for one that is free.
-        limits: their ``idle_seconds`` is how long a client may leave what it was sent without taking it.
+        host: a host name or address of this machine, without brackets.
+        port: the port; 0 for any free port.
+        limits: of these, ``idle_seconds`` limits how long a client may leave sent data unacknowledged.
 
     Raises:
-        ConfigurationFault: the address cannot be had.
+        ConfigurationFault: the address cannot be used.
     """
     idle_seconds = (limits or ServerLimits()).idle_seconds
     try:
@@ -49,7 +50,8 @@ def listen(host: str, port: int, limits: ServerLimits | None = None) -> socket.s
         listener = socket.socket(family, kind)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Connections inherit it. The kernel ends one whose peer takes nothing, which no read timeout would notice.
+            # Inherited by accepted connections. The kernel ends a connection whose peer takes no data. A read timeout
+            # does not notice such a peer.
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(idle_seconds * 1000))
             listener.bind(address)
             listener.listen(_BACKLOG)
@@ -58,7 +60,7 @@ def listen(host: str, port: int, limits: ServerLimits | None = None) -> socket.s
             raise
     except OSError as error:
         raise ConfigurationFault(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another address with server.listen",
+            f"cannot listen on {host} port {port}: {error.strerror}; fix: set server.listen to another address",
             host=host,
             port=port,
         ) from error
@@ -69,15 +71,15 @@ def listen(host: str, port: int, limits: ServerLimits | None = None) -> socket.s
 async def serving(
     application: Application, listener: socket.socket, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[None]:
-    """Serve inside the ``async with``.
+    """Serve requests inside the ``async with``.
 
-    On the way out no connection is accepted any more, requests under way go on for at most
-    ``Limits.shutdown_seconds``, and what is left then is cancelled.
+    On exit no new connections are accepted. Requests under way may continue for at most
+    ``ServerLimits.shutdown_seconds``; the remaining ones are cancelled.
 
     Args:
-        application: what :func:`mirror.server.http_application.build` made.
-        listener: what :func:`listen` opened; closed on the way out.
-        tls: the server's certificate, where clients speak TLS.
+        application: the application, from :func:`mirror.server.http_application.build`.
+        listener: the socket, from :func:`listen`; closed on exit.
+        tls: the server's TLS context; None for plain HTTP.
     """
     limits, in_flight = application.limits, application.activity.in_flight
     with closing(listener):
@@ -85,6 +87,7 @@ async def serving(
             try:
                 yield
             finally:
+                # First, so that no new connection prolongs the wait.
                 accepting.close()
                 if not await in_flight.drained(limits.shutdown_seconds):
                     _log.warning("requests aborted at shutdown", count=in_flight.count)
@@ -108,15 +111,15 @@ async def _accepting(
         "max_field_size": limits.header_bytes,
         "max_headers": limits.headers,
         "read_bufsize": _READ_BYTES,
-        "auto_decompress": False,
+        "auto_decompress": False,  # content is stored exactly as sent
     }
     served = {"keepalive_timeout": limits.keep_alive_seconds, **options}
     surplus = {"keepalive_timeout": _SURPLUS_SECONDS, "lingering_time": _SURPLUS_SECONDS, **options}
 
     def serve(address: str) -> asyncio.Protocol | None:
-        # Behind a proxy all connections are the proxy's; there the requests of each client are counted.
+        # Behind a proxy all connections belong to the proxy. Requests are counted per client there.
         client = "" if application.behind_proxy else client_key(address)
-        CLIENT.set(client)  # the task that answers all requests of the connection begins with this context
+        CLIENT.set(client)  # inherited by the task that answers all requests of the connection
         welcome = connections.arrived(client)
         if welcome is ConnectionDecision.ENDED:
             return None
@@ -125,8 +128,8 @@ async def _accepting(
             leave, rounds, servers[welcome], **(served if welcome is ConnectionDecision.SERVED else surplus)
         )
 
-    # asyncio takes up to ``backlog`` connections at a time. One at a time, processes that share the socket share the
-    # connections too; the kernel is told the true length of its queue afterwards.
+    # asyncio accepts up to ``backlog`` connections in one go, so one process would take them all. With 1, processes
+    # sharing the socket share its connections. listen() then sets the real length of the kernel's queue.
     accepting = await loop.create_server(partial(ConnectionFactory, serve), sock=listener, ssl=tls, backlog=1)
     listener.listen(_BACKLOG)
     try:

@@ -1,4 +1,4 @@
-"""One request on its way to the registry: what every handler is given, and how it reads the body."""
+"""The context of a request: the arguments of every handler, and reading of the request body."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from mirror.server.http.body_rate import BodyRate
 from mirror.server.http.server_limits import ServerLimits
 from mirror.wire.routes import Route
 
-#: What a request was found to ask for, and its name in the log.
+#: The parsed route of a request, and its id in the log.
 ROUTE: Final = web.RequestKey("route", Route)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
-#: On requests whose answer, whatever it is, is not for everybody.
+#: Set on requests whose answer, including an error, differs between clients.
 VARIES: Final = web.RequestKey("varies", bool)
-#: The name of the user who sent it; absent for nobody in particular.
+#: The name of the user who sent the request; absent for an anonymous request.
 USER: Final = web.RequestKey("user", str)
 
 
 def request_ids() -> Iterator[str]:
-    """Names for requests, without end; those of another process are others."""
+    """Return an endless iterator of request ids, distinct from those of other processes."""
     prefix = secrets.token_hex(6)
     return (f"{prefix}-{number}" for number in count(1))
 
 
-@dataclass(slots=True, eq=False)  # made for every request, and a frozen one takes twice as long to make
+@dataclass(slots=True, eq=False)  # not frozen: one is made for every request, and freezing doubles the time
 class RequestContext:
-    """A request, and what it is answered from.
+    """A request, and everything needed to answer it.
 
     Attributes:
         request: the request.
-        registry: the registry as this caller sees it.
-        limits: what the caller may ask of the server.
-        activity: what the server has under way.
-        forwarded: how the server is reached.
-        varies: whether others may be answered something else.
+        registry: the registry as seen by this caller.
+        limits: the limits for clients.
+        activity: the current activity of the process.
+        forwarded: builds the server's public URL, and finds the client's address.
+        varies: True if other clients may get another answer.
     """
 
     request: web.BaseRequest
@@ -59,33 +59,37 @@ class RequestContext:
 
     @property
     def client(self) -> str:
-        """The client that what the request takes is counted for."""
+        """The key of the client for which the request is counted."""
         return self.forwarded.client_key(self.request)
 
     def require(self, action: AccessAction, repository: Repository) -> None:
-        """Return where the caller may do this. Handlers that take a body ask before they take it.
+        """Check that the caller may do this. Handlers call this before they receive a body.
 
         Raises:
-            MirrorError: the caller may not.
+            MirrorError: the caller may not do this.
         """
         if isinstance(self.registry, Guarded):
             self.registry.require(action, repository)
 
     async def receive(self, limit_bytes: int) -> AsyncIterator[bytes]:
-        """The body, as it arrives. A client that asked whether it may send it is told so at the first step.
+        """Receive the body chunk by chunk. Send "100 Continue" at the first step if the client waits for it.
 
         Args:
-            limit_bytes: most bytes taken.
+            limit_bytes: most bytes accepted.
+
+        Yields:
+            The chunks of the body.
 
         Raises:
-            ContentTooLarge: the body is longer; known before the first step where the client gave its length.
-            SizeInvalid: the client went away, fell silent or broke the transfer coding before the end.
-            ContentTooSlow: the body comes slowly, and others wait for the place that it takes.
+            ContentTooLarge: the body is too long. Raised at the first step if the client announced the length.
+            SizeInvalid: the client disconnected, sent nothing for ``idle_seconds``, or broke the transfer coding.
+            ContentTooSlow: the body is slow, and others wait for the slot it occupies.
         """
         request, now_seconds = self.request, self.activity.now_seconds
         announced = request.content_length
         if announced is not None and announced > limit_bytes:
             raise _too_large(limit_bytes)
+        # Sent only now, so that a client waiting for it learns of a refusal before it sends the body.
         if hdrs.EXPECT in request.headers and request.version >= HttpVersion11:
             with _broken_off(0):
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -94,6 +98,7 @@ class RequestContext:
             received += len(chunk)
             if received > limit_bytes:
                 raise _too_large(limit_bytes)
+            # A slow body may continue as long as nobody needs its slot.
             if pace.received(len(chunk), now_seconds()) and self.activity.is_crowded(self.client):
                 raise self._too_slow(received)
             yield chunk
@@ -102,8 +107,8 @@ class RequestContext:
         self.activity.dawdling.add(self.client)
         least = f"{self.limits.least_body_bytes_per_second:g}"
         return ContentTooSlow(
-            f"request body came with less than {least} bytes a second, and others wait: {received} bytes were taken; "
-            "go on with the upload later, or lower server.limits.least_body_bytes_per_second",
+            f"request body was slower than {least} bytes/s while others waited; {received} bytes were received; "
+            "fix: continue the upload later, or lower server.limits.least_body_bytes_per_second",
             received=received,
         )
 

@@ -1,4 +1,4 @@
-"""The scope of a request: it gets a name, is counted, and is answered whatever its handler raises."""
+"""The scope of a request: it gets an id, is counted, and is answered whatever its handler raises."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ Handler: TypeAlias = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterator[str]) -> Handler:
-    """A handler that only cancellation leaves.
+    """Return a handler that raises nothing but cancellation.
 
     Args:
-        handle: what it stands around. Whoever reads the body there says "100 Continue" where that is expected, so that
-            a refusal comes before the body.
-        in_flight: told of every request that begins and ends.
-        ids: a name for each.
+        handle: the handler to wrap. It sends "100 Continue" only when reading the body, so that a refusal comes first.
+        in_flight: counts the requests under way.
+        ids: yields an id for each request.
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         request_id = request[REQUEST_ID] = next(ids)
         if request.headers.get(hdrs.EXPECT, _CONTINUE).lower() != _CONTINUE:
-            return error_responses.unreadable(417, "the only expectation that can be met is 100-continue")
+            return error_responses.unreadable(417, "the only supported expectation is 100-continue")
         structlog.contextvars.bind_contextvars(request_id=request_id)
         with in_flight:
             try:
@@ -48,7 +47,7 @@ def with_request_scope(handle: Handler, in_flight: RequestsInFlight, ids: Iterat
 
 
 def _for_client(request: web.BaseRequest, refusal: web.Response) -> web.Response:
-    """A refusal that says where it is not for everybody, so that no cache mixes platforms."""
+    """Add ``Vary`` to a refusal that differs between clients, so that no cache mixes platforms."""
     if VARIES in request:
         refusal.headers[hdrs.VARY] = header_names.VARY_VALUE
     return refusal

@@ -1,4 +1,4 @@
-"""The registry that a client means: ``?ns=`` and ``OCI-Namespace`` (distribution-spec, "Registry Proxying")."""
+"""The registry a client means, given by ``?ns=`` or ``OCI-Namespace`` (distribution-spec, "Registry Proxying")."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mirror.wire import request_line
 
 
 def answering_for(handle: Handler, namespaces: Collection[str]) -> Handler:
-    """Have requests answered that mean a registry which this is a mirror of, or say nothing of it.
+    """Return a handler that answers only requests for one of our namespaces, or without a namespace.
 
-    Where a client means another, a name that happens to be here as well is somebody else's: it is told that there is no
-    such repository, and goes on to the registry itself.
+    In another namespace, a repository of the same name belongs to somebody else. Such a request gets 404, and the
+    client goes on to the registry itself.
 
     Args:
-        handle: answers a request.
-        namespaces: names of registries, as they stand in references: ``docker.io``.
+        handle: the handler to wrap.
+        namespaces: registry names as used in references, such as ``docker.io``.
     """
 
     async def checked(request: web.BaseRequest) -> web.StreamResponse:
         meant = _namespace(request)
         if meant is not None and meant not in namespaces:
             raise RepositoryUnknown(
-                f"this is no mirror of {meant[:255]}: server.namespaces has {', '.join(sorted(namespaces))}",
+                f"this is not a mirror of {meant[:255]}; server.namespaces lists {', '.join(sorted(namespaces))}",
                 namespace=meant[:255],
             )
         return await handle(request)

@@ -1,1 +1,1 @@
-"""How it is said over HTTP: routes, ranges, challenges, error bodies, pagination. Pure, for server and client alike."""
+"""HTTP syntax shared by server and client: routes, ranges, challenges, error bodies, pagination. Performs no I/O."""

@@ -1,4 +1,7 @@
-"""``Accept``: what a client says it can read (RFC 9110, 12.5.1). Several lines are one list."""
+"""Parsing of ``Accept``, the media types a client can read (RFC 9110, section 12.5.1).
+
+Several ``Accept`` headers are read as one list.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,17 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-#: Most of a client's list that is read, in characters; engines send some 500.
+#: Characters of a client's list read at most. Engines send about 500.
 MAX_ACCEPT_LENGTH: Final = 8 * 1024
 _REFUSED = re.compile(r"q=0(?:\.0{0,3})?", re.IGNORECASE)
 
 
 def names_any(lines: Iterable[str], media_types: Iterable[str]) -> bool:
-    """Whether one of the types is asked for by its full name; ``*/*`` names none.
+    """Return True if the client asks for one of the types by its full name. ``*/*`` names no type.
 
     Args:
-        lines: the headers; of them, :data:`MAX_ACCEPT_LENGTH` characters are read.
-        media_types: the types.
+        lines: the values of the ``Accept`` headers, read up to :data:`MAX_ACCEPT_LENGTH` characters in total.
+        media_types: the types to look for.
     """
     wanted, left = frozenset(media_types), MAX_ACCEPT_LENGTH
     for line in lines:
@@ -25,6 +28,7 @@ def names_any(lines: Iterable[str], media_types: Iterable[str]) -> bool:
         read, left = line[:left], left - len(line)
         for entry in read.split(","):
             name, *parameters = (part.strip() for part in entry.split(";"))
+            # q=0 means "not acceptable" (RFC 9110, section 12.4.2), so a type with this weight is not asked for.
             if name.lower() in wanted and not any(_REFUSED.fullmatch(parameter) for parameter in parameters):
                 return True
     return False

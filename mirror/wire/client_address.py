@@ -1,4 +1,4 @@
-"""Whom an address stands for, where what clients take is counted."""
+"""Grouping of IP addresses into clients, for everything counted per client."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Final
 
-#: Longest text that stands for a client, in characters.
+#: Longest client key, in characters.
 LONGEST_ADDRESS: Final = 64
 
 
 @lru_cache(maxsize=4096)
 def client_key(address: str) -> str:
-    """The client that an address belongs to: itself, and of IPv6 the network of 64 bits, which is one client's.
+    """Return the client that an address belongs to: the address itself, or the /64 network of an IPv6 address.
 
     Args:
-        address: with or without brackets, port and zone; any other text stands for itself.
+        address: an address, with or without brackets, port and zone. Any other text is returned as its own key, cut
+            to :data:`LONGEST_ADDRESS` characters.
     """
     text = address.strip()
     if text.startswith("["):
@@ -30,4 +31,5 @@ def client_key(address: str) -> str:
         return str(found)
     if found.ipv4_mapped is not None:
         return str(found.ipv4_mapped)
+    # One IPv6 subscriber has a whole /64. A limit per address could be evaded by changing the lower 64 bits.
     return str(IPv6Network((int(found), 64), strict=False))

@@ -1,7 +1,7 @@
-"""Errors as they travel: the one table of code and status, and the JSON body (distribution-spec, "Error Codes").
+"""Mapping of errors to codes and HTTP statuses, and the JSON error body (distribution-spec, "Error Codes").
 
-Engines up to 19.03 drop the text of an error whose message is the code's standard one or whose detail is null, so
-every body here has a message of its own and an object as detail.
+Engines up to 19.03 drop the text of an error whose message is the code's standard message or whose detail is null.
+Every body built here therefore has a message of its own and an object as detail.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 from mirror.oci import errors
 from mirror.oci.errors import MirrorError
 
-#: Most of an error body that is read from an upstream, in bytes.
+#: Largest part of an upstream's error body that is read, in bytes.
 MAX_ERROR_BODY_BYTES = 64 * 1024
 
-#: Error class → code, status. The nearest class in an error's family decides.
+#: Error class → code and status. An error not listed uses its nearest listed base class.
 TABLE: dict[type[MirrorError], tuple[str, int]] = {
     errors.ClientFault: ("UNSUPPORTED", 400),
     errors.NameInvalid: ("NAME_INVALID", 400),
@@ -50,7 +50,8 @@ _BY_BOTH = {said: family for family, said in _CLIENT_FAULTS.items()}
 _BY_CODE = {
     code: family
     for family, (code, _) in _CLIENT_FAULTS.items()
-    # Those are known by their status; another's word that somebody is not authorized must not become ours.
+    # These need their status too: the first two share their code with another class, and a bare UNAUTHORIZED from
+    # another registry must not become a 401 of ours.
     if family not in {errors.ReferenceInUse, errors.NotFound, errors.Unauthorized}
 }
 _BY_STATUS: dict[int, type[MirrorError]] = {
@@ -63,36 +64,37 @@ _BY_STATUS: dict[int, type[MirrorError]] = {
 
 @dataclass(frozen=True, slots=True)
 class ReceivedError:
-    """One error out of a registry's answer."""
+    """An error in another registry's answer."""
 
     code: str
     message: str
 
 
 def code_and_status(error: MirrorError) -> tuple[str, int]:
-    """The code and HTTP status that tell a client of ``error``."""
+    """Return the distribution error code and HTTP status for ``error``."""
     return next(TABLE[family] for family in type(error).__mro__ if family in TABLE)
 
 
 def error_class(code: str, status: int) -> type[MirrorError]:
-    """The error that an answer of another registry stands for: by code and status, else by code, else by status.
+    """Return the error class for another registry's answer: by code and status, else by code, else by status.
 
-    Always a class of :data:`TABLE`; ``ClientFault`` where neither says more.
+    The result is a class of :data:`TABLE`; ``ClientFault`` if neither code nor status is known.
     """
     exact = (code, status)
     return _BY_BOTH.get(exact) or _BY_CODE.get(code) or _BY_STATUS.get(status) or errors.ClientFault
 
 
 def build(code: str, message: str, detail: dict[str, str]) -> bytes:
-    """The JSON body of an error answer."""
+    """Build the JSON body of an error answer."""
     error = {"code": code, "message": message, "detail": detail}
     return json.dumps({"errors": [error]}).encode()
 
 
 def parse(body: bytes) -> list[ReceivedError]:
-    """The errors in the body of an answer; none where it is not such a body."""
+    """Parse the errors in an answer's body. Return an empty list if the body is not an error body."""
     try:
         value: Any = json.loads(body[:MAX_ERROR_BODY_BYTES])
+    # The body comes from an upstream, and deep nesting makes the parser exhaust the stack.
     except (ValueError, RecursionError):
         return []
     listed = value.get("errors") if isinstance(value, dict) else None

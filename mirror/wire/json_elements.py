@@ -1,8 +1,8 @@
-"""One array of a large JSON object, read a little at a time.
+"""Incremental reading of one array in a large JSON object.
 
-A parser written in C keeps every other thread from running until it has read the whole document, which takes half a
-second for a few mebibytes of the wrong kind. Here each step looks at one window of the document, so that its cost has
-a bound and others run between the steps.
+A parser written in C keeps every other thread from running until the whole document is read, which takes half a second
+for a few MiB of the wrong kind. Here each step reads one window of the document. A step therefore has bounded cost,
+and other threads run between steps.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 from mirror.oci.errors import ManifestInvalid
 
-#: Longest element of the array, longest string and longest white space, in bytes.
+#: Longest array element, longest string and longest white space accepted, in bytes.
 MAX_ELEMENT_BYTES: Final = 64 * 1024
 _MAX_DEPTH: Final = 64
 _MOST_STRINGS: Final = 1024
@@ -22,9 +22,11 @@ _STEP_TOKENS: Final = 512
 _MOST_TOKENS: Final = 1024 * 1024
 _STEP_BYTES: Final = 64 * 1024
 
+# The quantifiers are possessive and the groups atomic, so that hostile input cannot make the matcher backtrack.
 _SPACE: Final = rb"[ \t\n\r]*+"
 _STRING: Final = rb'"(?>[^"\\\x00-\x1f]++|\\[^\x00-\x1f])*+"'
 _NAME: Final = re.compile(_SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":")
+# A run of plain strings is parsed in one go, because the array of a list of tags holds nothing else.
 _STRINGS: Final = re.compile(rb"(?>%b%b%b,){1,%d}+" % (_SPACE, _STRING, _SPACE, _MOST_STRINGS))
 _SCALAR: Final = rb"(?:" + _STRING + rb"|[-+.0-9A-Za-z]++)"
 _TOKEN: Final = re.compile(_SPACE + rb"(?:([\[{])|([\]}])|" + _SCALAR + rb")")
@@ -35,27 +37,28 @@ _CLOSED_BY: Final = {b"[": b"]", b"{": b"}"}
 
 
 def elements(body: bytes, name: str, what: str) -> Generator[list[Any], None, None]:
-    """Read the elements of a top-level member that is an array; null or no such member is an empty one.
+    """Read the elements of a top-level array. A null or missing member counts as an empty array.
 
-    Other members are passed over: of them, only strings and brackets are looked at.
+    Other members are skipped. Only their strings and brackets are checked.
 
     Args:
         body: the document.
-        name: the member's name.
-        what: what the document is, for the error: ``"list of tags"``.
+        name: the name of the member holding the array.
+        what: the kind of document, used in error messages, such as ``"list of tags"``.
 
     Yields:
-        The elements, in order, a few at a time. A step that finds none yields an empty list.
+        The elements in order, a few at a time. A step without elements yields an empty list.
 
     Raises:
-        ManifestInvalid: it is not a JSON object, its member is not an array or is there twice, an element is longer
-            than :data:`MAX_ELEMENT_BYTES`, something is nested more than 64 deep, or the rest is beyond measure.
+        ManifestInvalid: the document is not a JSON object, the member is not an array or occurs twice, an element is
+            longer than :data:`MAX_ELEMENT_BYTES`, values are nested more than 64 deep, or there are too many nested
+            values.
     """
     return _Reading(body, name, what).elements()
 
 
 class _Reading:
-    """The document, and how far it has been read."""
+    """Parser state: the document and the current position."""
 
     def __init__(self, body: bytes, name: str, what: str) -> None:
         self._body = body
@@ -88,7 +91,7 @@ class _Reading:
             start = self._position
             yield from self._passed_over()
             if self._body[start : self._position].strip() != b"null":
-                raise self._wrong(f"is wrong: its member {self._name} is not a list")
+                raise self._wrong(f"is invalid: its member {self._name} is not a list")
             return
         if self._next_is(b"]"):
             return
@@ -104,7 +107,7 @@ class _Reading:
                 return
 
     def _elements_of_any_kind(self) -> Generator[list[Any], None, tuple[list[Any], bool]]:
-        """Some elements, and whether they are the last ones."""
+        """Read some elements of any type. Return them, and True if they end the array."""
         some: list[Any] = []
         begun = self._position
         while self._position - begun < _STEP_BYTES:
@@ -118,7 +121,11 @@ class _Reading:
         return some, False
 
     def _passed_over(self, limit_bytes: int | None = None) -> Generator[list[Any], None, None]:
-        """Go behind the value that begins here."""
+        """Move the position behind the value beginning here.
+
+        Raises:
+            ManifestInvalid: the value is malformed, nested too deep, or longer than ``limit_bytes``.
+        """
         start = self._position
         open_: list[bytes] = []
         while True:
@@ -138,8 +145,8 @@ class _Reading:
                 return
             self._tokens += 1
             if self._tokens > _MOST_TOKENS:
-                raise self._wrong("holds too much beside what is looked for")
-            if self._tokens % _STEP_TOKENS == 0:
+                raise self._wrong("has too many nested values")
+            if self._tokens % _STEP_TOKENS == 0:  # ends the step: nothing found, but others get their turn
                 yield []
 
     def _member(self) -> str:
@@ -151,7 +158,7 @@ class _Reading:
         return name
 
     def _next_is(self, mark: bytes) -> bool:
-        """Whether a mark comes next; then it is gone behind."""
+        """Return True and move behind ``mark`` if this mark comes next."""
         match = _MARK.match(self._body, self._position, self._position + MAX_ELEMENT_BYTES)
         if match is None or match[1] != mark:
             return False
@@ -172,15 +179,15 @@ class _Reading:
             raise self._wrong(f"is not JSON: before byte {self._position}: {error}") from error
 
     def _not_json(self) -> ManifestInvalid:
-        return self._wrong(f"is not JSON, or holds too long a string, behind byte {self._position}")
+        return self._wrong(f"is not JSON, or has a string that is too long, after byte {self._position}")
 
     def _wrong(self, why: str) -> ManifestInvalid:
         return ManifestInvalid(f"{self._what} {why}")
 
 
 def _refuse(constant: str) -> NoReturn:
-    """Called for ``NaN`` and ``Infinity``, which Python takes for JSON and nobody else."""
-    raise ValueError(f"{constant} is not a value")
+    """Reject ``NaN`` and ``Infinity``, which Python's decoder accepts although JSON does not have them."""
+    raise ValueError(f"{constant} is not a JSON value")
 
 
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse)

@@ -1,4 +1,4 @@
-"""Pages of names: ``?n=`` and ``?last=`` on the way in, ``Link`` on the way out (distribution-spec, "Listing Tags")."""
+"""Pagination of names by ``?n=``, ``?last=`` and ``Link`` (distribution-spec, "Listing Tags")."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from mirror.oci.errors import ClientFault
 
-#: Longest page given, in entries; also what is given where ``n`` is absent.
+#: Largest page, in entries, and the page size if ``n`` is absent.
 MAX_PAGE = 10_000
 _LINK = re.compile(r"<([^<>]*)>((?:\s*;\s*[^,;]+)*)")
 _REL_NEXT = re.compile(r";\s*rel\s*=\s*\"?next\"?\s*(?:;|$)", re.IGNORECASE)
@@ -17,11 +17,11 @@ _REL_NEXT = re.compile(r";\s*rel\s*=\s*\"?next\"?\s*(?:;|$)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """Which part of a sorted list is wanted.
+    """A requested part of a sorted list.
 
     Attributes:
-        limit: most entries wanted, 0 to :data:`MAX_PAGE`; None for as many as one page holds.
-        last: the entry after which the page begins, itself left out; None for the start.
+        limit: most entries wanted, from 0 to :data:`MAX_PAGE`; None for :data:`MAX_PAGE`.
+        last: the page begins after this entry; None to begin at the start of the list.
     """
 
     limit: int | None = None
@@ -29,7 +29,7 @@ class PageRequest:
 
     @classmethod
     def parse(cls, query: Mapping[str, Sequence[str]]) -> PageRequest:
-        """Read ``n`` and ``last``.
+        """Parse ``n`` and ``last``. A number above :data:`MAX_PAGE` counts as :data:`MAX_PAGE`.
 
         Raises:
             ClientFault: ``n`` is not a whole number.
@@ -40,16 +40,17 @@ class PageRequest:
             text = numbers[0]
             if not (text.isascii() and text.isdigit()):
                 raise ClientFault(f"n={text[:32]} is not a number of entries", n=text[:32])
+            # Longer numbers exceed MAX_PAGE anyway, and int() raises above its limit of digits.
             limit = MAX_PAGE if len(text) > 9 else min(int(text), MAX_PAGE)
         return cls(limit, lasts[0] if lasts and lasts[0] else None)
 
     @property
     def size(self) -> int:
-        """Most entries in the page asked for."""
+        """Most entries in the requested page."""
         return MAX_PAGE if self.limit is None else self.limit
 
     def query(self) -> Iterable[tuple[str, str]]:
-        """The parameters, for a URL."""
+        """Yield the query parameters ``n`` and ``last`` as pairs, without absent ones."""
         if self.limit is not None:
             yield "n", str(self.limit)
         if self.last is not None:
@@ -57,12 +58,15 @@ class PageRequest:
 
 
 def next_link(url: str) -> str:
-    """A ``Link`` header that leads to the page at ``url``."""
+    """Return the value of a ``Link`` header pointing to the next page at ``url``."""
     return f'<{url}>; rel="next"'
 
 
 def parse_next_link(header: str | None) -> str | None:
-    """The path and query of the next page in a ``Link`` header, without scheme and host; None where there is none."""
+    """Return path and query of the next page in a ``Link`` header; None if there is no next page.
+
+    Scheme and host of the link are dropped, so that the next request goes to the same registry.
+    """
     for match in _LINK.finditer(header or ""):
         if _REL_NEXT.search(match[2]):
             try:

@@ -1,4 +1,4 @@
-"""Byte ranges in their four spellings (RFC 9110 section 14; distribution-spec, "Pushing a blob in chunks").
+"""Byte ranges in their four spellings (RFC 9110, section 14; distribution-spec, "Pushing a blob in chunks").
 
 ======================================  =====================================  ==========================
 header                                  example                                value
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from mirror.oci.errors import RangeInvalid
 
-# Possessive: of a header full of spaces, every way to share them out would be tried otherwise.
+# Possessive quantifiers: a header full of spaces would otherwise make the matcher try every way to split them.
+# At most 18 digits are read, so every offset fits into 64 bits.
 _REQUEST = re.compile(r"bytes\s*+=\s*+([0-9]{0,18})\s*+-\s*+([0-9]{0,18})", re.IGNORECASE)
 _RESPONSE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)", re.IGNORECASE)
 _CHUNK = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
@@ -25,32 +26,32 @@ _CHUNK = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Bytes ``start`` to ``stop`` of some content, ``stop`` left out, as Python counts."""
+    """A range of bytes from ``start`` up to, but not including, ``stop``."""
 
     start: int
     stop: int
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes."""
+        """Number of bytes in the range."""
         return self.stop - self.start
 
     def content_range(self, total_bytes: int) -> str:
-        """``bytes FIRST-LAST/TOTAL``, for a 206."""
+        """Return ``bytes FIRST-LAST/TOTAL``, the ``Content-Range`` of a 206."""
         return f"bytes {self.start}-{self.stop - 1}/{total_bytes}"
 
     def chunk_range(self) -> str:
-        """``FIRST-LAST``, for a PATCH."""
+        """Return ``FIRST-LAST``, the ``Content-Range`` of a PATCH."""
         return f"{self.start}-{self.stop - 1}"
 
 
 @dataclass(frozen=True, slots=True)
 class RangeRequest:
-    """One range of a ``Range`` header, before the size of the content is known.
+    """A single range from a ``Range`` header, independent of the size of the content.
 
     Attributes:
         first: offset of the first byte; None for a suffix.
-        last: offset of the last byte; the suffix's length where ``first`` is None; None for "to the end".
+        last: offset of the last byte, or None for "to the end". If ``first`` is None, the length of the suffix.
     """
 
     first: int | None
@@ -58,7 +59,10 @@ class RangeRequest:
 
     @classmethod
     def parse(cls, header: str | None) -> RangeRequest | None:
-        """Read a ``Range`` header; None where there is none, or one to be ignored: another unit, several ranges.
+        """Parse a ``Range`` header.
+
+        Returns:
+            The range; None if the header is absent or must be ignored (malformed, another unit, or several ranges).
 
         Raises:
             RangeInvalid: the range ends before it begins.
@@ -73,10 +77,10 @@ class RangeRequest:
         return cls(first, last)
 
     def resolve(self, total_bytes: int) -> Span:
-        """The bytes meant, of content that has ``total_bytes``.
+        """Return the requested span of content with ``total_bytes``. An end beyond the content is cut.
 
         Raises:
-            RangeInvalid: none of them exist.
+            RangeInvalid: no byte of the range exists.
         """
         if self.first is None:
             wanted = min(self.last or 0, total_bytes)
@@ -85,7 +89,7 @@ class RangeRequest:
             stop = total_bytes if self.last is None else min(self.last + 1, total_bytes)
             span = Span(self.first, stop)
         if span.start >= span.stop:
-            raise RangeInvalid(f"range {self} lies outside the {total_bytes} bytes there are", size_bytes=total_bytes)
+            raise RangeInvalid(f"range {self} is outside the content of {total_bytes} bytes", size_bytes=total_bytes)
         return span
 
     def __str__(self) -> str:
@@ -93,7 +97,11 @@ class RangeRequest:
 
 
 def parse_content_range(header: str | None) -> tuple[Span, int | None] | None:
-    """Read ``Content-Range`` of a 206: the span, and the whole size where said; None where it makes no sense."""
+    """Parse ``Content-Range`` of a 206.
+
+    Returns:
+        The span, and the total size if given; None if the header is absent or malformed.
+    """
     match = _RESPONSE.fullmatch(header.strip()) if header else None
     if match is None:
         return None
@@ -105,10 +113,10 @@ def parse_content_range(header: str | None) -> tuple[Span, int | None] | None:
 
 
 def parse_chunk_range(header: str) -> Span:
-    """Read ``Content-Range`` of an upload's PATCH or PUT.
+    """Parse ``Content-Range`` of an upload's PATCH or PUT.
 
     Raises:
-        RangeInvalid: it is not ``FIRST-LAST``.
+        RangeInvalid: the header is not ``FIRST-LAST``.
     """
     match = _CHUNK.fullmatch(header.strip())
     if match is None or int(match[2]) < int(match[1]):
@@ -117,15 +125,18 @@ def parse_chunk_range(header: str) -> Span:
 
 
 def upload_range(held_bytes: int) -> str:
-    """``0-LAST`` for an upload session that holds ``held_bytes``; engines up to 19.03 compute layer sizes from it."""
+    """Return the ``Range`` header ``0-LAST`` for an upload session holding ``held_bytes``; ``0-0`` if it is empty.
+
+    Engines up to 19.03 compute layer sizes from this header.
+    """
     return f"0-{max(held_bytes - 1, 0)}"
 
 
 def parse_upload_range(header: str | None) -> int:
-    """How many bytes an upload session holds. ``0-0`` is read as none: one byte is told apart by nobody.
+    """Return the number of bytes an upload session holds. ``0-0`` counts as 0, because it is also sent for one byte.
 
     Raises:
-        RangeInvalid: it is not ``0-LAST``.
+        RangeInvalid: the header is not ``0-LAST``.
     """
     match = _CHUNK.fullmatch(header.strip()) if header else None
     if match is None or int(match[1]) != 0:

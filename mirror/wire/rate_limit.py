@@ -1,6 +1,6 @@
-"""``ratelimit-limit`` and ``ratelimit-remaining``: how often one may still ask, as Docker Hub says it: ``100;w=21600``.
+"""Docker Hub's quota headers ``ratelimit-limit`` and ``ratelimit-remaining``, with values such as ``100;w=21600``.
 
-Docker Hub counts the GETs of manifests; it sends these fields with HEADs as well, which it does not count.
+Docker Hub counts GET requests of manifests. HEAD requests are not counted, but their answers carry the headers too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _QUOTA = re.compile(r"\s*([0-9]{1,9})\s*(?:;\s*w\s*=\s*([0-9]{1,9})\s*)?")
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A quota and what is left of it.
+    """A request quota and its remaining part.
 
     Attributes:
-        limit: requests in a window.
-        remaining: requests that are left.
-        window_seconds: the window's length, where it is said.
+        limit: requests allowed per window.
+        remaining: requests left in the current window.
+        window_seconds: length of the window in seconds; None if the header does not give one.
     """
 
     limit: int
@@ -27,9 +27,10 @@ class RateLimit:
 
 
 def parse(limit: str | None, remaining: str | None) -> RateLimit | None:
-    """Read both fields; None where one of them is absent or makes no sense."""
+    """Parse both headers. Return None if one of them is absent or malformed."""
     whole, left = _QUOTA.fullmatch(limit or ""), _QUOTA.fullmatch(remaining or "")
     if whole is None or left is None or not int(whole[1]):
         return None
     window = whole[2] or left[2]
+    # "remaining" is cut to the limit, so that an odd answer cannot claim more requests than the whole quota.
     return RateLimit(int(whole[1]), min(int(left[1]), int(whole[1])), int(window) if window else None)

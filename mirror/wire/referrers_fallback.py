@@ -1,4 +1,4 @@
-"""Referrers where a registry has no API for them (distribution-spec, "Referrers Tag Schema"; cosign's own tags)."""
+"""Tags used for referrers by registries without the API (distribution-spec, "Referrers Tag Schema") and by cosign."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ _DIGEST_TAG = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.[A-Za-z0-9._-]+)?")
 
 
 def fallback_tag(subject: Digest) -> Tag:
-    """The tag under which clients keep an index of what refers to ``subject``."""
+    """Return the tag under which clients keep the index of referrers of ``subject``."""
+    # The specification cuts the algorithm at 32 and the hex digits at 64 characters, so sha512 digests are shortened.
     return Tag(f"{subject.algorithm[:32]}-{subject.hex[:64]}")
 
 
 def is_digest_tag(tag: Tag) -> bool:
-    """Whether a tag is made of a digest: that of an index of referrers, or, with an ending, of a signature."""
+    """Return True if the tag names a digest: a referrers index or, with a suffix, a cosign signature."""
     return _DIGEST_TAG.fullmatch(tag.name) is not None

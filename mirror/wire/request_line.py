@@ -1,4 +1,4 @@
-"""Parsing of request lines: the path and query of a request name a resource (OCI distribution-spec, "Endpoints")."""
+"""Parsing of request lines into routes of the distribution API (distribution-spec, "Endpoints")."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mirror.oci.names import parse_reference
 from mirror.wire import routes
 from mirror.wire.pagination import PageRequest
 
-#: Most parameters of a query.
+#: Most parameters accepted in a query.
 MAX_PARAMETERS = 1024
-#: Longest part of a path that a message quotes, in characters.
+#: Most characters of a path quoted in an error message.
 _MOST_QUOTED = 300
 
 Query = Mapping[str, Sequence[str]]
@@ -26,7 +26,7 @@ _UPLOAD_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A request line, taken apart."""
+    """A request line split into method, repository name, last path component and query."""
 
     method: str
     name: str
@@ -42,6 +42,8 @@ class _Target:
         return None if text is None else Digest.parse(text)
 
 
+# The name is matched lazily and checked afterwards, so that an invalid name is reported as NAME_INVALID, not as an
+# unknown endpoint.
 _ENDPOINTS = re.compile(
     r"/v2/(?P<name>.+?)/(?:(?P<tags>tags/list)|referrers/(?P<referrers>[^/]+)|manifests/(?P<manifests>[^/]+)"
     r"|blobs/(?:(?P<uploads>uploads/?)|uploads/(?P<upload>[^/]+)|(?P<blobs>[^/]+)))",
@@ -50,35 +52,36 @@ _ENDPOINTS = re.compile(
 
 
 def parse(method: str, raw_path: str, query: Query) -> routes.Route:
-    """Read the path and query of a request.
+    """Parse the path and query of a request.
 
     Args:
-        method: the HTTP method, upper case.
-        raw_path: the path as sent, percent-encoded.
-        query: every query parameter with its values, decoded; parameters of others are ignored.
+        method: the HTTP method in upper case.
+        raw_path: the percent-encoded path as sent.
+        query: all query parameters with their values, decoded. Unknown parameters are ignored.
 
     Raises:
-        NotFound: no such endpoint.
-        Unsupported: the endpoint exists and does not know the method.
+        NotFound: the path is not an endpoint of the API.
+        Unsupported: the endpoint does not support the method.
         NameInvalid, DigestInvalid: the name, tag or digest is outside the grammar.
-        ManifestUnknown: a read by a tag that no tag could be named.
+        ManifestUnknown: a GET or HEAD uses a tag outside the grammar.
     """
     path = unquote(raw_path)
     route = _parse_path(method, path, query)
     if method not in route.methods:
         allowed = ", ".join(sorted(route.methods))
         shown = path[:_MOST_QUOTED]
-        raise Unsupported(f"{method} is not a method of {shown}: {allowed} are", method=method, allowed=allowed)
+        raise Unsupported(f"{shown} does not support {method}, only {allowed}", method=method, allowed=allowed)
     return route
 
 
 def parse_query(text: str) -> dict[str, list[str]]:
-    """Read the part of a URL after ``?``.
+    """Parse the part of a URL after ``?``.
 
-    ``+`` is itself and not a space: media types hold it, and clients forget to encode it; no value here has spaces.
+    ``+`` stands for itself, not for a space. Media types contain it, clients forget to encode it, and no value here has
+    spaces.
 
     Raises:
-        ClientFault: it has more than :data:`MAX_PARAMETERS`.
+        ClientFault: the query has more than :data:`MAX_PARAMETERS` parameters.
     """
     query: dict[str, list[str]] = {}
     pairs = text.split("&", MAX_PARAMETERS)
@@ -121,6 +124,7 @@ def _parse_manifest(target: _Target) -> routes.Route:
     try:
         return routes.ManifestRoute(repository, parse_reference(target.tail), tags)
     except NameInvalid as error:
+        # The distribution API answers 404 to a read of a malformed tag, and 400 to a push.
         if target.method in {"GET", "HEAD"}:
             raise ManifestUnknown(f"nothing can be stored under that name: {error}", **error.detail) from error
         raise
@@ -148,7 +152,8 @@ def _parse_upload(target: _Target) -> routes.Route:
     repository = Repository.parse(target.name)
     if _UPLOAD_ID.fullmatch(target.tail) is None:
         shown = target.tail[:_MOST_QUOTED]
-        raise NotFound(f"{shown!r} is not the name of an upload", upload=shown)
+        raise NotFound(f"{shown!r} is not the id of an upload session", upload=shown)
+    # Other requests for a session may carry a stray ?digest=, which must not fail them.
     digest = target.digest("digest") if target.method == "PUT" else None
     return routes.UploadRoute(repository, target.tail, digest)
 

@@ -1,4 +1,4 @@
-"""``Retry-After``: how long a busy server wants to be left alone (RFC 9110 section 10.2.3)."""
+"""Parsing of ``Retry-After``, the delay a busy server asks for (RFC 9110, section 10.2.3)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from email.utils import parsedate_to_datetime
 
 
 def parse(header: str | None, now: datetime) -> float | None:
-    """Read ``Retry-After``: a number of seconds, or a date.
+    """Parse ``Retry-After``, given as a number of seconds or as a date.
 
     Args:
-        header: its value, or None where there is none.
-        now: the time of day, against which a date is measured.
+        header: the header's value; None if the header is absent.
+        now: the current time, used to convert a date to a delay.
 
     Returns:
-        Seconds to wait, never below 0; None where the header is absent or makes no sense.
+        Seconds to wait, never below 0; None if the header is absent or malformed.
     """
     text = (header or "").strip()
     if text.isascii() and text.isdigit():

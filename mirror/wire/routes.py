@@ -1,6 +1,6 @@
-"""The resources of the distribution API, each a value that builds its own URL (OCI distribution-spec, "Endpoints").
+"""Resources of the distribution API, as values that build their own URLs (distribution-spec, "Endpoints").
 
-:mod:`mirror.wire.request_line` reads them.
+:mod:`mirror.wire.request_line` parses URLs into these values.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ _FIRST_PAGE = PageRequest()
 
 
 class Route:
-    """A resource of the API. ``methods`` are those the specification gives it."""
+    """A resource of the distribution API. ``methods`` holds the methods the specification defines for the resource."""
 
     methods: ClassVar[frozenset[str]]
 
     def url(self) -> str:
-        """Path and query, ready for a request line."""
+        """Return path and query for a request line."""
+        # quote, not the default quote_plus: our parser reads "+" as itself, so a space must become %20.
         query = urlencode(list(self._query()), quote_via=quote, safe="/:")
         return f"{self._path()}?{query}" if query else self._path()
 
@@ -35,7 +36,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class PingRoute(Route):
-    """``/v2/``: is this a registry, and does it want credentials?"""
+    """``/v2/``: tells clients that this is a registry, and whether it asks for credentials."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
 
@@ -45,7 +46,7 @@ class PingRoute(Route):
 
 @dataclass(frozen=True, slots=True)
 class CatalogRoute(Route):
-    """``/v2/_catalog``: names of repositories."""
+    """``/v2/_catalog``: the list of repositories."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
     page: PageRequest = _FIRST_PAGE
@@ -59,7 +60,7 @@ class CatalogRoute(Route):
 
 @dataclass(frozen=True, slots=True)
 class TagsRoute(Route):
-    """``/v2/NAME/tags/list``."""
+    """``/v2/NAME/tags/list``: the tags of a repository."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
     repository: Repository
@@ -74,7 +75,7 @@ class TagsRoute(Route):
 
 @dataclass(frozen=True, slots=True)
 class ReferrersRoute(Route):
-    """``/v2/NAME/referrers/DIGEST``: manifests whose subject is DIGEST."""
+    """``/v2/NAME/referrers/DIGEST``: the manifests whose subject is DIGEST."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
     repository: Repository
@@ -93,7 +94,7 @@ class ReferrersRoute(Route):
 
 @dataclass(frozen=True, slots=True)
 class ManifestRoute(Route):
-    """``/v2/NAME/manifests/TARGET``; on PUT by digest ``?tag=`` names tags to set."""
+    """``/v2/NAME/manifests/TARGET``: a manifest. On PUT by digest, ``?tag=`` names tags to set."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD", "PUT", "DELETE"})
     repository: Repository
@@ -109,7 +110,7 @@ class ManifestRoute(Route):
 
 @dataclass(frozen=True, slots=True)
 class BlobRoute(Route):
-    """``/v2/NAME/blobs/DIGEST``."""
+    """``/v2/NAME/blobs/DIGEST``: a blob."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD", "DELETE"})
     repository: Repository
@@ -121,13 +122,14 @@ class BlobRoute(Route):
 
 @dataclass(frozen=True, slots=True)
 class UploadsRoute(Route):
-    """``/v2/NAME/blobs/uploads/``: begin an upload, send a blob at once, or mount one.
+    """``/v2/NAME/blobs/uploads/``: begins an upload session, takes a whole blob, or mounts a blob.
 
     Attributes:
-        digest: set for a blob sent whole with the POST.
-        mount: a blob that another repository may already hold.
-        source: that repository, where the client named it.
-        algorithm: the digest algorithm that the closing PUT will use, where announced.
+        repository: the repository that receives the blob.
+        digest: digest of a blob sent whole with the POST; None otherwise.
+        mount: digest of a blob to mount from another repository; None otherwise.
+        source: the repository to mount from; None if the client names none.
+        algorithm: the digest algorithm the closing PUT will use; None if the client does not announce one.
     """
 
     methods: ClassVar[frozenset[str]] = frozenset({"POST"})
@@ -152,7 +154,7 @@ class UploadsRoute(Route):
 
 @dataclass(frozen=True, slots=True)
 class UploadRoute(Route):
-    """``/v2/NAME/blobs/uploads/ID``: one upload session; ``?digest=`` closes it on PUT."""
+    """``/v2/NAME/blobs/uploads/ID``: an upload session. A PUT with ``?digest=`` closes the session."""
 
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD", "PATCH", "PUT", "DELETE"})
     repository: Repository
@@ -167,5 +169,5 @@ class UploadRoute(Route):
 
 
 def closing_url(location: str, digest: Digest) -> str:
-    """The URL that closes an upload: the ``Location`` given for it, its own query kept, with ``digest`` added."""
+    """Return the URL that closes an upload session: its ``Location`` with its own query kept and ``digest`` added."""
     return f"{location}{'&' if '?' in location else '?'}digest={quote(str(digest), safe=':')}"

@@ -1,4 +1,4 @@
-"""``Warning``: advice beside an answer that did what was asked (distribution-spec, "Warnings"; RFC 7234, 5.5)."""
+"""``Warning`` headers for advice beside a successful answer (distribution-spec, "Warnings"; RFC 7234, section 5.5)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-#: Most bytes that the values of all ``Warning`` fields of one answer may have together.
+#: Most bytes in the values of all ``Warning`` headers of one answer (distribution-spec, "Warnings").
 MAX_WARNING_BYTES = 4096
 
 _BEGIN, _END = '299 - "', '"'
@@ -15,9 +15,9 @@ _VALUE = re.compile(r'299 - "((?:[^"\\]|\\.)*)"')
 
 
 def build(texts: Iterable[str]) -> list[str]:
-    """One header value for each text, as many as there is room for; the last may be cut short.
+    """Return one header value for each text, up to :data:`MAX_WARNING_BYTES` in total. The last text may be cut.
 
-    What is not printable ASCII becomes a question mark: a header carries nothing else to every client.
+    Characters outside printable ASCII become a question mark, because some clients accept no other header values.
     """
     values: list[str] = []
     room = MAX_WARNING_BYTES
@@ -33,15 +33,15 @@ def build(texts: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=256)
 def stale(reason: str) -> str:
-    """The header value that says that an answer may be out of date (RFC 7234, 5.5.1), and why."""
+    """Return the header value that marks an answer as stale (RFC 7234, section 5.5.1) and names the reason."""
     begin = '110 - "'
     return begin + _fitting(f"Response is stale: {reason}", MAX_WARNING_BYTES - len(begin) - len(_END)) + _END
 
 
 def parse(values: Iterable[str]) -> tuple[str, ...]:
-    """The texts in ``Warning`` fields, without doubles. Other codes and agents, and what is no warning, are left out.
+    """Return the distinct texts in ``Warning`` headers. Other codes, other agents and malformed warnings are skipped.
 
-    Reading ends after :data:`MAX_WARNING_BYTES`; what is not printable ASCII becomes a question mark.
+    At most :data:`MAX_WARNING_BYTES` characters are read. Characters outside printable ASCII become a question mark.
     """
     joined = ", ".join(values)[:MAX_WARNING_BYTES]
     texts = (re.sub(r"\\(.)", r"\1", match[1]) for match in _VALUE.finditer(joined))
@@ -49,10 +49,10 @@ def parse(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _fitting(text: str, room: int) -> str:
-    """The text as it stands between quotes, cut where it would be longer than ``room``."""
+    """Return the text escaped for a quoted string, cut to at most ``room`` characters."""
     fitting = ""
     for character in _quoted(text):
-        if len(fitting) + len(character) > room:
+        if len(fitting) + len(character) > room:  # an escaped character is never cut in two
             break
         fitting += character
     return fitting

@@ -1,1 +1,1 @@
-"""JSON under ``/api/v1``, health and metrics: everything that is answered beside the distribution API."""
+"""Endpoints outside the distribution API: JSON under ``/api/v1``, health and metrics."""

@@ -1,4 +1,4 @@
-"""``POST /api/v1/…``: what is changed on this server by a request that is not of the distribution API."""
+"""Actions of ``POST /api/v1/…``, which change this server outside the distribution API."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MOST_BODY_BYTES: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class AdminAction:
-    """Something that a client may have done.
+    """An action that a client may request.
 
     Attributes:
-        needs: what somebody must be allowed to do somewhere, before anything that they send is looked at.
-        do: given who asks, and the JSON object that was sent; gives plain values, or raises an error of the tree, also
-            where who asks may not do just this.
+        needs: the right required in at least one repository before the body is read.
+        do: performs the action for an operator with the JSON object from the body, and returns plain values. Raises
+            MirrorError on failure, also if the operator lacks the right for this object.
     """
 
     needs: AccessAction
@@ -34,7 +34,7 @@ class AdminAction:
 def action_handler(
     action: AdminAction, operators: Operators, exchange_of: Callable[[web.BaseRequest], RequestContext]
 ) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
-    """The handler of an act. Who may not is told so before anything that was sent is looked at."""
+    """Return the HTTP handler of an action. A caller without the right is refused before the body is read."""
 
     async def perform(request: web.BaseRequest) -> web.Response:
         operator = await operators.may(action.needs, request)

@@ -1,4 +1,4 @@
-"""``POST /api/v1/admission/approve`` and ``…/reject``: people decide about plugins."""
+"""Actions ``POST /api/v1/admission/approve`` and ``…/reject``, by which people decide about plugins."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _APPROVE_KEYS: Final[Mapping[str, type]] = {**_REJECT_KEYS, "digest": str, "over
 _TYPE_NAMES: Final = {str: "a string", bool: "true or false"}
 
 
-#: Decides about a plugin, see :meth:`mirror.admission.approvals.Approvals.decide`.
+#: Signature of :meth:`mirror.admission.approvals.Approvals.decide`, which this layer must not import.
 Decide: TypeAlias = Callable[..., Awaitable[Sequence[Admission]]]
 
 
 def admission_actions(decide: Decide) -> dict[str, AdminAction]:
-    """Make the actions for those who may approve in the repository that is named, by the end of their path.
+    """Return the two actions, by the end of their paths. They need the right to approve in the named repository.
 
-    Who has logged in decides in their own name.
+    A logged-in user decides in their own name.
     """
     return {
         f"admission/{verb}": AdminAction(AccessAction.APPROVE, partial(_action, decide, approved=verb == "approve"))
@@ -40,17 +40,18 @@ def admission_actions(decide: Decide) -> dict[str, AdminAction]:
 async def _action(decide: Decide, operator: Operator, sent: Mapping[str, Any], *, approved: bool) -> object:
     text, by = sent.get("reference", ""), sent.get("by")
     if not isinstance(text, str):
-        raise ClientFault("reference is not a string, such as acme/driver@sha256:…")
+        raise ClientFault("reference must be a string, such as acme/driver@sha256:…")
     reference = Reference.parse(text)
-    # A rejection that is lifted is lifted under every name.
+    # Overruling lifts a rejection under every name, so it needs the right in every repository.
     operator.require(AccessAction.APPROVE, None if sent.get("overrule") is True else reference.repository)
     if operator.name is not None:
         if by is not None and by != operator.name:
-            raise Denied(f"{operator.name} decides in their own name, and no other: leave 'by' out")
+            # Refused instead of replaced: a client that sends another name relies on it (docs/adr/0021).
+            raise Denied(f"{operator.name} cannot decide in the name of others; fix: leave out 'by'")
         sent = {**sent, "by": operator.name}
     _require_keys(sent, _APPROVE_KEYS if approved else _REJECT_KEYS)
     if reference.host is not None:
-        raise ClientFault(f"{reference} names another registry: write NAME:TAG or NAME@DIGEST")
+        raise ClientFault(f"{reference} names another registry; fix: write NAME:TAG or NAME@DIGEST")
     decided = await decide(
         reference.repository,
         reference.target,
@@ -70,4 +71,4 @@ async def _action(decide: Decide, operator: Operator, sent: Mapping[str, Any], *
 def _require_keys(sent: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
     if not all(type(value) is kinds.get(name) for name, value in sent.items()):
         known = ", ".join(f"{name} ({_TYPE_NAMES[kind]})" for name, kind in kinds.items())
-        raise ClientFault(f"the body is an object with: {known}")
+        raise ClientFault(f"the body must be an object with: {known}")

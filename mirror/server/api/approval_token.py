@@ -1,4 +1,4 @@
-"""The word that stands for a login of somebody who decides about plugins, in a file (``admission.token_file``)."""
+"""The token in ``admission.token_file``, which allows decisions about plugins without a login."""
 
 from __future__ import annotations
 
@@ -9,30 +9,38 @@ from typing import Final
 
 from mirror.oci.errors import ConfigurationFault, Denied
 
-#: Fewest characters of the word.
+#: Least length of the token, in characters.
 LEAST_TOKEN_LENGTH: Final = 16
 _MOST_TOKEN_BYTES: Final = 4096
 
 
 class ApprovalToken:
-    """Compares words with that in a file, which is read anew each time.
+    """Compares tokens with the token in a file. The file is read for each comparison, so a new token needs no restart.
 
     Args:
-        file: holds the word.
+        file: the file holding the token.
 
     Raises:
-        ConfigurationFault: the word cannot be read, or is too short.
+        ConfigurationFault: the file cannot be read, or the token is too short.
     """
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        _read(file)
+        _read(file)  # so that the server does not start with an unusable file
 
     async def require(self, said: str | None) -> None:
-        """Return where somebody has said the word. Raises Denied: they have not."""
+        """Check the token sent by a client.
+
+        Args:
+            said: the token; None if the client sent none.
+
+        Raises:
+            Denied: the token is missing or wrong.
+        """
         wanted = await asyncio.to_thread(_read, self._file)
+        # Constant time: the time of the comparison must not tell how much of a guess is right.
         if said is None or not hmac.compare_digest(said.encode(errors="surrogateescape"), wanted.encode()):
-            raise Denied("this needs the header 'Authorization: Bearer WORD', with the word of admission.token_file")
+            raise Denied("this needs the header 'Authorization: Bearer TOKEN' with the token in admission.token_file")
 
 
 def _read(file: Path) -> str:
@@ -43,7 +51,7 @@ def _read(file: Path) -> str:
         raise ConfigurationFault(f"admission.token_file: {file} cannot be read: {error}") from error
     if len(word) < LEAST_TOKEN_LENGTH:
         raise ConfigurationFault(
-            f"admission.token_file: {file} holds fewer than {LEAST_TOKEN_LENGTH} characters: "
-            "make one with 'openssl rand -hex 32'"
+            f"admission.token_file: {file} holds fewer than {LEAST_TOKEN_LENGTH} characters; "
+            "fix: create a token with 'openssl rand -hex 32'"
         )
     return word

@@ -1,4 +1,4 @@
-"""``/healthz``: the process answers. ``/readyz``: what it stands on works."""
+"""``/healthz`` shows that the process answers, ``/readyz`` that everything it depends on works."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from mirror.oci.errors import MirrorError
 
 _log = structlog.get_logger(__name__)
 
-#: Raises where something is not ready; says nothing where it is.
+#: Returns if its subject is ready, raises otherwise.
 Check = Callable[[], Awaitable[object]]
 
+# Limit for one check.
 _CHECK_SECONDS = 5.0
+# Outcomes are reused for this time, so that frequent requests do not repeat the checks.
 _FRESH_SECONDS = 1.0
 
 
 class Health:
-    """Answers those who watch over the process.
+    """Handlers for health checks.
 
     Args:
-        checks: what readiness depends on, by name.
+        checks: the readiness checks, by name.
     """
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
@@ -36,12 +38,12 @@ class Health:
         self._hanging: dict[str, asyncio.Future[object]] = {}
 
     async def alive(self, _request: web.BaseRequest) -> web.Response:
-        """200, always."""
+        """Answer 200."""
         return _answer(200, {"status": "ok"})
 
     async def ready(self, _request: web.BaseRequest) -> web.Response:
-        """200 where every check passes, else 503; the body names each with its outcome, at most a second old."""
-        async with self._checking:
+        """Answer 200 if every check passes, else 503. The body has the outcome of each check, at most 1 s old."""
+        async with self._checking:  # concurrent requests wait for one run of the checks
             if time.monotonic() - self._checked_at_seconds >= _FRESH_SECONDS:
                 outcomes = await asyncio.gather(*(self._outcome(name) for name in self._checks))
                 self._outcomes = dict(zip(self._checks, outcomes, strict=True))
@@ -53,10 +55,10 @@ class Health:
         late = f"no answer within {_CHECK_SECONDS:g} s"
         hanging = self._hanging.pop(name, None)
         if hanging is not None and not hanging.done():
-            self._hanging[name] = hanging  # not begun again: a dead disk would take one thread after the other
+            self._hanging[name] = hanging  # not repeated: each try would block one more thread on a dead disk
             return late
         check = asyncio.ensure_future(self._checks[name]())
-        # A thread that waits for a disk cannot be cancelled, and its end is not waited for.
+        # A thread waiting for a disk cannot be cancelled, so the check is left behind instead of awaited.
         done, _ = await asyncio.wait([check], timeout=_CHECK_SECONDS)
         if not done:
             check.cancel()

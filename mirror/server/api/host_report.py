@@ -1,4 +1,4 @@
-"""``GET /api/v1/hosts``: Docker hosts that pull plugins, and which of them have a known vulnerability."""
+"""Report ``GET /api/v1/hosts``: Docker hosts pulling plugins, and their exposure to a known vulnerability."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mirror.records.hosts import Hosts, SeenHost
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """The report.
+    """The report on hosts.
 
     Attributes:
-        flush: records what this process has noted; what others have noted is recorded up to a minute later.
-        hosts: remembers hosts.
-        known: tells which engines are affected.
+        flush: records the hosts noted by this process. Hosts noted by other processes may appear up to a minute late.
+        hosts: stores the hosts.
+        known: knows which engine versions are affected.
     """
 
     flush: Callable[[], Awaitable[None]]
@@ -24,7 +24,8 @@ class HostReport:
     known: KnownEngines
 
     async def give(self) -> Mapping[str, object]:
-        """Give the report, as plain values."""
+        """Return the report as plain values."""
+        # Hosts are noted in memory and recorded once a minute. A host that has just pulled must be in the report.
         await self.flush()
         return {"hosts": [_as_json(seen, self.known) for seen in await self.hosts.hosts()]}
 

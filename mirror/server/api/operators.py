@@ -1,6 +1,6 @@
-"""Rights under ``/api/v1`` that are not about content: to decide about plugins, and to see the hosts that pull them.
+"""Rights under ``/api/v1`` unrelated to content: deciding about plugins, and seeing the hosts that pull them.
 
-``docs/ACCESS.md`` has the table of cases.
+``docs/ACCESS.md`` has a table of all cases.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from mirror.server.authentication import Authentication
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.wire.auth.authorization import Authorization
 
-#: Raises Denied for any other word than the right one.
+#: Raises Denied unless called with the right token.
 Word: TypeAlias = Callable[[str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Somebody, for the length of a request.
+    """The sender of a request, with their rights.
 
     Attributes:
-        name: of the user; None for nobody in particular.
-        rights: what they may do.
+        name: the user's name; None for an anonymous sender.
+        rights: the rights of the sender.
     """
 
     name: str | None
     rights: Rights
 
     def require(self, action: AccessAction, repository: Repository | None = None) -> None:
-        """See that they may do this.
+        """Check that the operator may do this, in all repositories if ``repository`` is None.
 
         Raises:
-            RightMissing: they may not.
+            RightMissing: the operator may not.
         """
         if not self.rights.allows(action, repository):
             raise self.rights.refusal(action, repository)
@@ -46,15 +46,15 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Operators:
-    """Tells who sends a request, and what they may do.
+    """Identifies the senders of requests and their rights.
 
     Attributes:
-        authentication: tells users apart; None where nobody may log in.
-        forwarded: how the server is reached.
-        has_users: whether there are users.
-        anyone: what callers without a login may do.
-        local: what programs on the server's own machine may do as long as there are no users.
-        word: knows a word that stands for a login, and what it gives a right to; None where there is none.
+        authentication: identifies users; None if logins are disabled.
+        forwarded: interprets proxy headers.
+        has_users: returns True if there are users.
+        anyone: the rights of callers without a login.
+        local: the rights of programs on the server's own machine while there are no users.
+        word: checks the token of ``admission.token_file``, with the rights given by the token; None if there is none.
     """
 
     authentication: Authentication | None
@@ -65,11 +65,12 @@ class Operators:
     word: tuple[Word, Rights] | None
 
     async def may(self, action: AccessAction, request: web.BaseRequest) -> Operator:
-        """Tell who sends a request. Nothing of its body is read.
+        """Identify the sender of a request and check their right in at least one repository. The body is not read.
 
         Raises:
-            Unauthorized: a login is wrong, or is needed. TooManyRequests: too many guesses from there.
-            Denied: there is nothing that they may do this with.
+            Unauthorized: the login is wrong or missing.
+            TooManyRequests: the client's address sent too many wrong passwords.
+            Denied: the sender may not do this, and a login would not help.
         """
         operator = await self._sender(action, request)
         if operator.rights.spans(action):
@@ -79,6 +80,7 @@ class Operators:
     async def _sender(self, action: AccessAction, request: web.BaseRequest) -> Operator:
         authorization = request.headers.get(hdrs.AUTHORIZATION)
         if authorization is not None:
+            # Before authentication, which would refuse the token of admission.token_file as an unknown one.
             by_word = await self._by_word(action, authorization)
             if by_word is not None:
                 return Operator(None, by_word)
@@ -98,7 +100,7 @@ class Operators:
         if self.word is None or given.scheme != "bearer":
             return None
         is_word, rights = self.word
-        if not rights.spans(action):
+        if not rights.spans(action):  # then the header is for users alone, and no file is read
             return None
         try:
             await is_word(given.credentials)
@@ -110,17 +112,17 @@ class Operators:
         if operator.name is not None:
             return operator.rights.refusal(action, None)
         by_word = self.word is not None and bool(self.word[1].spans(action))
-        header = "the header 'Authorization: Bearer WORD', with the word of admission.token_file"
+        header = "the header 'Authorization: Bearer TOKEN' with the token in admission.token_file"
         if self.authentication is not None and await self.has_users():
             also = f", or {header}" if by_word else ""
-            needed = Unauthorized(f"{action.value} needs the login of a user who may, as Basic{also}")
+            needed = Unauthorized(f"{action.value} needs the login of a user with this right, sent as Basic{also}")
             return self.authentication.challenged(needed, request)
         if by_word:
             return Denied(f"this needs {header}")
         if self.local.spans(action) and not await self.has_users():
             return Denied(
-                f"{action.value} is for programs on the server's own machine that ask http://127.0.0.1 themselves, as "
-                "long as there are no users: this request came through a proxy, by another name, or from a web page",
+                f"without users, {action.value} is limited to programs on the server's own machine, and this request "
+                "came through a proxy, to another host name, or from a web page; fix: use http://127.0.0.1 directly",
                 action=action.value,
             )
         return self.anyone.refusal(action, None)

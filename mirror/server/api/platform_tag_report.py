@@ -1,4 +1,4 @@
-"""``GET /api/v1/platform-tags``: tags that stand for a plugin on every platform."""
+"""Report ``GET /api/v1/platform-tags``: tags that give each engine the plugin for its platform."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from mirror.registry.port import Reader
 
 @dataclass(frozen=True, slots=True)
 class PlatformTagReport:
-    """The rules, and of those about one tag the digests that it stands for now, as far as they are here.
+    """The report on platform tags.
+
+    A rule for a single tag also shows the current digest for each platform; null if the registry does not hold it.
 
     Attributes:
-        rules: in the order of the configuration.
+        rules: the rules in the order of the configuration.
         registry: our own registry.
     """
 
@@ -24,7 +26,7 @@ class PlatformTagReport:
     registry: Reader
 
     async def give(self) -> Mapping[str, object]:
-        """Give the report, as plain values."""
+        """Return the report as plain values."""
         return {
             "platform_tags": [
                 {
@@ -39,6 +41,7 @@ class PlatformTagReport:
         }
 
     async def _now(self, rule: PlatformRule) -> dict[str, str | None] | None:
+        # A rule with a pattern concerns any number of tags, and a rule for an index names no tags by platform.
         if rule.only is None or rule.platforms is None:
             return None
         repository, tag = rule.only

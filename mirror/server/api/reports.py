@@ -1,4 +1,4 @@
-"""``/api/v1/…``: what there is to know of this server, as JSON, for programs."""
+"""Reports under ``GET /api/v1/…``, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from mirror.server.api.operators import Operators
 from mirror.server.forwarded import ForwardedHeaders
 from mirror.server.http.activity import Activity
 
-#: Gives plain values, or JSON, or raises an error of the tree.
+#: Returns plain values, or finished JSON as bytes. Raises MirrorError.
 Report = Callable[[], Awaitable[object]]
 
-#: How large a report counts, whose JSON is not there yet.
+#: Assumed size of a report without finished JSON: always large enough to be serialised in a thread.
 _HEAVY_BYTES = LIGHT_BYTES + 1
 
 
 def report_handler(
     report: Report, activity: Activity, forwarded: ForwardedHeaders, operators: Operators | None = None
 ) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
-    """The handler of a report.
+    """Return the HTTP handler of a report.
 
     Args:
-        report: gives it.
-        activity: what the server has under way.
-        forwarded: knows the client that asks.
-        operators: tells who may operate the server, and so have the report; None: it sees itself to who may.
+        report: builds the report.
+        activity: the current activity of the process.
+        forwarded: finds the client's address.
+        operators: checks the right to operate; None if the report checks the caller itself.
     """
 
     async def show(request: web.BaseRequest) -> web.Response:
         if operators is not None:
             (await operators.may(AccessAction.OPERATE, request)).require(AccessAction.OPERATE)
         body = await report()
-        if not isinstance(body, bytes):  # thousands of hosts take tens of ms
+        if not isinstance(body, bytes):  # serialising thousands of hosts takes tens of milliseconds
             body = await activity.cpu_offload.do(forwarded.client_key(request), _HEAVY_BYTES, _in_json, body)
         return web.Response(body=body, content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"})
 
@@ -44,7 +44,7 @@ def report_handler(
 
 
 def guarded(report: Report, may_look: Callable[[], Awaitable[object]]) -> Report:
-    """A report for callers who may list repositories: it tells no more of names than that does."""
+    """Return a report for callers who may list repositories. The report shows no names beyond that list."""
 
     async def give() -> object:
         await may_look()

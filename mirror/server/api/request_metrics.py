@@ -1,4 +1,4 @@
-"""Metrics of requests, and the page that shows all metrics."""
+"""Metrics of HTTP requests, and the handler of the metrics page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mirror.runtime.shared_metrics import Counter, Histogram, MetricFamily, Metr
 from mirror.wire import routes
 from mirror.wire.routes import Route
 
-#: Gives the page to who sends that ``Accept`` header: its content type, and its bytes.
+#: Renders the metrics page for an ``Accept`` header. Returns content type and body.
 Page = Callable[[str], Awaitable[tuple[str, bytes]]]
 
 _ROUTES: Final[dict[type[Route], str]] = {
@@ -30,6 +30,8 @@ _OTHER: Final = "other"
 _STATUSES: Final = ("2xx", "3xx", "4xx", "5xx")
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 
+# All label values are fixed before the start, because workers count in shared memory (docs/adr/0008). Repository
+# names are never labels.
 _METHODS: Final = [
     *((name, method) for kind, name in _ROUTES.items() for method in sorted(kind.methods)),
     *((name, method) for name in ("health", "metrics") for method in ("GET", "HEAD")),
@@ -78,13 +80,13 @@ FAMILIES: Final = (REQUESTS, DURATION, BLOB_HEADERS, RECEIVED, SENT)
 
 
 class RequestMetrics:
-    """Counts answers.
+    """Counts answers in the metrics :data:`FAMILIES`.
 
     Args:
-        slot: where; its counters are :data:`FAMILIES`.
+        slot: the slot of this worker in the shared metrics.
 
     Attributes:
-        blob_headers: counts how long the headers of answers with a blob took.
+        blob_headers: histogram of the time until the headers of a blob answer.
     """
 
     def __init__(self, slot: WorkerSlot) -> None:
@@ -108,11 +110,12 @@ class RequestMetrics:
         """Count an answer.
 
         Args:
-            request: what was asked.
-            route: what that was found to be.
-            status: of the answer.
-            seconds: from the request's headers to the end of the answer.
-            received_bytes, sent_bytes: of their bodies.
+            request: the request.
+            route: the route of the request; None for paths outside the distribution API.
+            status: the HTTP status of the answer.
+            seconds: time from the request's headers to the end of the answer.
+            received_bytes: bytes of the request's body.
+            sent_bytes: bytes of the answer's body.
         """
         kind = type(route)
         series = self._of.get((kind, request.method, status)) or self._series(kind, request, status)
@@ -124,7 +127,7 @@ class RequestMetrics:
             series.sent.add(sent_bytes)
 
     def _series(self, kind: type, request: web.BaseRequest, status: int) -> _Series:
-        """The series of an answer; kept, where there is an end to how many there can be."""
+        """Return the series of an answer. Those of distribution routes are cached, because their number is bounded."""
         name, method = _ROUTES.get(kind) or _PATHS.get(request.rel_url.raw_path, _OTHER), request.method
         if (name, method) not in self._durations:
             name = method = _OTHER
@@ -137,7 +140,7 @@ class RequestMetrics:
 
 @dataclass(slots=True, eq=False)
 class _Series:
-    """Series that count answers of one kind."""
+    """The counters for answers of one kind."""
 
     requests: Counter
     duration: Histogram
@@ -146,7 +149,7 @@ class _Series:
 
 
 def showing(page: Page) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
-    """The handler of ``/metrics``."""
+    """Return the handler of ``/metrics``."""
 
     async def show(request: web.BaseRequest) -> web.Response:
         content_type, body = await page(request.headers.get(hdrs.ACCEPT, ""))

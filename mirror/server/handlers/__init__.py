@@ -1,1 +1,1 @@
-"""Handlers of the distribution API, one module a kind of resource."""
+"""Handlers of the distribution API, one module for each kind of resource."""

@@ -1,4 +1,7 @@
-"""Answers that carry a blob: by sendfile where it lies in a file and goes out in the clear, else piece by piece."""
+"""Responses carrying a blob, sent by sendfile if possible, else chunk by chunk.
+
+Sendfile needs a blob in a file and a connection without TLS.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,18 @@ from mirror.oci.errors import MirrorError, StorageDamaged
 from mirror.registry.port import Blob, Growing
 from mirror.wire.ranges import Span
 
+#: Most bytes sent before other tasks of the event loop run.
 _TURN_BYTES: Final = 1024 * 1024
 
 _log = structlog.get_logger(__name__)
 
 
 class BlobResponse(web.StreamResponse):
-    """An answer that carries a blob. It is either whole and right, or its connection breaks.
+    """A response carrying a blob. The connection breaks unless the whole blob, or the requested part, is sent.
 
     Attributes:
-        sent_bytes: bytes of the blob handed to the connection so far.
-        sending_seconds: from the headers to the end, or to now.
+        sent_bytes: bytes of the blob passed to the connection so far.
+        sending_seconds: seconds since the headers were sent; 0 if they were not sent.
     """
 
     def __init__(self, status: int, headers: Mapping[str, str]) -> None:
@@ -39,18 +43,19 @@ class BlobResponse(web.StreamResponse):
         return 0.0 if self._headers_at_seconds is None else time.monotonic() - self._headers_at_seconds
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send the headers."""
+        """Send the headers, and note the time."""
         self._headers_at_seconds = time.monotonic()
         return await super().prepare(request)
 
     async def send(self, request: web.BaseRequest, blob: Blob) -> None:
-        """Send the blob's span, after :meth:`prepare`.
+        """Send the blob's span. Call :meth:`prepare` first.
 
         Raises:
-            StorageDamaged: there were fewer or more bytes than the span has.
-            ConnectionError: the client went away.
-            MirrorError: whatever the blob raises.
+            StorageDamaged: the blob has fewer or more bytes than its span.
+            ConnectionError: the client disconnected.
+            MirrorError: any error raised while the blob is read.
         """
+        # With TLS the kernel cannot send the file itself: the bytes have to be encrypted first.
         transport = None if request.secure else request.transport
         if blob.file is not None and transport is not None:
             await self._send_file(transport, blob.file, blob.span)
@@ -63,10 +68,10 @@ class BlobResponse(web.StreamResponse):
         await self.write_eof()
 
     async def _send_file(self, transport: asyncio.Transport, file: IO[bytes], span: Span) -> None:
-        """Send a part of a file. Others may read the file, so its position, which asyncio moves, is nobody's.
+        """Send a part of a file, in turns of 1 MiB.
 
-        It goes in turns, between which the process does what else there is to do: the kernel sends for as long as a
-        client on a fast line keeps taking.
+        Other tasks run between the turns, because the kernel sends for as long as a client on a fast line receives.
+        Positions are passed with each call: readers may share the file, and asyncio moves the file's own position.
         """
         loop = asyncio.get_running_loop()
         position = span.start
@@ -76,16 +81,18 @@ class BlobResponse(web.StreamResponse):
             if transport.is_closing():
                 raise ConnectionResetError("the client went away")
             turn_bytes = min(span.stop - position, _TURN_BYTES)
+            # First without asyncio: a small blob leaves in this one call, see _sent_at_once().
             sent = _sent_at_once(transport, file, position, turn_bytes)
             if sent < turn_bytes:
                 rest = position + sent, turn_bytes - sent
                 try:
                     sent += await loop.sendfile(transport, file, *rest, fallback=False)
                 except asyncio.SendfileNotAvailableError as error:
+                    # asyncio reports every failed first sendfile like this, a failing disk as well as a lost client.
                     if transport.is_closing():
                         raise ConnectionResetError("the client went away") from error
-                    sent += _sent_at_once(transport, file, *rest)  # raises what asyncio does not tell
-            if not sent:
+                    sent += _sent_at_once(transport, file, *rest)  # raises the actual error
+            if not sent:  # the file is shorter than expected; send() reports this
                 return
             position += sent
             self.sent_bytes += sent
@@ -105,7 +112,7 @@ class BlobResponse(web.StreamResponse):
             self.sent_bytes += len(chunk)
 
     def break_off(self, request: web.BaseRequest, error: Exception) -> None:
-        """End the connection, so that the client cannot take what it got for the whole, and log why."""
+        """Abort the connection, so that the client cannot mistake a part for the whole blob, and log the reason."""
         if request.transport is not None:
             request.transport.abort()
         if isinstance(error, ConnectionError | TimeoutError):
@@ -117,11 +124,12 @@ class BlobResponse(web.StreamResponse):
 
 
 def _sent_at_once(transport: asyncio.Transport, file: IO[bytes], position: int, size_bytes: int) -> int:
-    """Send what the kernel takes before it is waited for, which is all of a small blob; gives how many bytes that was.
+    """Send as much as the socket takes without waiting. Return the number of bytes sent.
 
-    Half of the time that a blob of 1 MiB takes here would go into asyncio's preparations to wait.
+    A small blob is sent completely. asyncio's preparations for waiting would take half of the time for a blob of 1 MiB.
     """
     socket = transport.get_extra_info("socket")
+    # Bytes in asyncio's buffer come first: the headers, or the end of an earlier answer.
     if socket is None or transport.get_write_buffer_size():
         return 0
     try:

@@ -1,6 +1,6 @@
-"""``/v2/NAME/blobs/uploads/…`` (distribution-spec, "Pushing blobs", "Mounting", "Cancel").
+"""Handlers of ``/v2/NAME/blobs/uploads/…`` (distribution-spec, "Pushing blobs", "Mounting", "Cancel").
 
-The offset of a session lives in the registry: its URL never changes, and an old ``Location`` stays good.
+The registry keeps the offset of a session. The session's URL never changes, so an old ``Location`` remains valid.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from mirror.wire.routes import BlobRoute, UploadRoute, UploadsRoute
 
 
 async def post(context: RequestContext, route: UploadsRoute) -> web.Response:
-    """Mount a blob, take one whole, or begin a session."""
+    """Mount a blob, store a whole blob, or begin an upload session."""
     registry, repository = context.registry, route.repository
+    # A mount that fails is not an error: the client gets a usable session instead (distribution-spec).
     if route.mount is not None and await registry.mount_blob(repository, route.mount, route.source) is not None:
         return _created(repository, route.mount)
     try:
@@ -32,6 +33,7 @@ async def post(context: RequestContext, route: UploadsRoute) -> web.Response:
     try:
         await _append(context, upload)
     except Exception:
+        # The client does not know the session's id and could never continue it.
         await upload.cancel()
         raise
     await upload.commit(route.digest)
@@ -39,23 +41,24 @@ async def post(context: RequestContext, route: UploadsRoute) -> web.Response:
 
 
 async def get(context: RequestContext, route: UploadRoute) -> web.Response:
-    """Tell how far the session has come."""
+    """Return the offset of an upload session."""
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     return _session(204, route.repository, upload)
 
 
 async def patch(context: RequestContext, route: UploadRoute) -> web.Response:
-    """Take the next chunk, or a stream of any length where there is no ``Content-Range``."""
+    """Append a chunk, or a stream of any length if there is no ``Content-Range``."""
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     await _append(context, upload)
     return _session(202, route.repository, upload)
 
 
 async def put(context: RequestContext, route: UploadRoute) -> web.Response:
-    """Close the session, with the last chunk or the whole blob as body, or with none."""
+    """Close an upload session. The body may hold the last chunk, the whole blob, or nothing."""
+    # Before the body is received: nothing is taken from a caller who may not push.
     context.require(AccessAction.PUSH, route.repository)
     if route.digest is None:
-        raise DigestInvalid("an upload is closed with ?digest=ALGORITHM:HEX", upload=route.upload_id)
+        raise DigestInvalid("a PUT closing an upload needs ?digest=ALGORITHM:HEX", upload=route.upload_id)
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     if context.request.body_exists:
         await _append(context, upload)
@@ -64,7 +67,7 @@ async def put(context: RequestContext, route: UploadRoute) -> web.Response:
 
 
 async def delete(context: RequestContext, route: UploadRoute) -> web.Response:
-    """End the session and drop its bytes."""
+    """Cancel an upload session and drop its bytes."""
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     await upload.cancel()
     return web.Response(status=204, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
@@ -82,6 +85,7 @@ def _session(status: int, repository: Repository, upload: Upload) -> web.Respons
         status=status,
         headers={
             header_names.API_VERSION: header_names.API_VERSION_VALUE,
+            # A path without scheme and host: engines from 20.10 on send no credentials to another host or scheme.
             hdrs.LOCATION: UploadRoute(repository, upload.id).url(),
             hdrs.RANGE: upload_range(upload.offset),
             header_names.UPLOAD_UUID: upload.id,

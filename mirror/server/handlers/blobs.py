@@ -1,4 +1,4 @@
-"""``/v2/NAME/blobs/DIGEST`` (distribution-spec, "Pulling blobs", "Deleting Blobs")."""
+"""Handlers of ``/v2/NAME/blobs/DIGEST`` (distribution-spec, "Pulling blobs", "Deleting Blobs")."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mirror.wire.routes import BlobRoute
 
 
 async def head(context: RequestContext, route: BlobRoute) -> web.Response:
-    """Digest and size."""
+    """Return digest and size of a blob."""
     found = await context.registry.stat_blob(route.repository, route.digest)
     return web.Response(headers=_headers(route.digest, found.size_bytes))
 
 
 async def get(context: RequestContext, route: BlobRoute) -> web.StreamResponse:
-    """The bytes, or the part of them that ``Range`` names."""
+    """Return a blob, or the part of it named by ``Range``."""
     request = context.request
-    # There is no validator that If-Range could hold, so it never matches, and Range does not count.
+    # We send no validators, so If-Range never matches and Range is ignored (RFC 9110, section 13.1.5).
     part = None if hdrs.IF_RANGE in request.headers else RangeRequest.parse(request.headers.get(hdrs.RANGE))
     response: BlobResponse | None = None
     try:
@@ -34,14 +34,14 @@ async def get(context: RequestContext, route: BlobRoute) -> web.StreamResponse:
             await response.prepare(request)
             await response.send(request, blob)
     except Exception as error:
-        if response is None or not response.prepared:
+        if response is None or not response.prepared:  # nothing was sent yet, so the client can get an error answer
             raise
         response.break_off(request, error)
     return response
 
 
 async def delete(context: RequestContext, route: BlobRoute) -> web.Response:
-    """Remove it from this repository."""
+    """Delete a blob from this repository."""
     await context.registry.delete_blob(route.repository, route.digest)
     return web.Response(status=202, headers={header_names.API_VERSION: header_names.API_VERSION_VALUE})
 

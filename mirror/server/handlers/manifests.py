@@ -1,4 +1,4 @@
-"""``/v2/NAME/manifests/TARGET`` (distribution-spec, "Pulling manifests", "Pushing Manifests", "Deleting")."""
+"""Handlers of ``/v2/NAME/manifests/TARGET`` (distribution-spec, "Pulling", "Pushing" and "Deleting Manifests")."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ from mirror.server.request_context import RequestContext
 from mirror.wire import warnings
 from mirror.wire.routes import ManifestRoute
 
-#: How long a manifest may take where others wait for its place.
+#: Longest time for receiving a manifest while others of its client wait, in seconds.
 _MOST_SECONDS: Final = 60.0
 
 
 async def head(context: RequestContext, route: ManifestRoute) -> web.StreamResponse:
-    """Type, digest and size."""
+    """Return media type, digest and size of a manifest."""
     return _answer(context, await context.registry.resolve(route.repository, route.target), b"")
 
 
 async def get(context: RequestContext, route: ManifestRoute) -> web.StreamResponse:
-    """The bytes as they were pushed, with the type they were pushed with, whatever types the client prefers."""
+    """Return a manifest with the bytes and media type it was pushed with. ``Accept`` is ignored."""
     manifest = await context.registry.get_manifest(route.repository, route.target)
     return _answer(context, manifest, manifest.content)
 
 
 async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
-    """Store a manifest and move its tags: the one in the path, and those of ``?tag=``."""
+    """Store a manifest and move its tags: the tag in the path, and the tags in ``?tag=``."""
+    # Before the body is received: nothing is read or parsed for a caller who may not push.
     context.require(AccessAction.PUSH, route.repository)
     media_type = context.request.headers.get(hdrs.CONTENT_TYPE, "")
     digest = route.target if isinstance(route.target, Digest) else None
@@ -46,6 +47,7 @@ async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     activity, client = context.activity, context.client
     async with AsyncExitStack() as held:
         with activity.uploading.one_of(client):
+            # Large manifests are in memory completely until they are stored, so few of a client are taken at a time.
             if _may_be_large(context):
                 await held.enter_async_context(activity.large_manifests.one_of(client))
             content = await _received(context)
@@ -61,14 +63,15 @@ async def put(context: RequestContext, route: ManifestRoute) -> web.Response:
     if manifest.subject is not None:
         answer[header_names.OCI_SUBJECT] = str(manifest.subject.digest)
     if route.tags:
-        answer[header_names.OCI_TAG] = ", ".join(map(str, route.tags))  # one line: clients read only so many of them
+        # A single header line: clients limit the number of headers they read.
+        answer[header_names.OCI_TAG] = ", ".join(map(str, route.tags))
     for warning in warnings.build(advice):
         answer.add(hdrs.WARNING, warning)
     return web.Response(status=201, headers=answer)
 
 
 async def delete(context: RequestContext, route: ManifestRoute) -> web.Response:
-    """Remove a tag, or a manifest with every tag that points to it."""
+    """Delete a tag, or a manifest with every tag pointing to it."""
     if isinstance(route.target, Tag):
         await context.registry.delete_tag(route.repository, route.target)
     else:
@@ -78,6 +81,7 @@ async def delete(context: RequestContext, route: ManifestRoute) -> web.Response:
 
 def _may_be_large(context: RequestContext) -> bool:
     announced = context.request.content_length
+    # A larger length than the limit is refused without receiving the body, and needs no slot.
     return context.request.body_exists and (announced is None or LIGHT_BYTES < announced <= MAX_MANIFEST_BYTES)
 
 
@@ -92,7 +96,8 @@ async def _received(context: RequestContext) -> bytes:
             ):
                 activity.dawdling.add(context.client)
                 raise ContentTooSlow(
-                    f"the manifest took longer than {_MOST_SECONDS:g} s, and others of its client wait: send it again",
+                    f"the manifest took longer than {_MOST_SECONDS:g} s to arrive while others of its client waited; "
+                    "fix: send it again",
                     received=len(content),
                 )
     except ContentTooLarge as error:
@@ -104,6 +109,7 @@ async def _received(context: RequestContext) -> bytes:
 
 def _answer(context: RequestContext, found: Manifest | Descriptor, body: bytes) -> web.StreamResponse:
     head = _head(found.media_type, found.digest, found.size_bytes, staleness_of(found))
+    # Prebuilt heads are for HTTP/1.1 and are shared by all clients, so they cannot carry Vary.
     if context.request.version == HttpVersion11 and not context.varies:
         return PrebuiltResponse(head, body)
     response = web.Response(body=body or None, headers=head.fields)
@@ -112,6 +118,7 @@ def _answer(context: RequestContext, found: Manifest | Descriptor, body: bytes) 
     return response
 
 
+# Headers of a manifest depend on these arguments only, and hosts pull the same manifests again and again.
 @lru_cache(maxsize=4096)
 def _head(media_type: str, digest: Digest, size_bytes: int, staleness: Staleness | None) -> PrebuiltHead:
     fields: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""``GET /v2/``: this is a registry."""
+"""Handler of ``/v2/``, which identifies the server as a registry."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from mirror.wire.routes import PingRoute
 
 
 async def get(_context: RequestContext, _route: PingRoute) -> web.Response:
-    """Say so. Engines up to 19.03 ask before anything else."""
+    """Confirm that this is a registry. Engines up to 19.03 send this request before any other."""
     return web.Response(body=b"{}", headers=header_names.JSON_HEADERS)

@@ -1,4 +1,4 @@
-"""``/v2/NAME/referrers/DIGEST`` (distribution-spec, "Listing Referrers")."""
+"""Handler of ``/v2/NAME/referrers/DIGEST`` (distribution-spec, "Listing Referrers")."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from mirror.server.request_context import RequestContext
 from mirror.wire.pagination import PageRequest, next_link
 from mirror.wire.routes import ReferrersRoute
 
-# Clients read the list as they read a manifest, and stop at the same size: longer lists go out in pages.
+# Clients apply their size limit for manifests to this list as well, so longer lists are sent in pages.
 _ROOM_BYTES = MAX_MANIFEST_BYTES - 1024
 _SEPARATOR_BYTES = 2
 _ENTRY_LENGTH = 300
 
 
 async def get(context: RequestContext, route: ReferrersRoute) -> web.Response:
-    """An index of the manifests that refer to the digest: empty where there are none, or nothing at all."""
+    """Return an index of the manifests referring to a digest; an empty index if none do or the digest is unknown."""
     page = await context.registry.list_referrers(route.repository, route.digest, route.artifact_type, route.page)
-    length = sum(_ENTRY_LENGTH + entry.text_length for entry in page.entries)  # about that of their JSON
+    # An estimate of the JSON's length: large lists are serialised in a thread.
+    length = sum(_ENTRY_LENGTH + entry.text_length for entry in page.entries)
     listed = await context.activity.cpu_offload.do(context.client, length, _fitting, page.entries)
     answer = {header_names.API_VERSION: header_names.API_VERSION_VALUE, hdrs.CONTENT_TYPE: OCI_INDEX}
     if route.artifact_type is not None:
@@ -37,12 +38,13 @@ async def get(context: RequestContext, route: ReferrersRoute) -> web.Response:
 
 
 def _fitting(entries: tuple[Descriptor, ...]) -> list[str]:
-    """The first entries as JSON, as many as fit into one answer; always one where there is any."""
+    """Return the leading entries as JSON texts, as many as fit into one answer, and at least one if there are any."""
     listed: list[str] = []
     size_bytes = 0
     for entry in entries:
         text = json.dumps(entry.to_json())
         size_bytes += len(text) + _SEPARATOR_BYTES
+        # The first entry always goes out, or a client following the links would never get past it.
         if listed and size_bytes > _ROOM_BYTES:
             break
         listed.append(text)

@@ -1,4 +1,4 @@
-"""``/v2/NAME/tags/list`` and ``/v2/_catalog`` (distribution-spec, "Listing Tags"; distribution, "Catalog")."""
+"""Handlers of ``/v2/NAME/tags/list`` (distribution-spec, "Listing Tags") and ``/v2/_catalog`` (distribution)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mirror.wire.routes import CatalogRoute, TagsRoute
 
 
 async def get(context: RequestContext, route: TagsRoute) -> web.Response:
-    """Tags of a repository, in ASCII order."""
+    """Return the tags of a repository in ASCII order."""
     page = await context.registry.list_tags(route.repository, route.page)
     body = {"name": str(route.repository), "tags": [str(tag) for tag in page.entries]}
     return _listed(body, page, TagsRoute(route.repository, _following(route.page, page)))
 
 
 async def catalog(context: RequestContext, route: CatalogRoute) -> web.Response:
-    """Repositories, in ASCII order."""
+    """Return the repositories in ASCII order."""
     page = await context.registry.list_repositories(route.page)
     body = {"repositories": [str(repository) for repository in page.entries]}
     return _listed(body, page, CatalogRoute(_following(route.page, page)))

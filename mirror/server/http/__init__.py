@@ -1,1 +1,1 @@
-"""HTTP below the handlers: connections, limits, errors, logs, prepared responses."""
+"""The HTTP layer below the handlers: connections, limits, error responses and prebuilt responses."""

@@ -1,4 +1,4 @@
-"""Activity of a server, as those see it who serve, watch and limit it."""
+"""The current activity of one server process, shared by the parts that serve, observe and limit requests."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from mirror.server.http.in_flight import RequestsInFlight
 from mirror.server.http.refusal_log import RefusalLog
 from mirror.server.http.server_limits import ServerLimits
 
-#: Large manifests of one client that are received or worked on at a time: each is held in memory whole.
+#: Most large manifests of one client received or processed at a time. Each is held in memory completely.
 LARGE_MANIFESTS_PER_CLIENT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Activity of one process.
+    """The current activity of one process.
 
     Attributes:
-        in_flight: requests.
-        connections: connections.
-        requests: requests, by client; counted behind a proxy, whose connections are its own.
-        uploading: requests that send content, by client.
-        large_manifests: manifests that are more than light work, by client.
-        cpu_offload: work on content that would keep the event loop busy.
-        crowding: clients that had as many connections as they may, or as many requests behind a proxy.
-        beginning: clients that may begin no more uploads, because as many are open as there may be.
-        dawdling: clients whose body was ended, because it came slowly while others waited.
-        now_seconds: a clock that never goes back.
+        in_flight: the requests under way.
+        connections: the open connections.
+        requests: requests per client. Counted behind a proxy only, where all connections belong to the proxy.
+        uploading: requests with content per client.
+        large_manifests: manifests of more than :data:`LIGHT_BYTES` per client.
+        cpu_offload: runs content processing that would block the event loop.
+        crowding: log of clients refused at their limit of connections, or of requests behind a proxy.
+        beginning: log of clients refused at the limit of open upload sessions.
+        dawdling: log of clients whose slow body was ended because other requests waited.
+        now_seconds: a monotonic clock, in seconds.
     """
 
     in_flight: RequestsInFlight
@@ -48,17 +48,18 @@ class Activity:
     now_seconds: Callable[[], float]
 
     def is_crowded(self, client: str) -> bool:
-        """Tell whether others wait, or will soon, for a place that a client has taken."""
+        """Return True if others wait, or soon will, for the slots occupied by a client."""
         shares = (self.connections, self.requests, self.uploading)
         return any(slot.are_nearly_taken(client) for slot in shares)
 
     @classmethod
     def within(cls, limits: ServerLimits, now_seconds: Callable[[], float] = monotonic) -> Activity:
-        """Nothing yet, and at most what the limits allow."""
+        """Create the activity of an idle process with the given limits."""
         crowding = RefusalLog("server.limits.connections_per_client")
         return cls(
             RequestsInFlight(),
             ConnectionLimits(limits, crowding),
+            # Behind a proxy, one request counts as one connection does elsewhere: the same limit and the same log.
             ClientLimits("requests", limits.connections_per_client, crowding),
             ClientLimits("uploads", limits.uploads_per_client, RefusalLog("server.limits.uploads_per_client")),
             PerOwnerLimit(LARGE_MANIFESTS_PER_CLIENT),

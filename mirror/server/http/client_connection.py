@@ -1,4 +1,4 @@
-"""One connection: what serves it, and what it is answered in our own words where it brings no request."""
+"""One client connection, with our own error bodies for input that is not a valid request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ from aiohttp.http_exceptions import LineTooLong
 from mirror.server.http import error_responses
 from mirror.server.http.request_guard import GuardedHandler, HeadTooLong, ReadRounds
 
-#: Most of a body that is read after its answer, in bytes, its framing included: who is still sending hears the answer,
-#: and no more is taken.
+#: Most bytes of an unwanted body read after its answer, framing included. A client that sends its whole body first
+#: would otherwise see a reset connection instead of the answer.
 MOST_DRAINED_BYTES: Final = 64 * 1024 * 1024
 
 
 class ClientConnection(GuardedHandler):
-    """A connection whose own errors are answered as all others are, and that leaves no task behind."""
+    """A connection that answers protocol errors in the format of the API, and leaves no task behind.
+
+    Args:
+        leave: called when the connection is lost.
+        rounds: schedules reading among all connections.
+        server: handles the requests.
+        options: passed to aiohttp.
+    """
 
     __slots__ = ("_draining", "_leave")
 
@@ -30,27 +37,28 @@ class ClientConnection(GuardedHandler):
         self._draining = False
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Called by asyncio. What aiohttp waits for after an answer, the rest of a body, cannot come any more."""
+        """Cancel the handler task unless a request is still being handled. Called by asyncio."""
         self._leave()
         task, answered = self._task_handler, self._draining or not self._request_in_progress
         super().connection_lost(exc)
+        # After an answer aiohttp waits for the rest of the body, which cannot arrive any more.
         if task is not None and answered:
             task.cancel()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Send an answer, and read what is left of the body within bounds. Called by aiohttp."""
+        """Send an answer, and drain the rest of the request body within bounds. Called by aiohttp."""
         sent, reset = await super().finish_response(request, resp, start_time)
         if not reset and not request.content.is_eof():
             if resp.status == HTTPStatus.REQUEST_TIMEOUT:
-                self._lingering_time = 0.0  # others wait for the place
+                self._lingering_time = 0.0  # ended for being slow: draining would keep the slot others wait for
             else:
                 await self._drain(request)
         return sent, reset
 
     async def _drain(self, request: web.BaseRequest) -> None:
-        """Read the rest of a body that nobody wants; the connection ends where it is too long, or does not come."""
+        """Read and drop the rest of a request body. End the connection if the rest is too long or too slow."""
         end_bytes, self._draining = self.body_bytes + MOST_DRAINED_BYTES, True
         try:
             with suppress(TimeoutError):
@@ -60,7 +68,8 @@ class ClientConnection(GuardedHandler):
         finally:
             self._draining = False
         if not request.content.is_eof():
-            self._lingering_time = 0.0  # aiohttp, which would go on reading for as long, ends the connection instead
+            # aiohttp would drain for the same time again. With 0 it closes the connection instead.
+            self._lingering_time = 0.0
 
     def handle_error(
         self,
@@ -69,30 +78,31 @@ class ClientConnection(GuardedHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is not HTTP, or over a limit. Called by aiohttp."""
+        """Answer input that is not HTTP or exceeds a limit. Called by aiohttp."""
         if isinstance(exc, LineTooLong):
             return error_responses.unreadable(
                 431, f"the request line or a header is longer than {self.max_line_size} bytes"
             )
         if isinstance(exc, HeadTooLong):
             return error_responses.unreadable(431, exc.message)
+        # The first line only: aiohttp adds the offending bytes in further lines.
         reason = (message or "it is not HTTP").partition("\n")[0]
         return error_responses.unreadable(status, f"the request cannot be read: {reason}")
 
 
 class ConnectionFactory(asyncio.Protocol):
-    """A connection that has just been made: whom it comes from decides what serves it.
+    """A new connection whose protocol is chosen by the client's address.
 
     Args:
-        serve: given the address of the client, empty where there is none, gives the protocol that takes the connection
-            over; None: it is ended.
+        serve: returns the protocol that takes the connection over, or None to abort the connection. Called with the
+            client's address, which is empty if the connection has none.
     """
 
     def __init__(self, serve: Callable[[str], asyncio.Protocol | None]) -> None:
         self._serve = serve
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
+        """Hand the connection over to the chosen protocol, or abort it. Called by asyncio."""
         peer = transport.get_extra_info("peername")
         protocol = self._serve(peer[0] if isinstance(peer, tuple) else "")
         if protocol is not None:

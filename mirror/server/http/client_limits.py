@@ -1,4 +1,4 @@
-"""Requests and connections that one client may have under way at a time."""
+"""Limits on the requests and connections that one client may have at a time."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mirror.oci.errors import TooManyRequests
 from mirror.server.http.refusal_log import RefusalLog
 
 _RETRY_AFTER_SECONDS: Final = 5
-#: Share of a limit from which on others will soon have to wait.
+#: Share of a limit from which on other requests will soon have to wait.
 NEARLY: Final = 7 / 8
 
 
 class ClientLimits:
-    """Requests of one kind, or connections, that this process has under way, by client.
+    """Counts requests of one kind, or connections, of this process per client.
 
     Args:
-        what: the kind, as in "has 256 uploads under way".
-        most_per_client: how many one client may have at a time.
-        refusals: told of each that was one too many; it names the setting.
+        what: the plural noun used in messages, such as "uploads".
+        most_per_client: the limit per client.
+        refusals: records each refusal, and names the setting that holds the limit.
 
     Attributes:
-        count: how many there are, of all clients.
+        count: current number for all clients together.
     """
 
     def __init__(self, what: str, most_per_client: int, refusals: RefusalLog) -> None:
@@ -36,48 +36,49 @@ class ClientLimits:
 
     @property
     def refused(self) -> int:
-        """Number of those that were one too many."""
+        """Number of refusals so far."""
         return self._refusals.count
 
     def are_nearly_taken(self, client: str) -> bool:
-        """Tell whether the client has nearly as many as it may."""
+        """Return True if the client has reached 7/8 of its limit."""
         return self._by_client.get(client, 0) >= NEARLY * self._most_per_client
 
     def refuses(self, client: str | None) -> bool:
-        """Tell whether the client has as many as it may; if so, count this one as refused."""
+        """Return True, and record a refusal, if the client has reached its limit. Return False for a client of None."""
         if client is None or self._by_client.get(client, 0) < self._most_per_client:
             return False
         self._refusals.add(client)
         return True
 
     def add(self, client: str | None) -> None:
-        """Count one more; None: of nobody in particular."""
+        """Count one more for the client; None counts for no client."""
         self.count += 1
         if client is not None:
             self._by_client[client] += 1
 
     def remove(self, client: str | None) -> None:
-        """Count one less, which :meth:`add` has counted."""
+        """Undo one :meth:`add` for the client."""
         self.count -= 1
         if client is not None:
             self._by_client[client] -= 1
+            # Clients without anything under way are forgotten, or every address ever seen would stay in memory.
             if not self._by_client[client]:
                 del self._by_client[client]
 
     @contextmanager
     def one_of(self, client: str) -> Iterator[None]:
-        """Count one more inside.
+        """Count one more inside the ``with`` block.
 
         Args:
-            client: whose it is.
+            client: the client to count for.
 
         Raises:
-            TooManyRequests: the client has as many as it may.
+            TooManyRequests: the client has reached its limit.
         """
         if self.refuses(client):
             raise TooManyRequests(
-                f"{client} has {self._most_per_client} {self._what} under way already: repeat this one later, "
-                f"or raise {self._refusals.setting}",
+                f"{client} already has {self._most_per_client} {self._what} under way, the limit for one client; "
+                f"fix: try again later, or raise {self._refusals.setting}",
                 limit=self._most_per_client,
                 retry_after_seconds=_RETRY_AFTER_SECONDS,
             )

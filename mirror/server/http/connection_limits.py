@@ -1,4 +1,4 @@
-"""The connections of a process: counted, and held to a limit for each client and in all."""
+"""Counts and limits of the connections of a process, per client and in total."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from mirror.server.http.client_limits import NEARLY, ClientLimits
 from mirror.server.http.refusal_log import RefusalLog
 from mirror.server.http.server_limits import ServerLimits
 
-#: Connections beyond a limit that are told so, of all clients together.
+#: Most connections beyond a limit, of all clients together, that get an error answer. Further ones are aborted.
 _SURPLUS: Final = 128
 
 
 class ConnectionDecision(Enum):
-    """Decision about a new connection."""
+    """The decision about a new connection."""
 
+    #: Requests are served.
     SERVED = auto()
+    #: The client has reached its limit; requests get 429.
     CLIENT_HAS_ENOUGH = auto()
+    #: The process has reached its limit; requests get 503.
     FULL = auto()
+    #: The connection is aborted without an answer.
     ENDED = auto()
 
 
 class ConnectionLimits:
-    """The connections of this process.
+    """Counts the connections of this process and decides about new ones.
 
     Args:
-        limits: how many are served at a time.
-        refusals: told of clients that have as many as they may.
+        limits: the limits to enforce.
+        refusals: records clients at their limit.
 
     Attributes:
-        count: how many there are, those included that are only told that they are too many.
-        refused: how many were beyond the limit of all clients.
+        count: number of open connections, including those that only get an error answer.
+        refused: number of connections refused at the limit for all clients.
     """
 
     def __init__(self, limits: ServerLimits, refusals: RefusalLog) -> None:
@@ -48,14 +52,14 @@ class ConnectionLimits:
         return self._served.count + self._surplus
 
     def are_nearly_taken(self, client: str) -> bool:
-        """Tell whether there are nearly as many as are served, in all or of this client."""
+        """Return True if 7/8 of the limit in total, or of this client's limit, is reached."""
         return self._served.count >= NEARLY * self._limits.connections or self._served.are_nearly_taken(client)
 
     def arrived(self, client: str) -> ConnectionDecision:
-        """Count a connection, unless it is to be ended at once, and say what becomes of it.
+        """Decide about a new connection, and count it unless it is aborted.
 
         Args:
-            client: whom it is counted for; empty: for nobody, because who it comes from is not known yet.
+            client: the client to count for; empty if the client is unknown until the request, as behind a proxy.
         """
         welcome = self._welcome(client)
         if welcome is ConnectionDecision.SERVED:
@@ -65,27 +69,30 @@ class ConnectionLimits:
         return welcome
 
     def left(self, client: str, welcome: ConnectionDecision) -> None:
-        """Count a connection no more that :meth:`arrived` has counted."""
+        """Stop counting a connection counted by :meth:`arrived`."""
         if welcome is ConnectionDecision.SERVED:
             self._served.remove(client or None)
         else:
             self._surplus -= 1
 
     async def answer_full(self, _request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request on a connection that is one too many in all, whatever it asks.
+        """Answer any request on a connection beyond the total limit with 503.
 
-        An answer, and not silence: a balancer takes its request elsewhere, and people see why.
+        An answer is better than an aborted connection: a load balancer tries another server, and people see the reason.
         """
         most = self._limits.connections
-        message = f"the server has its {most} connections: try again, or raise server.limits.connections"
+        message = (
+            f"the server has reached its limit of {most} connections; "
+            "fix: try again later, or raise server.limits.connections"
+        )
         return error_responses.turned_away(503, "UNKNOWN", message, most)
 
     async def answer_client(self, _request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request on a connection that is one too many of its client, whatever it asks."""
+        """Answer any request on a connection beyond the client's limit with 429."""
         most = self._limits.connections_per_client
         message = (
-            f"your address has {most} connections already, all hosts behind it together: close some, use them for "
-            "more than one request, or raise server.limits.connections_per_client"
+            f"your address has reached its limit of {most} connections, counting all hosts behind it; "
+            "fix: close or reuse connections, or raise server.limits.connections_per_client"
         )
         return error_responses.turned_away(429, "TOOMANYREQUESTS", message, most)
 

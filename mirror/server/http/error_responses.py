@@ -1,4 +1,4 @@
-"""The one place where an error becomes an answer: JSON, whatever was asked for, and never a page."""
+"""The only place that turns errors into responses. Bodies are always JSON, whatever the client accepts."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _log = structlog.get_logger(__name__)
 
 
 def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Response:
-    """The answer to a request that failed in a way the tree knows.
+    """Build the response for an error of the error tree, and log errors with a status of 500 or above.
 
     Args:
-        error: why.
-        request_id: the request's name in the log.
-        allowed: methods that the resource knows, for a 405 whose error does not list them.
+        error: the error.
+        request_id: the request's id in the log.
+        allowed: the methods supported by the resource, for a 405 whose error does not list them.
     """
     code, status = error_body.code_and_status(error)
     detail = error.detail
-    if status >= 500:
+    if status >= 500:  # 4xx answers appear in the access log only
         detail = {**detail, "request_id": request_id}
         fields = {"error": str(error), "kind": type(error).__name__, "detail": error.detail}
         if error.temporary or isinstance(error, UpstreamFault):
@@ -30,7 +30,7 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
         else:
             _log.error("request failed", **fields, exc_info=error)
     answer = _answer(status, code, error.message, detail)
-    if status == 408:
+    if status == 408:  # the rest of the slow body would keep the connection busy
         answer.force_close()
     if status == 405:
         answer.headers[hdrs.ALLOW] = error.detail.get("allowed", allowed)
@@ -44,21 +44,21 @@ def refused(error: MirrorError, request_id: str, allowed: str = "") -> web.Respo
 
 
 def failed(error: BaseException, request_id: str) -> web.Response:
-    """The answer to a request that met a fault of ours. The client gets a number, the log gets the trace."""
+    """Build the response for an unexpected exception. The client gets the request id, the log gets the traceback."""
     _log.error("request failed unexpectedly", exc_info=error)
     message = f"internal error; the server's log has the cause under request {request_id}"
     return _answer(500, "UNKNOWN", message, {"request_id": request_id})
 
 
 def unreadable(status: int, message: str) -> web.Response:
-    """The answer to bytes that are no HTTP request, or one that the server refuses to read. The connection ends."""
+    """Build the response for input that is not an HTTP request, or that exceeds a limit, and end the connection."""
     answer = _answer(status, "UNSUPPORTED", message, {})
     answer.force_close()
     return answer
 
 
 def turned_away(status: int, code: str, message: str, limit: int) -> web.Response:
-    """The answer to every request on a connection that is one too many. The connection ends."""
+    """Build the response for requests on a connection beyond a limit, and end the connection."""
     answer = _answer(status, code, message, {"limit": str(limit)})
     answer.headers[hdrs.RETRY_AFTER] = "1"
     answer.force_close()

@@ -1,4 +1,4 @@
-"""Header names that HTTP itself does not know, interned for the response writer, and values of headers."""
+"""Header names missing in aiohttp, interned for its response writer, and constant header values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OCI_NAMESPACE: Final = istr("OCI-Namespace")
 OCI_SUBJECT: Final = istr("OCI-Subject")
 OCI_TAG: Final = istr("OCI-Tag")
 
-#: Engines up to 19.03 take a server for a registry by this one, on any answer.
+#: Engines up to 19.03 recognise a registry by this value, on any answer.
 API_VERSION_VALUE: Final = "registry/2.0"
-#: Headers of answers of the distribution API, the refusals included, whose body is JSON.
+#: Headers of all answers of the distribution API with a JSON body, including errors.
 JSON_HEADERS: Final = {API_VERSION: API_VERSION_VALUE, hdrs.CONTENT_TYPE: "application/json"}
-#: Answers that are not the same for all clients depend on these.
+#: Request headers that decide about answers which differ between clients.
 VARY_VALUE: Final = "User-Agent, Accept"

@@ -1,4 +1,4 @@
-"""Requests under way: counted, so that a server that stops can let them finish."""
+"""Count of requests under way, which lets a stopping server wait for them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import TracebackType
 
 
 class RequestsInFlight:
-    """Counts the blocks it is entered for.
+    """Counts requests by being entered as a context manager.
 
     Attributes:
-        count: blocks entered and not left.
-        closing: whether the server is stopping, so that connections end with their answers.
+        count: number of requests under way.
+        closing: True while the server stops, so that connections end after their answer.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,10 @@ class RequestsInFlight:
             self._idle.set()
 
     async def drained(self, timeout_seconds: float) -> bool:
-        """Wait until nothing is under way, and say whether that came in time."""
+        """Wait until no request is under way. Return False if that takes longer than ``timeout_seconds``.
+
+        From the call on, every connection ends after its current answer.
+        """
         self.closing = True
         self._idle = asyncio.Event()
         if not self.count:

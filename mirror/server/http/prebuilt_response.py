@@ -1,4 +1,4 @@
-"""Answers whose headers are always the same, as those with a manifest's are: they are written out once, and kept."""
+"""Responses with constant headers, such as those with a manifest. Their headers are serialised once and cached."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 
 class PrebuiltHead:
-    """The headers of an answer with status 200, and the bytes they are sent as.
+    """The headers of a 200 response, and their serialised form.
 
     Args:
-        fields: the headers, without what depends on time and connection.
-        size_bytes: length of the body.
+        fields: the headers, without those depending on time or connection.
+        size_bytes: length of the body in bytes.
     """
 
     __slots__ = ("fields", "lines")
@@ -28,14 +28,14 @@ class PrebuiltHead:
 
 
 class PrebuiltResponse(web.StreamResponse):
-    """An answer with such a head, to a request of HTTP/1.1. Head and body leave in one write.
+    """A response with a prebuilt head, for HTTP/1.1 requests. Head and body are sent in one write.
 
     Args:
-        head: its head.
-        body: its body; none in answer to ``HEAD``.
+        head: the prebuilt head.
+        body: the body; empty in answer to ``HEAD``.
 
     Attributes:
-        sent_bytes: bytes of the body handed to the connection.
+        sent_bytes: bytes of the body passed to the connection.
     """
 
     def __init__(self, head: PrebuiltHead, body: bytes) -> None:
@@ -62,15 +62,16 @@ class PrebuiltResponse(web.StreamResponse):
         self._keeps_alive = False
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Send all of it."""
+        """Send head and body."""
         self._keeps_alive = self._keeps_alive and request.keep_alive
         connection = b"" if self._keeps_alive else b"Connection: close\r\n"
         date = rfc822_formatted_time().encode()
         self._sent, self.sent_bytes = True, len(self._content)
+        # Only Date and Connection differ between answers. aiohttp's own writer would serialise all headers each time.
         await request.writer.write(
             b"HTTP/1.1 200 OK\r\n%bDate: %b\r\n%b\r\n%b" % (self._head.lines, date, connection, self._content)
         )
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing: it is sent."""
+        """Do nothing: :meth:`prepare` has sent everything."""

@@ -1,4 +1,4 @@
-"""Clients that were refused because they have as much as they may: counted, and told of in the log now and then."""
+"""Counting of refused clients, with rate-limited log lines."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-#: Least time between two lines of one kind in the log.
+#: Least time between two log lines of one kind, in seconds.
 _PERIOD_SECONDS: Final = 60.0
 
 
 class RefusalLog:
-    """Refusals of one kind.
+    """Counts and logs the refusals at one limit.
 
     Args:
-        setting: the limit that was reached, as the configuration names it.
-        now_seconds: a clock that never goes back.
+        setting: the configuration key of the limit.
+        now_seconds: a monotonic clock, in seconds.
 
     Attributes:
-        count: how many there were.
+        count: number of refusals.
     """
 
     def __init__(self, setting: str, now_seconds: Callable[[], float] = monotonic) -> None:
@@ -33,7 +33,7 @@ class RefusalLog:
         self._told_at_seconds = -_PERIOD_SECONDS
 
     def add(self, client: str) -> None:
-        """Count one, and log it where nothing was logged within the last minute: a flood must not fill the log."""
+        """Count a refusal. Log it if the last line is a minute old, because a flood must not fill the log."""
         self.count += 1
         now_seconds = self._now_seconds()
         if now_seconds - self._told_at_seconds >= _PERIOD_SECONDS:

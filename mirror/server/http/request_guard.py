@@ -1,8 +1,8 @@
-"""Bounds for what a client sends around its content, head and framing of chunks, and for what is read in one go.
+"""Limits on request heads, on the framing of chunked bodies, and on the amount of input parsed in one step.
 
-aiohttp bounds each header and their number, but neither a head as a whole nor what lies between chunks; and it reads
-whatever has arrived at once, which takes it a tenth of a second where each chunk has one byte. It has no public place
-for such bounds: the tests see that they hold.
+aiohttp 3.14 limits each header and their number, but neither the whole head nor the bytes between chunks. It also
+parses all received input at once, which takes a tenth of a second if each chunk holds one byte. aiohttp has no public
+hooks for such limits, so this module uses private ones. The tests fail if an upgrade breaks them.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
-#: Most bytes of the framing of chunks, and of trailers, beside a quarter of the content: chunks of 24 bytes are borne.
-#: What is saved with larger chunks is not saved up.
+#: Most bytes of chunk framing and trailers, beyond a quarter of the content. This allows chunks of 24 bytes. Large
+#: chunks do not earn an allowance for small chunks later.
 MOST_FRAMING_BYTES: Final = 32 * 1024
-#: So many times the longest header is the longest head.
+#: The head may be this many times as long as the longest header.
 _HEADERS_OF_FULL_LENGTH: Final = 4
-#: What is read before it is looked at.
+#: Most bytes parsed before the framing is checked.
 PIECE_BYTES: Final = 32 * 1024
-# After a piece with so much framing the next one waits for its turn.
+# A piece with more framing than this makes the connection wait for its turn before the next piece.
 _DENSE_BYTES: Final = PIECE_BYTES // 16
-# Requests that wait behind another one of their connection, before no more are read.
+# Pipelined requests waiting on a connection; at this number reading pauses.
 _MOST_WAITING: Final = 2
 _NOTHING: Final = memoryview(b"")
 
 
 class ReadRounds:
-    """Calls one of those who wait in each round of the event loop, so that many take no longer than one."""
+    """Runs one waiting call in each round of the event loop. Many connections thus delay others no more than one."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def add(self, call: Callable[[], None]) -> None:
-        """Let a function be called when it is its turn."""
+        """Queue a call."""
         self._waiting.append(call)
         if len(self._waiting) == 1:
             asyncio.get_running_loop().call_soon(self._next)
@@ -47,25 +47,26 @@ class ReadRounds:
         try:
             self._waiting[0]()
         finally:
+            # Removed after the call: add() must not schedule a second round while this one runs.
             self._waiting.popleft()
             if self._waiting:
                 asyncio.get_running_loop().call_soon(self._next)
 
 
 class HeadTooLong(HttpProcessingError):
-    """A head that has not ended within its bound."""
+    """A request head longer than its limit."""
 
 
 class GuardedHandler(web.RequestHandler):
-    """Reads requests in pieces, and ends the connection where there is too much around their content.
+    """Parses requests in pieces, and ends connections with too much input around their content.
 
     Args:
-        rounds: whose turn it is, of all connections on which bodies come in small chunks.
-        server: what answers.
-        options: as for aiohttp.
+        rounds: schedules the connections whose bodies arrive in small chunks.
+        server: handles the requests.
+        options: passed to aiohttp.
 
     Attributes:
-        body_bytes: how many bytes of the body under way have come, its framing included.
+        body_bytes: bytes received of the current body, framing included.
     """
 
     __slots__ = (
@@ -96,12 +97,13 @@ class GuardedHandler(web.RequestHandler):
 
     @property
     def most_head_bytes(self) -> int:
-        """Length of the longest head, in bytes."""
+        """Length of the longest accepted head, in bytes."""
         return _HEADERS_OF_FULL_LENGTH * self.max_field_size
 
     def data_received(self, data: bytes) -> None:
-        """Take what has arrived. Called by asyncio; empty where aiohttp goes on with what it holds already."""
+        """Take received input. Called by asyncio, and with no bytes by aiohttp to continue with its own buffer."""
         is_light = len(data) <= PIECE_BYTES or self._is_content
+        # The usual case: no copy, and no wait for a turn.
         if not data or (is_light and not self._held and not self._is_dense):
             self._take(data)
             return
@@ -113,12 +115,12 @@ class GuardedHandler(web.RequestHandler):
             self._go_on()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Called by asyncio."""
+        """Drop the held input. Called by asyncio."""
         self._held = _NOTHING
         super().connection_lost(exc)
 
     def _go_on(self) -> None:
-        """Take what is held, piece by piece, for as long as nothing waits for its reader or for others."""
+        """Parse held input piece by piece, until input waits for its reader or for the turn of other connections."""
         self._goes_on = False
         while self._held and not self._is_full:
             piece, self._held = self._held[:PIECE_BYTES], self._held[PIECE_BYTES:]
@@ -138,7 +140,7 @@ class GuardedHandler(web.RequestHandler):
 
     @property
     def _is_content(self) -> bool:
-        """True where what comes next is the content of a body and nothing else, so that there is nothing to look at."""
+        """True if only content of a body without chunks follows, so that there is no framing to check."""
         return not self._is_chunked and not self._content.is_eof()
 
     @property
@@ -146,7 +148,7 @@ class GuardedHandler(web.RequestHandler):
         return self._reading_paused or self._buffer_paused
 
     def _resume_transport_reading(self) -> None:
-        """Called by aiohttp, which has room again: for what is held first."""
+        """Parse held input before reading more. Called by aiohttp when its buffer has room again."""
         if self._held:
             self._go_on_soon()
         else:
@@ -159,10 +161,11 @@ class GuardedHandler(web.RequestHandler):
         super().data_received(piece)
         if self._request_count != before:
             message, self._content = self._messages[-1]
-            if isinstance(message, _ErrInfo):
+            if isinstance(message, _ErrInfo):  # aiohttp found an error and answers it; nothing after it is parsed
                 self._fall_deaf()
                 return
-            self._is_chunked = self._is_dense = message.chunked  # dense, until it is seen what they are like
+            # A chunked body counts as dense until its first piece shows the size of its chunks.
+            self._is_chunked = self._is_dense = message.chunked
             self._head_bytes = self.body_bytes = 0
             self._framing_left = MOST_FRAMING_BYTES
             self._looked_at = (0, self._content.total_bytes)
@@ -172,10 +175,11 @@ class GuardedHandler(web.RequestHandler):
         else:
             self._head_bytes += len(piece)
             if self._head_bytes > self.most_head_bytes:
-                self._refuse(HeadTooLong(message=f"its head is longer than {self.most_head_bytes} bytes"))
+                self._refuse(HeadTooLong(message=f"the request head is longer than {self.most_head_bytes} bytes"))
 
     def _look_at_framing(self) -> None:
-        if self._reading_paused or self._content.is_eof():  # paused: some is waiting, and is no framing
+        # While reading is paused, content waits in aiohttp's buffer and would be mistaken for framing.
+        if self._reading_paused or self._content.is_eof():
             return
         body_bytes, content_bytes = self._looked_at
         self._looked_at = self.body_bytes, self._content.total_bytes
@@ -188,12 +192,13 @@ class GuardedHandler(web.RequestHandler):
             self.transport.abort()
 
     def _refuse(self, error: HttpProcessingError) -> None:
-        """Answer an error, after what was asked before, as the last thing on this connection."""
+        """Answer an error after all earlier requests, as the last answer on this connection."""
         self._fall_deaf()
+        # Queued like aiohttp's own parse errors, so that answers keep the order of the requests.
         self._messages.append((_ErrInfo(431, error, error.message), EMPTY_PAYLOAD))
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _fall_deaf(self) -> None:
-        """Drop whatever else comes: a client that could not send it would not read its answer."""
+        """Drop all further input. The transport is still read, because a blocked client would not read its answer."""
         self._deaf, self._held = True, _NOTHING

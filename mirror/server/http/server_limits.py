@@ -7,20 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ServerLimits:
-    """Ceilings of the HTTP server. Manifests have theirs in :data:`mirror.oci.manifest.MAX_MANIFEST_BYTES`.
+    """Limits of the HTTP server. The limit for manifests is :data:`mirror.oci.manifest.MAX_MANIFEST_BYTES`.
 
     Attributes:
-        blob_bytes: largest blob taken from a client, in bytes.
+        blob_bytes: largest blob accepted from a client, in bytes.
         header_bytes: longest request line and longest single header, in bytes.
         headers: most headers in a request.
-        idle_seconds: longest silence of a client while its body is awaited, or while it does not take its answer.
-        keep_alive_seconds: longest silence between two requests, and longest time that a request's headers may take.
-        uploads_per_client: most requests of one client's address that send content at a time, in each process.
-        connections_per_client: most connections of one client at a time, in each process; behind a proxy, requests.
+        idle_seconds: longest time in which a client sends nothing of its body, or takes nothing of its answer.
+        keep_alive_seconds: longest pause between two requests, and longest time for the headers of a request.
+        uploads_per_client: most requests with content per client address at a time, in each process.
+        connections_per_client: most connections per client at a time, in each process; behind a proxy, most requests.
         connections: most connections at a time, in each process.
-        least_body_bytes_per_second: bodies that come more slowly over a minute are ended where others wait for a place;
-            0: none are.
-        shutdown_seconds: how long transfers under way may still take when the server stops.
+        least_body_bytes_per_second: bodies slower than this over a minute are ended if others wait; 0 ends none.
+        shutdown_seconds: how long transfers under way may continue when the server stops.
     """
 
     blob_bytes: int = 256 * 1024**3

@@ -1,1 +1,1 @@
-"""Authentication headers, tokens and scopes."""
+"""Syntax of authentication headers, token requests and scopes."""

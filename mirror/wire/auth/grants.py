@@ -1,7 +1,7 @@
-"""The other side of :mod:`mirror.wire.auth.tokens`: requests for a token read, and answers to them built.
+"""Token requests received by our token endpoint, and its answers.
 
-By GET with ``Authorization: Basic`` (distribution token specification), or by POST of a form (OAuth 2.0, RFC 6749
-sections 4.3 and 6, as the token specification has it).
+Clients use GET with ``Authorization: Basic`` (distribution token specification), or POST a form (OAuth 2.0, RFC 6749,
+sections 4.3 and 6, as profiled by the token specification). :mod:`mirror.wire.auth.tokens` is the client's side.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from mirror.oci.errors import ClientFault
 from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.scopes import Scope, parse_scopes
 
-#: Most of a form that is read, in bytes.
+#: Largest form accepted, in bytes.
 MAX_FORM_BYTES: Final = 64 * 1024
+# Bounds the work that an unauthenticated client can cause with one form.
 _MOST_FIELDS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class GrantRequest:
-    """Somebody asks for a token.
+    """A client's request for a token.
 
     Attributes:
-        service: whom the token is to be shown to, where that is said.
-        scopes: what it is to be for.
-        login: name and password; None where nobody says who they are.
-        identity_token: a secret that says who they are without a name.
+        service: the service the token is meant for; None if the client names none.
+        scopes: the scopes asked for.
+        login: name and password; None if the client sends none.
+        identity_token: an access token sent without a user name; None if the client sends none.
     """
 
     service: str | None
@@ -40,24 +41,24 @@ class GrantRequest:
 
     @classmethod
     def parse_query(cls, query: str, login: Login | None) -> GrantRequest:
-        """Read the query of a GET.
+        """Parse the query of a GET request.
 
         Args:
-            query: what follows ``?``.
-            login: out of ``Authorization``.
+            query: the part of the URL after ``?``.
+            login: the login from the ``Authorization`` header; None if there is none.
 
         Raises:
-            ClientFault: it is no query, or holds too much.
+            ClientFault: the query is malformed or has more than 256 fields.
         """
         fields = _fields(query)
         return cls(_first(fields, "service"), parse_scopes(fields.get("scope", ())), login)
 
     @classmethod
     def parse_form(cls, body: bytes) -> GrantRequest:
-        """Read the form of a POST.
+        """Parse the form of a POST request.
 
         Raises:
-            ClientFault: it is no form, or asks in a way that is not known here.
+            ClientFault: the form is malformed or has more than 256 fields, or its ``grant_type`` is not supported.
         """
         try:
             fields = _fields(body.decode())
@@ -70,17 +71,18 @@ class GrantRequest:
             return cls(service, scopes, login)
         if grant == "refresh_token":
             return cls(service, scopes, identity_token=_first(fields, "refresh_token") or "")
-        raise ClientFault(f"grant_type {(grant or '')[:64]!r} is not known here: password and refresh_token are")
+        raise ClientFault(f"grant_type {(grant or '')[:64]!r} is not supported; use password or refresh_token")
 
 
 def answer(token: str, lifetime_seconds: int, issued_at: datetime) -> bytes:
-    """The JSON body that gives a token.
+    """Build the JSON body that delivers a token.
 
     Args:
-        token: what is to follow ``Bearer``.
-        lifetime_seconds: how long it is good for.
-        issued_at: from when on, in UTC.
+        token: the token, which the client sends after ``Bearer``.
+        lifetime_seconds: how long the token is valid, in seconds.
+        issued_at: start of the token's lifetime, in UTC.
     """
+    # Clients read either name: ``token`` is the token specification's, ``access_token`` is OAuth 2.0's.
     value = {
         "token": token,
         "access_token": token,

@@ -1,7 +1,7 @@
-"""Scopes: what a token is for (distribution token specification, "Token Scope Documentation").
+"""Scopes, the permissions of a token (distribution token specification, "Token Scope Documentation").
 
-A scope reads ``TYPE:NAME:ACTION[,ACTION…]``, as ``repository:contiv/v2plugin:pull,push``. Engines ask for plugins with
-the type ``repository(plugin)``: a class in brackets, which is no part of the type.
+A scope reads ``TYPE:NAME:ACTION[,ACTION…]``, for example ``repository:contiv/v2plugin:pull,push``. Engines ask for
+plugins with the type ``repository(plugin)``. The class in parentheses is not part of the type.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from mirror.oci.errors import NameInvalid
 from mirror.wire import routes
 
 _SCOPE: Final = re.compile(r"([a-z0-9]+)(?:\(([a-z0-9]+)\))?:([!-~]+):([a-z*]+(?:,[a-z*]+)*|)")
-#: Most scopes that one request for a token is read for.
+#: Most scopes read from one token request.
 MOST_SCOPES: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Actions on one thing.
+    """A set of actions on one resource.
 
     Attributes:
-        kind: ``repository``, ``registry`` …, without its class.
-        name: of the repository, or ``catalog``.
-        actions: ``pull``, ``push``, ``delete``; ``*`` is all of them.
+        kind: the resource type without its class, such as ``repository`` or ``registry``.
+        name: the repository's name, or ``catalog``.
+        actions: ``pull``, ``push`` and ``delete``; ``*`` stands for all three.
     """
 
     kind: str
@@ -37,10 +37,10 @@ class Scope:
 
     @classmethod
     def parse(cls, text: str) -> Scope:
-        """Read one scope.
+        """Parse one scope.
 
         Raises:
-            NameInvalid: it is outside the grammar.
+            NameInvalid: the text is outside the grammar.
         """
         match = _SCOPE.fullmatch(text)
         if match is None:
@@ -49,7 +49,7 @@ class Scope:
 
     @property
     def repository(self) -> Repository | None:
-        """The repository that is meant; None where it is something else, or nothing can have that name."""
+        """The repository named by the scope; None for another resource type or an invalid repository name."""
         if self.kind != "repository":
             return None
         try:
@@ -64,14 +64,14 @@ class Scope:
 _PULL: Final = ("pull",)
 _PUSH: Final = ("pull", "push")
 _DELETE: Final = ("delete",)
-#: Needed to list repositories.
+#: Scope required to list repositories.
 CATALOG: Final = Scope("registry", "catalog", ("*",))
 
 
 def parse_scopes(texts: Iterable[str]) -> tuple[Scope, ...]:
-    """Read parameters of the name ``scope``, each with one or several separated by spaces.
+    """Parse the values of ``scope`` parameters. Each value holds one or more scopes separated by spaces.
 
-    What is outside the grammar is left out: nothing is given for it. At most :data:`MOST_SCOPES` are read.
+    Scopes outside the grammar are dropped. At most :data:`MOST_SCOPES` scopes are read.
     """
     found: list[Scope] = []
     words = (word for text in texts for word in text.split())
@@ -79,22 +79,24 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Scope, ...]:
         try:
             found.append(Scope.parse(word))
         except NameInvalid:
+            # One unreadable scope must not fail the request: engines from 20.10 on ask for several at once.
             continue
     return tuple(found)
 
 
 def repository_scope(repository: Repository, *actions: str) -> str:
-    """The scope for ``actions`` on a repository: ``pull``, ``push``, ``delete``."""
+    """Return the scope text for ``actions`` (``pull``, ``push``, ``delete``) on a repository."""
     return str(Scope("repository", repository.name, actions))
 
 
 def needed(method: str, route: routes.Route) -> tuple[Scope, ...]:
-    """What a request needs a token for: all of it, so that one challenge can name it."""
+    """Return all scopes required by a request, so that a single challenge can name them."""
     match route:
         case routes.PingRoute():
             return ()
         case routes.CatalogRoute():
             return (CATALOG,)
+        # A mount reads the source repository, so it also needs the right to pull from there.
         case routes.UploadsRoute(repository=target, source=Repository() as source) if route.mount and source != target:
             return (Scope("repository", target.name, _PUSH), Scope("repository", source.name, _PULL))
         case (

@@ -1,4 +1,4 @@
-"""Bearer tokens: what is asked of a token server and what it answers (distribution token specification)."""
+"""Requests to a token server and its answers, from the client's side (distribution token specification)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from urllib.parse import quote, urlencode
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.manifest import parse_json_object
 
-#: Most of a token server's answer that is read, in bytes.
+#: Largest answer read from a token server, in bytes.
 MAX_TOKEN_BODY_BYTES = 64 * 1024
+# The default of the token specification, and the shortest lifetime it allows.
 _LEAST_LIFETIME_SECONDS = 60
 _LONGEST_LIFETIME_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as given.
+    """A bearer token issued by a token server.
 
     Attributes:
-        value: what follows ``Bearer``.
-        lifetime_seconds: how long it is good for, counted from when it was given.
+        value: the token, sent after ``Bearer``.
+        lifetime_seconds: how long the token is valid after being issued, in seconds.
     """
 
     value: str = field(repr=False)
@@ -29,10 +30,12 @@ class Token:
 
     @classmethod
     def parse(cls, body: bytes) -> Token:
-        """Read a token server's answer. A lifetime that is absent or under a minute counts as a minute.
+        """Parse a token server's answer.
+
+        A missing lifetime, or one below 60 s, counts as 60 s. A lifetime above 30 days counts as 30 days.
 
         Raises:
-            ManifestInvalid: it is not JSON, or holds no token that fits into a header.
+            ManifestInvalid: the body is not JSON, or has no token usable in a header.
         """
         value = parse_json_object(body, "answer of the token server")
         text = value.get("token") or value.get("access_token")
@@ -45,13 +48,13 @@ class Token:
 
 
 def token_url(realm: str, service: str | None, scopes: Iterable[str], account: str | None) -> str:
-    """The URL to GET a token from.
+    """Build the URL for requesting a token with GET.
 
     Args:
-        realm: the challenge's ``realm``; a query that it holds is kept.
-        service: the challenge's ``service``, where it has one.
-        scopes: what is wanted; each becomes a parameter of its own.
-        account: the user's name, where there is one.
+        realm: the challenge's ``realm``. A query in the realm is kept.
+        service: the challenge's ``service``; None if the challenge has none.
+        scopes: the scopes to request, each sent as a separate parameter.
+        account: the user's name; None for an anonymous request.
     """
     pairs = [("service", service)] if service else []
     pairs += [("scope", scope) for scope in scopes]
@@ -62,20 +65,21 @@ def token_url(realm: str, service: str | None, scopes: Iterable[str], account: s
 
 
 def password_form(service: str | None, scopes: Iterable[str], client: str, username: str, password: str) -> bytes:
-    """The form to POST for a token with a password (OAuth 2.0, as the token specification has it).
+    """Build the form for requesting a token with a password (OAuth 2.0, as profiled by the token specification).
 
     Args:
-        service: the challenge's ``service``, where it has one.
-        scopes: what is wanted; they become one parameter.
-        client: what we call ourselves.
-        username, password: who we are.
+        service: the challenge's ``service``; None if the challenge has none.
+        scopes: the scopes to request, sent as one parameter.
+        client: the ``client_id`` we send.
+        username: the user's name.
+        password: the user's password.
     """
     secrets = [("username", username), ("password", password)]
     return _form("password", service, scopes, client, secrets)
 
 
 def refresh_form(service: str | None, scopes: Iterable[str], client: str, identity_token: str) -> bytes:
-    """The form to POST for a token with an identity token; the rest as for :func:`password_form`."""
+    """Build the form for requesting a token with an identity token. See :func:`password_form` for the arguments."""
     return _form("refresh_token", service, scopes, client, [("refresh_token", identity_token)])
 
 

@@ -145,10 +145,10 @@ def test_approving_what_the_policy_denies_is_a_no_also_where_nobody_has_asked_fo
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "told"),
     [
-        (["approve", "acme/driver:2.0"], 1, "no tag 2.0 of acme/driver is here: name a digest"),
+        (["approve", "acme/driver:2.0"], 1, "acme/driver has no tag 2.0 here; fix: name a digest"),
         (["approve", "other.example/acme/driver:1.0"], 2, "is in another registry"),
         (["approve", "Acme"], 2, "is not a repository name"),
-        (["approve", f"acme/driver@{ABSENT}", "--by", " "], 1, "who decides must be named"),
+        (["approve", f"acme/driver@{ABSENT}", "--by", " "], 1, "must name who decides"),
         (["approve", "acme/driver:1.0", "--digest", "1234"], 2, "1234"),
         (["ls", "--state", "lost"], 2, "lost"),
         (["ls", "--data", "nowhere"], 2, "no data folder nowhere"),

@@ -29,7 +29,7 @@ async def test_a_config_beyond_the_bound_is_not_read() -> None:
     content = b" " * (MAX_CONFIG_BYTES + 1)
     blob = await read_plugin_config(await stored(content), NAME, Digest.of(content))
     assert (blob.size_bytes, blob.content) == (MAX_CONFIG_BYTES + 1, None)
-    with pytest.raises(ContentTooLarge, match=f"plugin config of {MAX_CONFIG_BYTES + 1} bytes"):
+    with pytest.raises(ContentTooLarge, match=f"plugin config has {MAX_CONFIG_BYTES + 1} bytes"):
         blob.require()
 
 

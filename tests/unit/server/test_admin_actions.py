@@ -61,16 +61,16 @@ async def test_what_is_sent_is_done(client: TestClient[Any, Any], done: list[Map
 @pytest.mark.parametrize(
     ("method", "headers", "body", "status", "message"),
     [
-        ("POST", {}, b'{"a": 1}', 403, "'Authorization: Bearer WORD'"),
-        ("POST", {"Authorization": "Basic word"}, b'{"a": 1}', 403, "'Authorization: Bearer WORD'"),
-        ("POST", {"Authorization": "bearer other"}, b'{"a": 1}', 403, "'Authorization: Bearer WORD'"),
-        ("POST", {}, b"{", 403, "'Authorization: Bearer WORD'"),
+        ("POST", {}, b'{"a": 1}', 403, "'Authorization: Bearer TOKEN'"),
+        ("POST", {"Authorization": "Basic word"}, b'{"a": 1}', 403, "'Authorization: Bearer TOKEN'"),
+        ("POST", {"Authorization": "bearer other"}, b'{"a": 1}', 403, "'Authorization: Bearer TOKEN'"),
+        ("POST", {}, b"{", 403, "'Authorization: Bearer TOKEN'"),
         ("POST", WORD, b"{", 400, "the body is not JSON"),
         ("POST", WORD, b"[]", 400, "the body is not a JSON object"),
         ("POST", WORD, b"", 400, "the body is not JSON"),
         ("POST", WORD, b" " * (64 * 1024 + 1), 413, "at most 65536 bytes"),
-        ("GET", WORD, b"", 405, "knows POST"),
-        ("DELETE", WORD, b"", 405, "knows POST"),
+        ("GET", WORD, b"", 405, "supports only POST"),
+        ("DELETE", WORD, b"", 405, "supports only POST"),
     ],
 )
 async def test_what_is_not_done(

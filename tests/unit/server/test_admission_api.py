@@ -55,7 +55,7 @@ async def test_only_the_word_lets_somebody_decide(tmp_path: Path) -> None:
     require = ApprovalToken(tmp_path / "word").require
     await require(WORD)
     for said in (None, "", WORD[:-1], WORD + "x", "\u00e9", "\udcff"):
-        with pytest.raises(Denied, match=r"Authorization: Bearer WORD"):
+        with pytest.raises(Denied, match=r"Authorization: Bearer TOKEN"):
             await require(said)
     (tmp_path / "word").write_text("another word of some length")
     with pytest.raises(Denied):
@@ -91,7 +91,7 @@ async def test_a_tag_needs_its_digest_over_http_too(store: Store) -> None:
             await given["admission/approve"].do(SOMEBODY, {**sent, **more})
     answer = json.loads(json.dumps(await given["admission/approve"].do(SOMEBODY, {**sent, "digest": str(held.digest)})))
     assert answer["admissions"][0]["state"] == "approved"
-    with pytest.raises(ClientFault, match=r"the body is an object with: reference \(a string\), by"):
+    with pytest.raises(ClientFault, match=r"the body must be an object with: reference \(a string\), by"):
         await given["admission/reject"].do(SOMEBODY, {**sent, "overrule": True})
 
 
