@@ -54,7 +54,7 @@ def test_an_early_end_is_told_with_the_log(tmp_path: Path) -> None:
 def test_a_silent_service_is_given_up_and_ended(tmp_path: Path) -> None:
     program = [sys.executable, "-c", "import time; time.sleep(60)"]
     service = Service(program, log=tmp_path / "log", ready=lambda: False, start_timeout_seconds=0.2)
-    with pytest.raises(ServiceFailedError, match=r"0\.2 s in vain"):
+    with pytest.raises(ServiceFailedError, match=r"timed out after 0\.2 s"):
         service.start()
     assert service.pid is None
 

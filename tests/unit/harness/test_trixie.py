@@ -106,7 +106,7 @@ def test_without_apt_the_error_says_so(tmp_path: Path, monkeypatch: pytest.Monke
 def test_on_another_release_the_error_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
     monkeypatch.setattr(trixie, "machine_sources", list)
-    with pytest.raises(UnpackError, match="no entry for bookworm main"):
+    with pytest.raises(UnpackError, match="has no entry for bookworm main"):
         unpack(tmp_path / "trixie")
 
 
