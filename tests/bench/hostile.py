@@ -32,7 +32,7 @@ def manifests() -> Sequence[bytes]:
     All of them refer to the same empty blob. Their contents are:
 
     - as many empty objects as fit
-    - 179 900 members with different names, just below the 180 000 that a server could refuse from the text alone
+    - 179 900 members with different names, just below the limit of 720 000 quotation marks (`oci/incoming_manifest.py`)
     - nested lists
     - 10 000 layers with annotations
     - a plugin with 10 000 layers
