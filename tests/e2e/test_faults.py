@@ -1,4 +1,4 @@
-"""What goes wrong with a running server: nothing acknowledged is lost, nothing partial is served."""
+"""Faults of a running server: acknowledged content is never lost, and partial content is never served."""
 
 import http.client
 import json
@@ -33,7 +33,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedPlugin:
 
 
 def status(mirror: Mirror, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    """Status and body of one request."""
+    """Return the status and body of one request. Underscores in names of headers stand for hyphens."""
     connection = http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=30)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -60,7 +60,7 @@ def begin_upload(mirror: Mirror, repository: str) -> str:
 
 
 def begin_body(mirror: Mirror, location: str, announced_bytes: int, sent: bytes) -> socket.socket:
-    """A PATCH whose body is begun and not finished."""
+    """Begin a PATCH whose body stays incomplete."""
     connection = socket.create_connection(("127.0.0.1", mirror.port))
     head = f"PATCH {location} HTTP/1.1\r\nHost: {mirror.host}\r\nContent-Length: {announced_bytes}\r\n\r\n"
     connection.sendall(head.encode() + sent)

@@ -1,4 +1,4 @@
-"""The harness's other clients and servers, on real parts: images, oras, cosign, nginx, wrk."""
+"""Tests of the harness's other clients and servers with real programs: images, oras, cosign, nginx, wrk."""
 
 import json
 import re
@@ -88,7 +88,7 @@ def test_cosign_signs_a_plugin_and_verifies_it(registry: DockerRegistry, tmp_pat
     with urllib.request.urlopen(f"{registry.url}/v2/{repository}/tags/list", timeout=10) as response:
         tags = set(json.load(response)["tags"])
     tag = digest.replace(":", "-")
-    # This registry has no referrers API, so that the referrer is listed under the fallback tag of the specification.
+    # This registry has no referrers API, so cosign lists the referrer under the fallback tag of the specification.
     assert tags == {"1", tag if referrers else f"{tag}.sig"}
     if referrers:
         (signature,) = oras.discover(reference)
@@ -130,7 +130,7 @@ def test_nginx_in_front_of_a_registry_slows_it_down(registry: DockerRegistry, tm
     require(Nginx.missing())
     packed = pack(plugins.contiv_plugin(tmp_path / "contiv", payload_size_bytes=300_000))
     with Nginx.front(registry.url, limit_rate_bytes_per_second=200_000) as nginx:
-        push(packed, nginx.url, "acme/slow", "1")  # the upload's Location leads through nginx, too
+        push(packed, nginx.url, "acme/slow", "1")  # the upload's Location must lead through nginx, too
         started = time.monotonic()
         with urllib.request.urlopen(f"{nginx.url}/v2/acme/slow/blobs/{packed.layer_digest}", timeout=10) as response:
             assert response.read() == packed.layer

@@ -1,4 +1,4 @@
-"""One tag, every platform, with real engines."""
+"""One tag for all platforms, with real engines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = {"amd64": "arm64", "arm64": "amd64"}[OURS]
 
 @pytest.fixture(scope="module")
 def both(registry: DockerRegistry) -> Iterator[Mirror]:
-    """A mirror with a rule for one tag of every repository, and one for the indexes of an upstream."""
+    """A mirror with one rule for the tag `latest` of repositories, and one for the indexes of an upstream."""
     sections = {
         "platform_tags": [
             {"name": "acme/*", "tag": "latest", "platforms": {"amd64": "latest-amd64", "arm64": "latest-arm64"}},
@@ -40,7 +40,7 @@ def both(registry: DockerRegistry) -> Iterator[Mirror]:
 
 
 def shown(mirror: Mirror, path: str, architecture: str, method: str = "GET") -> tuple[str, str]:
-    """Digest and `Vary` of what an engine on an architecture is shown, whatever its client says."""
+    """Return the digest and `Vary` header for an engine of an architecture, whatever the client part of User-Agent says."""
     request = urllib.request.Request(f"{mirror.url}/v2/{path}", method=method)
     request.add_header("User-Agent", f"docker/26.1.5 os/linux arch/{architecture} UpstreamClient(x arch/{OURS})")
     with urllib.request.urlopen(request, timeout=10) as answer:

@@ -1,4 +1,4 @@
-"""Pull-through between real servers: docker-registry behind an nginx that counts and slows, and our server."""
+"""Pull-through with real servers: docker-registry behind an nginx that logs and limits requests, and our server."""
 
 import json
 import os
@@ -128,7 +128,7 @@ class TestOneDownload:
             status, headers, content = manifest(mirror.url)
             assert (status, content) == (200, small.manifest)
             assert headers["Docker-Content-Digest"] == small.manifest_digest
-            assert json.loads(mirror.command("ls", NAME, "--json").stdout) == []  # all that came is the config
+            assert json.loads(mirror.command("ls", NAME, "--json").stdout) == []  # only the config was fetched so far
             for digest in (small.config_digest, small.layer_digest):
                 assert digest_of(take(mirror.port, digest).content) == digest
             upstream.stop()
@@ -148,7 +148,7 @@ class TestOneDownload:
             Mirror(sections=sections(front.url)) as mirror,
         ):
             manifest(mirror.url)
-            taken = take(mirror.port, big.layer_digest, most_bytes=1)  # the whole would take longer than it waits
+            taken = take(mirror.port, big.layer_digest, most_bytes=1)  # the whole blob would exceed the timeout
             assert taken.content
             assert big.layer.startswith(taken.content)
 
@@ -211,8 +211,8 @@ class TestInterruptions:
             whole = [each for each in read if len(each.content) == len(big.layer)]
             broken = [each for each in read if len(each.content) < len(big.layer)]
             assert {digest_of(each.content) for each in whole} == {big.layer_digest}
-            assert broken  # those of the worker that was killed
-            assert whole, "two workers share the port, so some of twelve clients were the other's"
+            assert broken  # the clients of the killed worker
+            assert whole, "two workers share the port, so some of the twelve clients must use the other worker"
             assert all(each.content == big.layer[: len(each.content)] for each in broken)
             again = take(mirror.port, big.layer_digest, wanted_range=f"bytes={len(broken[0].content)}-")
             assert broken[0].content + again.content == big.layer
@@ -309,7 +309,7 @@ class TestWrongContent:
         blobs = upstream.folder / "storage/docker/registry/v2/blobs/sha256"
         (blobs / hexadecimal[:2] / hexadecimal / "data").write_bytes(b"#" * len(small.config))
         with Mirror(sections=sections(upstream.url, to="hub/**")) as mirror:
-            status, _, content = manifest(mirror.url, f"hub/{NAME}")  # nobody can know what the plugin asks for
+            status, _, content = manifest(mirror.url, f"hub/{NAME}")  # without its config, privileges are unknown
             assert (status, b"errors" in content) == (502, True)
             answer = take(mirror.port, small.config_digest, name=f"hub/{NAME}")
             assert (answer.status, b"errors" in answer.content) == (502, True)
@@ -353,7 +353,7 @@ class TestUpstreamGone:
             assert manifest(mirror.url, name)[2] == small.manifest
             assert digest_of(take(mirror.port, small.layer_digest, name=name).content) == small.layer_digest
             assert asked_of_upstream(mirror) == 1
-            for _ in range(2):  # one waits for the connect timeout, and it is known for all
+            for _ in range(2):  # one request waits for the connect timeout, and its result serves all clients
                 misses = list(clients.map(lambda _: manifest(mirror.url, name, "other")[0], range(16)))
                 assert set(misses) == {504}
                 assert asked_of_upstream(mirror) == 2
@@ -419,10 +419,10 @@ class TestNamesOfOurs:
 
 
 class Silence:
-    """Takes connections and says nothing."""
+    """A server that accepts connections and never responds."""
 
     def connections_waiting(self) -> int:
-        """How many have come since this was asked last; they are ended."""
+        """Return the number of new connections since the last call, and close them."""
         self._listener.setblocking(False)
         count = 0
         with suppress(BlockingIOError):

@@ -1,4 +1,4 @@
-"""Renamed plugins on real engines: another name, other defaults, mended for old engines."""
+"""Renamed plugins on real engines: another name, other defaults, and repaired for old engines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ WORKING = ("--mount", "state=/tmp", "--args", SOCKET)
 
 
 def contiv(folder: Path) -> PackedPlugin:
-    """A driver with contiv's settings and a key that nobody knows. It needs another mount and other args to work."""
+    """Pack a driver with contiv's settings and an unknown config key.
+
+    The driver needs another mount and other args to work.
+    """
     plugin = plugins.volume_plugin(folder)
     config = json.loads((plugin / "config.json").read_bytes())
     packed = pack(plugin)
@@ -147,7 +150,7 @@ def upstream() -> Iterator[DockerRegistry]:
 
 
 def rule(url: str) -> dict[str, Any]:
-    """A rule with two names, whose tags know their own."""
+    """Return a rule with two target names. The plugins get their own name as a default."""
     return {
         "upstreams": {"hub": {"url": url, "plain_http": True}},
         "mirrors": [
@@ -192,7 +195,7 @@ def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: Docke
         engine.docker("plugin", "disable", reference)
         engine.docker("plugin", "upgrade", "--grant-all-permissions", reference, reference)
         engine.docker("plugin", "enable", reference)
-        # An upgrade keeps what is set on the host; the defaults are the new ones.
+        # An upgrade keeps the settings of the host and takes the new defaults.
         defaults = {env["Name"]: env["Value"] for env in engine.inspect_plugin(reference)["Config"]["Env"]}
         assert defaults == {"plugin_name": "site/network:1.0", "cluster_store": "etcd://localhost:4001"}
         remove(engine, reference)

@@ -1,4 +1,4 @@
-"""Rules that the running server follows, with a real registry: schedule, journal, movement, loss, pins, signatures."""
+"""Mirror rules of a running server with a real registry: schedule, journal, moved and lost tags, pins, signatures."""
 
 import json
 import signal
@@ -39,14 +39,14 @@ def upstream() -> Iterator[DockerRegistry]:
 
 @pytest.fixture
 def one(tmp_path: Path) -> PackedPlugin:
-    """A plugin that asks for nothing but the host's network."""
+    """A plugin that asks only for the host's network."""
     require(plugins.missing())
     return pack(plugins.volume_plugin(tmp_path / "one", version="1", network="host"))
 
 
 @pytest.fixture
 def two(tmp_path: Path) -> PackedPlugin:
-    """The next version of it, which asks for capabilities instead."""
+    """The next version of the plugin, which asks for capabilities instead."""
     require(plugins.missing())
     return pack(plugins.volume_plugin(tmp_path / "two", version="2", capabilities=["CAP_SYS_ADMIN"]))
 
@@ -81,7 +81,7 @@ def delete(url: str, repository: str, digest: str) -> None:
 
 
 def state(mirror: Mirror) -> dict[str, Any]:
-    """What the server says of the rule."""
+    """Return the state of the rule from the server's API."""
     with urllib.request.urlopen(f"{mirror.url}/api/v1/mirrors", timeout=10) as response:
         (found,) = json.loads(response.read())["mirrors"]
         return dict(found)
@@ -185,7 +185,7 @@ def test_what_was_interrupted_is_noted_and_goes_on(upstream: DockerRegistry, tmp
     assert (running["state"], shown["state"], killed.exit_code) == ("running", "interrupted", 1)
     assert [(entry["tag"], entry["outcome"]) for entry in shown["last_entries"]] == [("1.0", "planned")]
 
-    # The server goes on at once, although the rule is not due for an hour.
+    # The server repeats an interrupted run at once, although the rule is not due for an hour.
     with Mirror(data=data, sections=sections(upstream.url, every="1h")) as mirror:
         wait_until(lambda: state(mirror)["state"] == "succeeded", 45, "the run to be made up for")
         last, before = state(mirror)["runs"]
@@ -224,7 +224,7 @@ def test_signatures_follow_what_they_sign(
         listed = json.loads(mirror.command("ls", HERE, "--json").stdout)
         assert [row["tag"] for row in listed] == ["1.0", f"sha256-{one.manifest_digest.removeprefix('sha256:')}.sig"]
 
-        # Signed again later: the tag has not moved, its signature has.
+        # A second signature changes the signature tag, but the plugin's tag stays unchanged.
         cosign.sign(f"{upstream.host}/{THERE}@{one.manifest_digest}", cosign.generate_key_pair(_made(tmp_path / "b")))
         again = json.loads(mirror.command("sync", "--json").stdout)
         assert (again["copied"], again["unchanged"]) == (1, 1)

@@ -1,4 +1,4 @@
-"""Our upstream client against registries that want to know who we are, speak TLS, are slow, or keep blobs elsewhere."""
+"""Our upstream client with registries that require a login, speak TLS, are slow, or store blobs elsewhere."""
 
 from __future__ import annotations
 

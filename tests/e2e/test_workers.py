@@ -1,4 +1,4 @@
-"""Several processes on one port."""
+"""Several worker processes on one port."""
 
 import http.client
 import os
@@ -40,13 +40,13 @@ def test_workers_end_with_their_parent() -> None:
 
 
 def listening(mirror: Mirror) -> int:
-    """How many workers have come as far as to take requests, also those that died since."""
+    """Return the number of workers that have ever been ready for requests, including ended ones."""
     return sum(line["event"] == "server listening" for line in mirror.log)
 
 
 @contextmanager
 def alone(worker: int, mirror: Mirror) -> Iterator[None]:
-    """Inside the block all requests come to one worker: the others rest, as a busy one would."""
+    """Pause all other workers inside the block, like busy ones, so that one worker gets all requests."""
     others = workers_of(mirror) - {worker}
     try:
         for other in others:
@@ -58,14 +58,14 @@ def alone(worker: int, mirror: Mirror) -> Iterator[None]:
 
 
 def ask(mirror: Mirror, path: str) -> bytes:
-    """One GET on a connection of its own."""
+    """Send one GET over a new connection."""
     with closing(http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=10)) as connection:
         connection.request("GET", path)
         return connection.getresponse().read()
 
 
 def pings(mirror: Mirror) -> set[float]:
-    """How many the metrics know of, as each worker tells it."""
+    """Return the set of ping counts that the workers report in their metrics."""
     told = set()
     for worker in workers_of(mirror):
         with alone(worker, mirror):
