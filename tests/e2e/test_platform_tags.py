@@ -40,7 +40,10 @@ def both(registry: DockerRegistry) -> Iterator[Mirror]:
 
 
 def shown(mirror: Mirror, path: str, architecture: str, method: str = "GET") -> tuple[str, str]:
-    """Return the digest and `Vary` header for an engine of an architecture, whatever the client part of User-Agent says."""
+    """Return the digest and `Vary` header for an engine of an architecture.
+
+    The client part of User-Agent always names the architecture of this machine.
+    """
     request = urllib.request.Request(f"{mirror.url}/v2/{path}", method=method)
     request.add_header("User-Agent", f"docker/26.1.5 os/linux arch/{architecture} UpstreamClient(x arch/{OURS})")
     with urllib.request.urlopen(request, timeout=10) as answer:
