@@ -190,6 +190,7 @@ def _small_pushes(server: Server, seconds: float, attack: Future[Mapping[str, fl
     refused = 0
     end = time.monotonic() + seconds
     while not attack.done() or time.monotonic() < end:
+        # Another size for each plugin, so that every push sends a new layer.
         with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
             packed = plugin(Path(folder), payload_size_bytes=len(taken_seconds) + 1)
         begin = time.monotonic()

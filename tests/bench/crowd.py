@@ -47,6 +47,7 @@ def take(port: int, path: str, size_bytes: int, *, clients: int) -> Sequence[Tak
         for _ in range(clients):
             connection = stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
             waiting.register(connection, selectors.EVENT_READ, _Client(connection, path, size_bytes))
+        # All clients are connected before the first request, so that connecting is not part of the times.
         for key in waiting.get_map().values():
             key.data.ask(request)
         return list(_taken(waiting))

@@ -48,7 +48,7 @@ def filesystem_of(folder: Path, mountinfo: str) -> str:
     longest = -1
     for line in mountinfo.splitlines():
         fields, _, rest = line.partition(" - ")
-        point = fields.split()[4].replace("\\040", " ")
+        point = fields.split()[4].replace("\\040", " ")  # the kernel escapes spaces in octal
         # A later mount on the same point hides the earlier one, so the last of equally long points counts.
         if folder.is_relative_to(point) and len(point) >= longest:
             longest, found = len(point), rest.split()[0]

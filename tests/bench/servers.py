@@ -104,6 +104,7 @@ def nginx(content: Content) -> Iterator[Server]:
 @contextmanager
 def all_running(content: Content) -> Iterator[list[Contestant]]:
     """Start all installed servers with the same content."""
+    # The order matters: reports compare the first server with the others.
     with ExitStack() as stack:
         servers = {OURS: stack.enter_context(mirror(content))}
         if DockerRegistry.missing() is None:

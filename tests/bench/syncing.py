@@ -74,6 +74,7 @@ def _upstream(plugins: int) -> Iterator[tuple[DockerRegistry, list[tuple[str, st
     with DockerRegistry(descriptor_cache=True) as registry, client.connected(registry.port) as connection:
         for number, (repository, tag) in enumerate(names):
             with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
+                # Another size for each plugin, so that no two share a layer.
                 packed = plugin(Path(folder), payload_size_bytes=_LAYER_BYTES + number)
             client.push_plugin(connection, packed, repository, tag)
         yield registry, names

@@ -92,6 +92,7 @@ class Traced:
         `answered` and `calls` are complete after the block.
         """
         self.answered.clear()
+        # --seccomp-bpf stops the server only at traced calls, and -y shows the path of each descriptor.
         strace = ["strace", "-f", "-y", "--seccomp-bpf", "-s", "300", "-o", str(self._trace)]
         with Mirror(data=self.data, wrapper=[*strace, "-e", f"trace={syscalls.TRACED}"]) as mirror:
             with Connection(mirror.port) as connection:

@@ -195,6 +195,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, packed: PackedPlugin) -> None:
+    # Without a free-space reserve (least_free_bytes), so that the disk really fills up.
     with (
         small_disk(tmp_path / "disk", 24 * MIB) as disk,
         Mirror(data=disk / "data", sections={"storage": {"path": str(disk / "data"), "least_free_bytes": 0}}) as mirror,

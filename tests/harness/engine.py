@@ -190,6 +190,7 @@ class Engine:
                 *("--exec-root", str(self.folder / "exec")),
                 *("--pidfile", str(self.folder / "engine.pid")),
                 *("--host", f"unix://{self.socket}"),
+                # A bridge or iptables rules would collide with other engines and remain after a kill.
                 *("--iptables=false", "--ip6tables=false", "--bridge=none"),
             ],
             log=self.log,

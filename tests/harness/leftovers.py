@@ -63,7 +63,7 @@ def mounts_below(folder: Path) -> list[Path]:
     prefix = str(folder.resolve())
     points = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        point = line.split()[4].replace("\\040", " ")
+        point = line.split()[4].replace("\\040", " ")  # the kernel escapes spaces in octal
         if point == prefix or point.startswith(f"{prefix}/"):
             points.append(Path(point))
     return points[::-1]

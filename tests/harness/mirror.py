@@ -77,7 +77,7 @@ class Mirror(Server):
             [*self._wrapper, PROGRAM, "serve", "--config", str(self.config)],
             log=self.folder / "mirror.log",
             ready=http_answers(f"{self.url}/readyz"),
-            environment=os.environ | {"PYTHONUNBUFFERED": "1"},
+            environment=os.environ | {"PYTHONUNBUFFERED": "1"},  # tests read the log while the server runs
         )
 
     def command(self, *arguments: str, check: bool = True) -> CompletedRun:

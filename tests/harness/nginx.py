@@ -87,6 +87,7 @@ class Nginx(Server):
         )
         # A master that runs as root switches its workers to another user, who may not read a test's files.
         user = "user root;" if os.geteuid() == 0 else ""
+        # Without the large keepalive_requests below, nginx would close the connections of load generators.
         tls = f'ssl_certificate "{self._certificate}"; ssl_certificate_key "{self._certificate}";'
         path = self.folder / "nginx.conf"
         path.write_text(f"""\

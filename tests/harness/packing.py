@@ -88,6 +88,7 @@ def pack(folder: Path) -> PackedPlugin:
     """
     tar = _tar_of(folder / "rootfs")
     compressed = io.BytesIO()
+    # Without a file name and time in the gzip header, equal folders give equal bytes.
     with gzip.GzipFile(filename="", mode="wb", fileobj=compressed, mtime=0) as stream:
         stream.write(tar)
     config = _encode_config(json.loads((folder / "config.json").read_bytes()), digest_of(tar))

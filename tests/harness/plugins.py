@@ -127,6 +127,7 @@ def _write_config(folder: Path, config: Mapping[str, object]) -> None:
 def _volume_driver() -> bytes:
     with tempfile.TemporaryDirectory(prefix="volume-driver-") as folder:
         program = Path(folder) / "volume-driver"
+        # A static program, since the plugin's root filesystem has no libraries.
         command = [COMPILER, "-std=gnu11", "-Wall", "-Wextra", "-Os", "-s", "-static", "-pthread"]
         done = subprocess.run(
             [*command, "-o", str(program), str(VOLUME_DRIVER_SOURCE)],

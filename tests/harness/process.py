@@ -90,7 +90,7 @@ class Service:
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 cwd=self._folder,
-                start_new_session=True,
+                start_new_session=True,  # a process group of its own, so that signals reach only this program
             )
         try:
             wait_until(self._ready_or_ended, self._start_timeout_seconds, "the service to be ready")

@@ -7,6 +7,7 @@ from http.client import HTTPMessage
 
 from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of
 
+# Proxies from the environment are ignored, since all servers are on loopback.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+# Proxies from the environment are ignored, since all servers are on loopback.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

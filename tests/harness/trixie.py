@@ -143,6 +143,7 @@ def _download(folder: Path) -> Iterable[Path]:
         (folder / name).mkdir(parents=True)
     entries = folder / f"{RELEASE}.sources"
     entries.write_text("\n".join(source.for_release(RELEASE) for source in sources))
+    # The machine's preferences and update hooks are left out, since they would apply to this private state, too.
     config = folder / "apt.conf"
     config.write_text(f"""\
 Dir::State "{folder}/state";
@@ -193,7 +194,7 @@ def _run(*argv: str, folder: Path | None = None) -> str:
     try:
         return run(argv, folder=folder, environment=os.environ | {"LC_ALL": "C"}, timeout_seconds=600).stdout
     except (CommandFailedError, TimeoutError) as error:
-        raise UnpackError(f"the packages could not be fetched or unpacked (is there a network?)\n{error}") from None
+        raise UnpackError(f"the packages could not be fetched or unpacked (no network?)\n{error}") from None
 
 
 def main() -> int:

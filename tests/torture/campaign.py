@@ -70,6 +70,7 @@ class Campaign:
         while self.report.kills.total() < kills:
             number += 1
             self._load_and_kill()
+            # Recovery happens during a start and must survive a kill, too.
             if self._choices.random() < _START_KILL_CHANCE:
                 self._kill_while_starting()
             self._start()
@@ -132,6 +133,7 @@ class Campaign:
             listing = threads.submit(self.mirror.command, "ls", "--json") if command else None
 
             def kill() -> None:
+                # After the kill of one worker, the supervisor and the other workers continue for a while.
                 if only_worker:
                     self._kill_worker()
                     time.sleep(after)

@@ -72,6 +72,7 @@ class Client:
         own = [contents.blob(f"{name} {number}", 3_000 * number + 10) for number in range(8)]
         large = [contents.blob(f"{name}, large {number}", (number + 1) * _MIB + 4_321) for number in range(3)]
         self.blobs = [*own, *large, *_SHARED]
+        # Some layers are shared with other clients, which may delete them in their own repositories.
         layers: list[Sequence[Content]] = [[own[2]], [own[3], large[0]], [_SHARED[1]], [_SHARED[4]], [large[1], own[4]]]
         self.images = [
             (

@@ -34,6 +34,7 @@ def inspect(data: Path) -> Found:
         if path.name not in _KNOWN and not _CATALOG.fullmatch(path.name):
             raise BrokenPromise(f"unknown file in the data folder: {path}")
     sizes = _blobs(data / "blobs")
+    # Read-only, since the server may have the catalog open.
     with closing(sqlite3.connect(f"file:{data / 'catalog.sqlite'}?mode=ro", uri=True)) as catalog:
         for check in ("integrity_check", "foreign_key_check"):
             rows = catalog.execute(f"PRAGMA {check}").fetchall()

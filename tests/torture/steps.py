@@ -141,6 +141,7 @@ class Steps:
         change = model.put_manifest(manifest.digest, tags, needs)
         path = f"/v2/{repository.name}/manifests/{target}{query}"
         headers = {"Content-Type": manifest.media_type}
+        # The server refuses a manifest whose blobs are missing with 400, unlike the other changes with 404.
         self._change(repository, change, "manifest", "PUT", path, manifest.data, headers, refusal=400)
 
     def _delete_tag(self, repository: Repository) -> None:
@@ -230,7 +231,7 @@ class Steps:
         try:
             return self._connection.ask(method, path, body, headers)
         except NotSent:
-            raise
+            raise  # the change was certainly not executed, so the possible states stay
         except NoAnswer:
             repository.unanswered(change)
             raise

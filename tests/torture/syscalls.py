@@ -120,6 +120,7 @@ def require_content_order(calls: Sequence[Call], blob: str, log: str, answer: Ca
     named = _last([call for call in calls if call.name in _RENAMING and call.texts[-1] == blob], answer, "the name")
     source = named.texts[0]
     written = _last([call for call in calls if call.name in _WRITING and call.path == source], named, "the bytes")
+    # A write after the rename would change content that already has its final name.
     late = [
         call for call in calls if call.name in _WRITING and call.path in {source, blob} and call.ended > named.begun
     ]
