@@ -175,7 +175,7 @@ def _wait_for_quiet(front: Nginx) -> None:
             seen, since = size_bytes, time.monotonic()
         return time.monotonic() - since > _QUIET_SECONDS
 
-    wait_until(is_quiet, 60, "the upstream to be left alone")
+    wait_until(is_quiet, 60, "the upstream to finish its responses")
 
 
 def _after_first_pulls(server: Server, load: Load) -> Load:

@@ -47,7 +47,7 @@ def pulled(packed: PackedPlugin, spoil: Callable[[Nginx, Mirror], None]) -> tupl
             with Mirror(workers=2, sections=hub) as mirror, ThreadPoolExecutor(1) as watching:
                 manifest(mirror.url)
                 reading = watching.submit(take, mirror.port, packed.layer_digest)
-                wait_until(lambda: spooled_bytes(mirror) > MIB, 20, "a part to have come")
+                wait_until(lambda: spooled_bytes(mirror) > MIB, 20, "a part of the layer to arrive")
                 spoil(front, mirror)
                 (digest,) = {digest_of(reading.result().content)}
                 wait_until(lambda: sum(sent for _, sent in requests_of(front, packed.layer_digest)) > 0, 9, "the log")
@@ -60,7 +60,9 @@ def test_a_line_that_loses_packets_costs_time_and_nothing_else(packed: PackedPlu
     def spoil(front: Nginx, mirror: Mirror) -> None:
         with losing(front.port, share=0.03):
             before = spooled_bytes(mirror)
-            wait_until(lambda: spooled_bytes(mirror) in range(before + 4 * MIB, 99 * MIB), 30, "it to go on")
+            wait_until(
+                lambda: spooled_bytes(mirror) in range(before + 4 * MIB, 99 * MIB), 30, "the download to continue"
+            )
 
     digest, requests = pulled(packed, spoil)
     assert digest == packed.layer_digest

@@ -104,7 +104,7 @@ def test_an_upload_that_breaks_off_can_be_gone_on_with(mirror: Mirror) -> None:
     content = os.urandom(2 * MIB)
     location = begin_upload(mirror, "faults/broken")
     connection = begin_body(mirror, location, len(content), content[:MIB])
-    wait_until(lambda: session_bytes(mirror) == MIB, 10, "the first half to be held")
+    wait_until(lambda: session_bytes(mirror) == MIB, 10, "the first half to be stored")
     connection.close()
 
     digest = digest_of(content)
@@ -124,7 +124,7 @@ def test_kill_9_during_a_push_loses_nothing_that_was_acknowledged(packed: Packed
         digest = push(packed, mirror.url, "faults/killed", "1")
         location = begin_upload(mirror, "faults/killed")
         with begin_body(mirror, location, len(content), content[:MIB]):
-            wait_until(lambda: session_bytes(mirror) == MIB, 10, "the first half to be held")
+            wait_until(lambda: session_bytes(mirror) == MIB, 10, "the first half to be stored")
             mirror.kill()
         mirror.start()
 
@@ -185,7 +185,7 @@ def test_two_servers_and_a_command_on_one_data_folder(packed: PackedPlugin) -> N
 
 @contextmanager
 def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    require(None if os.geteuid() == 0 else "a small disk of its own needs root (mount a tmpfs)")
+    require(None if os.geteuid() == 0 else "mounting a small tmpfs needs root")
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", folder], check=True)
     try:

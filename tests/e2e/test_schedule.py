@@ -97,7 +97,7 @@ def test_a_rule_runs_once_in_each_period_in_one_of_several_processes(
     push(one, upstream.url, THERE, "1.0")
     with Mirror(workers=2, sections=sections(upstream.url, every="1s")) as mirror:
         wait_until(lambda: digest_of(mirror.url, HERE, "1.0") == one.manifest_digest, 20, "the first run")
-        wait_until(lambda: len(state(mirror)["runs"]) == 5, 40, "as many runs as are shown")
+        wait_until(lambda: len(state(mirror)["runs"]) == 5, 40, "five runs")
         runs = sorted(datetime.fromisoformat(run["started_at"]) for run in state(mirror)["runs"])
         assert mirror.stop() == 0
         ran = [line for line in mirror.log if line["event"] == "mirror rule ran"]
@@ -124,10 +124,10 @@ def test_what_moves_and_what_goes_upstream_is_reported_with_what_it_asks_for(
     push(one, upstream.url, THERE, "stable")
     push(one, upstream.url, THERE, "1.0")
     with Mirror(sections=sections(upstream.url, every="1s", pin={"1.0": one.manifest_digest})) as mirror:
-        wait_until(lambda: state(mirror)["tags"] == 2, 20, "both tags")
+        wait_until(lambda: state(mirror)["tags"] == 2, 20, "both tags to be mirrored")
         push(two, upstream.url, THERE, "stable")
         push(two, upstream.url, THERE, "1.0")
-        wait_until(lambda: events(mirror, "moved") and events(mirror, "held"), 20, "both to be seen")
+        wait_until(lambda: events(mirror, "moved") and events(mirror, "held"), 20, "both events in the log")
         (moved,), (held,) = events(mirror, "moved"), events(mirror, "held")
         privileges = ["+ capabilities: CAP_SYS_ADMIN", "- network: host"]
         assert (moved["before"], moved["after"]) == (one.manifest_digest, two.manifest_digest)
@@ -137,7 +137,7 @@ def test_what_moves_and_what_goes_upstream_is_reported_with_what_it_asks_for(
         assert digest_of(mirror.url, HERE, "1.0") == one.manifest_digest
 
         delete(upstream.url, THERE, two.manifest_digest)
-        wait_until(lambda: len(state(mirror)["gone"]) == 2, 20, "both to be gone")
+        wait_until(lambda: len(state(mirror)["gone"]) == 2, 20, "both tags to be missing upstream")
         assert digest_of(mirror.url, HERE, "stable") == two.manifest_digest
         assert digest_of(mirror.url, HERE, "1.0") == one.manifest_digest
         told = {line["event"] for line in mirror.log if line["level"] == "warning"}
@@ -165,7 +165,7 @@ def test_an_upstream_that_is_gone_is_said_to_be(upstream: DockerRegistry, one: P
         assert shown["failing"][0]["rule"] == "acme"
         assert mirror.command("status", check=False).exit_code == 1
         upstream.start()
-        wait_until(lambda: state(mirror)["state"] == "succeeded", 45, "it to be well again")
+        wait_until(lambda: state(mirror)["state"] == "succeeded", 45, "a successful run")
 
 
 def test_what_was_interrupted_is_noted_and_goes_on(upstream: DockerRegistry, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_what_was_interrupted_is_noted_and_goes_on(upstream: DockerRegistry, tmp
 
     # The server repeats an interrupted run at once, although the rule is not due for an hour.
     with Mirror(data=data, sections=sections(upstream.url, every="1h")) as mirror:
-        wait_until(lambda: state(mirror)["state"] == "succeeded", 45, "the run to be made up for")
+        wait_until(lambda: state(mirror)["state"] == "succeeded", 45, "the interrupted run to be repeated")
         last, before = state(mirror)["runs"]
     assert (before["outcome"], last["copied"]) == ("interrupted", 1)
     assert 0 < last["moved_bytes"] <= len(packed.layer) - 2 * MIB

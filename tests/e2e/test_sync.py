@@ -171,7 +171,7 @@ def test_two_processes_do_not_run_one_rule_at_once(upstream: DockerRegistry, tmp
     with Nginx.front(upstream.url, limit_rate_bytes_per_second=2 * MIB) as slow:
         config = config_file(tmp_path, slow.url)
         with subprocess.Popen([PROGRAM, "sync", "--config", config], stderr=subprocess.DEVNULL) as first:
-            wait_until(lambda: received_bytes(tmp_path / "data") > 0, 20, "the first to be at work")
+            wait_until(lambda: received_bytes(tmp_path / "data") > 0, 20, "the first sync to receive data")
             second = plugin_mirror("sync", "--config", config, check=False)
             assert second.exit_code == 1
             assert "being run by another process" in second.stderr

@@ -27,7 +27,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         wait_until(lambda: len(workers_of(mirror)) == 2, 5, "two workers")
         victim = min(workers_of(mirror))
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: len(workers_of(mirror) - {victim}) == 2, 10, "another worker in its place")
+        wait_until(lambda: len(workers_of(mirror) - {victim}) == 2, 10, "a replacement for the worker")
         wait_until(http_answers(f"{mirror.url}/readyz"), 10, "the server to answer")
 
 
@@ -93,7 +93,7 @@ def test_whoever_is_asked_tells_the_requests_of_all_also_of_those_who_died() -> 
 
         victim = min(workers_of(mirror))
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: listening(mirror) == 3, 10, "another worker in its place")
+        wait_until(lambda: listening(mirror) == 3, 10, "a replacement for the worker")
         assert pings(mirror) == {80}
         for _ in range(20):
             ask(mirror, "/v2/")

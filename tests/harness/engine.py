@@ -95,7 +95,7 @@ class Engine:
         self._folder = Path(tempfile.mkdtemp(prefix="eng-", dir=self._parent)).resolve()
         try:
             if len(str(self._folder)) > LONGEST_FOLDER:
-                raise ValueError(f"too long for the engine's unix sockets: {self._folder}")
+                raise ValueError(f"the folder's path is too long for the engine's unix sockets: {self._folder}")
             self._service = self._make_service()
             self._service.start()
         except BaseException:

@@ -78,7 +78,7 @@ class Service:
             RuntimeError: If the program is already started.
         """
         if self._process is not None:
-            raise RuntimeError(f"already started: {shlex.join(self.argv)}")
+            raise RuntimeError(f"the service is already started: {shlex.join(self.argv)}")
         # The parent-death signal ends the program even if the test run is killed with SIGKILL.
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "TERM"] if setpriv else []
