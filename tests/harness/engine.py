@@ -155,26 +155,26 @@ class Engine:
         return done
 
     def inspect_plugin(self, name: str) -> dict[str, Any]:
-        """Description of a plugin by the engine (`docker plugin inspect`)."""
+        """Return the engine's description of a plugin (`docker plugin inspect`)."""
         (described,) = json.loads(self.docker("plugin", "inspect", name).stdout)
         return dict(described)
 
     def inspect_volume(self, name: str) -> dict[str, Any]:
-        """Description of a volume by the engine and its driver (`docker volume inspect`)."""
+        """Return the description of a volume by the engine and its driver (`docker volume inspect`)."""
         (described,) = json.loads(self.docker("volume", "inspect", name).stdout)
         return dict(described)
 
     def version(self) -> str:
-        """Version of the daemon, such as `20.10.24+dfsg1`."""
+        """Return the version of the daemon, such as `20.10.24+dfsg1`."""
         return self.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
 
     def shim_socket(self, plugin_id: str) -> Path:
-        """Socket of the containerd shim of an enabled plugin. A killed shim leaves the socket behind."""
+        """Return the socket of the containerd shim of an enabled plugin. A killed shim leaves the socket behind."""
         shim = self.folder / "exec/containerd/containerd.sock/plugins.moby" / plugin_id
         return SHIM_SOCKETS / hashlib.sha256(str(shim).encode()).hexdigest()
 
     def log_tail(self, lines: int = 40) -> str:
-        """Last lines of the daemon's log, without lines of its gRPC module."""
+        """Return the last lines of the daemon's log, without lines of its gRPC module."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join([line for line in text.splitlines() if "module=grpc" not in line][-lines:])
 
