@@ -5,9 +5,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# More processes than two cores, because many tests wait for engines. Tests that share fixtures stay in one process.
+SPREAD := -n 4 --dist loadgroup --no-loadscope-reorder
+
+# Tests start the server hundreds of times: each start would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture bench check fmt clean
+.PHONY: help demo run test coverage torture matrix bench check fmt clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,7 +27,15 @@ run: $(READY)        ## serve a registry on 127.0.0.1:5000 from ./data
 test: $(READY)       ## run every test; as root also those with real engines and registries
 	@tests/install-programs test
 	@$(BIN)/python -m tests.harness.trixie || echo "the tests that need these programs are left out" >&2
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest $(SPREAD) $(TESTS)
+
+coverage: test       ## run every test, and list the lines that none of them reaches
+coverage: SPREAD += --cov --cov-report=term
+
+matrix: $(READY)     ## run every test in every combination: releases, workers, many more generated examples
+	@tests/install-programs test
+	@$(BIN)/python -m tests.harness.trixie
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(SPREAD) --matrix $(TESTS)
 
 bench: $(READY)      ## measure ourselves beside docker-registry and nginx; BENCH=--quick for a first look
 	@tests/install-programs bench
