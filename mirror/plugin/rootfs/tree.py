@@ -7,7 +7,7 @@ The rules are those of moby's ``UnpackLayer`` (pkg/archive/diff.go), with which 
 - Entries take effect in their order. A whiteout ``.wh.NAME`` also removes a file that its own layer brought before. The
   OCI specification would keep that file.
 - An opaque mark ``.wh..wh..opq`` empties its folder, except for names that its own layer brought before.
-- Names at the root that begin with ``.wh..wh.`` are metadata and ignored. Engines leave the folders of such names behind, empty.
+- Names at the root that begin with ``.wh..wh.`` are metadata and ignored. Engines leave empty folders of them.
 - A folder over a folder is merged. Any other entry replaces the old one with everything below.
 - Missing parent folders are created with mode 0755 and owner root. The missing target of a link is not.
 

@@ -126,7 +126,7 @@ async def test_a_good_plugin_is_accepted_without_a_word(checked: Checked) -> Non
 async def test_a_warning_is_given_as_advice_and_recorded(checked: Checked) -> None:
     plugin = await checked.plugin(COMPRESSED)
     (advice,) = await checked.registry.put_manifest(HERE, plugin, [TAG])
-    assert advice.startswith("diff_ids are of the compressed layers")
+    assert advice.startswith("diff_ids are the digests of the compressed layers")
     assert checked.ledger.codes == {plugin.digest: ["diff-ids-compressed"]}
     assert await checked.registry.get_manifest(HERE, TAG) == plugin
 
@@ -228,7 +228,7 @@ async def test_an_index_of_plugins_is_warned_of(checked: Checked) -> None:
         await checked.registry.put_manifest(HERE, index(plugin), [TAG])
     await checked.registry.put_manifest(HERE, plugin)
     (advice,) = await checked.registry.put_manifest(HERE, index(plugin), [TAG])
-    assert advice.startswith("plugins under an index (engines since 20.10")
+    assert advice.startswith("the manifest is an index of plugins (engines since 20.10")
     assert checked.ledger.codes[index(plugin).digest] == ["index"]
 
 
