@@ -98,7 +98,8 @@ def derive(
     """Return a copy of a plugin. Everything that is not changed stays, including unknown members.
 
     Args:
-        manifest, config: manifest and configuration of the original.
+        manifest: manifest of the original.
+        config: configuration of the original.
         changes: requested changes.
         layers: facts of all layers by digest, needed to fix the plugin. If None, nothing is fixed, whatever ``changes``
             says.

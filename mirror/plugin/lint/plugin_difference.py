@@ -79,8 +79,10 @@ def compare_plugins(
     """Return the differences between two plugins.
 
     Args:
-        earlier, later: configurations.
-        before, after: root filesystems, read with digests of files; None if not read.
+        earlier: configuration of the earlier plugin.
+        later: configuration of the later plugin.
+        before: root filesystem of the earlier plugin, read with digests of files; None if not read.
+        after: root filesystem of the later plugin, read with digests of files; None if not read.
     """
     read_only = _read_only(earlier)
     return PluginDifference(

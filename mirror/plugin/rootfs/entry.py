@@ -185,7 +185,8 @@ class EntryWatcher(Protocol):
 
         Args:
             buffer: a buffer that must not be kept.
-            start, stop: range of the buffer that belongs to the entry.
+            start: beginning of the content in the buffer.
+            stop: end of the content in the buffer.
         """
         ...
 

@@ -167,7 +167,7 @@ def test_what_is_told_fits_a_terminal() -> None:
 
 def test_images_and_indexes_have_no_defaults() -> None:
     image = replace(manifest_of(b"{}"), config=Descriptor(media_types.OCI_IMAGE_CONFIG, Digest.of(b"{}"), 2))
-    with pytest.raises(Unsupported, match="no plugin"):
+    with pytest.raises(Unsupported, match="is not a plugin"):
         derive(image, b"", DerivationChanges(fix=True))
     with pytest.raises(Unsupported, match="digest of one of its members"):
         derive(replace(image, config=None, manifests=image.layers), b"", DerivationChanges(fix=True))
