@@ -76,6 +76,7 @@ class ConfigDocument:
             ManifestInvalid: engines could not read the content.
         """
         PluginConfig.parse(content)
+        # The edits rely on the types of members, which the line above has checked as engines do.
         return cls(parse_json_object(content.decode("utf-8", "replace").encode(), "plugin config"))
 
     def encode(self) -> bytes:
@@ -119,6 +120,7 @@ class ConfigDocument:
 
     def with_diff_ids(self, diff_ids: Sequence[Digest]) -> ConfigDocument:
         """Return a copy with the digests of other uncompressed layers."""
+        # Engines write this key in lower case, unlike all others.
         return self.with_member("rootfs", {"type": "layers", "diff_ids": [str(one) for one in diff_ids]})
 
     def with_member(self, key: str, value: object) -> ConfigDocument:
@@ -176,6 +178,7 @@ def canonical_json(value: dict[str, Any], what: str) -> bytes:
         ManifestInvalid: JSON cannot express the value.
     """
     try:
+        # The same value must give the same bytes, and so the same digest, everywhere (ADR 12).
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"{what} cannot be written as JSON: {error}") from error

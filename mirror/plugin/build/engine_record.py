@@ -33,7 +33,7 @@ _MOUNTS_LINK: Final = ("etc/mtab", "/proc/mounts")
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """An installed plugin, as its engine has it.
+    """An installed plugin, as its engine records it.
 
     Attributes:
         plugin_id: 64 hexadecimal digits that the engine made up.
@@ -67,7 +67,9 @@ class EngineRecord:
         config = plugin.get("Config") if isinstance(plugin, dict) else None
         if not isinstance(plugin, dict) or not isinstance(config, dict):
             raise ManifestInvalid("the engine's record holds no plugin")
+        # The engine that created the plugin added both members. A new plugin gets its own.
         document = ConfigDocument(config).without_member("rootfs").without_member("DockerVersion")
+        # Engines since 20.10 write null for a plugin that they installed from a registry.
         blobs = body.get("Blobsums")
         return cls(
             plugin_id=_text(plugin.get("Id")),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mirror.plugin.config.plugin_config import PluginConfig
 
+# "none" is not in the list: engines ask for it, although it gives no network.
 _NO_NETWORK_PRIVILEGE = frozenset({"", "null", "bridge"})
 
 

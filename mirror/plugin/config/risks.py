@@ -54,6 +54,7 @@ _CAPABILITIES: Final = {
 
 def privileges_with_risks(config: PluginConfig) -> Iterator[tuple[Privilege, str]]:
     """Yield the privileges that an engine asks for, each with sentences about the access to the host that it gives."""
+    # A privilege names only the source. Its mount is found by order: engines ask for each mount with a source in turn.
     mounts = iter([mount for mount in config.mounts if mount.source is not None])
     for privilege in compute_privileges(config):
         match privilege.name:

@@ -53,6 +53,7 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
     yield from _check_interface(config)
     yield from _check_mounts(config)
     yield from _check_devices(config)
+    # Access without ``how`` is exactly the access that the engine asks for.
     yield from (table.MOUNT_REACH(reach=reach.description) for reach in config_reaches(config) if reach.how)
     for name in config.capabilities:
         if name not in _CAPABILITIES:

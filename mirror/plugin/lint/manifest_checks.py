@@ -94,6 +94,7 @@ def _check_layers(
         else:
             yield from _check_layer(number, layer, facts)
     read = [layers.get(layer.digest) for layer in manifest.layers]
+    # With one layer unread, nobody knows whether the plugin holds files, or its digests.
     if not read or any(facts is None or facts.problem for facts in read):
         return
     whole = [facts for facts in read if facts is not None]

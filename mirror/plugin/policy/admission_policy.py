@@ -184,6 +184,7 @@ class Policy:
 
     def decide(self, candidate: Candidate) -> PolicyVerdict:
         """Decide about a plugin. A plugin that cannot be read with certainty is denied, whatever the rules say."""
+        # Before all rules: no rule may admit a plugin that engines could read differently (ADR 16).
         if isinstance(candidate.config, str):
             return unreadable(candidate.config)
         warnings: list[str] = []

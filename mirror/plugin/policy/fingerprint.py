@@ -42,6 +42,7 @@ def content_fingerprint(digests: Sequence[Digest]) -> str:
     if any(digest.algorithm != "sha256" for digest in digests):
         raise ValueError("only sha256 digests identify content: each content must have one fingerprint")
     config, *layers = [digest.hex for digest in digests]
+    # A rejection must hold however often, and in whatever order, a manifest names the layers (ADR 20).
     return _CONTENT + Digest.of("\n".join([config, *sorted(set(layers))]).encode()).hex
 
 

@@ -91,7 +91,7 @@ class LayerEntry:
             ManifestInvalid: a value is impossible, or the file is sparse.
         """
         if self.is_sparse:
-            raise ManifestInvalid(f"{quoted(self.path)} is a sparse file: make the archive without --sparse")
+            raise ManifestInvalid(f"{quoted(self.path)} is a sparse file; fix: create the archive without --sparse")
         if wrong := next(self._impossible(), None):
             raise ManifestInvalid(f"{quoted(self.path)} has {wrong}")
 
@@ -101,7 +101,7 @@ class LayerEntry:
         if self.kind is EntryKind.HARD_LINK:
             return
         if not (0 <= self.uid <= _MOST_OWNER and 0 <= self.gid <= _MOST_OWNER):
-            yield "an owner that is no number of 32 bits"
+            yield "an owner that is not a 32-bit number"
         if self.kind.is_device and not all(0 <= number <= _MOST_DEVICE for number in self.device):
             yield "a device number that does not exist"
         if self.kind is EntryKind.SYMLINK and not (

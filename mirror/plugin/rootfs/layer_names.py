@@ -59,7 +59,7 @@ def require_plain(name: str) -> None:
         if depth < 0:
             raise LayerEntryInvalid(f"{quoted(name)} leads out of the layer")
     if is_too_long(name):
-        raise LayerEntryInvalid(f"{quoted(name)} is longer than names can be")
+        raise LayerEntryInvalid(f"{quoted(name)} is longer than Linux allows")
     if "\0" in name:
         raise LayerEntryInvalid(f"{quoted(name)} holds a zero byte")
     if WHITEOUT in name and any(part.startswith(WHITEOUT) for part in parts_of(name)[:-1]) and not is_metadata(name):

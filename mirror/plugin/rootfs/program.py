@@ -69,6 +69,7 @@ class ProgramReader:
         if self._layout is not None:
             return Program(elf=elf.read(self._layout, self._kept, self._dynamic))
         if self._kept.startswith(b"#!"):
+            # Linux splits the line once: everything after the interpreter is one argument.
             line = bytes(self._kept[2:_MOST_LINE_BYTES]).partition(b"\n")[0].strip(b" \t")
             interpreter, _, argument = line.decode("utf-8", "surrogateescape").replace("\t", " ").partition(" ")
             return Program(interpreter=interpreter, argument=argument.strip())

@@ -92,6 +92,7 @@ def chain(found: ResolvedPath, rootfs: Rootfs) -> Iterator[tuple[str, ResolvedPa
 
 def _path_of(config: PluginConfig) -> str:
     """Return ``PATH`` of the plugin. The plugin's own variables come after the engine's, so the last one wins."""
+    # A variable without a value is not passed on.
     own = [env.value for env in config.env if env.name == "PATH" and env.value is not None]
     return own[-1] if own else _DEFAULT_PATH
 

@@ -213,7 +213,7 @@ class Tree:
         node = folder.children.get(name) if folder is not None else None
         if node is None or node.kind is EntryKind.FOLDER:
             raise LayerEntryInvalid(
-                f"{quoted(entry.path)} is a link to {quoted(entry.target)}, which is no file of the layers"
+                f"{quoted(entry.path)} is a hard link to {quoted(entry.target)}, which is not a file in the layers"
             )
         return node
 
