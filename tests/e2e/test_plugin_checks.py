@@ -116,7 +116,7 @@ def test_an_installed_plugin_that_has_lost_its_layer_is_refused(
     assert "400 Bad Request" in refused.stdout + refused.stderr
     told = refusals(mirror)[before:]
     assert {line["name"] for line in told} == {"checks/again"}
-    assert "push it from the host that created the plugin" in told[-1]["reason"]
+    assert "push the plugin from the host that created it" in told[-1]["reason"]
     assert not holds(mirror, "checks/again")
 
 

@@ -14,8 +14,8 @@ _DERIVE: Final = "'plugin-mirror derive REF NAME --fix' makes a copy that"
 _LET_IN: Final = "accept the plugin with the setting server.plugin_checks: warn"
 # Engines since 20.10 resume an upload to their content store by its name, even after a failure.
 _TRAP: Final = (
-    "a failed 'docker plugin create' leaves partial data in plugins/storage/ingest of the engine's data root, and "
-    "the next create continues it: remove the plugin and that folder, create the plugin again and push it"
+    "remove the plugin and the folder plugins/storage/ingest of the engine's data root, create the plugin again and push "
+    "it: a failed 'docker plugin create' leaves partial data in that folder, and the next create continues it"
 )
 _REMEDIES: Final = {
     LayerProblem.ZSTD: "compress it with gzip",
@@ -37,8 +37,8 @@ LAYERS_MISSING: Final = error(
     text="the plugin has no layers",
     engines="since 20.10",
     seen=_EMPTY,
-    fix="engines since 20.10 push such a manifest for an installed plugin after any plugin was removed: push it from "
-    "the host that created the plugin, or copy it from registry to registry ('plugin-mirror sync')",
+    fix="push the plugin from the host that created it, or copy it from registry to registry ('plugin-mirror sync'): "
+    "engines since 20.10 push such a manifest for an installed plugin after any plugin was removed",
 )
 FILES_MISSING: Final = error(
     code="files-missing",

@@ -103,8 +103,7 @@ class Tree:
             layer: entries of the layer in their order, with their contents.
 
         Raises:
-            ManifestInvalid: a name leads out of the layer or is impossible on Linux, an entry has no place, or a limit
-                is met.
+            ManifestInvalid: a name is impossible or ambiguous, an entry has no place, or a limit is met.
         """
         self.begin_layer()
         for entry, content in layer:
@@ -120,7 +119,8 @@ class Tree:
             The node of the entry; None for a whiteout or metadata.
 
         Raises:
-            LayerEntryInvalid: the entry has no place. LayersTooLarge: the tree has met a limit.
+            LayerEntryInvalid: the entry has no place.
+            LayersTooLarge: the tree has met a limit.
         """
         self._require_steps()
         if is_metadata(entry.path):

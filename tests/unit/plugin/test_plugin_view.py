@@ -55,7 +55,7 @@ def mount(source: str, *options: str) -> dict[str, Any]:
         ({"IpcHost": True}, "shares memory"),
         ({"PidHost": True}, "every process of the host"),
         (mount("/"), "every file of the host: as good as root"),
-        (mount("/", "ro"), "reads every file of the host: its secrets"),
+        (mount("/", "ro"), "reads every file of the host: also its secrets"),
         (mount("/var/run/docker.sock"), "controls the engine"),
         (mount("/var/run"), "including the engine's own"),
         (mount("/etc"), "as good as root"),
