@@ -14,8 +14,8 @@ _DERIVE: Final = "'plugin-mirror derive REF NAME --fix' makes a copy that"
 _LET_IN: Final = "accept the plugin with the setting server.plugin_checks: warn"
 # Engines since 20.10 resume an upload to their content store by its name, even after a failure.
 _TRAP: Final = (
-    "remove the plugin and the folder plugins/storage/ingest of the engine's data root, create the plugin again and push "
-    "it: a failed 'docker plugin create' leaves partial data in that folder, and the next create continues it"
+    "remove the plugin and the folder plugins/storage/ingest of the engine's data root, create the plugin again and "
+    "push it: a failed 'docker plugin create' leaves partial data in that folder, and the next create continues it"
 )
 _REMEDIES: Final = {
     LayerProblem.ZSTD: "compress it with gzip",

@@ -133,7 +133,7 @@ async def test_a_warning_is_given_as_advice_and_recorded(checked: Checked) -> No
 
 async def test_a_faulty_plugin_is_refused_and_nothing_is_stored(checked: Checked) -> None:
     plugin = await checked.plugin(layers=None)
-    with pytest.raises(ManifestInvalid, match=r"the plugin has no layers .* push it from the host") as refused:
+    with pytest.raises(ManifestInvalid, match=r"the plugin has no layers .* push the plugin from the host") as refused:
         await checked.registry.put_manifest(HERE, plugin, [TAG])
     assert refused.value.detail == {"findings": "layers-missing"}
     assert not await checked.holds(plugin)
