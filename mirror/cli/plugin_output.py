@@ -118,7 +118,7 @@ def print_findings(findings: Iterable[Finding]) -> None:
         line = Text.assemble("  ", (finding.severity.value, _STYLES[finding.severity]), f": {finding.text}")
         RESULTS.print(line)
         RESULTS.out(f"    engines {finding.engines}: {finding.seen}", highlight=False)
-        RESULTS.out(f"    to mend it: {finding.mend}", highlight=False)
+        RESULTS.out(f"    to mend it: {finding.fix}", highlight=False)
 
 
 def heading(text: str) -> None:

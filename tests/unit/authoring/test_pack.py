@@ -190,7 +190,7 @@ def harmful_images() -> dict[str, bytes]:
         "does not hold 'c'": tar(entry("manifest.json", b'[{"Config":"c","Layers":[]}]')),
         "layer 1 is not what its digest": as_tar(_changed(layout(LAYERS, compressed=False), b"b" * 4000, b"x" * 4000)),
         "leads out of the layer": as_tar(layout([tar(entry("../x", b"x"))])),
-        "holds a tar that is damaged": as_tar(layout([LAYERS[0][:600] + b"x" * 3000])),
+        "holds a damaged tar": as_tar(layout([LAYERS[0][:600] + b"x" * 3000])),
     }
 
 

@@ -85,7 +85,7 @@ def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str
 
 def test_a_copy_that_only_old_engines_mind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["derive", "acme/driver:1.0", "site/driver:1.0", "-e", "role=worker"]) == 0
-    assert "warning: diff_ids are of the compressed layers" in capsys.readouterr().err
+    assert "warning: diff_ids are the digests of the compressed layers" in capsys.readouterr().err
 
 
 def test_where_nothing_had_to_be_changed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +104,7 @@ def test_where_nothing_had_to_be_changed(capsys: pytest.CaptureFixture[str]) -> 
         (["tag", "acme/driver:1.0", f"b@{PLUGIN.digest}"], 2, "write NAME[:TAG]"),
         (["tag", "acme/driver:1.0", f"b:sha256-{'0' * 64}.sig"], 2, "kept for what refers"),
         (["tag", "acme/driver:2.0", "b"], 1, "acme/driver has no"),
-        (["derive", "acme/driver:1.0", "b"], 2, "nothing is to be changed"),
+        (["derive", "acme/driver:1.0", "b"], 2, "there is nothing to change"),
         (["derive", "acme/driver:1.0", "b", "--env", "role"], 2, "--env 'role': write KEY=VALUE"),
         (["derive", "acme/driver:1.0", "b", "--env", "a=b", "--env", "a=c"], 2, "--env 'a' is given twice"),
         (

@@ -183,13 +183,13 @@ def test_an_index() -> None:
 )
 def test_an_error_says_what_to_do(finding: Finding, advice: str) -> None:
     assert finding.severity is Severity.ERROR
-    assert advice in finding.mend
-    assert finding.sentence.endswith(f"; {finding.mend}")
+    assert advice in finding.fix
+    assert finding.sentence.endswith(f"; fix: {finding.fix}")
 
 
 def test_the_most_common_warning_is_short() -> None:
     assert table.DIFF_IDS_COMPRESSED().sentence == (
-        "diff_ids are of the compressed layers "
+        "diff_ids are the digests of the compressed layers "
         "(engines up to 19.03: layers from manifest don't match image configuration)"
     )
 

@@ -115,7 +115,7 @@ def test_a_rule_with_several_names_and_changes(written):
         (HUB + "mirrors: [{name: a, from: hub/b, to: 5}]", "mirrors.0.to: "),
         (HUB + "mirrors: [{name: a, from: hub/b, to: []}]", "to: give one repository or more, each once"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: [c, c]}]", "to: give one repository or more, each once"),
-        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {}}]", "nothing is to be changed: give env"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {}}]", "there is nothing to change; fix: give env"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {envs: {}}}]", "mirrors.0.derive.envs: unknown key"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {env: {a: 1}}}]", "mirrors.0.derive.env.a: "),
         ("server: {lisen: x}", "server.lisen: unknown key; did you mean listen?"),
