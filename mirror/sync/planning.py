@@ -47,9 +47,9 @@ class TagPlan:
 
     @property
     def noted_digest(self) -> Digest | None:
-        """Local digest before the run, according to the journal.
+        """Local digest before the run: the digest in the journal row, or the current local digest if there is no row.
 
-        Differs from ``known.local_digest`` if an earlier run was interrupted between the copy and its record.
+        The two differ if an earlier run was interrupted between the copy and its record.
         """
         return self.known.local_digest if self.row is None else self.row.digest
 
