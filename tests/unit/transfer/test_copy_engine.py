@@ -259,13 +259,15 @@ async def test_a_destination_that_does_not_read_what_was_written(source: Source)
         async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
             return OTHER.descriptor
 
-    with pytest.raises(UpstreamProtocolError, match=f"stored {PLUGIN.digest}, but the registry returns .* {OTHER.digest}"):
+    with pytest.raises(
+        UpstreamProtocolError, match=f"stored {PLUGIN.digest}, but the registry returns .* {OTHER.digest}"
+    ):
         await copy_graph(CopySource(source, THERE), TAG, CopyDestination(Forgetful(), HERE), [TAG], SILENT)
 
 
 async def test_a_lie_about_a_size_stores_nothing(source: Source, goal: Goal) -> None:
     source.replaced[Digest.of(LAYER)] = LAYER[:-1]
-    with pytest.raises(UpstreamProtocolError, match=f"{len(LAYER)} bytes, it has {len(LAYER) - 1}"):
+    with pytest.raises(UpstreamProtocolError, match=f"{len(LAYER)} bytes, but the blob has {len(LAYER) - 1} bytes"):
         await copy_graph(CopySource(source, THERE), TAG, CopyDestination(goal, HERE), [TAG], SILENT)
     assert all([await is_gone(goal, upload) for upload in goal.begun])
     with pytest.raises(BlobUnknown):
@@ -276,7 +278,7 @@ async def test_a_manifest_that_lies_about_a_size_that_is_held(source: Source, go
     liar = plugin(CONFIG, LAYER, layer_size_bytes=5)
     await source.put_manifest(THERE, liar, [Tag("liar")])
     await hold(goal.inner, HERE, [CONFIG, LAYER], [])
-    with pytest.raises(UpstreamProtocolError, match="5 bytes, it has"):
+    with pytest.raises(UpstreamProtocolError, match="5 bytes, but the blob has"):
         await copy_graph(CopySource(source, THERE), Tag("liar"), CopyDestination(goal, HERE), [TAG], SILENT)
 
 
