@@ -194,7 +194,7 @@ async def _apply_retention(
     retention, repository, now = mapping.rule.retention, mapping.local_repository, context.clock.now()
     if retention is None:
         return plans, ()
-    # A tag that was pushed over belongs to whoever pushed: retention covers only what the rule has brought.
+    # Retention covers only tags copied by the rule. A tag pushed over since then is not the rule's any more.
     held = {tag: row for tag, row in rows.items() if await _digest(mapping.destination, repository, tag) == row.digest}
     of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
     candidates = {tag: RetainedTag(row.digest, row.brought_at, row.copied) for tag, row in of_its_own.items()}

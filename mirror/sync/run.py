@@ -23,7 +23,7 @@ from mirror.sync.run_result import RuleResult, RunSummary
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 
 _REPOSITORIES_AT_ONCE = 8
-# Bound over all repositories of a rule together, so that a pattern with many repositories asks for no more.
+# Shared by all repositories of a rule: eight repositories at once must not mean 64 tags at once.
 _TAGS_AT_ONCE = 8
 
 
@@ -101,7 +101,8 @@ async def run_rule(
     except MirrorError as failure:
         error = failure
     except asyncio.CancelledError:
-        with suppress(MirrorError):  # without this record, the next run marks a run that has not ended as interrupted
+        # If this record fails, the next run marks the run as interrupted, because it has not ended.
+        with suppress(MirrorError):
             await context.journal.end_run(_ended(run, _result(rule, done), outcome, context))
         raise
     result = _result(rule, done, error)

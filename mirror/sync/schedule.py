@@ -33,7 +33,7 @@ def parse_duration(text: str) -> timedelta:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ConfigurationFault(f"{text[:40]!r} is not a duration: write 90s, 30m, 6h or 7d")
+        raise ConfigurationFault(f"{text[:40]!r} is not a duration; fix: write 90s, 30m, 6h or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -78,7 +78,9 @@ class Cron:
     def __post_init__(self) -> None:
         # CronSim (2.8) also accepts six fields with seconds. It ignores how Debian's cron handles summer time there.
         if len(self.expression.split()) != 5:
-            raise ConfigurationFault(f"cron {self.expression[:80]!r}: write five fields, as in '17 */6 * * *'")
+            raise ConfigurationFault(
+                f"cron {self.expression[:80]!r} does not have five fields; fix: write it like '17 */6 * * *'"
+            )
         try:
             next(CronSim(self.expression, datetime(2000, 1, 1, tzinfo=UTC)))
         except CronSimError as error:
@@ -100,7 +102,9 @@ class Cron:
         try:
             return cls(expression, ZoneInfo(zone))
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ConfigurationFault(f"no time zone is named {zone[:80]!r}: write it as Europe/Zurich") from error
+            raise ConfigurationFault(
+                f"no time zone is named {zone[:80]!r}; fix: write it like Europe/Zurich"
+            ) from error
 
     def following(self, moment: datetime) -> datetime:
         """Return the first matching time after ``moment``, in UTC."""

@@ -25,8 +25,9 @@ class KnownTag:
 
     Attributes:
         local_digest: digest of the local tag. None if the local tag does not exist.
-        stands_for: upstream digest represented by ``local_digest``: the digest itself, or the original of a copy made
-            with the wanted changes. None if the local tag is missing or is neither of the two.
+        stands_for: upstream digest represented by ``local_digest``: for a rule without changes the digest itself, for a
+            rule with changes the original of the copy. None if the local tag does not exist, or is not a copy made with
+            the changes of the rule.
         upstream_digest: digest of the upstream tag when a run last saw the tag. None if no run has seen the tag.
         from_rule: True if ``local_digest`` came from the upstream of the rule, so the rule may move the tag.
         gone: True if the last run found the tag deleted upstream.
@@ -72,7 +73,7 @@ def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> 
         reason = f"pinned; the upstream tag points to {upstream_digest}" if upstream_digest != wanted else ""
         return TagDecision(TagAction.SKIP if reason else TagAction.LEAVE, wanted, change, reason)
     # A plugin runs as root: content pushed here on purpose must not be replaced from elsewhere (ADR 9, ADR 11). The
-    # tag of an interrupted run may point to ``wanted`` already, without a note of the rule; copying is then a repeat.
+    # tag of an interrupted run may point to ``wanted`` already, without a journal row. Copying again adds the row.
     if known.local_digest not in {None, wanted} and not known.from_rule:
         reason = f"the tag was pushed here, as {known.local_digest}; fix: delete the tag here to have it mirrored"
         return TagDecision(TagAction.SKIP, wanted, None, reason)

@@ -224,7 +224,7 @@ class SharedDownload:
     def _mismatch_error(self, error: errors.DigestInvalid, *, resumed: bool) -> errors.MirrorError:
         """Make the error for a wrong digest. Nobody knows the source of bytes left by an earlier download."""
         if resumed:
-            return errors.Busy(f"{error}; it was dropped, because a part came from an earlier download; fix: try again")
+            return errors.Busy(f"{error}; a part came from an earlier download, so all was dropped; fix: try again")
         upstream = self._fetcher.upstream
         mismatch = errors.UpstreamProtocolError(f"upstream {upstream or 'unasked'}: {error}", **error.detail)
         if upstream:  # empty for a blob of 0 bytes, which is fetched from no source

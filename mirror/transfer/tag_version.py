@@ -115,7 +115,7 @@ def _alternative(text: str, whole: str) -> tuple[_Bound, ...]:
     terms = _SPACE_AFTER_RELATION.sub(r"\1", text).replace(",", " ").split()
     if not terms or len(whole) > _MOST_CHARACTERS:
         raise ConfigurationFault(
-            f"{whole[:80]!r} is not a range of versions: write it like '>=1.0 <2', '^1.2' or '1.x'"
+            f"{whole[:80]!r} is not a range of versions; fix: write it like '>=1.0 <2', '^1.2' or '1.x'"
         )
     return tuple(bound for term in terms for bound in _bounds(term))
 
@@ -126,7 +126,9 @@ def _bounds(term: str) -> tuple[_Bound, ...]:
         return _from_to(_numbers(wild), len(_numbers(wild)) - 1)
     match = _TERM.fullmatch(term)
     if match is None:
-        raise ConfigurationFault(f"{term!r} is not a bound of versions: write =1.2.3, >=1.2, <2, ^1.2, ~1.2.3 or 1.x")
+        raise ConfigurationFault(
+            f"{term!r} is not a bound of versions; fix: write =1.2.3, >=1.2, <2, ^1.2, ~1.2.3 or 1.x"
+        )
     numbers, before = _numbers(match), _natural(match["before"] or "")
     match match["relation"]:
         # npm's caret: the leftmost number other than zero must not change.

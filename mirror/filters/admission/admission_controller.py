@@ -200,7 +200,7 @@ class AdmissionController:
         Raises:
             Denied: a person has rejected the content, under any name.
         """
-        # Without any rejection, which is the usual case, a pull costs two comparisons in memory.
+        # As long as there is no rejection, the answer comes from memory until the catalog changes.
         generation = self._verdicts.admission_generation
         if generation is None or self._has_rejections is None or self._has_rejections[0] != generation:
             found = await self._rejections.has_rejections()

@@ -15,7 +15,7 @@ from mirror.runtime.lru_cache import LruCache
 
 _LOG = structlog.get_logger(__name__)
 
-#: Bound on the plugins checked for one blob. If all of so many are withheld, the blob is withheld.
+#: Bound on the plugins checked for one blob. If all of them are withheld, the blob is withheld.
 _MOST_ASKED: Final = 256
 #: Bound on the bytes of their manifests. Real manifests have some KiB.
 _MOST_ASKED_BYTES: Final = MAX_MANIFEST_BYTES

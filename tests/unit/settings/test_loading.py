@@ -138,7 +138,7 @@ def test_a_rule_with_several_names_and_changes(written):
         ),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: soon}]", "every: "),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, cron: '* * * * *'}]", "every or cron, not both"),
-        (HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: 'at noon'}]", "cron 'at noon': write five fields"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: 'at noon'}]", "cron 'at noon' does not have five fields"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, time_zone: UTC}]", "time_zone is of cron"),
         (
             HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: '0 3 * * *', time_zone: Mars/Base}]",
