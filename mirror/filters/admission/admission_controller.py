@@ -79,7 +79,7 @@ class AdmissionController:
     ) -> AdmissionOutcome:
         """Judge a plugin by the policy and by decisions of people. This call writes nothing for the plugin itself.
 
-        If the policy asks for new privileges, plugins which came earlier under the same name are judged and recorded
+        If the policy has a rule about new privileges, plugins which came earlier under the name are judged and recorded
         first, unless this was done before.
 
         Args:
