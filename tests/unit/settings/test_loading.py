@@ -138,7 +138,7 @@ def test_a_rule_with_several_names_and_changes(written):
         ),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: soon}]", "every: "),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, cron: '* * * * *'}]", "every or cron, not both"),
-        (HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: 'at noon'}]", "cron 'at noon': write five fields"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: 'at noon'}]", "cron 'at noon' does not have five fields"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, time_zone: UTC}]", "time_zone is of cron"),
         (
             HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: '0 3 * * *', time_zone: Mars/Base}]",
@@ -148,7 +148,10 @@ def test_a_rule_with_several_names_and_changes(written):
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, tags: {semver: '1.2'}}]", "'1.2' is not a bound of versions"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, pin: {'1': latest}}]", "'latest' is not a digest"),
         (HUB + f"mirrors: [{{name: a, from: hub/*, to: '*', pin: {{'1': 'sha256:{'0' * 64}'}}}}]", "REPOSITORY:TAG"),
-        (HUB + f"mirrors: [{{name: a, from: hub/b, to: b, pin: {{'c:1': 'sha256:{'0' * 64}'}}}}]", "nothing into c"),
+        (
+            HUB + f"mirrors: [{{name: a, from: hub/b, to: b, pin: {{'c:1': 'sha256:{'0' * 64}'}}}}]",
+            "the rule copies nothing to c",
+        ),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, keep: {}}]", "give newest, pulled_within, or both"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, on_upstream_delete: cry}]", "on_upstream_delete: "),
         ("upstreams: {a: {url: 'https://r.example', credentials: {username: me}}}", "both username and password_file"),
