@@ -20,7 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix", action="store_true", help="run every combination, not the marked ones alone")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep tests that share fixtures of a module in one process: those of a file, and of one engine."""
+    callspec = getattr(item, "callspec", None)
+    engine = "" if callspec is None else callspec.indices.get("binaries", "")
+    item.add_marker(pytest.mark.xdist_group(f"{item.nodeid.partition('::')[0]}{engine}"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--matrix"):
         left_out = [item for item in items if item.get_closest_marker("matrix")]
@@ -28,12 +34,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("matrix")]
     # End-to-end tests wait for engines: they begin first, and the others fill the time between.
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-
-
-def _group(item: pytest.Item) -> str:
-    """The tests that run in one process, one after the other: those that share the fixtures of a module."""
-    callspec = getattr(item, "callspec", None)
-    engine = "" if callspec is None else callspec.indices.get("binaries", "")
-    return f"{item.nodeid.partition('::')[0]}{engine}"
