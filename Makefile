@@ -6,7 +6,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # More processes than two cores, because many tests wait for engines. Tests that share fixtures stay in one process.
-SPREAD := -n 4 --dist loadgroup --no-loadscope-reorder
+SPREAD := -n 4 --no-loadscope-reorder
 
 # Tests start the server hundreds of times, and each start would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,13 +23,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix", action="store_true", help="run every combination, not the marked ones alone")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep tests that share fixtures of a module in one process: those of a file, and of one engine."""
-    callspec = getattr(item, "callspec", None)
-    engine = "" if callspec is None else callspec.indices.get("binaries", "")
-    item.add_marker(pytest.mark.xdist_group(f"{item.nodeid.partition('::')[0]}{engine}"))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--matrix"):
         left_out = [item for item in items if item.get_closest_marker("matrix")]
@@ -34,3 +30,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("matrix")]
     # End-to-end tests wait for engines: they begin first, and the others fill the time between.
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
+class _FileScheduling(LoadScopeScheduling):
+    """Runs the tests of a file, and of one engine, in one process, because they share fixtures.
+
+    xdist's groups cannot say this: they need a private attribute that pytest 9 has dropped.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        engine = re.match(r"tests/e2e/.*?\[(\d+\.\d+)[-\]]", nodeid)
+        return nodeid.partition("::")[0] + (engine[1] if engine else "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _FileScheduling(config, log)

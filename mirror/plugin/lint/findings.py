@@ -47,10 +47,7 @@ class Finding:
 
     def to_json(self) -> dict[str, str]:
         """Return plain values for JSON."""
-        # The key is older than the field's name. Records of the store and readers of the JSON output expect it.
-        members = asdict(self)
-        members["mend"] = members.pop("fix")
-        return {**members, "severity": self.severity.value}
+        return {**asdict(self), "severity": self.severity.value}
 
     @classmethod
     def from_json(cls, value: object) -> Finding:
@@ -61,7 +58,8 @@ class Finding:
         """
         try:
             members = dict(value)  # type: ignore[call-overload]  # errors for other types are caught below
-            members["fix"] = members.pop("mend")
+            if "mend" in members:  # records of earlier versions
+                members["fix"] = members.pop("mend")
             return cls(**{**members, "severity": Severity(members["severity"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ManifestInvalid(f"not a finding: {error}") from error

@@ -210,6 +210,13 @@ def test_a_finding_is_read_as_it_was_written(finding: Finding) -> None:
     assert Finding.from_json(json.loads(json.dumps(finding.to_json()))) == finding
 
 
+def test_a_finding_recorded_by_an_earlier_version_is_read() -> None:
+    finding = table.DIFF_IDS_COMPRESSED()
+    recorded = finding.to_json()
+    recorded["mend"] = recorded.pop("fix")
+    assert Finding.from_json(recorded) == finding
+
+
 @pytest.mark.parametrize(
     "value",
     [
