@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,10 @@ from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Digest, Reference
 from mirror.oci.printable_text import printable
+from mirror.oci.timestamps import machine_time, time_ago
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.records.derivations import Derivation
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import SilentProgress
 
@@ -90,14 +93,14 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
             "how": origin.how,
             "upstream": origin.upstream,
             "repository": str(origin.repository),
-            "at": origin.at.isoformat(),
+            "at": machine_time(origin.at),
         }
     if found.derivation is not None:
         value["derivation"] = _derivation_as_json(found.derivation)
     if found.history:
         value["history"] = [
             {
-                "at": event.at.isoformat(),
+                "at": machine_time(event.at),
                 "change": event.change.value,
                 "before": event.before and str(event.before),
                 "after": event.after and str(event.after),
@@ -125,7 +128,7 @@ def _findings_as_json(found: PluginView) -> dict[str, Any]:
 
 
 def _print(found: Inspection, reference: Reference | LayoutReference, line: str | None) -> None:
-    manifest = found.manifest
+    manifest, now = found.manifest, SystemClock().now()
     facts = [
         ("Kind", found.kind),
         ("Digest", str(manifest.digest)),
@@ -133,11 +136,9 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
     ]
     if found.origin is not None:
         origin = found.origin
-        facts.append(
-            ("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {origin.at:%Y-%m-%d %H:%M} UTC")
-        )
+        facts.append(("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {time_ago(origin.at, now)}"))
     if found.derivation is not None:
-        facts += _derivation(found.derivation)
+        facts += _derivation(found.derivation, now)
     if found.admission is not None:
         facts.append(("Admission", found.admission.sentence))
     facts.append(("Signatures", _signatures(found)))
@@ -146,7 +147,7 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
         heading("History of the tag")
         for event in found.history:
             moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
-            RESULTS.out(f"  {event.at:%Y-%m-%d %H:%M} UTC {event.change}{moved}, at {event.source}", highlight=False)
+            RESULTS.out(f"  {time_ago(event.at, now)}: {event.change}{moved}, at {event.source}", highlight=False)
             for changed in event.difference:
                 RESULTS.out(f"      privilege {printable(changed)}", highlight=False)
     if found.plugin is not None:
@@ -164,8 +165,8 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
             )
 
 
-def _derivation(made: Derivation) -> list[tuple[str, str]]:
-    made_of = f"{made.source}@{made.original} by {made.made_by}, {made.made_at:%Y-%m-%d %H:%M} UTC"
+def _derivation(made: Derivation, now: datetime) -> list[tuple[str, str]]:
+    made_of = f"{made.source}@{made.original} by {made.made_by}, {time_ago(made.made_at, now)}"
     return [("Derived from", made_of), *(("", f"changed: {line}") for line in made.changed)]
 
 
@@ -174,7 +175,7 @@ def _derivation_as_json(made: Derivation) -> dict[str, Any]:
         "source": made.source,
         "original": str(made.original),
         "made_by": made.made_by,
-        "made_at": made.made_at.isoformat(),
+        "made_at": machine_time(made.made_at),
         "changes": dict(made.changes),
         "changed": list(made.changed),
     }

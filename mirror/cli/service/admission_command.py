@@ -15,8 +15,10 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
+from mirror.oci.timestamps import time_ago
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 from mirror.records.admissions import Admission, AdmissionState
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 
 if TYPE_CHECKING:
@@ -194,11 +196,12 @@ def _require_ours(reference: Reference) -> None:
 
 
 def _print(found: Sequence[Admission]) -> None:
+    now = SystemClock().now()
     for one in found:
         tags = f"  ({', '.join(map(str, one.tags))})" if one.tags else ""
         RESULTS.out(f"{one.repository}@{one.digest}{tags}", style="bold", highlight=False)
         since = one.noted_at if one.in_force is None else one.in_force.at
-        RESULTS.out(f"  {one.state.value} since {since:%Y-%m-%d %H:%M} UTC{_why(one)}", highlight=False)
+        RESULTS.out(f"  {one.state.value} {time_ago(since, now)}{_why(one)}", highlight=False)
         for asked in one.grown:
             RESULTS.out(f"  + {describe_privilege(asked)}", highlight=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,6 +11,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, size
+from mirror.oci.timestamps import rounded_span, time_ago
 from mirror.records.sync_runs import TagChange, TagEvent
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def _print(states: list[RuleStatus]) -> None:
         table.add_row(
             state.rule.name,
             state.state,
-            _ago(last.started_at if last else None, state.at),
-            _ago(state.last_success_at, state.at),
+            time_ago(last.started_at if last else None, state.at),
+            time_ago(state.last_success_at, state.at),
             "by hand" if state.next_run_at is None else _ahead(state.next_run_at, state.at),
             str(len(state.held)),
             size(last.moved_bytes) if last else "",
@@ -66,7 +67,7 @@ def _print_details(state: RuleStatus) -> None:
     lines += [f"{tag.repository}:{tag.tag} is pinned; upstream it is {tag.upstream_digest}" for tag in state.behind]
     told = [event for event in state.events if event.change is not TagChange.APPEARED][:_EVENTS_SHOWN]
     for event in told:
-        lines.append(_event(event))
+        lines.append(_event(event, state.at))
         lines += [f"  privilege {line}" for line in event.difference]
     if lines:
         RESULTS.out(f"\n{state.rule.name}", style="bold", highlight=False)
@@ -74,23 +75,10 @@ def _print_details(state: RuleStatus) -> None:
         RESULTS.out(f"  {line}", highlight=False)
 
 
-def _event(event: TagEvent) -> str:
+def _event(event: TagEvent, now: datetime) -> str:
     moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
-    return f"{event.at:%Y-%m-%d %H:%M:%S} UTC {event.repository}:{event.tag} {event.change}{moved}, at {event.source}"
-
-
-def _ago(moment: datetime | None, now: datetime) -> str:
-    return "never" if moment is None else f"{_rounded(now - moment)} ago"
+    return f"{time_ago(event.at, now)}: {event.repository}:{event.tag} {event.change}{moved}, at {event.source}"
 
 
 def _ahead(moment: datetime, now: datetime) -> str:
-    return "due" if moment <= now else f"in {_rounded(moment - now)}"
-
-
-def _rounded(span: timedelta) -> str:
-    """``45 s``, ``12 min``, ``5 h``, ``3 d``."""
-    seconds = max(span.total_seconds(), 0)
-    for most, unit_seconds, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < most:
-            return f"{seconds / unit_seconds:.0f} {unit}"
-    return f"{seconds / 86400:.0f} d"
+    return "due" if moment <= now else f"in {rounded_span(moment - now)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,7 +13,9 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.timestamps import machine_time, rounded_span, time_ago
 from mirror.records.users import UserToken
+from mirror.runtime.clock import SystemClock
 from mirror.sync.schedule import parse_duration
 
 _LONGEST = timedelta(days=36500)
@@ -60,18 +63,23 @@ def revoke(
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List tokens; their secrets are kept nowhere."""
     tokens = with_users(settings_of(config, data), lambda users: users.list_tokens())
-    found = [_as_json(token) for token in tokens]
-    print_list(found, _print, "there are no tokens: 'plugin-mirror token create USER' makes one", as_json=json)
+    nothing = "there are no access tokens; fix: plugin-mirror token create USER"
+    print_list([_as_json(token) for token in tokens], lambda _: _print(tokens), nothing, as_json=json)
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _print(tokens: Sequence[UserToken]) -> None:
+    now = SystemClock().now()
     table = new_table("ID", "USER", "CREATED", "EXPIRES")
     table.add_column("DESCRIPTION", overflow="fold")
-    for row in rows:
-        table.add_row(
-            row["id"], row["user"], row["created_at"], row["expires_at"] or "never", escape(row["description"])
-        )
+    for token in tokens:
+        created, expiry = time_ago(token.created_at, now), _expiry(token.expires_at, now)
+        # A description may hold brackets, which rich reads as markup.
+        table.add_row(token.id, token.user, created, expiry, escape(token.description))
     RESULTS.print(table)
+
+
+def _expiry(moment: datetime | None, now: datetime) -> str:
+    return time_ago(moment, now) if moment is None or moment <= now else f"in {rounded_span(moment - now)}"
 
 
 def _lifetime(text: str) -> timedelta:
@@ -86,10 +94,6 @@ def _as_json(token: UserToken) -> dict[str, Any]:
         "id": token.id,
         "user": token.user,
         "description": token.description,
-        "created_at": _moment(token.created_at),
-        "expires_at": _moment(token.expires_at),
+        "created_at": machine_time(token.created_at),
+        "expires_at": machine_time(token.expires_at),
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")

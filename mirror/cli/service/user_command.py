@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +14,9 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_list
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
-from mirror.records.users import parse_user_name
+from mirror.oci.timestamps import machine_time, time_ago
+from mirror.records.users import User, UserToken, parse_user_name
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,26 +70,26 @@ def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None)
 @app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
-    found = with_users(settings_of(config, data), _rows)
-    print_list(found, _print, "there are no users: 'plugin-mirror user add NAME' makes one", as_json=json)
+    users, tokens = with_users(settings_of(config, data), _users_and_tokens)
+    counts = Counter(token.user for token in tokens)
+    rows = [_as_json(user, counts[user.name]) for user in users]
+    nothing = "there are no users; fix: plugin-mirror user add NAME"
+    print_list(rows, lambda _: _print(users, counts), nothing, as_json=json)
 
 
-async def _rows(users: SqlUsers) -> list[dict[str, Any]]:
-    tokens = await users.list_tokens()
-    return [
-        {
-            "name": user.name,
-            "created_at": user.created_at.isoformat(timespec="seconds"),
-            "tokens": sum(token.user == user.name for token in tokens),
-        }
-        for user in await users.list_users()
-    ]
+async def _users_and_tokens(users: SqlUsers) -> tuple[Sequence[User], Sequence[UserToken]]:
+    return await users.list_users(), await users.list_tokens()
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _as_json(user: User, tokens: int) -> dict[str, Any]:
+    return {"name": user.name, "created_at": machine_time(user.created_at), "tokens": tokens}
+
+
+def _print(users: Sequence[User], tokens: Counter[str]) -> None:
+    now = SystemClock().now()
     table = new_table("NAME", "CREATED", "TOKENS")
-    for row in rows:
-        table.add_row(row["name"], row["created_at"], str(row["tokens"]))
+    for user in users:
+        table.add_row(user.name, time_ago(user.created_at, now), str(tokens[user.name]))
     RESULTS.print(table)
 
 

@@ -14,6 +14,7 @@ import structlog
 from yarl import URL
 
 from mirror.oci import errors
+from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import Clock
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.request_body import RequestBody
@@ -184,10 +185,10 @@ class Transport:
             )
         if (opening := breaker.opening) is not None:
             raise errors.CircuitOpen(
-                f"upstream {self._name}: {url.origin()} is left alone since {opening.since:%Y-%m-%d %H:%M:%S} UTC, "
+                f"upstream {self._name}: {url.origin()} is left alone since {machine_time(opening.since)}, "
                 f"for {opening.seconds_left:.0f} s more: {opening.why}",
                 upstream=self._name,
-                since=opening.since.isoformat(),
+                since=machine_time(opening.since),
                 retry_after_seconds=round(opening.seconds_left, 1),
             )
 
