@@ -1,4 +1,4 @@
-"""One bar for one piece of work on files: how many of its bytes are done."""
+"""One progress bar for one piece of work on files, measured in bytes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class ByteBar:
-    """A progress bar on a terminal, shown inside the ``with``; any thread may advance it.
+    """A progress bar on a terminal, visible inside its ``with`` block. Any thread may advance the bar.
 
-    Implements :class:`mirror.transfer.progress_reporting.Progress`.
+    Nothing is shown if the console is not a terminal. Implements :class:`mirror.transfer.progress_reporting.Progress`.
 
     Args:
-        console: where to.
-        label: what is worked on.
+        console: the console to write to.
+        label: the text in front of the bar.
     """
 
     def __init__(self, console: Console, label: str) -> None:

@@ -1,4 +1,4 @@
-"""``plugin-mirror``: its commands, and the one place where an error becomes a line and an exit code."""
+"""The program ``plugin-mirror``: its commands, and the only place that turns an error into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -82,21 +82,24 @@ def _print_version(wanted: bool) -> None:
 
 @application.callback()
 def _options(
-    _debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error, with any command.")] = False,
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. Works with every command.")
+    ] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Accept the options that are given before the command."""
 
 
 def main() -> NoReturn:
-    """Run the command line of this process and end it with the command's exit code."""
+    """Run the command line of this process, and exit with the exit code of the command."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line, and give its exit code."""
+    """Run one command line and return its exit code."""
+    # Typer accepts --debug before the command only. Users add it to the end of a line that has just failed.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -106,10 +109,13 @@ def run(arguments: list[str]) -> int:
     except MirrorError as error:
         if debug:
             MESSAGES.print_exception()
+        # A configuration error has one line for each mistake, and each line gets the prefix.
         for line in str(error).splitlines():
             MESSAGES.out(f"error: {line}", highlight=False)
         return exit_codes.of(error)
     except Interrupted:
-        MESSAGES.out("interrupted: nothing is lost, and the same command goes on from here", highlight=False)
+        MESSAGES.out(
+            "interrupted: nothing is lost; fix: run the same command again, and it continues from here", highlight=False
+        )
         return exit_codes.INTERRUPTED
     return exit_codes.DONE

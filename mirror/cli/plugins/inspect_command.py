@@ -1,4 +1,4 @@
-"""``plugin-mirror inspect``: what a reference stands for."""
+"""``plugin-mirror inspect``: show the content of a reference or folder."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ def run(
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not read the layers: nothing is told of the programs in them.")
+        bool,
+        typer.Option("--quick", help="Do not read the layers. The output says nothing about the programs in them."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what a plugin is: platform, privileges, settings, engines, and how a Docker host installs it."""
+    """Show a plugin: platform, privileges, settings, engines, and the command that installs it on a Docker host."""
     parsed = parse_source(source)
     settings = settings_of(config, data)
     if isinstance(parsed, Path):
@@ -63,11 +64,12 @@ def _show_reference(
 ) -> None:
     from mirror.app.plugin_inspection import advertised_host, inspect_reference
 
+    # Without progress the layers are not read.
     with TagBars(MESSAGES) as bars:
         progress = None if quick else bars.begin(str(reference))
         found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http))
     if isinstance(reference, LayoutReference):
-        line = None  # no engine installs out of a file
+        line = None  # no engine can install from a layout file
     else:
         line = install_line(found, host=reference.host or advertised_host(settings))
     if json:
@@ -160,7 +162,7 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
         RESULTS.out(f"  {printable(line)}", highlight=False)
         if found.plugin is not None and isinstance(found.target, Digest):
             RESULTS.out(
-                "  engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there",
+                "  engines 20.10, 24.0 and early releases of 23.0 and 25.0 crash on a digest; fix: use a tag",
                 highlight=False,
             )
 
@@ -190,5 +192,5 @@ def _print_plugin(found: PluginView) -> None:
 
 def _signatures(found: Inspection) -> str:
     if found.signatures is None:
-        return "the registry does not say"
+        return "unknown: the registry does not list referrers"
     return ", ".join(f"{one.what} ({one.tag or one.digest})" for one in found.signatures) or "none"

@@ -1,4 +1,4 @@
-"""``plugin-mirror unpack``: a plugin as a folder."""
+"""``plugin-mirror unpack``: write a plugin as a folder."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ _HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in an OCI lay
 
 def run(
     reference: Annotated[str, typer.Argument(metavar="REF", help=_HELP)],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it goes; absent, or an empty folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write. It must be empty or must not exist.")],
     *,
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Give back the folder that docker plugin create takes: config.json as it is in the plugin, and rootfs/.
+    """Write a plugin as a folder for 'docker plugin create'.
 
-    Run as root, so that files get their owners. Nothing is left where it fails.
+    The folder holds config.json, byte for byte, and rootfs/. Run the command as
+    root to keep the owners of files. If it fails, nothing is left behind.
     """
     from mirror.app.plugin_authoring import unpack_plugin
 

@@ -1,4 +1,4 @@
-"""``plugin-mirror status``: how the mirror rules stand."""
+"""``plugin-mirror status``: state of the mirror rules."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _EVENTS_SHOWN = 10
 
 
 def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
-    """Show when each mirror rule ran, how that went, when it is due, and what has happened to its tags.
+    """Show last run, result, next run and latest tag changes of each mirror rule.
 
-    Exit code 1: the last run of a rule that has ended failed, or was interrupted.
+    Exit code 1: the last finished run of a rule failed or was interrupted.
     """
     from mirror.app.mirroring import mirror_statuses
 
@@ -60,11 +60,15 @@ def _print(states: list[RuleStatus]) -> None:
 
 
 def _print_details(state: RuleStatus) -> None:
-    lines = [] if state.rule.changes is None else [f"its tags are copies with {state.rule.changes}"]
+    lines = [] if state.rule.changes is None else [f"its tags are derived copies with {state.rule.changes}"]
     if state.failure is not None and state.failure.reason:
         lines.append(f"reason: {state.failure.reason}")
-    lines += [f"{tag.repository}:{tag.tag} is gone upstream, and kept here" for tag in state.gone]
-    lines += [f"{tag.repository}:{tag.tag} is pinned; upstream it is {tag.upstream_digest}" for tag in state.behind]
+    lines += [f"{tag.repository}:{tag.tag} is no longer upstream; it is kept here" for tag in state.gone]
+    lines += [
+        f"{tag.repository}:{tag.tag} is pinned; upstream the tag points to {tag.upstream_digest}"
+        for tag in state.behind
+    ]
+    # Every tag of a new rule appears once. Those events would push the ones that matter out of the list.
     told = [event for event in state.events if event.change is not TagChange.APPEARED][:_EVENTS_SHOWN]
     for event in told:
         lines.append(_event(event, state.at))

@@ -1,4 +1,4 @@
-"""``plugin-mirror user``: who may log in."""
+"""``plugin-mirror user``: add, list and remove users, and change their passwords."""
 
 from __future__ import annotations
 
@@ -22,13 +22,16 @@ from mirror.settings import Settings
 if TYPE_CHECKING:
     from mirror.store.records.sql_users import SqlUsers
 
-app = typer.Typer(no_args_is_help=True, help="Say who may log in. What they may do stands under access: in the file.")
+app = typer.Typer(
+    no_args_is_help=True, help="Add, list and remove users. Their rights are in the configuration, under access:."
+)
 
+#: Bounds memory if standard input is a file or device without line ends.
 _MOST_READ_CHARACTERS = 4096
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
 StdinOption = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input, up to the end of the line.")
+    bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
 ]
 
 
@@ -36,10 +39,15 @@ StdinOption = Annotated[
 def add(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
-    """Let somebody log in. Asks twice for the password, which is never given as an argument."""
+    """Add a user, who may log in from now on.
+
+    The password is asked for twice, or read with --password-stdin. It is never an
+    argument.
+    """
     from mirror.access.user_accounts import add_user
 
     settings = settings_of(config, data)
+    # An invalid name is reported before the user has typed a password twice.
     parse_user_name(name)
     password = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: add_user(users, name, password), must_exist=False)
@@ -51,18 +59,24 @@ def add(
 def password(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
-    """Give a user another password. What they are logged in with ends at once; their tokens stay."""
+    """Change the password of a user.
+
+    Logins with the old password end immediately. Access tokens stay valid.
+    """
     from mirror.access.user_accounts import change_password
 
     settings = settings_of(config, data)
     given = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: change_password(users, name, given))
-    MESSAGES.out(f"{name} has another password", highlight=False)
+    MESSAGES.out(f"the password of {name} is changed", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
 def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
-    """Remove a user and all their tokens. Running servers know it at once."""
+    """Remove a user and all access tokens of this user.
+
+    Running servers refuse both immediately.
+    """
     with_users(settings_of(config, data), lambda users: users.remove_user(name))
     MESSAGES.out(f"{name} is removed", highlight=False)
 
@@ -97,19 +111,21 @@ def _password(*, from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline(_MOST_READ_CHARACTERS).rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise ConfigurationFault("there is no terminal to ask for the password: give it with --password-stdin")
-    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True)
+        raise ConfigurationFault("there is no terminal to ask for the password; fix: use --password-stdin")
+    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password", err=True)
     return answer
 
 
 def _tell_rights(settings: Settings, name: str) -> None:
-    """Say what is easily overlooked: users restrict nobody by themselves."""
+    """Print notes if the configuration gives the user nothing that anonymous callers do not have."""
     anyone = settings.server.anonymous_actions
     if AccessAction.PUSH in anyone:
         MESSAGES.out(
-            "note: anonymous callers may push; 'anonymous: [pull]' under server: leaves that to users", highlight=False
+            "note: anonymous callers may push; fix: write 'anonymous: [pull]' under server: to let only users push",
+            highlight=False,
         )
     if not any(rule.rule().speaks_of(name) for rule in settings.access):
         MESSAGES.out(
-            f"note: no rule under access: is for {name}, who may do what anonymous callers may", highlight=False
+            f"note: no rule under access: names {name}, who has only the rights of anonymous callers; fix: add a rule",
+            highlight=False,
         )
