@@ -94,7 +94,7 @@ def test_where_nothing_had_to_be_changed(capsys: pytest.CaptureFixture[str]) -> 
     assert run(["derive", "acme/driver:1.0", "site/driver:1.0", "-e", "role=master"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"site/driver:1.0 is {PLUGIN.digest}",
-        "  nothing had to be changed: it is the plugin as it was",
+        "  no changes: this is the original plugin",
     ]
 
 
@@ -107,7 +107,7 @@ def test_where_nothing_had_to_be_changed(capsys: pytest.CaptureFixture[str]) -> 
         (["tag", "acme/driver:1.0", f"b:sha256-{'0' * 64}.sig"], 2, "kept for what refers"),
         (["tag", "acme/driver:2.0", "b"], 1, "acme/driver has no"),
         (["derive", "acme/driver:1.0", "b"], 2, "nothing is to be changed"),
-        (["derive", "acme/driver:1.0", "b", "--env", "role"], 2, "--env 'role': write KEY=VALUE"),
+        (["derive", "acme/driver:1.0", "b", "--env", "role"], 2, "--env 'role' is not KEY=VALUE"),
         (["derive", "acme/driver:1.0", "b", "--env", "a=b", "--env", "a=c"], 2, "--env 'a' is given twice"),
         (
             ["derive", "acme/driver:1.0", "b", "--env", "name=x"],

@@ -100,7 +100,7 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(again: str, code: int | Non
     with subprocess.Popen([PROGRAM, "user", "add", "anna"], stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = _answer(ours, b"Password: ", PASSWORD)
-        shown += _answer(ours, b"The same again: ", again)
+        shown += _answer(ours, b"Repeat the password: ", again)
         if code is None:
             shown += _read_until(ours, b"Password: ")  # asked anew
             process.terminate()
@@ -128,7 +128,7 @@ def test_what_is_easily_overlooked_is_said(monkeypatch: pytest.MonkeyPatch, caps
     assert with_password(PASSWORD, "user", "add", "anna", monkeypatch=monkeypatch) == 0
     told = capsys.readouterr().err
     assert "anonymous callers may push" in told
-    assert "no rule under access: is for anna" in told
+    assert "no rule under access: names anna" in told
     Path("c.yaml").write_text(
         "server: {anonymous: [pull]}\naccess: [{users: [bob], repositories: ['**'], actions: [push]}]"
     )
