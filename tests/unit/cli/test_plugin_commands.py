@@ -13,6 +13,7 @@ import pytest
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Tag
 from mirror.records.sync_runs import RunStep, TagChange, TagEvent
+from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.unit.authoring.contents import CONFIG, DRIVER, NAME, TAG, put_plugin
 from tests.unit.plugin.layers import entry, tar, zipped
@@ -131,25 +132,27 @@ def test_what_cannot_be_looked_at(
 
 
 @pytest.mark.usefixtures("store")
-def test_inspect_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_tells_everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime(2026, 3, 1, 15, tzinfo=UTC))
     shown = told(capsys, "inspect", "acme/driver:2.0")
     for expected in (
-        "  Platform:      linux/amd64 (by its programs)\n",
+        "  Platform:      linux/amd64 (from its programs)\n",
         "  Signatures:    none\n",
         "  - network: [host]\n      It is on the host's own network",
         "  DEBUG=1",
-        "  1.13 to 19.03:  no\n      diff_ids are not",
+        "  1.13 to 19.03:  does not work\n      diff_ids are not",
         "  20.10 to 29:    no known problem\n",
         "  warning: diff_ids",
         "  docker plugin install 127.0.0.1:5000/acme/driver:2.0\n",
     ):
         assert expected in shown
     assert "History" not in shown
-    history = "  2026-03-01 12:00 UTC moved from sha256:"
+    history = "  3 h ago: moved from sha256:"
     shown = told(capsys, "inspect", "acme/driver:1.0")
     assert history in shown
     assert "      privilege + network: host\n" in shown
     found = as_json(capsys, "inspect", "acme/driver:1.0")
+    assert found["history"][0]["at"] == "2026-03-01T12:00:00Z"
     assert found["history"][0]["privileges"] == ["+ network: host"]
     assert found["engines"][0] == {"first": "1.13", "last": "19.03", "works": False, "findings": ["diff-ids-wrong"]}
 
