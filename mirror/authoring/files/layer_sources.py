@@ -51,8 +51,8 @@ class Flattening:
         """Apply the layers in steps, and yield after each step the number of bytes that it has read.
 
         Raises:
-            ManifestInvalid: engines cannot unpack a layer, or a layer has another digest or diff_id than expected, exceeds
-                a limit, or leads out of the tree.
+            ManifestInvalid: engines cannot unpack a layer, or a layer has an unexpected digest or diff_id, exceeds a
+                limit, or leads out of the tree.
             ConfigurationFault: a layer cannot be read.
             StorageFault: the unnamed files cannot be written.
         """

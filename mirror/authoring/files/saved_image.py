@@ -87,7 +87,7 @@ def _one_image(files: SavedFiles, members: Sequence[Descriptor], level: int) -> 
     return manifest if manifest.config is not None else _one_image(files, manifest.manifests, level + 1)
 
 
-# Buildkit gives attestations of an image the platform unknown/unknown.
+# Builders list attestations of an image beside the image, with an unknown platform.
 def _is_attestation(member: Descriptor) -> bool:
     return (member.platform or {}).get("os") == "unknown" or member.media_type not in media_types.MANIFESTS
 

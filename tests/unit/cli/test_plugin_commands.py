@@ -113,11 +113,11 @@ def test_a_folder_named_as_a_plugin_is_not_taken_for_it(
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["lint", "./absent"], 2, "absent is no plugin's folder"),
+        (["lint", "./absent"], 2, "absent is not a folder for 'docker plugin create'"),
         (["lint", "acme/driver:9"], 1, "acme/driver has no"),
         (["lint", "acme/driver:1.0", "--platform", "arm"], 2, "'arm' is not a platform"),
-        (["inspect", "/"], 2, "/ is no plugin's folder"),
-        (["diff", "acme/driver:1.0", "./absent"], 2, "absent is no plugin's folder"),
+        (["inspect", "/"], 2, "/ is not a folder for 'docker plugin create'"),
+        (["diff", "acme/driver:1.0", "./absent"], 2, "absent is not a folder for 'docker plugin create'"),
     ],
 )
 @pytest.mark.usefixtures("store")

@@ -104,7 +104,7 @@ def test_where_nothing_had_to_be_changed(capsys: pytest.CaptureFixture[str]) -> 
         (["tag", "registry.example/a:1", "b"], 2, "'plugin-mirror sync'"),
         (["tag", "acme/driver:1.0", "registry.example/b"], 2, "without registry.example/"),
         (["tag", "acme/driver:1.0", f"b@{PLUGIN.digest}"], 2, "write NAME[:TAG]"),
-        (["tag", "acme/driver:1.0", f"b:sha256-{'0' * 64}.sig"], 2, "kept for what refers"),
+        (["tag", "acme/driver:1.0", f"b:sha256-{'0' * 64}.sig"], 2, "reserved for referrers"),
         (["tag", "acme/driver:2.0", "b"], 1, "acme/driver has no"),
         (["derive", "acme/driver:1.0", "b"], 2, "nothing is to be changed"),
         (["derive", "acme/driver:1.0", "b", "--env", "role"], 2, "--env 'role' is not KEY=VALUE"),
