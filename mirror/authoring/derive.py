@@ -48,7 +48,8 @@ async def derive(
     If the call is cancelled or fails, the tag keeps its earlier target.
 
     Args:
-        origin, target: source registry and repository, and the name of the original there.
+        origin: registry and repository of the original.
+        target: tag or digest of the original.
         place: registry and repository that receive the copy.
         name: tag of the copy. An existing tag moves.
         changes: changes to the configuration.

@@ -106,7 +106,8 @@ async def inspect(
 
     Args:
         registry: the registry.
-        repository, target: name of the content.
+        repository: repository of the content.
+        target: tag or digest of the content.
         recorded: returns the findings that were recorded when the content was stored. Used if layers are not read.
         progress: receives the bytes of layers. None to skip the layers and everything that only they tell.
         limits: limits beyond which layers are not read.
@@ -114,6 +115,7 @@ async def inspect(
     Raises:
         ManifestUnknown, BlobUnknown: the manifest or the config is missing.
     """
+    # Referrers are asked for by digest, so a tag that moves in between does no harm.
     manifest = await registry.get_manifest(repository, target)
     found = Inspection(repository, target, manifest, signatures=await _signatures(registry, repository, manifest))
     if not manifest.is_plugin:

@@ -55,7 +55,8 @@ async def read_config(reader: Reader, repository: Repository, manifest: Manifest
     """Read the config of a plugin, without its layers.
 
     Args:
-        reader, repository: location of the plugin.
+        reader: registry of the plugin.
+        repository: repository of the plugin.
         manifest: manifest of the plugin.
 
     Raises:
@@ -81,7 +82,8 @@ async def read_content(
     The root filesystem in the result is None if a layer is missing, exceeds the limits or cannot be read to its end.
 
     Args:
-        reader, repository: location of the plugin.
+        reader: registry of the plugin.
+        repository: repository of the plugin.
         manifest: manifest of the plugin.
         progress: receives the number of layer bytes that are done.
         limits: limits beyond which layers are not read.

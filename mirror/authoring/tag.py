@@ -38,8 +38,10 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
 
     Args:
         registry: registry of the manifest and of the new name.
-        source, target: present name of the manifest.
-        repository, name: the additional name. An existing tag moves.
+        source: present repository of the manifest.
+        target: present tag of the manifest, or its digest.
+        repository: repository of the additional name.
+        name: tag of the additional name. An existing tag moves.
 
     Raises:
         ConfigurationFault: the tag is reserved for referrers.

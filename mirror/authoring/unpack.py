@@ -55,7 +55,8 @@ async def unpack(
 
     Args:
         reader: registry of the plugin.
-        repository, target: name of the plugin.
+        repository: repository of the plugin.
+        target: tag or digest of the plugin.
         folder: folder to write. It must be empty or must not exist.
         progress: receives the number of bytes that are done.
 

@@ -34,6 +34,7 @@ def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
         return await work
 
     try:
+        # Configured for the command only: tests run commands inside their own process and keep their logging.
         with logs.configured("warning"):
             return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:

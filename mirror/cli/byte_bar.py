@@ -38,6 +38,7 @@ class ByteBar:
 
     def expect(self, total_bytes: int) -> None:
         if self._bars is not None:
+            # Work may have several stages, such as unpacking an image and packing its files. Each expects its bytes.
             self._total_bytes += total_bytes
             self._bars.update(self._task, total=self._total_bytes)
 

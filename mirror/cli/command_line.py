@@ -54,7 +54,7 @@ application = typer.Typer(
     help="A registry, proxy and mirror for Docker plugins.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # run() prints errors, and --debug the traceback
 )
 application.command("serve", epilog=_EXAMPLE_SERVE)(serve_command.run)
 application.command("sync", epilog=_EXAMPLE_SYNC)(sync_command.run)
@@ -104,6 +104,7 @@ def run(arguments: list[str]) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         application(arguments)
+    # Typer ends every command with SystemExit, also one that succeeds.
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exit_codes.DONE
     except MirrorError as error:

@@ -17,7 +17,7 @@ _BY_FAMILY: dict[type[MirrorError], int] = {
     errors.NameInvalid: WRONG_USAGE,
     errors.ConfigurationFault: WRONG_USAGE,
     errors.UpstreamFault: OTHER_SIDE_FAILED,
-    MirrorError: ANSWER_IS_NO,
+    MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met
 }
 
 

@@ -78,7 +78,7 @@ def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for text in given:
-        key, equals, value = text.partition("=")
+        key, equals, value = text.partition("=")  # a value may contain further equals signs
         if not key or not equals:
             raise ConfigurationFault(f"{option} {text!r} is not KEY=VALUE")
         if key in found:

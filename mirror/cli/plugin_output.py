@@ -89,6 +89,7 @@ def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
     """Print a title, and one line for each fact whose text is not empty."""
     RESULTS.out(printable(title), style="bold", highlight=False)
     for label, text in facts:
+        # Texts come from plugins and may contain control characters of terminals.
         if text:
             RESULTS.out(f"  {label + ':' if label else '':<15}{printable(text)}", highlight=False)
 
@@ -123,6 +124,7 @@ def print_view(view: PluginView) -> None:
 def print_findings(findings: Iterable[Finding]) -> None:
     """Print each finding: the fault, the engines that show it and how, and the fix."""
     for finding in findings:
+        # A finding quotes the plugin. Text.assemble does not parse markup, so "[bold]" in a plugin is shown as it is.
         line = Text.assemble("  ", (finding.severity.value, _STYLES[finding.severity]), f": {finding.text}")
         RESULTS.print(line)
         RESULTS.out(f"    engines {finding.engines}: {finding.seen}", highlight=False)
@@ -142,6 +144,7 @@ def _print_settings(view: PluginView) -> None:
     for column in ("key", "description"):
         table.add_column(column, overflow="fold")
     for setting in view.settings:
+        # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
         value = "VALUE" if setting.default is None else shlex.quote(setting.default)
         shown = f"{setting.key}={value}{'  (must be set)' if setting.must_be_set else ''}"
         table.add_row(Text(printable(shown)), Text(printable(setting.description)))

@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-#: Standard output, for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
+#: Neither console wraps lines, so that digests and commands in them can be copied and searched.
+#: Standard output is for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
 RESULTS = Console(highlight=False, soft_wrap=True)
 MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
 

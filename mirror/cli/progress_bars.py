@@ -100,8 +100,10 @@ class TagBar(TagLine):
     def done(self, outcome: TagOutcome, reason: str = "") -> None:
         from rich.text import Text
 
+        # The line takes the place of the bar, and stays.
         self._bars.remove_task(self._task)
         told = self._told(outcome, reason)
+        # Assembled and not marked up, because a label may contain brackets.
         ended = (outcome.value, _STYLES[outcome])
         self._console.print(Text.assemble(self._label, " ", ended, f" {told}" if told else ""))
 

@@ -89,6 +89,7 @@ class AdmissionRuleSettings(Section):
 class AdmissionEngineSettings(Section):
     """Treatment of engines with a known vulnerability in how they install plugins."""
 
+    # With warn, every installation that works today goes on working (ADR 21).
     cve: Treatment = Field(
         Treatment.WARN,
         description=f"engines whose User-Agent shows that they have {UNCOMPARED_PRIVILEGE.identifier}, or whose "
@@ -109,10 +110,13 @@ class AdmissionEngineSettings(Section):
 class AdmissionSettings(Section):
     """Policy for plugins that come by pushes, mirror rules and pull-through."""
 
+    # The first match decides and not the strictest rule, which would leave no room for exceptions. A rule that only
+    # warns decides nothing, so that it cannot hide one that denies (ADR 16).
     rules: tuple[AdmissionRuleSettings, ...] = Field(
         (), description="the first matching rule whose action is not warn decides"
     )
     default: PolicyAction = Field(PolicyAction.ALLOW, description="action if no rule decides")
+    # The right to push would be the wrong one: whoever pushes a plugin must not approve it (ADR 16).
     token_file: Path | None = Field(
         None,
         description="file with a secret of 16 characters or more; a program that sends it may approve and reject "

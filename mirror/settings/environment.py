@@ -25,6 +25,7 @@ def read(prefix: str) -> dict[str, Any]:
         ConfigurationFault: a value that must be JSON is not.
     """
 
+    # Defined here, because pydantic-settings reads the prefix from the class and the prefix is an argument.
     class Environment(Settings, BaseSettings):
         """The sections, as pydantic-settings needs them."""
 

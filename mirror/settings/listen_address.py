@@ -22,8 +22,10 @@ class HostPort:
         """
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        # str.isdigit also accepts digits of other scripts, which int() would read as a port.
         if not colon or not bare or not (port.isascii() and port.isdigit()) or int(port) > 65535:
             raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000")
+        # Without brackets the last group of an IPv6 address would be read as the port.
         if ":" in bare and bare == host:
             raise ValueError(f"{text!r}: an IPv6 address needs brackets; fix: write it as in [::1]:5000")
         return cls(bare, int(port))

@@ -98,6 +98,7 @@ class DeriveSettings(Section):
 class MirrorSettings(Section):
     """A rule that copies content of an upstream before somebody asks for it."""
 
+    # The name is also that of the lock file of the rule, in the folder locks of the data folder.
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the rule, for the command line"
     )

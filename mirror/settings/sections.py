@@ -231,6 +231,7 @@ class Settings(Section):
     storage: StorageSettings = StorageSettings()
     log: LogSettings = LogSettings()
     offline: bool = Field(default=False, description="true: never open a connection to any upstream")
+    # The name is the first component of from, and part of file names in the folder limits (ADR 7).
     upstreams: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")], UpstreamSettings] = Field(
         default_factory=dict, description="registries that content is fetched from, by name"
     )

@@ -50,6 +50,7 @@ class CredentialSettings(Section):
 class TlsSettings(Section):
     """Certificates for connections to an upstream."""
 
+    # There is no key to skip verification. A private authority belongs into ca_file.
     ca_file: Path | None = Field(
         None, description="PEM file of certificate authorities, trusted in addition to those of the system"
     )
@@ -98,6 +99,7 @@ class WindowSettings(Section):
 class LimitSettings(Section):
     """Limits for the use of an upstream. Rates apply to all workers and commands together."""
 
+    # Two is the least: a quarter of the connections, and at least one, is kept for short requests.
     connections: int = Field(64, ge=2, le=10_000, description="most requests at the same time, in each process")
     requests_per_second: float | None = Field(None, gt=0, description="most requests per second; omitted: no limit")
     bandwidth: tuple[WindowSettings, ...] = Field(

@@ -46,6 +46,7 @@ def run(
     the entries that the engine adds when it enables a plugin. Settings that were
     changed on the host are printed, and are not part of the copy. Needs root.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import build_plugin
     from mirror.authoring.capture import capture
 

@@ -50,6 +50,7 @@ def run(
     which plugin the copy was made from, by whom, and what differs. The same input
     gives the same digest.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import derive_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)

@@ -36,12 +36,14 @@ def run(
 
     Exit code 1: the later plugin may do more to a host.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_inspection import read_plugin
 
     settings = settings_of(config, data)
     contents: list[PluginContent] = []
     for source in [parse_source(text) for text in (earlier, later)]:
         with TagBars(MESSAGES) as bars:
+            # Digests show that files of the same size differ.
             work = read_plugin(settings, source, bars.begin(str(source)), plain_http=plain_http, digests=True)
             contents.append(run_to_the_end(work))
     found = _compared(*contents)

@@ -160,6 +160,8 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
     if line is not None:
         heading("Install with")
         RESULTS.out(f"  {printable(line)}", highlight=False)
+        # An install by digest ends the daemon of 20.10, 23.0.0 to 23.0.9, 24.0 and 25.0.0 to 25.0.2. It is fixed in
+        # 23.0.10, 25.0.3 and 26 (moby d5c9f26e3d).
         if found.plugin is not None and isinstance(found.target, Digest):
             RESULTS.out(
                 "  engines 20.10, 24.0 and early releases of 23.0 and 25.0 crash on a digest; fix: use a tag",

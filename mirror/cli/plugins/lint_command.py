@@ -37,6 +37,7 @@ def run(
 
     Exit code 1: a finding is an error.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_inspection import read_plugin
 
     parsed = parse_source(source)

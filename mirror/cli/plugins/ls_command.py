@@ -25,6 +25,7 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """List repositories, or the tags of one with kind, digest and size."""
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.services import open_store
 
     settings = settings_of(config, data)
@@ -72,6 +73,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         table.add_column("NAME", no_wrap=True)
         table.add_column("TAGS", overflow="fold")
         for row in rows:
+            # A repository may have thousands of tags. 'ls NAME' and --json list all of them.
             shown = ", ".join(row["tags"][:8]) + (f" … {len(row['tags'])} in total" if len(row["tags"]) > 8 else "")
             table.add_row(row["name"], shown)
     RESULTS.print(table)

@@ -58,6 +58,7 @@ def run(
     same input gives the same digest: files are sorted, and no file is younger
     than SOURCE_DATE_EPOCH (default: 1970).
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import build_plugin
     from mirror.authoring.pack import Recipe, pack
 

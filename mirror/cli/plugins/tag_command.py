@@ -26,6 +26,7 @@ def run(
     Signatures and other referrers follow. An existing tag moves. A mirror rule no
     longer updates a tag that was moved by hand.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import tag_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)

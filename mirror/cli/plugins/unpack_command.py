@@ -33,6 +33,7 @@ def run(
     The folder holds config.json, byte for byte, and rootfs/. Run the command as
     root to keep the owners of files. If it fails, nothing is left behind.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import unpack_plugin
 
     parsed = LayoutReference.parse(reference) or Reference.parse(reference)
@@ -58,5 +59,6 @@ def run(
         f"unpacked {parsed} into {folder}: {size(manifest.content_size_bytes)}, {unpacked.entries} files and folders",
         highlight=False,
     )
+    # The next command, ready to be pasted.
     name = f"{named.repository}:{named.tag or 'latest'}"
     RESULTS.out(shlex.join(["docker", "plugin", "create", name, str(folder)]), highlight=False)

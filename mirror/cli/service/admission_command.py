@@ -187,9 +187,9 @@ def _decide(
                 await approvals.require_target(repository, target, expected)
             return await approvals.decide(
                 repository,
-                expected or target,
+                expected or target,  # by digest if one was confirmed, because the tag may move again
                 approved=approved,
-                by=by or getpass.getuser(),
+                by=by or getpass.getuser(),  # the command line has no login
                 note=note,
                 overrule=overrule,
             )
@@ -200,6 +200,7 @@ def _decide(
     else:
         for admission in decided:
             RESULTS.out(admission.sentence, highlight=False)
+    # An approval overrules a rule that holds, never one that denies (ADR 16).
     if approved and any(not admission.state.is_served for admission in decided):
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
@@ -214,6 +215,7 @@ def _print(found: Sequence[Admission]) -> None:
     for one in found:
         tags = f"  ({', '.join(map(str, one.tags))})" if one.tags else ""
         RESULTS.out(f"{one.repository}@{one.digest}{tags}", style="bold", highlight=False)
+        # A person's decision has its own time. Otherwise the state began when the policy first saw the plugin.
         since = one.noted_at if one.in_force is None else one.in_force.at
         RESULTS.out(f"  {one.state.value} {time_ago(since, now)}{_why(one)}", highlight=False)
         for asked in one.grown:
@@ -222,6 +224,7 @@ def _print(found: Sequence[Admission]) -> None:
 
 def _why(one: Admission) -> str:
     decision, elsewhere = one.in_force, one.rejected_elsewhere
+    # A denial comes from the policy, even if somebody has approved the plugin.
     if decision is not None and one.state is not AdmissionState.DENIED:
         as_other = "" if elsewhere is None else f", as {elsewhere.repository}@{elsewhere.digest}"
         return f"{as_other}, by {decision.by}{': ' if decision.note else ''}{decision.note}"

@@ -36,6 +36,7 @@ def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption 
     if json:
         print_json(shown)
     else:
+        # In the order of the documentation. The output is itself a valid configuration file.
         RESULTS.out(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="", highlight=False)
 
 

@@ -26,6 +26,7 @@ def run(
     an address that other hosts can reach, the configuration must say what
     anonymous callers may do (server.anonymous).
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.serving import serve
 
     # A flag that is not given is None, so that it does not override the file or the environment.

@@ -25,6 +25,7 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
 
     Exit code 1: the last finished run of a rule failed or was interrupted.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.mirroring import mirror_statuses
 
     states = run_to_the_end(mirror_statuses(settings_of(config, data)))
@@ -32,6 +33,7 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
         print_json({"mirrors": [state.to_json() for state in states]})
     else:
         _print(states)
+    # A run in progress does not count: the one before it decides the exit code.
     wrong = any(state.failure is not None for state in states)
     raise typer.Exit(exit_codes.ANSWER_IS_NO if wrong else exit_codes.DONE)
 

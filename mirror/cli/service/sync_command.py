@@ -35,6 +35,7 @@ def run(
     data folder. Exit code 3: an upstream failed. Exit code 1: something else
     failed.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app import mirroring
 
     settings = settings_of(config, data)
@@ -88,6 +89,7 @@ def _print_change(record: TagRecord) -> None:
         MESSAGES.out(f"  privilege {line}", highlight=False)
 
 
+# A dry run and a run have the same shape of JSON, so that a program reads both in the same way.
 def _summary_as_json(summary: RunSummary, *, dry_run: bool) -> dict[str, Any]:
     return {
         **{outcome.value: summary.count(outcome) for outcome in TagOutcome if outcome is not TagOutcome.PLANNED},
@@ -110,6 +112,7 @@ def _rule_as_json(result: RuleResult) -> dict[str, Any]:
             "derived_from": record.original and str(record.original),
             "privileges": list(record.difference),
             "moved_bytes": record.moved_bytes,
+            # The reason of a failed tag is its error, which has a key of its own.
             "reason": "" if record.error else record.reason,
             "error": record.error and str(record.error),
         }

@@ -18,6 +18,7 @@ from mirror.records.users import UserToken
 from mirror.runtime.clock import SystemClock
 from mirror.sync.schedule import parse_duration
 
+#: A hundred years.
 _LONGEST = timedelta(days=36500)
 
 app = typer.Typer(no_args_is_help=True, help="Create, list and revoke access tokens.")

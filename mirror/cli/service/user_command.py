@@ -50,6 +50,7 @@ def add(
     # An invalid name is reported before the user has typed a password twice.
     parse_user_name(name)
     password = _password(from_stdin=password_stdin)
+    # The first user may be added before the server has created the data folder.
     with_users(settings, lambda users: add_user(users, name, password), must_exist=False)
     MESSAGES.out(f"{name} may log in", highlight=False)
     _tell_rights(settings, name)
@@ -109,6 +110,7 @@ def _print(users: Sequence[User], tokens: Counter[str]) -> None:
 
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
+        # Only the line end is removed: a password may begin or end with spaces.
         return sys.stdin.readline(_MOST_READ_CHARACTERS).rstrip("\r\n")
     if not sys.stdin.isatty():
         raise ConfigurationFault("there is no terminal to ask for the password; fix: use --password-stdin")
@@ -119,6 +121,7 @@ def _password(*, from_stdin: bool) -> str:
 def _tell_rights(settings: Settings, name: str) -> None:
     """Print notes if the configuration gives the user nothing that anonymous callers do not have."""
     anyone = settings.server.anonymous_actions
+    # On a loopback address anyone may push unless server.anonymous says otherwise, and users protect nothing then.
     if AccessAction.PUSH in anyone:
         MESSAGES.out(
             "note: anonymous callers may push; fix: write 'anonymous: [pull]' under server: to let only users push",

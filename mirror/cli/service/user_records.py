@@ -26,6 +26,7 @@ def with_users(settings: Settings, work: Callable[[SqlUsers], Awaitable[Result]]
         ConfigurationFault: ``must_exist`` is True and the data folder does not exist.
         Interrupted: SIGINT or SIGTERM stopped the command.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.services import open_store
 
     async def run() -> Result:

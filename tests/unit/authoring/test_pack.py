@@ -182,7 +182,7 @@ def harmful_images() -> dict[str, bytes]:
         "holds no image": as_tar(_without(good, "index")),
         "is compressed; fix: decompress it with gunzip": gzip.compress(as_tar(good)),
         "is not a complete tar": b"x" * 2000,
-        "does not hold 'blobs/": as_tar({"index.json": good["index.json"]}),
+        "refers to 'blobs/": as_tar({"index.json": good["index.json"]}),
         "index.json is not JSON": as_tar({**good, "index.json": b"{"}),
         "holds 0 images": as_tar({**good, "index.json": b'{"manifests":[]}'}),
         "holds 2 images": tar(entry("manifest.json", b"[{},{}]")),
