@@ -133,7 +133,7 @@ async def _fill(folder: Path, config: bytes, entries: list[TreeEntry], progress:
     if extraction.devices_left_out:
         notes.append(f"device nodes were left out, because only root can create them: {extraction.devices_left_out}")
     if extraction.xattrs_left_out:
-        notes.append(f"extended attributes could not be set on this filesystem: {extraction.xattrs_left_out}")
+        notes.append(f"extended attributes could not be set: {extraction.xattrs_left_out}")
     return tuple(notes)
 
 

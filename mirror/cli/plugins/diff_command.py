@@ -114,7 +114,7 @@ def _print(found: PluginDifference) -> None:
         for file in found.files[:_FILES_SHOWN]:
             RESULTS.out(f"  {printable(_file(file))}", highlight=False)
         if len(found.files) > _FILES_SHOWN:
-            RESULTS.out(f"  … {len(found.files)} in total; fix: use --json to list all", highlight=False)
+            RESULTS.out(f"  … {len(found.files)} in total; --json lists all of them", highlight=False)
 
 
 def _change(change: FieldChange) -> str:

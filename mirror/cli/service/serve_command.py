@@ -14,10 +14,17 @@ def run(
     config: ConfigOption = None,
     listen: Annotated[
         str | None,
-        typer.Option("--listen", "-l", metavar="HOST:PORT", help="Address to listen on. Default: 127.0.0.1:5000."),
+        typer.Option(
+            "--listen",
+            "-l",
+            metavar="HOST:PORT",
+            help="Address to listen on. Overrides server.listen (default: 127.0.0.1:5000).",
+        ),
     ] = None,
     data: DataOption = None,
-    workers: Annotated[int | None, typer.Option("--workers", "-w", help="Number of processes. Default: 1.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", help="Number of processes. Overrides server.workers (default: 1).")
+    ] = None,
 ) -> None:
     """Run the registry until SIGTERM or SIGINT stops it.
 

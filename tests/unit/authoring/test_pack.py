@@ -187,7 +187,7 @@ def harmful_images() -> dict[str, bytes]:
         "holds 0 images": as_tar({**good, "index.json": b'{"manifests":[]}'}),
         "holds 2 images": tar(entry("manifest.json", b"[{},{}]")),
         "names no configuration": tar(entry("manifest.json", b"[{}]")),
-        "does not hold 'c'": tar(entry("manifest.json", b'[{"Config":"c","Layers":[]}]')),
+        "refers to 'c'": tar(entry("manifest.json", b'[{"Config":"c","Layers":[]}]')),
         "layer 1 does not match its digest": as_tar(
             _changed(layout(LAYERS, compressed=False), b"b" * 4000, b"x" * 4000)
         ),
