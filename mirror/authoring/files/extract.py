@@ -29,7 +29,7 @@ _NOT_HERE: Final = frozenset({errno.ENOTSUP, errno.EPERM, errno.EACCES})
 
 
 class Extraction:
-    """Creates the files of a tree once.
+    """A run that creates the files of one tree.
 
     Args:
         entries: the tree. A folder comes before its content, and a file before its hard links.

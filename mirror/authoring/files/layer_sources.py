@@ -35,7 +35,9 @@ class LayerSource:
 
 
 class Flattening:
-    """Applies layers in order. Each layer is decompressed into an unnamed file, from which contents are read later.
+    """Layers that are applied in order.
+
+    Each layer is decompressed into an unnamed file, from which contents are read later.
 
     Args:
         layers: the layers, the lowest first.

@@ -15,7 +15,7 @@ from mirror.plugin.rootfs.tree import TreeEntry
 
 
 class LayerWriting:
-    """Writes a layer once.
+    """A layer that is written once.
 
     Args:
         entries: the tree.
