@@ -59,7 +59,7 @@ def _of_layout(files: SavedFiles) -> list[LayerSource]:
     if manifest.config is not None:
         diff_ids = _diff_ids(_blob(files, manifest.config).read(MAX_MANIFEST_BYTES), len(manifest.layers))
     for number, layer in enumerate(manifest.layers, 1):
-        # Layers are unpacked with zlib, which cannot read zstd.
+        # Layers are unpacked with zlib, and engines do not read zstd layers of plugins either.
         if _ZSTD in layer.media_type:
             raise ConfigurationFault(
                 f"layer {number} of {files.place} is compressed with zstd; fix: write the image again with "
