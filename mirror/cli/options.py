@@ -21,7 +21,7 @@ DataOption = Annotated[
     typer.Option("--data", "-d", metavar="DIR", help="Data folder. Overrides storage.path of the configuration."),
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write to this tar file, an OCI image layout.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI image layout to this tar file.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
