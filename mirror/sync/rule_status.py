@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import MirroredTag, Run, RunHistory, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import next_run
@@ -92,9 +93,9 @@ class RuleStatus:
             "schedule": None if self.rule.schedule is None else str(self.rule.schedule),
             "state": self.state,
             "failing": self.failure is not None,
-            "last_success_at": _moment(self.last_success_at),
+            "last_success_at": machine_time(self.last_success_at),
             "lag_seconds": self.lag_seconds,
-            "next_run_at": _moment(self.next_run_at),
+            "next_run_at": machine_time(self.next_run_at),
             "tags": len(self.held),
             "gone": [_tag_as_json(tag) for tag in self.gone],
             "pinned_behind": [_tag_as_json(tag) for tag in self.behind],
@@ -109,7 +110,7 @@ def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
     using = [state for state in states if state.rule.source == name]
     return {
         "rules": [state.rule.name for state in using],
-        "last_success_at": _moment(max((at for state in using if (at := state.last_success_at)), default=None)),
+        "last_success_at": machine_time(max((at for state in using if (at := state.last_success_at)), default=None)),
         "failing": [
             {"rule": state.rule.name, "reason": state.failure.reason} for state in using if state.failure is not None
         ],
@@ -158,7 +159,7 @@ def event_as_json(event: TagEvent) -> dict[str, Any]:
     return {
         "name": event.repository.name,
         "tag": event.tag.name,
-        "at": _moment(event.at),
+        "at": machine_time(event.at),
         "change": event.change.value,
         "before": event.before and str(event.before),
         "after": event.after and str(event.after),
@@ -169,7 +170,7 @@ def event_as_json(event: TagEvent) -> dict[str, Any]:
 
 def _run_as_json(run: Run) -> dict[str, Any]:
     values = {name: value for name, value in asdict(run).items() if name != "rule"}
-    moments = {"started_at": _moment(run.started_at), "ended_at": _moment(run.ended_at)}
+    moments = {"started_at": machine_time(run.started_at), "ended_at": machine_time(run.ended_at)}
     return values | moments | {"outcome": run.outcome.value}
 
 
@@ -192,9 +193,5 @@ def _tag_as_json(tag: MirroredTag) -> dict[str, Any]:
         "digest": str(tag.digest),
         "derived_from": tag.original and str(tag.original),
         "upstream_digest": str(tag.upstream_digest),
-        "gone_at": _moment(tag.gone_at),
+        "gone_at": machine_time(tag.gone_at),
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")

@@ -125,7 +125,7 @@ def test_a_rule_with_several_names_and_changes(written):
         ("server: {anonymous: [fly]}", "server.anonymous.0: "),
         ("server: [", "not YAML"),
         ("server: {workers: 1, workers: 2}", "'workers' is given twice"),
-        ("- a", "holds no sections"),
+        ("- a", "the file has no sections"),
         ("upstreams: {hub: {url: 'http://r.example'}}", "plain_http: true"),
         ("upstreams: {hub: {url: 'https://r.example/path'}}", "upstreams.hub.url: "),
         ("upstreams: {hub: {url: 'https://u:p@r.example'}}", "upstreams.hub.url: "),
@@ -139,7 +139,7 @@ def test_a_rule_with_several_names_and_changes(written):
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: soon}]", "every: "),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, cron: '* * * * *'}]", "every or cron, not both"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: 'at noon'}]", "cron 'at noon' does not have five fields"),
-        (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, time_zone: UTC}]", "time_zone is of cron"),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: b, every: 1h, time_zone: UTC}]", "time_zone applies to cron only"),
         (
             HUB + "mirrors: [{name: a, from: hub/b, to: b, cron: '0 3 * * *', time_zone: Mars/Base}]",
             "no time zone is named 'Mars/Base'",
