@@ -1,47 +1,60 @@
-# Every target sets up what it needs: the Python environment in .venv and, as root on Debian, the programs that
-# the demo and the tests run for real. Nothing else has to be prepared.
+# Every target installs its requirements: the Python environment in .venv and, as root on Debian, the programs that the
+# demo and the tests run. No other preparation is necessary.
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+# More processes than two cores, because many tests wait for engines. Tests that share fixtures stay in one process.
+SPREAD := -n 4 --no-loadscope-reorder
+
+# Tests start the server hundreds of times, and each start would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test torture bench check fmt clean
+.PHONY: help demo run test coverage torture matrix bench check fmt clean
 
 help:                ## show this list
 	@sed -n 's/^\([a-z]*\): .*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(READY)       ## mirror a plugin, lose its upstream, install it under its new name
+demo: $(READY)       ## mirror a plugin, stop its upstream, install it under its new name
 	@tests/install-programs demo
 	@$(BIN)/python -m tests.demo
 
 run: $(READY)        ## serve a registry on 127.0.0.1:5000 from ./data
 	$(BIN)/plugin-mirror serve
 
-test: $(READY)       ## run every test; as root also those with real engines and registries
+test: $(READY)       ## run all tests; as root, also those with real engines and registries
 	@tests/install-programs test
-	@$(BIN)/python -m tests.harness.trixie || echo "the tests that need these programs are left out" >&2
-	$(BIN)/pytest --cov --cov-report=term
+	@$(BIN)/python -m tests.harness.trixie || echo "skipping the tests that need these programs" >&2
+	$(BIN)/pytest $(SPREAD) $(TESTS)
 
-bench: $(READY)      ## measure ourselves beside docker-registry and nginx; BENCH=--quick for a first look
+coverage: SPREAD += --cov --cov-report=term
+coverage: test       ## run all tests, and list the lines that no test reaches
+
+matrix: $(READY)     ## run all tests in all combinations, with many more generated examples (about an hour)
+	@tests/install-programs test
+	@$(BIN)/python -m tests.harness.trixie
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(SPREAD) --matrix $(TESTS)
+
+bench: $(READY)      ## compare the performance with docker-registry and nginx; BENCH=--quick for a short run
 	@tests/install-programs bench
 	$(BIN)/python -m tests.bench $(BENCH)
 
-torture: $(READY)    ## kill the server 200 times in the middle of work, and check what it promised
+torture: $(READY)    ## kill the server 200 times under load, and check the guarantees of docs/DURABILITY.md
 	$(BIN)/python -m tests.torture --kills 200
 
-check: $(READY)      ## lint, format, types, layers
+check: $(READY)      ## check style, format, types and layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-fmt: $(READY)        ## mend what can be mended by a program
+fmt: $(READY)        ## fix style and format automatically
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-clean:               ## remove what the targets above have made
+clean:               ## remove all files that the targets above create
 	rm -rf $(VENV) .tools .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(READY): pyproject.toml constraints.txt

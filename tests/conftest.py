@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,7 +23,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix", action="store_true", help="run every combination, not the marked ones alone")
 
 
-@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--matrix"):
         left_out = [item for item in items if item.get_closest_marker("matrix")]
@@ -28,12 +30,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("matrix")]
     # End-to-end tests wait for engines: they begin first, and the others fill the time between.
     items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
-def _group(item: pytest.Item) -> str:
-    """The tests that run in one process, one after the other: those that share the fixtures of a module."""
-    callspec = getattr(item, "callspec", None)
-    engine = "" if callspec is None else callspec.indices.get("binaries", "")
-    return f"{item.nodeid.partition('::')[0]}{engine}"
+class _FileScheduling(LoadScopeScheduling):
+    """Runs the tests of a file, and of one engine, in one process, because they share fixtures.
+
+    xdist's groups cannot say this: they need a private attribute that pytest 9 has dropped.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        engine = re.match(r"tests/e2e/.*?\[(\d+\.\d+)[-\]]", nodeid)
+        return nodeid.partition("::")[0] + (engine[1] if engine else "")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    return _FileScheduling(config, log)

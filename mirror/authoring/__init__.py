@@ -1,1 +1,1 @@
-"""Plugins read, renamed, built, opened and taken out of an engine."""
+"""Operations on plugins: inspect, tag, derive, pack, unpack, and capture from an engine."""

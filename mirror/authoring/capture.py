@@ -1,4 +1,4 @@
-"""An installed plugin taken out of a Docker Engine, under any name."""
+"""Copy an installed plugin out of a Docker Engine, under any name."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from mirror.transfer.progress_reporting import Progress
 
 @dataclass(frozen=True, slots=True)
 class Captured:
-    """What was taken.
+    """A plugin that was captured.
 
     Attributes:
-        record: the plugin, as its engine has it.
-        manifest: what was stored.
-        verbatim: whether it came in the very blobs that it was installed from; else it was built of its files.
-        notes: sentences for whoever took it.
+        record: the engine's record of the plugin.
+        manifest: the manifest that was stored.
+        verbatim: True if the blobs in the engine were copied. False if the plugin was built from its files.
+        notes: sentences for the user.
     """
 
     record: EngineRecord
@@ -41,44 +41,52 @@ class Captured:
 
 
 async def capture(root: Path, plugin: str, destination: CopyDestination, tag: Tag, progress: Progress) -> Captured:
-    """Take an installed plugin out of an engine, which may be running.
+    """Copy an installed plugin out of an engine, which may be running.
 
-    Where the engine still has every blob of the plugin, those are copied, byte for byte. Else it is built anew of its
-    configuration and files, without what enabling has added to them. What users have set is no part of either.
+    The blobs are copied byte for byte if the engine still has all of them. Otherwise the plugin is built from its
+    configuration and files, without the entries that the engine adds when it enables a plugin. Settings that users
+    changed on the host are in neither.
 
     Args:
-        root: the engine's data root.
-        plugin: name or id of the plugin there.
-        destination: where it goes.
-        tag: its tag there.
-        progress: told how many bytes are done.
+        root: data root of the engine.
+        plugin: name or id of the plugin on the engine.
+        destination: registry and repository that receive the plugin.
+        tag: tag of the plugin at the destination.
+        progress: receives the number of bytes that are done.
 
     Raises:
-        NotFound: there is no such plugin. ConfigurationFault: the data root cannot be read.
-        ManifestInvalid: engines could not install what was taken. And what the destination raises.
+        NotFound: the engine has no such plugin, or several ids begin with ``plugin``.
+        ConfigurationFault: the data root cannot be read, or the files can only be read by root.
+        ManifestInvalid: engines cannot install the plugin.
+        MirrorError: any error of the destination.
     """
     data = EngineData(root)
     record = await in_thread(data.find, plugin)
     manifest = await in_thread(_manifest_in_blobs, data, record)
     if manifest is not None:
         origin = CopySource(EngineBlobs(data, manifest), destination.repository)
+        # An OCI layout file is written from start to end, so it accepts one blob at a time.
         await copy_graph(origin, manifest.digest, destination, [tag], progress, blobs_at_once=1)
         is_its_own = record.manifest == manifest.digest
-        anew = () if is_its_own else ("the engine does not have its manifest, so it got a new one",)
+        anew = (
+            ()
+            if is_its_own
+            else ("the engine does not have the manifest of the plugin, so the copy has a new manifest and digest",)
+        )
         return Captured(record, manifest, verbatim=True, notes=anew)
     with ExitStack() as stack:
         entries = await in_thread(_files, data, record, stack)
         packed = await pack_tree(record.document, entries, destination, tag, progress, latest_seconds=0)
-    notes = ["the engine does not have all of its blobs any more, so it was built anew of its files", *packed.notes]
+    notes = ["the engine no longer has all blobs of the plugin, so the copy was built from its files", *packed.notes]
     if record.enabled:
         notes.append(
-            "it is enabled: what it has written into its files was taken as well; disable it first, if that matters"
+            "the plugin is enabled, so files that it has written are in the copy; fix: disable the plugin first"
         )
     return Captured(record, packed.plugin.manifest, verbatim=False, notes=tuple(notes))
 
 
 def _manifest_in_blobs(data: EngineData, record: EngineRecord) -> Manifest | None:
-    """The manifest that all the blobs of a plugin are there for; None where some are not."""
+    """Return a manifest whose blobs the engine has completely, or None if a blob is missing."""
     if record.manifest is not None and data.blob(record.manifest).is_file():
         content = read_file(data.blob(record.manifest), MAX_MANIFEST_BYTES)
         manifest = Manifest.parse(content, _media_type(content), record.manifest)
@@ -93,8 +101,13 @@ def _manifest_in_blobs(data: EngineData, record: EngineRecord) -> Manifest | Non
 
 
 def _manifest_of(data: EngineData, record: EngineRecord, config: Digest, layers: tuple[Digest, ...]) -> Manifest:
-    """A manifest around an engine's blobs: the one that it had, where that can be known, else one of our own."""
+    """Return a manifest for blobs of an engine.
+
+    The result is the original manifest if the engine recorded its digest and the bytes can be reconstructed. Otherwise
+    a new manifest is made.
+    """
     sizes = [(digest, data.blob(digest).stat().st_size) for digest in (config, *layers)]
+    # An engine that created the plugin keeps the digest of its manifest, but not the bytes.
     content = manifest_as_pushed(sizes[0], sizes[1:])
     if Digest.of(content) == record.manifest:
         return Manifest.parse(content, media_types.DOCKER_MANIFEST)
@@ -107,21 +120,35 @@ def _are_there(data: EngineData, digests: list[Digest]) -> bool:
 
 
 def _media_type(content: bytes) -> str:
-    """The type of a manifest, which the engine does not keep beside it."""
+    """Return the media type of a manifest from its content, because the engine does not store the type."""
     said = parse_json_object(content).get("mediaType")
     return said if isinstance(said, str) else media_types.DOCKER_MANIFEST
 
 
 def _files(data: EngineData, record: EngineRecord, stack: ExitStack) -> list[TreeEntry]:
-    """The files of a plugin, which the stack closes, as they were before it was enabled."""
+    """Return the files of a plugin as they were before the engine enabled the plugin.
+
+    Args:
+        data: the data root.
+        record: the plugin.
+        stack: closes the files.
+
+    Raises:
+        ConfigurationFault: the process does not run as root, or a file cannot be read.
+        ManifestInvalid: the plugin has no files.
+    """
     if os.geteuid() != 0:
-        raise ConfigurationFault("the owners of a plugin's files are seen by root alone: run this as root")
+        raise ConfigurationFault(
+            "only root can read the files of a plugin with their owners; fix: run this command as root"
+        )
     rootfs = data.rootfs(record)
     with reading(rootfs):
         root = open_folder(rootfs)
     stack.callback(os.close, root)
+    # Enabling adds mount points for the socket and the mounts of the plugin to its files.
     config = PluginConfig.parse(record.document.encode())
     entries = without_additions(read_folder(root, rootfs, stack, owners=True).entries, config)
+    # The root folder itself is one entry.
     if len(entries) < 2:
         raise ManifestInvalid(f"{rootfs} holds no files")
     return entries

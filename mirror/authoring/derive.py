@@ -1,4 +1,4 @@
-"""A plugin's copy under another name and with other defaults, from any registry into ours."""
+"""Make a derived copy of a plugin: another name, other defaults, the same layers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from mirror.transfer.progress_reporting import Progress
 
 @dataclass(frozen=True, slots=True)
 class Renamed:
-    """A copy that was made.
+    """A derived copy that was made.
 
     Attributes:
-        original: what it was made of; kept beside it.
-        named: its tag.
-        derived: what is different, and what there is to say of it.
-        moved_bytes: bytes that were read from where the original was.
+        original: digest of the original, which is kept beside the copy.
+        named: the tag of the copy.
+        derived: the differences from the original, and advice for the user.
+        moved_bytes: number of bytes read from the registry of the original.
     """
 
     original: Digest
@@ -43,27 +43,31 @@ async def derive(
     progress: Progress,
     locks: BlobLocks,
 ) -> Renamed:
-    """Copy a plugin, keep it by its digest, and give the name to a copy of it with changes.
+    """Copy a plugin, keep it by its digest, and tag a copy of it that has other defaults.
+
+    If the call is cancelled or fails, the tag keeps its earlier target.
 
     Args:
-        origin, target: where it is read, and its name there.
-        place: where the copy is written.
-        name: the copy's tag; one that is there moves.
-        changes: what is to be different.
-        keep: the same repository, as the original is written to it: it may have what the copy has not any more.
-        source: where the original is from, for the note.
-        maker: who makes it.
-        progress: told how layers move.
-        locks: of copies into the same registry.
+        origin: registry and repository of the original.
+        target: tag or digest of the original.
+        place: registry and repository that receive the copy.
+        name: tag of the copy. An existing tag moves.
+        changes: changes to the configuration.
+        keep: the repository of ``place``, for writes of the original. The policy may deny the original for something
+            that the copy no longer has.
+        source: source of the original, for the record of the derivation.
+        maker: person or rule that makes the copy.
+        progress: receives the progress of layers.
+        locks: locks of all copies into the same registry.
 
     Raises:
-        ConfigurationFault: the name is kept for something else; the plugin has nothing of a name that is to be changed.
-        Unsupported: it is no plugin. And whatever the registries raise.
-
-    Cancelled, or failed, it leaves the tag as it was.
+        ConfigurationFault: the tag is reserved for referrers, or the plugin has no setting of a name in ``changes``.
+        Unsupported: the manifest is not a plugin.
+        MirrorError: any error of the registries.
     """
     require_free(name)
     manifest = await origin.registry.get_manifest(origin.repository, target)
+    # Reject impossible changes before any layer is copied.
     await try_changes(origin.registry, origin.repository, manifest, changes)
     before = await digest_of(place.registry, place.repository, name)
     copied = await copy_graph(origin, manifest.digest, keep, (), progress, locks=locks)

@@ -1,4 +1,4 @@
-"""What a Docker Engine keeps of the plugins it has installed, read from its data root (moby: plugin/manager.go)."""
+"""Plugins in the data root of a Docker Engine (moby: plugin/manager.go)."""
 
 from __future__ import annotations
 
@@ -24,20 +24,23 @@ _LEAST_ID_DIGITS: Final = 4
 
 
 class EngineData:
-    """The data root of an engine, running or not. All calls block.
+    """The data root of an engine, which may be running. All methods block.
 
     Args:
-        root: such as ``/var/lib/docker``.
+        root: path of the data root, such as ``/var/lib/docker``.
     """
 
     def __init__(self, root: Path) -> None:
         self._plugins = root / "plugins"
 
     def find(self, plugin: str) -> EngineRecord:
-        """The plugin of that name, or whose id begins so.
+        """Return the plugin with a name, or with an id that begins with the text.
+
+        Args:
+            plugin: name, where ``:latest`` is the default tag, or at least 4 digits of an id.
 
         Raises:
-            NotFound: there is none, or ids of several begin so.
+            NotFound: no plugin matches, or several ids begin with the text.
             ConfigurationFault: the data root cannot be read.
         """
         records = list(self._records())
@@ -47,26 +50,28 @@ class EngineData:
             found = [record for record in records if record.plugin_id.startswith(plugin)]
         if len(found) != 1:
             known = ", ".join(sorted(record.name for record in records)) or "none"
-            raise NotFound(f"{self._plugins} holds {len(found)} plugins {plugin!r} (it has: {known})")
+            raise NotFound(f"{self._plugins} has {len(found)} plugins that match {plugin!r} (plugins: {known})")
         return found[0]
 
     def rootfs(self, record: EngineRecord) -> Path:
-        """The plugin's files."""
+        """Return the folder with the files of a plugin."""
         return self._plugins / record.plugin_id / "rootfs"
 
     def blob(self, digest: Digest) -> Path:
-        """Where a blob is, if it is here."""
+        """Return the path of a blob, which need not exist."""
         return self._plugins / "storage" / "blobs" / digest.algorithm / digest.hex
 
     def _records(self) -> Iterator[EngineRecord]:
         try:
             folders = sorted(self._plugins.iterdir())
         except PermissionError as error:
-            raise ConfigurationFault(f"{self._plugins} is for root alone: run this as root") from error
+            raise ConfigurationFault(
+                f"{self._plugins} can only be read by root; fix: run this command as root"
+            ) from error
         except OSError as error:
             raise ConfigurationFault(
-                f"{self._plugins} cannot be read: {error.strerror}; name the engine's data root with --docker-root "
-                "('docker info' shows it)"
+                f"{self._plugins} cannot be read: {error.strerror}; fix: give the data root of the engine with "
+                "--docker-root ('docker info' shows it)"
             ) from error
         for folder in folders:
             file = folder / "config.json"
@@ -74,17 +79,18 @@ class EngineData:
                 try:
                     record = EngineRecord.parse(read_file(file, MAX_CONFIG_BYTES))
                 except ManifestInvalid:
-                    continue  # engines since 17.06 go on without it as well
+                    continue  # engines since 17.06 also skip a plugin whose record cannot be read
+                # The record is not trusted to name a folder: the folder that holds it must have its id.
                 if record.plugin_id == folder.name:
                     yield record
 
 
 class EngineBlobs:
-    """Blobs of an engine, and one manifest of them. Implements :class:`mirror.registry.port.Reader`.
+    """The blobs of an engine and one manifest that names them. Implements :class:`mirror.registry.port.Reader`.
 
     Args:
-        data: where they are.
-        manifest: what is read.
+        data: the data root with the blobs.
+        manifest: the only manifest.
     """
 
     def __init__(self, data: EngineData, manifest: Manifest) -> None:
@@ -108,8 +114,9 @@ class EngineBlobs:
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AsyncIterator[Blob]:
         if part is not None:
-            raise RangeInvalid("blobs of an engine are read whole", digest=digest)
+            raise RangeInvalid("blobs of an engine are only read completely", digest=digest)
         try:
+            # A file that is opened after the caller was cancelled is closed by the thread.
             stream = await await_or_release(
                 begin_in_thread(self._data.blob(digest).open, "rb"), release=lambda opened: opened.close()
             )
@@ -120,7 +127,7 @@ class EngineBlobs:
 
 
 class _EngineBlob:
-    """A blob in a file."""
+    """A blob in an open file."""
 
     def __init__(self, stream: IO[bytes], name: str) -> None:
         self.file = stream

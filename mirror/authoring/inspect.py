@@ -1,4 +1,4 @@
-"""What a reference stands for, read through the port: a plugin, an image, an artifact or an index."""
+"""Inspect the content of a reference through the port: a plugin, an image, an artifact or an index."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _KINDS = {
 }
 
 
-#: Gives what was found of a manifest when it was stored; None where nobody looked.
+#: Returns the findings that were recorded when a manifest was stored, or None if it was not checked.
 Recorded: TypeAlias = Callable[[Digest], Awaitable[tuple[Finding, ...] | None]]
 
 
@@ -39,13 +39,13 @@ async def _nobody_looked(_digest: Digest) -> tuple[Finding, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where something that is held came from.
+    """The upstream of content in the local store.
 
     Attributes:
-        how: ``mirrored``, by a rule, or ``pulled through``.
-        upstream: the name of the upstream.
-        repository: the repository there.
-        at: when it was brought, or last confirmed.
+        how: ``mirrored`` by a rule, or ``pulled through``.
+        upstream: name of the upstream.
+        repository: repository at the upstream.
+        at: time at which the content was copied, or at which the upstream last confirmed it.
     """
 
     how: str
@@ -56,19 +56,19 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found.
+    """The result of an inspection.
 
     Attributes:
-        repository: where it was read.
-        target: what was asked for.
+        repository: repository that was read.
+        target: tag or digest that was asked for.
         manifest: the manifest.
-        plugin: what it is; None for anything else.
-        findings: what is wrong with it, as far as is known.
-        origin: where it came from; None where it was pushed, or is not known.
-        derivation: how it came about, of a copy with changes.
-        history: how its tag has moved, the latest first, where a mirror rule brought it.
-        signatures: what refers to it; None where the registry does not say.
-        admission: how it stands with the admission policy, as far as that was asked.
+        plugin: the plugin. None for other content.
+        findings: known faults.
+        origin: upstream of the content. None if it was pushed or the upstream is unknown.
+        derivation: record of a derived copy. None for other content.
+        history: changes of the tag, latest first. Empty unless a mirror rule copied the tag.
+        signatures: referrers and cosign tags. None if the registry does not list referrers.
+        admission: state in the admission policy. None if nobody asked for the state.
     """
 
     repository: Repository
@@ -84,12 +84,12 @@ class Inspection:
 
     @property
     def kind(self) -> str:
-        """``plugin``, ``image``, ``artifact`` or ``index``."""
+        """The kind of the content: ``plugin``, ``image``, ``artifact`` or ``index``."""
         return kind_of(self.manifest)
 
 
 def kind_of(manifest: Manifest) -> str:
-    """``plugin``, ``image``, ``artifact`` or ``index``, by the type of its config."""
+    """Return ``plugin``, ``image``, ``artifact`` or ``index`` from the media type of the config."""
     return "index" if manifest.config is None else _KINDS.get(manifest.config.media_type, "artifact")
 
 
@@ -102,18 +102,20 @@ async def inspect(
     *,
     limits: LayerLimits = DEFAULT_LIMITS,
 ) -> Inspection:
-    """Read a manifest and, of a plugin, its configuration.
+    """Read a manifest and, if the content is a plugin, its configuration and optionally its layers.
 
     Args:
-        registry: where it is.
-        repository, target: its name there.
-        recorded: what was found when it was stored; asked only where the layers are not read.
-        progress: told of the bytes of layers. None: they are not read, and what they would tell is not known.
-        limits: beyond which layers are not read.
+        registry: the registry.
+        repository: repository of the content.
+        target: tag or digest of the content.
+        recorded: returns the findings that were recorded when the content was stored. Used if layers are not read.
+        progress: receives the bytes of layers. None to skip the layers and everything that only they tell.
+        limits: limits beyond which layers are not read.
 
     Raises:
-        ManifestUnknown, BlobUnknown: it is not there.
+        ManifestUnknown, BlobUnknown: the manifest or the config is missing.
     """
+    # Referrers are asked for by digest, so a tag that moves in between does no harm.
     manifest = await registry.get_manifest(repository, target)
     found = Inspection(repository, target, manifest, signatures=await _signatures(registry, repository, manifest))
     if not manifest.is_plugin:
@@ -131,12 +133,13 @@ async def inspect(
 
 
 async def provenance(origins: Origins, journal: RunRecorder, found: Inspection) -> Provenance | None:
-    """Tell where something in our own registry came from; None where it was pushed, or is not known."""
+    """Return the upstream of content in the local store, or None if it was pushed or the upstream is unknown."""
+    # An origin belongs to one tag or digest. The journal has rows for all tags of the repository.
     pulled = await origins.origin(found.repository, found.target)
     if pulled is not None:
         return Provenance("pulled through", pulled.upstream, pulled.source, pulled.checked_at)
     for mirrored in (await journal.mirrored(found.repository)).values():
-        names = {mirrored.tag, mirrored.digest, mirrored.original}  # the original of a copy with changes has no tag
+        names = {mirrored.tag, mirrored.digest, mirrored.original}  # the original of a derived copy has no tag
         if found.manifest.digest in {mirrored.digest, mirrored.original} and found.target in names:
             return Provenance("mirrored", mirrored.upstream, mirrored.source, mirrored.brought_at)
     return None
@@ -146,4 +149,4 @@ async def _signatures(registry: ReadLister, repository: Repository, manifest: Ma
     try:
         return await signatures(registry, repository, manifest.digest)
     except UpstreamFault:
-        return None  # a registry may give the plugin, and refuse or fail to say what refers to it
+        return None  # some registries serve a plugin, but refuse or fail to list its referrers

@@ -1,4 +1,4 @@
-"""The command that a Docker host installs something with."""
+"""The command with which a Docker host installs content."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from mirror.authoring.inspect import Inspection
 from mirror.oci import Digest
 from mirror.plugin.config.settable import Setting
 
-#: Settings that take the plugin's own name, as contiv's ``plugin_name``.
+#: Settings that take the name of the plugin itself, such as ``plugin_name`` of contiv.
 _OWN_NAME: Final = re.compile(r"(plugin|driver)[-_]?name", re.IGNORECASE)
 
 
 def install_line(found: Inspection, host: str) -> str | None:
-    """The exact command, or None where no command of an engine takes it (artifacts).
+    """Return the command that installs content on a Docker host.
+
+    Settings without which the plugin cannot be enabled are in the command as ``KEY=VALUE``, to be filled in. A plugin
+    that must know its own name gets ``--alias`` and the name without the host of the registry.
 
     Args:
-        found: what is to be installed.
-        host: ``HOST[:PORT]`` as the Docker host reaches the registry.
+        found: the content.
+        host: ``HOST[:PORT]`` of the registry, as the Docker host reaches it.
 
-    What the plugin cannot be enabled without stands in it as ``KEY=VALUE``, to be filled in. One that must know its own
-    name is given it without the registry's, with ``--alias``.
+    Returns:
+        The command, or None for an artifact, which no engine command accepts.
     """
     joint = "@" if isinstance(found.target, Digest) else ":"
     reference = f"{host}/{found.repository}{joint}{found.target}"
@@ -35,11 +38,12 @@ def install_line(found: Inspection, host: str) -> str | None:
     if named:
         words.append(f"--alias {alias}")
     words.append(reference)
+    # Values are quoted, because the line is meant to be pasted into a shell.
     words += [shlex.quote(f"{setting.key}={alias}") for setting in named]
     words += [shlex.quote(f"{setting.key}=VALUE") for setting in settings if setting.must_be_set]
     return " ".join(words)
 
 
 def is_own_name(setting: Setting) -> bool:
-    """Whether a setting takes the name that the plugin goes by on its host."""
+    """Return True if a setting takes the name of the plugin on its host."""
     return setting.kind == "env" and _OWN_NAME.fullmatch(setting.key) is not None

@@ -1,4 +1,4 @@
-"""A plugin built without an engine: a configuration and a tree of files become a layer, a config and a manifest."""
+"""Build a plugin without an engine: a layer, a config and a manifest from a configuration and a tree of files."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ ROOTFS: Final = "rootfs"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a plugin is built from.
+    """The input for a build.
 
     Attributes:
-        folder: holds ``config.json`` or ``config.template``, and ``rootfs``.
-        image: the root filesystem, where it is not ``rootfs``: an image file or layout, see
-            :mod:`mirror.authoring.files.saved_image`.
-        values: what stands for the placeholders of the template.
-        latest_seconds: no time in the layer is later, in seconds since 1970.
-        owners: whether the numeric owners of ``rootfs`` are kept; else everything belongs to 0:0.
+        folder: folder with ``config.json`` or ``config.template``, and with ``rootfs`` unless ``image`` is given.
+        image: image file or layout that replaces ``rootfs``, see :mod:`mirror.authoring.files.saved_image`. None if the
+            root filesystem is ``rootfs``.
+        values: values for the placeholders of the template.
+        latest_seconds: latest time of a file in the layer, in seconds since 1970. Later times are set to this one.
+        owners: True to keep the numeric owners of ``rootfs``. False to set every owner to 0:0.
     """
 
     folder: Path
@@ -54,12 +54,12 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What was built and stored.
+    """A plugin that was built and stored.
 
     Attributes:
         plugin: configuration and manifest.
-        tar_bytes: size of its files, as a tar.
-        notes: sentences for whoever built it.
+        tar_bytes: size of the uncompressed layer, in bytes.
+        notes: sentences for the user.
     """
 
     plugin: AssembledPlugin
@@ -70,18 +70,19 @@ class Packed:
 async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress: Progress) -> Packed:
     """Build a plugin and store it.
 
-    The same recipe gives the same bytes, whenever and wherever it is followed with the same version of zlib-ng.
+    The same recipe gives the same bytes at any time and on any machine with the same version of zlib-ng. If the call
+    is cancelled or fails, no tag is set and the layer is not kept.
 
     Args:
-        recipe: what it is built from.
-        destination: where it goes; the layer is written there while it is made.
-        tag: its tag there.
-        progress: told how many bytes of files are done.
+        recipe: the input.
+        destination: registry and repository that receive the plugin. The layer is uploaded while it is built.
+        tag: tag of the plugin.
+        progress: receives the number of bytes of files that are done.
 
     Raises:
-        ConfigurationFault: something that it is built from is not there, or cannot be read.
-        ManifestInvalid: engines could not install the plugin, or its files make no tree.
-        And what the destination raises. Nothing is tagged then, and the layer is not kept.
+        ConfigurationFault: an input is missing or cannot be read.
+        ManifestInvalid: engines cannot install the plugin, or its files do not form a tree.
+        MirrorError: any error of the destination.
     """
     document = await in_thread(read_config, recipe.folder, recipe.values)
     with ExitStack() as stack:
@@ -103,10 +104,27 @@ async def pack_tree(
     *,
     latest_seconds: int,
 ) -> Packed:
-    """Build a plugin of what was read, and store it. Arguments and errors as for :func:`pack`."""
+    """Build a plugin from a configuration and a tree, and store it.
+
+    If the call is cancelled or fails, no tag is set and the layer is not kept.
+
+    Args:
+        document: the configuration.
+        entries: the tree.
+        destination: registry and repository that receive the plugin. The layer is uploaded while it is built.
+        tag: tag of the plugin.
+        progress: receives the number of bytes of files that are done.
+        latest_seconds: latest time of a file in the layer, in seconds since 1970.
+
+    Raises:
+        ManifestInvalid: engines cannot install the plugin.
+        MirrorError: any error of the destination, or of reading the contents of the tree.
+    """
     progress.expect(sum(entry.node.size_bytes for entry in entries if entry.same_as is None))
     writing = LayerWriting(entries, latest_seconds, progress.advance)
     registry, repository = destination.registry, destination.repository
+    # The layer goes straight into the registry, without a second copy on disk (ADR 15). So the checks follow the
+    # upload, and a plugin that fails them cancels it.
     upload = await registry.begin_upload(repository)
     try:
         await upload.append(stepped(writing.chunks()))
@@ -117,7 +135,7 @@ async def pack_tree(
         _refuse(found)
         await upload.commit(writing.layer.digest)
     except BaseException:
-        with suppress(MirrorError):  # what went wrong before is what must be told
+        with suppress(MirrorError):  # the first error matters, not a failure of the cleanup
             await upload.cancel()
         raise
     await store_blob(destination, plugin.config)
@@ -126,7 +144,11 @@ async def pack_tree(
 
 
 async def store_blob(destination: CopyDestination, content: bytes) -> Descriptor:
-    """Store a small blob. Raises what the destination raises."""
+    """Store a small blob.
+
+    Raises:
+        MirrorError: any error of the destination. The upload is cancelled then.
+    """
     digest = Digest.of(content)
     upload = await destination.registry.begin_upload(destination.repository)
     try:
@@ -139,45 +161,53 @@ async def store_blob(destination: CopyDestination, content: bytes) -> Descriptor
 
 
 def read_config(folder: Path, values: Mapping[str, str]) -> ConfigDocument:
-    """The configuration that a folder holds, its template filled.
+    """Return the configuration in a folder.
 
-    ``config.template`` is used where there are values for it, or no ``config.json``.
+    ``config.template`` is used and filled if ``values`` is not empty or if there is no ``config.json``.
+
+    Args:
+        folder: the folder.
+        values: values for the placeholders of the template.
 
     Raises:
-        ConfigurationFault: there is none, or placeholders and values do not match.
-        ManifestInvalid: engines could not read it.
+        ConfigurationFault: the folder has no configuration, or placeholders and values do not match.
+        ManifestInvalid: engines cannot read the configuration.
     """
     if not folder.is_dir():
-        raise ConfigurationFault(f"{folder} is no folder: name one that holds {CONFIG} and {ROOTFS}/")
+        raise ConfigurationFault(f"{folder} is not a folder; fix: name a folder with {CONFIG} and {ROOTFS}/")
     config, blank = folder / CONFIG, folder / TEMPLATE
     is_template = blank.is_file() and (bool(values) or not config.is_file())
     if not is_template and not config.is_file():
-        raise ConfigurationFault(f"{folder} holds neither {CONFIG} nor {TEMPLATE}")
+        raise ConfigurationFault(f"{folder} has neither {CONFIG} nor {TEMPLATE}")
     if values and not is_template:
-        raise ConfigurationFault(f"{folder} holds no {TEMPLATE} for --set to fill")
+        raise ConfigurationFault(f"{folder} has no {TEMPLATE} whose placeholders --set can fill")
     source = blank if is_template else config
     content = read_file(source, MAX_CONFIG_BYTES)
     try:
         if not is_template:
             return ConfigDocument.parse(content)
+        # Only the filled template is a configuration, so it is parsed as a config.json would be.
         filled = ConfigDocument(config_template.fill(content, values))
         return ConfigDocument.parse(filled.encode())
     except (ManifestInvalid, ConfigurationFault) as error:
+        # The same class, so that the exit code stays, with the file in front of the message.
         raise type(error)(f"{source}: {error}", **error.detail) from error
 
 
 def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[TreeEntry], list[str]]:
-    """The files in a recipe's folder, and what there is to say of them. The stack closes the folder."""
+    """Return the files in the folder of a recipe, and notes about them. The stack closes the folder."""
     rootfs = recipe.folder / ROOTFS
     if not rootfs.is_dir():
-        raise ConfigurationFault(f"{recipe.folder} holds no {ROOTFS}/: make it, or name an image file with --rootfs")
+        raise ConfigurationFault(
+            f"{recipe.folder} has no {ROOTFS}/; fix: create it, or name an image file with --rootfs"
+        )
     with reading(rootfs):
         root = open_folder(rootfs)
     stack.callback(os.close, root)
     found = read_folder(root, rootfs, stack, owners=recipe.owners)
-    notes = [] if recipe.owners else ["not run as root, so every file in the plugin belongs to 0:0"]
+    notes = [] if recipe.owners else ["not run as root, so all files in the plugin belong to 0:0"]
     if found.sockets:
-        notes.append(f"sockets are left out, such as {found.sockets[0]}: {len(found.sockets)}")
+        notes.append(f"sockets were left out, such as {found.sockets[0]}: {len(found.sockets)}")
     return found.entries, notes
 
 
@@ -185,4 +215,6 @@ def _refuse(found: Sequence[Finding]) -> None:
     errors = [finding for finding in found if finding.severity is Severity.ERROR]
     if errors:
         reason = "; ".join(finding.sentence for finding in errors)
-        raise ManifestInvalid(f"not packed: {reason}", findings=" ".join(finding.code for finding in errors))
+        raise ManifestInvalid(
+            f"the plugin was not packed: {reason}", findings=" ".join(finding.code for finding in errors)
+        )

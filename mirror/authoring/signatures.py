@@ -1,4 +1,4 @@
-"""What is signed, or otherwise told, about content: referrers, and the tags that cosign makes of digests."""
+"""Signatures and other statements about content: referrers, and the tags that cosign derives from digests."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COSIGN_TAGS: Final = {"sig": "cosign signature", "att": "cosign attestation", "
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Something that refers to content. It is present; whether it is true is for its maker's tools to say.
+    """A manifest that refers to content. Its claims are not verified here.
 
     Attributes:
-        what: ``cosign signature``, or the type of the artifact that refers to it.
-        digest: of its manifest.
-        tag: the tag that it was found under; None where it is a referrer.
+        what: ``cosign signature`` or similar, or the artifact type of a referrer.
+        digest: digest of the manifest.
+        tag: tag under which the manifest was found. None for a referrer.
     """
 
     what: str
@@ -31,15 +31,16 @@ class Signature:
 
 
 async def signatures(registry: ReadLister, repository: Repository, digest: Digest) -> tuple[Signature, ...]:
-    """What refers to a manifest, the first page of it.
+    """Return the manifests that refer to a manifest: cosign tags, and the first page of referrers.
 
     Raises:
-        Whatever the registry raises.
+        MirrorError: any error of the registry.
     """
     return tuple([found async for found in _signatures(registry, repository, digest)])
 
 
 async def _signatures(registry: ReadLister, repository: Repository, digest: Digest) -> AsyncIterator[Signature]:
+    # cosign uses such tags by default, and OCI referrers with an option.
     for ending, what in _COSIGN_TAGS.items():
         tag = Tag(f"{fallback_tag(digest)}.{ending}")
         try:

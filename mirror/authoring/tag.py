@@ -1,4 +1,4 @@
-"""Another name for what a registry holds: the same digest, and no bytes move."""
+"""Give content of a registry another name: the same digest, and no bytes are copied."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Named:
     """A tag that was set.
 
     Attributes:
-        digest: what it points to.
-        before: what it pointed to before; None: it is new.
-        advice: sentences for whoever set it.
+        digest: digest that the tag points to.
+        before: digest that the tag pointed to before. None if the tag is new.
+        advice: sentences for the user.
     """
 
     digest: Digest
@@ -32,19 +32,22 @@ class Named:
 
 
 async def tag(registry: Registry, source: Repository, target: Tag | Digest, repository: Repository, name: Tag) -> Named:
-    """Give a manifest another name, with all that it needs and with what refers to it.
+    """Give a manifest another name, together with the content that it needs and its referrers.
+
+    If the call is cancelled or fails, the tag keeps its earlier target.
 
     Args:
-        registry: which holds it, and will hold it under the new name too.
-        source, target: what it is called now.
-        repository, name: what it is to be called as well; a tag that is there moves.
+        registry: registry of the manifest and of the new name.
+        source: present repository of the manifest.
+        target: present tag of the manifest, or its digest.
+        repository: repository of the additional name.
+        name: tag of the additional name. An existing tag moves.
 
     Raises:
-        ConfigurationFault: the name is kept for something else.
-        Denied: the registry does not let it in under that name.
-        ManifestUnknown, RepositoryUnknown: there is no such manifest. And whatever the registry raises.
-
-    Cancelled, or failed, it leaves the tag as it was.
+        ConfigurationFault: the tag is reserved for referrers.
+        Denied: the policy denies the plugin under the new name.
+        ManifestUnknown, RepositoryUnknown: the manifest does not exist.
+        MirrorError: any error of the registry.
     """
     require_free(name)
     before = await digest_of(registry, repository, name)
@@ -55,19 +58,25 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
         SilentProgress(),
     )
     await copy_graph(origin, root.digest, destination, (), progress)
+    # Referrers belong to a repository. Within one, the digest and so its referrers stay the same.
     if source != repository:
         await _bring_referrers(registry, origin, destination, root)
+    # The tag comes last, so that it never points to a manifest whose content is incomplete.
     return Named(root.digest, before, await registry.put_manifest(repository, root, [name]))
 
 
 def require_free(name: Tag) -> None:
-    """Raises ConfigurationFault: the tag is one of those under which signatures and the like are kept."""
+    """Check that a tag is not reserved for referrers.
+
+    Raises:
+        ConfigurationFault: the tag is one under which signatures and other referrers are stored.
+    """
     if is_digest_tag(name):
-        raise ConfigurationFault(f"the tag {name} is kept for what refers to that digest: choose another")
+        raise ConfigurationFault(f"the tag {name} is reserved for referrers of that digest; fix: choose another tag")
 
 
 async def digest_of(reader: Reader, repository: Repository, name: Tag) -> Digest | None:
-    """What a tag points to; None where it is not there."""
+    """Return the digest that a tag points to, or None if the tag does not exist."""
     try:
         return (await reader.resolve(repository, name)).digest
     except NotFound:
@@ -77,7 +86,11 @@ async def digest_of(reader: Reader, repository: Repository, name: Tag) -> Digest
 async def _bring_referrers(
     registry: Registry, origin: CopySource, destination: CopyDestination, root: Manifest
 ) -> None:
-    """Signatures and the like follow: those that refer to the content, and those that are tagged with its digest."""
+    """Copy signatures and other referrers of a manifest.
+
+    They are the manifests with a subject, and those whose tag contains the digest of the subject.
+    """
+    # A signature may be of an index as a whole, or of one of its members.
     subjects = {root.digest, *(member.digest for member in root.manifests)}
     listed = [tag async for tag in all_tags(registry, origin.repository)]
     progress, locks = SilentProgress(), BlobLocks()

@@ -1,4 +1,4 @@
-"""A plugin as the folder that ``docker plugin create`` takes."""
+"""Write a plugin as a folder for ``docker plugin create``."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from mirror.transfer.progress_reporting import Progress
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """What was unpacked.
+    """A plugin that was unpacked.
 
     Attributes:
-        manifest: of the plugin.
-        entries: files, folders and links in ``rootfs``, itself among them.
-        notes: sentences for whoever will use the folder.
+        manifest: manifest of the plugin.
+        entries: number of files, folders and links in ``rootfs``, including ``rootfs`` itself.
+        notes: sentences for the user.
     """
 
     manifest: Manifest
@@ -48,25 +48,29 @@ class Unpacked:
 async def unpack(
     reader: Reader, repository: Repository, target: Tag | Digest, folder: Path, progress: Progress
 ) -> Unpacked:
-    """Give back the folder that a plugin can be created of: its config.json, byte for byte, and ``rootfs``.
+    """Write a plugin as a folder: its ``config.json``, byte for byte, and ``rootfs``.
 
-    As root everything gets its numeric owner; else it belongs to who runs this.
+    For root, all files get their numeric owners. For other users, all files belong to the user. The folder appears
+    complete, when everything is written. If the call is cancelled or fails, nothing is left behind.
 
     Args:
-        reader: where the plugin is.
-        repository, target: its name there.
-        folder: where it goes; absent or empty. It comes into being whole, at the end.
-        progress: told how many bytes are done.
+        reader: registry of the plugin.
+        repository: repository of the plugin.
+        target: tag or digest of the plugin.
+        folder: folder to write. It must be empty or must not exist.
+        progress: receives the number of bytes that are done.
 
     Raises:
-        ConfigurationFault: ``folder`` holds something.
-        ManifestInvalid: it is no plugin, or one that engines could not unpack.
-        StorageFault: it cannot be written. And what the reader raises. Nothing is left then.
+        ConfigurationFault: ``folder`` is not empty.
+        ManifestInvalid: the content is not a plugin, or engines cannot unpack it.
+        StorageFault: the folder cannot be written.
+        MirrorError: any error of the reader.
     """
     await in_thread(_require_empty, folder)
     manifest = await reader.get_manifest(repository, target)
     if manifest.config is None or not manifest.is_plugin:
-        raise ManifestInvalid(f"{repository}: {target} is an {kind_of(manifest)}, no plugin")
+        raise ManifestInvalid(f"{repository}: {target} is an {kind_of(manifest)}, not a plugin")
+    # All blobs are fetched first: entries of a later layer may hide or replace those of an earlier one.
     with ExitStack() as stack:
         config = (await _fetched(reader, repository, manifest.config, stack, progress)).read(MAX_CONFIG_BYTES)
         layers = [
@@ -82,7 +86,7 @@ async def unpack(
 async def _fetched(
     reader: Reader, repository: Repository, blob: Descriptor, stack: ExitStack, progress: Progress
 ) -> FileSpan:
-    """A blob in a file without a name, which the stack closes."""
+    """Copy a blob into an unnamed temporary file, which the stack closes."""
     spool = temporary_file(stack)
     progress.expect(blob.size_bytes)
     gathered = bytearray()
@@ -90,10 +94,11 @@ async def _fetched(
     async with reader.open_blob(repository, blob.digest) as content:
         if content.size_bytes != blob.size_bytes:
             raise ManifestInvalid(
-                f"{blob.digest} has {content.size_bytes} bytes, and the manifest says {blob.size_bytes}"
+                f"{blob.digest} has {content.size_bytes} bytes instead of {blob.size_bytes} as in the manifest"
             )
         async for chunk in content:
             gathered += chunk
+            # Chunks are gathered to 1 MiB, so that few hops into a thread are needed.
             if len(gathered) >= PIECE_BYTES:
                 await in_thread(write_temporary, spool, gathered)
                 progress.advance(len(gathered))
@@ -104,10 +109,11 @@ async def _fetched(
 
 
 async def _fill(folder: Path, config: bytes, entries: list[TreeEntry], progress: Progress) -> tuple[str, ...]:
-    """Write the files; gives what there is to say of them."""
+    """Write the files of a plugin into a folder, and return notes about them."""
     with writing(folder):
         rootfs = folder / ROOTFS
         await in_thread((folder / CONFIG).write_bytes, config)
+        # Only this user may enter until the modes are set at the end.
         await in_thread(rootfs.mkdir, 0o700)
         root = open_folder(rootfs)
     is_root = os.geteuid() == 0
@@ -121,12 +127,13 @@ async def _fill(folder: Path, config: bytes, entries: list[TreeEntry], progress:
     notes = []
     if not is_root:
         notes.append(
-            "not run as root, so every file belongs to you, and will in a plugin that is created of this folder"
+            "not run as root, so all files belong to you, also in a plugin that is created from this folder; "
+            "fix: run this command as root"
         )
     if extraction.devices_left_out:
-        notes.append(f"device nodes are left out, which takes root to make: {extraction.devices_left_out}")
+        notes.append(f"device nodes were left out, because only root can create them: {extraction.devices_left_out}")
     if extraction.xattrs_left_out:
-        notes.append(f"extended attributes could not be set here: {extraction.xattrs_left_out}")
+        notes.append(f"extended attributes could not be set: {extraction.xattrs_left_out}")
     return tuple(notes)
 
 
@@ -136,21 +143,25 @@ def _require_empty(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise ConfigurationFault(f"{folder} cannot be filled: {error.strerror}") from error
+        raise ConfigurationFault(f"{folder} cannot be written: {error.strerror}") from error
     if held is not None:
-        raise ConfigurationFault(f"{folder} is not empty: name a folder that is, or that does not exist")
+        raise ConfigurationFault(f"{folder} is not empty; fix: name an empty folder, or one that does not exist")
 
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
-    """A folder beside another one, which gets its name when the block ends well, and else is removed."""
+    """Create a temporary folder beside ``folder``.
+
+    The temporary folder is renamed to ``folder`` if the block succeeds, and removed otherwise.
+    """
     place = folder.absolute()
     with writing(folder):
+        # Beside the folder, hence on the same filesystem, so that it can be renamed.
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:
         yield temporary
         with writing(folder):
-            temporary.chmod(0o755)
+            temporary.chmod(0o755)  # mkdtemp allows only this user
             temporary.rename(place)
     except BaseException:
         remove_folder(temporary)

@@ -1,4 +1,4 @@
-"""The command line: one file a command family."""
+"""The command line: one module for each command or family of commands."""
 
 from mirror.cli.command_line import main
 

@@ -1,4 +1,4 @@
-"""Running a coroutine as a whole command."""
+"""Run a coroutine as a whole command."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ Result = TypeVar("Result")
 
 
 class Interrupted(Exception):
-    """A command was told to stop."""
+    """The user stopped a command with SIGINT or SIGTERM."""
 
 
 def run_to_the_end(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run ``work``; SIGINT and SIGTERM alike cancel it, so that it lets go of what it holds.
+    """Run ``work`` in an event loop of its own and return its result.
+
+    SIGINT and SIGTERM cancel ``work``, so that locks, leases and temporary files are released.
 
     Raises:
-        Interrupted: it was told to stop.
+        Interrupted: SIGINT or SIGTERM stopped the command.
     """
 
     async def run() -> Result:
         task = asyncio.current_task()
         if task is None:
             raise AssertionError("a coroutine runs in a task")
+        # asyncio.run cancels the task on SIGINT only. SIGTERM would end the process without any cleanup.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
         return await work
 
     try:
+        # Configured for the command only: tests run commands inside their own process and keep their logging.
         with logs.configured("warning"):
             return asyncio.run(run())
     except (asyncio.CancelledError, KeyboardInterrupt) as error:

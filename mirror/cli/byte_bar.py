@@ -1,4 +1,4 @@
-"""One bar for one piece of work on files: how many of its bytes are done."""
+"""One progress bar for one piece of work on files, measured in bytes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 class ByteBar:
-    """A progress bar on a terminal, shown inside the ``with``; any thread may advance it.
+    """A progress bar on a terminal, visible inside its ``with`` block. Any thread may advance the bar.
 
-    Implements :class:`mirror.transfer.progress_reporting.Progress`.
+    Nothing is shown if the console is not a terminal. Implements :class:`mirror.transfer.progress_reporting.Progress`.
 
     Args:
-        console: where to.
-        label: what is worked on.
+        console: the console to write to.
+        label: the text in front of the bar.
     """
 
     def __init__(self, console: Console, label: str) -> None:
@@ -38,6 +38,7 @@ class ByteBar:
 
     def expect(self, total_bytes: int) -> None:
         if self._bars is not None:
+            # Work may have several stages, such as unpacking an image and packing its files. Each expects its bytes.
             self._total_bytes += total_bytes
             self._bars.update(self._task, total=self._total_bytes)
 

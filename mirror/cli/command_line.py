@@ -1,4 +1,4 @@
-"""``plugin-mirror``: its commands, and the one place where an error becomes a line and an exit code."""
+"""The program ``plugin-mirror``: its commands, and the only place that turns an error into a line and an exit code."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ application = typer.Typer(
     help="A registry, proxy and mirror for Docker plugins.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False,  # run() prints errors, and --debug the traceback
 )
 application.command("serve", epilog=_EXAMPLE_SERVE)(serve_command.run)
 application.command("sync", epilog=_EXAMPLE_SYNC)(sync_command.run)
@@ -82,34 +82,39 @@ def _print_version(wanted: bool) -> None:
 
 @application.callback()
 def _options(
-    _debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error, with any command.")] = False,
+    _debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. Works with every command.")
+    ] = False,
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Options that stand before the command."""
+    """Accept the options that are given before the command."""
 
 
 def main() -> NoReturn:
-    """Run the command line of this process and end it with the command's exit code."""
+    """Run the command line of this process, and exit with the exit code of the command."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line, and give its exit code."""
+    """Run one command line and return its exit code."""
+    # Typer accepts --debug before the command only. Users add it to the end of a line that has just failed.
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         application(arguments)
+    # Typer ends every command with SystemExit, also one that succeeds.
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else exit_codes.DONE
     except MirrorError as error:
         if debug:
             MESSAGES.print_exception()
+        # A configuration error has one line for each mistake, and each line gets the prefix.
         for line in str(error).splitlines():
             MESSAGES.out(f"error: {line}", highlight=False)
         return exit_codes.of(error)
     except Interrupted:
-        MESSAGES.out("interrupted: nothing is lost, and the same command goes on from here", highlight=False)
+        MESSAGES.out("interrupted: nothing is lost; run the same command again to continue", highlight=False)
         return exit_codes.INTERRUPTED
     return exit_codes.DONE

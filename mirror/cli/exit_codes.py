@@ -1,4 +1,4 @@
-"""What the command line ends with. Scripts rely on these."""
+"""Exit codes of the command line. They are stable, because scripts depend on them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ _BY_FAMILY: dict[type[MirrorError], int] = {
     errors.NameInvalid: WRONG_USAGE,
     errors.ConfigurationFault: WRONG_USAGE,
     errors.UpstreamFault: OTHER_SIDE_FAILED,
-    MirrorError: ANSWER_IS_NO,
+    MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met
 }
 
 
 def of(error: MirrorError) -> int:
-    """The exit code for an error that ends a command."""
+    """Return the exit code for an error that ends a command."""
+    # The most specific class decides. MirrorError itself is in the table, so there always is an entry.
     return next(_BY_FAMILY[family] for family in type(error).__mro__ if family in _BY_FAMILY)

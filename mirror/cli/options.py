@@ -14,20 +14,24 @@ from mirror.settings import Settings, load
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", metavar="FILE", envvar="PLUGIN_MIRROR_CONFIG", help="Configuration, as YAML."),
+    typer.Option("--config", "-c", metavar="FILE", envvar="PLUGIN_MIRROR_CONFIG", help="Configuration file (YAML)."),
 ]
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", "-d", metavar="DIR", help="Data folder; wins over storage.path of the configuration."),
+    typer.Option("--data", "-d", metavar="DIR", help="Data folder. Overrides storage.path of the configuration."),
 ]
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI layout as tar file instead.")
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write an OCI image layout to this tar file.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 def flags(**given: Any) -> dict[str, Any]:
-    """Nested settings out of flags: ``flags(storage__path=…)``; flags that were not given are left out."""
+    """Return nested settings from command line flags, such as ``flags(storage__path=…)``.
+
+    Args:
+        given: values by ``SECTION__KEY``. A value of None is left out, so that the file or the environment decides.
+    """
     nested: dict[str, Any] = {}
     for name, value in given.items():
         if value is not None:
@@ -37,35 +41,46 @@ def flags(**given: Any) -> dict[str, Any]:
 
 
 def settings_of(config: Path | None, data: Path | None) -> Settings:
-    """The effective settings, with the data folder that ``--data`` names. Raises ConfigurationFault."""
+    """Return the effective settings, with the data folder of ``--data`` if that option is given.
+
+    Raises:
+        ConfigurationFault: the configuration cannot be read, or a value is invalid.
+    """
     return load(config, flags(storage__path=data))
 
 
 def new_name(text: str) -> tuple[Repository, Tag]:
-    """Read ``NAME[:TAG]``, which is to be a name in our own store.
+    """Parse ``NAME[:TAG]``, the name of new content in the local store.
 
     Raises:
-        ConfigurationFault: it has a host, or a digest. NameInvalid: it is outside the grammar.
+        ConfigurationFault: the text has a host or a digest.
+        NameInvalid: the text does not match the grammar of references.
     """
     parsed = Reference.parse(text)
     if parsed.host is not None:
-        raise ConfigurationFault(f"{text}: a new name is one here: write NAME[:TAG], without {parsed.host}/")
+        raise ConfigurationFault(
+            f"{text}: a new name must be in the local store; fix: write NAME[:TAG], without {parsed.host}/"
+        )
     if parsed.tag is None or parsed.digest is not None:
-        raise ConfigurationFault(f"{text}: a new name has a tag, and its digest follows: write NAME[:TAG]")
+        raise ConfigurationFault(f"{text}: a new name cannot have a digest; fix: write NAME[:TAG]")
     return parsed.repository, parsed.tag
 
 
 def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
-    """``KEY=VALUE`` words as a mapping.
+    """Parse several ``KEY=VALUE`` texts into a mapping.
+
+    Args:
+        option: name of the option, for error messages.
+        given: the texts.
 
     Raises:
-        ConfigurationFault: one is something else, or a key is given twice.
+        ConfigurationFault: a text is not ``KEY=VALUE``, or a key is given twice.
     """
     found: dict[str, str] = {}
     for text in given:
-        key, equals, value = text.partition("=")
+        key, equals, value = text.partition("=")  # a value may contain further equals signs
         if not key or not equals:
-            raise ConfigurationFault(f"{option} {text!r}: write KEY=VALUE")
+            raise ConfigurationFault(f"{option} {text!r} is not KEY=VALUE")
         if key in found:
             raise ConfigurationFault(f"{option} {key!r} is given twice")
         found[key] = value

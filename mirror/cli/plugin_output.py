@@ -1,4 +1,4 @@
-"""Output about a plugin, wherever it lies: as text for people, and as plain values for JSON."""
+"""Output about one plugin: text for people, and plain values for JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ _SETTING = ("kind", "key", "default", "must_be_set", "description")
 
 
 def view_as_json(view: PluginView) -> dict[str, Any]:
-    """Convert a view to plain values, without the findings."""
+    """Return a plugin view as plain values, without its findings.
+
+    Returns:
+        An empty mapping if the config of the plugin cannot be read.
+    """
     config = view.config
     if config is None:
         return {}
@@ -62,11 +66,15 @@ def _never_compared_as_json(view: PluginView) -> dict[str, Any] | None:
 
 
 def facts_of(view: PluginView) -> list[tuple[str, str]]:
-    """List the facts that fit on a line each."""
+    """Return label and text of each fact that fits on one line.
+
+    Returns:
+        An empty list if the config of the plugin cannot be read.
+    """
     config = view.config
     if config is None:
         return []
-    platform = "not known" if view.platform is None else f"{view.platform} (by {view.platform_by})"
+    platform = "unknown" if view.platform is None else f"{view.platform} (from {view.platform_by})"
     return [
         ("Platform", platform),
         ("Description", config.description),
@@ -78,18 +86,19 @@ def facts_of(view: PluginView) -> list[tuple[str, str]]:
 
 
 def print_facts(title: str, facts: Iterable[tuple[str, str]]) -> None:
-    """Print a title, and a line for each fact that says something."""
+    """Print a title, and one line for each fact whose text is not empty."""
     RESULTS.out(printable(title), style="bold", highlight=False)
     for label, text in facts:
+        # Texts come from plugins and may contain control characters of terminals.
         if text:
             RESULTS.out(f"  {label + ':' if label else '':<15}{printable(text)}", highlight=False)
 
 
 def print_view(view: PluginView) -> None:
-    """Print privileges, settings and engines."""
+    """Print privileges, settings and engines of a plugin. Print nothing if its config cannot be read."""
     if view.config is None:
         return
-    heading("Privileges the engine will ask for")
+    heading("Privileges that the engine asks for")
     for privilege, risk in view.privileges:
         RESULTS.out(f"  - {printable(str(privilege))}", highlight=False)
         RESULTS.out(f"      {printable(risk)}", style="dim", highlight=False)
@@ -98,31 +107,32 @@ def print_view(view: PluginView) -> None:
     if view.never_compared is not None:
         flaw = UNCOMPARED_PRIVILEGE
         RESULTS.out(
-            f"  engines {flaw.affected_in_words} install it whether {printable(str(view.never_compared))} was granted "
-            f"or not ({flaw.identifier}): {flaw.remedy}",
+            f"  engines {flaw.affected_in_words} install the plugin without checking that "
+            f"{printable(str(view.never_compared))} was granted ({flaw.identifier}); fix: {flaw.remedy}",
             highlight=False,
         )
     _print_settings(view)
     heading("Engines")
     for verdict in view.engines:
         RESULTS.out(
-            f"  {verdict.engines + ':':<16}{'nothing speaks against it' if verdict.works else 'no'}", highlight=False
+            f"  {verdict.engines + ':':<16}{'no known problem' if verdict.works else 'does not work'}", highlight=False
         )
         for reason in verdict.reasons:
             RESULTS.out(f"      {printable(reason.text)}", highlight=False)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Print each finding: what is wrong, where that is seen and how, and what to do."""
+    """Print each finding: the fault, the engines that show it and how, and the fix."""
     for finding in findings:
+        # A finding quotes the plugin. Text.assemble does not parse markup, so "[bold]" in a plugin is shown as it is.
         line = Text.assemble("  ", (finding.severity.value, _STYLES[finding.severity]), f": {finding.text}")
         RESULTS.print(line)
         RESULTS.out(f"    engines {finding.engines}: {finding.seen}", highlight=False)
-        RESULTS.out(f"    to mend it: {finding.mend}", highlight=False)
+        RESULTS.out(f"    fix: {finding.fix}", highlight=False)
 
 
 def heading(text: str) -> None:
-    """Print a heading, after an empty line."""
+    """Print a heading after an empty line."""
     RESULTS.out(f"\n{text}", style="bold", highlight=False)
 
 
@@ -134,6 +144,7 @@ def _print_settings(view: PluginView) -> None:
     for column in ("key", "description"):
         table.add_column(column, overflow="fold")
     for setting in view.settings:
+        # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
         value = "VALUE" if setting.default is None else shlex.quote(setting.default)
         shown = f"{setting.key}={value}{'  (must be set)' if setting.must_be_set else ''}"
         table.add_row(Text(printable(shown)), Text(printable(setting.description)))

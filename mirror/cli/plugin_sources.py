@@ -1,4 +1,4 @@
-"""Where a command finds a plugin: in a registry, or in a folder."""
+"""Sources from which a command reads a plugin: a registry, an OCI layout file or a folder."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.oci import Reference
 
 PlainHttpOption = Annotated[
-    bool, typer.Option("--plain-http", help="Speak http to HOST; loopback hosts need no such word.")
+    bool, typer.Option("--plain-http", help="Use HTTP instead of HTTPS for HOST. Loopback hosts need no flag.")
 ]
 
-#: Text in brackets that begins with @ would be taken for a mark of rich's.
+#: The backslash escapes a bracket: rich would read ``[@DIGEST]`` as markup and drop it.
 SOURCE_HELP = (
     "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], FILE.tar:NAME:TAG in an OCI layout, a folder for 'docker plugin create', "
     "or its config.json."
@@ -22,24 +22,26 @@ SOURCE_HELP = (
 
 
 def parse_source(text: str) -> Reference | LayoutReference | Path:
-    """Read REF, DIR or FILE.
+    """Parse ``REF``, ``DIR`` or ``FILE``.
 
-    What holds ``.tar:`` is something in that file. What begins with ``.``, ``/`` or ``~`` is a path, and so is what
-    lies there as a plugin's folder or a file: a name with its tag is never taken for one.
+    A text with ``.tar:`` names content in an OCI layout file. A text that begins with ``.``, ``/`` or ``~`` is a path.
+    Any other text is a path if it has no ``:`` and the folder of a plugin or a file of this name exists. So a name with
+    a tag is always a reference.
 
     Raises:
-        NameInvalid, DigestInvalid: it is no path, and no reference either.
+        NameInvalid, DigestInvalid: the text is neither a path nor a valid reference.
     """
     inside = LayoutReference.parse(text)
     if inside is not None:
         return inside
     path = Path(text).expanduser()
+    # A folder such as ./contiv/v2plugin must not change the meaning of a reference with a tag.
     if text.startswith((".", "/", "~")) or (":" not in text and (path.is_file() or (path / "config.json").is_file())):
         return path
     return Reference.parse(text)
 
 
 def tag_of(source: Reference | LayoutReference | Path) -> str | None:
-    """The tag that it goes by."""
+    """Return the tag of a source, or None if the source has no tag."""
     source = source.reference if isinstance(source, LayoutReference) else source
     return source.tag.name if isinstance(source, Reference) and source.tag is not None else None

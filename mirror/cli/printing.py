@@ -1,4 +1,4 @@
-"""How results reach people and programs."""
+"""Output of results to people and programs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,33 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-#: Results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
+#: Neither console wraps lines, so that digests and commands in them can be copied and searched.
+#: Standard output is for results. Progress and errors go to :data:`MESSAGES`, so that a pipe carries results only.
 RESULTS = Console(highlight=False, soft_wrap=True)
 MESSAGES = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
-    """Print plain values as JSON, two spaces deep."""
+    """Print plain values as JSON, indented by two spaces."""
     RESULTS.out(json.dumps(value, indent=2, ensure_ascii=False), highlight=False)
 
 
 def new_table(*headings: str) -> Table:
-    """An empty table, as all lists are shown."""
+    """Return an empty table in the style of all lists."""
     return Table(*headings, box=None, pad_edge=False, header_style="bold")
 
 
 def print_list(
     found: list[dict[str, Any]], show: Callable[[list[dict[str, Any]]], None], nothing: str, *, as_json: bool
 ) -> None:
-    """Print plain values as JSON, or as ``show`` does; where there are none, a message instead."""
+    """Print a list as JSON or for people.
+
+    Args:
+        found: the rows, as plain values.
+        show: prints the rows for people.
+        nothing: message for people if there are no rows.
+        as_json: True to print JSON.
+    """
     if as_json:
         print_json(found)
     elif found:
@@ -37,7 +45,7 @@ def print_list(
 
 
 def size(size_bytes: int) -> str:
-    """``1234567`` as ``1.2 MiB``."""
+    """Return a size for people, such as ``1.2 MiB`` for 1234567 bytes."""
     if size_bytes < 1024:
         return f"{size_bytes} B"
     value, units = size_bytes / 1024, ["KiB", "MiB", "GiB", "TiB"]

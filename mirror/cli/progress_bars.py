@@ -1,4 +1,4 @@
-"""Progress of a copy: a bar on a terminal, one line a tag elsewhere."""
+"""Progress of a copy: bars on a terminal, and one line for each tag elsewhere."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _STYLES = {
 
 
 class TagBars:
-    """Shows each tag that is worked on; enter it to show bars.
+    """Progress of several tags. Bars are visible inside the ``with`` block if the console is a terminal.
 
     Implements :class:`mirror.transfer.progress_reporting.Reporter`.
 
     Args:
-        console: where to.
+        console: the console to write to.
     """
 
     def __init__(self, console: Console) -> None:
@@ -50,7 +50,10 @@ class TagBars:
 
 
 class TagLine:
-    """One tag: a line when it has ended. Implements :class:`mirror.transfer.progress_reporting.TagProgress`."""
+    """Progress of one tag without a terminal: one line when the tag has ended.
+
+    Implements :class:`mirror.transfer.progress_reporting.TagProgress`.
+    """
 
     def __init__(self, console: Console, label: str) -> None:
         self._console = console
@@ -59,7 +62,7 @@ class TagLine:
         self._begun = time.monotonic()
 
     def expect(self, total_bytes: int) -> None:
-        """Nothing is shown of it."""
+        """Ignore the expected size, because a line shows the moved bytes only."""
 
     def advance(self, size_bytes: int) -> None:
         self._moved_bytes += size_bytes
@@ -72,12 +75,13 @@ class TagLine:
         if outcome is not TagOutcome.COPIED:
             return reason
         seconds = time.monotonic() - self._begun
+        # A copy without bytes can end within the resolution of the clock.
         rate = size(int(self._moved_bytes / max(seconds, 1e-3)))
         return f"{size(self._moved_bytes)} in {seconds:.1f} s ({rate}/s){f', {reason}' if reason else ''}"
 
 
 class TagBar(TagLine):
-    """One tag on a terminal: a bar while bytes move, then a line in colour."""
+    """Progress of one tag on a terminal: a bar while bytes move, then a coloured line."""
 
     def __init__(self, console: Console, label: str, bars: Progress) -> None:
         super().__init__(console, label)
@@ -96,14 +100,17 @@ class TagBar(TagLine):
     def done(self, outcome: TagOutcome, reason: str = "") -> None:
         from rich.text import Text
 
+        # The line takes the place of the bar, and stays.
         self._bars.remove_task(self._task)
         told = self._told(outcome, reason)
+        # Assembled and not marked up, because a label may contain brackets.
         ended = (outcome.value, _STYLES[outcome])
         self._console.print(Text.assemble(self._label, " ", ended, f" {told}" if told else ""))
 
 
 def byte_bars(console: Console) -> Progress:
-    from rich import progress  # where there are no bars, a command need not wait for it
+    """Return progress bars in bytes that disappear when they end."""
+    from rich import progress  # imported here, because only a terminal needs it and every start would pay for it
 
     return progress.Progress(
         progress.TextColumn("{task.description}", markup=False),

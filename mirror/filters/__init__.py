@@ -1,1 +1,1 @@
-"""Wrappers over any registry, each with one behaviour."""
+"""Filters: wrappers over any registry, each of which changes one behaviour."""

@@ -1,4 +1,4 @@
-"""Who may do what: a wrapper that asks before it hands on."""
+"""Authorization: a wrapper that checks the caller's rights before it forwards a call."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from mirror.wire.ranges import RangeRequest
 
 @dataclass(frozen=True, slots=True)
 class AnonymousRights:
-    """What anyone may do, with every repository.
+    """Rights of callers without a login. They are the same for every repository.
 
     Attributes:
-        actions: as in the setting ``server.anonymous``.
-        users_may: what users may do somewhere, beside.
+        actions: actions allowed by the setting ``server.anonymous``.
+        users_may: actions allowed to some user in some repository, in addition.
     """
 
     actions: frozenset[AccessAction]
@@ -37,29 +37,33 @@ class AnonymousRights:
 
     @property
     def listing(self) -> Rights | None:
+        # Where only users may pull, a login is asked for instead of returning an empty list.
         return None if AccessAction.PULL in self.users_may - self.actions else self
 
     def refusal(self, action: AccessAction, repository: Repository | None) -> MirrorError:
         what, told = phrase(action, repository), detail(action, repository)
         if action in USERS_ONLY:
             return RightMissing(
-                f"{what} needs the login of a user to whom a rule under access: in the configuration gives it", **told
+                f"{what} needs the login of a user who has this right by a rule under access: in the configuration",
+                **told,
             )
         wanted = ", ".join(each.value for each in AccessAction if each in self.actions or each is action)
         advice = f"the setting that allows it to anyone is server.anonymous: [{wanted}]"
         if action is AccessAction.DELETE and action not in self.users_may:
+            # No login would help, so the answer is not a challenge.
             return Unsupported(f"deleting is switched off here; {advice}", name=repository)
         return RightMissing(f"{what} is not allowed here; {advice}", **told)
 
 
 class Authorize(DelegatingRegistry):
-    """Hands on what the caller may do, and refuses the rest.
+    """Forwards the calls allowed to the caller and refuses all others.
+
+    Each method raises the error made by :meth:`Rights.refusal` if the caller lacks the right, besides the errors of
+    ``inner``.
 
     Args:
-        inner: the registry behind.
-        rights: the caller's.
-
-    Every method raises what :meth:`Rights.refusal` makes where it is not allowed, beside what ``inner`` raises.
+        inner: the wrapped registry.
+        rights: rights of the caller.
     """
 
     def __init__(self, inner: Registry, rights: Rights) -> None:
@@ -67,7 +71,7 @@ class Authorize(DelegatingRegistry):
         self._rights = rights
 
     def require(self, action: AccessAction, repository: Repository) -> None:
-        """Implements :class:`mirror.access.rights.Guarded`."""
+        """Raise an error if the caller lacks a right. Implements :class:`mirror.access.rights.Guarded`."""
         if not self._rights.allows(action, repository):
             raise self._rights.refusal(action, repository)
 
@@ -100,8 +104,12 @@ class Authorize(DelegatingRegistry):
         return await self.inner.resume_upload(repository, upload_id)
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
-        """As the port says. A source that the caller may not read looks as if it did not hold the blob."""
+        """Mount a blob as the port defines.
+
+        A source which the caller may not read counts as a source without the blob.
+        """
         self.require(AccessAction.PUSH, repository)
+        # None instead of an error: the answer must not reveal whether a repository holds the blob.
         if not self._rights.allows(AccessAction.PULL, source):
             return None
         return await self.inner.mount_blob(repository, digest, source)
@@ -125,10 +133,14 @@ class Authorize(DelegatingRegistry):
         await self.inner.delete_blob(repository, digest)
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        """Names of the repositories that the caller may pull from. Raises RightMissing: the caller may not ask."""
+        """List the repositories from which the caller may pull.
+
+        Raises RightMissing if the caller may not list at all.
+        """
         rights = self._rights.listing
         if rights is None:
             raise RightMissing("listing repositories is not allowed without a login that may pull", action="list")
+        # With rights for every repository no name has to be checked, and the page passes through.
         if rights.allows(AccessAction.PULL, None):
             return await self.inner.list_repositories(page)
         return await list_readable_repositories(self.inner, rights, page)

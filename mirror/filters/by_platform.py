@@ -1,4 +1,4 @@
-"""One tag, every platform: a wrapper that shows each engine the manifest that is for it."""
+"""Platform tags: a wrapper that shows each engine the manifest for its platform under one tag."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from mirror.registry.staleness import StaleDescriptor, StaleManifest, Staleness,
 
 
 class ByPlatform(DelegatingRegistry):
-    """The registry as one client sees it. By digest everything is what it is.
+    """The registry as one client sees it. Reads by digest are not changed.
+
+    Reading a tag covered by a rule also raises ManifestUnknown if there is no plugin for the client's architecture.
+    An engine would install a plugin for another architecture. The plugin would then die when enabled, without an
+    explanation.
 
     Args:
-        inner: the registry behind.
-        rules: what tags stand for.
-        client: who asks.
-
-    Reading a tag that a rule covers raises ManifestUnknown also where there is nothing for the client's architecture:
-    a plugin for another one installs, and dies when it is enabled, without a word about why.
+        inner: the wrapped registry.
+        rules: rules of the platform tags.
+        client: client that reads.
     """
 
     def __init__(self, inner: Registry, rules: PlatformTags, client: Client) -> None:
@@ -45,7 +46,7 @@ class ByPlatform(DelegatingRegistry):
         return found if staleness is None else StaleManifest.of(found, staleness)
 
     async def _chosen(self, repository: Repository, target: Tag | Digest) -> tuple[Tag | Digest, Staleness | None]:
-        """What is meant, and what there is to say about its age beside what it says itself."""
+        """Return the tag or digest to read for this client, and the staleness to add to the answer."""
         if isinstance(target, Digest) or (rule := self._rules.of(repository, target)) is None:
             return target, None
         if rule.platforms is None:
@@ -59,7 +60,8 @@ class ByPlatform(DelegatingRegistry):
         chosen = rule.tag_for(tag, architecture)
         if chosen is None:
             with suppress(NotFound):
-                await self.inner.resolve(repository, tag)  # whoever may not pull is told that, and no more
+                # Check the right to pull first: without it, the caller must not learn the platforms.
+                await self.inner.resolve(repository, tag)
             raise _not_for(architecture, repository, tag, rule.platforms or ())
         return chosen
 
@@ -67,7 +69,7 @@ class ByPlatform(DelegatingRegistry):
         try:
             return (await self.inner.resolve(repository, tag)).media_type in media_types.INDEXES
         except NotFound:
-            return False  # nothing was ever pushed under the tag itself
+            return False  # the tag itself need not exist: only the tags of the platforms have to
 
     async def _of_index(
         self, repository: Repository, tag: Tag, rule: PlatformRule
@@ -75,7 +77,8 @@ class ByPlatform(DelegatingRegistry):
         architecture = self._client.architecture or rule.default
         if architecture is None or self._client.wants_index:
             return tag, None
-        # A plugin that is withheld must not make a refusal of HEAD, which has no words: its manifest is not read here.
+        # Do not read the manifest of a plugin here: if the plugin is withheld, the error would reach the client on HEAD
+        # already, whose answer cannot carry a reason (ADR 16).
         if (await self.inner.resolve(repository, tag)).media_type not in media_types.INDEXES:
             return tag, None
         index = await self.inner.get_manifest(repository, tag)
@@ -84,14 +87,15 @@ class ByPlatform(DelegatingRegistry):
         member = member_for(index.manifests, architecture)
         if member is None:
             raise _not_for(architecture, repository, tag, architectures(index.manifests))
+        # If the index may be out of date, so may the choice of its member.
         return member.digest, staleness_of(index)
 
 
 class PlatformViews:
-    """Implements :class:`mirror.access.client.ClientViews`.
+    """Views for platform tags. Implements :class:`mirror.access.client.ClientViews`.
 
     Args:
-        rules: what tags stand for.
+        rules: rules of the platform tags.
     """
 
     def __init__(self, rules: PlatformTags) -> None:
@@ -109,7 +113,7 @@ class PlatformViews:
 def _not_for(architecture: str, repository: Repository, tag: Tag, known: Collection[str]) -> ManifestUnknown:
     available = ", ".join(known) or "no platform"
     return ManifestUnknown(
-        f"{repository}:{tag} is not for {architecture}: it is there for {available}",
+        f"{repository}:{tag} is not available for {architecture}; available for: {available}",
         name=repository,
         reference=tag,
         architecture=architecture,

@@ -1,4 +1,4 @@
-"""What an engine with a known vulnerability is given of plugins: a wrapper made for one client."""
+"""Engine gate: a wrapper, made for one client, for engines with a known vulnerability."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from mirror.wire.user_agent import Engine
 
 
 class EngineGate(DelegatingRegistry):
-    """The registry as one engine sees it: its pulls of plugins are noted, and refused where that is wanted.
+    """The registry as one engine sees it. Its pulls of plugins are tracked, and refused if the setting asks for it.
 
-    A manifest is looked at after ``inner`` has given it, so that rights and decisions about the plugin come first.
-    ``resolve`` passes: the answer to ``HEAD`` could not say why it is no (ADR 16). Blobs pass as well: no engine
+    A manifest is checked after ``inner`` has returned it, so rights and decisions about the plugin come first.
+    ``resolve`` passes, because an answer to ``HEAD`` cannot carry a reason (ADR 16). Blobs pass too, because no engine
     installs a plugin without its manifest.
 
     Args:
-        inner: the registry behind.
-        engine: who asks.
-        address: where from.
-        tracker: told of every pull of a plugin.
-        refuses: whether an affected engine is refused.
+        inner: the wrapped registry.
+        engine: engine that reads.
+        address: address of the client.
+        tracker: receiver of every pull of a plugin.
+        refuses: True to refuse affected engines.
     """
 
     def __init__(self, inner: Registry, engine: Engine, address: str, tracker: EngineTracker, *, refuses: bool) -> None:
@@ -35,21 +35,25 @@ class EngineGate(DelegatingRegistry):
         self._refuses = refuses
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        """As the port says. Denied names the vulnerability that keeps the engine from getting a plugin."""
+        """Return a manifest as the port defines.
+
+        Raises Denied, naming the vulnerability, if the engine may not get the plugin.
+        """
         manifest = await self.inner.get_manifest(repository, target)
         if manifest.may_be_plugin:
             exposure = self._tracker.pulled(self._engine, self._address)
+            # Refuse unknown versions too: a version that cannot be read never counts as safe (ADR 21).
             if self._refuses and exposure is not Exposure.UNAFFECTED:
                 raise _refusal(self._engine, exposure, repository)
         return manifest
 
 
 class EngineViews:
-    """Implements :class:`mirror.access.client.ClientViews`: every manifest that an engine asks for is looked at.
+    """Views in which every manifest read by an engine is checked. Implements :class:`mirror.access.client.ClientViews`.
 
     Args:
-        tracker: told of every pull of a plugin.
-        treatment: what follows for an affected engine.
+        tracker: receiver of every pull of a plugin.
+        treatment: treatment of affected engines.
     """
 
     def __init__(self, tracker: EngineTracker, treatment: Treatment) -> None:
@@ -60,9 +64,11 @@ class EngineViews:
         return True
 
     def varies_by_client(self, repository: Repository, target: Tag | Digest) -> bool:
+        # Only refusals make answers depend on the client, and so need Vary (ADR 21).
         return self._refuses
 
     def view_for(self, client: Client, registry: Registry) -> Registry:
+        # Mirrors and scanners read manifests too, but install nothing (ADR 21).
         if client.engine is None:
             return registry
         return EngineGate(registry, client.engine, client.address, self._tracker, refuses=self._refuses)
@@ -74,9 +80,9 @@ def _refusal(engine: Engine, exposure: Exposure, repository: Repository) -> Deni
         reason = f"Docker Engine {engine.version} {flaw.effect} ({flaw.identifier})"
         fix = f"{flaw.remedy}; where a distribution has patched this version, list it under admission.engines.patched"
     else:
-        said = f"the version {engine.version!r}" if engine.version else "no version that can be read"
-        reason = f"this engine says {said}, which does not tell whether it has {flaw.identifier}"
-        fix = "install a release whose version can be read"
+        said = f"the version {engine.version!r}" if engine.version else "no readable version"
+        reason = f"this engine reports {said}, so it is unknown whether it has {flaw.identifier}"
+        fix = "install a release with a readable version"
     return Denied(
         f"{repository} is a plugin, and {reason}; fix: {fix}",
         name=repository,

@@ -1,4 +1,4 @@
-"""Which engines pull plugins, and which of them have a known vulnerability: counted, remembered and logged."""
+"""Tracking of the engines that pull plugins: counts, hosts and log lines for engines with a known vulnerability."""
 
 from __future__ import annotations
 
@@ -27,31 +27,32 @@ PULLS: Final = MetricFamily(
     [(UNCOMPARED_PRIVILEGE.identifier, exposure.value) for exposure in Exposure],
 )
 
-#: Hosts that wait to be recorded, in all and of one network. What comes beyond is not remembered this time.
+#: Bounds on the hosts waiting to be recorded, in total and for one network. Further hosts are skipped this time. The
+#: key is taken from requests, so clients can make up any number; one network can only fill its own part (ADR 21).
 MOST_WAITING: Final = 2_000
 MOST_WAITING_OF_A_NETWORK: Final = 500
-#: Hosts that are named in the log on one day.
+#: Bound on the hosts logged on one day.
 MOST_TOLD: Final = 10_000
 
 
 def pull_counter(slot: WorkerSlot) -> Callable[[Exposure], None]:
-    """Make a function that counts pulls of plugins of a process that serves."""
+    """Return a function that counts pulls of plugins in a serving process."""
     counters = {one: slot.counter(PULLS, UNCOMPARED_PRIVILEGE.identifier, one.value) for one in Exposure}
     return lambda exposure: counters[exposure].add()
 
 
 class EngineTracker:
-    """Notes pulls of plugins in memory; :meth:`flush` has the hosts recorded, all at once.
+    """Tracks pulls of plugins in memory. :meth:`flush` records the hosts, all at once.
 
-    However many addresses and versions clients make up, what is kept of them is bounded. A process that dies loses
-    what it has noted within the last minute.
+    Memory is bounded, however many addresses and versions clients make up. A process that dies loses the hosts tracked
+    within the last minute.
 
     Args:
-        record: keeps the hosts for good.
-        counted: told how the engine of every pull stands.
-        clock: tells the time.
-        known: says which engines are affected.
-        tells: whether hosts with an engine that is affected, or may be, are named in the log, once a day each.
+        record: stores the hosts durably.
+        counted: called with the exposure of the engine for every pull.
+        clock: source of the current time.
+        known: decides which engines are affected.
+        tells: True to log hosts whose engine is or may be affected, once a day each.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class EngineTracker:
         self._told: set[Host] = set()
 
     def pulled(self, engine: Engine, address: str) -> Exposure:
-        """Note that an engine asks for the manifest of a plugin.
+        """Track an engine's request for the manifest of a plugin.
 
         Args:
-            engine: as it says of itself.
-            address: where the request came from.
+            engine: engine as described by its request.
+            address: address of the client.
 
         Returns:
-            Whether the engine has CVE-2026-33997.
+            Exposure of the engine to CVE-2026-33997.
         """
         exposure = _exposure(self._known, engine.version)
         self._counted(exposure)
@@ -93,13 +94,15 @@ class EngineTracker:
         return exposure
 
     async def flush(self) -> None:
-        """Have the hosts that were noted recorded. Where that fails, they are noted still."""
+        """Record the hosts tracked so far. If recording fails, they stay tracked."""
+        # Exchange the dictionary first: pulls that arrive while the record is written go into the new one.
         waiting, self._waiting, self._of_network = self._waiting, {}, Counter()
         if not waiting:
             return
         try:
             await self._record(waiting)
-        except BaseException:
+        except BaseException:  # cancellation as well
+            # A newer time of the same host wins. The bounds apply again.
             for host, at in waiting.items():
                 self._note(host, self._waiting.get(host, at))
             raise
@@ -132,6 +135,7 @@ class EngineTracker:
             _LOG.warning("engine hosts no longer logged today", count=MOST_TOLD, see="/api/v1/hosts")
 
 
-# Hosts come again and again; to read an address and a version anew each time would take longer than all the rest.
+# The same hosts come again and again. Parsing address and version each time would take longer than everything else
+# here.
 _host = lru_cache(maxsize=1024)(Host.of)
 _exposure = lru_cache(maxsize=256)(KnownEngines.exposure)

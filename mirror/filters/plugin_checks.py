@@ -1,4 +1,4 @@
-"""A plugin is held to what engines need before its manifest is taken: a wrapper that looks first."""
+"""Plugin checks: a wrapper that checks a plugin against the needs of engines before its manifest is stored."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from mirror.runtime.concurrency.cpu_offload import CpuOffload
 
 _LOG = structlog.get_logger(__name__)
 
-#: Members of an index that are looked at: one that holds plugins holds little else.
+#: Bound on the checked members of an index. An index of plugins holds little else.
 _MOST_MEMBERS: Final = 16
 
-#: Keeps what was found of a manifest that is held, in place of what was found before.
+#: Stores the findings of a held manifest in place of earlier findings.
 RecordFindings: TypeAlias = Callable[[Digest, tuple[Finding, ...]], Awaitable[None]]
 
 
 class PluginChecker:
-    """Checks plugins against what engines need, for the whole process.
+    """Checker of plugins for a whole process.
 
     Args:
-        record: told what was found.
-        layers: reads layers, for the whole process.
-        enforce: whether errors are refused; else what has them is accepted with advice.
+        record: stores the findings.
+        layers: reader of layers for the whole process.
+        enforce: True to refuse plugins with errors, False to accept them with advice.
 
     Attributes:
-        record, enforce: as given.
+        record: see the argument.
+        enforce: see the argument.
     """
 
     def __init__(self, record: RecordFindings, layers: SharedLayerReader, *, enforce: bool) -> None:
@@ -45,17 +46,18 @@ class PluginChecker:
         self._cpu_offload = CpuOffload()
 
     async def examine(self, registry: Reader, repository: Repository, manifest: Manifest) -> str | None:
-        """Check a plugin that is held, as one that comes, and record what is found.
+        """Check a held plugin like an incoming one, and record the findings.
 
         Args:
-            registry, repository: where it is held.
-            manifest: the plugin.
+            registry: registry of the plugin.
+            repository: repository of the plugin.
+            manifest: manifest of the plugin.
 
         Returns:
-            What is refused in it; None where nothing is.
+            The errors for which the plugin is refused, None if there are none or errors are not enforced.
 
         Raises:
-            ManifestBlobUnknown: something is not here.
+            ManifestBlobUnknown: the repository lacks some content of the plugin.
         """
         findings = await self.find(registry, repository, manifest) or ()
         await self.record(manifest.digest, findings)
@@ -63,7 +65,7 @@ class PluginChecker:
         return "; ".join(errors) if errors and self.enforce else None
 
     async def find(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
-        """Everything that is wrong with a plugin; None for what is neither one nor an index of some."""
+        """Return the findings of a plugin, or of an index of plugins. None for any other manifest."""
         if manifest.manifests:
             members = await self._members(registry, repository, manifest.manifests[:_MOST_MEMBERS])
             return manifest_checks.check_index(members) or None
@@ -73,7 +75,7 @@ class PluginChecker:
             config = await read_plugin_config(registry, repository, manifest.config.digest)
             layers = await self._layers.facts_of(registry, repository, manifest)
         except BlobUnknown as error:
-            raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
+            raise ManifestBlobUnknown(f"{error}, named by the manifest; fix: push it first", **error.detail) from error
         size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")
         return await self._cpu_offload.do(
@@ -84,17 +86,17 @@ class PluginChecker:
         try:
             return [await registry.get_manifest(repository, member.digest) for member in members]
         except (ManifestUnknown, RepositoryUnknown):
-            return []  # the registry behind will say so
+            return []  # the wrapped registry refuses an index with missing members itself
 
 
 class PluginChecks(DelegatingRegistry):
-    """Refuses the manifest of a plugin that engines cannot install, and tells what else is wrong with one.
+    """Refuses the manifest of a plugin which engines cannot install, and reports other findings.
 
-    What was found of an accepted one is recorded, and is the advice that :meth:`put_manifest` gives.
+    The findings of an accepted plugin are recorded, and returned by :meth:`put_manifest` as advice.
 
     Args:
-        inner: the registry behind; configs and layers are read from it.
-        checker: checks plugins.
+        inner: the wrapped registry. Configs and layers are read from it.
+        checker: checker of plugins.
     """
 
     def __init__(self, inner: Registry, checker: PluginChecker) -> None:
@@ -104,16 +106,20 @@ class PluginChecks(DelegatingRegistry):
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        """As the port says. ManifestInvalid tells everything that is wrong, and what to do about it."""
+        """Store a manifest as the port defines.
+
+        Raises ManifestInvalid, with all errors and their fixes, if the plugin is refused.
+        """
         findings = await self._checker.find(self.inner, repository, manifest)
         if findings is None:
             return await self.inner.put_manifest(repository, manifest, tags)
         reason = "; ".join(finding.sentence for finding in findings if finding.severity is Severity.ERROR)
         if reason and self._checker.enforce:
-            # Engines from 20.10 to 27 show their user the status and nothing else, so the log must tell why.
+            # Engines from 20.10 to 27 show their user only the status, so the reason must be in the log.
             _LOG.warning("plugin refused", name=str(repository), digest=str(manifest.digest), reason=reason)
             codes = [finding.code for finding in findings if finding.severity is Severity.ERROR]
             raise ManifestInvalid(f"plugin refused: {reason}", findings=" ".join(codes))
+        # Findings are recorded after the manifest, because they are kept with its bytes (ADR 6).
         advice = await self.inner.put_manifest(repository, manifest, tags)
         if reason:
             _LOG.warning("faulty plugin accepted", name=str(repository), digest=str(manifest.digest), reason=reason)

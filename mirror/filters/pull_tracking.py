@@ -1,4 +1,4 @@
-"""Notes when something was last pulled, for rules that keep only what is."""
+"""Tracking of pulls: records when content was last pulled, for rules that keep only pulled tags."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from mirror.runtime.clock import Clock
 
 Pulled = Mapping[tuple[Repository, Tag | Digest], datetime]
 
+#: Bound on the pulls tracked between two flushes. Further names are skipped, known ones are still updated.
 _MOST_WAITING = 100_000
 
 
 class PullTracker(DelegatingRegistry):
-    """Notes what manifests are asked for, in memory; :meth:`flush` has them recorded, all at once.
+    """Tracks requested manifests in memory. :meth:`flush` records them, all at once.
 
-    A process that dies loses what it has noted within the last minute.
+    A process that dies loses the pulls tracked within the last minute.
 
     Args:
-        inner: answers.
-        record: keeps the times for good.
-        clock: tells them.
+        inner: the wrapped registry.
+        record: stores the times durably.
+        clock: source of the current time.
     """
 
     def __init__(self, inner: Registry, record: Callable[[Pulled], Awaitable[None]], clock: Clock) -> None:
@@ -43,11 +44,13 @@ class PullTracker(DelegatingRegistry):
         return found
 
     async def flush(self) -> None:
-        """Have what was noted recorded. Where that fails, it is noted still."""
+        """Record the pulls tracked so far. If recording fails, they stay tracked."""
+        # Exchange the dictionary first: pulls that arrive while the record is written go into the new one.
         pulled, self._pulled = self._pulled, {}
         try:
             await self._record(pulled)
-        except BaseException:
+        except BaseException:  # cancellation as well
+            # The newer times win.
             self._pulled = pulled | self._pulled
             raise
 

@@ -1,4 +1,4 @@
-"""Reading layers, each once, for everything in a process that wants to know something of them."""
+"""Reading of layers, each only once, shared by all parts of a process that need facts about layers."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from mirror.runtime.concurrency.fair_scheduler import FairScheduler, ScheduledWo
 from mirror.runtime.concurrency.shared_tasks import SharedTasks
 from mirror.runtime.concurrency.threads import in_thread
 
-#: Layers that are read on at the same time. Each keeps a processor busy, and threads must be left for the store.
+#: Layers whose turns run at the same time. Each keeps a processor busy, and the store needs threads too.
 _AT_ONCE: Final = 2
-#: What one turn may take as long as, in bytes of a tar that are only hashed: some ten milliseconds.
+#: Cost of one turn, in bytes of a tar that are only hashed: some ten milliseconds.
 _HOP_BYTES: Final = 4 * 1024 * 1024
-#: Layers and plugins of which it is kept what they are, so that another tag or name does not read them again.
+#: Layers and plugins whose facts are kept in memory, so another tag or name does not read them again.
 _MOST_KEPT: Final = 1024
 
 
 class SharedLayerReader:
-    """Reads layers for a whole process: few at a time, in fair turns, each once.
+    """Reader of layers for a whole process: few at a time, in fair turns, each layer once.
 
-    Turns belong to repositories. Who pushes is not known here, and need not be: whoever began lately, or has had
-    little, goes first, so that a small push never waits for large ones, whoever sends them.
+    Turns belong to repositories. The pushing client is not known here, and need not be. Work which began recently or
+    had few turns goes first, so a small push never waits for large ones, whoever pushes them (ADR 24).
 
     Args:
-        limits: beyond which layers are not read.
+        limits: bounds beyond which layers are not read.
     """
 
     def __init__(self, limits: LayerLimits) -> None:
@@ -50,19 +50,23 @@ class SharedLayerReader:
         self._platforms_being_read: SharedTasks[Digest, Platform | str | None] = SharedTasks()
 
     def of(self, registry: Reader) -> RegistryLayers:
-        """The layers of one registry."""
+        """Return a reader of the layers of one registry."""
         return RegistryLayers(registry, self)
 
     async def facts(self, registry: Reader, repository: Repository, digest: Digest) -> LayerFacts:
-        """What there is to know of a layer. Takes about as long as ``gunzip | sha256sum``, the first time.
+        """Return the facts of a layer. The first call takes about as long as ``gunzip | sha256sum``.
 
         Args:
-            registry, repository: where it is read.
-            digest: of the layer.
+            registry: registry to read from.
+            repository: repository of the layer.
+            digest: digest of the layer.
 
         Raises:
-            BlobUnknown: the repository does not hold it. And whatever the registry raises while it is read.
+            BlobUnknown: the repository does not hold the layer.
+            MirrorError: any error of the registry while the layer is read.
         """
+        # Open the blob even if its facts are known: facts of another repository's layer must not be told to a caller
+        # whose repository does not hold the layer.
         async with registry.open_blob(repository, digest) as blob:
             if (known := self._facts.get(digest)) is not None:
                 return known
@@ -75,11 +79,13 @@ class SharedLayerReader:
     async def facts_of(
         self, registry: Reader, repository: Repository, manifest: Manifest
     ) -> Mapping[Digest, LayerFacts]:
-        """What there is to know of a plugin's layers, by digest; none is read any more when a limit is met.
+        """Return the facts of a plugin's layers, by digest. Once a limit is met, no further layer is read.
 
         Raises:
-            BlobUnknown: the repository does not hold one that must be there. And whatever the registry raises.
+            BlobUnknown: the repository lacks a layer which must be present.
+            MirrorError: any error of the registry.
         """
+        # Foreign layers may lie elsewhere.
         must_be_here = {blob.digest for blob in manifest.blobs}
         layers = PluginLayers(self._limits)
         for layer in {layer.digest: layer for layer in manifest.layers}.values():
@@ -96,15 +102,17 @@ class SharedLayerReader:
     async def platform(
         self, registry: Reader, repository: Repository, manifest: Manifest, config: PluginConfig
     ) -> Platform | str | None:
-        """What the program runs on that an engine starts, else most of the programs; None where none of them tells.
+        """Return the platform of the program started by an engine, else of most programs in the plugin.
 
-        Takes about as long as ``gunzip`` does, the first time.
+        The first call takes about as long as ``gunzip``.
 
         Returns:
-            In words, why a layer cannot be read to its end: engines may read on where we do not.
+            The platform. None if no program tells. A text with the reason if a layer cannot be read to its end, because
+            engines may read on where we do not.
 
         Raises:
-            BlobUnknown: a layer is not in the repository. And whatever the registry raises.
+            BlobUnknown: the repository lacks a layer.
+            MirrorError: any error of the registry.
         """
         key = manifest.digest
         if key not in self._platforms:
@@ -122,7 +130,7 @@ class SharedLayerReader:
         watcher = RootfsBuilder()
         layers = PluginLayers(self._limits)
         for number, digest in enumerate(dict.fromkeys(layer.digest for layer in manifest.layers), 1):
-            # It is read although its facts may be known, to see what is in it.
+            # Read the layer even if its facts are known, because the watcher needs its entries.
             async with registry.open_blob(repository, digest) as blob:
                 layers.add(digest, await self._read(repository, digest, blob, watcher))
             if (problem := layers.facts[digest].problem) is not None:
@@ -139,7 +147,7 @@ class SharedLayerReader:
 
 
 class RegistryLayers:
-    """Layers of one registry, read in turn with all others of the process.
+    """Reader of the layers of one registry, which takes turns with all others of the process.
 
     Implements :class:`mirror.transfer.derive_copy.LayerFactsReader`.
     """
@@ -149,12 +157,13 @@ class RegistryLayers:
         self._reading = reading
 
     async def facts(self, repository: Repository, digest: Digest) -> LayerFacts:
-        """As :meth:`SharedLayerReader.facts`."""
+        """Return the facts of a layer. See :meth:`SharedLayerReader.facts`."""
         return await self._reading.facts(self._registry, repository, digest)
 
 
 async def _in_turns(work: ScheduledWork, steps: Iterator[int]) -> None:
-    """Make steps in as many turns as it takes; none takes long, and none waits for bytes to come."""
+    """Run the steps in as many turns as needed. No turn takes long, and none waits for bytes to arrive."""
+    # A turn ends after a bounded cost, not after a number of bytes read: 1 MiB of gzip may stand for 1 GiB (ADR 24).
     has_more = True
     while has_more:
         async with work.turn():
@@ -163,7 +172,7 @@ async def _in_turns(work: ScheduledWork, steps: Iterator[int]) -> None:
 
 
 def _hop(steps: Iterator[int]) -> tuple[int, bool]:
-    """Make steps for some time. Gives what they took as long as, and whether there may be more."""
+    """Run steps for a limited cost. Returns the cost, and True if there may be more steps."""
     done = 0
     for cost in steps:
         done += cost

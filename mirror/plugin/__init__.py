@@ -1,1 +1,1 @@
-"""Docker managed plugins: configuration, files, findings, policy and builds. Pure values, no I/O."""
+"""Docker managed plugins: configuration, root filesystem, findings, policy and builds. Pure values without I/O."""

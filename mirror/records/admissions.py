@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from mirror.oci import Digest, Repository, Tag
+from mirror.oci.timestamps import machine_time
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 
@@ -192,14 +193,14 @@ class Admission:
             "digest": str(self.digest),
             "tags": [str(tag) for tag in self.tags],
             "state": self.state.value,
-            "noted_at": self.noted_at.isoformat(timespec="seconds"),
+            "noted_at": machine_time(self.noted_at),
             "action": None if verdict is None else verdict.action.value,
             "rule": None if verdict is None else verdict.rule,
             "reason": None if verdict is None else verdict.reason,
             "asks_for": None if self.asked is None else list(map(describe_privilege, self.asked)),
             "new": list(map(describe_privilege, self.grown)),
             "decided_by": None if decision is None else decision.by,
-            "decided_at": None if decision is None else decision.at.isoformat(timespec="seconds"),
+            "decided_at": None if decision is None else machine_time(decision.at),
             "note": None if decision is None else decision.note,
             "rejected_as": None if elsewhere is None else f"{elsewhere.repository}@{elsewhere.digest}",
         }

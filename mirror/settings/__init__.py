@@ -1,4 +1,7 @@
-"""The configuration: frozen sections, read from YAML and the environment. Only ``cli`` and ``app`` read it."""
+"""The configuration: frozen sections, read from YAML and the environment.
+
+Only ``cli`` and ``app`` import this package.
+"""
 
 from mirror.access.rights import AccessAction
 from mirror.settings.loading import load, schema

@@ -1,4 +1,4 @@
-"""What users may do."""
+"""The section ``access``: rights of users."""
 
 from __future__ import annotations
 
@@ -18,26 +18,32 @@ Item = TypeVar("Item")
 
 
 def parse_actions(value: object) -> object:
-    """Actions as a list, also where they are written as ``pull,push``."""
+    """Split actions that are written as one text, such as ``pull,push``. Return any other value unchanged."""
     return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 def check_anonymous(actions: tuple[AccessAction, ...] | None) -> tuple[AccessAction, ...] | None:
-    """Actions that callers without a login may have."""
+    """Return the actions of callers without a login.
+
+    Raises:
+        ValueError: an action is never given to callers without a login.
+    """
+    # Such a right in server.anonymous is a mistake, so the server does not start with it (ADR 21).
     if given := [action.value for action in actions or () if action in USERS_ONLY]:
         raise ValueError(
-            f"{given[0]} is never given to callers without a login: make a user, and a rule under access: that gives it"
+            f"{given[0]} is never given to callers without a login; fix: give it to a user, by a rule under access:"
         )
     return actions
 
 
 def _some(listed: tuple[Item, ...]) -> tuple[Item, ...]:
     if not listed:
-        raise ValueError("at least one is wanted")
+        raise ValueError("at least one entry is required")
     return listed
 
 
 def _check_user(name: str) -> str:
+    # An asterisk is not a user name, so no user can be called like that.
     if name == EVERY_USER:
         return name
     try:
@@ -47,26 +53,26 @@ def _check_user(name: str) -> str:
 
 
 class AccessSettings(Section):
-    """A rule: some users may do something with some repositories."""
+    """A rule that gives some users some actions on some repositories."""
 
     users: Annotated[tuple[Annotated[str, AfterValidator(_check_user)], ...], AfterValidator(_some)] = Field(
-        description="names of users; '*' is every user"
+        description="names of users; '*' means every user"
     )
     repositories: Annotated[tuple[Annotated[str, AfterValidator(check_pattern)], ...], AfterValidator(_some)] = Field(
-        description="names of repositories, with * for one component and ** for the rest"
+        description="names of repositories; * matches one component, ** matches the rest"
     )
     actions: Annotated[tuple[AccessAction, ...], BeforeValidator(parse_actions), AfterValidator(_some)] = Field(
-        description="what they may do: pull, push, delete; approve: decide about plugins that admission holds or keeps "
-        "out; operate: see which hosts pull plugins, which is of the whole server and needs '**'"
+        description="allowed actions: pull, push, delete; approve: approve and reject plugins; operate: list the "
+        "hosts that pull plugins from the whole server, which needs '**'"
     )
 
     @model_validator(mode="after")
     def _operates_the_whole_server(self) -> Self:
         if AccessAction.OPERATE in self.actions and "**" not in self.repositories:
-            raise ValueError("operate is of the whole server, not of some repositories: it needs repositories: ['**']")
+            raise ValueError("operate covers the whole server, not some repositories; fix: write repositories: ['**']")
         return self
 
     def rule(self) -> AccessRule:
-        """The rule."""
+        """Return the access rule that this section describes."""
         patterns = tuple(NameMapping(pattern, pattern) for pattern in self.repositories)
         return AccessRule(frozenset(self.users), patterns, frozenset(self.actions))

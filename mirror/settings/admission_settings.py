@@ -1,4 +1,4 @@
-"""Which plugins are let in."""
+"""The section ``admission``: the policy that decides which plugins are accepted."""
 
 from __future__ import annotations
 
@@ -16,42 +16,51 @@ from mirror.plugin.rootfs.platform import Platform
 from mirror.settings.pull_through_settings import check_pattern
 from mirror.settings.section import Section
 
-#: Stands for a plugin that does not say what it runs on.
+#: Matches plugins whose platform cannot be determined.
 _UNKNOWN_PLATFORM = "unknown"
 
 
 class AdmissionRuleSettings(Section):
-    """A rule: what follows for plugins that meet all that it names. Of each list, one entry is enough."""
+    """A rule with one action for all plugins that match every condition.
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the rule's name, for messages")
+    If a condition is a list, one matching entry is enough.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the rule, shown in messages")
     action: PolicyAction = Field(
-        description="allow; warn: go on, and say so; hold: store it, and serve it once somebody approves it; deny"
+        description="allow; warn: allow with a warning; hold: store the plugin and serve it after an approval; deny"
     )
     names: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
-        (), description="repositories, with * and **"
+        (), description="names of repositories, with * and **"
     )
     privileges: tuple[str, ...] = Field(
         (),
-        description="what it asks of a host, as engines name it, with a glob for the value or without: "
+        description="privileges that the plugin asks for, as engines name them, with or without a glob for the value: "
         "allow-all-devices, host pid namespace, host ipc namespace, network=host, mount=/run/docker.sock, "
         "device=/dev/*, capabilities=CAP_SYS_ADMIN",
     )
-    interfaces: tuple[str, ...] = Field((), description="what it is to an engine, globs, such as docker.authz")
-    platforms: tuple[str, ...] = Field((), description="what it runs on, such as linux/amd64; or unknown")
-    larger_than_bytes: int | None = Field(None, ge=0, description="config and layers have more bytes together")
+    interfaces: tuple[str, ...] = Field((), description="globs for interface types of the plugin, such as docker.authz")
+    platforms: tuple[str, ...] = Field((), description="platforms of the plugin, such as linux/amd64; or unknown")
+    larger_than_bytes: int | None = Field(
+        None, ge=0, description="config and layers together are larger than this, in bytes"
+    )
     signed: bool | None = Field(
-        None, description="whether a signature is there; it is not verified, and nothing is said of who made it"
+        None, description="true: a signature exists; false: none exists. Signatures are not verified"
     )
     grown: bool = Field(
-        default=False, description="it asks for more than the last plugin that was let in under its name"
+        default=False,
+        description="true: the plugin requests privileges that the last accepted plugin of its name did not have",
     )
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.name in {DEFAULT, UNREADABLE}:
-            raise ValueError(f"name: {self.name!r} is how messages call something else")
+            raise ValueError(f"name: {self.name!r} has another meaning in messages; fix: choose another name")
         if self.signed is False and self.action is PolicyAction.DENY:
-            raise ValueError("signed: a signature is pushed after what it is of, so that cannot be denied: hold it")
+            raise ValueError(
+                "signed: a signature is pushed after its plugin, so its absence cannot be denied; fix: use action: hold"
+            )
+        # Built here once, so that a mistake is found when the configuration is read and not at the first plugin.
         try:
             self.rule()
         except MirrorError as error:
@@ -59,10 +68,10 @@ class AdmissionRuleSettings(Section):
         return self
 
     def rule(self) -> PolicyRule:
-        """The rule.
+        """Return the policy rule that this section describes.
 
         Raises:
-            ConfigurationFault, NameInvalid: something is outside its grammar.
+            ConfigurationFault, NameInvalid: a pattern, privilege or platform does not match its grammar.
         """
         return PolicyRule(
             self.name,
@@ -78,36 +87,40 @@ class AdmissionRuleSettings(Section):
 
 
 class AdmissionEngineSettings(Section):
-    """What follows for engines with a known vulnerability in how they install plugins."""
+    """Treatment of engines with a known vulnerability in how they install plugins."""
 
+    # With warn, every installation that works today goes on working (ADR 21).
     cve: Treatment = Field(
         Treatment.WARN,
-        description=f"engines with {UNCOMPARED_PRIVILEGE.identifier}, by their User-Agent, and those whose version "
-        "cannot be read: allow: count and list them; warn: name them in the log as well, once a day; "
-        "refuse: give them no manifest of a plugin",
+        description=f"engines whose User-Agent shows that they have {UNCOMPARED_PRIVILEGE.identifier}, or whose "
+        "version cannot be read. allow: count and list them; warn: also log each one once a day; "
+        "refuse: do not serve manifests of plugins to them",
     )
     patched: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9._+~:-]{1,64}$")], ...] = Field(
         (),
-        description="versions, as docker version shows them, that your hosts have in a build that a distribution has "
-        "patched: Debian's 26.1.5+dfsg1 reads the same with the fix and without",
+        description="versions, as docker version shows them, of builds on your hosts that a distribution has patched: "
+        "Debian's 26.1.5+dfsg1 shows the same version with and without the fix",
     )
 
     def known(self) -> KnownEngines:
-        """Which engines have it."""
+        """Return the engines that are known to be affected, without the patched versions."""
         return KnownEngines(frozenset(self.patched))
 
 
 class AdmissionSettings(Section):
-    """Which plugins are let in, by pushes, mirror rules and pull-through."""
+    """Policy for plugins that come by pushes, mirror rules and pull-through."""
 
+    # The first match decides and not the strictest rule, which would leave no room for exceptions. A rule that only
+    # warns decides nothing, so that it cannot hide one that denies (ADR 16).
     rules: tuple[AdmissionRuleSettings, ...] = Field(
-        (), description="the first that matches, and does not only warn, decides"
+        (), description="the first matching rule whose action is not warn decides"
     )
-    default: PolicyAction = Field(PolicyAction.ALLOW, description="what follows where no rule decides")
+    default: PolicyAction = Field(PolicyAction.ALLOW, description="action if no rule decides")
+    # The right to push would be the wrong one: whoever pushes a plugin must not approve it (ADR 16).
     token_file: Path | None = Field(
         None,
-        description="file with a word (16 characters or more) that lets whoever sends it approve and reject by "
-        "/api/v1/admission; users do that by their right to approve",
+        description="file with a secret of 16 characters or more; a program that sends it may approve and reject "
+        "plugins at /api/v1/admission; users need the right to approve instead",
     )
     engines: AdmissionEngineSettings = Field(
         AdmissionEngineSettings(), description="engines with a known vulnerability in how they install plugins"
@@ -122,9 +135,9 @@ class AdmissionSettings(Section):
 
     @property
     def is_on(self) -> bool:
-        """Whether anything may not be let in, or not without a word."""
+        """True if the policy holds, denies or warns about any plugin, by a rule or by default."""
         return bool(self.rules) or self.default is not PolicyAction.ALLOW
 
     def policy(self) -> Policy | None:
-        """What decides; None where everything is let in."""
+        """Return the policy, or None if every plugin is accepted."""
         return Policy([section.rule() for section in self.rules], self.default) if self.is_on else None

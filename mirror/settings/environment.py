@@ -1,4 +1,7 @@
-"""Settings out of the environment. Imported only where it holds some: pydantic-settings takes its time."""
+"""Settings from environment variables.
+
+The module is imported only if such variables are set, because the import of pydantic-settings is slow.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +16,18 @@ from mirror.settings.sections import Settings
 
 
 def read(prefix: str) -> dict[str, Any]:
-    """What the environment says, as nested values.
+    """Return the settings in the environment as nested values.
 
     Args:
-        prefix: what the names of its variables begin with.
+        prefix: prefix of the variables.
 
     Raises:
-        ConfigurationFault: what should be JSON is not.
+        ConfigurationFault: a value that must be JSON is not.
     """
 
+    # Defined here, because pydantic-settings reads the prefix from the class and the prefix is an argument.
     class Environment(Settings, BaseSettings):
-        """The same sections, as pydantic-settings finds them."""
+        """The sections, as pydantic-settings needs them."""
 
         model_config = SettingsConfigDict(env_prefix=prefix, env_nested_delimiter="__")
 
@@ -34,8 +38,8 @@ def read(prefix: str) -> dict[str, Any]:
 
 
 class EnvironmentVariables(EnvSettingsSource):
-    """Where they are read; named so because a wrong value's error gives this name."""
+    """Source of values from the environment. The error about an invalid value shows this class name."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """A value that has parts is JSON; an address is not, it is written HOST:PORT."""
+        """Parse a value with parts as JSON. Leave ``HOST:PORT`` of an address as it is."""
         return value if field.annotation is HostPort else super().decode_complex_value(field_name, field, value)

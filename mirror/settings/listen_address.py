@@ -1,4 +1,4 @@
-"""``HOST:PORT``, where to listen."""
+"""``HOST:PORT``, the address to listen on."""
 
 from __future__ import annotations
 
@@ -8,35 +8,37 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HostPort:
-    """An address and port to listen on. Port 0 lets the system choose."""
+    """An address and port to listen on. With port 0 the operating system chooses a free port."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> HostPort:
-        """Read ``HOST:PORT`` or ``[IPV6]:PORT``.
+        """Parse ``HOST:PORT`` or ``[IPV6]:PORT``.
 
         Raises:
-            ValueError: it is something else.
+            ValueError: the text has another form, or the port is greater than 65535.
         """
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        # str.isdigit also accepts digits of other scripts, which int() would read as a port.
         if not colon or not bare or not (port.isascii() and port.isdigit()) or int(port) > 65535:
             raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:5000 or [::1]:5000")
+        # Without brackets the last group of an IPv6 address would be read as the port.
         if ":" in bare and bare == host:
-            raise ValueError(f"{text!r}: write an IPv6 address in brackets, such as [::1]:5000")
+            raise ValueError(f"{text!r}: an IPv6 address needs brackets; fix: write it as in [::1]:5000")
         return cls(bare, int(port))
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only programs on this machine can reach it."""
+        """True if only programs on this machine can reach the address."""
         if self.host == "localhost":
             return True
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
-            return False
+            return False  # a name may resolve to any address, so it is not trusted
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -1,4 +1,4 @@
-"""Reading the configuration: defaults, then the file, then ``PLUGIN_MIRROR_…``, then flags."""
+"""Read the configuration. Flags override ``PLUGIN_MIRROR_…`` variables, which override the file and the defaults."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.settings.sections import Settings
 
 _PREFIX: Final = "PLUGIN_MIRROR_"
-#: Variables with our prefix that name no section: the command line reads them.
+#: Variables with our prefix that are not sections. The command line reads them.
 _OTHER_VARIABLES: Final = frozenset({"config"})
 
 
 def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
-    """The effective settings.
+    """Return the effective settings.
 
     Args:
-        path: a YAML file; None for none.
-        flags: nested values that win over file and environment, as ``{"server": {"listen": "127.0.0.1:0"}}``.
+        path: a YAML file, or None for no file.
+        flags: nested values that override the file and the environment, such as
+            ``{"server": {"listen": "127.0.0.1:0"}}``.
 
     Raises:
-        ConfigurationFault: the file cannot be read, or a value is wrong; one line a problem.
+        ConfigurationFault: the file cannot be read, or values are invalid. The message has one line for each mistake.
     """
     read = {} if path is None else _read(path)
 
@@ -42,14 +43,15 @@ def load(path: Path | None = None, flags: Mapping[str, Any] | None = None) -> Se
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the file."""
+    """Return the JSON Schema of the configuration file."""
     return Settings.model_json_schema(by_alias=True)
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Plain values only, and no key twice in one mapping."""
+    """A YAML loader for plain values that refuses a key given twice in one mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        # PyYAML keeps the last of two equal keys without a word, and so drops what an administrator wrote.
         seen: set[str] = set()
         for key, _ in node.value:
             if key.value in seen:
@@ -72,12 +74,12 @@ def _read(path: Path) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise ConfigurationFault(f"{path}: holds no sections; it begins like 'server:'")
+        raise ConfigurationFault(f"{path}: the file has no sections; fix: begin with a section such as 'server:'")
     return value
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Two nested mappings as one; where both have a value, that of ``above``."""
+    """Merge two nested mappings. A value in ``above`` replaces the value in ``below``."""
     merged = dict(below)
     for key, value in above.items():
         inner = merged.get(key)
@@ -89,17 +91,23 @@ def _explain(problem: ErrorDetails) -> str:
     place = [str(part) for part in problem["loc"]]
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
+        # Most unknown keys are misspelled, so the closest known key is suggested.
         close = difflib.get_close_matches(place[-1], _keys_at(place[:-1]), n=1)
         message = f"unknown key; did you mean {close[0]}?" if close else "unknown key"
     elif problem["type"] == "missing":
         message = "is required"
+    # The value is shown only if it is short and plain. A whole section would bury the message.
     elif "input" in problem and isinstance(problem["input"], str | int | float):
         message = f"{message} (it is {problem['input']!r})" if repr(problem["input"]) not in message else message
     return f"{'.'.join(place)}: {message}" if place else message
 
 
 def _keys_at(place: Iterable[str]) -> list[str]:
-    """The keys a section may have, for the sections that do not sit in a list or a mapping."""
+    """Return the keys of a section.
+
+    Returns:
+        An empty list if the section is inside a list or a mapping.
+    """
     model: type[BaseModel] = Settings
     for part in place:
         field = model.model_fields.get(part)
@@ -114,12 +122,14 @@ def _from_environment() -> dict[str, Any]:
     for name in os.environ:
         if name.upper().startswith(_PREFIX):
             sections[name] = name[len(_PREFIX) :].partition("__")[0].lower()
+    # pydantic-settings ignores variables that match no field, so a misspelled section would have no effect.
     for name, section in sections.items():
         if section not in {*Settings.model_fields, *_OTHER_VARIABLES}:
             raise ConfigurationFault(f"environment: {name}: no section is named {section!r}")
     if _OTHER_VARIABLES.issuperset(sections.values()):
         return {}
 
+    # Imported late: most starts have no such variables and need not pay for pydantic-settings.
     from mirror.settings import environment
 
     return environment.read(_PREFIX)

@@ -1,4 +1,4 @@
-"""Mirror rules: content copied ahead of need."""
+"""The section ``mirrors``: rules that copy content before somebody asks for it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def _as_several(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+# ``config show`` prints one repository as a text, as it is written in most files.
 def _as_written(names: tuple[str, ...]) -> str | list[str]:
     return names[0] if len(names) == 1 else list(names)
 
@@ -33,23 +34,32 @@ Targets = Annotated[
 
 
 class TagSettings(Section):
-    """Which tags of a repository are taken. Without any key: all."""
+    """Selection of the tags of a repository. Without any key all tags are selected."""
 
     include: tuple[str, ...] = Field(
-        (), description="globs, or regular expressions (RE2) between slashes, as /^v[0-9]+$/; empty: every tag"
+        (), description="globs, or regular expressions (RE2) between slashes, such as /^v[0-9]+$/; empty: every tag"
     )
-    exclude: tuple[str, ...] = Field((), description="globs and expressions, which win over include")
+    exclude: tuple[str, ...] = Field(
+        (), description="globs and regular expressions of tags to leave out, even if include matches"
+    )
     semver: str | None = Field(
-        None, description="range of the version in the tag: '>=1.0 <2', '^1.2', '~1.2.3', '1.x || 3.x'"
+        None, description="range for the version in the tag: '>=1.0 <2', '^1.2', '~1.2.3', '1.x || 3.x'"
     )
-    newest: int | None = Field(None, ge=1, description="only so many, by the version in the tag")
+    newest: int | None = Field(None, ge=1, description="number of tags to take, newest version in the tag first")
 
 
 class KeepSettings(Section):
-    """What a rule keeps of what it has brought: what meets one of these. Only tags are dropped, not their content."""
+    """Retention of the tags that a rule has copied. A tag is kept if it meets one of the conditions.
 
-    newest: int | None = Field(None, ge=1, description="the newest so many of a repository, by the version in the tag")
-    pulled_within: Duration | None = Field(None, description="what was pulled or brought within that time, such as 90d")
+    Only tags are dropped. Their content stays.
+    """
+
+    newest: int | None = Field(
+        None, ge=1, description="number of tags to keep in a repository, newest version in the tag first"
+    )
+    pulled_within: Duration | None = Field(
+        None, description="keep tags that were pulled or copied within this time, such as 90d"
+    )
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -59,40 +69,58 @@ class KeepSettings(Section):
 
 
 class DeriveSettings(Section):
-    """What tags here have that is not there. In values, {name} and {tag} stand for what the copy is called here."""
+    """Changes that turn copied plugins into derived copies.
 
-    env: dict[str, str] = Field({}, description="defaults of environment variables, by name")
-    mounts: dict[str, str] = Field({}, description="sources of mounts, by name; without one, by destination")
-    devices: dict[str, str] = Field({}, description="paths of devices, by name; without one, by path")
-    args: tuple[str, ...] | None = Field(None, description="what follows the entrypoint")
-    fix: bool = Field(default=False, description="mend digests and media types, so that engines from 1.13 on take it")
+    In values, ``{name}`` and ``{tag}`` are replaced by the repository and the tag of the copy.
+    """
+
+    env: dict[str, str] = Field({}, description="defaults of environment variables, by name of the variable")
+    mounts: dict[str, str] = Field(
+        {}, description="sources of mounts, by name of the mount, or by destination if it has no name"
+    )
+    devices: dict[str, str] = Field(
+        {}, description="paths of devices, by name of the device, or by path if it has no name"
+    )
+    args: tuple[str, ...] | None = Field(None, description="arguments after the entrypoint")
+    fix: bool = Field(
+        default=False, description="fix digests and media types, so that engines since 1.13 accept the plugin"
+    )
 
     def changes(self) -> DerivationChanges:
-        """The changes. Raises ConfigurationFault: there are none."""
+        """Return the changes.
+
+        Raises:
+            ConfigurationFault: the section has no changes.
+        """
         return DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
 
 
 class MirrorSettings(Section):
-    """A rule: content copied ahead of need."""
+    """A rule that copies content of an upstream before somebody asks for it."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="the rule's name, for the command line")
-    source: str = Field(alias="from", description="UPSTREAM/REPOSITORY, with * and **")
-    to: Targets = Field(description="repository here, or a list of some, with the same * and **")
-    tags: TagSettings = Field(TagSettings(), description="which tags")
-    every: Duration | None = Field(None, description="interval, such as 30m or 6h")
-    cron: str | None = Field(None, description="five cron fields")
-    time_zone: str | None = Field(None, description="of cron, such as Europe/Zurich; omitted: UTC")
+    # The name is also that of the lock file of the rule, in the folder locks of the data folder.
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="name of the rule, for the command line"
+    )
+    source: str = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
+    to: Targets = Field(description="one or several local repositories, with the same * and **")
+    tags: TagSettings = Field(TagSettings(), description="selection of tags")
+    every: Duration | None = Field(None, description="interval between the starts of two runs, such as 30m or 6h")
+    cron: str | None = Field(None, description="schedule in five cron fields")
+    time_zone: str | None = Field(None, description="time zone of cron, such as Europe/Zurich; omitted: UTC")
     pin: dict[str, str] = Field(
-        {}, description="digests at which tags are held, by TAG, or by REPOSITORY:TAG where from holds a *"
+        {}, description="digests that tags are pinned to, by TAG, or by REPOSITORY:TAG if from contains a *"
     )
     on_upstream_delete: OnUpstreamDelete = Field(
         OnUpstreamDelete.KEEP,
-        description="a tag that is no longer upstream: keep it here, or follow and take it away here too",
+        description="action if a tag is no longer upstream: keep the local tag, or follow and remove it",
     )
-    keep: KeepSettings | None = Field(None, description="what is kept of what the rule has brought; omitted: all")
+    keep: KeepSettings | None = Field(
+        None, description="retention of the tags that the rule has copied; omitted: keep all"
+    )
 
     derive: DeriveSettings | None = Field(
-        None, description="make the tags copies with other defaults; what is upstream is kept by its digest"
+        None, description="changes for derived copies under the tags; the originals are kept by their digests"
     )
 
     @model_validator(mode="after")
@@ -100,7 +128,8 @@ class MirrorSettings(Section):
         if self.every is not None and self.cron is not None:
             raise ValueError("give every or cron, not both")
         if self.time_zone is not None and self.cron is None:
-            raise ValueError("time_zone is of cron: give cron as well")
+            raise ValueError("time_zone applies to cron only; fix: give cron as well")
+        # Built here once, so that a mistake is found when the configuration is read and not at the first run.
         try:
             self.rule()
         except MirrorError as error:
@@ -108,10 +137,10 @@ class MirrorSettings(Section):
         return self
 
     def rule(self) -> MirrorRule:
-        """The rule.
+        """Return the mirror rule that this section describes.
 
         Raises:
-            ConfigurationFault: something is outside its grammar.
+            ConfigurationFault: a name, pattern, digest, version range or schedule does not match its grammar.
         """
         tags = TagSelection.parse(self.tags.include, self.tags.exclude, self.tags.semver, self.tags.newest)
         return MirrorRule.parse(

@@ -1,4 +1,4 @@
-"""One tag for every platform."""
+"""The section ``platform_tags``: one tag that gives each engine the plugin for its platform."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _ARCHITECTURE: Final = re.compile(r"[a-z0-9]{1,16}")
 
 
 class PlatformTagSettings(Section):
-    """A rule: a tag that gives each Docker Engine the plugin for its platform."""
+    """A rule for tags that give each Docker Engine the plugin for its platform."""
 
-    name: str = Field(description="the repositories, with * and **")
-    tag: str = Field(min_length=1, description="the tags, a glob, such as latest or *")
+    name: str = Field(description="names of repositories, with * and **")
+    tag: str = Field(min_length=1, description="glob for tags, such as latest or *")
     platforms: dict[str, str] | str = Field(
-        description="the tag that is meant, by architecture (amd64, arm64, arm …); {tag} in it stands for the one "
-        "that is asked for. Or index: the tag names an index, and its member is meant"
+        description="tag to serve for each architecture (amd64, arm64, arm …), where {tag} is replaced by the "
+        "requested tag; or index: the tag names an index, and the member for the platform is served"
     )
     default: str | None = Field(
-        None, description="the architecture for clients that say none; omitted: for them the tag is what it is"
+        None, description="architecture for clients that do not tell theirs; omitted: the tag itself is served to them"
     )
 
     @field_validator("platforms")
@@ -34,13 +34,15 @@ class PlatformTagSettings(Section):
     def _tags_or_index(cls, value: dict[str, str] | str) -> dict[str, str] | str:
         if isinstance(value, str):
             if value != _INDEX:
-                raise ValueError("write a tag for each architecture, as {amd64: latest-amd64}, or index")
+                raise ValueError("write a tag for each architecture, such as {amd64: latest-amd64}, or index")
+        # Engines send the architecture as Go names it, so arm64 matches and aarch64 never would.
         elif wrong := [name for name in value if _ARCHITECTURE.fullmatch(name) is None]:
             raise ValueError(f"{wrong[0]!r} is not an architecture as Go names it, such as amd64")
         return value
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
+        # Built here once, so that a mistake is found when the configuration is read and not at the first pull.
         try:
             self.rule()
         except ConfigurationFault as error:
@@ -48,10 +50,10 @@ class PlatformTagSettings(Section):
         return self
 
     def rule(self) -> PlatformRule:
-        """The rule.
+        """Return the platform rule that this section describes.
 
         Raises:
-            ConfigurationFault: something is outside its grammar.
+            ConfigurationFault: a name, tag or architecture does not match its grammar.
         """
         platforms = None if isinstance(self.platforms, str) else self.platforms
         return PlatformRule(NamePattern(self.name), self.tag, platforms, self.default)

@@ -1,4 +1,4 @@
-"""Pull-through: content fetched on first pull."""
+"""The sections ``proxy`` and ``pull_through``: content that is fetched when a client first asks for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from mirror.sync.schedule import parse_duration
 
 
 def check_pattern(pattern: str) -> str:
-    """A pattern of names, as it is. Raises ValueError: it is none."""
+    """Return a pattern of repository names unchanged.
+
+    Raises:
+        ValueError: the pattern is invalid.
+    """
     try:
         NamePattern(pattern)
     except ConfigurationFault as error:
@@ -27,15 +31,15 @@ def check_pattern(pattern: str) -> str:
 
 
 class ProxySettings(Section):
-    """A rule: content fetched on first pull."""
+    """A rule that fetches content from an upstream when a client first asks for it."""
 
-    source: str = Field(alias="from", description="UPSTREAM/REPOSITORY, with * and **")
-    to: str = Field(description="repository here, with the same * and **")
+    source: str = Field(alias="from", description="source as UPSTREAM/REPOSITORY, with * and **")
+    to: str = Field(description="local repository, with the same * and **")
 
     @model_validator(mode="after")
     def _names_match(self) -> Self:
         repository = self.source.partition("/")[2]
-        if repository:  # else it is said elsewhere
+        if repository:  # Settings reports a source without a repository
             try:
                 NameMapping(self.to, repository)
             except ConfigurationFault as error:
@@ -49,31 +53,33 @@ class ProxySettings(Section):
 
 
 class Unattended(StrEnum):
-    """What becomes of a download that nobody waits for any more."""
+    """Treatment of a download that no client waits for any more."""
 
     FINISH = "finish"
     STOP = "stop"
 
 
 class PullThroughSettings(Section):
-    """How proxy rules are followed."""
+    """Behaviour of all proxy rules."""
 
     fresh_for: Duration = Field(
-        "5m", description="how long a tag is served without asking its upstream again, at least 2m"
+        "5m", description="time for which a tag is served without asking its upstream again, at least 2m"
     )
     unattended: Unattended = Field(
         Unattended.FINISH,
-        description="a download that nobody waits for any more: finish it, or stop it and keep what has come",
+        description="a download that no client waits for any more: finish it, or stop it and keep what has arrived",
     )
 
     @field_validator("fresh_for")
     @classmethod
     def _long_enough(cls, value: str) -> str:
         if parse_duration(value) < LEAST_FRESH_FOR:
-            raise ValueError("it must be at least 2m: an engine asks twice during one install, and a tag must not move")
+            raise ValueError(
+                "it must be at least 2m: an engine asks twice during one install, and the tag must not move in between"
+            )
         return value
 
     @property
     def fresh_for_duration(self) -> timedelta:
-        """``fresh_for`` as a length of time."""
+        """The value of ``fresh_for`` as a length of time."""
         return parse_duration(self.fresh_for)

@@ -1,4 +1,4 @@
-"""What all sections have in common."""
+"""The base of all sections."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A frozen section without unknown keys."""
+    """A frozen section that refuses unknown keys."""
 
+    # Unknown keys are refused: a misspelled limit or rule would otherwise have no effect.
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

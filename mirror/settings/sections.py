@@ -1,4 +1,4 @@
-"""The sections of the configuration. Every key is documented here; ``plugin-mirror config schema`` prints it."""
+"""The sections of the configuration. Each key has a description, which ``plugin-mirror config schema`` prints."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _parse_listen(value: object) -> object:
 
 def _check_url(url: str) -> str:
     if _URL.fullmatch(url) is None:
-        raise ValueError("it is not SCHEME://HOST[:PORT] without anything behind, such as https://plugins.example")
+        raise ValueError("it is not SCHEME://HOST[:PORT] without a path, such as https://plugins.example")
     return url
 
 
@@ -42,170 +42,186 @@ ListenAddress = Annotated[
 ]
 
 
+#: The classes that enforce the limits own the defaults, so that both cannot differ.
 _LIMITS, _SESSIONS = ServerLimits(), SessionLimits()
 
 
 class ServerLimitSettings(Section):
-    """What clients may ask of the server, and layers of the program, at most. Manifests may always have 4 MiB."""
+    """Limits for clients, and for the layers of plugins. Manifests may always have 4 MiB."""
 
-    blob_bytes: int = Field(_LIMITS.blob_bytes, gt=0, description="largest blob that is taken, in bytes")
+    blob_bytes: int = Field(_LIMITS.blob_bytes, gt=0, description="largest blob that is accepted, in bytes")
     header_bytes: int = Field(
-        _LIMITS.header_bytes, ge=1024, le=1024 * 1024, description="longest request line and header, in bytes"
+        _LIMITS.header_bytes,
+        ge=1024,
+        le=1024 * 1024,
+        description="longest request line, and longest single header, in bytes",
     )
-    headers: int = Field(_LIMITS.headers, ge=16, le=4096, description="most headers of a request")
+    headers: int = Field(_LIMITS.headers, ge=16, le=4096, description="most headers in a request")
     idle_seconds: float = Field(
         _LIMITS.idle_seconds,
         gt=0,
         le=86400,
-        description="longest silence within a body, or while an answer is not taken",
+        description="longest pause within a request body, or while the client does not read the response, in seconds",
     )
     keep_alive_seconds: float = Field(
         _LIMITS.keep_alive_seconds,
         gt=0,
         le=86400,
-        description="longest silence between two requests, and longest time that a request's headers may take",
+        description="longest pause between two requests, and longest time for the headers of a request, in seconds",
     )
     uploads_per_client: int = Field(
         _LIMITS.uploads_per_client,
         ge=1,
-        description="most uploads that one address sends at a time to a worker; further ones are answered 429. "
-        "Behind a proxy or NAT all hosts have one address, and an engine sends up to 5",
+        description="most uploads that one address sends to one worker at the same time; further ones get 429. "
+        "Behind a proxy or NAT all hosts share one address, and an engine sends up to 5 uploads",
     )
     upload_sessions_per_client: int = Field(
         _SESSIONS.per_client,
         ge=1,
-        description="most uploads that one client has begun and not ended, over all workers; further ones are answered "
-        "429 until one ends or expires. They last longer than connections: count those of clients that died as well",
+        description="most open upload sessions of one client, over all workers; further ones get 429 until one ends or "
+        "expires. Sessions outlive connections, so allow for those of clients that have died",
     )
     upload_sessions: int = Field(
-        _SESSIONS.in_all, ge=1, description="the same of all clients together; each takes a folder and two files"
+        _SESSIONS.in_all,
+        ge=1,
+        description="most open upload sessions of all clients together; each takes a folder and two files",
     )
     connections_per_client: int = Field(
         _LIMITS.connections_per_client,
         ge=1,
-        description="most connections that one address, of IPv6 one /64, has with a worker; further ones are answered "
-        "429. All hosts behind a NAT are one address. With behind_proxy the requests under way are counted instead, "
-        "of each address in X-Forwarded-For",
+        description="most connections of one address (IPv6: one /64) to one worker; further ones get 429. All hosts "
+        "behind a NAT share one address. With behind_proxy, requests in progress are counted instead, for each "
+        "address in X-Forwarded-For",
     )
     connections: int = Field(
         _LIMITS.connections,
         ge=1,
-        description="most connections of a worker; further ones are answered 503",
+        description="most connections to one worker; further ones get 503",
     )
     unpacked_layer_bytes: int = Field(
         DEFAULT_LIMITS.layer_bytes,
         gt=0,
-        description="most that a layer of a plugin, pushed or mirrored, may unpack to, in bytes",
+        description="largest unpacked size of one layer of a plugin, pushed or mirrored, in bytes",
     )
     unpacked_plugin_bytes: int = Field(
-        DEFAULT_LIMITS.plugin_bytes, gt=0, description="most that all layers of a plugin may unpack to, in bytes"
+        DEFAULT_LIMITS.plugin_bytes,
+        gt=0,
+        description="largest unpacked size of all layers of a plugin together, in bytes",
     )
     unpacked_ratio: int = Field(
         DEFAULT_LIMITS.ratio,
         ge=1,
         le=1100,
-        description="how many times its size a layer of a plugin may unpack to, beyond its first 128 MiB. Real ones "
-        "unpack to 2 to 10 times their size, and gzip can do 1032",
+        description="largest ratio of unpacked to packed size of a layer of a plugin, beyond its first 128 MiB. Real "
+        "layers have a ratio of 2 to 10, and gzip can reach 1032",
     )
     least_body_bytes_per_second: float = Field(
         _LIMITS.least_body_bytes_per_second,
         ge=0,
-        description="bodies that come more slowly over a minute are ended with 408 while connections or uploads, "
-        "in all or of that client, are nearly as many as there may be; else a slow line is left alone. 0: always",
+        description="lowest rate of a request body over a minute. A slower one is ended with 408 while connections or "
+        "uploads, in total or of its client, are close to their limit; otherwise it may go on. 0: it always may",
     )
 
     def of_clients(self) -> dict[str, Any]:
-        """What holds for requests, by the names of :class:`ServerLimits`."""
+        """Return the limits for requests, by the field names of :class:`ServerLimits`."""
         return self.model_dump(include={field.name for field in fields(ServerLimits)})
 
     def of_sessions(self) -> SessionLimits:
-        """What holds for uploads that are open."""
+        """Return the limits for open upload sessions."""
         return SessionLimits(self.upload_sessions_per_client, self.upload_sessions)
 
     def of_layers(self) -> LayerLimits:
-        """What holds for layers."""
+        """Return the limits for the layers of a plugin."""
         return LayerLimits(
             layer_bytes=self.unpacked_layer_bytes, plugin_bytes=self.unpacked_plugin_bytes, ratio=self.unpacked_ratio
         )
 
 
 class ServerSettings(Section):
-    """How the registry is served."""
+    """Settings of the HTTP server."""
 
-    listen: ListenAddress = Field(HostPort("127.0.0.1", 5000), description="HOST:PORT to listen on")
-    workers: int = Field(1, ge=1, le=256, description="processes that serve the port")
+    listen: ListenAddress = Field(HostPort("127.0.0.1", 5000), description="address to listen on, as HOST:PORT")
+    workers: int = Field(1, ge=1, le=256, description="number of processes that serve the port")
     anonymous: Annotated[
         tuple[AccessAction, ...] | None, BeforeValidator(parse_actions), AfterValidator(check_anonymous)
     ] = Field(
         None,
-        description="what callers without credentials may do: pull, push, delete. "
-        "Unset: pull and push on a loopback address; on any other it must be written down",
+        description="actions of callers without credentials: pull, push, delete. "
+        "Omitted: pull and push on a loopback address; required for any other address",
     )
     plugin_checks: Literal["enforce", "warn", "off"] = Field(
         "enforce",
-        description="plugins that engines cannot install, pushed or mirrored: "
-        "enforce: refuse them; warn: accept them with a Warning; off: do not look",
+        description="treatment of plugins, pushed or mirrored, that engines cannot install. "
+        "enforce: refuse them; warn: accept them with a Warning header; off: do not check",
     )
-    shutdown_seconds: float = Field(30, ge=0, description="how long transfers may take to finish at shutdown")
-    limits: ServerLimitSettings = Field(ServerLimitSettings(), description="what clients may ask, at most")
+    shutdown_seconds: float = Field(30, ge=0, description="time that transfers have to finish at shutdown, in seconds")
+    limits: ServerLimitSettings = Field(ServerLimitSettings(), description="limits for clients and layers")
     namespaces: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:\[\]-]{1,255}$")], ...] = Field(
         (),
-        description="registries that this is a mirror of, such as docker.io: where a client says which one it means "
-        "(?ns=, OCI-Namespace), any other is answered 404. Unset: whatever it says",
+        description="registries that this server mirrors, such as docker.io. A request that names another one "
+        "(?ns=, OCI-Namespace) gets 404. Omitted: every name is accepted",
     )
     reserved: tuple[Annotated[str, AfterValidator(check_pattern)], ...] = Field(
-        (), description="names, with * and **, that are never looked for at an upstream, such as acme/**"
+        (), description="names, with * and **, that are never requested from an upstream, such as acme/**"
     )
 
     logins: bool = Field(
         default=True,
-        description="whether users may log in, once there are any. "
-        "Without, all callers are anonymous: for a mirror of docker.io whose hosts are logged in at Docker Hub",
+        description="true: users may log in, if there are any. false: all callers are anonymous, which suits a mirror "
+        "of docker.io whose hosts are logged in at Docker Hub",
     )
     url: Annotated[str, AfterValidator(_check_url)] | None = Field(
         None,
-        description="where clients reach the server, such as https://mirror.example; omitted: where each request went",
+        description="URL of the server for clients, such as https://mirror.example; omitted: the host of each request",
     )
     behind_proxy: bool = Field(
         default=False,
-        description="whether a proxy stands in front of the server and sets X-Forwarded-Proto and X-Forwarded-For, "
-        "which are believed then",
+        description="true: a proxy in front of the server sets X-Forwarded-Proto and X-Forwarded-For, "
+        "and the server trusts them",
     )
 
     @model_validator(mode="after")
     def _say_who_may_push(self) -> Self:
+        # A plugin runs as root on every host that installs it, so whoever can push could take over the site. The
+        # server refuses to start instead of logging a warning that nobody reads (ADR 5).
         if self.anonymous is None and not self.listen.is_loopback:
             raise ValueError(
-                f"{self.listen} can be reached from other hosts, and nobody has said what anonymous callers may do: "
-                "write 'anonymous: [pull]' under server: to let everybody install, "
+                f"{self.listen} can be reached from other hosts, and server.anonymous does not say what anonymous "
+                "callers may do; fix: write 'anonymous: [pull]' under server: to let everybody install, "
                 "or 'anonymous: [pull, push]' to let everybody push as well"
             )
         return self
 
     @property
     def anonymous_actions(self) -> frozenset[AccessAction]:
-        """What callers without credentials may do."""
+        """The actions that callers without credentials may perform."""
         return frozenset((AccessAction.PULL, AccessAction.PUSH) if self.anonymous is None else self.anonymous)
 
 
 class StorageSettings(Section):
-    """Where content is kept."""
+    """Settings of the data folder."""
 
-    path: Path = Field(Path("data"), description="folder of blobs and catalog, made where absent")
-    upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload is dropped")
+    path: Path = Field(Path("data"), description="data folder with blobs and catalog, created if it is missing")
+    upload_expiry_hours: float = Field(24, gt=0, description="age at which an idle upload session expires, in hours")
     empty_upload_expiry_minutes: float = Field(
-        60, gt=0, description="age at which an upload is dropped that nothing was sent to"
+        60, gt=0, description="age at which an upload session without any content expires, in minutes"
     )
     least_free_bytes: int = Field(
-        64 * 1024 * 1024, ge=0, description="free space below which /readyz says that the server is not ready"
+        64 * 1024 * 1024,
+        ge=0,
+        description="free space in bytes below which /readyz reports that the server is not ready",
     )
 
 
 class LogSettings(Section):
-    """What is logged to standard error."""
+    """Settings of the log, which goes to standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
-    format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal, else json")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="lowest level that is logged: debug, info, warning or error"
+    )
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="format of log lines; auto: console on a terminal, otherwise json"
+    )
 
 
 class Settings(Section):
@@ -214,20 +230,22 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     storage: StorageSettings = StorageSettings()
     log: LogSettings = LogSettings()
-    offline: bool = Field(default=False, description="never open a connection to any upstream")
+    offline: bool = Field(default=False, description="true: never open a connection to any upstream")
+    # The name is the first component of from, and part of file names in the folder limits (ADR 7).
     upstreams: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")], UpstreamSettings] = Field(
-        default_factory=dict, description="registries that content is taken from, by name"
+        default_factory=dict, description="registries that content is fetched from, by name"
     )
     mirrors: tuple[MirrorSettings, ...] = ()
     proxy: tuple[ProxySettings, ...] = Field(
-        (), description="names fetched on first pull; the first match is asked first"
+        (), description="repositories that are fetched on first pull; matching upstreams are asked in this order"
     )
     pull_through: PullThroughSettings = PullThroughSettings()
     access: tuple[AccessSettings, ...] = Field(
-        (), description="what users may do, beside what anonymous callers may: what any of these allows"
+        (), description="rights of users, in addition to those of anonymous callers; one matching rule is enough"
     )
     platform_tags: tuple[PlatformTagSettings, ...] = Field(
-        (), description="tags that give each engine the plugin for its platform; the first that covers a tag decides"
+        (),
+        description="tags that give each engine the plugin for its platform; the first rule that covers a tag decides",
     )
     admission: AdmissionSettings = AdmissionSettings()
 
@@ -236,6 +254,7 @@ class Settings(Section):
         names = [rule.name for rule in self.mirrors]
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"mirrors: the name {min(twice)!r} is given to more than one rule")
+        # A name without an upstream is reported at start, not when a tag is first asked for.
         for where, source in self._sources():
             upstream, slash, repository = source.partition("/")
             if not slash or not repository:
@@ -250,5 +269,5 @@ class Settings(Section):
         return rules + [(f"proxy: rule {number}", rule.source) for number, rule in enumerate(self.proxy, 1)]
 
     def shown(self) -> dict[str, Any]:
-        """The effective settings as plain values, with the keys of the file."""
+        """Return the effective settings as plain values, with the keys of the configuration file."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

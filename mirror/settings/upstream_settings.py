@@ -1,4 +1,4 @@
-"""The section ``upstreams``: registries that content is taken from."""
+"""The section ``upstreams``: registries that content is fetched from."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ _PROXY = r"^(direct|(https?|socks5h?|socks4a?)://[^/?#]+/?)$"
 
 
 def _without_login(url: str) -> str:
+    # A password may contain an @, so the last one separates the login from the host.
     scheme, separator, rest = url.partition("://")
     return f"{scheme}{separator}(hidden)@{rest.rpartition('@')[2]}" if "@" in rest else url
 
 
 ProxyUrl = Annotated[
     str, Field(pattern=_PROXY), PlainSerializer(_without_login, return_type=str)
-]  # whose password is not shown
+]  # config show prints the URL without user and password
 
 
 class CredentialSettings(Section):
-    """Who we are to an upstream: docker's own login, or a name and a file that holds the password.
+    """Credentials for an upstream: the login of Docker, or a user name and a file with the password.
 
-    Both are read again when the file changes.
+    Both files are read again when they change.
     """
 
     docker_config: Path | None = Field(
-        None, description="config.json written by docker login; credential helpers and identity tokens in it are used"
+        None, description="config.json of docker login, with its credential helpers and identity tokens"
     )
-    username: str | None = Field(None, description="user name, with password_file")
+    username: str | None = Field(None, description="user name; requires password_file")
     password_file: Path | None = Field(None, description="file whose first line is the password")
 
     @model_validator(mode="after")
@@ -47,13 +48,18 @@ class CredentialSettings(Section):
 
 
 class TlsSettings(Section):
-    """Certificates towards an upstream."""
+    """Certificates for connections to an upstream."""
 
-    ca_file: Path | None = Field(None, description="PEM file of authorities trusted beside the system's")
-    certificate_file: Path | None = Field(
-        None, description="PEM file of our own certificate; shown to the upstream itself, not where it redirects to"
+    # There is no key to skip verification. A private authority belongs into ca_file.
+    ca_file: Path | None = Field(
+        None, description="PEM file of certificate authorities, trusted in addition to those of the system"
     )
-    key_file: Path | None = Field(None, description="PEM file of its key, without a passphrase")
+    certificate_file: Path | None = Field(
+        None, description="PEM file of the client certificate; sent to the upstream, not to hosts that it redirects to"
+    )
+    key_file: Path | None = Field(
+        None, description="PEM file of the key of the client certificate, without a passphrase"
+    )
 
     @model_validator(mode="after")
     def _key_and_certificate(self) -> Self:
@@ -63,17 +69,20 @@ class TlsSettings(Section):
 
 
 class WindowSettings(Section):
-    """A bandwidth limit, all day or for a part of it."""
+    """A bandwidth limit for the whole day or a part of it."""
 
-    bytes_per_second: ByteSize = Field(ge=1024, description="such as 2MiB")
-    start: time | None = Field(None, alias="from", description='from when, such as "08:00"; omitted: all day')
-    stop: time | None = Field(None, alias="to", description='until when, such as "18:00"; may lie on the next day')
+    bytes_per_second: ByteSize = Field(ge=1024, description="bytes per second, such as 2MiB")
+    start: time | None = Field(None, alias="from", description='start of the window, such as "08:00"; omitted: all day')
+    stop: time | None = Field(
+        None, alias="to", description='end of the window, such as "18:00"; may be on the next day'
+    )
 
     @field_validator("start", "stop", mode="before")
     @classmethod
     def _in_quotes(cls, value: object) -> object:
+        # YAML 1.1 reads 18:00 as the sexagesimal number 1080.
         if isinstance(value, int | float):
-            raise ValueError('write it in quotes, such as "18:00": YAML reads it as a number otherwise')  # noqa: TRY004
+            raise ValueError('YAML reads a time without quotes as a number; fix: write it in quotes, such as "18:00"')  # noqa: TRY004
         return value
 
     @model_validator(mode="after")
@@ -81,31 +90,33 @@ class WindowSettings(Section):
         if (self.start is None) != (self.stop is None):
             raise ValueError("give both from and to, or neither")
         if self.start is not None and self.start == self.stop:
-            raise ValueError("from and to are the same: leave both out for all day")
+            raise ValueError("from and to are the same; fix: leave both out for all day")
         if any(each is not None and each.tzinfo is not None for each in (self.start, self.stop)):
-            raise ValueError("from and to have no zone of their own: set time_zone beside bandwidth")
+            raise ValueError("from and to cannot have a time zone; fix: set time_zone beside bandwidth")
         return self
 
 
 class LimitSettings(Section):
-    """How hard an upstream may be used. What is per second holds for all workers and commands together."""
+    """Limits for the use of an upstream. Rates apply to all workers and commands together."""
 
-    connections: int = Field(64, ge=2, le=10_000, description="requests at the same time, in each process")
-    requests_per_second: float | None = Field(None, gt=0, description="omitted: as many as it takes")
+    # Two is the least: a quarter of the connections, and at least one, is kept for short requests.
+    connections: int = Field(64, ge=2, le=10_000, description="most requests at the same time, in each process")
+    requests_per_second: float | None = Field(None, gt=0, description="most requests per second; omitted: no limit")
     bandwidth: tuple[WindowSettings, ...] = Field(
-        (), description="bytes a second that are read; the first window that holds decides; none: as fast as it goes"
+        (), description="limits of the bytes read per second; the first window that applies decides; none: no limit"
     )
     list_entries: int = Field(
         200_000,
         ge=1000,
         le=2_000_000,
-        description="most tags of a repository, or repositories, that are listed there; a longer list is refused",
+        description="most entries of a list of tags or repositories; a longer list is refused",
     )
-    time_zone: str = Field("UTC", description="zone of the windows' clock, such as Europe/Berlin")
+    time_zone: str = Field("UTC", description="time zone of the windows, such as Europe/Berlin")
 
     @field_validator("time_zone")
     @classmethod
     def _is_a_zone(cls, value: str) -> str:
+        # ZoneInfo raises ValueError for a name that leads out of its folder, and OSError for one that is a folder.
         try:
             ZoneInfo(value)
         except (ValueError, OSError, KeyError) as error:
@@ -114,32 +125,36 @@ class LimitSettings(Section):
 
 
 class BreakerSettings(Section):
-    """When a host that fails is left alone."""
+    """Conditions under which a failing host is not asked for a while."""
 
-    failures: int = Field(5, ge=1, description="failures in a row; a connect timeout is enough by itself")
-    rest_seconds: float = Field(10, gt=0, description="how long at first; twice as long after each failed probe")
-    longest_rest_seconds: float = Field(120, gt=0, description="never longer without a probe")
+    failures: int = Field(5, ge=1, description="failures in a row that open the breaker; one connect timeout is enough")
+    rest_seconds: float = Field(10, gt=0, description="first pause in seconds; it doubles after each failed probe")
+    longest_rest_seconds: float = Field(120, gt=0, description="longest pause without a probe, in seconds")
 
 
 class UpstreamSettings(Section):
-    """A registry that content is taken from."""
+    """A registry that content is fetched from."""
 
     url: str = Field(pattern=r"^https?://[^/?#@]+/?$", description="root URL, such as https://registry-1.docker.io")
-    plain_http: bool = Field(default=False, description="must be true where url is http://")
-    offline: bool = Field(default=False, description="never open a connection to it")
-    credentials: CredentialSettings | None = Field(None, description="omitted: anonymous")
-    tls: TlsSettings = Field(TlsSettings(), description="certificates")
+    plain_http: bool = Field(default=False, description="must be true if url begins with http://")
+    offline: bool = Field(default=False, description="true: never open a connection to this upstream")
+    credentials: CredentialSettings | None = Field(None, description="credentials; omitted: anonymous")
+    tls: TlsSettings = Field(TlsSettings(), description="certificates for TLS")
     proxy: ProxyUrl | None = Field(
         None,
-        description="http://, https:// or socks5:// URL, or direct; omitted: HTTPS_PROXY and NO_PROXY decide",
+        description="proxy as http://, https:// or socks5:// URL, or direct; omitted: HTTPS_PROXY and NO_PROXY decide",
     )
-    connect_timeout_seconds: float = Field(10, gt=0, description="longest wait for a connection")
-    read_timeout_seconds: float = Field(60, gt=0, description="longest wait between two pieces of an answer")
-    limits: LimitSettings = Field(LimitSettings(), description="how hard it may be used")
-    breaker: BreakerSettings = Field(BreakerSettings(), description="when it is left alone")
+    connect_timeout_seconds: float = Field(10, gt=0, description="longest wait for a connection, in seconds")
+    read_timeout_seconds: float = Field(
+        60, gt=0, description="longest wait between two pieces of a response, in seconds"
+    )
+    limits: LimitSettings = Field(LimitSettings(), description="limits for the use of the upstream")
+    breaker: BreakerSettings = Field(BreakerSettings(), description="circuit breaker")
 
     @model_validator(mode="after")
     def _plain_http_by_name(self) -> Self:
         if self.url.startswith("http://") and not self.plain_http:
-            raise ValueError(f"{self.url} is not encrypted: write https://, or add 'plain_http: true' if that is meant")
+            raise ValueError(
+                f"{self.url} is not encrypted; fix: write https://, or add 'plain_http: true' if that is intended"
+            )
         return self

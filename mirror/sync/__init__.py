@@ -1,1 +1,1 @@
-"""Mirror rules: content copied here ahead of need."""
+"""Mirror rules, which copy upstream content to this registry before clients ask for it."""

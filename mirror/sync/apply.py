@@ -1,4 +1,4 @@
-"""Carry out the plan for a repository: copy its tags with what refers to them, then remove what is not kept."""
+"""Execution of the plan for a repository: copy tags with their referrers, then remove tags that are not kept."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ from mirror.transfer.progress_reporting import TagProgress
 from mirror.transfer.referrer_copies import copy_referrers
 from mirror.transfer.tag_selection import companions
 
-# As many as the gate lets through, which is that of all repositories of the rule.
+# Equal to the size of the gate, which all repositories of the rule share: more tasks would only wait.
 _TAGS_AT_ONCE = 8
 
 
 async def apply_plan(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord]:
-    """Carry out a plan. A tag that fails does not stop the others.
+    """Carry out a plan. A failed tag does not stop the others.
 
     Raises:
         StorageFault: a record could not be written.
 
-    Cancelled, it leaves every finished tag, and of unfinished ones what the next run goes on with.
+    Cancellation keeps every finished tag. Of unfinished tags it keeps the content from which the next run continues.
     """
     listed, mapping, subjects = plan.listed, run.mapping, set[Digest]()
     records = [await run.fail(tag, error) for tag, error in plan.failed]
     records += await _apply_tags(run, plan.tags, listed, subjects)
+    # Companions come last: their names follow from the digests that the tags above lead to.
     followers = await in_thread(companions, listed, subjects)
     if followers:
         rows = await run.context.journal.mirrored(mapping.local_repository)
@@ -51,7 +52,7 @@ async def apply_plan(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord
 async def _apply_tags(
     run: RepositoryRun, plans: Collection[TagPlan], listed: Collection[Tag], subjects: set[Digest]
 ) -> list[TagRecord]:
-    """Carry out the plans for some tags, and add the upstream digests that they lead to to ``subjects``."""
+    """Carry out the plans for some tags, and add the upstream digests reached from these tags to ``subjects``."""
     planned = [
         RunStep(
             run.tag_record(plan.tag, TagOutcome.PLANNED, before=plan.known.local_digest, after=plan.decision.wanted)
@@ -59,6 +60,7 @@ async def _apply_tags(
         for plan in plans
         if plan.decision.action is TagAction.COPY
     ]
+    # Recorded before anything moves, so that an interrupted run shows what was still to be done (ADR 9).
     await run.context.journal.record(run.run, planned)
 
     async def apply(plan: TagPlan) -> TagRecord:
@@ -76,6 +78,7 @@ async def _apply_tag(run: RepositoryRun, plan: TagPlan, listed: Collection[Tag],
         record = run.tag_record(plan.tag, TagOutcome.FAILED, before=plan.known.local_digest).failed(error)
     as_wanted = record.error is None and (record.outcome is TagOutcome.COPIED or plan.is_as_wanted)
     row = _row(run, plan, record) if as_wanted else plan.row
+    # Recorded before the referrers: the tag is here already, whatever becomes of them.
     await run.note(record, row if row != plan.row else None, _event(run, plan, record))
     if record.error is None:
         noted, record = record, await _follow(run, record, listed, subjects, progress, as_wanted=as_wanted)
@@ -102,9 +105,11 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
 
 
 async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> TagRecord:
-    """Copy the upstream's manifest, and tag it, or a copy of it with changes that is made beside it."""
+    """Copy the upstream manifest and tag it. With changes, tag the changed copy made beside the manifest instead."""
     mapping, context, wanted = run.mapping, run.context, plan.decision.wanted
     changes = mapping.rule.changes_of(mapping.local_repository, plan.tag)
+    # With changes, the original is kept by its digest, without a tag. It shares its layers with the copy and can be
+    # changed anew without the upstream (ADR 12).
     place, tags = CopyDestination(mapping.destination, mapping.local_repository), [] if changes else [plan.tag]
     copied = await copy_graph(await _origin(mapping, wanted), wanted, place, tags, progress, locks=context.locks)
     record = run.tag_record(
@@ -115,7 +120,7 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
     maker = context.maker(mapping.rule)
     try:
         made = await context.derive(place, wanted, [plan.tag], changes, source=mapping.origin, maker=maker)
-    except MirrorError as error:  # what has moved is counted all the same
+    except MirrorError as error:  # keep the record of the copy: its bytes have moved all the same
         return replace(record, after=None).failed(error)
     told = str(changes) if made is None else "; ".join(made.changed) or "nothing had to be changed"
     digest = None if made is None else made.digest
@@ -123,7 +128,7 @@ async def _copy(run: RepositoryRun, plan: TagPlan, progress: TagProgress) -> Tag
 
 
 async def _origin(mapping: RepositoryMapping, wanted: Digest) -> CopySource:
-    """The place a manifest is read from: a local sibling that the rule has brought it to, else the upstream."""
+    """Return the place to read a manifest from: a local sibling that holds the manifest, else the upstream."""
     for sibling in mapping.siblings:
         with suppress(NotFound):
             await mapping.destination.resolve(sibling, wanted)
@@ -132,7 +137,7 @@ async def _origin(mapping: RepositoryMapping, wanted: Digest) -> CopySource:
 
 
 async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagRecord) -> tuple[str, ...]:
-    """Compare the privileges of a plugin that has moved with those that it has, or had, locally."""
+    """Compare the privileges of a moved plugin with the privileges of its local predecessor."""
     upstream_digest, before, repository = plan.upstream_digest, plan.noted_digest, mapping.local_repository
     if before is None or upstream_digest is None:
         return ()
@@ -150,10 +155,15 @@ async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagReco
 async def _privilege_changes(
     earlier: tuple[Reader, Repository, Digest], later: tuple[Reader, Repository, Digest]
 ) -> tuple[str, ...]:
-    """Compare privileges: one line for each difference, none where one of the two is no plugin, or cannot be read.
+    """Compare the privileges of two plugins.
 
     Args:
-        earlier, later: a registry, and the repository and digest of a manifest in it.
+        earlier: registry, repository and digest of the earlier manifest.
+        later: registry, repository and digest of the later manifest.
+
+    Returns:
+        One line for each difference. Empty if one of the two manifests is no plugin. A single line with the error if a
+        manifest or config cannot be read.
     """
     try:
         before, after = await _config(*earlier), await _config(*later)
@@ -181,6 +191,7 @@ def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | N
     if record.change is None:
         return None
     if record.change is TagChange.HELD:
+        # The tag moved only upstream, so the event shows the upstream digests.
         before, after = plan.known.upstream_digest, plan.upstream_digest
     else:
         before, after = plan.noted_digest, record.after
@@ -188,7 +199,7 @@ def _event(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> TagEvent | N
 
 
 def _row(run: RepositoryRun, plan: TagPlan, record: TagRecord) -> MirroredTag:
-    """The journal's row of a tag that is as the rule wants it."""
+    """Make the journal row of a tag in its wanted state."""
     mapping, row, wanted = run.mapping, plan.row, plan.decision.wanted
     digest, changes = record.after or wanted, mapping.rule.changes_of(mapping.local_repository, plan.tag)
     as_it_was = row is not None and row.digest == digest and row.dropped_at is None
@@ -217,7 +228,7 @@ async def _follow(
     *,
     as_wanted: bool,
 ) -> TagRecord:
-    """Add the digests that a tag leads to to ``subjects``; where the tag is as wanted, copy their referrers."""
+    """Add the digests reached from a tag to ``subjects``. If the tag is in its wanted state, copy their referrers."""
     mapping, locks, count, moved_bytes = run.mapping, run.context.locks, 0, 0
     place, upstream_repository = (
         CopyDestination(mapping.destination, mapping.local_repository),
@@ -236,13 +247,13 @@ async def _follow(
     except MirrorError as failure:
         error = failure
     if count:
-        reason = ", ".join([*([record.reason] if record.reason else []), f"with {count} that refer to it"])
+        reason = ", ".join([*([record.reason] if record.reason else []), f"with {count} referrer(s)"])
         record = replace(record, outcome=TagOutcome.COPIED, reason=reason, moved_bytes=record.moved_bytes + moved_bytes)
     return record if error is None else record.failed(error)
 
 
 async def _subjects(mapping: RepositoryMapping, record: TagRecord) -> set[Digest]:
-    """The upstream digests that a local tag leads to, members of an index with them."""
+    """Return the upstream digests reached from a local tag: its own digest and the members of an index."""
     digest = record.original or record.after
     if digest is None:
         return set()

@@ -1,8 +1,8 @@
-"""Dry runs: the runs themselves, against a destination and a journal that keep nothing.
+"""Dry runs: ordinary runs against a destination and a journal that keep nothing.
 
-A dry run takes every step of a run. Manifests and the configurations of plugins are read from the upstream; other
-blobs are only counted. What the run would have stored is remembered until it ends, so that later tags, repositories
-and rules find it.
+A dry run takes every step of a run. It reads manifests and plugin configs from the upstream, and only counts other
+blobs. Content a run would have stored is remembered until the dry run ends, so later tags, repositories and rules find
+it (ADR 25).
 """
 
 from __future__ import annotations
@@ -25,51 +25,53 @@ from mirror.transfer.progress_reporting import SilentReporter
 
 
 class DryRunRecorder:
-    """A journal that keeps nothing after the dry run.
+    """Journal that keeps nothing after the dry run.
 
     Implements :class:`mirror.records.sync_runs.RunRecorder` and :class:`mirror.records.derivations.Derivations`.
 
     Args:
-        journal, derivations: asked for what is known; nothing is written to them.
-        clock: tells the time.
+        journal: journal to read. Nothing is written to it.
+        derivations: records of copies with changes to read. Nothing is written to them.
+        clock: source of the current time.
     """
 
     def __init__(self, journal: RunRecorder, derivations: Derivations, clock: Clock) -> None:
         self._journal = journal
         self._derivations = derivations
         self._clock = clock
+        # Only read by runs, so the methods of the journal itself serve.
         self.pulled_since, self.origin = journal.pulled_since, journal.origin
         self._rows: dict[Repository, dict[Tag, MirroredTag]] = {}
         self._derived: dict[Digest, Derivation] = {}
 
     async def begin_run(self, rule: str) -> Run:
-        """Begin a run without a number."""
+        """Begin a run without a number of its own. Its id is 0."""
         return Run(0, rule, self._clock.now())
 
     async def record(self, run: Run, steps: Sequence[RunStep]) -> None:
-        """Remember what the rule would have brought."""
+        """Remember the tags which the rule would have copied."""
         for step in steps:
             if step.mirrored is not None:
                 self._rows.setdefault(step.mirrored.repository, {})[step.mirrored.tag] = step.mirrored
 
     async def end_run(self, run: Run) -> None:
-        """Do nothing: the run ends with the process."""
+        """Do nothing, because the run ends with the process."""
 
     async def mirrored(self, repository: Repository) -> Mapping[Tag, MirroredTag]:
-        """Read the tags that rules have brought into a repository, or would have by now."""
+        """Read the tags of a repository copied by rules, including the copies assumed so far."""
         return {**await self._journal.mirrored(repository), **self._rows.get(repository, {})}
 
     async def record_derivation(self, digest: Digest, derivation: Derivation) -> None:
-        """Remember how a copy would have come about."""
+        """Remember the derivation of an assumed copy."""
         self._derived.setdefault(digest, derivation)
 
     async def derivation(self, digest: Digest) -> Derivation | None:
-        """Read how a copy came about, or would have."""
+        """Read the derivation of a copy, real or assumed."""
         return await self._derivations.derivation(digest) or self._derived.get(digest)
 
 
 def dry_run_context(context: RunContext, registry: DryRunRegistry) -> RunContext:
-    """Make the context of dry runs out of that of runs."""
+    """Make the context of a dry run from the context of runs."""
     journal = DryRunRecorder(context.journal, context.derivations, context.clock)
     return replace(
         context,
@@ -95,4 +97,5 @@ async def _derive_without_layers(
     except BlobUnknown:
         if not changes.fix:
             raise
-        return None  # what is to be mended is read from the layers, and they are not here yet
+        # ``fix`` reads the layers, and a dry run does not download them: the digest of the copy stays unknown.
+        return None

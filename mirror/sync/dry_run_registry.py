@@ -1,4 +1,4 @@
-"""The destination of dry runs: a store as it would be with what a run writes to it. The store stays as it is."""
+"""Destination of dry runs: the store as it would be after the run. The store itself is not changed."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from mirror.transfer.partial_store import PartialBlob, PartialStore
 from mirror.transfer.referrer_copies import KeepsUnderTags
 from mirror.wire.ranges import RangeRequest
 
-#: Bytes of manifests that are remembered; those beyond are read again where they are needed again.
+#: Bytes of manifests kept in memory for second targets. Manifests beyond are read from the upstream again (ADR 25).
 _MOST_REMEMBERED_BYTES = 64 * 1024 * 1024
 
-#: Finds a blob by its digest, whichever repository holds it.
+#: Finds a blob by its digest in any repository, as the store's mount without a source does.
 FindBlob = Callable[[Digest], Awaitable[Descriptor | None]]
-#: Where a manifest or blob can be read, with its type, digest and size.
+#: Registry and repository where a manifest or blob can be read, with its media type, digest and size.
 Seen = dict[Digest, tuple[Reader, Repository, Descriptor]]
 
 
 class DryRunSource(DelegatingRegistry):
-    """An upstream whose manifests tell where configurations can be read, and how large blobs are.
+    """Upstream whose manifests are recorded as the places and sizes of configs and layers.
 
     Args:
         inner: the upstream.
-        seen: told of each manifest, config and layer: where it is, type, digest and size.
+        seen: receives place, media type, digest and size of each manifest, config and layer.
     """
 
     def __init__(self, inner: Registry, seen: Seen) -> None:
@@ -40,7 +40,7 @@ class DryRunSource(DelegatingRegistry):
 
     @property
     def keeps_referrers_under_tags(self) -> bool:
-        """True where only tags lead to the upstream's referrers."""
+        """True if the upstream's referrers are only found through tags."""
         return isinstance(self.inner, KeepsUnderTags) and self.inner.keeps_referrers_under_tags
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
@@ -51,15 +51,15 @@ class DryRunSource(DelegatingRegistry):
 
 
 class DryRunRegistry(DelegatingRegistry):
-    """A store as it would be with what was written here; the store itself stays as it is.
+    """The store as it would be with the content "written" here. The store itself is not changed.
 
     Implements :class:`mirror.registry.port.ReadWriteDeleter` and :class:`mirror.transfer.partial_store.PartialStore`.
-    Uploads, which are the configurations of copies with changes, go to ``inner``, a registry in memory.
+    Uploads, which are the configs of copies with changes, go to ``inner``, a registry in memory.
 
     Args:
         store: the store.
-        find_blob: finds a blob that any repository of the store holds.
-        downloads: tells how much the store holds of an interrupted download.
+        find_blob: finds a blob held by any repository of the store.
+        downloads: tells how many bytes of an interrupted download the store holds.
     """
 
     def __init__(self, store: Reader, find_blob: FindBlob, downloads: PartialStore) -> None:
@@ -71,11 +71,12 @@ class DryRunRegistry(DelegatingRegistry):
         self._blobs: dict[tuple[Repository, Digest], Descriptor] = {}
         self._blobs_anywhere: dict[Digest, Descriptor] = {}
         self._manifests: dict[tuple[Repository, Digest], Descriptor] = {}
+        # None marks a tag that the run would have deleted: it hides the tag of the store.
         self._tags: dict[tuple[Repository, Tag], Digest | None] = {}
         self._remembered: LruCache[Digest, Manifest] = LruCache(_MOST_REMEMBERED_BYTES)
 
     def source(self, upstream: Registry) -> DryRunSource:
-        """An upstream that this registry is filled from."""
+        """Wrap an upstream from which this registry is filled."""
         return DryRunSource(upstream, self._seen)
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
@@ -107,6 +108,7 @@ class DryRunRegistry(DelegatingRegistry):
             reader, repository, _ = self.seen_at(digest)
         else:
             reader = self._store
+            # Configs of copies with changes exist only in memory.
             with suppress(BlobUnknown):
                 await self.inner.stat_blob(repository, digest)
                 reader = self.inner
@@ -124,7 +126,7 @@ class DryRunRegistry(DelegatingRegistry):
         return None if blob is None else self.hold(repository, blob)
 
     def hold(self, repository: Repository, blob: Descriptor) -> Descriptor:
-        """Remember that a repository would hold a blob."""
+        """Remember a blob as held by a repository."""
         held = Descriptor(OCTET_STREAM, blob.digest, blob.size_bytes)
         self._blobs[repository, blob.digest] = self._blobs_anywhere[blob.digest] = held
         return held
@@ -142,7 +144,7 @@ class DryRunRegistry(DelegatingRegistry):
         self._tags[repository, tag] = None
 
     async def claim_download(self, repository: Repository, digest: Digest) -> DryRunDownload:
-        """Begin a download of which nothing comes."""
+        """Begin a download without content. Its offset is the number of bytes held by the store."""
         partial = await self._downloads.watch_download(digest)
         offset = 0 if partial is None else partial.size_bytes
         if partial is not None:
@@ -150,11 +152,15 @@ class DryRunRegistry(DelegatingRegistry):
         return DryRunDownload(self, repository, digest, offset)
 
     async def watch_download(self, digest: Digest) -> PartialBlob | None:
-        """Open what the store holds of a download."""
+        """Open the bytes of a download held by the store."""
         return await self._downloads.watch_download(digest)
 
     def seen_at(self, digest: Digest) -> tuple[Reader, Repository, Descriptor]:
-        """Find the place of a manifest or blob by the manifests that were read. Raises BlobUnknown."""
+        """Return the place of a manifest or blob, found through the manifests read so far.
+
+        Raises:
+            BlobUnknown: no manifest read so far names the digest.
+        """
         if digest not in self._seen:
             raise BlobUnknown(f"no manifest that was read names {digest}", digest=digest)
         return self._seen[digest]
@@ -162,12 +168,13 @@ class DryRunRegistry(DelegatingRegistry):
 
 @dataclass(frozen=True, slots=True)
 class DryRunDownload:
-    """A download that counts, and moves nothing. Implements :class:`mirror.transfer.partial_store.DownloadLease`.
+    """Download that counts bytes and moves nothing. Implements :class:`mirror.transfer.partial_store.DownloadLease`.
 
     Attributes:
-        registry, repository: where the blob would go.
-        digest: the blob's digest.
-        offset: bytes that the store holds of it.
+        registry: registry of the dry run.
+        repository: repository the blob would go to.
+        digest: digest of the blob.
+        offset: bytes of the blob held by the store.
     """
 
     registry: DryRunRegistry
@@ -176,21 +183,21 @@ class DryRunDownload:
     offset: int
 
     def partial(self) -> PartialBlob:
-        """Refuse: there is nothing to read. Raises BlobUnknown."""
-        raise BlobUnknown(f"nothing comes of {self.digest} in a dry run", digest=self.digest)
+        """Refuse, because there are no bytes to read. Raises BlobUnknown."""
+        raise BlobUnknown(f"a dry run downloads nothing of {self.digest}", digest=self.digest)
 
     async def append(self, chunks: AsyncIterable[bytes], grown: Callable[[], object]) -> None:
-        """Leave the chunks where they are: whoever gives them opens the upstream's blob with the first."""
+        """Ignore the chunks. The upstream's blob is only opened with the first chunk, so nothing is requested."""
 
     async def verify(self) -> None:
-        """Do nothing: no byte has come that could be wrong."""
+        """Do nothing, because no byte was received."""
 
     async def commit(self) -> Descriptor:
-        """Remember that the repository would hold the blob."""
+        """Remember the blob as held by the repository."""
         return self.registry.hold(self.repository, self.registry.seen_at(self.digest)[2])
 
     async def drop(self) -> None:
-        """Do nothing: no byte is held."""
+        """Do nothing, because no byte is held."""
 
     async def release(self) -> None:
-        """Do nothing: no file is locked."""
+        """Do nothing, because no file is locked."""

@@ -1,4 +1,4 @@
-"""Planning of a repository's run: what each tag needs, by its state upstream and here. Nothing is changed."""
+"""Planning of the run for one repository: the action for each tag, from upstream and local state. Changes nothing."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _ASKED_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class TagPlan:
-    """The plan for a tag.
+    """Plan for one tag.
 
     Attributes:
         tag: the tag.
-        upstream_digest: what the tag points to upstream; None where it is pinned, and upstream no longer.
-        known: the state of the tag before the run.
-        row: what the rule noted when it last brought the tag.
-        decision: what is to be done.
+        upstream_digest: digest of the upstream tag. None if the tag is pinned and was deleted upstream.
+        known: state of the tag before the run.
+        row: journal row written when the rule last copied the tag. None if there is none.
+        decision: action for the tag.
     """
 
     tag: Tag
@@ -42,25 +42,28 @@ class TagPlan:
 
     @property
     def is_as_wanted(self) -> bool:
-        """True where the local tag is already as the rule wants it."""
+        """True if the local tag is already as the rule wants it."""
         return self.known.stands_for == self.decision.wanted
 
     @property
     def noted_digest(self) -> Digest | None:
-        """The local digest before. A run may have been interrupted between the copy and its note."""
+        """Local digest before the run: the digest in the journal row, or the current local digest if there is no row.
+
+        The two differ if an earlier run was interrupted between the copy and its record.
+        """
         return self.known.local_digest if self.row is None else self.row.digest
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryPlan:
-    """The plan for a repository.
+    """Plan for one repository.
 
     Attributes:
-        listed: every tag of the upstream repository.
-        tags: the plans for the tags that the rule selects, newest first.
-        failed: tags that could not be looked at, and why.
-        gone: tags that the rule has brought, and that are upstream no longer.
-        drop: tags that the rule has brought, and need not be kept.
+        listed: all tags of the upstream repository.
+        tags: plans for the tags selected by the rule, newest first.
+        failed: tags whose state could not be read, with the errors.
+        gone: tags copied by the rule and since deleted upstream.
+        drop: tags copied by the rule and not covered by its retention.
     """
 
     listed: frozenset[Tag]
@@ -71,16 +74,16 @@ class RepositoryPlan:
 
     @property
     def lost(self) -> bool:
-        """True where no tag at all is left: then, more likely than not, something else is wrong."""
+        """True if the upstream repository has no tag left, which more likely points to a fault of the upstream."""
         return not self.listed
 
 
 async def plan_repository(mapping: RepositoryMapping, context: RunContext) -> RepositoryPlan:
-    """Work out what is to be done about a repository.
+    """Plan the run for one repository.
 
     Raises:
-        RepositoryUnknown: the upstream does not have the repository, and never had.
-        And whatever else listing raises.
+        RepositoryUnknown: the upstream does not have the repository, and the rule has never copied a tag of it.
+        MirrorError: any error raised while the upstream's tags are listed.
     """
     known = await context.journal.mirrored(mapping.local_repository)
     rows = {tag: row for tag, row in known.items() if (row.upstream, row.source) == _origin(mapping)}
@@ -90,9 +93,11 @@ async def plan_repository(mapping: RepositoryMapping, context: RunContext) -> Re
         if not rows:
             raise
         tags = ()
+    # A repository that has vanished counts as one without tags: what the rule has copied is then gone, not failed.
     listed, wanted = await in_thread(_select, tags, mapping)
     plans, failed = await plan_tags(mapping, context, wanted, rows, listed)
     absent = {plan.tag for plan in plans if plan.upstream_digest is None} | {tag for tag in rows if tag not in listed}
+    # Deleted between the list and the request for the digest, or listed without a manifest.
     absent |= {tag for tag, error in failed if isinstance(error, ManifestUnknown) and tag in rows}
     present = tuple((tag, error) for tag, error in failed if tag not in absent)
     plans, drop = await _apply_retention(mapping, context, plans, rows)
@@ -101,9 +106,9 @@ async def plan_repository(mapping: RepositoryMapping, context: RunContext) -> Re
 
 
 def _select(tags: tuple[Tag, ...], mapping: RepositoryMapping) -> tuple[frozenset[Tag], tuple[Tag, ...]]:
-    """Return the upstream's tags, and those of them that the rule is about, newest first; runs in a thread.
+    """Return all upstream tags, and the tags covered by the rule, newest first. Runs in a thread.
 
-    An upstream may list hundreds of thousands, and to tell their versions takes seconds.
+    An upstream may list hundreds of thousands of tags, and parsing their versions takes seconds.
     """
     rule = mapping.rule
     return frozenset(tags), newest_first({*select(tags, rule.tags), *rule.pinned(mapping.local_repository)})
@@ -116,10 +121,10 @@ async def plan_tags(
     rows: Mapping[Tag, MirroredTag],
     listed: frozenset[Tag],
 ) -> tuple[list[TagPlan], list[tuple[Tag, MirrorError]]]:
-    """Plan some tags, several at a time.
+    """Plan several tags, up to 8 at a time.
 
     Returns:
-        The plan for each, and those that could not be looked at.
+        The plans, and the tags whose state could not be read, with the errors.
     """
     pins = mapping.rule.pinned(mapping.local_repository)
 
@@ -127,6 +132,7 @@ async def plan_tags(
         pin, row = pins.get(tag), rows.get(tag)
         upstream_digest = None
         try:
+            # A pinned tag needs no upstream tag: the pin names the digest to copy.
             if tag in listed or pin is None:
                 upstream_digest = await _digest(mapping.source, mapping.upstream_repository, tag)
             known = await _known(mapping, context, tag, row)
@@ -148,11 +154,13 @@ async def _known(mapping: RepositoryMapping, context: RunContext, tag: Tag, row:
     local_digest = await _digest(mapping.destination, repository, tag)
     from_rule = row is not None and row.digest == local_digest
     if local_digest is not None and not from_rule:
+        # A tag pulled through from the same place may be moved by the rule as well (ADR 9).
         origin = await context.journal.origin(repository, tag)
         if origin is not None and origin.digest == local_digest:
             from_rule = (origin.upstream, origin.source) == _origin(mapping)
     if local_digest is not None and not from_rule and mapping.rule.changes is not None:
-        made = await context.derivations.derivation(local_digest)  # an interrupted run may have noted no more than that
+        # A run interrupted between the tag and its journal row leaves only the record of the derivation.
+        made = await context.derivations.derivation(local_digest)
         from_rule = made is not None and made.made_by == context.maker(mapping.rule).name
     upstream_digest = None if row is None else row.upstream_digest
     gone = row is not None and row.gone_at is not None
@@ -165,6 +173,8 @@ def _stands_for(
     changes = mapping.rule.changes_of(mapping.local_repository, tag)
     if changes is None:
         return local_digest
+    # The journal row tells which original and which changes made the local copy. If the configuration now asks for
+    # other changes, the copy is made anew.
     if row is None or row.digest != local_digest or row.changes != changes.to_json():
         return None
     return row.original
@@ -180,10 +190,11 @@ async def _digest(reader: Reader, repository: Repository, tag: Tag) -> Digest | 
 async def _apply_retention(
     mapping: RepositoryMapping, context: RunContext, plans: list[TagPlan], rows: Mapping[Tag, MirroredTag]
 ) -> tuple[list[TagPlan], tuple[MirroredTag, ...]]:
-    """Skip the tags that would not be kept, and find those here that are no longer kept."""
+    """Skip the tags which the retention would not keep, and find the local tags which the retention no longer keeps."""
     retention, repository, now = mapping.rule.retention, mapping.local_repository, context.clock.now()
     if retention is None:
         return plans, ()
+    # Retention covers only tags copied by the rule. A tag pushed over since then is not the rule's any more.
     held = {tag: row for tag, row in rows.items() if await _digest(mapping.destination, repository, tag) == row.digest}
     of_its_own = {tag: row for tag, row in held.items() if not is_digest_tag(tag)}
     candidates = {tag: RetainedTag(row.digest, row.brought_at, row.copied) for tag, row in of_its_own.items()}
@@ -194,8 +205,10 @@ async def _apply_retention(
         if retention.pulled_within is None
         else await context.journal.pulled_since(repository, now - retention.pulled_within)
     )
+    # In a thread: sorting very many tags by version takes seconds.
     unwanted = await in_thread(surplus, candidates, retention, mapping.rule.pinned(repository), pulled, now)
     plans = [_not_kept(plan) if plan in coming and plan.tag in unwanted else plan for plan in plans]
+    # Companions are named after the digest of their subject, so they leave with the last tag of that digest.
     leaving = {candidates[tag].original for tag in unwanted} - {
         one.original for tag, one in candidates.items() if tag not in unwanted
     }
@@ -204,7 +217,10 @@ async def _apply_retention(
 
 
 def _coming(plan: TagPlan, now: datetime) -> RetainedTag:
-    """A tag that the rule itself has dropped, and has not moved upstream, is no newer for being copied again."""
+    """Describe a tag about to be copied.
+
+    A tag dropped earlier by this rule and not moved upstream since keeps its old time. A new copy makes it no newer.
+    """
     row, wanted = plan.row, plan.decision.wanted
     again = row is not None and row.dropped_at is not None and row.upstream_digest == plan.upstream_digest
     if row is None or not again:
@@ -213,7 +229,7 @@ def _coming(plan: TagPlan, now: datetime) -> RetainedTag:
 
 
 def _not_kept(plan: TagPlan) -> TagPlan:
-    reason = "the rule would not keep it"
+    reason = "would not be kept by the rule's retention"
     return replace(plan, decision=replace(plan.decision, action=TagAction.SKIP, change=None, reason=reason))
 
 

@@ -1,4 +1,4 @@
-"""Removal of tags that are gone upstream, or that the rule no longer keeps."""
+"""Removal of tags that were deleted upstream or are no longer kept by the rule."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from mirror.sync.rule import OnUpstreamDelete
 
 
 async def remove_tags(run: RepositoryRun, plan: RepositoryPlan) -> list[TagRecord]:
-    """Note the tags that are gone upstream, and remove those that follow the upstream or are not kept.
+    """Record the tags deleted upstream. Remove the tags that follow the upstream and the tags that are not kept.
 
-    A tag that is gone stays here, unless the rule says otherwise. Nothing follows where no tag at all is left upstream:
-    then, more likely than not, something else is wrong.
+    A tag deleted upstream stays here unless the rule says ``on_upstream_delete: follow``. If the upstream has no tag
+    left, no deletion is followed, because a fault of the upstream is more likely.
 
     Raises:
         StorageFault: a record could not be written.
     """
     mapping, clock = run.mapping, run.context.clock
+    # Read anew: the rows of the plan are from before the copies, which may have rewritten them.
     rows = await run.context.journal.mirrored(mapping.local_repository) if plan.gone or plan.drop else {}
     reason = f"no longer at {mapping.origin}"
     follow = mapping.rule.on_upstream_delete is OnUpstreamDelete.FOLLOW and not plan.lost
     pinned = mapping.rule.pinned(mapping.local_repository)
     records = []
     for row in (rows[gone.tag] for gone in plan.gone):
+        # Recorded once, when the loss is first seen; later runs report nothing.
         if row.gone_at is None:
             row = replace(row, gone_at=clock.now())  # noqa: PLW2901 - the row as it is from now on
             records.append(await _note_gone(run, row, reason))
         if follow and row.dropped_at is None and row.tag not in pinned:
             records.append(await _drop(run, row, reason))
-    return records + [await _drop(run, rows[drop.tag], "the rule does not keep it") for drop in plan.drop]
+    return records + [await _drop(run, rows[drop.tag], "not kept by the rule's retention") for drop in plan.drop]
 
 
 async def _note_gone(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
@@ -44,20 +46,20 @@ async def _note_gone(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRe
 
 
 async def _drop(run: RepositoryRun, row: MirroredTag, reason: str) -> TagRecord:
-    """Remove a tag that the rule has brought; a tag that was pushed over it stays."""
+    """Remove a tag copied by the rule. A tag pushed over it stays."""
     mapping, tag = run.mapping, row.tag
     try:
         local_digest = (await mapping.destination.resolve(mapping.local_repository, tag)).digest
         if local_digest == row.digest:
             await mapping.destination.delete_tag(mapping.local_repository, tag)
     except NotFound:
-        local_digest = row.digest  # somebody else has taken it away
+        local_digest = row.digest  # another client has deleted the tag already
     except MirrorError as error:
         return await run.fail(tag, error)
     row = replace(row, dropped_at=run.context.clock.now())
     if local_digest != row.digest:
         record = run.tag_record(
-            tag, TagOutcome.SKIPPED, before=local_digest, after=local_digest, reason="it was pushed here"
+            tag, TagOutcome.SKIPPED, before=local_digest, after=local_digest, reason="the tag was pushed here"
         )
         await run.note(record, row)
     else:

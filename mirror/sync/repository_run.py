@@ -1,4 +1,4 @@
-"""The mapping of an upstream repository to a local one, and one run of a rule for it."""
+"""Mapping of an upstream repository to a local one, and the run of a rule for one repository."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.derive_copy import Derived, DerivedCopyMaker, LayerFactsReader, derive_beside
 from mirror.transfer.progress_reporting import Reporter, TagProgress
 
-#: Makes a copy with changes, as :func:`mirror.transfer.derive_copy.derive_beside`. None: its digest is unknown as
-#: long as its layers are not here.
+#: Makes a copy with changes, like :func:`mirror.transfer.derive_copy.derive_beside`. Returns None if the digest of the
+#: copy cannot be known, because its layers are missing here (dry runs only).
 Derive = Callable[..., Awaitable[Derived | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The services that runs of rules work with.
+    """Services used by runs of rules.
 
     Attributes:
-        journal: records the runs.
-        derivations: records how copies with changes came about.
-        layers: tells facts of layers, where something is to be mended.
-        clock: tells the time.
-        reporter: told of each tag.
-        locks: shared by runs at the same time, so that each blob moves once.
-        derive: makes copies with changes.
+        journal: records of the runs.
+        derivations: records of the origins of copies with changes.
+        layers: reader of facts about layers, needed for changes with ``fix``.
+        clock: source of the current time.
+        reporter: receiver of the progress of each tag.
+        locks: blob locks shared by simultaneous runs, so each blob moves once.
+        derive: function that makes copies with changes.
     """
 
     journal: RunRecorder
@@ -46,19 +46,21 @@ class RunContext:
     derive: Derive = derive_beside
 
     def maker(self, rule: MirrorRule) -> DerivedCopyMaker:
-        """The maker of a rule's copies with changes."""
+        """Return the maker of a rule's copies with changes."""
         return DerivedCopyMaker(f"rule {rule.name}", self.derivations, self.layers, self.clock.now)
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryMapping:
-    """An upstream repository, and the local one that is made of it.
+    """An upstream repository and the local repository copied from it.
 
     Attributes:
-        rule: the rule that copies one to the other.
-        source, upstream_repository: the upstream, and its repository.
-        destination, local_repository: our registry, and its repository.
-        siblings: the other local repositories that are made of the same upstream one.
+        rule: rule that copies the repository.
+        source: upstream registry.
+        upstream_repository: repository at the upstream.
+        destination: our registry.
+        local_repository: repository in our registry.
+        siblings: other local repositories copied from the same upstream repository.
     """
 
     rule: MirrorRule
@@ -76,14 +78,14 @@ class RepositoryMapping:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryRun:
-    """A run of a rule, for one repository.
+    """Run of a rule for one repository.
 
     Attributes:
-        mapping: the upstream repository and the local one.
+        mapping: upstream repository and local repository.
         run: the run.
-        context: the services of the run.
-        gate: lets so many tags of the run through at a time.
-        subject_locks: takes turns at digests that others may refer to, so that each referrer is counted once.
+        context: services used by the run.
+        gate: limit of the tags handled at the same time, shared by all repositories of the run.
+        subject_locks: locks by subject digest, so each referrer is counted once.
     """
 
     mapping: RepositoryMapping
@@ -93,29 +95,31 @@ class RepositoryRun:
     subject_locks: BlobLocks
 
     def begin(self, tag: Tag) -> TagProgress:
-        """Report that work on a tag begins."""
+        """Report the start of work on a tag."""
         return self.context.reporter.begin(f"{self.mapping.local_repository}:{tag}")
 
     def tag_record(self, tag: Tag, outcome: TagOutcome, **attributes: Any) -> TagRecord:
-        """A record of a tag of the repository. Further attributes are those of :class:`TagRecord`."""
+        """Make a record of a tag of the repository. Further attributes are those of :class:`TagRecord`."""
         mapping = self.mapping
         return TagRecord(mapping.local_repository, tag, outcome, source=mapping.upstream_repository, **attributes)
 
     def event(
         self, tag: Tag, change: TagChange, before: Digest | None, after: Digest | None, difference: tuple[str, ...] = ()
     ) -> TagEvent:
-        """An event of a tag's history, at this moment."""
+        """Make an event of a tag's history at the current time."""
         mapping, now = self.mapping, self.context.clock.now()
         return TagEvent(mapping.local_repository, tag, now, change, before, after, mapping.origin, difference)
 
     async def note(self, record: TagRecord, mirrored: MirroredTag | None = None, event: TagEvent | None = None) -> None:
-        """Note what became of a tag, all of it at once; unchanged tags have no record."""
+        """Record the outcome of a tag in one step. Unchanged tags get no record."""
+        # One step, so that the record, the origin and the move of a tag are one transaction (ADR 9). Unchanged tags are
+        # only counted: a rule may select very many.
         step = RunStep(None if record.outcome is TagOutcome.UNCHANGED else record, mirrored, event)
         if step != RunStep():
             await self.context.journal.record(self.run, [step])
 
     async def fail(self, tag: Tag, error: MirrorError) -> TagRecord:
-        """Report and note that nothing could be done about a tag."""
+        """Report and record a failed tag."""
         record = self.tag_record(tag, TagOutcome.FAILED).failed(error)
         self.begin(tag).done(record.outcome, record.reason)
         await self.note(record)

@@ -1,4 +1,4 @@
-"""Retention: the choice of the tags that a rule has brought and need not keep. Pure."""
+"""Retention: selection of the tags that a rule may drop. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mirror.transfer.tag_selection import newest_first
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """The conditions of retention: a rule keeps the tags that meet one of them.
+    """Conditions of retention. A rule keeps each tag that meets at least one condition.
 
     Attributes:
-        newest: a number: the newest tags of a repository, by the version in the tag.
-        pulled_within: a span: the tags that were pulled, or brought, within that time.
+        newest: number of tags to keep in each repository, newest version first. None if the condition is not set.
+        pulled_within: time within which a kept tag was pulled or copied. None if the condition is not set.
     """
 
     newest: int | None = None
@@ -32,12 +32,12 @@ class Retention:
 
 @dataclass(frozen=True, slots=True)
 class RetainedTag:
-    """A tag that a rule has brought, or is about to.
+    """A tag that a rule has copied or is about to copy.
 
     Attributes:
-        digest: the local digest.
-        brought_at: when the digest was brought.
-        original: the upstream digest, which is another one where the tag is a copy with changes.
+        digest: local digest.
+        brought_at: time at which the digest was copied.
+        original: upstream digest. Differs from ``digest`` if the tag is a copy with changes.
     """
 
     digest: Digest
@@ -52,27 +52,29 @@ def surplus(
     pulled: Collection[str],
     now: datetime,
 ) -> frozenset[Tag]:
-    """Choose the tags that need not be kept.
+    """Select the tags that need not be kept.
 
-    A pinned tag is always kept, and so is the last tag that leads to a digest that is pinned.
+    Pinned tags are always kept, and so is the last tag pointing to a pinned digest.
 
     Args:
-        tags: the tags that the rule has brought into one repository, or is about to.
-        retention: the conditions.
-        pinned: tags that are held, and their digests.
-        pulled: tags and digests that were pulled within ``retention.pulled_within``.
-        now: the moment of the choice.
+        tags: tags of one repository that the rule has copied or is about to copy.
+        retention: conditions of retention.
+        pinned: pinned tags with their digests.
+        pulled: names of tags, and digests, pulled within ``retention.pulled_within``.
+        now: current time.
     """
     kept = set(pinned) & set(tags)
     if retention.newest is not None:
         kept.update(newest_first(tags)[: retention.newest])
     if retention.pulled_within is not None:
         since = now - retention.pulled_within
+        # A pull may name the tag, or only the digest: engines resolve the tag first and then read by digest.
         kept.update(
             tag
             for tag, one in tags.items()
             if one.brought_at >= since or tag.name in pulled or str(one.digest) in pulled
         )
+    # A pin names an upstream digest, while the local tag may point to a copy with changes: compare the originals.
     for digest in set(pinned.values()) - {tags[tag].original for tag in kept}:
         kept.update(newest_first(tag for tag, one in tags.items() if one.original == digest)[:1])
     return frozenset(tags.keys() - kept)

@@ -1,4 +1,4 @@
-"""A mirror rule: which tags are copied from an upstream to which repositories, when, and what is kept. Pure."""
+"""Mirror rules: the tags to copy, their source and targets, the schedule and the retention. Pure."""
 
 from __future__ import annotations
 
@@ -19,26 +19,27 @@ _EVERY_TAG = TagSelection()
 
 
 class OnUpstreamDelete(StrEnum):
-    """The fate of a local tag that is no longer upstream."""
+    """Action for a local tag whose upstream tag was deleted."""
 
     KEEP = "keep"
+    #: Delete the local tag too, unless it is pinned. Not done if the upstream has lost every tag (ADR 9).
     FOLLOW = "follow"
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorRule:
-    """One rule.
+    """A mirror rule of the configuration.
 
     Attributes:
-        name: the rule's name.
-        source: the name of the upstream.
-        names: the upstream repositories, and their local names: one or more each.
-        tags: the selection of their tags.
-        schedule: when the rule runs by itself; None: only when it is told to.
-        pins: digests at which tags are held, by local repository and tag.
-        on_upstream_delete: the fate of a tag that is no longer upstream.
-        retention: which of the tags that the rule has brought are kept; None: all of them.
-        changes: the changes that tags are copied with; None: they are as upstream.
+        name: name of the rule.
+        source: name of the upstream.
+        names: mappings from upstream repositories to local ones, at least one.
+        tags: selection of the upstream tags to copy.
+        schedule: schedule of automatic runs. None if the rule runs only on request.
+        pins: upstream digests to hold tags at, by local repository and tag.
+        on_upstream_delete: action for a tag deleted upstream.
+        retention: conditions for keeping the tags copied by the rule. None to keep all of them.
+        changes: changes applied to each copied plugin. None to copy plugins unchanged.
     """
 
     name: str
@@ -65,18 +66,22 @@ class MirrorRule:
         retention: Retention | None = None,
         changes: DerivationChanges | None = None,
     ) -> MirrorRule:
-        """Read a rule as it is written.
+        """Parse a rule in the notation of the configuration.
 
         Args:
-            name: the rule's name.
-            source: ``UPSTREAM/REPOSITORY``, where ``*`` is one component and ``**`` the rest.
-            to: the local repository, or several, with the same ``*`` and ``**``.
-            tags: which tags.
-            schedule, on_upstream_delete, retention, changes: as the attributes.
-            pins: digests by ``TAG``, or by ``REPOSITORY:TAG`` with the local repository, as ``*`` needs it.
+            name: name of the rule.
+            source: ``UPSTREAM/REPOSITORY``. ``*`` matches one component, ``**`` matches the rest.
+            to: one or several local repositories, with the same ``*`` and ``**``.
+            tags: selection of the upstream tags.
+            schedule: see the attribute.
+            pins: digests by ``TAG``, or by ``REPOSITORY:TAG`` with the local repository. With wildcards in ``source``,
+                only the second form is allowed.
+            on_upstream_delete: see the attribute.
+            retention: see the attribute.
+            changes: see the attribute.
 
         Raises:
-            ConfigurationFault: something is outside its grammar.
+            ConfigurationFault: a value is outside its grammar.
         """
         upstream, slash, repository = source.partition("/")
         if not upstream or not slash:
@@ -92,43 +97,46 @@ class MirrorRule:
 
     @property
     def origin(self) -> str:
-        """``UPSTREAM/REPOSITORY``, as it was written."""
+        """``UPSTREAM/REPOSITORY`` as written in ``from``."""
         return f"{self.source}/{self.names[0].source}"
 
     @property
     def plain_source(self) -> Repository | None:
-        """The one repository that is meant, where ``from`` holds no wildcard."""
+        """The upstream repository if ``from`` contains no wildcard, else None."""
         return self.names[0].plain_source
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The targets, as ``to`` names them."""
+        """Target repositories as written in ``to``."""
         return tuple(mapping.target for mapping in self.names)
 
     def local_repositories(self, upstream_repository: Repository) -> tuple[Repository, ...]:
-        """The local names of an upstream repository; none where the rule is not about it.
+        """Return the local names of an upstream repository.
+
+        The tuple is empty if the rule does not cover the repository.
 
         Raises:
-            NameInvalid: a name would be too long.
+            NameInvalid: a local name would be too long.
         """
         return tuple(name for mapping in self.names if (name := mapping.apply(upstream_repository)) is not None)
 
     def changes_of(self, repository: Repository, tag: Tag) -> DerivationChanges | None:
-        """The changes that a local tag is copied with; signatures and the like are never changed."""
+        """Return the changes applied to a local tag. Tags of signatures and the like are never changed."""
+        # Signatures follow the original and say nothing about the copy (ADR 12).
         return None if self.changes is None or is_digest_tag(tag) else self.changes.filled_in(repository, tag)
 
     def pinned(self, repository: Repository) -> dict[Tag, Digest]:
-        """The tags of a local repository that are held, and where."""
+        """Return the pinned tags of a local repository with their digests."""
         return {tag: digest for (held_in, tag), digest in self.pins.items() if held_in == repository}
 
 
 def _pin(names: Sequence[NameMapping], key: str, text: str) -> list[tuple[tuple[Repository, Tag], Digest]]:
-    """The local tags that a pin holds: those of all names where it gives none."""
+    """Return the local tags held by a pin. A key without a repository holds the tag in every target of the rule."""
     name, colon, tag = key.rpartition(":")
     if not colon and names[0].plain_source is None:
-        raise ConfigurationFault(f"pin {key!r}: several repositories have that tag: write REPOSITORY:TAG")
+        raise ConfigurationFault(f"pin {key!r}: the rule may copy several repositories; fix: write REPOSITORY:TAG")
     held = [Repository.parse(name)] if colon else [Repository.parse(mapping.target) for mapping in names]
     for repository in held:
         if not any(mapping.may_give(repository) for mapping in names):
-            raise ConfigurationFault(f"pin {key!r}: the rule brings nothing into {repository}")
+            raise ConfigurationFault(f"pin {key!r}: the rule copies nothing to {repository}")
     return [((repository, Tag.parse(tag)), Digest.parse(text)) for repository in held]

@@ -1,4 +1,4 @@
-"""Status of rules, out of the journal: for ``/api/v1/mirrors``, ``plugin-mirror status`` and metrics."""
+"""Status of mirror rules, read from the journal, for ``/api/v1/mirrors``, ``plugin-mirror status`` and metrics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from mirror.oci.timestamps import machine_time
 from mirror.records.sync_runs import MirroredTag, Run, RunHistory, RunOutcome, TagEvent, TagRecord
 from mirror.sync.rule import MirrorRule
 from mirror.sync.schedule import next_run
@@ -14,23 +15,23 @@ from mirror.sync.schedule import next_run
 _RUNS_SHOWN = 5
 _EVENTS_SHOWN = 20
 
-#: Tells whether a process is running the rule of that name just now.
+#: Tells whether a process currently runs the rule of a given name.
 IsRunning = Callable[[str], Awaitable[bool]]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleStatus:
-    """The status of a rule.
+    """Status of a rule.
 
     Attributes:
         rule: the rule.
-        at: the moment of the status.
-        runs: its latest runs, the latest first. One that no process is at any more is ``interrupted``.
-        last_success_at: when the latest run that succeeded ended; None: none ever did.
-        next_run_at: when it is due; None: it has no schedule.
-        tags: the tags that it has brought, also those that it keeps no longer.
-        records: the records of the latest run; unchanged tags are only counted.
-        events: the latest events of its tags, the latest first.
+        at: time of the status.
+        runs: the latest 5 runs, latest first. A run whose process has ended without a record is ``interrupted``.
+        last_success_at: time at which the latest successful run ended. None if no run has succeeded.
+        next_run_at: time at which the rule is due. None if the rule has no schedule.
+        tags: tags copied by the rule, including dropped ones.
+        records: tag records of the latest run. Unchanged tags have no record.
+        events: the latest 20 events of the rule's tags, latest first.
     """
 
     rule: MirrorRule
@@ -44,42 +45,45 @@ class RuleStatus:
 
     @property
     def last_run(self) -> Run | None:
-        """The latest run."""
+        """Latest run, None if the rule never ran."""
         return self.runs[0] if self.runs else None
 
     @property
     def state(self) -> str:
-        """``running``, ``succeeded``, ``failed`` or ``interrupted``, as the latest run; ``never run``."""
+        """Outcome of the latest run (``running``, ``succeeded``, ``failed``, ``interrupted``), else ``never run``."""
         return self.last_run.outcome.value if self.last_run else "never run"
 
     @property
     def failure(self) -> Run | None:
-        """The latest run that has ended, where it failed or was interrupted: it may be being made up for just now."""
+        """Latest ended run if it failed or was interrupted, else None.
+
+        A newer run, still going on, may be about to make up for the failure.
+        """
         ended = next((run for run in self.runs if run.outcome is not RunOutcome.RUNNING), None)
         return None if ended is None or ended.outcome is RunOutcome.SUCCEEDED else ended
 
     @property
     def lag_seconds(self) -> float | None:
-        """Seconds since the latest success; None: there was none."""
+        """Seconds since the latest success. None if no run has succeeded."""
         return None if self.last_success_at is None else (self.at - self.last_success_at).total_seconds()
 
     @property
     def held(self) -> list[MirroredTag]:
-        """Tags that the rule has brought and keeps."""
+        """Tags copied and kept by the rule."""
         return [tag for tag in self.tags if tag.dropped_at is None]
 
     @property
     def gone(self) -> list[MirroredTag]:
-        """Held tags that are no longer upstream."""
+        """Kept tags deleted upstream."""
         return [tag for tag in self.held if tag.gone_at is not None]
 
     @property
     def behind(self) -> list[MirroredTag]:
-        """Held tags that have moved on upstream."""
+        """Kept tags, still present upstream, whose upstream tag has moved on."""
         return [tag for tag in self.held if tag.gone_at is None and tag.copied != tag.upstream_digest]
 
     def to_json(self) -> dict[str, Any]:
-        """The status as plain values; every moment in UTC (RFC 3339)."""
+        """Return the status as plain values. Times are in UTC (RFC 3339)."""
         targets = self.rule.targets
         return {
             "rule": self.rule.name,
@@ -89,9 +93,9 @@ class RuleStatus:
             "schedule": None if self.rule.schedule is None else str(self.rule.schedule),
             "state": self.state,
             "failing": self.failure is not None,
-            "last_success_at": _moment(self.last_success_at),
+            "last_success_at": machine_time(self.last_success_at),
             "lag_seconds": self.lag_seconds,
-            "next_run_at": _moment(self.next_run_at),
+            "next_run_at": machine_time(self.next_run_at),
             "tags": len(self.held),
             "gone": [_tag_as_json(tag) for tag in self.gone],
             "pinned_behind": [_tag_as_json(tag) for tag in self.behind],
@@ -102,11 +106,11 @@ class RuleStatus:
 
 
 def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
-    """List the rules that mirror from an upstream, and their failures, as plain values."""
+    """Return the rules that mirror from an upstream and their failures, as plain values."""
     using = [state for state in states if state.rule.source == name]
     return {
         "rules": [state.rule.name for state in using],
-        "last_success_at": _moment(max((at for state in using if (at := state.last_success_at)), default=None)),
+        "last_success_at": machine_time(max((at for state in using if (at := state.last_success_at)), default=None)),
         "failing": [
             {"rule": state.rule.name, "reason": state.failure.reason} for state in using if state.failure is not None
         ],
@@ -116,19 +120,20 @@ def upstream_usage(name: str, states: Iterable[RuleStatus]) -> dict[str, Any]:
 async def rule_statuses(
     rules: Iterable[MirrorRule], history: RunHistory, is_running: IsRunning, now: datetime
 ) -> list[RuleStatus]:
-    """Read the status of rules, in their order.
+    """Read the status of rules, in the given order.
 
     Args:
-        rules: the rules.
-        history: asked for their runs and tags.
-        is_running: tells whether a process runs one.
-        now: the time of day.
+        rules: rules to report on.
+        history: records of runs and tags.
+        is_running: tells whether a process runs the rule of a given name.
+        now: current time.
     """
     return [await _status(rule, history, is_running, now) for rule in rules]
 
 
 async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, now: datetime) -> RuleStatus:
-    # Asked first: a run that ends meanwhile has then noted its end.
+    # Ask before reading the journal: a run that ends in between has recorded its end by then. In the other order, it
+    # would be taken for interrupted.
     running = await is_running(rule.name)
     known = await history.rule_record(rule.name)
     latest = await history.runs(rule.name, _RUNS_SHOWN)
@@ -143,17 +148,18 @@ async def _status(rule: MirrorRule, history: RunHistory, is_running: IsRunning, 
 
 
 def _seen(run: Run, *, running: bool) -> Run:
+    # The process was killed before it could record the end.
     if run.outcome is RunOutcome.RUNNING and not running:
         return replace(run, outcome=RunOutcome.INTERRUPTED)
     return run
 
 
 def event_as_json(event: TagEvent) -> dict[str, Any]:
-    """An event of a tag's history as plain values."""
+    """Return an event of a tag's history as plain values."""
     return {
         "name": event.repository.name,
         "tag": event.tag.name,
-        "at": _moment(event.at),
+        "at": machine_time(event.at),
         "change": event.change.value,
         "before": event.before and str(event.before),
         "after": event.after and str(event.after),
@@ -164,7 +170,7 @@ def event_as_json(event: TagEvent) -> dict[str, Any]:
 
 def _run_as_json(run: Run) -> dict[str, Any]:
     values = {name: value for name, value in asdict(run).items() if name != "rule"}
-    moments = {"started_at": _moment(run.started_at), "ended_at": _moment(run.ended_at)}
+    moments = {"started_at": machine_time(run.started_at), "ended_at": machine_time(run.ended_at)}
     return values | moments | {"outcome": run.outcome.value}
 
 
@@ -187,9 +193,5 @@ def _tag_as_json(tag: MirroredTag) -> dict[str, Any]:
         "digest": str(tag.digest),
         "derived_from": tag.original and str(tag.original),
         "upstream_digest": str(tag.upstream_digest),
-        "gone_at": _moment(tag.gone_at),
+        "gone_at": machine_time(tag.gone_at),
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Runs of rules: one rule once, or several in turn. Running a rule again copies only what has changed since."""
+"""Runs of mirror rules: one rule, or several one after the other. A repeated run copies only changed content."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from mirror.sync.run_result import RuleResult, RunSummary
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 
 _REPOSITORIES_AT_ONCE = 8
+# Shared by all repositories of a rule: eight repositories at once must not mean 64 tags at once.
 _TAGS_AT_ONCE = 8
 
 
 class RuleLock(Protocol):
-    """Keeps a rule to one holder, over all processes on the same data."""
+    """Lock that keeps a rule to one holder among all processes on the same data folder."""
 
     def __call__(self, rule_name: str, /) -> AbstractAsyncContextManager[object]:
-        """Held inside the ``async with``. Entering raises Busy where another holds it."""
+        """Return a context manager that holds the lock. Entering raises Busy if another holder has the lock."""
         ...
 
 
@@ -41,14 +42,14 @@ async def run_rules(
     lock: RuleLock,
     context: RunContext,
 ) -> RunSummary:
-    """Run rules in the order given; one that fails does not stop the others.
+    """Run rules in the given order. A failed rule does not stop the others.
 
     Args:
-        rules: the rules to run.
-        sources: the upstreams by name, open.
-        destination: the registry that everything is copied to.
-        lock: held while a rule runs.
-        context: the services of the runs.
+        rules: rules to run.
+        sources: open upstreams by name.
+        destination: registry to copy to.
+        lock: lock held while a rule runs.
+        context: services used by the runs.
     """
 
     async def run(rule: MirrorRule) -> RuleResult:
@@ -64,19 +65,19 @@ async def run_rules(
 async def run_rule(
     rule: MirrorRule, source: ReadLister, destination: ReadWriteDeleter, context: RunContext
 ) -> RuleResult:
-    """Copy what a rule selects and the destination does not hold yet, and note it. A tag that fails stops no other.
+    """Copy the selected content missing at the destination, and record the run. A failed tag does not stop the others.
 
     Args:
-        rule: what to copy. Nobody else runs it at the same time.
-        source: the registry that the rule calls ``rule.source``.
-        destination: the registry that everything is copied to.
-        context: the services of the run.
+        rule: rule to run. The caller ensures that nobody else runs the rule at the same time.
+        source: registry named ``rule.source`` by the rule.
+        destination: registry to copy to.
+        context: services used by the run.
 
     Raises:
-        StorageFault: the beginning or the end could not be noted.
+        StorageFault: the start or the end of the run could not be recorded.
 
-    Cancelled, it leaves every finished tag, and of the unfinished one what the next run goes on with; it is noted as
-    interrupted.
+    Cancellation keeps every finished tag. Of an unfinished tag it keeps the content from which the next run continues.
+    The run is recorded as interrupted.
     """
     run = await context.journal.begin_run(rule.name)
     done: dict[Repository, list[TagRecord]] = {}
@@ -87,17 +88,21 @@ async def run_rule(
         found = [mapping async for mapping in mappings(rule, source, destination)]
 
         async def copy(siblings: list[RepositoryMapping]) -> None:
-            for mapping in siblings:  # one after the other: the next takes from here what the first has brought
+            # One after the other: the second sibling is copied locally from the first, so the upstream sends each blob
+            # once.
+            for mapping in siblings:
                 records = await _run_repository(RepositoryRun(mapping, run, context, gate, BlobLocks()))
                 done[mapping.local_repository] = records
 
+        # groupby joins neighbours only; mappings() yields siblings next to each other.
         groups = [list(siblings) for _, siblings in groupby(found, lambda mapping: mapping.upstream_repository)]
         await map_concurrently(_REPOSITORIES_AT_ONCE, copy, groups)
         outcome = RunOutcome.SUCCEEDED
     except MirrorError as failure:
         error = failure
     except asyncio.CancelledError:
-        with suppress(MirrorError):  # the next run finds that this one has not ended
+        # If this record fails, the next run marks the run as interrupted, because it has not ended.
+        with suppress(MirrorError):
             await context.journal.end_run(_ended(run, _result(rule, done), outcome, context))
         raise
     result = _result(rule, done, error)
@@ -109,12 +114,13 @@ async def run_rule(
 async def mappings(
     rule: MirrorRule, source: ReadLister, destination: ReadWriteDeleter
 ) -> AsyncIterator[RepositoryMapping]:
-    """List the repositories that a rule is about; those that are made of the same one follow each other.
+    """Yield the repositories covered by a rule. Local repositories of one upstream repository follow each other.
 
     Raises:
-        ConfigurationFault: the upstream lists none that the rule's pattern matches.
+        ConfigurationFault: the upstream lists no repository matched by the rule.
     """
     plain = rule.plain_source
+    # A plain name needs no catalog, which some upstreams do not offer.
     listed = [plain] if plain else [name async for name in all_repositories(source)]
     matched = await in_thread(_matched, rule, listed)
     for upstream_repository, names in matched:
@@ -129,22 +135,23 @@ async def mappings(
 
 
 def source_of(rule: MirrorRule, sources: Mapping[str, ReadLister]) -> ReadLister:
-    """The upstream that a rule copies from.
+    """Return the upstream of a rule.
 
     Raises:
-        ConfigurationFault: there is none of that name.
+        ConfigurationFault: no upstream of this name is configured.
     """
     source = sources.get(rule.source)
     if source is None:
         known = ", ".join(sorted(sources)) or "none"
         raise ConfigurationFault(
-            f"mirror rule {rule.name} copies from {rule.source!r}, which is no upstream: {known} are configured"
+            f"mirror rule {rule.name} copies from {rule.source!r}, which is not configured as an upstream; "
+            f"configured: {known}"
         )
     return source
 
 
 def _matched(rule: MirrorRule, listed: list[Repository]) -> list[tuple[Repository, tuple[Repository, ...]]]:
-    """The repositories that a rule is about, with their local names."""
+    """Return the listed repositories covered by a rule, with their local names."""
     found = ((repository, rule.local_repositories(repository)) for repository in listed)
     return [(repository, names) for repository, names in found if names]
 

@@ -1,4 +1,4 @@
-"""Schedules, and the next run of a rule by its schedule, its last run and its name. Pure."""
+"""Schedules, and the time of the next run computed from schedule, last run and rule name. Pure."""
 
 from __future__ import annotations
 
@@ -17,27 +17,31 @@ from mirror.records.sync_runs import RuleRecord, RunOutcome
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 
-#: Rules are spread over this part of their interval, and at most over so long.
+#: Share of its interval by which a run may be delayed, so that rules do not all start at once.
 _SPREAD: Final = 0.1
+#: Upper bounds of that delay: with an interval, with a cron expression, and after a start of the process.
 _MOST_EVERY_SPREAD: Final = timedelta(minutes=10)
 _MOST_CRON_SPREAD: Final = timedelta(minutes=1)
 _MOST_START_SPREAD: Final = timedelta(seconds=30)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read ``90s``, ``30m``, ``6h`` or ``7d``.
+    """Parse ``90s``, ``30m``, ``6h`` or ``7d``.
 
     Raises:
-        ConfigurationFault: it is something else.
+        ConfigurationFault: the text is no such duration.
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise ConfigurationFault(f"{text[:40]!r} is not a duration: write 90s, 30m, 6h or 7d")
+        raise ConfigurationFault(f"{text[:40]!r} is not a duration; fix: write 90s, 30m, 6h or 7d")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def duration_text(duration: timedelta) -> str:
-    """A duration as :func:`parse_duration` reads it, in the largest unit that fits; parts of a second are left out."""
+    """Format a duration for :func:`parse_duration`, in the largest unit without a remainder.
+
+    Fractions of a second are cut off.
+    """
     seconds = int(duration.total_seconds())
     size, unit = next(
         (size, unit) for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)) if seconds % size == 0
@@ -47,17 +51,17 @@ def duration_text(duration: timedelta) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """At an interval, counted from the beginning of the last run."""
+    """Schedule of runs at a fixed interval, counted from the start of the last run."""
 
     interval: timedelta
 
     def following(self, moment: datetime) -> datetime:
-        """The next time after a run that began at ``moment``."""
+        """Return the time of the run after a run started at ``moment``."""
         return moment + self.interval
 
     @property
     def most_spread(self) -> timedelta:
-        """The longest time that a run is put off, so that rules do not all begin at once."""
+        """Longest delay of a run, which keeps rules from starting all at once."""
         return min(self.interval * _SPREAD, _MOST_EVERY_SPREAD)
 
     def __str__(self) -> str:
@@ -66,42 +70,49 @@ class Every:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """At the times of a cron expression, as Debian's cron understands it, in a time zone."""
+    """Schedule by a cron expression in a time zone, with the semantics of Debian's cron."""
 
     expression: str
     zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
+        # CronSim (2.8) also accepts six fields with seconds. It ignores how Debian's cron handles summer time there.
         if len(self.expression.split()) != 5:
-            raise ConfigurationFault(f"cron {self.expression[:80]!r}: write five fields, as in '17 */6 * * *'")
+            raise ConfigurationFault(
+                f"cron {self.expression[:80]!r} does not have five fields; fix: write it like '17 */6 * * *'"
+            )
         try:
             next(CronSim(self.expression, datetime(2000, 1, 1, tzinfo=UTC)))
         except CronSimError as error:
             raise ConfigurationFault(f"cron {self.expression[:80]!r}: {error}") from error
-        except StopIteration:
-            raise ConfigurationFault(f"cron {self.expression[:80]!r} never comes") from None
+        except StopIteration:  # CronSim gives up after 50 years without a match
+            raise ConfigurationFault(
+                f"cron {self.expression[:80]!r} matches no date; fix: write a day that exists"
+            ) from None
 
     @classmethod
     def parse(cls, expression: str, zone: str | None = None) -> Cron:
-        """Read an expression and the name of a time zone; None is UTC.
+        """Parse an expression and the name of a time zone. None means UTC.
 
         Raises:
-            ConfigurationFault: either means nothing.
+            ConfigurationFault: the expression or the time zone is invalid.
         """
         if zone is None:
             return cls(expression)
         try:
             return cls(expression, ZoneInfo(zone))
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ConfigurationFault(f"no time zone is named {zone[:80]!r}: write it as Europe/Zurich") from error
+            raise ConfigurationFault(
+                f"no time zone is named {zone[:80]!r}; fix: write it like Europe/Zurich"
+            ) from error
 
     def following(self, moment: datetime) -> datetime:
-        """The next time after ``moment``."""
+        """Return the first matching time after ``moment``, in UTC."""
         return next(CronSim(self.expression, moment.astimezone(self.zone))).astimezone(UTC)
 
     @property
     def most_spread(self) -> timedelta:
-        """The longest time that a run is put off, so that rules do not all begin at once."""
+        """Longest delay of a run, which keeps rules from starting all at once."""
         return _MOST_CRON_SPREAD
 
     def __str__(self) -> str:
@@ -112,25 +123,28 @@ Schedule = Every | Cron
 
 
 def next_run(schedule: Schedule, rule: str, known: RuleRecord, opened_at: datetime) -> datetime:
-    """Tell when a rule is due.
+    """Return the time at which a rule is due.
 
-    A run that was interrupted is due again at once; one that was missed, while nothing was running, is made up for
-    once. A rule that never ran is due at once where it has an interval, and at its next time where it has a cron
-    expression. Rules with the same times are spread a little, by their names: always by the same part of what the
-    schedule allows, so that every process comes to the same answer.
+    An interrupted run is due again at once. A run missed while no process was running is made up for once, however many
+    times were missed. A rule without a run so far is due at once with an interval, and at the next matching time with a
+    cron expression. Rules with the same times are spread by a delay derived from their names, always the same share of
+    the longest delay, so all processes compute the same time.
 
     Args:
-        schedule: the rule's schedule.
-        rule: the rule's name.
-        known: the rule's record: when it was first seen, and its last run.
-        opened_at: when this process began to look after its rules: nothing is due before.
+        schedule: schedule of the rule.
+        rule: name of the rule.
+        known: record of the rule with the time it was first seen and the last run.
+        opened_at: time at which this process began to watch its rules. No rule is due earlier.
 
     Returns:
-        A moment in UTC; it may have passed.
+        A time in UTC, possibly in the past.
     """
+    # Not random: every worker computes the time for itself, and all must come to the same answer (ADR 9).
     part, last = _part(rule), known.last_run
     earliest = opened_at + min(schedule.most_spread, _MOST_START_SPREAD) * part
     if last is not None:
+        # A run whose process was killed stays RUNNING in the journal. The rule's lock tells whether a process is
+        # still at work, so the run may be called due here.
         if last.outcome in {RunOutcome.RUNNING, RunOutcome.INTERRUPTED}:
             return max(last.started_at, earliest)
         due = schedule.following(last.started_at)
@@ -142,5 +156,5 @@ def next_run(schedule: Schedule, rule: str, known: RuleRecord, opened_at: dateti
 
 
 def _part(rule: str) -> float:
-    """A number from 0 up to 1 that is always the same for a name."""
+    """Return a number from 0 up to but excluding 1, always the same for a name."""
     return int(Digest.of(rule.encode()).hex[:12], 16) / 16**12

@@ -1,4 +1,4 @@
-"""Running of rules when they are due, for as long as the process serves."""
+"""Scheduler that runs each mirror rule when it is due, for as long as the process serves."""
 
 from __future__ import annotations
 
@@ -21,23 +21,26 @@ from mirror.sync.schedule import Schedule, next_run
 _LOG = structlog.get_logger(__name__)
 
 _RULES_AT_ONCE = 2
-# The clock may be set meanwhile: after so long it is looked at again.
+# The system clock may be set during a sleep, so the time left is computed anew at least this often.
 _LONGEST_SLEEP = timedelta(minutes=1)
+# Pause after another process was found to hold the lock of the rule. Its run moves the time when the rule is due.
 _PAUSE_BUSY_SECONDS = 5.0
 _PAUSE_FAILED_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class RuleScheduler:
-    """Runs the rules that have a schedule. Every process has one; the lock decides which of them runs a rule.
+    """Runs the rules that have a schedule.
+
+    Every process has a scheduler. The lock of a rule decides which process runs the rule.
 
     Attributes:
-        sources: the upstreams by name, open.
-        destination: the registry that everything is copied to.
-        lock: held while a rule runs.
-        history: tells when rules ran.
-        context: the services of the runs.
-        ran: told of each run that this process has done.
+        sources: open upstreams by name.
+        destination: registry to copy to.
+        lock: lock held while a rule runs.
+        history: records of earlier runs.
+        context: services used by the runs.
+        ran: called with the result of each run made by this process.
     """
 
     sources: Mapping[str, ReadLister]
@@ -48,7 +51,7 @@ class RuleScheduler:
     ran: Callable[[RuleResult], None]
 
     async def run(self, rules: Iterable[MirrorRule]) -> None:
-        """Run each rule whenever it is due, until cancelled. What fails is logged, and no reason to stop."""
+        """Run each rule whenever it is due, until cancelled. Failures are logged and do not end the scheduler."""
         opened_at = self.context.clock.now()
         gate = asyncio.Semaphore(_RULES_AT_ONCE)
         async with asyncio.TaskGroup() as group:
@@ -64,8 +67,10 @@ class RuleScheduler:
         while True:
             try:
                 await self._wait(rule, schedule, opened_at)
+                # The gate comes first: a rule that waits for its turn here must not hold the lock that another
+                # process could use.
                 async with gate, self.lock(rule.name):
-                    # It was asked before the lock was had: another process may have run the rule meanwhile.
+                    # Ask again under the lock: another process may have run the rule since the first answer.
                     if await self._due_in(rule, schedule, opened_at) <= timedelta(0):
                         result = await run_rule(rule, source_of(rule, self.sources), self.destination, self.context)
                         tell(result)
@@ -91,7 +96,7 @@ class RuleScheduler:
 
 
 def tell(result: RuleResult) -> None:
-    """Log the result of a run, and what has happened to the rule's tags."""
+    """Log the result of a run and the changes of the rule's tags."""
     for tag in result.changed:
         _tell_change(result.rule, tag)
     for tag in result.failed:

@@ -1,4 +1,4 @@
-"""Metrics of mirror rules: counters of their runs, in memory that all processes share, and gauges of their status."""
+"""Metrics of mirror rules: counters of runs in memory shared by all processes, and gauges of the rules' status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOVED: Final = (TagChange.MOVED, TagChange.HELD)
 
 
 def families(rules: Iterable[str]) -> tuple[MetricFamily, ...]:
-    """The metric families for rules of those names."""
+    """Return the metric families for rules of the given names."""
     names = tuple(rules)
 
     def counter(what: str, explanation: str, label: str = "", values: Iterable[str] = ()) -> MetricFamily:
@@ -43,10 +43,10 @@ def families(rules: Iterable[str]) -> tuple[MetricFamily, ...]:
 
 
 class SyncMetrics:
-    """Counts runs of rules.
+    """Counters of runs of rules.
 
     Args:
-        slot: where; its counters are :func:`families` of ``rules``.
+        slot: place of the counters, which are :func:`families` of ``rules``.
         rules: names of the rules.
     """
 
@@ -80,7 +80,7 @@ def _gauge(name: str, explanation: str) -> MetricFamily:
     return MetricFamily(f"plugin_mirror_rule_{name}", explanation, MetricKind.GAUGE, ("rule",))
 
 
-#: A gauge of each rule, and its value by the rule's status.
+#: Gauges of each rule, with the functions that read their values from a status. None: the rule has no series.
 GAUGES: Final[tuple[tuple[MetricFamily, Callable[[RuleStatus], float | None]], ...]] = (
     (
         _gauge(
@@ -111,7 +111,7 @@ GAUGES: Final[tuple[tuple[MetricFamily, Callable[[RuleStatus], float | None]], .
 
 
 def rule_gauges(states: Sequence[RuleStatus]) -> list[tuple[MetricFamily, list[tuple[Labels, list[float]]]]]:
-    """Read :data:`GAUGES` of rules; a rule of which there is nothing to tell has no series."""
+    """Read :data:`GAUGES` of rules. A rule without a value for a gauge has no series."""
     return [
         (family, [((state.rule.name,), [value]) for state in states if (value := read(state)) is not None])
         for family, read in GAUGES

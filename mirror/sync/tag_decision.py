@@ -1,4 +1,4 @@
-"""The decision about one tag, by its upstream and local digests and by the journal. Pure."""
+"""Decision about one tag, made from its upstream digest, its local digest and the journal. Pure."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from mirror.records.sync_runs import TagChange
 
 
 class TagAction(Enum):
-    """The things that a rule can do about a tag."""
+    """Action of a rule for one tag."""
 
     COPY = auto()
+    #: The tag is as the rule wants it. The run counts the tag as unchanged.
     LEAVE = auto()
+    #: The tag differs from the upstream on purpose. The reason is reported.
     SKIP = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class KnownTag:
-    """The state of a tag before a run.
+    """State of a tag before a run.
 
     Attributes:
-        local_digest: the digest that the local tag points to; None where there is no such tag.
-        stands_for: the upstream digest that ``local_digest`` stands for: itself, or what it is the wanted copy of; None
-            where it stands for nothing wanted.
-        upstream_digest: the digest of the upstream tag when it was last seen; None where it never was.
-        from_rule: whether ``local_digest`` came from the rule's upstream, so that the rule may move the tag.
-        gone: whether the tag was no longer upstream.
+        local_digest: digest of the local tag. None if the local tag does not exist.
+        stands_for: upstream digest represented by ``local_digest``: for a rule without changes the digest itself, for a
+            rule with changes the original of the copy. None if the local tag does not exist, or is not a copy made with
+            the changes of the rule.
+        upstream_digest: digest of the upstream tag when a run last saw the tag. None if no run has seen the tag.
+        from_rule: True if ``local_digest`` came from the upstream of the rule, so the rule may move the tag.
+        gone: True if the last run found the tag deleted upstream.
     """
 
     local_digest: Digest | None = None
@@ -39,13 +42,13 @@ class KnownTag:
 
 @dataclass(frozen=True, slots=True)
 class TagDecision:
-    """The action for a tag, and its reason.
+    """Action for a tag, with the reason.
 
     Attributes:
-        action: copy ``wanted``; leave the tag, which is as it should be; or skip it.
-        wanted: the upstream digest that the local tag should point to, or be a copy with changes of.
-        change: what has happened since the tag was last seen; None: nothing.
-        reason: why the tag is skipped.
+        action: copy ``wanted``, leave the tag because ``wanted`` is already present, or skip the tag.
+        wanted: upstream digest to which the local tag should point, directly or through a copy with changes.
+        change: change of the tag since a run last saw it. None if nothing has changed.
+        reason: reason for skipping the tag, else empty.
     """
 
     action: TagAction
@@ -55,22 +58,24 @@ class TagDecision:
 
 
 def decide_tag(upstream_digest: Digest, known: KnownTag, pin: Digest | None) -> TagDecision:
-    """Decide about a tag that the upstream has.
+    """Decide about a tag present upstream.
 
-    A local push wins: a tag that did not come from the rule's upstream is left alone.
+    A local push wins: a tag from any other place than the rule's upstream stays as it is.
 
     Args:
-        upstream_digest: the digest of the upstream tag.
-        known: the state of the tag before the run.
-        pin: the digest at which the tag is held; None where it is free.
+        upstream_digest: digest of the upstream tag.
+        known: state of the tag before the run.
+        pin: digest at which the tag is pinned. None if the tag is not pinned.
     """
     wanted = pin or upstream_digest
     change = _change(upstream_digest, known, pin)
     if known.stands_for == wanted:
-        reason = f"pinned; upstream it is {upstream_digest}" if upstream_digest != wanted else ""
+        reason = f"pinned; the upstream tag points to {upstream_digest}" if upstream_digest != wanted else ""
         return TagDecision(TagAction.SKIP if reason else TagAction.LEAVE, wanted, change, reason)
+    # A plugin runs as root: content pushed here on purpose must not be replaced from elsewhere (ADR 9, ADR 11). The
+    # tag of an interrupted run may point to ``wanted`` already, without a journal row. Copying again adds the row.
     if known.local_digest not in {None, wanted} and not known.from_rule:
-        reason = f"it was pushed here, as {known.local_digest}: delete it here to have it mirrored"
+        reason = f"the tag was pushed here, as {known.local_digest}; fix: delete the tag here to have it mirrored"
         return TagDecision(TagAction.SKIP, wanted, None, reason)
     return TagDecision(TagAction.COPY, wanted, change)
 

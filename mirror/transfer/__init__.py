@@ -1,1 +1,1 @@
-"""Copying verified content from one registry to another: what to take, what must move, and the moving."""
+"""Copies of verified content from one registry to another: tag selection, copy plans and the copies themselves."""

@@ -1,4 +1,4 @@
-"""One download for each digest in all processes, with many readers, each at its own speed.
+"""Shared downloads: one download of a digest among all processes, with many readers, each reading at its own speed.
 
 ::
 
@@ -7,8 +7,8 @@
        │                                  └──no lease──▶ follows the file of another process, tries the lease again
        └──── the file, as it grows
 
-The lease of a writer that dies is free, and another process that waits goes on where the file ends. The end of a blob
-is held back from readers until its digest is verified.
+The lease of a writer is free once the writer has died. Another waiting process then continues at the end of the file.
+The end of a blob is held back from readers until the digest is verified (ADR 10).
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from mirror.transfer.partial_store import PartialStore
 from mirror.transfer.shared_download import SharedDownload
 from mirror.wire.ranges import RangeRequest, Span
 
-#: While a source fails. A line that is gone for half a minute is waited for.
+#: Retries while the sources of a started download fail. A connection lost for up to 30 s does not end the download.
 _RETRY: Final = RetryPolicy(attempts=None, longest_delay_seconds=4.0, total_seconds=30.0)
-#: Downloads of one upstream that are fetched at the same time, each with a folder and open files.
+#: Simultaneous downloads from one upstream. The bound exists because each has a folder and open files.
 MOST_FETCHED: Final = 128
 
 
@@ -38,13 +38,13 @@ class ActiveDownloads:
     """All downloads of this process.
 
     Args:
-        local: the registry that blobs go to.
-        partials: gives leases, and keeps what has come; shared by all processes.
-        tasks: owns the downloads.
-        observer: told of bytes and failures.
-        on_stored: called when a repository has a blob.
-        finish: whether a download goes on when its last reader has left.
-        retry: how long a download that has begun goes on while its sources fail.
+        local: registry the blobs are stored in.
+        partials: store of leases and partial downloads, shared by all processes.
+        tasks: task group that owns the downloads.
+        observer: receiver of received bytes and failures.
+        on_stored: called when a repository holds a blob.
+        finish: True to continue a download after its last reader has left.
+        retry: bounds on the retries of a started download while its sources fail.
     """
 
     def __init__(
@@ -70,24 +70,25 @@ class ActiveDownloads:
 
     @property
     def count(self) -> int:
-        """Downloads under way."""
+        """Number of downloads under way."""
         return len(self._running)
 
     def find(self, repository: Repository, digest: Digest) -> BlobRequest | None:
-        """The request of a repository for a blob that is being downloaded for it; None where there is none."""
+        """Return the request of a repository for a blob under download. None if there is no such request."""
         running = self._running.get(digest)
         return None if running is None else running[0].requests.get(repository)
 
     @asynccontextmanager
     async def open(self, request: BlobRequest, part: RangeRequest | None = None) -> AsyncIterator[Blob]:
-        """Open a blob that is not stored yet, or a part of it.
+        """Open a blob, or a part of a blob, which is not stored yet.
 
-        The download begins, or has begun for another reader, and goes on when this reader leaves.
+        Starts the download or joins a running one. The download continues when this reader leaves, unless ``finish`` is
+        False and this was the last reader.
 
         Raises:
-            RangeInvalid: none of ``part`` exists.
-            BlobUnknown: no source has it.
-            UpstreamFault: the sources that may have it failed. While iterating as well, and StorageFault.
+            RangeInvalid: ``part`` lies outside the blob.
+            BlobUnknown: no source has the blob.
+            UpstreamFault: the sources that may have the blob failed. Also raised while iterating, as is StorageFault.
         """
         span = Span(0, request.size_bytes) if part is None else part.resolve(request.size_bytes)
         with self._reader(request) as download:
@@ -96,7 +97,7 @@ class ActiveDownloads:
             if partial is not None:
                 yield GrowingBlob(download.progress, partial, span)
                 return
-        # Another repository had the blob already.
+        # Nothing was downloaded, because the blob was stored already, in another repository or by another process.
         await self._local.mount_blob(request.repository, request.digest, None)
         async with self._local.open_blob(request.repository, request.digest, part) as blob:
             yield blob
@@ -104,7 +105,9 @@ class ActiveDownloads:
     @contextmanager
     def _reader(self, request: BlobRequest) -> Iterator[SharedDownload]:
         download, task = self._running.get(request.digest) or self._start(request)
-        if download.progress.has_failed:  # that download is about to end
+        # A failed download stays registered until its task has ended. A new reader starts over instead of getting
+        # the old error.
+        if download.progress.has_failed:
             download, task = self._start(request)
         download.add(request)
         download.readers += 1
@@ -115,7 +118,9 @@ class ActiveDownloads:
             if not download.readers:
                 if task.done():
                     download.close()
-                elif not self._finish and not download.progress.is_verified:  # else the blob has only to be stored
+                # A verified blob only has to be stored, so its download is never cancelled.
+                elif not self._finish and not download.progress.is_verified:
+                    # Forget first: a reader that comes during the cancellation must start a new download.
                     self._forget(request.digest, download)
                     task.cancel()
 
@@ -129,6 +134,7 @@ class ActiveDownloads:
             retry=self._retry,
             slots=self._slots[request.sources[0].upstream if request.sources else ""],
         )
+        # The application's task group owns the download: no request's cancellation ends it for the other readers.
         task = self._tasks.create_task(download.run())
         self._running[request.digest] = download, task
         task.add_done_callback(lambda _task: self._on_end(request.digest, download))
@@ -140,5 +146,6 @@ class ActiveDownloads:
             download.close()
 
     def _forget(self, digest: Digest, download: SharedDownload) -> None:
+        # A newer download of the same digest may have taken the place of this one.
         if digest in self._running and self._running[digest][0] is download:
             del self._running[digest]

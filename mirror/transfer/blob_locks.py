@@ -16,16 +16,19 @@ Given = TypeVar("Given")
 
 
 async def map_concurrently(limit: int, work: Callable[[Item], Awaitable[Given]], items: Iterable[Item]) -> list[Given]:
-    """Do ``work`` for each item, so many at the same time; the first failure ends the others and is raised.
+    """Call ``work`` for each item, with at most ``limit`` calls at the same time.
+
+    The first failure cancels the other calls and is raised.
 
     Returns:
-        What each gave, in the order of the items.
+        The results, in the order of the items.
     """
     waiting = list(items)
     left = iter(enumerate(waiting))
     given: dict[int, Given] = {}
 
-    async def some() -> None:  # not a task for each: a rule may have a hundred thousand items
+    # Workers that share one iterator instead of a task for each item: a rule may have a hundred thousand items.
+    async def some() -> None:
         for place, item in left:
             given[place] = await work(item)
 
@@ -33,26 +36,28 @@ async def map_concurrently(limit: int, work: Callable[[Item], Awaitable[Given]],
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(some()) for _ in range(min(limit, len(waiting)))]
     except BaseExceptionGroup as failures:
+        # Callers catch MirrorError, not groups of errors.
         raise failures.exceptions[0] from None
     for task in tasks:
-        task.result()  # raises where one was cancelled from within
+        task.result()  # a task group does not report a task cancelled from within; this raises its CancelledError
     return [given[place] for place in range(len(waiting))]
 
 
 class BlobLocks:
-    """Locks by digest: of copies at the same time, one moves a blob, and once.
+    """Locks by digest. Of several simultaneous copies, only one moves a blob, and moves it once.
 
     Args:
-        partials: gives leases of blobs at the destination; None: nobody else fetches blobs into it.
+        partials: store of leases at the destination. None if nobody else downloads blobs into the destination.
     """
 
     def __init__(self, partials: PartialStore | None = None) -> None:
         self.partials = partials
+        # Weak values: a lock lives as long as somebody holds it or waits for it, so the dictionary does not grow.
         self._locks: WeakValueDictionary[Digest, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
     async def hold(self, digest: Digest) -> AsyncIterator[None]:
-        """Hold the lock of a digest."""
+        """Hold the lock of a digest inside the ``async with``."""
         lock = self._locks.get(digest)
         if lock is None:
             lock = self._locks[digest] = asyncio.Lock()

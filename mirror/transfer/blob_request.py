@@ -1,4 +1,4 @@
-"""Requests for blobs that are to be downloaded, their sources, and who is told."""
+"""Requests for blobs to download, the sources of blobs, and the observer of downloads."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mirror.registry.port import Reader
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A source of a blob.
+    """Source of a blob.
 
     Attributes:
-        upstream: the upstream's name.
-        registry: reads the upstream.
-        repository: the repository at the upstream.
+        upstream: name of the upstream.
+        registry: reader of the upstream.
+        repository: repository at the upstream.
     """
 
     upstream: str
@@ -28,12 +28,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class BlobRequest:
-    """A request for a blob.
+    """Request for a blob.
 
     Attributes:
-        repository: where it goes.
-        digest, size_bytes: as its manifest gives them.
-        sources: those that may have it, in the order in which they are asked.
+        repository: local repository the blob goes to.
+        digest: digest of the blob according to its manifest.
+        size_bytes: size of the blob according to its manifest.
+        sources: sources that may have the blob, in the order in which they are asked.
     """
 
     repository: Repository
@@ -43,16 +44,16 @@ class BlobRequest:
 
 
 class DownloadObserver(Protocol):
-    """Told of bytes and failures of downloads."""
+    """Receiver of received bytes and failures of downloads."""
 
     def received(self, upstream: str, size_bytes: int) -> None:
-        """Note bytes of a blob that came from an upstream."""
+        """Record bytes of a blob received from an upstream."""
         ...
 
     def failed(self, upstream: str, error: MirrorError) -> None:
-        """Note that an upstream did not give a blob; it may be asked again."""
+        """Record a failure of an upstream to deliver a blob. The upstream may be asked again."""
         ...
 
 
-#: Called when a repository has a blob.
+#: Called when a repository holds a blob, with the repository and the digest of the blob.
 Stored = Callable[[Repository, Digest], Awaitable[None]]

@@ -1,7 +1,7 @@
-"""The one copy engine: blobs and whole manifests from any registry to any other.
+"""Copy engine: copies blobs and whole manifests from any registry to any other.
 
-Bytes first, manifests later, the tag last: what is interrupted leaves blobs, and never a tag whose content is not all
-there. Where the destination gives leases, the next copy goes on with a blob where an interrupted one stopped.
+Blobs are copied first, then manifests, then the tag. An interrupted copy leaves blobs, but never a tag with missing
+content. If the destination offers leases, the next copy of a blob continues where the interrupted one stopped.
 """
 
 from __future__ import annotations
@@ -22,17 +22,18 @@ from mirror.transfer.partial_store import PartialStore
 from mirror.transfer.progress_reporting import Progress
 from mirror.wire.ranges import RangeRequest
 
+# Indexes come from outside, so their depth, number and size are bounded.
 _MOST_LEVELS = 8
 _MOST_MANIFESTS = 10_000
-#: Bytes of all members of an index that one copy reads; in memory they take several times that.
+#: Bytes of all index members read by one copy. In memory, they take several times as much.
 MOST_MEMBER_BYTES = 64 * 1024 * 1024
-#: Blobs copied at the same time, where nothing else is said.
+#: Default number of blobs copied at the same time.
 BLOBS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
 class CopySource:
-    """A repository of a registry that content is copied from."""
+    """Repository of a registry to copy from."""
 
     registry: Reader
     repository: Repository
@@ -40,7 +41,7 @@ class CopySource:
 
 @dataclass(frozen=True, slots=True)
 class CopyDestination:
-    """A repository of a registry that content is copied to."""
+    """Repository of a registry to copy to."""
 
     registry: ReadWriter
     repository: Repository
@@ -48,11 +49,11 @@ class CopyDestination:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """The result of a copy.
+    """Result of a copy.
 
     Attributes:
-        root: type, digest and size of the manifest.
-        moved_bytes: bytes of blobs that were read from the source.
+        root: media type, digest and size of the copied manifest.
+        moved_bytes: bytes of blobs read from the source.
     """
 
     root: Descriptor
@@ -69,22 +70,22 @@ async def copy_graph(
     blobs_at_once: int = BLOBS_AT_ONCE,
     locks: BlobLocks | None = None,
 ) -> Copied:
-    """Copy a manifest with everything that it needs, then tag it.
+    """Copy a manifest with all content it needs, then tag the manifest.
 
     Args:
-        origin: where the manifest is read.
-        target: its tag or digest at the origin.
-        destination: where it is written.
-        tags: tags that it gets at the destination; none: it is held by digest only.
-        progress: told of the progress.
-        blobs_at_once: how many blobs move at the same time.
-        locks: shared with copies that run at the same time and may need the same blobs.
+        origin: repository to read from.
+        target: tag or digest of the manifest at the origin.
+        destination: repository to write to.
+        tags: tags for the manifest at the destination. Without tags, the manifest is held by digest only.
+        progress: receiver of the progress.
+        blobs_at_once: number of blobs copied at the same time.
+        locks: locks shared with simultaneous copies that may need the same blobs.
 
     Raises:
-        UpstreamProtocolError: sizes, types or digests of the source differ from what a manifest gives.
-        And whatever source and destination raise. Content stored so far stays; nothing is tagged.
+        UpstreamProtocolError: a size, type or digest at the source differs from the value in a manifest.
+        MirrorError: any error of source or destination. Content stored so far stays. Nothing is tagged.
 
-    Cancelled, it leaves what an error leaves.
+    Cancellation leaves the same state as an error.
     """
     planned = await plan_graph(origin, target, destination, blobs_at_once=blobs_at_once)
     progress.expect(planned.size_bytes)
@@ -96,14 +97,16 @@ async def copy_graph(
                 return await _move(origin, destination, blob, progress)
             return await _move_with_lease(origin, destination, blob, progress, locks.partials)
 
+    # Blobs before manifests, members before their index, the tag with the root: a tag never points to missing content.
     moved_bytes = sum(await map_concurrently(blobs_at_once, move, planned.blobs))
     registry, repository, root = destination.registry, destination.repository, planned.root
     for manifest in planned.manifests:
         await registry.put_manifest(repository, manifest, tags if manifest is root else ())
+    # The destination may be any server: read the manifest back before the copy counts as done.
     stored = await registry.resolve(repository, root.digest)
     if stored != root.descriptor:
         raise UpstreamProtocolError(
-            f"{repository}: {root.digest} was stored, {stored.media_type} {stored.digest} is read"
+            f"{repository}: stored {root.digest}, but the registry returns {stored.media_type} {stored.digest}"
         )
     return Copied(root.descriptor, moved_bytes)
 
@@ -111,7 +114,7 @@ async def copy_graph(
 async def plan_graph(
     origin: CopySource, target: Tag | Digest, destination: CopyDestination, *, blobs_at_once: int = BLOBS_AT_ONCE
 ) -> CopyPlan:
-    """Work out what :func:`copy_graph` would move, by reading manifests. Arguments and errors are the same."""
+    """Plan the copy made by :func:`copy_graph`, by reading manifests only. Arguments and errors are the same."""
     root = await origin.registry.get_manifest(origin.repository, target)
     graph = ContentGraph(root, await _read_below(origin, destination, root))
 
@@ -140,7 +143,9 @@ async def _move(origin: CopySource, destination: CopyDestination, blob: Descript
     try:
         return await _complete(origin, upload, blob, progress)
     except MirrorError:
-        with suppress(MirrorError):  # nobody would go on with it; what made it fail is what must be told
+        # No later copy would continue a plain upload, so it is cancelled (ADR 27). The first error is the one to
+        # report, so an error of the cancellation is ignored.
+        with suppress(MirrorError):
             await upload.cancel()
         raise
 
@@ -148,9 +153,10 @@ async def _move(origin: CopySource, destination: CopyDestination, blob: Descript
 async def _move_with_lease(
     origin: CopySource, destination: CopyDestination, blob: Descriptor, progress: Progress, partials: PartialStore
 ) -> int:
-    """As :func:`_move`, under the lease of the blob; where another holder fetches it, wait for that."""
+    """Move a blob under its lease, as :func:`_move` does without one. Waits while another process holds the lease."""
     while True:
         async with leased_upload(partials, destination.repository, blob.digest) as upload:
+            # Under the lease: the holder before us may have stored the blob while we waited.
             if await _mount(origin, destination, blob, progress):
                 await upload.cancel()
                 return 0
@@ -158,10 +164,14 @@ async def _move_with_lease(
             try:
                 return await _complete(origin, upload, blob, progress)
             except DigestInvalid:
-                if not resumed:  # else what was left of an earlier copy was not what it should have been
+                # The bytes left by an earlier download may have been wrong. They are dropped by now, so a second
+                # attempt reads the whole blob.
+                if not resumed:
                     raise
             except UpstreamProtocolError:
-                with suppress(MirrorError):  # the lie is what must be told
+                # Bytes from an upstream that lied are not kept for the next holder. Report the lie, not an error of
+                # the cancellation.
+                with suppress(MirrorError):
                     await upload.cancel()
                 raise
 
@@ -177,7 +187,7 @@ async def _mount(origin: CopySource, destination: CopyDestination, blob: Descrip
 
 
 async def _complete(origin: CopySource, upload: Upload, blob: Descriptor, progress: Progress) -> int:
-    """Add what an upload lacks, and commit it. Returns the bytes read from the origin."""
+    """Append the missing bytes to an upload and commit the upload. Returns the number of bytes read from the origin."""
     resumed_at = upload.offset
     progress.advance(resumed_at)
     if resumed_at < blob.size_bytes:
@@ -189,7 +199,10 @@ async def _complete(origin: CopySource, upload: Upload, blob: Descriptor, progre
 async def _remaining_content(
     origin: CopySource, blob: Descriptor, resumed_at: int, progress: Progress
 ) -> AsyncIterator[bytes]:
-    """Read a blob from some byte on. It is opened at the first read: an upload that cannot go on fails before."""
+    """Read a blob from an offset on.
+
+    The blob is opened at the first read, so an upload that cannot continue fails before anything is requested.
+    """
     part = RangeRequest(resumed_at, None) if resumed_at else None
     async with origin.registry.open_blob(origin.repository, blob.digest, part) as content:
         _check_size(blob, content.size_bytes)
@@ -201,12 +214,13 @@ async def _remaining_content(
 def _check_size(blob: Descriptor, size_bytes: int) -> None:
     if blob.size_bytes != size_bytes:
         raise UpstreamProtocolError(
-            f"the manifest gives {blob.digest} {blob.size_bytes} bytes, it has {size_bytes}", digest=blob.digest
+            f"the manifest gives {blob.digest} a size of {blob.size_bytes} bytes, but the blob has {size_bytes} bytes",
+            digest=blob.digest,
         )
 
 
 async def _read_below(origin: CopySource, destination: CopyDestination, root: Manifest) -> dict[Digest, Manifest]:
-    """Read the members of an index, and their members, that the destination does not hold."""
+    """Read the members of an index, at all levels, which the destination does not hold."""
     below: dict[Digest, Manifest] = {}
     read_bytes = 0
 
@@ -218,10 +232,11 @@ async def _read_below(origin: CopySource, destination: CopyDestination, root: Ma
             manifest = _as_described(await origin.registry.get_manifest(origin.repository, member.digest), member)
         else:
             return None
+        # Checked as the members arrive: an index may name very many.
         read_bytes += manifest.size_bytes
         if read_bytes > MOST_MEMBER_BYTES:
             raise UpstreamProtocolError(
-                f"{origin.repository}@{root.digest} leads to manifests of more than {MOST_MEMBER_BYTES} bytes"
+                f"{origin.repository}@{root.digest} refers to manifests of more than {MOST_MEMBER_BYTES} bytes in total"
             )
         return manifest
 
@@ -235,18 +250,16 @@ async def _read_below(origin: CopySource, destination: CopyDestination, root: Ma
         below |= {manifest.digest: manifest for manifest in level}
         if len(below) > _MOST_MANIFESTS:
             raise UpstreamProtocolError(
-                f"{origin.repository}@{root.digest} leads to more than {_MOST_MANIFESTS} manifests"
+                f"{origin.repository}@{root.digest} refers to more than {_MOST_MANIFESTS} manifests"
             )
-    raise UpstreamProtocolError(
-        f"{origin.repository}@{root.digest} holds indexes within indexes, over {_MOST_LEVELS} deep"
-    )
+    raise UpstreamProtocolError(f"{origin.repository}@{root.digest} nests indexes more than {_MOST_LEVELS} levels deep")
 
 
 def _as_described(manifest: Manifest, descriptor: Descriptor) -> Manifest:
     if (manifest.media_type, manifest.size_bytes) != (essence(descriptor.media_type), descriptor.size_bytes):
         raise UpstreamProtocolError(
-            f"an index gives {manifest.digest} as {quoted(descriptor.media_type)} of {descriptor.size_bytes} bytes, "
-            f"it is {manifest.media_type} of {manifest.size_bytes}",
+            f"an index describes {manifest.digest} as {quoted(descriptor.media_type)} of {descriptor.size_bytes} "
+            f"bytes, but it is {manifest.media_type} of {manifest.size_bytes} bytes",
             digest=manifest.digest,
         )
     return manifest

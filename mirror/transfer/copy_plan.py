@@ -1,4 +1,4 @@
-"""The plan of a copy, made before anything moves. Pure."""
+"""Plan of a copy, made before anything moves. Pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from mirror.oci.errors import UpstreamProtocolError
 
 @dataclass(frozen=True, slots=True)
 class ContentGraph:
-    """A manifest with those below it that were read.
+    """A manifest and the manifests read below it.
 
     Attributes:
-        root: the manifest that was asked for.
-        below: members of indexes that may have to be copied; the destination holds every other member, with all that
-            it needs.
+        root: requested manifest.
+        below: index members which may have to be copied. The destination holds all other members, with their content.
     """
 
     root: Manifest
     below: Mapping[Digest, Manifest]
 
     def manifests(self) -> tuple[Manifest, ...]:
-        """Every manifest once, children before their parents, the root last."""
+        """Return each manifest once, children before their parents, the root last."""
         ordered: dict[Digest, Manifest] = {}
 
+        # Recursion is safe: the copy engine reads at most 8 levels of indexes.
         def visit(manifest: Manifest) -> None:
             for member in manifest.manifests:
                 if member.digest in self.below and member.digest not in ordered:
@@ -36,10 +36,10 @@ class ContentGraph:
         return tuple(ordered.values())
 
     def blobs(self) -> tuple[Descriptor, ...]:
-        """Every blob that the manifests need, each digest once.
+        """Return the blobs needed by the manifests, each digest once.
 
         Raises:
-            UpstreamProtocolError: two manifests give one digest different sizes.
+            UpstreamProtocolError: two manifests state different sizes for one digest.
         """
         found: dict[Digest, Descriptor] = {}
         for manifest in self.manifests():
@@ -47,7 +47,7 @@ class ContentGraph:
                 known = found.setdefault(blob.digest, blob)
                 if known.size_bytes != blob.size_bytes:
                     raise UpstreamProtocolError(
-                        f"manifests give {blob.digest} two sizes: {known.size_bytes} and {blob.size_bytes} bytes",
+                        f"manifests state two sizes for {blob.digest}: {known.size_bytes} and {blob.size_bytes} bytes",
                         digest=blob.digest,
                     )
         return tuple(found.values())
@@ -55,11 +55,11 @@ class ContentGraph:
 
 @dataclass(frozen=True, slots=True)
 class CopyPlan:
-    """The content that must be copied.
+    """Content to copy.
 
     Attributes:
-        blobs: those to copy, the biggest first, so that the end is not spent waiting for one of them.
-        manifests: those to store, children before parents, the root last.
+        blobs: blobs to copy, largest first, so the copy does not end with waiting for one large blob.
+        manifests: manifests to store, children before parents, the root last.
     """
 
     blobs: tuple[Descriptor, ...]
@@ -67,12 +67,12 @@ class CopyPlan:
 
     @property
     def root(self) -> Manifest:
-        """The manifest that was asked for."""
+        """Requested manifest."""
         return self.manifests[-1]
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of blobs that must move."""
+        """Total size in bytes of the blobs to copy."""
         return sum(blob.size_bytes for blob in self.blobs)
 
 
@@ -80,11 +80,12 @@ def plan(graph: ContentGraph, held: Collection[Digest]) -> CopyPlan:
     """Plan a copy.
 
     Args:
-        graph: the content that is to be copied.
-        held: digests of the blobs that the destination's repository holds.
+        graph: content to copy.
+        held: digests of the blobs held by the destination repository.
     """
     missing = [blob for blob in graph.blobs() if blob.digest not in held]
     return CopyPlan(
+        # The digest breaks ties, so the order does not depend on the order in the manifests.
         blobs=tuple(sorted(missing, key=lambda blob: (-blob.size_bytes, str(blob.digest)))),
         manifests=graph.manifests(),
     )

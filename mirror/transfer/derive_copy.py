@@ -1,4 +1,4 @@
-"""Making a plugin's copy with other defaults beside it: the same layers, another configuration and manifest."""
+"""Derived copies: a plugin's copy with other defaults, made beside the original from the same layers."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from mirror.transfer.copy_engine import CopyDestination
 
 
 class LayerFactsReader(Protocol):
-    """Gives facts of stored layers; it bounds how many are read at a time."""
+    """Reader of facts about stored layers. Bounds the number of layers read at the same time."""
 
     async def facts(self, repository: Repository, digest: Digest) -> LayerFacts:
-        """Read the facts of a layer. Raises BlobUnknown."""
+        """Read the facts of a layer. Raises BlobUnknown if the repository does not hold the layer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DerivedCopyMaker:
-    """Maker of copies with changes, and what it works with.
+    """Maker of copies with changes, and the services used.
 
     Attributes:
-        name: who: ``rule contiv``, ``user root``.
-        ledger: told of each copy.
-        layers: asked about layers, where something is to be mended.
-        now: the time of day.
+        name: name of the maker, for example ``rule contiv`` or ``user root``.
+        ledger: records of derivations, which receive each copy.
+        layers: reader of facts about layers, needed for changes with ``fix``.
+        now: function that returns the current time.
     """
 
     name: str
@@ -45,12 +45,12 @@ class DerivedCopyMaker:
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """A copy that was made.
+    """Result of a derivation.
 
     Attributes:
-        digest: the copy's; the original's where nothing had to be changed.
-        changed: what is different from the original, one line each.
-        advice: what the destination had to say of it.
+        digest: digest of the copy, or of the original if nothing had to be changed.
+        changed: differences from the original, one line each.
+        advice: advice returned by the destination for the manifest of the copy.
     """
 
     digest: Digest
@@ -67,31 +67,34 @@ async def derive_beside(
     source: str,
     maker: DerivedCopyMaker,
 ) -> Derived:
-    """Make a plugin's copy in the repository that holds it, note how it came about, then tag it.
+    """Make a plugin's copy in the repository of the original, record the derivation, then tag the copy.
 
-    A copy never has a tag without that note. No layer moves; where something is to be mended, they are read.
+    A tagged copy always has a record of its derivation. No layer moves. Layers are only read for changes with ``fix``.
 
     Args:
-        destination: the repository.
-        original: the plugin's digest.
-        tags: what the copy is tagged with.
-        changes: what is to be different.
-        source: where the original is from, for the note.
-        maker: who makes it.
+        destination: repository of original and copy.
+        original: digest of the original.
+        tags: tags for the copy.
+        changes: changes to apply.
+        source: origin of the original, for the record.
+        maker: maker of the copy.
 
     Raises:
-        As :func:`mirror.plugin.build.derivation.derive`, and whatever the registry raises. Nothing is tagged then.
+        MirrorError: any error of :func:`mirror.plugin.build.derivation.derive` or of the registry. Nothing is tagged.
     """
     registry, repository = destination.registry, destination.repository
     manifest = await registry.get_manifest(repository, original)
     config = await _config(registry, repository, manifest)
-    await in_thread(derive, manifest, config, changes)  # what is wrong with the changes is told before layers are read
+    # A first attempt without facts of layers reports invalid changes before any layer is read.
+    await in_thread(derive, manifest, config, changes)
     facts = await _facts(maker.layers, repository, manifest) if changes.fix else None
     plugin = await in_thread(derive, manifest, config, changes, facts)
     if not plugin.changed:
         await registry.put_manifest(repository, manifest, tags)
         return Derived(original, ())
     await _put_config(destination, plugin)
+    # The order matters: manifest, record, tag. A crash in between leaves an untagged copy, never a tag without a
+    # record (ADR 12).
     advice = await registry.put_manifest(repository, plugin.manifest)
     made = Derivation(source, original, maker.name, maker.now(), changes.to_json(), plugin.changed)
     await maker.ledger.record_derivation(plugin.manifest.digest, made)
@@ -100,17 +103,18 @@ async def derive_beside(
 
 
 async def try_changes(reader: Reader, repository: Repository, manifest: Manifest, changes: DerivationChanges) -> None:
-    """Raise as :func:`derive_beside` would, as far as that is known without the layers."""
+    """Raise the errors of :func:`derive_beside` which are known without reading layers."""
     await in_thread(derive, manifest, await _config(reader, repository, manifest), changes)
 
 
 async def _config(reader: Reader, repository: Repository, manifest: Manifest) -> bytes:
     if manifest.config is None or not manifest.is_plugin:
-        return b""  # it is refused for what it is
+        return b""  # ``derive`` refuses a manifest that is no plugin, whatever the config
     return (await read_plugin_config(reader, repository, manifest.config.digest)).require()
 
 
 async def _facts(layers: LayerFactsReader, repository: Repository, manifest: Manifest) -> dict[Digest, LayerFacts]:
+    # Foreign layers, which the manifest locates by URLs, need not be stored here.
     stored = {blob.digest for blob in manifest.blobs}
     wanted = {layer.digest: None for layer in manifest.layers if layer.digest in stored}
     return {digest: await layers.facts(repository, digest) for digest in wanted}

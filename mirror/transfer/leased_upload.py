@@ -1,4 +1,4 @@
-"""Copies into a store where pulls may fetch the same blob: the holder of the lease fetches it for all."""
+"""Copies into a store whose blobs may be pulled at the same time: only the holder of a lease downloads the blob."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from mirror.oci.errors import DigestInvalid
 from mirror.transfer.partial_store import DownloadLease, PartialStore
 from mirror.wire.ranges import Span
 
+#: Interval between two attempts to get a lease. Leases are file locks, and no process tells another of a release.
 _POLL_SECONDS: Final = 0.05
 
 
 class LeasedUpload:
-    """A lease as an upload. Implements :class:`mirror.registry.port.Upload`; its id is not for ``resume_upload``."""
+    """A lease in the form of an upload. Implements :class:`mirror.registry.port.Upload`.
+
+    Its id is the digest and cannot be passed to ``resume_upload``.
+    """
 
     def __init__(self, claim: DownloadLease, digest: Digest) -> None:
         self.id = str(digest)
@@ -24,15 +28,16 @@ class LeasedUpload:
 
     @property
     def offset(self) -> int:
-        """Bytes held, those of earlier holders included."""
+        """Bytes held, including bytes received by earlier holders."""
         return self._claim.offset
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
-        """As the port says, without ``span``."""
+        """Append bytes as the port defines. ``span`` is ignored."""
         await self._claim.append(chunks, lambda: None)
 
     async def commit(self, digest: Digest) -> Descriptor:
-        """As the port says."""
+        """Verify and commit the blob as the port defines. Bytes with another digest are dropped."""
+        # Wrong bytes must go before the lease does: the next holder would continue after them.
         try:
             await self._claim.verify()
         except DigestInvalid:
@@ -41,15 +46,15 @@ class LeasedUpload:
         return await self._claim.commit()
 
     async def cancel(self) -> None:
-        """As the port says."""
+        """Drop the bytes as the port defines."""
         await self._claim.drop()
 
 
 @asynccontextmanager
 async def leased_upload(partials: PartialStore, repository: Repository, digest: Digest) -> AsyncIterator[LeasedUpload]:
-    """Wait for the lease of a blob, and hold it until the block ends.
+    """Wait for the lease of a blob, and hold the lease until the block ends.
 
-    The holder before may have stored the blob by then. What has come is kept where the upload does not end.
+    An earlier holder may have stored the blob in the meantime. Received bytes are kept if the upload does not complete.
     """
     while (claim := await partials.claim_download(repository, digest)) is None:  # noqa: ASYNC110 - no process tells others
         await asyncio.sleep(_POLL_SECONDS)

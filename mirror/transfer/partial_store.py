@@ -1,4 +1,4 @@
-"""Protocols of the store for downloads: one writer over all processes, and readers beside it."""
+"""Protocols of a store for downloads: one writer among all processes, and readers beside it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from mirror.oci import Descriptor, Digest, Repository
 
 
 class PartialBlob(Protocol):
-    """The bytes of a blob that have come. They stay readable when the blob has been stored, or dropped.
+    """The received bytes of a blob. They stay readable after the blob was stored or dropped.
 
     Attributes:
-        file: holds those bytes; its position means nothing.
-        size_bytes: how many have come.
+        file: file with the bytes. Its position has no meaning.
+        size_bytes: number of bytes received.
     """
 
     @property
@@ -22,11 +22,11 @@ class PartialBlob(Protocol):
     def size_bytes(self) -> int: ...
 
     async def read(self, start: int, stop: int) -> bytes:
-        """Read bytes that have come. Raises StorageFault."""
+        """Read received bytes. Raises StorageFault if the disk fails."""
         ...
 
     async def is_current(self) -> bool:
-        """Tell whether the bytes were not dropped: they are the download's still, or the stored blob's."""
+        """Return True if the bytes still belong to the download or to the stored blob, False if they were dropped."""
         ...
 
     def close(self) -> None:
@@ -35,25 +35,30 @@ class PartialBlob(Protocol):
 
 
 class DownloadLease(Protocol):
-    """The lease of a blob: the right to write it. It ends with :meth:`release`, or with the process that holds it.
+    """Lease of a blob: the right to write the blob.
+
+    A lease ends with :meth:`release`, or with the process holding it.
 
     Attributes:
-        offset: bytes held, those of earlier holders included.
+        offset: bytes held, including bytes received by earlier holders.
     """
 
     @property
     def offset(self) -> int: ...
 
     def partial(self) -> PartialBlob:
-        """Open the bytes held for reading, also those that will come. The caller closes them. Raises StorageFault."""
+        """Open the held bytes for reading, including bytes appended later.
+
+        The caller closes them. Raises StorageFault if the disk fails.
+        """
         ...
 
     async def append(self, chunks: AsyncIterable[bytes], on_progress: Callable[[], object]) -> None:
-        """Add bytes to the end, and call ``on_progress`` soon after. What came before an error is kept."""
+        """Append bytes and call ``on_progress`` soon after writing them. Bytes received before an error are kept."""
         ...
 
     async def verify(self) -> None:
-        """Compare the digest. Raises DigestInvalid: the bytes have another one."""
+        """Compare the digest of the bytes. Raises DigestInvalid if they have another digest."""
         ...
 
     async def commit(self) -> Descriptor:
@@ -61,21 +66,21 @@ class DownloadLease(Protocol):
         ...
 
     async def drop(self) -> None:
-        """End the download, and drop what has come."""
+        """End the download and drop the received bytes."""
         ...
 
     async def release(self) -> None:
-        """End the lease. What has come is kept for the next holder; an empty download is removed."""
+        """End the lease. Received bytes are kept for the next holder. A download without bytes is removed."""
         ...
 
 
 class PartialStore(Protocol):
-    """A store that gives leases of blobs to one process at a time."""
+    """Store that gives the lease of a blob to one process at a time."""
 
     async def claim_download(self, repository: Repository, digest: Digest) -> DownloadLease | None:
-        """Take the lease of a blob that goes to a repository; None where another holder has it."""
+        """Take the lease of a blob for a repository. Returns None if another holder has the lease."""
         ...
 
     async def watch_download(self, digest: Digest) -> PartialBlob | None:
-        """Open what has come of a blob; None where no download has begun."""
+        """Open the received bytes of a blob. Returns None if no download has begun."""
         ...

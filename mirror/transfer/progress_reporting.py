@@ -1,4 +1,4 @@
-"""Protocols by which copies report progress, for a progress bar or a log."""
+"""Protocols for the progress of copies, implemented by progress bars and logs."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from mirror.records.sync_runs import TagOutcome
 
 
 class Progress(Protocol):
-    """Told of the progress of one copy."""
+    """Receiver of the progress of one copy."""
 
     def expect(self, total_bytes: int) -> None:
-        """Note that so many more bytes will move. Not called where there is nothing to compare."""
+        """Add bytes to the total to move. Not called if there is nothing to move."""
         ...
 
     def advance(self, size_bytes: int) -> None:
-        """Note that so many more bytes have moved, or need not move."""
+        """Add bytes that were moved or turned out to need no move."""
         ...
 
 
 class TagProgress(Progress, Protocol):
-    """Told of the progress of one tag, and of its end."""
+    """Receiver of the progress of one tag and of its end."""
 
     def done(self, outcome: TagOutcome, reason: str = "") -> None:
-        """Note the end; ``reason`` says why the tag failed or was skipped."""
+        """Report the end. ``reason`` tells why the tag failed or was skipped."""
         ...
 
 
 class Reporter(Protocol):
-    """Told of every tag that is copied; there may be several at a time."""
+    """Receiver of the tags being copied, several at a time."""
 
     def begin(self, label: str) -> TagProgress:
-        """Note that one tag begins; ``label`` is its local name, as ``contiv/v2plugin:1.0.0``."""
+        """Report the start of a tag. ``label`` is its local name, for example ``contiv/v2plugin:1.0.0``."""
         ...
 
 
 class SilentProgress:
-    """Reports to nobody."""
+    """Progress that reports nothing."""
 
     def expect(self, total_bytes: int) -> None:
         """Do nothing."""
@@ -49,8 +49,8 @@ class SilentProgress:
 
 
 class SilentReporter:
-    """Reports to nobody."""
+    """Reporter that reports nothing."""
 
     def begin(self, label: str) -> SilentProgress:
-        """Do nothing."""
+        """Return a progress that reports nothing."""
         return SilentProgress()

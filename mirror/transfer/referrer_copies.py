@@ -1,4 +1,4 @@
-"""Copies of referrers: signatures, attestations and the like (distribution-spec, "Listing Referrers")."""
+"""Copies of referrers, such as signatures and attestations (distribution-spec, "Listing Referrers")."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from mirror.transfer.progress_reporting import Progress
 from mirror.wire.pagination import PageRequest
 from mirror.wire.referrers_fallback import fallback_tag
 
-#: How many levels are followed: a signature of an attestation of a plugin is at level 2.
+#: Levels of referrers to follow. A signature of an attestation of a plugin is at level 2.
 _MOST_LEVELS = 4
+# The upstream decides how many referrers there are, so their number is bounded.
 _MOST_REFERRERS = 1000
 
 
 @runtime_checkable
 class KeepsUnderTags(Protocol):
-    """A registry that may have no referrers API: then only tags lead to referrers."""
+    """Registry that may lack the referrers API, so its referrers are only found through tags."""
 
     @property
     def keeps_referrers_under_tags(self) -> bool:
-        """Whether the registry is known to have no referrers API."""
+        """True if the registry is known to lack the referrers API."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CopiedReferrers:
-    """Number of manifests that were copied, and bytes of blobs that were read from the source for them."""
+    """Number of copied manifests, and bytes of blobs read from the source for them."""
 
     count: int
     moved_bytes: int
@@ -45,20 +46,21 @@ async def missing_referrers(
     destination: CopyDestination,
     listed: Collection[Tag],
 ) -> list[Descriptor]:
-    """Find the referrers of a manifest at the source, and theirs, that the destination does not hold.
+    """Find the referrers of a manifest, and their referrers, which the destination does not hold.
 
     Args:
-        source, source_repository: where referrers are listed.
-        subject: the manifest.
-        destination: where they may be held already.
-        listed: the tags of the source repository: they may save a request.
+        source: registry that lists the referrers.
+        source_repository: repository at the source.
+        subject: digest of the manifest.
+        destination: repository that may hold referrers already.
+        listed: tags of the source repository, which may save requests.
 
     Returns:
-        Each once, subjects before what refers to them.
+        Each missing referrer once, subjects before their referrers.
 
     Raises:
-        UpstreamProtocolError: there are too many.
-        And whatever source and destination raise.
+        UpstreamProtocolError: there are more than 1000 referrers.
+        MirrorError: any error of source or destination.
     """
     found: dict[Digest, Descriptor] = {}
     level = [subject]
@@ -68,6 +70,7 @@ async def missing_referrers(
             if _has_none(source, about, listed):
                 continue
             async for referrer in _referrers(source, source_repository, about):
+                # The list is not trusted: it may repeat a referrer at another level, or name the subject itself.
                 if referrer.digest not in found and referrer.digest != subject:
                     newly[referrer.digest] = referrer
                 if len(found) + len(newly) > _MOST_REFERRERS:
@@ -89,9 +92,9 @@ async def copy_referrers(
     listed: Collection[Tag],
     locks: BlobLocks,
 ) -> CopiedReferrers:
-    """Copy the referrers of a manifest that the destination does not hold.
+    """Copy the referrers of a manifest which the destination does not hold.
 
-    Arguments and errors are as for :func:`missing_referrers` and :func:`mirror.transfer.copy_engine.copy_graph`.
+    Arguments and errors are those of :func:`missing_referrers` and :func:`mirror.transfer.copy_engine.copy_graph`.
     """
     missing = await missing_referrers(source, source_repository, subject, destination, listed)
     moved_bytes = 0
@@ -104,12 +107,15 @@ async def copy_referrers(
 
 
 def _has_none(source: ReadLister, subject: Digest, listed: Collection[Tag]) -> bool:
-    """Tell whether the tags show that a manifest has no referrers."""
+    """Return True if the tags of the source prove a manifest to have no referrers."""
+    # Without the referrers API, an index of referrers lies under a tag made of the subject's digest (distribution-spec,
+    # "Referrers Tag Schema"). If that tag is not listed, no request is needed.
     by_tag = isinstance(source, KeepsUnderTags) and source.keeps_referrers_under_tags
     return by_tag and fallback_tag(subject) not in listed
 
 
 async def _referrers(source: ReadLister, source_repository: Repository, subject: Digest) -> AsyncIterator[Descriptor]:
+    # Page by page. A page may claim more entries although it is empty, which would never end.
     last: str | None = None
     while True:
         page = await source.list_referrers(source_repository, subject, None, PageRequest(last=last))

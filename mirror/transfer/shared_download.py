@@ -1,4 +1,4 @@
-"""The download of one blob: fetched under a lease, or followed while another process fetches it."""
+"""Download of one blob: fetched under a lease, or followed while another process fetches the blob."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from mirror.transfer.source_fetcher import SourceFetcher
 
 _LOG = structlog.get_logger(__name__)
 
-#: The longest pause between two looks at the size of another process's download.
+#: Longest pause between two checks of the size of another process's download.
 _POLL_SECONDS: Final = 0.01
-#: The pause is shorter while readers wait for the first bytes: this share of the time that they have waited so far.
+#: While readers wait for the first bytes, the pause is this share of the time waited so far, to keep latency low.
 _POLL_SHARE: Final = 0.2
 _FIRST_POLL_SECONDS: Final = 0.001
-#: How long nothing new comes before the lease is tried again: the other process may be gone.
+#: Time without new bytes after which the lease is tried again, because the other process may have died.
 _QUIET_SECONDS: Final = 0.05
 
 
 class SharedDownload:
-    """The download of one blob in this process. More requests may be added while it runs, also of other repositories.
+    """Download of one blob in this process. Requests, also from other repositories, may be added while it runs.
 
     Args:
-        request: the first request for the blob.
-        local: the registry that the blob goes to.
-        partials: gives the lease of the blob, and keeps what has come.
-        observer: told of bytes and failures.
-        on_stored: called when a repository has the blob.
-        retry: how long the download goes on while its sources fail.
-        slots: bound the downloads that fetch at the same time. No lease is held while one waits for a slot.
+        request: first request for the blob.
+        local: registry to store the blob in.
+        partials: store of the lease and of the partial download.
+        observer: receiver of received bytes and failures.
+        on_stored: called when a repository holds the blob.
+        retry: bounds on the retries while sources fail.
+        slots: limit of simultaneous downloads. No lease is held while waiting for a slot.
 
     Attributes:
-        progress: how much has come.
-        readers: how many read the blob, or wait to.
-        requests: those for the blob, by the repository where it goes.
+        progress: progress of the download.
+        readers: number of readers, including readers waiting for the first bytes.
+        requests: requests for the blob, by target repository.
     """
 
     def __init__(
@@ -73,60 +73,66 @@ class SharedDownload:
         """Add a request, which may name another repository and other sources.
 
         Raises:
-            UpstreamProtocolError: an earlier request gives another size.
+            UpstreamProtocolError: an earlier request states another size.
         """
         if request.size_bytes != self.progress.size_bytes:
             raise errors.UpstreamProtocolError(
-                f"{self._digest} cannot have {request.size_bytes} bytes and {self.progress.size_bytes} as well",
+                f"manifests state two sizes for {self._digest}: {self.progress.size_bytes} and "
+                f"{request.size_bytes} bytes",
                 digest=self._digest,
             )
         self.requests[request.repository] = request
         self._fetcher.add(request.sources)
 
     async def run(self) -> None:
-        """Download the blob. Raises CancelledError only; readers are told of a failure."""
+        """Download the blob. Failures are passed to the readers. Raises only CancelledError."""
         try:
             while not await self._attempt():
                 pass
             await self._mount_for_all()
         except asyncio.CancelledError:
-            self.progress.fail(errors.Busy(f"the download of {self._digest} was stopped; what has come of it is kept"))
+            self.progress.fail(errors.Busy(f"the download of {self._digest} was stopped; received bytes are kept"))
             raise
         except errors.MirrorError as error:
             _LOG.warning("download failed", digest=str(self._digest), kind=type(error).__name__, error=str(error))
             self.progress.fail(error)
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not end everything else
+        except Exception as error:  # noqa: BLE001 - a bug here must not end the task group and all other downloads
             _LOG.error("download failed unexpectedly", digest=str(self._digest), exc_info=error)
+            # The text of an unexpected error is for the log, not for clients.
             self.progress.fail(errors.MirrorError(f"the download of {self._digest} failed; the log has the cause"))
         finally:
             if self._has_slot:
                 self._slots.release()
 
     def close(self) -> None:
-        """Close the file that readers read from."""
+        """Close the file from which readers read."""
         if self._watched is not None:
             self._watched.close()
 
     async def _attempt(self) -> bool:
-        """Fetch the blob, or follow another process for a while. Returns whether the blob is stored."""
+        """Fetch the blob, or follow another process for a while. Returns True if the blob is stored."""
         first = next(iter(self.requests))
         lease = await self._partials.claim_download(first, self._digest)
         if lease is None:
             await self._follow_other_process()
             return False
         try:
+            # Under the lease: another process may have stored the blob before it released the lease.
             if await self._mount(first):
                 await self._use_stored(lease)
                 return True
             await self._require_current()
+            # Fetch only with a slot. Without a free one, release the lease first and wait below: a waiting download
+            # must not keep other processes from fetching the blob.
             if self._has_slot or not self._slots.locked():
                 await self._acquire_slot()
                 return await self._fetch(lease)
         finally:
             await lease.release()
         await self._acquire_slot()
+        # A download that has not begun is pointless once all its readers have left.
         if not self.readers:
-            raise errors.Busy(f"nobody waits for {self._digest} any more, and nothing of it has come")
+            raise errors.Busy(f"the download of {self._digest} was given up before it began: no client waits for it")
         return False
 
     async def _acquire_slot(self) -> None:
@@ -135,7 +141,7 @@ class SharedDownload:
             self._has_slot = True
 
     async def _follow_other_process(self) -> None:
-        """Follow another process's download until it seems to have ended."""
+        """Follow the download of another process until the process seems to have ended."""
         if self._watched is None:
             self._watched = await self._partials.watch_download(self._digest)
         await self._require_current()
@@ -147,7 +153,8 @@ class SharedDownload:
             await asyncio.sleep(self._poll_seconds(loop.time()))
             if self._watched is not None and self._watched_bytes != seen_bytes:
                 grown_at = loop.time()
-                # Not before the file grows: what an earlier download has left may be all that ever comes.
+                # Readers may begin only when the file grows: the bytes left by an earlier download may be all that
+                # ever arrives.
                 self.progress.open(self._watched)
             elif loop.time() - grown_at >= quiet_seconds:
                 return
@@ -162,23 +169,24 @@ class SharedDownload:
         return 0 if self._watched is None else self._watched.size_bytes
 
     async def _require_current(self) -> None:
-        """Fail where readers were given bytes that turned out to be wrong: no others may follow them."""
+        """Fail if readers received bytes which turned out to be wrong. No other bytes may follow for these readers."""
         if self._watched is None or await self._watched.is_current():
             return
         if self.progress.partial is not None:
             raise errors.UpstreamProtocolError(
-                f"what came as {self._digest} was something else, and was dropped", digest=self._digest
+                f"the content downloaded for {self._digest} has another digest and was dropped", digest=self._digest
             )
         self._watched.close()
         self._watched = None
 
     async def _use_stored(self, lease: DownloadLease) -> None:
-        """End the download of a blob that is stored already, by another process or in another repository."""
+        """End the download of a blob which another process or repository has stored meanwhile."""
+        # Readers of a partial file can only finish if the file became the stored blob.
         partial = self.progress.partial
         whole = partial is None or (partial.size_bytes == self.progress.size_bytes and await partial.is_current())
         await lease.drop()
         if not whole:
-            raise errors.Busy(f"{self._digest} was stored from elsewhere while it came: ask again")
+            raise errors.Busy(f"{self._digest} was stored by another request during the download; fix: try again")
         self.progress.complete()
 
     async def _mount(self, repository: Repository) -> bool:
@@ -190,8 +198,9 @@ class SharedDownload:
         return found is not None
 
     async def _fetch(self, lease: DownloadLease) -> bool:
-        """Fetch what is missing, and store the blob. Returns whether it is stored."""
+        """Fetch the missing bytes and store the blob. Returns True if the blob is stored."""
         size_bytes = self.progress.size_bytes
+        # An earlier download left more bytes than the blob has, so they cannot be its content.
         if lease.offset > size_bytes:
             await lease.drop()
             return False
@@ -202,21 +211,23 @@ class SharedDownload:
             await lease.verify()
         except errors.DigestInvalid as error:
             fault = self._mismatch_error(error, resumed=resumed)
+            # Stop the readers first: none may read on while the bytes are dropped.
             self.progress.fail(fault)
             await lease.drop()
             raise fault from error
+        # Readers get the end of the verified blob without waiting for the disk.
         self._open(lease)
         self.progress.complete()
         await lease.commit()
         return True
 
     def _mismatch_error(self, error: errors.DigestInvalid, *, resumed: bool) -> errors.MirrorError:
-        """Make the error for wrong content. Nobody can tell where the bytes of an earlier download came from."""
+        """Make the error for a wrong digest. Nobody knows the source of bytes left by an earlier download."""
         if resumed:
-            return errors.Busy(f"{error}; an earlier download had left a part of it, so it was dropped: ask again")
+            return errors.Busy(f"{error}; a part came from an earlier download, so all was dropped; fix: try again")
         upstream = self._fetcher.upstream
         mismatch = errors.UpstreamProtocolError(f"upstream {upstream or 'unasked'}: {error}", **error.detail)
-        if upstream:  # a blob of no bytes is fetched from nobody
+        if upstream:  # empty for a blob of 0 bytes, which is fetched from no source
             self._observer.failed(upstream, mismatch)
         return mismatch
 
@@ -227,11 +238,13 @@ class SharedDownload:
         self.progress.open(self._watched)
 
     async def _mount_for_all(self) -> None:
-        """Mount the blob into every repository that it was requested for."""
+        """Mount the blob into every requesting repository."""
         shared: set[Repository] = set()
         while waiting := [each for each in self.requests if each not in shared]:
             for repository in waiting:
-                if shared:  # the first has it
+                # The first repository got the blob by the commit or by the mount before it. Requests may be added
+                # while this loop waits, hence the outer loop.
+                if shared:
                     await self._mount(repository)
                 shared.add(repository)
                 await self._on_stored(repository, self._digest)

@@ -1,4 +1,4 @@
-"""Fetching the bytes of one blob from the sources that may have it."""
+"""Fetching of one blob from the sources that may have it."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mirror.wire.ranges import RangeRequest
 
 
 class SourceFetcher:
-    """Asks the sources of a blob for what is missing of it.
+    """Asks the sources of a blob for its missing bytes.
 
     Args:
         request: names the blob and its first sources.
-        progress: how much has come.
-        observer: told of bytes and failures.
-        retry: how long sources are asked again while they fail.
+        progress: progress of the download.
+        observer: receiver of received bytes and failures.
+        retry: bounds on the retries while sources fail.
 
     Attributes:
-        upstream: the upstream that gave bytes last; empty: none has yet.
+        upstream: name of the upstream which last delivered bytes. Empty if no upstream has.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class SourceFetcher:
         self._sources = dict.fromkeys(request.sources)
 
     def add(self, sources: Iterable[Source]) -> None:
-        """Add sources, which are asked after the earlier ones."""
+        """Add sources. They are asked after the earlier ones."""
         self._sources |= dict.fromkeys(sources)
 
     async def fetch_rest(self, lease: DownloadLease, begin: Callable[[DownloadLease], None]) -> None:
-        """Ask the sources, in their order and again, until one has given the rest.
+        """Ask the sources in order, and repeatedly, until the missing bytes have been received.
 
         Args:
-            lease: takes the bytes.
-            begin: called when a source answers; readers may begin.
+            lease: lease to append the bytes to.
+            begin: called when a source answers, so readers may begin.
 
         Raises:
-            UpstreamFault, NotFound: no source gives the rest.
+            UpstreamFault, NotFound: no source delivers the missing bytes.
         """
         loop = asyncio.get_running_loop()
         failures, delays, heard_at = 0, self._retry.delays(), loop.time()
@@ -59,10 +59,11 @@ class SourceFetcher:
             error = await self._ask_sources(lease, begin)
             if error is None:
                 return
+            # Only failures without progress in between count: a line that breaks often may still deliver the blob.
             if lease.offset > before:
                 failures, delays, heard_at = 0, self._retry.delays(), loop.time()
             failures, delay_seconds = failures + 1, next(delays)
-            # What nobody has been given a byte of is told at once: there may be another registry to ask.
+            # If no reader got a byte yet, fail at once: the client may have another registry to ask.
             begun = self._progress.partial is not None
             elapsed_seconds = loop.time() + delay_seconds - heard_at
             if not begun or not error.temporary or not self._retry.allows_another(failures, elapsed_seconds):
@@ -70,7 +71,7 @@ class SourceFetcher:
             await asyncio.sleep(delay_seconds)
 
     async def _ask_sources(self, lease: DownloadLease, begin: Callable[[DownloadLease], None]) -> MirrorError | None:
-        """Ask each source once. Returns the error why none of them gave all of the rest; None where one did."""
+        """Ask each source once. Returns None if all missing bytes were received, else the most serious error."""
         worst: MirrorError | None = None
         for source in tuple(self._sources):
             before = lease.offset
@@ -79,15 +80,19 @@ class SourceFetcher:
                 if lease.offset == self._progress.size_bytes:
                     return None
                 raise UpstreamProtocolError(
-                    f"upstream {source.upstream}: {self._digest} ended after {lease.offset} bytes"
+                    f"upstream {source.upstream}: {self._digest} ended after {lease.offset} of "
+                    f"{self._progress.size_bytes} bytes"
                 )
             except (UpstreamFault, NotFound) as error:
+                # A missing blob is an answer, not a failure of the upstream.
                 if not isinstance(error, NotFound):
                     self._observer.failed(source.upstream, error)
+                # Bytes of a source that violates the protocol cannot be trusted. No other source may continue them.
                 if isinstance(error, UpstreamProtocolError) and lease.offset > before:
                     self._progress.fail(error)
                     await lease.drop()
                     raise
+                # A failed source may have the blob, so its error is worth more than "not found" of another source.
                 if worst is None or (isinstance(worst, NotFound) and not isinstance(error, NotFound)):
                     worst = error
         return worst or BlobUnknown(f"no upstream has {self._digest}", digest=self._digest)
@@ -97,12 +102,14 @@ class SourceFetcher:
         async with source.registry.open_blob(source.repository, self._digest, part) as content:
             if content.size_bytes != self._progress.size_bytes:
                 raise UpstreamProtocolError(
-                    f"upstream {source.upstream} has {self._digest} with {content.size_bytes} bytes, "
-                    f"it should be {self._progress.size_bytes}",
+                    f"upstream {source.upstream} offers {self._digest} with {content.size_bytes} bytes, "
+                    f"but its manifest says {self._progress.size_bytes} bytes",
                     digest=self._digest,
                 )
             self.upstream = source.upstream
             begin(lease)
+            # The lease verifies the whole blob at the end. Verifying here as well would hash the bytes twice and hold
+            # each piece back until the next one arrives.
             chunks: AsyncIterator[bytes] = content.unverified() if isinstance(content, Unverified) else aiter(content)
             taken = count_chunks(chunks, lambda size_bytes: self._observer.received(source.upstream, size_bytes))
             await lease.append(taken, self._progress.update)

@@ -1,6 +1,6 @@
-"""Selection of tags: patterns, then a range of versions, then the newest. Pure.
+"""Selection of tags: by patterns, then by a range of versions, then the newest. Pure.
 
-Tags made of a digest, ``sha256-….sig`` and the like, are never taken for themselves: they follow what they are about.
+Tags made of a digest, such as ``sha256-….sig``, are never selected themselves. They follow their subject.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from mirror.transfer.tag_version import TagVersion, VersionRange
 from mirror.wire.referrers_fallback import fallback_tag, is_digest_tag
 
 _MOST_CHARACTERS = 512
+#: Memory that one RE2 expression may use. Larger expressions are refused when they are parsed.
 _ONE_MIB = 1024 * 1024
 
 
 class TagPattern:
-    """A glob that matches a whole tag, or, between slashes, a regular expression that is found somewhere in it.
+    """Pattern for tags: a glob matching the whole tag, or a regular expression between slashes matching anywhere in it.
 
-    Expressions are those of RE2, which take time in proportion to the tag whatever they and it are: a tag is chosen by
-    the upstream, and must not be able to keep us busy.
+    Regular expressions are RE2's. Their time is proportional to the length of the tag, so a tag chosen by the upstream
+    cannot keep a worker busy.
     """
 
     def __init__(self, text: str) -> None:
@@ -37,6 +38,7 @@ class TagPattern:
         self._expression = None
         if len(text) > 1 and text[0] == text[-1] == "/":
             options = re2.Options()
+            # RE2 would write errors to stderr, beside our log.
             options.log_errors = False
             options.max_mem = _ONE_MIB
             try:
@@ -46,7 +48,7 @@ class TagPattern:
                 raise ConfigurationFault(f"{text} is not a regular expression (RE2): {reason}") from error
 
     def matches(self, tag: Tag) -> bool:
-        """Tell whether the pattern matches a tag."""
+        """Return True if the pattern matches a tag."""
         if self._expression is None:
             return fnmatchcase(tag.name, self.text)
         return self._expression.search(tag.name) is not None
@@ -63,13 +65,13 @@ class TagPattern:
 
 @dataclass(frozen=True, slots=True)
 class TagSelection:
-    """The tags of a repository that a rule takes.
+    """Selection of the tags of a repository.
 
     Attributes:
-        include: patterns, of which one must match; none: every tag.
-        exclude: patterns, of which none may match.
-        versions: the range in which a tag's version must lie; None: tags without a version are taken too.
-        newest: only so many of them; None: all.
+        include: patterns of which at least one must match. Empty to include every tag.
+        exclude: patterns of which none may match.
+        versions: range that contains the version of a selected tag. None to allow tags without a version as well.
+        newest: number of newest tags to select. None to select all.
     """
 
     include: tuple[TagPattern, ...] = ()
@@ -89,7 +91,7 @@ class TagSelection:
         semver: str | None = None,
         newest: int | None = None,
     ) -> TagSelection:
-        """Read a selection as it is written.
+        """Parse a selection in the notation of the configuration.
 
         Raises:
             ConfigurationFault: a pattern or the range is outside its grammar.
@@ -98,7 +100,7 @@ class TagSelection:
         return cls(tuple(map(TagPattern, include)), tuple(map(TagPattern, exclude)), versions, newest)
 
     def takes(self, tag: Tag) -> bool:
-        """Tell whether patterns and range take a tag."""
+        """Return True if patterns and range select a tag."""
         if self.include and not any(pattern.matches(tag) for pattern in self.include):
             return False
         if any(pattern.matches(tag) for pattern in self.exclude):
@@ -110,31 +112,32 @@ class TagSelection:
 
 
 def select(tags: Iterable[Tag], selection: TagSelection) -> tuple[Tag, ...]:
-    """The tags that are wanted, newest first, each once.
+    """Return the selected tags, newest first, each once.
 
-    Tags with a version come first, the highest first; then the others, in reverse ASCII order. A thread that selects
-    from very many lets others run.
+    Tags with a version come first, highest version first. The others follow in reverse ASCII order. Other threads can
+    run while very many tags are sorted.
     """
     taken = {tag for tag in tags if not is_digest_tag(tag) and selection.takes(tag)}
     return newest_first(taken)[: selection.newest]
 
 
 def newest_first(tags: Iterable[Tag]) -> tuple[Tag, ...]:
-    """Tags in the order in which :func:`select` gives them."""
+    """Return tags in the order of :func:`select`."""
     return tuple(chain.from_iterable(sort_cooperatively(tags, age_key, reverse=True)))
 
 
 def companions(tags: Iterable[Tag], subjects: Collection[Digest]) -> tuple[Tag, ...]:
-    """The tags that belong to some of ``subjects``, as cosign keeps its signatures: ``sha256-….sig``, in order.
+    """Return the tags belonging to ``subjects``, in order.
 
-    The index of referrers that lies under the tag without an ending is not among them: a registry makes its own.
+    These are tags such as ``sha256-….sig``, under which cosign keeps signatures. The index of referrers under the tag
+    without an ending is left out, because each registry makes its own.
     """
     wanted = {fallback_tag(subject).name for subject in subjects}
     return tuple(sorted(tag for tag in tags if "." in tag.name and tag.name.partition(".")[0] in wanted))
 
 
 def age_key(tag: Tag) -> tuple[Any, ...]:
-    """Sorts tags from oldest to newest. The same for no two tags."""
+    """Return a sort key from oldest to newest. No two tags have the same key."""
     version = TagVersion.of(tag)
     if version is None:
         return (0, tag.name)

@@ -1,8 +1,8 @@
-"""The version that a tag holds, and ranges of versions. Pure.
+"""Versions in tags, and ranges of versions. Pure.
 
-A version is looked for anywhere in a tag: ``v2.3``, ``3.6.0-arm64``, ``arm64-1.66.0``. What follows it is a
-pre-release only where it begins with a pre-release word, so ``1.0.0-beta.10`` comes before ``1.0.0`` while
-``3.6.0-arm64`` is a 3.6.0. ``release-linux-arm64`` holds none. Zeros at the end do not count: 1.0 is 1.0.0.
+A version is found anywhere in a tag: ``v2.3``, ``3.6.0-arm64``, ``arm64-1.66.0``. The text after the numbers is a
+pre-release only if it begins with a pre-release word. So ``1.0.0-beta.10`` comes before ``1.0.0``, while
+``3.6.0-arm64`` is a 3.6.0. ``release-linux-arm64`` contains no version. Trailing zeros do not count: 1.0 equals 1.0.0.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, Final
 from mirror.oci import Tag
 from mirror.oci.errors import ConfigurationFault
 
+# Not a library for semantic versions: they refuse ``17.06.0-ce`` and ``1.2``, and take the ``-arm64`` of
+# ``3.6.0-arm64`` for a pre-release (ADR 9).
 _EDGE = r"(?:^|(?<=[-_.]))[vV]?"
 _DOTTED = re.compile(_EDGE + r"(\d+(?:\.\d+)+)")
 _WHOLE = re.compile(_EDGE + r"(?<!x86[-_])(\d+)(?=$|[-_])")
@@ -30,12 +32,12 @@ Parts = tuple[tuple[int, int, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class TagVersion:
-    """A version.
+    """Version contained in a tag.
 
     Attributes:
-        numbers: its numbers, without zeros at the end.
-        before: what makes it a pre-release, in parts that compare as semantic versions do; empty for a release.
-        rest: what follows a release's numbers, in such parts: a variant, such as ``-arm64``.
+        numbers: numbers without trailing zeros.
+        before: pre-release in parts comparable as in semantic versions. Empty for a release.
+        rest: text after the numbers of a release in such parts: a variant, such as ``-arm64``.
     """
 
     numbers: tuple[int, ...]
@@ -44,7 +46,7 @@ class TagVersion:
 
     @classmethod
     def of(cls, tag: Tag) -> TagVersion | None:
-        """The version that a tag holds; None where it holds none."""
+        """Return the version in a tag, None if there is none."""
         found = _DOTTED.search(tag.name) or _WHOLE.search(tag.name)
         if found is None:
             return None
@@ -56,17 +58,17 @@ class TagVersion:
 
     @property
     def precedence(self) -> tuple[tuple[int, ...], bool, Parts]:
-        """Sorts versions as semantic versions are (semver.org, 11). Variants of one version are equal."""
+        """Sort key with the precedence of semantic versions (semver.org, 11). Variants of one version are equal."""
         return (self.numbers, not self.before, self.before)
 
 
 @dataclass(frozen=True, slots=True)
 class VersionRange:
-    """Versions between bounds, written as npm writes them: ``>=1.0 <2``, ``^1.2``, ``~1.2.3``, ``1.x || 3.x``.
+    """Range of versions in npm's notation: ``>=1.0 <2``, ``^1.2``, ``~1.2.3``, ``1.x || 3.x``.
 
-    Bounds with a space or a comma between them must all hold, of alternatives with ``||`` between them one must. A
-    pre-release is in a range only where a bound names a pre-release of the same version: ``>=1.0.0-beta.3 <2`` holds
-    1.0.0-beta.4, and neither 1.5.0-rc1 nor 2.0.0-rc1.
+    Bounds separated by a space or comma must all hold. Of alternatives separated by ``||`` one must hold. A pre-release
+    lies in a range only if a bound names a pre-release of the same version: ``>=1.0.0-beta.3 <2`` contains
+    1.0.0-beta.4, but neither 1.5.0-rc1 nor 2.0.0-rc1.
     """
 
     text: str
@@ -74,15 +76,15 @@ class VersionRange:
 
     @classmethod
     def parse(cls, text: str) -> VersionRange:
-        """Read a range.
+        """Parse a range.
 
         Raises:
-            ConfigurationFault: it is outside the grammar.
+            ConfigurationFault: the text is outside the grammar.
         """
         return cls(text, tuple(_alternative(part, text) for part in text.split("||")))
 
     def holds(self, version: TagVersion) -> bool:
-        """Tell whether a version is in the range."""
+        """Return True if the range contains a version."""
         return any(_all_hold(bounds, version) for bounds in self.alternatives)
 
     def __str__(self) -> str:
@@ -113,7 +115,7 @@ def _alternative(text: str, whole: str) -> tuple[_Bound, ...]:
     terms = _SPACE_AFTER_RELATION.sub(r"\1", text).replace(",", " ").split()
     if not terms or len(whole) > _MOST_CHARACTERS:
         raise ConfigurationFault(
-            f"{whole[:80]!r} is not a range of versions: write it like '>=1.0 <2', '^1.2' or '1.x'"
+            f"{whole[:80]!r} is not a range of versions; fix: write it like '>=1.0 <2', '^1.2' or '1.x'"
         )
     return tuple(bound for term in terms for bound in _bounds(term))
 
@@ -124,10 +126,13 @@ def _bounds(term: str) -> tuple[_Bound, ...]:
         return _from_to(_numbers(wild), len(_numbers(wild)) - 1)
     match = _TERM.fullmatch(term)
     if match is None:
-        raise ConfigurationFault(f"{term!r} is not a bound of versions: write =1.2.3, >=1.2, <2, ^1.2, ~1.2.3 or 1.x")
+        raise ConfigurationFault(
+            f"{term!r} is not a bound of versions; fix: write =1.2.3, >=1.2, <2, ^1.2, ~1.2.3 or 1.x"
+        )
     numbers, before = _numbers(match), _natural(match["before"] or "")
     match match["relation"]:
-        case "^":  # the first number that is not zero stays
+        # npm's caret: the leftmost number other than zero must not change.
+        case "^":
             return _from_to(
                 numbers, next((at for at, number in enumerate(numbers) if number), len(numbers) - 1), before
             )
@@ -138,12 +143,13 @@ def _bounds(term: str) -> tuple[_Bound, ...]:
 
 
 def _from_to(numbers: list[int], place: int, before: Parts = ()) -> tuple[_Bound, ...]:
-    """From a version up to where the number at ``place`` changes."""
+    """Return the bounds from a version up to the next change of the number at ``place``."""
     end = [*numbers[:place], numbers[place] + 1]
     return (_Bound(">=", TagVersion(_trimmed(numbers), before)), _Bound("<", TagVersion(_trimmed(end))))
 
 
 def _all_hold(bounds: tuple[_Bound, ...], version: TagVersion) -> bool:
+    # As in npm, a pre-release must be asked for: ``>=1.0`` must not bring a 2.0.0-rc1.
     if version.before and not any(
         bound.version.before and bound.version.numbers == version.numbers for bound in bounds
     ):
@@ -162,5 +168,8 @@ def _trimmed(numbers: list[int]) -> tuple[int, ...]:
 
 
 def _natural(text: str) -> Parts:
-    """Parts of a text, numbers compared as numbers and before words, as semantic versions are (semver.org, 11)."""
+    """Split a text into parts which compare as in semantic versions (semver.org, 11).
+
+    Numbers compare as numbers and come before words.
+    """
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in _PART.findall(text))

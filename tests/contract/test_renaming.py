@@ -87,7 +87,7 @@ async def test_what_is_not_there_and_names_that_are_kept(registry: Registry) -> 
     await hold(registry, THERE, [CONFIG, LAYER], [PLUGIN], "1.0")
     with pytest.raises(ManifestUnknown):
         await tag(registry, THERE, Tag("2.0"), HERE, Tag("1.0"))
-    with pytest.raises(ConfigurationFault, match="kept for what refers to that digest"):
+    with pytest.raises(ConfigurationFault, match="reserved for referrers of that digest"):
         await tag(registry, THERE, Tag("1.0"), HERE, Tag(f"sha256-{PLUGIN.digest.hex}"))
 
 

@@ -111,7 +111,7 @@ def test_a_plugin_whose_blobs_are_gone_is_captured_from_its_files(
         told = mirror.command("capture", "enabled", "-t", "built/rebuilt:1", "--docker-root", root, "--json")
     captured = json.loads(told.stdout)
     assert captured["verbatim"] is False
-    assert any("it is enabled" in note for note in captured["notes"])
+    assert any("the plugin is enabled" in note for note in captured["notes"])
 
     folder = tmp_path / "rebuilt"
     mirror.command("unpack", "built/rebuilt:1", str(folder))

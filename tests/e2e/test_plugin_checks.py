@@ -93,7 +93,7 @@ def test_a_plugin_that_an_engine_created_is_taken_with_a_warning(
     engine.docker("plugin", "rm", reference)
     assert findings(mirror, "checks/created:1") == ["diff-ids-compressed"]
     shown = mirror.command("inspect", "checks/created:1").stdout
-    assert "  warning: diff_ids are of the compressed layers\n" in shown
+    assert "  warning: diff_ids are the digests of the compressed layers\n" in shown
     assert "    engines up to 19.03: layers from manifest don't match image configuration\n" in shown
 
 
@@ -122,7 +122,7 @@ def test_an_installed_plugin_that_has_lost_its_layer_is_refused(
     assert "400 Bad Request" in refused.stdout + refused.stderr
     told = refusals(mirror)[before:]
     assert {line["name"] for line in told} == {"checks/again"}
-    assert "push it from the host where it was created" in told[-1]["reason"]
+    assert "push the plugin from the host that created it" in told[-1]["reason"]
     assert not holds(mirror, "checks/again")
 
 

@@ -96,8 +96,42 @@ def test_the_documents_name_tests_that_exist():
     assert sorted(name for name in named if not (ROOT / "tests" / name[1]).exists()) == []
 
 
+def test_docstrings_begin_with_a_verb_or_the_name_of_the_thing():
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    questions = {"what", "which", "who", "whose", "how", "why", "where", "when", "whether"}
+    begun = [
+        f"{name}: {text.splitlines()[0]}"
+        for name, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, kinds) and (text := ast.get_docstring(node)) and text.split()[0].lower() in questions
+    ]
+    assert begun == []
+
+
+def test_a_folder_of_tests_imports_no_other_one():
+    others = {"conformance", "contract", "e2e", "unit"}
+    wrong = [
+        (str(path.relative_to(ROOT)), node.module)
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("tests.")
+        if (room := node.module.split(".")[1]) in others and path.relative_to(ROOT / "tests").parts[0] != room
+    ]
+    assert wrong == []
+
+
+def test_no_test_imports_from_another_test():
+    wrong = [
+        (str(path.relative_to(ROOT)), node.module)
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and re.match(r"tests\..*\.test_\w+$", node.module or "")
+    ]
+    assert wrong == []
+
+
 def _exists(name: str) -> bool:
-    """Whether ``room.module``, ``room.module.name`` or ``room.Class`` is there."""
+    """Return True if ``room.module``, ``room.module.name`` or ``room.Class`` exists."""
     whole = f"mirror.{name}"
     if whole in MODULES or (ROOT / whole.replace(".", "/")).is_dir():
         return True

@@ -1,10 +1,10 @@
-"""One gzip stream, compressed by several threads: the same bytes for the same content, however many there are.
+"""Compress one gzip stream in several threads. The bytes do not depend on the number of threads.
 
-The content is cut into blocks of one size. Each is compressed by itself, with the end of the one before as dictionary,
-and ends on a whole byte, so that what comes out is put together into one stream (RFC 1951 and 1952; pigz does it so).
+The content is cut into blocks of one size. Each block is compressed separately, with the end of the previous block as
+dictionary, and ends on a byte boundary. So the compressed blocks form one stream (RFC 1951 and 1952, as in pigz).
 
-``zlib_ng.gzip_ng_threaded`` is not used: each of its threads uses one compressor again for all its blocks, and now and
-then a block comes out otherwise after that (seen with 1.1.0), so that the bytes depend on the number of threads.
+``zlib_ng.gzip_ng_threaded`` is not used. Each of its threads reuses one compressor for all its blocks, and some blocks
+then differ (seen with 1.1.0), so that the bytes depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from typing import Final, Self
 
 from zlib_ng import zlib_ng
 
-#: How much is given to :meth:`BlockGzip.add` at a time. Other sizes give other bytes.
+#: Size of a block for :meth:`BlockGzip.add`. Another size would change the compressed bytes, and so all digests.
 BLOCK_BYTES: Final = 1024 * 1024
+#: On Debian's ``/usr/lib``, zlib-ng at level 6 takes a third of the time of ``gzip -6``, for 2 % more bytes (ADR 15).
 _LEVEL: Final = 6
 _WINDOW_BYTES: Final = 32 * 1024
 _MOST_THREADS: Final = 4
-#: Deflate, without name or time, of the usual speed, made on Unix.
+#: Deflate, no file name and no time, so that the same content gives the same bytes. Made on Unix.
 _HEADER: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\x03"
 
 
 class BlockGzip:
-    """Compresses, inside its ``with``. All calls block.
+    """A compressor for one stream, used inside its ``with`` block. All methods block.
 
     Args:
-        threads: how many compress at the same time; None: as many as there are processors, up to 4.
+        threads: number of threads. None for the number of processors, at most 4.
     """
 
     def __init__(self, threads: int | None = None) -> None:
@@ -48,22 +49,34 @@ class BlockGzip:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        # After an error, blocks that no thread has begun need not be compressed any more.
         self._pool.shutdown(cancel_futures=True)
 
     def add(self, block: bytes) -> bytes:
-        """Take :data:`BLOCK_BYTES`; gives what is ready of the stream, in its order."""
+        """Compress a block of exactly :data:`BLOCK_BYTES`.
+
+        Returns:
+            The next bytes of the stream that are ready, which may be none.
+        """
         self._begin(block, zlib.Z_SYNC_FLUSH)
+        # One block more than threads may wait, so that no thread is idle and memory stays bounded.
         return self._taken(self._threads + 1)
 
     def finish(self, block: bytes) -> bytes:
-        """Take the last block, which may be shorter or empty; gives the rest of the stream."""
+        """Compress the last block, which may be shorter or empty.
+
+        Returns:
+            The rest of the stream, with checksum and size.
+        """
         self._begin(block, zlib.Z_FINISH)
+        # gzip stores the size modulo 4 GiB (RFC 1952).
         return self._taken(0) + struct.pack("<LL", self._check, self._size_bytes & 0xFFFFFFFF)
 
     def _begin(self, block: bytes, flush: int) -> None:
         self._check = zlib_ng.crc32(block, self._check)
         self._size_bytes += len(block)
         self._waiting.append(self._pool.submit(_compressed, block, self._window, flush))
+        # Deflate refers back at most 32 KiB, so more of the previous block would not help.
         self._window = block[-_WINDOW_BYTES:]
 
     def _taken(self, most_waiting: int) -> bytes:

@@ -1,4 +1,4 @@
-"""A folder on this machine as a tree's entries. All calls block."""
+"""A folder on this machine as entries of a tree. All calls block."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _KINDS: Final = {
     stat.S_IFBLK: EntryKind.BLOCK_DEVICE,
     stat.S_IFIFO: EntryKind.PIPE,
 }
+#: O_NONBLOCK: a file may have been replaced by a pipe, whose opening would wait for a writer.
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-#: Attributes that belong to a file rather than to the machine that it lies on.
+#: Attributes that belong to the file. Others, such as security labels, belong to the machine.
 _KEPT_XATTR: Final = "security.capability"
 _KEPT_XATTR_PREFIX: Final = "user."
 
@@ -37,10 +38,10 @@ class FileBelow:
     """A file below a folder. Implements :class:`mirror.plugin.rootfs.entry.Content`.
 
     Attributes:
-        folder: where it is entered.
-        path: of the file, below that.
-        size_bytes: what it had when it was looked at.
-        name: what it is called in errors.
+        folder: access to the folders below the root.
+        path: path of the file below the root.
+        size_bytes: size of the file when it was found.
+        name: name of the file in error messages.
     """
 
     folder: FolderBelow
@@ -49,14 +50,19 @@ class FileBelow:
     name: str
 
     def chunks(self) -> Iterator[bytes]:
-        """Its bytes. Raises ConfigurationFault: it cannot be read, or is not what it was when it was looked at."""
+        """Yield the content of the file.
+
+        Raises:
+            ConfigurationFault: the file cannot be read, or has changed since it was found.
+        """
         with reading(self.name):
             above, _, name = self.path.rpartition("/")
             descriptor = os.open(name, _READ, dir_fd=self.folder.enter(above))
         try:
+            # A file of another size would shift everything after it in the tar, whose headers say the old size.
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size != self.size_bytes:
-                raise ConfigurationFault(f"{self.name} changed while it was read: let nobody write to it")
+                raise ConfigurationFault(f"{self.name} changed while it was read; fix: stop all writers and try again")
             yield from FileSpan(descriptor, 0, self.size_bytes, self.name).chunks()
         finally:
             os.close(descriptor)
@@ -64,11 +70,11 @@ class FileBelow:
 
 @dataclass(frozen=True, slots=True)
 class FolderRead:
-    """The files of a folder.
+    """The content of a folder.
 
     Attributes:
-        entries: all of it, sorted by the components of the paths.
-        sockets: paths of sockets, which no archive can hold; they are left out.
+        entries: all files and folders, sorted by the components of their paths.
+        sockets: paths of sockets, which are left out because no archive can hold them.
     """
 
     entries: list[TreeEntry]
@@ -76,17 +82,20 @@ class FolderRead:
 
 
 def read_folder(root: int, name: Path, stack: ExitStack, *, owners: bool) -> FolderRead:
-    """Look at everything in a folder. No symbolic link is followed, and other volumes mounted in it are not entered.
+    """List everything in a folder.
+
+    No symbolic link is followed, and other volumes that are mounted in the folder are not entered.
 
     Args:
         root: descriptor of the folder.
-        name: what the folder is called in errors.
-        owners: whether numeric owners are kept; else everything belongs to 0:0.
-        stack: closes what is opened for contents; those can be read until then, if ``root`` is open as well.
+        name: name of the folder in error messages.
+        owners: True to keep numeric owners. False to set every owner to 0:0.
+        stack: closes the descriptors for contents. Contents can be read until then, as long as ``root`` is open.
 
     Raises:
-        ConfigurationFault: something cannot be read, or is named like a whiteout.
-        ManifestInvalid: there is too much of it.
+        ConfigurationFault: a file cannot be read, its name is that of a whiteout, or there are more than
+            :data:`MOST_ENTRIES` entries.
+        ManifestInvalid: the tree exceeds a limit.
     """
     walk = FolderWalk(root, name, stack, owners=owners)
     tree = Tree()
@@ -97,22 +106,23 @@ def read_folder(root: int, name: Path, stack: ExitStack, *, owners: bool) -> Fol
 def _checked(walk: FolderWalk, name: Path) -> Iterator[tuple[LayerEntry, FileBelow | None]]:
     for count, (entry, content) in enumerate(walk.entries()):
         if count > MOST_ENTRIES:
-            raise ConfigurationFault(f"{name} holds more than {MOST_ENTRIES} files and folders")
+            raise ConfigurationFault(f"{name} has more than {MOST_ENTRIES} files and folders")
         if entry.path.rpartition("/")[2].startswith(WHITEOUT):
             raise ConfigurationFault(
-                f"{name / entry.path}: engines take a name that begins with {WHITEOUT} for a whiteout: rename it"
+                f"{name / entry.path}: engines treat a name that begins with {WHITEOUT} as a whiteout; fix: rename it"
             )
         yield entry, content
 
 
 class FolderWalk:
-    """Goes through a folder. Arguments as for :func:`read_folder`.
+    """A walk through a folder. The arguments are those of :func:`read_folder`.
 
     Attributes:
-        sockets: paths of sockets that were passed over.
+        sockets: paths of sockets that were left out.
     """
 
     def __init__(self, root: int, name: Path, stack: ExitStack, *, owners: bool) -> None:
+        # Contents are read in another order than the walk, so each has its own set of open folders.
         self._folder = FolderBelow(root)
         self._contents = FolderBelow(root)
         stack.callback(self._folder.close)
@@ -124,10 +134,10 @@ class FolderWalk:
         self.sockets: list[str] = []
 
     def entries(self) -> Iterator[tuple[LayerEntry, FileBelow | None]]:
-        """Give everything in it, itself first, a folder before what is in it, and a file before its further names.
+        """Yield all entries: the folder itself first, a folder before its content, and a file before its hard links.
 
         Raises:
-            ConfigurationFault: something cannot be read.
+            ConfigurationFault: a file or folder cannot be read.
         """
         with reading(self._name):
             status = os.fstat(self._root)
@@ -149,17 +159,20 @@ class FolderWalk:
                         continue
                     entry = self._found(path, name, descriptor, status)
                 yield entry, self._content(entry)
+                # A volume that is mounted below the folder is not part of the plugin.
                 if entry.kind is EntryKind.FOLDER and status.st_dev == volume:
                     waiting.append(path)
 
     def _found(self, path: str, name: str, folder: int, status: os.stat_result) -> LayerEntry:
-        """The entry of something in a folder; a hard link where it was seen under another name."""
+        """Return the entry of a file. It is a hard link if the same file was found before under another name."""
         key = status.st_dev, status.st_ino
         if key in self._linked:
             return LayerEntry(path, EntryKind.HARD_LINK, stat.S_IMODE(status.st_mode), target=self._linked[key])
+        # Attributes have no call that takes a folder's descriptor. This path leads through the open folder.
         entry = self._entry(path, status, f"/proc/self/fd/{folder}/{name}")
         if entry.kind is EntryKind.SYMLINK:
             entry = replace(entry, target=os.readlink(name, dir_fd=folder))
+        # Only files with several links are remembered, which keeps the table small.
         if status.st_nlink > 1 and entry.kind is not EntryKind.FOLDER:
             self._linked[key] = path
         return entry
@@ -185,7 +198,11 @@ class FolderWalk:
 
 
 def _xattrs(place: str | int) -> dict[str, str]:
-    """The attributes that are kept, of an open folder, or of what has that name, be it a link."""
+    """Return the extended attributes that are kept.
+
+    Args:
+        place: descriptor of an open folder, or path of a file. A symbolic link is not followed.
+    """
     follow = isinstance(place, int)
     try:
         names = os.listxattr(place, follow_symlinks=follow)

@@ -1,4 +1,4 @@
-"""Layers of a plugin or an image, laid over each other into a tree."""
+"""Apply the layers of a plugin or an image in order, so that they form one tree."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from mirror.transfer.progress_reporting import Progress
 
 @dataclass(frozen=True, slots=True)
 class LayerSource:
-    """A layer that can be read: a tar, as it is or in gzip.
+    """A layer that can be read: a tar, uncompressed or in gzip.
 
     Attributes:
-        span: where its bytes are.
-        digest: what they must hash to, where that is known.
-        diff_id: what the tar must hash to, where that is known.
+        span: bytes of the layer.
+        digest: expected digest of the bytes. None if unknown.
+        diff_id: expected digest of the uncompressed tar. None if unknown.
     """
 
     span: FileSpan
@@ -35,11 +35,13 @@ class LayerSource:
 
 
 class Flattening:
-    """Lays layers over each other. Each is decompressed into a file without a name, where its contents are read later.
+    """Layers that are applied in order.
+
+    Each layer is decompressed into an unnamed file, from which contents are read later.
 
     Args:
-        layers: the lowest first.
-        stack: closes those files; contents can be read until then.
+        layers: the layers, the lowest first.
+        stack: closes the unnamed files. Contents can be read until then.
     """
 
     def __init__(self, layers: Sequence[LayerSource], stack: ExitStack) -> None:
@@ -48,11 +50,13 @@ class Flattening:
         self._tree = Tree()
 
     def steps(self) -> Generator[int, None, None]:
-        """Lay them over each other, in steps; gives the bytes that each has read.
+        """Apply the layers in steps, and yield after each step the number of bytes that it has read.
 
         Raises:
-            ManifestInvalid: a layer that engines could not unpack, is not what it was said to be, goes beyond a limit,
-                or leads out of the tree. ConfigurationFault: it cannot be read. StorageFault: no space for the files.
+            ManifestInvalid: engines cannot unpack a layer, or a layer has an unexpected digest or diff_id, exceeds a
+                limit, or leads out of the tree.
+            ConfigurationFault: a layer cannot be read.
+            StorageFault: the unnamed files cannot be written.
         """
         for number, layer in enumerate(self._layers, 1):
             spool = temporary_file(self._stack)
@@ -63,12 +67,21 @@ class Flattening:
                 raise ManifestInvalid(f"layer {number} {error}") from error
 
     def entries(self) -> list[TreeEntry]:
-        """Give what they amount to, sorted by the components of the paths."""
+        """Return the resulting tree, sorted by the components of the paths."""
         return list(self._tree.entries())
 
 
 async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: Progress) -> list[TreeEntry]:
-    """Lay layers over each other, in threads. Arguments and errors as for :class:`Flattening`."""
+    """Apply layers in threads, and return the resulting tree.
+
+    Args:
+        layers: the layers, the lowest first.
+        stack: closes the unnamed files. Contents can be read until then.
+        progress: receives the number of bytes that are done.
+
+    Raises:
+        ManifestInvalid, ConfigurationFault, StorageFault: as for :meth:`Flattening.steps`.
+    """
     progress.expect(sum(layer.span.size_bytes for layer in layers))
     flattening = Flattening(layers, stack)
     async for size_bytes in stepped(flattening.steps()):
@@ -79,7 +92,10 @@ async def flattened(layers: Sequence[LayerSource], stack: ExitStack, progress: P
 def _spooled(
     layer: LayerSource, spool: IO[bytes], name: str
 ) -> Generator[int, None, list[tuple[LayerEntry, FileSpan]]]:
-    """Decompress a layer into a file, and list what is in it; nothing of one that is not what it should be is used."""
+    """Decompress a layer into a file, and return its entries.
+
+    All checks come before the return, so that nothing of an invalid layer is used.
+    """
     hasher = new_hasher(layer.digest.algorithm if layer.digest else "sha256")
     found: list[tuple[LayerEntry, FileSpan]] = []
 
@@ -87,6 +103,7 @@ def _spooled(
         entry.require_possible()
         found.append((entry, FileSpan(spool.fileno(), entry.offset_bytes, entry.size_bytes, name)))
 
+    # The tar stays on disk, so a layer may be larger than memory. Entries refer to their content by offset.
     reader = LayerReader(
         layer.span.size_bytes, COMMAND_LIMITS, EntryCallback(take), lambda piece: write_temporary(spool, piece)
     )
@@ -100,7 +117,7 @@ def _spooled(
     if facts.problem is not None:
         raise ManifestInvalid(facts.problem.value)
     if layer.digest is not None and hasher.hexdigest() != layer.digest.hex:
-        raise ManifestInvalid(f"is not what its digest {layer.digest} says")
+        raise ManifestInvalid(f"does not match its digest {layer.digest}")
     if layer.diff_id is not None and facts.diff_id != layer.diff_id:
-        raise ManifestInvalid(f"is not the one that the configuration names ({layer.diff_id})")
+        raise ManifestInvalid(f"does not match the diff_id in the configuration ({layer.diff_id})")
     return found

@@ -1,4 +1,4 @@
-"""A layer made of a tree: one tar in gzip, the same bytes for the same tree. All calls block."""
+"""Write a tree as a layer, one tar in gzip. The same tree gives the same bytes. All calls block."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mirror.plugin.rootfs.tree import TreeEntry
 
 
 class LayerWriting:
-    """Writes a layer, once.
+    """A layer that is written once.
 
     Args:
         entries: the tree.
-        latest_seconds: no time in it is later.
-        advance: told how many bytes of the tar are done.
+        latest_seconds: latest time of an entry, in seconds since 1970. Later times are set to this one.
+        advance: receives the number of bytes of the tar that are done.
     """
 
     def __init__(self, entries: Iterable[TreeEntry], latest_seconds: int, advance: Callable[[int], None]) -> None:
@@ -35,12 +35,12 @@ class LayerWriting:
 
     @property
     def layer(self) -> PackedLayer:
-        """The layer, once all of it was written."""
+        """Digest, size and diff_id of the layer, after the last chunk."""
         return PackedLayer(Digest("sha256", self._blob.hexdigest()), self._blob_bytes, self._diff_id)
 
     @property
     def facts(self) -> LayerFacts:
-        """Facts of the layer, once all of it was written."""
+        """Facts about the layer, after the last chunk."""
         return LayerFacts(self._blob_bytes, True, self._diff_id, self._tar_bytes, self._count)  # noqa: FBT003 - it is gzip
 
     @property
@@ -48,11 +48,16 @@ class LayerWriting:
         return Digest("sha256", self._tar.hexdigest())
 
     def chunks(self) -> Generator[bytes, None, None]:
-        """The layer's bytes, in pieces of 1 MiB or more but for the last one. Raises what reading contents raises."""
+        """Yield the bytes of the layer, in pieces of at least 1 MiB except for the last one.
+
+        Raises:
+            MirrorError: the content of a file cannot be read.
+        """
         waiting, ready = bytearray(), bytearray()
         with BlockGzip() as gzip:
             for piece in self._tar_pieces():
                 waiting += piece
+                # Blocks have one size wherever files begin, because their size decides the compressed bytes.
                 while len(waiting) >= BLOCK_BYTES:
                     ready += gzip.add(self._of_tar(waiting[:BLOCK_BYTES]))
                     del waiting[:BLOCK_BYTES]

@@ -1,7 +1,7 @@
-"""An OCI image layout in one tar file, written as a registry is (OCI image-spec, image-layout.md).
+"""An OCI image layout in one tar file, written like a registry (OCI image-spec, image-layout.md).
 
-The file comes into being whole, at the end, or not at all. ``oras cp --from-oci-layout FILE:TAG`` and ``ctr image
-import`` read it. The same content gives the same file.
+The file appears complete at the end, or not at all. The same content gives the same file. ``oras cp --from-oci-layout
+FILE:TAG`` and ``ctr image import`` can read the file.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from mirror.runtime.concurrency.threads import in_thread
 from mirror.wire.ranges import RangeRequest, Span
 
 _BLOCK: Final = tarfile.BLOCKSIZE
-#: Annotations of an index's members: the tag (image-spec, annotations.md), and the whole name, as containerd has it.
+#: Annotations of the members of an index: the tag (image-spec, annotations.md), and the full name of containerd.
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 FULL_NAME: Final = "io.containerd.image.name"
 
 
 class LayoutFile:
-    """The part of a registry that a copy needs: blobs and manifests are written, and it is asked what it holds.
+    """The part of a registry that a copy needs: it stores blobs and manifests, and answers which ones it has.
 
-    Made by :meth:`create`. One blob is written at a time, and none is read.
+    One blob is written at a time, and none can be read. Created by :meth:`create`.
 
     Attributes:
-        blobs: sizes in bytes of what it holds.
-        current: the upload that may write.
+        blobs: size in bytes of each blob in the file.
+        current: the upload that may write. None if there is none.
     """
 
     def __init__(self, stream: IO[bytes], name: Path) -> None:
@@ -52,10 +52,12 @@ class LayoutFile:
     @classmethod
     @asynccontextmanager
     async def create(cls, file: Path) -> AsyncIterator[LayoutFile]:
-        """Write a file, in place of what has its name. Where the block raises, there is no such file, or the old one.
+        """Write a layout file, which replaces an existing file when the block ends.
+
+        If the block raises, an existing file stays as it is, and no new file appears.
 
         Raises:
-            StorageFault: it cannot be written.
+            StorageFault: the file cannot be written.
         """
         with _whole(file) as stream:
             layout = cls(stream, file)
@@ -64,53 +66,66 @@ class LayoutFile:
             await in_thread(layout._finish)
 
     async def stat_blob(self, repository: Repository, digest: Digest) -> Descriptor:
-        """As the port says."""
+        """Return the descriptor of a blob, see :class:`mirror.registry.port.Reader`."""
         if digest not in self.blobs:
             raise BlobUnknown(f"{self._name} does not hold {digest}", name=repository)
         return Descriptor(OCTET_STREAM, digest, self.blobs[digest])
 
     async def resolve(self, repository: Repository, target: Tag | Digest) -> Descriptor:
-        """As the port says, for digests."""
+        """Return the descriptor of a manifest by its digest. Raise ManifestUnknown for every tag."""
         if not isinstance(target, Digest) or target not in self._manifests:
             raise ManifestUnknown(f"{self._name} does not hold {target}", name=repository)
         return self._manifests[target].descriptor
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        """As the port says, for digests."""
+        """Return a manifest by its digest. Raise ManifestUnknown for every tag."""
         found = await self.resolve(repository, target)
         return self._manifests[found.digest]
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AbstractAsyncContextManager[Blob]:
-        """Never: raises Unsupported."""
-        raise Unsupported(f"{self._name} is being written, and not read")
+        """Refuse to read a blob.
+
+        Raises:
+            Unsupported: always.
+        """
+        raise Unsupported(f"{self._name} is being written and cannot be read")
 
     async def resume_upload(self, repository: Repository, upload_id: str) -> Upload:
-        """Never: raises UploadUnknown."""
+        """Refuse to resume an upload.
+
+        Raises:
+            UploadUnknown: always.
+        """
         raise UploadUnknown(f"{self._name} has no unfinished uploads", upload=upload_id)
 
     async def begin_upload(
         self, repository: Repository, client: str | None = None, algorithm: str = "sha256"
     ) -> Upload:
-        """As the port says; UploadInvalid: another blob is being written."""
+        """Begin the upload of a blob.
+
+        Raises:
+            UploadInvalid: another blob is being written.
+        """
         if self.current is not None:
-            raise UploadInvalid(f"{self._name} takes one blob at a time")
+            raise UploadInvalid(f"{self._name} accepts one blob at a time")
         self.current = LayoutUpload(self, self._stream, self._name)
         return self.current
 
     async def mount_blob(self, repository: Repository, digest: Digest, source: Repository | None) -> Descriptor | None:
-        """None: there is nothing to mount from."""
+        """Return None, because there is no other repository to mount from."""
         return None
 
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        """As the port says."""
+        """Store a manifest and its tags, see :class:`mirror.registry.port.Writer`."""
         upload = await self.begin_upload(repository)
         await upload.append(single_chunk(manifest.content))
         await upload.commit(manifest.digest)
         self._manifests[manifest.digest] = manifest
+        # Sorted, so that the same content gives the same file.
         for tag in sorted(tags):
             names = {REF_NAME: str(tag), FULL_NAME: f"{repository}:{tag}"}
             self._index.append({**manifest.descriptor.to_json(), "annotations": names})
@@ -125,6 +140,7 @@ class LayoutFile:
         self._add("index.json", canonical_json(index, "index.json"))
         with writing(self._name):
             write_whole(self._stream, bytes(2 * _BLOCK))
+            # Before the rename: after a power failure the name must not lead to a file without its content.
             os.fsync(self._stream.fileno())
 
 
@@ -141,24 +157,37 @@ class LayoutUpload:
         self._begun_at = stream.tell()
         self._hasher = new_hasher()
         with writing(name):
-            write_whole(stream, bytes(_BLOCK))  # the header, once size and digest are known
+            write_whole(stream, bytes(_BLOCK))  # place for the header, which needs size and digest
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
-        """As the port says, without a span."""
+        """Append content to the blob.
+
+        Raises:
+            UploadInvalid: ``span`` is given.
+            UploadUnknown: the upload has ended.
+            StorageFault: the file cannot be written.
+        """
         self._require_open()
         if span is not None:
-            raise UploadInvalid(f"{self._name} takes content in its order only")
+            raise UploadInvalid(f"{self._name} accepts content only in order")
         async for chunk in chunks:
             await in_thread(self._write, chunk)
 
     async def commit(self, digest: Digest) -> Descriptor:
-        """As the port says; a digest of another algorithm than sha256 is none of it."""
+        """Complete the blob.
+
+        Raises:
+            DigestInvalid: the content has another digest, or ``digest`` is not of sha256. The blob is dropped.
+            UploadUnknown: the upload has ended.
+            StorageFault: the file cannot be written.
+        """
         self._require_open()
         actual = Digest("sha256", self._hasher.hexdigest())
         if actual != digest:
             await self.cancel()
             raise DigestInvalid(f"content has digest {actual}, not {digest}", expected=digest, actual=actual)
         self._layout.current = None
+        # A layout holds each blob once, also if a manifest names it twice.
         if digest in self._layout.blobs:
             self._forget()
         else:
@@ -166,7 +195,7 @@ class LayoutUpload:
         return Descriptor(OCTET_STREAM, digest, self.offset)
 
     async def cancel(self) -> None:
-        """As the port says."""
+        """Drop the blob, and truncate the file to its earlier size."""
         if self._layout.current is self:
             self._layout.current = None
             self._forget()
@@ -198,15 +227,16 @@ class LayoutUpload:
 
 @contextmanager
 def _whole(file: Path) -> Iterator[IO[bytes]]:
-    """A file that gets its name when the block ends well."""
+    """Create a temporary file that gets the name of ``file`` if the block succeeds, and is removed otherwise."""
     with writing(file):
+        # In the same folder, hence on the same filesystem, so that the file can be renamed.
         descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb", buffering=0) as stream:
             yield stream
         with writing(file):
-            temporary.chmod(0o644)
+            temporary.chmod(0o644)  # mkstemp allows only this user
             temporary.replace(file)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -217,4 +247,5 @@ def _header(name: str, size_bytes: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = size_bytes
     info.mode = 0o644
+    # A ustar header has 11 octal digits for the size, which is less than 8 GiB. GNU's form has no such limit.
     return info.tobuf(tarfile.USTAR_FORMAT if size_bytes < 8**11 else tarfile.GNU_FORMAT)

@@ -1,4 +1,4 @@
-"""An OCI image layout, in one tar file or a folder, read as a registry is (OCI image-spec, image-layout.md)."""
+"""An OCI image layout, in one tar file or a folder, read like a registry (OCI image-spec, image-layout.md)."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _MARK: Final = ".tar:"
 
 @dataclass(frozen=True, slots=True)
 class LayoutReference:
-    """``FILE.tar:NAME[:TAG]``: something in a layout.
+    """``FILE.tar:NAME[:TAG]``, the name of content in a layout.
 
     Attributes:
-        file: the layout.
-        reference: its name there.
+        file: path of the layout.
+        reference: name of the content in the layout.
     """
 
     file: Path
@@ -39,7 +39,11 @@ class LayoutReference:
 
     @classmethod
     def parse(cls, text: str) -> LayoutReference | None:
-        """Read one; None where it is none. Raises NameInvalid, DigestInvalid: what follows the file is no reference."""
+        """Parse the name of content in a layout. Return None if the text contains no ``.tar:``.
+
+        Raises:
+            NameInvalid, DigestInvalid: the text after the file is not a valid reference.
+        """
         file, mark, name = text.partition(_MARK)
         return cls(Path(f"{file}.tar").expanduser(), Reference.parse(name)) if mark else None
 
@@ -48,7 +52,10 @@ class LayoutReference:
 
 
 class LayoutReader:
-    """A layout. Implements :class:`mirror.registry.port.Reader`, and lists no referrers. Made by :meth:`open`."""
+    """A layout that is read. Implements :class:`mirror.registry.port.Reader`, and lists no referrers.
+
+    Created by :meth:`open`.
+    """
 
     def __init__(self, files: SavedFiles, members: list[Descriptor]) -> None:
         self._files = files
@@ -57,10 +64,11 @@ class LayoutReader:
     @classmethod
     @asynccontextmanager
     async def open(cls, place: Path) -> AsyncIterator[LayoutReader]:
-        """Read what is in a layout.
+        """Open a layout.
 
         Raises:
-            ConfigurationFault: it cannot be read, or is none. ManifestInvalid: its index is wrong.
+            ConfigurationFault: the file or folder cannot be read, or is not a layout.
+            ManifestInvalid: the index of the layout is invalid.
         """
         with ExitStack() as stack:
             files = await in_thread(open_saved, place, stack)
@@ -73,9 +81,9 @@ class LayoutReader:
         for member in self._members:
             if target == member.digest or (isinstance(target, Tag) and _is_called(member, repository, target)):
                 return await in_thread(self._read, member)
-        names = ", ".join(sorted(filter(None, map(_name, self._members)))) or "nothing that has a name"
+        names = ", ".join(sorted(filter(None, map(_name, self._members)))) or "no named content"
         raise ManifestUnknown(
-            f"{self._files.place} does not hold {repository}:{target} (it has: {names})",
+            f"{self._files.place} does not hold {repository}:{target} (names: {names})",
             name=repository,
             reference=target,
         )
@@ -92,17 +100,17 @@ class LayoutReader:
         yield _FileBlob(file, digest, span)
 
     async def list_repositories(self, page: PageRequest) -> Page[Repository]:
-        """None: a layout has names, and no repositories."""
+        """Return an empty page, because a layout has names and no repositories."""
         return Page((), more=False)
 
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
-        """None, likewise."""
+        """Return an empty page, because a layout has names and no repositories."""
         return Page((), more=False)
 
     async def list_referrers(
         self, repository: Repository, subject: Digest, artifact_type: str | None, page: PageRequest
     ) -> Page[Descriptor]:
-        """None, likewise."""
+        """Return an empty page, because a layout lists no referrers."""
         return Page((), more=False)
 
     def _span(self, digest: Digest) -> FileSpan:
@@ -119,7 +127,7 @@ class LayoutReader:
 
 
 class _FileBlob:
-    """A blob in a layout. The whole is verified as it is iterated."""
+    """A blob in a layout. Its digest is verified if the whole blob is read."""
 
     file = None
 
@@ -133,6 +141,7 @@ class _FileBlob:
         whole = self._file
         part = FileSpan(whole.descriptor, whole.start_bytes + self.span.start, self.span.size_bytes, whole.name)
         chunks = stepped(part.chunks())
+        # A digest covers the whole blob, so a part of it cannot be verified.
         if self.span.size_bytes == whole.size_bytes:
             chunks = verify_chunks(chunks, self._digest, whole.size_bytes, ConfigurationFault)
         async for chunk in chunks:
@@ -141,16 +150,19 @@ class _FileBlob:
 
 def _members(files: SavedFiles) -> list[Descriptor]:
     if not files.has(_INDEX):
-        raise ConfigurationFault(f"{files.place} is no OCI image layout: it holds no {_INDEX}")
+        raise ConfigurationFault(f"{files.place} is not an OCI image layout: it has no {_INDEX}")
     listed: Any = parse_json_object(files.span(_INDEX).read(MAX_MANIFEST_BYTES), _INDEX).get("manifests")
     if not isinstance(listed, list):
-        raise ManifestInvalid(f"{files.place}: {_INDEX} holds no list of manifests")
+        raise ManifestInvalid(f"{files.place}: {_INDEX} has no list of manifests")
     found = [Descriptor.from_json(item, f"{_INDEX}: manifests[{number}]") for number, item in enumerate(listed)]
     return [member for member in found if member.media_type in MANIFESTS]
 
 
 def _is_called(member: Descriptor, repository: Repository, tag: Tag) -> bool:
-    """Tell whether that is its name; where it has a tag alone, as skopeo and oras write it, any name will do."""
+    """Return True if a member has a name.
+
+    A member with a tag alone, as skopeo and oras write it, matches in every repository.
+    """
     name = _name(member)
     return name in {f"{repository}:{tag}", tag.name}
 

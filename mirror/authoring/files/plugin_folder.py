@@ -1,4 +1,4 @@
-"""A folder for ``docker plugin create``, ``config.json`` and ``rootfs/``, read as if it were a plugin."""
+"""Read a folder for ``docker plugin create``, with ``config.json`` and ``rootfs/``, like a plugin."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 
 
 async def read_plugin_folder(path: Path, *, digests: bool = False) -> PluginContent:
-    """Read such a folder, or a ``config.json`` alone.
+    """Read the folder of a plugin, or a ``config.json`` alone.
+
+    If the call is cancelled, the thread stops after the file that it is reading.
 
     Args:
-        path: the folder, or the file.
-        digests: whether each file is hashed, so that it can be compared.
+        path: the folder or file.
+        digests: True to hash each file, for comparisons.
 
     Raises:
-        ConfigurationFault: it is no such folder, or cannot be read.
-
-    Cancelled, reading ends with the file that is being read.
+        ConfigurationFault: ``path`` is not the folder of a plugin, or cannot be read.
     """
+    # A thread cannot be cancelled, and the event loop waits for it when it closes. The event makes the thread stop.
     stopping = threading.Event()
     try:
         return await asyncio.to_thread(_read, path, digests, stopping)
@@ -44,9 +45,10 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
     file = path / "config.json" if folder else path
     if not file.is_file():
         raise ConfigurationFault(
-            f"{path} is no plugin's folder: 'docker plugin create' takes one with config.json and rootfs/ in it"
+            f"{path} is not a folder for 'docker plugin create'; fix: name a folder with config.json and rootfs/"
         )
     with reading(file), file.open("rb") as stream:
+        # One byte more than allowed is enough to find out that the file is too large.
         content = stream.read(MAX_CONFIG_BYTES + 1)
     findings: list[Finding] = []
     config = None
@@ -65,6 +67,7 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
             root = open_folder(rootfs)
         stack.callback(os.close, root)
         for entry, held in FolderWalk(root, rootfs, stack, owners=True).entries():
+            # A tree that has reached its limit is not judged, so the rest need not be read.
             if stopping.is_set() or not builder.grows:
                 break
             builder.begin(entry)

@@ -1,4 +1,4 @@
-"""``plugin-mirror capture``: an installed plugin taken out of a Docker Engine."""
+"""``plugin-mirror capture``: copy an installed plugin out of a Docker Engine."""
 
 from __future__ import annotations
 
@@ -22,25 +22,31 @@ if TYPE_CHECKING:
 
 
 def run(
-    plugin: Annotated[str, typer.Argument(metavar="PLUGIN", help="Its name on the host, or its id.")],
+    plugin: Annotated[str, typer.Argument(metavar="PLUGIN", help="Name or id of the plugin on this host.")],
     *,
     name: Annotated[
-        str, typer.Option("--tag", "-t", metavar="NAME[:TAG]", help="Its new name; with HOST/ it is pushed there.")
+        str,
+        typer.Option(
+            "--tag", "-t", metavar="NAME[:TAG]", help="New name. With HOST/ the plugin is pushed to that registry."
+        ),
     ],
-    docker_root: Annotated[Path, typer.Option("--docker-root", metavar="DIR", help="Data root of the engine.")] = Path(
-        "/var/lib/docker"
-    ),
+    docker_root: Annotated[
+        Path, typer.Option("--docker-root", metavar="DIR", help="Data root of the engine, as 'docker info' shows it.")
+    ] = Path("/var/lib/docker"),
     output: OutputOption = None,
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Take an installed plugin out of a Docker Engine, running or not, and give it a name of its own.
+    """Copy an installed plugin out of a Docker Engine, under a new name.
 
-    The blobs that it was installed from are copied where the engine still has them; else it is built anew of its files,
-    without what enabling has added. What users have set on the host is printed, and is no part of it. Takes root.
+    The engine may be running. The original blobs are copied if the engine still
+    has all of them. Otherwise the plugin is built again from its files, without
+    the entries that the engine adds when it enables a plugin. Settings that were
+    changed on the host are printed, and are not part of the copy. Needs root.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import build_plugin
     from mirror.authoring.capture import capture
 
@@ -59,7 +65,7 @@ def run(
 
 def _print(captured: Captured, reference: Reference, output: Path | None) -> None:
     manifest = captured.manifest
-    how = "its own blobs" if captured.verbatim else "built anew"
+    how = "with its original blobs" if captured.verbatim else "built from its files"
     where = f" into {output}" if output else ""
     RESULTS.out(
         f"captured {captured.record.name} as {reference}{where}: {size(manifest.content_size_bytes)}, {how}",
@@ -67,7 +73,11 @@ def _print(captured: Captured, reference: Reference, output: Path | None) -> Non
     )
     RESULTS.out(str(manifest.digest), highlight=False)
     if captured.record.changes:
-        RESULTS.out("\nSet on this host, and to be given again where it is installed", style="bold", highlight=False)
+        RESULTS.out(
+            "\nSettings changed on this host; give them again when you install the plugin",
+            style="bold",
+            highlight=False,
+        )
         for change in captured.record.changes:
             RESULTS.out(f"  {shlex.quote(change)}", highlight=False)
 

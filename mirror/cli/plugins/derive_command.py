@@ -1,4 +1,4 @@
-"""``plugin-mirror derive``: a renamed copy of a plugin with other defaults."""
+"""``plugin-mirror derive``: copy a plugin under a new name with other defaults."""
 
 from __future__ import annotations
 
@@ -20,33 +20,37 @@ from mirror.plugin.build.derivation import DerivationChanges
 
 def run(
     reference: Annotated[
-        str, typer.Argument(metavar="REF", help="NAME, NAME:TAG or NAME@DIGEST; of another registry, HOST/NAME …")
+        str,
+        typer.Argument(metavar="REF", help="NAME, NAME:TAG or NAME@DIGEST. With HOST/ it is read from that registry."),
     ],
-    name: Annotated[str, typer.Argument(metavar="NAME[:TAG]", help="What the copy is called here.")],
+    name: Annotated[str, typer.Argument(metavar="NAME[:TAG]", help="Name of the copy in the local store.")],
     *,
     env: Annotated[
-        list[str] | None, typer.Option("--env", "-e", metavar="KEY=VALUE", help="Default of a variable; repeatable.")
+        list[str] | None,
+        typer.Option("--env", "-e", metavar="KEY=VALUE", help="Default of an environment variable. Repeatable."),
     ] = None,
     mount: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=SOURCE", help="Source of a mount; repeatable.")
+        list[str] | None, typer.Option(metavar="NAME=SOURCE", help="Source of a mount. Repeatable.")
     ] = None,
-    device: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Path of a device; repeatable.")] = None,
+    device: Annotated[list[str] | None, typer.Option(metavar="NAME=PATH", help="Path of a device. Repeatable.")] = None,
     args: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="What follows the entrypoint, quoted as in a shell.")
+        str | None, typer.Option(metavar="WORDS", help="Arguments after the entrypoint, quoted as in a shell.")
     ] = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Mend digests and media types, so that engines from 1.13 on take it.")
+        bool, typer.Option("--fix", help="Fix digests and media types, so that engines since 1.13 accept the plugin.")
     ] = False,
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Make a copy of a plugin with other defaults, under a name here. Its layers stay as they are.
+    """Copy a plugin under a new name, with other defaults and the same layers.
 
-    The original is kept beside it, by its digest; 'inspect' shows what the copy was made of, by whom, and what is
-    different. The same input gives the same digest.
+    The original is kept in the same repository, by its digest. 'inspect' shows
+    which plugin the copy was made from, by whom, and what differs. The same input
+    gives the same digest.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import derive_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)
@@ -91,7 +95,7 @@ def _print(label: str, renamed: Renamed) -> None:
     if renamed.moved_bytes:
         RESULTS.out(f"  {size(renamed.moved_bytes)} moved", highlight=False)
     if not changed:
-        RESULTS.out("  nothing had to be changed: it is the plugin as it was", highlight=False)
+        RESULTS.out("  no changes: this is the original plugin", highlight=False)
         return
     RESULTS.out(f"  derived from {renamed.original}", highlight=False)
     for line in changed:

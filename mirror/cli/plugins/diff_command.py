@@ -1,4 +1,4 @@
-"""``plugin-mirror diff``: what changed between two plugins."""
+"""``plugin-mirror diff``: compare two plugins."""
 
 from __future__ import annotations
 
@@ -19,25 +19,31 @@ from mirror.oci.printable_text import printable
 from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, PluginDifference, compare_plugins
 from mirror.plugin.lint.plugin_view import PluginContent
 
+#: Lines for people. ``--json`` has no limit.
 _FILES_SHOWN = 200
 
 
 def run(
     earlier: Annotated[str, typer.Argument(metavar="REF|DIR", help=SOURCE_HELP)],
-    later: Annotated[str, typer.Argument(metavar="REF|DIR", help="What it is compared with, likewise.")],
+    later: Annotated[str, typer.Argument(metavar="REF|DIR", help="The later plugin, in the same form.")],
     *,
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what changed from one plugin to another. Exit code 1: the later one may do more to a host."""
+    """Show the differences between two plugins.
+
+    Exit code 1: the later plugin may do more to a host.
+    """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_inspection import read_plugin
 
     settings = settings_of(config, data)
     contents: list[PluginContent] = []
     for source in [parse_source(text) for text in (earlier, later)]:
         with TagBars(MESSAGES) as bars:
+            # Digests show that files of the same size differ.
             work = read_plugin(settings, source, bars.begin(str(source)), plain_http=plain_http, digests=True)
             contents.append(run_to_the_end(work))
     found = _compared(*contents)
@@ -53,8 +59,11 @@ def run(
 def _compared(before: PluginContent, after: PluginContent) -> PluginDifference:
     if before.config is None or after.config is None:
         unread = before if before.config is None else after
-        raise ManifestInvalid(f"cannot be compared: {unread.findings[0].text if unread.findings else 'no config'}")
+        raise ManifestInvalid(
+            f"the plugins cannot be compared: {unread.findings[0].text if unread.findings else 'no config'}"
+        )
     trees = [content.rootfs.tree if content.rootfs is not None else None for content in (before, after)]
+    # A tree that was cut off at a limit would show the missing files as removed.
     if any(tree is not None and not tree.whole for tree in trees):
         trees = [None, None]
     return compare_plugins(before.config, after.config, trees[0], trees[1])
@@ -91,7 +100,7 @@ def _print(found: PluginDifference) -> None:
         for line in found.privileges.lines():
             RESULTS.out(f"  {printable(line)}", style="bold red" if line.startswith("+") else None, highlight=False)
         for source in found.writable:
-            RESULTS.out(f"  + mount {printable(source)} is not read-only any more", style="bold red", highlight=False)
+            RESULTS.out(f"  + mount {printable(source)} is no longer read-only", style="bold red", highlight=False)
     for title, changes in (("Settings", found.settings), ("Configuration", found.config)):
         if changes:
             heading(title)
@@ -99,13 +108,13 @@ def _print(found: PluginDifference) -> None:
                 RESULTS.out(f"  {printable(_change(change))}", highlight=False)
     if found.files is None:
         heading("Files")
-        RESULTS.out("  not compared: one of the root filesystems cannot be read as a whole", highlight=False)
+        RESULTS.out("  not compared: at least one root filesystem cannot be read completely", highlight=False)
     elif found.files:
         heading("Files")
         for file in found.files[:_FILES_SHOWN]:
             RESULTS.out(f"  {printable(_file(file))}", highlight=False)
         if len(found.files) > _FILES_SHOWN:
-            RESULTS.out(f"  … {len(found.files)} in all; --json lists every one", highlight=False)
+            RESULTS.out(f"  … {len(found.files)} in total; --json lists all of them", highlight=False)
 
 
 def _change(change: FieldChange) -> str:

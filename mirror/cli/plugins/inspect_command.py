@@ -1,7 +1,8 @@
-"""``plugin-mirror inspect``: what a reference stands for."""
+"""``plugin-mirror inspect``: show the content of a reference or folder."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,10 @@ from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
 from mirror.oci import Digest, Reference
 from mirror.oci.printable_text import printable
+from mirror.oci.timestamps import machine_time, time_ago
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.records.derivations import Derivation
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import SilentProgress
 
@@ -31,11 +34,12 @@ def run(
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not read the layers: nothing is told of the programs in them.")
+        bool,
+        typer.Option("--quick", help="Do not read the layers. The output says nothing about the programs in them."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show what a plugin is: platform, privileges, settings, engines, and how a Docker host installs it."""
+    """Show a plugin: platform, privileges, settings, engines, and the command that installs it on a Docker host."""
     parsed = parse_source(source)
     settings = settings_of(config, data)
     if isinstance(parsed, Path):
@@ -60,11 +64,12 @@ def _show_reference(
 ) -> None:
     from mirror.app.plugin_inspection import advertised_host, inspect_reference
 
+    # Without progress the layers are not read.
     with TagBars(MESSAGES) as bars:
         progress = None if quick else bars.begin(str(reference))
         found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http))
     if isinstance(reference, LayoutReference):
-        line = None  # no engine installs out of a file
+        line = None  # no engine can install from a layout file
     else:
         line = install_line(found, host=reference.host or advertised_host(settings))
     if json:
@@ -90,14 +95,14 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
             "how": origin.how,
             "upstream": origin.upstream,
             "repository": str(origin.repository),
-            "at": origin.at.isoformat(),
+            "at": machine_time(origin.at),
         }
     if found.derivation is not None:
         value["derivation"] = _derivation_as_json(found.derivation)
     if found.history:
         value["history"] = [
             {
-                "at": event.at.isoformat(),
+                "at": machine_time(event.at),
                 "change": event.change.value,
                 "before": event.before and str(event.before),
                 "after": event.after and str(event.after),
@@ -125,7 +130,7 @@ def _findings_as_json(found: PluginView) -> dict[str, Any]:
 
 
 def _print(found: Inspection, reference: Reference | LayoutReference, line: str | None) -> None:
-    manifest = found.manifest
+    manifest, now = found.manifest, SystemClock().now()
     facts = [
         ("Kind", found.kind),
         ("Digest", str(manifest.digest)),
@@ -133,11 +138,9 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
     ]
     if found.origin is not None:
         origin = found.origin
-        facts.append(
-            ("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {origin.at:%Y-%m-%d %H:%M} UTC")
-        )
+        facts.append(("Origin", f"{origin.how} from {origin.upstream}/{origin.repository}, {time_ago(origin.at, now)}"))
     if found.derivation is not None:
-        facts += _derivation(found.derivation)
+        facts += _derivation(found.derivation, now)
     if found.admission is not None:
         facts.append(("Admission", found.admission.sentence))
     facts.append(("Signatures", _signatures(found)))
@@ -146,7 +149,7 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
         heading("History of the tag")
         for event in found.history:
             moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
-            RESULTS.out(f"  {event.at:%Y-%m-%d %H:%M} UTC {event.change}{moved}, at {event.source}", highlight=False)
+            RESULTS.out(f"  {time_ago(event.at, now)}: {event.change}{moved}, at {event.source}", highlight=False)
             for changed in event.difference:
                 RESULTS.out(f"      privilege {printable(changed)}", highlight=False)
     if found.plugin is not None:
@@ -157,15 +160,17 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
     if line is not None:
         heading("Install with")
         RESULTS.out(f"  {printable(line)}", highlight=False)
+        # An install by digest ends the daemon of 20.10, 23.0.0 to 23.0.9, 24.0 and 25.0.0 to 25.0.2. It is fixed in
+        # 23.0.10, 25.0.3 and 26 (moby d5c9f26e3d).
         if found.plugin is not None and isinstance(found.target, Digest):
             RESULTS.out(
-                "  engines 20.10, 24.0 and early ones of 23.0 and 25.0 crash on a digest: use a tag there",
+                "  engines 20.10, 24.0 and early releases of 23.0 and 25.0 crash on a digest; fix: use a tag",
                 highlight=False,
             )
 
 
-def _derivation(made: Derivation) -> list[tuple[str, str]]:
-    made_of = f"{made.source}@{made.original} by {made.made_by}, {made.made_at:%Y-%m-%d %H:%M} UTC"
+def _derivation(made: Derivation, now: datetime) -> list[tuple[str, str]]:
+    made_of = f"{made.source}@{made.original} by {made.made_by}, {time_ago(made.made_at, now)}"
     return [("Derived from", made_of), *(("", f"changed: {line}") for line in made.changed)]
 
 
@@ -174,7 +179,7 @@ def _derivation_as_json(made: Derivation) -> dict[str, Any]:
         "source": made.source,
         "original": str(made.original),
         "made_by": made.made_by,
-        "made_at": made.made_at.isoformat(),
+        "made_at": machine_time(made.made_at),
         "changes": dict(made.changes),
         "changed": list(made.changed),
     }
@@ -189,5 +194,5 @@ def _print_plugin(found: PluginView) -> None:
 
 def _signatures(found: Inspection) -> str:
     if found.signatures is None:
-        return "the registry does not say"
+        return "unknown: the registry does not list referrers"
     return ", ".join(f"{one.what} ({one.tag or one.digest})" for one in found.signatures) or "none"

@@ -1,4 +1,4 @@
-"""``plugin-mirror lint``: why a plugin will not enable, or not everywhere."""
+"""``plugin-mirror lint``: find the reasons why a plugin cannot be enabled, on any host or on some."""
 
 from __future__ import annotations
 
@@ -27,11 +27,17 @@ def run(
     plain_http: PlainHttpOption = False,
     platform: Annotated[
         str | None,
-        typer.Option(metavar="OS/ARCH", help="Platform of the hosts, as linux/arm64; else what the tag says."),
+        typer.Option(
+            metavar="OS/ARCH", help="Platform of the hosts, such as linux/arm64. Default: the platform in the tag."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Say why a plugin will not enable, or not everywhere. Exit code 1: some finding is an error."""
+    """Find the reasons why a plugin cannot be enabled, on any host or on some.
+
+    Exit code 1: a finding is an error.
+    """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_inspection import read_plugin
 
     parsed = parse_source(source)
@@ -60,4 +66,4 @@ def _summary(found: PluginView) -> str:
     told = [
         f"{count[severity]} {severity.value}{'s' * (count[severity] > 1)}" for severity in Severity if count[severity]
     ]
-    return ", ".join(told) or "nothing found"
+    return ", ".join(told) or "no findings"

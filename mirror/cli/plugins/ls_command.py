@@ -1,4 +1,4 @@
-"""``plugin-mirror ls``: what is held."""
+"""``plugin-mirror ls``: list the content of the local store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from mirror.registry.port import Registry
 
 
 def run(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A repository; without it, all of them.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Name of a repository. Default: list all repositories.")
+    ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
     """List repositories, or the tags of one with kind, digest and size."""
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.services import open_store
 
     settings = settings_of(config, data)
@@ -33,7 +36,7 @@ def run(
             rows = _repositories(store) if repository is None else _tags(store, repository)
             return [row async for row in rows]
 
-    nothing = "nothing is held yet: push to it, or run 'plugin-mirror sync'"
+    nothing = "the store is empty; push to it, or run 'plugin-mirror sync'"
     print_list(run_to_the_end(read()), _print, nothing, as_json=json)
 
 
@@ -70,6 +73,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         table.add_column("NAME", no_wrap=True)
         table.add_column("TAGS", overflow="fold")
         for row in rows:
-            shown = ", ".join(row["tags"][:8]) + (f" … {len(row['tags'])} in all" if len(row["tags"]) > 8 else "")
+            # A repository may have thousands of tags. 'ls NAME' and --json list all of them.
+            shown = ", ".join(row["tags"][:8]) + (f" … {len(row['tags'])} in total" if len(row["tags"]) > 8 else "")
             table.add_row(row["name"], shown)
     RESULTS.print(table)

@@ -23,18 +23,27 @@ if TYPE_CHECKING:
 
 def run(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Holds config.json or config.template, and rootfs/ unless --rootfs.")
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder with config.json or config.template, and with rootfs/ unless --rootfs is given."
+        ),
     ],
     *,
     name: Annotated[
-        str, typer.Option("--tag", "-t", metavar="NAME[:TAG]", help="Its name; with HOST/ it is pushed there.")
+        str,
+        typer.Option(
+            "--tag", "-t", metavar="NAME[:TAG]", help="Name of the plugin. With HOST/ it is pushed to that registry."
+        ),
     ],
     rootfs: Annotated[
         Path | None,
-        typer.Option("--rootfs", metavar="FILE", help="An image instead of rootfs/: docker save, or an OCI layout."),
+        typer.Option(
+            "--rootfs", metavar="FILE", help="Image to use instead of rootfs/: output of docker save, or an OCI layout."
+        ),
     ] = None,
     values: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Fills a placeholder of config.template.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Value of a placeholder in config.template. Repeatable."),
     ] = None,
     output: OutputOption = None,
     config: ConfigOption = None,
@@ -42,16 +51,20 @@ def run(
     plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Build a plugin of a folder, or of a configuration and an image, without an engine.
+    """Build a plugin from a folder or an image, without an engine.
 
-    It goes into our own store, to another registry, or into a file. The same input gives the same digest: files are
-    sorted, and none is younger than SOURCE_DATE_EPOCH, which is 1970 where it is not set.
+    The folder holds the configuration, and the files unless an image is given.
+    The plugin goes to the local store, to another registry, or into a file. The
+    same input gives the same digest: files are sorted, and no file is younger
+    than SOURCE_DATE_EPOCH (default: 1970).
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import build_plugin
     from mirror.authoring.pack import Recipe, pack
 
     reference = target(name, output)
     settings = settings_of(config, data)
+    # Without root the files belong to whoever made the folder, so their owners say nothing about the plugin.
     recipe = Recipe(folder, rootfs, pairs("--set", values or []), latest_seconds(), owners=os.geteuid() == 0)
     with ByteBar(MESSAGES, f"packing {reference}") as bar:
         build = partial(pack, recipe, progress=bar)
@@ -60,33 +73,36 @@ def run(
 
 
 def target(name: str, output: Path | None) -> Reference:
-    """The name that something new gets.
+    """Parse the name of a plugin that is to be built.
 
     Raises:
-        ConfigurationFault: it has a digest, or a host where a file is written.
+        ConfigurationFault: the name has a digest, or it has a host although a file is written.
     """
     reference = Reference.parse(name)
     if reference.digest is not None:
-        raise ConfigurationFault(f"{name}: write NAME:TAG; the digest comes of what is built")
+        raise ConfigurationFault(f"{name}: the digest of a new plugin is not known yet; fix: write NAME:TAG")
     if reference.host is not None and output is not None:
-        raise ConfigurationFault(f"{name}: a file belongs to no host: write it as {reference.repository}")
+        raise ConfigurationFault(f"{name}: a name in a file has no host; fix: write {reference.repository}")
     return reference
 
 
 def latest_seconds() -> int:
-    """``SOURCE_DATE_EPOCH``, the time that nothing in what is built is younger than; 0 where it is not set.
+    """Return ``SOURCE_DATE_EPOCH`` in seconds since 1970, or 0 if the variable is not set.
+
+    No file in the built plugin is younger.
 
     Raises:
-        ConfigurationFault: it is no time.
+        ConfigurationFault: the variable is not a number of seconds.
     """
     text = os.environ.get("SOURCE_DATE_EPOCH", "0")
+    # str.isdigit accepts the digits of every script, so ASCII is required too. Eleven digits reach the year 5138.
     if not (text.isascii() and text.isdigit() and len(text) <= 11):
-        raise ConfigurationFault(f"environment: SOURCE_DATE_EPOCH: {text!r} is no time in seconds since 1970")
+        raise ConfigurationFault(f"environment: SOURCE_DATE_EPOCH: {text!r} is not a number of seconds since 1970")
     return int(text)
 
 
 def show(packed: Packed, reference: Reference, output: Path | None, done: str, *, json: bool) -> None:
-    """Print what was built, and where it is."""
+    """Print the digest, size and location of a plugin that was built."""
     manifest = packed.plugin.manifest
     for note in packed.notes:
         MESSAGES.out(f"note: {note}", highlight=False)
@@ -102,7 +118,7 @@ def show(packed: Packed, reference: Reference, output: Path | None, done: str, *
 
 
 def as_json(packed: Packed, reference: Reference, output: Path | None) -> dict[str, Any]:
-    """The same for programs."""
+    """Return digest, size and location of a plugin that was built as plain values."""
     manifest = packed.plugin.manifest
     return {
         "reference": str(reference),

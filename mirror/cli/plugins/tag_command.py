@@ -1,4 +1,4 @@
-"""``plugin-mirror tag``: another name for the same content."""
+"""``plugin-mirror tag``: give content a second name."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from mirror.oci import Reference
 
 
 def run(
-    reference: Annotated[str, typer.Argument(metavar="REF", help="What is held: NAME, NAME:TAG or NAME@DIGEST.")],
-    name: Annotated[str, typer.Argument(metavar="NAME[:TAG]", help="What it is to be called as well.")],
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="Content in the local store: NAME, NAME:TAG or NAME@DIGEST.")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME[:TAG]", help="The additional name.")],
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Give what is held here another name: the same digest, and no bytes move.
+    """Give content another name: the same digest, and no bytes are copied.
 
-    Signatures follow. A tag that is there moves; what a mirror rule finds moved by hand it leaves alone from then on.
+    Signatures and other referrers follow. An existing tag moves. A mirror rule no
+    longer updates a tag that was moved by hand.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import tag_reference
 
     parsed, (repository, given) = Reference.parse(reference), new_name(name)

@@ -1,4 +1,4 @@
-"""``plugin-mirror unpack``: a plugin as a folder."""
+"""``plugin-mirror unpack``: write a plugin as a folder."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ _HELP = "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], or FILE.tar:NAME:TAG in an OCI lay
 
 def run(
     reference: Annotated[str, typer.Argument(metavar="REF", help=_HELP)],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it goes; absent, or an empty folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write. It must be empty or must not exist.")],
     *,
     config: ConfigOption = None,
     data: DataOption = None,
     plain_http: PlainHttpOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Give back the folder that docker plugin create takes: config.json as it is in the plugin, and rootfs/.
+    """Write a plugin as a folder for 'docker plugin create'.
 
-    Run as root, so that files get their owners. Nothing is left where it fails.
+    The folder holds config.json, byte for byte, and rootfs/. Run the command as
+    root to keep the owners of files. If it fails, nothing is left behind.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.plugin_authoring import unpack_plugin
 
     parsed = LayoutReference.parse(reference) or Reference.parse(reference)
@@ -57,5 +59,6 @@ def run(
         f"unpacked {parsed} into {folder}: {size(manifest.content_size_bytes)}, {unpacked.entries} files and folders",
         highlight=False,
     )
+    # The next command, ready to be pasted.
     name = f"{named.repository}:{named.tag or 'latest'}"
     RESULTS.out(shlex.join(["docker", "plugin", "create", name, str(folder)]), highlight=False)

@@ -1,4 +1,4 @@
-"""``plugin-mirror admission``: which plugins are let in, and what people decide about those that are held."""
+"""``plugin-mirror admission``: list plugins that the admission policy holds, and approve or reject them."""
 
 from __future__ import annotations
 
@@ -15,33 +15,37 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.oci import Digest, Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid
+from mirror.oci.timestamps import time_ago
 from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_privilege
 from mirror.records.admissions import Admission, AdmissionState
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.admission.approvals import ApprovalProposal
 
-app = typer.Typer(no_args_is_help=True, help="See which plugins the admission policy holds, and decide about them.")
+app = typer.Typer(no_args_is_help=True, help="List, approve and reject the plugins that the admission policy holds.")
 
 ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST; a digest need not be here yet.")
+    str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST. A digest may still be unknown here.")
 ]
 ByOption = Annotated[
-    str | None, typer.Option("--by", metavar="WHO", help="Who decides; else the user of this machine.")
+    str | None, typer.Option("--by", metavar="WHO", help="Name of the person who decides. Default: the login name.")
 ]
-NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why, for whoever looks at it later.")]
+NoteOption = Annotated[
+    str, typer.Option("--note", metavar="TEXT", help="Reason for the decision, shown with it later.")
+]
 
 
 @app.command("ls", epilog="Example: plugin-mirror admission ls --config config/admission.yaml")
 def list_(
-    state: Annotated[AdmissionState, typer.Option("--state", help="How the plugins stand.")] = AdmissionState.HELD,
-    all_: Annotated[bool, typer.Option("--all", help="All of them, however they stand.")] = False,
+    state: Annotated[AdmissionState, typer.Option("--state", help="Only plugins in this state.")] = AdmissionState.HELD,
+    all_: Annotated[bool, typer.Option("--all", help="Plugins in every state.")] = False,
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List plugins that are held, or stand in another way: under which names, since when, and why."""
+    """List held plugins, or those in another state, with age and reason."""
     from mirror.app.services import open_services
 
     settings = settings_of(config, data)
@@ -56,7 +60,7 @@ def list_(
     elif found:
         _print(found)
     else:
-        MESSAGES.print("nothing is known of any plugin" if all_ else f"no plugin is {state}", markup=False)
+        MESSAGES.print("no plugin is known" if all_ else f"no plugin is {state}", markup=False)
 
 
 @app.command(epilog='Example: plugin-mirror admission approve contiv/v2plugin@sha256:… --note "ticket 4711"')
@@ -65,10 +69,11 @@ def approve(
     *,
     digest: Annotated[
         str | None,
-        typer.Option("--digest", metavar="DIGEST", help="What the tag must point to; then nothing is asked."),
+        typer.Option("--digest", metavar="DIGEST", help="Digest that the tag must point to. Nothing is asked then."),
     ] = None,
     overrule: Annotated[
-        bool, typer.Option("--overrule", help="Lift rejections of the same content, under every name. Needs a digest.")
+        bool,
+        typer.Option("--overrule", help="Lift all rejections of this content, under every name. Needs a digest."),
     ] = False,
     by: ByOption = None,
     note: NoteOption = "",
@@ -76,17 +81,20 @@ def approve(
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let in a plugin that is held, or will be. It is served from now on.
+    """Approve a plugin that is held, or that will be, so that it is served.
 
-    A tag may move: what it points to is shown, with what that asks for, and you are asked. Exit code 1: the policy
-    denies the plugin, its content was rejected, or you said no.
+    A tag may move. So without --digest the command shows which plugin the tag
+    points to and what it asks for, and asks you to confirm. Exit code 1: the
+    policy denies the plugin, its content was rejected, or you answered no.
     """
     parsed = Reference.parse(reference)
     settings = settings_of(config, data)
+    # The digest that was confirmed is approved, even if the tag moves between the question and the answer.
     expected = None if digest is None else _parsed(digest)
     if parsed.digest is None and expected is None:
+        # Overruling lifts rejections under every name, so nobody may do it to whatever a tag happens to point to.
         if overrule:
-            raise ConfigurationFault(f"--overrule needs a digest, and {parsed} is a tag: write NAME@DIGEST")
+            raise ConfigurationFault(f"--overrule needs a digest, and {parsed} is a tag; fix: write NAME@DIGEST")
         expected = _confirmed(settings, parsed)
     _decide(settings, parsed, by, note, approved=True, overrule=overrule, expected=expected, json=json)
 
@@ -101,9 +109,10 @@ def reject(
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Keep a plugin out under every name, whatever the policy says, until it is approved with --overrule.
+    """Reject a plugin under every name, until it is approved with --overrule.
 
-    What is kept out is the content: the same config and layers under any digest.
+    A rejection covers the content, which is the same config and layers under any
+    digest. It holds whatever the policy says.
     """
     settings = settings_of(config, data)
     _decide(settings, Reference.parse(reference), by, note, approved=False, json=json)
@@ -117,7 +126,12 @@ def _parsed(digest: str) -> Digest:
 
 
 def _confirmed(settings: Settings, reference: Reference) -> Digest:
-    """The digest that a tag points to, after somebody has looked at it and said yes."""
+    """Show the plugin that a tag points to, ask for confirmation, and return its digest.
+
+    Raises:
+        ConfigurationFault: standard input is not a terminal, or the reference names another registry.
+        typer.Exit: the user answered no.
+    """
     from mirror.app.services import open_services
 
     async def propose() -> ApprovalProposal:
@@ -129,24 +143,25 @@ def _confirmed(settings: Settings, reference: Reference) -> Digest:
     name = proposal.repository
     if not sys.stdin.isatty():
         raise ConfigurationFault(
-            f"{reference} is a tag, which may move, and nobody can be asked here: it points to {proposal.digest} now; "
-            f"look at that, and write: plugin-mirror admission approve {name}@{proposal.digest}"
+            f"{reference} is a tag, which may move, and there is no terminal to ask for confirmation; it points to "
+            f"{proposal.digest} now; fix: plugin-mirror admission approve {name}@{proposal.digest}"
         )
     MESSAGES.print(f"{reference} points to {proposal.digest}", markup=False, highlight=False)
     for member, asked in proposal.members:
         MESSAGES.print(f"{name}@{member} {_asks_for(asked)}", markup=False, highlight=False)
         for one in asked or ():
             MESSAGES.print(f"  - {describe_privilege(one)}", markup=False, highlight=False)
+    # The question goes to standard error, so that standard output holds the result only.
     if not typer.confirm("Approve it?", default=False, err=True):
-        MESSAGES.print("nothing was decided", markup=False)
+        MESSAGES.print("no decision was recorded", markup=False)
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
     return proposal.digest
 
 
 def _asks_for(asked: Sequence[RequestedPrivilege] | None) -> str:
     if asked is None:
-        return "cannot be read, so that nobody knows what it asks for"
-    return "asks for:" if asked else "asks for nothing of the host"
+        return "cannot be read, so its privileges are unknown"
+    return "asks for:" if asked else "asks for no privileges"
 
 
 def _decide(
@@ -168,12 +183,13 @@ def _decide(
         async with open_services(settings, must_exist=True) as services:
             approvals = services.approvals
             if expected is not None:
+                # Fail if the tag has moved since its digest was given or confirmed.
                 await approvals.require_target(repository, target, expected)
             return await approvals.decide(
                 repository,
-                expected or target,
+                expected or target,  # by digest if one was confirmed, because the tag may move again
                 approved=approved,
-                by=by or getpass.getuser(),
+                by=by or getpass.getuser(),  # the command line has no login
                 note=note,
                 overrule=overrule,
             )
@@ -184,27 +200,31 @@ def _decide(
     else:
         for admission in decided:
             RESULTS.out(admission.sentence, highlight=False)
+    # An approval overrules a rule that holds, never one that denies (ADR 16).
     if approved and any(not admission.state.is_served for admission in decided):
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 
 def _require_ours(reference: Reference) -> None:
     if reference.host is not None:
-        raise ConfigurationFault(f"{reference} is in another registry: decide there, or name what is held here")
+        raise ConfigurationFault(f"{reference} is in another registry; fix: name a plugin in the local store")
 
 
 def _print(found: Sequence[Admission]) -> None:
+    now = SystemClock().now()
     for one in found:
         tags = f"  ({', '.join(map(str, one.tags))})" if one.tags else ""
         RESULTS.out(f"{one.repository}@{one.digest}{tags}", style="bold", highlight=False)
+        # A person's decision has its own time. Otherwise the state began when the policy first saw the plugin.
         since = one.noted_at if one.in_force is None else one.in_force.at
-        RESULTS.out(f"  {one.state.value} since {since:%Y-%m-%d %H:%M} UTC{_why(one)}", highlight=False)
+        RESULTS.out(f"  {one.state.value} {time_ago(since, now)}{_why(one)}", highlight=False)
         for asked in one.grown:
             RESULTS.out(f"  + {describe_privilege(asked)}", highlight=False)
 
 
 def _why(one: Admission) -> str:
     decision, elsewhere = one.in_force, one.rejected_elsewhere
+    # A denial comes from the policy, even if somebody has approved the plugin.
     if decision is not None and one.state is not AdmissionState.DENIED:
         as_other = "" if elsewhere is None else f", as {elsewhere.repository}@{elsewhere.digest}"
         return f"{as_other}, by {decision.by}{': ' if decision.note else ''}{decision.note}"

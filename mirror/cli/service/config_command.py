@@ -1,4 +1,4 @@
-"""``plugin-mirror config``: check, show, schema."""
+"""``plugin-mirror config``: check and print the configuration, and print its JSON Schema."""
 
 from __future__ import annotations
 
@@ -14,25 +14,33 @@ app = typer.Typer(no_args_is_help=True, help="Check and print the configuration.
 
 @app.command(epilog="Example: plugin-mirror config check --config /etc/plugin-mirror/config.yaml")
 def check(config: ConfigOption = None) -> None:
-    """Say whether the configuration is right: exit code 0, or 2 and one line a problem."""
+    """Check the configuration.
+
+    Exit code 0: it is valid. Exit code 2: it is invalid, and each mistake is
+    printed on one line.
+    """
     settings = load(config)
     rules = (
         f"{len(settings.upstreams)} upstreams, {len(settings.mirrors)} mirror rules, {len(settings.proxy)} proxy rules"
     )
-    RESULTS.print(f"{config or 'the defaults'}: fine ({rules})")
+    RESULTS.print(f"{config or 'the defaults'}: valid ({rules})")
 
 
 @app.command(epilog="Example: PLUGIN_MIRROR_SERVER__WORKERS=2 plugin-mirror config show")
 def show(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
-    """Print the effective settings: defaults, file, environment and flags together."""
+    """Print the effective settings.
+
+    They are the defaults, overridden by the file, the environment and flags.
+    """
     shown = settings_of(config, data).shown()
     if json:
         print_json(shown)
     else:
+        # In the order of the documentation. The output is itself a valid configuration file.
         RESULTS.out(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="", highlight=False)
 
 
 @app.command(name="schema", epilog="Example: plugin-mirror config schema > plugin-mirror.schema.json")
 def print_schema() -> None:
-    """Print the JSON Schema of the file, for editors and other programs."""
+    """Print the JSON Schema of the configuration file, for editors."""
     print_json(schema())

@@ -1,4 +1,4 @@
-"""``plugin-mirror serve``: the registry."""
+"""``plugin-mirror serve``: run the registry."""
 
 from __future__ import annotations
 
@@ -14,17 +14,28 @@ def run(
     config: ConfigOption = None,
     listen: Annotated[
         str | None,
-        typer.Option("--listen", "-l", metavar="HOST:PORT", help="Where to listen, if not 127.0.0.1:5000."),
+        typer.Option(
+            "--listen",
+            "-l",
+            metavar="HOST:PORT",
+            help="Address to listen on. Overrides server.listen (default: 127.0.0.1:5000).",
+        ),
     ] = None,
     data: DataOption = None,
-    workers: Annotated[int | None, typer.Option("--workers", "-w", help="Processes that serve, if not one.")] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", help="Number of processes. Overrides server.workers (default: 1).")
+    ] = None,
 ) -> None:
-    """Serve the registry until it is told to stop.
+    """Run the registry until SIGTERM or SIGINT stops it.
 
-    Needs no file: it listens on 127.0.0.1:5000, keeps its data in ./data, and lets everybody on this machine pull
-    and push. An address that other hosts can reach wants words about that: server.anonymous in the configuration.
+    Without a configuration file the server listens on 127.0.0.1:5000, keeps its
+    data in ./data, and lets everybody on this machine pull and push. To listen on
+    an address that other hosts can reach, the configuration must say what
+    anonymous callers may do (server.anonymous).
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.serving import serve
 
+    # A flag that is not given is None, so that it does not override the file or the environment.
     given = flags(server__listen=listen, storage__path=data, server__workers=workers)
     raise typer.Exit(serve(load(config, given)))

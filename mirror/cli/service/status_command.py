@@ -1,8 +1,8 @@
-"""``plugin-mirror status``: how the mirror rules stand."""
+"""``plugin-mirror status``: state of the mirror rules."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import typer
@@ -11,6 +11,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, size
+from mirror.oci.timestamps import rounded_span, time_ago
 from mirror.records.sync_runs import TagChange, TagEvent
 
 if TYPE_CHECKING:
@@ -20,10 +21,11 @@ _EVENTS_SHOWN = 10
 
 
 def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
-    """Show when each mirror rule ran, how that went, when it is due, and what has happened to its tags.
+    """Show last run, result, next run and latest tag changes of each mirror rule.
 
-    Exit code 1: the last run of a rule that has ended failed, or was interrupted.
+    Exit code 1: the last finished run of a rule failed or was interrupted.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.mirroring import mirror_statuses
 
     states = run_to_the_end(mirror_statuses(settings_of(config, data)))
@@ -31,6 +33,7 @@ def run(config: ConfigOption = None, data: DataOption = None, json: JsonOption =
         print_json({"mirrors": [state.to_json() for state in states]})
     else:
         _print(states)
+    # A run in progress does not count: the one before it decides the exit code.
     wrong = any(state.failure is not None for state in states)
     raise typer.Exit(exit_codes.ANSWER_IS_NO if wrong else exit_codes.DONE)
 
@@ -47,8 +50,8 @@ def _print(states: list[RuleStatus]) -> None:
         table.add_row(
             state.rule.name,
             state.state,
-            _ago(last.started_at if last else None, state.at),
-            _ago(state.last_success_at, state.at),
+            time_ago(last.started_at if last else None, state.at),
+            time_ago(state.last_success_at, state.at),
             "by hand" if state.next_run_at is None else _ahead(state.next_run_at, state.at),
             str(len(state.held)),
             size(last.moved_bytes) if last else "",
@@ -59,14 +62,18 @@ def _print(states: list[RuleStatus]) -> None:
 
 
 def _print_details(state: RuleStatus) -> None:
-    lines = [] if state.rule.changes is None else [f"its tags are copies with {state.rule.changes}"]
+    lines = [] if state.rule.changes is None else [f"its tags are derived copies with {state.rule.changes}"]
     if state.failure is not None and state.failure.reason:
         lines.append(f"reason: {state.failure.reason}")
-    lines += [f"{tag.repository}:{tag.tag} is gone upstream, and kept here" for tag in state.gone]
-    lines += [f"{tag.repository}:{tag.tag} is pinned; upstream it is {tag.upstream_digest}" for tag in state.behind]
+    lines += [f"{tag.repository}:{tag.tag} is no longer upstream; it is kept here" for tag in state.gone]
+    lines += [
+        f"{tag.repository}:{tag.tag} is pinned; upstream the tag points to {tag.upstream_digest}"
+        for tag in state.behind
+    ]
+    # Every tag of a new rule appears once. Those events would push the ones that matter out of the list.
     told = [event for event in state.events if event.change is not TagChange.APPEARED][:_EVENTS_SHOWN]
     for event in told:
-        lines.append(_event(event))
+        lines.append(_event(event, state.at))
         lines += [f"  privilege {line}" for line in event.difference]
     if lines:
         RESULTS.out(f"\n{state.rule.name}", style="bold", highlight=False)
@@ -74,23 +81,10 @@ def _print_details(state: RuleStatus) -> None:
         RESULTS.out(f"  {line}", highlight=False)
 
 
-def _event(event: TagEvent) -> str:
+def _event(event: TagEvent, now: datetime) -> str:
     moved = f" from {event.before} to {event.after}" if event.before and event.after else ""
-    return f"{event.at:%Y-%m-%d %H:%M:%S} UTC {event.repository}:{event.tag} {event.change}{moved}, at {event.source}"
-
-
-def _ago(moment: datetime | None, now: datetime) -> str:
-    return "never" if moment is None else f"{_rounded(now - moment)} ago"
+    return f"{time_ago(event.at, now)}: {event.repository}:{event.tag} {event.change}{moved}, at {event.source}"
 
 
 def _ahead(moment: datetime, now: datetime) -> str:
-    return "due" if moment <= now else f"in {_rounded(moment - now)}"
-
-
-def _rounded(span: timedelta) -> str:
-    """``45 s``, ``12 min``, ``5 h``, ``3 d``."""
-    seconds = max(span.total_seconds(), 0)
-    for most, unit_seconds, unit in ((90, 1, "s"), (5400, 60, "min"), (129_600, 3600, "h")):
-        if seconds < most:
-            return f"{seconds / unit_seconds:.0f} {unit}"
-    return f"{seconds / 86400:.0f} d"
+    return "due" if moment <= now else f"in {rounded_span(moment - now)}"

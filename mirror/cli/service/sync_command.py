@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 
 
 def run(
-    rules: Annotated[list[str] | None, typer.Argument(metavar="[RULE]...", help="Rules to run, if not all.")] = None,
+    rules: Annotated[
+        list[str] | None, typer.Argument(metavar="[RULE]...", help="Names of rules. Default: all.")
+    ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be done, and how much would move.")
+        bool, typer.Option("--dry-run", help="Show what would be copied and how many bytes, without copying.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Copy what the mirror rules name from their upstreams.
+    """Copy the tags that the mirror rules select from their upstreams.
 
-    What is here already is not copied again; an interrupted run goes on where it was. It may run beside a server on
-    the same data. Exit code 3: an upstream failed; 1: anything else did.
+    Content that is already here is not copied again, and an interrupted run
+    continues where it stopped. The command may run beside a server on the same
+    data folder. Exit code 3: an upstream failed. Exit code 1: something else
+    failed.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app import mirroring
 
     settings = settings_of(config, data)
@@ -49,6 +54,7 @@ def run(
 
 def _print(summary: RunSummary, *, dry_run: bool) -> None:
     for result in summary.rules:
+        # During a real run each tag has its line from the progress reporter.
         for record in result.tags if dry_run else ():
             RESULTS.out(_line(record), highlight=False)
         for record in result.changed:
@@ -68,21 +74,22 @@ def _print(summary: RunSummary, *, dry_run: bool) -> None:
 
 
 def _line(record: TagRecord) -> str:
-    """Say what would become of a tag."""
+    """Return the line of a dry run about one tag."""
     moved = f" {size(record.moved_bytes)}" if record.outcome is TagOutcome.COPIED else ""
     return f"{record.name} {record.outcome}{moved}{f': {record.reason}' if record.reason else ''}"
 
 
 def _print_change(record: TagRecord) -> None:
-    """Say what has moved, and what it asks of hosts now; what is gone or dropped has been said."""
+    """Print how a tag has moved, and how its privileges differ. Gone and dropped tags have been printed before."""
     if record.change is TagChange.MOVED and record.before is not None and record.after is not None:
         MESSAGES.out(f"moved: {record.name} from {record.before} to {record.after}", highlight=False)
     elif record.change is TagChange.HELD:
-        MESSAGES.out(f"held: {record.name} has moved upstream", highlight=False)
+        MESSAGES.out(f"held: {record.name} is pinned here and has moved upstream", highlight=False)
     for line in record.difference:
         MESSAGES.out(f"  privilege {line}", highlight=False)
 
 
+# A dry run and a run have the same shape of JSON, so that a program reads both in the same way.
 def _summary_as_json(summary: RunSummary, *, dry_run: bool) -> dict[str, Any]:
     return {
         **{outcome.value: summary.count(outcome) for outcome in TagOutcome if outcome is not TagOutcome.PLANNED},
@@ -105,6 +112,7 @@ def _rule_as_json(result: RuleResult) -> dict[str, Any]:
             "derived_from": record.original and str(record.original),
             "privileges": list(record.difference),
             "moved_bytes": record.moved_bytes,
+            # The reason of a failed tag is its error, which has a key of its own.
             "reason": "" if record.error else record.reason,
             "error": record.error and str(record.error),
         }

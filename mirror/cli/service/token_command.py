@@ -1,7 +1,8 @@
-"""``plugin-mirror token``: long-lived secrets with which machines log in."""
+"""``plugin-mirror token``: create, list and revoke access tokens."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -12,27 +13,33 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_json, print_list
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
+from mirror.oci.timestamps import machine_time, rounded_span, time_ago
 from mirror.records.users import UserToken
+from mirror.runtime.clock import SystemClock
 from mirror.sync.schedule import parse_duration
 
+#: A hundred years.
 _LONGEST = timedelta(days=36500)
 
-app = typer.Typer(no_args_is_help=True, help="Make and end the secrets with which machines log in.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke access tokens.")
 
 
 @app.command(epilog="Example: plugin-mirror token create anna --description 'build server' --expires 90d")
 def create(
-    user: Annotated[str, typer.Argument(metavar="USER", help="Whose token it is: it may do what they may.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="User of the token. It has the rights of this user.")],
     *,
-    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
+    description: Annotated[str, typer.Option("--description", help="Purpose of the token.")] = "",
     expires: Annotated[
-        str | None, typer.Option("--expires", metavar="90d", help="How long it is good for; without it, for ever.")
+        str | None, typer.Option("--expires", metavar="90d", help="Lifetime, such as 90d. Default: it never expires.")
     ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a token and print its secret, once. It is the password in 'docker login --username USER'."""
+    """Create an access token for a user and print its secret, once.
+
+    The secret is the password in 'docker login --username USER'.
+    """
     from mirror.access.user_accounts import create_token
 
     settings = settings_of(config, data)
@@ -41,43 +48,51 @@ def create(
     if json:
         print_json({**_as_json(token), "secret": secret})
         return
+    # The secret alone goes to standard output, so that a script can read it from there.
     RESULTS.out(secret, highlight=False)
-    MESSAGES.out(f"token {token.id} of {token.user}: this is the only time that its secret is shown", highlight=False)
+    MESSAGES.out(f"token {token.id} of {token.user}: store the secret now, it is not shown again", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror token revoke 5f0c2a91")
 def revoke(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="As 'token ls' shows it.")],
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="ID of the token, as 'token ls' shows it.")],
     config: ConfigOption = None,
     data: DataOption = None,
 ) -> None:
-    """End a token. Running servers know it at once."""
+    """Revoke an access token. Running servers refuse it immediately."""
     with_users(settings_of(config, data), lambda users: users.revoke_token(token_id))
     MESSAGES.out(f"token {token_id} is revoked", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror token ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
-    """List tokens; their secrets are kept nowhere."""
+    """List access tokens, without their secrets, which are not stored."""
     tokens = with_users(settings_of(config, data), lambda users: users.list_tokens())
-    found = [_as_json(token) for token in tokens]
-    print_list(found, _print, "there are no tokens: 'plugin-mirror token create USER' makes one", as_json=json)
+    nothing = "there are no access tokens; create one with 'plugin-mirror token create USER'"
+    print_list([_as_json(token) for token in tokens], lambda _: _print(tokens), nothing, as_json=json)
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _print(tokens: Sequence[UserToken]) -> None:
+    now = SystemClock().now()
     table = new_table("ID", "USER", "CREATED", "EXPIRES")
     table.add_column("DESCRIPTION", overflow="fold")
-    for row in rows:
-        table.add_row(
-            row["id"], row["user"], row["created_at"], row["expires_at"] or "never", escape(row["description"])
-        )
+    for token in tokens:
+        created, expiry = time_ago(token.created_at, now), _expiry(token.expires_at, now)
+        # A description may hold brackets, which rich reads as markup.
+        table.add_row(token.id, token.user, created, expiry, escape(token.description))
     RESULTS.print(table)
+
+
+def _expiry(moment: datetime | None, now: datetime) -> str:
+    return time_ago(moment, now) if moment is None or moment <= now else f"in {rounded_span(moment - now)}"
 
 
 def _lifetime(text: str) -> timedelta:
     lifetime = parse_duration(text)
     if not timedelta(0) < lifetime <= _LONGEST:
-        raise ConfigurationFault(f"--expires {text}: a token is good for at most {_LONGEST.days} days, or for ever")
+        raise ConfigurationFault(
+            f"--expires {text}: a lifetime is at most {_LONGEST.days} days; fix: omit --expires for no limit"
+        )
     return lifetime
 
 
@@ -86,10 +101,6 @@ def _as_json(token: UserToken) -> dict[str, Any]:
         "id": token.id,
         "user": token.user,
         "description": token.description,
-        "created_at": _moment(token.created_at),
-        "expires_at": _moment(token.expires_at),
+        "created_at": machine_time(token.created_at),
+        "expires_at": machine_time(token.expires_at),
     }
-
-
-def _moment(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat(timespec="seconds")

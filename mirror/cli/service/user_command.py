@@ -1,8 +1,10 @@
-"""``plugin-mirror user``: who may log in."""
+"""``plugin-mirror user``: add, list and remove users, and change their passwords."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,19 +14,24 @@ from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.printing import MESSAGES, RESULTS, new_table, print_list
 from mirror.cli.service.user_records import with_users
 from mirror.oci.errors import ConfigurationFault
-from mirror.records.users import parse_user_name
+from mirror.oci.timestamps import machine_time, time_ago
+from mirror.records.users import User, UserToken, parse_user_name
+from mirror.runtime.clock import SystemClock
 from mirror.settings import Settings
 
 if TYPE_CHECKING:
     from mirror.store.records.sql_users import SqlUsers
 
-app = typer.Typer(no_args_is_help=True, help="Say who may log in. What they may do stands under access: in the file.")
+app = typer.Typer(
+    no_args_is_help=True, help="Add, list and remove users. Their rights are in the configuration, under access:."
+)
 
+#: Bounds memory if standard input is a file or device without line ends.
 _MOST_READ_CHARACTERS = 4096
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
 StdinOption = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input, up to the end of the line.")
+    bool, typer.Option("--password-stdin", help="Read the password from the first line of standard input.")
 ]
 
 
@@ -32,12 +39,18 @@ StdinOption = Annotated[
 def add(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
-    """Let somebody log in. Asks twice for the password, which is never given as an argument."""
+    """Add a user, who may log in from now on.
+
+    The password is asked for twice, or read with --password-stdin. It is never an
+    argument.
+    """
     from mirror.access.user_accounts import add_user
 
     settings = settings_of(config, data)
+    # An invalid name is reported before the user has typed a password twice.
     parse_user_name(name)
     password = _password(from_stdin=password_stdin)
+    # The first user may be added before the server has created the data folder.
     with_users(settings, lambda users: add_user(users, name, password), must_exist=False)
     MESSAGES.out(f"{name} may log in", highlight=False)
     _tell_rights(settings, name)
@@ -47,18 +60,24 @@ def add(
 def password(
     name: NameArgument, password_stdin: StdinOption = False, config: ConfigOption = None, data: DataOption = None
 ) -> None:
-    """Give a user another password. What they are logged in with ends at once; their tokens stay."""
+    """Change the password of a user.
+
+    Logins with the old password end immediately. Access tokens stay valid.
+    """
     from mirror.access.user_accounts import change_password
 
     settings = settings_of(config, data)
     given = _password(from_stdin=password_stdin)
     with_users(settings, lambda users: change_password(users, name, given))
-    MESSAGES.out(f"{name} has another password", highlight=False)
+    MESSAGES.out(f"the password of {name} is changed", highlight=False)
 
 
 @app.command(epilog="Example: plugin-mirror user rm anna --data /srv/plugins")
 def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None) -> None:
-    """Remove a user and all their tokens. Running servers know it at once."""
+    """Remove a user and all access tokens of this user.
+
+    Running servers refuse both immediately.
+    """
     with_users(settings_of(config, data), lambda users: users.remove_user(name))
     MESSAGES.out(f"{name} is removed", highlight=False)
 
@@ -66,46 +85,50 @@ def rm(name: NameArgument, config: ConfigOption = None, data: DataOption = None)
 @app.command(epilog="Example: plugin-mirror user ls --json")
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List users."""
-    found = with_users(settings_of(config, data), _rows)
-    print_list(found, _print, "there are no users: 'plugin-mirror user add NAME' makes one", as_json=json)
+    users, tokens = with_users(settings_of(config, data), _users_and_tokens)
+    counts = Counter(token.user for token in tokens)
+    rows = [_as_json(user, counts[user.name]) for user in users]
+    nothing = "there are no users; add one with 'plugin-mirror user add NAME'"
+    print_list(rows, lambda _: _print(users, counts), nothing, as_json=json)
 
 
-async def _rows(users: SqlUsers) -> list[dict[str, Any]]:
-    tokens = await users.list_tokens()
-    return [
-        {
-            "name": user.name,
-            "created_at": user.created_at.isoformat(timespec="seconds"),
-            "tokens": sum(token.user == user.name for token in tokens),
-        }
-        for user in await users.list_users()
-    ]
+async def _users_and_tokens(users: SqlUsers) -> tuple[Sequence[User], Sequence[UserToken]]:
+    return await users.list_users(), await users.list_tokens()
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _as_json(user: User, tokens: int) -> dict[str, Any]:
+    return {"name": user.name, "created_at": machine_time(user.created_at), "tokens": tokens}
+
+
+def _print(users: Sequence[User], tokens: Counter[str]) -> None:
+    now = SystemClock().now()
     table = new_table("NAME", "CREATED", "TOKENS")
-    for row in rows:
-        table.add_row(row["name"], row["created_at"], str(row["tokens"]))
+    for user in users:
+        table.add_row(user.name, time_ago(user.created_at, now), str(tokens[user.name]))
     RESULTS.print(table)
 
 
 def _password(*, from_stdin: bool) -> str:
     if from_stdin:
+        # Only the line end is removed: a password may begin or end with spaces.
         return sys.stdin.readline(_MOST_READ_CHARACTERS).rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise ConfigurationFault("there is no terminal to ask for the password: give it with --password-stdin")
-    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt="The same again", err=True)
+        raise ConfigurationFault("there is no terminal to ask for the password; fix: use --password-stdin")
+    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt="Repeat the password", err=True)
     return answer
 
 
 def _tell_rights(settings: Settings, name: str) -> None:
-    """Say what is easily overlooked: users restrict nobody by themselves."""
+    """Print notes if the configuration gives the user nothing that anonymous callers do not have."""
     anyone = settings.server.anonymous_actions
+    # On a loopback address anyone may push unless server.anonymous says otherwise, and users protect nothing then.
     if AccessAction.PUSH in anyone:
         MESSAGES.out(
-            "note: anonymous callers may push; 'anonymous: [pull]' under server: leaves that to users", highlight=False
+            "note: anonymous callers may push; fix: write 'anonymous: [pull]' under server: to let only users push",
+            highlight=False,
         )
     if not any(rule.rule().speaks_of(name) for rule in settings.access):
         MESSAGES.out(
-            f"note: no rule under access: is for {name}, who may do what anonymous callers may", highlight=False
+            f"note: no rule under access: names {name}, who has only the rights of anonymous callers; fix: add a rule",
+            highlight=False,
         )

@@ -1,4 +1,4 @@
-"""Work on the users of a data folder, as a whole command."""
+"""Commands that work on the users of a data folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,18 @@ Result = TypeVar("Result")
 
 
 def with_users(settings: Settings, work: Callable[[SqlUsers], Awaitable[Result]], *, must_exist: bool = True) -> Result:
-    """Do some work with the users that a data folder knows.
+    """Open the data folder, run ``work`` on its users, and return the result.
 
     Args:
-        settings: where the data folder is.
-        work: is given the users.
-        must_exist: refuse to make the data folder.
+        settings: the settings with the path of the data folder.
+        work: called with the users.
+        must_exist: True to refuse to create the data folder.
+
+    Raises:
+        ConfigurationFault: ``must_exist`` is True and the data folder does not exist.
+        Interrupted: SIGINT or SIGTERM stopped the command.
     """
+    # Imported late, so that --help and wrong options need not wait for the libraries behind it.
     from mirror.app.services import open_store
 
     async def run() -> Result:

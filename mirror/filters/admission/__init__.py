@@ -1,1 +1,1 @@
-"""Filters that take and give out only plugins that the policy and people let in."""
+"""Filters that accept and serve only plugins admitted by the policy and by people."""

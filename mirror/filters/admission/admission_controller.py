@@ -1,4 +1,4 @@
-"""Judging plugins: what a policy says of them, what people decided, and remembering how that went."""
+"""Admission controller: judges plugins by the policy and by decisions of people, and records the verdicts."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from mirror.runtime.lru_cache import LruCache
 
 _LOG = structlog.get_logger(__name__)
 
-#: Plugins of a repository that are judged before another one of it, so that there is something to compare that with.
+#: Earlier plugins of a repository judged first, so that a plugin can be compared with the last admitted one.
 _MOST_BEFORE: Final = 64
-#: Plugins that are looked at when a blob arrives that they name; others are when they are asked for.
+#: Plugins judged when a blob named by them arrives. Others are judged when they are requested.
 _MOST_AT_ONCE: Final = 16
-#: Bytes of their manifests: real ones have some KiB.
+#: Bytes of the manifests of these plugins. Real manifests have some KiB.
 _MOST_BYTES_AT_ONCE: Final = 1024 * 1024
 _MOST_KEPT: Final = 1024
 
 
 class AdmissionController:
-    """Judges plugins, for the whole process, whichever registry they are read from.
+    """Admission controller of a process, for plugins from any registry.
 
-    Rejections are enforced, and what cannot be read with certainty is denied, with and without a policy.
+    With and without a policy, rejections are enforced, and plugins which cannot be read with certainty are denied.
 
     Args:
-        policy: what decides. None: everything is let in, and nothing is kept for others to go by.
-        records: what is remembered of plugins, for all processes.
-        clock: tells when a plugin was first seen.
-        counted: told of every decision.
-        layers: reads layers, for the whole process; None: no rule asks for what stands in them.
-        examine: looks at layers that came after their manifest; None: nobody wants to know.
+        policy: admission policy. None to admit everything else, without recording verdicts.
+        records: records about plugins, shared by all processes.
+        clock: source of the time at which a plugin was first seen.
+        counted: called with the action of every verdict.
+        layers: reader of layers for the whole process. None if no rule needs the content of layers.
+        examine: checks layers pushed after their manifest. None if such layers need no check.
 
     Attributes:
-        records: as given.
+        records: see the argument.
         policy_id: fingerprint of the policy.
     """
 
@@ -77,26 +77,29 @@ class AdmissionController:
     async def judge(
         self, registry: Registry, repository: Repository, manifest: Manifest, *, comes_after: bool | None = None
     ) -> AdmissionOutcome:
-        """Judge the standing of a plugin by the policy and by decisions of people. The call itself writes nothing.
+        """Judge a plugin by the policy and by decisions of people. This call writes nothing for the plugin itself.
 
-        What came before it under its name is judged first, and noted, where that was not done yet and the policy asks
-        what is new.
+        If the policy has a rule about new privileges, plugins which came earlier under the name are judged and recorded
+        first, unless this was done before.
 
         Args:
-            registry, repository: where its config, layers and signatures are read.
-            manifest: the plugin.
-            comes_after: whether another plugin came before it; None: that is to be found out.
+            registry: registry to read config, layers and signatures from.
+            repository: repository of the plugin.
+            manifest: manifest of the plugin.
+            comes_after: True if another plugin came earlier, False if none did, None to find out.
 
         Raises:
-            BlobUnknown, ManifestBlobUnknown: something that must be in the repository is not. And what it raises.
+            BlobUnknown, ManifestBlobUnknown: the repository lacks content which must be present.
+            MirrorError: any error of the registry.
         """
+        # Read the generation first: a change made while this plugin is judged makes the cached result invalid.
         generation = self._verdicts.admission_generation
         fingerprints = await self._fingerprints.of(registry, repository, manifest)
         known = await self._verdicts.admission(repository, manifest.digest, self.policy_id, fingerprints)
         facts = await self._reading.facts(registry, repository, manifest)
         admission = known or Admission(repository, manifest.digest, self._clock.now())
         if self._policy is not None and admission.asked is None and facts.asked is not None and not facts.lacks:
-            # Once: what is let in later does not change what was new about this one.
+            # Once for each policy: the approval of a later version must not change the verdict on this one (ADR 16).
             grown = await self._growth(registry, repository, manifest.digest, facts.asked, comes_after=comes_after)
             admission = replace(admission, asked=facts.asked, grown=grown)
         verdict = await evaluate(self._policy, registry, repository, manifest, facts=facts, grown=admission.grown)
@@ -114,7 +117,7 @@ class AdmissionController:
         )
 
     async def note(self, judged: AdmissionOutcome) -> None:
-        """Remember how a plugin stands that is held; count it and tell of it, where that is news."""
+        """Record the outcome for a held plugin. If the verdict is new, also count and log it."""
         admission = judged.admission
         key = (admission.repository, admission.digest)
         if judged.uncovered and admission.rejection is not None:
@@ -129,35 +132,36 @@ class AdmissionController:
             tell(admission, self._counted)
 
     async def assess(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission:
-        """Judge a plugin that is held, and note the outcome. Raises as :meth:`judge` does."""
+        """Judge a held plugin and record the outcome. Raises the errors of :meth:`judge`."""
         judged = await self.judge(registry, repository, manifest)
         await self.note(judged)
         return judged.admission
 
     async def fingerprints(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[str, ...]:
-        """All fingerprints of a plugin, see :meth:`Fingerprints.of`."""
+        """Return all fingerprints of a plugin. See :meth:`Fingerprints.of`."""
         return await self._fingerprints.of(registry, repository, manifest)
 
     async def asked(
         self, registry: Reader, repository: Repository, manifest: Manifest
     ) -> tuple[RequestedPrivilege, ...] | None:
-        """Things that a plugin asks for, see :meth:`PluginFactsReader.asked`."""
+        """Return the privileges requested by a plugin. See :meth:`PluginFactsReader.asked`."""
         return await self._reading.asked(registry, repository, manifest)
 
     async def refuse(self, judged: AdmissionOutcome) -> errors.Denied:
-        """The error for whoever brings a plugin that is not taken; counted and told of."""
+        """Count and log the refusal of an incoming plugin, and return the error for the client."""
         rejection = judged.admission.rejection
         if rejection is not None and not any(map(fingerprint.is_content_fingerprint, rejection.matched)):
-            # It was rejected before its content was here: from now on every manifest of the same content is covered.
+            # The plugin was rejected by digest before its content was here. From now on the rejection covers every
+            # manifest with the same content.
             await self._rejections.extend_rejection(rejection, judged.uncovered)
         tell(judged.admission, self._counted)
         return refusal(judged.admission)
 
     async def withheld(self, registry: Registry, repository: Repository, manifest: Manifest) -> Admission | None:
-        """How a plugin stands that hosts may not have; None: they may.
+        """Return the admission of a plugin withheld from hosts, or None if hosts may have the plugin.
 
         Raises:
-            ManifestUnknown: something that must be here is not, so that nobody can know.
+            ManifestUnknown: content which must be present is missing, so the plugin cannot be judged.
         """
         admission = self._still(repository, manifest.digest)
         if admission is None:
@@ -165,37 +169,38 @@ class AdmissionController:
                 judged = await self.judge(registry, repository, manifest)
             except (errors.BlobUnknown, errors.ManifestBlobUnknown) as error:
                 raise errors.ManifestUnknown(
-                    f"{repository}@{manifest.digest} is not given out, because it is not all here: {error}",
+                    f"{repository}@{manifest.digest} is withheld, because it is incomplete here: {error}",
                     name=repository,
                     reference=manifest.digest,
                 ) from error
             admission = judged.admission
             try:
                 await self.note(judged)
-            except errors.StorageFault as error:  # the answer does not depend on it
+            except errors.StorageFault as error:  # the answer to the client does not depend on the record
                 _LOG.error("plugin verdict could not be recorded", error=str(error), **error.detail)
         return None if admission.state.is_served else admission
 
     async def require_served(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
-        """See to it that hosts may have a plugin.
+        """Raise an error unless hosts may have a plugin.
 
         Raises:
-            Denied: they may not; the message tells why, and what would have to be done.
-            ManifestUnknown: as for :meth:`withheld`.
+            Denied: hosts may not have the plugin. The message has the reason and the way to change the decision.
+            ManifestUnknown: see :meth:`withheld`.
         """
         admission = await self.withheld(registry, repository, manifest)
         if admission is not None:
-            # Engines that speak plain HTTP to us show the error of their first try, which is one of TLS.
+            # Over plain HTTP, engines show the TLS error of their first attempt, so the reason must be in the log.
             told = {"name": str(repository), "digest": str(manifest.digest), "state": admission.state.value}
             _LOG.info("plugin withheld", **told, reason=admission.sentence)
             raise refusal(admission)
 
     async def require_not_rejected(self, registry: Registry, repository: Repository, manifest: Manifest) -> None:
-        """See to it that nobody has rejected a manifest that is no plugin's: no rule is for those.
+        """Raise an error if a manifest other than a plugin's was rejected. No rule applies to such manifests.
 
         Raises:
-            Denied: somebody has, under whatever name.
+            Denied: a person has rejected the content, under any name.
         """
+        # As long as there is no rejection, the answer comes from memory until the catalog changes.
         generation = self._verdicts.admission_generation
         if generation is None or self._has_rejections is None or self._has_rejections[0] != generation:
             found = await self._rejections.has_rejections()
@@ -215,7 +220,7 @@ class AdmissionController:
             raise refusal(admission)
 
     async def arrived(self, registry: Registry, repository: Repository, blob: Digest) -> None:
-        """Look at plugins that have waited for a blob, so that it is known how they stand. Failures are logged."""
+        """Judge the plugins which have waited for a blob. Failures are logged."""
         try:
             for digest in await self._plugins.plugins_naming(repository, blob, _MOST_AT_ONCE, _MOST_BYTES_AT_ONCE):
                 manifest = await self._plugins.plugin(repository, digest)
@@ -225,7 +230,7 @@ class AdmissionController:
             _LOG.warning("plugin not judged yet", name=str(repository), error=str(error), **error.detail)
 
     def _still(self, repository: Repository, digest: Digest) -> Admission | None:
-        """How a plugin stands, where nothing has changed since that was found out."""
+        """Return the admission of a plugin from memory, or None if records have changed since."""
         kept = self._known.peek((repository, digest))
         return kept[1] if kept is not None and kept[0] == self._verdicts.admission_generation else None
 
@@ -238,7 +243,7 @@ class AdmissionController:
         *,
         comes_after: bool | None,
     ) -> tuple[RequestedPrivilege, ...]:
-        """What a plugin asks for beyond the last one that was let in under its name."""
+        """Return the privileges requested by a plugin beyond the last plugin admitted under its name."""
         baseline = await self._verdicts.baseline(repository, digest, self.policy_id)
         asks_for_growth = self._policy is not None and self._policy.asks_for_growth
         if baseline.asked is None and asks_for_growth and comes_after is None:
@@ -248,15 +253,15 @@ class AdmissionController:
             return added_privileges(now, baseline.asked)
         if not asks_for_growth:
             return ()
-        # There is nothing to compare it with. To the first one nothing is new; else everything is, because what was
-        # before was not let in, or not by this policy, or cannot be read.
+        # There is no admitted plugin to compare with. For the first plugin of a repository nothing is new. Otherwise
+        # everything is new: the earlier plugins were not admitted, not by this policy, or cannot be read (ADR 20).
         is_first = not comes_after and (baseline.recorded is not None or not baseline.others_gone)
         return (baseline.recorded or ()) if is_first else now
 
     async def _judge_before(self, registry: Registry, repository: Repository, digest: Digest) -> bool:
-        """Judge what came before a plugin under its name, oldest first, and tell whether there is anything.
+        """Judge the plugins which came earlier under the same name, oldest first. Returns True if there are any.
 
-        The oldest is the first one to this policy, and the others come after it.
+        The oldest one counts as the first plugin for this policy, and the others come after it.
         """
         before = await self._plugins.plugins_before(repository, digest, _MOST_BEFORE)
         for earlier in before:
@@ -266,6 +271,6 @@ class AdmissionController:
             try:
                 judged = await self.judge(registry, repository, manifest, comes_after=earlier != before[0])
             except (errors.NotFound, errors.ManifestBlobUnknown, errors.UpstreamFault):
-                continue  # it is not all here
+                continue  # an incomplete plugin cannot be judged
             await self.note(judged)
         return bool(before)

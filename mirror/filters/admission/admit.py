@@ -1,11 +1,11 @@
-"""Which plugins are let in, and which are given out: two wrappers around a judge.
+"""Admission of plugins: two wrappers around an admission controller.
 
-What is no plugin is let in and given out, unless a person has rejected it.
+:class:`Admit` checks a manifest when it arrives, by a push, a mirror rule or a command. :class:`Withhold` checks a
+manifest when it is requested: a held plugin, content stored before there was a policy, or pulled-through content. Other
+manifests than those of plugins pass unless a person has rejected them.
 
-One looks when a manifest comes, by a push, a mirror rule or a command. The other looks when one is asked for: at what
-is held, at what was here before there was a policy, at what is pulled through. The manifest is the gate, because no
-engine installs a plugin without one; its blobs follow. Digests are told all the same: an engine begins with ``HEAD``,
-whose answer cannot say why it is no.
+The manifest is the gate, because no engine installs a plugin without one. Blobs are served or withheld together with
+their plugins. Digests are always resolved: an engine begins with ``HEAD``, whose answer cannot carry a reason (ADR 16).
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from mirror.wire.ranges import RangeRequest, Span
 
 
 class Admit(DelegatingRegistry):
-    """Takes no plugin that a person has rejected, or that the policy denies. What is held is taken, with advice.
+    """Accepts no plugin rejected by a person or denied by the policy. A held plugin is accepted, with advice.
 
-    A plugin whose layers are not all here is taken as well, and judged when they arrive.
+    A plugin with missing layers is accepted too, and judged when the layers arrive.
 
     Args:
-        inner: the registry behind.
-        judge: judges its plugins.
+        inner: the wrapped registry.
+        judge: admission controller.
     """
 
     def __init__(self, inner: Registry, judge: AdmissionController) -> None:
@@ -40,16 +40,21 @@ class Admit(DelegatingRegistry):
     async def put_manifest(
         self, repository: Repository, manifest: Manifest, tags: Collection[Tag] = ()
     ) -> tuple[str, ...]:
-        """As the port says. Denied tells who or which rule refuses the plugin, and why."""
+        """Store a manifest as the port defines.
+
+        Raises Denied, with the person or rule that refuses the plugin and the reason.
+        """
+        # Rules are for plugins only, but a rejection by a person holds for any content (ADR 20).
         if not manifest.may_be_plugin:
             await self._judge.require_not_rejected(self.inner, repository, manifest)
             return await self.inner.put_manifest(repository, manifest, tags)
         try:
             judged = await self._judge.judge(self.inner, repository, manifest)
         except BlobUnknown as error:
-            raise ManifestBlobUnknown(f"{error}, which the manifest names: push it first", **error.detail) from error
+            raise ManifestBlobUnknown(f"{error}, named by the manifest; fix: push it first", **error.detail) from error
         if judged.is_refused:
             raise await self._judge.refuse(judged)
+        # The verdict is recorded only for a stored plugin.
         advice = await self.inner.put_manifest(repository, manifest, tags)
         await self._judge.note(judged)
         admission = judged.admission
@@ -76,11 +81,11 @@ class Admit(DelegatingRegistry):
 
 
 class ArrivingUpload:
-    """An upload whose blob a plugin may have waited for. Implements :class:`mirror.registry.port.Upload`.
+    """Upload of a blob for which a plugin may be waiting. Implements :class:`mirror.registry.port.Upload`.
 
     Args:
-        inner: the upload.
-        arrived: told of the blob when it has arrived.
+        inner: the wrapped upload.
+        arrived: called with the digest of the committed blob.
     """
 
     def __init__(self, inner: Upload, arrived: Callable[[Digest], Awaitable[None]]) -> None:
@@ -108,11 +113,11 @@ class ArrivingUpload:
 
 
 class Withhold(DelegatingRegistry):
-    """Gives out no plugin that is not let in: what is held, rejected, denied, or not all here.
+    """Serves no plugin which is held, rejected, denied or incomplete.
 
     Args:
-        inner: the registry behind.
-        judge: judges its plugins.
+        inner: the wrapped registry.
+        judge: admission controller.
     """
 
     def __init__(self, inner: Registry, judge: AdmissionController) -> None:
@@ -121,7 +126,10 @@ class Withhold(DelegatingRegistry):
         self._gate = BlobGate(judge.records, self._why_withheld)
 
     async def get_manifest(self, repository: Repository, target: Tag | Digest) -> Manifest:
-        """As the port says. Denied tells why the plugin is kept back, and how it is let in."""
+        """Return a manifest as the port defines.
+
+        Raises Denied, with the reason and the way to admit the plugin, if the plugin is withheld.
+        """
         manifest = await self.inner.get_manifest(repository, target)
         if manifest.may_be_plugin:
             await self._judge.require_served(self.inner, repository, manifest)
@@ -132,7 +140,11 @@ class Withhold(DelegatingRegistry):
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AbstractAsyncContextManager[Blob]:
-        """As the port says. Denied tells why every plugin is kept back that names the blob."""
+        """Open a blob as the port defines.
+
+        Raises Denied, with the reason, if all plugins naming the blob are withheld.
+        """
+        # Fast path of every blob pull: answered from memory, and the blob of ``inner`` is returned unwrapped.
         if self._gate.is_open(repository, digest):
             return self.inner.open_blob(repository, digest, part)
         return self._open_blob(repository, digest, part)

@@ -1,4 +1,4 @@
-"""Which blobs are given out: those of a plugin only as long as the plugin is."""
+"""Blob gate: serves the blobs of a plugin only while the plugin is served."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from mirror.runtime.lru_cache import LruCache
 
 _LOG = structlog.get_logger(__name__)
 
-#: Plugins with the same blob that are asked about. Beyond so many that are all withheld, the blob is.
+#: Bound on the plugins checked for one blob. If all of them are withheld, the blob is withheld.
 _MOST_ASKED: Final = 256
-#: Bytes of their manifests: real ones have some KiB.
+#: Bound on the bytes of their manifests. Real manifests have some KiB.
 _MOST_ASKED_BYTES: Final = MAX_MANIFEST_BYTES
 _MOST_KEPT: Final = 4096
 
-#: Tells why a plugin is not given out, in words for the client; None: it is.
+#: Returns the reason for withholding a plugin, in words for the client, or None if the plugin is served.
 WhyWithheld: TypeAlias = Callable[[Repository, Manifest], Awaitable[str | None]]
 
 
 class BlobGate:
-    """Keeps back a blob that nothing but withheld plugins name. What no plugin names is let pass.
+    """Withholds blobs which are named only by withheld plugins. Blobs named by no plugin pass.
 
     Args:
-        records: tell which plugins name a blob, and when what is known of plugins has changed.
-        why_withheld: whether a plugin is withheld, from all callers or from one.
+        records: records of the plugins naming a blob, and of changes to the admissions of plugins.
+        why_withheld: returns the reason for withholding a plugin, from all callers or from one.
     """
 
     def __init__(self, records: AdmissionRecords, why_withheld: WhyWithheld) -> None:
@@ -40,26 +40,29 @@ class BlobGate:
         self._answers: LruCache[tuple[Repository, Digest | None], tuple[int, str | None]] = LruCache(_MOST_KEPT)
 
     def is_open(self, repository: Repository, blob: Digest) -> bool:
-        """Whether it is known without a look into the catalog that a blob passes."""
+        """Return True if a blob is known to pass without a query to the catalog."""
         generation = self._verdicts.admission_generation
         if generation is None:
             return False
         return any(self._answers.peek(key) == (generation, None) for key in ((repository, None), (repository, blob)))
 
     async def require_open(self, repository: Repository, blob: Digest) -> None:
-        """See to it that a blob may be given out.
+        """Raise an error unless a blob may be served.
 
         Raises:
-            Denied: every manifest of the repository that names it is withheld. And what ``why_withheld`` raises.
+            Denied: all manifests of the repository naming the blob are withheld plugins.
+            MirrorError: any error of ``why_withheld``.
         """
         if self.is_open(repository, blob):
             return
+        # Read the generation before the records: a change in between makes the cached answer invalid.
         generation = self._verdicts.admission_generation
         key: tuple[Repository, Digest | None] = (repository, blob)
         known = self._answers.peek(key)
         if known is not None and known[0] == generation:
             why = known[1]
         elif not await self._plugins.holds_plugins(repository):
+            # One answer for the whole repository: without plugins it costs one query for each change (ADR 20).
             key, why = (repository, None), None
         else:
             why = await self._why(repository, blob)
@@ -68,7 +71,7 @@ class BlobGate:
         if why is not None:
             _LOG.info("blob withheld", name=str(repository), digest=str(blob), reason=why)
             raise Denied(
-                f"the blob {blob} is not given out, because no plugin is that names it: {why}",
+                f"the blob {blob} is withheld, because all plugins with this blob are withheld: {why}",
                 name=repository,
                 digest=blob,
             )
@@ -81,11 +84,12 @@ class BlobGate:
                 continue
             try:
                 why = await self._why_withheld(repository, manifest)
-            except NotFound as error:  # it is not all here, and not given out either
+            except NotFound as error:  # an incomplete plugin is not served either
                 why = error.message
             if why is None:
                 return None
             reasons.append(why)
+        # Other manifests are checked last, only if the blob would be withheld otherwise (ADR 20).
         if not reasons or await self._plugins.is_named_otherwise(repository, blob):
             return None
         return reasons[0]

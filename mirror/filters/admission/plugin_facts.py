@@ -1,4 +1,4 @@
-"""What a plugin is, read out of a registry for who judges it: its config, what it asks for, what it runs on."""
+"""Facts about a plugin read from a registry for its admission: config, requested privileges and platform."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.port import Reader
 from mirror.runtime.concurrency.cpu_offload import CpuOffload
 
-#: Plugins that are remembered.
+#: Plugins whose facts are kept in memory.
 _MOST_KEPT: Final = 1024
-#: Largest config that is kept as it was read, in bytes; real ones have 1 to 10 KiB.
+#: Size in bytes of the largest config kept in memory. Real configs have 1 to 10 KiB.
 _MOST_KEPT_BYTES: Final = 64 * 1024
-#: Things that a plugin may ask for and still be judged, and characters of them; real ones ask for some twenty. What
-#: each mount reaches is worked out for each rule.
+#: Bounds on the requested privileges of a plugin that can be judged, and on their characters. Real plugins request
+#: some twenty. The reach of each mount is computed for each rule.
 _MOST_ASKED, _MOST_ASKED_CHARACTERS = 500, 32 * 1024
 
-#: Looks at a plugin some of whose layers came after its manifest; gives why engines could not install it, or None.
+#: Checks a plugin with layers pushed after its manifest. Returns the reason if engines cannot install it, else None.
 Examine: TypeAlias = Callable[[Reader, Repository, Manifest], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class PluginFacts:
-    """What a plugin is, whoever holds it.
+    """Facts about a plugin, independent of the registry holding it.
 
     Attributes:
-        config: its configuration, or why nobody can know what engines will make of it, in words that follow "cannot be
-            judged:".
-        asked: what it asks for; None: its config cannot be read.
-        platform: what it runs on; None where nothing tells, or nobody asks.
-        lacks: whether it cannot be judged because something is not here yet.
+        config: configuration of the plugin. A text if nobody can know how engines will read it: the reason, in words
+            which follow "cannot be judged:".
+        asked: requested privileges. None if the config cannot be read.
+        platform: platform of the plugin. None if no program tells, or if no rule needs the platform.
+        lacks: True if the plugin cannot be judged because some content is missing here.
     """
 
     config: PluginConfig | str
@@ -50,11 +50,11 @@ class PluginFacts:
 
 
 class PluginFactsReader:
-    """Reads plugins, each once as far as that goes.
+    """Reader of facts about plugins. Each plugin is read once if possible.
 
     Args:
-        layers: reads layers for the platform; None: nobody asks what a plugin runs on.
-        examine: looks at layers that came after the manifest; None: nobody wants to know.
+        layers: reader of layers, for the platform. None if no rule needs the platform.
+        examine: checks layers pushed after their manifest. None if such layers need no check.
     """
 
     def __init__(self, layers: SharedLayerReader | None, examine: Examine | None) -> None:
@@ -64,17 +64,21 @@ class PluginFactsReader:
         self._cpu_offload = CpuOffload()
 
     async def facts(self, registry: Reader, repository: Repository, manifest: Manifest) -> PluginFacts:
-        """What a plugin is, as far as its content is in the repository.
+        """Return the facts about a plugin, as far as its content is in the repository.
 
         Args:
-            registry, repository: where it is read.
-            manifest: the plugin.
+            registry: registry to read from.
+            repository: repository of the plugin.
+            manifest: manifest of the plugin.
 
         Raises:
-            BlobUnknown: something that must be there is not. And what the registry raises.
+            BlobUnknown: the repository lacks content which must be present.
+            MirrorError: any error of the registry.
         """
+        # Engines may read an ambiguous manifest differently, whatever its config says (ADR 22).
         if manifest.ambiguity is not None:
             return PluginFacts(f"the manifest {manifest.ambiguity}")
+        # Checked each time, also for a known plugin: another repository may lack a layer, or a layer may be deleted.
         missing = await self._missing(registry, repository, manifest)
         known = self._kept.get(manifest.digest)
         if known is not None and missing is None:
@@ -91,17 +95,21 @@ class PluginFactsReader:
     async def asked(
         self, registry: Reader, repository: Repository, manifest: Manifest
     ) -> tuple[RequestedPrivilege, ...] | None:
-        """Things that a plugin asks for, read from its config alone; None: nobody can know.
+        """Return the privileges requested by a plugin, read from its config alone. None if nobody can know them.
 
         Raises:
-            BlobUnknown: the config is not in the repository. And what the registry raises.
+            BlobUnknown: the repository lacks the config.
+            MirrorError: any error of the registry.
         """
         if manifest.ambiguity is not None:
             return None
         return (self._kept.get(manifest.digest) or await self._config(registry, repository, manifest)).asked
 
     async def _missing(self, registry: Reader, repository: Repository, manifest: Manifest) -> int | None:
-        """Which layer is not here, of those that need not be: an engine may fetch it from elsewhere, unseen by us."""
+        """Return the number of the first missing layer among the layers which need not be present.
+
+        An engine may fetch such a layer from elsewhere, where we cannot see it.
+        """
         for number, digest in late_layers(manifest):
             try:
                 await registry.stat_blob(repository, digest)
@@ -131,7 +139,7 @@ class PluginFactsReader:
 
 
 def late_layers(manifest: Manifest) -> list[tuple[int, Digest]]:
-    """The layers that may be pushed after their manifest, or never: each once, with its number."""
+    """Return the layers which may be pushed after their manifest, or never. Each is listed once, with its number."""
     must_be_here = {blob.digest for blob in manifest.blobs}
     found: dict[Digest, int] = {}
     for number, layer in enumerate(manifest.layers, 1):
@@ -152,6 +160,7 @@ def _facts_of_config(content: bytes) -> PluginFacts:
     ]
     if len(written) > _MOST_ASKED or sum(map(len, written)) > _MOST_ASKED_CHARACTERS:
         return PluginFacts(
-            f"its config asks for more than is looked at ({len(written)} sources, options and capabilities)"
+            f"its config asks for too much ({len(written)} sources, options and capabilities; at most {_MOST_ASKED} "
+            f"with {_MOST_ASKED_CHARACTERS} characters are judged)"
         )
     return PluginFacts(config, requested_privileges(config, reading_apart=True))

@@ -1,4 +1,4 @@
-"""Fingerprints of plugins in a registry: what a rejection recognises them by."""
+"""Fingerprints of plugins in a registry, by which a rejection recognises a plugin."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mirror.oci.errors import BlobUnknown
 from mirror.plugin.policy import fingerprint
 from mirror.registry.port import Reader
 
-#: Largest manifest that is hashed in the event loop, in bytes: that takes 0.2 ms.
+#: Size in bytes of the largest manifest hashed in the event loop, which takes 0.2 ms.
 _SMALL_BYTES: Final = 64 * 1024
-#: Plugins, and blobs without a sha256 digest, that are remembered.
+#: Plugins, and blobs without a sha256 digest, kept in memory.
 _MOST_KEPT: Final = 1024
-#: Blobs without a sha256 digest that are read at the same time.
+#: Blobs without a sha256 digest read at the same time.
 _READ_AT_ONCE: Final = 2
 
 
 class Fingerprints:
-    """Tells fingerprints, and remembers them."""
+    """Computes fingerprints of plugins and keeps them in memory."""
 
     def __init__(self) -> None:
         self._known: LRUCache[Digest, tuple[str, ...]] = LRUCache(_MOST_KEPT)
@@ -30,16 +30,18 @@ class Fingerprints:
         self._reading = asyncio.Semaphore(_READ_AT_ONCE)
 
     async def of(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[str, ...]:
-        """All fingerprints of a plugin; without that of its content as long as some of it is not here.
+        """Return all fingerprints of a plugin.
 
-        Takes as long as reading what is named by another digest than sha256 does, the first time.
+        The fingerprint of the content is left out while some of the content is missing. The first call reads all blobs
+        with another digest algorithm than sha256.
 
         Args:
-            registry, repository: where that is read.
-            manifest: the plugin.
+            registry: registry to read from.
+            repository: repository of the plugin.
+            manifest: manifest of the plugin.
 
         Raises:
-            Whatever the registry raises, other than BlobUnknown.
+            MirrorError: any error of the registry other than BlobUnknown.
         """
         known = self._known.get(manifest.digest)
         if known is not None:
@@ -54,12 +56,13 @@ class Fingerprints:
         try:
             named = [await self._named(registry, repository, digest) for digest in content]
         except BlobUnknown:
-            return of_bytes
+            return of_bytes  # not kept: the content may still arrive
         known = self._known[manifest.digest] = (*of_bytes, fingerprint.content_fingerprint(named))
         return known
 
     async def _named(self, registry: Reader, repository: Repository, digest: Digest) -> Digest:
-        """The sha256 digest of a blob."""
+        """Return the sha256 digest of a blob."""
+        # One content must have one fingerprint, whichever algorithm its manifest uses (ADR 20).
         if digest.algorithm == "sha256":
             return digest
         known = self._sha256.get(digest)

@@ -1,4 +1,4 @@
-"""Evaluation of the policy for one plugin of a registry."""
+"""Evaluation of the admission policy for one plugin of a registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mirror.wire.referrers_fallback import fallback_tag
 
 _FIRST_REFERRERS: Final = PageRequest(limit=1000)
 
-#: How the types of signatures begin, by those who make them: cosign, the same in its newer form, notation.
+#: Prefixes of the artifact types of signatures, by tool: cosign, cosign in its newer form, notation.
 _SIGNATURES: Final = (
     "application/vnd.dev.cosign.artifact.sig.",
     "application/vnd.dev.sigstore.bundle.",
@@ -35,13 +35,15 @@ async def evaluate(
     """Evaluate the policy for a plugin.
 
     Args:
-        policy: the rules; None: only an unreadable config is denied.
-        registry, repository: where signatures are looked for.
-        manifest, facts: the plugin.
-        grown: privileges that the last admitted version does not ask for.
+        policy: admission policy. None to deny only unreadable configs.
+        registry: registry to search for signatures.
+        repository: repository of the plugin.
+        manifest: manifest of the plugin.
+        facts: facts about the plugin.
+        grown: requested privileges which the last admitted version did not request.
 
     Returns:
-        The verdict; None where there is no policy, and the config can be read.
+        The verdict. None if there is no policy and the config can be read.
     """
     if policy is None:
         return unreadable(facts.config) if isinstance(facts.config, str) else None
@@ -58,7 +60,10 @@ async def evaluate(
 
 
 def _claimed_size_bytes(manifest: Manifest) -> int:
-    """The size in bytes of config and layers, as the manifest claims it: each digest once, with its largest size."""
+    """Return the size of config and layers claimed by the manifest, in bytes.
+
+    Each digest counts once, with its largest size.
+    """
     sizes: dict[Digest, int] = {}
     for blob in (manifest.config, *manifest.layers):
         if blob is not None:
@@ -67,9 +72,9 @@ def _claimed_size_bytes(manifest: Manifest) -> int:
 
 
 async def _is_signed(registry: Registry, repository: Repository, digest: Digest) -> bool:
-    """Tell whether a signature refers to a manifest, as a referrer or under the tag where cosign puts it.
+    """Return True if a manifest has a signature, either as a referrer or under the tag used by cosign.
 
-    It is not verified, and nothing is said of who made it.
+    The signature is not verified, and its signer is not considered.
     """
     found = await registry.list_referrers(repository, digest, None, _FIRST_REFERRERS)
     if any((referrer.artifact_type or "").startswith(_SIGNATURES) for referrer in found.entries):

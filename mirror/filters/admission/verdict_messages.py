@@ -1,4 +1,4 @@
-"""Log line and error of a plugin that was judged."""
+"""Log line and error for a judged plugin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOG = structlog.get_logger(__name__)
 
 
 def tell(admission: Admission, counted: Callable[[PolicyAction], None]) -> None:
-    """Count a decision, and log it where it is not simply that the plugin is let in."""
+    """Count a verdict. Also log it unless the plugin is simply admitted."""
     verdict = admission.verdict
     if verdict is not None:
         counted(verdict.action)
@@ -36,7 +36,7 @@ def tell(admission: Admission, counted: Callable[[PolicyAction], None]) -> None:
 
 
 def refusal(admission: Admission) -> Denied:
-    """The error that tells a client why it may not have, or bring, a plugin."""
+    """Return the error with the reason for a client who may not pull or push a plugin."""
     verdict = admission.verdict
     return Denied(
         admission.sentence,
@@ -48,7 +48,7 @@ def refusal(admission: Admission) -> Denied:
 
 
 def says_the_same(one: PolicyVerdict | None, other: PolicyVerdict | None) -> bool:
-    """Whether two verdicts differ in nothing that people are told."""
+    """Return True if two verdicts have the same action, rule and reason, so people would be told the same."""
     if one is None or other is None:
         return one is other
     return (one.action, one.rule, one.reason) == (other.action, other.rule, other.reason)

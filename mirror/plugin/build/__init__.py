@@ -1,1 +1,1 @@
-"""Plugins put together: configuration, manifest, copies with other defaults."""
+"""Assembling plugins: editing configurations, making manifests, and deriving copies with other defaults."""

@@ -1,8 +1,8 @@
-"""A plugin put together: a configuration that is edited, and the manifest around it and its layers.
+"""Assembling a plugin: an editable configuration, and the manifest for the configuration and its layers.
 
-What engines from 1.13 to 29 all take: docker's types, ``mediaType`` in the manifest, the digests of the uncompressed
-layers in the configuration (moby v1.13.1: distribution/pull_v2.go, v28.5.2: plugin/fetch_linux.go). Nothing depends on
-the time or the machine: the same input gives the same bytes.
+The result suits all engines from 1.13 to 29: docker media types, ``mediaType`` in the manifest, and the digests of the
+uncompressed layers in the configuration (moby v1.13.1: distribution/pull_v2.go, v28.5.2: plugin/fetch_linux.go). The
+result does not depend on the time or the machine: the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from mirror.oci.manifest import parse_json_object
 from mirror.oci.printable_text import escaped
 from mirror.plugin.config.plugin_config import PluginConfig
 
+#: Most existing names that an error message lists.
 _MOST_LISTED: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class PackedLayer:
-    """A layer's blob: a tar in gzip.
+    """The blob of a layer: a tar in gzip.
 
     Attributes:
-        digest: of the blob.
-        size_bytes: of the blob.
-        diff_id: digest of the tar, uncompressed.
+        digest: digest of the blob.
+        size_bytes: size of the blob.
+        diff_id: digest of the uncompressed tar.
     """
 
     digest: Digest
@@ -37,7 +38,7 @@ class PackedLayer:
 
     @property
     def descriptor(self) -> Descriptor:
-        """The descriptor by which a manifest names the layer."""
+        """The descriptor of the layer in a manifest."""
         return Descriptor(media_types.DOCKER_LAYER_GZIP, self.digest, self.size_bytes)
 
 
@@ -46,8 +47,8 @@ class AssembledPlugin:
     """A plugin without the bytes of its layers.
 
     Attributes:
-        config: the configuration's bytes.
-        manifest: names the configuration and the layers.
+        config: bytes of the configuration.
+        manifest: manifest of the configuration and the layers.
     """
 
     config: bytes
@@ -55,12 +56,12 @@ class AssembledPlugin:
 
 
 class ConfigDocument:
-    """A plugin's configuration as JSON, to be edited: what is not edited stays, keys that nobody knows as well.
+    """Configuration of a plugin as editable JSON. Everything that is not edited stays, including unknown keys.
 
-    Keys match whatever their case. Every edit gives a new document.
+    Keys match in any case. Every edit returns a new document.
 
     Args:
-        value: the parsed JSON object; it is not copied, and not changed.
+        value: the parsed JSON object, which is neither copied nor changed.
     """
 
     def __init__(self, value: dict[str, Any]) -> None:
@@ -71,75 +72,90 @@ class ConfigDocument:
         """Read a configuration that engines can read.
 
         Raises:
-            ContentTooLarge: over :data:`mirror.plugin.config.plugin_config.MAX_CONFIG_BYTES`.
-            ManifestInvalid: engines could not read it.
+            ContentTooLarge: the content exceeds :data:`mirror.plugin.config.plugin_config.MAX_CONFIG_BYTES`.
+            ManifestInvalid: engines could not read the content.
         """
         PluginConfig.parse(content)
+        # The edits rely on the types of members, which the line above has checked as engines do.
         return cls(parse_json_object(content.decode("utf-8", "replace").encode(), "plugin config"))
 
     def encode(self) -> bytes:
-        """The document's bytes: ASCII, without spaces, keys in the order they have.
+        """Return the document as JSON in ASCII without spaces, keys in their existing order.
 
         Raises:
-            ManifestInvalid: it holds a number that JSON cannot write.
+            ManifestInvalid: the document holds a number that JSON cannot express.
         """
         return canonical_json(self._value, "plugin config")
 
     def with_env(self, name: str, value: str) -> ConfigDocument:
-        """With another default of an environment variable. Raises ConfigurationFault: there is none of that name."""
+        """Return a copy with another default of an environment variable.
+
+        Raises:
+            ConfigurationFault: there is no variable of this name.
+        """
         return ConfigDocument(_with_item(self._value, "Env", "environment variable", name, ("Value", value)))
 
     def with_mount_source(self, name: str, source: str) -> ConfigDocument:
-        """With another source of a mount; one without a name goes by its destination. Raises as :meth:`with_env`."""
+        """Return a copy with another source of a mount. A mount without a name is named by its destination.
+
+        Raises:
+            ConfigurationFault: there is no mount of this name.
+        """
         return ConfigDocument(
             _with_item(self._value, "Mounts", "mount", name, ("Source", source), instead="Destination")
         )
 
     def with_device_path(self, name: str, path: str) -> ConfigDocument:
-        """With another path of a device; one without a name goes by the path it has. Raises as :meth:`with_env`."""
+        """Return a copy with another path of a device. A device without a name is named by its path.
+
+        Raises:
+            ConfigurationFault: there is no device of this name.
+        """
         linux = _member(self._value, "Linux") or {}
         return self.with_member("Linux", _with_item(linux, "Devices", "device", name, ("Path", path), instead="Path"))
 
     def with_args(self, value: Sequence[str]) -> ConfigDocument:
-        """With other default arguments."""
+        """Return a copy with other default arguments."""
         return self.with_member("Args", _with_member(_member(self._value, "Args") or {}, "Value", list(value)))
 
     def with_diff_ids(self, diff_ids: Sequence[Digest]) -> ConfigDocument:
-        """With the digests of other layers, as they are uncompressed."""
+        """Return a copy with the digests of other uncompressed layers."""
+        # Engines write this key in lower case, unlike all others.
         return self.with_member("rootfs", {"type": "layers", "diff_ids": [str(one) for one in diff_ids]})
 
     def with_member(self, key: str, value: object) -> ConfigDocument:
-        """With another value of one of its members, in place where there is one."""
+        """Return a copy with another value of a member. An existing member keeps its place and its spelling."""
         return ConfigDocument(_with_member(self._value, key, value))
 
     def without_member(self, key: str) -> ConfigDocument:
-        """Without a member, whatever the case of its key."""
+        """Return a copy without a member, in any case of its key."""
         return ConfigDocument(
             {existing_key: value for existing_key, value in self._value.items() if existing_key.lower() != key.lower()}
         )
 
 
 def assemble(document: ConfigDocument, layers: Sequence[PackedLayer]) -> AssembledPlugin:
-    """Put a plugin together.
+    """Assemble a plugin.
 
     Args:
-        document: its configuration; the digests of the layers in it are replaced by the right ones.
-        layers: its layers, the lowest first; every engine unpacks one, and some unpack several in any order.
+        document: configuration; its digests of layers are replaced by the right ones.
+        layers: layers, the lowest first. All engines unpack a single layer correctly; some unpack several in any order.
 
     Raises:
-        ManifestInvalid: the configuration cannot be written as JSON, or engines could not read what was.
+        ManifestInvalid: the configuration cannot be written as JSON, or engines could not read the result.
     """
     config = document.with_diff_ids([layer.diff_id for layer in layers]).encode()
+    # The document may hold any JSON, so the result is read once as an engine reads it.
     PluginConfig.parse(config)
     return AssembledPlugin(config, plugin_manifest(config, [layer.descriptor for layer in layers]))
 
 
 def plugin_manifest(config: bytes, layers: Sequence[Descriptor]) -> Manifest:
-    """Make the manifest of a plugin.
+    """Return the manifest of a plugin.
 
     Args:
         config: bytes of the configuration.
-        layers: descriptors as they will stand in it.
+        layers: descriptors of the layers.
     """
     named = Descriptor(media_types.DOCKER_PLUGIN_CONFIG, Digest.of(config), len(config))
     body = {
@@ -152,23 +168,29 @@ def plugin_manifest(config: bytes, layers: Sequence[Descriptor]) -> Manifest:
 
 
 def canonical_json(value: dict[str, Any], what: str) -> bytes:
-    """Write JSON in ASCII without spaces, keys in the order they have.
+    """Return JSON in ASCII without spaces, keys in their existing order.
+
+    Args:
+        value: the object to write.
+        what: name of the document in the error message.
 
     Raises:
-        ManifestInvalid: there is no JSON for it.
+        ManifestInvalid: JSON cannot express the value.
     """
     try:
+        # The same value must give the same bytes, and so the same digest, everywhere (ADR 12).
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"{what} cannot be written as JSON: {error}") from error
 
 
 def _member(value: dict[str, Any], key: str) -> Any:
-    """Look a key up, whatever its case."""
+    """Return the value of a key, in any case; None if absent."""
     return next((value[existing_key] for existing_key in value if existing_key.lower() == key.lower()), None)
 
 
 def _with_member(value: dict[str, Any], key: str, new: object) -> dict[str, Any]:
+    """Return a copy with another value of a key, in any case of an existing key."""
     existing_key = next((existing_key for existing_key in value if existing_key.lower() == key.lower()), key)
     return {**value, existing_key: new}
 
@@ -176,7 +198,19 @@ def _with_member(value: dict[str, Any], key: str, new: object) -> dict[str, Any]
 def _with_item(
     value: dict[str, Any], key: str, what: str, name: str, change: tuple[str, str], *, instead: str = "Name"
 ) -> dict[str, Any]:
-    """With another member in the items of that name in a list; ``instead`` names those that have none."""
+    """Return a copy with a changed member in the items of one name.
+
+    Args:
+        value: object that holds the list.
+        key: key of the list.
+        what: kind of the items in the error message.
+        name: name of the items.
+        change: key and new value.
+        instead: member that names the items without a name.
+
+    Raises:
+        ConfigurationFault: no item has the name.
+    """
     items = [item or {} for item in _member(value, key) or []]
     names = [_member(item, "Name") or _member(item, instead) or "" for item in items]
     if name not in names:

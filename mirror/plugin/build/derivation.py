@@ -1,6 +1,6 @@
-"""A copy of a plugin with other defaults: what is wanted of it, and its configuration and manifest. Pure.
+"""Copies of a plugin with other defaults: the requested changes, and the resulting configuration and manifest. Pure.
 
-The same plugin and the same changes give the same bytes, wherever and whenever they are asked for.
+The same plugin and the same changes give the same bytes, on any machine and at any time.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from mirror.plugin.rootfs.layer_facts import LayerFacts
 
 @dataclass(frozen=True, slots=True)
 class DerivationChanges:
-    """The changes that a copy is to have over the original.
+    """Changes of a copy compared with the original.
 
     Attributes:
         env: values of environment variables, by name.
-        mounts: sources of mounts, by name; a mount without one goes by its destination.
-        devices: paths of devices, by name; a device without one goes by its path.
-        args: what follows the entrypoint; None: as it is.
-        fix: whether digests and types are mended so that every engine from 1.13 on takes it.
+        mounts: sources of mounts, by name. A mount without a name is named by its destination.
+        devices: paths of devices, by name. A device without a name is named by its path.
+        args: arguments after the entrypoint; None leaves them unchanged.
+        fix: True to fix digests and media types, so that every engine from 1.13 on accepts the copy.
 
     Raises:
-        ConfigurationFault: nothing is to be changed, or to something that is no text.
+        ConfigurationFault: there is no change, or a value is not Unicode text.
     """
 
     env: Mapping[str, str] = field(default_factory=dict)
@@ -43,14 +43,14 @@ class DerivationChanges:
     def __post_init__(self) -> None:
         wanted = self.to_json()
         if not wanted:
-            raise ConfigurationFault("nothing is to be changed: give env, mounts, devices, args or fix")
+            raise ConfigurationFault("there is nothing to change; fix: give env, mounts, devices, args or fix")
         try:
             json.dumps(wanted, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise ConfigurationFault("a value is not Unicode text: write it in UTF-8") from error
+            raise ConfigurationFault("a value is not Unicode text; fix: write it in UTF-8") from error
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values: equal where the changes are; what is not changed is left out."""
+        """Return plain values without unchanged members. Equal changes have equal values."""
         given = {"env": dict(self.env), "mounts": dict(self.mounts), "devices": dict(self.devices)}
         value: dict[str, Any] = {key: values for key, values in given.items() if values}
         if self.args is not None:
@@ -58,7 +58,7 @@ class DerivationChanges:
         return value | ({"fix": True} if self.fix else {})
 
     def filled_in(self, repository: Repository, tag: Tag) -> DerivationChanges:
-        """With ``{name}`` and ``{tag}`` in values standing for a copy's own; everything else is left as it is."""
+        """Return the changes with ``{name}`` and ``{tag}`` in values replaced by the name and tag of the copy."""
 
         def fill(text: str) -> str:
             return text.replace("{name}", repository.name).replace("{tag}", tag.name)
@@ -70,7 +70,7 @@ class DerivationChanges:
         return replace(self, env=each(self.env), mounts=each(self.mounts), devices=each(self.devices), args=args)
 
     def __str__(self) -> str:
-        """In one line: ``env role="worker", fix``."""
+        """Return the changes in one line: ``env role="worker", fix``."""
         kinds = (("env", self.env), ("mount", self.mounts), ("device", self.devices))
         told = [f"{kind} {_legible(key)}={_shown(value)}" for kind, values in kinds for key, value in values.items()]
         told += [f"args {_shown(self.args)}"] if self.args is not None else []
@@ -79,12 +79,12 @@ class DerivationChanges:
 
 @dataclass(frozen=True, slots=True)
 class DerivedPlugin:
-    """A plugin's copy without the bytes of its layers.
+    """A copy of a plugin without the bytes of its layers.
 
     Attributes:
-        config: the configuration's bytes.
-        manifest: names it, and the original's layers.
-        changed: what is different from the original, one line each; none: config and manifest are the original's.
+        config: bytes of the configuration.
+        manifest: manifest of the configuration and the layers of the original.
+        changed: differences from the original, one line each. If empty, config and manifest are the original's.
     """
 
     config: bytes
@@ -95,32 +95,35 @@ class DerivedPlugin:
 def derive(
     manifest: Manifest, config: bytes, changes: DerivationChanges, layers: Mapping[Digest, LayerFacts] | None = None
 ) -> DerivedPlugin:
-    """Make a plugin's copy. What is not changed stays as it is, members that nobody knows as well.
+    """Return a copy of a plugin. Everything that is not changed stays, including unknown members.
 
     Args:
-        manifest, config: the original's.
-        changes: what is to be different.
-        layers: facts of all layers by digest, needed to mend; None: nothing is mended yet, whatever ``changes`` says.
+        manifest: manifest of the original.
+        config: configuration of the original.
+        changes: requested changes.
+        layers: facts of all layers by digest, needed to fix the plugin. If None, nothing is fixed, whatever ``changes``
+            says.
 
     Raises:
-        Unsupported: it is no plugin.
-        ConfigurationFault: the plugin has nothing of a name that is to be changed; the error tells which it has.
-        ManifestInvalid: engines could not read the configuration; or a layer is beyond mending.
+        Unsupported: the original is not a plugin.
+        ConfigurationFault: the plugin has no item of a name in ``changes``; the error lists the existing names.
+        ManifestInvalid: engines could not read the configuration, or a layer cannot be fixed.
     """
     if not manifest.is_plugin:
-        what = "an index: give the digest of one of its members" if manifest.manifests else "no plugin"
-        raise Unsupported(f"{manifest.digest} has no defaults that could be changed: it is {what}")
+        what = "is an index; fix: give the digest of one of its members" if manifest.manifests else "is not a plugin"
+        raise Unsupported(f"{manifest.digest} has no defaults to change: it {what}")
     before, document = PluginConfig.parse(config), ConfigDocument.parse(config)
     edited = _edited(document, before, changes)
-    descriptors, mended = manifest.layers, list[str]()
+    descriptors, fixed = manifest.layers, list[str]()
+    # Only digests and types are fixed: layers are never rewritten, so the copy shares their blobs (ADR 12).
     if changes.fix and layers is not None:
-        diff_ids, descriptors = _mended(manifest, layers)
+        diff_ids, descriptors = _fixed(manifest, layers)
         if before.diff_ids != tuple(map(str, diff_ids)):
             edited = edited.with_diff_ids(diff_ids)
-        mended = list(_mends(manifest, descriptors))
+        fixed = list(_fixes(manifest, descriptors))
     new_config = config if edited.encode() == document.encode() else edited.encode()
-    changed = (*_differences(before, PluginConfig.parse(new_config)), *mended)
-    if mended:
+    changed = (*_differences(before, PluginConfig.parse(new_config)), *fixed)
+    if fixed:
         return DerivedPlugin(new_config, plugin_manifest(new_config, descriptors), changed)
     if new_config == config:
         return DerivedPlugin(config, manifest, changed)
@@ -128,6 +131,7 @@ def derive(
 
 
 def _edited(document: ConfigDocument, config: PluginConfig, changes: DerivationChanges) -> ConfigDocument:
+    """Return the configuration with the requested defaults."""
     for name, value in changes.env.items():
         document = document.with_env(name, value)
     for name, source in changes.mounts.items():
@@ -137,36 +141,39 @@ def _edited(document: ConfigDocument, config: PluginConfig, changes: DerivationC
     if changes.args is None:
         return document
     if not config.args.name and not config.args.value:
-        raise ConfigurationFault("the plugin has no args: only its entrypoint is run")
+        raise ConfigurationFault("the plugin has no args, only an entrypoint")
     return document.with_args(changes.args)
 
 
-def _mended(manifest: Manifest, layers: Mapping[Digest, LayerFacts]) -> tuple[list[Digest], tuple[Descriptor, ...]]:
-    """The digests of the uncompressed layers, and the layers under docker's types, with their sizes."""
+def _fixed(manifest: Manifest, layers: Mapping[Digest, LayerFacts]) -> tuple[list[Digest], tuple[Descriptor, ...]]:
+    """Return the digests of the uncompressed layers, and descriptors with docker media types and real sizes."""
     diff_ids, descriptors = [], []
     for number, layer in enumerate(manifest.layers, 1):
         facts = layers.get(layer.digest)
         if facts is None or facts.diff_id is None:
             why = "is not here" if facts is None or facts.problem is None else facts.problem.value
-            raise ManifestInvalid(f"layer {number} {why}, and cannot be mended: create the plugin again and push that")
+            raise ManifestInvalid(
+                f"layer {number} {why}, and cannot be fixed in a copy; fix: create the plugin again and push it"
+            )
         kind = media_types.DOCKER_LAYER_GZIP if facts.compressed else media_types.DOCKER_LAYER
         diff_ids.append(facts.diff_id)
         descriptors.append(Descriptor(kind, layer.digest, facts.size_bytes))
     return diff_ids, tuple(descriptors)
 
 
-def _mends(manifest: Manifest, descriptors: tuple[Descriptor, ...]) -> Iterator[str]:
-    """Yield what must be different in the manifest, one line each."""
+def _fixes(manifest: Manifest, descriptors: tuple[Descriptor, ...]) -> Iterator[str]:
+    """Yield the fixes of the manifest, one line each."""
     if manifest.media_type != media_types.DOCKER_MANIFEST:
         yield f"manifest: {manifest.media_type} -> {media_types.DOCKER_MANIFEST}"
     elif parse_json_object(manifest.content).get("mediaType") is None:
-        yield "manifest: says its mediaType"
+        yield "manifest: mediaType added"
     for number, (before, after) in enumerate(zip(manifest.layers, descriptors, strict=True), 1):
         if before.media_type != after.media_type:
             yield f"layer {number}: {_legible(before.media_type)} -> {after.media_type}"
 
 
 def _differences(before: PluginConfig, after: PluginConfig) -> Iterator[str]:
+    """Yield the differences of two configurations, one line each."""
     for env, now in zip(before.env, after.env, strict=True):
         if env != now:
             yield f"env {_legible(env.name)}: {_shown(env.value)} -> {_shown(now.value)}"
@@ -183,15 +190,18 @@ def _differences(before: PluginConfig, after: PluginConfig) -> Iterator[str]:
 
 
 def _with_config(manifest: Manifest, config: bytes) -> Manifest:
-    """The same manifest around another configuration."""
+    """Return the manifest with another configuration. All other members stay."""
+    # Unknown members and their order stay, so that only the requested changes differ (ADR 12).
     body = parse_json_object(manifest.content)
     body["config"] = {**body["config"], "digest": str(Digest.of(config)), "size": len(config)}
     return Manifest.parse(canonical_json(body, "manifest"), manifest.media_type)
 
 
 def _shown(value: object) -> str:
+    """Return a value as JSON for a message."""
     return "unset" if value is None else _legible(json.dumps(value, ensure_ascii=False))
 
 
 def _legible(text: str) -> str:
+    """Return a text of bounded length without control characters."""
     return escaped(text, 200)

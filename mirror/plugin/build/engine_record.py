@@ -1,7 +1,7 @@
-"""The record that an engine keeps of an installed plugin: ``plugins/ID/config.json`` of its data root.
+"""Record that an engine keeps of an installed plugin: ``plugins/ID/config.json`` in its data root.
 
-From 1.13 to 29 (moby: plugin/v2/plugin.go) it is a wrapper around the plugin's configuration: name and id, what users
-have set, and the digests of the blobs the plugin came in. Also here: what enabling adds to a root filesystem (moby:
+From 1.13 to 29 (moby: plugin/v2/plugin.go) the record wraps the plugin's configuration with name, id, settings of
+users, and the digests of the blobs. This module also knows the files that enabling adds to a root filesystem (moby:
 daemon/initlayer).
 """
 
@@ -20,7 +20,7 @@ from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.entry import EntryKind
 from mirror.plugin.rootfs.tree import TreeEntry
 
-#: What every engine puts into a root filesystem before it starts the plugin, where it is not there: empty things.
+#: Empty files and folders that every engine adds to a root filesystem before the start, if they are missing.
 _ALWAYS_ADDED: Final = frozenset(
     {
         ".dockerenv",
@@ -33,17 +33,17 @@ _MOUNTS_LINK: Final = ("etc/mtab", "/proc/mounts")
 
 @dataclass(frozen=True, slots=True)
 class EngineRecord:
-    """An installed plugin, as its engine has it.
+    """An installed plugin, as its engine records it.
 
     Attributes:
-        plugin_id: 64 hexadecimal digits, which the engine made up.
-        name: its name on the host, with its tag.
-        enabled: whether it is started with the engine.
-        document: its configuration, without what the engine wrote into it.
-        changes: what users have set, as ``KEY=VALUE`` for ``docker plugin set``.
-        manifest: digest of its manifest; engines up to 19.03 keep none.
-        config: digest of its configuration's blob.
-        layers: digests of its layers; None where the engine keeps no list, as for what engines since 20.10 install.
+        plugin_id: 64 hexadecimal digits that the engine made up.
+        name: name on the host, with tag.
+        enabled: True if the plugin is started with the engine.
+        document: configuration, without the members that the engine wrote.
+        changes: settings of users, as ``KEY=VALUE`` for ``docker plugin set``.
+        manifest: digest of the manifest; None for engines up to 19.03, which keep none.
+        config: digest of the configuration's blob.
+        layers: digests of the layers; None if the engine keeps no list, as since 20.10 for installed plugins.
     """
 
     plugin_id: str
@@ -57,17 +57,19 @@ class EngineRecord:
 
     @classmethod
     def parse(cls, content: bytes) -> EngineRecord:
-        """Read the wrapper.
+        """Read a record.
 
         Raises:
-            ManifestInvalid: it is none.
+            ManifestInvalid: the content is not a record of a plugin.
         """
         body = parse_json_object(content, "the engine's record")
         plugin = body.get("plugin")
         config = plugin.get("Config") if isinstance(plugin, dict) else None
         if not isinstance(plugin, dict) or not isinstance(config, dict):
             raise ManifestInvalid("the engine's record holds no plugin")
+        # The engine that created the plugin added both members. A new plugin gets its own.
         document = ConfigDocument(config).without_member("rootfs").without_member("DockerVersion")
+        # Engines since 20.10 write null for a plugin that they installed from a registry.
         blobs = body.get("Blobsums")
         return cls(
             plugin_id=_text(plugin.get("Id")),
@@ -92,6 +94,7 @@ def without_additions(entries: Iterable[TreeEntry], config: PluginConfig) -> lis
 
 
 def _is_added(entry: TreeEntry, added: Collection[str], holding: Collection[str]) -> bool:
+    """Return True for an entry that enabling adds, if the plugin itself put nothing there."""
     node = entry.node
     if (entry.path, node.target) == _MOUNTS_LINK:
         return True
@@ -100,16 +103,17 @@ def _is_added(entry: TreeEntry, added: Collection[str], holding: Collection[str]
 
 
 def manifest_as_pushed(config: tuple[Digest, int], layers: Iterable[tuple[Digest, int]]) -> bytes:
-    """Make the manifest of a plugin as an engine since 20.10 pushes it, byte for byte (moby: plugin/backend_linux.go).
+    """Return the manifest of a plugin byte for byte as an engine since 20.10 pushes it (moby: plugin/backend_linux.go).
 
     Args:
-        config: digest and size in bytes of its configuration.
-        layers: the same of its layers.
+        config: digest and size in bytes of the configuration.
+        layers: digest and size in bytes of each layer.
     """
 
     def described(media_type: str, blob: tuple[Digest, int]) -> dict[str, Any]:
         return {"mediaType": media_type, "digest": str(blob[0]), "size": blob[1]}
 
+    # The order of the keys is the engine's: another order would give another digest.
     body = {
         "schemaVersion": 2,
         "config": described(media_types.DOCKER_PLUGIN_CONFIG, config),
@@ -120,21 +124,25 @@ def manifest_as_pushed(config: tuple[Digest, int], layers: Iterable[tuple[Digest
 
 
 def _text(value: object) -> str:
+    """Return the value if it is a string, otherwise an empty string."""
     return value if isinstance(value, str) else ""
 
 
 def _strings(value: object) -> list[str]:
+    """Return the strings of a list; empty for any other value."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
 def _digest(value: object) -> Digest | None:
+    """Return a digest of the record; None if absent."""
     try:
         return Digest.parse(value) if isinstance(value, str) and value else None
     except DigestInvalid as error:
-        raise ManifestInvalid(f"the engine's record holds a wrong digest: {error}") from error
+        raise ManifestInvalid(f"the engine's record holds an invalid digest: {error}") from error
 
 
 def _layers(values: list[Any]) -> Iterable[Digest]:
+    """Yield the digests of the layers in the record."""
     for value in values:
         digest = _digest(value)
         if digest is None:
@@ -143,10 +151,10 @@ def _layers(values: list[Any]) -> Iterable[Digest]:
 
 
 def _changes(config: PluginConfig, settings: object) -> Iterable[str]:
-    """Yield the settings that differ from the defaults, as :command:`docker plugin set` takes it."""
+    """Yield the settings that differ from the defaults, as :command:`docker plugin set` takes them."""
     if not isinstance(settings, dict):
         return
-    # The settings have the shape of the configuration, but for Env and Args, which are plain lists.
+    # Settings have the structure of the configuration, except for Env and Args, which are plain lists.
     env = _strings(settings.get("Env"))
     defaults = {item.name: item.value for item in config.env}
     for item in env:
@@ -159,7 +167,7 @@ def _changes(config: PluginConfig, settings: object) -> Iterable[str]:
     rest = PluginConfig.parse(
         ConfigDocument({"Mounts": settings.get("Mounts"), "Linux": {"Devices": settings.get("Devices")}}).encode()
     )
-    # Each stands where it does in the configuration; those without a name cannot be set.
+    # Mounts and devices have the order of the configuration. Those without a name cannot be set.
     for mount, default in zip(rest.mounts, config.mounts, strict=False):
         if mount.name and mount.source is not None and mount.source != default.source:
             yield f"{mount.name}.source={mount.source}"

@@ -1,1 +1,1 @@
-"""The configuration of a plugin, and what it asks of a host."""
+"""Configuration of a plugin, and the access to a host that the configuration asks for."""

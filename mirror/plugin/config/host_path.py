@@ -1,4 +1,4 @@
-"""Paths of a host, followed as far as that can be told from here: links that hosts have, and those of ``/proc``."""
+"""Paths on a host, resolved without the host as far as possible: common links and those of ``/proc`` are known."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 
 from mirror.oci.printable_text import printable_ascii
 
-#: Longest path that Linux follows, in bytes, with the zero that ends it (PATH_MAX).
+#: Longest path that Linux follows, in bytes, including the final zero byte (PATH_MAX).
 MOST_PATH_BYTES: Final = 4096
 
-#: Paths whose end is remembered: every rule asks for those of a plugin again.
+#: Most paths whose results are cached: each rule of the policy resolves the paths of a plugin again.
 _MOST_REMEMBERED: Final = 1024
 
-#: Links that common distributions have; where a host has a folder instead, a rule about either name is met.
+#: Links of common distributions. A host may have a folder instead, so rules match both the written and resolved name.
 _LINKS: Final = {
     "/bin": "/usr/bin",
     "/sbin": "/usr/sbin",
@@ -31,14 +31,14 @@ _LINKS: Final = {
     "/dev/stdout": "/proc/self/fd/1",
     "/dev/stderr": "/proc/self/fd/2",
 }
-#: Folders that are no links on any host, so that ``..`` in them leads to the folder above.
+#: Folders that are links on no host, so that ``..`` in them leads to the folder above.
 _FOLDERS: Final = frozenset({"/dev", "/etc", "/proc", "/run", "/sys", "/usr", "/var", "/var/lib"})
 _PROCESS: Final = r"/proc/(?P<process>[0-9]+|self|thread-self)(?:/task/[0-9]+)?"
 _ROOT: Final = re.compile(rf"{_PROCESS}/root")
-#: The one that runs when a mount is made has the host's root folder, and so has the first of all.
+#: Processes whose root folder is the host's: the one that makes a mount, and the first process of the host.
 _AT_THE_ROOT: Final = frozenset({"1", "self", "thread-self"})
 _OPENED: Final = re.compile(rf"{_PROCESS}/(?:root|cwd|exe|fd|map_files)(?:/|$)")
-#: Under these, a plugin finds the root folders or mount namespaces of processes.
+#: Folders with the root folders or mount namespaces of processes.
 _HOLDS_ROOTS: Final = re.compile(rf"/proc(?:/self|/thread-self|/[0-9]+)?(?:/task(?:/[0-9]+)?)?|{_PROCESS}/ns(?:/.*)?")
 _NAMED_BY_THE_HOST: Final = re.compile(r"/dev/(?:root|(?:block|char|disk|mapper)/(?!control$).+)")
 
@@ -51,11 +51,11 @@ _DEVICE_LINKS: Final = frozenset({"cdrom", "cdrw", "dvd", "dvdrw", "rtc", "modem
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
-    """The end of a path.
+    """Result of resolving a path.
 
     Attributes:
-        leads_to: a path from the root without links or detours; None: it may lead anywhere.
-        why: why it may lead anywhere, in words that follow "cannot be resolved: ".
+        leads_to: absolute path without links or detours; None if the path may lead anywhere.
+        why: reason why the path may lead anywhere, as text after "cannot be resolved: ".
     """
 
     leads_to: str | None
@@ -64,7 +64,7 @@ class HostPath:
 
 @lru_cache(_MOST_REMEMBERED)
 def resolve(path: str) -> HostPath:
-    """Follow a path as the kernel does, a name at a time. Links that only some hosts have are not known."""
+    """Resolve a path name by name, as the kernel does. Links that only some hosts have are unknown."""
     why = _why_not_begun(path)
     if why is not None:
         return HostPath(None, why)
@@ -75,10 +75,11 @@ def resolve(path: str) -> HostPath:
         if name in {"", "."}:
             continue
         if name == "..":
+            # In a link, ".." leads to the parent of the target, which only the host knows.
             if path_so_far and (by_link or path_so_far not in _FOLDERS):
                 return HostPath(
                     None,
-                    f"{printable_ascii(path_so_far)} may be a link, so that nobody knows where '..' leads from there",
+                    f"{printable_ascii(path_so_far)} may be a link, so the target of '..' is unknown",
                 )
             path_so_far = path_so_far.rpartition("/")[0]
             continue
@@ -91,12 +92,12 @@ def resolve(path: str) -> HostPath:
         elif _OPENED.match(path_so_far):
             return HostPath(None, f"{printable_ascii(path_so_far)} leads to what a process has open")
         elif _NAMED_BY_THE_HOST.fullmatch(path_so_far) or (name.startswith("by-") and path_so_far.startswith("/dev/")):
-            return HostPath(None, f"which device is {printable_ascii(path_so_far)}, each host decides")
+            return HostPath(None, f"each host decides which device {printable_ascii(path_so_far)} is")
     return HostPath(path_so_far or "/")
 
 
 def resolve_device(path: str) -> HostPath:
-    """Find the device that a path stands for. Only in ``/dev`` do names tell: a node elsewhere may be any device."""
+    """Resolve the path of a device. Only names in ``/dev`` identify a device; a node elsewhere may be any device."""
     found = resolve(path)
     if found.leads_to is None or found.leads_to in {"/", "/dev"}:
         return found
@@ -104,28 +105,29 @@ def resolve_device(path: str) -> HostPath:
         return HostPath(None, "it is not in /dev, and a node elsewhere may be any device")
     first, *below = found.leads_to.removeprefix("/dev/").split("/")
     if first in _DEVICE_LINKS or (below and first not in _DEVICE_FOLDERS):
-        return HostPath(None, f"which device is {printable_ascii(found.leads_to)}, each host decides")
+        return HostPath(None, f"each host decides which device {printable_ascii(found.leads_to)} is")
     return found
 
 
 def _why_not_begun(path: str) -> str | None:
+    """Return the reason why a path cannot be resolved at all; None if it can be tried."""
     if "\0" in path:
-        return "a zero byte is in it"
+        return "it contains a zero byte"
     if not path.startswith("/"):
-        return "it is relative, and begins in a folder of the plugin, which may hold links"
+        return "it is relative to a folder of the plugin, which may hold links"
     return f"it is longer than {MOST_PATH_BYTES - 1} bytes" if len(path.encode()) >= MOST_PATH_BYTES else None
 
 
 def holds_roots(path: str) -> bool:
-    """Tell whether the root folder of the host can be had from a path below ``/proc``, by way of its processes."""
+    """Return True if a path below ``/proc`` gives access to the root folder of the host through its processes."""
     return _HOLDS_ROOTS.fullmatch(path) is not None
 
 
 def tidy(path: str) -> str:
-    """An absolute path without detours, as it is written: links are not followed. Other text stays as it is."""
+    """Return an absolute path without detours; links are not followed. Other text is returned unchanged."""
     return "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else path
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Tell whether a path is a folder or lies below it. Nothing lies below a relative one."""
+    """Return True if a path is a folder or lies below the folder. Nothing lies below a relative folder."""
     return folder.startswith("/") and (path == folder or path.startswith(folder.rstrip("/") + "/"))

@@ -1,9 +1,9 @@
-"""Reach of a plugin's mounts and devices on a host, worked out of type, source and options.
+"""Parts of a host that mounts and devices of a plugin give access to, derived from type, source and options.
 
-The engine hands a mount to runc as the config has it (moby: plugin/v2/plugin_linux.go). An option ``bind`` or ``rbind``
-makes it a bind mount, whatever its type. Options that runc does not know go to mount(2), joined by commas. The kernel
-follows paths in the host's tree, and relative ones from the plugin's root filesystem, where they may be links that the
-plugin brings. What cannot be worked out may be anything.
+The engine passes a mount to runc as the config has it (moby: plugin/v2/plugin_linux.go). The option ``bind`` or
+``rbind`` makes a bind mount, whatever the type. Options unknown to runc go to mount(2), joined by commas. The kernel
+follows absolute paths in the host's tree, and relative paths from the plugin's root filesystem, where links of the
+plugin may redirect them. A path that cannot be resolved counts as any path.
 """
 
 from __future__ import annotations
@@ -18,20 +18,22 @@ from mirror.oci.printable_text import printable, printable_ascii
 from mirror.plugin.config.host_path import HostPath, holds_roots, resolve, resolve_device
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
 
-#: What is reached by a path rule, and by a rule about devices.
+#: Kinds of :class:`Reach`: paths, which rules about mounts are for, and devices.
 MOUNT, DEVICE = "mount", "device"
 
+# Records of earlier verdicts hold these names and ways of access (:mod:`mirror.plugin.policy.privilege_pattern`). If
+# one changes, the plugin seems to ask for something new.
 _EVERY_PATH: Final = "every path"
 
-#: The kernel reads one page of options, and cuts off the rest.
+#: The kernel reads one page of options and cuts off the rest.
 _MOST_OPTIONS, _MOST_OPTION_BYTES = 256, 4095
 
 _BINDS: Final = frozenset({"bind", "rbind"})
-#: Without an option that says so, these are not mounted at all by runc; other runtimes bind them.
+#: Types that runc does not mount at all without a bind option, and that other runtimes bind.
 _BIND_TYPES: Final = _BINDS | {"", "none"}
 _OVERLAYS: Final = frozenset({"overlay", "overlayfs"})
 _NOTHING: Final = frozenset({"tmpfs", "ramfs", "hugetlbfs"})
-#: File systems that show the kernel itself, and where a host has them.
+#: File systems that show the kernel itself, with their usual places on a host.
 _OF_THE_KERNEL: Final = {
     "proc": "/proc",
     "sysfs": "/sys",
@@ -62,7 +64,7 @@ _DEVICE_TYPES: Final = """
 """
 _OF_DEVICES: Final = frozenset(_DEVICE_TYPES.split())
 _OF_SERVERS: Final = frozenset({"9p", "afs", "ceph", "cifs", "coda", "fuse", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
-#: With one of these a plugin that sees the host's processes opens their root, by the /proc that every plugin has.
+#: Capabilities with which a plugin that sees the host's processes can open their root folders. Every plugin has /proc.
 _OPENS_PROCESSES: Final = frozenset({"CAP_SYS_PTRACE", "SYS_PTRACE", "CAP_ALL", "ALL"})
 _BY_PROCESSES: Final = "by way of the processes in {}"
 _UNESCAPED_COMMA: Final = re.compile(r"((?:[^,\\]|\\.)*\\?)(?:,|\Z)", re.DOTALL)
@@ -73,16 +75,16 @@ _CUT_ESCAPE: Final = re.compile(r"(?<!\\)(?:\\\\)*\\\Z")
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Something of the host that a plugin gets.
+    """A part of the host that a plugin gets access to.
 
     Attributes:
         kind: :data:`MOUNT` or :data:`DEVICE`.
-        named: how the config calls it, or where hosts have it.
-        leads_to: the path on the host; relative: in a folder that the engine makes; None: it may be any.
-        by: how it is reached, such as ``lowerdir of an overlay mount``; empty: as the engine asks for it.
-        at: where the plugin finds it.
-        why: why it may be any, in words that follow "cannot be resolved: ".
-        writable: whether the plugin may write to it by this.
+        named: name in the config, or the usual place of a kernel file system on hosts.
+        leads_to: path on the host; a relative path lies in a folder that the engine makes; None means any path.
+        by: way of access, such as ``lowerdir of an overlay mount``; empty if the engine asks for exactly this path.
+        at: path in the plugin.
+        why: reason why ``leads_to`` is None, as text after "cannot be resolved: ".
+        writable: True if the plugin may write through this access.
     """
 
     kind: str
@@ -95,20 +97,20 @@ class Reach:
 
     @property
     def how(self) -> str:
-        """The way to it and what is not known of it, as text; empty where it is just as the engine asks."""
+        """The way of access and any unknown part of the path; empty if the engine asks for exactly this path."""
         place = f"{self.by}{f' at {printable_ascii(self.at)}' if self.at else ''}" if self.by else ""
         return "; ".join(filter(None, (place, f"cannot be resolved: {self.why}" if self.leads_to is None else "")))
 
     @property
     def description(self) -> str:
-        """The kind and name in a line, with where the plugin finds it, and why it may be anything."""
+        """One line with the kind, the name, the path in the plugin, and the reason for an unknown path."""
         return f"{self.kind}: {printable(self.named, 200)}{f' ({self.how})' if self.how else ''}"
 
 
 def config_reaches(config: PluginConfig) -> Iterator[Reach]:
-    """Yield everything that a plugin reaches by mounts and processes, then by its devices.
+    """Yield all access through mounts and processes, then through devices.
 
-    What users set later is not known.
+    Values that users set later are not considered.
     """
     for mount in config.mounts:
         yield from mount_reaches(mount, sees_processes=config.pid_host)
@@ -120,18 +122,18 @@ def config_reaches(config: PluginConfig) -> Iterator[Reach]:
 
 
 def mount_reaches(mount: Mount, *, sees_processes: bool = False) -> Iterator[Reach]:
-    """Yield everything that one mount reaches.
+    """Yield all access through one mount.
 
     Args:
-        mount: as the config has it.
-        sees_processes: whether the plugin is in the host's process namespace.
+        mount: mount as the config has it.
+        sees_processes: True if the plugin is in the host's process namespace.
     """
     if _is_too_long(mount.options):
-        yield _anything(mount, "with long options", "the kernel reads a page of them, and cuts off the rest")
+        yield _anything(mount, "with long options", "the kernel reads one page of options and cuts off the rest")
         return
     pieces = {piece.strip() for option in mount.options for piece in option.split(",")}
     if "remount" in pieces:
-        yield _anything(mount, "with the option remount", "it changes what is mounted there already")
+        yield _anything(mount, "with the option remount", "it changes an existing mount")
         return
     if is_bound(mount) or pieces & _BINDS:
         yield from _of_bind(mount)
@@ -140,23 +142,24 @@ def mount_reaches(mount: Mount, *, sees_processes: bool = False) -> Iterator[Rea
 
 
 def device_reach(path: str) -> Reach:
-    """Resolve a device of a plugin."""
+    """Return the access to a device of a plugin."""
     found = resolve_device(path)
     return Reach(DEVICE, path, found.leads_to, why=found.why)
 
 
 def is_bound(mount: Mount) -> bool:
-    """Tell whether a mount is a bind mount, so that neither type nor other options say what is mounted."""
+    """Return True for a bind mount. Then neither the type nor the other options say what is mounted."""
     return mount.type in _BIND_TYPES or not _BINDS.isdisjoint(mount.options)
 
 
 def is_read_only(mount: Mount) -> bool:
-    """Tell whether a plugin cannot write to a mount. Of ``ro`` and ``rw``, the last one counts, as for runc."""
+    """Return True if a plugin cannot write to a mount. The last of ``ro`` and ``rw`` counts, as in runc."""
     said = [option for option in mount.options if option in {"ro", "rw"}]
     return said[-1:] == ["ro"] and "rrw" not in mount.options
 
 
 def _of_bind(mount: Mount) -> Iterator[Reach]:
+    """Yield the access through a bind mount."""
     source, writable = mount.source, not is_read_only(mount)
     if source is None:
         return
@@ -167,14 +170,15 @@ def _of_bind(mount: Mount) -> Iterator[Reach]:
 
 
 def _in_the_bundle(source: str) -> HostPath:
-    """Resolve a relative source of a bind mount: runc looks for it in the folder that the engine made for it."""
+    """Resolve a relative source of a bind mount. runc searches it in the folder that the engine made for the plugin."""
     path = posixpath.normpath(source) if source else ""
     if "\0" in path or path == ".." or path.startswith("../"):
-        return HostPath(None, "it is relative, and leads out of the folder that the engine makes for the plugin")
+        return HostPath(None, "it is relative and leads out of the folder that the engine makes for the plugin")
     return HostPath(path)
 
 
 def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
+    """Yield the access through a mount of a file system type."""
     kind, writable = mount.type, not is_read_only(mount)
     by = f"mounted as {printable_ascii(kind)}"
     if kind in _OVERLAYS:
@@ -182,35 +186,38 @@ def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
     elif kind in _OF_DEVICES:
         yield from _of_device_type(mount)
     elif kind in _OF_THE_KERNEL:
+        # A new instance of devpts has no terminals of the host.
         if kind != "devpts" or "newinstance" not in mount.options:
             place = _OF_THE_KERNEL[kind]
             yield Reach(MOUNT, place, place, by, mount.destination, "", writable)
         if kind == "proc" and sees_processes:
             yield Reach(MOUNT, "/", "/", _BY_PROCESSES.format("/proc"), mount.destination, "", writable)
     elif kind.partition(".")[0] in _OF_SERVERS:
-        why = "what a file server gives away is not known"
+        why = "the content of a file server is unknown"
         yield Reach(MOUNT, mount.source or _EVERY_PATH, None, by, mount.destination, why, writable)
     elif kind not in _NOTHING:
         yield from _of_unknown(mount)
 
 
 def _of_unknown(mount: Mount) -> Iterator[Reach]:
-    by, why = f"mounted as {printable_ascii(mount.type)}", "what this type of file system reaches is not known"
+    """Yield access to every path and device, for a file system type that is not known here."""
+    by, why = f"mounted as {printable_ascii(mount.type)}", "this type of file system is unknown"
     yield Reach(MOUNT, _EVERY_PATH, None, by, mount.destination, why)
     yield Reach(DEVICE, "every device", None, by, mount.destination, why)
 
 
 def _anything(mount: Mount, by: str, why: str) -> Reach:
+    """Return access to every path, through one mount."""
     return Reach(MOUNT, _EVERY_PATH, None, by, mount.destination, why)
 
 
 def _of_device_type(mount: Mount) -> Iterator[Reach]:
-    """A file system that lies on a device: that device, and whatever of the host it holds."""
+    """Yield the access through a file system on a device: the device itself, and any data of the host on the device."""
     by, writable = f"mounted as {mount.type}", not is_read_only(mount)
     source = mount.source or ""
     found = resolve_device(source)
     yield Reach(DEVICE, source, found.leads_to, by, mount.destination, found.why, writable)
-    why = "what the host keeps on that device is not known"
+    why = "the host's data on that device is unknown"
     yield Reach(MOUNT, source, None, by, mount.destination, why, writable)
     for key, value in _members(mount.options):
         if key != "subvol" and ("/" in value or "dev" in key):
@@ -220,9 +227,11 @@ def _of_device_type(mount: Mount) -> Iterator[Reach]:
 
 
 def _of_overlay(mount: Mount) -> Iterator[Reach]:
+    """Yield the folders of the host that an overlay mount names in its options."""
     options, read_only = mount.options, is_read_only(mount)
+    # Options are joined by commas, so a final backslash escapes the comma before the next option.
     if any(_CUT_ESCAPE.search(option) for option in options[:-1]):
-        yield _anything(mount, "overlay mount", "a backslash at the end of an option runs into the next one")
+        yield _anything(mount, "overlay mount", "a backslash at the end of an option merges it with the next option")
     for key, value in _members(options):
         layered = key not in {"upperdir", "workdir", "lowerdir+", "datadir+"}
         if layered and key != "lowerdir" and "/" not in value:
@@ -237,7 +246,11 @@ def _of_overlay(mount: Mount) -> Iterator[Reach]:
 
 
 def _members(options: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The ``KEY=VALUE`` among options. Kernels split them at commas; some of overlay heed a backslash before one."""
+    """Yield each ``KEY=VALUE`` of the options, in every way in which a kernel may split them.
+
+    Kernels split options at commas. Some kernels take a comma after a backslash as part of an overlay value, others do
+    not, so both readings are yielded.
+    """
     found: dict[tuple[str, str], None] = {}
     for option in options:
         for piece in (*_UNESCAPED_COMMA.findall(option), *option.split(",")):
@@ -248,10 +261,12 @@ def _members(options: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _unescaped(text: str) -> str:
+    """Remove the backslashes of a value, as overlayfs does."""
     return _ESCAPE.sub(r"\1", text)
 
 
 def _is_too_long(options: Sequence[str]) -> bool:
+    """Return True if the kernel may cut the options off. Counting characters first avoids joining very long options."""
     return len(options) > _MOST_OPTIONS or (
         sum(map(len, options)) + len(options) > _MOST_OPTION_BYTES
         or len(",".join(options).encode()) > _MOST_OPTION_BYTES

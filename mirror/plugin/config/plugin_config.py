@@ -1,10 +1,10 @@
-"""A plugin's configuration, read as engines read it (moby v1.13.1 to v29: api/types/plugin*.go).
+"""Configuration of a plugin, read as engines read it (moby v1.13.1 to v29: api/types/plugin*.go).
 
-Keys match whatever their case, as Go's decoder has it: contiv writes both ``entrypoint`` and ``Name``. Null means
-absent, unknown keys are left alone. The bytes are never written again: this is a view.
+Keys match in any case, as in Go's decoder: contiv writes both ``entrypoint`` and ``Name``. Null means absent, and
+unknown keys are ignored. This is a read-only view; the bytes are never rewritten.
 
-A member that is there twice is refused. Go lays the later one over the earlier: an element of a second list that names
-no ``Source`` keeps that of the first one's (golang/go issue 21092), so a privilege could be asked for unseen.
+A duplicate member is refused. Go merges the later value into the earlier: an element of a second list without
+``Source`` keeps the ``Source`` of the first list (golang/go issue 21092). A privilege could hide in that way.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from typing import Any, Final, NoReturn, TypeVar
 from mirror.oci.errors import ContentTooLarge, ManifestInvalid
 from mirror.oci.strict_json import fold
 
-#: Largest plugin configuration that is read, in bytes. Engines know no limit; real ones have 1 to 10 KiB.
+#: Largest plugin configuration that is read, in bytes. Engines have no limit; real configurations have 1 to 10 KiB.
 MAX_CONFIG_BYTES = 4 * 1024 * 1024
-#: Most values in one, about: its commas and opening brackets are counted, also those within texts. Real ones have 300.
+#: Most values of a configuration. Commas and opening brackets are counted, also within texts, because counting is
+#: possible before parsing. Real configurations have about 300.
 MAX_CONFIG_VALUES: Final = 20_000
 
 Item = TypeVar("Item")
 
-#: Half a pair, which \u escapes can write; Go's decoder reads another sign instead, as for bytes outside UTF-8.
+#: Half of a surrogate pair, written with a \u escape. Go's decoder reads U+FFFD instead, as for bytes outside UTF-8.
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Env:
-    """An environment variable. ``value`` None: not passed on unless set."""
+    """An environment variable. If ``value`` is None, the variable is not passed on unless set."""
 
     name: str
     description: str = ""
@@ -41,7 +42,7 @@ class Env:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Something mounted into the plugin. ``source`` None: must be set before the plugin can be enabled."""
+    """A mount in the plugin. If ``source`` is None, a source must be set before the plugin can be enabled."""
 
     name: str
     description: str = ""
@@ -54,7 +55,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device of the host. ``path`` None: must be set before the plugin can be enabled."""
+    """A device of the host. If ``path`` is None, a path must be set before the plugin can be enabled."""
 
     name: str
     description: str = ""
@@ -64,7 +65,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Args:
-    """Arguments that follow the entrypoint."""
+    """Arguments after the entrypoint."""
 
     name: str = ""
     description: str = ""
@@ -74,11 +75,11 @@ class Args:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """The interface that the engine talks to.
+    """Interface that the engine talks to.
 
     Attributes:
-        types: such as ``docker.volumedriver/1.0``.
-        socket: its name below ``/run/docker/plugins``.
+        types: interface types, such as ``docker.volumedriver/1.0``.
+        socket: name of the socket below ``/run/docker/plugins``.
         protocol_scheme: empty, or ``moby.plugins.http/v1``.
     """
 
@@ -89,13 +90,13 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class PluginConfig:
-    """A plugin's configuration; members as in ``config.json``, absent ones empty.
+    """Configuration of a plugin. Members are those of ``config.json``; absent members are empty.
 
     Attributes:
         network_type: free text; only ``host`` shares a namespace with the host.
         user_ids: UID and GID; no engine uses them.
-        diff_ids: digests of the layers as the builder wrote them, which engines up to 19.03 check.
-        docker_version: engine that built it (17.05 to 28), informational.
+        diff_ids: digests of the layers as the builder wrote them; engines up to 19.03 check these.
+        docker_version: version of the engine that built the plugin (17.05 to 28); informational.
     """
 
     description: str
@@ -122,8 +123,9 @@ class PluginConfig:
         """Read a plugin configuration.
 
         Raises:
-            ContentTooLarge: over :data:`MAX_CONFIG_BYTES`.
-            ManifestInvalid: too many values; or not a JSON object, or a member of the wrong kind, which engines refuse.
+            ContentTooLarge: the content exceeds :data:`MAX_CONFIG_BYTES`.
+            ManifestInvalid: the content has too many values, is not a JSON object, or has a duplicate member or a
+                member of a wrong type, which engines refuse.
         """
         if len(content) > MAX_CONFIG_BYTES:
             raise ContentTooLarge(f"plugin config of {len(content)} bytes: at most {MAX_CONFIG_BYTES} are read")
@@ -162,14 +164,16 @@ class PluginConfig:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no value")
+    """Refuse ``NaN`` and ``Infinity``, which are not JSON."""
+    raise ValueError(f"{name} is not a JSON value")
 
 
-#: What a key leads to that is there more than once.
+#: Marks a key that occurs more than once. An error is raised only if the key is read: unknown keys may repeat.
 _SEVERAL: Final = object()
 
 
 def _fold(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object with folded keys, and mark the keys that occur more than once."""
     found: dict[str, Any] = {}
     for key, value in pairs:
         folded = fold(key)
@@ -178,11 +182,11 @@ def _fold(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Object:
-    """A JSON object with folded keys; each reader checks the kind and names the place where it is wrong."""
+    """A JSON object with folded keys. Each reader checks the type of a member and names the member in its error."""
 
     def __init__(self, value: object, place: str) -> None:
         if value is not None and not isinstance(value, dict):
-            raise ManifestInvalid(f"plugin config: {place or 'the whole'} is not an object", at=place)
+            raise ManifestInvalid(f"plugin config: {place or 'the document'} is not an object", at=place)
         self._value: dict[str, Any] = value or {}
         self._place = place
 
@@ -190,8 +194,8 @@ class _Object:
         value = self._value.get(fold(key))
         if value is _SEVERAL:
             raise ManifestInvalid(
-                f"plugin config: {self._at(key)} is there more than once, in whatever case, and engines mix what they "
-                "say: write it once",
+                f"plugin config: {self._at(key)} is there more than once (in any case), and engines merge the "
+                "values; fix: write it once",
                 at=self._at(key),
             )
         return value
@@ -218,7 +222,7 @@ class _Object:
         return tuple(_SURROGATE.sub("\ufffd", item or "") for item in value)
 
     def id(self, key: str) -> int:
-        """A number of 32 bits, as Go reads one: there is no other in a config."""
+        """Return a user or group id: an integer of 32 bits, as Go reads the only numbers of a config."""
         value = self._member(key)
         if value is not None and not (type(value) is int and 0 <= value < 2**32):
             raise self._wrong(key, "a number from 0 to 4294967295")

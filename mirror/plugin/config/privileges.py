@@ -1,4 +1,4 @@
-"""The privileges an engine asks for before it installs a plugin (moby: computePrivileges, the same from 1.13 to 29)."""
+"""Privileges that an engine asks for before an install (moby: computePrivileges, the same from 1.13 to 29)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from mirror.plugin.config.plugin_config import PluginConfig
 
+# "none" is not in the list: engines ask for it, although it gives no network.
 _NO_NETWORK_PRIVILEGE = frozenset({"", "null", "bridge"})
 
 
 @dataclass(frozen=True, slots=True)
 class Privilege:
-    """One entry of the engine's question.
+    """One privilege in the engine's question.
 
     Attributes:
-        name: as the engine prints it: ``network``, ``mount``, ``capabilities`` …
-        description: the engine's own words for it.
-        values: what is asked for.
+        name: name as the engine prints it: ``network``, ``mount``, ``capabilities`` …
+        description: the engine's own description.
+        values: the values that are asked for.
     """
 
     name: str
@@ -25,18 +26,20 @@ class Privilege:
     values: tuple[str, ...]
 
     def __str__(self) -> str:
+        """Return the line that the engine prints."""
         return f"{self.name}: [{' '.join(self.values)}]"
 
 
 def compute_privileges(config: PluginConfig) -> tuple[Privilege, ...]:
     """List the privileges in the engine's order. Engines before 17.05 do not know the two about namespaces.
 
-    None of them speaks of propagated mounts, the environment, or the type and options of a mount.
+    No privilege covers propagated mounts, the environment, or the type and options of a mount.
     """
     return tuple(_privileges(config))
 
 
 def _privileges(config: PluginConfig) -> Iterator[Privilege]:
+    """Yield the privileges in the engine's order."""
     if config.network_type not in _NO_NETWORK_PRIVILEGE:
         yield Privilege("network", "permissions to access a network", (config.network_type,))
     if config.ipc_host:
@@ -44,6 +47,7 @@ def _privileges(config: PluginConfig) -> Iterator[Privilege]:
     if config.pid_host:
         yield Privilege("host pid namespace", "allow access to host pid namespace", ("true",))
     for mount in config.mounts:
+        # An empty source is asked for as an empty path; only a missing one is not.
         if mount.source is not None:
             yield Privilege("mount", "host path to mount", (mount.source,))
     for device in config.devices:

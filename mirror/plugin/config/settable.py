@@ -1,4 +1,4 @@
-"""Settings that a host may give a plugin when it installs it (moby: plugin/v2/settable.go)."""
+"""Settings that a host may give a plugin at install (moby: plugin/v2/settable.go)."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from mirror.plugin.config.plugin_config import PluginConfig
 
-# The one field of each kind that an engine takes a value for; others that a config calls settable are ignored.
+# The one field of each kind for which an engine accepts a value. Engines ignore other fields in Settable.
 _FIELDS = {"env": "value", "mount": "source", "device": "path", "args": "value"}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value that ``docker plugin install … KEY=VALUE`` and ``docker plugin set`` take.
+    """One value that ``docker plugin install … KEY=VALUE`` and ``docker plugin set`` accept.
 
     Attributes:
         kind: ``env``, ``mount``, ``device`` or ``args``.
-        key: what stands before the ``=``.
-        default: the value where none is set; None: none at all.
-        description: the plugin's own words.
+        key: text before the ``=``.
+        default: value if none is set; None if there is no default.
+        description: description in the plugin's config.
     """
 
     kind: str
@@ -29,7 +29,7 @@ class Setting:
 
     @property
     def must_be_set(self) -> bool:
-        """True where the plugin cannot be enabled before this is set. A variable without a value is just not passed."""
+        """True if the plugin cannot be enabled without this setting. A variable without a value is just not passed."""
         return self.default is None and self.kind in {"mount", "device"}
 
 
@@ -39,6 +39,7 @@ def list_settings(config: PluginConfig) -> tuple[Setting, ...]:
 
 
 def _settable(config: PluginConfig) -> Iterator[Setting]:
+    """Yield every setting, in the order of the config."""
     for env in config.env:
         yield from _setting("env", env.name, env.value, env.description, env.settable)
     for mount in config.mounts:
@@ -50,8 +51,9 @@ def _settable(config: PluginConfig) -> Iterator[Setting]:
 
 
 def _setting(kind: str, name: str, default: str | None, description: str, fields: Sequence[str]) -> Iterator[Setting]:
+    """Yield the setting of one item, if engines accept a value for the item."""
     field = _FIELDS[kind]
     if name and field in fields:
-        # The field may be left out of KEY=VALUE only where it is the one settable field.
+        # Engines accept KEY=VALUE without the field only if the item has exactly one settable field.
         key = name if len(fields) == 1 else f"{name}.{field}"
         yield Setting(kind, key, default, description)

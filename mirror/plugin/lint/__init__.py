@@ -1,1 +1,1 @@
-"""Findings about plugins: their kinds in tables, and the checks that make them."""
+"""Findings about plugins: tables of the kinds of findings, and the checks that report them."""

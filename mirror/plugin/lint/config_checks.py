@@ -1,4 +1,4 @@
-"""Checks of a plugin's config: why the plugin cannot be enabled, or not used. Pure decisions."""
+"""Checks of a plugin's config for faults that prevent enabling or using the plugin. Pure decisions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mirror.plugin.config.settable import list_settings
 from mirror.plugin.lint import config_findings as table
 from mirror.plugin.lint.findings import Finding
 
-#: Longest name of a socket in bytes: paths of sockets end at 107, /run/docker/plugins/ID/ takes 85 of them.
+#: Longest name of a socket in bytes. A socket path has at most 107 bytes; /run/docker/plugins/ID/ takes 85 of them.
 MOST_SOCKET_BYTES: Final = 22
 
 _TYPE: Final = re.compile(r"[^./]+\.[^/]+/.+")
@@ -32,6 +32,7 @@ _CAPABILITY_NAMES: Final = """
 """
 #: capabilities(7), Linux 5.9 and later.
 _CAPABILITIES: Final = frozenset(f"CAP_{name}" for name in _CAPABILITY_NAMES.split())
+# With another scheme the engine builds no HTTP client for the plugin, so its socket is not checked.
 _HTTP_SCHEMES: Final = frozenset({"", "moby.plugins.http/v1"})
 _BOUND: Final = frozenset({"bind", "rbind"})
 _HOST_PATHS: Final = """
@@ -39,12 +40,12 @@ _HOST_PATHS: Final = """
     /var/lib /var/log /var/run /var/tmp /dev/null /dev/zero /dev/random /dev/urandom /dev/tty /lib/modules
     /run/docker /var/run/docker /var/run/docker.sock /run/docker.sock /etc/passwd /etc/group /etc/hosts /etc/resolv.conf
 """
-#: What every Linux host with an engine has.
+#: Paths that exist on every Linux host with an engine.
 _EVERYWHERE: Final = frozenset(_HOST_PATHS.split())
 
 
 def check_config(config: PluginConfig) -> Iterator[Finding]:
-    """Yield everything that is wrong with a config, in its own order."""
+    """Yield all findings about a config, in the order of the checks."""
     if not config.entrypoint and not config.args.value:
         yield table.ENTRYPOINT_EMPTY()
     if config.work_dir and not config.work_dir.startswith("/"):
@@ -52,6 +53,7 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
     yield from _check_interface(config)
     yield from _check_mounts(config)
     yield from _check_devices(config)
+    # Access without ``how`` is exactly the access that the engine asks for.
     yield from (table.MOUNT_REACH(reach=reach.description) for reach in config_reaches(config) if reach.how)
     for name in config.capabilities:
         if name not in _CAPABILITIES:
@@ -61,6 +63,7 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
     if config.ipc_host or config.pid_host:
         yield table.NAMESPACES_DROPPED()
     user_id, group_id = config.user_ids
+    # Engines build the runtime's configuration without User, so the program runs as root.
     if user_id or group_id:
         yield table.USER_IGNORED(user_id=user_id, group_id=group_id)
     absent = [path for path in _host_paths(config) if posixpath.normpath(path) not in _EVERYWHERE]
@@ -69,7 +72,7 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
 
 
 def covering_mount(config: PluginConfig, path: str) -> Mount | None:
-    """Find the mount under which a path of the plugin lies: what is in its root filesystem there is not seen."""
+    """Return the mount that hides a path of the plugin's root filesystem; None if no mount does."""
     for mount in config.mounts:
         place = posixpath.normpath(posixpath.join("/", mount.destination)).rstrip("/")
         if mount.destination and f"{path}/".startswith(f"{place}/"):
@@ -78,6 +81,7 @@ def covering_mount(config: PluginConfig, path: str) -> Mount | None:
 
 
 def _check_interface(config: PluginConfig) -> Iterator[Finding]:
+    """Yield findings about the interface: protocol, socket and types."""
     interface = config.interface
     if interface.protocol_scheme not in _HTTP_SCHEMES:
         yield table.PROTOCOL_SCHEME(scheme=interface.protocol_scheme)
@@ -95,6 +99,8 @@ def _check_interface(config: PluginConfig) -> Iterator[Finding]:
 
 
 def _check_mounts(config: PluginConfig) -> Iterator[Finding]:
+    """Yield findings about each mount."""
+    # An unset source is an error only if no host can set it.
     keys = _setting_keys(config, "mount")
     for mount in config.mounts:
         bound = bool(_BOUND & set(mount.options))
@@ -115,6 +121,7 @@ def _check_mounts(config: PluginConfig) -> Iterator[Finding]:
 
 
 def _check_devices(config: PluginConfig) -> Iterator[Finding]:
+    """Yield findings about each device."""
     keys = _setting_keys(config, "device")
     for device in config.devices:
         if device.path is None:
@@ -125,12 +132,12 @@ def _check_devices(config: PluginConfig) -> Iterator[Finding]:
 
 
 def _setting_keys(config: PluginConfig, kind: str) -> dict[str, str]:
-    """The keys of settings by the name of the mount or device that they give a value to."""
+    """Return the keys of settings, by the name of the mount or device that each sets."""
     return {setting.key.partition(".")[0]: setting.key for setting in list_settings(config) if setting.kind == kind}
 
 
 def _host_paths(config: PluginConfig) -> Iterator[str]:
-    """Yield the paths that must be there on the host."""
+    """Yield the paths that must exist on the host."""
     for mount in config.mounts:
         if mount.source and mount.source.startswith("/") and _BOUND & set(mount.options):
             yield mount.source

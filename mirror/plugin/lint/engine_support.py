@@ -10,7 +10,7 @@ from typing import Final
 from mirror.plugin.lint.finding_table import FINDING_KINDS
 from mirror.plugin.lint.findings import Finding, Severity
 
-#: Releases between which engines differ in what they take of a plugin.
+#: Releases in which the support for plugins changed.
 RELEASES: Final = (
     "1.13",
     "17.03",
@@ -28,17 +28,17 @@ RELEASES: Final = (
     "29",
 )
 
-#: Findings of which the engines that they are about do not install the plugin at all, or not run it.
+#: Codes of findings that prevent installing or running the plugin on their engines, although they are not errors.
 _KEEP_OUT: Final = frozenset(kind.code for kind in FINDING_KINDS.values() if kind.keeps_out)
 
 
 @dataclass(frozen=True, slots=True)
 class EngineVerdict:
-    """The support of a plugin by neighbouring releases.
+    """Support of a plugin by a range of consecutive releases.
 
     Attributes:
-        first, last: the releases from and to which it holds; ``last`` may be the same.
-        reasons: what keeps it from being installed, or from running there; empty where nothing is known to.
+        first, last: first and last release of the range; both may be the same.
+        reasons: findings that prevent installing or running the plugin; empty if none are known.
     """
 
     first: str
@@ -47,7 +47,7 @@ class EngineVerdict:
 
     @property
     def works(self) -> bool:
-        """True where nothing is known to keep the plugin out."""
+        """True if no finding prevents installing or running the plugin."""
         return not self.reasons
 
     @property
@@ -57,7 +57,7 @@ class EngineVerdict:
 
 
 def engine_verdicts(findings: Iterable[Finding]) -> tuple[EngineVerdict, ...]:
-    """Group the releases by the reasons that keep a plugin out, the oldest first."""
+    """Group the releases by the findings that keep a plugin out, the oldest release first."""
     serious = [one for one in findings if one.severity is Severity.ERROR or one.code in _KEEP_OUT]
 
     def reasons(release: str) -> tuple[Finding, ...]:
@@ -68,7 +68,11 @@ def engine_verdicts(findings: Iterable[Finding]) -> tuple[EngineVerdict, ...]:
 
 
 def _is_about(engines: str) -> Callable[[str], bool]:
-    """Make the test for a release to be among a finding's engines, such as ``all``, ``since 20.10``, ``19.03``."""
+    """Return a predicate for the releases that the text of a finding's engines covers.
+
+    Args:
+        engines: text such as ``all``, ``none``, ``since 20.10``, ``up to 19.03`` or ``19.03``.
+    """
     if engines in {"all", "none"}:
         return lambda _: engines == "all"
     word, _, version = engines.rpartition(" ")
@@ -85,4 +89,5 @@ def _is_about(engines: str) -> Callable[[str], bool]:
 
 
 def _number(release: str) -> tuple[int, ...]:
+    """Return a release as numbers that compare in the order of releases."""
     return tuple(int(part) for part in release.split("."))

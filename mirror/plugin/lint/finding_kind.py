@@ -1,4 +1,4 @@
-"""Kinds of findings: the sentences about one kind of fault, with places for what a plugin has there."""
+"""Kinds of findings: sentences about one kind of fault, with fields for values from a plugin."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mirror.plugin.rootfs.platform import Platform
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingKind:
-    """One row of the tables of findings. Calling a kind makes a :class:`Finding`.
+    """One row of the tables of findings. Calling a kind returns a :class:`Finding`.
 
     ``text``, ``seen`` and ``fix`` are templates of :meth:`str.format`. Every ``{field}`` in them is an argument of the
-    call; text from the plugin is made printable and cut, and several texts are joined by commas.
+    call. Text from the plugin is made printable and cut, and several texts are joined by commas.
 
     Attributes:
-        code: the name for programs, such as ``layers-missing``; variants of one fault share it.
-        severity: how much a fault of this kind matters.
+        code: name for programs, such as ``layers-missing``; variants of one fault share a code.
+        severity: severity of a fault of this kind.
         text: the fault.
-        engines: the engines that it matters to: ``all``, ``none``, ``19.03``, ``since``, ``before`` or ``up to 19.03``.
-        seen: what somebody sees who installs the plugin there.
-        fix: what to do about it.
-        own_words: fields that hold sentences of ours, which are neither changed nor cut.
-        keeps_out: whether those engines do not install or run the plugin at all. Errors always keep it out.
+        engines: affected engines: ``all``, ``none``, ``19.03``, ``since``, ``before`` or ``up to 19.03``.
+        seen: effect that a user of these engines sees.
+        fix: advice for fixing the fault.
+        own_words: fields with our own sentences, which are neither changed nor cut.
+        keeps_out: True if the affected engines do not install or run the plugin. Errors always keep a plugin out.
     """
 
     code: str
@@ -41,14 +41,15 @@ class FindingKind:
     keeps_out: bool = False
 
     def __call__(self, **fields: str | int | Platform | Sequence[str]) -> Finding:
-        """Make a finding of this kind.
+        """Return a finding of this kind.
 
         Args:
-            fields: a value for each of :attr:`fields`, and no other.
+            fields: a value for each name in :attr:`fields`, and no other.
 
         Raises:
-            TypeError: a field is missing, or one is not in the templates.
+            TypeError: a field is missing or unknown.
         """
+        # format_map ignores an unknown field, and names only the field if one is missing.
         if fields.keys() != self.fields:
             raise TypeError(f"{self.code} has the fields {sorted(self.fields)}, not {sorted(fields)}")
         values = {name: value if name in self.own_words else _shown(value) for name, value in fields.items()}
@@ -57,7 +58,7 @@ class FindingKind:
 
     @property
     def fields(self) -> frozenset[str]:
-        """The names of the fields in the templates."""
+        """Names of the fields in the templates."""
         templates = (self.text, self.seen, self.fix)
         return frozenset(name for template in templates for _, name, _, _ in Formatter().parse(template) if name)
 
@@ -68,6 +69,7 @@ hint: Final = partial(FindingKind, severity=Severity.HINT)
 
 
 def _shown(value: str | int | Platform | Sequence[str]) -> str | int | Platform:
+    """Return a value as text for a message: printable ASCII of bounded length. Numbers and platforms are unchanged."""
     if isinstance(value, int | Platform):
         return value
     return printable_ascii(value if isinstance(value, str) else ", ".join(value))

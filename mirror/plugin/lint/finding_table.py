@@ -1,4 +1,4 @@
-"""The whole table of findings: every kind that the three tables hold, found there by itself."""
+"""Table of all kinds of findings, collected from the three tables."""
 
 from __future__ import annotations
 

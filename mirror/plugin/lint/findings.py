@@ -1,4 +1,4 @@
-"""Findings: faults of a plugin that can be told before anybody installs it."""
+"""Findings: faults of a plugin that can be detected before an install."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mirror.oci.errors import ManifestInvalid
 
 
 class Severity(Enum):
-    """The weight of a finding."""
+    """Severity of a finding."""
 
-    #: No engine that is in use can do anything with the plugin, or it would install something else than was meant.
+    #: No engine in use can install or run the plugin, or an engine would install other content than intended.
     ERROR = "error"
-    #: Some engines, or other clients, will not take it.
+    #: Some engines or other clients do not accept the plugin.
     WARNING = "warning"
-    #: It may well be meant so, and is worth a look where the plugin does not work.
+    #: Possibly intended; worth a look if the plugin does not work.
     HINT = "hint"
 
 
@@ -24,12 +24,12 @@ class Finding:
     """One fault of a plugin.
 
     Attributes:
-        code: its name for programs, such as ``layers-missing``.
-        severity: how much it matters.
-        text: what is wrong.
-        engines: the engines that it matters to, such as ``up to 19.03``.
-        seen: what somebody sees who installs the plugin there.
-        mend: what to do about it.
+        code: name for programs, such as ``layers-missing``.
+        severity: severity of the fault.
+        text: the fault.
+        engines: affected engines, such as ``up to 19.03``.
+        seen: effect that a user of these engines sees.
+        fix: advice for fixing the fault.
     """
 
     code: str
@@ -37,27 +37,29 @@ class Finding:
     text: str
     engines: str
     seen: str
-    mend: str
+    fix: str
 
     @property
     def sentence(self) -> str:
-        """The fault and where it is seen; of an error, also what to do: who pushed it gets no further otherwise."""
+        """The fault and its effect. For an error also the fix, because nobody can go on without one."""
         told = f"{self.text} (engines {self.engines}: {self.seen})"
-        return f"{told}; {self.mend}" if self.severity is Severity.ERROR else told
+        return f"{told}; fix: {self.fix}" if self.severity is Severity.ERROR else told
 
     def to_json(self) -> dict[str, str]:
-        """Convert to plain values for JSON."""
+        """Return plain values for JSON."""
         return {**asdict(self), "severity": self.severity.value}
 
     @classmethod
     def from_json(cls, value: object) -> Finding:
-        """Read what :meth:`to_json` gave.
+        """Read the values that :meth:`to_json` returned.
 
         Raises:
-            ManifestInvalid: it is something else.
+            ManifestInvalid: the value is not a finding.
         """
         try:
-            members = dict(value)  # type: ignore[call-overload]  # what it raises for other kinds is caught
+            members = dict(value)  # type: ignore[call-overload]  # errors for other types are caught below
+            if "mend" in members:  # records of earlier versions
+                members["fix"] = members.pop("mend")
             return cls(**{**members, "severity": Severity(members["severity"])})
         except (KeyError, TypeError, ValueError) as error:
             raise ManifestInvalid(f"not a finding: {error}") from error

@@ -1,7 +1,7 @@
-"""Checks of a plugin's manifest, config blob and layers against what engines from 1.13 to 29 need. Pure decisions.
+"""Checks of a plugin's manifest, config blob and layers for engines from 1.13 to 29. Pure decisions.
 
-A manifest beyond 4 393 216 bytes, which engines since 20.10 do not read, is no case here: :mod:`mirror.oci.manifest`
-takes none beyond 4 194 304.
+Engines since 20.10 refuse manifests of more than 4 393 216 bytes. No check is needed here, because
+:mod:`mirror.oci.manifest` accepts at most 4 194 304 bytes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ _GZIP_LAYER_TYPES: Final = frozenset({media_types.DOCKER_LAYER_GZIP, media_types
 def check_plugin(
     manifest: Manifest, config_bytes: int, config: bytes | None, layers: Mapping[Digest, LayerFacts] | None
 ) -> tuple[Finding, ...]:
-    """List everything that is wrong with how a plugin is packed, each kind once.
+    """List the findings about the packing of a plugin, one of each kind.
 
     Args:
-        manifest: its manifest.
-        config_bytes: size of its config's blob.
-        config: the config's bytes; None where there are more than are read.
-        layers: facts by digest, where they are here; None where no layer was read, and nothing is said of them.
+        manifest: manifest of the plugin.
+        config_bytes: size of the config blob.
+        config: content of the config; None if larger than the limit for reading.
+        layers: facts by digest, of the layers that are stored here; None if no layer was read, which skips all checks
+            of layers.
     """
     found = [*_check_manifest(manifest)]
     if manifest.config is not None and manifest.config.size_bytes != config_bytes:
@@ -40,19 +41,20 @@ def check_plugin(
         found.append(table.CONFIG_UNREADABLE(reason=parsed))
     if layers is not None:
         found += _check_layers(manifest, parsed, layers)
-    first: dict[str, Finding] = {}  # a manifest may name ten thousand layers
+    # One finding of each kind: a manifest may name ten thousand layers.
+    first: dict[str, Finding] = {}
     for finding in found:
         first.setdefault(finding.code, finding)
     return tuple(first.values())
 
 
 def check_index(members: Iterable[Manifest]) -> tuple[Finding, ...]:
-    """Check an index of these manifests."""
+    """List the findings about an index of these manifests."""
     return (table.INDEX(),) if any(member.is_plugin for member in members) else ()
 
 
 def _parsed(config: bytes | None) -> PluginConfig | str:
-    """Read the configuration, or tell why there is none."""
+    """Return the configuration, or the reason why there is none."""
     if config is None:
         return f"it has more than {MAX_CONFIG_BYTES} bytes"
     try:
@@ -62,6 +64,7 @@ def _parsed(config: bytes | None) -> PluginConfig | str:
 
 
 def _check_manifest(manifest: Manifest) -> Iterator[Finding]:
+    """Yield findings about the manifest alone."""
     if manifest.ambiguity is not None:
         yield table.MANIFEST_AMBIGUOUS(ambiguity=manifest.ambiguity)
     if not manifest.layers:
@@ -83,6 +86,7 @@ def _check_manifest(manifest: Manifest) -> Iterator[Finding]:
 def _check_layers(
     manifest: Manifest, config: PluginConfig | str, layers: Mapping[Digest, LayerFacts]
 ) -> Iterator[Finding]:
+    """Yield findings about the layers. Their digests are compared only if all layers were read to their end."""
     for number, layer in enumerate(manifest.layers, 1):
         facts = layers.get(layer.digest)
         if facts is None:
@@ -90,6 +94,7 @@ def _check_layers(
         else:
             yield from _check_layer(number, layer, facts)
     read = [layers.get(layer.digest) for layer in manifest.layers]
+    # With one layer unread, nobody knows whether the plugin holds files, or its digests.
     if not read or any(facts is None or facts.problem for facts in read):
         return
     whole = [facts for facts in read if facts is not None]
@@ -100,6 +105,7 @@ def _check_layers(
 
 
 def _check_layer(number: int, layer: Descriptor, facts: LayerFacts) -> Iterator[Finding]:
+    """Yield findings about one layer."""
     if layer.size_bytes != facts.size_bytes:
         yield _size_wrong(f"layer {number}", layer, facts.size_bytes)
     if facts.problem is not None:
@@ -109,12 +115,14 @@ def _check_layer(number: int, layer: Descriptor, facts: LayerFacts) -> Iterator[
 
 
 def _size_wrong(blob: str, said: Descriptor, size_bytes: int) -> Finding:
+    """Return the finding about a blob whose size differs from its descriptor."""
     return table.SIZE_WRONG(blob=blob, size_bytes=size_bytes, said_bytes=said.size_bytes)
 
 
 def _check_diff_ids(
     config: PluginConfig, layers: Sequence[Descriptor], facts: Sequence[LayerFacts]
 ) -> Iterator[Finding]:
+    """Yield a finding if ``diff_ids`` of the config differ from the digests of the uncompressed layers."""
     if config.diff_ids == tuple(str(one.diff_id) for one in facts):
         return
     if config.diff_ids == tuple(str(layer.digest) for layer in layers):

@@ -1,4 +1,4 @@
-"""Differences between two plugins: privileges, settings, interface and the rest of the config, and files."""
+"""Differences between two plugins: privileges, settings, other parts of the config, and files."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mirror.plugin.rootfs.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class FieldChange:
-    """A setting or member of the config that is not the same in both plugins.
+    """A setting or member of the config that differs.
 
     Attributes:
-        what: its name: of a setting, a member of the config, or a path.
-        before, after: how it is in each; None where it is not in it.
+        what: name of the setting or member.
+        before, after: value in each plugin; None if the plugin lacks the field.
     """
 
     what: str
@@ -29,12 +29,12 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file, folder or link that is not the same in both.
+    """A file, folder or link that differs.
 
     Attributes:
-        path: its path, from the root.
-        before_bytes, after_bytes: its size in each; None where it is not in it.
-        how: what has changed: ``added``, ``removed``, ``content``, ``mode 0755 to 4755``, ``file to link``.
+        path: path from the root.
+        before_bytes, after_bytes: size in each plugin; None if the plugin lacks the file.
+        how: kind of change: ``added``, ``removed``, ``content``, ``mode 0755 to 4755``, ``file to link``.
     """
 
     path: str
@@ -45,14 +45,14 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class PluginDifference:
-    """Two plugins compared.
+    """Differences between an earlier and a later plugin.
 
     Attributes:
-        privileges: what the later asks for, and the earlier did not, and the other way round.
-        writable: paths of mounts that were read-only, and are not any more; no engine asks about that.
-        settings: settings that came, went, or have another default.
-        config: what else of the config is different.
-        files: what of the root filesystem is different; None where one of them was not read.
+        privileges: privileges that only one of the plugins asks for.
+        writable: paths of mounts that were read-only and have become writable. No engine asks about these.
+        settings: settings that were added or removed, or have another default.
+        config: other differences of the config.
+        files: differences of the root filesystem; None if one of the two was not read.
     """
 
     privileges: PrivilegeDifference
@@ -63,12 +63,12 @@ class PluginDifference:
 
     @property
     def grew(self) -> bool:
-        """True where the later plugin may do more to a host."""
+        """True if the later plugin has more access to a host."""
         return bool(self.privileges.added or self.writable)
 
     @property
     def is_empty(self) -> bool:
-        """True where nothing is different."""
+        """True if there is no difference."""
         privileges = self.privileges
         return not any((privileges.added, privileges.removed, self.writable, self.settings, self.config, self.files))
 
@@ -76,7 +76,14 @@ class PluginDifference:
 def compare_plugins(
     earlier: PluginConfig, later: PluginConfig, before: Tree | None = None, after: Tree | None = None
 ) -> PluginDifference:
-    """Compare two plugins. Trees must have been read with digests."""
+    """Return the differences between two plugins.
+
+    Args:
+        earlier: configuration of the earlier plugin.
+        later: configuration of the later plugin.
+        before: root filesystem of the earlier plugin, read with digests of files; None if not read.
+        after: root filesystem of the later plugin, read with digests of files; None if not read.
+    """
     read_only = _read_only(earlier)
     return PluginDifference(
         privileges=PrivilegeDifference.between(earlier, later),
@@ -88,17 +95,19 @@ def compare_plugins(
 
 
 def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[FieldChange]:
+    """Yield the names whose texts differ."""
     for what in dict.fromkeys((*before, *after)):
         if before.get(what) != after.get(what):
             yield FieldChange(what, before.get(what), after.get(what))
 
 
 def _settings(config: PluginConfig) -> dict[str, str]:
+    """Return the defaults of all settings, by key."""
     return {setting.key: "(none)" if setting.default is None else setting.default for setting in list_settings(config)}
 
 
 def _members(config: PluginConfig) -> dict[str, str]:
-    """The config as texts by name, without what privileges and settings tell already."""
+    """Return the members of the config as texts by name, without those that privileges and settings cover."""
     keys = {setting.key.partition(".")[0] for setting in list_settings(config)}
     members = {
         "Interface.Types": " ".join(config.interface.types),
@@ -120,19 +129,22 @@ def _members(config: PluginConfig) -> dict[str, str]:
 
 
 def _read_only(config: PluginConfig) -> frozenset[str]:
-    """Names of what is mounted, and never to be written to."""
+    """Return the names of mounts that are read-only in every place."""
     return frozenset(reach.named for reach in _mounted(config)) - frozenset(_writable(config))
 
 
 def _writable(config: PluginConfig) -> Iterator[str]:
+    """Yield the names of writable mounts."""
     return (reach.named for reach in _mounted(config) if reach.writable)
 
 
 def _mounted(config: PluginConfig) -> Iterator[Reach]:
+    """Yield the access through mounts that have a name."""
     return (reach for reach in config_reaches(config) if reach.kind == MOUNT and reach.named)
 
 
 def _files(before: Tree, after: Tree) -> Iterator[FileChange]:
+    """Yield the differences of two trees, sorted by path."""
     earlier, later = dict(before.walk()), dict(after.walk())
     for path in sorted({*earlier, *later}):
         old, new = earlier.get(path), later.get(path)
@@ -142,10 +154,12 @@ def _files(before: Tree, after: Tree) -> Iterator[FileChange]:
 
 
 def _size(node: Node | None) -> int | None:
+    """Return the size of a node, or None for a missing node."""
     return None if node is None else node.size_bytes
 
 
 def _how(old: Node | None, new: Node | None) -> Iterable[str]:
+    """Yield the kinds of change of a path."""
     if old is None or new is None:
         yield "removed" if new is None else "added"
         return
@@ -156,5 +170,6 @@ def _how(old: Node | None, new: Node | None) -> Iterable[str]:
         yield "content"
     if old.target != new.target:
         yield f"link to {new.target}"
+    # The mode of a symbolic link has no effect on Linux (symlink(7)).
     if old.mode != new.mode and old.kind is not EntryKind.SYMLINK:
         yield f"mode {old.mode:04o} to {new.mode:04o}"

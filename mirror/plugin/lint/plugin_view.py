@@ -1,4 +1,4 @@
-"""The view of a plugin: everything that its config and root filesystem tell, in one value."""
+"""View of a plugin: all information from its config and root filesystem in one value."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mirror.plugin.policy.engine_vulnerabilities import never_compared
 from mirror.plugin.rootfs.platform import Platform, platform_from_tag
 from mirror.plugin.rootfs.root_filesystem import Rootfs, platform_of
 
-#: Findings of one code that are told: a config may have ten thousand mounts.
+#: Most findings of one code that are shown: a config may have ten thousand mounts.
 _MOST_ALIKE: Final = 10
 _ORDER: Final = list(Severity)
 
 
 @dataclass(frozen=True, slots=True)
 class PluginContent:
-    """The content that was read of a plugin, wherever it lies.
+    """Content of a plugin that was read from a registry, folder or file.
 
     Attributes:
-        config: its configuration; None where no engine could read it.
-        rootfs: its root filesystem; None where it was not, or could not be, read.
-        findings: what is wrong with how it is packed.
+        config: configuration; None if no engine could read the config.
+        rootfs: root filesystem; None if not read, or not readable.
+        findings: findings about the packing.
     """
 
     config: PluginConfig | None
@@ -41,16 +41,16 @@ class PluginContent:
 
 @dataclass(frozen=True, slots=True)
 class PluginView:
-    """A plugin.
+    """All information about a plugin.
 
     Attributes:
-        config: its configuration; None where no engine could read it.
-        platform: what it runs on, where that is known.
-        platform_by: what says so, such as ``its programs``.
-        privileges: what an engine asks for before it installs it, each with what it means for the host.
-        settings: what a host may set.
-        findings: what is wrong with it, the worst first.
-        engines: which engines it works on, as far as is known.
+        config: configuration; None if no engine could read the config.
+        platform: platform of the plugin; None if unknown.
+        platform_by: source of the platform, such as ``its programs``.
+        privileges: privileges that an engine asks for before an install, each with its risk for the host.
+        settings: settings that a host may set.
+        findings: findings, the most severe first.
+        engines: support by engine releases, as far as known.
     """
 
     config: PluginConfig | None
@@ -63,22 +63,22 @@ class PluginView:
 
     @property
     def never_compared(self) -> Privilege | None:
-        """The privilege that engines with CVE-2026-33997 install whether it was granted or not; None: there is none."""
+        """The privilege that engines with CVE-2026-33997 never compare with those granted; None if there is none."""
         return never_compared([privilege for privilege, _ in self.privileges])
 
     @property
     def has_errors(self) -> bool:
-        """True where any finding is an error."""
+        """True if any finding is an error."""
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
 def view_plugin(content: PluginContent, tag: str | None = None, hosts: Platform | None = None) -> PluginView:
-    """Look at a plugin from all sides.
+    """Return all information about a plugin.
 
     Args:
-        content: what was read.
-        tag: the tag that it goes by.
-        hosts: the platform of the hosts that it is meant for; without it, what the tag says.
+        content: content that was read.
+        tag: tag of the plugin.
+        hosts: platform of the hosts for which the plugin is intended; None takes the platform that the tag names.
     """
     said = None if tag is None else platform_from_tag(tag)
     meant = None if said is None else IntendedPlatform(said.platform, f"the tag, with {said.used!r}, says")
@@ -99,6 +99,7 @@ def view_plugin(content: PluginContent, tag: str | None = None, hosts: Platform 
 
 
 def _findings(content: PluginContent, meant: IntendedPlatform | None) -> Iterator[Finding]:
+    """Yield the findings about the packing, then those about the config and the root filesystem."""
     yield from content.findings
     if content.config is not None:
         yield from check_config(content.config)
@@ -107,7 +108,7 @@ def _findings(content: PluginContent, meant: IntendedPlatform | None) -> Iterato
 
 
 def _alike(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield each finding once, and of one kind not more than :data:`_MOST_ALIKE`."""
+    """Yield each finding once, and at most :data:`_MOST_ALIKE` of one code."""
     count: Counter[str] = Counter()
     for finding in dict.fromkeys(findings):
         count[finding.code] += 1
@@ -116,11 +117,13 @@ def _alike(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _platform(content: PluginContent, tagged: Platform | None) -> tuple[Platform | None, str]:
+    """Return the platform of a plugin and the source of this knowledge."""
     read = None
     if content.config is not None and content.rootfs is not None:
         read = platform_of(content.config, content.rootfs)
     if read is None:
         return tagged, "" if tagged is None else "its tag"
+    # ELF does not tell the variant of arm, but a tag may.
     if tagged is not None and not read.variant and read.covers(tagged):
         return replace(read, variant=tagged.variant), "its programs and its tag" if tagged.variant else "its programs"
     return read, "its programs"

@@ -1,4 +1,4 @@
-"""Checks of a plugin's root filesystem: why the plugin cannot be enabled. Pure decisions."""
+"""Checks of a plugin's root filesystem for faults that prevent enabling the plugin. Pure decisions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, started
 
-#: Libraries that are followed from one to the next.
+#: Most libraries whose own needs are followed.
 _MOST_LIBRARIES: Final = 500
-#: Shorter names stand in any program by chance.
+#: Shortest name that is searched. Shorter names occur in any program by chance.
 _LEAST_STEM_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class IntendedPlatform:
-    """The platform that a plugin is meant for.
+    """Platform for which a plugin is intended.
 
     Attributes:
-        platform: which.
-        why: what says so, as in "…, and the tag says linux/arm64".
+        platform: the platform.
+        why: source of the platform, as in "…, but the tag says linux/arm64".
     """
 
     platform: Platform
@@ -35,19 +35,19 @@ class IntendedPlatform:
 
 
 def names_to_find(config: PluginConfig) -> tuple[bytes, ...]:
-    """List the texts to look for in files: the socket's name, and that without ``.sock``, which libraries add."""
+    """Return the names to search in files: the socket's name, and the name without ``.sock``, which libraries add."""
     socket = config.interface.socket.encode()
     stem = socket.removesuffix(b".sock")
     return (socket, stem) if len(stem) >= _LEAST_STEM_BYTES else (socket,)
 
 
 def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | None = None) -> Iterator[Finding]:
-    """Yield everything that is wrong with a root filesystem.
+    """Yield all findings about a root filesystem.
 
     Args:
-        config: the plugin's.
-        rootfs: what is in it.
-        meant: the platform that it is meant for, where something says so.
+        config: configuration of the plugin.
+        rootfs: root filesystem of the plugin.
+        meant: platform for which the plugin is intended; None if unknown.
     """
     if rootfs.whiteouts:
         yield table.WHITEOUTS(names=rootfs.whiteouts)
@@ -55,6 +55,7 @@ def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform |
         yield table.HARD_LINKS_BROKEN(names=rootfs.links_broken)
     if rootfs.too_long:
         yield table.NAMES_LONG(names=rootfs.too_long)
+    # In an incomplete tree any file may seem to be missing.
     if not rootfs.tree.whole:
         yield table.ROOTFS_NOT_READ()
         return
@@ -67,9 +68,10 @@ def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform |
 
 
 def _check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | None) -> Iterator[Finding]:
+    """Yield findings about the started program and its chain of interpreters."""
     name, found = started(config, rootfs)
     if covering_mount(config, posixpath.normpath(posixpath.join("/", config.work_dir, name))) is not None:
-        return  # it comes from the host
+        return  # the program comes from the host
     if found is None:
         kind = table.PROGRAM_MISSING if "/" in name else table.PROGRAM_NOT_IN_PATH
         yield kind(name=name)
@@ -94,7 +96,7 @@ def _check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform |
 def _check_program(
     config: PluginConfig, rootfs: Rootfs, name: str, node: Node, meant: IntendedPlatform | None
 ) -> Iterator[Finding]:
-    """Check one program of those that are started for one another."""
+    """Yield findings about one program of the chain."""
     program = node.program
     if program is None or (program.elf is None and not program.interpreter):
         yield table.NO_PROGRAM(name=name)
@@ -111,6 +113,7 @@ def _check_program(
     if rootfs.tree.find(posixpath.join("/", elf.interpreter)) is None:
         if covering_mount(config, elf.interpreter) is None:
             yield table.LOADER_MISSING(name=name, loader=elf.interpreter)
+    # Libraries below a mount are those of the host, which are unknown here.
     elif not any(covering_mount(config, folder) for folder in ("/lib", "/lib64", "/usr/lib", "/usr/local/lib")):
         missing = _missing_libraries(rootfs, node)
         if missing:
@@ -118,10 +121,10 @@ def _check_program(
 
 
 def _missing_libraries(rootfs: Rootfs, program: Node) -> list[str]:
-    """List the libraries that a program needs, or one of its libraries does, and that are nowhere.
+    """List the libraries that a program or its libraries need, and that no folder holds.
 
-    Wherever it lies, a library counts as found: which folders are looked into is for the loader to say, and for files
-    in ``/etc`` that it reads.
+    A library counts as found in any folder. The searched folders depend on the loader and on files in ``/etc``, and a
+    wrong report would be worse than a missed one (ADR 14).
     """
     nodes_by_name = {path.rpartition("/")[2]: node for path, node in rootfs.tree.walk()}
     missing: list[str] = []
@@ -143,7 +146,7 @@ def _missing_libraries(rootfs: Rootfs, program: Node) -> list[str]:
 
 
 def _mentions_socket(config: PluginConfig, rootfs: Rootfs) -> bool:
-    """Tell whether a file or the config's own words mention the socket."""
+    """Return True if a file, or a text of the config, mentions the socket."""
     socket = config.interface.socket
     said = [*config.entrypoint, *config.args.value, *(env.value or "" for env in config.env)]
     return not socket or bool(rootfs.mentioned) or any(socket in text for text in said)

@@ -1,4 +1,4 @@
-"""The table of findings about root filesystems of plugins. Measured on engines 20.10 and 26.1."""
+"""Table of findings about root filesystems of plugins. Measured on engines 20.10 and 26.1."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 from mirror.plugin.lint.finding_kind import error, hint, warning
 
 _EXEC: Final = "enabling fails: 'OCI runtime create failed: ... exec: \"{{name}}\": {}'"
+# The engine dials the socket for 13 s after a program that has ended, and for 23 s while the program runs. The cause is
+# only in the daemon's log.
 _NO_SOCKET: Final = (
     "enabling fails after 13 s: 'dial unix /run/docker/plugins/ID/...: connect: no such file or directory'; "
     "the daemon's log has '{}'"
@@ -19,7 +21,7 @@ PROGRAM_MISSING: Final = error(
     code="entrypoint-missing",
     text="the entrypoint {name} is not in the root filesystem",
     seen=_EXEC.format("stat {name}: no such file or directory"),
-    fix="put the program into rootfs, at this path, or mend Entrypoint; a link must lead to something in rootfs",
+    fix="put the program into rootfs at this path, or fix Entrypoint; a link must lead to a file in rootfs",
 )
 PROGRAM_NOT_IN_PATH: Final = replace(PROGRAM_MISSING, seen=_EXEC.format("executable file not found in $PATH"))
 PROGRAM_NOT_EXECUTABLE: Final = error(
@@ -30,44 +32,45 @@ PROGRAM_NOT_EXECUTABLE: Final = error(
 )
 PROGRAM_NOT_A_FILE: Final = error(
     code="entrypoint-not-executable",
-    text="the entrypoint {name} is no file but a {file_kind}",
+    text="the entrypoint {name} is not a file but a {file_kind}",
     seen=_EXEC.format("permission denied"),
-    fix="name a program",
+    fix="set Entrypoint to a program",
 )
 NO_PROGRAM: Final = error(
     code="entrypoint-no-program",
     text="{name} is neither an ELF program nor a script that begins with #!",
     seen=_EXEC_FORMAT,
-    fix="begin a script with the line #!/bin/sh, at its very first byte",
+    fix="start a script with the line #!/bin/sh, at its first byte",
 )
 INTERPRETER_MISSING: Final = error(
     code="interpreter-missing",
-    text="the script {name} is for {interpreter}, which is not in the root filesystem",
+    text="the script {name} needs {interpreter}, which is not in the root filesystem",
     seen=_NO_FILE,
     fix="put it into rootfs, or use a static program",
 )
-INTERPRETER_CRLF: Final = replace(INTERPRETER_MISSING, fix="write its lines with LF at their end, not CRLF")
+# Linux takes the carriage return for a part of the interpreter's name.
+INTERPRETER_CRLF: Final = replace(INTERPRETER_MISSING, fix="end the lines of the script with LF, not CRLF")
 LOADER_MISSING: Final = error(
     code="loader-missing",
     text="the program {name} needs the loader {loader}, which is not in the root filesystem",
     seen=_NO_FILE,
-    fix="link the program statically (Go: CGO_ENABLED=0), or take the loader and its libraries into rootfs",
+    fix="link the program statically (Go: CGO_ENABLED=0), or put the loader and its libraries into rootfs",
 )
 LIBRARIES_MISSING: Final = error(
     code="libraries-missing",
-    text="the program {name} needs {libraries}, which the root filesystem has nowhere",
+    text="the program {name} needs libraries that are not in the root filesystem: {libraries}",
     seen=_NO_SOCKET.format("error while loading shared libraries"),
-    fix="put them into rootfs (ldd shows what is needed), or link the program statically",
+    fix="put them into rootfs (ldd lists them), or link the program statically",
 )
 PLATFORM_WRONG: Final = error(
     code="platform-wrong",
-    text="{name} is a program for {platform}, and {why} {wanted}",
+    text="{name} is a program for {platform}, but {why} {wanted}",
     seen=_EXEC_FORMAT,
-    fix="build it for {wanted}, or give it a tag and a host for {platform}",
+    fix="build it for {wanted}, or use a tag and hosts for {platform}",
 )
 PLATFORM_UNKNOWN: Final = error(
     code="platform-unknown",
-    text="{name} is a program for a machine that no engine runs on",
+    text="{name} is a program for a machine on which no engine runs",
     seen=_EXEC_FORMAT,
     fix="build it for the machine of the host",
 )
@@ -76,42 +79,42 @@ SOCKET_UNMENTIONED: Final = hint(
     text="neither the config's arguments nor any file of the plugin mentions {socket}",
     seen="if the program listens elsewhere, enabling fails after 23 s: 'dial unix ...: connect: no such file or "
     "directory'",
-    fix="see that it listens on /run/docker/plugins/{socket}",
+    fix="make sure that the program listens on /run/docker/plugins/{socket}",
 )
 WHITEOUTS: Final = warning(
     code="whiteouts",
     text="names that begin with .wh.: {names}",
-    seen="they are there on the host that created the plugin; wherever it is installed they are not, and delete what "
-    "they name where that was unpacked before",
+    seen="the files exist on the host that created the plugin; on other hosts the install takes them for deletions, "
+    "and removes the files that they name",
     fix="rename them",
 )
 HARD_LINKS_BROKEN: Final = error(
     code="hard-links-broken",
-    text="hard links to what is not there: {names}",
-    seen="the install fails as it unpacks the layer: 'no such file or directory'",
-    fix="create the plugin again from a whole folder",
+    text="hard links to missing files: {names}",
+    seen="the install fails while unpacking the layer: 'no such file or directory'",
+    fix="create the plugin again from the complete folder",
 )
 NAMES_LONG: Final = error(
     code="names-long",
     text="names that are too long: {names}",
-    seen="the install fails as it unpacks the layer: 'file name too long'",
-    fix="names end at 255 bytes, paths at 4095",
+    seen="the install fails while unpacking the layer: 'file name too long'",
+    fix="use names of at most 255 bytes and paths of at most 4095 bytes",
 )
 PROPAGATED_MOUNT_MISSING: Final = warning(
     code="propagated-mount-missing",
     text="the folder of PropagatedMount, {path}, is not in the root filesystem",
     engines="up to 17.12",
-    seen="enabling fails; newer ones make it",
-    fix="make the folder in rootfs",
+    seen="enabling fails; newer engines create the folder",
+    fix="create the folder in rootfs",
     keeps_out=True,
 )
 ROOTFS_NOT_READ: Final = warning(
     code="rootfs-not-read",
-    text="the root filesystem has more in it than is looked at",
-    seen="unknown: what it would be started with was not looked for",
-    fix="take out of it what the plugin does not need",
+    text="the root filesystem exceeds the limits of the checks",
+    seen="unknown: the program and its libraries were not checked",
+    fix="remove the files that the plugin does not need",
 )
-# A folder for an engine's create without its other half.
+# Found in a folder for 'docker plugin create', not in a registry.
 ROOTFS_MISSING: Final = error(
     code="rootfs-missing",
     text="there is no folder rootfs beside config.json",

@@ -1,1 +1,1 @@
-"""Decisions about plugins: rules, privileges, fingerprints, vulnerable engines."""
+"""Decisions about plugins: policy rules, privileges, fingerprints, and vulnerabilities of engines."""

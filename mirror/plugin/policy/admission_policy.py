@@ -1,7 +1,7 @@
-"""Admission policy: rules, and the decision which plugins are let in. Pure.
+"""Admission policy: rules, and the decision about each plugin. Pure.
 
-The first rule that matches decides, as in a firewall: an exception stands above what it is excepted from, and a file
-reads from top to bottom. A rule that only warns decides nothing, so that it cannot hide one that denies.
+The first matching rule decides, as in a firewall, so an exception stands above the rule that it limits. A rule that
+only warns decides nothing, so it cannot hide a later rule that denies.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.policy.privilege_pattern import PrivilegePattern, RequestedPrivilege, describe_privilege
 from mirror.plugin.rootfs.platform import Platform
 
-#: Name of the rule that refuses what cannot be judged, and of the one that stands for the default.
+#: Names of the rule that denies unreadable plugins, and of the default.
 UNREADABLE, DEFAULT = "unreadable", "default"
-#: Things of one kind that a reason names.
+#: Most privileges or types that a reason names.
 _MOST_LISTED = 10
 
 
 class PolicyAction(StrEnum):
-    """The action on a plugin."""
+    """Action on a plugin."""
 
     ALLOW = "allow"
-    #: Let in, with a word about it.
+    #: Admitted with a warning.
     WARN = "warn"
-    #: Stored, and not served until somebody approves it.
+    #: Stored, but not served until somebody approves the plugin.
     HOLD = "hold"
     #: Neither stored nor served.
     DENY = "deny"
@@ -39,16 +39,15 @@ class PolicyAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A plugin that wants to be let in.
+    """A plugin that the policy decides about.
 
     Attributes:
-        repository: where it goes, or is.
-        size_bytes: of config and layers together.
-        config: its configuration, or why nobody can know what engines will make of the plugin, in words that follow
-            "cannot be judged:".
-        platform: what it runs on; None where nothing tells, or no rule asks.
-        signed: whether a signature refers to it, whoever made it; False also where no rule asks.
-        grown: what it asks for that the last one let in did not.
+        repository: repository of the plugin.
+        size_bytes: size of config and layers together.
+        config: configuration, or the reason why the plugin cannot be judged, as text after "cannot be judged:".
+        platform: platform of the plugin; None if unknown, or if no rule asks.
+        signed: True if a signature refers to the plugin, whoever made the signature. Also False if no rule asks.
+        grown: privileges that the last admitted version did not ask for.
     """
 
     repository: Repository
@@ -61,18 +60,18 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """Conditions that a plugin must all meet for the action to follow. Of each list, one entry is enough.
+    """A rule: an action, and conditions that a plugin must all meet. One match in each list is enough.
 
     Attributes:
-        name: for people and programs.
-        action: what follows.
-        names: repositories.
-        privileges: what it asks of a host.
-        interfaces: types such as ``docker.authz``, globs; without a ``/``, of any version.
-        platforms: what it runs on; None in it: that is not known.
-        larger_than_bytes: config and layers together have more.
-        signed: whether a signature is present. It is not verified.
-        grown: whether it must ask for more than the last one that was let in under its name.
+        name: name of the rule, for people and programs.
+        action: action for plugins that meet the conditions.
+        names: patterns of repositories.
+        privileges: privileges that the plugin asks for.
+        interfaces: globs of interface types such as ``docker.authz``. Without a ``/``, any version matches.
+        platforms: platforms of the plugin. None in the list matches an unknown platform.
+        larger_than_bytes: size of config and layers that the plugin must exceed.
+        signed: True to match plugins with a signature, False to match those without. The signature is not verified.
+        grown: True to match plugins that ask for more than the last admitted version under the same name.
     """
 
     name: str
@@ -86,7 +85,7 @@ class PolicyRule:
     grown: bool = False
 
     def why(self, candidate: Candidate) -> str | None:
-        """In what way a plugin meets the rule, in words that follow "it"; None where it does not."""
+        """Return how a plugin meets the rule, as text after "it"; None if the plugin does not meet the rule."""
         reasons: list[str] = []
         for met in self._conditions(candidate):
             if met is None:
@@ -95,7 +94,7 @@ class PolicyRule:
         return ", ".join(reasons) or "is a plugin"
 
     def _conditions(self, candidate: Candidate) -> Iterator[str | None]:
-        """Of each condition that the rule has, how it is met; None: it is not."""
+        """Yield a phrase for each condition that the rule has: how the plugin meets the condition, or None if not."""
         config = candidate.config
         if self.names:
             met = any(pattern.match(candidate.repository) is not None for pattern in self.names)
@@ -116,18 +115,18 @@ class PolicyRule:
             said = "is signed" if candidate.signed else "is not signed"
             yield said if candidate.signed is self.signed else None
         if self.grown:
-            yield _listed("asks for more than the last one that was let in:", map(describe_privilege, candidate.grown))
+            yield _listed("requests more than the last accepted plugin:", map(describe_privilege, candidate.grown))
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyVerdict:
-    """A decision on a plugin.
+    """Decision about a plugin.
 
     Attributes:
-        action: what becomes of the plugin; ``warn`` where it is let in with a word.
-        rule: the rule that decided, by name.
-        reason: why, in words that follow "it".
-        warnings: sentences of the rules that only warn.
+        action: action on the plugin; ``warn`` if the plugin is admitted with warnings.
+        rule: name of the rule that decided.
+        reason: reason for the decision, as text after "it".
+        warnings: sentences from the rules that only warn.
     """
 
     action: PolicyAction
@@ -138,11 +137,11 @@ class PolicyVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All rules, in order.
+    """All rules of a site, in order.
 
     Attributes:
-        rules: the rules.
-        default: what follows where no rule decides.
+        rules: rules in order.
+        default: action if no rule decides.
     """
 
     rules: Sequence[PolicyRule] = ()
@@ -150,7 +149,7 @@ class Policy:
 
     @property
     def fingerprint(self) -> str:
-        """Digest of all that the rules say, and of the default: it tells this policy from every other one."""
+        """Digest of all rules and of the default. Different policies have different fingerprints."""
         rules = [
             [
                 rule.name,
@@ -165,25 +164,27 @@ class Policy:
             ]
             for rule in self.rules
         ]
+        # Verdicts are kept with this digest (ADR 20): another order of the fields would have every plugin judged again.
         return Digest.of(json.dumps([rules, self.default.value]).encode()).hex
 
     @property
     def asks_for_growth(self) -> bool:
-        """True where the decision may depend on what was let in before."""
+        """True if the decision may depend on the version that was admitted before."""
         return any(rule.grown for rule in self.rules)
 
     @property
     def asks_for_platform(self) -> bool:
-        """True where the decision may depend on it."""
+        """True if the decision may depend on the platform."""
         return any(rule.platforms for rule in self.rules)
 
     @property
     def asks_for_signature(self) -> bool:
-        """True where the decision may depend on it."""
+        """True if the decision may depend on a signature."""
         return any(rule.signed is not None for rule in self.rules)
 
     def decide(self, candidate: Candidate) -> PolicyVerdict:
-        """Decide on a plugin. One that cannot be read with certainty is denied, whatever the rules say."""
+        """Decide about a plugin. A plugin that cannot be read with certainty is denied, whatever the rules say."""
+        # Before all rules: no rule may admit a plugin that engines could read differently (ADR 16).
         if isinstance(candidate.config, str):
             return unreadable(candidate.config)
         warnings: list[str] = []
@@ -195,34 +196,44 @@ class Policy:
                 return _decided(rule.action, rule.name, why, warnings)
             warnings.append(f"{rule.name}: it {why}")
         if self.default is PolicyAction.WARN:
-            warnings.append("no rule lets it in by name")
-        return _decided(self.default, DEFAULT, "is let in by no rule", warnings)
+            warnings.append("no rule allows it explicitly")
+        return _decided(self.default, DEFAULT, "is allowed by no rule", warnings)
 
 
 def unreadable(why: str) -> PolicyVerdict:
-    """Deny what cannot be read with certainty, with or without rules. `why` follows "cannot be judged:"."""
+    """Return the verdict that denies a plugin which cannot be read with certainty. Applies without rules, too.
+
+    Args:
+        why: reason, as text after "cannot be judged:".
+    """
     return PolicyVerdict(PolicyAction.DENY, UNREADABLE, f"cannot be judged: {why}")
 
 
 def _decided(action: PolicyAction, rule: str, reason: str, warnings: Sequence[str]) -> PolicyVerdict:
+    """Return a verdict. An admitted plugin with warnings gets the action ``warn``."""
     if action is PolicyAction.ALLOW and warnings:
         action = PolicyAction.WARN
     return PolicyVerdict(action, rule, reason, tuple(warnings))
 
 
 def _listed(what: str, found: Iterable[str]) -> str | None:
+    """Return a phrase that lists the matches, cut after a fixed number; None if there are no matches."""
     listed = list(dict.fromkeys(found))
     more = f"; and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
     return f"{what} {'; '.join(listed[:_MOST_LISTED])}{more}" if listed else None
 
 
 def _is_kind(kind: str, wanted: str) -> bool:
-    """Engines look for drivers by names in lower case; old ones mangle a type without a version, and find it or not."""
+    """Return True if an interface type matches a glob. Types are compared in lower case.
+
+    Engines search drivers by lower-case names. Old engines change a type without a version, and may or may not find it.
+    """
     kind = kind.lower()
     return fnmatchcase(kind if "/" in wanted else kind.partition("/")[0], wanted.lower())
 
 
 def _platform(wanted: Iterable[Platform | None], platform: Platform | None) -> str | None:
+    """Return how the platform meets a rule; None if no platform of the rule matches."""
     for each in wanted:
         if each is None and platform is None:
             return "does not say what it runs on"

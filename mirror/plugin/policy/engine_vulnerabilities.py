@@ -1,8 +1,8 @@
-"""Known vulnerabilities of Docker Engines in how they install plugins, and which versions have them. Pure.
+"""Known vulnerabilities of Docker Engine in installing plugins, and the affected versions. Pure.
 
-An engine's version tells its release, and not what a distribution has patched since: Debian's 26.1.5+dfsg1-9+deb13u1
-is mended, and says ``26.1.5+dfsg1`` as the one before it does. Such an engine counts by its number, unless a site says
-that it has patched it (:class:`KnownEngines`).
+The version of an engine tells its release, not the patches of a distribution. Debian's 26.1.5+dfsg1-9+deb13u1 is fixed
+and reports ``26.1.5+dfsg1``, like the package before. Such an engine is judged by its number, unless the site lists its
+version as patched (:class:`KnownEngines`).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from mirror.plugin.config.privileges import Privilege
 
 Number: TypeAlias = tuple[int, int, int]
 
-#: ``20.10.24+dfsg1``, ``17.03.2-ce``, ``29.3.1-rc.1``: the number, and what follows it.
+#: Number and suffix of versions such as ``20.10.24+dfsg1``, ``17.03.2-ce``, ``29.3.1-rc.1``.
 _VERSION: Final = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?(?:([-+~].*|[a-z][A-Za-z0-9.+~-]*))?")
-#: How what follows the number of a release begins, where it is that release and not one before it.
+#: Beginning of the suffix of a release, in contrast to a version before the release.
 _EDITIONS: Final = re.compile(r"-(?:ce|ee)(?![a-z])")
-#: What may stand behind an edition and makes it a release before the one it names.
+#: Words in a suffix that mark a version before the release.
 _CANDIDATE: Final = re.compile(r"(?:alpha|beta|rc|tp|dev|test)")
-#: The first engine that has plugins. A smaller number is that of a build which nobody has given a version.
+#: The first engine with plugins. Smaller numbers come from builds without a version.
 _FIRST_WITH_PLUGINS: Final[Number] = (1, 13, 0)
 
 
 class Exposure(Enum):
-    """An answer to whether an engine has a vulnerability."""
+    """Exposure of an engine to a vulnerability."""
 
     AFFECTED = "affected"
     UNAFFECTED = "unaffected"
@@ -36,7 +36,7 @@ class Exposure(Enum):
 
 
 class Treatment(Enum):
-    """Treatment of an engine that is affected. One whose version cannot be read is treated as if it were."""
+    """Treatment of affected engines. Engines with an unreadable version are treated as affected."""
 
     ALLOW = "allow"
     WARN = "warn"
@@ -48,11 +48,11 @@ class Vulnerability:
     """A vulnerability of engines.
 
     Attributes:
-        identifier: its CVE number.
-        affected: the versions that have it, as pairs of the first one and the first one that no longer has it.
-        effect: what an affected engine does, as a predicate.
-        affected_in_words: the same as ``affected``.
-        remedy: what to do on an affected host.
+        identifier: CVE number.
+        affected: affected versions, as pairs of the first affected and the first fixed version.
+        effect: behaviour of an affected engine, as a predicate.
+        affected_in_words: the affected versions as text.
+        remedy: advice for an affected host.
     """
 
     identifier: str
@@ -62,10 +62,10 @@ class Vulnerability:
     remedy: str
 
     def exposure(self, version: str) -> Exposure:
-        """Tell whether the engine of a version has it; a version that cannot be read is unknown, never unaffected.
+        """Return the exposure of an engine version. An unreadable version is unknown, never unaffected.
 
         Args:
-            version: as the engine's ``User-Agent`` has it, after ``docker/``.
+            version: version from the engine's ``User-Agent``, after ``docker/``.
         """
         match = _VERSION.fullmatch(version)
         if match is None:
@@ -74,13 +74,13 @@ class Vulnerability:
         if number < _FIRST_WITH_PLUGINS:
             return Exposure.UNKNOWN
         for first, fixed in self.affected:
-            # A candidate of the release that mends it may have been made before it was mended.
+            # A release candidate of the fixed version may have been built before the fix.
             if first <= number < fixed or (number == fixed and _is_candidate(suffix)):
                 return Exposure.AFFECTED
         return Exposure.UNAFFECTED
 
 
-#: Engines 1.13 and 17.03 compare the lists as they are, order and descriptions included, and so all of both.
+#: Engines 1.13 and 17.03 are not affected: they compare the whole lists, including order and descriptions.
 UNCOMPARED_PRIVILEGE: Final = Vulnerability(
     identifier="CVE-2026-33997",  # GHSA-pxq6-2prw-chj9
     affected=(((17, 4, 0), (25, 0, 16)), ((25, 1, 0), (29, 3, 1))),
@@ -92,33 +92,38 @@ UNCOMPARED_PRIVILEGE: Final = Vulnerability(
 
 @dataclass(frozen=True, slots=True)
 class KnownEngines:
-    """A site's knowledge of which engines have :data:`UNCOMPARED_PRIVILEGE`.
+    """Knowledge of a site about engines with :data:`UNCOMPARED_PRIVILEGE`.
 
     Attributes:
-        patched: versions, as engines say them, that the site has in a patched build only.
+        patched: versions, as engines report them, that the site runs only in a patched build.
     """
 
     patched: frozenset[str] = frozenset()
 
     def exposure(self, version: str) -> Exposure:
-        """Tell whether an engine has it. Argument as for :meth:`Vulnerability.exposure`."""
+        """Return the exposure of an engine version; a patched version is unaffected.
+
+        Args:
+            version: version from the engine's ``User-Agent``, after ``docker/``.
+        """
         return Exposure.UNAFFECTED if version in self.patched else UNCOMPARED_PRIVILEGE.exposure(version)
 
 
 def never_compared(asked: Sequence[Privilege]) -> Privilege | None:
-    """The privilege that engines with :data:`UNCOMPARED_PRIVILEGE` never compare; None where none is asked for.
+    """Return the privilege that engines with :data:`UNCOMPARED_PRIVILEGE` never compare; None if none is asked for.
 
-    Those engines sort both lists by name, and begin to compare at the second entry. Go's sort leaves entries of one
-    name as they were as long as the list has at most twelve; of a longer one it is a privilege of that name.
+    These engines sort both lists by name, and start the comparison at the second entry. Go's sort keeps the order of
+    equal names in lists of at most twelve entries. In longer lists, the skipped entry is some privilege of the same
+    name.
 
     Args:
-        asked: what the plugin asks for, in the engine's order.
+        asked: privileges of the plugin, in the engine's order.
     """
     return min(asked, key=lambda privilege: privilege.name, default=None)
 
 
 def _is_candidate(suffix: str) -> bool:
-    """Tell whether a release with this suffix came, or may have come, before the one without."""
+    """Return True if a version with this suffix was or may have been released before the version without the suffix."""
     if edition := _EDITIONS.match(suffix):
         return _CANDIDATE.search(suffix, edition.end()) is not None
     return suffix[:1] in {"-", "~"} or _CANDIDATE.match(suffix) is not None

@@ -10,11 +10,13 @@ from mirror.plugin.policy.privilege_pattern import RequestedPrivilege, describe_
 
 @dataclass(frozen=True, slots=True)
 class PrivilegeDifference:
-    """Privileges, each with one value, as ``("mount", "/var/run")``, in the engine's order; then what mounts reach.
+    """Differences of privileges. Each privilege has one value, as in ``("mount", "/var/run")``.
+
+    They are in the engine's order, followed by the access that mounts give beyond the privileges.
 
     Attributes:
-        added: what the later one asks for, and the earlier one did not.
-        removed: what only the earlier one asked for.
+        added: privileges that only the later version asks for.
+        removed: privileges that only the earlier version asked for.
     """
 
     added: tuple[RequestedPrivilege, ...]
@@ -22,12 +24,12 @@ class PrivilegeDifference:
 
     @classmethod
     def between(cls, earlier: PluginConfig, later: PluginConfig) -> PrivilegeDifference:
-        """Compare two configurations. How often something is asked for, and in what order, is no difference."""
+        """Compare two configurations. Repetition and order of privileges make no difference."""
         before, after = requested_privileges(earlier), requested_privileges(later)
         return cls(_without(after, before), _without(before, after))
 
     def lines(self) -> tuple[str, ...]:
-        """Format one line each: ``+ mount: /var/run``, ``- network: host``."""
+        """Return one line for each difference: ``+ mount: /var/run``, ``- network: host``."""
         signed = [*(("+", one) for one in self.added), *(("-", one) for one in self.removed)]
         return tuple(f"{sign} {describe_privilege(one)}" for sign, one in signed)
 
@@ -35,5 +37,6 @@ class PrivilegeDifference:
 def _without(
     these: tuple[RequestedPrivilege, ...], those: tuple[RequestedPrivilege, ...]
 ) -> tuple[RequestedPrivilege, ...]:
+    """Return the privileges of the first list that the second list lacks."""
     known = set(those)
     return tuple(one for one in these if one not in known)

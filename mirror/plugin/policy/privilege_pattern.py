@@ -1,7 +1,7 @@
-"""Patterns of what a plugin asks of a host: ``allow-all-devices``, ``mount=/run/docker.sock``, ``capabilities=CAP_*``.
+"""Patterns for privileges of a plugin: ``allow-all-devices``, ``mount=/run/docker.sock``, ``capabilities=CAP_*``.
 
-Mounts and devices are judged by what they reach (:mod:`mirror.plugin.config.mount_reach`), everything else by what the
-engine asks for (:mod:`mirror.plugin.config.privileges`).
+Mounts and devices are judged by the access that they give (:mod:`mirror.plugin.config.mount_reach`), other privileges
+by the engine's question (:mod:`mirror.plugin.config.privileges`).
 """
 
 from __future__ import annotations
@@ -29,12 +29,14 @@ NAMES: Final = (
     "allow-all-devices",
     "capabilities",
 )
-#: What stands between the name of a privilege and how it comes about, where engines do not ask for it as it is.
+# These names are recorded with verdicts and compared with later versions. A changed name would make
+# a known privilege look new.
+#: Separator of a privilege's name and its way of access, for access that engines do not ask for by itself.
 _BY: Final = ", "
-#: The name under which releases before 0.2 noted every path that they found in the options of a mount.
+#: Name under which releases before 0.2 noted every path in the options of a mount.
 _MOUNT_OPTION: Final = "mount option"
 _LABEL: Final = f"{MOUNT}{_BY}only a label"
-#: A relative path that is bound, and not only the label that it may be to another type of mount.
+#: A relative path in a bind mount. For another type of mount the same text may be only a label.
 _RELATIVE: Final = f"{MOUNT}{_BY}bound"
 _READ_ONLY: Final = f"{_BY}read-only"
 _OVERLAY_FOLDER: Final = re.compile(r"mount, .* of an overlay mount")
@@ -45,14 +47,15 @@ RequestedPrivilege = tuple[str, str]
 
 
 def requested_privileges(config: PluginConfig, *, reading_apart: bool = False) -> tuple[RequestedPrivilege, ...]:
-    """List what a plugin asks for, one value each, in the engine's order; then what it reaches beyond that by mounts.
+    """List the privileges of a plugin in the engine's order, and then any further access through mounts.
 
-    Engines name the source of a mount, whatever it is to the type of the mount: where that is only a label, or a
-    relative path, the name here says so, so that a bind mount of the same text in a later version counts as more.
+    Each entry has one value. Engines name the source of a mount regardless of its type. If the source is only a label,
+    or a relative path, the name here says so. A bind mount of the same text in a later version then counts as a new
+    privilege.
 
     Args:
-        config: the plugin's.
-        reading_apart: whether what the plugin may only read has another name than what it may write to.
+        config: configuration of the plugin.
+        reading_apart: True to give read-only access another name than write access.
     """
     read_only = _READ_ONLY if reading_apart else ""
     others = [(privilege.name, value) for privilege in compute_privileges(config) for value in privilege.values]
@@ -63,7 +66,7 @@ def requested_privileges(config: PluginConfig, *, reading_apart: bool = False) -
         (f"{reach.kind}{_BY}{reach.by}{'' if reach.writable else read_only}", reach.named)
         for mount in config.mounts
         for reach in mount_reaches(mount, sees_processes=config.pid_host)
-        # What follows from the source of a bind mount is no more than the source says.
+        # Access that follows from the source of a bind mount is already covered by the source.
         if reach.by and not (is_bound(mount) and reach.leads_to is not None)
     )
     return tuple(dict.fromkeys([*others, *reached]))
@@ -72,32 +75,31 @@ def requested_privileges(config: PluginConfig, *, reading_apart: bool = False) -
 def added_privileges(
     now: Collection[RequestedPrivilege], before: Collection[RequestedPrivilege]
 ) -> tuple[RequestedPrivilege, ...]:
-    """List what is asked for now and was not before, both as noted by this release or an earlier one.
+    """List the privileges that are new, compared with those noted by this or an earlier release.
 
-    Earlier ones knew neither labels nor how a path in the options of a mount is used; they judged it as a mount of
-    that path all the same, so it is nothing new now. Nor is it to read what one could write to.
+    Earlier releases did not distinguish labels, or the use of a path in the options of a mount. They judged each as a
+    mount of that path, so these are not new now. Read access is not new after write access.
     """
     known = set(before)
     return tuple(one for one in now if known.isdisjoint(_covering(one)))
 
 
 def describe_privilege(one: RequestedPrivilege) -> str:
-    """Make the line ``mount: /run`` of one thing that is asked for; ``mount: / (lowerdir of an overlay mount)``."""
+    """Return a privilege as one line, such as ``mount: /run`` or ``mount: / (lowerdir of an overlay mount)``."""
     name, _, by = one[0].partition(_BY)
     return f"{name}: {printable(one[1], 200)}{f' ({printable(by, 200)})' if by else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class PrivilegePattern:
-    """A privilege by the engine's name, and a glob for its value where not every value is meant.
+    """A privilege by the engine's name, with an optional glob for its value.
 
-    A path matches where the glob does, and also where it is a folder above what the glob stands for: ``/home/*/.ssh``
-    is met by ``/``, ``/home`` and ``/home/alice``, and ``*.sock`` by ``/``. One that cannot be resolved matches every
-    glob.
+    A path matches the glob itself, and also as a folder above any path of the glob: ``/home/*/.ssh`` matches ``/``,
+    ``/home`` and ``/home/alice``, and ``*.sock`` matches ``/``. A path that cannot be resolved matches every glob.
 
     Attributes:
         name: one of :data:`NAMES`.
-        value: the glob; None: any.
+        value: glob for the value; None matches any value.
     """
 
     name: str
@@ -119,21 +121,21 @@ class PrivilegePattern:
 
     @classmethod
     def parse(cls, text: str) -> PrivilegePattern:
-        """Read ``NAME`` or ``NAME=GLOB``.
+        """Parse ``NAME`` or ``NAME=GLOB``.
 
         Raises:
-            ConfigurationFault: engines know no such privilege.
+            ConfigurationFault: engines have no privilege of this name, or the glob is empty.
         """
         name, mark, value = (part.strip() for part in text.partition("="))
         if name not in NAMES or (mark and not value):
             raise ConfigurationFault(
-                f"{text!r} is not a privilege: write NAME or NAME=GLOB, with a NAME as engines print it "
-                f"({', '.join(NAMES)})"
+                f"{text!r} is not a privilege; fix: write NAME or NAME=GLOB, with one of the names that engines print: "
+                f"{', '.join(NAMES)}"
             )
         return cls(name, value or None)
 
     def matching(self, config: PluginConfig) -> Iterator[str]:
-        """Describe what the plugin asks for or reaches that matches."""
+        """Yield a description of each privilege or access of the plugin that matches."""
         if self.name in _PATHS:
             yield from (reach.description for reach in config_reaches(config) if self._covers_reach(reach))
         if self.name == MOUNT:
@@ -145,6 +147,7 @@ class PrivilegePattern:
                 yield from (describe_privilege((self.name, value)) for value in values if self._covers_value(value))
 
     def _covers_reach(self, reach: Reach) -> bool:
+        """Return True if the pattern matches an access, as written in the config or as resolved."""
         if reach.kind != self.name:
             return False
         if self._means_all or reach.leads_to is None:
@@ -155,20 +158,22 @@ class PrivilegePattern:
         )
 
     def _covers_label(self, label: str) -> bool:
-        """A label that looks like a path is none: only who means every mount means it."""
+        """Return True if the pattern matches a label. One like a path is matched only by patterns for every mount."""
         return self._means_all or (not label.startswith("/") and any(glob.match(label) for glob in self._globs))
 
     def _covers_value(self, value: str) -> bool:
+        """Return True if the pattern matches a value. Capabilities match in any case."""
         value = value.upper() if self.name == "capabilities" else value
         return self._means_all or any(glob.match(value) for glob in self._globs)
 
     @property
     def _means_all(self) -> bool:
+        """True if the pattern has no value, or only ``*``."""
         return not (self.value or "").strip("*")
 
 
 def _without_links(glob: str) -> str:
-    """A glob for paths as the host has them: the folders before the first wildcard are followed."""
+    """Return a glob for resolved paths: the folders before the first wildcard are resolved."""
     if not glob.startswith("/"):
         return glob
     wildcard = _WILDCARD.search(glob)
@@ -178,18 +183,18 @@ def _without_links(glob: str) -> str:
 
 
 def _may_be_path(glob: str) -> bool:
-    """True where a glob may stand for an absolute path, and not only for a label such as ``tmpfs``."""
+    """Return True if a glob may match an absolute path, and not only a label such as ``tmpfs``."""
     return glob.startswith(("/", "*", "?", "["))
 
 
 def _steps(glob: str) -> tuple[re.Pattern[str], ...]:
-    """Compile a pattern for each name of the paths that a glob stands for, from the root on."""
+    """Return one compiled pattern for each path component of a glob, from the root on."""
     names = glob.split("/")[1:] if glob.startswith("/") else [glob]
     return tuple(re.compile(translate(name)) for name in names)
 
 
 def _is_above(path: str, steps: Sequence[re.Pattern[str]]) -> bool:
-    """True where a path matches the first patterns, or all: it is above what the glob stands for, or that itself."""
+    """Return True if a path matches the leading components of a glob, or all of them."""
     if not path.startswith("/"):
         return False
     names = [name for name in path.split("/") if name]
@@ -197,7 +202,7 @@ def _is_above(path: str, steps: Sequence[re.Pattern[str]]) -> bool:
 
 
 def _source(mount: Mount, read_only: str) -> RequestedPrivilege:
-    """Make the note of a mount's source."""
+    """Return the source of a mount as a privilege."""
     source = mount.source or ""
     if (label := _label(mount)) is not None:
         return label
@@ -206,14 +211,14 @@ def _source(mount: Mount, read_only: str) -> RequestedPrivilege:
 
 
 def _label(mount: Mount) -> RequestedPrivilege | None:
-    """The source of a mount that is no path to its type, as it is noted; None where it is one."""
+    """Return the source of a mount as a privilege if its type does not take the source as a path; otherwise None."""
     if mount.source is None or is_bound(mount):
         return None
     return _LABEL if mount.source.startswith("/") else MOUNT, mount.source
 
 
 def _covering(one: RequestedPrivilege) -> Iterator[RequestedPrivilege]:
-    """Yield each spelling under which an earlier version, or an earlier release's note, asked for as much as this."""
+    """Yield each spelling of a privilege in earlier versions, or in notes of earlier releases, that covers this one."""
     name, value = one
     for spelling in dict.fromkeys((name, name.removesuffix(_READ_ONLY))):
         yield spelling, value

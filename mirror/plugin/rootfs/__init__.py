@@ -1,1 +1,1 @@
-"""A plugin's files: tars and entries as they are read, the tree that layers amount to, and the programs in it."""
+"""Root filesystem of a plugin: reading tars and their entries, laying layers over each other, reading programs."""

@@ -1,7 +1,7 @@
-"""The needs of an ELF program to be started (gABI, chapter 5): its loader, and the libraries that it names (ADR 14).
+"""Requirements for starting an ELF program: its loader and the libraries that it names (gABI, chapter 5; ADR 14).
 
-Read from bytes that pass by once, with no more of them kept than is asked for here, and whatever they are: nothing
-that a program says of itself is believed beyond the bytes that are there.
+The program is read from bytes that pass by once, and only the parts named here are kept. The content is untrusted:
+offsets and sizes in a program are never followed beyond the bytes that were kept.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Final
 
 from mirror.plugin.rootfs.platform import Platform, platform_from_elf
 
-#: Bytes of a program's beginning that tell whether it is a dynamic one, and where its table of libraries lies.
+#: Leading bytes of a program that hold its header and the table of its segments (ADR 14).
 HEAD_BYTES: Final = 4096
-#: Most bytes of the table of libraries that are read.
+#: Most bytes of the dynamic section that are read.
 MOST_DYNAMIC_BYTES: Final = 64 * 1024
 
 _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _NEEDED, _STRINGS, _RPATH, _RUNPATH = 1, 5, 15, 29
+# A program may claim any number of segments, libraries and characters, so each is bounded.
 _MOST_SEGMENTS: Final = 128
 _MOST_NEEDED: Final = 256
 _MOST_NAME_BYTES: Final = 4096
@@ -27,7 +28,7 @@ _MOST_NAME_BYTES: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a program: its kind, where it lies in the file and in memory, and how many bytes of the file it has."""
+    """One segment of a program: its kind, its place in the file and in memory, and its size in the file."""
 
     kind: int
     offset: int
@@ -37,15 +38,15 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ElfLayout:
-    """Places in a program.
+    """Layout of an ELF file: the places of the parts that :func:`read` needs.
 
     Attributes:
-        platform: what it runs on; None where Go has no name for that.
-        wide: whether it is one of 64 bits.
-        order: of its bytes, as ``struct`` writes it.
-        interpreter: where the path of its loader lies, as offset and size in bytes; None where it needs none.
-        dynamic: where its table of libraries lies, likewise.
-        loads: what of it is loaded, and where to.
+        platform: platform that the program runs on; None if Go has no name for the machine.
+        wide: True for a 64-bit program, False for a 32-bit one.
+        order: byte order, as ``struct`` writes it (``<`` or ``>``).
+        interpreter: offset and size in bytes of the loader's path; None if the program has no loader.
+        dynamic: offset and size in bytes of the dynamic section; None if the program is static.
+        loads: segments that are loaded into memory.
     """
 
     platform: Platform | None
@@ -61,10 +62,11 @@ class Elf:
     """An ELF program or library.
 
     Attributes:
-        platform: what it runs on; None where Go has no name for that.
-        interpreter: path of the loader; None where it needs none.
-        needed: names of the libraries that it names itself; None where they could not be read.
-        paths: where it has them looked for, before the usual folders; ``$ORIGIN`` stands for its own folder.
+        platform: platform that the program runs on; None if Go has no name for the machine.
+        interpreter: path of the loader; None if the program has no loader.
+        needed: names of the libraries that the program names itself; None if they could not be read.
+        paths: folders that the loader searches before the usual ones (RPATH, RUNPATH). ``$ORIGIN`` means the folder of
+            the program.
     """
 
     platform: Platform | None
@@ -74,13 +76,13 @@ class Elf:
 
 
 def layout_of(head: bytes) -> ElfLayout | None:
-    """Read a program's header and segments.
+    """Read the header and the segments of a program.
 
     Args:
-        head: its beginning, :data:`HEAD_BYTES` or all there is.
+        head: beginning of the file, :data:`HEAD_BYTES` or the whole file if that is shorter.
 
     Returns:
-        None where it is no ELF file.
+        The layout; None if the file is not ELF.
     """
     if len(head) < 52 or not head.startswith(b"\x7fELF") or head[4] not in {1, 2} or head[5] not in {1, 2}:
         return None
@@ -101,12 +103,15 @@ def layout_of(head: bytes) -> ElfLayout | None:
 
 
 def read(layout: ElfLayout, content: bytes | bytearray, dynamic: bytes | bytearray) -> Elf:
-    """The needs of a program.
+    """Read the loader and the libraries of a program.
 
     Args:
-        layout: as its head says.
-        content: its first bytes, as many as were kept.
-        dynamic: the table of libraries, as far as it was there.
+        layout: layout that :func:`layout_of` read from the head.
+        content: leading bytes of the file, as many as were kept.
+        dynamic: dynamic section, as far as the file holds one.
+
+    Returns:
+        The program. ``needed`` is None if a name lies beyond the bytes that were kept.
     """
     interpreter = None
     if layout.interpreter is not None:
@@ -116,16 +121,19 @@ def read(layout: ElfLayout, content: bytes | bytearray, dynamic: bytes | bytearr
         return Elf(layout.platform, interpreter)
     entries = list(_dynamic_entries(layout, dynamic))
     strings = next((_offset(layout, value) for tag, value in entries if tag == _STRINGS), None)
+    # The names of libraries are offsets into the string table. Without the table they exist but cannot be read.
     if strings is None:
         return Elf(layout.platform, interpreter, needed=None if any(tag == _NEEDED for tag, _ in entries) else ())
     names = [_name(content, strings + value) for tag, value in entries if tag == _NEEDED][:_MOST_NEEDED]
     whole = tuple(name for name in names if name is not None)
     places = [_name(content, strings + value) for tag, value in entries if tag in {_RPATH, _RUNPATH}]
     paths = tuple(part for place in places if place for part in place.split(":") if part)
+    # An incomplete list would make a library look unneeded, so one unreadable name makes the whole list unknown.
     return Elf(layout.platform, interpreter, whole if len(whole) == len(names) else None, paths)
 
 
 def _segments(head: bytes, wide: bool, order: str) -> Iterator[Segment]:  # noqa: FBT001 - one bit of the header
+    """Yield the segments of the program header table, as far as the table lies within the head."""
     if wide:
         place, sizes, entry = ("Q", 32), 54, struct.Struct(f"{order}IIQQQQQQ")
     else:
@@ -148,6 +156,7 @@ def _segments(head: bytes, wide: bool, order: str) -> Iterator[Segment]:  # noqa
 
 
 def _dynamic_entries(layout: ElfLayout, dynamic: bytes | bytearray) -> Iterator[tuple[int, int]]:
+    """Yield tag and value of each entry of the dynamic section, up to the entry that ends the section."""
     entry = struct.Struct(f"{layout.order}{'QQ' if layout.wide else 'II'}")
     for tag, value in entry.iter_unpack(dynamic[: len(dynamic) - len(dynamic) % entry.size]):
         if tag == 0:
@@ -156,7 +165,7 @@ def _dynamic_entries(layout: ElfLayout, dynamic: bytes | bytearray) -> Iterator[
 
 
 def _offset(layout: ElfLayout, address: int) -> int | None:
-    """Find where in the file something lies that is loaded to an address."""
+    """Return the file offset of the content that is loaded at an address; None if no segment covers the address."""
     for load in layout.loads:
         if load.address <= address < load.address + load.size_bytes:
             return address - load.address + load.offset
@@ -164,10 +173,11 @@ def _offset(layout: ElfLayout, address: int) -> int | None:
 
 
 def _name(content: bytes | bytearray, at: int) -> str | None:
-    """The string there, or None where it was not kept to its end."""
+    """Return the zero-terminated string at an offset; None if the string was not kept to its end."""
     end = content.find(b"\0", at, at + _MOST_NAME_BYTES)
     return None if at >= len(content) or end < 0 else _text(bytes(content[at:end]))
 
 
 def _text(name: bytes) -> str:
+    """Decode a name; bytes outside UTF-8 become surrogates."""
     return name.decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Files, folders and links of a root filesystem: as they are read, and as they stand in a tree."""
+"""Files, folders and links of a root filesystem: as entries of a layer, and as nodes of a tree."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from mirror.oci.errors import ManifestInvalid
 from mirror.oci.printable_text import quoted
 from mirror.plugin.rootfs.program import Program
 
-#: Longest path, and longest name in it, in bytes: the limits of Linux (limits.h), without the zero byte.
+#: Limits of Linux for a path and for one name of a path, in bytes, without the zero byte (limits.h).
 MOST_PATH_BYTES: Final = 4095
 MOST_NAME_BYTES: Final = 255
+# Largest values that a file on Linux can have.
 _LATEST_SECONDS: Final = 2**34 - 1
 _MOST_OWNER: Final = 2**32 - 2
 _MOST_DEVICE: Final = 2**20 - 1
@@ -21,7 +22,7 @@ _MOST_XATTR_BYTES: Final = 64 * 1024
 
 
 class EntryKind(Enum):
-    """Kinds of entries. The value is the type in a tar."""
+    """Kinds of entries. Each value is the type byte in a tar header."""
 
     FILE = b"0"
     HARD_LINK = b"1"
@@ -33,41 +34,41 @@ class EntryKind(Enum):
 
     @property
     def is_device(self) -> bool:
-        """Tell whether it is a device node."""
+        """True for a character or block device."""
         return self in {EntryKind.CHARACTER_DEVICE, EntryKind.BLOCK_DEVICE}
 
     @property
     def word(self) -> str:
-        """The word for people, such as "hard link"."""
+        """The name of the kind in messages, such as "hard link"."""
         if self.is_device:
             return "device"
         return "link" if self is EntryKind.SYMLINK else self.name.lower().replace("_", " ")
 
 
 class Content(Protocol):
-    """Content of a file, to be read when it is needed."""
+    """Content of a file that can be read when needed."""
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, in pieces of at most 1 MiB."""
+        """Yield the bytes in pieces of at most 1 MiB."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LayerEntry:
-    """An entry, as it is written in a tar or found in a folder.
+    """An entry as written in a tar or found in a folder.
 
     Attributes:
-        path: as it is written; bytes outside UTF-8 are surrogates.
-        kind: file, folder, link or device.
-        mode: permissions, with setuid, setgid and sticky.
-        size_bytes: of the content; 0 for everything but files.
-        target: of a link, as it is written; of a hard link, a path from the root.
+        path: path as written; bytes outside UTF-8 are surrogates.
+        kind: file, folder, link, device or pipe.
+        mode: permission bits with setuid, setgid and sticky.
+        size_bytes: size of the content; 0 for everything except files.
+        target: target of a link as written; for a hard link, a path from the root.
         uid, gid: numeric owners.
-        modified_seconds: since 1970.
+        modified_seconds: modification time in seconds since 1970.
         device: major and minor number of a device.
-        xattrs: extended attributes, raw bytes as surrogates.
-        is_sparse: whether only the parts of the content that are not zeros follow in the tar.
-        offset_bytes: where the content begins, from the beginning of the tar.
+        xattrs: extended attributes; raw bytes are surrogates.
+        is_sparse: True if the tar holds only the parts of the content that are not zeros.
+        offset_bytes: start of the content, counted from the beginning of the tar.
     """
 
     path: str
@@ -84,21 +85,23 @@ class LayerEntry:
     offset_bytes: int = 0
 
     def require_possible(self) -> None:
-        """Refuse values that no file on Linux can have.
+        """Check that a file on Linux can have the values of this entry.
 
         Raises:
-            ManifestInvalid: there is one, or the file is sparse.
+            ManifestInvalid: a value is impossible, or the file is sparse.
         """
         if self.is_sparse:
-            raise ManifestInvalid(f"{quoted(self.path)} is a sparse file: make the archive without --sparse")
+            raise ManifestInvalid(f"{quoted(self.path)} is a sparse file; fix: create the archive without --sparse")
         if wrong := next(self._impossible(), None):
             raise ManifestInvalid(f"{quoted(self.path)} has {wrong}")
 
     def _impossible(self) -> Iterator[str]:
+        """Yield a phrase for each value that no file on Linux can have."""
+        # A hard link takes owner, device and attributes from its target. Those in its own header are not used.
         if self.kind is EntryKind.HARD_LINK:
             return
         if not (0 <= self.uid <= _MOST_OWNER and 0 <= self.gid <= _MOST_OWNER):
-            yield "an owner that is no number of 32 bits"
+            yield "an owner that is not a 32-bit number"
         if self.kind.is_device and not all(0 <= number <= _MOST_DEVICE for number in self.device):
             yield "a device number that does not exist"
         if self.kind is EntryKind.SYMLINK and not (
@@ -110,21 +113,22 @@ class LayerEntry:
                 yield "an extended attribute that no file can have"
 
 
+# One shared dictionary for everything except folders: a tree holds up to half a million nodes.
 _NO_CHILDREN: Final[dict[str, Node]] = {}
 
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """A file, folder, link or device of a tree, whatever its names. One node under two paths is a hard link.
+    """A file, folder, link or device of a tree, independent of its names. A node under two paths is a hard link.
 
     Attributes:
-        kind: what it is; never a hard link.
-        mode, uid, gid, modified_seconds, size_bytes, target, device, xattrs: as of :class:`LayerEntry`.
-        content: of a file, where it can be read.
-        program: of a file, what it is to a kernel that is to start it; None for what is not meant to be started.
-        digest: sha256 of a file's content, as hexadecimal, where it was asked for.
-        layer: number of the layer that brought it; 0 for a folder that no layer names.
-        children: of a folder, by name.
+        kind: kind of the node; never a hard link.
+        mode, uid, gid, modified_seconds, size_bytes, target, device, xattrs: as in :class:`LayerEntry`.
+        content: source of a file's content, if the content can be read.
+        program: executable format of a file; None for files that are not meant to be started.
+        digest: sha256 of a file's content in hexadecimal, if digests were requested.
+        layer: number of the layer that brought the node; 0 for a folder that no layer names.
+        children: nodes in a folder, by name.
     """
 
     kind: EntryKind
@@ -146,13 +150,13 @@ class Node:
         self.children = {} if self.kind is EntryKind.FOLDER else _NO_CHILDREN
 
     def describe(self, entry: LayerEntry) -> None:
-        """Take over the owner, mode, time and attributes of an entry of the same kind."""
+        """Copy the owner, mode, time and extended attributes of an entry of the same kind."""
         self.mode, self.uid, self.gid, self.xattrs = entry.mode, entry.uid, entry.gid, entry.xattrs
         self.modified_seconds = entry.modified_seconds if 0 <= entry.modified_seconds <= _LATEST_SECONDS else 0
 
     @classmethod
     def of(cls, entry: LayerEntry, content: Content | None = None) -> Node:
-        """The node of an entry that is no hard link, with its content."""
+        """Return the node of an entry and its content. The entry must not be a hard link."""
         is_file = entry.kind is EntryKind.FILE
         node = cls(
             kind=entry.kind,
@@ -166,49 +170,55 @@ class Node:
 
 
 class EntryWatcher(Protocol):
-    """Watches entries as they pass: for each ``begin``, then ``content`` any number of times, then ``end``."""
+    """Observer of entries: for each, one call of ``begin``, any number of ``content``, and one of ``end``."""
 
     def begin_layer(self) -> None:
-        """Begin a layer."""
+        """Note that the entries of another layer follow."""
         ...
 
     def begin(self, entry: LayerEntry) -> None:
-        """Begin an entry."""
+        """Note the start of an entry."""
         ...
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
-        """Take bytes of its content: those from ``start`` to ``stop`` of a buffer that is not to be kept."""
+        """Receive content of the current entry.
+
+        Args:
+            buffer: a buffer that must not be kept.
+            start: beginning of the content in the buffer.
+            stop: end of the content in the buffer.
+        """
         ...
 
     def end(self) -> None:
-        """End the entry, which has passed as a whole."""
+        """Note that the entry and its whole content have passed."""
         ...
 
 
 class EntryCallback:
-    """Hands entries on, without their content. Implements ``EntryWatcher``.
+    """Watcher that passes each entry to a callback and ignores contents. Implements ``EntryWatcher``.
 
     Args:
-        take: given each entry; what it raises ends the reading.
+        take: called with each entry; an exception from the callback ends the reading.
     """
 
     def __init__(self, take: Callable[[LayerEntry], object]) -> None:
         self._take = take
 
     def begin_layer(self) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Do nothing."""
 
     def begin(self, entry: LayerEntry) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Pass the entry to the callback."""
         self._take(entry)
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Ignore the content."""
 
     def end(self) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Do nothing."""
 
 
 def byte_length(text: str) -> int:
-    """Length of a name or value in bytes."""
+    """Return the length of a name or value in bytes."""
     return len(text.encode("utf-8", "surrogateescape"))

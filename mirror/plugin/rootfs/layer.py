@@ -1,9 +1,9 @@
-"""A plugin's layer, read as it arrives: is it one tar in gzip to its very end, and what is the digest of that tar?
+"""Reading a plugin layer as its bytes arrive: check for one complete gzip tar, and compute the digest of the tar.
 
-Nothing is unpacked and memory stays flat, whatever comes: the tar passes by in pieces of at most a MiB, and reading
-ends where the layer is found to be no good or goes beyond a limit. The answer is the same however the bytes were cut.
+Nothing is unpacked, and memory use does not depend on the layer. The tar passes in pieces of at most 1 MiB. Reading
+ends at the first problem or limit. The result does not depend on how the bytes were cut.
 
-Work is counted in bytes of the tar, not of the layer: 64 KiB of gzip may stand for 64 MiB.
+Work is counted in bytes of the tar, not of the layer, because 64 KiB of gzip may hold 64 MiB.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from mirror.plugin.rootfs.tar_reader import TarReader
 
 _GZIP_MAGIC, _ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_WITH_HEADER: Final = 16 + zlib.MAX_WBITS
-# Pieces begin at the same places of the layer however it arrives; so the same bytes always give the same answer.
+# Pieces always begin at multiples of this size, however the layer arrives. A limit is therefore met at the same byte
+# each time, and the same layer always gets the same result.
 _PIECE_BYTES: Final = 64 * 1024
 _OUTPUT_BYTES: Final = 1024 * 1024
-#: What the beginning of a gzip stream, and a header of a tar, take as long as, in bytes that are only hashed.
+#: Cost of starting a gzip member and of reading a tar header, as the number of bytes hashed in the same time. Without
+#: them a layer of empty members or of headers alone would get far more processor time than its bytes (ADR 24).
 _MEMBER_BYTES, _HEADER_BYTES = 16 * 1024, 8 * 1024
 
 
 class LayerReader:
-    """Reads a layer that is fed in pieces of any size, and tells :class:`LayerFacts` at the end.
+    """Reader of a layer that is fed in pieces of any size and returns :class:`LayerFacts` at the end.
 
     Args:
-        size_bytes: of the layer.
-        limits: beyond which it is not read.
-        watcher: told of what is in the tar, as far as it can be read; what it raises is raised by :meth:`feed`.
-        sink: given the tar, uncompressed, in pieces, as far as no problem was found in it.
+        size_bytes: size of the layer.
+        limits: limits beyond which reading ends.
+        watcher: receives the entries of the tar, as far as they can be read. Its exceptions are raised by :meth:`feed`.
+        sink: receives the uncompressed tar in pieces, up to the first problem.
     """
 
     def __init__(
@@ -62,23 +64,23 @@ class LayerReader:
 
     @property
     def settled(self) -> bool:
-        """Tell whether a problem was found: what else may come changes nothing."""
+        """True if a problem was found. More content does not change the result."""
         return self._problem is not None
 
     def feed(self, content: bytes) -> None:
-        """Read on. Takes as long as decompressing and hashing what comes out does: for a thread."""
+        """Read more content. Decompresses and hashes, so call this in a thread."""
         for _ in self.steps(content):
             pass
 
     def steps(self, content: bytes, *, last: bool = False) -> Iterator[int]:
-        """Read on, in steps of at most a MiB of the tar.
+        """Read more content in steps of at most 1 MiB of the tar.
 
         Args:
-            content: the next bytes of the layer.
-            last: whether no more will come.
+            content: next bytes of the layer.
+            last: True if no more content follows.
 
         Yields:
-            What each step took as long as, in bytes that are only decompressed and hashed.
+            The cost of each step, as the number of bytes whose decompression and hashing takes as long.
         """
         if self.settled:
             return
@@ -89,7 +91,7 @@ class LayerReader:
         del self._waiting[:whole]
 
     def finish(self) -> LayerFacts:
-        """Say that this was all, and learn what it was. To be called once."""
+        """Read the remaining content and return the facts of the layer. Call this once."""
         if self._waiting or self._compressed is None:
             for _ in self._take(bytes(self._waiting)):
                 pass
@@ -107,9 +109,11 @@ class LayerReader:
         )
 
     def _take(self, piece: bytes) -> Iterator[int]:
+        """Read one piece. The first piece decides between gzip and a plain tar."""
         if self._compressed is None:
             if self._watcher is not None:
                 self._watcher.begin_layer()
+            # Engines detect the compression by the first bytes and ignore the media type of the layer.
             self._compressed = piece.startswith(_GZIP_MAGIC)
             if piece.startswith(_ZSTD_MAGIC):
                 self._found(LayerProblem.ZSTD)
@@ -120,6 +124,7 @@ class LayerReader:
             yield self._pass_on(piece)
 
     def _decompress(self, piece: bytes) -> Iterator[int]:
+        """Decompress a piece in steps of bounded output, across the members of the gzip stream."""
         while not self.settled:
             begun = self._stream.eof
             if begun:
@@ -133,11 +138,13 @@ class LayerReader:
                 return
             yield self._pass_on(output) + _MEMBER_BYTES * begun
             piece = self._stream.unused_data if self._stream.eof else self._stream.unconsumed_tail
+            # Full output means that zlib may hold more, even if all input was consumed.
             if not piece and len(output) < _OUTPUT_BYTES:
                 return
 
     def _begin_member(self) -> None:
-        """Another gzip stream follows; engines read on in it, as gunzip does."""
+        """Start the next member of the gzip stream. Engines read all members, as gunzip does."""
+        # Empty members cost time and add nothing to the tar, so they count against a limit of their own.
         self._members += 1
         if self._members > self._limits.entries:
             self._found(LayerProblem.TOO_MANY_ENTRIES)
@@ -145,6 +152,7 @@ class LayerReader:
         self._silent = True
 
     def _pass_on(self, output: bytes) -> int:
+        """Hash a piece of the tar, walk its headers, and return the cost of the piece."""
         if not output:
             return 0
         headers = self._tar.headers
@@ -160,15 +168,16 @@ class LayerReader:
 
     @property
     def _is_no_member(self) -> bool:
-        """Tell whether a whole gzip stream is followed by something that has given nothing yet."""
+        """True if a complete gzip stream is followed by bytes that have produced no output yet."""
         return self._members > 1 and self._silent
 
     @property
     def _tar_problem(self) -> LayerProblem | None:
+        """The problem of the tar. A layer that is neither gzip nor a tar gets a problem of its own."""
         if self._tar.problem is LayerProblem.NOT_TAR and not self._compressed:
             return LayerProblem.NOT_GZIP
         return self._tar.problem
 
     def _found(self, problem: LayerProblem | None) -> None:
-        """Keep the first problem."""
+        """Keep a problem unless an earlier one is known."""
         self._problem = self._problem or problem

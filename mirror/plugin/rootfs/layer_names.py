@@ -1,4 +1,4 @@
-"""Names in a layer: cleaned as engines clean them, and which of them are whiteouts or mean nothing."""
+"""Names in a layer: cleaning them as engines do, and recognising whiteouts and ignored names."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from mirror.oci.printable_text import quoted
 from mirror.plugin.rootfs.entry import MOST_NAME_BYTES, MOST_PATH_BYTES, byte_length
 
 WHITEOUT: Final = ".wh."
-#: The whiteout of all that is in its folder.
+#: Opaque mark: the whiteout of everything in its folder.
 OPAQUE: Final = ".wh..wh..opq"
 _METADATA: Final = ".wh..wh."
-#: Names of so many characters are never too long.
+#: Names of at most this many characters are never too long: a character has at most 4 bytes in UTF-8.
 _SHORT: Final = MOST_NAME_BYTES // 4
 
 
 def parts_of(path: str) -> list[str]:
-    """The components of a name in a layer, cleaned as engines clean it. What leads above the root is at the root."""
+    """Return the components of a name, cleaned as engines clean it. ``..`` above the root stays at the root."""
     parts: list[str] = []
     for part in path.split("/"):
         if part == "..":
@@ -28,7 +28,8 @@ def parts_of(path: str) -> list[str]:
 
 
 def is_too_long(path: str) -> bool:
-    """Tell whether a name in a layer is longer than Linux takes, as a whole or in a component."""
+    """Return True if a name exceeds the limits of Linux, as a whole or in one component."""
+    # The cheap checks come first: this runs for each entry of a layer, and encoding every name would be slow.
     if len(path) <= _SHORT:
         return False
     parts = parts_of(path) if ".." in path else path.split("/")
@@ -40,16 +41,17 @@ def is_too_long(path: str) -> bool:
 
 
 def is_metadata(path: str) -> bool:
-    """Tell whether engines pass over a name."""
+    """Return True if engines ignore the name."""
     parts = parts_of(path) if _METADATA in path else []
     return bool(parts) and parts[0].startswith(_METADATA) and parts != [OPAQUE]
 
 
 def require_plain(name: str) -> None:
-    """Refuse a name that engines take for different things, or not at all.
+    """Check that all engines accept a name and read it in the same way.
 
     Raises:
-        LayerEntryInvalid: it leads out of the layer, is too long, or is a whiteout that means nothing.
+        LayerEntryInvalid: the name leads out of the layer, is too long, holds a zero byte, or is a whiteout without a
+            meaning.
     """
     depth = 0
     for part in name.split("/") if ".." in name else ():
@@ -57,8 +59,8 @@ def require_plain(name: str) -> None:
         if depth < 0:
             raise LayerEntryInvalid(f"{quoted(name)} leads out of the layer")
     if is_too_long(name):
-        raise LayerEntryInvalid(f"{quoted(name)} is longer than names can be")
+        raise LayerEntryInvalid(f"{quoted(name)} is longer than Linux allows")
     if "\0" in name:
         raise LayerEntryInvalid(f"{quoted(name)} holds a zero byte")
     if WHITEOUT in name and any(part.startswith(WHITEOUT) for part in parts_of(name)[:-1]) and not is_metadata(name):
-        raise LayerEntryInvalid(f"{quoted(name)} is no whiteout that means anything")
+        raise LayerEntryInvalid(f"{quoted(name)} is a whiteout without a meaning")

@@ -1,4 +1,4 @@
-"""A plugin's layer, read as its bytes arrive: the caller says how the steps are made, which block."""
+"""Reading a plugin layer from an asynchronous stream. The caller decides how the blocking steps are run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mirror.plugin.rootfs.layer import LayerReader
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.layer_limits import LayerLimits
 
-#: Bytes of a layer that are gathered before they are read on.
+#: Bytes of a layer that are gathered before they are processed in one go: each go is a hop into a thread.
 _GATHERED_BYTES: Final = 1024 * 1024
 
 
@@ -23,19 +23,24 @@ async def read_layer(
     make: Callable[[Iterator[int]], Awaitable[None]],
     advance: Callable[[int], None] | None = None,
 ) -> LayerFacts:
-    """Read a layer to its end, or as far as it can be. Takes about as long as ``gunzip | sha256sum``.
+    """Read a layer to its end or to its first problem. Takes about as long as ``gunzip | sha256sum``.
+
+    The stream is closed at the end, also on cancellation, if it is an asynchronous generator.
 
     Args:
-        content: the layer's bytes; it is closed at the end where it is a generator.
-        size_bytes: of the layer.
-        limits: beyond which it is not read.
-        watcher: told of what is in it, where the steps are made.
-        make: makes the steps of :meth:`mirror.plugin.rootfs.layer.LayerReader.steps` for bytes that have come; they
-            block.
-        advance: told how many bytes have come.
+        content: bytes of the layer.
+        size_bytes: size of the layer.
+        limits: limits beyond which reading ends.
+        watcher: receives the entries of the layer, in the thread that runs the steps.
+        make: runs the blocking steps of :meth:`mirror.plugin.rootfs.layer.LayerReader.steps` for the bytes received so
+            far.
+        advance: called with the number of bytes of each chunk.
+
+    Returns:
+        The facts of the layer.
 
     Raises:
-        Whatever the content raises while it is read.
+        Exception: whatever reading the content raises.
     """
     reader = LayerReader(size_bytes, limits, watcher)
     gathered = bytearray()
@@ -48,6 +53,7 @@ async def read_layer(
             if len(gathered) >= _GATHERED_BYTES:
                 await make(reader.steps(bytes(gathered)))
                 gathered.clear()
+            # The result is final, so the rest of the layer is not downloaded.
             if reader.settled:
                 break
         await make(reader.steps(bytes(gathered), last=True))

@@ -1,4 +1,4 @@
-"""Extended headers of a tar, which say more of the entry that follows: those of pax (POSIX), and GNU's long names."""
+"""Extended headers of a tar that override values of the entry after them: pax (POSIX) and GNU long names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GLOBAL_HEADER: Final = b"g"
 LONG_NAME: Final = b"L"
 LONG_TARGET: Final = b"K"
 _RECORD: Final = re.compile(rb"([0-9]{1,7}) ([^=]+)=")
-#: Records of pax that matter here, and where what they say is kept.
+#: Pax records that are read here, and the fields of :class:`EntryOverrides` that hold their values.
 _PAX: Final = {
     b"size": "size_bytes",
     b"path": "path",
@@ -26,7 +26,7 @@ _PAX: Final = {
 _XATTR: Final = b"SCHILY.xattr."
 _SPARSE: Final = b"GNU.sparse."
 _NAMES: Final = frozenset({b"path", b"linkpath", b"uname", b"gname"})
-#: Numbers, and a time in seconds, of which the whole ones are kept.
+#: Grammar of numbers, and of times in seconds. Fractions of a second are dropped.
 _DECIMAL: Final = re.compile(rb"[0-9]{1,19}")
 _SIGNED: Final = re.compile(rb"[+-]?[0-9]{1,19}")
 _MOMENT: Final = re.compile(rb"([+-]?[0-9]{1,19})(?:\.[0-9]*)?")
@@ -34,7 +34,7 @@ _MOMENT: Final = re.compile(rb"([+-]?[0-9]{1,19})(?:\.[0-9]*)?")
 
 @dataclass(frozen=True, slots=True)
 class EntryOverrides:
-    """Values of the next entry that extended headers give; GNU's long names win over those of pax, as in Go."""
+    """Values for the next entry from extended headers. GNU long names take precedence over pax names, as in Go."""
 
     size_bytes: int | None = None
     path: str = ""
@@ -52,17 +52,17 @@ NO_OVERRIDES: Final = EntryOverrides()
 
 
 def with_header(kind: bytes, content: bytes, before: EntryOverrides) -> EntryOverrides:
-    """Add what another extended header says of the next entry, as Go's reader does.
+    """Return the overrides with those of another extended header added, as Go's reader does.
 
-    A header of pax takes the place of one before it, and a global one ends whatever was said before it.
+    A pax header replaces an earlier pax header. A global header discards everything before it.
 
     Args:
-        kind: its type.
-        content: what it holds.
-        before: what was known.
+        kind: type byte of the extended header.
+        content: content of the extended header.
+        before: overrides of the headers before this one.
 
     Raises:
-        ValueError: it is one of pax, and outside the grammar.
+        ValueError: the content is outside the pax grammar.
     """
     if kind == LONG_NAME:
         return replace(before, long_path=text(content))
@@ -81,12 +81,15 @@ def with_header(kind: bytes, content: bytes, before: EntryOverrides) -> EntryOve
             xattrs[_text(key.removeprefix(_XATTR))] = _text(value)
         elif key.startswith(_SPARSE):
             said["sparse"] = True
+    # Go parses a global header and ignores its values. Applying them to the entries after it, as tarfile does, would
+    # give other names than the engine reads (ADR 24).
     if kind == GLOBAL_HEADER:
         return NO_OVERRIDES
     return EntryOverrides(**said, xattrs=xattrs, long_path=before.long_path, long_target=before.long_target)
 
 
 def _pax_value(key: bytes, value: bytes) -> str | int:
+    """Parse the value of a pax record: text for names, otherwise an integer."""
     if key in _NAMES:
         return _text(value)
     grammar = {b"size": _DECIMAL, b"mtime": _MOMENT}.get(key, _SIGNED)
@@ -97,14 +100,15 @@ def _pax_value(key: bytes, value: bytes) -> str | int:
 
 
 def _text(name: bytes) -> str:
+    """Decode a name; bytes outside UTF-8 become surrogates."""
     return name.decode("utf-8", "surrogateescape")
 
 
 def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The records of an extended header of pax.
+    """Yield the keys and values of the records of a pax header.
 
     Raises:
-        ValueError: they are outside the grammar.
+        ValueError: the content is outside the pax grammar.
     """
     position = 0
     while position < len(content):

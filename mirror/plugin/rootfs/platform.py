@@ -1,7 +1,7 @@
-"""The platform that a plugin runs on. No field of its config says it: the programs in its layer do, and often its tag.
+"""Platform that a plugin runs on. No field of the config names it: only the programs, and often the tag, do.
 
-Only the first bytes of a program are read, by hand: libraries for ELF want a whole file to seek in, and have errors of
-their own for each way in which it may be broken.
+Only the first bytes of a program are read, with code of our own. Libraries for ELF need a whole file to seek in, have
+many kinds of errors, and have no limits for malformed files (ADR 14).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _PLATFORM: Final = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/v[0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """An operating system and architecture, in Go's names (GOOS, GOARCH).
+    """Operating system and architecture, in Go's names (GOOS, GOARCH).
 
     Attributes:
-        os: such as ``linux``.
-        architecture: such as ``amd64``, ``arm64``, ``arm``.
-        variant: such as ``v7``, of ``arm`` only; empty where it is not known, or says nothing.
+        os: operating system, such as ``linux``.
+        architecture: architecture, such as ``amd64``, ``arm64``, ``arm``.
+        variant: variant of ``arm``, such as ``v7``; empty if unknown, and for other architectures.
     """
 
     os: str
@@ -34,10 +34,10 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read ``linux/arm/v7``; other names of the same, as ``linux/aarch64``, are brought to Go's.
+        """Parse ``linux/arm/v7``. Other names of an architecture, such as ``linux/aarch64``, are replaced by Go's.
 
         Raises:
-            NameInvalid: it is outside the grammar ``OS/ARCHITECTURE[/VARIANT]``.
+            NameInvalid: the text is outside the grammar ``OS/ARCHITECTURE[/VARIANT]``.
         """
         if _PLATFORM.fullmatch(text) is None:
             raise NameInvalid(f"{text[:60]!r} is not a platform: write OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT")
@@ -46,28 +46,29 @@ class Platform:
         return cls(os, known, (variant[0] if variant else implied) if known == "arm" else "")
 
     def covers(self, other: Platform) -> bool:
-        """Tell whether this is the other, as far as both are known: without a variant, any is meant."""
+        """Return True if the other platform is the same. A missing variant on either side matches any variant."""
         same = (self.os, self.architecture) == (other.os, other.architecture)
         return same and (not self.variant or not other.variant or self.variant == other.variant)
 
     def __str__(self) -> str:
+        """Return ``OS/ARCHITECTURE`` or ``OS/ARCHITECTURE/VARIANT``."""
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
 @dataclass(frozen=True, slots=True)
 class TagPlatform:
-    """The platform that a tag names.
+    """Platform that a tag names.
 
     Attributes:
-        platform: what it says.
-        used: the part of the tag that says so, as it is written there.
+        platform: the platform.
+        used: the part of the tag that names the platform, as written.
     """
 
     platform: Platform
     used: str
 
 
-# How architectures are called in tags, and what containerd takes the names for (platforms/database.go).
+# Names of architectures in tags. Architecture and variant are those of containerd (platforms/database.go).
 _ARCHITECTURES: Final = {
     "amd64": ("amd64", ""),
     "x86_64": ("amd64", ""),
@@ -96,7 +97,7 @@ _ARCHITECTURES: Final = {
 }
 _SYSTEMS: Final = ("linux", "windows", "darwin", "freebsd")
 
-# A name that letters or digits touch is part of another word. 1.386.0 is a version, and so is v7.1 in arm-v7.1.
+# A name next to a letter or digit is part of another word. "386" in 1.386.0 and "v7" in arm-v7.1 belong to versions.
 _NAMES: Final = "|".join(re.escape(name) for name in sorted(_ARCHITECTURES, key=len, reverse=True) if name != "386")
 _ARCHITECTURE: Final = re.compile(
     rf"(?<![a-z0-9])(?:arm(?:32)?[-_]?(?P<variant>v[5-8])[lh]?(?!\.[0-9])|(?P<name>{_NAMES})|(?<!\.)(?P<digits>386)(?!\.))"
@@ -107,10 +108,10 @@ _SYSTEM: Final = re.compile(rf"(?<![a-z0-9])(?:{'|'.join(_SYSTEMS)})(?![a-z0-9])
 
 
 def platform_from_tag(tag: str) -> TagPlatform | None:
-    """Read the platform that a tag names: ``3.6.0-arm64``, ``arm-v7``. Without a system, Linux is meant.
+    """Return the platform that a tag names, such as ``3.6.0-arm64`` or ``arm-v7``. The default system is Linux.
 
     Returns:
-        None where it says nothing, or names two architectures.
+        None if the tag names no architecture, or more than one platform.
     """
     found = list(_ARCHITECTURE.finditer(tag))
     platforms = {_architecture(match) for match in found}
@@ -124,14 +125,15 @@ def platform_from_tag(tag: str) -> TagPlatform | None:
 
 
 def _architecture(match: re.Match[str]) -> tuple[str, str]:
+    """Return architecture and variant of a match."""
     variant = match["variant"]
     if variant is None:
         return _ARCHITECTURES[(match["name"] or match["digits"]).lower()]
-    # armv8 is what some call arm64, and engines for it answer to that.
+    # Some tags say armv8 for arm64.
     return ("arm64", "") if variant.lower() == "v8" else ("arm", variant.lower())
 
 
-# e_machine (gABI, chapter 4): by class in bits, and whether the least byte comes first.
+# Go's architectures by e_machine (gABI, chapter 4), class in bits, and True for little-endian.
 _MACHINES: Final[dict[tuple[int, int, bool], str]] = {
     (3, 32, True): "386",
     (62, 64, True): "amd64",
@@ -156,13 +158,13 @@ _SYSTEM_BY_ABI: Final = {2: "netbsd", 6: "solaris", 9: "freebsd", 12: "openbsd"}
 
 
 def platform_from_elf(head: bytes) -> Platform | None:
-    """Read the platform of a program, which says no variant of ``arm``.
+    """Return the platform of a program. ELF does not tell the variant of ``arm``.
 
     Args:
-        head: its first :data:`ELF_HEAD_BYTES` or more.
+        head: leading bytes of the program, at least :data:`ELF_HEAD_BYTES`.
 
     Returns:
-        None where it is no ELF file, or one for a machine that Go has no name for.
+        None if the file is not ELF, or if Go has no name for its machine.
     """
     if len(head) < ELF_HEAD_BYTES or not head.startswith(b"\x7fELF"):
         return None

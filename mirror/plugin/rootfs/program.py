@@ -1,4 +1,4 @@
-"""A file that may be started: what its bytes say of it while they pass by."""
+"""Executable format of a file that may be started, read from its bytes as they pass."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Final
 from mirror.plugin.rootfs import elf
 from mirror.plugin.rootfs.elf import Elf
 
-#: Longest first line that Linux reads of a script (BINPRM_BUF_SIZE), in bytes.
+#: Leading bytes of a script that Linux reads for its first line (BINPRM_BUF_SIZE).
 _MOST_LINE_BYTES: Final = 256
-#: Most bytes that are kept of a dynamic program while it passes by: the names of its libraries stand at its beginning.
+#: Most bytes of a dynamic program that are kept. The names of its libraries are near its beginning (ADR 14).
 _MOST_KEPT_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A file as the kernel sees it that is to start it.
+    """Executable format of a file, as the kernel sees it. All fields are empty for an unknown format.
 
     Attributes:
-        elf: where it is an ELF file.
-        interpreter: of a script, the path after ``#!``.
-        argument: of a script, what follows that; ``/usr/bin/env`` looks for a program of this name.
+        elf: the ELF program; None for other formats.
+        interpreter: path after ``#!`` of a script; None for other formats.
+        argument: text after the interpreter of a script. For ``/usr/bin/env``, the name of the program to search.
     """
 
     elf: Elf | None = None
@@ -30,7 +30,7 @@ class Program:
 
     @property
     def size_characters(self) -> int:
-        """Of all names in it."""
+        """Length of all names in the program together, in characters."""
         names = [self.interpreter or "", self.argument]
         if self.elf is not None:
             names += [self.elf.interpreter or "", *(self.elf.needed or ()), *self.elf.paths]
@@ -38,7 +38,7 @@ class Program:
 
 
 class ProgramReader:
-    """Reads a file in pieces, and tells :class:`Program` at the end. Keeps little of it, and less of what is no ELF."""
+    """Reader of a file in pieces that returns :class:`Program` at the end. Keeps only a bounded part of the file."""
 
     def __init__(self) -> None:
         self._position = 0
@@ -48,7 +48,7 @@ class ProgramReader:
         self._most_kept_bytes = elf.HEAD_BYTES
 
     def feed(self, buffer: bytes, start: int, stop: int) -> None:
-        """Read on, from a part of a buffer."""
+        """Read the next bytes of the file: the range from ``start`` to ``stop`` of a buffer."""
         while start < stop:
             begun = len(self._kept) < self._most_kept_bytes
             end = min(stop, start + self._most_kept_bytes - len(self._kept)) if begun else stop
@@ -57,24 +57,26 @@ class ProgramReader:
                 self._kept += piece
             self._keep_dynamic(piece)
             self._position += len(piece)
+            # The head is complete exactly once. What lies beyond it is kept only for dynamic programs.
             if begun and self._most_kept_bytes == elf.HEAD_BYTES == len(self._kept):
                 self._look()
             start = end
 
     def finish(self) -> Program:
-        """Say that this was all, and learn what it is."""
+        """Return the format of the file. Call this after the last piece."""
         if self._layout is None:
             self._look()
         if self._layout is not None:
             return Program(elf=elf.read(self._layout, self._kept, self._dynamic))
         if self._kept.startswith(b"#!"):
+            # Linux splits the line once: everything after the interpreter is one argument.
             line = bytes(self._kept[2:_MOST_LINE_BYTES]).partition(b"\n")[0].strip(b" \t")
             interpreter, _, argument = line.decode("utf-8", "surrogateescape").replace("\t", " ").partition(" ")
             return Program(interpreter=interpreter, argument=argument.strip())
         return Program()
 
     def _look(self) -> None:
-        """The head is there."""
+        """Parse the head of the file, and decide how much more of the file to keep."""
         self._layout = elf.layout_of(bytes(self._kept))
         if self._layout is not None and self._layout.dynamic is not None:
             self._most_kept_bytes = _MOST_KEPT_BYTES
@@ -82,7 +84,7 @@ class ProgramReader:
             self._dynamic += self._kept[offset : offset + size_bytes]
 
     def _keep_dynamic(self, piece: memoryview) -> None:
-        """Keep what of the table of libraries is in this piece; the head's part is taken when the head is looked at."""
+        """Keep the part of the dynamic section in this piece. :meth:`_look` has taken the part in the head."""
         if self._layout is not None and self._layout.dynamic is not None:
             offset, size_bytes = self._layout.dynamic
             first, last = max(offset - self._position, 0), offset + size_bytes - self._position

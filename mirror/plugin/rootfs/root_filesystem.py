@@ -1,4 +1,4 @@
-"""A plugin's root filesystem, as far as it was read: what is in it, and which program an engine would start in it."""
+"""Root filesystem of a plugin, as far as it was read: its files, and the program that an engine starts in it."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from mirror.plugin.rootfs.entry import EntryKind
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.tree import ResolvedPath, Tree
 
-#: Where engines look for a program without a slash in its name (moby: pkg/system DefaultPathEnv).
+#: Folders that engines search for a program without a slash in its name (moby: pkg/system DefaultPathEnv).
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#: Programs that Linux starts for one another: a script for a script for … (BINPRM_MAX_RECURSION is 4).
+#: Longest chain of scripts and interpreters that Linux follows for one program (BINPRM_MAX_RECURSION is 4).
 _MOST_STARTS: Final = 5
-#: Folders of a ``PATH`` that are looked into.
+#: Folders of a ``PATH`` that are searched.
 _MOST_FOLDERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Rootfs:
-    """The files of layers or a folder.
+    """Files of the layers of a plugin, or of a folder.
 
     Attributes:
-        tree: files, folders and links; of the notes below, there are some of each kind at most.
-        mentioned: which of the names that were looked for stand in a file.
-        whiteouts: names that engines take for a deletion.
-        links_broken: hard links to what is not there, as ``NAME -> TARGET``.
-        too_long: names that Linux does not take.
+        tree: files, folders and links.
+        mentioned: searched names that some file contains.
+        whiteouts: paths of whiteouts; engines take these names for deletions. This list and the next two are cut after
+            a fixed number of paths.
+        links_broken: hard links without a target, as ``NAME -> TARGET``.
+        too_long: paths that exceed the limits of Linux.
     """
 
     tree: Tree
@@ -40,17 +41,18 @@ class Rootfs:
     too_long: tuple[str, ...] = ()
 
     def platforms(self) -> Counter[Platform]:
-        """For how many programs and libraries each platform is meant."""
+        """Count the programs and libraries for each platform."""
         elves = (node.program.elf for _, node in self.tree.walk() if node.program is not None)
         return Counter(elf.platform for elf in elves if elf is not None and elf.platform is not None)
 
 
 def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, ResolvedPath | None]:
-    """The program that an engine starts.
+    """Find the program that an engine starts.
+
+    A name without a slash is searched in ``PATH``, as engines do: files that are not executable are skipped.
 
     Returns:
-        What the config calls it, and where that leads; None where nothing is there. A name without a slash is looked
-        for in ``PATH``, as engines do it: what cannot be started is passed over.
+        The name of the program in the config, and the file it leads to; None if no file is there.
     """
     name = next(iter((*config.entrypoint, *config.args.value)), "")
     if "/" in name:
@@ -63,9 +65,11 @@ def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, ResolvedPath | N
 
 
 def chain(found: ResolvedPath, rootfs: Rootfs) -> Iterator[tuple[str, ResolvedPath | None]]:
-    """The programs that Linux starts for one, each as it is called: itself, and for scripts what comes after ``#!``.
+    """Yield the programs that Linux starts for one program, with the name by which each is started.
 
-    What ``/usr/bin/env`` looks for comes after it, in the default ``PATH``.
+    The program itself comes first, then the interpreter of a script. For the interpreter ``/usr/bin/env``, the program
+    named in its argument follows, searched in the default ``PATH``. A missing program is yielded as None and ends the
+    chain.
     """
     called, at = found.path, found
     for _ in range(_MOST_STARTS):
@@ -87,13 +91,14 @@ def chain(found: ResolvedPath, rootfs: Rootfs) -> Iterator[tuple[str, ResolvedPa
 
 
 def _path_of(config: PluginConfig) -> str:
-    """``PATH`` of the plugin: variables of its own come after the engine's, and win."""
+    """Return ``PATH`` of the plugin. The plugin's own variables come after the engine's, so the last one wins."""
+    # A variable without a value is not passed on.
     own = [env.value for env in config.env if env.name == "PATH" and env.value is not None]
     return own[-1] if own else _DEFAULT_PATH
 
 
 def platform_of(config: PluginConfig, rootfs: Rootfs) -> Platform | None:
-    """Tell the platform of a plugin: as the program says that is started, else as most of its programs say."""
+    """Return the platform of the started program, otherwise that of most programs; None if unknown."""
     _, found = started(config, rootfs)
     if found is not None:
         for _, one in chain(found, rootfs):

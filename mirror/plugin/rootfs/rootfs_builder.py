@@ -1,4 +1,4 @@
-"""Builds the root filesystem that an engine would have after an install, while the bytes of layers pass by."""
+"""Building the root filesystem that an engine would have after an install, while the bytes of the layers pass."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from mirror.plugin.rootfs.program import Program, ProgramReader
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.tree import Tree, TreeLimits
 
-#: Limits of a tree that is looked at: some 60 MiB of memory.
+#: Limits of a tree that is inspected: about 60 MiB of memory.
 _LIMITS: Final = TreeLimits(entries=100_000, characters=16 * 1024 * 1024, steps=10_000_000)
 _MOST_NOTED: Final = 20
-#: Most characters that are kept of what programs say of themselves: one that names libraries without end costs nothing
-#: to make, and little to send.
+#: Most characters of names kept for all programs together. A program with an endless list of libraries costs its author
+#: nothing to make and little to send.
 _MOST_SAID_CHARACTERS: Final = 8 * 1024 * 1024
 
 
 class RootfsBuilder:
-    """Builds a :class:`Rootfs` of what it is told of each layer, in order. Implements ``EntryWatcher``.
+    """Builder of a :class:`Rootfs` from the entries of each layer, in order. Implements ``EntryWatcher``.
 
-    An entry that has no place is passed over, and noted, where it would end an install.
+    An entry without a valid place would end an install. The builder skips and records the entry instead, so that all
+    faults of a plugin are reported.
 
     Args:
-        names: what is looked for in all files, such as the socket's name.
-        digests: whether the content of each file is hashed.
-        limits: beyond which the tree does not grow.
+        names: texts to search for in all files, such as the socket's name.
+        digests: True to hash the content of each file.
+        limits: limits beyond which the tree does not grow.
     """
 
     def __init__(self, names: Iterable[bytes] = (), *, digests: bool = False, limits: TreeLimits = _LIMITS) -> None:
@@ -45,11 +46,11 @@ class RootfsBuilder:
         self._hasher: Hasher | None = None
 
     def begin_layer(self) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Begin the next layer of the tree."""
         self._tree.begin_layer()
 
     def begin(self, entry: LayerEntry) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Place an entry in the tree, and choose the readers for its content."""
         self._node = self._program = self._hasher = None
         for search in self._searches:
             search.begin()
@@ -61,11 +62,13 @@ class RootfsBuilder:
         node = self._placed(entry) if self._tree.whole else None
         if node is not None and entry.kind is EntryKind.FILE:
             self._node = node
+            # The started program is known only at the end, because links may come later than their targets (ADR 14). So
+            # every executable file and every library is read as it passes.
             self._program = ProgramReader() if entry.mode & 0o111 or ".so" in entry.path.rpartition("/")[2] else None
             self._hasher = new_hasher() if self._digests else None
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Search, hash and read the content of the current entry."""
         for search in self._searches:
             search.feed(buffer, start, stop)
         if self._program is not None:
@@ -74,7 +77,7 @@ class RootfsBuilder:
             self._hasher.update(memoryview(buffer)[start:stop])
 
     def end(self) -> None:
-        """As :class:`EntryWatcher` says."""
+        """Store the program and the digest of the current entry in its node."""
         if self._node is not None and self._program is not None:
             self._keep(self._node, self._program.finish())
         if self._node is not None and self._hasher is not None:
@@ -83,11 +86,11 @@ class RootfsBuilder:
 
     @property
     def grows(self) -> bool:
-        """Tell whether the tree still grows."""
+        """True until the tree has met a limit."""
         return self._tree.whole
 
     def finish(self) -> Rootfs:
-        """Give what it all came to."""
+        """Return the root filesystem of all layers so far."""
         return Rootfs(
             tree=self._tree,
             mentioned=frozenset(search.name for search in self._searches if search.found),
@@ -97,6 +100,7 @@ class RootfsBuilder:
         )
 
     def _keep(self, node: Node, program: Program) -> None:
+        """Store a program in its node, unless all programs together exceed the limit of characters."""
         self._said_characters += program.size_characters
         if self._said_characters > _MOST_SAID_CHARACTERS:
             self._tree.whole = False
@@ -104,6 +108,7 @@ class RootfsBuilder:
             node.program = program
 
     def _placed(self, entry: LayerEntry) -> Node | None:
+        """Place an entry in the tree, and record a broken hard link. Return None for an entry without a node."""
         try:
             return self._tree.place(entry)
         except LayersTooLarge:
@@ -114,12 +119,13 @@ class RootfsBuilder:
         return None
 
     def _note(self, where: list[str], what: str) -> None:
+        """Append a path to one of the lists of faults, up to a fixed number of paths."""
         if len(where) < _MOST_NOTED:
             where.append(what[:MOST_PATH_BYTES])
 
 
 class _Search:
-    """Looks for a name in files that pass by in pieces."""
+    """Search for a name in files that pass in pieces."""
 
     def __init__(self, name: bytes) -> None:
         self.name = name
@@ -127,9 +133,11 @@ class _Search:
         self._tail = b""
 
     def begin(self) -> None:
+        """Start a new file."""
         self._tail = b""
 
     def feed(self, buffer: bytes, start: int, stop: int) -> None:
+        """Search the next piece, and the seam between the last piece and this one."""
         if self.found:
             return
         reach = len(self.name) - 1

@@ -1,7 +1,7 @@
-"""The header of a tar's entry, one block of 512 bytes (POSIX ustar, GNU), read and written.
+"""Reading and writing the header of a tar entry, one block of 512 bytes (POSIX ustar, GNU).
 
-It is read by hand for speed: some tars hold little else. :meth:`tarfile.TarInfo.frombuf` says what is accepted, and how
-it is read. What is written is POSIX pax, as engines read it.
+Headers are read with code of our own for speed, because some tars consist of little else. The accepted headers and
+their values are those of :meth:`tarfile.TarInfo.frombuf`. Written headers are POSIX pax, as engines read them.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.tree import TreeEntry
 
 BLOCK_BYTES: Final = 512
-#: The end of a tar: two blocks of zeros, and no more of them, as engines write it.
+#: The end of a tar: exactly two blocks of zeros, as engines write it.
 END_OF_TAR: Final = bytes(2 * BLOCK_BYTES)
 _XATTR: Final = "SCHILY.xattr."
 _HALF_BYTES: Final = BLOCK_BYTES // 2
 _CHECKSUM: Final = slice(148, 156)
 _NEGATIVE, _BINARY = 0o377, 0o200
-#: Types of GNU's that keep other things where the beginning of a long name stands.
+#: GNU types that use the field of the name's prefix for other values.
 _WITHOUT_PREFIX: Final = frozenset({b"L", b"K", b"S"})
 
 
 class Header(NamedTuple):
-    """Values of a header.
+    """Values of a tar header.
 
     Attributes:
-        kind: its type, one byte.
-        name: of the entry; bytes outside UTF-8 are surrogates.
-        size_bytes: of the content that follows; negative where that is what it says.
-        mode: permissions.
+        kind: type byte.
+        name: name of the entry; bytes outside UTF-8 are surrogates.
+        size_bytes: size of the content after the header; negative if the header says so.
+        mode: permission bits.
         uid, gid: numeric owners.
-        modified_seconds: since 1970.
-        target: of a link.
+        modified_seconds: modification time in seconds since 1970.
+        target: target of a link.
         device: major and minor number.
     """
 
@@ -51,10 +51,10 @@ class Header(NamedTuple):
 
 
 def read_header(block: bytes) -> Header:
-    """Read a block.
+    """Parse a header block.
 
     Raises:
-        ValueError: it is no header.
+        ValueError: the block is not a valid header.
     """
     checksum = _number(block[_CHECKSUM])
     if checksum != _sum(block) and checksum != _signed_sum(block):
@@ -69,13 +69,13 @@ def read_header(block: bytes) -> Header:
 
 
 def text(field: bytes) -> str:
-    """A name, which ends at the first zero byte."""
+    """Decode a text field, which ends at the first zero byte. Bytes outside UTF-8 become surrogates."""
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
 @lru_cache(4096)
 def _number(field: bytes) -> int:
-    """A number: octal digits, or GNU's binary form."""
+    """Parse a number field: octal digits, or GNU's binary form."""
     if field[0] == _BINARY:
         return int.from_bytes(field[1:], "big")
     if field[0] == _NEGATIVE:
@@ -84,39 +84,43 @@ def _number(field: bytes) -> int:
 
 
 def _sum(block: bytes) -> int:
-    """Sum all bytes, those of the checksum taken for blanks."""
+    """Return the checksum of a header: the sum of all bytes, with blanks in place of the checksum field."""
     field = block[_CHECKSUM]
-    # The low half of Adler's checksum is one more than the sum, modulo 65521, which 256 bytes do not reach.
+    # The low half of Adler-32 is the sum plus 1, modulo 65521, which the sum of 256 bytes does not reach.
     low, high = zlib.adler32(block[:_HALF_BYTES]), zlib.adler32(block[_HALF_BYTES:])
     return (low & 0xFFFF) + (high & 0xFFFF) - 2 - sum(field) + 8 * ord(" ")
 
 
 def _signed_sum(block: bytes) -> int:
-    """Sum all bytes as if they had a sign, as some old programs did."""
+    """Return the checksum with bytes taken as signed, as some old programs computed it."""
     return _sum(block) - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
 
 
 def tar_header(entry: TreeEntry, latest_seconds: int) -> bytes:
-    """Make the header of an entry, with what pax headers it needs; a file's content follows.
+    """Return the header of an entry, preceded by its pax headers if needed.
+
+    The content of a file follows separately.
 
     Args:
-        entry: what is written.
-        latest_seconds: no time is later than this; none is before 1970 either.
+        entry: entry to write.
+        latest_seconds: upper limit of the modification time in seconds since 1970. Times before 1970 become 0.
     """
     node = entry.node
     info = tarfile.TarInfo(entry.path or ".")
     info.mode, info.uid, info.gid = node.mode, node.uid, node.gid
     info.mtime = max(0, min(node.modified_seconds, latest_seconds))
     if entry.same_as is not None:
+        # A hard link has no content, so the size stays 0.
         info.type, info.linkname = EntryKind.HARD_LINK.value, entry.same_as
     else:
         info.type, info.linkname = node.kind.value, node.target
         info.size = node.size_bytes
         info.devmajor, info.devminor = node.device
+        # Sorted, so that the same files give the same bytes (ADR 15).
         info.pax_headers = {f"{_XATTR}{name}": node.xattrs[name] for name in sorted(node.xattrs)}
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def tar_padding(node: Node) -> bytes:
-    """Make what stands behind a file's content, up to a whole block."""
+    """Return the zero bytes that fill the content of a file to a whole block."""
     return bytes(-node.size_bytes % BLOCK_BYTES)

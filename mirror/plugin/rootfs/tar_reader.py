@@ -1,7 +1,7 @@
-"""A tar, walked from header to header as Go's reader does (archive/tar), which engines read layers with.
+"""Reader of tars that walks from header to header like Go's archive/tar, which engines use for layers.
 
-It is never unpacked: what entries hold is passed over, and shown to a watcher where there is one. Both ends of an
-archive that Go takes are taken: two blocks of zeros, or just no more bytes where a header would stand.
+Nothing is unpacked. The contents of entries are skipped, or passed to a watcher. Go accepts two ends of an archive, and
+so does this reader: two blocks of zeros, or the end of the bytes in place of a header.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from mirror.plugin.rootfs.pax_headers import (
 from mirror.plugin.rootfs.tar_header import BLOCK_BYTES, Header, read_header
 
 _ZEROS: Final = bytes(BLOCK_BYTES)
-#: A file of old, which is a folder where its name ends in a slash.
+#: Type of a file in tars older than POSIX. Such an entry is a folder if its name ends in a slash.
 _OLD_FILE: Final = b"\0"
-#: Engines unpack nothing else, old GNU sparse files for one.
+#: Types that engines unpack. Others, such as old GNU sparse files, make a layer invalid.
 _KINDS: Final = {kind.value: kind for kind in EntryKind} | {_OLD_FILE: EntryKind.FILE}
 _LINKS: Final = frozenset({EntryKind.SYMLINK, EntryKind.HARD_LINK})
-#: Types of headers that say more of an entry: they have content, and are none themselves.
+#: Types of extended headers. They have content and override values of the next entry.
 _EXTENDED: Final = frozenset({LOCAL_HEADER, GLOBAL_HEADER, LONG_NAME, LONG_TARGET})
 #: Longest extended header that Go reads, in bytes.
 _MOST_EXTENDED_BYTES: Final = 1024 * 1024
-#: Most bytes of extended headers in all: compressed they cost nothing, and reading them is slow.
+#: Most bytes of all extended headers together: compressed they take almost no space, and reading them is slow.
 _MOST_EXTENDED_BYTES_IN_ALL: Final = 64 * 1024 * 1024
 
 
 class TarReader:
-    """Reads a tar that is fed in pieces of any size; holds no more of it than one extended header.
+    """Reader of a tar that is fed in pieces of any size. Holds at most one extended header in memory.
 
     Args:
-        most_entries: more headers than this are not read.
-        watcher: told of every entry and its content; what it raises ends the reading.
+        most_entries: number of headers after which reading ends with a problem.
+        watcher: receives every entry and its content; its exceptions end the reading.
 
     Attributes:
-        entries: files, folders and links so far.
-        headers: blocks that said something of one, so far.
-        problem: what is wrong with it; nothing that is fed later changes it.
+        entries: number of files, folders and links so far.
+        headers: number of headers so far, extended headers included.
+        problem: first problem of the tar; later input does not change it.
     """
 
     def __init__(self, most_entries: int, watcher: EntryWatcher | None = None) -> None:
@@ -66,7 +66,7 @@ class TarReader:
         self._wanted_bytes = next(self._steps)
 
     def feed(self, content: bytes) -> None:
-        """Walk on."""
+        """Read the next piece of the tar."""
         position = 0
         while position < len(content) and self.problem is None:
             if self._ended:
@@ -85,13 +85,15 @@ class TarReader:
         self._passed_bytes += position
 
     def finish(self) -> None:
-        """Say that this was all. The padding after the last entry may be missing."""
+        """Note the end of the input. The padding after the last entry may be missing."""
         unfinished = self._held or self._skip_bytes > self._padding_bytes or not self._between_entries
         if unfinished and not self._ended and self.problem is None:
+            # Before the first valid header the input is no tar at all. After it, the tar is cut.
             nothing_read = self._broken is LayerProblem.NOT_TAR
             self.problem = self._broken if nothing_read else LayerProblem.TAR_TRUNCATED
 
     def _show(self, content: bytes, position: int, passed: int) -> None:
+        """Pass content of the current entry to the watcher, without the padding."""
         left_bytes = self._skip_bytes - self._padding_bytes
         if self._watcher is not None and left_bytes > 0:
             self._watcher.content(content, position, position + min(passed, left_bytes))
@@ -99,6 +101,7 @@ class TarReader:
                 self._watcher.end()
 
     def _go_on(self, place_bytes: int) -> None:
+        """Continue the walk once the bytes of the current header are complete."""
         if len(self._held) < self._wanted_bytes:
             return
         block = bytes(self._held)
@@ -111,13 +114,18 @@ class TarReader:
             self.problem = end.value
 
     def _walk(self) -> Generator[int, bytes, LayerProblem | None]:
-        """Yields how many bytes it wants next, after those to be skipped; returns at the end, or what is wrong."""
+        """Walk the headers. Yield the number of bytes needed next, after those to skip.
+
+        Returns:
+            The problem that ends the walk; None at the regular end of the archive.
+        """
         extended_bytes = 0
         pax = NO_OVERRIDES
         while True:
             self._between_entries = True
             block = yield BLOCK_BYTES
             if block == _ZEROS:
+                # One block of zeros is not an end: Go wants a second one.
                 return None if (yield BLOCK_BYTES) == _ZEROS else self._broken
             self._between_entries = False
             try:
@@ -146,7 +154,7 @@ class TarReader:
             pax = NO_OVERRIDES
 
     def _pass_over(self, header: Header, pax: EntryOverrides) -> LayerProblem | None:
-        """Skip what an entry holds, or tell why it cannot be."""
+        """Arrange for the content of an entry to be skipped. Return the problem if the entry is invalid."""
         kind = _KINDS.get(header.kind)
         if kind is None:
             return LayerProblem.ENTRY_TYPE
@@ -154,7 +162,7 @@ class TarReader:
         if header.kind == _OLD_FILE and path.endswith("/"):
             kind = EntryKind.FOLDER
         size_bytes = 0
-        if kind is EntryKind.FILE:  # the size of anything else says nothing
+        if kind is EntryKind.FILE:  # only files have content, whatever size the header of another type states
             size_bytes = header.size_bytes if pax.size_bytes is None else pax.size_bytes
         if size_bytes < 0:
             return self._broken
@@ -167,6 +175,7 @@ class TarReader:
         return None
 
     def _entry(self, kind: EntryKind, path: str, size_bytes: int, header: Header, pax: EntryOverrides) -> LayerEntry:
+        """Return the entry of a header, with the values of its extended headers applied."""
         target = pax.long_target or pax.target or header.target
         return LayerEntry(
             path=path.rstrip("/") if kind is EntryKind.FOLDER else path,
@@ -185,4 +194,5 @@ class TarReader:
 
 
 def _padding(size_bytes: int) -> int:
+    """Return the number of bytes from the end of a content to the next whole block."""
     return -size_bytes % BLOCK_BYTES

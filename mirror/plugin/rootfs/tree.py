@@ -1,17 +1,17 @@
-"""The tree that layers amount to: entries laid over each other as engines do it, and paths followed as Linux does it.
+"""Tree of a root filesystem: layers laid over each other as engines do, and paths followed as Linux does.
 
-The rules are those of moby's ``UnpackLayer`` (pkg/archive/diff.go), which engines unpack plugins with, in a chroot;
-``tests/e2e/test_unpacking.py`` tries them:
+The rules are those of moby's ``UnpackLayer`` (pkg/archive/diff.go), with which engines unpack plugins in a chroot.
+``tests/e2e/test_unpacking.py`` compares them with engines:
 
-- Names are cleaned first, as text: ``a/../b`` is ``b``, and what leads above the root is at the root.
-- Entries take effect in their order. A whiteout ``.wh.NAME`` takes away what is there, also what its own layer has
-  brought before it; the OCI specification would leave that.
-- An opaque mark ``.wh..wh..opq`` takes away what is in its folder, but for what its own layer has named before it.
-- Names at the root that begin with ``.wh..wh.`` are metadata, and passed over; engines leave their folders, empty.
-- A folder over a folder is merged; anything else takes the place of what was there, with all that was below it.
-- Folders that no layer names are made, with mode 0755 and owned by root; but not what a link leads to.
+- Names are cleaned as text first: ``a/../b`` is ``b``, and ``..`` above the root stays at the root.
+- Entries take effect in their order. A whiteout ``.wh.NAME`` also removes a file that its own layer brought before. The
+  OCI specification would keep that file.
+- An opaque mark ``.wh..wh..opq`` empties its folder, except for names that its own layer brought before.
+- Names at the root that begin with ``.wh..wh.`` are metadata and ignored. Engines leave empty folders of them.
+- A folder over a folder is merged. Any other entry replaces the old one with everything below.
+- Missing parent folders are created with mode 0755 and owner root. The missing target of a link is not.
 
-A tree comes from outside, so what it may cost is bounded, in entries, characters and steps.
+A tree is built from untrusted layers, so its cost is bounded in entries, characters and steps.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from mirror.plugin.rootfs.entry import MOST_PATH_BYTES, Content, EntryKind, Laye
 from mirror.plugin.rootfs.layer_limits import MOST_ENTRIES
 from mirror.plugin.rootfs.layer_names import OPAQUE, WHITEOUT, is_metadata, parts_of, require_plain
 
-#: Symbolic links that Linux follows on the way to one file.
+#: Most symbolic links that Linux follows for one path.
 _MOST_LINKS: Final = 40
-#: Folders that are found again without walking to them: what lies in one mostly stands together in a layer.
+#: Most folders that are remembered by path: the entries of one folder mostly follow each other in a layer.
 _MOST_NEAR: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class TreeLimits:
-    """Limits of what a tree may cost.
+    """Limits of the cost of a tree.
 
     Attributes:
-        entries: most files, folders and links that it may ever hold.
+        entries: most files, folders and links ever created in the tree, removed ones included.
         characters: most characters of all their paths together.
-        steps: most components that are walked over in all, those of links among them.
+        steps: most path components walked in total, also in the targets of links.
     """
 
     entries: int = MOST_ENTRIES
@@ -52,8 +52,8 @@ class ResolvedPath:
     """The end of a path that was followed.
 
     Attributes:
-        path: the path without links, from the root, beginning with ``/``.
-        node: what is there.
+        path: absolute path without links.
+        node: node at the path.
     """
 
     path: str
@@ -62,12 +62,12 @@ class ResolvedPath:
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One path of a tree. In a list of them a folder comes before what is in it.
+    """One path of a tree. Lists of entries have each folder before its content.
 
     Attributes:
-        path: from the root, which is ``""``; components joined by ``/``, none of them ``.`` or ``..``.
-        node: what is there.
-        same_as: path of an earlier entry that is the same file.
+        path: path from the root, which is ``""``. Components are joined by ``/``, without ``.`` and ``..``.
+        node: node at the path.
+        same_as: path of an earlier entry for the same file; None if there is none.
     """
 
     path: str
@@ -76,11 +76,11 @@ class TreeEntry:
 
 
 class Tree:
-    """A root filesystem. It begins as an empty folder.
+    """A root filesystem, initially an empty folder.
 
     Attributes:
-        root: the folder that all is in.
-        whole: whether it has not met a limit: everything is in it that has a place.
+        root: root folder.
+        whole: False once a limit was met and entries may be missing.
     """
 
     def __init__(self, limits: TreeLimits | None = None) -> None:
@@ -89,21 +89,21 @@ class Tree:
         self._limits = limits or TreeLimits()
         self._entries = self._characters = self._steps = 0
         self._layer = 0
-        self._near: dict[str, Node] = {}  # folders by names that lead to them, until something on the way may be gone
+        # Folders by the names that lead to them; cleared when a folder or link goes, which may change where names lead.
+        self._near: dict[str, Node] = {}
 
     def begin_layer(self) -> None:
-        """Take what is placed from now on as the next layer."""
+        """Begin the next layer."""
         self._layer += 1
 
     def apply(self, layer: Iterable[tuple[LayerEntry, Content | None]]) -> None:
-        """Lay a layer over the tree, and refuse names that only some engines take.
+        """Lay a layer over the tree, and refuse names that only some engines accept.
 
         Args:
-            layer: its entries in their order, with their contents.
+            layer: entries of the layer in their order, with their contents.
 
         Raises:
-            ManifestInvalid: a name that leads out of the layer, or that Linux does not take; an entry without a place;
-                too many entries or steps.
+            ManifestInvalid: a name is impossible or ambiguous, an entry has no place, or a limit is met.
         """
         self.begin_layer()
         for entry, content in layer:
@@ -113,13 +113,14 @@ class Tree:
             self.place(entry, content)
 
     def place(self, entry: LayerEntry, content: Content | None = None) -> Node | None:
-        """Put an entry in its place, or do what it says as a whiteout.
+        """Put an entry in its place, or apply a whiteout.
 
         Returns:
-            The node there; None for a whiteout.
+            The node of the entry; None for a whiteout or metadata.
 
         Raises:
-            LayerEntryInvalid: there is none. LayersTooLarge: the tree does not grow any more.
+            LayerEntryInvalid: the entry has no place.
+            LayersTooLarge: the tree has met a limit.
         """
         self._require_steps()
         if is_metadata(entry.path):
@@ -127,11 +128,11 @@ class Tree:
         folder, name = self._above(entry.path, make=True)
         if not name:
             if entry.kind is not EntryKind.FOLDER:
-                raise LayerEntryInvalid("a layer's root is no folder")
+                raise LayerEntryInvalid("the root of a layer is not a folder")
             self.root.describe(entry)
             return self.root
         if folder is None:
-            raise LayerEntryInvalid(f"{quoted(entry.path)} lies below something that is no folder")
+            raise LayerEntryInvalid(f"{quoted(entry.path)} lies below something that is not a folder")
         if name.startswith(WHITEOUT):
             self._hide(folder, name, entry.path)
             return None
@@ -148,17 +149,17 @@ class Tree:
         return node
 
     def find(self, path: str, *, follow: bool = True) -> ResolvedPath | None:
-        """Follow an absolute path through links; ``..`` above the root is the root.
+        """Follow an absolute path through links. Return None if nothing is there. ``..`` above the root is the root.
 
         Args:
-            path: absolute.
-            follow: whether the last component is followed, too, where it is a link.
+            path: absolute path.
+            follow: True to also follow a link at the end of the path.
         """
         trail = self._trail(path.split("/"), follow=follow)
         return None if trail is None else ResolvedPath("/".join(name for name, _ in trail) or "/", trail[-1][1])
 
     def walk(self) -> Iterator[tuple[str, Node]]:
-        """Give all but the root, folders before what is in them, sorted by the components of the paths."""
+        """Yield path and node of everything except the root. Folders come first, names in sorted order."""
         below = [("", iter(sorted(self.root.children.items())))]
         while below:
             prefix, children = below[-1]
@@ -171,7 +172,7 @@ class Tree:
                 below.append((f"{prefix}{name}/", iter(sorted(node.children.items()))))
 
     def entries(self) -> Iterator[TreeEntry]:
-        """Give all of it in the order of :meth:`walk`, the root first."""
+        """Yield all entries, the root first, then in the order of :meth:`walk`."""
         seen: dict[int, str] = {}
         yield TreeEntry("", self.root)
         for path, node in self.walk():
@@ -186,18 +187,18 @@ class Tree:
             return
         hidden = name.removeprefix(WHITEOUT)
         if hidden in {"", ".", ".."}:
-            raise LayerEntryInvalid(f"{quoted(path)} is no whiteout that means anything")
+            raise LayerEntryInvalid(f"{quoted(path)} is a whiteout without a meaning")
         self._remove(folder, hidden)
 
     def _remove(self, folder: Node, name: str) -> bool:
-        """Take something away, and tell whether it was there."""
+        """Remove a name from a folder. Return True if the name was there."""
         node = folder.children.pop(name, None)
         if node is not None and node.kind in {EntryKind.FOLDER, EntryKind.SYMLINK}:
             self._near.clear()
         return node is not None
 
     def _empty(self, folder: Node) -> None:
-        """Take away what this layer has not named."""
+        """Remove everything from a folder that the current layer has not named."""
         self._near.clear()
         waiting = [folder]
         while waiting:
@@ -212,12 +213,12 @@ class Tree:
         node = folder.children.get(name) if folder is not None else None
         if node is None or node.kind is EntryKind.FOLDER:
             raise LayerEntryInvalid(
-                f"{quoted(entry.path)} is a link to {quoted(entry.target)}, which is no file of the layers"
+                f"{quoted(entry.path)} is a hard link to {quoted(entry.target)}, which is not a file in the layers"
             )
         return node
 
     def _above(self, path: str, *, make: bool) -> tuple[Node | None, str]:
-        """The folder that a name in a layer lies in, where there is one, and the last component; the root has none."""
+        """Return the parent folder of a name in a layer, None if there is none, and the last component."""
         above, _, name = path.rpartition("/")
         if name in {"", ".", ".."}:
             parts = parts_of(path)
@@ -232,12 +233,12 @@ class Tree:
         if beside is not None and child is None and make:
             self._count(len(above))
             child = beside.children[last] = Node(EntryKind.FOLDER)
-        if child is None or child.kind is not EntryKind.FOLDER:  # it may be a link
+        if child is None or child.kind is not EntryKind.FOLDER:  # the child may be a link
             return self._walked(above, make=make), name
         return self._remember(above, child), name
 
     def _walked(self, path: str, *, make: bool) -> Node | None:
-        """The folder at the end of a path, which is kept for a while."""
+        """Walk to a folder from the root and remember it; None if the path does not end at a folder."""
         trail = self._trail(parts_of(path), make=make)
         if trail is None or trail[-1][1].kind is not EntryKind.FOLDER:
             return None
@@ -250,9 +251,10 @@ class Tree:
         return folder
 
     def _trail(self, parts: list[str], *, follow: bool = True, make: bool = False) -> list[tuple[str, Node]] | None:
-        """Everything on the way, by its name, from the root to the end of a path; None where it leads nowhere."""
+        """Return names and nodes from the root to the end of a path; None if the path leads nowhere."""
         ahead = parts[::-1]
-        given = len(ahead)  # components from here on were not in a link: folders are made for them alone
+        # Folders are created only for the components of the path itself, not for those in the targets of links.
+        given = len(ahead)
         trail = [("", self.root)]
         links = 0
         while ahead:
@@ -283,16 +285,16 @@ class Tree:
         return trail
 
     def _count(self, characters: int) -> None:
-        """Count a node that comes to be, and its path."""
+        """Count a new node and its path against the limits."""
         self._entries += 1
         self._characters += characters
         if self._entries > self._limits.entries or self._characters > self._limits.characters:
             self.whole = False
-            raise LayersTooLarge("the layers hold more entries than are looked at")
+            raise LayersTooLarge("the layers hold more entries than the limit")
         self._require_steps()
 
     def _require_steps(self) -> None:
-        """Refuse to go on after too many steps. One entry alone may cost some million, by way of links to links."""
+        """Check the limit of steps. One entry may cost millions of steps through links to links."""
         if self._steps > self._limits.steps:
             self.whole = False
-            raise LayersTooLarge("the layers lead through more folders and symbolic links than are followed")
+            raise LayersTooLarge("the layers lead through more folders and symbolic links than the limit")

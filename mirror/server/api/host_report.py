@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from mirror.oci.timestamps import machine_time
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, KnownEngines
 from mirror.records.hosts import Hosts, SeenHost
 
@@ -36,7 +37,7 @@ def _as_json(seen: SeenHost, known: KnownEngines) -> dict[str, object]:
         "address": host.address,
         "engine": host.engine or None,
         "platform": f"{host.os}/{host.architecture}" if host.os and host.architecture else None,
-        "first_seen": seen.first_seen.isoformat(timespec="seconds"),
-        "last_seen": seen.last_seen.isoformat(timespec="seconds"),
+        "first_seen": machine_time(seen.first_seen),
+        "last_seen": machine_time(seen.last_seen),
         "cves": {UNCOMPARED_PRIVILEGE.identifier: known.exposure(host.engine).value},
     }

@@ -14,6 +14,7 @@ import structlog
 from yarl import URL
 
 from mirror.oci import errors
+from mirror.oci.timestamps import machine_time
 from mirror.runtime.clock import Clock
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.request_body import RequestBody
@@ -189,10 +190,10 @@ class Transport:
             )
         if (opening := breaker.opening) is not None:
             raise errors.CircuitOpen(
-                f"upstream {self._name}: no requests to {url.origin()} since {opening.since:%Y-%m-%dT%H:%M:%SZ} and "
+                f"upstream {self._name}: no requests to {url.origin()} since {machine_time(opening.since)} and "
                 f"for {opening.seconds_left:.0f} s more, because its circuit breaker is open: {opening.why}",
                 upstream=self._name,
-                since=opening.since.isoformat(),
+                since=machine_time(opening.since),
                 retry_after_seconds=round(opening.seconds_left, 1),
             )
 

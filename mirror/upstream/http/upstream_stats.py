@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from mirror.oci.timestamps import machine_time
 from mirror.upstream.limits.circuit_breaker import BreakerState
 from mirror.wire.rate_limit import RateLimit
 
@@ -70,7 +71,7 @@ class UpstreamStats:
                 {
                     "host": host.host,
                     "breaker": host.breaker.value,
-                    "since": host.since and host.since.isoformat(timespec="seconds"),
+                    "since": machine_time(host.since),
                     "why": host.why,
                 }
                 for host in self.hosts

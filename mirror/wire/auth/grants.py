@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from mirror.oci.errors import ClientFault
+from mirror.oci.timestamps import machine_time
 from mirror.wire.auth.basic_auth import Login
 from mirror.wire.auth.scopes import Scope, parse_scopes
 
@@ -87,7 +88,7 @@ def answer(token: str, lifetime_seconds: int, issued_at: datetime) -> bytes:
         "token": token,
         "access_token": token,
         "expires_in": lifetime_seconds,
-        "issued_at": issued_at.isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "issued_at": machine_time(issued_at),
         "token_type": "bearer",
     }
     return json.dumps(value).encode()

@@ -157,7 +157,7 @@ async def test_a_plugin_is_found_by_name_or_id(host: Host, registry: MemoryRegis
     assert (await captured(host, registry, "driver")).record.name == "driver:latest"
     assert (await captured(host, registry, "abab")).record.name == "driver:2"
     for plugin in ("a", "aa", "nothing", "driver:3", "aaab"):
-        with pytest.raises(NotFound, match=r"\(it has: driver:2, driver:latest\)"):
+        with pytest.raises(NotFound, match=r"\(plugins: driver:2, driver:latest\)"):
             await captured(host, registry, plugin)
 
 

@@ -89,8 +89,8 @@ async def test_what_a_layout_calls_it(file: Path, annotations: dict[str, str], r
         if found:
             assert await reader.get_manifest(Repository(repository), TAG) == MANIFEST
             return
-        has = annotations.get("ref.name", "nothing that has a name")
-        with pytest.raises(ManifestUnknown, match=rf"does not hold {repository}:1.0 \(it has: {has}\)"):
+        has = annotations.get("ref.name", "no named content")
+        with pytest.raises(ManifestUnknown, match=rf"does not hold {repository}:1.0 \(names: {has}\)"):
             await reader.get_manifest(Repository(repository), TAG)
 
 
@@ -115,7 +115,7 @@ async def test_other_bytes_under_a_digest(file: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("index", "error", "match"),
     [
-        (None, ConfigurationFault, "is no OCI image layout"),
+        (None, ConfigurationFault, "is not an OCI image layout"),
         ("[", ManifestInvalid, "is not JSON"),
         ("{}", ManifestInvalid, "no list of manifests"),
         ('{"manifests": [1]}', ManifestInvalid, "is not an object"),

@@ -117,7 +117,7 @@ async def test_sockets_are_left_out_with_a_word(
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s.sock")
     built = await packed(registry, recipe(source, owners=True))
-    assert built.notes == ("sockets are left out, such as s.sock: 1",)
+    assert built.notes == ("sockets were left out, such as s.sock: 1",)
     assert "s.sock" not in members(await layer_of(registry, built))
 
 
@@ -180,17 +180,19 @@ def harmful_images() -> dict[str, bytes]:
 
     return {
         "holds no image": as_tar(_without(good, "index")),
-        "is compressed: decompress it first, with gunzip": gzip.compress(as_tar(good)),
-        "is no tar that is whole": b"x" * 2000,
-        "does not hold 'blobs/": as_tar({"index.json": good["index.json"]}),
+        "is compressed; fix: decompress it with gunzip": gzip.compress(as_tar(good)),
+        "is not a complete tar": b"x" * 2000,
+        "refers to 'blobs/": as_tar({"index.json": good["index.json"]}),
         "index.json is not JSON": as_tar({**good, "index.json": b"{"}),
         "holds 0 images": as_tar({**good, "index.json": b'{"manifests":[]}'}),
         "holds 2 images": tar(entry("manifest.json", b"[{},{}]")),
         "names no configuration": tar(entry("manifest.json", b"[{}]")),
-        "does not hold 'c'": tar(entry("manifest.json", b'[{"Config":"c","Layers":[]}]')),
-        "layer 1 is not what its digest": as_tar(_changed(layout(LAYERS, compressed=False), b"b" * 4000, b"x" * 4000)),
+        "refers to 'c'": tar(entry("manifest.json", b'[{"Config":"c","Layers":[]}]')),
+        "layer 1 does not match its digest": as_tar(
+            _changed(layout(LAYERS, compressed=False), b"b" * 4000, b"x" * 4000)
+        ),
         "leads out of the layer": as_tar(layout([tar(entry("../x", b"x"))])),
-        "holds a tar that is damaged": as_tar(layout([LAYERS[0][:600] + b"x" * 3000])),
+        "holds a damaged tar": as_tar(layout([LAYERS[0][:600] + b"x" * 3000])),
     }
 
 
@@ -208,11 +210,11 @@ async def test_harmful_images_are_refused_and_leave_nothing(
 
 
 FOLDERS = {
-    "is no folder": lambda folder: folder.rename(folder.with_name("away")),
-    "holds neither config.json nor config.template": lambda folder: (folder / "config.json").unlink(),
-    "holds no rootfs/": lambda folder: (folder / "rootfs").rename(folder / "files"),
+    "is not a folder": lambda folder: folder.rename(folder.with_name("away")),
+    "has neither config.json nor config.template": lambda folder: (folder / "config.json").unlink(),
+    "has no rootfs/": lambda folder: (folder / "rootfs").rename(folder / "files"),
     "config.json: plugin config is not JSON": lambda folder: (folder / "config.json").write_text("{"),
-    "for a whiteout": lambda folder: (folder / "rootfs/.wh.x").touch(),
+    "as a whiteout": lambda folder: (folder / "rootfs/.wh.x").touch(),
 }
 
 
@@ -227,7 +229,7 @@ async def test_folders_that_cannot_be_packed_are_refused(registry: MemoryRegistr
 
 
 async def test_values_need_a_template_and_choose_it(registry: MemoryRegistry, source: Path) -> None:
-    with pytest.raises(ConfigurationFault, match=r"no config\.template for --set to fill"):
+    with pytest.raises(ConfigurationFault, match=r"no config\.template whose placeholders --set can fill"):
         await packed(registry, recipe(source, NAME="x"))
     (source / "config.template").write_text('## new\n{"Description": "__NAME__"}')
     assert b"x-unknown" in (await packed(registry, recipe(source))).plugin.config

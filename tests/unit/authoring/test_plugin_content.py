@@ -86,7 +86,7 @@ async def test_a_layer_that_is_elsewhere(registry: MemoryRegistry) -> None:
 
 @pytest.mark.parametrize(
     ("media_type", "told"),
-    [(media_types.DOCKER_IMAGE_CONFIG, "is no plugin"), (None, "is an index")],
+    [(media_types.DOCKER_IMAGE_CONFIG, "is not a plugin"), (None, "is an index")],
 )
 async def test_what_is_no_plugin(registry: MemoryRegistry, media_type: str | None, told: str) -> None:
     plugin = await put_plugin(registry)

@@ -72,7 +72,7 @@ async def test_what_is_missing_of_it(plugin: Path) -> None:
     (plugin / "config.json").write_text("{")
     assert await codes(plugin) == ["config-unreadable", "rootfs-missing"]
     (plugin / "config.json").unlink()
-    with pytest.raises(ConfigurationFault, match="takes one with config"):
+    with pytest.raises(ConfigurationFault, match="name a folder with config"):
         await read_plugin_folder(plugin)
 
 

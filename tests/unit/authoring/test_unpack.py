@@ -100,7 +100,7 @@ async def test_without_root_it_is_said_what_is_not_as_it_was(
     await held(registry, zipped(tar(device.tobuf(), entry("f", b"x", form=tarfile.PAX_FORMAT, pax={"uid": "5"}))))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     found = await unpacked(registry, tmp_path / "out")
-    assert [note.partition(",")[0] for note in found.notes] == ["not run as root", "device nodes are left out"]
+    assert [note.partition(",")[0] for note in found.notes] == ["not run as root", "device nodes were left out"]
     assert not (tmp_path / "out/rootfs/null").exists()
     assert (tmp_path / "out/rootfs/f").stat().st_uid == os.getuid()
 
@@ -197,7 +197,7 @@ async def test_a_folder_that_holds_something_is_refused(registry: MemoryRegistry
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").touch()
     (tmp_path / "file").touch()
-    for name, told in (("out", "is not empty"), ("file", "cannot be filled")):
+    for name, told in (("out", "is not empty"), ("file", "cannot be written")):
         with pytest.raises(ConfigurationFault, match=told):
             await unpacked(registry, tmp_path / name)
     assert folders_beside(tmp_path) == {"out", "file"}
@@ -251,7 +251,7 @@ async def test_cancelled_it_leaves_nothing(
 async def test_what_is_no_plugin_or_damaged_is_refused(registry: MemoryRegistry, tmp_path: Path) -> None:
     await hold(registry, REPOSITORY, [], [index()], "index")
     await held(registry, zipped(tar(entry("x", b"x")))[:-20])
-    for target, told in ((Tag("index"), "is an index, no plugin"), (TAG, "layer 1 ends in the middle")):
+    for target, told in ((Tag("index"), "is an index, not a plugin"), (TAG, "layer 1 ends in the middle")):
         with pytest.raises(ManifestInvalid, match=told):
             await unpacked(registry, tmp_path / "out", target)
     assert folders_beside(tmp_path) == set()

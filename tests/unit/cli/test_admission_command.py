@@ -16,6 +16,7 @@ from mirror.cli.command_line import run
 from mirror.oci import Digest, Repository, Tag, media_types
 from mirror.plugin.policy.admission_policy import PolicyAction, PolicyVerdict
 from mirror.records.admissions import Admission
+from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.support.admission import ROOT, World
 from tests.support.builders import manifest_of, push_blob, push_image
@@ -46,16 +47,20 @@ async def note(store: Store, digest: Digest, action: PolicyAction) -> None:
     )
 
 
-def test_what_is_held_is_listed_with_the_reason(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_held_is_listed_with_the_reason(
+    held: Digest, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime(2026, 11, 24, 15, tzinfo=UTC))
     assert run(["admission", "ls"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"acme/driver@{held}  (1.0)",
-        "  held since 2026-11-24 12:00 UTC, a-rule: it asks for mount: /",
+        "  held 3 h ago, a-rule: it asks for mount: /",
         "  + mount: /?[2J",
     ]
     assert run(["admission", "ls", "--json"]) == 0
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["name"], one["digest"], one["state"], one["rule"]) == ("acme/driver", str(held), "held", "a-rule")
+    assert one["noted_at"] == "2026-11-24T12:00:00Z"
 
 
 def test_a_decision_is_shown_with_who_and_why(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +75,7 @@ def test_a_decision_is_shown_with_who_and_why(held: Digest, capsys: pytest.Captu
     (one,) = json.loads(capsys.readouterr().out)
     assert (one["state"], one["decided_by"]) == ("rejected", getpass.getuser())
     assert run(["admission", "ls", "--all"]) == 0
-    assert "  rejected since " in capsys.readouterr().out
+    assert "  rejected just now, by " in capsys.readouterr().out
 
 
 def test_what_was_rejected_is_approved_with_a_word_of_its_own(held: Digest, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,18 +69,18 @@ def test_what_a_file_holds_is_looked_at_and_unpacked(capsys):
     assert run(["unpack", "driver.tar:acme/driver:1", "again"]) == 0
     assert "docker plugin create acme/driver:1 again" in capsys.readouterr().out
     assert run(["inspect", "driver.tar:acme/driver:2"]) == 1
-    assert "it has: acme/driver:1" in capsys.readouterr().err
+    assert "names: acme/driver:1" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("driver")
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "told"),
     [
-        (["pack", "nothing", "-t", "a"], 2, "nothing is no folder"),
+        (["pack", "nothing", "-t", "a"], 2, "nothing is not a folder"),
         (["pack", "driver", "-t", "A"], 2, "is not a repository name"),
         (["pack", "driver", "-t", f"a@sha256:{'0' * 64}"], 2, "write NAME:TAG"),
-        (["pack", "driver", "-t", "127.0.0.1:1/a", "-o", "x.tar"], 2, "a file belongs to no host"),
-        (["pack", "driver", "-t", "a", "--set", "x"], 2, "write KEY=VALUE"),
+        (["pack", "driver", "-t", "127.0.0.1:1/a", "-o", "x.tar"], 2, "a name in a file has no host"),
+        (["pack", "driver", "-t", "a", "--set", "x"], 2, "is not KEY=VALUE"),
         (["pack", "driver", "-t", "a", "--set", "x=1", "--set", "x=2"], 2, "given twice"),
         (["pack", "driver", "-t", "a", "--set", "x=1"], 2, "--set PluginName=VALUE"),
         (["pack", "driver", "-t", "a", "--rootfs", "nothing"], 2, "nothing cannot be read: No such file"),

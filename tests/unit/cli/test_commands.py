@@ -41,7 +41,7 @@ def test_every_command_has_help_with_an_example(command, capsys):
 def test_config_check_says_that_it_is_fine(capsys):
     Path("c.yaml").write_text("upstreams: {hub: {url: 'https://registry-1.docker.io'}}")
     assert run(["config", "check", "--config", "c.yaml"]) == 0
-    assert capsys.readouterr().out == "c.yaml: fine (1 upstreams, 0 mirror rules, 0 proxy rules)\n"
+    assert capsys.readouterr().out == "c.yaml: valid (1 upstreams, 0 mirror rules, 0 proxy rules)\n"
 
 
 def test_config_check_names_every_mistake(capsys):
@@ -110,7 +110,7 @@ def test_an_empty_store_is_told(capsys):
     assert run(["ls"]) == 0
     told = capsys.readouterr()
     assert told.out == ""
-    assert "nothing is held yet" in told.err
+    assert "the store is empty" in told.err
     assert run(["ls", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 

@@ -13,6 +13,7 @@ import pytest
 from mirror.cli.command_line import run
 from mirror.oci import Digest, Tag
 from mirror.records.sync_runs import RunStep, TagChange, TagEvent
+from mirror.runtime.clock import SystemClock
 from mirror.store.registry import Store
 from tests.support.layers import entry, tar, zipped
 from tests.support.plugins import CONFIG, DRIVER, NAME, TAG, put_plugin
@@ -91,12 +92,12 @@ def test_lint_of_what_is_held(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_lint_of_folders_and_files(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for place in ("plugin", "./plugin", str(folder), "plugin/config.json"):
-        assert told(capsys, "lint", place).endswith(": nothing found\n")
+        assert told(capsys, "lint", place).endswith(": no findings\n")
     (folder / "rootfs/bin/driver").chmod(0o644)
     shown = told(capsys, "lint", "./plugin", exit_code=1)
     assert "  error: the entrypoint /bin/driver is not executable\n" in shown
     assert 'exec: "/bin/driver": permission denied' in shown
-    assert "    to mend it: chmod +x rootfs/bin/driver" in shown
+    assert "    fix: chmod +x rootfs/bin/driver" in shown
     assert shown.endswith("plugin: 1 error\n")
 
 
@@ -105,18 +106,18 @@ def test_a_folder_named_as_a_plugin_is_not_taken_for_it(
 ) -> None:
     (store / "acme").mkdir()
     folder.rename("acme/driver")
-    assert told(capsys, "lint", "acme/driver") == "acme/driver: nothing found\n"
+    assert told(capsys, "lint", "acme/driver") == "acme/driver: no findings\n"
     assert told(capsys, "lint", "acme/driver:1.0").endswith("acme/driver:1.0: 1 warning\n")
 
 
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["lint", "./absent"], 2, "absent is no plugin's folder"),
+        (["lint", "./absent"], 2, "absent is not a folder for 'docker plugin create'"),
         (["lint", "acme/driver:9"], 1, "acme/driver has no"),
         (["lint", "acme/driver:1.0", "--platform", "arm"], 2, "'arm' is not a platform"),
-        (["inspect", "/"], 2, "/ is no plugin's folder"),
-        (["diff", "acme/driver:1.0", "./absent"], 2, "absent is no plugin's folder"),
+        (["inspect", "/"], 2, "/ is not a folder for 'docker plugin create'"),
+        (["diff", "acme/driver:1.0", "./absent"], 2, "absent is not a folder for 'docker plugin create'"),
     ],
 )
 @pytest.mark.usefixtures("store")
@@ -131,25 +132,27 @@ def test_what_cannot_be_looked_at(
 
 
 @pytest.mark.usefixtures("store")
-def test_inspect_tells_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_inspect_tells_everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SystemClock, "now", lambda _: datetime(2026, 3, 1, 15, tzinfo=UTC))
     shown = told(capsys, "inspect", "acme/driver:2.0")
     for expected in (
-        "  Platform:      linux/amd64 (by its programs)\n",
+        "  Platform:      linux/amd64 (from its programs)\n",
         "  Signatures:    none\n",
         "  - network: [host]\n      It is on the host's own network",
         "  DEBUG=1",
-        "  1.13 to 19.03:  no\n      diff_ids are not",
-        "  20.10 to 29:    nothing speaks against it\n",
+        "  1.13 to 19.03:  does not work\n      diff_ids are not",
+        "  20.10 to 29:    no known problem\n",
         "  warning: diff_ids",
         "  docker plugin install 127.0.0.1:5000/acme/driver:2.0\n",
     ):
         assert expected in shown
     assert "History" not in shown
-    history = "  2026-03-01 12:00 UTC moved from sha256:"
+    history = "  3 h ago: moved from sha256:"
     shown = told(capsys, "inspect", "acme/driver:1.0")
     assert history in shown
     assert "      privilege + network: host\n" in shown
     found = as_json(capsys, "inspect", "acme/driver:1.0")
+    assert found["history"][0]["at"] == "2026-03-01T12:00:00Z"
     assert found["history"][0]["privileges"] == ["+ network: host"]
     assert found["engines"][0] == {"first": "1.13", "last": "19.03", "works": False, "findings": ["diff-ids-wrong"]}
 
@@ -171,7 +174,7 @@ def test_an_install_by_digest_comes_with_a_warning(capsys: pytest.CaptureFixture
 def test_inspect_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     shown = told(capsys, "inspect", "./plugin")
     assert shown.startswith("plugin\n  Kind:          folder for docker plugin create\n  Platform:      linux/amd64")
-    assert "Privileges the engine will ask for\n  none\n" in shown
+    assert "Privileges that the engine asks for\n  none\n" in shown
     assert as_json(capsys, "inspect", "./plugin")["interface"]["socket"] == SOCKET
 
 
@@ -216,8 +219,8 @@ def test_what_a_plugin_says_does_not_reach_the_terminal(folder: Path, capsys: py
 def test_inspect_names_the_privilege_that_some_engines_never_compare(capsys: pytest.CaptureFixture[str]) -> None:
     shown = told(capsys, "inspect", "acme/driver:2.0")
     assert (
-        "engines 17.04 to 25.0.15 and 26.0 to 29.3.0 install it whether network: [host] was granted or not "
-        "(CVE-2026-33997): upgrade to 29.3.1" in shown
+        "engines 17.04 to 25.0.15 and 26.0 to 29.3.0 install the plugin without checking that network: [host] "
+        "was granted (CVE-2026-33997); fix: upgrade to 29.3.1" in shown
     )
     assert as_json(capsys, "inspect", "acme/driver:2.0")["never_compared"] == {
         "cve": "CVE-2026-33997",

@@ -48,11 +48,11 @@ def test_several_tags_at_a_time_have_a_line_each_when_they_end():
         for progress in (second, first):
             progress.expect(1024)
             progress.advance(1024)
-            progress.done(TagOutcome.COPIED, "with 1 that refer to it")
+            progress.done(TagOutcome.COPIED, "with 1 referrer(s)")
 
     lines = lines_of(terminal=False, work=work).splitlines()
     assert [line.partition(" ")[0] for line in lines] == ["a:2", "a:1"]
-    assert all(" 1.0 KiB in " in line and line.endswith("), with 1 that refer to it") for line in lines)
+    assert all(" 1.0 KiB in " in line and line.endswith("), with 1 referrer(s)") for line in lines)
 
 
 @pytest.mark.parametrize(

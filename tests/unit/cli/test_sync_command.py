@@ -17,7 +17,7 @@ from mirror.sync.run_result import RuleResult, RunSummary
 
 NAME, SOURCE = Repository("contiv/v2plugin"), Repository("store/contiv/v2plugin")
 A, B = Digest.of(b"a"), Digest.of(b"b")
-COPIED = TagRecord(NAME, Tag("1.0"), TagOutcome.COPIED, None, A, 1234, "with 1 that refer to it", SOURCE)
+COPIED = TagRecord(NAME, Tag("1.0"), TagOutcome.COPIED, None, A, 1234, "with 1 referrer(s)", SOURCE)
 SIGNATURE = TagRecord(NAME, Tag("sha256-1.sig"), TagOutcome.COPIED, None, B, 9000, source=SOURCE)
 UNCHANGED = TagRecord(NAME, Tag("0.9"), TagOutcome.UNCHANGED, A, A, source=SOURCE)
 MOVED = TagRecord(NAME, Tag("1"), TagOutcome.COPIED, A, B, 0, "", SOURCE, None, TagChange.MOVED, ("+ network: host",))
@@ -72,7 +72,7 @@ def test_one_shape_of_json(dry_run: bool, monkeypatch: pytest.MonkeyPatch, capsy
         "derived_from": None,
         "privileges": [],
         "moved_bytes": 1234,
-        "reason": "with 1 that refer to it",
+        "reason": "with 1 referrer(s)",
         "error": None,
     }
 
@@ -86,7 +86,7 @@ def test_a_dry_run_tells_each_tag_and_ends_with_the_summary_of_a_run(
     assert sync(monkeypatch, dry_run=True) == 0
     told = capsys.readouterr()
     assert told.out.splitlines() == [
-        "contiv/v2plugin:1.0 copied 1.2 KiB: with 1 that refer to it",
+        "contiv/v2plugin:1.0 copied 1.2 KiB: with 1 referrer(s)",
         "contiv/v2plugin:sha256-1.sig copied 8.8 KiB",
         "contiv/v2plugin:0.9 unchanged",
         "contiv/v2plugin:1 copied 0 B",

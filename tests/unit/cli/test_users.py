@@ -8,11 +8,14 @@ import os
 import pty
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mirror.cli.command_line import run
+from mirror.oci.timestamps import machine_time
+from mirror.runtime.clock import SystemClock
 from tests.harness.mirror import PROGRAM
 
 PASSWORD = "the pass:word"
@@ -42,11 +45,14 @@ def listed(capsys: pytest.CaptureFixture[str], what: str) -> list[dict[str, obje
 
 
 @pytest.mark.usefixtures("anna")
-def test_a_user_is_listed_and_removed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_user_is_listed_and_removed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     (user,) = listed(capsys, "user")
     assert (user["name"], user["tokens"]) == ("anna", 0)
+    created_at = datetime.fromisoformat(str(user["created_at"]))
+    assert machine_time(created_at) == user["created_at"]
+    monkeypatch.setattr(SystemClock, "now", lambda _: created_at + timedelta(hours=3))
     assert run(["user", "ls"]) == 0
-    assert "anna" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[1].split() == ["anna", "3", "h", "ago", "0"]
     assert run(["user", "rm", "anna"]) == 0
     assert run(["user", "rm", "anna"]) == 1
     assert "there is no user anna" in capsys.readouterr().err
@@ -94,7 +100,7 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(again: str, code: int | Non
     with subprocess.Popen([PROGRAM, "user", "add", "anna"], stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = _answer(ours, b"Password: ", PASSWORD)
-        shown += _answer(ours, b"The same again: ", again)
+        shown += _answer(ours, b"Repeat the password: ", again)
         if code is None:
             shown += _read_until(ours, b"Password: ")  # asked anew
             process.terminate()
@@ -122,7 +128,7 @@ def test_what_is_easily_overlooked_is_said(monkeypatch: pytest.MonkeyPatch, caps
     assert with_password(PASSWORD, "user", "add", "anna", monkeypatch=monkeypatch) == 0
     told = capsys.readouterr().err
     assert "anonymous callers may push" in told
-    assert "no rule under access: is for anna" in told
+    assert "no rule under access: names anna" in told
     Path("c.yaml").write_text(
         "server: {anonymous: [pull]}\naccess: [{users: [bob], repositories: ['**'], actions: [push]}]"
     )
@@ -131,7 +137,7 @@ def test_what_is_easily_overlooked_is_said(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.usefixtures("anna")
-def test_a_token_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_token_is_shown_once(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(["token", "create", "anna", "--description", "[red]ci[/red]", "--expires", "90d"]) == 0
     secret = capsys.readouterr().out.strip()
     assert secret.startswith("pmt_")
@@ -139,8 +145,13 @@ def test_a_token_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     (token,) = listed(capsys, "token")
     assert token["description"] == "[red]ci[/red]"
     assert token["user"] == "anna"
+    created_at, expires_at = (datetime.fromisoformat(str(token[key])) for key in ("created_at", "expires_at"))
+    assert (machine_time(created_at), machine_time(expires_at)) == (token["created_at"], token["expires_at"])
+    assert expires_at - created_at == timedelta(days=90)
+    monkeypatch.setattr(SystemClock, "now", lambda _: created_at + timedelta(days=3))
     assert run(["token", "ls"]) == 0
     shown = capsys.readouterr().out
+    assert "  3 d ago  in 87 d  " in shown
     assert "[red]ci[/red]" in shown
     assert secret not in shown
     assert secret.encode() not in b"".join(path.read_bytes() for path in Path("data").glob("catalog.sqlite*"))

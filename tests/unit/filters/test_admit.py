@@ -130,7 +130,7 @@ async def test_what_asks_for_more_than_the_last_one_is_held_until_it_is_approved
     assert advice == ()
     _, advice = await world.push(HOST | {"Description": "fewer"}, Tag("2"))
     third, (advice,) = await world.push(ROOT, Tag("3"))
-    assert "it asks for more than the last one that was let in: mount: /;" in advice
+    assert "it requests more than the last accepted plugin: mount: /;" in advice
     fourth, (advice,) = await world.push(ROOT | {"Description": "4"}, Tag("4"))
     assert not await world.gives(Tag("3"))
     await world.decide(third, approved=True)
@@ -199,13 +199,13 @@ async def test_the_platform_is_that_of_the_program(world: World, layer: bytes, w
         (b'{"Linux": {"AllowAllDevices": true}, "linux": null}', "Linux is there more than once"),
         (
             json.dumps({"Env": [], "Mounts": [{"Source": f"/{n}"} for n in range(501)]}).encode(),
-            "more than is looked at",
+            "asks for too much",
         ),
-        (json.dumps({"Mounts": [{"Source": "/dev/" + "a/" * 2000}] * 10}).encode(), "more than is looked at"),
-        (json.dumps({"Mounts": [{"Options": ["x=/" + "a/" * 2000]}] * 10}).encode(), "more than is looked at"),
-        (json.dumps({"Linux": {"Devices": [{"Path": "/dev/" + "a/" * 2000}] * 10}}).encode(), "more than is looked at"),
+        (json.dumps({"Mounts": [{"Source": "/dev/" + "a/" * 2000}] * 10}).encode(), "asks for too much"),
+        (json.dumps({"Mounts": [{"Options": ["x=/" + "a/" * 2000]}] * 10}).encode(), "asks for too much"),
+        (json.dumps({"Linux": {"Devices": [{"Path": "/dev/" + "a/" * 2000}] * 10}}).encode(), "asks for too much"),
         (b'{"x": [' + b"1," * 30000 + b"1]}", "too many members"),
-        (json.dumps({"Mounts": [{"Source": "/" + "x" * 70000}]}).encode(), "more than is looked at"),
+        (json.dumps({"Mounts": [{"Source": "/" + "x" * 70000}]}).encode(), "asks for too much"),
         (b" " * (4 * 1024 * 1024 + 1), "has more than 4194304 bytes"),
     ],
 )

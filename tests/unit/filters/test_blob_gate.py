@@ -44,7 +44,9 @@ async def test_config_and_layers_are_withheld_with_their_plugin(
     assert [await world.gives_blob(blob.digest) for blob in manifest.blobs] == [True, True]
     await world.decide(manifest, approved=False)
     assert [await world.gives_blob(blob.digest) for blob in manifest.blobs] == [False, False]
-    with pytest.raises(Denied, match=r"no plugin is that names it: acme/driver@sha256:\S+ was rejected by alice"):
+    with pytest.raises(
+        Denied, match=r"all plugins with this blob are withheld: acme/driver@sha256:\S+ was rejected by alice"
+    ):
         async with world.registry.open_blob(HERE, layer.digest, RangeRequest(0, 1)):
             pass
     assert await world.registry.stat_blob(HERE, layer.digest)  # who pushes begins with HEAD

@@ -120,7 +120,9 @@ async def test_what_a_client_is_shown(world: World, rule: PlatformRule, client: 
 async def test_there_is_nothing_for_another_architecture(world: World, rule: PlatformRule) -> None:
     seen = ByPlatform(world.registry, PlatformTags([rule]), ARM)
     for asked in (seen.get_manifest, seen.resolve):
-        with pytest.raises(ManifestUnknown, match="acme/driver:latest is not for arm: it is there for amd64, arm64"):
+        with pytest.raises(
+            ManifestUnknown, match="acme/driver:latest is not available for arm; available for: amd64, arm64"
+        ):
             await asked(HERE, LATEST)
 
 

@@ -157,7 +157,7 @@ async def test_a_config_that_is_gone_is_told_as_a_plugin_that_is(world: World) -
     assert manifest.config is not None
     await world.store.delete_blob(HERE, manifest.config.digest)
     world.follow(None)
-    with pytest.raises(ManifestUnknown, match="is not given out, because it is not all here"):
+    with pytest.raises(ManifestUnknown, match="is withheld, because it is incomplete here"):
         await world.registry.get_manifest(HERE, Tag("1"))
 
 

@@ -35,14 +35,14 @@ async def test_a_good_plugin_is_accepted_without_a_word(checked: Checked) -> Non
 async def test_a_warning_is_given_as_advice_and_recorded(checked: Checked) -> None:
     plugin = await checked.plugin(COMPRESSED)
     (advice,) = await checked.registry.put_manifest(HERE, plugin, [TAG])
-    assert advice.startswith("diff_ids are of the compressed layers")
+    assert advice.startswith("diff_ids are the digests of the compressed layers")
     assert checked.ledger.codes == {plugin.digest: ["diff-ids-compressed"]}
     assert await checked.registry.get_manifest(HERE, TAG) == plugin
 
 
 async def test_a_faulty_plugin_is_refused_and_nothing_is_stored(checked: Checked) -> None:
     plugin = await checked.plugin(layers=None)
-    with pytest.raises(ManifestInvalid, match=r"the plugin has no layers .* push it from the host") as refused:
+    with pytest.raises(ManifestInvalid, match=r"the plugin has no layers .* push the plugin from the host") as refused:
         await checked.registry.put_manifest(HERE, plugin, [TAG])
     assert refused.value.detail == {"findings": "layers-missing"}
     assert not await checked.holds(plugin)
@@ -137,7 +137,7 @@ async def test_an_index_of_plugins_is_warned_of(checked: Checked) -> None:
         await checked.registry.put_manifest(HERE, index(plugin), [TAG])
     await checked.registry.put_manifest(HERE, plugin)
     (advice,) = await checked.registry.put_manifest(HERE, index(plugin), [TAG])
-    assert advice.startswith("plugins under an index (engines since 20.10")
+    assert advice.startswith("the manifest is an index of plugins (engines since 20.10")
     assert checked.ledger.codes[index(plugin).digest] == ["index"]
 
 

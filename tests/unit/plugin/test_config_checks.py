@@ -79,13 +79,13 @@ def test_what_is_found(members: dict[str, Any], expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settable", "severity", "mend"),
+    ("settable", "severity", "fix"),
     [([], "error", "Settable"), (["source"], "warning", "m=..."), (["source", "type"], "warning", "m.source=...")],
 )
-def test_what_a_host_can_set_is_no_error(settable: list[str], severity: str, mend: str) -> None:
+def test_what_a_host_can_set_is_no_error(settable: list[str], severity: str, fix: str) -> None:
     (finding,) = check_config(config(**mount(Source=None, Settable=settable)))
     assert finding.severity.value == severity
-    assert mend in finding.mend
+    assert fix in finding.fix
     assert "mount source is not specified" in finding.seen
 
 
@@ -105,5 +105,5 @@ def test_mounts_cover_what_lies_below(destination: str, path: str, covered: bool
 
 def test_what_a_config_holds_is_shown_without_what_a_terminal_obeys() -> None:
     for finding in check_config(config(WorkDir="\x1b[2J" + "x" * 1000, **linux(Capabilities=["\x1b[31mA"]))):
-        assert "\x1b" not in finding.text + finding.mend + finding.seen
+        assert "\x1b" not in finding.text + finding.fix + finding.seen
         assert len(finding.text) < 250

@@ -55,7 +55,7 @@ def test_a_kind_is_told_whole(name: str) -> None:
     values = {field: f"<{field}>" for field in kind.fields}
     found = kind(**values)
     assert (found.code, found.severity, found.engines) == (kind.code, kind.severity, kind.engines)
-    told = "\n".join((found.text, found.seen, found.mend))
+    told = "\n".join((found.text, found.seen, found.fix))
     assert all(value in told for value in values.values())
     assert "{" not in told
     assert kind.own_words <= kind.fields
@@ -63,7 +63,7 @@ def test_a_kind_is_told_whole(name: str) -> None:
 
 
 def test_a_field_that_is_missing_or_unknown_is_refused() -> None:
-    kind = error(code="a-code", text="{name} is wrong", seen="it fails", fix="mend {name}")
+    kind = error(code="a-code", text="{name} is wrong", seen="it fails", fix="correct {name}")
     for fields in ({}, {"name": "x", "more": "y"}, {"other": "x"}):
         with pytest.raises(TypeError, match="a-code has the fields"):
             kind(**fields)

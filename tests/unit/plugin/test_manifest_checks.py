@@ -183,13 +183,13 @@ def test_an_index() -> None:
 )
 def test_an_error_says_what_to_do(finding: Finding, advice: str) -> None:
     assert finding.severity is Severity.ERROR
-    assert advice in finding.mend
-    assert finding.sentence.endswith(f"; {finding.mend}")
+    assert advice in finding.fix
+    assert finding.sentence.endswith(f"; fix: {finding.fix}")
 
 
 def test_the_most_common_warning_is_short() -> None:
     assert table.DIFF_IDS_COMPRESSED().sentence == (
-        "diff_ids are of the compressed layers "
+        "diff_ids are the digests of the compressed layers "
         "(engines up to 19.03: layers from manifest don't match image configuration)"
     )
 
@@ -208,6 +208,13 @@ FINDINGS = st.builds(Finding, st.text(), st.sampled_from(Severity), st.text(), s
 @given(FINDINGS)
 def test_a_finding_is_read_as_it_was_written(finding: Finding) -> None:
     assert Finding.from_json(json.loads(json.dumps(finding.to_json()))) == finding
+
+
+def test_a_finding_recorded_by_an_earlier_version_is_read() -> None:
+    finding = table.DIFF_IDS_COMPRESSED()
+    recorded = finding.to_json()
+    recorded["mend"] = recorded.pop("fix")
+    assert Finding.from_json(recorded) == finding
 
 
 @pytest.mark.parametrize(

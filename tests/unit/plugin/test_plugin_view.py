@@ -16,7 +16,7 @@ from tests.support.rootfs import SOCKET, config, elf, file, rootfs
 
 
 def finding(engines: str, severity: Severity = Severity.ERROR, code: str = "x") -> Finding:
-    return Finding(code, severity, "text", engines, "seen", "mend")
+    return Finding(code, severity, "text", engines, "seen", "fix")
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def mount(source: str, *options: str) -> dict[str, Any]:
         ({"IpcHost": True}, "shares memory"),
         ({"PidHost": True}, "every process of the host"),
         (mount("/"), "every file of the host: as good as root"),
-        (mount("/", "ro"), "reads every file of the host: its secrets"),
-        (mount("/var/run/docker.sock"), "commands the engine"),
-        (mount("/var/run"), "the engine's own among them"),
+        (mount("/", "ro"), "reads every file of the host: also its secrets"),
+        (mount("/var/run/docker.sock"), "controls the engine"),
+        (mount("/var/run"), "including the engine's own"),
         (mount("/etc"), "as good as root"),
         (mount("/etc", "ro"), "It reads /etc of the host"),
         (mount("/data/"), "It reads and writes /data of the host"),

@@ -141,11 +141,11 @@ def test_folders_of_an_overlay_count() -> None:
 @pytest.mark.parametrize(
     ("pattern", "plugin", "said"),
     [
-        ("mount=/", mounting("/dev/sda1", kind="ext4"), "what the host keeps on that device is not known"),
+        ("mount=/", mounting("/dev/sda1", kind="ext4"), "the host's data on that device is unknown"),
         ("mount=/dev/sda1", mounting("/dev/sda1", kind="ext4"), "/dev/sda1 (mounted as ext4 at /host"),
         ("device=/dev/sd*", mounting("/dev/sda1", kind="ext4"), "device: /dev/sda1 (mounted as ext4 at /host)"),
         ("device", mounting("x", kind="new"), "device: every device (mounted as new at /host"),
-        ("mount=/srv", mounting("x", kind="new"), "what this type of file system reaches is not known"),
+        ("mount=/srv", mounting("x", kind="new"), "this type of file system is unknown"),
         ("mount=/sys/kernel/*", mounting("x", kind="sysfs"), "mount: /sys (mounted as sysfs at /host)"),
         ("mount=/", mounting("/proc", "rbind"), "mount: / (by way of the processes in /proc at /host)"),
         ("mount=/srv", mounting("/tmp/../x", "bind"), "mount: /tmp/../x (cannot be resolved: /tmp may be a link"),

@@ -54,7 +54,7 @@ async def test_a_warning_stands_beside_the_201() -> None:
     answer = await pushed(checked(), COMPRESSED, LAYER, annotations={"a": "b"})
     assert answer.status == 201
     assert answer.headers.get_all("Warning") == [
-        '299 - "diff_ids are of the compressed layers '
+        '299 - "diff_ids are the digests of the compressed layers '
         "(engines up to 19.03: layers from manifest don't match image configuration)\""
     ]
 
@@ -65,12 +65,12 @@ async def test_several_warnings_are_several_headers() -> None:
     assert answer.status == 201
     assert [text.partition(" (")[0] for text in answer.headers.get_all("Warning") or []] == [
         '299 - "the plugin has 2 layers',
-        '299 - "the manifest does not hold its mediaType',
+        '299 - "the manifest has no mediaType',
         '299 - "diff_ids are not the digests of the uncompressed layers',
     ]
 
 
-NO_LAYERS = "engines since 20.10 push this for a plugin that was installed, not created"
+NO_LAYERS = "engines since 20.10 push such a manifest for an installed plugin"
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ async def test_advice_travels_through_a_client_of_ours() -> None:
             await put_blob(client, blob)
         manifest = Manifest.parse(content, media_types.DOCKER_MANIFEST)
         (advice,) = await client.put_manifest(REPOSITORY, manifest, [TAG])
-        assert advice.startswith("diff_ids are of the compressed layers (engines up to 19.03")
+        assert advice.startswith("diff_ids are the digests of the compressed layers (engines up to 19.03")

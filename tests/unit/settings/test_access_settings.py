@@ -41,16 +41,16 @@ def test_the_example_means_what_it_says() -> None:
     ("text", "problem"),
     [
         ("{users: [Anna], repositories: ['**'], actions: [pull]}", "access.0.users.0: 'Anna' is not a user's name"),
-        ("{users: [], repositories: ['**'], actions: [pull]}", "access.0.users: at least one is wanted"),
+        ("{users: [], repositories: ['**'], actions: [pull]}", "access.0.users: at least one entry is required"),
         (
             "{users: ['*'], repositories: ['**/x'], actions: [pull]}",
             "access.0.repositories.0: '**/x': ** matches the rest",
         ),
         ("{users: ['*'], repositories: [UP], actions: [pull]}", "access.0.repositories.0: 'UP' is not a repository"),
         ("{users: ['*'], repositories: ['**'], actions: [fly]}", "access.0.actions.0: "),
-        ("{users: ['*'], repositories: ['**'], actions: []}", "access.0.actions: at least one is wanted"),
+        ("{users: ['*'], repositories: ['**'], actions: []}", "access.0.actions: at least one entry is required"),
         ("{users: ['*'], repositories: ['**']}", "access.0.actions: is required"),
-        ("{users: [anna], repositories: ['acme/**'], actions: [operate]}", "operate is of the whole server"),
+        ("{users: [anna], repositories: ['acme/**'], actions: [operate]}", "operate covers the whole server"),
         ("{users: [anna], repositories: ['**'], actions: [pull], repos: x}", "access.0.repos: unknown key"),
     ],
 )

@@ -99,7 +99,7 @@ def told(summary: RunSummary) -> list[tuple[object, ...]]:
     """What a summary says, but for which of the tags that share a blob or a referrer brought it."""
     counts = [(outcome, summary.count(outcome)) for outcome in TagOutcome]
     tags = [
-        replace(record, moved_bytes=0, error=None, reason=re.sub(r"(, )?with \d+ that refer to it$", "", record.reason))
+        replace(record, moved_bytes=0, error=None, reason=re.sub(r"(, )?with \d+ referrer\(s\)$", "", record.reason))
         for result in summary.rules
         for record in result.tags
     ]

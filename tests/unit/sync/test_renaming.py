@@ -249,8 +249,8 @@ async def test_what_cannot_be_changed_fails_alone(upstream: Watched, here: Store
     await hold(upstream, THERE, [b"{}"], [nameless], "3.0")
     result = await run_rule(ruled(changes=CHANGES), upstream, here, context)
     assert {str(tag.tag): str(tag.error) for tag in result.failed} == {
-        "2.0": f"{index(FIRST.descriptor).digest} has no defaults that could be changed: it is an index: give the "
-        "digest of one of its members",
+        "2.0": f"{index(FIRST.descriptor).digest} has no defaults to change: it is an index; fix: give the digest "
+        "of one of its members",
         "3.0": "the plugin has no environment variable named 'role' (it has: none)",
     }
     assert [str(tag.tag) for tag in result.with_outcome(TagOutcome.COPIED)] == ["1.0"]

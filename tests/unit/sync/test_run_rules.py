@@ -68,7 +68,7 @@ async def test_one_rule_that_fails_does_not_stop_the_others(hub: Upstream, here:
     busy, lost, typo, good = summary.rules
     assert isinstance(busy.error, Busy)
     assert isinstance(lost.error, ConfigurationFault)
-    assert "'quay', which is no upstream: hub are configured" in str(lost.error)
+    assert "'quay', which is not configured as an upstream; configured: hub" in str(lost.error)
     assert len(typo.failed) == 1
     assert good.succeeded
     assert (summary.count(TagOutcome.COPIED), summary.count(TagOutcome.FAILED), summary.succeeded) == (1, 3, False)

@@ -1,0 +1,54 @@
+"""``status``: times are ages for people, and ISO 8601 for programs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mirror.app import mirroring
+from mirror.cli.command_line import run
+from mirror.oci import Digest, Repository, Tag
+from mirror.records.sync_runs import Run, RunOutcome, TagChange, TagEvent
+from mirror.sync.rule import MirrorRule
+from mirror.sync.rule_status import RuleStatus
+
+NOW = datetime(2026, 11, 28, 18, 28, 40, 250, tzinfo=UTC)
+A, B = Digest.of(b"a"), Digest.of(b"b")
+HOUR = timedelta(hours=1)
+RULE = MirrorRule.parse("contiv", "hub/store/contiv/v2plugin", "contiv/v2plugin")
+
+
+@pytest.fixture(autouse=True)
+def one_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [Run(1, "contiv", NOW - 3 * HOUR, NOW - 2 * HOUR, RunOutcome.SUCCEEDED)]
+    moved = TagEvent(
+        Repository("contiv/v2plugin"), Tag("1"), NOW - 3 * HOUR, TagChange.MOVED, A, B, "hub/store/contiv/v2plugin"
+    )
+    status = RuleStatus(RULE, NOW, runs, runs[0].ended_at, NOW + 4 * HOUR, [], [], [moved])
+
+    async def states(_: Any) -> list[RuleStatus]:
+        return [status]
+
+    monkeypatch.setattr(mirroring, "mirror_statuses", states)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_people_see_how_long_ago_something_was(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status"]) == 0
+    shown = capsys.readouterr().out
+    assert "succeeded  3 h ago   2 h ago       in 4 h" in shown
+    assert f"\n  3 h ago: contiv/v2plugin:1 moved from {A} to {B}, at hub/store/contiv/v2plugin\n" in shown
+
+
+def test_programs_see_times_in_utc(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", "--json"]) == 0
+    (state,) = json.loads(capsys.readouterr().out)["mirrors"]
+    assert (state["runs"][0]["started_at"], state["runs"][0]["ended_at"]) == (
+        "2026-11-28T15:28:40Z",
+        "2026-11-28T16:28:40Z",
+    )
+    assert (state["last_success_at"], state["next_run_at"]) == ("2026-11-28T16:28:40Z", "2026-11-28T22:28:40Z")
+    assert state["events"][0]["at"] == "2026-11-28T15:28:40Z"
