@@ -27,11 +27,19 @@ def mirror() -> Iterator[Mirror]:
         yield mirror
 
 
-@pytest.fixture(
-    scope="module",
-    params=[None, trixie.ENGINE_BINARIES],
-    ids=lambda binaries: engine_release(binaries) or "absent",
-)
+ENGINES = (None, trixie.ENGINE_BINARIES)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests with each engine, those marked `newest_engine` with the last one."""
+    if "binaries" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--matrix") or not metafunc.definition.get_closest_marker("newest_engine")
+        engines = ENGINES if every else ENGINES[-1:]
+        names = [engine_release(engine) or "absent" for engine in engines]
+        metafunc.parametrize("binaries", engines, ids=names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def binaries(request: pytest.FixtureRequest) -> Path | None:
     """Folder of the engine's programs: None for the system's engine, then that of the next Debian release."""
     found: Path | None = request.param

@@ -22,7 +22,7 @@ from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of, pack
 from tests.harness.pushing import push, push_blob, send
 from tests.harness.requirement import require
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
 
 WORD = "a word that nobody guesses"
 RULES = [

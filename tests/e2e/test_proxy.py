@@ -442,6 +442,7 @@ class Silence:
         self._listener.close()
 
 
+@pytest.mark.newest_engine
 class TestEngine:
     def test_installs_through_us_and_after_the_upstream_is_gone(
         self, engine: Engine, upstream: DockerRegistry, small: PackedPlugin

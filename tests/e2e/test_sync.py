@@ -21,7 +21,7 @@ from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 from tests.harness.terminal import run_at_terminal
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
 
 TAG = "1.0.0-beta.3"
 THERE, HERE = "store/contiv/v2plugin", "contiv/v2plugin"
