@@ -28,8 +28,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("matrix")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("matrix")]
-    # End-to-end tests wait for engines: they begin first, and the others fill the time between.
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    # Long files begin first, so that no process is left with one at the end. End-to-end tests wait for engines: the
+    # others fill the time between.
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("e2e") is None))
 
 
 class _FileScheduling(LoadScopeScheduling):

@@ -91,7 +91,7 @@ def gone(packed: PackedPlugin, load: Load) -> Iterator[Trial]:
         data = Path(folder) / "data"
         with mirror(Content(packed)) as upstream, Mirror(data=data, sections=_sections(upstream.url(""))) as started:
             _pull(started.port)
-            wait_until(lambda: not list((data / "uploads").iterdir()), 30, "the plugin to be stored")
+            wait_until(lambda: not list((data / "uploads").iterdir()), "the plugin to be stored")
         make_due(data)
         with (
             Mirror(workers=WORKERS, data=data, sections=_sections(hole.url)) as warm,
@@ -175,7 +175,7 @@ def _wait_for_quiet(front: Nginx) -> None:
             seen, since = size_bytes, time.monotonic()
         return time.monotonic() - since > _QUIET_SECONDS
 
-    wait_until(is_quiet, 60, "the upstream to finish its responses")
+    wait_until(is_quiet, "the upstream to finish its responses")
 
 
 def _after_first_pulls(server: Server, load: Load) -> Load:

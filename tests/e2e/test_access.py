@@ -88,7 +88,6 @@ def test_a_user_pushes_only_where_a_rule_lets_them(engine: Engine, guarded: Mirr
     assert refused.exit_code != 0
     wait_until(
         lambda: any(line.get("user") == "anna" and line.get("status") == 403 for line in guarded.log),
-        5,
         "the refusal, in the log, with the user's name",
     )
 
@@ -162,6 +161,6 @@ def test_a_mirror_of_docker_hub_is_not_given_its_password(binaries: Path | None,
         lines = [line for line in private.log if line.get("event") == "request"]
         return [(line["path"], line["status"]) for line in lines if datetime.fromisoformat(line["timestamp"]) > begun]
 
-    wait_until(lambda: bool(asked()), 5, "the engine's request")
+    wait_until(lambda: bool(asked()), "the engine's request")
     assert {path for path, _ in asked()} == {"/v2/vieux/sshfs/manifests/1"}
     assert {status for _, status in asked()} == {404}

@@ -22,7 +22,7 @@ from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of, pack
 from tests.harness.pushing import push, push_blob, send
 from tests.harness.requirement import require
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 WORD = "a word that nobody guesses"
 RULES = [
@@ -297,6 +297,6 @@ def ask(mirror: Mirror, what: str, reference: str, word: str, **sent: str | bool
         f"{mirror.url}/api/v1/admission/{what}", json.dumps({"reference": reference, **sent}).encode(), method="POST"
     )
     request.add_header("Authorization", f"Bearer {word}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         found: dict[str, Any] = json.loads(answer.read())
     return found

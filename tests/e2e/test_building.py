@@ -19,7 +19,7 @@ from tests.harness.mirror import Mirror
 from tests.harness.requirement import require
 from tests.harness.saved_image import save_docker
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SETTINGS = ("plugin_name=site/contiv:1.0", "cluster_store=etcd://10.0.0.5:2379", "plugin_role=worker")
 

@@ -206,9 +206,7 @@ def test_curl_reaches_every_endpoint(mirror: Mirror, golden: bytes, packed: Pack
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_server_ends_with_zero_when_it_is_told_to(workers: int) -> None:
     with Mirror(workers=workers) as mirror:
-        wait_until(
-            lambda: [line["event"] for line in mirror.log].count("server listening") == workers, 10, "every worker"
-        )
+        wait_until(lambda: [line["event"] for line in mirror.log].count("server listening") == workers, "every worker")
         assert mirror.stop() == 0
         assert [line["event"] for line in mirror.log].count("server stopping") == workers
         assert run(["curl", "--silent", mirror.url], check=False).exit_code == 7  # 7: connection refused

@@ -24,7 +24,7 @@ from tests.torture.inspection import inspect
 from tests.torture.model import Outcome
 from tests.torture.register import Move, may_be_last, may_be_read
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 NAME = "durable/plugin"
 MANIFESTS = f"/v2/{NAME}/manifests"

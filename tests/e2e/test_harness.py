@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 
 def fetch(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Accept": MANIFEST_TYPE})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         content: bytes = response.read()
         return content
 

@@ -144,7 +144,7 @@ def test_skopeo_takes_up_what_is_there_instead_of_sending_it_again(mirror: Mirro
     def asked() -> list[str]:
         return [line["method"] for line in mirror.log if line.get("path", "").startswith("/v2/acme/once/")]
 
-    wait_until(lambda: asked().count("PUT") == 4, 5, "the access log")
+    wait_until(lambda: asked().count("PUT") == 4, "the access log")
     assert asked().count("POST") == 2  # config and layer are uploaded once; the other two PUTs are manifests
 
 

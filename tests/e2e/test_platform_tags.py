@@ -46,7 +46,7 @@ def shown(mirror: Mirror, path: str, architecture: str, method: str = "GET") -> 
     """
     request = urllib.request.Request(f"{mirror.url}/v2/{path}", method=method)
     request.add_header("User-Agent", f"docker/26.1.5 os/linux arch/{architecture} UpstreamClient(x arch/{OURS})")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return answer.headers["Docker-Content-Digest"], answer.headers["Vary"]
 
 
@@ -97,7 +97,7 @@ def test_an_engine_installs_its_own_out_of_an_upstreams_index(
     index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": members}).encode()
     url = f"{registry.url}/v2/indexed/{name}/manifests/1.0"
     put = urllib.request.Request(url, index, {"Content-Type": OCI_INDEX}, method="PUT")
-    with urllib.request.urlopen(put, timeout=10):
+    with urllib.request.urlopen(put, timeout=120):
         pass
 
     reference = f"{both.host}/pulled/{name}:1.0"
@@ -108,5 +108,5 @@ def test_an_engine_installs_its_own_out_of_an_upstreams_index(
         engine.docker("plugin", "rm", "-f", reference)
     assert shown(both, f"pulled/{name}/manifests/1.0", OTHER) == (digests[OTHER], "User-Agent, Accept")
     asked = urllib.request.Request(f"{both.url}/v2/pulled/{name}/manifests/1.0", headers={"Accept": OCI_INDEX})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=120) as answer:
         assert answer.read() == index

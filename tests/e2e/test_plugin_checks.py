@@ -27,7 +27,7 @@ from tests.harness.pushing import push
 from tests.harness.requirement import require
 from tests.support.layers import DRIVER, END, entry, read, tar, zipped
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def findings(mirror: Mirror, reference: str) -> list[str]:
 
 def create(engine: Engine, reference: str, archive: bytes) -> tuple[int, str]:
     """Send the request of `docker plugin create` with any body. Return the status and body of the response."""
-    connection = http.client.HTTPConnection("engine", timeout=30)
+    connection = http.client.HTTPConnection("engine", timeout=120)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(engine.socket))
     try:
@@ -168,7 +168,7 @@ def test_what_is_not_refused_is_shown(mode: str, expected: list[str], tmp_path: 
         assert findings(mirror, "checks/null:1") == expected
         request = urllib.request.Request(f"{mirror.url}/v2/checks/null/manifests/1", without_layers, method="PUT")
         request.add_header("Content-Type", MANIFEST_TYPE)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             assert bool(answer.headers["Warning"]) is (mode == "warn")
 
 

@@ -18,7 +18,7 @@ from tests.harness.packing import CONFIG_TYPE, LAYER_TYPE, PackedPlugin, digest_
 from tests.harness.pushing import push
 from tests.harness.requirement import require
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SOCKET = "/run/docker/plugins/volumes.sock"
 WORKING = ("--mount", "state=/tmp", "--args", SOCKET)
@@ -131,7 +131,7 @@ def test_an_oci_manifest_of_somebody_else_is_mended_too(engine: Engine, mirror: 
     put = urllib.request.Request(
         f"{mirror.url}/v2/acme/oci/manifests/1", data=content, headers={"Content-Type": oci}, method="PUT"
     )
-    with urllib.request.urlopen(put, timeout=10) as answer:
+    with urllib.request.urlopen(put, timeout=120) as answer:
         assert answer.headers["Docker-Content-Digest"] == digest_of(content)
 
     mirror.command("derive", "acme/oci:1", "acme/docker:1", "--fix", *WORKING)

@@ -21,7 +21,7 @@ from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 from tests.harness.terminal import run_at_terminal
 
-pytestmark = [pytest.mark.e2e, pytest.mark.newest_engine]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 TAG = "1.0.0-beta.3"
 THERE, HERE = "store/contiv/v2plugin", "contiv/v2plugin"
@@ -53,12 +53,12 @@ def config_file(folder: Path, url: str) -> str:
 def manifest(url: str, repository: str, tag: str) -> tuple[bytes, str]:
     """Return the bytes and the digest of a tag's manifest."""
     request = urllib.request.Request(f"{url}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST_TYPE})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         return response.read(), response.headers["Docker-Content-Digest"]
 
 
 def blob_digest(url: str, repository: str, digest: str) -> str:
-    with urllib.request.urlopen(f"{url}/v2/{repository}/blobs/{digest}", timeout=30) as response:
+    with urllib.request.urlopen(f"{url}/v2/{repository}/blobs/{digest}", timeout=120) as response:
         return digest_of(response.read())
 
 
@@ -144,9 +144,9 @@ def test_an_interrupted_sync_goes_on_where_it_was(
         # If a shell runs the tests in the background, SIGINT is ignored, and child processes inherit this.
         command = ["env", "--default-signal=INT", PROGRAM, "sync", "--config", config]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as sync:
-            wait_until(lambda: received_bytes(data) > 4 * MIB, 20, "a part of the layer to arrive")
+            wait_until(lambda: received_bytes(data) > 4 * MIB, "a part of the layer to arrive")
             sync.send_signal(number)
-            _, told = sync.communicate(timeout=20)
+            _, told = sync.communicate(timeout=120)
         if number is not signal.SIGKILL:
             assert sync.returncode == 4
             assert "nothing is lost" in told
@@ -171,11 +171,11 @@ def test_two_processes_do_not_run_one_rule_at_once(upstream: DockerRegistry, tmp
     with Nginx.front(upstream.url, limit_rate_bytes_per_second=2 * MIB) as slow:
         config = config_file(tmp_path, slow.url)
         with subprocess.Popen([PROGRAM, "sync", "--config", config], stderr=subprocess.DEVNULL) as first:
-            wait_until(lambda: received_bytes(tmp_path / "data") > 0, 20, "the first sync to receive data")
+            wait_until(lambda: received_bytes(tmp_path / "data") > 0, "the first sync to receive data")
             second = plugin_mirror("sync", "--config", config, check=False)
             assert second.exit_code == 1
             assert "being run by another process" in second.stderr
-            assert first.wait(timeout=30) == 0
+            assert first.wait(timeout=120) == 0
 
 
 def test_a_terminal_shows_a_bar_with_bytes_rate_and_name(upstream: DockerRegistry, tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def run(
     input_text: str | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
-    timeout_seconds: float = 60,
+    timeout_seconds: float = 180,
     check: bool = True,
 ) -> CompletedRun:
     """Run a program until it exits.

@@ -125,7 +125,7 @@ class Engine:
         service.start()
 
     def docker(
-        self, *arguments: str, input_text: str | None = None, check: bool = True, timeout_seconds: float = 60
+        self, *arguments: str, input_text: str | None = None, check: bool = True, timeout_seconds: float = 180
     ) -> CompletedRun:
         r"""Run the engine's own client with an empty configuration and a minimal environment.
 
@@ -196,8 +196,8 @@ class Engine:
             log=self.log,
             ready=unix_http_answers(self.socket, "/_ping"),
             environment=self._environment(),
-            start_timeout_seconds=30,
-            stop_timeout_seconds=30,
+            start_timeout_seconds=120,
+            stop_timeout_seconds=60,
         )
 
     def _running_service(self) -> Service:
@@ -231,9 +231,9 @@ class Engine:
         """Remove all containers and plugins through the daemon, while it still runs."""
         for kind, listing in (("container", ("ls", "-aq", "--no-trunc")), ("plugin", ("ls", "-q", "--no-trunc"))):
             with suppress(TimeoutError):
-                names = self.docker(kind, *listing, check=False, timeout_seconds=20).stdout.split()
+                names = self.docker(kind, *listing, check=False).stdout.split()
                 if names:
-                    self.docker(kind, "rm", "-f", *names, check=False, timeout_seconds=30)
+                    self.docker(kind, "rm", "-f", *names, check=False)
 
     def _clean_up(self) -> None:
         """Stop the daemon and its child processes, unmount, and remove the folder and the plugins' socket folders."""

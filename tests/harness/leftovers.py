@@ -44,7 +44,7 @@ def end_processes(marks: Iterable[str], *, patience_seconds: float) -> None:
     """
     wanted = list(marks)
     with suppress(TimeoutError):
-        wait_until(lambda: not processes_naming(wanted), patience_seconds, "the processes to end")
+        wait_until(lambda: not processes_naming(wanted), "the processes to end", timeout_seconds=patience_seconds)
         return
 
     # Look again after each round of kills, since a process may have forked before it was killed.
@@ -55,7 +55,7 @@ def end_processes(marks: Iterable[str], *, patience_seconds: float) -> None:
                 os.kill(pid, signal.SIGKILL)
         return not remaining
 
-    wait_until(killed_all, 10, f"the processes of {wanted[0]} to be gone")
+    wait_until(killed_all, f"the processes of {wanted[0]} to be gone")
 
 
 def mounts_below(folder: Path) -> list[Path]:

@@ -17,7 +17,7 @@ PROGRAM = str(Path(sys.executable).with_name("plugin-mirror"))
 
 
 def plugin_mirror(
-    *arguments: str, check: bool = True, folder: Path | None = None, timeout_seconds: float = 60
+    *arguments: str, check: bool = True, folder: Path | None = None, timeout_seconds: float = 180
 ) -> CompletedRun:
     """Run one plugin-mirror command. Raises `CommandFailedError` for a non-zero exit code if `check` is true."""
     return run([PROGRAM, *arguments], check=check, folder=folder, timeout_seconds=timeout_seconds)

@@ -44,8 +44,8 @@ class Service:
         ready: Callable[[], bool] | None = None,
         environment: Mapping[str, str] | None = None,
         folder: Path | None = None,
-        start_timeout_seconds: float = 20,
-        stop_timeout_seconds: float = 15,
+        start_timeout_seconds: float = 120,
+        stop_timeout_seconds: float = 60,
     ) -> None:
         self.argv = list(argv)
         self.log = log
@@ -93,7 +93,7 @@ class Service:
                 start_new_session=True,  # a process group of its own, so that signals reach only this program
             )
         try:
-            wait_until(self._ready_or_ended, self._start_timeout_seconds, "the service to be ready")
+            wait_until(self._ready_or_ended, "the service to be ready", timeout_seconds=self._start_timeout_seconds)
             if not self.running():
                 raise ServiceFailedError(f"the program ended with exit code {self.stop()}")
         except (TimeoutError, ServiceFailedError) as error:
@@ -141,7 +141,7 @@ class Service:
         with suppress(ProcessLookupError):
             os.killpg(group, first)
         with suppress(TimeoutError):
-            wait_until(lambda: not self.running(), patience_seconds, "the service to end")
+            wait_until(lambda: not self.running(), "the service to end", timeout_seconds=patience_seconds)
         # Children may outlive the program, so the group gets SIGKILL in any case, before the program is reaped.
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)

@@ -43,7 +43,7 @@ def manifest(
         f"{url}/v2/{name}/manifests/{target}", headers={"Accept": MANIFEST_TYPE}, method=method
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=120) as response:
             return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -88,7 +88,7 @@ def take(
         bytes_per_second: Reading speed. 0 means no limit.
         taken: List that receives the size of each piece as soon as the piece is read.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=40)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         headers = {"Range": wanted_range} if wanted_range else {}
         connection.request("GET", f"/v2/{name}/blobs/{digest}", headers=headers)
@@ -124,7 +124,7 @@ def requests_to(nginx: Nginx) -> int:
 
 def counted(mirror: Mirror, metric: str, **labels: str) -> int:
     """Return the value of one series from a mirror's `/metrics`."""
-    with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=120) as response:
         text = response.read().decode()
     of = ",".join(f'{name}="{value}"' for name, value in sorted(labels.items()))
     found = re.search(rf"^{metric}{{{of}}} (\S+)$", text, re.MULTILINE)
@@ -135,6 +135,14 @@ def counted(mirror: Mirror, metric: str, **labels: str) -> int:
 def asked_of_upstream(mirror: Mirror) -> int:
     """Return the number of requests that a mirror with one worker has sent, or tried to send, to its upstream."""
     return counted(mirror, "plugin_mirror_upstream_requests_total", upstream="hub")
+
+
+def failures_of_upstream(mirror: Mirror) -> int:
+    """Return the number of failed requests of a mirror to its upstream, a broken download among them."""
+    with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=120) as response:
+        text = response.read().decode()
+    counts = re.findall(r"^plugin_mirror_upstream_failures_total{.*} (\S+)$", text, re.MULTILINE)
+    return sum(int(float(count)) for count in counts)
 
 
 def workers_of(mirror: Mirror) -> list[int]:

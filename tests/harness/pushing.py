@@ -59,6 +59,6 @@ def send(method: str, url: str, body: bytes | None = None, media_type: str = "ap
     """Send a request, read the whole response and return its headers. Raises the same errors as `push`."""
     headers = {} if body is None else {"Content-Type": media_type}
     request = urllib.request.Request(url, data=body, headers=headers, method=method)
-    with _direct.open(request, timeout=30) as response:
+    with _direct.open(request, timeout=120) as response:
         answered: HTTPMessage = response.headers
         return answered

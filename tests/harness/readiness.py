@@ -12,15 +12,23 @@ from pathlib import Path
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
+#: Time that a program or a condition gets. Only a hang takes so long, also on a busy machine.
+PATIENCE_SECONDS = 120.0
+
+
 def wait_until(
-    predicate: Callable[[], bool], timeout_seconds: float, what: str, *, interval_seconds: float = 0.02
+    predicate: Callable[[], bool],
+    what: str,
+    *,
+    timeout_seconds: float = PATIENCE_SECONDS,
+    interval_seconds: float = 0.02,
 ) -> None:
     """Call `predicate` until it returns True.
 
     Args:
         predicate: Condition to wait for. Its exceptions are passed on.
-        timeout_seconds: Time after which waiting ends.
         what: Description of the condition for the error message.
+        timeout_seconds: Time after which waiting ends.
         interval_seconds: Pause between two calls.
 
     Raises:

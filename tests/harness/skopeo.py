@@ -13,7 +13,7 @@ def missing() -> str | None:
     return None if shutil.which(PROGRAM) else "skopeo is not installed (Debian: apt-get install skopeo)"
 
 
-def copy(source: str, target: str, *options: str, check: bool = True, timeout_seconds: float = 60) -> CompletedRun:
+def copy(source: str, target: str, *options: str, check: bool = True, timeout_seconds: float = 180) -> CompletedRun:
     """Run `skopeo copy` without TLS verification.
 
     Args:
@@ -36,7 +36,7 @@ def copy(source: str, target: str, *options: str, check: bool = True, timeout_se
 
 
 def inspect(
-    reference: str, *options: str, raw: bool = False, check: bool = True, timeout_seconds: float = 60
+    reference: str, *options: str, raw: bool = False, check: bool = True, timeout_seconds: float = 180
 ) -> CompletedRun:
     """Run `skopeo inspect` without TLS verification.
 
@@ -54,7 +54,7 @@ def inspect(
     )
 
 
-def sync(source: Path, target: str, *, check: bool = True, timeout_seconds: float = 60) -> CompletedRun:
+def sync(source: Path, target: str, *, check: bool = True, timeout_seconds: float = 180) -> CompletedRun:
     """Run `skopeo sync` without TLS verification.
 
     Args:

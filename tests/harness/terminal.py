@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Sequence
 
 
-def run_at_terminal(argv: Sequence[str], *, timeout_seconds: float = 60) -> tuple[int, str]:
+def run_at_terminal(argv: Sequence[str], *, timeout_seconds: float = 180) -> tuple[int, str]:
     """Run `argv` with a pseudo-terminal as standard output and error. Return its exit code and its whole output."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
