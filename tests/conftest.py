@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from mirror.access import passwords
+
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _PATIENT, max_examples=30)
@@ -17,6 +19,10 @@ settings.register_profile("dev", _PATIENT, max_examples=30)
 settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
 settings.register_profile("nightly", _PATIENT, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+# A real hash costs a fifth of a second, on purpose. Programs that tests start keep the real cost.
+passwords.COST = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
