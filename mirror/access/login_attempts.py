@@ -48,7 +48,7 @@ class LoginAttempts:
         wait_seconds = full_at - now - BURST * PERIOD_SECONDS
         if wait_seconds > 0:
             raise TooManyRequests(
-                f"too many wrong passwords from {address}: try again later",
+                f"too many wrong passwords from {address}; fix: try again later",
                 retry_after_seconds=math.ceil(wait_seconds),
             )
         self._full_at[place] = full_at

@@ -41,7 +41,7 @@ def hashed(password: str) -> str:
     if not password.isprintable():
         raise NameInvalid("the password holds an unprintable character, such as a tab, which some clients drop")
     if password.startswith(SECRET_PREFIX):
-        raise NameInvalid(f"a password must not begin with {SECRET_PREFIX}: access tokens begin so")
+        raise NameInvalid(f"a password must not begin with {SECRET_PREFIX}, the prefix of access tokens")
     if len(password.encode()) > _MOST_BYTES:
         raise NameInvalid(f"a password must have at most {_MOST_BYTES} bytes in UTF-8")
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
@@ -84,7 +84,7 @@ class PasswordChecks(AbstractAsyncContextManager["PasswordChecks"]):
             Busy: so many checks are waiting that this one would time out.
         """
         if self._waiting >= _MOST_WAITING:
-            raise Busy("too many passwords are being checked: try again in a few seconds", retry_after_seconds=5)
+            raise Busy("too many passwords are being checked; fix: try again in a few seconds", retry_after_seconds=5)
         self._waiting += 1
         try:
             async with self._turns:

@@ -152,7 +152,8 @@ class Approvals:
             return
         raise errors.Denied(
             f"{repository}@{subject.digest} was not rejected: a rejection holds in every repository, and the content "
-            "exists or may appear in repositories where you may not decide; this needs the right to approve everywhere",
+            "exists or may appear in repositories where you may not decide; "
+            "fix: ask a user who may approve in every repository to reject it",
             name=repository,
             digest=subject.digest,
         )
@@ -189,7 +190,9 @@ class Approvals:
 
 
 def _has_moved(repository: Repository, target: Tag | Digest, digest: Digest, expected: Digest) -> str:
-    return f"nothing was decided: {repository}:{target} points to {digest}, and not to {expected}"
+    return (
+        f"no decision was recorded: {repository}:{target} points to {digest}, not to {expected}; fix: inspect it again"
+    )
 
 
 def _members(manifest: Manifest) -> list[Digest]:

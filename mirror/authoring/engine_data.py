@@ -50,7 +50,10 @@ class EngineData:
             found = [record for record in records if record.plugin_id.startswith(plugin)]
         if len(found) != 1:
             known = ", ".join(sorted(record.name for record in records)) or "none"
-            raise NotFound(f"{self._plugins} has {len(found)} plugins that match {plugin!r} (plugins: {known})")
+            raise NotFound(
+                f"{self._plugins} has {len(found)} plugins that match {plugin!r} (plugins: {known}); "
+                "fix: give the complete name or id of one plugin"
+            )
         return found[0]
 
     def rootfs(self, record: EngineRecord) -> Path:

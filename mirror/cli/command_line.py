@@ -115,6 +115,6 @@ def run(arguments: list[str]) -> int:
             MESSAGES.out(f"error: {line}", highlight=False)
         return exit_codes.of(error)
     except Interrupted:
-        MESSAGES.out("interrupted: nothing is lost; run the same command again to continue", highlight=False)
+        MESSAGES.out("interrupted: nothing is lost; fix: run the same command again to continue", highlight=False)
         return exit_codes.INTERRUPTED
     return exit_codes.DONE

@@ -48,7 +48,7 @@ class AnonymousRights:
                 **told,
             )
         wanted = ", ".join(each.value for each in AccessAction if each in self.actions or each is action)
-        advice = f"the setting that allows it to anyone is server.anonymous: [{wanted}]"
+        advice = f"fix: to allow this without a login, set server.anonymous: [{wanted}]"
         if action is AccessAction.DELETE and action not in self.users_may:
             # No login would help, so the answer is not a challenge.
             return Unsupported(f"deleting is switched off here; {advice}", name=repository)

@@ -75,7 +75,9 @@ class PluginChecker:
             config = await read_plugin_config(registry, repository, manifest.config.digest)
             layers = await self._layers.facts_of(registry, repository, manifest)
         except BlobUnknown as error:
-            raise ManifestBlobUnknown(f"{error}, named by the manifest; fix: push it first", **error.detail) from error
+            raise ManifestBlobUnknown(
+                f"{error}, which the manifest names; fix: push the blob first", **error.detail
+            ) from error
         size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")
         return await self._cpu_offload.do(

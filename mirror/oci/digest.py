@@ -46,19 +46,19 @@ class Digest:
         """
         match = _GRAMMAR.fullmatch(text)
         if match is None:
-            raise DigestInvalid(f"{quoted(text)} is not a digest: write ALGORITHM:HEX", digest=quoted(text))
+            raise DigestInvalid(f"{quoted(text)} is not a digest; fix: write ALGORITHM:HEX", digest=quoted(text))
         algorithm, encoded = match.groups()
         length = _HEX_LENGTH.get(algorithm)
         if length is None:
             known = ", ".join(ALGORITHMS)
             raise DigestInvalid(
-                f"digest algorithm {quoted(algorithm)} is not supported: use one of {known}",
+                f"digest algorithm {quoted(algorithm)} is not supported; fix: use one of {known}",
                 algorithm=quoted(algorithm),
             )
         # Upper-case digits would give the same content a second name.
         if len(encoded) != length or _LOWER_HEX.fullmatch(encoded) is None:
             raise DigestInvalid(
-                f"{quoted(text)} is not a {algorithm} digest: {length} lower-case hexadecimal digits are needed",
+                f"{quoted(text)} is not a {algorithm} digest; fix: write {length} lower-case hexadecimal digits",
                 digest=quoted(text),
             )
         return cls(algorithm, encoded)

@@ -104,14 +104,15 @@ class Manifest:
         kind = media_types.essence(media_type)
         if kind not in media_types.MANIFESTS:
             raise ManifestInvalid(
-                f"Content-Type {kind or '(none)'} is not a manifest's: send one of {', '.join(media_types.MANIFESTS)}",
+                f"Content-Type {kind or '(none)'} is not the type of a manifest; "
+                f"fix: send one of {', '.join(media_types.MANIFESTS)}",
                 media_type=kind,
             )
         document = read_object(content, "manifest")
         body = document.body
         said = body.get("mediaType")
         if said is not None and said != kind:
-            shown = quoted(said[:60]) if isinstance(said, str) else "that is no string,"
+            shown = quoted(said[:60]) if isinstance(said, str) else "(not a string)"
             raise ManifestInvalid(f"manifest says mediaType {shown} but was sent as {kind}", media_type=kind)
         version = body.get("schemaVersion")
         # Python takes 2.0 for equal to 2, and Go refuses it.

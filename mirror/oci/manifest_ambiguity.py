@@ -57,7 +57,7 @@ def ambiguity_of(document: Document) -> str | None:
         return why
     # Readers of images and artifacts do not fold case, so only a plugin is refused for names that differ in case.
     if document.folded is not None and _type(body.get("config")) == media_types.DOCKER_PLUGIN_CONFIG:
-        return f"has {quoted(document.folded[:60])} more than once, whatever its case"
+        return f"has {quoted(document.folded[:60])} more than once (in upper or lower case)"
     return None
 
 
@@ -66,9 +66,9 @@ def _followed(body: dict[str, Any]) -> str | None:
     named = [(place, _type(value)) for place, value in _children(body)]
     for place, kind in named:
         if kind == media_types.DOCKER_PLUGIN_CONFIG and place != "config":
-            return f"names a plugin's config at {place}, which engines take for the config"
+            return f"names a plugin's config at {place}, which engines use as the config"
         if kind in _FOLLOWED and not place.startswith("manifests"):
-            return f"names a manifest at {place}, whose config and layers engines take for its own"
+            return f"names a manifest at {place}, and engines use the config and layers of that manifest"
     return None
 
 

@@ -30,7 +30,8 @@ class NameMapping:
         # The matched components fill the target's wildcards by position.
         if pattern.wildcards != target.wildcards:
             raise ConfigurationFault(
-                f"{self.source!r} cannot be mapped to {self.target!r}: both must hold the same * and **, in one order"
+                f"{self.source!r} cannot be mapped to {self.target!r}: "
+                "both must have the same * and ** in the same order"
             )
         object.__setattr__(self, "_pattern", pattern)
 

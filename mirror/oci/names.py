@@ -39,8 +39,8 @@ class Repository:
             raise NameInvalid(f"repository name of {len(text)} characters: at most {MAX_REPOSITORY_LENGTH} are allowed")
         if not cls.is_valid(text):
             raise NameInvalid(
-                f"{text!r} is not a repository name: lower-case letters, digits and the separators . _ - "
-                "inside each component, components joined by /",
+                f"{text!r} is not a repository name; fix: use lower-case letters, digits and the separators . _ - "
+                "inside each component, and join components with /",
                 name=text,
             )
         return cls(text)
@@ -71,7 +71,8 @@ class Tag:
             # The message quotes only the beginning of a long text.
             shown = text if len(text) <= MAX_TAG_LENGTH else text[:32] + "…"
             raise NameInvalid(
-                f"{shown!r} is not a tag: at most {MAX_TAG_LENGTH} letters, digits, _ . -, not beginning with . or -",
+                f"{shown!r} is not a tag; fix: use at most {MAX_TAG_LENGTH} letters, digits and _ . -, "
+                "and begin with a letter, a digit or _",
                 tag=shown,
             )
         return cls(text)
@@ -128,7 +129,7 @@ class Reference:
         first, slash, remainder = rest.partition("/")
         if slash and (first == "localhost" or "." in first or ":" in first):
             if _HOST.fullmatch(first) is None:
-                raise NameInvalid(f"{first!r} is not a host: write HOST or HOST:PORT", host=first)
+                raise NameInvalid(f"{first!r} is not a host; fix: write HOST or HOST:PORT", host=first)
             host, rest = first, remainder
         name, colon, tag_text = rest.partition(":")
         repository = Repository.parse(name)

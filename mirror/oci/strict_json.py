@@ -96,9 +96,9 @@ def _again(names: Iterable[str]) -> str:
         if name in seen:
             return name
         seen.add(name)
-    raise ValueError("no name is there again")
+    raise ValueError("no name occurs twice")
 
 
 def _refuse(constant: str) -> NoReturn:
     """Raise for ``NaN`` and ``Infinity``, which Python's parser accepts and other parsers do not."""
-    raise ValueError(f"{constant} is not a value")
+    raise ValueError(f"{constant} is not a JSON value")

@@ -26,8 +26,8 @@ def parse_user_name(text: str) -> str:
     """
     if not is_user_name(text):
         raise NameInvalid(
-            f"{text[:100]!r} is not a user's name: at most 64 lower-case letters, digits and . _ @ -, "
-            "beginning with a letter or digit"
+            f"{text[:100]!r} is not a user's name; fix: use at most 64 lower-case letters, digits and . _ @ -, "
+            "and begin with a letter or digit"
         )
     return text
 

@@ -60,7 +60,9 @@ class MemoryUpload:
         self._require_free()
         before = self.offset
         if span is not None and span.start != before:
-            raise errors.RangeInvalid(f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before)
+            raise errors.RangeInvalid(
+                f"chunk begins at byte {span.start}, but the upload session holds {before} bytes", offset=before
+            )
         self._busy = True  # bytes of two concurrent requests must not mix
         try:
             async for chunk in chunks:  # if this raises or is cancelled, the bytes received so far are kept
@@ -203,7 +205,7 @@ class MemoryRegistry:
     def _existing(self, repository: Repository) -> _Held:
         held = self._repositories.get(repository)
         if held is None or not (held.blobs or held.manifests):
-            raise errors.RepositoryUnknown(f"no repository {repository} is here", name=repository)
+            raise errors.RepositoryUnknown(f"this registry has no repository {repository}", name=repository)
         return held
 
     def _blob(self, repository: Repository, digest: Digest) -> bytes:

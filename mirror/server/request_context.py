@@ -107,7 +107,7 @@ class RequestContext:
         self.activity.dawdling.add(self.client)
         least = f"{self.limits.least_body_bytes_per_second:g}"
         return ContentTooSlow(
-            f"request body was slower than {least} bytes/s while others waited; {received} bytes were received; "
+            f"request body was slower than {least} bytes/s while other clients waited; {received} bytes were received; "
             "fix: continue the upload later, or lower server.limits.least_body_bytes_per_second",
             received=received,
         )
@@ -120,7 +120,7 @@ class RequestContext:
             except TimeoutError as error:
                 seconds = f"{self.limits.idle_seconds:g}"
                 raise SizeInvalid(
-                    f"request body stopped after {received} bytes: nothing came for {seconds} s", received=received
+                    f"request body stopped after {received} bytes: no data arrived for {seconds} s", received=received
                 ) from error
 
 

@@ -34,7 +34,7 @@ def read(prefix: str) -> dict[str, Any]:
     try:
         return EnvironmentVariables(Environment)()
     except SettingsError as error:
-        raise ConfigurationFault(f"environment: {error}; lists and objects are written as JSON") from error
+        raise ConfigurationFault(f"environment: {error}; fix: write lists and objects as JSON") from error
 
 
 class EnvironmentVariables(EnvSettingsSource):

@@ -119,7 +119,7 @@ class ServerLimitSettings(Section):
         _LIMITS.least_body_bytes_per_second,
         ge=0,
         description="lowest rate of a request body over a minute. A slower one is ended with 408 while connections or "
-        "uploads, in total or of its client, are close to their limit; otherwise it may go on. 0: it always may",
+        "uploads, in total or of its client, are close to their limit; otherwise it may continue. 0: no lowest rate",
     )
 
     def of_clients(self) -> dict[str, Any]:

@@ -224,9 +224,11 @@ class SharedDownload:
     def _mismatch_error(self, error: errors.DigestInvalid, *, resumed: bool) -> errors.MirrorError:
         """Make the error for a wrong digest. Nobody knows the source of bytes left by an earlier download."""
         if resumed:
-            return errors.Busy(f"{error}; a part came from an earlier download, so all was dropped; fix: try again")
+            return errors.Busy(
+                f"{error}; a part is from an earlier download, so all bytes were dropped; fix: try again"
+            )
         upstream = self._fetcher.upstream
-        mismatch = errors.UpstreamProtocolError(f"upstream {upstream or 'unasked'}: {error}", **error.detail)
+        mismatch = errors.UpstreamProtocolError(f"upstream {upstream or '(none was asked)'}: {error}", **error.detail)
         if upstream:  # empty for a blob of 0 bytes, which is fetched from no source
             self._observer.failed(upstream, mismatch)
         return mismatch

@@ -53,7 +53,8 @@ class UpstreamUpload:
             return
         if span.start != self._offset:
             raise errors.RangeInvalid(
-                f"chunk begins at {span.start}, the upload holds {self._offset} bytes", offset=self._offset
+                f"chunk begins at byte {span.start}, but the upload session holds {self._offset} bytes",
+                offset=self._offset,
             )
         await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
 

@@ -178,7 +178,7 @@ def test_what_no_host_could_run_is_denied(strict: Mirror, tmp_path: Path) -> Non
         assert answer.code == 403
         (error,) = json.loads(answer.read())["errors"]
     assert error["code"] == "DENIED"
-    assert "by the rule 'other-platform': it does not say what it runs on" in error["message"]
+    assert "by the rule 'other-platform': it is for an unknown platform" in error["message"]
 
 
 def test_a_rejection_holds_without_any_rules_under_every_name_and_digest(
@@ -229,7 +229,7 @@ def test_a_plugin_is_not_installed_before_its_layer_has_come(
     push_blob(f"{lax.url}/v2/{name}", plugin.config)
     put(lax, name, "1", json.dumps(body).encode())
     told = install(engine, f"{lax_front.host}/{name}:1")
-    assert f"{name} is denied by the rule 'unreadable': it cannot be judged: layer 1 is not here" in told
+    assert f"{name} is denied by the rule 'unreadable': it cannot be judged: layer 1 is not stored here" in told
     assert [one["rule"] for one in listed(lax, "denied") if one["name"] == name] == ["unreadable"]
     push_blob(f"{lax.url}/v2/{name}", plugin.layer)
     assert [one for one in listed(lax, "denied") if one["name"] == name] == []

@@ -194,7 +194,10 @@ def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: Docke
         assert f"moved: site/network:1.0 from {before} to {digest(mirror, 'site/network:1.0')}" in again
         shown = mirror.command("inspect", "site/network:1.0").stdout
         assert f"hub/store/contiv/v2plugin@{moved.manifest_digest} by rule contiv" in shown
-        assert 'its tags are derived copies with env plugin_name="{name}:{tag}"' in mirror.command("status").stdout
+        assert (
+            'tags of this rule are derived copies with env plugin_name="{name}:{tag}"'
+            in mirror.command("status").stdout
+        )
         engine.docker("plugin", "disable", reference)
         engine.docker("plugin", "upgrade", "--grant-all-permissions", reference, reference)
         engine.docker("plugin", "enable", reference)

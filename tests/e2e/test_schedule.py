@@ -149,7 +149,7 @@ def test_what_moves_and_what_goes_upstream_is_reported_with_what_it_asks_for(
         shown = mirror.command("status").stdout
         assert f"{HERE}:stable moved from {one.manifest_digest} to {two.manifest_digest}" in shown
         assert "privilege + capabilities: CAP_SYS_ADMIN" in shown
-        assert f"{HERE}:stable is no longer upstream; it is kept here" in shown
+        assert f"{HERE}:stable no longer exists upstream but is kept here" in shown
         with urllib.request.urlopen(f"{mirror.url}/metrics", timeout=120) as response:
             page = response.read().decode()
         assert 'plugin_mirror_rule_tags_gone{rule="acme"} 2.0' in page

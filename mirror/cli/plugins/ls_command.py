@@ -36,7 +36,7 @@ def run(
             rows = _repositories(store) if repository is None else _tags(store, repository)
             return [row async for row in rows]
 
-    nothing = "the store is empty; push to it, or run 'plugin-mirror sync'"
+    nothing = "the store is empty; fix: push a plugin to it, or run 'plugin-mirror sync'"
     print_list(run_to_the_end(read()), _print, nothing, as_json=json)
 
 

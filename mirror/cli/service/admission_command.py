@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="List, approve and reject the plugins that the admission policy holds.")
 
 ReferenceArgument = Annotated[
-    str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST. A digest may still be unknown here.")
+    str, typer.Argument(metavar="REF", help="NAME:TAG or NAME@DIGEST. The digest need not be stored yet.")
 ]
 ByOption = Annotated[
     str | None, typer.Option("--by", metavar="WHO", help="Name of the person who decides. Default: the login name.")
@@ -69,7 +69,9 @@ def approve(
     *,
     digest: Annotated[
         str | None,
-        typer.Option("--digest", metavar="DIGEST", help="Digest that the tag must point to. Nothing is asked then."),
+        typer.Option(
+            "--digest", metavar="DIGEST", help="Digest that the tag must point to. No confirmation is needed then."
+        ),
     ] = None,
     overrule: Annotated[
         bool,

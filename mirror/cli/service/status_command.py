@@ -62,10 +62,10 @@ def _print(states: list[RuleStatus]) -> None:
 
 
 def _print_details(state: RuleStatus) -> None:
-    lines = [] if state.rule.changes is None else [f"its tags are derived copies with {state.rule.changes}"]
+    lines = [] if state.rule.changes is None else [f"tags of this rule are derived copies with {state.rule.changes}"]
     if state.failure is not None and state.failure.reason:
         lines.append(f"reason: {state.failure.reason}")
-    lines += [f"{tag.repository}:{tag.tag} is no longer upstream; it is kept here" for tag in state.gone]
+    lines += [f"{tag.repository}:{tag.tag} no longer exists upstream but is kept here" for tag in state.gone]
     lines += [
         f"{tag.repository}:{tag.tag} is pinned; upstream the tag points to {tag.upstream_digest}"
         for tag in state.behind

@@ -68,7 +68,7 @@ def revoke(
 def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = False) -> None:
     """List access tokens, without their secrets, which are not stored."""
     tokens = with_users(settings_of(config, data), lambda users: users.list_tokens())
-    nothing = "there are no access tokens; create one with 'plugin-mirror token create USER'"
+    nothing = "there are no access tokens; fix: create one with 'plugin-mirror token create USER'"
     print_list([_as_json(token) for token in tokens], lambda _: _print(tokens), nothing, as_json=json)
 
 

@@ -88,7 +88,7 @@ def ls(config: ConfigOption = None, data: DataOption = None, json: JsonOption = 
     users, tokens = with_users(settings_of(config, data), _users_and_tokens)
     counts = Counter(token.user for token in tokens)
     rows = [_as_json(user, counts[user.name]) for user in users]
-    nothing = "there are no users; add one with 'plugin-mirror user add NAME'"
+    nothing = "there are no users; fix: add one with 'plugin-mirror user add NAME'"
     print_list(rows, lambda _: _print(users, counts), nothing, as_json=json)
 
 

@@ -51,7 +51,9 @@ class Admit(DelegatingRegistry):
         try:
             judged = await self._judge.judge(self.inner, repository, manifest)
         except BlobUnknown as error:
-            raise ManifestBlobUnknown(f"{error}, named by the manifest; fix: push it first", **error.detail) from error
+            raise ManifestBlobUnknown(
+                f"{error}, which the manifest names; fix: push the blob first", **error.detail
+            ) from error
         if judged.is_refused:
             raise await self._judge.refuse(judged)
         # The verdict is recorded only for a stored plugin.

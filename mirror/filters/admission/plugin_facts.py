@@ -85,7 +85,7 @@ class PluginFactsReader:
             return known
         facts = known or await self._config(registry, repository, manifest)
         if missing is not None:
-            return replace(facts, config=f"layer {missing} is not here", lacks=True)
+            return replace(facts, config=f"layer {missing} is not stored here", lacks=True)
         if not isinstance(facts.config, str):
             facts = await self._of_layers(registry, repository, manifest, facts, facts.config)
         if manifest.config is not None and manifest.config.size_bytes <= _MOST_KEPT_BYTES:

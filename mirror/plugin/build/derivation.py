@@ -141,7 +141,7 @@ def _edited(document: ConfigDocument, config: PluginConfig, changes: DerivationC
     if changes.args is None:
         return document
     if not config.args.name and not config.args.value:
-        raise ConfigurationFault("the plugin has no args, only an entrypoint")
+        raise ConfigurationFault("the plugin has no args, only an entrypoint; fix: omit args")
     return document.with_args(changes.args)
 
 
@@ -151,7 +151,7 @@ def _fixed(manifest: Manifest, layers: Mapping[Digest, LayerFacts]) -> tuple[lis
     for number, layer in enumerate(manifest.layers, 1):
         facts = layers.get(layer.digest)
         if facts is None or facts.diff_id is None:
-            why = "is not here" if facts is None or facts.problem is None else facts.problem.value
+            why = "is not stored here" if facts is None or facts.problem is None else facts.problem.value
             raise ManifestInvalid(
                 f"layer {number} {why}, and cannot be fixed in a copy; fix: create the plugin again and push it"
             )

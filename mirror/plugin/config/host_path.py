@@ -90,7 +90,7 @@ def resolve(path: str) -> HostPath:
         elif (root := _ROOT.fullmatch(path_so_far)) and root["process"] in _AT_THE_ROOT:
             path_so_far = ""
         elif _OPENED.match(path_so_far):
-            return HostPath(None, f"{printable_ascii(path_so_far)} leads to what a process has open")
+            return HostPath(None, f"{printable_ascii(path_so_far)} leads to a file or folder that a process has open")
         elif _NAMED_BY_THE_HOST.fullmatch(path_so_far) or (name.startswith("by-") and path_so_far.startswith("/dev/")):
             return HostPath(None, f"each host decides which device {printable_ascii(path_so_far)} is")
     return HostPath(path_so_far or "/")

@@ -194,8 +194,8 @@ class _Object:
         value = self._value.get(fold(key))
         if value is _SEVERAL:
             raise ManifestInvalid(
-                f"plugin config: {self._at(key)} is there more than once (in any case), and engines merge the "
-                "values; fix: write it once",
+                f"plugin config: {self._at(key)} occurs more than once (in upper or lower case), and engines "
+                "merge the values; fix: write it once",
                 at=self._at(key),
             )
         return value

@@ -197,7 +197,7 @@ class Policy:
             warnings.append(f"{rule.name}: it {why}")
         if self.default is PolicyAction.WARN:
             warnings.append("no rule allows it explicitly")
-        return _decided(self.default, DEFAULT, "is allowed by no rule", warnings)
+        return _decided(self.default, DEFAULT, "is not allowed by any rule", warnings)
 
 
 def unreadable(why: str) -> PolicyVerdict:
@@ -236,7 +236,7 @@ def _platform(wanted: Iterable[Platform | None], platform: Platform | None) -> s
     """Return how the platform meets a rule; None if no platform of the rule matches."""
     for each in wanted:
         if each is None and platform is None:
-            return "does not say what it runs on"
+            return "is for an unknown platform"
         if each is not None and platform is not None and each.covers(platform):
             return f"is for {platform}"
     return None

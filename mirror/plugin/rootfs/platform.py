@@ -40,7 +40,7 @@ class Platform:
             NameInvalid: the text is outside the grammar ``OS/ARCHITECTURE[/VARIANT]``.
         """
         if _PLATFORM.fullmatch(text) is None:
-            raise NameInvalid(f"{text[:60]!r} is not a platform: write OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT")
+            raise NameInvalid(f"{text[:60]!r} is not a platform; fix: write OS/ARCHITECTURE or OS/ARCHITECTURE/VARIANT")
         os, architecture, *variant = text.split("/")
         known, implied = _ARCHITECTURES.get(architecture, (architecture, ""))
         return cls(os, known, (variant[0] if variant else implied) if known == "arm" else "")

@@ -79,7 +79,7 @@ class BlobResponse(web.StreamResponse):
             if position > span.start:
                 await asyncio.sleep(0)
             if transport.is_closing():
-                raise ConnectionResetError("the client went away")
+                raise ConnectionResetError("the client disconnected")
             turn_bytes = min(span.stop - position, _TURN_BYTES)
             # First without asyncio: a small blob leaves in this one call, see _sent_at_once().
             sent = _sent_at_once(transport, file, position, turn_bytes)
@@ -90,7 +90,7 @@ class BlobResponse(web.StreamResponse):
                 except asyncio.SendfileNotAvailableError as error:
                     # asyncio reports every failed first sendfile like this, a failing disk as well as a lost client.
                     if transport.is_closing():
-                        raise ConnectionResetError("the client went away") from error
+                        raise ConnectionResetError("the client disconnected") from error
                     sent += _sent_at_once(transport, file, *rest)  # raises the actual error
             if not sent:  # the file is shorter than expected; send() reports this
                 return

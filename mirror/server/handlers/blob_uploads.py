@@ -58,7 +58,9 @@ async def put(context: RequestContext, route: UploadRoute) -> web.Response:
     # Before the body is received: nothing is taken from a caller who may not push.
     context.require(AccessAction.PUSH, route.repository)
     if route.digest is None:
-        raise DigestInvalid("a PUT closing an upload needs ?digest=ALGORITHM:HEX", upload=route.upload_id)
+        raise DigestInvalid(
+            "a PUT that completes an upload session needs ?digest=ALGORITHM:HEX", upload=route.upload_id
+        )
     upload = await context.registry.resume_upload(route.repository, route.upload_id)
     if context.request.body_exists:
         await _append(context, upload)

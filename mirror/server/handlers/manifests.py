@@ -96,8 +96,8 @@ async def _received(context: RequestContext) -> bytes:
             ):
                 activity.dawdling.add(context.client)
                 raise ContentTooSlow(
-                    f"the manifest took longer than {_MOST_SECONDS:g} s to arrive while others of its client waited; "
-                    "fix: send it again",
+                    f"the manifest took longer than {_MOST_SECONDS:g} s to arrive while other manifests of its "
+                    "client waited; fix: send it again",
                     received=len(content),
                 )
     except ContentTooLarge as error:

@@ -77,5 +77,5 @@ def _require_children(connection: Connection, repository: Repository, repository
         missing = rows.first_missing(connection, manifests, repository_id, members)
     if missing is not None:
         raise ManifestBlobUnknown(
-            f"{repository} does not hold {missing}, which the manifest names: push it first", digest=missing
+            f"{repository} does not hold {missing}, which the manifest names; fix: push it first", digest=missing
         )

@@ -127,7 +127,7 @@ class FilesystemBlobStorage:
         try:
             descriptor = os.open(self._layout.blob(digest), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise StorageDamaged(f"the bytes of {digest} are gone from the disk", digest=digest) from error
+            raise StorageDamaged(f"the file of {digest} is missing from the disk", digest=digest) from error
         actual_bytes = os.fstat(descriptor).st_size
         if actual_bytes != size_bytes:
             os.close(descriptor)
@@ -166,7 +166,7 @@ class FileBlob:
     def _read(self, start: int, stop: int, hasher: Hasher | None) -> bytes:
         chunk = os.pread(self.file.fileno(), stop - start, start)
         if len(chunk) < stop - start:
-            raise StorageDamaged(f"the file of {self._digest} ends at {start + len(chunk)}", digest=self._digest)
+            raise StorageDamaged(f"the file of {self._digest} ends at byte {start + len(chunk)}", digest=self._digest)
         if hasher is not None:
             hasher.update(chunk)
         return chunk

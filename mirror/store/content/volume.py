@@ -75,7 +75,7 @@ class Volume:
         try:
             self._filesystem.create_file(file, content)
             if file.read_bytes() != content:
-                raise StorageDamaged("a small file was written, and other bytes were read back")
+                raise StorageDamaged("a small file was written, but other bytes were read; fix: check the disk")
         finally:
             self._filesystem.remove(file)
 

@@ -60,15 +60,17 @@ def require_room(limits: SessionLimits, client: str, open_ids: Collection[str]) 
     of_clients = [upload_id for upload_id in open_ids if _OF_A_CLIENT.match(upload_id)]
     if len(of_clients) >= limits.in_all:
         raise TooManyRequests(
-            f"{len(of_clients)} uploads are open, the limit; fix: retry later, or raise server.limits.upload_sessions",
+            f"{len(of_clients)} upload sessions are open, which is the limit; "
+            "fix: retry later, or raise server.limits.upload_sessions",
             limit=limits.in_all,
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     prefix = client_prefix(client)
     if sum(upload_id.startswith(prefix) for upload_id in of_clients) >= limits.per_client:
         raise TooManyRequests(
-            f"{client} has {limits.per_client} uploads open, the limit; fix: finish or cancel (DELETE) them, wait "
-            "until they expire, or raise server.limits.upload_sessions_per_client",
+            f"{client} has {limits.per_client} upload sessions open, which is the limit; "
+            "fix: finish or cancel (DELETE) them, wait until they expire, or raise "
+            "server.limits.upload_sessions_per_client",
             limit=limits.per_client,
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )

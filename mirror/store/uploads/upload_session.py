@@ -74,7 +74,7 @@ class StoreUpload:
             before = receiving.size_bytes
             if span is not None and span.start != before:
                 raise errors.RangeInvalid(
-                    f"chunk begins at {span.start}, the upload holds {before} bytes", offset=before
+                    f"chunk begins at byte {span.start}, but the upload session holds {before} bytes", offset=before
                 )
             running = self._running_hash(before)
             with Pieces(receiving, running, self._parts.sizes) as pieces:
@@ -161,9 +161,11 @@ class StoreUpload:
     def _refusal(self, held_bytes: int, span: Span | None) -> errors.ClientFault | None:
         limit = self._parts.max_blob_bytes
         if span is not None and held_bytes > span.stop:
-            return errors.RangeInvalid(f"more bytes came than chunk {span.chunk_range()} announces", offset=span.start)
+            return errors.RangeInvalid(f"the request has more bytes than chunk {span.chunk_range()}", offset=span.start)
         if limit is not None and held_bytes > limit:
-            return errors.ContentTooLarge(f"a blob may have at most {limit} bytes", limit_bytes=limit)
+            return errors.ContentTooLarge(
+                f"a blob may have at most {limit} bytes (server.limits.blob_bytes)", limit_bytes=limit
+            )
         return None
 
     async def _cut(self, receiving: UploadWriter, size_bytes: int) -> None:

@@ -75,7 +75,9 @@ def kind_of(host: str) -> str | None:
         _LOOPBACK: address.is_loopback,
         "a cloud's metadata address": address in _METADATA,
         "a link-local address": address.is_link_local,
-        "no host's address": address.is_unspecified or address.is_multicast or address.is_reserved,
+        "an unspecified, multicast or reserved address": address.is_unspecified
+        or address.is_multicast
+        or address.is_reserved,
     }
     return next((kind for kind, it_is in kinds.items() if it_is), None)
 

@@ -72,7 +72,7 @@ class GuardedProtocol(ResponseHandler):
         left = memoryview(data)
         while left and not self._ended:
             if self._content is not None and self._content.is_eof():
-                self._end("it went on after its end")
+                self._end("more data followed its end")
                 return
             piece = left[: self._piece_bytes]
             left = left[len(piece) :]
@@ -109,12 +109,12 @@ class GuardedProtocol(ResponseHandler):
         if self._ended:
             return
         if self._content is not None:
-            self._end("it sent another answer without a request")
+            self._end("the upstream sent another answer without a request")
         # 101 is a final answer: the connection changes to another protocol.
         elif 100 <= message.code < 200 and message.code != 101:
             self._interim += 1
             if self._interim > MOST_INTERIM_ANSWERS:
-                self._end(f"it sent more than {MOST_INTERIM_ANSWERS} interim answers, of status 1xx")
+                self._end(f"the upstream sent more than {MOST_INTERIM_ANSWERS} interim answers, of status 1xx")
             else:
                 super().feed_data(data, size)
         else:

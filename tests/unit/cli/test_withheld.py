@@ -117,7 +117,7 @@ def test_lists_and_looks_tell_what_was_rejected_as_another(capsys: pytest.Captur
 
 
 def test_looks_tell_that_a_layer_is_not_here(capsys: pytest.CaptureFixture[str]) -> None:
-    said = "acme/driver is denied by the rule 'unreadable': it cannot be judged: layer 1 is not here"
+    said = "acme/driver is denied by the rule 'unreadable': it cannot be judged: layer 1 is not stored here"
     assert run(["inspect", "acme/driver:late"]) == 0
     assert said in capsys.readouterr().out
     assert run(["lint", "--json", "acme/driver:late"]) == 1

@@ -174,7 +174,7 @@ def layer_of(program: bytes) -> bytes:
     [
         (layer_of(elf(62)), None),
         (layer_of(elf(183)), "it is for linux/arm64"),
-        (layer_of(b"#!/bin/sh"), "it does not say what it runs on"),
+        (layer_of(b"#!/bin/sh"), "it is for an unknown platform"),
         (layer_of(elf(62))[:-12], "it cannot be judged: layer 1 ends in the middle of its gzip stream"),
         (b"garbage", "it cannot be judged: layer 1 is neither gzip nor a tar"),
     ],
@@ -196,7 +196,7 @@ async def test_the_platform_is_that_of_the_program(world: World, layer: bytes, w
     ("config", "reason"),
     [
         (b"[]", "cannot be read"),
-        (b'{"Linux": {"AllowAllDevices": true}, "linux": null}', "Linux is there more than once"),
+        (b'{"Linux": {"AllowAllDevices": true}, "linux": null}', "Linux occurs more than once"),
         (
             json.dumps({"Env": [], "Mounts": [{"Source": f"/{n}"} for n in range(501)]}).encode(),
             "asks for too much",

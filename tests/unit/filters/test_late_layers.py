@@ -59,9 +59,11 @@ async def test_a_plugin_is_withheld_until_its_layer_has_come(
     world.follow(policy)
     first = await world.blob(b"first", media_types.DOCKER_LAYER_GZIP)
     manifest, advice = await world.push(HOST, layers=[first.to_json(), named(GOOD, kind)])
-    assert advice == ("acme/driver is denied by the rule 'unreadable': it cannot be judged: layer 2 is not here",)
+    assert advice == (
+        "acme/driver is denied by the rule 'unreadable': it cannot be judged: layer 2 is not stored here",
+    )
     for _ in range(2):
-        with pytest.raises(Denied, match="it cannot be judged: layer 2 is not here"):
+        with pytest.raises(Denied, match="it cannot be judged: layer 2 is not stored here"):
             await world.registry.get_manifest(HERE, TAG)
     (listed,) = await world.store.records.admissions.admissions(AdmissionState.DENIED)
     assert listed.verdict is not None

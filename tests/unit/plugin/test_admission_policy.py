@@ -58,7 +58,7 @@ def asks(*patterns: str) -> tuple[PrivilegePattern, ...]:
         ({"platforms": (Platform("linux", "arm"),)}, replace(HARMLESS, platform=ARM), "is for linux/arm/v6"),
         ({"platforms": (AMD64,)}, replace(HARMLESS, platform=ARM), None),
         ({"platforms": (AMD64,)}, HARMLESS, None),
-        ({"platforms": (AMD64, None)}, HARMLESS, "does not say what it runs on"),
+        ({"platforms": (AMD64, None)}, HARMLESS, "is for an unknown platform"),
         ({"platforms": (None,)}, replace(HARMLESS, platform=AMD64), None),
         ({"larger_than_bytes": 999}, HARMLESS, "has 1000 bytes"),
         ({"larger_than_bytes": 1000}, HARMLESS, None),

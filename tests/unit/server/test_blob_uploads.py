@@ -238,7 +238,7 @@ async def test_a_client_that_falls_silent_is_refused_and_may_go_on_later() -> No
             connection.writer.write(LAYER[:HALF])
             answer = await connection.receive()
         assert (answer.status, answer.code) == (400, "SIZE_INVALID")
-        assert "nothing came for 0.2 s" in answer.json["errors"][0]["message"]
+        assert "no data arrived for 0.2 s" in answer.json["errors"][0]["message"]
         assert await is_stored(server, await server.ask("PUT", with_digest(location), body=LAYER[HALF:]))
 
 

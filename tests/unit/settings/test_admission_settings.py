@@ -105,7 +105,7 @@ def test_platform_tags() -> None:
         ({"platforms": "list"}, "write a tag for each architecture"),
         ({"platforms": {"ARM": "x"}}, "'ARM' is not an architecture as Go names it"),
         ({"platforms": {"arm": "a/b"}}, "'a/b' is not a tag"),
-        ({"platforms": {"arm": "x"}, "default": "amd64"}, "'amd64' is none of the platforms"),
+        ({"platforms": {"arm": "x"}, "default": "amd64"}, "'amd64' is not one of the platforms"),
         ({"platforms": "index", "name": "A"}, "'A' is not a repository name"),
         ({"platforms": "index", "tag": "a b"}, "'a b' is not a tag"),
         ({"platforms": "index", "tag": ""}, "tag"),

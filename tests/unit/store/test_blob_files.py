@@ -64,7 +64,7 @@ async def test_a_file_that_is_gone(store: Store, layout: DataLayout) -> None:
     pushed = await push_blob(store, CONTENT)
     layout.blob(pushed.digest).unlink()
 
-    with pytest.raises(StorageDamaged, match="gone from the disk"):
+    with pytest.raises(StorageDamaged, match="is missing from the disk"):
         await read_blob(store, pushed.digest)
 
 

@@ -24,7 +24,7 @@ LOOPBACK, LINK, METADATA, NONE = (
     "a loopback address",
     "a link-local address",
     "a cloud's metadata address",
-    "no host's address",
+    "an unspecified, multicast or reserved address",
 )
 
 

@@ -216,7 +216,7 @@ MANIFESTS = [
         "a redirect to no host",
         sends(GET_MANIFEST, Reply(302, headers={"Location": "http://0.0.0.0/"})),
         UpstreamProtocolError,
-        "no host's address",
+        "an unspecified, multicast or reserved address",
     ),
     Case(
         "a redirect to a file",
