@@ -170,6 +170,7 @@ def test_03_a_digest_may_be_percent_encoded(name: Name, algorithm: str) -> None:
     assert name.client.get(name.blob(written)).body == CONTENT
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("last", ["patch", "put"])
 @bodies
@@ -234,6 +235,7 @@ def test_04_the_first_chunk_begins_at_0(name: Name) -> None:
     assert is_session(name.client.get(location), 204, "0-0", name)
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("times", [1, 3])
 def test_04_a_stored_chunk_sent_again_is_416(name: Name, times: int) -> None:
     location = name.begin()
@@ -286,6 +288,7 @@ def test_05_another_digest_is_400(name: Name, way: str, chunked: bool, algorithm
     assert name.client.head(name.blob(digest_of(CONTENT, algorithm))).status == 404
 
 
+@pytest.mark.two_workers
 def test_06_a_session_tells_how_much_it_holds(name: Name) -> None:
     location = name.begin()
     for method in ("GET", "HEAD"):
@@ -300,6 +303,7 @@ def test_06_a_session_tells_how_much_it_holds(name: Name) -> None:
             assert answer["Content-Length"] is None
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("query", ["", "?digest=sha256:abc", f"?digest={digest_of(CONTENT)}", "?digest=", "?digest=x%"])
 def test_06_an_older_location_works_and_a_stray_digest_is_ignored(name: Name, query: str) -> None:
     locations = [name.begin()]
@@ -322,6 +326,7 @@ def test_07_a_patch_tells_the_offset_of_the_last_byte(name: Name, size_bytes: in
     assert answer["Content-Length"] == "0"
 
 
+@pytest.mark.two_workers
 def test_08_no_chunk_is_too_small(name: Name) -> None:
     begun = name.client.ask("POST", name.uploads, body=b"")
     assert int(begun["OCI-Chunk-Min-Length"] or 0) <= 1
@@ -334,6 +339,7 @@ def test_08_no_chunk_is_too_small(name: Name) -> None:
     assert is_stored(answer, name, CONTENT[:5])
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("patches", [1, 3])
 @pytest.mark.parametrize("rest", [0, 1000])
@@ -387,6 +393,7 @@ def test_11_a_digest_that_is_none_is_400(name: Name, way: str, digest: str) -> N
     assert is_session(name.client.get(location), 204, f"0-{LAST}", name)
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("announced", [None, *ALGORITHMS])
 @pytest.mark.parametrize("way", ["put", "patch"])
@@ -416,6 +423,7 @@ def test_11_a_closing_put_needs_a_digest(name: Name, query: str) -> None:
     assert is_session(name.client.get(location), 204, f"0-{LAST}", name)
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("held", [0, 1000])
 def test_12_a_session_that_is_cancelled_is_gone(name: Name, held: int) -> None:
     location = name.begin()
@@ -429,6 +437,7 @@ def test_12_a_session_that_is_cancelled_is_gone(name: Name, held: int) -> None:
     assert name.client.head(location).status == 404
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("outcome", ["stored", "refused"])
 def test_12_a_session_ends_with_its_put(name: Name, outcome: str) -> None:
     location = name.begin()
@@ -448,6 +457,7 @@ def test_12_a_session_expires() -> None:
         assert name.client.get(location).code == "BLOB_UPLOAD_UNKNOWN"
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("method", ["GET", "PATCH", "PUT", "DELETE"])
 def test_12_a_session_belongs_to_its_repository(name: Name, other: Name, method: str) -> None:
     location = name.begin()
@@ -468,6 +478,7 @@ def test_12_a_session_that_never_was(name: Name, method: str, upload: str) -> No
     assert method == "HEAD" or answer.code in {"BLOB_UPLOAD_UNKNOWN", "UNSUPPORTED"}
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("second", ["PATCH", "PUT", "DELETE"])
 def test_12_two_writers_do_not_mix_their_bytes(name: Name, second: str) -> None:
     location = name.begin()
@@ -485,6 +496,7 @@ def test_12_two_writers_do_not_mix_their_bytes(name: Name, second: str) -> None:
     assert is_stored(name.client.ask("PUT", closing_target(location, digest_of(CONTENT))), name, CONTENT)
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("way", ["post+put", "post", "patch", "mount"])
 def test_13_every_location_leads_to_the_same_bytes(name: Name, other: Name, way: str, algorithm: str) -> None:
@@ -503,6 +515,7 @@ def test_13_every_location_leads_to_the_same_bytes(name: Name, other: Name, way:
     assert is_stored(answer, name, content, algorithm)
 
 
+@pytest.mark.two_workers
 def test_13_the_same_blob_sent_by_many_at_once(name: Name) -> None:
     content = fresh(300_000)
     with ThreadPoolExecutor(8) as pool:
