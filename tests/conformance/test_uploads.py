@@ -155,6 +155,12 @@ def test_03_a_post_begins_a_session(name: Name, headers: Headers, body: bytes | 
     assert "://" not in answer.location
 
 
+def test_03_sessions_are_not_listed(name: Name) -> None:
+    name.begin()
+    answer = name.client.get(name.uploads)
+    assert (answer.status, answer.code, answer["Allow"]) == (405, "UNSUPPORTED", "POST")
+
+
 def test_03_a_session_is_named_by_a_uuid(name: Name) -> None:
     found = {name.client.ask("POST", name.uploads, body=b"")["Docker-Upload-UUID"] for _ in range(5)}
     assert len(found) == 5
