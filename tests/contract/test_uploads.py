@@ -113,6 +113,7 @@ async def test_the_wrong_digest_ends_the_upload(registry: Registry) -> None:
         (Span(0, 5), b"again"),
         (Span(4, 9), b"early"),
         (Span(6, 10), b"late"),
+        (Span(4, 10), b"wrong"),
         (Span(5, 9), b"longer"),
         (Span(5, 12), b"short"),
         (Span(5, 6), b""),
