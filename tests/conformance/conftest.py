@@ -1,4 +1,8 @@
-"""Every test here runs against a server in this process, and again against the program with two workers."""
+"""The servers under test: one in this process for every test, and the program with two workers for some.
+
+The marker ``two_workers`` selects the tests in which one request reads the state that an earlier request has left: with
+two workers, different processes may answer them. ``--matrix`` runs every test against both servers.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,28 @@ from tests.conformance.client import Client, Name
 from tests.conformance.servers import inside
 from tests.harness.mirror import Mirror
 
+INSIDE, TWO_WORKERS = "inside", "two-workers"
 _numbers = count(1)
 
 
-@pytest.fixture(scope="session", params=["inside", "two-workers"])
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the runs with two workers of tests without the marker, unless ``--matrix`` is given."""
+    if config.getoption("--matrix"):
+        return
+    left_out = {item for item in items if _has_two_workers(item) and not item.get_closest_marker("two_workers")}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _has_two_workers(item: pytest.Item) -> bool:
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("server") == TWO_WORKERS
+
+
+@pytest.fixture(scope="session", params=[INSIDE, TWO_WORKERS])
 def server(request: pytest.FixtureRequest) -> Iterator[Client]:
     """A server that lets everybody do everything."""
-    if request.param == "inside":
+    if request.param == INSIDE:
         with inside() as served:
             yield Client(served.port)
     else:

@@ -16,6 +16,7 @@ from tests.conformance.servers import inside
 from tests.harness.mirror import Mirror
 from tests.harness.readiness import wait_until
 
+pytestmark = pytest.mark.two_workers
 algorithms = pytest.mark.parametrize("algorithm", ALGORITHMS)
 MANIFEST = artifact("application/vnd.example")
 

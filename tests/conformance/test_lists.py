@@ -73,6 +73,7 @@ def test_28_tags(tagged: Name, query: str, first: int, last: int, more: bool) ->
         assert tags_of(tagged.client.get(answer.next), tagged)[:1] == TAGS[last : last + 1]
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("size", [1, 2, 5, 17, 18])
 def test_28_links_lead_through_all_tags(tagged: Name, size: int) -> None:
     target: str | None = f"{tagged.tags}?n={size}"
@@ -85,6 +86,7 @@ def test_28_links_lead_through_all_tags(tagged: Name, size: int) -> None:
     assert len(pages) == -(-len(TAGS) // size)
 
 
+@pytest.mark.two_workers
 def test_28_a_tag_that_goes_between_two_pages_does_no_harm(tagged: Name) -> None:
     answer = tagged.client.get(f"{tagged.tags}?n=3")
     assert tags_of(answer, tagged) == TAGS[:3]
@@ -102,6 +104,7 @@ def test_28_a_number_that_is_none_is_400(name: Name, where: str, n: str) -> None
     assert (answer.status, answer.code) == (400, "UNSUPPORTED")
 
 
+@pytest.mark.two_workers
 def test_28_a_repository_without_tags_has_an_empty_list(name: Name) -> None:
     name.push(fresh())
     assert tags_of(name.client.get(name.tags), name) == []
@@ -114,6 +117,7 @@ def test_28_a_repository_that_does_not_exist_is_404(name: Name, query: str) -> N
     assert name.client.head(name.tags + query).status == 404
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_28_a_manifest_pushed_by_digest_is_in_no_list_of_tags(name: Name, algorithm: str) -> None:
     assert name.put(index(), INDEX, digest_of(index(), algorithm)).status == 201
@@ -163,6 +167,7 @@ def _all_pages(client: Client, start: str) -> list[Any]:
     return found
 
 
+@pytest.mark.two_workers
 def test_28_the_catalog_lists_what_has_been_pushed(name: Name) -> None:
     name.push(b"")
     before = "?n=1&last=" + name.name[:-1]

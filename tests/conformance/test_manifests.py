@@ -94,6 +94,7 @@ def test_19_a_digest_that_is_none_is_400(name: Name, reference: str) -> None:
     assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
 
 
+@pytest.mark.two_workers
 @references
 def test_19_a_put_repeats(name: Name, by: str) -> None:
     name.push(b"{}")
@@ -101,6 +102,7 @@ def test_19_a_put_repeats(name: Name, by: str) -> None:
         assert is_accepted(name, artifact(), IMAGE, by)
 
 
+@pytest.mark.two_workers
 def test_19_a_tag_moves(name: Name) -> None:
     name.push(b"{}")
     manifests = [artifact(annotations={"n": str(number)}) for number in range(3)]
@@ -215,6 +217,7 @@ def test_20_an_index_of_nothing(name: Name, by: str) -> None:
     assert is_accepted(name, index(), INDEX, by)
 
 
+@pytest.mark.two_workers
 @algorithms
 @references
 def test_20_an_index_of_indexes(name: Name, by: str, algorithm: str) -> None:
@@ -247,6 +250,7 @@ def test_20_another_child_that_is_missing_is_refused(name: Name, child: str, by:
     assert name.client.head(name.manifest(target_of(manifest, by))).status == 404
 
 
+@pytest.mark.two_workers
 def test_20_a_child_must_be_in_the_same_repository(name: Name, other: Name) -> None:
     config = fresh()
     other.push(config)
@@ -381,6 +385,7 @@ def test_22_without_a_subject_none_is_acknowledged(name: Name, kind: str, by: st
     assert name.put(manifest, media_type, target_of(manifest, by))["OCI-Subject"] is None
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("count", [1, 2, 10, 100])
 def test_23_tags_come_with_a_put_by_digest(name: Name, count: int, algorithm: str) -> None:
@@ -406,6 +411,7 @@ def test_23_without_them_no_tag_is_told_of(name: Name, algorithm: str) -> None:
     assert name.client.get(name.tags).json["tags"] == []
 
 
+@pytest.mark.two_workers
 def test_23_a_tag_outside_the_grammar_refuses_the_whole(name: Name) -> None:
     name.push(b"{}")
     answer = name.put(artifact(), IMAGE, digest_of(artifact()), "?tag=good&tag=.bad")

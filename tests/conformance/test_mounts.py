@@ -43,6 +43,7 @@ def begins_a_usable_session(answer: Answer, name: Name, content: bytes, algorith
     return closed.status == 201 and name.holds(digest, content)
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("encoded", [False, True])
 def test_14_a_blob_of_another_repository(name: Name, other: Name, encoded: bool, algorithm: str) -> None:
@@ -54,6 +55,7 @@ def test_14_a_blob_of_another_repository(name: Name, other: Name, encoded: bool,
     assert is_mounted(mount(name, written, source), name, content, algorithm)
 
 
+@pytest.mark.two_workers
 @algorithms
 def test_14_a_blob_of_whatever_repository_holds_it(name: Name, other: Name, algorithm: str) -> None:
     content = fresh()
@@ -61,6 +63,7 @@ def test_14_a_blob_of_whatever_repository_holds_it(name: Name, other: Name, algo
     assert is_mounted(mount(name, digest), name, content, algorithm)
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("source", [None, "other", "itself", "no/such"])
 def test_14_what_is_not_there_begins_a_session(name: Name, other: Name, source: str | None, algorithm: str) -> None:
@@ -70,6 +73,7 @@ def test_14_what_is_not_there_begins_a_session(name: Name, other: Name, source: 
     assert begins_a_usable_session(answer, name, content, algorithm)
 
 
+@pytest.mark.two_workers
 def test_14_a_source_that_does_not_hold_it_begins_a_session_though_another_does(name: Name, other: Name) -> None:
     content = fresh()
     third = Name(name.client, f"{other.name}/third")
@@ -77,6 +81,7 @@ def test_14_a_source_that_does_not_hold_it_begins_a_session_though_another_does(
     assert begins_a_usable_session(mount(name, digest_of(content), other.name), name, content)
 
 
+@pytest.mark.two_workers
 @algorithms
 def test_14_a_repository_mounts_from_itself(name: Name, algorithm: str) -> None:
     content = fresh()
@@ -84,6 +89,7 @@ def test_14_a_repository_mounts_from_itself(name: Name, algorithm: str) -> None:
     assert is_mounted(mount(name, digest, name.name), name, content, algorithm)
 
 
+@pytest.mark.two_workers
 def test_14_a_mount_repeats(name: Name, other: Name) -> None:
     content = fresh()
     digest = other.push(content)
@@ -91,6 +97,7 @@ def test_14_a_mount_repeats(name: Name, other: Name) -> None:
         assert is_mounted(mount(name, digest, other.name), name, content)
 
 
+@pytest.mark.two_workers
 def test_14_the_other_algorithm_is_another_blob(name: Name, other: Name) -> None:
     content = fresh()
     other.push(content, "sha256")
@@ -98,6 +105,7 @@ def test_14_the_other_algorithm_is_another_blob(name: Name, other: Name) -> None
     assert begins_a_usable_session(answer, name, content, "sha512")
 
 
+@pytest.mark.two_workers
 def test_14_a_manifest_is_not_a_blob(name: Name, other: Name) -> None:
     manifest = image(other_config := fresh())
     other.push(other_config)
@@ -106,6 +114,7 @@ def test_14_a_manifest_is_not_a_blob(name: Name, other: Name) -> None:
         assert mount(name, digest_of(manifest), source).status == 202
 
 
+@pytest.mark.two_workers
 def test_14_what_is_mounted_serves_a_manifest(name: Name, other: Name) -> None:
     config, layer = fresh(), fresh()
     for content in (config, layer):

@@ -119,6 +119,7 @@ def test_15_head_is_get_without_the_body_and_nothing_is_compressed(name: Name, p
     assert got["Docker-Distribution-Api-Version"] == "registry/2.0"
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("by", ["tag", *ALGORITHMS])
 def test_16_a_manifest_kept_under_both_algorithms_answers_in_the_one_asked_for(name: Name, by: str) -> None:
     name.push(b"{}")
@@ -134,6 +135,7 @@ def test_16_a_manifest_kept_under_both_algorithms_answers_in_the_one_asked_for(n
         assert answer["Content-Length"] == str(len(manifest))
 
 
+@pytest.mark.two_workers
 @algorithms
 def test_16_a_blob_kept_under_both_algorithms_answers_in_the_one_asked_for(name: Name, algorithm: str) -> None:
     content = fresh()
@@ -247,6 +249,7 @@ def test_17_a_range_counts_on_blobs_alone(name: Name, what: str) -> None:
     assert (answer.status, answer["Content-Length"]) == (200, str(size))
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("held", [False, True], ids=["nowhere", "elsewhere"])
 def test_18_a_blob_that_is_missing(name: Name, other: Name, held: bool, algorithm: str) -> None:

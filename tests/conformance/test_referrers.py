@@ -77,6 +77,7 @@ def test_24_a_digest_that_is_none_is_400(name: Name, digest: str) -> None:
     assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("referrer", ALGORITHMS)
 def test_25_a_descriptor_says_what_the_manifest_says_and_nothing_more(
@@ -111,6 +112,7 @@ def test_25_a_descriptor_says_what_the_manifest_says_and_nothing_more(
     assert len(found) == len(manifests)
 
 
+@pytest.mark.two_workers
 def test_25_a_referrer_is_listed_in_its_own_repository_alone(name: Name, other: Name) -> None:
     subject = a_subject()
     digest = refer(name, subject)
@@ -118,6 +120,7 @@ def test_25_a_referrer_is_listed_in_its_own_repository_alone(name: Name, other: 
     assert listed(name.client.get(other.referrers(subject["digest"]))) == []
 
 
+@pytest.mark.two_workers
 def test_25_a_referrer_may_come_before_its_subject(name: Name) -> None:
     name.push(b"{}")
     manifest = artifact("a/b", annotations={"n": "subject"})
@@ -126,6 +129,7 @@ def test_25_a_referrer_may_come_before_its_subject(name: Name) -> None:
     assert digests(listed(name.client.get(name.referrers(digest_of(manifest))))) == [digest]
 
 
+@pytest.mark.two_workers
 def test_25_a_referrer_has_referrers(name: Name) -> None:
     subject = a_subject()
     first = refer(name, subject)
@@ -157,6 +161,7 @@ def test_26_a_filter(name: Name, artifact_type: str, encoded: bool, algorithm: s
     assert answer["OCI-Filters-Applied"] == "artifactType"
 
 
+@pytest.mark.two_workers
 def test_26_a_filter_takes_the_type_of_the_config_for_images_without_one(name: Name) -> None:
     subject = a_subject()
     digest = refer(name, subject)
@@ -182,6 +187,7 @@ def test_26_without_a_filter_none_is_said(name: Name, query: str) -> None:
     assert answer["OCI-Filters-Applied"] is None
 
 
+@pytest.mark.two_workers
 @algorithms
 def test_27_deleting_the_subject_keeps_its_referrers_and_deleting_a_referrer_drops_it(
     name: Name, algorithm: str
@@ -202,6 +208,7 @@ def test_27_deleting_the_subject_keeps_its_referrers_and_deleting_a_referrer_dro
     assert listed(name.client.get(target)) == []
 
 
+@pytest.mark.two_workers
 def test_27_deleting_the_tag_of_a_referrer_keeps_it(name: Name) -> None:
     name.push(b"{}")
     subject = a_subject()
@@ -211,6 +218,7 @@ def test_27_deleting_the_tag_of_a_referrer_keeps_it(name: Name) -> None:
     assert digests(listed(name.client.get(name.referrers(subject["digest"])))) == [digest_of(manifest)]
 
 
+@pytest.mark.two_workers
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize("filtered", [False, True])
 def test_27_a_list_comes_in_pages_and_the_link_keeps_the_filter(name: Name, filtered: bool, size: int) -> None:
@@ -255,6 +263,7 @@ def fallback_tag(digest: str) -> str:
     return f"{algorithm[:32]}-{encoded[:64]}"
 
 
+@pytest.mark.two_workers
 @algorithms
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_27_what_is_listed_under_the_fallback_tag_is_there_once(name: Name, order: str, algorithm: str) -> None:
@@ -281,6 +290,7 @@ def test_27_what_is_listed_under_the_fallback_tag_is_there_once(name: Name, orde
     assert len(json.loads(name.client.get(name.manifest(tag)).body)["manifests"]) == len(referrers)
 
 
+@pytest.mark.two_workers
 @algorithms
 def test_27_the_fallback_tag_alone_does_not_make_a_referrer(name: Name, algorithm: str) -> None:
     """Only manifests whose own subject says so are listed (distribution-spec, "Enabling the Referrers API")."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 
 import pytest
@@ -18,6 +18,11 @@ CONTENT = random.Random(11).randbytes(2 * 1024 * 1024 + 333)
 DIGEST = Digest.of(CONTENT)
 
 
+async def stream(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
 @pytest.mark.parametrize("chunk_bytes", [7_001, 64 * 1024, 3 * 1024 * 1024])
 async def test_a_stream_in_chunks_of_any_size(registry: Registry, chunk_bytes: int) -> None:
     upload = await registry.begin_upload(REPOSITORY)
@@ -28,6 +33,16 @@ async def test_a_stream_in_chunks_of_any_size(registry: Registry, chunk_bytes: i
     assert upload.offset == len(CONTENT)
     assert (await upload.commit(DIGEST)).size_bytes == len(CONTENT)
     assert await read_blob(registry, DIGEST) == CONTENT
+
+
+async def test_small_and_large_chunks_keep_their_order(registry: Registry) -> None:
+    content = [b"a", b"b" * 20_000, b"c", b"d", b"e" * 1024 * 1024, b"f"]
+    upload = await registry.begin_upload(REPOSITORY)
+
+    await upload.append(stream(content))
+    await upload.commit(Digest.of(b"".join(content)))
+
+    assert await read_blob(registry, Digest.of(b"".join(content))) == b"".join(content)
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
@@ -98,6 +113,7 @@ async def test_the_wrong_digest_ends_the_upload(registry: Registry) -> None:
         (Span(0, 5), b"again"),
         (Span(4, 9), b"early"),
         (Span(6, 10), b"late"),
+        (Span(4, 10), b"wrong"),
         (Span(5, 9), b"longer"),
         (Span(5, 12), b"short"),
         (Span(5, 6), b""),

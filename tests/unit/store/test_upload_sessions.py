@@ -196,7 +196,7 @@ async def test_expiry_goes_in_short_steps(folder: Path, monkeypatch: pytest.Monk
 async def test_a_client_may_have_so_many_uploads_open_whichever_process_it_asks(folder: Path) -> None:
     limits = SessionLimits(per_client=2, in_all=100)
     async with Store.open(folder, session_limits=limits) as store, Store.open(folder, session_limits=limits) as other:
-        first = await store.begin_upload(REPOSITORY, client="192.0.2.1")
+        await store.begin_upload(REPOSITORY, client="192.0.2.1")
         await other.begin_upload(Repository("another"), client="192.0.2.1")
         for one_store in (store, other):
             with pytest.raises(TooManyRequests, match=r"upload_sessions_per_client") as refused:
@@ -204,11 +204,6 @@ async def test_a_client_may_have_so_many_uploads_open_whichever_process_it_asks(
             assert refused.value.detail["retry_after_seconds"] == "60"
             await one_store.begin_upload(REPOSITORY, client="192.0.2.2")
         assert len(upload_files(folder)) == 4 * 3  # a folder and two files
-
-        await first.append(single_chunk(CONTENT))
-        await (await other.resume_upload(REPOSITORY, first.id)).commit(DIGEST)  # one that has ended makes room
-        await (await store.begin_upload(REPOSITORY, client="192.0.2.1")).cancel()
-        await store.begin_upload(REPOSITORY, client="192.0.2.1")
 
     async with Store.open(folder, session_limits=limits) as store:  # and a restart forgets nothing
         with pytest.raises(TooManyRequests):

@@ -108,16 +108,6 @@ async def test_what_is_written(
     assert sizes.uploads == 0
 
 
-async def test_small_and_large_chunks_keep_their_order(receiving: UploadWriter) -> None:
-    running = RunningHash("sha256")
-    content = [b"a", b"b" * 20_000, b"c", b"d", b"e" * MIB, b"f"]
-    with Pieces(receiving, running, PieceSizes()) as pieces:
-        for chunk in content:
-            await pieces.add(chunk)
-        await pieces.finish()
-    assert running.digest == read_again(receiving) == Digest.of(b"".join(content))
-
-
 def test_the_disk_is_set_to_work_before_the_end(receiving: UploadWriter, writes: Writes) -> None:
     for _ in range(6):
         receiving.write([bytes(3 * MIB)], None)
