@@ -37,7 +37,7 @@ CODES = frozenset(
         "TOOMANYREQUESTS",
     }
 )
-_TIMEOUT_SECONDS = 20.0
+_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)

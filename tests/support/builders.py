@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG, OCI_INDEX
@@ -14,9 +14,12 @@ from mirror.registry.port import Registry, Upload
 from mirror.registry.streams import single_chunk
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest
+from tests.support.waiting import until
 
 REPOSITORY = Repository("contiv/v2plugin")
 OTHER = Repository("other/plugin")
+#: Number of uploads that the server of a remote registry is receiving.
+RECEIVING: WeakKeyDictionary[Registry, Callable[[], int]] = WeakKeyDictionary()
 ABSENT = Digest.of(b"nobody has ever pushed this")
 
 
@@ -51,13 +54,16 @@ def is_remote(registry: Registry) -> bool:
 
 
 async def settled(registry: Registry, upload_id: str, repository: Repository = REPOSITORY) -> Upload:
-    """An upload that was broken off, once nothing arrives in it any more."""
+    """Return an upload session that was broken off, as soon as no more bytes can arrive in the session."""
     upload = await registry.resume_upload(repository, upload_id)
+    receiving = RECEIVING.get(registry, int)
     while is_remote(registry):
         before = upload.offset
-        await asyncio.sleep(0.05)
+        # The server runs in the same event loop. So the server reads what is in its sockets before it answers the
+        # request below.
+        await until(lambda: not receiving())
         upload = await registry.resume_upload(repository, upload_id)
-        if upload.offset == before:
+        if upload.offset == before and not receiving():
             break
     return upload
 

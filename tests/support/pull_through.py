@@ -28,6 +28,7 @@ from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.support.builders import hold, plugin
 from tests.support.clocks import HandClock
+from tests.support.waiting import until
 
 NAME = Repository("vieux/sshfs")
 TAG = Tag("latest")
@@ -150,9 +151,7 @@ class World:
 
     async def idle(self) -> None:
         """Wait until nothing comes any more."""
-        async with asyncio.timeout(10):
-            while self.downloads.count:
-                await asyncio.sleep(0.002)
+        await until(lambda: not self.downloads.count)
 
 
 @asynccontextmanager

@@ -40,7 +40,19 @@ class Seen:
 
 
 class ScriptedServer:
-    """Answers `METHOD TARGET` with the next of its replies; the last one is repeated; anything else is a 599."""
+    """A server that answers ``METHOD TARGET`` with the next of the scripted replies, and repeats the last of them.
+
+    Other requests are answered with 599.
+
+    Attributes:
+        seen: requests that were read to their end.
+        connections: number of connections so far.
+        port: its port on the loopback.
+        raw: bytes that replace every answer; the connection ends after them.
+        stop_reading: True if bodies are not read and requests not answered.
+        unread: number of requests that were left unread.
+        sent_bytes: bytes of bodies that were sent.
+    """
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -48,6 +60,7 @@ class ScriptedServer:
         self.port = 0
         self.raw: bytes | None = None
         self.stop_reading = False
+        self.unread = 0
         self.sent_bytes = 0
         self._script: dict[str, list[Reply]] = {}
 
@@ -93,6 +106,7 @@ class ScriptedServer:
         method, target, _ = head[0].split(" ")
         headers = dict(line.split(": ", 1) for line in head[1:] if line)
         if self.stop_reading:
+            self.unread += 1
             await asyncio.Event().wait()
         body = await _body(reader, headers)
         self.seen.append(Seen(method, target, headers, body))

@@ -189,6 +189,6 @@ async def put_plugin(registry: Registry, repository: Repository = REPOSITORY, ta
 
 
 async def until_held(server: Served, location: str, size_bytes: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await server.ask("GET", location)).headers["Range"] != f"0-{size_bytes - 1}":
             await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import pytest
@@ -177,7 +177,7 @@ async def mirrored(client: TestClient[Any, Any], *names: str) -> None:
 async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
     tmp_path: Path, made: Counter[type], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, now, most, hops = Lock(), 0, 0, 0
+    lock, two, now, most, hops = Lock(), Event(), 0, 0, 0
     hop = shared_layers._hop
 
     def watched(steps: Iterator[int]) -> tuple[int, bool]:
@@ -185,8 +185,11 @@ async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
         with lock:
             now, hops = now + 1, hops + 1
             most = max(most, now)
+            if now == 2:
+                two.set()
         try:
-            time.sleep(0.002)
+            two.wait(30)  # the first hop waits for a second one, which may begin beside it
+            time.sleep(0.002)  # long enough for a third one to be seen, if there were one
             return hop(steps)
         finally:
             with lock:

@@ -106,7 +106,7 @@ def test_a_terminal_is_asked_twice_and_shows_nothing(again: str, code: int | Non
             process.terminate()
         else:
             shown += _read_until(ours, b"may log in")
-            assert process.wait(20) == code
+            assert process.wait(30) == code
     os.close(ours)
     assert PASSWORD.encode() not in shown
 

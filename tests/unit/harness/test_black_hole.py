@@ -18,4 +18,4 @@ def test_afterwards_nothing_is_there() -> None:
     with BlackHole() as hole:
         pass
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", hole.port), timeout=5)
+        socket.create_connection(("127.0.0.1", hole.port), timeout=30)

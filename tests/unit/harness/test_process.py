@@ -72,7 +72,7 @@ def test_children_of_the_group_and_those_deaf_to_sigterm_end_too(tmp_path: Path)
         pid = int(child.read_text())
         assert service.stop() == -9
     # The orphan is reaped by init in its own time; what counts is that it runs no more.
-    wait_until(lambda: not is_alive(pid) or " Z " in Path(f"/proc/{pid}/stat").read_text(), 5, "its end")
+    wait_until(lambda: not is_alive(pid) or " Z " in Path(f"/proc/{pid}/stat").read_text(), 30, "its end")
 
 
 def test_waiting_in_vain_names_what_was_awaited() -> None:

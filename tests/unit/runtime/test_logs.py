@@ -119,11 +119,15 @@ def test_what_is_logged_after_the_end_is_written_too() -> None:
 
 
 def test_whoever_reads_may_leave() -> None:
-    command = script("log.warning('a')", "time.sleep(0.3)", "log.warning('b')", "print('done')")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    command = script("log.warning('a')", "sys.stdin.read()", "log.warning('b')", "print('done')")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stderr=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
         assert process.stderr is not None
         assert process.stdout is not None
+        assert process.stderr.readline()
         process.stderr.close()
+        process.stdin.close()  # only now is the second line logged
         assert process.stdout.read() == b"done\n"
     assert process.returncode == 0
 

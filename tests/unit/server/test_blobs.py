@@ -25,6 +25,7 @@ from mirror.registry.port import Blob
 from mirror.server.http.server_limits import ServerLimits
 from mirror.wire.ranges import RangeRequest, Span
 from tests.support.served import LAYER, REPOSITORY, Served, digest, put_blob, served
+from tests.support.waiting import until
 
 URL = f"/v2/{REPOSITORY}/blobs"
 SIZE = len(LAYER)
@@ -316,9 +317,7 @@ async def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
         try:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(f"GET {URL}/{digest(LAYER)} HTTP/1.1\r\nHost: mirror\r\n\r\n".encode())
-            async with asyncio.timeout(15):
-                while not registry.handles or not registry.handles[0].closed:
-                    await asyncio.sleep(0.05)
+            await until(lambda: registry.handles and registry.handles[0].closed)
         finally:
             client.close()
     assert registry.handles[0].closed

@@ -32,6 +32,7 @@ from tests.support.served import (
     put_plugin,
     served,
 )
+from tests.support.waiting import until
 
 URL = f"/v2/{REPOSITORY}/manifests"
 
@@ -291,9 +292,7 @@ async def test_large_manifests_are_parsed_one_after_the_other_away_from_the_even
 async def test_manifests_that_are_being_sent_count_as_uploads() -> None:
     async with served(limits=ServerLimits(uploads_per_client=1)) as server, server.connect() as sender:
         await sender.send("PUT", f"{URL}/1", [("Content-Type", DOCKER_MANIFEST), ("Content-Length", "1000")])
-        async with asyncio.timeout(5):
-            while not server.activity.uploading.count:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.activity.uploading.count)
         answer = await server.ask("PUT", f"{URL}/2", [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
     assert (answer.status, answer.code) == (429, "TOOMANYREQUESTS")
 
@@ -332,9 +331,7 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
         connections = [await clients.enter_async_context(server.connect()) for _ in range(most + 2)]
         for number, connection in enumerate(connections):
             await begin(connection, str(number), chunked)
-            async with asyncio.timeout(5):
-                while server.activity.uploading.count <= number:
-                    await asyncio.sleep(0.01)
+            await until(lambda number=number: server.activity.uploading.count > number)  # type: ignore[misc]
         assert begun == most
         assert (await server.ask("PUT", f"{URL}/small", headers, MANIFEST)).status == 201
         other = await clients.enter_async_context(server.connect("127.0.0.2"))
@@ -346,7 +343,5 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
         connections[0].writer.write(b"1\r\n \r\n" if chunked else b" ")
         answer = await connections[0].receive()
         assert (answer.status, answer.code) == (408, "SIZE_INVALID")
-        async with asyncio.timeout(5):
-            while begun < most + 3:
-                await asyncio.sleep(0.01)
+        await until(lambda: begun >= most + 3)
         assert server.activity.large_manifests.are_awaited("127.0.0.1")

@@ -13,6 +13,7 @@ from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.registry.memory import MemoryRegistry
 from mirror.server.http.client_connection import MOST_DRAINED_BYTES
 from tests.support.served import LAYER, MANIFEST, REPOSITORY, Served, digest, put_plugin, served
+from tests.support.waiting import until
 
 BLOBS = f"/v2/{REPOSITORY}/blobs"
 WRITES = [
@@ -104,9 +105,7 @@ async def test_a_body_that_is_not_wanted_and_does_not_come_holds_nothing_when_it
 
 
 async def no_connections(server: Served) -> bool:
-    async with asyncio.timeout(5):
-        while server.activity.connections.count:
-            await asyncio.sleep(0.01)
+    await until(lambda: not server.activity.connections.count)
     return True
 
 

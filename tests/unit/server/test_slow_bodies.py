@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,6 +10,7 @@ from structlog.testing import capture_logs
 from mirror.server.http.body_rate import WINDOW_SECONDS, BodyRate
 from mirror.server.http.server_limits import ServerLimits
 from tests.support.served import LAYER, served, until_held
+from tests.support.waiting import until
 
 SETTING = "server.limits.least_body_bytes_per_second"
 
@@ -69,9 +69,7 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
             if crowd == "uploads_per_client":
                 other = await clients.enter_async_context(server.connect())
                 await other.send("PATCH", await server.begin_upload(), [("Content-Length", "1")])
-                async with asyncio.timeout(5):
-                    while server.activity.uploading.count < most:
-                        await asyncio.sleep(0.01)
+                await until(lambda: server.activity.uploading.count >= most)
             else:
                 for _ in range(most - 2):
                     idle = await clients.enter_async_context(server.connect())

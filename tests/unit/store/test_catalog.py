@@ -36,6 +36,7 @@ from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.support.builders import REPOSITORY, manifest_of, push_blob, push_image
+from tests.support.waiting import until
 
 
 def open_in_a_process(folder: Path, barrier: "multiprocessing.Barrier") -> None:
@@ -209,7 +210,8 @@ async def test_a_failed_transaction_changes_nothing(store: Store) -> None:
 async def test_a_cancelled_transaction_is_done_to_its_end(store: Store) -> None:
     async with held_up(store) as (task, finish):
         task.cancel()
-        await asyncio.sleep(0.01)
+        for _ in range(10):
+            await asyncio.sleep(0)
         assert not task.done()
         finish.set()
         with pytest.raises(asyncio.CancelledError):
@@ -335,11 +337,11 @@ async def held_up(store: Store) -> AsyncIterator[tuple[asyncio.Task[str], thread
 
     def write(connection: Connection) -> str:
         begun.set()
-        finish.wait(10)
+        finish.wait(30)
         return add(connection, "held up")
 
     task = asyncio.create_task(store.services.catalog.write(write))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 30)
     yield task, finish
 
 
@@ -364,7 +366,7 @@ async def test_lists_leave_readers_to_others_and_each_client_has_its_turn(store:
 
     def long(client: str) -> str:
         begun.append(client)
-        assert go_on.wait(20)
+        assert go_on.wait(30)
         return client
 
     async def ask(client: str) -> str:
@@ -372,8 +374,7 @@ async def test_lists_leave_readers_to_others_and_each_client_has_its_turn(store:
         return await catalog.read_long(lambda _: long(client))
 
     tasks = [asyncio.create_task(ask("greedy")) for _ in range(20)]
-    while len(begun) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(begun) >= 2)
     tasks.append(asyncio.create_task(ask("modest")))
     for _ in range(5):
         assert await catalog.read(lambda _: len(begun)) == 2

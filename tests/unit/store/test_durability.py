@@ -12,6 +12,7 @@ from mirror.oci import Digest, Manifest
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, manifest_of, push_blob
+from tests.support.waiting import until
 from tests.unit.store.disks import WatchedFilesystem
 
 
@@ -90,14 +91,13 @@ async def test_changes_that_are_committed_together(disk: WatchedFilesystem, watc
 
     def hold_up(_connection: object) -> None:
         begun.set()
-        finish.wait(10)
+        finish.wait(30)
 
     manifests = [an_index(number) for number in range(5)]
     holding = asyncio.create_task(watched.services.catalog.write(hold_up))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 30)
     putting = [asyncio.create_task(watched.put_manifest(REPOSITORY, manifest)) for manifest in manifests]
-    while len(watched.services.catalog._writer._waiting) < len(manifests):
-        await asyncio.sleep(0.001)
+    await until(lambda: len(watched.services.catalog._writer._waiting) >= len(manifests))
     disk.calls.clear()
     finish.set()
     await asyncio.gather(holding, *putting)

@@ -13,6 +13,7 @@ from mirror.oci.errors import ManifestUnknown, NotFound, RepositoryUnknown
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.support.builders import REPOSITORY, manifest_of, push_blob, push_image
+from tests.support.waiting import until
 
 SHARED = Tag("shared")
 
@@ -144,6 +145,9 @@ async def test_readers_meet_no_mixture_while_a_tag_moves(folder: Path, store: St
             tasks.create_task(read(reader))
         for manifest in order[1:]:
             await store.put_manifest(REPOSITORY, manifest, [SHARED])
+            # So that the readers see some of the moves, however slow they are.
+            if (number := order.index(manifest)) % 4 == 0:
+                await until(lambda number=number: seen and max(seen) >= number)  # type: ignore[misc]
     assert len(set(seen)) > 10
 
 

@@ -478,8 +478,9 @@ async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
     stuck.inner = upstream.inner
     task = asyncio.create_task(run_rule(RULE, stuck, here, context))
     await begun.wait()
-    while None in [await digest_of(here, tag) for tag in ("latest", "1.0.0-beta.3")]:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while None in [await digest_of(here, tag) for tag in ("latest", "1.0.0-beta.3")]:
+            await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -40,9 +40,7 @@ class Process:
         return asyncio.create_task(read(self.downloads.open(wanted, part)))
 
     async def idle(self) -> None:
-        async with asyncio.timeout(10):
-            while self.downloads.count:
-                await asyncio.sleep(0.002)
+        await until(lambda: not self.downloads.count)
 
 
 @asynccontextmanager
@@ -102,11 +100,11 @@ class TestReaders:
             seen = 0
             while seen < len(BLOB) - HELD_BACK_BYTES:
                 seen = await blob.available(seen)
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await blob.available(seen)
+            waiting = asyncio.create_task(blob.available(seen))
+            await until(lambda: claims(one)[0].stat().st_size >= len(BLOB) - PIECE_BYTES)
+            assert not waiting.done()
             hub.limit = None
-            assert await blob.available(seen) == len(BLOB)
+            assert await waiting == len(BLOB)
 
     async def test_are_given_the_first_bytes_at_once(self, one: Process, hub: ScriptedUpstream) -> None:
         hub.limit = 1
@@ -141,7 +139,9 @@ class TestReaders:
             readers = [one.reading(wanted(hub)) for _ in range(2)]
             await until(lambda: hub.sent_bytes >= 100_000)
             readers[0].cancel()
-            await asyncio.sleep(0.05)
+            await asyncio.wait([readers[0]])
+            hub.limit = 150_000
+            await until(lambda: hub.sent_bytes >= 150_000)
             assert one.downloads.count == 1
             readers[1].cancel()
             await one.idle()
@@ -324,6 +324,12 @@ def claims(process: Process) -> list[Path]:
     return list(process.store.uploads._layout.uploads.iterdir())
 
 
+def follows(process: Process) -> bool:
+    """Return True if the process follows the download of another process."""
+    running = process.downloads._running.get(DIGEST)
+    return running is not None and running[0]._watched is not None
+
+
 class TestTwoProcesses:
     async def test_share_one_download(self, one: Process, two: Process, hub: ScriptedUpstream) -> None:
         hub.limit = 100_000
@@ -331,7 +337,7 @@ class TestTwoProcesses:
         await until(lambda: hub.sent_bytes >= 100_000)
         second = two.reading(wanted(hub, OTHER))
         part = two.reading(wanted(hub, OTHER), RangeRequest(200_000, 200_009))
-        await asyncio.sleep(0.1)
+        await until(lambda: follows(two))
         hub.limit = 300_000
         assert await part == BLOB[200_000:200_010]
         assert not second.done()
@@ -349,8 +355,7 @@ class TestTwoProcesses:
             first = ending.reading(wanted(hub))
             await until(lambda: hub.sent_bytes >= 100_000)
             second = two.reading(wanted(hub))
-            await until(lambda: hub.sent_bytes >= 200_000)
-            await asyncio.sleep(0.1)
+            await until(lambda: hub.sent_bytes >= 200_000 and follows(two))
         assert isinstance(await raised(first), Busy)
         hub.limit = None
         assert await second == BLOB
@@ -364,9 +369,9 @@ class TestTwoProcesses:
         first = one.reading(wanted(hub))
         await until(lambda: hub.sent_bytes >= 100_000)
         second = two.reading(wanted(hub))
-        await asyncio.sleep(0.1)
+        await until(lambda: follows(two))
         hub.limit = 200_000
-        await asyncio.sleep(0.1)
+        await until(lambda: two.downloads._running[DIGEST][0].progress.partial is not None)
         hub.limit = None
         assert isinstance(await raised(first), UpstreamProtocolError)
         assert isinstance(await raised(second), MirrorError)

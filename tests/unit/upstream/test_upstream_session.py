@@ -243,7 +243,11 @@ async def test_an_endless_error_body_is_not_read_to_its_end(server: ScriptedServ
 
 
 async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
+    clients = 0  # one for each try
+
     async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal clients
+        clients += 1
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
         try:
             while True:
@@ -252,6 +256,7 @@ async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
                 await asyncio.sleep(0.02)
         except ConnectionError:
             writer.transport.abort()
+            clients -= 1
 
     dripping = await asyncio.start_server(drip, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{dripping.sockets[0].getsockname()[1]}"
@@ -263,7 +268,7 @@ async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
     ):
         with pytest.raises(UpstreamUnreachable, match="almost no data within the read timeout"):
             await slow.get_manifest(REPOSITORY, TAG)
-    await asyncio.sleep(0.1)  # the last drip finds out that nobody listens
+    await until(lambda: not clients)
 
 
 async def test_a_server_that_stops_reading_is_left(server: ScriptedServer, upstream: UpstreamRegistry) -> None:
