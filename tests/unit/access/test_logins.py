@@ -1,4 +1,4 @@
-"""Logging in, and telling callers apart."""
+"""Logins with passwords and tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RULES = [AccessRule(frozenset({"anna"}), (ACME,), frozenset({AccessAction.PULL, 
 
 @dataclass
 class Known:
-    """Users and tokens, by hand; implements the port."""
+    """Users and tokens that a test sets; implements the port of the user records."""
 
     users: dict[str, User] = field(default_factory=dict)
     tokens: dict[str, UserToken] = field(default_factory=dict)

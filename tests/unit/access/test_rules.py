@@ -1,4 +1,4 @@
-"""What users may do."""
+"""Rights that access rules grant to users."""
 
 from __future__ import annotations
 

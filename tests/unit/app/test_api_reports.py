@@ -1,4 +1,4 @@
-"""Reports of a process that serves, as they are put together from its parts."""
+"""Reports of a serving process, assembled from the reports of its parts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settings_in(folder: Path) -> Any:
 
 
 async def allowed() -> None:
-    """Anybody may list."""
+    """Rights under which everybody may list repositories."""
 
 
 async def test_what_tags_stand_for_is_told_as_the_configuration_has_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Who may see hosts, and who may decide about plugins: the table of ``docs/ACCESS.md``, over HTTP."""
+"""Rights to see hosts and to decide about plugins: the table of ``docs/ACCESS.md``, over HTTP."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def basic(user: str, password: str = PASSWORD) -> dict[str, str]:
 
 @cache
 def password_hash() -> str:
-    """Made once: that takes long, on purpose."""
+    """The hash of a password, made once for all tests because hashing is slow on purpose."""
     return hashed(PASSWORD)
 
 
@@ -55,7 +55,7 @@ def bearer(value: str) -> dict[str, str]:
 
 
 class Served:
-    """A server, and requests to it as programs on its machine send them."""
+    """A server, and a client that sends requests from the same machine."""
 
     def __init__(self, store: Store, client: TestClient[Any, Any]) -> None:
         self.store = store

@@ -1,4 +1,4 @@
-"""A process that serves, put together: of what bounds its work there is one, whichever way the work comes in."""
+"""The parts of a serving process together: each limit on its work exists once, however the work arrives."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ONE_EACH = {SharedLayerReader: 1, AdmissionController: 1, PluginChecker: 1}
 
 
 def plugin(name: str) -> tuple[bytes, list[bytes], bytes]:
-    """A plugin that asks for something, with two layers of some MiB that are no other plugin's."""
+    """Return a plugin that requests privileges. Its two layers of some MiB occur in no other plugin."""
     tars = [tar(entry("bin/driver", f"{name} {number}".encode() + bytes(2_000_000))) for number in range(2)]
     layers = [zipped(content, 1) for content in tars]
     config = json.dumps(
@@ -84,7 +84,7 @@ def settings_of(folder: Path, port: int, **more: Any) -> Settings:
 
 
 def chain_of(registry: Any) -> str:
-    """The classes of a registry and of those that it wraps: ``Outer(Inner(Store))``."""
+    """Return the class names of a registry and of the registries inside: ``Outer(Inner(Store))``."""
     inner = getattr(registry, "inner", None)
     name = type(registry).__name__
     return name if inner is None else f"{name}({chain_of(inner)})"
@@ -116,7 +116,7 @@ async def test_the_registry_that_is_served_is_the_one_that_the_architecture_name
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Counter[type]:
-    """How many there are of what a process is to have once."""
+    """Count the instances of the classes that a process should have once."""
     counts: Counter[type] = Counter()
 
     def count(kind: type) -> None:

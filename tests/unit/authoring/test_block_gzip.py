@@ -1,4 +1,4 @@
-"""Streams that several threads compress."""
+"""Gzip streams compressed by several threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins unpacked: what was packed comes back, nothing gets out of the folder, and nothing half-made stays."""
+"""Unpacked plugins: equal to the packed content, nothing outside the folder, and no incomplete folder left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attackers, against a server that notes what it is sent."""
+"""Attacking clients against a server that records their requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.bench.hostile import plugins
 
 
 class Noting(BaseHTTPRequestHandler):
-    """Answers 201 to a PUT and 202 to a POST; notes who asked for what, and ends each connection after some answers."""
+    """A server that answers 201 to PUT and 202 to POST, records the clients, and ends each connection after some answers."""
 
     protocol_version = "HTTP/1.1"
     seen: list[tuple[str, str, str]]

@@ -1,4 +1,4 @@
-"""Clients that ask at fixed times, against servers that stall, end connections, or say something else."""
+"""Clients that send requests at fixed times, against servers that stall, end connections, or send wrong answers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Scripted:
     """A server with one answer.
 
     Attributes:
-        answer: the bytes that it sends for each request.
-        pauses_seconds: the waits before its first answers.
-        ends_after: answers after which it ends a connection; None: never.
+        answer: bytes sent for each request.
+        pauses_seconds: waits before the first answers.
+        ends_after: number of answers after which the server ends a connection; None: never.
     """
 
     def __init__(self, answer: bytes, pauses_seconds: tuple[float, ...], ends_after: int | None) -> None:
@@ -38,7 +38,7 @@ class Scripted:
         self.connections: list[socket.socket] = []
 
     def serve(self) -> None:
-        """Until it is ended."""
+        """Accept connections until :meth:`end` is called."""
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -48,7 +48,7 @@ class Scripted:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def end(self) -> None:
-        """No more connections, and an end of those that there are."""
+        """Accept no more connections, and end the open ones."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for each in self.connections:

@@ -1,4 +1,4 @@
-"""The generator of HEAD requests, and how its report is read."""
+"""The load generator for HEAD requests, and the parser of its report."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What attackers send is what it is said to be."""
+"""The bytes that the attacks send."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients that do the same over and over."""
+"""Clients that repeat one action."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What processes cost, seen from outside."""
+"""CPU time and memory of processes, measured from outside."""
 
 import subprocess
 import sys

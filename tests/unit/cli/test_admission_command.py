@@ -26,7 +26,7 @@ HERE, ABSENT = Repository("acme/driver"), Digest.of(b"absent")
 
 @pytest.fixture(autouse=True)
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
-    """A data folder with one plugin that is held."""
+    """A data folder with one plugin held for a decision."""
     monkeypatch.chdir(tmp_path)
 
     async def make() -> Digest:

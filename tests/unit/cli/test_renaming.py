@@ -1,4 +1,4 @@
-"""``tag`` and ``derive`` on a store of their own."""
+"""``tag`` and ``derive`` on a local store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INDEX = index(PLUGIN.descriptor)
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store in the current folder, with a plugin as engines since 20.10 make them."""
+    """A store in the current folder, with a plugin as engines since 20.10 push it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("LOGNAME", "ann")

@@ -1,4 +1,4 @@
-"""``sync``: run and dry run have one shape of JSON, one summary, and the same exit codes."""
+"""``sync``: a run and a dry run have the same JSON shape, summary and exit codes."""
 
 from __future__ import annotations
 

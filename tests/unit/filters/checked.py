@@ -1,4 +1,4 @@
-"""A registry whose plugins are checked, and one that counts the blobs it reads."""
+"""A registry that checks plugins, and a registry that counts the blobs read from it."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class _Counting(AbstractAsyncContextManager[Blob]):
 
 
 class Checked:
-    """A registry in memory behind the wrapper."""
+    """A registry in memory behind the plugin checks."""
 
     def __init__(self, limits: LayerLimits = DEFAULT_LIMITS, *, enforce: bool = True) -> None:
         self.behind = Watched(MemoryRegistry())
@@ -91,7 +91,7 @@ class Checked:
         return Descriptor(media_type, held.digest, held.size_bytes)
 
     async def plugin(self, config: bytes = CONFIG, *layers: bytes, **members: Any) -> Manifest:
-        """A manifest whose blobs are there."""
+        """Return a plugin's manifest and store its blobs."""
         described = await self.blob(config, media_types.DOCKER_PLUGIN_CONFIG)
         held = [await self.blob(layer, media_types.DOCKER_LAYER_GZIP) for layer in layers or (LAYER,)]
         return manifest(described, held, **members)

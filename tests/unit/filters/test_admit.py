@@ -1,4 +1,4 @@
-"""What is let in, and what is given out, by a policy: wrappers around a store."""
+"""Plugins that an admission policy accepts and serves: the wrappers around a store."""
 
 from __future__ import annotations
 

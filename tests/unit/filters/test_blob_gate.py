@@ -1,4 +1,4 @@
-"""Blobs of a plugin are given out as long as the plugin is."""
+"""Blobs of a plugin are served as long as the plugin is served."""
 
 from __future__ import annotations
 

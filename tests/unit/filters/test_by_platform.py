@@ -1,4 +1,4 @@
-"""One tag that stands for a plugin on every platform."""
+"""One tag for the variants of a plugin on all platforms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NO_DEFAULT = PlatformRule(NamePattern("acme/driver"), "latest", {"arm64": "lates
 
 
 async def put(registry: MemoryRegistry, tag: str, platform: str) -> Manifest:
-    """A plugin for a platform, in both repositories."""
+    """Store a plugin for a platform in both repositories."""
     content = json.dumps({"Description": platform}).encode()
     body = {
         "schemaVersion": 2,
@@ -79,7 +79,7 @@ class World:
         self.index = await put_index(self.registry, "latest", amd64=self.amd64, arm64=self.arm64)
 
     async def shows(self, rule: PlatformRule, client: Client, tag: Tag = LATEST) -> str:
-        """What a client is shown by a tag, the same by both ways of asking."""
+        """Return the digest a client sees under a tag. Fails unless both ways to ask agree."""
         seen = ByPlatform(self.registry, PlatformTags([rule]), client)
         manifest = await seen.get_manifest(HERE, tag)
         assert await seen.resolve(HERE, tag) == manifest.descriptor

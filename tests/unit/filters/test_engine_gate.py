@@ -1,4 +1,4 @@
-"""What an engine with a known vulnerability is given of plugins."""
+"""Plugins that are served to engines with a known vulnerability."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class World:
         )
 
     async def _record(self, _seen: Mapping[Host, datetime]) -> None:
-        """Nobody looks at it."""
+        """Discard the record."""
 
     def seen_by(self, engine: Engine | None, registry: Registry | None = None) -> Registry:
         return self.views.view_for(Client(engine, address="192.0.2.7"), registry or self.registry)

@@ -1,4 +1,4 @@
-"""What is counted, remembered and logged of engines that pull plugins."""
+"""Counters, records and log events of engines that pull plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is new about a plugin: what it asks for beyond the last one that was let in, by this policy or a person."""
+"""Growth of a plugin's privileges beyond the version that a policy or a person admitted last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STRICT, WEAK = Policy([GROWN]), Policy([PolicyRule("all", PolicyAction.ALLOW)])
 
 
 async def new(world: World, manifest: Manifest) -> list[str]:
-    """What is known to be new about a plugin."""
+    """Return the recorded growth of a plugin."""
     known = await world.known(manifest)
     assert known is not None
     return list(map(describe_privilege, known.grown))

@@ -1,4 +1,4 @@
-"""The wrapper that looks at plugins before they are taken."""
+"""The wrapper that checks plugins before they are stored."""
 
 from __future__ import annotations
 

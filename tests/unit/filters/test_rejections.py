@@ -1,4 +1,4 @@
-"""A rejection covers content: under any digest, any name, with and without rules."""
+"""A rejection covers the content: under any digest and any name, with and without a policy."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ POLICIES = {"no rules": None, "rules": Policy([PolicyRule("all", PolicyAction.AL
 
 @pytest.fixture(params=POLICIES)
 def world(world: World, request: pytest.FixtureRequest) -> World:
-    """With a policy and without."""
+    """A server with a policy, and a server without."""
     world.follow(POLICIES[request.param])
     return world
 
 
 async def rejected(world: World, config: Any = HOST, **members: Any) -> Manifest:
-    """A plugin that was let in, and then rejected."""
+    """A plugin that was admitted and then rejected."""
     manifest, _ = await world.push(config, **members)
     assert await world.gives(TAG)
     await world.decide(manifest, approved=False)
@@ -37,7 +37,7 @@ async def rejected(world: World, config: Any = HOST, **members: Any) -> Manifest
 
 
 def as_sha512(manifest: Manifest) -> Manifest:
-    """The same bytes under another algorithm."""
+    """Return the same manifest under its sha512 digest."""
     return Manifest.parse(manifest.content, manifest.media_type, Digest.of(manifest.content, "sha512"))
 
 

@@ -1,4 +1,4 @@
-"""One reading of layers for a process: few at a time, each once, and everybody's turn comes."""
+"""The shared reader of layers in a process: few layers at a time, each layer once, and fair turns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ from tests.unit.filters.checked import HERE, Checked, Watched
 
 
 class Hops:
-    """Watches the hops into threads: how many at a time, in which order, how long."""
+    """A recorder of the hops into threads.
+
+    Attributes:
+        costs: bytes that each hop unpacked, in order.
+        most: largest number of hops at the same time.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.costs: list[int] = []

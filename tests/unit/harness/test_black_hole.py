@@ -1,4 +1,4 @@
-"""The address that swallows connections."""
+"""The address that accepts no connection and refuses none."""
 
 import socket
 

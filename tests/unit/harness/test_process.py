@@ -1,4 +1,4 @@
-"""The service runner: readiness, early death, stopping, crashing."""
+"""The service runner: readiness, early exit, stopping, crashing."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Templates of configurations, as contiv's are."""
+"""Config templates, for example those of contiv."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What engines keep of installed plugins, and what enabling adds to their files."""
+"""The engines' records of installed plugins, and the files that enabling a plugin adds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which engines have a vulnerability, by the version that they say."""
+"""Known vulnerabilities of engines, by engine version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers as they come: good ones, broken ones, and those that mean harm."""
+"""Valid, broken and hostile layers."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ print(reader.finish().problem.name, peak() - before)
 
 
 def test_memory_stays_flat() -> None:
-    """400 MiB of zeros in less than two, given in one piece."""
+    """The layer has 400 MiB of zeros in less than two compressed MiB, passed in one piece."""
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     problem, grown_bytes = done.stdout.split()
     assert problem == "TOO_LARGE"
@@ -253,7 +253,7 @@ def test_zeros_of_a_reasonable_number_are_no_bomb() -> None:
 
 
 def test_no_step_is_long_and_none_is_for_nothing() -> None:
-    """64 KiB of gzip may stand for 64 MiB; steps are counted in what comes out."""
+    """64 KiB of gzip can unpack to 64 MiB, so steps are measured by their output."""
     layer = bomb(100)
     reader = LayerReader(len(layer), DEFAULT_LIMITS)
     costs = list(reader.steps(layer, last=True))

@@ -1,4 +1,4 @@
-"""Root filesystems as they are told, entry by entry, and out of real layers; also those that mean harm."""
+"""Root filesystems built from entries and from real layers, including hostile ones."""
 
 from __future__ import annotations
 

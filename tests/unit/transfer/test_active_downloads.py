@@ -101,7 +101,7 @@ class TestReaders:
             while seen < len(BLOB) - HELD_BACK_BYTES:
                 seen = await blob.available(seen)
             waiting = asyncio.create_task(blob.available(seen))
-            await until(lambda: claims(one)[0].stat().st_size >= len(BLOB) - PIECE_BYTES)
+            await until(lambda: received_bytes(one) >= len(BLOB) - PIECE_BYTES)
             assert not waiting.done()
             hub.limit = None
             assert await waiting == len(BLOB)
@@ -324,6 +324,12 @@ def claims(process: Process) -> list[Path]:
     return list(process.store.uploads._layout.uploads.iterdir())
 
 
+def received_bytes(process: Process) -> int:
+    """Return the size of the partial file from which readers of the blob are served."""
+    partial = process.downloads._running[DIGEST][0].progress.partial
+    return 0 if partial is None else partial.size_bytes
+
+
 def follows(process: Process) -> bool:
     """Return True if the process follows the download of another process."""
     running = process.downloads._running.get(DIGEST)
@@ -371,7 +377,7 @@ class TestTwoProcesses:
         second = two.reading(wanted(hub))
         await until(lambda: follows(two))
         hub.limit = 200_000
-        await until(lambda: two.downloads._running[DIGEST][0].progress.partial is not None)
+        await until(lambda: received_bytes(two))
         hub.limit = None
         assert isinstance(await raised(first), UpstreamProtocolError)
         assert isinstance(await raised(second), MirrorError)
