@@ -38,7 +38,7 @@ def settings_in(folder: Path) -> Any:
 
 
 async def allowed() -> None:
-    """Rights under which everybody may list repositories."""
+    """Permit everybody to list repositories."""
 
 
 async def test_what_tags_stand_for_is_told_as_the_configuration_has_it(tmp_path: Path) -> None:

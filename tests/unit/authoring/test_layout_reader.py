@@ -44,7 +44,7 @@ async def file(tmp_path: Path) -> Path:
 
 
 def changed(file: Path, **annotations: str) -> Path:
-    """Return a copy of a layout folder in which one file has another name."""
+    """Unpack a layout into a folder and replace the annotations of its first manifest."""
     folder = file.with_suffix("")
     with tarfile.open(file) as archive:
         archive.extractall(folder, filter="data")

@@ -15,7 +15,7 @@ BLOB = bytes(range(256)) * 4096
 
 @contextmanager
 def answering(*pieces: bytes) -> Iterator[int]:
-    """Run a server that sends the same pieces to each client, in separate packets if the kernel permits. Yields its port."""
+    """Run a server that sends each client the same pieces, if possible in separate packets. Yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

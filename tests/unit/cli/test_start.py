@@ -1,4 +1,4 @@
-"""Modules that a command imports at its start. Each call is a new process, and imports can take longer than the work."""
+"""Modules that a command imports at its start. Each call is a new process, and imports may take longer than work."""
 
 import subprocess
 import sys

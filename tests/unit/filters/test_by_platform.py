@@ -79,7 +79,7 @@ class World:
         self.index = await put_index(self.registry, "latest", amd64=self.amd64, arm64=self.arm64)
 
     async def shows(self, rule: PlatformRule, client: Client, tag: Tag = LATEST) -> str:
-        """Return the digest a client sees under a tag. Fails unless both ways to ask agree."""
+        """Return the name of the manifest that a client sees under a tag. Fails unless both ways to ask agree."""
         seen = ByPlatform(self.registry, PlatformTags([rule]), client)
         manifest = await seen.get_manifest(HERE, tag)
         assert await seen.resolve(HERE, tag) == manifest.descriptor

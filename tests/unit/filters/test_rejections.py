@@ -23,13 +23,13 @@ POLICIES = {"no rules": None, "rules": Policy([PolicyRule("all", PolicyAction.AL
 
 @pytest.fixture(params=POLICIES)
 def world(world: World, request: pytest.FixtureRequest) -> World:
-    """A server with a policy, and a server without."""
+    """A server with a policy or without."""
     world.follow(POLICIES[request.param])
     return world
 
 
 async def rejected(world: World, config: Any = HOST, **members: Any) -> Manifest:
-    """A plugin that was admitted and then rejected."""
+    """Push a plugin that is admitted, and reject it."""
     manifest, _ = await world.push(config, **members)
     assert await world.gives(TAG)
     await world.decide(manifest, approved=False)

@@ -88,7 +88,7 @@ def decoded(content: bytes) -> dict[str, Any]:
 
 
 def seen_by_an_engine(content: bytes) -> tuple[list[str], list[str]]:
-    """Return the config digest that an engine since 20.10 reads from a manifest, and all digests it fetches, in order."""
+    """Return the config digest that an engine since 20.10 reads, and all digests that it fetches, in order."""
     body = decoded(content)
     if body.get("manifests") is not None or body.get("fsLayers") is not None:
         raise GoError("media-type: expected manifest but found index")

@@ -156,7 +156,7 @@ def escaped(path: str) -> str:
 
 @st.composite
 def overlays(draw: st.DrawFn) -> tuple[str, tuple[str, ...]]:
-    """Generate overlay options that hide a host path, in one string or in several."""
+    """Generate a host path and overlay options that contain the path, in one string or in several."""
     path = draw(HOST_PATHS)
     spelling = escaped(draw(spelt(path)))
     key = draw(st.sampled_from(["lowerdir", "upperdir", "workdir"]))

@@ -1,4 +1,4 @@
-"""Pull-through as a client sees it."""
+"""Pull-through over HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Large work goes into a thread, one piece after the other; small work is done at once."""
+"""Large pieces of work run in a thread, one at a time. Small ones run in the event loop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Short turns: who has had least goes first."""
+"""Short turns: the owner that has used least goes first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mirror.runtime.concurrency.fair_scheduler import FairScheduler
 
 
 class Shop:
-    """Counts turns; each costs one, and is over when the event loop has gone round."""
+    """A shop that counts turns. Each turn costs 1 and lasts one round of the event loop."""
 
     def __init__(self, at_once: int = 1) -> None:
         self.turns = FairScheduler(at_once)

@@ -1,4 +1,4 @@
-"""Logs, as another process writes them."""
+"""Logs written by a child process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mirror.runtime import logs
 
 
 def script(*lines: str, arguments: str = "") -> list[str]:
-    """The command of a process that sets logs up and does what ``lines`` say; ``log`` is its logger."""
+    """Return the command of a process that configures logs and executes ``lines``. Its logger is ``log``."""
     head = f"""
 import logging, structlog, sys, time
 from mirror.runtime import logs
@@ -27,7 +27,7 @@ with logs.configured({arguments}):
 
 
 def logged(*lines: str, arguments: str = "") -> list[dict[str, object]]:
-    """What such a process logs."""
+    """Return the log lines of such a process."""
     done = subprocess.run(script(*lines, arguments=arguments), stderr=subprocess.PIPE, check=False, timeout=30)
     return [json.loads(line) for line in done.stderr.decode().splitlines()]
 

@@ -24,7 +24,7 @@ WORD = {"Authorization": "Bearer word"}
 
 @pytest.fixture
 async def done() -> list[Mapping[str, Any]]:
-    """What was done."""
+    """Return the actions that were carried out."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""``/v2/NAME/blobs/DIGEST``: request → status, headers, body, and how bytes leave."""
+"""``/v2/NAME/blobs/DIGEST``: status, headers and body for each request, and the transfer of bytes."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ async def test_the_body_of_a_get_is_drained(filled: Served) -> None:
 
 @dataclass
 class FileBlob:
-    """A blob in a file, said to have ``size_bytes``."""
+    """A blob in a file, with a stated size that may differ from the file's."""
 
     file: IO[bytes]
     size_bytes: int
@@ -146,7 +146,7 @@ class FileBlob:
 
 
 class InFile(DelegatingRegistry):
-    """Has one blob, in a file."""
+    """A registry that holds one blob, in a file."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         super().__init__(MemoryRegistry())
@@ -201,7 +201,7 @@ async def test_a_file_that_is_too_short_breaks_the_connection(tmp_path: Path) ->
 
 
 class Breaking(DelegatingRegistry):
-    """Has a blob that gives ``chunks`` of the 100 bytes it has, and then raises ``error``."""
+    """A registry with a blob of 100 bytes that yields ``chunks`` and then raises ``error``."""
 
     def __init__(self, chunks: list[bytes], error: Exception | None) -> None:
         super().__init__(MemoryRegistry())

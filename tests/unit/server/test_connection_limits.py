@@ -1,4 +1,4 @@
-"""How many connections a client may have, and what those hear who have more."""
+"""Limits on the connections of a client, and the answer to clients above the limit."""
 
 from __future__ import annotations
 

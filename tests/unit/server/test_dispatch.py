@@ -1,4 +1,4 @@
-"""What is no request for content: other paths, other methods, hostile bytes, faults of ours."""
+"""Requests outside the registry API: other paths and methods, hostile bytes, and bugs of the server."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_405_says_what_is_allowed(empty: Served, method: str, target: st
 
 
 class Failing(DelegatingRegistry):
-    """Raises ``error`` where a manifest is asked for."""
+    """A registry that raises ``error`` for every manifest."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(MemoryRegistry())

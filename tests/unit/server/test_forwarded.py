@@ -1,4 +1,4 @@
-"""Where clients reach the server, and where they are."""
+"""The server's address as clients see it, and the clients' addresses."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from tests.support.waiting import until
 
 
 async def begun(server: Served, connection: Connection) -> str:
-    """A PATCH of which half has arrived."""
+    """Begin a PATCH of which half has arrived. Returns its location."""
     location = await server.begin_upload()
     await connection.send("PATCH", location, [("Content-Length", str(len(LAYER)))])
     connection.writer.write(LAYER[:1000])
@@ -121,7 +121,7 @@ async def test_over_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
 
 @pytest.fixture
 def tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context with a certificate for 127.0.0.1, and a client's that trusts it."""
+    """A server's TLS context with a certificate for 127.0.0.1, and a client's context that trusts it."""
     authority = trustme.CA()
     theirs, ours = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(theirs)

@@ -1,4 +1,4 @@
-"""``/v2/NAME/manifests/TARGET``: request → status, headers, body."""
+"""``/v2/NAME/manifests/TARGET``: status, headers and body for each request."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_head_has_the_headers_of_get(filled: Served) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_an_old_client_and_a_new_one_get_the_same(filled: Served, method: str) -> None:
-    """Over HTTP/1.0 an answer is made each time; over 1.1 its head is kept. A connection ends where it is to end."""
+    """The server reuses prepared headers for HTTP/1.1 only. Either way the connection ends if it has to."""
     answers = []
     for version, connection in (("1.0", "close"), ("1.1", "close"), ("1.1", "keep-alive")):
         async with filled.connect() as client:
@@ -304,7 +304,7 @@ async def test_a_manifest_with_too_many_values_is_refused(empty: Served) -> None
 
 
 async def begin(connection: Connection, tag: str, chunked: bool) -> None:
-    """Send the head of a large manifest, and no more than its first bytes."""
+    """Send the headers of a large manifest, and only the first bytes of its body."""
     length = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(large_manifest())))
     await connection.send("PUT", f"{URL}/{tag}", [("Content-Type", DOCKER_MANIFEST), length])
     connection.writer.write(b"1\r\n{\r\n" if chunked else b"{")
@@ -314,7 +314,7 @@ async def begin(connection: Connection, tag: str, chunked: bool) -> None:
 async def test_of_one_client_few_large_manifests_are_received_at_a_time(
     monkeypatch: pytest.MonkeyPatch, chunked: bool
 ) -> None:
-    """A large one waits before its body is read; small ones and other clients do not; who is slow makes room."""
+    """A large manifest waits before its body is read. Small ones and other clients do not wait. A slow one makes room."""
     begun, now = 0, [0.0]
 
     async def received(context: RequestContext) -> bytes:

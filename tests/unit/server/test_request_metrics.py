@@ -1,4 +1,4 @@
-"""What is counted of each request."""
+"""Metrics of requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOB_URL = f"/v2/{REPOSITORY}/blobs/{digest(LAYER)}"
 
 
 def counted(server: Served) -> dict[tuple[str, ...], float]:
-    """What is not zero, sums of seconds left out."""
+    """Return the metrics that are not zero, without sums of seconds."""
     return {
         (family.name.removeprefix("plugin_mirror_"), *labels): (sum(cells[:-1]) if family.bounds else cells[0])
         for family, series in server.shared_metrics.sums()

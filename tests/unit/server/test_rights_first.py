@@ -1,4 +1,4 @@
-"""Nothing is received, parsed or looked up for a caller who may not ask."""
+"""Nothing is received, parsed or looked up for a caller without the right to ask."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ READS = [
 
 
 class Untouchable(MemoryRegistry):
-    """Fails the test where anything at all is asked of it."""
+    """A registry that fails the test at any call."""
 
     def __getattribute__(self, name: str) -> object:
         raise AssertionError(f"{name} was asked for")
@@ -58,7 +58,7 @@ async def test_who_may_not_ask_reaches_nothing(method: str, target: str) -> None
 
 @pytest.mark.parametrize(("method", "target"), WRITES)
 async def test_who_may_not_send_is_answered_before_the_body(method: str, target: str) -> None:
-    """The client that asks whether it may send hears the refusal, and no 100; the body never comes."""
+    """A client that sends ``Expect`` receives the refusal instead of a 100. It sends no body."""
     async with served(closed(AccessAction.PULL)) as server, server.connect() as connection:
         await connection.send(
             method,

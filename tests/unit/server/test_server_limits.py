@@ -1,4 +1,4 @@
-"""What a client may ask at most, and what it hears where it asks more."""
+"""Limits on a client's requests, and the answers to clients above the limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 
 
 async def sending(server: Served, connection: Connection) -> None:
-    """An upload of which the first byte is on its way, and taken."""
+    """Begin an upload, and wait until its first byte is received."""
     before = server.activity.uploading.count
     await connection.send("PATCH", await server.begin_upload(), [("Content-Length", str(len(LAYER)))])
     connection.writer.write(LAYER[:1])

@@ -1,4 +1,4 @@
-"""A slow body is ended where others wait for its place, and only there. Time is told by hand."""
+"""A slow body is ended only if others wait for its place. The tests move the clock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTING = "server.limits.least_body_bytes_per_second"
 
 
 class Hands:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     seconds = 1000.0
 

@@ -1,4 +1,4 @@
-"""A data folder of an earlier version: what people decided and policies said is kept, and plugins are indexed."""
+"""A data folder of an earlier version: decisions of people and policies are kept, and plugins are indexed."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ from tests.support.waiting import until
 
 
 def open_in_a_process(folder: Path, barrier: "multiprocessing.Barrier") -> None:
-    """Open a store at the same moment as the others, and push to it."""
+    """Open a store at the same moment as other processes, and push to it."""
 
     async def run() -> None:
         barrier.wait(30)
@@ -237,7 +237,7 @@ async def test_a_transaction_that_is_cancelled_while_it_waits_is_not_done(store:
 
 
 class TestTogether:
-    """Changes that wait at the same time are one transaction."""
+    """Changes that wait at the same time are committed in one transaction."""
 
     async def test_they_are_committed_once(self, store: Store) -> None:
         before = store.services.catalog.generation.current
@@ -276,7 +276,7 @@ class TestTogether:
         assert await digests(store) == ["a", "b", "c", "held up"]
 
     async def test_none_is_done_where_there_is_no_room(self, store: Store) -> None:
-        """The database then undoes the whole transaction by itself, those with it that had succeeded."""
+        """SQLite rolls back the whole transaction on a full disk, including the changes that had succeeded."""
         with store.services.catalog._writing.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
         async with held_up(store) as (first, finish):
@@ -292,7 +292,7 @@ class TestTogether:
         assert await digests(store) == ["held up"]
 
     async def test_who_is_cancelled_or_fails_changes_nothing_for_the_others(self, folder: Path, store: Store) -> None:
-        """What a caller was told is so: with two writers on one folder, refusals, and callers that go away."""
+        """Two writers on one folder, refusals and cancelled callers: each caller's result agrees with the catalog."""
         chances = random.Random(5)
         told: dict[str, BaseException | str] = {}
 
@@ -332,7 +332,7 @@ class TestTogether:
 
 @asynccontextmanager
 async def held_up(store: Store) -> AsyncIterator[tuple[asyncio.Task[str], threading.Event]]:
-    """A change that is being made until it is told to finish: those that come meanwhile wait together."""
+    """Run a change that holds the transaction until ``finish`` is set. Changes that come meanwhile wait together."""
     begun, finish = threading.Event(), threading.Event()
 
     def write(connection: Connection) -> str:

@@ -1,4 +1,4 @@
-"""The catalog is copied before its tables are changed; an older program refuses a newer catalog."""
+"""The catalog is copied before its tables are migrated. An older program refuses a newer catalog."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ NAMES = [f"acme/plugin-{number}" for number in range(2000)]
 
 @pytest.fixture
 def old(folder: Path) -> Path:
-    """A data folder as an older version left it, which was killed: part of the catalog is in its ``-wal``."""
+    """A data folder of an older version that was killed: part of the catalog is in its ``-wal`` file."""
     folder.mkdir(mode=0o700)
     made = folder.parent / "made.sqlite"
     engine = create_engine(f"sqlite:///{made}")

@@ -22,7 +22,7 @@ DIGEST = Digest.of(BLOB)
 
 
 def nobody() -> None:
-    """Nobody needs to know that there is more."""
+    """Ignore that the download has grown."""
 
 
 async def claimed(store: Store, digest: Digest = DIGEST) -> StoreDownloadLease:
@@ -33,7 +33,7 @@ async def claimed(store: Store, digest: Digest = DIGEST) -> StoreDownloadLease:
 
 @pytest.fixture
 async def other(store: Store, folder: Path) -> AsyncIterator[Store]:
-    """Another process, as far as the folder can tell."""
+    """Another open store on the folder, which behaves as another process."""
     async with Store.open(folder) as opened:
         yield opened
 
@@ -168,7 +168,7 @@ async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
 
 
 async def test_a_lock_that_belongs_to_no_download_any_more_is_no_claim(store: Store, folder: Path) -> None:
-    """As where the one who had it ends the download between our opening its file and our locking it."""
+    """The holder may end the download between our open and our lock of the file."""
     before = await claimed(store)
     place = folder / "uploads" / f"sha256-{DIGEST.hex}"
     shutil.rmtree(place)

@@ -23,7 +23,7 @@ def disk(folder: Path) -> WatchedFilesystem:
 
 @pytest.fixture
 async def watched(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
-    """A store whose changes of files, and whose commits, are noted in ``disk.calls``."""
+    """A store whose file changes and commits are recorded in ``disk.calls``."""
     async with Store.open(folder, filesystem=disk) as store:
         event.listen(store.services.catalog._writing, "commit", lambda _: disk.calls.append(("commit", "")))
         disk.calls.clear()
@@ -86,7 +86,7 @@ async def test_a_new_folder_lasts(folder: Path, tmp_path: Path) -> None:
 
 
 async def test_changes_that_are_committed_together(disk: WatchedFilesystem, watched: Store) -> None:
-    """Every file has its place, and then every folder is synced, before the one commit."""
+    """All files are renamed, then all folders are synced, and then comes the one commit."""
     begun, finish = threading.Event(), threading.Event()
 
     def hold_up(_connection: object) -> None:

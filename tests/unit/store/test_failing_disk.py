@@ -1,4 +1,4 @@
-"""Each change of a file fails once, in each way: nothing is half there, and the next try succeeds."""
+"""Each file change fails once in each way: nothing is left half-done, and the next try succeeds."""
 
 import asyncio
 import errno
@@ -26,7 +26,7 @@ FAULTS = [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EIO, 
 
 
 class Push:
-    """A piece of work on the store, and how to see whether it is done."""
+    """An action on the store, and a check if it is done."""
 
     digest = DIGEST
 
@@ -77,7 +77,7 @@ async def store(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
 
 
 def fail_at(disk: WatchedFilesystem, number: int, code: int) -> None:
-    """Make the change of that number from now on fail, once."""
+    """Let one change fail: the one with this number, counted from now."""
     numbers = itertools.count()
 
     def fault(_what: str, _path: str) -> None:

@@ -1,7 +1,7 @@
-"""A disk that fails at any one call of a store's life, or at many: nothing acknowledged suffers, all can be repeated.
+"""A disk that fails at any call, or at many: acknowledged content is safe, and every change can be repeated.
 
-As on Linux, bytes whose sync failed are read back as if they were there, the next sync of them succeeds, and they are
-on no disk.
+As on Linux, bytes whose sync failed can still be read, and the next sync of them succeeds, although they are not on the
+disk.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ FAULTS = {errno.ENOSPC: StorageFull, errno.EIO: StorageFault}
 
 
 class FaultyFilesystem(WatchedFilesystem):
-    """Fails where ``fault`` says so.
+    """A filesystem that fails where ``fault`` says.
 
     Attributes:
-        dropped: inodes of files whose sync has failed, and which were not written anew since.
-        trusted: content whose file was one of those.
+        dropped: inodes of files whose sync has failed and which were not written again since.
+        trusted: content that was stored from such a file.
     """
 
     def __init__(self, root: Path) -> None:
@@ -69,7 +69,7 @@ class FaultyFilesystem(WatchedFilesystem):
             self.trusted.append(target)
 
     def fail_from(self, number: int, code: int, calls: int = 1) -> None:
-        """Let so many calls fail, from the one of that number on, counted from now."""
+        """Let a number of successive calls fail, beginning at a call counted from now."""
         first = len(self.calls) + number
 
         def fault(what: str, _path: str) -> None:
@@ -94,7 +94,7 @@ async def store(folder: Path, disk: FaultyFilesystem) -> AsyncIterator[Store]:
 
 
 async def tell(store: Store, disk: FaultyFilesystem, story: Story, expected: type[StorageFault]) -> int:
-    """Tell a story to its end, each step again where the disk failed; how many times that was said."""
+    """Run a story to its end, and repeat each step that the disk made fail. Returns the number of failures."""
     said = 0
     for name, do, change in story.steps():
         try:
@@ -197,7 +197,7 @@ async def test_the_opening_fails(folder: Path, code: int) -> None:
 async def test_a_folder_that_was_not_synced_is_changed_again(
     folder: Path, disk: FaultyFilesystem, store: Store
 ) -> None:
-    """A second sync alone would prove nothing: the name has to be written once more."""
+    """A second sync alone proves nothing. The name has to be written once more."""
     content = b"x" * 100_000
     blob = DataLayout(folder).blob(Digest.of(content))
     name, shard = (str(path.relative_to(folder)) for path in (blob, blob.parent))
@@ -213,7 +213,7 @@ async def test_a_folder_that_was_not_synced_is_changed_again(
 
 
 def once(call: tuple[str, str]) -> Callable[[str, str], None]:
-    """Let a call fail, the first time."""
+    """Let the first of these calls fail."""
     left = [call]
 
     def fault(what: str, path: str) -> None:

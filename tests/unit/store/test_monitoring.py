@@ -1,4 +1,4 @@
-"""What the store tells those who watch over it."""
+"""Figures that the store reports for monitoring."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes on one data folder: no update is lost, and what one has changed the others see at once."""
+"""Several processes on one data folder: no update is lost, and changes are visible to the others at once."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ SHARED = Tag("shared")
 
 
 async def obey(folder: Path) -> None:
-    """Do what standard input says, one line each, and answer one line each."""
+    """Execute commands from standard input, one a line, and print one line for each."""
     async with Store.open(folder) as store:
         while line := await asyncio.to_thread(sys.stdin.readline):
             print(await do(store, *line.split()), flush=True)
@@ -38,7 +38,7 @@ async def do(store: Store, what: str, name: str, tag: str) -> str:
 
 
 async def work(folder: Path, worker: str) -> None:
-    """A mixed load: push, move, read, delete, in a repository of one's own and in a shared one."""
+    """Run a mixed load of pushes, moves, reads and deletes in an own and in a shared repository."""
     own = Repository(f"worker/{worker}")
     async with Store.open(folder) as store:
 
@@ -125,7 +125,7 @@ async def test_a_mixed_load_loses_nothing(folder: Path) -> None:
 
 
 async def test_readers_meet_no_mixture_while_a_tag_moves(folder: Path, store: Store) -> None:
-    """One process moves a tag between two images; the tag is always one of them, and never goes back."""
+    """One process moves a tag. Readers see each state completely, and never an older one again."""
     order = [an_index(str(number)) for number in range(60)]
     await store.put_manifest(REPOSITORY, order[0], [SHARED])
     digests = [manifest.digest for manifest in order]

@@ -1,4 +1,4 @@
-"""Large manifests keep nobody from the catalog."""
+"""Reading large manifests does not block other readers of the catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of upload sessions: whom they are counted for, and that nobody guesses them."""
+"""Ids of upload sessions: the client that they count for, and protection against guessing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What policies say of plugins and what people decide, kept beside them."""
+"""Judgements of policies and decisions of people about plugins, in the catalog."""
 
 from __future__ import annotations
 

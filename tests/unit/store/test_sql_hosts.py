@@ -17,7 +17,7 @@ HOST, OTHER = Host("192.0.2.7", "26.1.5", "linux", "amd64"), Host("2001:db8::7",
 
 
 def numbered(number: int) -> Host:
-    """A host of its own network."""
+    """Return a host in a network of its own."""
     return Host(f"10.{number // 250}.{number % 250}.1", "26.1.5", "linux", "amd64")
 
 
