@@ -1,4 +1,4 @@
-"""How the suite runs: sizes of property tests, what `make matrix` alone runs, how tests are spread over processes."""
+"""Settings of the test suite: sizes of property tests, ``make matrix``, and the assignment of tests to processes."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class _FileScheduling(LoadScopeScheduling):
-    """Runs the tests of a file, and of one engine, in one process, because they share fixtures.
+    """A scheduler that keeps the tests of a file, and of one engine, in one process, because they share fixtures.
 
-    xdist's groups cannot say this: they need a private attribute that pytest 9 has dropped.
+    xdist's groups cannot express this: they need a private attribute that pytest 9 has dropped.
     """
 
     def _split_scope(self, nodeid: str) -> str:

@@ -1,4 +1,4 @@
-"""Point 32: advice beside an answer, and how long a client is to wait."""
+"""Point 32: advice beside an answer, and the time after which a client may retry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WARNING = re.compile(r'299 - "(?:[ !#-\[\]-~]|\\["\\])+"')
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Client]:
-    """The program as it is run, which looks at what plugins hold, and warns."""
+    """The real program, with plugin checks that warn."""
     with Mirror(sections={"server": {"plugin_checks": "warn"}}) as mirror:
         yield Client(mirror.port)
 

@@ -1,4 +1,4 @@
-"""Rights before bodies, and what one client may have begun: from outside, over two workers."""
+"""Rights before bodies, and limits for one client, from outside over two workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def narrow() -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def closed() -> Iterator[Client]:
-    """A server with two workers that lets everybody pull, and nobody push."""
+    """A server with two workers from which everybody may pull and to which nobody may push."""
     with Mirror(workers=2, sections={"server": {"anonymous": ["pull"]}}) as mirror:
         yield Client(mirror.port)
 

@@ -44,14 +44,14 @@ def manifest_of(media_type: str) -> bytes:
 
 
 def plain(answer: Answer) -> dict[str, str]:
-    """The headers, without those that tell of the moment and the server."""
+    """Return the headers without those that depend on the time and the server."""
     return {key.lower(): value for key, value in answer.headers.items() if key.lower() not in {"date", "server"}}
 
 
 def check_served(
     name: Name, target: str, headers: list[tuple[str, str]], content: bytes, media_type: str, digest: str
 ) -> None:
-    """GET and HEAD give exactly this, and the same."""
+    """Check that GET and HEAD serve exactly this content with equal headers."""
     got, looked_up = name.client.get(target, *headers), name.client.head(target, *headers)
     assert (got.status, looked_up.status) == (200, 200)
     assert (got.body, looked_up.body) == (content, b"")

@@ -1,4 +1,4 @@
-"""The registries that the suite runs over. A further one is one more line in REGISTRIES."""
+"""The registries that the contract tests run on. A new one is one more line in REGISTRIES."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -42,7 +42,7 @@ async def upstream(_folder: Path) -> AsyncIterator[Registry]:
 
 @asynccontextmanager
 async def pull_through(folder: Path) -> AsyncIterator[Registry]:
-    """In front of a store, with an upstream that has nothing."""
+    """A pull-through registry in front of a store, with an empty upstream."""
     async with Store.open(folder / "data") as opened, pulling(opened) as world:
         yield world.registry
 

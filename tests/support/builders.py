@@ -1,4 +1,4 @@
-"""Content for tests, and the short ways to push it and to read it back."""
+"""Content for tests, and short ways to push it and to read it back."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ABSENT = Digest.of(b"nobody has ever pushed this")
 
 
 async def in_chunks(content: bytes, size_bytes: int) -> AsyncIterator[bytes]:
-    """The content, in chunks of a size."""
+    """Yield the content in chunks of a size."""
     for start in range(0, len(content), size_bytes):
         yield content[start : start + size_bytes]
 
@@ -41,7 +41,7 @@ async def push_blob(
 async def read_blob(
     registry: Registry, digest: Digest, repository: Repository = REPOSITORY, part: RangeRequest | None = None
 ) -> bytes:
-    """All bytes that iterating the blob gives."""
+    """Read a blob to its end."""
     async with registry.open_blob(repository, digest, part) as blob:
         content = b"".join([chunk async for chunk in blob])
         assert len(content) == blob.span.size_bytes
@@ -49,7 +49,7 @@ async def read_blob(
 
 
 def is_remote(registry: Registry) -> bool:
-    """Whether bytes travel to it over a network, where those on their way are lost when the line breaks."""
+    """Return True if bytes travel to the registry over a network. Bytes under way are lost when a connection breaks."""
     return isinstance(registry, UpstreamRegistry)
 
 
@@ -71,7 +71,7 @@ async def settled(registry: Registry, upload_id: str, repository: Repository = R
 def manifest_of(
     body: dict[str, Any], media_type: str = media_types.OCI_MANIFEST, algorithm: str = "sha256"
 ) -> Manifest:
-    """A manifest with that body."""
+    """Return a manifest with this body."""
     content = json.dumps({"schemaVersion": 2, "mediaType": media_type, **body}).encode()
     return Manifest.parse(content, media_type, Digest.of(content, algorithm))
 
@@ -93,7 +93,7 @@ async def push_image(
 
 
 async def push_golden(registry: Registry, tag: str) -> Manifest:
-    """A plugin as a legacy engine pushes it: three spaces of indentation, no newline at the end, 519 bytes."""
+    """Push a plugin as a legacy engine does: indented by three spaces, no newline at the end, 519 bytes."""
     config = await push_blob(registry, json.dumps({"Description": "x" * 1200}).encode())
     layer = await push_blob(registry, random.Random(519).randbytes(1_000_003))
     content = json.dumps(
@@ -126,7 +126,7 @@ def described(media_type: str, content: bytes, size_bytes: int | None = None) ->
 
 
 def plugin(config: bytes, *layers: bytes, layer_size_bytes: int | None = None) -> Manifest:
-    """Its manifest; `layer_size_bytes` is what it says of each layer, where that is not the truth."""
+    """Return a plugin's manifest. ``layer_size_bytes`` replaces the true sizes of its layers."""
     value = {
         "schemaVersion": 2,
         "mediaType": DOCKER_MANIFEST,
@@ -148,7 +148,7 @@ async def hold(
     manifests: Collection[Manifest],
     *tags: str,
 ) -> None:
-    """Put blobs and manifests, the last of which gets the tags."""
+    """Store blobs and manifests. The last manifest gets the tags."""
     for blob in blobs:
         upload = await registry.begin_upload(repository)
         await upload.append(single_chunk(blob))

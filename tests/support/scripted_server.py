@@ -1,4 +1,4 @@
-"""An upstream that answers by script, and can do what no real registry does: lie, stall, break off."""
+"""An upstream that answers by script, and can lie, stall or break off as no real registry does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer.
+    """An answer in the script.
 
-    `length` is what Content-Length says (None: the body's real length; -1: not sent); `then` is what happens after the
-    body: "keep" the connection, "cut" it, "stall" for ever, "drip" a byte now and then, or go on "endless".
+    Attributes:
+        length: value of Content-Length; None: the body's real length; -1: the header is not sent.
+        then: action after the body: "keep" the connection, "cut" it, "stall" for ever, "drip" a byte now and then, or
+            send bytes "endless".
     """
 
     status: int = 200
@@ -27,7 +29,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it arrived."""
+    """A request as it arrived."""
 
     method: str
     target: str

@@ -20,7 +20,7 @@ from tests.bench.hostile import plugins
 
 
 class Noting(BaseHTTPRequestHandler):
-    """A server that records its clients, answers 201 to PUT and 202 to POST, and may end a connection after some answers."""
+    """A server that records its clients and requests, and may end a connection after some answers."""
 
     protocol_version = "HTTP/1.1"
     seen: list[tuple[str, str, str]]

@@ -14,7 +14,7 @@ names = st.sets(st.sampled_from("abcdefghij")).map(sorted)
 
 
 def part(listed: list[str], page: PageRequest, at_most: int) -> Page[Tag]:
-    """Return a page of a list, with at most a fixed number of entries."""
+    """Return a page of a list, with at most ``at_most`` entries."""
     following = [name for name in listed if page.last is None or name > page.last]
     size = min(page.size, at_most)
     return Page(tuple(map(Tag, following[:size])), more=len(following) > size)

@@ -84,7 +84,7 @@ def test_root_gives_nothing_away_that_a_link_leads_to(tmp_path: Path) -> None:
 
 
 def old_folder(top: Path, top_mode: int = 0o755) -> list[Path]:
-    """A data folder with the modes that early versions created."""
+    """Create a data folder with the modes that early versions used. Returns its files."""
     files = [top / "blobs" / "sha256" / f"{number:02x}" / "content" for number in range(3)]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -314,7 +314,7 @@ async def begin(connection: Connection, tag: str, chunked: bool) -> None:
 async def test_of_one_client_few_large_manifests_are_received_at_a_time(
     monkeypatch: pytest.MonkeyPatch, chunked: bool
 ) -> None:
-    """A large manifest waits before its body is read. Small ones and other clients do not wait. A slow one makes room."""
+    """Further large manifests of the client wait before their bodies are read. A slow one makes room for them."""
     begun, now = 0, [0.0]
 
     async def received(context: RequestContext) -> bytes:

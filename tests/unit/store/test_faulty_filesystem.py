@@ -213,7 +213,7 @@ async def test_a_folder_that_was_not_synced_is_changed_again(
 
 
 def once(call: tuple[str, str]) -> Callable[[str, str], None]:
-    """Let the first of these calls fail."""
+    """Let a call fail the first time."""
     left = [call]
 
     def fault(what: str, path: str) -> None:

@@ -26,8 +26,8 @@ class PowerCut(Exception):
 class VolatileFilesystem(Filesystem):
     """A filesystem that records which changes a power loss would undo.
 
-    Everything before the first call is durable. Afterwards the bytes of a file are durable once the file is synced, and a
-    name once its folder is synced.
+    Everything before the first call is durable. Afterwards the bytes of a file are durable once the file is synced, and
+    a name once its folder is synced.
 
     Args:
         kept: an empty folder on the same disk, for files that have lost their name.

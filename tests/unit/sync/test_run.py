@@ -66,7 +66,7 @@ def outcomes(result: RuleResult) -> dict[str, str]:
 
 
 async def test_tags_are_chosen_off_the_event_loop(upstream: Upstream, here: Store, context: RunContext) -> None:
-    """An upstream may list hundreds of thousands: the server that follows the rule has other clients."""
+    """An upstream may list hundreds of thousands of tags, and the server has other clients meanwhile."""
     threads: list[int] = []
 
     class Watching(TagSelection):
@@ -198,7 +198,7 @@ DIFFERENCE = ("+ host pid namespace: true", "+ capabilities: CAP_SYS_ADMIN", "- 
 
 @pytest.fixture
 async def stable(upstream: Upstream) -> Upstream:
-    """An upstream whose tag `stable` is a plugin that asks for little; it holds one that asks for much."""
+    """An upstream whose tag ``stable`` is a plugin with few privileges. It also holds one with many."""
     await hold(upstream, THERE, [GREEDY], [ASKS_MUCH])
     await hold(upstream, THERE, [HUMBLE], [ASKS_LITTLE], "stable")
     return upstream

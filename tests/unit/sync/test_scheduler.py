@@ -1,4 +1,4 @@
-"""Following rules: the clock is the machine's own here, and the intervals are short."""
+"""Mirror rules that run on schedule. The tests use the machine's clock and short intervals."""
 
 from __future__ import annotations
 

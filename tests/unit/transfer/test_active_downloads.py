@@ -1,4 +1,4 @@
-"""Downloads: two open stores on one folder stand for two processes, which share nothing but that folder."""
+"""Downloads. Two open stores on one folder behave as two processes: they share nothing but the folder."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ DIGEST = Digest.of(BLOB)
 
 
 class Process:
-    """What one process has open."""
+    """The open parts of one process."""
 
     def __init__(self, store: Store, downloads: ActiveDownloads, told: Told, tasks: BackgroundTasks) -> None:
         self.store = store
@@ -260,7 +260,7 @@ class TestFailures:
 
 
 class TestPlaces:
-    """However many blobs are asked for, few are claimed."""
+    """Few blobs are claimed, however many are requested."""
 
     BLOBS = tuple(b"%d" % number * 1000 for number in range(6))
 
@@ -268,7 +268,7 @@ class TestPlaces:
     async def crowded(
         self, one: Process, hub: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
     ) -> list["asyncio.Task[bytes]"]:
-        """Readers of more blobs than may be fetched, of an upstream that gives nothing."""
+        """Readers of more blobs than may be fetched at once, from an upstream that sends no bytes."""
         monkeypatch.setattr(active_downloads, "MOST_FETCHED", 2)
         await hold(hub, NAME, self.BLOBS, [])
         hub.limit = 0

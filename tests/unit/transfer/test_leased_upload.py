@@ -1,4 +1,4 @@
-"""A sync and pull-through want the same blob: two open stores on one folder stand for two processes."""
+"""A sync and a pull-through of the same blob. Two open stores on one folder behave as two processes."""
 
 import asyncio
 from collections.abc import AsyncIterator

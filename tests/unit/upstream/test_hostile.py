@@ -1,4 +1,4 @@
-"""An upstream that does everything wrong: what our caller sees, what is stored, what is logged."""
+"""An upstream that breaks every rule: the error for the caller, the stored content, and the log."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ LEFT_ALONE = "upstream circuit breaker opened"
 
 
 def told(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What is logged of an upstream, for people."""
+    """Return the log events about an upstream above the level "debug"."""
     return [line["event"] for line in lines if line["log_level"] != "debug" and line["event"].startswith("upstream")]
 
 
@@ -98,7 +98,11 @@ def wants_token(realm: str, *replies: Reply) -> Callable[[ScriptedServer], None]
 
 @dataclass(frozen=True)
 class Case:
-    """What the upstream does, and what must come of it. `most_sent_bytes`: so much the upstream could get rid of."""
+    """A hostile upstream, and the expected outcome.
+
+    Attributes:
+        most_sent_bytes: largest number of bytes that the upstream may send before the connection ends.
+    """
 
     name: str
     prepare: Callable[[ScriptedServer], None]

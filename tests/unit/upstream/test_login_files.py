@@ -1,4 +1,4 @@
-"""Logins in files that change, and credential helpers, which are programs."""
+"""Logins in files that change, and credential helpers, which are separate programs."""
 
 from __future__ import annotations
 

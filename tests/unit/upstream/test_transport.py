@@ -1,4 +1,4 @@
-"""Limits, breakers, proxies and certificates, over real connections."""
+"""Limits, circuit breakers, proxies and certificates, over real connections."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_offline_never_opens_a_connection(server: ScriptedServer) -> None:
 
 
 async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_nothing(server: ScriptedServer) -> None:
-    """Https to a server that speaks no TLS hangs in the handshake, as a connection to a black hole does."""
+    """HTTPS to a server without TLS hangs in the handshake, as a connection to a black hole does."""
     policy = replace(QUICK, timeouts=Timeouts(connect_seconds=0.2))
     async with UpstreamRegistry.open(name="hub", url=f"https://127.0.0.1:{server.port}", policy=policy) as upstream:
 
@@ -297,7 +297,7 @@ async def test_many_requests_for_one_scope_ask_for_one_token(server: ScriptedSer
 async def test_secrets_are_never_logged(
     server: ScriptedServer, other: ScriptedServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With everything that anybody logs at the lowest level, and with every request going wrong in some way."""
+    """All loggers are at the lowest level, and every request fails in some way."""
     server.on(
         GET,
         Reply(401, headers={"WWW-Authenticate": f'Bearer realm="{other.url}/token"'}),
@@ -335,7 +335,7 @@ async def test_secrets_are_never_logged(
 
 @asynccontextmanager
 async def https(ca: trustme.CA, names: list[str], *, client_ca: trustme.CA | None = None) -> AsyncIterator[int]:
-    """A server that holds the manifest, and says which client certificate it saw."""
+    """A server that holds the manifest and answers with the client certificate that it saw."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     ca.issue_cert(*names).configure_cert(context)
     if client_ca is not None:

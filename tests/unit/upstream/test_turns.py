@@ -1,4 +1,4 @@
-"""Whose turn it is: connections, and one request for several who want the same."""
+"""Turns of transfers and short requests at the connections of an upstream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Manners: headers, redirects, tokens over the wire, timeouts in both directions."""
+"""Conduct towards an upstream: headers, redirects, tokens over HTTP, timeouts in both directions."""
 
 from __future__ import annotations
 

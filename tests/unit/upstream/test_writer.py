@@ -1,4 +1,4 @@
-"""Pushing and deleting: exactly what is sent, and what is made of odd answers."""
+"""Pushing and deleting: the exact requests, and the handling of unusual answers."""
 
 from __future__ import annotations
 
