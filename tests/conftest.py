@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -17,6 +19,18 @@ settings.register_profile("dev", _PATIENT, max_examples=30)
 settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
 settings.register_profile("nightly", _PATIENT, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+# structlog prints by default. Through the standard library, pytest shows the log lines of failing tests only.
+logging.getLogger("mirror").setLevel(logging.DEBUG)
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=False,
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -83,7 +83,7 @@ class Connection:
     async def send(
         self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes | Sequence[bytes] = b""
     ) -> None:
-        """Send a request. A body in several pieces is sent chunked, and one of bytes with its length unless it is empty."""
+        """Send a request. A sequence of pieces is sent chunked, and bytes are sent with their length unless empty."""
         lines = [f"{method} {target} HTTP/1.1", "Host: mirror", *(f"{name}: {value}" for name, value in headers)]
         if not isinstance(body, bytes):
             lines.append("Transfer-Encoding: chunked")
