@@ -84,6 +84,7 @@ class ScriptedUpstream(DelegatingRegistry):
             if offset >= at:
                 del self.breaks_at[at]
                 raise error
+        # Polled, because tests set the limit as a plain attribute. Without a time limit: the reader's test has one.
         while self.limit is not None and offset >= self.limit:
             await asyncio.sleep(0.001)
 

@@ -131,6 +131,7 @@ class ScriptedServer:
             writer.write(piece)
             await writer.drain()
             self.sent_bytes += len(piece)
+            # Many bytes within the read timeouts of the tests, so that the stream is slow and never silent.
             await asyncio.sleep(0.02 if reply.then == "drip" else 0)
         if reply.then == "stall":
             await asyncio.Event().wait()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from mirror.wire.pagination import PageRequest
 from tests.bench import attackers, many_repositories
 from tests.bench.attackers import ANSWERED, OPENED, TAKEN, Sent
 from tests.bench.hostile import plugins
+from tests.support.quiet_http import QuietHTTPServer
 
 
 class Noting(BaseHTTPRequestHandler):
@@ -58,7 +59,7 @@ def serving(
     seen: list[tuple[str, str, str]] = []
     members = {"seen": seen, "status_of_manifests": status_of_manifests, "ends_after": ends_after}
     handler = type("Handler", (Noting,), members)
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with QuietHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -150,9 +150,10 @@ def test_another_answer_is_an_error(answer: bytes, wrong: int, broken: int) -> N
     assert (waited.asked, waited.wrong, waited.broken) == (ASKED_BY_EACH, wrong, broken)
 
 
-def test_where_nothing_listens_they_do_not_begin() -> None:
+def test_where_nothing_listens_they_do_not_begin(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="nothing listens"), asking(free_port(), seconds=0.1):
         pass
+    assert "Connection refused" in capfd.readouterr().err
 
 
 def test_a_report_is_read() -> None:

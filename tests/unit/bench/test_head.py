@@ -3,13 +3,14 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from tests.bench import compiled, head
 from tests.bench.sample import Outcome
 from tests.harness.requirement import require
+from tests.support.quiet_http import QuietHTTPServer
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -26,7 +27,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+    with QuietHTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -48,6 +48,7 @@ def test_a_watch_sums_the_memory_and_time_of_a_whole_family() -> None:
             assert process.stdin is not None
             print(file=process.stdin, flush=True)  # only now does it begin to compute
             computed_seconds = float(next(lines))
+    # The kernel counts in ticks of 10 ms, and the child computes a little beside the measured loop.
     assert watch.cost.cpu_seconds == pytest.approx(computed_seconds, abs=0.1)
     assert watch.cost.largest_rss_bytes > 40 * MIB
     assert watch.cost.rss_bytes > watch.cost.largest_rss_bytes

@@ -307,6 +307,7 @@ class TestTogether:
 
             task = asyncio.create_task(writer.services.catalog.write(work))
             if chances.random() < 0.3:
+                # Some callers leave before their transaction begins, some during and some after it.
                 await asyncio.sleep(chances.random() / 200)
                 task.cancel()
             await asyncio.wait([task])

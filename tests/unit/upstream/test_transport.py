@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import structlog
 import trustme
 from aiohttp import web
 from structlog.testing import capture_logs
@@ -72,6 +73,26 @@ async def other(no_task_is_left: None) -> AsyncIterator[ScriptedServer]:
 async def read(upstream: UpstreamRegistry) -> bytes:
     async with upstream.open_blob(REPOSITORY, DIGEST) as blob:
         return b"".join([chunk async for chunk in blob])
+
+
+@pytest.fixture
+def verbose_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """All loggers at the lowest level. Afterwards logging is configured as before."""
+    root, before, configure = logging.getLogger(), structlog.get_config(), structlog.configure
+    handlers, level = root.handlers[:], root.level
+    named = {name: logging.getLogger(name).level for name in ("asyncio", "aiohttp", "mirror")}
+    for name in named:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    # A cached logger would keep its configuration in later tests.
+    monkeypatch.setattr(
+        structlog, "configure", lambda **options: configure(**{**options, "cache_logger_on_first_use": False})
+    )
+    yield
+    configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    for name, earlier in named.items():
+        logging.getLogger(name).setLevel(earlier)
 
 
 @pytest.fixture
@@ -294,6 +315,7 @@ async def test_many_requests_for_one_scope_ask_for_one_token(server: ScriptedSer
     assert len(other.seen) == 1
 
 
+@pytest.mark.usefixtures("verbose_logging")
 async def test_secrets_are_never_logged(
     server: ScriptedServer, other: ScriptedServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -310,8 +332,6 @@ async def test_secrets_are_never_logged(
     other.on(f"GET /token?scope=repository:{REPOSITORY}:pull&account=jimmy", Reply(200, token))
     server.on(f"GET {BLOB_PATH}", Reply(307, headers={"Location": f"{other.url}/b?X-Sig=signature"}))
     other.on("GET /b?X-Sig=signature", Reply(500))
-    for logger in ("asyncio", "aiohttp", "mirror"):
-        logging.getLogger(logger).setLevel(logging.DEBUG)
     with logs.configured("debug", "json"):
         async with UpstreamRegistry.open(
             name="hub", url=server.url, plain_http=True, login=Credentials("jimmy", "passw0rd"), policy=QUICK

@@ -253,7 +253,7 @@ async def test_a_dripping_manifest_ends(server: ScriptedServer) -> None:
             while True:
                 writer.write(b" ")
                 await writer.drain()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # many bytes within the read timeout: slow, and never silent
         except ConnectionError:
             writer.transport.abort()
             clients -= 1
