@@ -83,6 +83,7 @@ def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["made_at"])
     assert made["changes"] == {"env": {"role": "worker"}, "args": ["b", "c d"], "fix": True}
     assert run(["inspect", f"site/driver@{PLUGIN.digest}"]) == 0
+    capsys.readouterr()
 
 
 def test_a_copy_that_only_old_engines_mind_is_told(capsys: pytest.CaptureFixture[str]) -> None:
