@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from mirror.access import passwords
+
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _PATIENT, max_examples=30)
@@ -33,6 +35,10 @@ structlog.configure(
 )
 
 
+# A real hash costs a fifth of a second, on purpose. Programs that tests start keep the real cost.
+passwords.COST = 4
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--matrix", action="store_true", help="run every combination, not the marked ones alone")
 
@@ -42,8 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("matrix")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not item.get_closest_marker("matrix")]
-    # End-to-end tests wait for engines: they begin first, and the others fill the time between.
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    # Long files begin first, so that no process is left with one at the end. End-to-end tests wait for engines: the
+    # others fill the time between.
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("e2e") is None))
 
 
 class _FileScheduling(LoadScopeScheduling):

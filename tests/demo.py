@@ -1,6 +1,6 @@
-"""`make demo`: a plugin is mirrored under a new name, its upstream is lost, and it is installed all the same.
+"""`make demo`: mirror a plugin under a new name, lose its upstream, and install the plugin anyway.
 
-Everything runs on loopback, in temporary folders, and is gone at the end.
+Everything runs on loopback and in temporary folders, which are removed at the end.
 """
 
 import json
@@ -34,7 +34,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class Upstream(Protocol):
-    """What both kinds of upstream have in common."""
+    """Common interface of both kinds of upstream."""
 
     @property
     def url(self) -> str: ...
@@ -44,53 +44,57 @@ class Upstream(Protocol):
 
 
 def main() -> int:
+    """Run the demo and return the exit code."""
     begun = time.monotonic()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="demo-")))
 
-        tell("An upstream registry holds the plugin that a site depends on.")
+        tell("An upstream registry holds a plugin that your site depends on.")
         upstream = stack.enter_context(an_upstream())
         packed = pack(plugins.contiv_plugin(folder / "contiv", payload_size_bytes=PAYLOAD_BYTES))
         digest = push(packed, upstream.url, THERE, TAG)
         show(f"{upstream.host}/{THERE}:{TAG}", digest)
 
-        tell("A mirror rule copies it and gives it another name.")
+        tell("A mirror rule copies the plugin and gives it a new name. The second sync finds nothing to do.")
         mirror = stack.enter_context(Mirror(sections=rules(upstream.url)))
         command(mirror, "sync")
         command(mirror, "sync")
 
-        tell("The upstream is gone, for good.")
+        tell("The upstream goes away for good.")
         upstream.stop()
         if answers(f"{upstream.url}/v2/"):
-            raise SystemExit("the upstream still answers")
+            raise SystemExit("the upstream was stopped but still answers")
         show(f"{upstream.host} refuses connections")
 
-        tell(f"The mirror serves it as {HERE}, byte for byte.")
+        tell(f"The mirror serves the plugin as {HERE}, byte for byte.")
         for name, found, expected in pulled(mirror.url, digest):
             if found != expected:
-                raise SystemExit(f"{name} has digest {found} instead of {expected}")
+                raise SystemExit(f"the {name} has digest {found} instead of {expected}")
             show(f"{name:<9}{found}  verified")
-        command(mirror, "inspect", "--quick", f"{HERE}:{TAG}")  # its programs are stand-ins
+        command(mirror, "inspect", "--quick", f"{HERE}:{TAG}")  # --quick, since the plugin's programs are stand-ins
 
-        tell("A Docker Engine installs it from the mirror.")
+        tell("A Docker Engine installs the plugin from the mirror.")
         install(mirror)
 
-    tell(f"Done in {time.monotonic() - begun:.0f} s. To mirror your own plugins, go on with the README.")
+    tell(f"Done in {time.monotonic() - begun:.0f} s. To mirror your own plugins, continue with the README.")
     return 0
 
 
 @contextmanager
 def an_upstream() -> Iterator[Upstream]:
-    """Somebody else's registry where one is installed, else another one of ours."""
+    """Start a docker-registry if installed, otherwise another plugin-mirror."""
     with Mirror() if DockerRegistry.missing() else DockerRegistry() as upstream:
         kind = (
-            "docker-registry" if isinstance(upstream, DockerRegistry) else "plugin-mirror (no docker-registry is here)"
+            "docker-registry"
+            if isinstance(upstream, DockerRegistry)
+            else "plugin-mirror (docker-registry is not installed)"
         )
         show(f"{kind} listens on {upstream.host}")
         yield upstream
 
 
 def rules(url: str) -> dict[str, object]:
+    """Return a configuration with one mirror rule for the upstream at `url`."""
     return {
         "upstreams": {"hub": {"url": url, "plain_http": True}},
         "mirrors": [
@@ -100,16 +104,16 @@ def rules(url: str) -> dict[str, object]:
 
 
 def command(mirror: Mirror, *arguments: str) -> None:
-    """Run a command of ours as the reader would, its output on this terminal."""
+    """Run a plugin-mirror command like a user, with its output on this terminal."""
     console.print(f"  $ plugin-mirror {' '.join(arguments)}", style="bold", markup=False)
-    console.file.flush()
+    console.file.flush()  # the command writes to the same file, after the line above
     done = subprocess.run([PROGRAM, *arguments, "--config", str(mirror.config)], check=False)
     if done.returncode:
-        raise SystemExit(f"plugin-mirror {arguments[0]} ended with {done.returncode}")
+        raise SystemExit(f"plugin-mirror {arguments[0]} failed with exit code {done.returncode}")
 
 
 def pulled(url: str, digest: str) -> Iterator[tuple[str, str, str]]:
-    """What a client gets: name, digest of the bytes, digest that they should have."""
+    """Pull the plugin. Yield name, actual digest and expected digest of each part."""
     manifest = fetch(f"{url}/v2/{HERE}/manifests/{TAG}", MANIFEST_TYPE)
     yield "manifest", digest_of(manifest), digest
     described = json.loads(manifest)
@@ -118,12 +122,14 @@ def pulled(url: str, digest: str) -> Iterator[tuple[str, str, str]]:
 
 
 def fetch(url: str, accept: str = "*/*") -> bytes:
+    """Return the body of a GET."""
     with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": accept}), timeout=30) as answer:
         content: bytes = answer.read()
         return content
 
 
 def answers(url: str) -> bool:
+    """Return True if a GET of `url` succeeds."""
     try:
         fetch(url)
     except OSError:
@@ -132,6 +138,7 @@ def answers(url: str) -> bool:
 
 
 def install(mirror: Mirror) -> None:
+    """Install the plugin with a private Docker Engine, otherwise with the machine's own engine if there is one."""
     reference = f"{mirror.host}/{HERE}:{TAG}"
     why_not = Engine.missing()
     if why_not is None:
@@ -144,22 +151,24 @@ def install(mirror: Mirror) -> None:
                 show(*engine.docker("plugin", "ls").stdout.splitlines())
             return
         except ServiceFailedError as error:
-            why_not = f"a Docker Engine does not start here: {str(error).splitlines()[-1]}"
+            why_not = f"a Docker Engine cannot start here: {str(error).splitlines()[-1]}"
     if shutil.which("docker") and run(["docker", "info"], check=False, timeout_seconds=10).exit_code == 0:
-        show("the Docker Engine that runs here")
+        show("using the Docker Engine of this machine")
         console.print(f"  $ docker plugin install --disable {reference}", style="bold", markup=False)
         installed = run(["docker", "plugin", "install", "--disable", reference], input_text="y\n")
         show(*installed.stdout.splitlines())
         run(["docker", "plugin", "rm", reference])
         return
-    show(f"left out: {why_not}", "on a Docker host the line is:", f"docker plugin install {reference}")
+    show(f"skipped: {why_not}", "on a Docker host, run:", f"docker plugin install {reference}")
 
 
 def tell(text: str) -> None:
+    """Print the headline of a step."""
     console.print(f"\n{text}", style="bold cyan", markup=False)
 
 
 def show(*lines: str) -> None:
+    """Print indented lines."""
     for line in lines:
         console.print(f"  {line}", markup=False)
 

@@ -1,4 +1,4 @@
-"""The section ``admission``: the policy that decides which plugins are let in."""
+"""The section ``admission``: the policy that decides which plugins are accepted."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class AdmissionRuleSettings(Section):
     )
     grown: bool = Field(
         default=False,
-        description="true: the plugin asks for privileges that the last plugin let in under its name did not have",
+        description="true: the plugin requests privileges that the last accepted plugin of its name did not have",
     )
 
     @model_validator(mode="after")
@@ -139,5 +139,5 @@ class AdmissionSettings(Section):
         return bool(self.rules) or self.default is not PolicyAction.ALLOW
 
     def policy(self) -> Policy | None:
-        """Return the policy, or None if every plugin is let in."""
+        """Return the policy, or None if every plugin is accepted."""
         return Policy([section.rule() for section in self.rules], self.default) if self.is_on else None

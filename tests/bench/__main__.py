@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: measure, print the table, keep every number as JSON."""
+"""Measure all cases, print the tables, and optionally write every measurement as JSON."""
 
 from __future__ import annotations
 
@@ -25,23 +25,27 @@ _QUICK_ROUNDS, _QUICK_SECONDS = 2, 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run it. Bars that are not met fail nothing: 0 once everything was measured, 1 where it cannot be."""
+    """Run the benchmark.
+
+    Returns:
+        0 if everything was measured, even if bars are not met. 1 if programs are missing or no case matches.
+    """
     options = _options(arguments)
     needed = [wrk.missing(), compiled.missing()]
     if missing := [sentence for sentence in needed if sentence]:
         print("; ".join(missing), file=sys.stderr)
         return 1
     for sentence in servers.missing_rivals():
-        print(f"left out: {sentence}", file=sys.stderr)
+        print(f"skipped: {sentence}", file=sys.stderr)
     chosen = [case for case in CASES if _is_chosen(case, options)]
     if not chosen:
-        print(f"no case is named {options.cases}: {', '.join(case.name for case in CASES)}", file=sys.stderr)
+        print(f"no case matches {options.cases}; fix: use {', '.join(case.name for case in CASES)}", file=sys.stderr)
         return 1
     for case in chosen:
         if sentence := case.missing():
-            print(f"left out: {case.name}: {sentence}", file=sys.stderr)
+            print(f"skipped case {case.name}: {sentence}", file=sys.stderr)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
-        tempfile.tempdir = folder  # where everything that the harness starts keeps its data
+        tempfile.tempdir = folder  # the harness creates all data folders below this folder
         try:
             run = _measured(chosen, options, Path(folder))
         finally:
@@ -67,7 +71,7 @@ def _measured(chosen: Sequence[Case], options: argparse.Namespace, folder: Path)
 
 
 def _measure(case: Case, stage: Stage, options: argparse.Namespace) -> CaseResult:
-    """All rounds of a case. Contestants take turns, and in each round another one begins."""
+    """Run all rounds of a case. Each round starts with another contestant, so that none is always first."""
     _say(f"{case.title} ({case.name})")
     seconds = max(options.seconds, case.seconds_at_least)
     with case.opened(stage) as trial:
@@ -88,7 +92,7 @@ def _rounds(case: Case, options: argparse.Namespace) -> int:
 
 def _sample(trial: Trial, contestant: servers.Contestant, seconds: int) -> Sample:
     with contestant.serving() as server:
-        os.sync()  # what others have left to be written must not be written now
+        os.sync()  # write back dirty pages now, so that no contestant pays for another's writes
         with Watch(server.pid) as watch:
             outcome = trial.load_of(contestant)(server, seconds)
         return Sample(outcome, watch.cost)
@@ -102,20 +106,22 @@ def _is_chosen(case: Case, options: argparse.Namespace) -> bool:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--rounds", type=_positive, help="measurements of each server a case (default: 5)")
-    parser.add_argument("--seconds", type=_positive, help="length of a measurement (default: 3)")
-    parser.add_argument("--cases", metavar="GLOB", help=f"only these: {', '.join(case.name for case in CASES)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep every number in FILE")
-    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, without what takes long")
+    parser.add_argument("--rounds", type=_positive, help="measurements of each server in each case (default: 5)")
+    parser.add_argument("--seconds", type=_positive, help="length of each measurement in seconds (default: 3)")
+    parser.add_argument(
+        "--cases", metavar="GLOB", help=f"run matching cases of: {', '.join(case.name for case in CASES)}"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement to FILE")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 1 s, without the long cases")
     parser.add_argument(
         "--folder",
         type=Path,
         default=Path("/var/tmp"),
-        help="existing folder on a real disk for all data, removed at the end (default: %(default)s)",
+        help="existing folder on a real disk for temporary data (default: %(default)s)",
     )
     options = parser.parse_args(arguments)
     if not options.folder.is_dir():
-        parser.error(f"there is no folder {options.folder}")
+        parser.error(f"the folder {options.folder} does not exist")
     options.rounds = options.rounds or (_QUICK_ROUNDS if options.quick else 5)
     options.seconds = options.seconds or (_QUICK_SECONDS if options.quick else 3)
     return options

@@ -1,9 +1,9 @@
--- GET of a manifest by any of as many tags as the first argument says, each time another one.
+-- GET of a manifest by a random tag. The first argument is the number of tags.
 local threads = 0
 
 function setup(thread)
     threads = threads + 1
-    thread:set("seed", threads) -- without it all threads would ask for the same tags
+    thread:set("seed", threads) -- with equal seeds, all threads would request the same tags
 end
 
 function init(arguments)

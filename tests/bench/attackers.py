@@ -1,7 +1,7 @@
-"""What attackers do, each for as long as it is told, in a process that others do not wait for.
+"""Attacks on a server, each running for a given time in a separate process.
 
-They come from another address of this machine than those who are measured, and heed nothing that they are told. All
-functions are of the top level, so that they can be sent to a process.
+Attackers use another loopback address than the bystanders and ignore error responses. All attacks are module-level
+functions, since only those can be pickled for the other process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ANSWERED = "answers to attackers"
 TAKEN = "plugins of attackers taken"
 OPENED = "connections opened"
 
-#: Attacks the server on a port for so many seconds; tells figures of its own.
+#: Attacks the server on a port for a number of seconds and returns figures by name.
 Attack = Callable[[int, float], Mapping[str, float]]
 
 _NICE = 5
@@ -37,7 +37,7 @@ _TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request as it is sent."""
+    """A request to send."""
 
     method: str
     path: str
@@ -47,30 +47,30 @@ class Sent:
 
 @contextmanager
 def apart() -> Iterator[Callable[..., Future[Mapping[str, float]]]]:
-    """A process at low priority; gives what has an attack done there, as `submit` of an executor has it."""
+    """Start a process with low priority and yield its executor's `submit`, which runs an attack there."""
     with ProcessPoolExecutor(1, get_context("spawn"), os.nice, (_NICE,)) as process:
-        process.submit(os.getpid).result()
+        process.submit(os.getpid).result()  # wait until the process runs, so that an attack begins at once
         yield process.submit
 
 
 def idly(_port: int, seconds: float) -> Mapping[str, float]:
-    """Do nothing."""
+    """Do nothing, as the baseline of the other attacks."""
     time.sleep(seconds)
     return {}
 
 
 def requests(port: int, seconds: float, *, sent: Sequence[Sent], clients: int = 1) -> Mapping[str, float]:
-    """Send these over and over, each client over a connection that it keeps where the server does."""
+    """Send the requests repeatedly. Each client keeps its connection as long as the server does."""
     return _by(clients, port, seconds, lambda: cycle(sent))
 
 
 def pulls_of_ever_other_tags(port: int, seconds: float, *, repository: str) -> Mapping[str, float]:
-    """Ask for a tag that nobody has asked for before, over and over."""
+    """Request a new tag each time, which no cache can hold."""
     return _by(1, port, seconds, lambda: (Sent("GET", f"/v2/{repository}/manifests/{tag}") for tag in count()))
 
 
 def manifest_puts(port: int, seconds: float, *, contents: Sequence[bytes], clients: int) -> Mapping[str, float]:
-    """Put these over and over, after what they name, where that may be pushed."""
+    """Push the manifests repeatedly, after the blob that they refer to if the server allows the push."""
     with client.connected(port, ADDRESS) as connection, suppress(client.WrongAnswerError):
         client.push_blob(connection, Body.of(EMPTY), "attack/manifests")
     headers = {"Content-Type": MANIFEST_TYPE}
@@ -79,7 +79,7 @@ def manifest_puts(port: int, seconds: float, *, contents: Sequence[bytes], clien
 
 
 def plugin_pushes(port: int, seconds: float, *, plugins: Sequence[PackedPlugin], clients: int) -> Mapping[str, float]:
-    """Push these plugins over and over, each client those that fall to it."""
+    """Push the plugins repeatedly. Each client has its own share of the plugins."""
     end = time.monotonic() + seconds
     with ThreadPoolExecutor(clients) as threads:
         running = [threads.submit(_pushed, port, end, number, plugins[number::clients]) for number in range(clients)]
@@ -88,7 +88,8 @@ def plugin_pushes(port: int, seconds: float, *, plugins: Sequence[PackedPlugin],
 
 
 def idle_connections(port: int, seconds: float, *, most: int) -> Mapping[str, float]:
-    """Open so many connections, say nothing, and keep them."""
+    """Open up to `most` connections, send nothing, and keep them open."""
+    # The soft limit for open files may be below `most`.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     end = time.monotonic() + seconds
@@ -104,7 +105,7 @@ def idle_connections(port: int, seconds: float, *, most: int) -> Mapping[str, fl
 
 
 def _pushed(port: int, end: float, number: int, plugins: Sequence[PackedPlugin]) -> list[bool]:
-    """Whether each push that was answered was taken."""
+    """Push plugins until `end`. Return True for each accepted push and False for each refused one."""
     told = []
     for packed in cycle(plugins):
         if time.monotonic() > end:
@@ -128,7 +129,7 @@ def _by(clients: int, port: int, seconds: float, sent: Callable[[], Iterator[Sen
 
 
 def _answers(port: int, end: float, sent: Iterator[Sent]) -> int:
-    """How many answers came until `end`. A connection that was closed is opened again."""
+    """Send requests until `end` and return the number of responses. A closed connection is opened again."""
     answers = 0
     connection = HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS, source_address=(ADDRESS, 0))
     with closing(connection):
@@ -145,6 +146,9 @@ def _answers(port: int, end: float, sent: Iterator[Sent]) -> int:
 
 
 def _send(connection: HTTPConnection, sent: Sent) -> None:
-    """Where the server says what it thinks before it has all of the body, that is read as well."""
+    """Send a request.
+
+    A broken connection is ignored here, since the server may have responded before it read the whole body.
+    """
     with suppress(BrokenPipeError, ConnectionResetError):
         connection.request(sent.method, sent.path, sent.body, dict(sent.headers or {}))

@@ -1,4 +1,4 @@
-"""What clients and upstreams may try to stall a worker with, and how long others wait for `GET /v2/` meanwhile."""
+"""Attacks by clients and upstreams, and the time that bystanders wait for `GET /v2/` meanwhile."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ _CLIENTS = 4
 _PLUGINS = 8
 _USER, _PASSWORD = "reader", "a long enough password"
 _PULLED = "pulled"
-#: What is measured is twice as long as for other cases: a stall that is rare must have time to show.
+#: Measurements take twice as long as in other cases, so that rare stalls have time to happen.
 _TIMES_AS_LONG = 2
-#: How long bystanders are alone with the server before the attack begins.
+#: Time that the bystanders are alone with the server before the attack begins.
 _BEFORE_SECONDS = 0.5
 
-#: Makes figures out of a server while an attack is under way, until the attack has ended.
+#: Measures further figures of a server while an attack runs, and returns them after the attack has ended.
 Beside = Callable[[Server, float, Future[Mapping[str, float]]], Mapping[str, float]]
 
 
@@ -57,9 +57,16 @@ def _nothing_beside(_server: Server, _seconds: float, _attack: Future[Mapping[st
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """An attack, and the server that it needs: configuration, what is done to it before, an upstream.
+    """An attack and the server that it targets.
 
-    `beside` measures something else meanwhile. `status` is how the server answers bystanders.
+    Attributes:
+        name: Name in the table.
+        attack: The attack.
+        sections: Configuration of the server.
+        prepare: Prepares the running server.
+        upstream: Creates the responses of the server's upstream, or None if the server has no upstream.
+        beside: Measures further figures during the attack.
+        status: HTTP status that bystanders expect.
     """
 
     name: str
@@ -73,7 +80,7 @@ class Scene:
 
 @contextmanager
 def trial() -> Iterator[Trial]:
-    """One server of ours, fresh and with one worker, for each attack, and one that is left alone."""
+    """Yield a trial with a fresh server with one worker for each attack, and one that is not attacked."""
     scenes = _scenes()
     loads = {scene.name: _load(scene) for scene in scenes}
     yield Trial([Contestant(scene.name, partial(_serving, scene)) for scene in scenes], loads[LEFT_ALONE], loads)
@@ -171,18 +178,19 @@ def _load(scene: Scene) -> Load:
 
 
 def _with_many_repositories(mirror: Mirror) -> None:
-    """Very many of them, and a user."""
+    """Add many repositories and a user."""
     many_repositories.add(mirror.data, _REPOSITORIES)
     add_user = [PROGRAM, "user", "add", _USER, "--password-stdin", "--config", str(mirror.config)]
     run(add_user, input_text=f"{_PASSWORD}\n")
 
 
 def _small_pushes(server: Server, seconds: float, attack: Future[Mapping[str, float]]) -> Mapping[str, float]:
-    """Push small plugins one after the other, as long as an attack goes on, and at least for so long."""
+    """Push small plugins one after the other until the attack has ended, for at least `seconds`."""
     taken_seconds: list[float] = []
     refused = 0
     end = time.monotonic() + seconds
     while not attack.done() or time.monotonic() < end:
+        # Another size for each plugin, so that every push sends a new layer.
         with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
             packed = plugin(Path(folder), payload_size_bytes=len(taken_seconds) + 1)
         begin = time.monotonic()
@@ -200,7 +208,7 @@ def _small_pushes(server: Server, seconds: float, attack: Future[Mapping[str, fl
 
 
 def _upload_folders(server: Server, _seconds: float, attack: Future[Mapping[str, float]]) -> Mapping[str, float]:
-    """How many uploads lie there once the attack has ended."""
+    """Count the upload sessions that are left when the attack has ended."""
     attack.result()
     if server.data is None:
         raise RuntimeError("the server has no data folder")
@@ -208,7 +216,10 @@ def _upload_folders(server: Server, _seconds: float, attack: Future[Mapping[str,
 
 
 def _new_connections(server: Server, seconds: float, attack: Future[Mapping[str, float]]) -> Mapping[str, float]:
-    """What those see who were not connected before, from when the attacker has had time to connect."""
+    """Measure bystanders that open a new connection for each request, in the second half of the attack.
+
+    The attacker opens its connections in the first half.
+    """
     half_seconds = seconds / 2
     time.sleep(half_seconds)
     with bystanders.asking(server.port, seconds=half_seconds, kept=False) as waited:

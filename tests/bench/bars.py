@@ -1,4 +1,4 @@
-"""What the project wants of its speed, held against a run. Pure."""
+"""Performance goals of the project, and their comparison with a run. Pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,21 @@ from tests.bench.sample import Sample, Spread, ratios
 from tests.bench.servers import NGINX, OURS, REGISTRY
 from tests.bench.syncing import SKOPEO
 
-#: Samples of one case, a sample a round, by contestant.
+#: Samples of one case by contestant, one for each round.
 Rounds = Mapping[str, Sequence[Sample]]
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number that a case must reach, or must not exceed."""
+    """A limit for a measurement of one case.
+
+    Attributes:
+        text: The limit in words, as printed in the table.
+        case: Name of the case.
+        measure: Computes the measurement from the rounds of the case.
+        at_least: Lower limit, or None.
+        at_most: Upper limit, or None.
+    """
 
     text: str
     case: str
@@ -29,7 +37,10 @@ class Bar:
     at_most: float | None = None
 
     def verdict(self, results: Mapping[str, Rounds]) -> Verdict:
-        """What the run says of it; nothing where a contestant was not there, or the case not measured."""
+        """Compare a run with the limit.
+
+        The verdict has no measurement if the case or one of its contestants was not measured.
+        """
         try:
             measured = self.measure(results[self.case])
         except KeyError:
@@ -42,7 +53,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A bar, what was measured, and whether that is enough."""
+    """Result of a bar.
+
+    Attributes:
+        text: The limit in words.
+        case: Name of the case.
+        measured: The measurement, or None if there is none.
+        met: True if the limit is met, or None if there is no measurement.
+    """
 
     text: str
     case: str
@@ -51,14 +69,14 @@ class Verdict:
 
 
 def rate_over(rival: str) -> Callable[[Rounds], float]:
-    """How many times as much we do as `rival`."""
+    """Return a measure: the ratio of our rate to that of `rival`."""
     return lambda rounds: (
         ratios([sample.rate for sample in rounds[OURS]], [sample.rate for sample in rounds[rival]]).median
     )
 
 
 def p99_over(rival: str) -> Callable[[Rounds], float]:
-    """How many times as long our slowest answers take as those of `rival`."""
+    """Return a measure: the ratio of our 99th percentile latency to that of `rival`."""
     return lambda rounds: (
         ratios(
             [sample.outcome.p99_seconds for sample in rounds[OURS]],
@@ -68,7 +86,7 @@ def p99_over(rival: str) -> Callable[[Rounds], float]:
 
 
 def p50_over(rival: str) -> Callable[[Rounds], float]:
-    """How many times as long our answers take as those of `rival`."""
+    """Return a measure: the ratio of our median latency to that of `rival`."""
     return lambda rounds: (
         ratios(
             [sample.outcome.p50_seconds for sample in rounds[OURS]],
@@ -78,7 +96,7 @@ def p50_over(rival: str) -> Callable[[Rounds], float]:
 
 
 def seconds_over(rival: str) -> Callable[[Rounds], float]:
-    """How many times as long we take for all of it as `rival`."""
+    """Return a measure: the ratio of our total duration to that of `rival`."""
     return lambda rounds: (
         ratios(
             [sample.outcome.seconds for sample in rounds[OURS]], [sample.outcome.seconds for sample in rounds[rival]]
@@ -87,19 +105,19 @@ def seconds_over(rival: str) -> Callable[[Rounds], float]:
 
 
 def figure(name: str) -> Callable[[Rounds], float]:
-    """One of our figures."""
+    """Return a measure: the median of our figure `name`."""
     return lambda rounds: Spread.of([sample.outcome.figures[name] for sample in rounds[OURS]]).median
 
 
 def figure_beyond(name: str, rival: str) -> Callable[[Rounds], float]:
-    """How much larger one of our figures is than that of `rival`."""
+    """Return a measure: the difference between the medians of figure `name`, ours minus that of `rival`."""
     return lambda rounds: (
         figure(name)(rounds) - Spread.of([sample.outcome.figures[name] for sample in rounds[rival]]).median
     )
 
 
 def worst_figure(name: str) -> Callable[[Rounds], float]:
-    """The largest median of a figure, of all contestants that have it."""
+    """Return a measure: the largest median of figure `name` among all contestants that have the figure."""
 
     def measure(rounds: Rounds) -> float:
         having = [samples for samples in rounds.values() if name in samples[0].outcome.figures]
@@ -111,7 +129,7 @@ def worst_figure(name: str) -> Callable[[Rounds], float]:
 
 
 def largest_rss_mib(rounds: Rounds) -> float:
-    """The most memory that a process of ours took."""
+    """Return the largest resident memory of any process of our server in any round, in MiB."""
     return Spread.of([sample.cost.largest_rss_bytes for sample in rounds[OURS]]).high / MIB
 
 

@@ -1,4 +1,4 @@
-"""Clients that ask for `GET /v2/` at fixed times while others load the server: a small C program."""
+"""Clients that request `GET /v2/` at fixed times while others load the server, as a small C program."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from tests.bench import compiled
 
 SOURCE = Path(__file__).with_name("paced_get.c")
 INTERVAL_MS = 20
-#: How long answers are waited for after the last request: a worker that is stalled answers in the end.
+#: Time to wait for responses after the last request, since a stalled worker answers in the end.
 PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """What bystanders saw of `asked` requests, each timed from when it was due.
+    """Result of the bystanders. Each request is timed from the moment when it was due.
 
-    `wrong` had another status, `broken` lost their connection, `unanswered` were given up. `late_seconds` is by how
-    much the bystanders themselves were late to send, at most: no time below that means anything.
+    Attributes:
+        asked: Number of requests.
+        wrong: Responses with an unexpected status.
+        broken: Requests whose connection broke.
+        unanswered: Requests without a response until the end.
+        late_seconds: Largest delay with which the bystanders themselves sent a request. Shorter times have no meaning.
+        p50_seconds: Median time until a response.
+        p99_seconds: 99th percentile.
+        worst_seconds: Longest time.
     """
 
     asked: int
@@ -35,7 +42,7 @@ class Waited:
 
     @property
     def errors(self) -> int:
-        """Requests that were not answered as they ought to be."""
+        """Number of requests without the expected response."""
         return self.wrong + self.broken + self.unanswered
 
 
@@ -50,10 +57,19 @@ def asking(
     interval_ms: float = INTERVAL_MS,
     patience_seconds: float = PATIENCE_SECONDS,
 ) -> Iterator[Callable[[], Waited]]:
-    """Have `clients` ask for so long from now on, each over a connection that is `kept`, or each time over a new one.
+    """Let clients send requests at fixed times, and yield a function that waits for their end and returns their result.
 
-    `status` is the answer they expect; after the last request they wait for `patience_seconds` at most. What the block
-    is given waits for their end, and tells what they saw. Raises `RuntimeError` where they cannot begin.
+    Args:
+        port: Port of the server on 127.0.0.1.
+        seconds: Time during which requests become due.
+        clients: Number of clients.
+        kept: True to keep each client's connection, False to open a new one for each request.
+        status: HTTP status that the clients expect.
+        interval_ms: Time between two requests of a client.
+        patience_seconds: Longest time to wait for responses after the last request.
+
+    Raises:
+        RuntimeError: If the clients cannot connect.
     """
     request = f"GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
     numbers = (port, clients, interval_ms, seconds, patience_seconds, int(kept), status)
@@ -63,7 +79,7 @@ def asking(
             try:
                 yield _begun(process, request, timeout_seconds=seconds + patience_seconds + 10)
             finally:
-                process.kill()  # which nobody notices who has ended
+                process.kill()  # has no effect on a process that has ended
 
 
 def _begun(process: subprocess.Popen[str], request: str, *, timeout_seconds: float) -> Callable[[], Waited]:
@@ -73,14 +89,18 @@ def _begun(process: subprocess.Popen[str], request: str, *, timeout_seconds: flo
     process.stdin.close()
     process.stdin = None
     if process.stdout.readline() != "ready\n":
-        raise RuntimeError("the bystanders did not begin: nothing listens on the port")
+        raise RuntimeError("the bystanders could not connect: no server listens on the port")
     return lambda: parse(process.communicate(timeout=timeout_seconds)[0])
 
 
 def parse(text: str) -> Waited:
-    """Read the program's last line. Raises `ValueError` for anything else, and where nothing was asked."""
+    """Parse the last line of the program's output.
+
+    Raises:
+        ValueError: If the text is not such a line, or if no request was sent.
+    """
     asked, wrong, broken, unanswered, *seconds = text.split()
     if int(asked) == 0:
-        raise ValueError(f"nothing was asked: {text}")
+        raise ValueError(f"the bystanders sent no request: {text}")
     late, p50, p99, worst = map(float, seconds)
     return Waited(int(asked), int(wrong), int(broken), int(unanswered), late, p50, p99, worst)

@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The cases of the benchmark."""
 
 from __future__ import annotations
 
@@ -26,41 +26,47 @@ _FAR = f"{1e3 * syncing.ROUND_TRIP_SECONDS:.0f} ms away"
 
 
 class Stage:
-    """What several cases read from: the three servers on the same content, started when they are first needed."""
+    """Content and servers that several cases read from. Everything is created on first use."""
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
 
     @cached_property
     def small(self) -> Body:
-        """A blob of 1 MiB."""
+        """Blob of 1 MiB."""
         return Bodies(MIB).fresh()
 
     @cached_property
     def big(self) -> Body:
-        """A blob of 256 MiB."""
+        """Blob of 256 MiB."""
         return Bodies(256 * MIB).fresh()
 
     @cached_property
     def content(self) -> Content:
-        """A plugin of 32 MiB, and the two blobs."""
+        """Plugin of 32 MiB and both blobs."""
         return Content(_packed(32 * MIB), (self.small, self.big))
 
     @cached_property
     def contestants(self) -> list[Contestant]:
-        """All that are installed, running until the stage's stack is closed."""
+        """All installed servers. They run until the stage's stack is closed."""
         return self._stack.enter_context(all_running(self.content))
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One thing that is measured, on every contestant alike.
+    """A case, measured in the same way for every contestant.
 
-    `unit` is what its outcomes count. `opened` makes what it needs, out of the stage where it reads. Measurements
-    shorter than `seconds_at_least` say nothing. What is near to what it is held against, and differs from round to
-    round, is measured `rounds_at_least` times, but for a first look. What takes its own, long time is measured
-    `rounds_at_most` times.
-    `quick`: it is part of a first look. `missing` says what must be installed for it, beside what every case needs.
+    Attributes:
+        name: Name on the command line and in the JSON.
+        title: Name in the table.
+        unit: Unit of the amounts.
+        opened: Prepares the case and yields its trial. Cases that only read take their content from the stage.
+        seconds_at_least: Shortest measurement that gives a meaningful result.
+        rounds_at_least: Number of rounds if `--rounds` asks for fewer. Set for cases with small and noisy differences.
+            `--quick` ignores the value.
+        rounds_at_most: Largest number of rounds, or None. Set for cases that take long.
+        quick: True if `--quick` includes the case.
+        missing: Returns a sentence that names a program needed only by this case, or None.
     """
 
     name: str
@@ -80,7 +86,7 @@ def _reading(load_of: Callable[[Stage], Load]) -> Callable[[Stage], AbstractCont
 
 @contextmanager
 def _pushing(_stage: Stage, *, size_bytes: int, clients: int) -> Iterator[Trial]:
-    """Who can be written to, started for every measurement and pushed to once before it."""
+    """Measure pushes. Every measurement has a freshly started server that one plugin was pushed to."""
     load = loads.blob_pushes(Bodies(size_bytes), clients=clients)
     with each_fresh(Content(_packed())) as contestants:
         yield Trial(contestants, load)
@@ -88,7 +94,7 @@ def _pushing(_stage: Stage, *, size_bytes: int, clients: int) -> Iterator[Trial]
 
 @contextmanager
 def _big_transfers(_stage: Stage) -> Iterator[Trial]:
-    """Ourselves with a blob of 1 GiB."""
+    """Measure our server with a blob of 1 GiB."""
     bodies = Bodies(GIB, block=bytes(MIB))
     pulled = bodies.fresh()
     with mirror(Content(_packed(), (pulled,))) as server:
@@ -98,28 +104,28 @@ def _big_transfers(_stage: Stage) -> Iterator[Trial]:
 
 @contextmanager
 def _packing(_stage: Stage) -> Iterator[Trial]:
-    """`pack`, and what it must be as fast as."""
+    """Measure `pack` and `tar | gzip`."""
     with packing.contestants() as (contestants, commands, size_bytes):
         yield Trial(contestants, partial(packing.runs, commands, size_bytes))
 
 
 @contextmanager
 def _one_of_many_tags(_stage: Stage) -> Iterator[Trial]:
-    """Ourselves with very many tags and with just one, which both are asked for."""
+    """Measure our server with very many tags and with one tag. Both are asked for one tag."""
     with _with_tags((MANY_TAGS, 0), (OURS, ONE_TAG)) as (contestants, _):
         yield Trial(contestants, loads.manifest_gets(TAG))
 
 
 @contextmanager
 def _any_of_many_tags(_stage: Stage) -> Iterator[Trial]:
-    """Ourselves with more tags than are kept in memory, and with fewer, asked for all of them at random."""
+    """Measure random tags of our server, with more tags than its cache holds and with fewer."""
     with _with_tags((MANY_TAGS, FEW_TAGS), (OURS, CACHED_TAGS)) as (contestants, tag_counts):
         yield Trial(contestants, loads.any_manifest_gets(tag_counts))
 
 
 @contextmanager
 def _with_tags(tag_counts: Sequence[int], names: Sequence[str]) -> Iterator[tuple[list[Contestant], dict[int, int]]]:
-    """One server of ours for each count of tags beside the usual one; also the counts by port."""
+    """Start one server of ours for each number of additional tags. Yield the contestants and the numbers by port."""
     content = Content(_packed())
     contestants, counts = [], {}
     with ExitStack() as stack:

@@ -1,4 +1,7 @@
-"""Pushes and pulls as engines since 20.10 do them, for every server alike. Nothing that is pulled is hashed or kept."""
+"""Pushes and pulls like engines since 20.10, in the same way for every server.
+
+Pulled content is neither hashed nor stored.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,29 @@ from urllib.parse import urlsplit
 from tests.bench.content import MIB, REPOSITORY, TAG, Body
 from tests.harness.packing import MANIFEST_TYPE, PackedPlugin
 
-#: Without it docker-registry makes a manifest of the first schema out of what was pushed.
+#: Without this header, docker-registry converts the pushed manifest to schema 1.
 ACCEPT = {"Accept": MANIFEST_TYPE}
 
 _TIMEOUT_SECONDS = 60
 
 
 class WrongAnswerError(AssertionError):
-    """A server answered what it must not."""
+    """A server sent an unexpected response."""
 
 
 @contextmanager
 def connected(port: int, address: str = "127.0.0.1") -> Iterator[HTTPConnection]:
-    """A connection to a server on loopback, from one of the addresses there."""
+    """Open a connection to a server on loopback, from the source address `address`."""
     source = (address, 0)
     with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS, source_address=source)) as connection:
         yield connection
 
 
 def push_blob(connection: HTTPConnection, body: Body, repository: str = REPOSITORY) -> None:
-    """One POST and one PUT with everything.
+    """Push a blob with one POST and one PUT of the whole content.
 
-    Raises `WrongAnswerError` where the server says anything but 202 and 201.
+    Raises:
+        WrongAnswerError: If the statuses are not 202 and 201.
     """
     location = _asked(connection, "POST", f"/v2/{repository}/blobs/uploads/", 202).headers["Location"]
     parts = urlsplit(location)
@@ -44,28 +48,35 @@ def push_blob(connection: HTTPConnection, body: Body, repository: str = REPOSITO
 
 
 def put_manifest(connection: HTTPConnection, manifest: bytes, repository: str = REPOSITORY, tag: str = TAG) -> None:
-    """Raises as `push_blob`."""
+    """Push a manifest. Raises the same errors as `push_blob`."""
     path = f"/v2/{repository}/manifests/{tag}"
     connection.request("PUT", path, manifest, {"Content-Type": MANIFEST_TYPE})
     _answered(connection, "PUT", path, 201)
 
 
 def push_plugin(connection: HTTPConnection, packed: PackedPlugin, repository: str = REPOSITORY, tag: str = TAG) -> None:
-    """Config, layer and manifest. Raises as `push_blob`."""
+    """Push the config, layer and manifest of a plugin. Raises the same errors as `push_blob`."""
     for blob in (packed.config, packed.layer):
         push_blob(connection, Body.of(blob), repository)
     put_manifest(connection, packed.manifest, repository, tag)
 
 
 def pull_plugin(connection: HTTPConnection, buffer: memoryview, repository: str = REPOSITORY, tag: str = TAG) -> None:
-    """The manifest, then what it names. Raises `WrongAnswerError` for anything but 200."""
+    """Pull the manifest of a plugin and the blobs that it names.
+
+    Raises:
+        WrongAnswerError: If a status is not 200 or a blob has another size than its descriptor says.
+    """
     manifest = pull_manifest(connection, repository, tag)
     for blob in (manifest["config"], *manifest["layers"]):
         pull_blob(connection, buffer, blob["digest"], blob["size"], repository)
 
 
 def pull_manifest(connection: HTTPConnection, repository: str = REPOSITORY, tag: str = TAG) -> dict[str, Any]:
-    """HEAD and GET of the manifest by tag; gives what it says. Raises as `pull_plugin`."""
+    """Request a manifest by tag with HEAD and GET, as engines do, and return the parsed manifest.
+
+    Raises the same errors as `pull_plugin`.
+    """
     path = f"/v2/{repository}/manifests/{tag}"
     connection.request("HEAD", path, headers=ACCEPT)
     _answered(connection, "HEAD", path, 200)
@@ -77,7 +88,11 @@ def pull_manifest(connection: HTTPConnection, repository: str = REPOSITORY, tag:
 def pull_blob(
     connection: HTTPConnection, buffer: memoryview, digest: str, size_bytes: int, repository: str = REPOSITORY
 ) -> None:
-    """Raises `WrongAnswerError` for anything but 200 and `size_bytes`."""
+    """Pull a blob and discard its content.
+
+    Raises:
+        WrongAnswerError: If the status is not 200 or the body does not have `size_bytes`.
+    """
     path = f"/v2/{repository}/blobs/{digest}"
     connection.request("GET", path)
     response = _response(connection, "GET", path, 200)
@@ -89,7 +104,7 @@ def pull_blob(
 
 
 def new_buffer() -> memoryview:
-    """What a client receives into."""
+    """Return a buffer of 1 MiB to receive into."""
     return memoryview(bytearray(MIB))
 
 

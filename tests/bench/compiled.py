@@ -1,4 +1,4 @@
-"""Load generators in C, each compiled when it is first needed."""
+"""Load generators in C, compiled on first use."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ COMPILER = "gcc"
 
 
 def missing() -> str | None:
-    """What must be installed first, or None."""
+    """Return a sentence that names the missing packages, or None if the compiler is installed."""
     return None if shutil.which(COMPILER) else "gcc is not installed (Debian: apt-get install gcc libc6-dev)"
 
 
 @contextmanager
 def program(source: Path) -> Iterator[str]:
-    """The program that a C file beside this one makes; it is gone after the block."""
+    """Compile a C file and yield the path of the program, which is removed after the block."""
     with tempfile.TemporaryDirectory(prefix=f"{source.stem}-") as folder:
         path = Path(folder) / source.stem
         path.write_bytes(_compiled(source))

@@ -1,4 +1,4 @@
-"""What the servers hold: a plugin, and blobs of any size that cost nothing to make."""
+"""Content of the servers: a plugin, and blobs of any size that are cheap to generate."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ _MARK_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A blob: the same block over and over, the last one cut short, and a mark at the end that tells it apart."""
+    """A blob made of a repeated block, cut to size, and a final mark that makes the blob unique.
+
+    Attributes:
+        size_bytes: Size of the whole blob.
+        digest: Digest of the whole blob, `sha256:…`.
+        block: Bytes that are repeated.
+        mark: Last bytes of the blob.
+    """
 
     size_bytes: int
     digest: str
@@ -34,11 +41,11 @@ class Body:
 
     @classmethod
     def of(cls, content: bytes) -> Body:
-        """A blob of exactly these bytes."""
+        """Return a blob with exactly these bytes."""
         return cls(len(content), f"sha256:{hashlib.sha256(content).hexdigest()}", content, b"")
 
     def pieces(self) -> Iterator[memoryview | bytes]:
-        """Its bytes, a block at a time."""
+        """Yield the bytes of the blob, one block at a time."""
         left_bytes = self.size_bytes - len(self.mark)
         whole = memoryview(self.block)
         while left_bytes:
@@ -50,7 +57,12 @@ class Body:
 
 
 class Bodies:
-    """Any number of different blobs of one size. What they have in common is hashed once, so a new one is for free."""
+    """Any number of different blobs of one size. Their common part is hashed once, so that new blobs are cheap.
+
+    Args:
+        size_bytes: Size of each blob.
+        block: Block to repeat, or None for 1 MiB of random bytes.
+    """
 
     def __init__(self, size_bytes: int, *, block: bytes | None = None) -> None:
         self.size_bytes = size_bytes
@@ -60,7 +72,7 @@ class Bodies:
             self._common.update(piece)
 
     def fresh(self) -> Body:
-        """A blob that nobody has seen."""
+        """Return a new blob with a digest that was never used before."""
         mark = secrets.token_bytes(_MARK_BYTES)
         hasher = self._common.copy()
         hasher.update(mark)
@@ -68,12 +80,15 @@ class Bodies:
 
 
 def with_layer(packed: PackedPlugin, layer: Body) -> bytes:
-    """The manifest of a plugin with another layer, which need not be one: it is moved, not installed."""
+    """Return the manifest of `packed` with another layer.
+
+    The layer need not be a valid tar archive, since the plugin is only pulled and never installed.
+    """
     manifest = json.loads(packed.manifest)
     manifest["layers"][0] |= {"digest": layer.digest, "size": layer.size_bytes}
     return json.dumps(manifest, separators=(",", ":")).encode()
 
 
 def plugin(folder: Path, *, payload_size_bytes: int) -> PackedPlugin:
-    """Contiv's plugin with a layer of at least `payload_size_bytes`, packed as engines pack it; `folder` is used up."""
+    """Pack contiv's plugin with a layer of at least `payload_size_bytes`, like an engine. Its files are in `folder`."""
     return pack(contiv_plugin(folder, payload_size_bytes=payload_size_bytes))

@@ -1,4 +1,7 @@
-"""Many clients of one blob at the same time, in one thread: threads would wait for each other, and measure that."""
+"""Many clients that pull one blob at the same time, in one thread.
+
+With one thread for each client, the measurement would include the time that the threads wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,30 @@ from tests.bench.client import WrongAnswerError
 from tests.bench.content import KIB, MIB
 
 _TIMEOUT_SECONDS = 120
-#: What is read at a time while a client still waits for its first byte: more would have it wait for us.
+#: Bytes to read at a time while any client waits for its first byte, since larger reads would delay that client.
 _FIRST_BYTES = 64 * KIB
 _END_OF_HEADERS = b"\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a client saw: when its first byte of the blob came, and its last, after it had asked."""
+    """Times of one client, in seconds since its request.
+
+    Attributes:
+        first_byte_seconds: Time until the first byte of the blob.
+        seconds: Time until the last byte of the blob.
+    """
 
     first_byte_seconds: float
     seconds: float
 
 
 def take(port: int, path: str, size_bytes: int, *, clients: int) -> Sequence[Taken]:
-    """Have `clients` GET one blob, each over a connection of its own, and read it as fast as it comes.
+    """Let `clients` request one blob, each over its own connection, and read the blob as fast as possible.
 
-    Raises `WrongAnswerError` for anything but 200 and `size_bytes`, and `TimeoutError` where nothing comes any more.
+    Raises:
+        WrongAnswerError: If a status is not 200 or a body does not have `size_bytes`.
+        TimeoutError: If no data arrives for 120 s.
     """
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
     with ExitStack() as stack:
@@ -37,6 +47,7 @@ def take(port: int, path: str, size_bytes: int, *, clients: int) -> Sequence[Tak
         for _ in range(clients):
             connection = stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
             waiting.register(connection, selectors.EVENT_READ, _Client(connection, path, size_bytes))
+        # All clients are connected before the first request, so that connecting is not part of the times.
         for key in waiting.get_map().values():
             key.data.ask(request)
         return list(_taken(waiting))
@@ -48,7 +59,8 @@ def _taken(waiting: selectors.BaseSelector) -> Iterator[Taken]:
     while waiting.get_map():
         ready = waiting.select(_TIMEOUT_SECONDS)
         if not ready:
-            raise TimeoutError(f"nothing came for {_TIMEOUT_SECONDS} s")
+            raise TimeoutError(f"no data arrived for {_TIMEOUT_SECONDS} s")
+        # Clients without a first byte come first, so that reading for the others does not delay their time.
         for key, _ in sorted(ready, key=lambda each: each[0].data.has_begun):
             had_begun = key.data.has_begun
             taken = key.data.receive(buffer[:_FIRST_BYTES] if still_nothing else buffer)
@@ -73,11 +85,11 @@ class _Client:
 
     @property
     def has_begun(self) -> bool:
-        """Whether its first byte has come."""
+        """True if the first byte of the blob has arrived."""
         return self._first_byte_seconds > 0
 
     def receive(self, buffer: memoryview) -> Taken | None:
-        """Take what is there; gives what was seen once that was all."""
+        """Read the available data. Return the times when the blob is complete, otherwise None."""
         got_bytes = self._connection.recv_into(buffer)
         seconds = time.monotonic() - self._asked_at
         if not got_bytes:
@@ -92,7 +104,7 @@ class _Client:
         return Taken(self._first_byte_seconds, seconds)
 
     def _read_head(self, piece: bytes) -> int:
-        """Read headers as far as they have come; gives how many bytes of the body came with them."""
+        """Read response headers as far as they have arrived, and return how many bytes of the body came with them."""
         self._head += piece
         head, ended, body = self._head.partition(_END_OF_HEADERS)
         if not ended:

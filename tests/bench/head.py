@@ -1,4 +1,4 @@
-"""The load generator for HEAD: a small C program."""
+"""Load generator for HEAD requests, as a small C program."""
 
 from __future__ import annotations
 
@@ -15,9 +15,19 @@ SOURCE = Path(__file__).with_name("head_load.c")
 def load(
     port: int, path: str, *, connections: int, threads: int, seconds: float, headers: Mapping[str, str]
 ) -> Outcome:
-    """Send HEAD `path` over and over for `seconds`, on `connections` kept alive by `threads`.
+    """Send HEAD requests for `path` repeatedly on keep-alive connections.
 
-    Raises `CommandFailedError` when nothing listens there, and `ValueError` when there was not one answer.
+    Args:
+        port: Port of the server on 127.0.0.1.
+        path: Path to request.
+        connections: Number of connections.
+        threads: Number of threads.
+        seconds: Duration of the run.
+        headers: Request headers.
+
+    Raises:
+        CommandFailedError: If the server refuses connections.
+        ValueError: If there was no response.
     """
     lines = [f"HEAD {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *(f"{name}: {headers[name]}" for name in headers)]
     request = "".join(f"{line}\r\n" for line in [*lines, ""])
@@ -27,8 +37,12 @@ def load(
 
 
 def parse(text: str) -> Outcome:
-    """Read the program's one line. Raises `ValueError` for anything else, and for no answers."""
+    """Parse the program's output, which is one line.
+
+    Raises:
+        ValueError: If the text is not such a line, or if there was no response.
+    """
     answers, refused, broken, seconds, p50_seconds, p99_seconds = text.split()
     if int(answers) == 0:
-        raise ValueError(f"no answers: {text}")
+        raise ValueError(f"the server sent no response: {text}")
     return Outcome(int(answers), float(seconds), float(p50_seconds), float(p99_seconds), int(refused) + int(broken))

@@ -1,11 +1,13 @@
-/* HEAD over and over on kept-alive connections, without pipelining: what wrk cannot do, since it waits for the body
- * that Content-Length announces.
+/* Load generator for HEAD requests on keep-alive connections, without pipelining. wrk cannot measure HEAD, since wrk
+ * waits for the body that Content-Length announces.
  *
  * usage: head_load PORT CONNECTIONS THREADS SECONDS < REQUEST
  *
- * REQUEST are the bytes of one whole request. Each connection to 127.0.0.1 sends it, reads one answer up to the empty
- * line, and sends it again. Prints one line: answers, answers that were not 200, connections that broke, seconds, and
- * the latencies in seconds that 50 and 99 of 100 answers did not exceed. A broken connection is not opened again.
+ * REQUEST is the text of one whole request. Each connection to 127.0.0.1 sends REQUEST, reads the response up to the
+ * empty line, and repeats. A broken connection is not opened again.
+ *
+ * Prints one line: responses, responses with another status than 200, broken connections, duration in seconds, and the
+ * 50th and 99th percentile of the latency in seconds.
  */
 #include "load.h"
 
@@ -46,7 +48,7 @@ static void note(struct worker *worker, int64_t latency_ns)
     worker->latencies_ns[worker->answers++] = latency_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)latency_ns;
 }
 
-/* Take what has arrived; 0 where the connection can be used no further. */
+/* Receive available data and send the next request after a complete response. Returns 0 if the connection broke. */
 static int receive(struct worker *worker, struct connection *connection)
 {
     ssize_t got = recv(connection->socket, connection->answer + connection->held, MAX_ANSWER - connection->held, 0);
@@ -60,7 +62,7 @@ static int receive(struct worker *worker, struct connection *connection)
     if (!end)
         return connection->held < MAX_ANSWER;
     if (end + 4 != connection->answer + connection->held)
-        return 0; /* a body, which an answer to HEAD must not have */
+        return 0; /* a response to HEAD must not have a body */
     note(worker, now_ns() - connection->sent_ns);
     if (strncmp(connection->answer, "HTTP/1.1 200 ", 13) != 0)
         worker->refused++;

@@ -1,4 +1,4 @@
-"""What an attacker sends: manifests, lists and layers that cost their reader far more than their sender. Pure."""
+"""Content of attackers: manifests, lists and layers that cost the reader far more than the sender. Pure."""
 
 from __future__ import annotations
 
@@ -27,10 +27,15 @@ _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def manifests() -> Sequence[bytes]:
-    """Manifests of just under 4 MiB, each of another shape that is dear to a parser; all name the same empty blob.
+    """Return manifests of just under 4 MiB that are expensive to parse in different ways.
 
-    Empty objects, as many as there is room for; members with different names, as many as may be told from text alone
-    (180 000); nests of lists; 10 000 layers with annotations; a plugin with 10 000 layers.
+    All of them refer to the same empty blob. Their contents are:
+
+    - as many empty objects as fit
+    - 179 900 members with different names, just below the limit of 720 000 quotation marks (`oci/incoming_manifest.py`)
+    - nested lists
+    - 10 000 layers with annotations
+    - a plugin with 10 000 layers
     """
     layer = _DESCRIPTOR | {"annotations": {f"name.{number}": "\\" * 20 for number in range(3)}}
     return (
@@ -43,7 +48,7 @@ def manifests() -> Sequence[bytes]:
 
 
 def _filled(begin: bytes, items: Iterator[bytes], end: bytes) -> bytes:
-    """A manifest with one more member, which takes what room there is."""
+    """Return a manifest with one more member, which fills the remaining space."""
     base = {"schemaVersion": 2, "mediaType": MANIFEST_TYPE, "config": _CONFIG, "layers": [_DESCRIPTOR]}
     head = json.dumps(base).encode()[:-1] + b"," + begin
     parts, left_bytes = [], MANIFEST_BYTES - len(head) - len(end) - 1
@@ -61,13 +66,13 @@ def _of_layers(config: Mapping[str, Any], layer: Mapping[str, Any]) -> bytes:
 
 
 def tag_list(count: int) -> bytes:
-    """The answer to `tags/list` with so many different tags, as short as they can be."""
+    """Return a `tags/list` response with `count` different tags, as short as possible."""
     names = itertools.islice(_short_names(), count)
     return b'{"name":"a","tags":["' + b'","'.join(names) + b'"]}'
 
 
 def list_outside_the_grammar(count: int) -> bytes:
-    """The same of names that are no tags."""
+    """Return a `tags/list` response with `count` names that are not valid tags."""
     return b'{"name":"a","tags":[' + b",".join(itertools.repeat(b'"!"', count)) + b"]}"
 
 
@@ -78,9 +83,10 @@ def _short_names() -> Iterator[bytes]:
 
 
 def plugins(count: int, *, unpacked_bytes: int = 2 * GIB) -> Sequence[PackedPlugin]:
-    """Different plugins, each as it ought to be, with a file of so many zeros: a thousand times the layer's size.
+    """Return different valid plugins whose layer unpacks to about a thousand times its compressed size.
 
-    What they have in common is hashed once. Their gzip is that of one block, over and over.
+    Each layer contains a file of zeros. Generating them is cheap: their common part is hashed once, and the gzip stream
+    repeats one compressed block.
     """
     head, block = _entry("zeros", unpacked_bytes), bytes(MIB)
     blocks, rest_bytes = divmod(unpacked_bytes, MIB)
@@ -95,7 +101,7 @@ def plugins(count: int, *, unpacked_bytes: int = 2 * GIB) -> Sequence[PackedPlug
 
 
 def _plugin(name: str, common: bytes, common_bytes: int, crc: int, hasher: hashlib._Hash) -> PackedPlugin:
-    """The plugin whose layer begins with `common`, and ends with its program."""
+    """Return the plugin whose layer begins with `common` and ends with its program."""
     end = _entry(name, 0) + bytes(2 * _TAR_BLOCK_BYTES)
     hasher.update(end)
     trailer = struct.pack("<II", zlib.crc32(end, crc), (common_bytes + len(end)) % 2**32)
@@ -111,6 +117,6 @@ def _entry(name: str, size_bytes: int) -> bytes:
 
 
 def _deflated(content: bytes, *, last: bool = False) -> bytes:
-    """Deflate that refers to nothing before it, so that it may follow anything."""
+    """Compress `content` without references to earlier data, so that the result may follow any other deflate data."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     return packer.compress(content) + packer.flush(zlib.Z_FINISH if last else zlib.Z_FULL_FLUSH)

@@ -1,4 +1,4 @@
-"""An upstream on loopback that answers with what was prepared, however much that is."""
+"""An upstream on loopback that sends prepared responses of any size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-#: What a request for a path is answered: all bytes, up to the end of the connection.
+#: Returns the whole response to a request for a path, as bytes. The connection is closed after the response.
 Answers = Callable[[str], bytes]
 
 _INFORMATIONAL = b"HTTP/1.1 103 Early Hints\r\n\r\n"
@@ -18,7 +18,7 @@ _TIMEOUT_SECONDS = 120
 
 @contextmanager
 def answering(answers: Answers) -> Iterator[str]:
-    """Answer each connection one request; gives the URL."""
+    """Serve one request for each connection while the block runs, and yield the base URL."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         thread = threading.Thread(target=_serve, args=(listener, answers), name="upstream")
         thread.start()
@@ -30,13 +30,13 @@ def answering(answers: Answers) -> Iterator[str]:
 
 
 def listing(body: bytes) -> Answers:
-    """Every list of tags is this one, in one page; there is nothing else."""
+    """Return responses with `body` as the only page of every tag list. Other requests get 404."""
     listed = _ok(body)
     return lambda path: listed if "/tags/list" in path else _NOT_FOUND
 
 
 def informational(count: int) -> Answers:
-    """So many interim responses, and at last that there is no such thing."""
+    """Return responses with `count` interim responses before the final 404."""
     flood = _INFORMATIONAL * count + _NOT_FOUND
     return lambda _path: flood
 
@@ -56,7 +56,7 @@ def _serve(listener: socket.socket, answers: Answers) -> None:
 
 
 def _answer(connection: socket.socket, answers: Answers) -> None:
-    """What the other side does not take any more is nobody's loss."""
+    """Send the response. Errors are ignored, since the client may close the connection early."""
     connection.settimeout(_TIMEOUT_SECONDS)
     with connection, suppress(OSError):
         request = connection.recv(_MAX_REQUEST_BYTES)

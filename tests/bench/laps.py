@@ -1,4 +1,4 @@
-"""Clients that do the same thing over and over, several at once, in threads."""
+"""Clients that repeat one task, several at the same time, in threads."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ _START_TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Laps:
-    """How long each lap of any client took, and all of them together."""
+    """Duration of all laps.
+
+    Attributes:
+        seconds: Duration of the whole run.
+        latencies_seconds: Duration of each lap of any client.
+    """
 
     seconds: float
     latencies_seconds: list[float]
 
     def outcome(self, amount_each: float) -> Outcome:
-        """What they came to, where a lap does `amount_each` of the case's unit."""
+        """Return the outcome of the run. Each lap counts `amount_each` of the case's unit."""
         latencies = self.latencies_seconds
         return Outcome(
             amount=amount_each * len(latencies),
@@ -33,11 +38,18 @@ class Laps:
 
 
 def run_laps(clients: int, seconds: float, client: Callable[[], AbstractContextManager[Callable[[], None]]]) -> Laps:
-    """Have `clients` threads do laps, begin none after `seconds`, and wait for the last.
+    """Run laps in `clients` threads. No lap begins after `seconds`, and all laps are finished.
 
-    `client` gives each thread what does one lap, inside a `with` of its own. What a lap raises is raised in the end.
+    Args:
+        clients: Number of threads.
+        seconds: Time during which laps may begin.
+        client: Context manager of one thread. The context manager yields the function that runs one lap.
+
+    Raises:
+        Exception: The first error of a lap, after all threads have ended.
     """
     started: list[float] = []
+    # All clients start at the same moment, after the slowest one has connected.
     start_line = Barrier(clients, action=lambda: started.append(time.monotonic()), timeout=_START_TIMEOUT_SECONDS)
 
     def run() -> list[float]:
@@ -58,7 +70,7 @@ def run_laps(clients: int, seconds: float, client: Callable[[], AbstractContextM
 
 
 def run_once(clients: Sequence[Callable[[], None]]) -> Laps:
-    """Have each of `clients` do its work once, all at the same time. What one raises is raised in the end."""
+    """Run each client once, all at the same time. An error of a client is raised after all have ended."""
     begin = time.monotonic()
 
     def run(client: Callable[[], None]) -> float:

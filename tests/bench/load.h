@@ -1,4 +1,4 @@
-/* What the load generators share: the request, the clock, and connections to 127.0.0.1. */
+/* Shared by the load generators: the request, the clock, and connections to 127.0.0.1. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ static void fail(const char *what)
     exit(1);
 }
 
-/* Connect, or with SOCK_NONBLOCK begin to; -1 where that fails at once. */
+/* Connect, or begin to connect with SOCK_NONBLOCK. Returns the socket, or -1 for an error. */
 static int connect_to_port(int flags)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};

@@ -1,4 +1,4 @@
-"""How a server is loaded: each function gives a load, which takes a server and seconds and says what it came to."""
+"""Load generators: each function returns a load, which takes a server and a duration and returns the outcome."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SLOW_SECONDS = 60
 
 
 def manifest_heads(target: str) -> Load:
-    """HEAD of the manifest that `target`, a tag or digest, names, by our own generator; counts answers."""
+    """Return a load of manifest HEAD requests by tag or digest, sent by our own generator. Counts responses."""
 
     def load(server: Server, seconds: int) -> Outcome:
         return head.load(
@@ -38,12 +38,16 @@ def manifest_heads(target: str) -> Load:
 
 
 def manifest_gets(target: str) -> Load:
-    """GET of the manifest that `target` names, by wrk; counts answers."""
+    """Return a load of manifest GET requests by tag or digest, sent by wrk. Counts responses."""
     return lambda server, seconds: _requests(_wrk(server, manifest_path(target), seconds, headers=client.ACCEPT))
 
 
 def any_manifest_gets(tag_counts: Mapping[int, int]) -> Load:
-    """GET of the manifest by any of the tags that `many_tags.add` made, by wrk; `tag_counts` by the server's port."""
+    """Return a load of manifest GET requests by random tags of `many_tags.add`, sent by wrk. Counts responses.
+
+    Args:
+        tag_counts: Number of tags of each server, by port.
+    """
 
     def load(server: Server, seconds: int) -> Outcome:
         count = str(tag_counts[server.port])
@@ -54,7 +58,7 @@ def any_manifest_gets(tag_counts: Mapping[int, int]) -> Load:
 
 
 def blob_gets(digest: str, *, connections: int) -> Load:
-    """GET of one blob, by wrk; counts MiB, those of answers that were not complete in the end included."""
+    """Return a load of GET requests for one blob, sent by wrk. Counts MiB, including those of incomplete responses."""
 
     def load(server: Server, seconds: int) -> Outcome:
         path = f"/v2/{REPOSITORY}/blobs/{digest}"
@@ -66,7 +70,7 @@ def blob_gets(digest: str, *, connections: int) -> Load:
 
 
 def plugin_pulls(*, clients: int) -> Load:
-    """Whole plugins, each over a connection of its own; counts plugins."""
+    """Return a load of whole plugin pulls, each over a new connection. Counts plugins."""
 
     def load(server: Server, seconds: int) -> Outcome:
         @contextmanager
@@ -85,7 +89,7 @@ def plugin_pulls(*, clients: int) -> Load:
 
 
 def blob_pushes(bodies: Bodies, *, clients: int) -> Load:
-    """A different blob each time, over one connection a client; counts MiB."""
+    """Return a load of pushes of different blobs, over one connection for each client. Counts MiB."""
 
     def load(server: Server, seconds: int) -> Outcome:
         @contextmanager
@@ -99,7 +103,10 @@ def blob_pushes(bodies: Bodies, *, clients: int) -> Load:
 
 
 def big_transfers(bodies: Bodies, digest: str, *, pulls: int, pushes: int) -> Load:
-    """`pulls` of one blob and `pushes` of others, all at once and once each, however long it takes; counts MiB."""
+    """Return a load of pulls of one blob and pushes of others. Counts MiB.
+
+    All transfers run once and at the same time, for as long as they take.
+    """
 
     def load(server: Server, _seconds: int) -> Outcome:
         def pull() -> None:
@@ -116,7 +123,7 @@ def big_transfers(bodies: Bodies, digest: str, *, pulls: int, pushes: int) -> Lo
 
 
 def manifest_path(target: str) -> str:
-    """Where the manifest of a tag or digest is."""
+    """Return the URL path of a manifest by tag or digest."""
     return f"/v2/{REPOSITORY}/manifests/{target}"
 
 

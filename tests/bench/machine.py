@@ -1,4 +1,4 @@
-"""The machine a run was made on, without anything that names it."""
+"""Description of the machine, without anything that identifies a particular machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PROGRAMS = {
 
 
 def describe(folder: Path) -> dict[str, str]:
-    """What a reader must know to judge numbers from here; `folder` is where all data lie."""
+    """Return the properties of the machine that matter for the measurements, by name. `folder` holds all data."""
     return {
         "CPU": f"{_cpu_model()}, {len(os.sched_getaffinity(0))} cores for servers and load together",
         "memory": f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / GIB:.1f} GiB",
@@ -43,19 +43,20 @@ def describe(folder: Path) -> dict[str, str]:
 
 
 def filesystem_of(folder: Path, mountinfo: str) -> str:
-    """The type of the file system that holds `folder`, by the lines of /proc/self/mountinfo."""
+    """Return the type of the file system that holds `folder`, according to the text of /proc/self/mountinfo."""
     found = "unknown"
     longest = -1
     for line in mountinfo.splitlines():
         fields, _, rest = line.partition(" - ")
-        point = fields.split()[4].replace("\\040", " ")
+        point = fields.split()[4].replace("\\040", " ")  # the kernel escapes spaces in octal
+        # A later mount on the same point hides the earlier one, so the last of equally long points counts.
         if folder.is_relative_to(point) and len(point) >= longest:
             longest, found = len(point), rest.split()[0]
     return found
 
 
 def version_in(text: str) -> str | None:
-    """The first thing in `text` that looks like a version."""
+    """Return the first version number in `text`, or None."""
     found = _VERSION.search(text)
     return found[0] if found else None
 

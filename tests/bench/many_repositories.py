@@ -1,6 +1,6 @@
-"""Very many repositories in a catalog of ours, by SQL: through the port each one would be a transaction.
+"""Add very many repositories to a catalog with SQL, since the registry port needs one transaction for each.
 
-By nothing but SQL, so that catalogs of every version that has these tables can be filled.
+Plain SQL also works with catalogs of every plugin-mirror version that has these tables.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _TIMEOUT_SECONDS = 30
 
 
 def name(number: int) -> str:
-    """The repository of that number; in the order of the numbers."""
+    """Return the name of a repository. Names sort in the order of their numbers."""
     return f"many/repository-{number:06}"
 
 
 def add(data: Path, count: int) -> None:
-    """Have so many repositories hold one blob in the empty store at `data`, also while it is served."""
+    """Add `count` repositories that hold one blob to the empty store at `data`, which may be in use."""
     digest, now = digest_of(_EMPTY), datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     numbers = range(1, count + 1)
     with closing(sqlite3.connect(data / "catalog.sqlite", timeout=_TIMEOUT_SECONDS)) as catalog, catalog:

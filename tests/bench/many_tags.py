@@ -1,4 +1,4 @@
-"""Very many tags in a catalog of ours, by SQL: through the registry's port each one would be two statements."""
+"""Add very many tags to a catalog with SQL, since the registry port needs two statements for each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mirror.store.catalog.database import Catalog
 from mirror.store.catalog.generation import Generation
 from mirror.store.content.data_layout import DataLayout
 
-#: The names that `add` gives, as a format of a number; wrk's script makes the same ones.
+#: Format of the tag names. The wrk script any_tag.lua uses the same format.
 TAG_FORMAT = "1.0.0-{:06d}"
 
 
 def add(data: Path, tag_count: int) -> None:
-    """Have `tag_count` more tags point to where the one tag in the store at `data` does, also while it is served."""
+    """Add `tag_count` tags that point to the manifest of the only tag in the store at `data`, which may be in use."""
     asyncio.run(_add(DataLayout(data), tag_count))
 
 

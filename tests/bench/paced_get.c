@@ -1,16 +1,18 @@
-/* GET at fixed times, whatever the server does: how long clients wait who have nothing to do with what it is busy with.
+/* Send GET requests at fixed times, whatever the server does, to measure how long uninvolved clients wait.
  *
  * usage: paced_get PORT CLIENTS INTERVAL_MS SECONDS PATIENCE_SECONDS KEPT STATUS < REQUEST
  *
- * REQUEST is the text of one whole request. Each client sends it to 127.0.0.1 every INTERVAL_MS, the clients one after
- * the other, over one connection (KEPT is 1), or each time over a new one (KEPT is 0). A request is timed from when it
- * was due, not from when it could be sent: one that becomes due while its client still waits for an answer has begun
- * to wait as well. After SECONDS nothing becomes due any more, and what is due is waited for, PATIENCE_SECONDS at most.
+ * REQUEST is the text of one whole request. Each client sends REQUEST to 127.0.0.1 every INTERVAL_MS, over one
+ * connection (KEPT is 1) or each time over a new one (KEPT is 0). The clients are spread evenly over the interval.
  *
- * Prints "ready" when all clients are connected, and in the end one line: requests that were due, those answered with
- * another status than STATUS, connections that broke, requests without an answer, and in seconds: by how much this
- * program itself was late to send, then the times that 50, 99 and 100 of 100 requests did not exceed. What was not
- * answered counts with the time it has waited.
+ * The latency of a request begins when the request is due, not when it is sent. So the wait of a request that becomes
+ * due while its client still waits for a response is counted, too. After SECONDS no further request becomes due, and
+ * the program waits at most PATIENCE_SECONDS for the remaining responses.
+ *
+ * Prints "ready" when all clients are connected. At the end, prints one line: requests, responses with another status
+ * than STATUS, broken connections, requests without a response, and in seconds: the largest delay with which this
+ * program itself sent a request, and the 50th and 99th percentile and the maximum of the latency. Requests without a
+ * response count with the time that they have waited.
  */
 #include "load.h"
 
@@ -21,10 +23,10 @@ enum { MAX_CLIENTS = 64, PRIORITY = -10 };
 
 struct client {
     int socket;
-    int busy;          /* a request was begun and is not answered */
-    int sent;          /* it has left; until then the connection is being made */
-    int64_t due_ns;    /* when the request was due that is next, or under way */
-    int64_t free_ns;   /* since when the next one could have been sent */
+    int busy;          /* a request has begun and has no response yet */
+    int sent;          /* the request is sent; before that, the connection is being opened */
+    int64_t due_ns;    /* due time of the current or next request */
+    int64_t free_ns;   /* end of the previous request, before which the next one cannot be sent */
     size_t held;
     char answer[MAX_ANSWER + 1];
 };
@@ -42,7 +44,7 @@ static void leave(struct client *client)
     client->socket = -1;
 }
 
-/* What was under way has ended, in whichever way; the next one is due an interval later. */
+/* Record the end of a request, successful or not. The next request is due one interval after this one was due. */
 static void end_request(struct client *client, int64_t interval_ns)
 {
     int64_t now = now_ns();
@@ -73,7 +75,7 @@ static int send_request(struct client *client)
     return send_whole_request(client->socket);
 }
 
-/* How long the answer is, headers and body; 0 while that is not known, -1 where it cannot be read. */
+/* Length of the response with headers and body. 0 if the headers are incomplete, -1 if they are invalid or too long. */
 static ssize_t answer_length(struct client *client)
 {
     client->answer[client->held] = 0;
@@ -118,7 +120,7 @@ static void begin_request(struct client *client, int64_t interval_ns)
     }
 }
 
-/* One look at everything; 0 when nothing is due or under way any more. */
+/* Send due requests and receive responses once. Returns 0 when all requests have ended. */
 static int step(int count, int64_t end_ns, int64_t last_ns, int64_t interval_ns)
 {
     struct pollfd polled[MAX_CLIENTS];
@@ -171,7 +173,7 @@ int main(int count, char **arguments)
     request_length = fread(request, 1, sizeof request, stdin);
     if (wanted < 1 || wanted > MAX_CLIENTS || interval_ns < 1)
         return 2;
-    setpriority(PRIO_PROCESS, 0, PRIORITY); /* without the right to it, at the priority of everybody */
+    setpriority(PRIO_PROCESS, 0, PRIORITY); /* fails without root, and then the program runs at normal priority */
     waited_ns = calloc(wanted * (length_ns / interval_ns + 2), sizeof *waited_ns);
     if (!waited_ns)
         fail("calloc");

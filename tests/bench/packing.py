@@ -1,4 +1,7 @@
-"""`pack` beside `tar | gzip -6` of the same tree: programs that end; memory and CPU in the table are the bench's."""
+"""`plugin-mirror pack` and `tar | gzip -6` on the same tree.
+
+Both are programs that end. Memory and CPU time in the table are those of the benchmark itself.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,15 @@ from tests.harness.mirror import PROGRAM
 
 TAR = "tar | gzip -6"
 _COPIES = 4
-#: Whatever else is installed with Python is left out.
+#: Installed packages, bytecode and static libraries are not part of the tree.
 _LEFT_OUT = shutil.ignore_patterns("site-packages", "dist-packages", "__pycache__", "*.a")
 
 
 @contextmanager
 def contestants() -> Iterator[tuple[list[Contestant], dict[int, str], int]]:
-    """Both, with the command of each by the port that stands for it, and the size of the tree in bytes.
+    """Yield both contestants, their commands by placeholder port, and the size of the tree in bytes.
 
-    The tree is Python's own library, a few times: small files and large ones, texts and programs.
+    The tree has several copies of Python's standard library, with small and large files, texts and programs.
     """
     with tempfile.TemporaryDirectory(prefix="packing-") as made:
         folder = Path(made)
@@ -46,7 +49,7 @@ def contestants() -> Iterator[tuple[list[Contestant], dict[int, str], int]]:
 
 
 def runs(commands: dict[int, str], size_bytes: int, server: Server, seconds: int) -> Outcome:
-    """Run the command that a port stands for again and again, at least for so long; counts MiB of files."""
+    """Run the command of a placeholder port repeatedly for at least `seconds`. Counts MiB of files."""
     begin, taken_seconds = time.monotonic(), []
     while not taken_seconds or time.monotonic() - begin < seconds:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a server's processes cost while it is loaded, out of /proc."""
+"""CPU time and memory of a server's processes under load, read from /proc."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Self
 from tests.bench.sample import Cost
 
 NOISY_CPU_SHARE = 0.1
-"""More than this part of the machine used by somebody else makes numbers doubtful."""
+"""Share of the machine's CPU time. If other processes use more, the report marks the measurement as doubtful."""
 
 _PERIOD_SECONDS = 0.1
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -21,7 +21,7 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> list[int]:
-    """`pid` and all processes that descend from it."""
+    """Return `pid` and the ids of all of its descendants."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
@@ -33,7 +33,7 @@ def family(pid: int) -> list[int]:
 
 
 def rss_bytes(pid: int) -> int:
-    """Resident memory, pages shared with other processes included; 0 for a process that has ended."""
+    """Return the resident memory of a process, including pages shared with others. 0 if the process has ended."""
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
     except (FileNotFoundError, ProcessLookupError):
@@ -41,7 +41,7 @@ def rss_bytes(pid: int) -> int:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """What processes have computed since they began."""
+    """Return the CPU time that the processes have used since their start."""
     ticks = 0
     for pid in pids:
         if fields := _stat(pid):
@@ -50,7 +50,7 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 class Watch:
-    """Watches a server and its children for the length of a `with` block; `cost` says what they took in it."""
+    """Measures a server and its children during a `with` block. `cost` has the result."""
 
     def __init__(self, pid: int) -> None:
         self._pids = family(pid)
@@ -62,7 +62,7 @@ class Watch:
 
     @property
     def cost(self) -> Cost:
-        """What was taken; known after the block."""
+        """Cost of the server during the block. Raises RuntimeError before the end of the block."""
         if self._cost is None:
             raise RuntimeError("the watch has not ended")
         return self._cost
@@ -94,23 +94,28 @@ class Watch:
         self._largest_rss_bytes = max(self._largest_rss_bytes, *each)
 
     def _clocks(self) -> tuple[float, float, float, float]:
-        """CPU seconds until now: of the server, of us and our ended children, of everybody, and of all CPUs at most."""
+        """Return CPU seconds so far: of the server, of the benchmark, of all processes, and in total with idle time.
+
+        The benchmark's time includes that of its ended children.
+        """
         own = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         ours = sum(usage.ru_utime + usage.ru_stime for usage in own)
         return cpu_seconds(self._pids), ours, *_machine_seconds()
 
 
 def _machine_seconds() -> tuple[float, float]:
-    """CPU seconds until now that anybody used, and those that there were."""
+    """Return the CPU seconds that all processes have used so far, and the CPU seconds in total with idle time."""
     user, nice, system, idle, waiting, *rest = (
-        int(field) / _TICKS_A_SECOND for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
+        # Fields after the eighth (guest time) are already part of user time.
+        int(field) / _TICKS_A_SECOND
+        for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
     )
     busy = user + nice + system + sum(rest)
     return busy, busy + idle + waiting
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the program's name; none for a process that has ended."""
+    """Return the fields of /proc/PID/stat after the program's name, or an empty list if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

@@ -1,4 +1,4 @@
-"""Pull-through: a plugin that is not here yet, by many clients over a thin line, and one whose upstream is gone."""
+"""Pull-through cases: many clients that pull a plugin which is not cached, and an upstream that does not respond."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ _EARLIER_PULLS = 8
 
 
 def missing() -> str | None:
-    """What must be installed for :func:`cold`, or None."""
+    """Return a sentence that names the program missing for :func:`cold`, or None."""
     return DockerRegistry.missing() or Nginx.missing()
 
 
 @contextmanager
 def cold(packed: PackedPlugin, *, size_bytes: int, clients: int) -> Iterator[Trial]:
-    """Ours and docker-registry as proxies, and one client that goes to the upstream itself.
+    """Yield a trial of our proxy, docker-registry as a proxy, and one client that pulls from the upstream directly.
 
-    The proxies are started anew each time, and have brought a few other plugins to as many clients when the measurement
-    begins: a process that has done nothing yet is not what a site has.
+    The proxies are restarted for each measurement. Before the measurement they serve some other plugins to the same
+    number of clients, since a process that has done nothing yet is not typical of a site.
     """
     layer = Bodies(size_bytes).fresh()
     earlier = {f"earlier{number}": Bodies(MIB).fresh() for number in range(_EARLIER_PULLS)}
@@ -83,12 +83,15 @@ def cold(packed: PackedPlugin, *, size_bytes: int, clients: int) -> Iterator[Tri
 
 @contextmanager
 def gone(packed: PackedPlugin, load: Load) -> Iterator[Trial]:
-    """Ours with a plugin that was pulled through, whose tag is due and whose upstream is a black hole; and without."""
+    """Yield a trial of our server with and without a proxy rule.
+
+    With the rule, the plugin was pulled through, its tag is due for confirmation, and the upstream is a black hole.
+    """
     with tempfile.TemporaryDirectory(prefix="warm-") as folder, BlackHole() as hole:
         data = Path(folder) / "data"
         with mirror(Content(packed)) as upstream, Mirror(data=data, sections=_sections(upstream.url(""))) as started:
             _pull(started.port)
-            wait_until(lambda: not list((data / "uploads").iterdir()), 30, "the plugin to be stored")
+            wait_until(lambda: not list((data / "uploads").iterdir()), "the plugin to be stored")
         make_due(data)
         with (
             Mirror(workers=WORKERS, data=data, sections=_sections(hole.url)) as warm,
@@ -116,7 +119,10 @@ def _sections(url: str) -> dict[str, Any]:
 
 
 def _pulls(front: Nginx, layer: Body, earlier: Mapping[str, Body], clients: int) -> Load:
-    """A layer of which the clients have nothing yet, after others by their tags; counts MiB that clients got."""
+    """Return a load in which all clients pull a layer that is not cached. Counts MiB that the clients received.
+
+    Some other plugins are pulled by their tags before.
+    """
 
     def load(server: Server, _seconds: int) -> Outcome:
         for tag, small in earlier.items():
@@ -145,7 +151,7 @@ def _pulls(front: Nginx, layer: Body, earlier: Mapping[str, Body], clients: int)
 
 
 def _pull_at_once(port: int, tag: str, layer: Body, clients: int) -> Sequence[Taken]:
-    """The manifest and the config once, then the layer by every client."""
+    """Pull the manifest and config once, and then the layer with all clients at the same time."""
     with client.connected(port) as connection:
         config = client.pull_manifest(connection, tag=tag)["config"]
         client.pull_blob(connection, client.new_buffer(), config["digest"], config["size"])
@@ -153,13 +159,13 @@ def _pull_at_once(port: int, tag: str, layer: Body, clients: int) -> Sequence[Ta
 
 
 def _sent_bytes(front: Nginx, layer: Body) -> int:
-    """What has been sent of a layer, by nginx's own count of answers that it has finished."""
+    """Return how many bytes of a layer nginx has sent in finished responses, according to its access log."""
     line = re.compile(rf'"GET \S*/blobs/{layer.digest}\S* HTTP/1.1" \d+ (\d+)')
     return sum(int(found[1]) for found in line.finditer(front.access_log.read_text()))
 
 
 def _wait_for_quiet(front: Nginx) -> None:
-    """Wait until what is under way at the upstream has ended, and been logged."""
+    """Wait until the upstream has finished and logged all responses."""
     seen, since = -1, time.monotonic()
 
     def is_quiet() -> bool:
@@ -169,15 +175,18 @@ def _wait_for_quiet(front: Nginx) -> None:
             seen, since = size_bytes, time.monotonic()
         return time.monotonic() - since > _QUIET_SECONDS
 
-    wait_until(is_quiet, 60, "the upstream to be left alone")
+    wait_until(is_quiet, "the upstream to finish its responses")
 
 
 def _after_first_pulls(server: Server, load: Load) -> Load:
-    """Pull before anything is measured: whoever comes first may have to find out that the upstream is gone."""
+    """Return `load` after some pulls that are not measured, with the duration of the first pull as a figure.
+
+    The first client of a worker waits until the worker notices that the upstream does not respond.
+    """
     begin = time.monotonic()
     _pull(server.port)
     first_ms = 1e3 * (time.monotonic() - begin)
-    load(server, 2)  # of several workers each finds out
+    load(server, 2)  # each worker notices by itself that the upstream does not respond
     return lambda server, seconds: replace(load(server, seconds), figures={FIRST_PULL_MS: first_ms})
 
 

@@ -1,4 +1,4 @@
-"""A run as a table for people and as JSON for programs. Pure."""
+"""Format a run as text for people and as JSON for programs. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEADINGS = (
     "rate",
     "median",
     "min-max",
-    "ours / it",
+    "ours / theirs",
     "p50 ms",
     "p99 ms",
     "CPU us each",
@@ -29,7 +29,7 @@ _LEFT_COLUMNS = 3
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """One case as it was measured; the first contestant is the one whose ratios are given."""
+    """Measurements of one case. Ratios compare the first contestant with the others."""
 
     name: str
     title: str
@@ -39,7 +39,7 @@ class CaseResult:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A whole run."""
+    """A whole run: the machine, the options, the cases and the verdicts of the bars."""
 
     machine: Mapping[str, str]
     options: Mapping[str, object]
@@ -48,7 +48,7 @@ class Run:
 
 
 def to_json(run: Run) -> str:
-    """Everything, each round of it."""
+    """Return the whole run with every single measurement as JSON."""
     document = asdict(run)
     for case, result in zip(document["cases"], run.cases, strict=True):
         case["rounds"] = {
@@ -59,7 +59,7 @@ def to_json(run: Run) -> str:
 
 
 def to_text(run: Run) -> str:
-    """The machine, the table, the bars, and what to doubt; Markdown that can be read as it is."""
+    """Return the machine, the tables, the bars and the doubtful measurements as Markdown."""
     parts = [
         "\n".join(f"- {name}: {value}" for name, value in run.machine.items()),
         table(_HEADINGS, [row for case in run.cases for row in _rows(case)], left_columns=_LEFT_COLUMNS),
@@ -68,14 +68,17 @@ def to_text(run: Run) -> str:
         parts.append(table(("case", "server", "figure", "median", "min-max"), figures, left_columns=_LEFT_COLUMNS))
     if run.verdicts:
         rows = [[each.case, each.text, _number(each.measured), _met(each.met)] for each in run.verdicts]
-        parts.append(table(("bar", "", "measured", ""), rows, left_columns=2))
+        parts.append(table(("case", "bar", "measured", "result"), rows, left_columns=2))
     doubts = [doubt for case in run.cases for doubt in _doubts(case)]
     parts.append("\n".join(f"- {doubt}" for doubt in doubts))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, left_columns: int) -> str:
-    """A Markdown table whose source is aligned, too: the first `left_columns` to the left, the others to the right."""
+    """Return a Markdown table with aligned columns.
+
+    The first `left_columns` columns are aligned to the left and the others to the right.
+    """
     shown = [[cell.replace("|", "\\|") for cell in row] for row in [headings, *rows]]
     widths = [max(len(row[column]) for row in shown) for column in range(len(headings))]
 
@@ -130,8 +133,8 @@ def _doubts(case: CaseResult) -> list[str]:
         noisy = [sample.cost.other_cpu_share for sample in samples if sample.cost.other_cpu_share > NOISY_CPU_SHARE]
         if noisy:
             found.append(
-                f"{case.title}, {name}: in {len(noisy)} of {len(samples)} rounds others used up to "
-                f"{max(noisy):.0%} of the machine"
+                f"{case.title}, {name}: in {len(noisy)} of {len(samples)} rounds other processes used up to "
+                f"{max(noisy):.0%} of the CPU time"
             )
     return found
 
@@ -141,7 +144,7 @@ def _median(numbers: Sequence[float]) -> float:
 
 
 def _number(value: float | None) -> str:
-    """Three digits that count, no more than are known."""
+    """Format a number with three significant digits, or as a whole number from 100 on. None gives an empty text."""
     if value is None:
         return ""
     if value >= 100:

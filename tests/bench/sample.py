@@ -1,4 +1,4 @@
-"""What a measurement came to, and medians and ratios of several. Pure."""
+"""Results of measurements, and their medians and ratios. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a load came to, as its generator saw it.
+    """Result of a load, as seen by its generator.
 
-    `amount` is how much was done, in the case's unit; `errors` counts answers that were none or the wrong ones.
-    `figures` has what is to be seen of this case only, by what it is called.
+    Attributes:
+        amount: Amount of work done, in the case's unit.
+        seconds: Duration of the load.
+        p50_seconds: Median latency.
+        p99_seconds: 99th percentile of the latency.
+        errors: Number of missing or wrong responses.
+        figures: Further figures of the case, by name.
     """
 
     amount: float
@@ -26,10 +31,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a server took while it was loaded.
+    """CPU time and memory of a server under load.
 
-    `rss_bytes` is the highest sum over its processes, `largest_rss_bytes` the highest of a single one. `cpu_seconds`
-    is what they computed, `other_cpu_share` the part of the machine's CPU time that neither they nor we used.
+    Attributes:
+        cpu_seconds: CPU time of all of its processes.
+        rss_bytes: Largest sum of the resident memory of its processes.
+        largest_rss_bytes: Largest resident memory of a single process.
+        other_cpu_share: Share of the machine's CPU time used by neither the server nor the benchmark, from 0 to 1.
     """
 
     cpu_seconds: float
@@ -40,25 +48,25 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measurement."""
+    """One measurement of one contestant."""
 
     outcome: Outcome
     cost: Cost
 
     @property
     def rate(self) -> float:
-        """How much was done in a second."""
+        """Amount of work done in one second."""
         return self.outcome.amount / self.outcome.seconds
 
     @property
     def cpu_seconds_each(self) -> float:
-        """CPU time of the server for one of the case's unit."""
+        """CPU time of the server for one unit of work. NaN if no work was done."""
         return self.cost.cpu_seconds / self.outcome.amount if self.outcome.amount else math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of several numbers, and their ends."""
+    """Median, minimum and maximum of several numbers."""
 
     median: float
     low: float
@@ -66,23 +74,30 @@ class Spread:
 
     @classmethod
     def of(cls, numbers: Sequence[float]) -> Spread:
-        """Raises `ValueError` where there is none."""
+        """Return the spread of `numbers`. Raises ValueError for an empty sequence."""
         if not numbers:
             raise ValueError("no numbers")
         return cls(statistics.median(numbers), min(numbers), max(numbers))
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """`ours` over `theirs`, round by round: what disturbs a whole round disturbs both sides of its ratio.
+    """Return the spread of `ours / theirs`, computed for each round.
 
-    Raises `ValueError` where they have not as many rounds. Nothing at all on their side makes a ratio without limit.
+    A disturbance of a whole round affects both sides of its ratio. A ratio is infinite if their number is 0.
+
+    Raises:
+        ValueError: If the two sides have different numbers of rounds.
     """
     pairs = zip(ours, theirs, strict=True)
     return Spread.of([our / their if their else math.inf for our, their in pairs])
 
 
 def percentile(numbers: Sequence[float], percent: float) -> float:
-    """The smallest of `numbers` that at least `percent` of 100 of them do not exceed. Raises `ValueError` for none."""
+    """Return the smallest of `numbers` that is at least as large as `percent` % of them.
+
+    Raises:
+        ValueError: If `numbers` is empty.
+    """
     if not numbers:
         raise ValueError("no numbers")
     return sorted(numbers)[max(0, math.ceil(len(numbers) * percent / 100) - 1)]

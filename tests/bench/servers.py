@@ -1,4 +1,4 @@
-"""Who is measured: ourselves, docker-registry and nginx, each as it runs in production, on content of the bench."""
+"""The servers of the comparison: plugin-mirror, docker-registry and nginx, configured as in production."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server that runs on a port of 127.0.0.1; `pid` is the process that was started first.
+    """A running server.
 
-    `config` is its configuration file and `data` its data folder, where a case needs them.
+    Attributes:
+        port: Port on 127.0.0.1.
+        pid: Process id of its first process.
+        config: Configuration file, if a case needs the file.
+        data: Data folder, if a case needs the folder.
     """
 
     port: int
@@ -35,13 +39,18 @@ class Server:
     data: Path | None = None
 
     def url(self, path: str) -> str:
-        """The whole address of a path."""
+        """Return the URL of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One side of a comparison. `serving` gives its server for the length of one measurement."""
+    """One side of a comparison.
+
+    Attributes:
+        name: Name in the table.
+        serving: Context manager that yields the server for one measurement.
+    """
 
     name: str
     serving: Callable[[], AbstractContextManager[Server]]
@@ -49,39 +58,42 @@ class Contestant:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a server holds before it is measured: one repository with a plugin and other blobs."""
+    """Content of a server before the measurement: one repository with a plugin and other blobs."""
 
     plugin: PackedPlugin
     others: Sequence[Body] = ()
 
     @property
     def blobs(self) -> Sequence[Body]:
-        """All blobs."""
+        """All blobs, including those of the plugin."""
         return (Body.of(self.plugin.config), Body.of(self.plugin.layer), *self.others)
 
 
 def running(name: str, server: Server) -> Contestant:
-    """A contestant whose server runs all the time."""
+    """Return a contestant whose server keeps running between measurements."""
     return Contestant(name, lambda: nullcontext(server))
 
 
 @contextmanager
 def mirror(content: Content, *, data: Path | None = None) -> Iterator[Server]:
-    """Ourselves: two workers, access log to a file. `data`: another data folder than one of its own."""
+    """Start our server with two workers and an access log in a file. `data` replaces its data folder."""
     with Mirror(workers=WORKERS, data=data) as started:
         yield _filled(Server(started.port, known(started.pid)), content)
 
 
 @contextmanager
 def docker_registry(content: Content) -> Iterator[Server]:
-    """Debian's docker-registry, with its descriptor cache in memory and its access log to a file."""
+    """Start Debian's docker-registry with its descriptor cache in memory and its access log in a file."""
     with DockerRegistry(descriptor_cache=True) as started:
         yield _filled(Server(started.port, known(started.pid)), content)
 
 
 @contextmanager
 def nginx(content: Content) -> Iterator[Server]:
-    """The practical limit: two workers that send the same bytes as static files, with an access log to a file."""
+    """Start nginx with two workers that send the same bytes as static files, as the practical limit of performance.
+
+    The access log goes to a file.
+    """
     with tempfile.TemporaryDirectory(prefix="static-") as made:
         folder = Path(made)
         _place_files(folder, content)
@@ -91,7 +103,8 @@ def nginx(content: Content) -> Iterator[Server]:
 
 @contextmanager
 def all_running(content: Content) -> Iterator[list[Contestant]]:
-    """The three on the same content, or those of them that are installed."""
+    """Start all installed servers with the same content."""
+    # The order matters: reports compare the first server with the others.
     with ExitStack() as stack:
         servers = {OURS: stack.enter_context(mirror(content))}
         if DockerRegistry.missing() is None:
@@ -103,7 +116,7 @@ def all_running(content: Content) -> Iterator[list[Contestant]]:
 
 @contextmanager
 def each_fresh(content: Content) -> Iterator[list[Contestant]]:
-    """Who can be written to, started anew for every measurement, so that none finds what another one has left."""
+    """Yield the servers that accept pushes. Each measurement starts a new one, so that none finds earlier content."""
     contestants = [Contestant(OURS, lambda: mirror(content))]
     if DockerRegistry.missing() is None:
         contestants.append(Contestant(REGISTRY, lambda: docker_registry(content)))
@@ -111,7 +124,7 @@ def each_fresh(content: Content) -> Iterator[list[Contestant]]:
 
 
 def missing_rivals() -> list[str]:
-    """What must be installed for a whole comparison."""
+    """Return sentences that name the packages missing for a full comparison."""
     return [missing for missing in (DockerRegistry.missing(), Nginx.missing()) if missing]
 
 
@@ -135,7 +148,7 @@ def _place_files(folder: Path, content: Content) -> None:
 
 
 def _location(folder: Path, plugin: PackedPlugin) -> str:
-    """What stands in nginx's `location /`: files with the headers that our answers have."""
+    """Return the content of nginx's `location /`, which sends files with the same headers as our responses."""
     return f"""root "{folder}"; types {{ }} default_type application/octet-stream;
         add_header Docker-Distribution-Api-Version registry/2.0;
         location ~ /manifests/ {{
@@ -147,7 +160,7 @@ def _location(folder: Path, plugin: PackedPlugin) -> str:
 
 
 def known(pid: int | None) -> int:
-    """The process id of what runs."""
+    """Return the process id. Raises RuntimeError if the server is not started."""
     if pid is None:
         raise RuntimeError("the server has not been started")
     return pid

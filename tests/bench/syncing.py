@@ -1,6 +1,6 @@
-"""Scheduled mirroring: many small plugins, brought for the first time, and looked at when nothing has changed.
+"""Scheduled mirroring of many small plugins, into an empty registry and when nothing has changed.
 
-The upstream is on this machine, or as far away as upstreams are: then what counts is how often it is waited for.
+The upstream is on this machine or behind a line with latency. With latency, the number of round trips matters most.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.harness.far_line import FarLine
 from tests.harness.mirror import Mirror, plugin_mirror
 
 SKOPEO = "skopeo sync"
-#: From a site to a registry on its own continent.
+#: Typical latency between a site and a registry on the same continent.
 ROUND_TRIP_SECONDS = 0.04
 
 _TAGS_EACH = 10
@@ -32,13 +32,16 @@ _TIMEOUT_SECONDS = 600
 
 
 def missing() -> str | None:
-    """What must be installed, or None."""
+    """Return a sentence that names the missing package, or None if nothing is missing."""
     return DockerRegistry.missing() or skopeo.missing()
 
 
 @contextmanager
 def cold(*, plugins: int, round_trip_seconds: float = 0) -> Iterator[Trial]:
-    """Both into a registry that is empty each time: ours into its data folder, skopeo into docker-registry."""
+    """Yield a trial that copies everything into an empty registry.
+
+    Ours copies into its own data folder, and skopeo copies into docker-registry.
+    """
     with (
         _upstream(plugins) as (registry, names),
         _line(registry, round_trip_seconds) as upstream,
@@ -56,7 +59,7 @@ def cold(*, plugins: int, round_trip_seconds: float = 0) -> Iterator[Trial]:
 
 @contextmanager
 def unchanged(*, plugins: int, round_trip_seconds: float = 0) -> Iterator[Trial]:
-    """Both after they have brought everything."""
+    """Yield a trial of both programs after they have copied everything."""
     with cold(plugins=plugins, round_trip_seconds=round_trip_seconds) as trial, ExitStack() as stack:
         servers = [(contestant, stack.enter_context(contestant.serving())) for contestant in trial.contestants]
         for contestant, server in servers:
@@ -66,18 +69,19 @@ def unchanged(*, plugins: int, round_trip_seconds: float = 0) -> Iterator[Trial]
 
 @contextmanager
 def _upstream(plugins: int) -> Iterator[tuple[DockerRegistry, list[tuple[str, str]]]]:
-    """A registry with different plugins, several tags in each repository; also their names and tags."""
+    """Start a registry with different plugins and several tags in each repository. Yield the registry and the names."""
     names = [(f"bench/plugin{number // _TAGS_EACH}", f"1.0.{number % _TAGS_EACH}") for number in range(plugins)]
     with DockerRegistry(descriptor_cache=True) as registry, client.connected(registry.port) as connection:
         for number, (repository, tag) in enumerate(names):
             with tempfile.TemporaryDirectory(prefix="plugin-") as folder:
+                # Another size for each plugin, so that no two share a layer.
                 packed = plugin(Path(folder), payload_size_bytes=_LAYER_BYTES + number)
             client.push_plugin(connection, packed, repository, tag)
         yield registry, names
 
 
 def _line(registry: DockerRegistry, round_trip_seconds: float) -> AbstractContextManager[DockerRegistry | FarLine]:
-    """How the upstream is reached."""
+    """Return the upstream itself, or a line to the upstream with latency."""
     if not round_trip_seconds:
         return nullcontext(registry)
     return FarLine(registry.port, round_trip_seconds=round_trip_seconds)
@@ -100,7 +104,7 @@ def _registry() -> Iterator[Server]:
 
 
 def _sync(plugins: int) -> Load:
-    """`plugin-mirror sync` beside the server, on its data; counts plugins."""
+    """Return a load that runs `plugin-mirror sync` beside the server, on the server's data. Counts plugins."""
 
     def load(server: Server, _seconds: int) -> Outcome:
         arguments = ("sync", "--config", str(server.config))
@@ -125,10 +129,11 @@ def _timed(work: Callable[[], object], plugins: int) -> Outcome:
 
 
 def _written(folder: Path, upstream: DockerRegistry | FarLine, names: list[tuple[str, str]]) -> Path:
-    """The file that tells skopeo what to bring."""
+    """Write the file that tells skopeo which tags to copy, and return its path."""
     tags: dict[str, list[str]] = {}
     for repository, tag in names:
         tags.setdefault(repository, []).append(tag)
     path = folder / "sync.yml"
-    path.write_text(json.dumps({upstream.host: {"tls-verify": False, "images": tags}}))  # JSON is YAML
+    # skopeo reads YAML, and JSON is valid YAML.
+    path.write_text(json.dumps({upstream.host: {"tls-verify": False, "images": tags}}))
     return path

@@ -1,4 +1,4 @@
-"""What a case measures: who, and under what load."""
+"""Definition of a trial: the contestants of a case and their load."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ Load = Callable[[Server, int], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Contestants that have what the case needs, the first one ours, and how each of them is loaded.
+    """Prepared contestants of a case. The first contestant is ours.
 
-    `loads` has those that are loaded in another way than by `load`, by name.
+    Attributes:
+        contestants: The contestants.
+        load: Load for the contestants.
+        loads: Loads that replace `load`, by the name of the contestant.
     """
 
     contestants: Sequence[Contestant]
@@ -23,5 +26,5 @@ class Trial:
     loads: Mapping[str, Load] = field(default_factory=dict)
 
     def load_of(self, contestant: Contestant) -> Load:
-        """How this one is loaded."""
+        """Return the load for a contestant."""
         return self.loads.get(contestant.name, self.load)

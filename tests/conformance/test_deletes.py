@@ -99,7 +99,7 @@ def test_29_in_a_repository_that_does_not_exist_it_is_404(name: Name, what: str)
 @pytest.fixture(scope="module")
 def two_workers() -> Iterator[Mirror]:
     with Mirror(workers=2) as mirror:
-        wait_until(lambda: [line["event"] for line in mirror.log].count("server listening") == 2, 30, "both workers")
+        wait_until(lambda: [line["event"] for line in mirror.log].count("server listening") == 2, "both workers")
         yield mirror
 
 
@@ -120,7 +120,7 @@ def connect_to_both(stack: ExitStack, mirror: Mirror) -> list[HTTPConnection]:
             send(connection, "GET", target)
             assert receive(connection).status == 404
         connections.extend(opened)
-        wait_until(lambda: len(answered()) == len(connections), 30, "the access log")
+        wait_until(lambda: len(answered()) == len(connections), "the access log")
     return connections
 
 

@@ -1,4 +1,4 @@
-"""Real parts for the end-to-end tests, each started once a module."""
+"""Fixtures with real servers and engines for the end-to-end tests. Each one starts once per module."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.harness.requirement import require
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[DockerRegistry]:
-    """Debian's docker-registry: somebody else's registry."""
+    """Debian's docker-registry, as a registry of another vendor."""
     require(DockerRegistry.missing())
     with DockerRegistry() as registry:
         yield registry
@@ -22,18 +22,26 @@ def registry() -> Iterator[DockerRegistry]:
 
 @pytest.fixture(scope="module")
 def mirror() -> Iterator[Mirror]:
-    """Our own server."""
+    """A running plugin-mirror."""
     with Mirror() as mirror:
         yield mirror
 
 
-@pytest.fixture(
-    scope="module",
-    params=[None, trixie.ENGINE_BINARIES],
-    ids=lambda binaries: engine_release(binaries) or "absent",
-)
+ENGINES = (None, trixie.ENGINE_BINARIES)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests with each engine, those marked `newest_engine` with the last one."""
+    if "binaries" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--matrix") or not metafunc.definition.get_closest_marker("newest_engine")
+        engines = ENGINES if every else ENGINES[-1:]
+        names = [engine_release(engine) or "absent" for engine in engines]
+        metafunc.parametrize("binaries", engines, ids=names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
 def binaries(request: pytest.FixtureRequest) -> Path | None:
-    """Where the engine's programs are: the machine's, then the next Debian release's."""
+    """Folder of the engine's programs: None for the system's engine, then that of the next Debian release."""
     found: Path | None = request.param
     require(Engine.missing(found))
     return found

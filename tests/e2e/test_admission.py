@@ -1,4 +1,4 @@
-"""What an engine makes of plugins that are held or denied."""
+"""Installation of held and denied plugins with real engines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of, pack
 from tests.harness.pushing import push, push_blob, send
 from tests.harness.requirement import require
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 WORD = "a word that nobody guesses"
 RULES = [
@@ -34,7 +34,7 @@ RULES = [
 
 @pytest.fixture(scope="module")
 def strict(registry: DockerRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    """A mirror with a policy, two workers, and an upstream to pull through."""
+    """A mirror with a policy, two workers, and an upstream for pull-through."""
     token = tmp_path_factory.mktemp("token") / "word"
     token.write_text(WORD + "\n")
     sections = {
@@ -49,7 +49,10 @@ def strict(registry: DockerRegistry, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def front(strict: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    """The mirror behind TLS: without it an engine shows the error of its first try, which is one of TLS."""
+    """The mirror behind TLS.
+
+    Without TLS, an engine reports the TLS error of its first attempt instead of our message.
+    """
     require(Nginx.missing())
     certificate = tmp_path_factory.mktemp("tls") / "certificate.pem"
     trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
@@ -59,14 +62,14 @@ def front(strict: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def lax() -> Iterator[Mirror]:
-    """A mirror without any rules."""
+    """A mirror without a policy."""
     with Mirror(workers=2) as mirror:
         yield mirror
 
 
 @pytest.fixture(scope="module")
 def lax_front(lax: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    """The same behind TLS."""
+    """The mirror without a policy, behind TLS."""
     require(Nginx.missing())
     certificate = tmp_path_factory.mktemp("tls") / "certificate.pem"
     trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
@@ -79,7 +82,11 @@ def packed(folder: Path, version: str, **asked: Any) -> PackedPlugin:
 
 
 def install(engine: Engine, reference: str) -> str:
-    """What the engine says to it; empty where it installs the plugin, which is removed again."""
+    """Install a plugin and remove it again.
+
+    Returns:
+        The engine's error, or an empty text if the installation succeeds.
+    """
     done = engine.docker("plugin", "install", "--disable", "--grant-all-permissions", reference, check=False)
     if done.exit_code == 0:
         engine.docker("plugin", "rm", reference)
@@ -90,7 +97,7 @@ def install(engine: Engine, reference: str) -> str:
 def test_a_held_plugin_is_installed_once_it_is_approved(
     engine: Engine, strict: Mirror, front: Nginx, tmp_path: Path
 ) -> None:
-    version = engine.version()[:2]  # each engine its own plugin
+    version = engine.version()[:2]  # the mirror is shared, so each engine gets its own plugin
     reference = f"{front.host}/held/driver:{version}"
     engine.docker(
         "plugin", "create", reference, str(plugins.volume_plugin(tmp_path / "p", version=version, network="host"))
@@ -177,7 +184,7 @@ def test_what_no_host_could_run_is_denied(strict: Mirror, tmp_path: Path) -> Non
 def test_a_rejection_holds_without_any_rules_under_every_name_and_digest(
     engine: Engine, lax: Mirror, lax_front: Nginx, tmp_path: Path
 ) -> None:
-    version = engine.version()[:2]  # each engine its own plugin
+    version = engine.version()[:2]  # the mirror is shared, so each engine gets its own plugin
     plugin = packed(tmp_path, f"rejected{version}")
     digest = push(plugin, lax.url, "rejected/driver", version)
     push(plugin, lax.url, "other/driver", version)
@@ -260,7 +267,7 @@ def put(
     *,
     blobs: PackedPlugin | None = None,
 ) -> None:
-    """Put a manifest, after the blobs of a plugin where some are given."""
+    """Push a manifest, and before it the blobs of a plugin if given."""
     for blob in () if blobs is None else (blobs.config, blobs.layer):
         push_blob(f"{mirror.url}/v2/{repository}", blob)
     query = "" if tag is None else f"?tag={tag}"
@@ -276,7 +283,7 @@ def status(mirror: Mirror, method: str, path: str) -> int:
 
 
 def judged(mirror: Mirror) -> list[dict[str, Any]]:
-    """What the log says of decisions."""
+    """Return the log lines about decisions."""
     return [line for line in mirror.log if line["event"] == "plugin judged"]
 
 
@@ -290,6 +297,6 @@ def ask(mirror: Mirror, what: str, reference: str, word: str, **sent: str | bool
         f"{mirror.url}/api/v1/admission/{what}", json.dumps({"reference": reference, **sent}).encode(), method="POST"
     )
     request.add_header("Authorization", f"Bearer {word}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         found: dict[str, Any] = json.loads(answer.read())
     return found

@@ -1,4 +1,4 @@
-"""The files for Prometheus, by its own checker."""
+"""Check of the Prometheus files with promtool."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Plugins that were packed, unpacked and captured, with real engines: each installs, is enabled and works."""
+"""Packed, unpacked and captured plugins with real engines. Each plugin is installed, enabled and used."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from tests.harness.mirror import Mirror
 from tests.harness.requirement import require
 from tests.harness.saved_image import save_docker
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SETTINGS = ("plugin_name=site/contiv:1.0", "cluster_store=etcd://10.0.0.5:2379", "plugin_role=worker")
 
 
 @pytest.fixture
 def driver(tmp_path: Path) -> Path:
-    """The folder of a volume driver that works."""
+    """Folder of a working volume driver."""
     require(plugins.missing())
     return plugins.volume_plugin(tmp_path / "driver", version="7")
 
 
 @contextmanager
 def working(engine: Engine, name: str) -> Iterator[None]:
-    """A volume driver that is installed and enabled under that name; it is used, and removed in the end."""
+    """Use an installed and enabled volume driver, then run the block, then remove the driver."""
     engine.docker("volume", "create", "-d", name, "shelf")
     assert engine.inspect_volume("shelf")["Status"] == {"version": "7"}
     engine.docker("volume", "rm", "shelf")
@@ -65,6 +65,7 @@ def test_a_packed_plugin_is_installed_and_works(engine: Engine, mirror: Mirror, 
         assert ((installed / names[1]).stat().st_uid, (installed / names[1]).stat().st_gid) == (1000, 70_000)
 
 
+@pytest.mark.newest_engine
 def test_a_plugin_is_pushed_while_it_is_packed(engine: Engine, mirror: Mirror, driver: Path) -> None:
     name = f"{mirror.host}/built/pushed:1"
     packed = json.loads(mirror.command("pack", str(driver), "-t", name, "--json").stdout)
@@ -74,6 +75,7 @@ def test_a_plugin_is_pushed_while_it_is_packed(engine: Engine, mirror: Mirror, d
         pass
 
 
+@pytest.mark.newest_engine
 def test_an_unpacked_plugin_can_be_created_again(engine: Engine, mirror: Mirror, driver: Path, tmp_path: Path) -> None:
     mirror.command("pack", str(driver), "-t", "built/again:1")
     folder = tmp_path / "unpacked"
@@ -104,7 +106,8 @@ def test_a_plugin_whose_blobs_are_gone_is_captured_from_its_files(
     mirror.command("pack", str(driver), "-t", "built/enabled:1")
     engine.docker("plugin", "install", "--alias", "enabled", f"{mirror.host}/built/enabled:1")
     engine.docker("plugin", "create", "other", str(plugins.contiv_plugin(tmp_path / "other")))
-    engine.docker("plugin", "rm", "other")  # with which the engine collects what it believes nobody needs
+    # Removing any plugin makes the engine delete the blobs that it believes to be unused.
+    engine.docker("plugin", "rm", "other")
     root = str(engine.folder / "data")
     with working(engine, "enabled"):
         told = mirror.command("capture", "enabled", "-t", "built/rebuilt:1", "--docker-root", root, "--json")
@@ -121,8 +124,9 @@ def test_a_plugin_whose_blobs_are_gone_is_captured_from_its_files(
         pass
 
 
+@pytest.mark.newest_engine
 def test_the_story_of_contiv(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
-    """Named by its template, packed from an image, pushed, installed under our name, and set."""
+    """Pack contiv's plugin from its template and an image, then push, install under our name, and set it."""
     plain = plugins.contiv_plugin(tmp_path / "plain")
     source = tmp_path / "v2plugin"
     source.mkdir()
@@ -148,7 +152,7 @@ def test_the_story_of_contiv(engine: Engine, mirror: Mirror, tmp_path: Path) -> 
     rootfs = engine.folder / "data/plugins" / described["Id"] / "rootfs"
     assert (rootfs / "startcontiv.sh").read_bytes() == start
 
-    # The engine's record tells what was set, which is no part of what is captured.
+    # The engine's record has the settings of the installed plugin, which must not become part of the captured one.
     told = mirror.command(
         "capture", "site/contiv:1.0", "-t", "site/moved:1", "--docker-root", str(engine.folder / "data"), "--json"
     )
@@ -190,7 +194,7 @@ def test_a_created_plugin_is_captured_with_the_manifest_that_it_would_be_pushed_
     engine.docker("plugin", "create", name, str(plugins.contiv_plugin(tmp_path / "created", payload_size_bytes=3)))
     engine.docker("plugin", "push", name)
     engine.docker("plugin", "create", "other", str(plugins.contiv_plugin(tmp_path / "other")))
-    engine.docker("plugin", "rm", "other")  # with which the engine drops the manifests of all of them
+    engine.docker("plugin", "rm", "other")  # removing any plugin makes the engine delete the manifests of all plugins
     root = str(engine.folder / "data")
     told = mirror.command("capture", name, "-t", "built/taken:1", "--docker-root", root, "--json")
     captured = json.loads(told.stdout)

@@ -1,4 +1,4 @@
-"""The same content through other people's clients."""
+"""The same content read and written with several other clients."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedPlugin:
 
 @pytest.fixture(scope="module")
 def golden(mirror: Mirror, packed: PackedPlugin) -> bytes:
-    """A manifest as engines up to 19.03 write it, pushed as `golden/v2plugin:1`."""
+    """A manifest in the format of engines up to 19.03, pushed as `golden/v2plugin:1`."""
     manifest = legacy_manifest(packed)
     push(packed, mirror.url, REPOSITORY, "1", manifest=manifest)
     return manifest
@@ -109,7 +109,7 @@ def test_inspect_reads_other_registries_too(mirror: Mirror, registry: DockerRegi
 
 
 class Answer:
-    """What curl printed with `--include`."""
+    """A response, parsed from the output of `curl --include`."""
 
     def __init__(self, done: CompletedRun) -> None:
         head, _, self.body = done.stdout_bytes.partition(b"\r\n\r\n")
@@ -141,7 +141,7 @@ def test_curl_reaches_every_endpoint(mirror: Mirror, golden: bytes, packed: Pack
     assert json.loads(curl(f"{mirror.url}/readyz").body)["status"] == "ok"
     assert curl(f"{mirror.url}/v1/_ping").status == 404
 
-    # A blob in chunks, looked at in between, closed by an empty PUT.
+    # Push a blob in chunks, with a status request in between, and close the session with an empty PUT.
     begun = curl(f"{base}/blobs/uploads/", "--request", "POST")
     assert begun.status == 202
     half = len(packed.layer) // 2
@@ -166,7 +166,7 @@ def test_curl_reaches_every_endpoint(mirror: Mirror, golden: bytes, packed: Pack
     closed = curl(f"{mirror.url}{second.headers['location']}?digest={packed.layer_digest}", "--request", "PUT")
     assert (closed.status, closed.headers["docker-content-digest"]) == (201, packed.layer_digest)
 
-    # A blob at once; a session that is given up; a mount.
+    # Push a blob with one request, cancel a session, and mount a blob.
     whole = curl(
         f"{base}/blobs/uploads/?digest={packed.config_digest}", "--request", "POST", "--data-binary", f"@{config}"
     )
@@ -206,9 +206,7 @@ def test_curl_reaches_every_endpoint(mirror: Mirror, golden: bytes, packed: Pack
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_server_ends_with_zero_when_it_is_told_to(workers: int) -> None:
     with Mirror(workers=workers) as mirror:
-        wait_until(
-            lambda: [line["event"] for line in mirror.log].count("server listening") == workers, 10, "every worker"
-        )
+        wait_until(lambda: [line["event"] for line in mirror.log].count("server listening") == workers, "every worker")
         assert mirror.stop() == 0
         assert [line["event"] for line in mirror.log].count("server stopping") == workers
-        assert run(["curl", "--silent", mirror.url], check=False).exit_code == 7  # nobody listens any more
+        assert run(["curl", "--silent", mirror.url], check=False).exit_code == 7  # 7: connection refused

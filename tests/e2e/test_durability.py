@@ -1,4 +1,4 @@
-"""The promises of docs/DURABILITY.md, on the real server: killed, watched call by call, and several on one folder."""
+"""The promises of docs/DURABILITY.md with a real server: killed, traced, and with two servers on one data folder."""
 
 import json
 import random
@@ -24,7 +24,7 @@ from tests.torture.inspection import inspect
 from tests.torture.model import Outcome
 from tests.torture.register import Move, may_be_last, may_be_read
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 NAME = "durable/plugin"
 MANIFESTS = f"/v2/{NAME}/manifests"
@@ -60,7 +60,7 @@ class TestKilled:
         data = tmp_path / "data"
         serve = [PROGRAM, "serve", "--data", str(data), "--listen", "127.0.0.1:0"]
         for _ in range(4):
-            with suppress(TimeoutError):  # by which it is killed
+            with suppress(TimeoutError):  # run() kills the server after the timeout
                 run(serve, timeout_seconds=moments.uniform(0.3, 1.0))
             with Mirror(data=data) as mirror, Connection(mirror.port) as connection:
                 assert move(connection, "1", "first") == tag_now(connection, "1")
@@ -69,7 +69,14 @@ class TestKilled:
 
 
 class Traced:
-    """A server under strace, and what it answered, in order."""
+    """A server under strace.
+
+    Attributes:
+        data: Data folder.
+        log: Path of the catalog's write-ahead log.
+        answered: Responses of the last block, in order.
+        calls: System calls of the last block.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
@@ -80,8 +87,12 @@ class Traced:
 
     @contextmanager
     def serving(self) -> Iterator[Callable[..., Answer]]:
-        """Serve inside the block; what is asked there is in `answered`, and its calls in `calls` after it."""
+        """Serve inside the block and yield a function for requests.
+
+        `answered` and `calls` are complete after the block.
+        """
         self.answered.clear()
+        # --seccomp-bpf stops the server only at traced calls, and -y shows the path of each descriptor.
         strace = ["strace", "-f", "-y", "--seccomp-bpf", "-s", "300", "-o", str(self._trace)]
         with Mirror(data=self.data, wrapper=[*strace, "-e", f"trace={syscalls.TRACED}"]) as mirror:
             with Connection(mirror.port) as connection:
@@ -98,7 +109,7 @@ class Traced:
 
     @property
     def acknowledgements(self) -> list[syscalls.Call]:
-        """The calls that sent `answered`."""
+        """System calls that sent the responses in `answered`."""
         sent = syscalls.answers(self.calls)[-len(self.answered) :]
         assert [status for status, _ in sent] == [answer.status for answer in self.answered]
         return [call for _, call in sent]
@@ -109,7 +120,11 @@ class Traced:
 
 
 class TestWatched:
-    """kill -9 cannot show what power loss takes: the system's cache survives it. The order of the calls can."""
+    """The order of system calls.
+
+    Data in the page cache survives kill -9 but not a power loss, so killing the server cannot show a missing sync. The
+    order of the calls can.
+    """
 
     @pytest.fixture
     def traced(self, tmp_path: Path) -> Traced:
@@ -149,7 +164,7 @@ class TestWatched:
             syscalls.require_log_order(traced.calls, traced.log, earlier, answer)
 
     def test_the_log_has_a_lasting_name_before_anything_is_acknowledged(self, traced: Traced) -> None:
-        for number in range(2):  # on a new folder, and on one that was left in order, which has no log
+        for number in range(2):  # with a new folder, and with a cleanly closed one, which has no log any more
             with traced.serving() as ask:
                 ask(201, "PUT", f"{MANIFESTS}/{number}", contents.index(str(number)).data, INDEX)
             syscalls.require_name_order(traced.calls, traced.log, traced.acknowledgements[-1])
@@ -157,7 +172,7 @@ class TestWatched:
 
 
 class TestShared:
-    """Two servers and the command line on one data folder, all at work."""
+    """Two servers and the command line at work on one data folder."""
 
     @pytest.fixture
     def servers(self, mirror: Mirror) -> Iterator[tuple[Mirror, Mirror]]:
@@ -169,7 +184,7 @@ class TestShared:
             yield first, second
 
     def test_no_update_is_lost_under_mixed_load(self, servers: tuple[Mirror, Mirror], mirror: Mirror) -> None:
-        """Writers each move their own tags, at one server and the other in turn; rules and lists run beside them."""
+        """Each writer moves its own tags, at both servers in turn, while rules and listings run."""
         first, second = servers
         final: dict[str, str | None] = {}
         writing = threading.Event()
@@ -180,7 +195,7 @@ class TestShared:
                     here, there = (one, other) if number % 2 else (other, one)
                     tag = f"{writer}-{number % 4}"
                     moved = move(here, tag, f"{writer} {number}")
-                    assert tag_now(there, tag) == moved  # the very next request
+                    assert tag_now(there, tag) == moved  # the other server knows the tag in the very next request
                     assert tag_now(here, tag) == moved
                     final[tag] = moved
                     if number % 5 == 4:
@@ -217,7 +232,7 @@ class TestShared:
         inspect(first.data)
 
     def test_competing_movers_of_one_tag(self, servers: tuple[Mirror, Mirror]) -> None:
-        """What is read at either server is, at each moment, a move that no acknowledged one has overtaken."""
+        """Every read at either server must find a move that no acknowledged move has overtaken."""
         moves: list[Move] = []
         reads: list[tuple[str | None, float, float]] = []
         stopped = threading.Event()

@@ -1,4 +1,4 @@
-"""The main job with a real engine: create, push, remove, install back, enable, use, upgrade."""
+"""The main use case with a real engine: create, push, remove, install, enable, use and upgrade a plugin."""
 
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def test_install_asks_for_exactly_the_privileges_of_contiv(engine: Engine, mirro
     assert installed.stdout.endswith(f"Installed plugin {reference}\n")
     described = engine.inspect_plugin(reference)
     assert described["Enabled"] is False
-    # Comparing the granted privileges sorts the engine's copy.
+    # The engine sorts its copy when it compares the granted privileges, so the order is lost.
     assert sorted(described["Config"]["Linux"]["Capabilities"]) == sorted(plugins.CONTIV_PRIVILEGES["capabilities"])
     engine.docker("plugin", "rm", reference)
 

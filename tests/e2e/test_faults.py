@@ -1,4 +1,4 @@
-"""What goes wrong with a running server: nothing acknowledged is lost, nothing partial is served."""
+"""Faults of a running server: acknowledged content is never lost, and partial content is never served."""
 
 import http.client
 import json
@@ -33,8 +33,8 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> PackedPlugin:
 
 
 def status(mirror: Mirror, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-    """Status and body of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=30)
+    """Return the status and body of one request. Underscores in names of headers stand for hyphens."""
+    connection = http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=120)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, named)
@@ -54,13 +54,13 @@ def code(body: bytes) -> str:
 
 def begin_upload(mirror: Mirror, repository: str) -> str:
     request = urllib.request.Request(f"{mirror.url}/v2/{repository}/blobs/uploads/", data=b"", method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         location: str = answer.headers["Location"]
         return location
 
 
 def begin_body(mirror: Mirror, location: str, announced_bytes: int, sent: bytes) -> socket.socket:
-    """A PATCH whose body is begun and not finished."""
+    """Begin a PATCH whose body stays incomplete."""
     connection = socket.create_connection(("127.0.0.1", mirror.port))
     head = f"PATCH {location} HTTP/1.1\r\nHost: {mirror.host}\r\nContent-Length: {announced_bytes}\r\n\r\n"
     connection.sendall(head.encode() + sent)
@@ -104,13 +104,13 @@ def test_an_upload_that_breaks_off_can_be_gone_on_with(mirror: Mirror) -> None:
     content = os.urandom(2 * MIB)
     location = begin_upload(mirror, "faults/broken")
     connection = begin_body(mirror, location, len(content), content[:MIB])
-    wait_until(lambda: session_bytes(mirror) == MIB, 10, "the first half to be held")
+    wait_until(lambda: session_bytes(mirror) == MIB, "the first half to be stored")
     connection.close()
 
     digest = digest_of(content)
     assert status(mirror, "HEAD", f"/v2/faults/broken/blobs/{digest}")[0] == 404
     request = urllib.request.Request(mirror.url + location, method="GET")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         assert answer.headers["Range"] == f"0-{MIB - 1}"
     rest = {"Content_Range": f"{MIB}-{len(content) - 1}"}
     assert status(mirror, "PATCH", location, content[MIB:], **rest)[0] == 202
@@ -124,7 +124,7 @@ def test_kill_9_during_a_push_loses_nothing_that_was_acknowledged(packed: Packed
         digest = push(packed, mirror.url, "faults/killed", "1")
         location = begin_upload(mirror, "faults/killed")
         with begin_body(mirror, location, len(content), content[:MIB]):
-            wait_until(lambda: session_bytes(mirror) == MIB, 10, "the first half to be held")
+            wait_until(lambda: session_bytes(mirror) == MIB, "the first half to be stored")
             mirror.kill()
         mirror.start()
 
@@ -156,7 +156,7 @@ def test_kill_9_at_any_moment_of_many_pushes(packed: PackedPlugin) -> None:
             before = len(acknowledged)
             for thread in threads:
                 thread.start()
-            wait_until(lambda: len(acknowledged) > before + 10, 20, "some pushes")  # noqa: B023 - called here only
+            wait_until(lambda: len(acknowledged) > before + 10, "some pushes")  # noqa: B023 - called here only
             time.sleep(0.03 * round_number)
             mirror.kill()
             for thread in threads:
@@ -185,7 +185,7 @@ def test_two_servers_and_a_command_on_one_data_folder(packed: PackedPlugin) -> N
 
 @contextmanager
 def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
-    require(None if os.geteuid() == 0 else "a small disk of its own needs root (mount a tmpfs)")
+    require(None if os.geteuid() == 0 else "mounting a small tmpfs needs root")
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", folder], check=True)
     try:
@@ -195,6 +195,7 @@ def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, packed: PackedPlugin) -> None:
+    # Without a free-space reserve (least_free_bytes), so that the disk really fills up.
     with (
         small_disk(tmp_path / "disk", 24 * MIB) as disk,
         Mirror(data=disk / "data", sections={"storage": {"path": str(disk / "data"), "least_free_bytes": 0}}) as mirror,

@@ -1,4 +1,4 @@
-"""The harness itself, on real parts: what the other end-to-end tests stand on."""
+"""Tests of the harness with real programs."""
 
 import json
 import re
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 
 def fetch(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Accept": MANIFEST_TYPE})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         content: bytes = response.read()
         return content
 
@@ -49,7 +49,7 @@ def test_a_packed_plugin_is_what_the_engine_would_have_pushed(
     config = fetch(f"{base}/blobs/{json.loads(manifest)['config']['digest']}")
 
     def without_engine(text: bytes) -> bytes:
-        """Leave out what depends on the engine: its version, the wrong diff id, digests and sizes."""
+        """Remove the parts that depend on the engine: its version, the wrong diff id, digests and sizes."""
         text = re.sub(rb'"DockerVersion":"[^"]*",', b"", text)
         return re.sub(rb'"sha256:[0-9a-f]{64}"|"size":\d+', b"#", text)
 

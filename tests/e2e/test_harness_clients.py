@@ -1,4 +1,4 @@
-"""The harness's other clients and servers, on real parts: images, oras, cosign, nginx, wrk."""
+"""Tests of the harness's other clients and servers with real programs: images, oras, cosign, nginx, wrk."""
 
 import json
 import re
@@ -85,10 +85,10 @@ def test_cosign_signs_a_plugin_and_verifies_it(registry: DockerRegistry, tmp_pat
     cosign.sign(reference, keys, referrers=referrers)
     (claim,) = json.loads(cosign.verify(reference, keys, referrers=referrers).stdout)
     assert claim["critical"]["image"] == {"docker-manifest-digest": digest}
-    with urllib.request.urlopen(f"{registry.url}/v2/{repository}/tags/list", timeout=10) as response:
+    with urllib.request.urlopen(f"{registry.url}/v2/{repository}/tags/list", timeout=120) as response:
         tags = set(json.load(response)["tags"])
     tag = digest.replace(":", "-")
-    # This registry has no referrers API, so that the referrer is listed under the fallback tag of the specification.
+    # This registry has no referrers API, so cosign lists the referrer under the fallback tag of the specification.
     assert tags == {"1", tag if referrers else f"{tag}.sig"}
     if referrers:
         (signature,) = oras.discover(reference)
@@ -130,9 +130,9 @@ def test_nginx_in_front_of_a_registry_slows_it_down(registry: DockerRegistry, tm
     require(Nginx.missing())
     packed = pack(plugins.contiv_plugin(tmp_path / "contiv", payload_size_bytes=300_000))
     with Nginx.front(registry.url, limit_rate_bytes_per_second=200_000) as nginx:
-        push(packed, nginx.url, "acme/slow", "1")  # the upload's Location leads through nginx, too
+        push(packed, nginx.url, "acme/slow", "1")  # the upload's Location must lead through nginx, too
         started = time.monotonic()
-        with urllib.request.urlopen(f"{nginx.url}/v2/acme/slow/blobs/{packed.layer_digest}", timeout=10) as response:
+        with urllib.request.urlopen(f"{nginx.url}/v2/acme/slow/blobs/{packed.layer_digest}", timeout=120) as response:
             assert response.read() == packed.layer
         assert time.monotonic() - started > 0.9
         uploads = [line for line in nginx.access_log.read_text().splitlines() if '"PUT /v2/acme/slow/blobs/' in line]
@@ -140,7 +140,7 @@ def test_nginx_in_front_of_a_registry_slows_it_down(registry: DockerRegistry, tm
 
         nginx.stop()
         with pytest.raises(urllib.error.URLError):
-            urllib.request.urlopen(f"{nginx.url}/v2/", timeout=10)
+            urllib.request.urlopen(f"{nginx.url}/v2/", timeout=120)
         nginx.start()
-        with urllib.request.urlopen(f"{nginx.url}/v2/", timeout=10) as response:
+        with urllib.request.urlopen(f"{nginx.url}/v2/", timeout=120) as response:
             assert response.status == 200

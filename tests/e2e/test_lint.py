@@ -1,4 +1,7 @@
-"""What lint predicts is what engines do: faulty plugins, the message at enable, and the mended ones enabled."""
+"""Findings of lint compared with the behaviour of engines.
+
+Faulty plugins fail when they are enabled, with the predicted message. The repaired plugins can be enabled.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ NO_SUCH_FILE = r"dial unix \S+/volumes\.sock: connect: no such file or directory
 
 
 def members(**given: Any) -> Mend:
-    """Members of the config, in place of those of the working driver."""
+    """Replace members of the working driver's config."""
 
     def change(config: Config, _: Path) -> None:
         config.update(given)
@@ -44,18 +47,18 @@ def members(**given: Any) -> Mend:
 
 
 def mount(**given: Any) -> Mend:
-    """The one mount."""
+    """Add one mount with the given members."""
     whole = {"Name": "m", "Source": "/tmp", "Destination": "/m", "Type": "bind", "Options": ["rbind"]}
     return members(Mounts=[whole | given])
 
 
 def socket(name: str) -> Mend:
-    """Both the engine and the driver take this for the socket."""
+    """Use the same socket name in the config and for the driver."""
     return members(Entrypoint=["/volume-driver", f"{SOCKETS}/{name}"], Interface={"Types": [TYPE], "Socket": name})
 
 
 def script(line: str) -> Mend:
-    """The entrypoint is a script with this line before all others; /interpreter is the driver."""
+    """Replace the entrypoint with a script that begins with `line`. /interpreter is a link to the driver."""
 
     def change(config: Config, rootfs: Path) -> None:
         (rootfs / "start").write_text(f"{line}# listens on volumes.sock\n", newline="")
@@ -67,7 +70,7 @@ def script(line: str) -> Mend:
 
 
 def program(content: bytes) -> Mend:
-    """The driver is this, which speaks of the socket and does not run."""
+    """Replace the driver with content that names the socket but does not run."""
 
     def change(_: Config, rootfs: Path) -> None:
         (rootfs / "volume-driver").write_bytes(content)
@@ -76,7 +79,7 @@ def program(content: bytes) -> Mend:
 
 
 def without_libraries(_: Config, rootfs: Path) -> None:
-    """The driver is a dynamic program of this machine, with its loader and nothing else."""
+    """Replace the driver with a dynamic program of this machine and its loader, without libraries."""
     content = Path("/bin/ls").read_bytes()
     reader = ProgramReader()
     reader.feed(content, 0, len(content))
@@ -91,7 +94,7 @@ def without_libraries(_: Config, rootfs: Path) -> None:
 
 
 def mode(bits: int) -> Mend:
-    """The driver's permissions."""
+    """Set the permissions of the driver."""
 
     def change(_: Config, rootfs: Path) -> None:
         (rootfs / "volume-driver").chmod(bits)
@@ -101,7 +104,15 @@ def mode(bits: int) -> Mend:
 
 @dataclass(frozen=True)
 class Fault:
-    """A faulty plugin, what is predicted of it, and what mends it; None: the working driver as it is."""
+    """A faulty plugin and the predicted finding.
+
+    Attributes:
+        name: Name of the plugin.
+        make: Change that makes the working driver faulty.
+        code: Code of the finding.
+        seen: Part of the engine's message.
+        mended: Change that makes a repaired plugin. None means the unchanged driver.
+    """
 
     name: str
     make: Mend
@@ -111,7 +122,7 @@ class Fault:
 
     @property
     def name_mended(self) -> str:
-        """Of the mended plugin."""
+        """Name of the repaired plugin."""
         return f"{self.name}-mended" if self.mended is not None else "as-it-is"
 
 
@@ -168,7 +179,10 @@ ENABLED_ALL_THE_SAME = {
 
 
 def make(folder: Path, change: Mend | None) -> Path:
-    """A folder with the working driver, changed. Nothing of the files is as in any other, which old engines mind."""
+    """Write a changed working driver into a folder.
+
+    A unique file makes every layer different, since old engines have problems with plugins that share a layer.
+    """
     plugins.volume_plugin(folder)
     config = json.loads((folder / "config.json").read_bytes())
     if change is not None:
@@ -179,7 +193,7 @@ def make(folder: Path, change: Mend | None) -> Path:
 
 
 def found(folder: Path, hosts: Platform | None = None) -> list[str]:
-    """Codes of what is found in a folder."""
+    """Return the codes of the findings for a folder."""
     return [finding.code for finding in view_plugin(asyncio.run(read_plugin_folder(folder)), hosts=hosts).findings]
 
 
@@ -190,7 +204,10 @@ def _compiler() -> None:
 
 @pytest.fixture(scope="module")
 def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CompletedRun]]:
-    """What enabling each plugin came to, by its name: all at once, since engines wait up to 23 s for a socket."""
+    """Results of enabling each plugin, by its name.
+
+    All plugins are enabled at the same time, since engines wait up to 23 s for a socket.
+    """
     folder = tmp_path_factory.mktemp("plugins")
     made: dict[str, Mend | None] = {fault.name: fault.make for fault in FAULTS}
     made |= {fault.name_mended: fault.mended for fault in FAULTS} | ENABLED_ALL_THE_SAME

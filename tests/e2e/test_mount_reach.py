@@ -1,4 +1,4 @@
-"""A mount whose options name the host: an engine mounts it and asks nobody, and rules about paths keep it out."""
+"""A mount whose options name the host's root: engines mount it without asking, and rules about paths deny it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.pushing import push
 
 pytestmark = pytest.mark.e2e
 
-#: Ways to name the host's root in the options of a mount that has another source.
+#: Mount options that name the host's root although the source of the mount is another one.
 OPTIONS: Final = {
     "lowerdir": ["lowerdir=/:/dev/shm"],
     "among-others-in-one-option": ["ro,lowerdir=/:/dev/shm"],
@@ -32,7 +32,7 @@ CANARY: Final = "seen through the plugin's mount"
 
 
 def overlay(folder: Path, options: list[str], version: str) -> PackedPlugin:
-    """A volume driver with a mount of overlay type at /host."""
+    """Pack a volume driver with an overlay mount at /host."""
     plugin = plugins.volume_plugin(folder / version, version=version)
     (plugin / "rootfs/host").mkdir()
     config: dict[str, Any] = json.loads((plugin / "config.json").read_bytes())
@@ -67,7 +67,7 @@ def installed(engine: Engine, reference: str, *more: str) -> bool:
 
 
 def roots_with(path: str) -> list[Path]:
-    """What processes of the driver see at a path."""
+    """Return `path` as seen by each process of the driver."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -1,4 +1,4 @@
-"""Manifests that engines read in another way than they look: what engines make of them, and that they get none here."""
+"""Manifests that engines read differently than they seem: engines are misled by them, and our server refuses them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness.pushing import push
 
 pytestmark = pytest.mark.e2e
 
-#: No plugin may have the host's network, nor more than these bytes.
+#: No plugin may have the host's network or more than 1000 bytes.
 STRICT: Final = [
     {"name": "host-network", "action": "deny", "privileges": ["network=host"]},
     {"name": "large", "action": "deny", "larger_than_bytes": 1000},
@@ -32,12 +32,12 @@ IMAGE_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 
 
 def named(kind: str, content: bytes) -> str:
-    """A descriptor, without its braces."""
+    """Return a descriptor without its braces."""
     return f'"mediaType": "{kind}", "digest": "{digest_of(content)}", "size": {len(content)}'
 
 
 def again(content: bytes, digest: str = "Digest", size: str = "Size") -> str:
-    """Digest and size of other content, under other names."""
+    """Return digest and size of other content, under other member names."""
     return f'"{digest}": "{digest_of(content)}", "{size}": {len(content)}'
 
 
@@ -50,7 +50,7 @@ def written(config: str, layers: list[str], more: str = "", *, called: str = "la
 
 Attack = Callable[[PackedPlugin, PackedPlugin], str]
 
-#: A harmless plugin and the one that is hidden behind it, as a manifest.
+#: Each attack combines a harmless plugin and a hidden one in one manifest.
 ATTACKS: Final[Mapping[str, Attack]] = {
     "a-config-among-the-layers": lambda seen, hidden: written(
         named(CONFIG_TYPE, seen.config), [named(LAYER_TYPE, seen.layer), named(CONFIG_TYPE, hidden.config)]
@@ -94,7 +94,11 @@ ATTACKS: Final[Mapping[str, Attack]] = {
 
 
 def installed(engine: Engine, reference: str) -> str | None:
-    """The network of what the engine installs; None where it installs nothing. It is removed again."""
+    """Install a plugin and remove it again.
+
+    Returns:
+        The network type of the installed plugin, or None if the engine installs nothing.
+    """
     done = engine.docker("plugin", "install", "--disable", "--grant-all-permissions", reference, check=False)
     if done.exit_code:
         assert reference not in engine.docker("plugin", "ls", "--format", "{{.Name}}").stdout.split()
@@ -104,9 +108,9 @@ def installed(engine: Engine, reference: str) -> str | None:
     return network
 
 
-#: What engines install from a registry that only stores. A config among the layers is left out: chance decides which
-#: one is fetched last. So are an image and a manifest among the layers: these releases ask for privileges first, and
-#: find no config; a program that talks to the engine's API need not ask.
+#: Network type of the plugin that engines install from a registry without checks. Three attacks are left out. With a
+#: config among the layers, chance decides which one is fetched last. With an image or a manifest among the layers,
+#: these releases ask for privileges first and find no config. A program that uses the engine's API need not ask.
 HIDDEN: Final = {
     "another-config-under-another-case": "host",
     "another-config-under-the-long-s": "host",
@@ -115,13 +119,16 @@ HIDDEN: Final = {
     "another-layer": "",
     "layers-in-capitals": "",
 }
-#: docker-registry itself refuses a manifest among the layers.
+#: Attacks that docker-registry accepts. It refuses a manifest among the layers.
 UPSTREAM: Final = sorted(ATTACKS.keys() - {"a-manifest-among-the-layers"})
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[PackedPlugin, PackedPlugin]:
-    """A harmless plugin, and one that asks for the host's network: one thing each, which engines do not compare."""
+    """A harmless plugin and one that asks for the host's network.
+
+    Each asks for just one privilege, since affected engines never compare the first one with what was granted.
+    """
     folder = tmp_path_factory.mktemp("plugins")
     seen = plugins.volume_plugin(folder / "seen", version="seen", capabilities=["CAP_SYSLOG"])
     return pack(seen), pack(plugins.volume_plugin(folder / "hidden", version="hidden", network="host"))
@@ -129,7 +136,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[PackedPlugin, Packed
 
 @pytest.fixture(scope="module")
 def upstream(registry: DockerRegistry, pair: tuple[PackedPlugin, PackedPlugin]) -> DockerRegistry:
-    """Somebody else's registry, which takes these as they are."""
+    """A registry of another vendor, which accepts these manifests."""
     seen, hidden = pair
     for name in UPSTREAM:
         push(seen, registry.url, f"upstream/{name}", "seen")
@@ -140,7 +147,7 @@ def upstream(registry: DockerRegistry, pair: tuple[PackedPlugin, PackedPlugin]) 
 
 @pytest.fixture(scope="module")
 def strict(upstream: DockerRegistry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mirror]:
-    """A mirror with a policy and an upstream to pull through; what is wrong with how a plugin is packed is let in."""
+    """A mirror with a policy and an upstream for pull-through. Checks of the packing are off."""
     sections = {
         "server": {"plugin_checks": "off"},
         "admission": {"rules": STRICT},
@@ -154,7 +161,7 @@ def strict(upstream: DockerRegistry, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def lenient(pair: tuple[PackedPlugin, PackedPlugin]) -> Iterator[Mirror]:
-    """A mirror without a policy whose data folder holds all of these from before they were refused."""
+    """A mirror without a policy, whose data folder holds the attacks of a time when they were not refused."""
     with tempfile.TemporaryDirectory(prefix="held-") as folder:
         data = Path(folder) / "data"
         asyncio.run(hold(data, *pair))
@@ -163,7 +170,7 @@ def lenient(pair: tuple[PackedPlugin, PackedPlugin]) -> Iterator[Mirror]:
 
 
 async def hold(data: Path, seen: PackedPlugin, hidden: PackedPlugin) -> None:
-    """Store every attack, looking no closer than earlier versions did."""
+    """Store every attack without the checks that earlier versions lacked."""
     async with Store.open(data) as store:
         for name, attack in ATTACKS.items():
             repository = Repository.parse(f"held/{name}")

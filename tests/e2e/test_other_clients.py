@@ -1,4 +1,4 @@
-"""Images, artifacts and signatures through other people's clients, against our server and between it and others."""
+"""Images, artifacts and signatures through other clients, with our server and between our server and others."""
 
 import json
 import re
@@ -29,7 +29,7 @@ dialects = pytest.mark.parametrize("dialect", [pytest.param(DOCKER, id="docker")
 
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Mirror]:
-    """Our server as it is run for many clients: two processes."""
+    """Our server with two worker processes, as for many clients."""
     with Mirror(workers=2) as mirror:
         yield mirror
 
@@ -77,7 +77,7 @@ def test_skopeo_translates_an_image_into_the_other_dialect(workers: Mirror, tmp_
 
 
 def write_multi_platform_layout(folder: Path) -> bytes:
-    """Write an OCI layout whose tag ``all`` is an index of three images; the index."""
+    """Write an OCI layout whose tag `all` is an index of three images, and return the index."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -128,7 +128,7 @@ def test_skopeo_lists_and_deletes(workers: Mirror, tmp_path: Path) -> None:
         skopeo.copy(layout, f"{name}:{tag}")
     listing = ["skopeo", "list-tags", "--tls-verify=false", name]
     assert json.loads(run(listing).stdout)["Tags"] == ["B", "a", "b"]
-    run(["skopeo", "delete", "--tls-verify=false", f"{name}:a"])  # it deletes the manifest, with all its tags
+    run(["skopeo", "delete", "--tls-verify=false", f"{name}:a"])  # skopeo deletes the manifest with all its tags
     assert json.loads(run(listing).stdout)["Tags"] == []
     gone = skopeo.inspect(f"{name}:a", check=False)
     assert gone.exit_code != 0
@@ -144,8 +144,8 @@ def test_skopeo_takes_up_what_is_there_instead_of_sending_it_again(mirror: Mirro
     def asked() -> list[str]:
         return [line["method"] for line in mirror.log if line.get("path", "").startswith("/v2/acme/once/")]
 
-    wait_until(lambda: asked().count("PUT") == 4, 5, "the access log")
-    assert asked().count("POST") == 2  # config and layer, once; the other two are the manifest
+    wait_until(lambda: asked().count("PUT") == 4, "the access log")
+    assert asked().count("POST") == 2  # config and layer are uploaded once; the other two PUTs are manifests
 
 
 def test_oras_pushes_attaches_discovers_and_pulls(workers: Mirror, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_oras_pushes_attaches_discovers_and_pulls(workers: Mirror, tmp_path: Pat
     assert review["digest"] == attached[REVIEW]["digest"]
     assert oras.discover(reference, artifact_type="application/vnd.acme.none") == []
 
-    # The API serves it, so that oras keeps no list of its own under a tag.
+    # oras finds the referrers API and therefore stores no list of referrers under a tag.
     assert fetch(workers, "/v2/acme/artifact/tags/list")["tags"] == ["1"]
     listed = fetch(workers, f"/v2/acme/artifact/referrers/{pushed['digest']}")["manifests"]
     assert {entry["digest"] for entry in listed} == {entry["digest"] for entry in found}
@@ -211,7 +211,7 @@ def test_a_list_that_oras_kept_under_the_fallback_tag_comes_along_from_a_registr
     attached = oras.attach(f"{there}:1", "notes.txt:text/plain", artifact_type=REVIEW, folder=tmp_path)
     fallback = pushed["digest"].replace(":", "-")
     here = f"{mirror.host}/acme/older"
-    # The index under the fallback tag first, as a mirror of plain tags would copy it: its members come with it.
+    # Copy the index under the fallback tag with its members first, like a tool that mirrors plain tags.
     for tag in (fallback, "1"):
         skopeo.copy(f"docker://{there}:{tag}", f"docker://{here}:{tag}", *(["--all"] if tag == fallback else []))
     assert [entry["digest"] for entry in oras.discover(f"{here}:1")] == [attached["digest"]]
@@ -304,7 +304,7 @@ def test_an_engine_pulls_and_pushes_images(engine: Engine, workers: Mirror, tmp_
     engine.docker("image", "rm", reference, f"{pushed}:1")
     again = engine.docker("pull", f"{pushed}@{digest[1]}").stdout
     assert f"Digest: {digest[1]}\n" in again
-    # Another name for the same: its layers are mounted, or found to be there.
+    # Push the same image under another name: its layers are mounted or already exist.
     engine.docker("tag", f"{pushed}@{digest[1]}", f"{pushed}-too:1")
     told = engine.docker("push", f"{pushed}-too:1").stdout
     assert "Mounted from" in told or "Layer already exists" in told
@@ -316,8 +316,8 @@ def test_an_engine_picks_its_own_platform(engine: Engine, workers: Mirror, tmp_p
     require(skopeo.missing())
     write_multi_platform_layout(tmp_path / "layout")
     for architecture in ("amd64", "arm64"):
-        # A name for each: 20.10 sometimes fails to keep an index ("Error persisting manifest"), goes on, and then takes
-        # the image that the same name had before for the one that is asked for.
+        # Each platform needs its own name. Engine 20.10 sometimes fails to store an index ("Error persisting
+        # manifest"), continues, and then uses the image that the same name had before.
         reference = f"{workers.host}/engine/on-{architecture}:all"
         skopeo.copy(f"oci:{tmp_path / 'layout'}:all", f"docker://{reference}", "--all")
         engine.docker("pull", "--platform", f"linux/{architecture}", reference)
@@ -342,7 +342,7 @@ def test_an_image_that_is_not_there(engine: Engine, workers: Mirror, tmp_path: P
 
 
 class Curl:
-    """curl, asked for a status and headers."""
+    """Status and headers of a response, parsed from curl's output."""
 
     def __init__(self, done: CompletedRun) -> None:
         *informational, head, _ = done.stdout.split("\r\n\r\n")
@@ -378,7 +378,7 @@ def test_curl_uploads_what_it_reads_from_a_pipe(workers: Mirror, tmp_path: Path,
     else:
         location = curl(f"{base}/uploads/", version, "--request", "POST").headers["location"]
         if way == "stream":
-            # --upload-file - knows no length: it is sent chunked, after asking whether it may.
+            # With `--upload-file -` curl does not know the length, so the body is chunked after a 100 (Continue).
             asked = ("--request", "PATCH", "--upload-file", "-", "--header", "Expect: 100-continue")
             patched = curl(workers.url + location, version, *asked, input_text=text)
             assert patched.continued

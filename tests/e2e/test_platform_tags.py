@@ -1,4 +1,4 @@
-"""One tag, every platform, with real engines."""
+"""One tag for all platforms, with real engines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OTHER = {"amd64": "arm64", "arm64": "amd64"}[OURS]
 
 @pytest.fixture(scope="module")
 def both(registry: DockerRegistry) -> Iterator[Mirror]:
-    """A mirror with a rule for one tag of every repository, and one for the indexes of an upstream."""
+    """A mirror with one rule for the tag `latest` of repositories, and one for the indexes of an upstream."""
     sections = {
         "platform_tags": [
             {"name": "acme/*", "tag": "latest", "platforms": {"amd64": "latest-amd64", "arm64": "latest-arm64"}},
@@ -40,10 +40,13 @@ def both(registry: DockerRegistry) -> Iterator[Mirror]:
 
 
 def shown(mirror: Mirror, path: str, architecture: str, method: str = "GET") -> tuple[str, str]:
-    """Digest and `Vary` of what an engine on an architecture is shown, whatever its client says."""
+    """Return the digest and `Vary` header for an engine of an architecture.
+
+    The client part of User-Agent always names the architecture of this machine.
+    """
     request = urllib.request.Request(f"{mirror.url}/v2/{path}", method=method)
     request.add_header("User-Agent", f"docker/26.1.5 os/linux arch/{architecture} UpstreamClient(x arch/{OURS})")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return answer.headers["Docker-Content-Digest"], answer.headers["Vary"]
 
 
@@ -94,7 +97,7 @@ def test_an_engine_installs_its_own_out_of_an_upstreams_index(
     index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": members}).encode()
     url = f"{registry.url}/v2/indexed/{name}/manifests/1.0"
     put = urllib.request.Request(url, index, {"Content-Type": OCI_INDEX}, method="PUT")
-    with urllib.request.urlopen(put, timeout=10):
+    with urllib.request.urlopen(put, timeout=120):
         pass
 
     reference = f"{both.host}/pulled/{name}:1.0"
@@ -105,5 +108,5 @@ def test_an_engine_installs_its_own_out_of_an_upstreams_index(
         engine.docker("plugin", "rm", "-f", reference)
     assert shown(both, f"pulled/{name}/manifests/1.0", OTHER) == (digests[OTHER], "User-Agent, Accept")
     asked = urllib.request.Request(f"{both.url}/v2/pulled/{name}/manifests/1.0", headers={"Accept": OCI_INDEX})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    with urllib.request.urlopen(asked, timeout=120) as answer:
         assert answer.read() == index

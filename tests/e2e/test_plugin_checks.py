@@ -1,4 +1,4 @@
-"""What engines do to plugins by mistake, for real, and what the mirror says to it."""
+"""Plugins that real engines damage by mistake, and the responses of the mirror."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ from tests.harness.pushing import push
 from tests.harness.requirement import require
 from tests.support.layers import DRIVER, END, entry, read, tar, zipped
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")
 def front(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    """The mirror behind TLS: without it an engine shows the error of its first try, which is one of TLS."""
+    """The mirror behind TLS.
+
+    Without TLS, an engine reports the TLS error of its first attempt instead of our message.
+    """
     require(Nginx.missing())
     certificate = tmp_path_factory.mktemp("tls") / "certificate.pem"
     trustme.CA().issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
@@ -41,25 +44,28 @@ def front(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def refusals(mirror: Mirror) -> list[dict[str, Any]]:
-    """What the log says of refused plugins."""
+    """Return the log lines about refused plugins."""
     return [line for line in mirror.log if line["event"] == "plugin refused"]
 
 
 def holds(mirror: Mirror, repository: str) -> bool:
-    """Whether the repository has any manifest."""
+    """Return True if the repository has a manifest."""
     listed = mirror.command("ls", repository, "--json", check=False)
     return listed.exit_code == 0 and json.loads(listed.stdout) != []
 
 
 def findings(mirror: Mirror, reference: str) -> list[str]:
-    """Codes of what `inspect` shows of how a plugin is packed, and its config: these plugins cannot be enabled."""
+    """Return the codes of findings about the packing and the config.
+
+    Hints are left out, since these plugins cannot be enabled.
+    """
     shown = json.loads(mirror.command("inspect", reference, "--quick", "--json").stdout)
     return [finding["code"] for finding in shown["findings"] if finding["severity"] != "hint"]
 
 
 def create(engine: Engine, reference: str, archive: bytes) -> tuple[int, str]:
-    """What `docker plugin create` asks of the engine, with any body."""
-    connection = http.client.HTTPConnection("engine", timeout=30)
+    """Send the request of `docker plugin create` with any body. Return the status and body of the response."""
+    connection = http.client.HTTPConnection("engine", timeout=120)
     connection.sock = socket.socket(socket.AF_UNIX)
     connection.sock.connect(str(engine.socket))
     try:
@@ -71,7 +77,7 @@ def create(engine: Engine, reference: str, archive: bytes) -> tuple[int, str]:
 
 
 def archive_of(folder: Path) -> bytes:
-    """The archive that the client makes of a plugin's folder."""
+    """Return the archive that the client makes of a plugin's folder."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         archive.add(folder, arcname=".")
@@ -107,7 +113,7 @@ def test_an_installed_plugin_that_has_lost_its_layer_is_refused(
     engine.docker("plugin", "create", other, str(plugins.contiv_plugin(tmp_path / "other", payload_size_bytes=10)))
     source = f"{mirror.host}/checks/installed:1"
     engine.docker("plugin", "install", "--disable", "--grant-all-permissions", "--alias", again, source)
-    engine.docker("plugin", "rm", other)  # with which the engine collects what it believes nobody needs
+    engine.docker("plugin", "rm", other)  # makes the engine delete the blobs that it believes to be unused
 
     before = len(refusals(mirror))
     refused = engine.docker("plugin", "push", again, check=False)
@@ -162,7 +168,7 @@ def test_what_is_not_refused_is_shown(mode: str, expected: list[str], tmp_path: 
         assert findings(mirror, "checks/null:1") == expected
         request = urllib.request.Request(f"{mirror.url}/v2/checks/null/manifests/1", without_layers, method="PUT")
         request.add_header("Content-Type", MANIFEST_TYPE)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=120) as answer:
             assert bool(answer.headers["Warning"]) is (mode == "warn")
 
 

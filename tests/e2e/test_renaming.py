@@ -1,4 +1,4 @@
-"""Renamed plugins on real engines: another name, other defaults, mended for old engines."""
+"""Renamed plugins on real engines: another name, other defaults, and repaired for old engines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.packing import CONFIG_TYPE, LAYER_TYPE, PackedPlugin, digest_
 from tests.harness.pushing import push
 from tests.harness.requirement import require
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SOCKET = "/run/docker/plugins/volumes.sock"
 WORKING = ("--mount", "state=/tmp", "--args", SOCKET)
@@ -26,7 +26,10 @@ WORKING = ("--mount", "state=/tmp", "--args", SOCKET)
 
 
 def contiv(folder: Path) -> PackedPlugin:
-    """A driver with contiv's settings and a key that nobody knows. It needs another mount and other args to work."""
+    """Pack a driver with contiv's settings and an unknown config key.
+
+    The driver needs another mount and other args to work.
+    """
     plugin = plugins.volume_plugin(folder)
     config = json.loads((plugin / "config.json").read_bytes())
     packed = pack(plugin)
@@ -54,6 +57,7 @@ def remove(engine: Engine, name: str) -> None:
     engine.docker("plugin", "rm", "-f", name)
 
 
+@pytest.mark.newest_engine
 def test_a_copy_with_other_defaults_installs_and_enables_with_them(
     engine: Engine, mirror: Mirror, tmp_path: Path
 ) -> None:
@@ -88,6 +92,7 @@ def test_a_copy_with_other_defaults_installs_and_enables_with_them(
     remove(engine, f"{mirror.host}/store/contiv/v2plugin:1.0")
 
 
+@pytest.mark.newest_engine
 def test_another_name_installs_with_the_same_digest(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     packed = pack(plugins.volume_plugin(tmp_path / "plugin"))
     push(packed, mirror.url, "store/acme/volumes", "1.0")
@@ -126,7 +131,7 @@ def test_an_oci_manifest_of_somebody_else_is_mended_too(engine: Engine, mirror: 
     put = urllib.request.Request(
         f"{mirror.url}/v2/acme/oci/manifests/1", data=content, headers={"Content-Type": oci}, method="PUT"
     )
-    with urllib.request.urlopen(put, timeout=10) as answer:
+    with urllib.request.urlopen(put, timeout=120) as answer:
         assert answer.headers["Docker-Content-Digest"] == digest_of(content)
 
     mirror.command("derive", "acme/oci:1", "acme/docker:1", "--fix", *WORKING)
@@ -147,7 +152,7 @@ def upstream() -> Iterator[DockerRegistry]:
 
 
 def rule(url: str) -> dict[str, Any]:
-    """A rule with two names, whose tags know their own."""
+    """Return a rule with two target names. The plugins get their own name as a default."""
     return {
         "upstreams": {"hub": {"url": url, "plain_http": True}},
         "mirrors": [
@@ -165,6 +170,7 @@ def rule(url: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.newest_engine
 def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: DockerRegistry, tmp_path: Path) -> None:
     first, second = contiv(tmp_path / "1"), pack(plugins.volume_plugin(tmp_path / "2", version="2"))
     push(first, upstream.url, "store/contiv/v2plugin", "1.0")
@@ -192,7 +198,7 @@ def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: Docke
         engine.docker("plugin", "disable", reference)
         engine.docker("plugin", "upgrade", "--grant-all-permissions", reference, reference)
         engine.docker("plugin", "enable", reference)
-        # An upgrade keeps what is set on the host; the defaults are the new ones.
+        # An upgrade keeps the settings of the host and takes the new defaults.
         defaults = {env["Name"]: env["Value"] for env in engine.inspect_plugin(reference)["Config"]["Env"]}
         assert defaults == {"plugin_name": "site/network:1.0", "cluster_store": "etcd://localhost:4001"}
         remove(engine, reference)

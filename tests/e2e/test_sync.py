@@ -1,4 +1,4 @@
-"""A mirror rule against a real registry, which is then lost for good."""
+"""A mirror rule with a real registry, which is then lost for good."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ from tests.harness.readiness import wait_until
 from tests.harness.requirement import require
 from tests.harness.terminal import run_at_terminal
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.newest_engine]
 
 TAG = "1.0.0-beta.3"
 THERE, HERE = "store/contiv/v2plugin", "contiv/v2plugin"
@@ -29,7 +29,7 @@ MIB = 1024 * 1024
 
 
 def rules(url: str) -> dict[str, Any]:
-    """The rule of the documentation, with another upstream."""
+    """Return the rule of the documentation with another upstream."""
     return {
         "upstreams": {"hub": {"url": url, "plain_http": True}},
         "mirrors": [
@@ -51,14 +51,14 @@ def config_file(folder: Path, url: str) -> str:
 
 
 def manifest(url: str, repository: str, tag: str) -> tuple[bytes, str]:
-    """The bytes and the digest that a registry gives for a tag."""
+    """Return the bytes and the digest of a tag's manifest."""
     request = urllib.request.Request(f"{url}/v2/{repository}/manifests/{tag}", headers={"Accept": MANIFEST_TYPE})
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=120) as response:
         return response.read(), response.headers["Docker-Content-Digest"]
 
 
 def blob_digest(url: str, repository: str, digest: str) -> str:
-    with urllib.request.urlopen(f"{url}/v2/{repository}/blobs/{digest}", timeout=30) as response:
+    with urllib.request.urlopen(f"{url}/v2/{repository}/blobs/{digest}", timeout=120) as response:
         return digest_of(response.read())
 
 
@@ -141,12 +141,12 @@ def test_an_interrupted_sync_goes_on_where_it_was(
 
     with Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as slow:
         config = config_file(tmp_path, slow.url)
-        # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+        # If a shell runs the tests in the background, SIGINT is ignored, and child processes inherit this.
         command = ["env", "--default-signal=INT", PROGRAM, "sync", "--config", config]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as sync:
-            wait_until(lambda: received_bytes(data) > 4 * MIB, 20, "a part of the layer to arrive")
+            wait_until(lambda: received_bytes(data) > 4 * MIB, "a part of the layer to arrive")
             sync.send_signal(number)
-            _, told = sync.communicate(timeout=20)
+            _, told = sync.communicate(timeout=120)
         if number is not signal.SIGKILL:
             assert sync.returncode == 4
             assert "nothing is lost" in told
@@ -161,7 +161,7 @@ def test_an_interrupted_sync_goes_on_where_it_was(
 
 
 def received_bytes(data: Path) -> int:
-    """Bytes of unfinished uploads."""
+    """Return the total size of unfinished uploads."""
     return sum(file.stat().st_size for file in data.glob("uploads/*/data"))
 
 
@@ -171,11 +171,11 @@ def test_two_processes_do_not_run_one_rule_at_once(upstream: DockerRegistry, tmp
     with Nginx.front(upstream.url, limit_rate_bytes_per_second=2 * MIB) as slow:
         config = config_file(tmp_path, slow.url)
         with subprocess.Popen([PROGRAM, "sync", "--config", config], stderr=subprocess.DEVNULL) as first:
-            wait_until(lambda: received_bytes(tmp_path / "data") > 0, 20, "the first to be at work")
+            wait_until(lambda: received_bytes(tmp_path / "data") > 0, "the first sync to receive data")
             second = plugin_mirror("sync", "--config", config, check=False)
             assert second.exit_code == 1
             assert "being run by another process" in second.stderr
-            assert first.wait(timeout=30) == 0
+            assert first.wait(timeout=120) == 0
 
 
 def test_a_terminal_shows_a_bar_with_bytes_rate_and_name(upstream: DockerRegistry, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_without_a_terminal_there_is_one_line_a_tag(upstream: DockerRegistry, tm
     for tag in ("1.0.0-beta.1", "1.0.0-beta.2"):
         push(packed, upstream.url, THERE, tag)
     done = plugin_mirror("sync", "--config", config_file(tmp_path, upstream.url))
-    lines = sorted(line.partition(" ")[0] for line in done.stderr.splitlines())  # they are copied at the same time
+    lines = sorted(line.partition(" ")[0] for line in done.stderr.splitlines())  # tags are copied in any order
     assert lines == [f"{HERE}:1.0.0-beta.1", f"{HERE}:1.0.0-beta.2"]
 
 

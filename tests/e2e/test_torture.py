@@ -1,4 +1,4 @@
-"""The check of the torture sees what a server that keeps no promises would leave behind."""
+"""The checks of the torture test detect the damage that a faulty server would leave behind."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ HARMS: dict[str, Callable[[Path], object]] = {
 
 @pytest.fixture(scope="module")
 def campaign() -> Iterator[Campaign]:
-    """A server that clients have worked with, and that has kept its promises so far."""
+    """A server with changes of several clients, which has kept its promises so far."""
     with Mirror(workers=2) as mirror:
         campaign = Campaign(mirror, clients=2, seed=1)
         campaign.load(1.5)
@@ -52,7 +52,7 @@ def campaign() -> Iterator[Campaign]:
 
 @pytest.fixture
 def catalog(campaign: Campaign) -> Iterator[sqlite3.Connection]:
-    """The catalog, put back afterwards as it was."""
+    """The catalog, which is restored after the test."""
     data = campaign.mirror.data
     with closing(sqlite3.connect(data / "catalog.sqlite")) as catalog, closing(sqlite3.connect(":memory:")) as kept:
         catalog.backup(kept)
@@ -98,7 +98,7 @@ def test_leftovers_are_seen_and_expire(campaign: Campaign) -> None:
 
 
 def forget(data: Path) -> None:
-    """Let the server's caches know of a change that was made behind its back."""
+    """Invalidate the server's caches after a direct change of the catalog."""
     with (data / "generation").open("r+b", buffering=0) as file:
         count = int.from_bytes(file.read(8), "little")
         file.seek(0)

@@ -1,4 +1,4 @@
-"""Layers with whiteouts, links and odd names: engines unpack them into the tree that is foreseen."""
+"""Layers with whiteouts, links and unusual names: engines unpack them into the tree that we predict."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ LAYERS = {name: [*BELOW, *layer] for name, (layer, _) in CASES.items()} | {
 
 
 def written(entry: LayerEntry) -> bytes:
-    """An entry as it stands in a tar."""
+    """Return the tar header of an entry."""
     info = tarfile.TarInfo(entry.path)
     info.type, info.mode, info.linkname = entry.kind.value, entry.mode, entry.target
     return info.tobuf(tarfile.GNU_FORMAT)
 
 
 def foreseen(layer: Sequence[LayerEntry]) -> list[str] | None:
-    """The paths that come of a layer; None where it cannot be unpacked."""
+    """Return the predicted paths of a layer, or None if the layer cannot be unpacked."""
     tree = Tree()
     try:
         tree.apply((entry, None) for entry in layer)
@@ -61,5 +61,5 @@ def test_an_engine_unpacks_what_is_foreseen(engine: Engine, mirror: Mirror, name
         return
     rootfs = engine.folder / "data/plugins" / engine.inspect_plugin(reference)["Id"] / "rootfs"
     found = [str(path.relative_to(rootfs)) for path in rootfs.rglob("*")]
-    found = [path for path in found if not path.startswith(".wh..wh.")]  # empty folders of metadata stay behind
+    found = [path for path in found if not path.startswith(".wh..wh.")]  # engines leave empty metadata folders behind
     assert sorted(found) == foreseen(layer)

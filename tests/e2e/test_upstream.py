@@ -1,4 +1,4 @@
-"""Our upstream client and copy engine against the reference registry."""
+"""Our upstream client and copy engine with docker-registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our upstream client against registries that want to know who we are, speak TLS, are slow, or keep blobs elsewhere."""
+"""Our upstream client with registries that require a login, speak TLS, are slow, or store blobs elsewhere."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from tests.harness.nginx import Nginx
 from tests.harness.packing import packed_from
 from tests.harness.requirement import require
 from tests.harness.token_server import TokenServer
+from tests.support.clocks import ShiftedClock
 
 pytestmark = pytest.mark.e2e
 
@@ -172,11 +173,12 @@ async def test_a_password_that_changes_while_we_run(tmp_path: Path) -> None:
         TokenServer(tmp_path, {"jimmy": "old"}) as tokens,
         DockerRegistry(more={"auth": tokens.registry_section}) as registry,
     ):
-        async with opened(registry, FileLogin.password("jimmy", password)) as upstream:
+        clock = ShiftedClock()
+        async with opened(registry, FileLogin.password("jimmy", password, clock)) as upstream:
             await push(upstream)
             tokens.users["jimmy"] = "newer"
             password.write_text("newer\n")
-            await asyncio.sleep(2.1)
+            clock.advance(seconds=3)  # the file is looked at every two seconds
             await push(upstream, PUBLIC)
             await pull(upstream, PUBLIC)
 

@@ -1,4 +1,4 @@
-"""Several processes on one port."""
+"""Several worker processes on one port."""
 
 import http.client
 import os
@@ -24,29 +24,29 @@ def workers_of(mirror: Mirror) -> set[int]:
 
 def test_a_worker_that_dies_is_replaced() -> None:
     with Mirror(workers=2) as mirror:
-        wait_until(lambda: len(workers_of(mirror)) == 2, 5, "two workers")
+        wait_until(lambda: len(workers_of(mirror)) == 2, "two workers")
         victim = min(workers_of(mirror))
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: len(workers_of(mirror) - {victim}) == 2, 10, "another worker in its place")
-        wait_until(http_answers(f"{mirror.url}/readyz"), 10, "the server to answer")
+        wait_until(lambda: len(workers_of(mirror) - {victim}) == 2, "a replacement for the worker")
+        wait_until(http_answers(f"{mirror.url}/readyz"), "the server to answer")
 
 
 def test_workers_end_with_their_parent() -> None:
     with Mirror(workers=2) as mirror:
-        wait_until(lambda: len(workers_of(mirror)) == 2, 5, "two workers")
+        wait_until(lambda: len(workers_of(mirror)) == 2, "two workers")
         assert mirror.pid is not None
         os.kill(mirror.pid, signal.SIGKILL)
-        wait_until(lambda: len(processes_naming([str(mirror.config)])) <= 1, 10, "the workers to end")
+        wait_until(lambda: len(processes_naming([str(mirror.config)])) <= 1, "the workers to end")
 
 
 def listening(mirror: Mirror) -> int:
-    """How many workers have come as far as to take requests, also those that died since."""
+    """Return the number of workers that have ever been ready for requests, including ended ones."""
     return sum(line["event"] == "server listening" for line in mirror.log)
 
 
 @contextmanager
 def alone(worker: int, mirror: Mirror) -> Iterator[None]:
-    """Inside the block all requests come to one worker: the others rest, as a busy one would."""
+    """Pause all other workers inside the block, like busy ones, so that one worker gets all requests."""
     others = workers_of(mirror) - {worker}
     try:
         for other in others:
@@ -58,14 +58,14 @@ def alone(worker: int, mirror: Mirror) -> Iterator[None]:
 
 
 def ask(mirror: Mirror, path: str) -> bytes:
-    """One GET on a connection of its own."""
-    with closing(http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=10)) as connection:
+    """Send one GET over a new connection."""
+    with closing(http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=120)) as connection:
         connection.request("GET", path)
         return connection.getresponse().read()
 
 
 def pings(mirror: Mirror) -> set[float]:
-    """How many the metrics know of, as each worker tells it."""
+    """Return the set of ping counts that the workers report in their metrics."""
     told = set()
     for worker in workers_of(mirror):
         with alone(worker, mirror):
@@ -84,7 +84,7 @@ def pings(mirror: Mirror) -> set[float]:
 
 def test_whoever_is_asked_tells_the_requests_of_all_also_of_those_who_died() -> None:
     with Mirror(workers=2) as mirror:
-        wait_until(lambda: listening(mirror) == 2, 10, "two workers")
+        wait_until(lambda: listening(mirror) == 2, "two workers")
         for served, worker in zip((30, 50), sorted(workers_of(mirror)), strict=True):
             with alone(worker, mirror):
                 for _ in range(served):
@@ -93,7 +93,7 @@ def test_whoever_is_asked_tells_the_requests_of_all_also_of_those_who_died() -> 
 
         victim = min(workers_of(mirror))
         os.kill(victim, signal.SIGKILL)
-        wait_until(lambda: listening(mirror) == 3, 10, "another worker in its place")
+        wait_until(lambda: listening(mirror) == 3, "a replacement for the worker")
         assert pings(mirror) == {80}
         for _ in range(20):
             ask(mirror, "/v2/")

@@ -1,7 +1,14 @@
-"""Real engines, registries and clients as context managers, for the end-to-end tests and the demo.
+"""Context managers that run real engines, registries and clients, for the end-to-end tests and the demo.
 
-One module per part: `engine` (a private Docker Engine), `docker_registry` (an upstream), `nginx` (static files, or a
-slow front), `skopeo`, `oras` and `cosign` (other clients), `wrk` (load), `plugins` (folders for `docker plugin
-create`), `packing` and `pushing` (a plugin without an engine), `image` (an image without one), `process` (any program
-as a service), `trixie` (programs newer than the machine's). Only `requirement` knows pytest.
+Each module covers one part:
+
+- `engine`: a private Docker Engine.
+- `docker_registry`: docker-registry as an upstream. `nginx`: a static file server or a rate-limited reverse proxy.
+- `skopeo`, `oras`, `cosign`: other registry clients. `wrk`: a load generator.
+- `plugins`: folders for `docker plugin create`. `packing`, `pushing`: packing and pushing a plugin without an engine.
+- `image`: a container image built without an engine.
+- `process`: any program as a service.
+- `trixie`: programs from the next Debian release.
+
+Only `requirement` imports pytest.
 """

@@ -1,4 +1,4 @@
-"""What was pulled through made older than it is, since nobody waits for minutes in a test."""
+"""Backdate the origins of pulled-through content, so that tests need not wait until a tag is due."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ _LONG_AGO = timedelta(hours=1)
 
 
 def make_due(data: Path) -> None:
-    """Make all tags that were pulled through into the store at `data` due to be confirmed, also while it is served."""
+    """Make every pulled-through tag in the store at `data` due for confirmation. The store may be in use meanwhile."""
     asyncio.run(_make_due(DataLayout(data)))
 
 

@@ -1,6 +1,7 @@
-"""A network of its own, with a loopback that can lose packets: `netns` and `iptables`, and so root.
+"""A private network namespace with a loopback interface that can lose packets.
 
-`tc netem` would do more, and is not in every kernel; the `statistic` match is.
+Needs root, `ip` and `iptables`. `tc netem` could simulate more faults, but many kernels lack it. The iptables match
+`statistic` is available more often.
 """
 
 import ctypes
@@ -19,9 +20,9 @@ _CLONE_NEWNET = 0x40000000
 
 
 def missing() -> str | None:
-    """What is needed first, or None."""
+    """Return a sentence that names the missing privilege or program, or None if nothing is missing."""
     if os.geteuid() != 0:
-        return "a network of its own needs root"
+        return "a private network namespace needs root"
     for program, package in (("ip", "iproute2"), ("iptables", "iptables")):
         if shutil.which(program, path=SYSTEM_PATH) is None:
             return f"{program} is not installed (Debian: apt-get install {package})"
@@ -29,7 +30,10 @@ def missing() -> str | None:
 
 
 def in_own_network(work: Callable[[], Given]) -> Given:
-    """Do `work` in a thread that has a network with nothing but a loopback, as has all that it starts."""
+    """Run `work` in a thread with its own network namespace, which has only a loopback interface.
+
+    Processes started by `work` share the namespace.
+    """
 
     def apart() -> Given:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -38,19 +42,30 @@ def in_own_network(work: Callable[[], Given]) -> Given:
         run(["ip", "link", "set", "lo", "up"])
         return work()
 
-    with ThreadPoolExecutor(1) as thread:  # the network goes with the thread, and the last process in it
+    # unshare() affects only the calling thread, so a dedicated thread keeps the test process in its own network. The
+    # kernel removes the namespace when the thread and the last process in it have ended.
+    with ThreadPoolExecutor(1) as thread:
         return thread.submit(apart).result()
 
 
 @contextmanager
 def losing(port: int, *, share: float) -> Iterator[None]:
-    """Lose that share of all packets to and from a TCP port, 1 being everything. Only in a network of its own."""
+    """Drop a random share of the packets to and from a TCP port while the block runs.
+
+    Args:
+        port: TCP port on the loopback interface.
+        share: Share of packets to drop, from 0 to 1.
+
+    Raises:
+        RuntimeError: If the calling thread is not in its own network namespace (:func:`in_own_network`).
+    """
     rules = [
         ["INPUT", "-p", "tcp", end, str(port), "-m", "statistic", "--mode", "random", "--probability", str(share)]
         for end in ("--sport", "--dport")
     ]
+    # Rules in the machine's own network would disturb other programs. A private namespace has only `lo`.
     if run(["ip", "-o", "link"]).stdout.count("\n") != 1:
-        raise RuntimeError("this is not a network of its own")
+        raise RuntimeError("packets can be dropped only in a private network namespace: call in_own_network")
     for rule in rules:
         _iptables("-A", *rule)
     try:
@@ -61,7 +76,7 @@ def losing(port: int, *, share: float) -> Iterator[None]:
 
 
 def impossible() -> str | None:
-    """Why this kernel, or this container, does not lose packets, or None."""
+    """Return the reason why this kernel or container cannot drop packets, or None if packets can be dropped."""
 
     def attempt() -> None:
         with losing(9, share=0.5):
@@ -70,7 +85,7 @@ def impossible() -> str | None:
     try:
         in_own_network(attempt)
     except (CommandFailedError, OSError) as error:
-        return f"no packets can be lost here: {error}"
+        return f"packets cannot be dropped here: {error}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""An address on loopback that swallows whoever connects to it: no answer, no refusal."""
+"""A loopback address that neither accepts nor refuses connections."""
 
 import socket
 from contextlib import ExitStack
@@ -10,9 +10,9 @@ _PATIENCE_SECONDS = 0.2
 
 
 class BlackHole:
-    """A port of 127.0.0.1 whose queue of connections is full and stays so: the kernel drops each further SYN.
+    """A port of 127.0.0.1 with a full accept queue, so that the kernel drops every further SYN.
 
-    As a context manager it is there inside the block.
+    A context manager: the port behaves like this inside the block.
     """
 
     def __init__(self) -> None:
@@ -21,13 +21,14 @@ class BlackHole:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at the end."""
+        """Base URL `http://127.0.0.1:PORT`, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
             self.port = listener.getsockname()[1]
+            # The kernel queues a few more connections than the backlog says, so fill the queue until a connect hangs.
             for _ in range(_MOST_WAITING):
                 try:
                     waiting = socket.create_connection(("127.0.0.1", self.port), timeout=_PATIENCE_SECONDS)
@@ -35,7 +36,7 @@ class BlackHole:
                     break
                 stack.enter_context(waiting)
             else:
-                raise RuntimeError("the kernel takes every connection")
+                raise RuntimeError(f"the accept queue is not full after {_MOST_WAITING} connections")
             self._stack = stack.pop_all()
         return self
 

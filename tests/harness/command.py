@@ -1,4 +1,4 @@
-"""Running a client program to its end, with an error that can be read."""
+"""Run a client program until it exits and report failures with its output."""
 
 import shlex
 import subprocess
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# Before /usr/local: another client installed there is not the one that belongs to the distribution's engine.
+# Excludes /usr/local, since a client installed there may not match the distribution's engine.
 SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 _NOBODY_LISTENS = "http://127.0.0.1:9"
@@ -17,12 +17,16 @@ LOOPBACK_ONLY: Mapping[str, str] = {
     "HTTP_PROXY": _NOBODY_LISTENS,
     "HTTPS_PROXY": _NOBODY_LISTENS,
 }
-"""Environment of a Go client without configuration that is to reach loopback only: Go asks no proxy for that."""
+"""Environment for a Go client that may reach only loopback.
+
+Go never uses a proxy for loopback addresses. Every other address goes to the proxy on port 9, where nothing listens.
+HOME does not exist, so the client reads no configuration file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class CompletedRun:
-    """What a program gave back: exit code and the exact bytes of both streams."""
+    """Result of a program: its exit code and the exact bytes of both output streams."""
 
     argv: tuple[str, ...]
     exit_code: int
@@ -31,17 +35,17 @@ class CompletedRun:
 
     @property
     def stdout(self) -> str:
-        """Standard output as text."""
+        """Standard output as text. Invalid UTF-8 is replaced."""
         return self.stdout_bytes.decode(errors="replace")
 
     @property
     def stderr(self) -> str:
-        """Standard error as text."""
+        """Standard error as text. Invalid UTF-8 is replaced."""
         return self.stderr_bytes.decode(errors="replace")
 
 
 class CommandFailedError(AssertionError):
-    """A program that had to succeed did not; the text shows the command, its exit code and both streams."""
+    """A program failed that had to succeed. The message shows the command, its exit code and its output."""
 
     def __init__(self, run: CompletedRun, hint: str = "") -> None:
         parts = [f"exit code {run.exit_code} from: {shlex.join(run.argv)}"]
@@ -60,14 +64,22 @@ def run(
     input_text: str | None = None,
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
-    timeout_seconds: float = 60,
+    timeout_seconds: float = 180,
     check: bool = True,
 ) -> CompletedRun:
-    """Run `argv` to its end, in `folder` when given.
+    """Run a program until it exits.
 
-    `input_text` is what it reads from standard input (nothing when absent); `environment` replaces ours when given.
-    Raises `CommandFailedError` for a non-zero exit when `check`, and `TimeoutError`, with the program killed, when it
-    takes longer.
+    Args:
+        argv: Program and arguments.
+        input_text: Text for standard input. If None, standard input is empty.
+        environment: Environment of the program. If None, the program inherits the current environment.
+        folder: Working directory of the program.
+        timeout_seconds: Time after which the program is killed.
+        check: True to raise an error for a non-zero exit code.
+
+    Raises:
+        CommandFailedError: If `check` is true and the exit code is not 0.
+        TimeoutError: If the program does not exit in time. The program has been killed.
     """
     try:
         done = subprocess.run(
@@ -82,7 +94,7 @@ def run(
     except subprocess.TimeoutExpired as error:
         seen = (error.stdout or b"") + (error.stderr or b"")
         raise TimeoutError(
-            f"no end after {timeout_seconds:g} s: {shlex.join(argv)}\n{seen.decode(errors='replace')}"
+            f"still running after {timeout_seconds:g} s: {shlex.join(argv)}\n{seen.decode(errors='replace')}"
         ) from None
     completed = CompletedRun(tuple(argv), done.returncode, done.stdout, done.stderr)
     if check and completed.exit_code != 0:

@@ -14,11 +14,14 @@ PROGRAM = "docker-registry"
 
 
 class DockerRegistry(Server):
-    """A docker-registry on a free port of 127.0.0.1, with a storage folder of its own and deletion allowed.
+    """A docker-registry on a free port of 127.0.0.1 with its own storage folder. Deletion is enabled.
 
-    `folder` has its configuration, log (`registry.log`) and `storage`. `descriptor_cache`: keep what is known of blobs
-    in memory, as Debian's own configuration does. `more` is laid over its configuration, section by section: `auth`,
-    `http.tls`, `middleware`.
+    `folder` contains its configuration, its log (`registry.log`) and its content (`storage`).
+
+    Args:
+        descriptor_cache: True to cache blob descriptors in memory, as Debian's default configuration does.
+        more: Further configuration by section, such as `auth`, `http.tls` and `middleware`. The keys of a section are
+            merged into the section of the default configuration.
     """
 
     kind = "registry"
@@ -30,20 +33,21 @@ class DockerRegistry(Server):
 
     @staticmethod
     def missing() -> str | None:
-        """What must be installed first, or None."""
+        """Return a sentence that names the missing package, or None if docker-registry is installed."""
         if shutil.which(PROGRAM):
             return None
         return "docker-registry is not installed (Debian: apt-get install docker-registry)"
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, or `https://…` where it has a certificate; without a slash at the end."""
+        """Base URL `http://127.0.0.1:PORT`, or `https://…` if TLS is configured, without a trailing slash."""
         return f"{'https' if 'tls' in self._more.get('http', {}) else 'http'}://{self.host}"
 
     def _made(self) -> Service:
         return Service(
             [PROGRAM, "serve", str(self._write_config())],
             log=self.folder / "registry.log",
+            # With `more`, the registry may have a TLS certificate that http_answers does not trust.
             ready=tcp_accepts("127.0.0.1", self.port) if self._more else http_answers(f"{self.url}/v2/"),
         )
 
@@ -62,5 +66,5 @@ class DockerRegistry(Server):
         for section, content in self._more.items():
             config[section] = {**config.get(section, {}), **content}
         path = self.folder / "config.yml"
-        path.write_text(json.dumps(config, indent=2))  # JSON is YAML
+        path.write_text(json.dumps(config, indent=2))  # docker-registry reads YAML, and JSON is valid YAML
         return path

@@ -1,4 +1,4 @@
-"""A private, real Docker Engine: its own daemon, containerd, state and client, gone without a trace afterwards."""
+"""A private, real Docker Engine with its own daemon, containerd, state and client. Nothing remains after the block."""
 
 import hashlib
 import json
@@ -17,22 +17,27 @@ from tests.harness.leftovers import end_processes, unmount_below
 from tests.harness.process import Service
 from tests.harness.readiness import unix_http_answers
 
-PLUGIN_SOCKETS = Path("/run/docker/plugins")  # fixed in the engine's source, whatever --exec-root says
-SHIM_SOCKETS = Path("/run/containerd/s")  # fixed in containerd; the names there are hashes
+# dockerd hard-codes this path and ignores --exec-root for it.
+PLUGIN_SOCKETS = Path("/run/docker/plugins")
+# containerd hard-codes this path. The file names are SHA-256 hashes, see `Engine.shim_socket`.
+SHIM_SOCKETS = Path("/run/containerd/s")
 OWN_PROGRAMS = ("dockerd", "docker", "containerd", "containerd-shim-runc-v2")
-LONGEST_FOLDER = 30  # unix socket paths end at 107 bytes, and the engine's own reach 74 below its folder
+# A unix socket path has at most 107 bytes, and the engine's longest socket path adds 74 bytes to its folder.
+LONGEST_FOLDER = 30
 
 
 class Engine:
-    """A dockerd without networking of its own, as a context manager; must run as root.
+    """A dockerd without bridge network and iptables rules, as a context manager. Must run as root.
 
-    `binaries`: folder with another version's programs, such as `trixie.ENGINE_BINARIES`; those that may come from the
-    system (runc, docker-init) are looked for there first, too (default: all from the system).
-    `insecure_registries`: registries (`host:port`) that may speak plain HTTP; 127.0.0.0/8 always may.
-    `daemon_json`: further keys of daemon.json, such as `registry-mirrors`. The host's own file is never read.
-    `parent`: existing short folder in which the engine's folder is made.
+    Several engines can run at the same time. Starting and stopping take about a second each.
 
-    Several engines may live at once. Start and stop take about a second.
+    Args:
+        binaries: Folder with the programs of another engine version, such as `trixie.ENGINE_BINARIES`. runc and
+            docker-init are looked up in this folder first and then in the system. If None, all programs are the
+            system's.
+        insecure_registries: Registries (`host:port`) that may speak plain HTTP. 127.0.0.0/8 always may.
+        daemon_json: Further keys of daemon.json, such as `registry-mirrors`. The host's own daemon.json is never read.
+        parent: Existing folder with a short path in which the engine's folder is created.
     """
 
     def __init__(
@@ -52,9 +57,10 @@ class Engine:
 
     @staticmethod
     def missing(binaries: Path | None = None) -> str | None:
-        """What stands in the way of running an engine and what to do about it, or None.
+        """Return a sentence that says why no engine can run here and how to fix it, or None.
 
-        An engine's own programs must all be in `binaries`, so that no other version's serves in their place unnoticed.
+        With `binaries`, all of the engine's own programs must be in that folder. Otherwise a program of the system's
+        version could replace a missing one unnoticed.
         """
         if os.geteuid() != 0:
             return "a private Docker Engine needs root"
@@ -70,7 +76,7 @@ class Engine:
 
     @property
     def folder(self) -> Path:
-        """Folder of everything the engine owns: `data`, `exec`, `engine.sock`, `engine.log`, `daemon.json`."""
+        """Folder with everything that the engine owns: `data`, `exec`, `engine.sock`, `engine.log`, `daemon.json`."""
         if self._folder is None:
             raise RuntimeError("the engine is not open")
         return self._folder
@@ -82,14 +88,14 @@ class Engine:
 
     @property
     def log(self) -> Path:
-        """Log of the daemon and of what it started."""
+        """Log file of the daemon and its child processes."""
         return self.folder / "engine.log"
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="eng-", dir=self._parent)).resolve()
         try:
             if len(str(self._folder)) > LONGEST_FOLDER:
-                raise ValueError(f"too long for the engine's unix sockets: {self._folder}")
+                raise ValueError(f"the folder's path is too long for the engine's unix sockets: {self._folder}")
             self._service = self._make_service()
             self._service.start()
         except BaseException:
@@ -107,26 +113,34 @@ class Engine:
             self._clean_up()
 
     def restart(self, *, crash: bool = False) -> None:
-        """Stop the daemon (by SIGKILL when `crash`) and start it again on the same state."""
+        """Stop the daemon, with SIGKILL if `crash` is true, and start it again on the same state."""
         service = self._running_service()
         if crash:
             service.kill()
             end_processes([str(self.folder), *self._note_plugins()], patience_seconds=0)
-            # A killed containerd that init has not reaped yet would be taken for a running one.
+            # dockerd takes a killed containerd that init has not reaped yet for a running one.
             (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         else:
             service.stop()
         service.start()
 
     def docker(
-        self, *arguments: str, input_text: str | None = None, check: bool = True, timeout_seconds: float = 60
+        self, *arguments: str, input_text: str | None = None, check: bool = True, timeout_seconds: float = 180
     ) -> CompletedRun:
-        r"""Run the engine's own client, with an empty configuration and without our environment.
+        r"""Run the engine's own client with an empty configuration and a minimal environment.
 
-        `input_text` answers prompts (`"y\n"`); without it standard input is empty, which a prompt takes as no.
-        Raises `CommandFailedError`, with the end of the daemon's log, for a non-zero exit when `check`.
+        Args:
+            arguments: Arguments of `docker`.
+            input_text: Answer to prompts, such as `"y\n"`. If None, standard input is empty and prompts are declined.
+            check: True to raise an error for a non-zero exit code.
+            timeout_seconds: Time after which the client is killed.
+
+        Raises:
+            CommandFailedError: If `check` is true and the exit code is not 0. The message includes the end of the
+                daemon's log.
         """
         self._running_service()
+        # Plugin ids are recorded before and after, since the command may remove or install plugins.
         self._note_plugins()
         done = run(
             [self._program("docker"), *arguments],
@@ -141,26 +155,26 @@ class Engine:
         return done
 
     def inspect_plugin(self, name: str) -> dict[str, Any]:
-        """The plugin as the engine describes it (`docker plugin inspect`)."""
+        """Return the engine's description of a plugin (`docker plugin inspect`)."""
         (described,) = json.loads(self.docker("plugin", "inspect", name).stdout)
         return dict(described)
 
     def inspect_volume(self, name: str) -> dict[str, Any]:
-        """The volume as the engine and its driver describe it (`docker volume inspect`)."""
+        """Return the description of a volume by the engine and its driver (`docker volume inspect`)."""
         (described,) = json.loads(self.docker("volume", "inspect", name).stdout)
         return dict(described)
 
     def version(self) -> str:
-        """Version of the daemon, such as `20.10.24+dfsg1`."""
+        """Return the version of the daemon, such as `20.10.24+dfsg1`."""
         return self.docker("version", "--format", "{{.Server.Version}}").stdout.strip()
 
     def shim_socket(self, plugin_id: str) -> Path:
-        """Where containerd's shim of an enabled plugin listens; a killed one leaves its socket there."""
+        """Return the socket of the containerd shim of an enabled plugin. A killed shim leaves the socket behind."""
         shim = self.folder / "exec/containerd/containerd.sock/plugins.moby" / plugin_id
         return SHIM_SOCKETS / hashlib.sha256(str(shim).encode()).hexdigest()
 
     def log_tail(self, lines: int = 40) -> str:
-        """The last lines of the daemon's log, its gRPC chatter left out."""
+        """Return the last lines of the daemon's log, without lines of its gRPC module."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join([line for line in text.splitlines() if "module=grpc" not in line][-lines:])
 
@@ -176,13 +190,14 @@ class Engine:
                 *("--exec-root", str(self.folder / "exec")),
                 *("--pidfile", str(self.folder / "engine.pid")),
                 *("--host", f"unix://{self.socket}"),
+                # A bridge or iptables rules would collide with other engines and remain after a kill.
                 *("--iptables=false", "--ip6tables=false", "--bridge=none"),
             ],
             log=self.log,
             ready=unix_http_answers(self.socket, "/_ping"),
             environment=self._environment(),
-            start_timeout_seconds=30,
-            stop_timeout_seconds=30,
+            start_timeout_seconds=120,
+            stop_timeout_seconds=60,
         )
 
     def _running_service(self) -> Service:
@@ -205,7 +220,7 @@ class Engine:
         }
 
     def _note_plugins(self) -> set[str]:
-        """Remember the ids of our plugins, for what is kept by id outside our folder."""
+        """Record and return the ids of all plugins seen so far, since some of their files lie outside `folder`."""
         with suppress(FileNotFoundError):
             for entry in (self.folder / "data" / "plugins").iterdir():
                 if len(entry.name) == 64:
@@ -213,19 +228,21 @@ class Engine:
         return self._plugin_ids
 
     def _remove_everything(self) -> None:
-        """Remove containers and plugins while the daemon can still do it in its own good order."""
+        """Remove all containers and plugins through the daemon, while it still runs."""
         for kind, listing in (("container", ("ls", "-aq", "--no-trunc")), ("plugin", ("ls", "-q", "--no-trunc"))):
             with suppress(TimeoutError):
-                names = self.docker(kind, *listing, check=False, timeout_seconds=20).stdout.split()
+                names = self.docker(kind, *listing, check=False).stdout.split()
                 if names:
-                    self.docker(kind, "rm", "-f", *names, check=False, timeout_seconds=30)
+                    self.docker(kind, "rm", "-f", *names, check=False)
 
     def _clean_up(self) -> None:
-        """End the daemon and all it started, unmount, and remove the folder and the plugins' socket folders."""
+        """Stop the daemon and its child processes, unmount, and remove the folder and the plugins' socket folders."""
         folder = self.folder
         plugin_ids = self._note_plugins()
         if self._service is not None:
             self._service.stop()
+        # Processes keep mounts busy and mounts keep folders from being removed, so the order is processes, mounts,
+        # folders.
         end_processes([str(folder), *plugin_ids], patience_seconds=5)
         unmount_below(folder)
         for plugin_id in plugin_ids:
@@ -237,11 +254,14 @@ class Engine:
 
 
 def engine_release(binaries: Path | None = None) -> str | None:
-    """Release of the dockerd there, such as `20.10`, as the program itself tells it; None where there is none."""
+    """Return the release of the dockerd in `binaries` or the system, such as `20.10`, or None if there is no dockerd.
+
+    The release is read from the output of `dockerd --version`.
+    """
     dockerd = shutil.which("dockerd", path=str(binaries) if binaries else SYSTEM_PATH)
     if dockerd is None:
         return None
-    told = run([dockerd, "--version"]).stdout  # Docker version 20.10.24+dfsg1, build 5d6db84
+    told = run([dockerd, "--version"]).stdout  # for example "Docker version 20.10.24+dfsg1, build 5d6db84"
     return ".".join(told.removeprefix("Docker version ").split(".")[:2])
 
 

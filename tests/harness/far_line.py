@@ -1,6 +1,6 @@
-"""A line to a server that is far away: what is said on it arrives later, as it does across the internet.
+"""A TCP proxy that adds latency, to simulate a server that is far away.
 
-`tc netem` would do it for the whole machine, and is not in every kernel.
+`tc netem` would delay the whole machine, and many kernels lack it.
 """
 
 import asyncio
@@ -14,10 +14,10 @@ _MOST_CHUNKS_UNDER_WAY = 256
 
 
 class FarLine:
-    """A port of 127.0.0.1 that leads to another one, `round_trip_seconds` away. The line is as wide as loopback.
+    """A port of 127.0.0.1 that forwards to another port with a delay of `round_trip_seconds`. Bandwidth is not limited.
 
-    A connection takes a round trip before it carries anything, and all that it carries takes half of one each way. As
-    a context manager it is there inside the block.
+    Opening a connection takes one round trip. Data takes half a round trip in each direction.
+    A context manager: the port is open inside the block.
     """
 
     def __init__(self, port: int, *, round_trip_seconds: float) -> None:
@@ -29,12 +29,12 @@ class FarLine:
 
     @property
     def host(self) -> str:
-        """`127.0.0.1:PORT`, as it is written in references."""
+        """`127.0.0.1:PORT`, as written in references."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at the end."""
+        """Base URL `http://127.0.0.1:PORT`, without a trailing slash."""
         return f"http://{self.host}"
 
     def __enter__(self) -> Self:
@@ -68,7 +68,8 @@ class FarLine:
                     tasks.create_task(self._carry(there_reader, writer))
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One direction, until whoever speaks there has ended."""
+        """Forward one direction until its sender closes the connection."""
+        # Reading and delivering run at the same time, so that the delay does not limit the throughput.
         under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_MOST_CHUNKS_UNDER_WAY)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._deliver(under_way, writer))
@@ -86,7 +87,7 @@ class FarLine:
             await asyncio.sleep(max(at_seconds - self._loop.time(), 0))
             if not chunk:
                 break
-            with suppress(ConnectionError):  # whoever would hear it has gone; who speaks is told by the other direction
+            with suppress(ConnectionError):  # the receiver left; the other direction tells the sender
                 writer.write(chunk)
                 await writer.drain()
         writer.close()
@@ -98,4 +99,4 @@ async def _close(server: asyncio.Server) -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.sleep(0)  # in which asyncio closes the sockets
+    await asyncio.sleep(0)  # asyncio closes the sockets in the next iteration of the loop

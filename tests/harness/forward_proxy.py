@@ -1,4 +1,4 @@
-"""Proxies for what goes out: HTTP (CONNECT and whole URLs) and SOCKS5, in this process, on loopback."""
+"""Forward proxies on loopback, in this process: HTTP (CONNECT and absolute URLs) and SOCKS5."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ _Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass
 class ForwardProxy:
-    """A proxy that resolves every name to 127.0.0.1. `login` (`NAME:PASSWORD`) is what it asks for, if anything.
+    """A proxy that resolves every host name to 127.0.0.1.
 
-    `passed` lists where it was asked to connect, as `HOST:PORT`.
+    Attributes:
+        login: Required credentials (`NAME:PASSWORD`), or None if the proxy needs no login.
+        port: Port of the proxy while it serves.
+        passed: Targets of all accepted requests, as `HOST:PORT`.
     """
 
     login: str | None = None
@@ -26,13 +29,13 @@ class ForwardProxy:
 
     @asynccontextmanager
     async def http(self) -> AsyncIterator[ForwardProxy]:
-        """Serve as an HTTP proxy."""
+        """Serve as an HTTP proxy while the block runs."""
         async with _serving(self, self._http):
             yield self
 
     @asynccontextmanager
     async def socks(self) -> AsyncIterator[ForwardProxy]:
-        """Serve as a SOCKS5 proxy."""
+        """Serve as a SOCKS5 proxy while the block runs."""
         async with _serving(self, self._socks):
             yield self
 

@@ -1,4 +1,4 @@
-"""A tiny container image without an engine: its three documents, in both dialects, laid out for skopeo to push."""
+"""A tiny container image made without an engine, with Docker or OCI media types, in layouts that skopeo can push."""
 
 import gzip
 import io
@@ -16,7 +16,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The media types of one generation of images."""
+    """Media types of one image format."""
 
     manifest: str
     config: str
@@ -37,7 +37,7 @@ OCI = Dialect(
 
 @dataclass(frozen=True, slots=True)
 class PackedImage:
-    """The exact bytes of an image's config, its one layer, and the manifest that names both."""
+    """Exact bytes of an image's config, its only layer and the manifest that names both."""
 
     dialect: Dialect
     config: bytes = field(repr=False)
@@ -46,14 +46,16 @@ class PackedImage:
 
     @property
     def manifest_digest(self) -> str:
-        """`sha256:…` of the manifest."""
+        """Digest of the manifest, `sha256:…`."""
         return digest_of(self.manifest)
 
 
 def pack_image(files: Mapping[str, bytes], dialect: Dialect) -> PackedImage:
-    """Pack `files` (content by path without a leading slash), all executable, as an image for this machine.
+    """Pack `files` as an image for this machine's architecture. Equal files give equal bytes.
 
-    The same files give the same bytes.
+    Args:
+        files: Content by path without a leading slash. All files become executable.
+        dialect: Media types to use, `DOCKER` or `OCI`.
     """
     tar = _tar_of(files)
     layer = gzip.compress(tar, mtime=0)
@@ -78,9 +80,9 @@ def pack_image(files: Mapping[str, bytes], dialect: Dialect) -> PackedImage:
 
 
 def write_oci_layout(image: PackedImage, folder: Path, tag: str) -> str:
-    """Write an OCI image layout of one image into `folder`; returns its name for skopeo (`oci:FOLDER:TAG`).
+    """Write an OCI image layout with one image into `folder` and return its skopeo name (`oci:FOLDER:TAG`).
 
-    skopeo translates what is not of the `OCI` dialect; use `write_folder` for that.
+    skopeo converts images with Docker media types when it reads this layout. Use `write_folder` to keep them.
     """
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
@@ -94,7 +96,10 @@ def write_oci_layout(image: PackedImage, folder: Path, tag: str) -> str:
 
 
 def write_folder(image: PackedImage, folder: Path) -> str:
-    """Write skopeo's own layout of one image of any dialect into `folder`; returns its name (`dir:FOLDER`)."""
+    """Write skopeo's directory layout with one image into `folder` and return its skopeo name (`dir:FOLDER`).
+
+    skopeo keeps the media types of this layout.
+    """
     folder.mkdir(parents=True)
     (folder / "version").write_text("Directory Transport Version: 1.1\n")
     (folder / "manifest.json").write_bytes(image.manifest)

@@ -1,4 +1,4 @@
-"""Our own server and command line, as separate processes: what a user runs."""
+"""plugin-mirror's server and command line as separate processes, as a user runs them."""
 
 import json
 import os
@@ -12,22 +12,28 @@ from tests.harness.process import Service
 from tests.harness.readiness import http_answers
 from tests.harness.server import Server
 
-#: The command as it was installed beside the interpreter that runs the tests.
+#: Path of the command that is installed next to the interpreter that runs the tests.
 PROGRAM = str(Path(sys.executable).with_name("plugin-mirror"))
 
 
 def plugin_mirror(
-    *arguments: str, check: bool = True, folder: Path | None = None, timeout_seconds: float = 60
+    *arguments: str, check: bool = True, folder: Path | None = None, timeout_seconds: float = 180
 ) -> CompletedRun:
-    """Run one command of the command line; `check`: raise where it does not end with 0."""
+    """Run one plugin-mirror command. Raises `CommandFailedError` for a non-zero exit code if `check` is true."""
     return run([PROGRAM, *arguments], check=check, folder=folder, timeout_seconds=timeout_seconds)
 
 
 class Mirror(Server):
-    """A `plugin-mirror serve` on a free port of 127.0.0.1, with a data folder of its own.
+    """A `plugin-mirror serve` on a free port of 127.0.0.1.
 
-    `folder` has its configuration and log (`mirror.log`), and `data` where no other was given. `sections`: the
-    configuration, as in the file.
+    `folder` contains its configuration (`config.yaml`), its log (`mirror.log`) and its data folder (`data`).
+
+    Args:
+        workers: Number of worker processes.
+        data: Data folder to use instead of `data` in `folder`.
+        sections: Configuration by section, as in the configuration file. Anonymous clients may pull, push and delete
+            unless `server` says otherwise.
+        wrapper: Command that starts the server, such as strace with its arguments.
     """
 
     kind = "mirror"
@@ -48,17 +54,17 @@ class Mirror(Server):
 
     @property
     def data(self) -> Path:
-        """The data folder."""
+        """Data folder of the server."""
         return self._data or self.folder / "data"
 
     @property
     def config(self) -> Path:
-        """The configuration file; every command can be given it."""
+        """Configuration file of the server. Every command accepts it with `--config`."""
         return self.folder / "config.yaml"
 
     @property
     def log(self) -> list[dict[str, Any]]:
-        """What was logged until now."""
+        """JSON log lines written so far. Other lines are left out."""
         lines = (self.folder / "mirror.log").read_text(errors="replace").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -66,14 +72,14 @@ class Mirror(Server):
         server = {"listen": self.host, "workers": self._workers, "anonymous": ["pull", "push", "delete"]}
         server |= self._sections.get("server", {})
         sections = {"storage": {"path": str(self.data)}} | self._sections | {"server": server}
-        self.config.write_text(json.dumps(sections, indent=2))  # JSON is YAML
+        self.config.write_text(json.dumps(sections, indent=2))  # the server reads YAML, and JSON is valid YAML
         return Service(
             [*self._wrapper, PROGRAM, "serve", "--config", str(self.config)],
             log=self.folder / "mirror.log",
             ready=http_answers(f"{self.url}/readyz"),
-            environment=os.environ | {"PYTHONUNBUFFERED": "1"},
+            environment=os.environ | {"PYTHONUNBUFFERED": "1"},  # tests read the log while the server runs
         )
 
     def command(self, *arguments: str, check: bool = True) -> CompletedRun:
-        """Run a command of the command line with this mirror's configuration."""
+        """Run a plugin-mirror command with this server's configuration."""
         return plugin_mirror(*arguments, "--config", str(self.config), check=check)

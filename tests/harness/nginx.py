@@ -1,4 +1,4 @@
-"""nginx on loopback: a folder as static files, or a front (also a slow one) for another server."""
+"""nginx on loopback: a static file server, or a reverse proxy that can limit the rate."""
 
 import os
 import shutil
@@ -14,9 +14,9 @@ PROGRAM = "nginx"
 
 
 class Nginx(Server):
-    """An nginx on a free port of 127.0.0.1, as a context manager: sendfile, keep-alive, an access log.
+    """An nginx on a free port of 127.0.0.1, with sendfile, keep-alive and an access log.
 
-    Made by `static` or `front`.
+    Create instances with `static` or `front`.
     """
 
     kind = "nginx"
@@ -31,7 +31,13 @@ class Nginx(Server):
 
     @classmethod
     def static(cls, folder: Path, *, workers: int = 2, address: str = "127.0.0.1") -> Self:
-        """Serve the files of `folder`, all as `application/octet-stream`, on an address of loopback."""
+        """Serve the files of `folder` as `application/octet-stream`.
+
+        Args:
+            folder: Root folder of the files.
+            workers: Number of worker processes.
+            address: Loopback address to listen on.
+        """
         directives = f'root "{folder.resolve()}"; types {{ }} default_type application/octet-stream;'
         return cls(directives, workers=workers, address=address)
 
@@ -39,10 +45,13 @@ class Nginx(Server):
     def front(
         cls, url: str, *, limit_rate_bytes_per_second: int = 0, workers: int = 2, certificate: Path | None = None
     ) -> Self:
-        """Pass every request on to `url` (`http://127.0.0.1:PORT`), with the client's Host.
+        """Forward every request to `url` with the client's Host header. Bodies are not stored on disk.
 
-        `limit_rate_bytes_per_second` slows each response down (0: as fast as it goes). Bodies are not stored on disk.
-        With `certificate`, a PEM file of a key and its chain, it speaks TLS.
+        Args:
+            url: Base URL of the server, `http://127.0.0.1:PORT`.
+            limit_rate_bytes_per_second: Limit for each response. 0 means no limit.
+            workers: Number of worker processes.
+            certificate: PEM file with a private key and its certificate chain. If given, nginx serves TLS.
         """
         directives = (
             f"proxy_pass {url}; proxy_http_version 1.1; proxy_set_header Host $http_host;"
@@ -53,20 +62,20 @@ class Nginx(Server):
 
     @staticmethod
     def missing() -> str | None:
-        """What must be installed first, or None."""
+        """Return a sentence that names the missing package, or None if nginx is installed."""
         if shutil.which(PROGRAM, path=SYSTEM_PATH):
             return None
         return "nginx is not installed (Debian: apt-get install nginx)"
 
     @property
     def access_log(self) -> Path:
-        """One line a request, in nginx's `combined` format."""
+        """Access log with one line for each finished request, in nginx's `combined` format."""
         return self.folder / "access.log"
 
     def _made(self) -> Service:
         program = shutil.which(PROGRAM, path=SYSTEM_PATH) or PROGRAM
         return Service(
-            # Without -e it writes its first words into the system's log before it has read the configuration.
+            # Without -e, nginx writes to the system's error log until it has read the configuration.
             [program, "-e", str(self.folder / "error.log"), "-c", str(self._write_config())],
             log=self.folder / "error.log",
             ready=tcp_accepts(self._address, self.port),
@@ -76,8 +85,9 @@ class Nginx(Server):
         temporary = " ".join(
             f'{kind}_temp_path "{self.folder}/{kind}";' for kind in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
         )
-        # Workers of a master that is root would become another user, who may not read a test's files.
+        # A master that runs as root switches its workers to another user, who may not read a test's files.
         user = "user root;" if os.geteuid() == 0 else ""
+        # Without the large keepalive_requests below, nginx would close the connections of load generators.
         tls = f'ssl_certificate "{self._certificate}"; ssl_certificate_key "{self._certificate}";'
         path = self.folder / "nginx.conf"
         path.write_text(f"""\

@@ -1,7 +1,7 @@
-"""A plugin without an engine: the three documents that an engine's create and push make of a folder.
+"""A plugin packed without an engine: the config, layer and manifest that an engine creates and pushes.
 
-The config is encoded as engines of 20.10 encode it (known keys only, in their order, matched without regard to case,
-null for absent lists, one newline at the end), but with a correct `diff_ids`, which only engines before 20.10 wrote.
+The config is encoded like by engines of 20.10: only known keys, in the engine's order, matched case-insensitively, with
+null for absent lists and one newline at the end. Unlike engines since 20.10, `pack` writes a correct `diff_ids`.
 """
 
 import gzip
@@ -20,8 +20,8 @@ LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 _END_OF_TAR = bytes(1024)
 
-# The engine's structures in the order of its encoder: a plain value is the default, a dictionary an object, and a list
-# of one dictionary a list of objects, null when absent.
+# The engine's structures in the order of its encoder. A plain value is a default. A dictionary is an object. A list of
+# one dictionary is a list of objects, which is null if absent.
 _ARGUMENT = {"Description": "", "Name": "", "Settable": None, "Value": None}
 _DEVICE = {"Description": "", "Name": "", "Path": None, "Settable": None}
 _MOUNT = {
@@ -53,7 +53,7 @@ _CONFIG = {
 
 @dataclass(frozen=True, slots=True)
 class PackedPlugin:
-    """The exact bytes of a plugin's config, its one layer, and the schema 2 manifest that names both."""
+    """Exact bytes of a plugin's config, its only layer and the schema 2 manifest that names both."""
 
     config: bytes = field(repr=False)
     layer: bytes = field(repr=False)
@@ -61,17 +61,17 @@ class PackedPlugin:
 
     @property
     def config_digest(self) -> str:
-        """`sha256:…` of the config."""
+        """Digest of the config, `sha256:…`."""
         return digest_of(self.config)
 
     @property
     def layer_digest(self) -> str:
-        """`sha256:…` of the layer."""
+        """Digest of the compressed layer, `sha256:…`."""
         return digest_of(self.layer)
 
     @property
     def manifest_digest(self) -> str:
-        """`sha256:…` of the manifest."""
+        """Digest of the manifest, `sha256:…`."""
         return digest_of(self.manifest)
 
 
@@ -81,12 +81,14 @@ def digest_of(content: bytes) -> str:
 
 
 def pack(folder: Path) -> PackedPlugin:
-    """Pack a folder made for `docker plugin create` (`config.json` and `rootfs/`); the same folder, the same bytes.
+    """Pack a folder made for `docker plugin create` (`config.json` and `rootfs/`). Equal folders give equal bytes.
 
-    The manifest is compact with `mediaType` last, as engines push it since 20.10. Owners become root, times zero.
+    The manifest is compact JSON with `mediaType` last, as engines since 20.10 push it. Files belong to root and have
+    modification time 0.
     """
     tar = _tar_of(folder / "rootfs")
     compressed = io.BytesIO()
+    # Without a file name and time in the gzip header, equal folders give equal bytes.
     with gzip.GzipFile(filename="", mode="wb", fileobj=compressed, mtime=0) as stream:
         stream.write(tar)
     config = _encode_config(json.loads((folder / "config.json").read_bytes()), digest_of(tar))
@@ -94,7 +96,7 @@ def pack(folder: Path) -> PackedPlugin:
 
 
 def packed_from(config: bytes, layer: bytes) -> PackedPlugin:
-    """Return `config` and `layer`, whatever they hold, with the manifest that names them."""
+    """Return `config` and `layer` with a manifest that names them. Neither content is validated."""
     manifest = {
         "schemaVersion": 2,
         "config": {"mediaType": CONFIG_TYPE, "digest": digest_of(config), "size": len(config)},
@@ -105,10 +107,10 @@ def packed_from(config: bytes, layer: bytes) -> PackedPlugin:
 
 
 def legacy_manifest(packed: PackedPlugin) -> bytes:
-    """Return the manifest as engines before 20.10 push it: indented by 3 spaces, no newline at the end.
+    """Return the manifest as engines before 20.10 push it: indented by 3 spaces, without a newline at the end.
 
-    It has 519 bytes when the config's size has 4 digits and the layer's 7, as those of Docker's own sshfs plugin have.
-    `contiv_plugin(folder, payload_size_bytes=1_200_000)` packs to that shape.
+    The manifest has 519 bytes if the config's size has 4 digits and the layer's size has 7, as for Docker's own sshfs
+    plugin. `contiv_plugin(folder, payload_size_bytes=1_200_000)` packs to such sizes.
     """
     manifest = {
         "schemaVersion": 2,
@@ -133,12 +135,13 @@ def _tar_of(rootfs: Path) -> bytes:
             else:
                 archive.addfile(entry)
         end = archive.offset
-    return buffer.getvalue()[:end] + _END_OF_TAR  # Python pads to 10 KiB, engines end with two zero blocks
+    return buffer.getvalue()[:end] + _END_OF_TAR  # tarfile pads to 10 KiB, but engines write just two zero blocks
 
 
 def _encode_config(source: Mapping[str, Any], diff_id: str) -> bytes:
     config = _shaped(source, _CONFIG)
     config["rootfs"] = {"diff_ids": [diff_id], "type": "layers"}
+    # Go's JSON encoder escapes these characters, and Python's does not.
     text = json.dumps(config, separators=(",", ":"), ensure_ascii=False)
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -146,7 +149,7 @@ def _encode_config(source: Mapping[str, Any], diff_id: str) -> bytes:
 
 
 def _shaped(source: Any, shape: Any) -> Any:
-    """Return `source` with exactly the keys of `shape`, in its order."""
+    """Return `source` with exactly the keys of `shape`, in the order of `shape`."""
     if isinstance(shape, list):
         return None if source is None else [_shaped(item, shape[0]) for item in source]
     if not isinstance(shape, dict):

@@ -1,4 +1,4 @@
-"""Folders for `docker plugin create`: contiv's network plugin as it was told in 2017, and a working volume driver."""
+"""Folders for `docker plugin create`: contiv's network plugin of 2017, and a working volume driver."""
 
 import functools
 import json
@@ -17,11 +17,11 @@ CONTIV_PRIVILEGES: Mapping[str, Sequence[str]] = {
     "mount": ["/etc/openvswitch", "/var/log/openvswitch", "/var/run", "/lib/modules"],
     "capabilities": ["CAP_SYS_ADMIN", "CAP_NET_ADMIN", "CAP_SYS_MODULE"],
 }
-"""What an engine asks the operator to grant to `contiv_plugin`."""
+"""Privileges that an engine asks the operator to grant to `contiv_plugin`."""
 
 
 def missing() -> str | None:
-    """What must be installed before `volume_plugin` can compile its driver, or None."""
+    """Return a sentence that names the package `volume_plugin` needs to compile its driver, or None."""
     if shutil.which(COMPILER) is None:
         return "gcc is not installed (Debian: apt-get install gcc libc6-dev)"
     found = subprocess.run(
@@ -33,10 +33,14 @@ def missing() -> str | None:
 
 
 def contiv_plugin(folder: Path, *, payload_size_bytes: int = 0) -> Path:
-    """Write contiv's v2plugin of 2017 into `folder` and return it: host network, four mounts, three capabilities.
+    """Write contiv's v2plugin of 2017 into `folder` and return `folder`.
 
-    The keys are written in lower case, as contiv's template had them; engines accept that. The root filesystem is
-    tiny and cannot be enabled; `payload_size_bytes` adds a file that does not compress, the same bytes each time.
+    The plugin asks for the host network, four mounts and three capabilities. Keys are lower case, as in contiv's
+    template, and engines accept this spelling. The root filesystem is tiny and the plugin cannot be enabled.
+
+    Args:
+        folder: Existing or new folder.
+        payload_size_bytes: Size of an additional file that does not compress. Its bytes are the same each time.
     """
     rootfs = folder / "rootfs"
     for name in ("etc/openvswitch", "var/log/openvswitch", "var/run", "lib/modules", "opt/contiv"):
@@ -79,10 +83,16 @@ def contiv_plugin(folder: Path, *, payload_size_bytes: int = 0) -> Path:
 
 
 def volume_plugin(folder: Path, *, version: str = "1", network: str = "", capabilities: Sequence[str] = ()) -> Path:
-    """Write a volume driver that works once enabled into `folder` and return it.
+    """Write a volume driver that works once enabled into `folder` and return `folder`.
 
-    `docker volume inspect` shows `version` as `Status.version`. It needs no privileges, so that an engine installs it
-    without a prompt, unless `network` (`host`) or `capabilities` ask for some.
+    Unless `network` or `capabilities` are given, the plugin needs no privileges and engines install it without a
+    prompt.
+
+    Args:
+        folder: Existing or new folder.
+        version: Text that `docker volume inspect` shows as `Status.version`.
+        network: Network type of the plugin, such as `host`.
+        capabilities: Linux capabilities that the plugin asks for.
     """
     rootfs = folder / "rootfs"
     (rootfs / "run/docker/plugins").mkdir(parents=True)
@@ -117,6 +127,7 @@ def _write_config(folder: Path, config: Mapping[str, object]) -> None:
 def _volume_driver() -> bytes:
     with tempfile.TemporaryDirectory(prefix="volume-driver-") as folder:
         program = Path(folder) / "volume-driver"
+        # A static program, since the plugin's root filesystem has no libraries.
         command = [COMPILER, "-std=gnu11", "-Wall", "-Wextra", "-Os", "-s", "-static", "-pthread"]
         done = subprocess.run(
             [*command, "-o", str(program), str(VOLUME_DRIVER_SOURCE)],

@@ -1,4 +1,4 @@
-"""Pushing a packed plugin to any registry by plain HTTP, without a client program."""
+"""Push a packed plugin to any registry over plain HTTP, without a client program."""
 
 import urllib.error
 import urllib.parse
@@ -7,14 +7,23 @@ from http.client import HTTPMessage
 
 from tests.harness.packing import MANIFEST_TYPE, PackedPlugin, digest_of
 
+# Proxies from the environment are ignored, since all servers are on loopback.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def push(packed: PackedPlugin, base_url: str, repository: str, tag: str, *, manifest: bytes | None = None) -> str:
-    """Push `packed` to `base_url` (`http://127.0.0.1:PORT`) as `repository`:`tag`; returns the manifest's digest.
+    """Push `packed` and return the digest of its manifest. Blobs that the repository already holds are not sent.
 
-    Blobs that are there already are not sent. `manifest` replaces the packed one, such as `legacy_manifest(packed)`.
-    Raises `urllib.error.HTTPError` for a refusal and `OSError` for a registry that is not there.
+    Args:
+        packed: Plugin to push.
+        base_url: Base URL of the registry, `http://127.0.0.1:PORT`.
+        repository: Name of the repository.
+        tag: Tag of the manifest.
+        manifest: Manifest to push instead of the packed one, such as `legacy_manifest(packed)`.
+
+    Raises:
+        urllib.error.HTTPError: If the registry refuses a request.
+        OSError: If the registry cannot be reached.
     """
     content = packed.manifest if manifest is None else manifest
     root = f"{base_url.rstrip('/')}/v2/{repository}"
@@ -25,7 +34,12 @@ def push(packed: PackedPlugin, base_url: str, repository: str, tag: str, *, mani
 
 
 def push_blob(root: str, blob: bytes) -> None:
-    """Push a blob to the repository whose URL is `root` (`http://127.0.0.1:PORT/v2/NAME`), if it is not there."""
+    """Push a blob unless the repository already holds the blob. Raises the same errors as `push`.
+
+    Args:
+        root: URL of the repository, `http://127.0.0.1:PORT/v2/NAME`.
+        blob: Content of the blob.
+    """
     digest = digest_of(blob)
     try:
         send("HEAD", f"{root}/blobs/{digest}")
@@ -42,9 +56,9 @@ def push_blob(root: str, blob: bytes) -> None:
 
 
 def send(method: str, url: str, body: bytes | None = None, media_type: str = "application/octet-stream") -> HTTPMessage:
-    """Send a request and read the answer to its end. Raises as `push`."""
+    """Send a request, read the whole response and return its headers. Raises the same errors as `push`."""
     headers = {} if body is None else {"Content-Type": media_type}
     request = urllib.request.Request(url, data=body, headers=headers, method=method)
-    with _direct.open(request, timeout=30) as response:
+    with _direct.open(request, timeout=120) as response:
         answered: HTTPMessage = response.headers
         return answered

@@ -1,4 +1,4 @@
-"""Waiting for something to become true, and the usual questions to a server that is starting."""
+"""Wait for a condition, with probes for servers that are starting."""
 
 import http.client
 import socket
@@ -8,25 +8,44 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+# Proxies from the environment are ignored, since all servers are on loopback.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def wait_until(
-    predicate: Callable[[], bool], timeout_seconds: float, what: str, *, interval_seconds: float = 0.02
-) -> None:
-    """Ask `predicate` until it says true.
+#: Time that a program or a condition gets. Only a hang takes so long, also on a busy machine.
+PATIENCE_SECONDS = 120.0
 
-    Raises `TimeoutError` naming `what` after `timeout_seconds`; an exception of the predicate passes through.
+
+def wait_until(
+    predicate: Callable[[], bool],
+    what: str,
+    *,
+    timeout_seconds: float = PATIENCE_SECONDS,
+    interval_seconds: float = 0.02,
+) -> None:
+    """Call `predicate` until it returns True.
+
+    Args:
+        predicate: Condition to wait for. Its exceptions are passed on.
+        what: Description of the condition for the error message.
+        timeout_seconds: Time after which waiting ends.
+        interval_seconds: Pause between two calls.
+
+    Raises:
+        TimeoutError: If the condition is not true in time.
     """
     deadline = time.monotonic() + timeout_seconds
     while not predicate():
         if time.monotonic() >= deadline:
-            raise TimeoutError(f"waited {timeout_seconds:g} s in vain for {what}")
+            raise TimeoutError(f"timed out after {timeout_seconds:g} s waiting for {what}")
         time.sleep(interval_seconds)
 
 
 def http_answers(url: str) -> Callable[[], bool]:
-    """A question: does a GET of `url` get any HTTP answer below 500 (401 counts: the server is up)?"""
+    """Return a probe that is true if a GET of `url` gets a status below 500.
+
+    401 counts as ready, since a registry that requires a login answers `/v2/` with 401.
+    """
 
     def ask() -> bool:
         try:
@@ -42,7 +61,7 @@ def http_answers(url: str) -> Callable[[], bool]:
 
 
 def tcp_accepts(host: str, port: int) -> Callable[[], bool]:
-    """A question: does something accept TCP connections on `host`:`port`?"""
+    """Return a probe that is true if TCP connections to `host`:`port` are accepted."""
 
     def ask() -> bool:
         try:
@@ -55,7 +74,7 @@ def tcp_accepts(host: str, port: int) -> Callable[[], bool]:
 
 
 def unix_http_answers(path: Path, target: str) -> Callable[[], bool]:
-    """A question: does a GET of `target` over the unix socket `path` answer 200?"""
+    """Return a probe that is true if a GET of `target` over the unix socket `path` gets status 200."""
 
     def ask() -> bool:
         request = f"GET {target} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode()

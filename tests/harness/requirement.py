@@ -1,4 +1,4 @@
-"""What happens to a test whose programs are missing: the one decision, in one place."""
+"""Skip or fail a test whose programs are missing. All tests use this module for the decision."""
 
 import os
 
@@ -6,9 +6,10 @@ import pytest
 
 
 def require(*missing: str | None) -> None:
-    """Go on when nothing is missing; else skip the test, or fail it where CI=true.
+    """Skip the test if anything is missing, or fail the test if the environment has CI=true.
 
-    Each argument is the answer of a part's `missing()`: None, or a sentence naming what is missing and what to install.
+    Args:
+        missing: Results of `missing()` functions: None, or a sentence that names the missing program and its package.
     """
     sentences = [sentence for sentence in missing if sentence]
     if not sentences:

@@ -1,4 +1,4 @@
-"""Images as files: what `docker save` writes, and OCI layouts as folder and tar, of any layers."""
+"""Container images as files: archives in the format of `docker save`, and OCI layouts as folder or tar."""
 
 import gzip
 import io
@@ -12,7 +12,13 @@ from tests.harness.packing import digest_of
 
 
 def save_docker(layers: Sequence[bytes], file: Path, *, repeated: bool = False) -> Path:
-    """Write an image of uncompressed `layers` as engines up to 24 save it; `repeated`: equal layers become links."""
+    """Write an image like `docker save` of engines up to 24.
+
+    Args:
+        layers: Uncompressed layers.
+        file: Path of the archive.
+        repeated: True to store a layer that equals an earlier one as a symbolic link.
+    """
     members: dict[str, bytes | str] = {}
     names = []
     for number, layer in enumerate(layers):
@@ -27,7 +33,13 @@ def save_docker(layers: Sequence[bytes], file: Path, *, repeated: bool = False) 
 
 
 def layout(layers: Sequence[bytes], *, compressed: bool = True, attested: bool = True) -> dict[str, bytes]:
-    """The files of an OCI layout of one image of `layers`; `attested`: what buildkit adds stands beside it."""
+    """Return the files of an OCI layout with one image, by path.
+
+    Args:
+        layers: Uncompressed layers.
+        compressed: True to compress the layers with gzip.
+        attested: True to add an attestation manifest to the index, as BuildKit does.
+    """
     blobs = [gzip.compress(layer, mtime=0) if compressed else layer for layer in layers]
     layer_type = OCI.layer if compressed else OCI.layer.removesuffix("+gzip")
     files: dict[str, bytes] = {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}'}
@@ -59,7 +71,7 @@ def layout(layers: Sequence[bytes], *, compressed: bool = True, attested: bool =
 
 
 def write_layout(files: Mapping[str, bytes], folder: Path) -> Path:
-    """Write a layout as a folder."""
+    """Write the files of a layout into a folder and return the folder."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -67,7 +79,7 @@ def write_layout(files: Mapping[str, bytes], folder: Path) -> Path:
 
 
 def write_layout_tar(files: Mapping[str, bytes], file: Path) -> Path:
-    """Write a layout as a tar."""
+    """Write the files of a layout into a tar file and return the file."""
     return _write_tar(files, file)
 
 

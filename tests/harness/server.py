@@ -1,4 +1,4 @@
-"""What every server of the tests has: a free port, a folder of its own, and a process that comes and goes."""
+"""Base class of the servers that tests start: a free port, a folder and a process."""
 
 import tempfile
 from abc import ABC, abstractmethod
@@ -14,11 +14,11 @@ from tests.harness.process import Service
 class Server(ABC):
     """A server on a free port of 127.0.0.1.
 
-    As a context manager it runs inside the block. `stop()` and `kill()` keep what it has; `start()` serves it again on
-    the same port; leaving the block removes everything.
+    As a context manager, the server runs inside the block. `stop()` and `kill()` keep its folder and port, and
+    `start()` starts the server again. Leaving the block removes everything.
     """
 
-    #: What it is called in messages and names of folders.
+    #: Name of the server in messages and folder names.
     kind: ClassVar[str]
 
     def __init__(self, *, address: str = "127.0.0.1") -> None:
@@ -30,24 +30,24 @@ class Server(ABC):
 
     @property
     def host(self) -> str:
-        """`127.0.0.1:PORT`, as it is written in references."""
+        """Address `127.0.0.1:PORT`, as written in references."""
         return f"{self._address}:{self.port}"
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`, without a slash at the end."""
+        """Base URL `http://127.0.0.1:PORT`, without a trailing slash."""
         return f"http://{self.host}"
 
     @property
     def folder(self) -> Path:
-        """Folder of what it is configured by, and what it writes."""
+        """Folder with the server's configuration and output."""
         if self._folder is None:
             raise RuntimeError(f"{self.kind} is not open")
         return self._folder
 
     @property
     def pid(self) -> int | None:
-        """The process that was started first, while it runs; others are its children."""
+        """Process id of the server's first process while it runs. Other processes are its children."""
         return self._service.pid if self._service else None
 
     def __enter__(self) -> Self:
@@ -65,20 +65,23 @@ class Server(ABC):
         self._stack.close()
 
     def start(self) -> None:
-        """Serve again after `stop()` or `kill()`."""
+        """Start the server again after `stop()` or `kill()`."""
         if self._service is None:
             raise RuntimeError(f"{self.kind} is not open")
         self._service.start()
 
     def stop(self) -> int | None:
-        """End the server as an operator would; its exit code. Connections are refused from now on."""
+        """Stop the server with SIGTERM and return its exit code, or None if it did not run.
+
+        Connections are refused afterwards.
+        """
         return self._service.stop() if self._service else None
 
     def kill(self) -> None:
-        """End the server, and all processes that it has, by SIGKILL."""
+        """Kill the server and all of its processes with SIGKILL."""
         if self._service is not None:
             self._service.kill()
 
     @abstractmethod
     def _made(self) -> Service:
-        """The process, configured in `folder`, and not begun."""
+        """Write the configuration into `folder` and return the service, not yet started."""

@@ -1,4 +1,4 @@
-"""skopeo as another real client of a registry."""
+"""skopeo as another real registry client."""
 
 import shutil
 from pathlib import Path
@@ -9,12 +9,20 @@ PROGRAM = "skopeo"
 
 
 def missing() -> str | None:
-    """What must be installed first, or None."""
+    """Return a sentence that names the missing package, or None if skopeo is installed."""
     return None if shutil.which(PROGRAM) else "skopeo is not installed (Debian: apt-get install skopeo)"
 
 
-def copy(source: str, target: str, *options: str, check: bool = True, timeout_seconds: float = 60) -> CompletedRun:
-    """`skopeo copy` from `source` to `target` (`docker://127.0.0.1:PORT/name:tag`, `dir:/path`), without TLS checks."""
+def copy(source: str, target: str, *options: str, check: bool = True, timeout_seconds: float = 180) -> CompletedRun:
+    """Run `skopeo copy` without TLS verification.
+
+    Args:
+        source: Source, such as `docker://127.0.0.1:PORT/name:tag` or `dir:/path`.
+        target: Destination in the same notation.
+        options: Further options of `skopeo copy`.
+        check: True to raise `CommandFailedError` for a non-zero exit code.
+        timeout_seconds: Time after which skopeo is killed.
+    """
     return _skopeo(
         "copy",
         "--src-tls-verify=false",
@@ -28,9 +36,12 @@ def copy(source: str, target: str, *options: str, check: bool = True, timeout_se
 
 
 def inspect(
-    reference: str, *options: str, raw: bool = False, check: bool = True, timeout_seconds: float = 60
+    reference: str, *options: str, raw: bool = False, check: bool = True, timeout_seconds: float = 180
 ) -> CompletedRun:
-    """`skopeo inspect`; with `raw` the manifest's exact bytes are `stdout_bytes` of the answer."""
+    """Run `skopeo inspect` without TLS verification.
+
+    With `raw`, `stdout_bytes` of the result has the manifest's exact bytes.
+    """
     flags = ["--raw"] if raw else []
     return _skopeo(
         "inspect",
@@ -43,8 +54,15 @@ def inspect(
     )
 
 
-def sync(source: Path, target: str, *, check: bool = True, timeout_seconds: float = 60) -> CompletedRun:
-    """`skopeo sync` of what a YAML file names into a registry, `127.0.0.1:PORT/name`, without TLS checks."""
+def sync(source: Path, target: str, *, check: bool = True, timeout_seconds: float = 180) -> CompletedRun:
+    """Run `skopeo sync` without TLS verification.
+
+    Args:
+        source: YAML file that names the images to copy.
+        target: Destination, `127.0.0.1:PORT/name`.
+        check: True to raise `CommandFailedError` for a non-zero exit code.
+        timeout_seconds: Time after which skopeo is killed.
+    """
     flags = ("--src=yaml", "--dest=docker", "--dest-tls-verify=false")
     return _skopeo("sync", *flags, str(source), target, check=check, timeout_seconds=timeout_seconds)
 

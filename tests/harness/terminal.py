@@ -1,4 +1,4 @@
-"""A program as somebody at a terminal sees it."""
+"""Run a program with a pseudo-terminal."""
 
 import os
 import pty
@@ -6,8 +6,8 @@ import subprocess
 from collections.abc import Sequence
 
 
-def run_at_terminal(argv: Sequence[str], *, timeout_seconds: float = 60) -> tuple[int, str]:
-    """Run `argv` with a pseudo-terminal as standard output and error; its exit code and everything it wrote there."""
+def run_at_terminal(argv: Sequence[str], *, timeout_seconds: float = 180) -> tuple[int, str]:
+    """Run `argv` with a pseudo-terminal as standard output and error. Return its exit code and its whole output."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=environment) as process:
@@ -16,7 +16,7 @@ def run_at_terminal(argv: Sequence[str], *, timeout_seconds: float = 60) -> tupl
         while True:
             try:
                 piece = os.read(ours, 65536)
-            except OSError:  # the last writer is gone
+            except OSError:  # Linux reports EIO when the last process has closed the terminal
                 break
             if not piece:
                 break

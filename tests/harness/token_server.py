@@ -1,4 +1,4 @@
-"""A token server as docker-registry's `auth.token` wants it (distribution token specification)."""
+"""A token server for docker-registry's `auth.token`, after the distribution token specification."""
 
 from __future__ import annotations
 
@@ -23,11 +23,17 @@ SERVICE, ISSUER = "registry.example", "token.example"
 
 @dataclass
 class TokenServer:
-    """Serves `/token` on a free port of 127.0.0.1 while it is open, as a context manager.
+    """A server for `/token` on a free port of 127.0.0.1, as a context manager.
 
-    `users` may do everything in every repository, by password, or by a refresh token that is the password reversed.
-    Whoever gives no login may pull below `public/`. With `post` false it knows GET alone. `asked` lists the requests,
-    as (method, scopes, who).
+    Clients without a login may pull from repositories below `public/`.
+
+    Attributes:
+        folder: Folder for the certificate of the token issuer.
+        users: Passwords by user name. Users may do everything in every repository. A user's refresh token is the
+            password reversed.
+        post: True if the server accepts POST requests besides GET requests.
+        lifetime_seconds: Lifetime of the tokens.
+        asked: Requests received so far, as (method, scopes, user). The user is None without a login.
     """
 
     folder: Path
@@ -46,12 +52,12 @@ class TokenServer:
 
     @property
     def realm(self) -> str:
-        """Where tokens are asked for."""
+        """URL of the token endpoint."""
         return f"http://127.0.0.1:{self.port}/token"
 
     @property
     def registry_section(self) -> dict[str, Any]:
-        """docker-registry's section `auth`, so that it takes the tokens given here."""
+        """Configuration section `auth` with which docker-registry accepts the tokens of this server."""
         token = {"realm": self.realm, "service": SERVICE, "issuer": ISSUER, "rootcertbundle": str(self.bundle)}
         return {"token": token}
 
@@ -67,7 +73,7 @@ class TokenServer:
         self._server.server_close()
 
     def token(self, scopes: tuple[str, ...], user: str | None) -> str:
-        """A token for what of `scopes` the user may do."""
+        """Return a token with the part of `scopes` that the user is allowed. `user` is None for anonymous clients."""
         key = serialization.load_pem_private_key(self._authority.private_key_pem.bytes(), None)
         public = key.public_key().public_bytes(
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -91,12 +97,15 @@ def _access(scope: str, user: str | None) -> dict[str, Any] | None:
     name, _, actions = rest.rpartition(":")
     if user is None:
         actions = "pull" if name.startswith("public/") and "pull" in actions.split(",") else ""
-    # docker-registry knows the type without its class only: it refuses what echoes `repository(plugin)`.
+    # docker-registry accepts only the resource type without its class and refuses a token for `repository(plugin)`.
     return {"type": kind.partition("(")[0], "name": name, "actions": actions.split(",")} if actions else None
 
 
 def _key_id(public: bytes) -> str:
-    """How docker-registry before 3.0 names a key: the hash's first 240 bits in base32, four letters a group."""
+    """Return the key id that docker-registry before 3.0 uses.
+
+    The id is the first 240 bits of the key's SHA-256 hash in base32, in groups of four letters.
+    """
     letters = base64.b32encode(hashlib.sha256(public).digest()[:30]).decode()
     return ":".join(letters[at : at + 4] for at in range(0, len(letters), 4))
 
@@ -140,6 +149,6 @@ def _handler(server: TokenServer) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, *_arguments: object) -> None:
-            """Say nothing."""
+            """Discard the log line."""
 
     return Handler

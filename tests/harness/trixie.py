@@ -1,10 +1,11 @@
-"""Newer programs than the machine has, from the next Debian release: unpacked beside, never installed.
+"""Programs from the next Debian release, unpacked into a folder and never installed.
 
-`python -m tests.harness.trixie` fetches them once into `.tools/trixie` of the checkout, as any user: apt-get with a
-state of its own, on the machine's own mirrors and keys, so that signatures are verified and nothing of the machine
-changes. Removing the folder and running it again fetches the current versions.
+`python -m tests.harness.trixie` fetches them once into `.tools/trixie` of the checkout, as any user. apt-get runs with
+its own state and the machine's own mirrors and keys. Signatures are verified and nothing else on the machine changes.
+To fetch the current versions, remove the folder and run the command again.
 
-The machine's runc and docker-init serve this engine too (trixie's runc wants a newer C library than bookworm's).
+The engine from trixie uses the machine's runc and docker-init, since trixie's runc needs a newer C library than
+bookworm's.
 """
 
 import os
@@ -25,7 +26,7 @@ PACKAGES = ("containerd", "cosign", "docker-cli", "docker.io", "oras", "promtool
 
 FOLDER = Path(__file__).resolve().parents[2] / ".tools" / RELEASE
 ENGINE_BINARIES = FOLDER / "engine"
-"""The folder to give to `Engine(binaries=…)`; `Engine.missing` says whether it is there."""
+"""Value for `Engine(binaries=…)`. `Engine.missing` tells if the folder is incomplete."""
 ORAS = FOLDER / "oras/usr/bin/oras"
 COSIGN = FOLDER / "cosign/usr/bin/cosign"
 PROMTOOL = FOLDER / "promtool/usr/bin/promtool"
@@ -36,25 +37,28 @@ _STAMP = "versions"
 
 
 class UnpackError(RuntimeError):
-    """The programs could not be fetched; the text says why and what to do."""
+    """The programs could not be fetched. The message says why and what to do."""
 
 
 def missing(program: Path) -> str | None:
-    """What must be done before `program` (one of this module's paths) can be used, or None."""
+    """Return a sentence that says how to fetch `program`, one of this module's paths, or None if it is available."""
     return None if program.exists() else f"Debian {RELEASE}'s {program.name} is not in {FOLDER} ({REMEDY})"
 
 
 def unpack(folder: Path = FOLDER) -> Mapping[str, str]:
-    """Fetch and unpack the packages unless `folder` has them all; returns their versions by name.
+    """Fetch and unpack the packages unless `folder` has all of them, and return their versions by name.
 
-    `folder` appears complete or not at all, also with two of us at work. Raises `UnpackError`.
+    `folder` appears either complete or not at all, even if two processes unpack at the same time.
+
+    Raises:
+        UnpackError: If the packages cannot be fetched or unpacked.
     """
     there = _versions_in(folder)
     if there.keys() == set(PACKAGES):
         return there
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
-            raise UnpackError(f"there is no {program}: this needs Debian {MACHINE_RELEASE}")
+            raise UnpackError(f"{program} is not installed: only Debian {MACHINE_RELEASE} is supported")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as made:
         fresh = Path(made) / folder.name
@@ -62,30 +66,38 @@ def unpack(folder: Path = FOLDER) -> Mapping[str, str]:
             _unpack_archives(_download(Path(apt)), fresh)
         _link_engine(fresh)
         with suppress(FileNotFoundError):
-            folder.rename(Path(made) / "old")  # of another set of packages
+            folder.rename(Path(made) / "old")  # a folder with another set of packages is replaced
         try:
             fresh.rename(folder)
         except OSError:
-            if not _versions_in(folder):  # nobody else was faster
+            if not _versions_in(folder):  # otherwise another process was faster, and its folder is used
                 raise
     return _versions_in(folder)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the machine gets its own release: addresses, and the keys they are signed with (empty: apt's usual)."""
+    """apt source of the machine's own release.
+
+    Attributes:
+        uris: Addresses of the mirrors.
+        signed_by: Keys that sign the release. If empty, apt's default keys are used.
+    """
 
     uris: str
     signed_by: str = ""
 
     def for_release(self, release: str) -> str:
-        """Return the entry for `release`, as it stands in a `.sources` file."""
+        """Return the stanza of a `.sources` file for `release`."""
         signed_by = f"Signed-By: {self.signed_by}\n" if self.signed_by else ""
         return f"Types: deb\nURIs: {self.uris}\nSuites: {release}\nComponents: main\n{signed_by}"
 
 
 def machine_sources(etc_apt: Path = Path("/etc/apt")) -> list[Source]:
-    """Return the enabled binary entries of the machine's own release, from both of apt's formats, each once."""
+    """Return the enabled binary sources of the machine's own release, without duplicates.
+
+    Reads both formats of apt, `.list` and `.sources` files.
+    """
     found: dict[Source, None] = {}
     for path in [etc_apt / "sources.list", *sorted((etc_apt / "sources.list.d").glob("*.list"))]:
         if path.exists():
@@ -96,7 +108,7 @@ def machine_sources(etc_apt: Path = Path("/etc/apt")) -> list[Source]:
 
 
 def _sources_of_lines(text: str) -> Iterator[Source]:
-    """`deb [signed-by=KEYS] URI SUITE COMPONENT…`, one a line."""
+    """Parse lines of the form `deb [signed-by=KEYS] URI SUITE COMPONENT…`."""
     for line in text.splitlines():
         entry = re.fullmatch(
             r"\s*deb\s+(?:\[(?P<options>[^]]*)]\s+)?(?P<uri>\S+)\s+(?P<suite>\S+)\s+(?P<rest>.*)", line
@@ -107,7 +119,7 @@ def _sources_of_lines(text: str) -> Iterator[Source]:
 
 
 def _sources_of_stanzas(text: str) -> Iterator[Source]:
-    """Stanzas of `Name: value`, parted by empty lines; a value goes on in lines that begin with a blank."""
+    """Parse stanzas of `Name: value` fields. Empty lines separate stanzas, and indented lines continue a value."""
     text = re.sub(r"(?m)^#.*\n?", "", text)
     for stanza in re.split(r"\n\s*\n", text):
         fields = {
@@ -120,15 +132,18 @@ def _sources_of_stanzas(text: str) -> Iterator[Source]:
 
 
 def _download(folder: Path) -> Iterable[Path]:
-    """Download the packages into `folder`, whose apt state knows the next release only."""
+    """Download the packages into `folder`, with an apt state that knows only the next release."""
     sources = machine_sources()
     if not sources:
-        raise UnpackError(f"no entry for {MACHINE_RELEASE} main in /etc/apt: this needs Debian {MACHINE_RELEASE}")
-    folder.chmod(0o755)  # apt-get of root downloads as another user
+        raise UnpackError(
+            f"/etc/apt has no entry for {MACHINE_RELEASE} main: only Debian {MACHINE_RELEASE} is supported"
+        )
+    folder.chmod(0o755)  # apt-get downloads as another user when root runs it
     for name in ("state/lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     entries = folder / f"{RELEASE}.sources"
     entries.write_text("\n".join(source.for_release(RELEASE) for source in sources))
+    # The machine's preferences and update hooks are left out, since they would apply to this private state, too.
     config = folder / "apt.conf"
     config.write_text(f"""\
 Dir::State "{folder}/state";
@@ -143,7 +158,7 @@ Dir::Etc::preferencesparts "/dev/null";
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
 """)
-    # Without --error-on=any a mirror that cannot be reached is only a warning, and the packages are then "not found".
+    # Without --error-on=any, apt-get only warns about an unreachable mirror, and the download then finds no packages.
     _run("apt-get", "-c", str(config), "--error-on=any", "update")
     _run("apt-get", "-c", str(config), "download", *PACKAGES, folder=folder)
     return sorted(folder.glob("*.deb"))
@@ -160,7 +175,7 @@ def _unpack_archives(archives: Iterable[Path], folder: Path) -> None:
 
 
 def _link_engine(folder: Path) -> None:
-    """Make one folder of links to all programs of the engine."""
+    """Create one folder with links to all programs of the engine."""
     (folder / ENGINE_BINARIES.name).mkdir()
     for name in _ENGINE_FOLDERS:
         for program in (folder / name).iterdir():
@@ -179,15 +194,15 @@ def _run(*argv: str, folder: Path | None = None) -> str:
     try:
         return run(argv, folder=folder, environment=os.environ | {"LC_ALL": "C"}, timeout_seconds=600).stdout
     except (CommandFailedError, TimeoutError) as error:
-        raise UnpackError(f"it could not be fetched and unpacked (no network?)\n{error}") from None
+        raise UnpackError(f"the packages could not be fetched or unpacked (no network?)\n{error}") from None
 
 
 def main() -> int:
-    """Unpack, and print what is there."""
+    """Fetch the programs and print their versions. Return the exit code."""
     try:
         versions = unpack()
     except UnpackError as error:
-        print(f"Debian {RELEASE}'s programs are not there: {error}", file=sys.stderr)
+        print(f"Debian {RELEASE}'s programs are not available: {error}", file=sys.stderr)
         return 1
     print(f"{FOLDER}: " + ", ".join(f"{name} {version}" for name, version in versions.items()))
     return 0

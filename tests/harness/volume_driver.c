@@ -1,12 +1,12 @@
-/* A volume driver for Docker managed plugins, small enough to be read at once.
+/* A small volume driver for Docker managed plugins.
  *
- * Serves the driver's HTTP API on the unix socket given as the first argument, keeps its volumes in memory, makes
- * their folders below /volumes, and reports the text of /version in the Status of every volume, so that
- * `docker volume inspect` shows which version of the plugin answers.
+ * Serves the driver's HTTP API on the unix socket given as the first argument. Keeps the list of volumes in memory and
+ * creates their folders below /volumes. Reports the text of /version in the Status of every volume, so that
+ * `docker volume inspect` shows the version of the plugin.
  *
- * One thread for each connection, one request for each connection (Connection: close); bodies of up to 64 KiB
- * that come with a Content-Length, which is how engines send them. Names are copied as engines allow them
- * ([a-zA-Z0-9_.-]); anything else is refused.
+ * Each connection has its own thread and carries one request (Connection: close). Request bodies need a Content-Length,
+ * which engines send, and may have up to 64 KiB. Volume names may contain the characters that engines allow,
+ * [a-zA-Z0-9_.-]. Other names are refused.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ static char version[64] = "unknown";
 static void leave(int signal_number)
 {
     (void)signal_number;
-    _exit(0); /* the first process of a pid namespace ignores signals that it does not handle */
+    _exit(0); /* without a handler, the first process of a pid namespace ignores SIGTERM */
 }
 
 static void read_version(void)
@@ -52,7 +52,7 @@ static int find(const char *name)
     return -1;
 }
 
-/* Copies the string value of "Name" out of a JSON body; 0 when there is none that a volume may have. */
+/* Copies the string value of "Name" out of a JSON body. Returns 0 if there is no valid volume name. */
 static int name_of(const char *body, char *name)
 {
     const char *at = strstr(body, "\"Name\"");
@@ -93,7 +93,7 @@ static void list(char *out, size_t size)
     snprintf(out + used, size - used, "],\"Err\":\"\"}");
 }
 
-/* Writes the answer to one call; returns its HTTP status. */
+/* Writes the response to one call. Returns its HTTP status. */
 static int answer(const char *call, const char *body, char *out, size_t size)
 {
     char name[MAX_NAME];
@@ -158,7 +158,7 @@ static int answer(const char *call, const char *body, char *out, size_t size)
     return 200;
 }
 
-/* Value of Content-Length in a header that ends at `end`; 0 without one, -1 when it cannot be used. */
+/* Value of Content-Length in a header that ends at `end`. 0 if it is absent, -1 if the body cannot be read. */
 static long body_length(const char *header, const char *end)
 {
     for (const char *line = header; line && line < end; line = strstr(line, "\r\n")) {
@@ -173,7 +173,7 @@ static long body_length(const char *header, const char *end)
     return 0;
 }
 
-/* Reads one whole request; returns its body, or NULL when the peer left or sent what is not understood. */
+/* Reads one whole request. Returns its body, or NULL if the peer closed the connection or sent an invalid request. */
 static char *read_request(int connection, char *request)
 {
     size_t used = 0;

@@ -1,4 +1,4 @@
-"""wrk, the load generator: run, and what it reports as a value."""
+"""Run the load generator wrk and parse its report."""
 
 import re
 import shutil
@@ -16,32 +16,32 @@ _BYTES = {"B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a run of wrk came to. wrk rounds: latencies to two decimals of their unit, bytes likewise."""
+    """Result of a wrk run. wrk rounds latencies and byte counts to two decimals of the printed unit."""
 
     requests: int
     seconds: float
     requests_per_second: float
     bytes_per_second: float
     latency_seconds: Mapping[int, float]
-    """Latency by percentile: 50, 75, 90, 99."""
+    """Latencies in seconds by percentile: 50, 75, 90 and 99."""
     socket_errors: int
-    """Failed connects, reads and writes, and answers that took longer than the timeout."""
+    """Failed connects, reads and writes, and responses that took longer than the timeout."""
     http_errors: int
-    """Answers with a status of 400 and above; wrk does not tell redirects from successes."""
+    """Responses with status 400 or above. wrk counts redirects as successes."""
 
     @property
     def p50_seconds(self) -> float:
-        """Median latency."""
+        """Median latency in seconds."""
         return self.latency_seconds[50]
 
     @property
     def p99_seconds(self) -> float:
-        """Latency that one request in a hundred exceeds."""
+        """99th percentile of the latency in seconds."""
         return self.latency_seconds[99]
 
 
 def missing() -> str | None:
-    """What must be installed first, or None."""
+    """Return a sentence that names the missing package, or None if wrk is installed."""
     return None if shutil.which(PROGRAM) else "wrk is not installed (Debian: apt-get install wrk)"
 
 
@@ -56,12 +56,23 @@ def load(
     script: Path | None = None,
     script_arguments: Sequence[str] = (),
 ) -> Load:
-    """Request `url` over and over for `seconds`, on `connections` kept alive by `threads` (no more than connections).
+    """Request `url` repeatedly on keep-alive connections and return the result.
 
-    `script`: Lua program that makes other requests than GET; its `init` receives `script_arguments`. HEAD cannot be
-    measured: wrk waits for the body that Content-Length announces. Answers slower than `timeout_seconds` are counted
-    as errors, too.
-    Raises `CommandFailedError` when nothing listens there, and `ValueError` when not one answer was complete in time.
+    wrk cannot measure HEAD, since it waits for the body that Content-Length announces.
+
+    Args:
+        url: URL to request.
+        connections: Number of connections.
+        threads: Number of threads, at most `connections`.
+        seconds: Duration of the run.
+        headers: Request headers.
+        timeout_seconds: Time after which a response counts as a socket error, too.
+        script: Lua script that makes other requests than GET of `url`.
+        script_arguments: Arguments for the `init` function of the script.
+
+    Raises:
+        CommandFailedError: If the server refuses connections.
+        ValueError: If no response was complete in time.
     """
     argv = [PROGRAM, "--latency", f"-c{connections}", f"-t{threads}", f"-d{seconds}s", f"--timeout={timeout_seconds}s"]
     for name, value in (headers or {}).items():
@@ -75,9 +86,10 @@ def load(
 
 
 def parse(text: str) -> Load:
-    """Read the report of `wrk --latency`.
+    """Parse the report of `wrk --latency`.
 
-    Raises `ValueError` for anything else, and for no answers at all, which wrk reports as a latency of 0.
+    Raises:
+        ValueError: If `text` is not a report, or if there were no responses. wrk reports a latency of 0 then.
     """
     total, seconds, _ = _found(r"(\d+) requests in ([\d.]+\w+), ([\d.]+\w+) read", text)
     percentiles = re.findall(r"(?m)^ +(\d+)% +([\d.]+\w+) ?$", text)

@@ -1,7 +1,11 @@
-"""Kills the real server, over and over, in the middle of work, and checks that it keeps its promises.
+"""Kill the real server repeatedly during work, and check that acknowledged changes survive.
 
-`python -m tests.torture --kills 200` (`make torture`). One module per part: `contents` (what is pushed), `connection`
-(one HTTP client), `model` and `register` (what may be there, pure), `client` and `steps` (what a client knows, and
-does), `reading` (what is served), `inspection` (what lies on the disk), `campaign` (the rounds: load, kill, start,
-check), `report` (the figures). `syscalls` reads what strace saw, for the same promises.
+Run it with `python -m tests.torture --kills 200` (`make torture`).
+
+- `contents` generates the content to push. `connection` is one HTTP client.
+- `model` and `register` track the possible states of repositories and of a shared tag. Both are pure.
+- `client` has the knowledge of one client, and `steps` its requests.
+- `reading` reads everything that the server serves. `inspection` checks the files in the data folder.
+- `campaign` runs the rounds: load, kill, start, check. `report` has the figures.
+- `syscalls` checks the same promises in a trace of strace.
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.torture`: kill the server many times; ends with 0 where it kept its promises, else with 1."""
+"""Kill the server many times. The exit code is 0 if the server kept its promises and 1 otherwise."""
 
 import argparse
 import json
@@ -12,10 +12,14 @@ from tests.torture.model import BrokenPromise
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200, help="how many (default: %(default)s)")
-    parser.add_argument("--clients", type=int, default=6, help="how many at once (default: %(default)s)")
-    parser.add_argument("--workers", type=int, default=2, help="of the server (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of all choices")
+    parser.add_argument("--kills", type=int, default=200, help="number of kills (default: %(default)s)")
+    parser.add_argument(
+        "--clients", type=int, default=6, help="number of clients at the same time (default: %(default)s)"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="worker processes of the server (default: %(default)s)")
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="seed of all choices (default: random)"
+    )
     given = parser.parse_args()
     print(f"seed {given.seed}, {given.clients} clients, {given.workers} workers", flush=True)
     with Mirror(workers=given.workers) as mirror:
@@ -23,12 +27,12 @@ def main() -> int:
         try:
             campaign.run(given.kills, _progress)
         except BrokenPromise as broken:
-            print(f"\nBROKEN (seed {given.seed}): {broken}", file=sys.stderr)
+            print(f"\nBROKEN PROMISE (seed {given.seed}): {broken}", file=sys.stderr)
             for line in mirror.log:
                 if line.get("level") in {"error", "critical"}:
                     print(json.dumps(line, indent=1).replace("\\n", "\n"), file=sys.stderr)
             return 1
-        print(f"\n{campaign.report.text()}\nevery promise was kept")
+        print(f"\n{campaign.report.text()}\nall promises were kept")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The rounds: load, kill, start, check."""
+"""Rounds of load, kill, start and check."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ _EXPIRY_ROUNDS = 5
 
 
 class Campaign:
-    """A server, its clients, and what they know.
+    """A server, its clients, and their knowledge of the server's state.
 
     Args:
-        mirror: running; it is killed and started again.
-        clients: how many at once.
-        seed: of all choices. The order in which requests meet is the machine's, so a seed gives the same work and not
-            the same run.
+        mirror: Running server, which is killed and started again.
+        clients: Number of clients that work at the same time.
+        seed: Seed of all choices. A seed repeats the work and not the exact run, since requests may reach the server in
+            another order.
 
     Attributes:
-        mirror: the same.
-        report: what was done until now.
+        mirror: The server.
+        report: Figures of the campaign so far.
     """
 
     def __init__(self, mirror: Mirror, *, clients: int, seed: int) -> None:
@@ -56,12 +56,21 @@ class Campaign:
         self._clients = [Client(number, random.Random(f"{seed} {number}")) for number in range(clients)]
 
     def run(self, kills: int, progress: Callable[[str], None]) -> None:
-        """Kill the server so many times. Raises `BrokenPromise` for the first one."""
+        """Kill the server `kills` times, and check its state after each start.
+
+        Args:
+            kills: Number of kills.
+            progress: Called with a line of text after each round.
+
+        Raises:
+            BrokenPromise: If the server lost, invented or damaged something.
+        """
         began = time.monotonic()
         number = 0
         while self.report.kills.total() < kills:
             number += 1
             self._load_and_kill()
+            # Recovery happens during a start and must survive a kill, too.
             if self._choices.random() < _START_KILL_CHANCE:
                 self._kill_while_starting()
             self._start()
@@ -76,7 +85,12 @@ class Campaign:
         self.expire()
 
     def load(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Let all clients work for so long; `meanwhile` ends it."""
+        """Let all clients work for a time.
+
+        Args:
+            seconds: Time until `meanwhile` is called.
+            meanwhile: Called while the clients still work, for example to kill the server.
+        """
         stopped = threading.Event()
         with ThreadPoolExecutor(len(self._clients)) as threads:
             working = [threads.submit(work, client, self.mirror.port, stopped) for client in self._clients]
@@ -92,7 +106,7 @@ class Campaign:
             client.acknowledged.clear()
 
     def check(self) -> None:
-        """Compare what is served, and what lies on the disk, with what the clients know."""
+        """Compare the served content and the files on disk with the knowledge of the clients."""
         with ThreadPoolExecutor(len(self._clients)) as threads:
             for checked_bytes in threads.map(self._check_client, self._clients):
                 self.report.checked_bytes += checked_bytes
@@ -104,10 +118,10 @@ class Campaign:
         self.report.inspected_bytes += inspect(self.mirror.data).size_bytes
 
     def expire(self) -> None:
-        """Let every upload expire: nothing temporary is left then."""
+        """Let every upload session expire. No temporary file may remain afterwards."""
         self.report.expired += asyncio.run(_expire(self.mirror.data))
         if left := leftovers(self.mirror.data):
-            raise BrokenPromise(f"left after its expiry: {left}")
+            raise BrokenPromise(f"files of expired uploads remain: {left}")
         for client in self._clients:
             client.left_open = None
 
@@ -119,6 +133,7 @@ class Campaign:
             listing = threads.submit(self.mirror.command, "ls", "--json") if command else None
 
             def kill() -> None:
+                # After the kill of one worker, the supervisor and the other workers continue for a while.
                 if only_worker:
                     self._kill_worker()
                     time.sleep(after)
@@ -127,7 +142,7 @@ class Campaign:
 
             self.load(before, kill)
             if listing is not None:
-                listing.result()  # whatever becomes of the server, a command that reads succeeds
+                listing.result()  # a reading command must succeed even if the server is killed meanwhile
                 self.report.commands += 1
 
     def _kill_worker(self) -> None:
@@ -137,6 +152,7 @@ class Campaign:
             self.report.kills["worker"] += 1
 
     def _kill_while_starting(self) -> None:
+        # start() blocks until the server is ready, so the kill comes from another thread.
         timer = threading.Timer(self._choices.uniform(0.05, 0.8), self._kill_group)
         timer.start()
         with suppress(ServiceFailedError):
@@ -170,10 +186,11 @@ class Campaign:
         wanted = {move.value for move in register.may_be_last(moves)}
         found = reading.tag(SHARED_REPOSITORY, SHARED_TAG)
         if found not in wanted:
-            raise BrokenPromise(f"the shared tag is {found}, and can only be one of {wanted}")
+            raise BrokenPromise(f"the shared tag points to {found}, but only {wanted} are possible")
         tags = reading.tags(SHARED_REPOSITORY, absent=SHARED_REPOSITORY not in reading.catalog())
         if tags != ([] if found is None else [SHARED_TAG]):
-            raise BrokenPromise(f"{SHARED_REPOSITORY} has tags that nobody has made: {tags}")
+            raise BrokenPromise(f"{SHARED_REPOSITORY} has unexpected tags: {tags}")
+        # The value is certain now, so earlier moves no longer matter.
         now = time.monotonic()
         self._shared = Move(found, now, now)
         for client in self._clients:
@@ -184,9 +201,10 @@ class Campaign:
         held = [one.name for one in repositories if not any(state.empty for state in one.possible)]
         found = [name for name in reading.catalog() if name != SHARED_REPOSITORY]
         if found != sorted(held):
-            raise BrokenPromise(f"the catalog lists {found}, and {sorted(held)} hold something")
+            raise BrokenPromise(f"the catalog lists {found}, but the repositories with content are {sorted(held)}")
 
 
 async def _expire(data: Path) -> int:
     async with Store.open(data) as store:
+        # A negative age also expires uploads that were used a moment ago.
         return await store.uploads.expire(timedelta(seconds=-1))

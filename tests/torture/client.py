@@ -1,4 +1,4 @@
-"""One client: two repositories of its own, a tag that it shares with the others, and what it knows of them."""
+"""One client: its two repositories, a tag shared with other clients, and its knowledge of the server's state."""
 
 from __future__ import annotations
 
@@ -16,18 +16,22 @@ SHARED_REPOSITORY = "torture/shared"
 SHARED_TAG = "latest"
 
 _MIB = 1024 * 1024
-#: Everybody pushes, mounts and deletes these, each in repositories of their own.
+#: All clients push, mount and delete these blobs, each client in its own repositories.
 _SHARED = [*(contents.blob(f"shared {number}", 5_000 * number + 1) for number in range(4))]
 _SHARED += [contents.blob("shared, large", 3 * _MIB + 17)]
 
 
 @dataclass(slots=True)
 class OpenUpload:
-    """An upload that was broken off.
+    """An upload session that was interrupted.
 
     Attributes:
-        acknowledged_bytes, sent_bytes: at least and at most so many are held.
-        closing: whether it may have become a blob.
+        repository: Repository of the session.
+        location: URL path of the session.
+        content: Content of the upload.
+        acknowledged_bytes: Number of bytes that the server must hold at least.
+        sent_bytes: Number of bytes that the server may hold at most.
+        closing: True if the upload may have become a blob.
     """
 
     repository: Repository
@@ -40,14 +44,17 @@ class OpenUpload:
 
 @dataclass(slots=True)
 class Client:
-    """What one client pushes, and what it knows of it.
+    """Content of one client, and its knowledge of the server's state.
 
     Attributes:
-        number: its number; no other client has its repositories.
-        choices: what to do next.
-        acknowledged: changes that the server acknowledged, by kind.
-        moves: of the shared tag, those of this client.
-        left_open: an upload that no answer came to.
+        number: Number of the client. No other client uses its repositories.
+        choices: Random choices of the client.
+        repositories: The client's repositories.
+        blobs: Blobs that the client pushes.
+        images: Manifests that the client pushes, with the digests of the blobs that they need.
+        acknowledged: Number of changes that the server acknowledged, by kind.
+        moves: Moves of the shared tag by this client.
+        left_open: Upload session whose last request got no response, or None.
     """
 
     number: int
@@ -65,6 +72,7 @@ class Client:
         own = [contents.blob(f"{name} {number}", 3_000 * number + 10) for number in range(8)]
         large = [contents.blob(f"{name}, large {number}", (number + 1) * _MIB + 4_321) for number in range(3)]
         self.blobs = [*own, *large, *_SHARED]
+        # Some layers are shared with other clients, which may delete them in their own repositories.
         layers: list[Sequence[Content]] = [[own[2]], [own[3], large[0]], [_SHARED[1]], [_SHARED[4]], [large[1], own[4]]]
         self.images = [
             (

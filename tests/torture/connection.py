@@ -1,4 +1,4 @@
-"""One client's connection to the server: requests, answers, and silence."""
+"""One client's connection to the server, with exceptions for requests without a response."""
 
 import http.client
 from collections.abc import Iterable, Mapping
@@ -10,16 +10,16 @@ _TIMEOUT_SECONDS = 30
 
 
 class NoAnswer(Exception):
-    """The server was gone before it answered: what was asked may have been done, or not."""
+    """The server was gone before it responded. The request may or may not have been executed."""
 
 
 class NotSent(NoAnswer):
-    """Nobody listened: what was asked has certainly not been done."""
+    """The connection could not be opened. The request was certainly not executed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the server answered; the names of `headers` are lower case."""
+    """A response of the server. The names of `headers` are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -27,7 +27,7 @@ class Answer:
 
 
 class Connection:
-    """Requests to `127.0.0.1:port`, one at a time, on a connection that is kept while it lasts."""
+    """A keep-alive connection to `127.0.0.1:port` for one request at a time. A broken connection is opened again."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)
@@ -47,9 +47,17 @@ class Connection:
         body: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request and read its answer whole; a `body` of several pieces goes chunked.
+        """Send a request and read the whole response.
 
-        Raises `NotSent` where there is no connection to be had, and `NoAnswer` where it broke before the answer.
+        Args:
+            method: HTTP method.
+            path: Path with query.
+            body: Content. Several pieces are sent with chunked transfer encoding.
+            headers: Request headers.
+
+        Raises:
+            NotSent: If the connection cannot be opened.
+            NoAnswer: If the connection breaks before the response is complete.
         """
         try:
             if self._connection.sock is None:

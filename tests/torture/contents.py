@@ -1,4 +1,4 @@
-"""What is pushed: content that is known by its name, so that nothing has to be remembered of it but its digest."""
+"""Content to push, generated from its name, so that a client remembers only the digest."""
 
 import json
 import random
@@ -15,7 +15,7 @@ _OCTETS = "application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Bytes, and their digest as it is written in references."""
+    """Bytes with their digest (`sha256:…`) and media type."""
 
     data: bytes = field(repr=False)
     digest: str
@@ -24,13 +24,13 @@ class Content:
 
 @cache
 def blob(name: str, size_bytes: int) -> Content:
-    """Bytes that only this name has."""
+    """Return content that is unique to `name`."""
     data = random.Random(name).randbytes(size_bytes)
     return Content(data, digest_of(data))
 
 
 def image(name: str, config: Content, layers: Sequence[Content]) -> Content:
-    """A manifest that names a config and layers."""
+    """Return a manifest that names a config and layers."""
     return _manifest(
         MANIFEST_TYPE,
         name,
@@ -40,7 +40,7 @@ def image(name: str, config: Content, layers: Sequence[Content]) -> Content:
 
 
 def index(name: str) -> Content:
-    """A manifest that needs nothing else."""
+    """Return an index without members, which needs no other content."""
     return _manifest(INDEX_TYPE, name, manifests=[])
 
 

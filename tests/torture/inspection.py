@@ -1,4 +1,4 @@
-"""What lies in a data folder: every file has the bytes of its name, every row its file, and nothing else is there."""
+"""Check of a data folder: file names match content, rows match files, and no other files exist."""
 
 from __future__ import annotations
 
@@ -18,34 +18,38 @@ _BLOB = re.compile(r"(sha256|sha512)/([0-9a-f]{2})/(\2[0-9a-f]+)")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """How much was looked at."""
+    """Number and total size of the checked blobs."""
 
     files: int
     size_bytes: int
 
 
 def inspect(data: Path) -> Found:
-    """Look at a data folder whose server may be running, but is doing nothing.
+    """Check a data folder whose server may run but must be idle.
 
-    Raises `BrokenPromise` for the first thing that is not as it must be.
+    Raises:
+        BrokenPromise: For the first deviation.
     """
     for path in data.iterdir():
         if path.name not in _KNOWN and not _CATALOG.fullmatch(path.name):
-            raise BrokenPromise(f"a foreign file: {path}")
+            raise BrokenPromise(f"unknown file in the data folder: {path}")
     sizes = _blobs(data / "blobs")
+    # Read-only, since the server may have the catalog open.
     with closing(sqlite3.connect(f"file:{data / 'catalog.sqlite'}?mode=ro", uri=True)) as catalog:
         for check in ("integrity_check", "foreign_key_check"):
             rows = catalog.execute(f"PRAGMA {check}").fetchall()
             if rows not in ([], [("ok",)]):
-                raise BrokenPromise(f"{check} of the catalog: {rows}")
+                raise BrokenPromise(f"{check} of the catalog reports {rows}")
         for digest, size_bytes in catalog.execute("SELECT digest, size_bytes FROM blobs"):
             if sizes.get(digest) != size_bytes:
-                raise BrokenPromise(f"{digest} has a row of {size_bytes} bytes and a file of {sizes.get(digest)}")
+                raise BrokenPromise(
+                    f"{digest} has {size_bytes} bytes in the catalog but {sizes.get(digest)} bytes on disk"
+                )
     return Found(len(sizes), sum(sizes.values()))
 
 
 def leftovers(data: Path) -> list[str]:
-    """What lies in `uploads`."""
+    """Return the paths in `uploads`, relative to `data`."""
     return sorted(str(path.relative_to(data)) for path in (data / "uploads").rglob("*"))
 
 
@@ -56,11 +60,11 @@ def _blobs(folder: Path) -> dict[str, int]:
             continue
         match = _BLOB.fullmatch(str(path.relative_to(folder)))
         if match is None:
-            raise BrokenPromise(f"a foreign file among the blobs: {path}")
+            raise BrokenPromise(f"unknown file among the blobs: {path}")
         algorithm, _, name = match.groups()
         with path.open("rb") as file:
             actual = hashlib.file_digest(file, algorithm).hexdigest()
         if actual != name:
-            raise BrokenPromise(f"{path} holds other bytes, of digest {actual}")
+            raise BrokenPromise(f"the content of {path} has another digest: {actual}")
         sizes[f"{algorithm}:{name}"] = path.stat().st_size
     return sizes

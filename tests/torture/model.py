@@ -1,8 +1,8 @@
-"""What a repository may hold, as far as its one client can know. Pure.
+"""Possible states of a repository, from the knowledge of its only client. Pure.
 
-A client sends one request at a time and knows the state before it. An answer says what the state is after it; silence
-leaves two possibilities, the state before and the state after, each of them whole. So there are few possibilities, and
-anything else that is seen is a broken promise.
+A client sends one request at a time and knows the state before the request. A response tells the state after it. A
+missing response leaves two possibilities, the complete state before and the complete state after. So few states are
+possible, and any other observed state is a broken promise.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 Change = Callable[["RepositoryState"], "RepositoryState | None"]
-"""A state into the next one; None where the server is to answer that what is needed is not there."""
+"""Maps a state to the next one, or to None if the server must refuse the change because something is missing."""
 
 
 class BrokenPromise(AssertionError):
-    """The server answered, served or kept what it must not."""
+    """The server responded with, served or stored something wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryState:
-    """What one repository holds, by digest."""
+    """Content of one repository, by digest. `tags` has pairs of name and digest."""
 
     blobs: frozenset[str] = frozenset()
     manifests: frozenset[str] = frozenset()
@@ -29,26 +29,26 @@ class RepositoryState:
 
     @property
     def empty(self) -> bool:
-        """Whether the repository is not there at all."""
+        """True if the repository does not exist."""
         return not (self.blobs or self.manifests)
 
     def tag(self, name: str) -> str | None:
-        """Where a tag points."""
+        """Return the digest that a tag points to, or None."""
         return dict(self.tags).get(name)
 
 
 def hold_blob(digest: str) -> Change:
-    """A blob is pushed, or mounted."""
+    """Return the change of a blob push or mount."""
     return lambda state: replace(state, blobs=state.blobs | {digest})
 
 
 def drop_blob(digest: str) -> Change:
-    """A blob is deleted."""
+    """Return the change of a blob deletion."""
     return lambda state: replace(state, blobs=state.blobs - {digest}) if digest in state.blobs else None
 
 
 def put_manifest(digest: str, tags: Collection[str], needs: Collection[str] = ()) -> Change:
-    """A manifest is pushed that needs blobs, and tags are moved to it."""
+    """Return the change of a manifest push that needs the blobs `needs` and moves `tags` to the manifest."""
 
     def change(state: RepositoryState) -> RepositoryState | None:
         if not state.blobs.issuperset(needs):
@@ -61,7 +61,7 @@ def put_manifest(digest: str, tags: Collection[str], needs: Collection[str] = ()
 
 
 def drop_tag(name: str) -> Change:
-    """A tag is deleted; its manifest stays."""
+    """Return the change of a tag deletion. The manifest stays."""
 
     def change(state: RepositoryState) -> RepositoryState | None:
         digest = state.tag(name)
@@ -71,7 +71,7 @@ def drop_tag(name: str) -> Change:
 
 
 def drop_manifest(digest: str) -> Change:
-    """A manifest is deleted, and its tags with it."""
+    """Return the change of a manifest deletion. The tags of the manifest are deleted, too."""
 
     def change(state: RepositoryState) -> RepositoryState | None:
         if digest not in state.manifests:
@@ -83,19 +83,19 @@ def drop_manifest(digest: str) -> Change:
 
 
 class Outcome(Enum):
-    """What became of the changes that were in flight when the server was killed."""
+    """Fate of the changes that were in flight when the server was killed."""
 
     CERTAIN = "no change was in flight"
-    UNDONE = "none was done"
-    DONE = "one was done"
+    UNDONE = "no change was done"
+    DONE = "a change was done"
 
 
 class Repository:
-    """What a repository may hold now.
+    """Possible states of a repository.
 
     Attributes:
-        name: of the repository.
-        possible: its states, of which one is true.
+        name: Name of the repository.
+        possible: Possible states. One of them is the actual state.
     """
 
     def __init__(self, name: str) -> None:
@@ -104,30 +104,34 @@ class Repository:
         self._before = RepositoryState()
 
     def done(self, change: Change) -> None:
-        """The server said that it has made a change."""
+        """Record that the server acknowledged a change."""
         after = self._after(change)
         if not after:
-            raise BrokenPromise(f"{self.name}: a change was acknowledged that nothing it can hold allows")
+            raise BrokenPromise(f"{self.name}: a change was acknowledged that no possible state allows")
         self.possible = after
 
     def refused(self, change: Change) -> None:
-        """The server said that what the change needs is not there.
+        """Record that the server refused a change because something is missing.
 
-        What could be there before still could: a worker that was killed in a commit may have written all of it to the
-        catalog's log and told nobody. That becomes visible at the next start, or is overwritten by the next change,
-        which a refusal is not.
+        A refusal does not rule out any possible state. A worker that was killed during a commit may have written the
+        whole commit to the catalog's log without a response. The commit becomes visible at the next start, or is
+        overwritten by the next change. A refusal is not a change.
         """
         if all(change(state) is not None for state in self.possible):
-            raise BrokenPromise(f"{self.name}: a change was refused although all that it needs is there")
+            raise BrokenPromise(f"{self.name}: a change was refused although nothing is missing for it")
 
     def unanswered(self, change: Change) -> None:
-        """The server was gone before it answered."""
+        """Record that the server was gone before it responded to a change."""
         if len(self.possible) == 1:
             (self._before,) = self.possible
         self.possible |= self._after(change)
 
     def found(self, state: RepositoryState) -> Outcome:
-        """This is what it holds, by all that can be read of it after a start."""
+        """Compare the state that was read after a start with the possible states.
+
+        Raises:
+            BrokenPromise: If the state is not possible.
+        """
         if state not in self.possible:
             raise BrokenPromise(f"{self.name}: {_difference(state, self.possible)}")
         in_doubt = len(self.possible) > 1
@@ -137,7 +141,7 @@ class Repository:
         return Outcome.UNDONE if state == self._before else Outcome.DONE
 
     def held_blobs(self) -> frozenset[str]:
-        """Blobs that are certainly there."""
+        """Return the blobs that are certainly in the repository."""
         return frozenset.intersection(*(state.blobs for state in self.possible))
 
     def _after(self, change: Change) -> frozenset[RepositoryState]:
@@ -145,10 +149,10 @@ class Repository:
 
 
 def _difference(state: RepositoryState, possible: Collection[RepositoryState]) -> str:
-    lines = [f"it holds none of the {len(possible)} states that it may hold"]
+    lines = [f"the state is none of the {len(possible)} possible states"]
     for number, wanted in enumerate(possible, 1):
         for kind in ("blobs", "manifests", "tags"):
             there, due = getattr(state, kind), getattr(wanted, kind)
             lines += [f"  {number}: {kind}: lost {lost}" for lost in sorted(due - there)]
-            lines += [f"  {number}: {kind}: not to be there {extra}" for extra in sorted(there - due)]
+            lines += [f"  {number}: {kind}: unexpected {extra}" for extra in sorted(there - due)]
     return "\n".join(lines)

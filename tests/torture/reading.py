@@ -1,4 +1,4 @@
-"""All that can be read of a repository, as a state: every tag, every manifest and every byte."""
+"""Read everything of a repository as a state: every tag, every manifest and every byte."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from tests.torture.connection import Connection
 from tests.torture.contents import Content
 from tests.torture.model import BrokenPromise, RepositoryState
 
-_PAGE = 3
+_PAGE = 3  # small, so that lists have several pages
 
 
 class Reading:
     """Reads over one connection.
 
     Attributes:
-        checked_bytes: bytes whose digest was compared.
+        checked_bytes: Number of bytes whose digest was verified.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -25,31 +25,31 @@ class Reading:
         self._connection = connection
 
     def state(self, repository: str, blobs: Iterable[Content], manifests: Iterable[Content]) -> RepositoryState:
-        """What a repository holds of `blobs` and `manifests`, and all of its tags."""
+        """Return the state of a repository: the given blobs and manifests that it holds, and all of its tags."""
         held_blobs = frozenset(one.digest for one in blobs if self._holds(f"/v2/{repository}/blobs", one))
         held = frozenset(one.digest for one in manifests if self._holds(f"/v2/{repository}/manifests", one))
         tags = self.tags(repository, absent=not (held_blobs or held))
         state = RepositoryState(held_blobs, held, frozenset((tag, self.tag(repository, tag)) for tag in tags))
         if any(digest is None for _, digest in state.tags):
-            raise BrokenPromise(f"{repository}: a tag is listed and not there: {sorted(state.tags)}")
+            raise BrokenPromise(f"{repository}: a tag is listed but does not exist: {sorted(state.tags)}")
         return state
 
     def catalog(self) -> list[str]:
-        """Names of all repositories."""
+        """Return the names of all repositories."""
         return self._list("/v2/_catalog", "repositories", absent=False)
 
     def tags(self, repository: str, *, absent: bool) -> list[str]:
-        """Names of the tags of a repository, which is said to be `absent` where it holds nothing."""
+        """Return the tags of a repository. With `absent`, expect that the repository does not exist."""
         return self._list(f"/v2/{repository}/tags/list", "tags", absent=absent)
 
     def tag(self, repository: str, tag: str) -> str | None:
-        """The digest of the bytes that a tag gives; None where it is not there."""
+        """Return the digest of the manifest that a tag serves, or None if the tag does not exist."""
         answer = self._connection.ask("GET", f"/v2/{repository}/manifests/{tag}")
         if answer.status == 404:
             return None
         digest = digest_of(answer.body)
         if (answer.status, answer.headers.get("docker-content-digest")) != (200, digest):
-            raise BrokenPromise(f"{repository}:{tag} gives {digest}, and says: {answer}")
+            raise BrokenPromise(f"{repository}:{tag} serves content with digest {digest}, but announces {answer}")
         self.checked_bytes += len(answer.body)
         return digest
 
@@ -58,9 +58,9 @@ class Reading:
         if answer.status == 404:
             return False
         if answer.status != 200 or answer.body != content.data:
-            raise BrokenPromise(f"{folder}/{content.digest} gives {len(answer.body)} other bytes: {answer}")
+            raise BrokenPromise(f"{folder}/{content.digest} serves {len(answer.body)} other bytes: {answer}")
         if answer.headers["content-type"] != content.media_type:
-            raise BrokenPromise(f"{folder}/{content.digest} has another type: {answer}")
+            raise BrokenPromise(f"{folder}/{content.digest} has another media type: {answer}")
         self.checked_bytes += len(answer.body)
         return True
 
@@ -79,5 +79,5 @@ class Reading:
                 break
             last = f"&last={page[-1]}"
         if found != sorted(set(found)):
-            raise BrokenPromise(f"{path} lists {found}")
+            raise BrokenPromise(f"{path} is not sorted or has duplicates: {found}")
         return found

@@ -1,4 +1,4 @@
-"""A tag that several clients move at once: which of their moves may be the last one. Pure."""
+"""A tag that several clients move at the same time, and the moves that may be the last one. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change of the tag, and when it was asked for and acknowledged, in seconds of one clock.
+    """A change of the tag. Times are seconds of one clock.
 
     Attributes:
-        value: where the tag points after it; None: it was deleted.
-        asked: before the request was sent.
-        acknowledged: after the answer was read; infinity where there was none.
+        value: Digest that the tag points to after the move, or None if the tag was deleted.
+        asked: Time before the request was sent.
+        acknowledged: Time after the response was read, or infinity without a response.
     """
 
     value: str | None
@@ -23,19 +23,25 @@ class Move:
 
 
 def may_be_last(moves: Sequence[Move]) -> list[Move]:
-    """The moves that nothing acknowledged has overtaken: none was asked for after this one was acknowledged.
+    """Return the moves that no acknowledged move overtook: none of those was requested after this one was acknowledged.
 
-    A move without an answer may have been done at any time since it was asked for, or never; it overtakes nothing.
+    A move without a response may have been executed at any time since its request, or never. It overtakes no move.
     """
     latest = max((move.asked for move in moves if move.acknowledged < math.inf), default=-math.inf)
     return [move for move in moves if move.acknowledged >= latest]
 
 
 def may_be_read(moves: Sequence[Move], value: str | None, asked: float, answered: float) -> bool:
-    """Whether a read that was asked for and answered at these times may have found a value.
+    """Return True if a read may have found `value`.
 
-    It may where the move to it had been asked for, and no other move was asked for after that one was acknowledged and
-    was itself acknowledged before the read was asked for.
+    A read may find a value if a move to it was requested before the read was answered. No other move may have been
+    requested after that move was acknowledged, and itself acknowledged before the read was sent.
+
+    Args:
+        moves: All moves.
+        value: Value that the read found.
+        asked: Time before the read was sent.
+        answered: Time after its response was read.
     """
     over = [move.asked for move in moves if move.acknowledged < asked]
     return any(

@@ -1,4 +1,4 @@
-"""The figures of a run."""
+"""Figures of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.torture.model import Outcome
 
 @dataclass(slots=True)
 class Report:
-    """What was done, and what was found. Times are in seconds."""
+    """Figures of a campaign. Times are in seconds."""
 
     kills: Counter[str] = field(default_factory=Counter)
     acknowledged: Counter[str] = field(default_factory=Counter)
@@ -24,18 +24,18 @@ class Report:
     seconds: float = 0
 
     def text(self) -> str:
-        """A summary for people."""
+        """Return a summary for people."""
         changes = ", ".join(f"{kind} {count}" for kind, count in sorted(self.acknowledged.items()))
         kills = ", ".join(f"{kind} {count}" for kind, count in sorted(self.kills.items()))
         served, on_disk = (f"{size_bytes / 1e9:.1f} GB" for size_bytes in (self.checked_bytes, self.inspected_bytes))
         lines = [
             f"kills            {self.kills.total()} ({kills})",
             f"acknowledged     {self.acknowledged.total()} ({changes})",
-            f"in flight        {self.outcomes[Outcome.DONE]} were done, {self.outcomes[Outcome.UNDONE]} were not",
-            f"checked          {served} as served, {on_disk} on the disk",
+            f"in flight        {self.outcomes[Outcome.DONE]} done, {self.outcomes[Outcome.UNDONE]} not done",
+            f"checked          {served} as served, {on_disk} on disk",
             f"uploads expired  {self.expired}",
             f"commands run     {self.commands}",
-            f"start, median    {statistics.median(self.start_seconds):.2f} s, at most {max(self.start_seconds):.2f} s",
-            f"time             {self.seconds:.0f} s",
+            f"start, median    {statistics.median(self.start_seconds):.2f} s, maximum {max(self.start_seconds):.2f} s",
+            f"duration         {self.seconds:.0f} s",
         ]
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a client does: one step at a time, by chance, each with what it says about the state of a repository."""
+"""Random steps of a client, with the effect of each step on the possible states of a repository."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TAGS = ("1.0", "1.1", "2.0", "latest", "old")
 
 
 def work(client: Client, port: int, stopped: Event) -> None:
-    """Change things until `stopped`; the server may vanish at any moment."""
+    """Run random steps until `stopped` is set. The server may disappear at any moment."""
     with Connection(port) as connection:
         steps = Steps(client, connection)
         while not stopped.is_set():
@@ -29,7 +29,7 @@ def work(client: Client, port: int, stopped: Event) -> None:
 
 
 class Steps:
-    """The steps of a client over one connection."""
+    """Steps of a client over one connection."""
 
     def __init__(self, client: Client, connection: Connection) -> None:
         self._client = client
@@ -37,7 +37,11 @@ class Steps:
         self._connection = connection
 
     def one(self) -> None:
-        """A step by chance. Raises `NoAnswer`, when the client knows what may have become of it."""
+        """Run a random step.
+
+        Raises:
+            NoAnswer: If the server is gone. The client has recorded the possible states.
+        """
         steps: dict[Callable[[Repository], None], int] = {
             self._push: 30,
             self._mount: 10,
@@ -77,6 +81,7 @@ class Steps:
             self._client.left_open = None
 
     def _send_chunks(self, upload: OpenUpload) -> None:
+        # The limits are updated before each request, so that they are right if a kill interrupts the request.
         self._client.left_open = upload
         step = max(1, len(upload.content.data) // self._choices.randint(1, 4))
         for chunk in _cut(upload.content.data[upload.acknowledged_bytes :], step):
@@ -85,7 +90,7 @@ class Steps:
             headers = {"Content-Range": f"{start}-{upload.sent_bytes - 1}"}
             answer = self._expect(202, "PATCH", upload.location, chunk, headers)
             upload.acknowledged_bytes = upload.sent_bytes
-            _require(answer.headers["range"] == f"0-{upload.sent_bytes - 1}", f"another range: {answer.headers}")
+            _require(answer.headers["range"] == f"0-{upload.sent_bytes - 1}", f"unexpected range: {answer.headers}")
 
     def _close(self, upload: OpenUpload) -> None:
         upload.closing = True
@@ -94,21 +99,21 @@ class Steps:
         self._client.left_open = None
 
     def _go_on(self, upload: OpenUpload) -> None:
-        """An upload that was broken off holds what was acknowledged, and goes on from there."""
+        """Resume an interrupted upload. The server must hold all acknowledged bytes, and continues from there."""
         answer = self._connection.ask("GET", upload.location)
         self._client.left_open = None
         if answer.status == 404 and upload.closing:
             return
-        _require(answer.status == 204, f"an upload answered {answer.status}")
+        _require(answer.status == 204, f"unexpected status of an upload session: {answer.status}")
         held = int(answer.headers["range"].removeprefix("0-")) + 1 if answer.headers["range"] != "0-0" else 0
         if held == 0 and upload.acknowledged_bytes <= 1:
-            return  # "0-0" tells nothing: one byte or none
+            return  # the range "0-0" is ambiguous: one byte or none
         if not upload.acknowledged_bytes <= held <= upload.sent_bytes:
-            raise BrokenPromise(f"an upload holds {held} bytes, not {upload.acknowledged_bytes}..{upload.sent_bytes}")
+            raise BrokenPromise(f"an upload holds {held} bytes, not {upload.acknowledged_bytes} to {upload.sent_bytes}")
         upload.acknowledged_bytes = held
         self._send_chunks(upload)
         self._close(upload)
-        self._client.acknowledged["upload gone on with"] += 1
+        self._client.acknowledged["upload resumed"] += 1
 
     def _mount(self, repository: Repository) -> None:
         source = next(one for one in self._client.repositories if one is not repository)
@@ -123,7 +128,7 @@ class Steps:
             repository.done(change)
             self._client.acknowledged["mount"] += 1
             return
-        _require(answer.status == 202 and not certain, f"a mount answered {answer.status}")
+        _require(answer.status == 202 and not certain, f"unexpected status of a mount: {answer.status}")
         self._expect(204, "DELETE", answer.headers["location"])
 
     def _put_manifest(self, repository: Repository) -> None:
@@ -136,6 +141,7 @@ class Steps:
         change = model.put_manifest(manifest.digest, tags, needs)
         path = f"/v2/{repository.name}/manifests/{target}{query}"
         headers = {"Content-Type": manifest.media_type}
+        # The server refuses a manifest whose blobs are missing with 400, unlike the other changes with 404.
         self._change(repository, change, "manifest", "PUT", path, manifest.data, headers, refusal=400)
 
     def _delete_tag(self, repository: Repository) -> None:
@@ -150,6 +156,7 @@ class Steps:
 
     def _delete_blob(self, repository: Repository) -> None:
         content = self._choices.choice(self._client.blobs)
+        # The model does not cover the deletion of blobs that manifests need.
         in_use = {
             digest
             for manifest, needs in self._client.images
@@ -161,14 +168,14 @@ class Steps:
             self._change(repository, model.drop_blob(content.digest), "delete blob", "DELETE", path)
 
     def _read_tag(self, repository: Repository) -> None:
-        """What one worker has acknowledged, any worker serves at once."""
+        """Read a tag. Any worker must serve a change as soon as one worker has acknowledged the change."""
         tag = self._choices.choice(_TAGS)
         answer = self._connection.ask("HEAD", f"/v2/{repository.name}/manifests/{tag}")
-        _require(answer.status in {200, 404}, f"a tag answered {answer.status}")
+        _require(answer.status in {200, 404}, f"unexpected status of a tag: {answer.status}")
         found = answer.headers["docker-content-digest"] if answer.status == 200 else None
         wanted = {state.tag(tag) for state in repository.possible}
         if found not in wanted:
-            raise BrokenPromise(f"{repository.name}:{tag} is {found}, and can only be one of {wanted}")
+            raise BrokenPromise(f"{repository.name}:{tag} points to {found}, but only {wanted} are possible")
 
     def _move_shared(self, _repository: Repository) -> None:
         manifest = contents.index(f"{self._client.number} moves {self._choices.randrange(1_000)}")
@@ -187,7 +194,9 @@ class Steps:
             raise
         if deletes and answer.status == 404:
             return
-        _require(answer.status == (202 if deletes else 201), f"the move of a tag: {answer}: {answer.body!r}")
+        _require(
+            answer.status == (202 if deletes else 201), f"unexpected response to a tag move: {answer}: {answer.body!r}"
+        )
         self._client.moves.append(replace(move, acknowledged=time.monotonic()))
         self._client.acknowledged["shared tag moved"] += 1
 
@@ -222,7 +231,7 @@ class Steps:
         try:
             return self._connection.ask(method, path, body, headers)
         except NotSent:
-            raise
+            raise  # the change was certainly not executed, so the possible states stay
         except NoAnswer:
             repository.unanswered(change)
             raise

@@ -115,7 +115,7 @@ class PolicyRule:
             said = "is signed" if candidate.signed else "is not signed"
             yield said if candidate.signed is self.signed else None
         if self.grown:
-            yield _listed("asks for more than the last one that was let in:", map(describe_privilege, candidate.grown))
+            yield _listed("requests more than the last accepted plugin:", map(describe_privilege, candidate.grown))
 
 
 @dataclass(frozen=True, slots=True)

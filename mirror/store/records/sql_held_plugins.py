@@ -77,7 +77,7 @@ _NAMING = (
     select(plugin_blobs.c.manifest, blobs.c.size_bytes)
     .join(blobs, blobs.c.digest == plugin_blobs.c.manifest)
     .where(_HERE, plugin_blobs.c.blob == _BLOB)
-    # Plugins that were let in come first: one of them is sufficient to give out the blob.
+    # Accepted plugins come first: one of them is sufficient to give out the blob.
     .order_by(case((_APPROVED, 0), (_LET_IN, 1), else_=2), plugin_blobs.c.manifest)
     .limit(bindparam("most"))
 )

@@ -41,7 +41,7 @@ _DENIED = exists().where(
     _THIS_POLICYS.c.policy == _POLICY,
     _THIS_POLICYS.c.action == PolicyAction.DENY.value,
 )
-#: Privileges of the plugin of the repository that this policy or a person has let in last.
+#: Privileges of the plugin of the repository that this policy or a person has accepted last.
 _LAST = (
     select(verdicts.c.asked)
     .join(decisions, _DECIDED, isouter=True)

@@ -151,7 +151,7 @@ def test_another_answer_is_an_error(answer: bytes, wrong: int, broken: int) -> N
 
 
 def test_where_nothing_listens_they_do_not_begin(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError, match="nothing listens"), asking(free_port(), seconds=0.1):
+    with pytest.raises(RuntimeError, match="no server listens"), asking(free_port(), seconds=0.1):
         pass
     assert "Connection refused" in capfd.readouterr().err
 

@@ -61,8 +61,8 @@ def test_answers_that_were_wrong_are_shown_beside_the_rate() -> None:
 
 
 def test_a_machine_that_others_used_is_shown_as_a_doubt() -> None:
-    assert "in 1 of 3 rounds others used up to 40% of the machine" in to_text(a_run(other_cpu_share=0.4))
-    assert "others used" not in to_text(a_run(other_cpu_share=0.05))
+    assert "in 1 of 3 rounds other processes used up to 40% of the CPU time" in to_text(a_run(other_cpu_share=0.4))
+    assert "other processes used" not in to_text(a_run(other_cpu_share=0.05))
 
 
 def test_a_table_is_aligned_and_markdown() -> None:

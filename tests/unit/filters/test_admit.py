@@ -130,7 +130,7 @@ async def test_what_asks_for_more_than_the_last_one_is_held_until_it_is_approved
     assert advice == ()
     _, advice = await world.push(HOST | {"Description": "fewer"}, Tag("2"))
     third, (advice,) = await world.push(ROOT, Tag("3"))
-    assert "it asks for more than the last one that was let in: mount: /;" in advice
+    assert "it requests more than the last accepted plugin: mount: /;" in advice
     fourth, (advice,) = await world.push(ROOT | {"Description": "4"}, Tag("4"))
     assert not await world.gives(Tag("3"))
     await world.decide(third, approved=True)

@@ -69,7 +69,7 @@ def asks(*patterns: str) -> tuple[PrivilegePattern, ...]:
         (
             {"grown": True},
             replace(HARMLESS, grown=(("mount", "/"),)),
-            "asks for more than the last one that was let in: mount: /",
+            "requests more than the last accepted plugin: mount: /",
         ),
         (
             {"names": (NamePattern("acme/*"),), "larger_than_bytes": 1, "signed": False},

@@ -25,8 +25,6 @@ from tests.torture.inspection import inspect, leftovers
 from tests.unit.store.disks import WatchedFilesystem, no_fault, open_files
 from tests.unit.store.story import Story, expire
 
-pytestmark = pytest.mark.timeout(180)
-
 FAULTS = {errno.ENOSPC: StorageFull, errno.EIO: StorageFault}
 
 

@@ -127,7 +127,6 @@ class VolatileFilesystem(Filesystem):
         self.calls += 1
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("seed", [0])
 async def test_the_power_goes_off_at_each_call(folder: Path, tmp_path: Path, seed: int) -> None:
     chances = random.Random(seed)

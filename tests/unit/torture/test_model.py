@@ -52,7 +52,7 @@ def test_what_was_in_flight_is_done_or_not(repository: Repository, found: Reposi
 )
 def test_nothing_in_between(repository: Repository, found: RepositoryState) -> None:
     repository.unanswered(put_manifest("m", ["1", "2"], ["b"]))
-    with pytest.raises(BrokenPromise, match=r"lost|not to be there"):
+    with pytest.raises(BrokenPromise, match=r"lost|unexpected"):
         repository.found(found)
 
 
