@@ -17,7 +17,7 @@ from mirror.access import passwords
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _PATIENT, max_examples=30)
-# The same examples in each run: a change fails for what it changes, not for a new example.
+# The same examples in each run, so that a failure comes from the change and not from a new example.
 settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
 settings.register_profile("nightly", _PATIENT, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))

@@ -64,7 +64,7 @@ def inside(
         served = pool.submit(asyncio.run, serve(Path(folder) / "data"))
         wait((opened, served), _PATIENCE_SECONDS, FIRST_COMPLETED)
         if served.done():
-            served.result()  # raises what kept it from serving
+            served.result()  # raises the error that kept the server from starting
         loop, store = opened.result(0)
 
         def run(function: Callable[[Store], Coroutine[Any, Any, Any]]) -> Any:

@@ -378,13 +378,13 @@ def test_14_a_mount_needs_to_read_the_source_with_a_token_too(client: Client, re
     mount = f"/v2/{repository}/blobs/uploads/?mount={digest}&from={source}"
     found = challenge(client.ask("POST", mount, (), b"")).parameters["scope"]
     assert found == f"repository:{repository}:pull,push repository:{source}:pull"
-    # A token for the target alone: a session, as for a source that holds nothing.
+    # A token for the target only gives an upload session, as for a source without the blob.
     target_only = token(client, f"repository:{repository}:pull,push")
     absent = f"/v2/{repository}/blobs/uploads/?mount={EMPTY}&from={source}"
     answers = [client.ask("POST", each, [target_only], b"") for each in (mount, absent)]
     assert [answer.status for answer in answers] == [202, 202]
     assert {*answers[0].headers} == {*answers[1].headers}
-    # What the challenge asks for is enough.
+    # A token with the scopes of the challenge suffices.
     assert client.ask("POST", mount, [token(client, *found.split())], b"").status == 201
 
 

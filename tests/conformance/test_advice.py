@@ -85,7 +85,7 @@ def test_32_who_does_too_much_at_once_is_told_when_to_come_again() -> None:
             connection.putheader("Expect", "100-continue")
             connection.endheaders()
             assert connection.sock is not None
-            assert b" 100 " in connection.sock.recv(100)  # it is under way
+            assert b" 100 " in connection.sock.recv(100)  # the upload is under way
             answer = name.client.ask("PATCH", second, body=b"x")
             assert (answer.status, answer.code) == (429, "TOOMANYREQUESTS")
             assert int(answer["Retry-After"] or 0) > 0

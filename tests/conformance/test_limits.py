@@ -51,7 +51,7 @@ def test_a_client_begins_so_many_uploads_whichever_worker_it_asks(narrow: Client
         refused = narrow.ask("POST", UPLOADS)
         assert (refused.status, refused.code, refused["Retry-After"]) == (429, "TOOMANYREQUESTS", "60")
         assert "upload_sessions_per_client" in refused.json["errors"][0]["message"]
-    assert narrow.get(begun[0].location).status == 204  # those that are there go on
+    assert narrow.get(begun[0].location).status == 204  # existing sessions continue
 
     assert narrow.ask("DELETE", begun[0].location).status == 204
     begun.append(narrow.ask("POST", UPLOADS))

@@ -109,7 +109,7 @@ def test_15_head_is_get_without_the_body_and_nothing_is_compressed(name: Name, p
     headers = ("Accept-Encoding", "gzip, zstd, br")
     got, looked_up = name.client.get(target, headers), name.client.head(target, headers)
     assert got.status == looked_up.status
-    # The catalog grows under the hands of other tests, between one request and the next.
+    # Other tests may add to the catalog between two requests.
     varying = {"content-length", "link"} if path == "/v2/_catalog" else set()
     assert {k: v for k, v in plain(got).items() if k not in varying} == {
         k: v for k, v in plain(looked_up).items() if k not in varying

@@ -277,7 +277,7 @@ def test_27_what_is_listed_under_the_fallback_tag_is_there_once(name: Name, orde
     assert all(entry["annotations"].keys() == {"n"} for entry in listed(answer))
     filtered = name.client.get(f"{name.referrers(subject['digest'])}?artifactType=a/b")
     assert sorted(digests(listed(filtered))) == sorted(referrers)
-    # The tag stays what the client made it: it is not served in place of the list, nor the list in its.
+    # The server keeps the tag as the client made it, and never serves the tag for the list or the list for the tag.
     assert len(json.loads(name.client.get(name.manifest(tag)).body)["manifests"]) == len(referrers)
 
 

@@ -63,7 +63,8 @@ async def test_upstreams_are_told_with_the_rules_that_use_them(tmp_path: Path) -
     async with open_services(settings_in(tmp_path)) as services:
         upstreams = await services.upstreams(["hub"])
         reports = ApiReports(services, upstreams, SystemClock()).for_listing(allowed)
-        await services.store.records.sync_runs.begin_run("plain")  # nobody is at it: it was interrupted
+        # No process runs the rule, so the run counts as interrupted.
+        await services.store.records.sync_runs.begin_run("plain")
         hub, other = (await reports["upstreams"]())["upstreams"]  # type: ignore[index]
         assert (hub["name"], hub["url"], hub["rules"], hub["failing"]) == (
             "hub",

@@ -170,7 +170,7 @@ async def approve(client: TestClient[Any, Any], reference: str) -> str:
 
 async def mirrored(client: TestClient[Any, Any], *names: str) -> None:
     async with asyncio.timeout(40):
-        while {await pull(client, name) for name in names} != {403}:  # there, and held
+        while {await pull(client, name) for name in names} != {403}:  # stored, and held for a decision
             await asyncio.sleep(0.05)
 
 
@@ -212,7 +212,7 @@ async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
         assert await approve(client, f"pushed/one@{first}") == "approved"
         assert await pull(client, "pushed/one") == 200
     assert most == shared_layers._AT_ONCE == 2
-    assert hops >= 12  # two of each of six plugins at least
+    assert hops >= 12  # at least two hops for each of six plugins
     assert made == ONE_EACH
 
 

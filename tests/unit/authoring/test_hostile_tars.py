@@ -123,7 +123,7 @@ async def test_whatever_a_layer_holds_commands_and_pushes_work_or_say_why_not(co
         done = await worked(asyncio.ensure_future(unpack(registry, REPOSITORY, TAG, place / "out", SilentProgress())))
         assert [path.name for path in place.iterdir()] == (["out"] if done else [])
     finally:
-        remove_folder(place)  # it may be deeper than what clears up after tests can go
+        remove_folder(place)  # pytest cannot remove folders as deep as these
     assert not place.exists()
 
 

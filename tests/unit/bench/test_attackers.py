@@ -75,7 +75,7 @@ def test_requests_are_sent_over_and_over_from_an_address_of_their_own() -> None:
     assert told == {ANSWERED: len(seen)}
     assert {each[1:] for each in seen} == {("GET", "/a"), ("PUT", "/b")}
     assert {address for address, _, _ in seen} == {attackers.ADDRESS}
-    assert len(seen) > 2 * 2  # each went on when its connection was ended
+    assert len(seen) > 2 * 2  # each client reconnects when its connection ends
 
 
 def test_no_tag_is_asked_for_twice() -> None:

@@ -111,7 +111,7 @@ def test_every_request_that_is_due_during_a_stall_counts_it() -> None:
         waited = asked(server)
     assert (waited.asked, waited.errors) == (ASKED_BY_EACH, 0)
     assert waited.worst_seconds >= 1.0
-    # All but the first have become due during the stall; half of them no later than 0.2 s after it began.
+    # All but the first become due during the stall, half of them within its first 0.2 s.
     assert waited.p50_seconds >= 0.7
 
 

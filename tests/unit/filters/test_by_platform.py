@@ -142,7 +142,7 @@ async def test_by_digest_and_by_its_own_tag_everything_is_what_it_is(world: Worl
 async def test_a_tag_that_names_no_index_is_what_it_is(world: World) -> None:
     await world.registry.put_manifest(HERE, world.arm64, [LATEST])
     assert await world.shows(BY_INDEX, AMD64) == "arm64"
-    assert await world.shows(BY_TAG, SKOPEO) == "amd64"  # which asked for an index, and there is none
+    assert await world.shows(BY_TAG, SKOPEO) == "amd64"  # skopeo asked for an index, and there is none
 
 
 async def test_a_tag_need_not_be_there_itself(world: World) -> None:

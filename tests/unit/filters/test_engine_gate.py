@@ -62,7 +62,8 @@ async def test_an_affected_engine_is_refused_the_manifest_of_a_plugin(
     world = World(Treatment.REFUSE)
     plugin = await put_plugin(world.registry)
     registry = world.seen_by(engine)
-    assert (await registry.resolve(REPOSITORY, TAG)).digest == plugin.digest  # HEAD could not say why not
+    # An answer to HEAD has no body for the reason.
+    assert (await registry.resolve(REPOSITORY, TAG)).digest == plugin.digest
     for target in (TAG, plugin.digest):
         if refused is None:
             assert await registry.get_manifest(REPOSITORY, target) == plugin

@@ -57,7 +57,7 @@ async def test_it_cannot_be_tagged_or_pushed_again(world: World) -> None:
 async def test_the_same_bytes_under_another_algorithm(world: World) -> None:
     manifest = as_sha512(await rejected(world))
     assert not await world.takes(manifest)
-    await world.store.put_manifest(HERE, manifest, [Tag("other")])  # it had come before
+    await world.store.put_manifest(HERE, manifest, [Tag("other")])  # stored before the rejection
     assert not await world.gives(manifest.digest)
     assert not await world.gives(Tag("other"))
 
@@ -187,7 +187,7 @@ async def test_only_plugins_are_compared(world: World, monkeypatch: pytest.Monke
     config = await world.blob(b"{}", media_types.OCI_IMAGE_CONFIG)
     body = {"schemaVersion": 2, "config": config.to_json(), "layers": []}
     image = Manifest.parse(json.dumps(body).encode(), media_types.OCI_MANIFEST)
-    monkeypatch.delattr(SqlVerdicts, "admission")  # an image costs a look at an attribute
+    monkeypatch.delattr(SqlVerdicts, "admission")  # an image is judged without a query
     await world.registry.put_manifest(HERE, image, [TAG])
     assert await world.registry.get_manifest(HERE, TAG) == image
 

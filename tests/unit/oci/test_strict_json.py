@@ -93,7 +93,7 @@ def test_what_is_judged_is_what_an_engine_installs(document: Raw) -> None:
         ours = Manifest.parse(content, media_types.DOCKER_MANIFEST)
     except ManifestInvalid:
         return
-    configs, fetched = seen_by_an_engine(content)  # Go must read what we read
+    configs, fetched = seen_by_an_engine(content)  # Go must read the same content
     assert ours.config is not None
     assert configs == ([str(ours.config.digest)] if ours.is_plugin else [])
     assert fetched == [str(each.digest) for each in (ours.config, *ours.layers)]

@@ -206,7 +206,7 @@ def test_both_views_of_layers_agree(layers: list[list[LayerEntry]]) -> None:
     try:
         made = flat(*layers)
     except ManifestInvalid:
-        looked_at(*layers)  # what engines cannot unpack is looked at as far as it goes
+        looked_at(*layers)  # a layer that engines cannot unpack is read as far as possible
         return
     seen = looked_at(*layers)
     assert [_told(entry) for entry in seen] == [_told(entry) for entry in made]

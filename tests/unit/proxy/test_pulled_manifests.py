@@ -218,7 +218,8 @@ class TestStaleness:
             world.hub.stalled.clear()
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest
             world.hub.stalled.set()
-            await until(lambda: world.hub.asked["get_manifest"] >= 2)  # the answer arrives, and is followed
+            # The late answer arrives, and leads to another request.
+            await until(lambda: world.hub.asked["get_manifest"] >= 2)
         async with pulling(store, upstreams=world.upstreams, clock=world.clock) as world:  # another worker
             world.clock.advance(minutes=1)
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest

@@ -115,7 +115,7 @@ async def test_one_who_gives_up_in_the_moment_of_its_turn_passes_it_on() -> None
         async with first.turn():
             waiting = asyncio.create_task(second.turn().__aenter__())
             await asyncio.sleep(0)
-        waiting.cancel()  # the turn is granted, and nobody has been told yet
+        waiting.cancel()  # the turn is granted, but the waiting task has not run yet
         with pytest.raises(asyncio.CancelledError):
             await waiting
         async with asyncio.timeout(30), first.turn():
@@ -128,7 +128,7 @@ async def test_a_turn_is_not_given_to_a_task_that_was_cancelled_a_moment_ago() -
         async with first.turn():
             waiting = asyncio.create_task(second.turn().__aenter__())
             await asyncio.sleep(0)
-            waiting.cancel()  # it has not run since when the turn ends
+            waiting.cancel()  # the task has not run since, when the turn ends
         await asyncio.gather(waiting, return_exceptions=True)
         assert waiting.cancelled()
         async with asyncio.timeout(30), second.turn():

@@ -76,7 +76,7 @@ async def test_a_manifest_that_may_not_be_sent_is_not_read(monkeypatch: pytest.M
     async with served(closed(AccessAction.PULL)) as server, server.connect() as connection:
         await connection.send("PUT", WRITES[0][1], [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
         assert (await connection.receive()).status == 403
-        await connection.send("GET", "/v2/")  # the short body was read to its end, and the connection is of use
+        await connection.send("GET", "/v2/")  # the server drained the short body, so the connection can be reused
         assert (await connection.receive()).status == 200
 
 

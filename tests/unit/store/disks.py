@@ -44,7 +44,7 @@ class WatchedFilesystem(Filesystem):
         try:
             self._note_descriptor("write", descriptor)
         except OSError:
-            super().write(descriptor, content[: len(content) // 2], offset)  # as a disk does that fills up
+            super().write(descriptor, content[: len(content) // 2], offset)  # a disk that fills up writes a part
             raise
         super().write(descriptor, content, offset)
 
@@ -88,7 +88,7 @@ def open_files(folder: Path) -> list[str]:
     """Return the files below a folder that this process has open, including deleted ones."""
     found = []
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one that lists them
+        with suppress(FileNotFoundError):  # the descriptor of this listing is closed by now
             target = str(link.readlink())
             if target.startswith(f"{folder}/"):
                 found.append(target)

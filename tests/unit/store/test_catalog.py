@@ -233,7 +233,8 @@ async def test_a_transaction_that_is_cancelled_while_it_waits_is_not_done(store:
         finish.set()
         await first
     assert await waiting[1] == "x"
-    assert store.monitoring.work.transactions == 3  # the opening's, the first, and the one that was not cancelled
+    # Of the opening, of the first change, and of the one that was not cancelled.
+    assert store.monitoring.work.transactions == 3
 
 
 class TestTogether:

@@ -99,7 +99,7 @@ async def test_what_is_new_or_up_to_date_is_not_copied(folder: Path) -> None:
 
 async def test_a_copy_that_has_no_room(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        # As much as a first start needs at least, and less than the copy does.
+        # Enough for the start of an empty folder, and too little for the copy.
         patched.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=2 * 1024 * 1024))
         with pytest.raises(StorageFull, match=r"copied before.*nothing was changed.*free some space"):
             await opened(old)

@@ -82,7 +82,7 @@ async def test_a_new_folder_lasts(folder: Path, tmp_path: Path) -> None:
     async with Store.open(folder, filesystem=disk):
         synced = {path for what, path in disk.calls if what == "sync"}
         assert synced == {".", "blobs", "blobs/sha256", "blobs/sha512", str(tmp_path)}
-        assert disk.calls[-1] == ("sync", ".")  # once more when the catalog has its name
+        assert disk.calls[-1] == ("sync", ".")  # again after the catalog was created
 
 
 async def test_changes_that_are_committed_together(disk: WatchedFilesystem, watched: Store) -> None:

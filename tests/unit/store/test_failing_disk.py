@@ -229,7 +229,7 @@ async def test_a_refused_copy_takes_nothing_from_who_holds_the_content(
     await push_blob(store, CONTENT, OTHER)
     upload = await store.begin_upload(REPOSITORY)
     await upload.append(single_chunk(CONTENT))
-    fail_at(disk, 2, errno.ENOSPC)  # the folder's sync, when the file has its place
+    fail_at(disk, 2, errno.ENOSPC)  # the sync of the folder, after the file was renamed
 
     with pytest.raises(StorageFull):
         await upload.commit(DIGEST)

@@ -71,8 +71,8 @@ class FaultyFilesystem(WatchedFilesystem):
         first = len(self.calls) + number
 
         def fault(what: str, _path: str) -> None:
-            # The call has been noted already. A file is cut off in memory; a disk that refuses to sync it, to remove it
-            # and to cut it off, one after the other, and then is well again, is more than the store is made for.
+            # The call has been recorded already. Truncation never fails here: the store is not made for a disk that
+            # refuses to sync, to remove and to truncate a file one after the other, and then works again.
             if first < len(self.calls) <= first + calls and what != "truncate":
                 raise OSError(code, os.strerror(code))
 
@@ -131,7 +131,7 @@ async def test_each_call_of_a_life_fails(folder: Path, disk: FaultyFilesystem, s
 
     inspect(folder)
     needed = sum(count for what, count in kinds.items() if not what.startswith("remove"))
-    assert said >= needed  # what fails while it tidies up need not be said
+    assert said >= needed  # failures of clean-up calls need not be reported
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -149,7 +149,7 @@ async def test_any_call_may_fail_while_many_are_at_work(
         said = 0
         for _, do, change in story.steps():
             if do is expire:
-                continue  # it would take what the others are about
+                continue  # expiry would remove the sessions that other steps use
             while True:
                 try:
                     await do(store)

@@ -63,7 +63,7 @@ async def test_what_was_acknowledged_survives(folder: Path) -> None:
             for number_pushed, blob, image in acknowledged:
                 assert Digest.of(await read_blob(store, blob)) == blob
                 assert (await store.resolve(REPOSITORY, Tag(f"v{number_pushed}"))).digest == image
-            # Whatever else is to be seen, it is whole.
+            # Other visible images must be complete.
             for tag in (await store.list_tags(REPOSITORY, PageRequest())).entries:
                 manifest = await store.get_manifest(REPOSITORY, tag)
                 for child in manifest.blobs:

@@ -118,7 +118,7 @@ class VolatileFilesystem(Filesystem):
     def _keep(self, file: Path) -> Path:
         kept = self._kept / str(file.stat().st_ino)
         if not kept.exists():
-            os.link(file, kept)  # its inode is not given to another file as long as this stays
+            os.link(file, kept)  # the link keeps the inode number from being reused
         return kept
 
     def _call(self) -> None:
@@ -130,7 +130,7 @@ class VolatileFilesystem(Filesystem):
 @pytest.mark.parametrize("seed", [0])
 async def test_the_power_goes_off_at_each_call(folder: Path, tmp_path: Path, seed: int) -> None:
     chances = random.Random(seed)
-    async with Store.open(folder) as store:  # an empty store, which lasts
+    async with Store.open(folder) as store:  # an empty store, which is durable
         await expire(store)
 
     outcomes = set()

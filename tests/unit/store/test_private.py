@@ -43,7 +43,7 @@ async def used(store: Store, folder: Path) -> None:
 
 @pytest.mark.usefixtures("umask")
 async def test_a_new_folder_is_for_its_owner(tmp_path: Path) -> None:
-    tmp_path.chmod(0o2775)  # what holds for the folder around it does not matter
+    tmp_path.chmod(0o2775)  # the mode of the parent folder does not matter
     folder = tmp_path / "data"
     async with Store.open(folder) as store:
         await used(store, folder)

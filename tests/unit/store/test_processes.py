@@ -138,7 +138,7 @@ async def test_readers_meet_no_mixture_while_a_tag_moves(folder: Path, store: St
             assert now >= last
             last = now
             seen.append(now)
-            await asyncio.sleep(0.001)  # one that never rests keeps the interpreter from the writer's threads
+            await asyncio.sleep(0.001)  # a reader without pauses keeps the GIL from the writer's threads
 
     async with Store.open(folder) as other, asyncio.TaskGroup() as tasks:
         for reader in (store, other, other):

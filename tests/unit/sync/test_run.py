@@ -497,7 +497,7 @@ async def test_a_tag_that_was_copied_and_not_noted_keeps_its_history(
 ) -> None:
     await run_rule(RULE, stable, here, context)
     await move(stable, "stable", ASKS_MUCH)
-    await hold(here, HERE, [GREEDY], [ASKS_MUCH], "stable")  # as a run that died between the two would leave it
+    await hold(here, HERE, [GREEDY], [ASKS_MUCH], "stable")  # as a run leaves it that died before the record
     result = await run_rule(RULE, stable, here, context)
     assert (outcomes(result)["stable"], result.changed[0].difference) == ("unchanged", DIFFERENCE)
     event = (await here.records.sync_runs.history(HERE, Tag("stable"), 1))[0]

@@ -147,7 +147,7 @@ async def test_a_run_that_is_stopped_goes_on_in_the_next_process(hub: Upstream, 
             await asyncio.Event().wait()
 
     async with processes(Stuck(), data, 1, rarely):
-        async with asyncio.timeout(40):  # the first run is put off a little
+        async with asyncio.timeout(40):  # the scheduler delays the first run
             await begun.wait()
     async with Store.open(data) as store:
         assert [run.outcome for run in await store.records.sync_runs.runs("acme", 5)] == [RunOutcome.INTERRUPTED]

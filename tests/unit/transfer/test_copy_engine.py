@@ -373,7 +373,7 @@ async def test_a_lease_of_the_store_is_let_go_of_however_the_copy_fails(source: 
 
     away = Away()
     away.inner = source.inner
-    errors = []  # hold every frame that they came through, as results of a rule do
+    errors = []  # the errors keep their frames alive, as errors in the results of a rule do
     async with Store.open(tmp_path / "data") as store:
         for failing, breaks_at in ((source, 300_000), (away, None), (away, None), (source, None)):
             failing.breaks_at = breaks_at

@@ -452,7 +452,8 @@ async def nothing_wrong_is_stored(store: Store, data: Path) -> None:
     held = [path for path in (data / "blobs").rglob("*") if path.is_file()]
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in held)
     assert {path.name for path in held} <= {Digest.of(CONFIG).hex}
-    for path in data.glob("uploads/*/data"):  # what has broken off is kept, to be gone on with and then verified
+    # The bytes before the break are kept for a later download, which verifies them.
+    for path in data.glob("uploads/*/data"):
         assert path.stat().st_size <= SIZE
 
 

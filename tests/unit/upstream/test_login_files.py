@@ -51,7 +51,7 @@ async def test_a_password_file_is_read_again_when_it_has_changed(tmp_path: Path)
     login = FileLogin.password("jimmy", path, clock)
     assert await login.current() == Credentials("jimmy", "first")
     path.write_text("second one\n")
-    assert await login.current() == Credentials("jimmy", "first")  # it is not looked at with each request
+    assert await login.current() == Credentials("jimmy", "first")  # the file is not checked at every request
     clock.advance(seconds=3)
     assert await login.current() == Credentials("jimmy", "second one")
     path.unlink()

@@ -62,7 +62,7 @@ def test_no_more_passes_than_rate_and_burst_allow(events: list[tuple[float, int]
         now += pause
         paid_at = charged(paid_at, now, amount / rate, burst_seconds)
         passed += amount
-        now = max(now, paid_at)  # whoever charges waits until it is paid
+        now = max(now, paid_at)  # each caller waits until its charge is paid
         assert passed <= (now - begun + burst_seconds) * rate + 1e-6
 
 
