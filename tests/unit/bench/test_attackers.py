@@ -110,7 +110,7 @@ def test_connections_are_opened_and_kept() -> None:
 def test_an_attack_is_done_in_a_process_of_its_own() -> None:
     with serving() as (port, seen), attackers.apart() as submit:
         attack = partial(attackers.requests, sent=[Sent("GET", "/a")])
-        assert submit(attack, port, 0.2).result() == {ANSWERED: len(seen)}
+        assert submit(attack, port, 1.0).result() == {ANSWERED: len(seen)}
 
 
 async def test_many_repositories_are_listed(tmp_path: Path) -> None:

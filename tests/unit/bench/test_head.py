@@ -51,7 +51,7 @@ def test_a_report_that_says_nothing_is_refused(text: str) -> None:
 def test_it_asks_over_and_over_and_counts_what_is_not_200(path: str, all_wrong: bool) -> None:
     require(compiled.missing())
     with serving() as port:
-        got = head.load(port, path, connections=3, threads=2, seconds=0.2, headers={"Accept": "text/plain"})
+        got = head.load(port, path, connections=3, threads=2, seconds=1.0, headers={"Accept": "text/plain"})
     assert got.amount > 3
     assert got.errors == (got.amount if all_wrong else 0)
     assert 0 < got.p50_seconds <= got.p99_seconds <= got.seconds

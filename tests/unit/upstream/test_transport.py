@@ -136,6 +136,7 @@ async def test_a_host_that_does_not_answer_costs_one_connect_timeout_and_then_no
         with pytest.raises(CircuitOpen, match=r"no requests to .* since .* no connection within the connect timeout"):
             await upstream.get_manifest(REPOSITORY, TAG)
         await asyncio.gather(*[miss() for _ in range(20)])
+    await until(lambda: server.connections >= 20)  # on a loaded machine the server may accept after the timeout
     assert server.connections == 20
 
 

@@ -342,6 +342,7 @@ async def test_a_server_that_does_not_finish_the_handshake(server: ScriptedServe
     ) as opened:
         with pytest.raises(UpstreamUnreachable, match="no connection within the connect timeout"):
             await opened.get_manifest(REPOSITORY, TAG)
+    await until(lambda: server.connections)  # on a loaded machine the server may accept after the timeout
     assert server.connections == 1
 
 
