@@ -13,8 +13,8 @@ from mirror.oci.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
-from mirror.proxy import pulled_manifests
 from mirror.registry.staleness import staleness_of
+from mirror.runtime.concurrency.shared_tasks import wait
 from mirror.store.registry import Store
 from tests.support.pull_through import NAME, TAG, Plugin, World, pull, pulling, raised, read
 from tests.support.waiting import until
@@ -31,13 +31,12 @@ FAILURES = [
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     """Longest waits of the callers that wait for an upstream, in seconds. None: no limit."""
     begun: list[float | None] = []
-    wait = pulled_manifests.wait
 
     def watched(shared: asyncio.Future[Manifest], timeout_seconds: float | None = None) -> Awaitable[Manifest]:
         begun.append(timeout_seconds)
         return wait(shared, timeout_seconds)
 
-    monkeypatch.setattr(pulled_manifests, "wait", watched)
+    monkeypatch.setattr("mirror.proxy.pulled_manifests.wait", watched)
     return begun
 
 
