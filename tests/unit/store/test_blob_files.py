@@ -123,7 +123,7 @@ async def test_a_closed_blob_holds_no_file(folder: Path, store: Store) -> None:
 
     for number in range(20):
         task = asyncio.create_task(read_a_little())
-        await until(lambda number=number: len(opened) > number)
+        await until(lambda number=number: len(opened) > number)  # type: ignore[misc]
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
