@@ -19,7 +19,7 @@ _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _PATIENT, max_examples=30)
 # The same examples in each run, so that a failure comes from the change and not from a new example.
 settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
-settings.register_profile("nightly", _PATIENT, max_examples=2000)
+settings.register_profile("nightly", _PATIENT, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 # structlog prints by default. Through the standard library, pytest shows the log lines of failing tests only.

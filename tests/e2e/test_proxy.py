@@ -107,7 +107,7 @@ class TestOneDownload:
         push(big, upstream.url, NAME, TAG)
         rule = {"name": "all", "from": f"hub/{NAME}", "to": "mirrored/sshfs"}
         with (
-            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=4 * MIB) as front,
             Mirror(workers=2, sections=sections(front.url, mirrors=[rule])) as mirror,
             at_once(4) as clients,
         ):
@@ -156,7 +156,7 @@ class TestOneDownload:
         push(big, upstream.url, NAME, TAG)
         last = f"bytes={len(big.layer) - 1000}-"
         with (
-            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Nginx.front(upstream.url, limit_rate_bytes_per_second=4 * MIB) as front,
             Mirror(workers=2, sections=sections(front.url)) as mirror,
             at_once(4) as clients,
         ):

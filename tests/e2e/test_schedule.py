@@ -176,7 +176,7 @@ def test_what_was_interrupted_is_noted_and_goes_on(upstream: DockerRegistry, tmp
     packed = pack(plugins.contiv_plugin(tmp_path / "contiv", payload_size_bytes=16 * MIB))
     push(packed, upstream.url, THERE, "1.0")
     data = tmp_path / "data"
-    with Nginx.front(upstream.url, limit_rate_bytes_per_second=2 * MIB) as slow:
+    with Nginx.front(upstream.url, limit_rate_bytes_per_second=MIB) as slow:
         config = config_file(tmp_path, slow.url)
         with subprocess.Popen([PROGRAM, "sync", "--config", config], stderr=subprocess.DEVNULL) as sync:
             wait_until(lambda: _received(data) > 2 * MIB, "a part of the layer to arrive")
