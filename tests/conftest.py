@@ -1,11 +1,13 @@
-"""How the suite runs: sizes of property tests, what `make matrix` alone runs, how tests are spread over processes."""
+"""Settings of the test suite: sizes of property tests, ``make matrix``, and the assignment of tests to processes."""
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -15,10 +17,22 @@ from mirror.access import passwords
 # A busy machine makes examples slow, not wrong: neither a deadline nor a slow generator fails a test.
 _PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("dev", _PATIENT, max_examples=30)
-# The same examples in each run: a change fails for what it changes, not for a new example.
+# The same examples in each run, so that a failure comes from the change and not from a new example.
 settings.register_profile("ci", _PATIENT, max_examples=60, derandomize=True)
 settings.register_profile("nightly", _PATIENT, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+# structlog prints by default. Through the standard library, pytest shows the log lines of failing tests only.
+logging.getLogger("mirror").setLevel(logging.DEBUG)
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["event"]),
+    ],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=False,
+)
 
 
 # A real hash costs a fifth of a second, on purpose. Programs that tests start keep the real cost.
@@ -40,9 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class _FileScheduling(LoadScopeScheduling):
-    """Runs the tests of a file, and of one engine, in one process, because they share fixtures.
+    """A scheduler that keeps the tests of a file, and of one engine, in one process, because they share fixtures.
 
-    xdist's groups cannot say this: they need a private attribute that pytest 9 has dropped.
+    xdist's groups cannot express this: they need a private attribute that pytest 9 has dropped.
     """
 
     def _split_scope(self, nodeid: str) -> str:

@@ -11,6 +11,7 @@ from typing import IO
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, errors
 from mirror.oci.media_types import OCTET_STREAM
 from mirror.registry.port import Blob, Entry, Page, Upload
+from mirror.registry.streams import closing_stream
 from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 
@@ -57,6 +58,10 @@ class MemoryUpload:
         return len(self._content)
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
+        async with closing_stream(chunks):
+            await self._append(chunks, span)
+
+    async def _append(self, chunks: AsyncIterable[bytes], span: Span | None) -> None:
         self._require_free()
         before = self.offset
         if span is not None and span.start != before:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from mirror.oci import Digest
@@ -64,3 +65,13 @@ async def single_chunk(content: bytes) -> AsyncIterator[bytes]:
     """Yield the content as one chunk; yield nothing if the content is empty."""
     if content:
         yield content
+
+
+@asynccontextmanager
+async def closing_stream(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
+    """Close a stream at the end of the block, if the stream is a generator."""
+    try:
+        yield
+    finally:
+        if isinstance(chunks, AsyncGenerator):
+            await chunks.aclose()

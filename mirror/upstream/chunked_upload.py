@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mirror.oci import Descriptor, Digest, Repository, errors
 from mirror.oci.media_types import OCTET_STREAM
-from mirror.registry.streams import count_chunks
+from mirror.registry.streams import closing_stream, count_chunks
 from mirror.upstream.http.exchange import Answer, Request
 from mirror.upstream.http.upstream_session import UpstreamSession
 from mirror.wire.auth.scopes import repository_scope
@@ -47,16 +47,19 @@ class UpstreamUpload:
         return self._offset
 
     async def append(self, chunks: AsyncIterable[bytes], span: Span | None = None) -> None:
-        await self.synchronize()
         if span is None:
+            await self.synchronize()
+            # The HTTP client reads the stream in a task of its own, and only that task may close the stream.
             await self._patch(chunks, {})
             return
-        if span.start != self._offset:
-            raise errors.RangeInvalid(
-                f"chunk begins at byte {span.start}, but the upload session holds {self._offset} bytes",
-                offset=self._offset,
-            )
-        await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
+        async with closing_stream(chunks):
+            await self.synchronize()
+            if span.start != self._offset:
+                raise errors.RangeInvalid(
+                    f"chunk begins at byte {span.start}, but the upload session holds {self._offset} bytes",
+                    offset=self._offset,
+                )
+            await self._patch(await _whole(chunks, span), {"Content-Range": span.chunk_range()})
 
     async def commit(self, digest: Digest) -> Descriptor:
         await self.synchronize()

@@ -1,4 +1,4 @@
-"""A client that knows HTTP and nothing of registries: it sends what it is told to, and hands back what came."""
+"""An HTTP client without knowledge of registries: it sends exact requests and returns the answers."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ CODES = frozenset(
         "TOOMANYREQUESTS",
     }
 )
-_TIMEOUT_SECONDS = 20.0
+_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """An HTTP answer."""
 
     status: int
     headers: HTTPMessage
     body: bytes = field(repr=False)
 
     def __getitem__(self, header: str) -> str | None:
-        """The header's value; it must not be there twice."""
+        """Return the header's value, or None. Fails if the header occurs twice."""
         values = self.headers.get_all(header, [])
         assert len(values) < 2, f"{header} is there {len(values)} times"
         return values[0] if values else None
 
     @property
     def location(self) -> str:
-        """Where the answer leads: always an absolute path, so that it is right behind any proxy."""
+        """The target of ``Location``. Always an absolute path, so that it is correct behind any proxy."""
         location = self["Location"]
         assert location is not None
         assert location.startswith("/v2/")
@@ -68,7 +68,7 @@ class Answer:
 
     @property
     def code(self) -> str:
-        """The code of the one error in the body, whose form is checked."""
+        """The code of the only error in the body. Fails if the body has another form."""
         assert self["Content-Type"] == "application/json"
         (error,) = self.json["errors"]
         assert error.keys() == {"code", "message", "detail"}
@@ -79,7 +79,7 @@ class Answer:
 
     @property
     def next(self) -> str | None:
-        """The target of the ``Link`` to the next page."""
+        """The target of the ``Link`` to the next page, or None."""
         link = self["Link"]
         if link is None:
             return None
@@ -89,10 +89,10 @@ class Answer:
 
 
 class Client:
-    """Sends requests to a server on the loopback.
+    """A client of a server on the loopback.
 
     Args:
-        port: where it listens.
+        port: the server's port.
     """
 
     def __init__(self, port: int) -> None:
@@ -100,12 +100,12 @@ class Client:
 
     @contextmanager
     def connection(self) -> Iterator[HTTPConnection]:
-        """A connection of its own, for several requests."""
+        """Open a connection for several requests."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=_TIMEOUT_SECONDS)) as connection:
             yield connection
 
     def ask(self, method: str, target: str, headers: Headers = (), body: Body | None = None) -> Answer:
-        """One request on a connection of its own."""
+        """Send one request on a connection of its own."""
         with self.connection() as connection:
             send(connection, method, target, headers, body)
             return receive(connection)
@@ -117,7 +117,7 @@ class Client:
         return self.ask("HEAD", target, headers)
 
     def raw(self, sent: bytes, *methods: str) -> list[Answer]:
-        """Send bytes as they are, and read one answer for each of ``methods``."""
+        """Send bytes unchanged, and read one answer for each of ``methods``."""
         with self.bare() as file:
             file.write(sent)
             file.flush()
@@ -125,7 +125,7 @@ class Client:
 
     @contextmanager
     def bare(self) -> Iterator[IO[bytes]]:
-        """A connection as a file of bytes, for requests as no library would send them."""
+        """Open a connection as a binary file, for requests that no library would send."""
         address = ("127.0.0.1", self.port)
         with (
             socket.create_connection(address, timeout=_TIMEOUT_SECONDS) as connection,
@@ -135,9 +135,9 @@ class Client:
 
 
 def send(connection: HTTPConnection, method: str, target: str, headers: Headers = (), body: Body | None = None) -> None:
-    """Send a request with exactly these headers, a ``Host``, and what the body needs.
+    """Send a request with exactly these headers, a ``Host``, and the headers that the body needs.
 
-    A body of None is none at all, and has no length either.
+    A body of None is no body, and sends no length.
     """
     connection.putrequest(method, target, skip_accept_encoding=True)
     for name, value in headers:
@@ -153,19 +153,19 @@ def send(connection: HTTPConnection, method: str, target: str, headers: Headers 
 
 
 def head_of(method: str, target: str, headers: Headers = (), version: str = "1.1") -> bytes:
-    """The head of a request, for a bare connection."""
+    """Return the head of a request, for a bare connection."""
     lines = [f"{method} {target} HTTP/{version}", "Host: mirror", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join([*lines, "", ""]).encode()
 
 
 def receive(connection: HTTPConnection) -> Answer:
-    """The answer to the request sent last."""
+    """Return the answer to the last request."""
     response = connection.getresponse()
     return Answer(response.status, response.headers, response.read())
 
 
 def read(file: IO[bytes], method: str) -> Answer:
-    """The next answer on a bare connection, to a request of that method; a "100 Continue" is an answer too."""
+    """Return the next answer on a bare connection, to a request with this method. A "100 Continue" is an answer too."""
     status = int(file.readline().split()[1])
     headers = http.client.parse_headers(file)
     bodiless = method == "HEAD" or status in {100, 204}
@@ -176,7 +176,7 @@ class Name:
     """A repository on a server, as a client sees it.
 
     Args:
-        client: how it is asked.
+        client: client of the server.
         name: the repository's name.
     """
 
@@ -200,13 +200,13 @@ class Name:
         return f"{self.base}/tags/list"
 
     def begin(self, query: str = "") -> str:
-        """Begin an upload; its ``Location``."""
+        """Begin an upload session. Returns its location."""
         answer = self.client.ask("POST", self.uploads + query, body=b"")
         assert answer.status == 202
         return answer.location
 
     def push(self, content: bytes, algorithm: str = "sha256") -> str:
-        """Push a blob; its digest."""
+        """Push a blob. Returns its digest."""
         digest = digest_of(content, algorithm)
         answer = self.client.ask("PUT", closing_target(self.begin(), digest), body=content)
         assert answer.status == 201
@@ -217,7 +217,7 @@ class Name:
         return self.client.ask("PUT", self.manifest(reference) + query, [("Content-Type", media_type)], content)
 
     def holds(self, digest: str, content: bytes) -> bool:
-        """Whether the blob is there, by GET and HEAD, as it was sent."""
+        """Return True if GET and HEAD serve the blob exactly as it was sent."""
         got, looked_up = self.client.get(self.blob(digest)), self.client.head(self.blob(digest))
         size = str(len(content))
         return (
@@ -228,5 +228,5 @@ class Name:
 
 
 def closing_target(location: str, digest: str) -> str:
-    """Where an upload is closed: its ``Location``, whatever query that has, and the digest."""
+    """Return the target that closes an upload session: its ``Location`` with any query, and the digest."""
     return f"{location}{'&' if '?' in location else '?'}digest={digest}"

@@ -28,7 +28,7 @@ def digest_of(content: bytes, algorithm: str = "sha256") -> str:
 
 
 def fresh(size_bytes: int = 1000) -> bytes:
-    """Bytes that no other call gives."""
+    """Return bytes that no other call returns."""
     seed = next(_numbers).to_bytes(8, "big")
     return hashlib.shake_256(seed).digest(size_bytes)
 
@@ -42,7 +42,7 @@ def descriptor(media_type: str, content: bytes, algorithm: str = "sha256", **mem
 
 
 def image(config: bytes, /, *layers: bytes, algorithm: str = "sha256", **members: Any) -> bytes:
-    """An OCI image manifest; ``members`` are added, or take the place of what there is."""
+    """Return an OCI image manifest. ``members`` are added to it, or replace its members."""
     return encode(
         {
             "schemaVersion": 2,
@@ -55,12 +55,12 @@ def image(config: bytes, /, *layers: bytes, algorithm: str = "sha256", **members
 
 
 def index(*manifests: bytes, algorithm: str = "sha256", **members: Any) -> bytes:
-    """An OCI index of images; ``members`` are added, or take the place of what there is."""
+    """Return an OCI index of images. ``members`` are added to it, or replace its members."""
     listed = [descriptor(IMAGE, manifest, algorithm) for manifest in manifests]
     return encode({"schemaVersion": 2, "mediaType": INDEX, "manifests": listed, **members})
 
 
 def artifact(artifact_type: str | None = None, **members: Any) -> bytes:
-    """An image manifest with the empty config, as artifacts are made; its config is ``b"{}"``."""
+    """Return an image manifest with the empty config, as artifacts have. Its config is ``b"{}"``."""
     typed = {} if artifact_type is None else {"artifactType": artifact_type}
     return image(b"{}", config=descriptor(EMPTY, b"{}"), **typed, **members)

@@ -1,4 +1,4 @@
-"""The server under test, for real: in this process, with any rights, or as its program with two workers."""
+"""The server under test: in this process with any rights, or as its real program with two workers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _PATIENCE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Inside:
-    """A server in this process, on a thread of its own.
+    """A server in this process, in a thread of its own.
 
     Attributes:
-        port: where it listens on the loopback.
-        run: runs a function of its store there, and gives back what that returns.
+        port: its port on the loopback.
+        run: runs a function of the server's store in that thread, and returns the result.
     """
 
     port: int
@@ -40,11 +40,11 @@ class Inside:
 def inside(
     rights: Rights | Collection[AccessAction] = tuple(AccessAction), limits: ServerLimits | None = None
 ) -> Iterator[Inside]:
-    """Serve a fresh store in this process.
+    """Serve an empty store in this process.
 
     Args:
-        rights: of every caller; or what each may do everywhere.
-        limits: ceilings; the defaults where none are given.
+        rights: rights of every caller.
+        limits: limits of the server; None: the defaults.
     """
     listener = listen("127.0.0.1", 0, limits)
     port = listener.getsockname()[1]
@@ -64,7 +64,7 @@ def inside(
         served = pool.submit(asyncio.run, serve(Path(folder) / "data"))
         wait((opened, served), _PATIENCE_SECONDS, FIRST_COMPLETED)
         if served.done():
-            served.result()  # raises what kept it from serving
+            served.result()  # raises the error that kept the server from starting
         loop, store = opened.result(0)
 
         def run(function: Callable[[Store], Coroutine[Any, Any, Any]]) -> Any:
@@ -78,7 +78,7 @@ def inside(
 
 
 async def put_blob(store: Store, name: str, content: bytes, algorithm: str = "sha256") -> None:
-    """Put a blob where no client may."""
+    """Store a blob without the server, in a repository to which no client may push."""
     upload = await store.begin_upload(Repository(name))
     await upload.append(single_chunk(content))
     await upload.commit(Digest.of(content, algorithm))

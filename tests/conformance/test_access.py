@@ -1,4 +1,4 @@
-"""Points 14 and 33: callers who are told apart. Against the program with two workers."""
+"""Points 14 and 33: callers with different rights. Against the program with two workers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def add_user(mirror: Mirror, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def private() -> Iterator[Mirror]:
-    """Nobody may do anything without a login; anna may work below acme/, bob may pull below shared/."""
+    """A server without anonymous rights. anna may work below acme/, bob may pull below shared/."""
     with served() as mirror:
         for name in ("anna", "bob"):
             add_user(mirror, name)
@@ -51,7 +51,7 @@ def private() -> Iterator[Mirror]:
 
 @pytest.fixture(scope="module")
 def pushable() -> Iterator[Mirror]:
-    """Anybody may push, and only users may pull."""
+    """A server to which anybody may push, and from which only users may pull."""
     with served("push") as mirror:
         add_user(mirror, "anna")
         yield mirror
@@ -68,7 +68,7 @@ def repository() -> str:
 
 
 def challenge(answer: Answer) -> Challenge:
-    """The one challenge of a 401."""
+    """Return the only challenge of a 401."""
     assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
     (only,) = challenges.parse(answer["WWW-Authenticate"] or "")
     assert only.scheme == "bearer"
@@ -378,13 +378,13 @@ def test_14_a_mount_needs_to_read_the_source_with_a_token_too(client: Client, re
     mount = f"/v2/{repository}/blobs/uploads/?mount={digest}&from={source}"
     found = challenge(client.ask("POST", mount, (), b"")).parameters["scope"]
     assert found == f"repository:{repository}:pull,push repository:{source}:pull"
-    # A token for the target alone: a session, as for a source that holds nothing.
+    # A token for the target only gives an upload session, as for a source without the blob.
     target_only = token(client, f"repository:{repository}:pull,push")
     absent = f"/v2/{repository}/blobs/uploads/?mount={EMPTY}&from={source}"
     answers = [client.ask("POST", each, [target_only], b"") for each in (mount, absent)]
     assert [answer.status for answer in answers] == [202, 202]
     assert {*answers[0].headers} == {*answers[1].headers}
-    # What the challenge asks for is enough.
+    # A token with the scopes of the challenge suffices.
     assert client.ask("POST", mount, [token(client, *found.split())], b"").status == 201
 
 

@@ -1,4 +1,4 @@
-"""Point 32: advice beside an answer, and how long a client is to wait."""
+"""Point 32: advice beside an answer, and the time after which a client may retry."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WARNING = re.compile(r'299 - "(?:[ !#-\[\]-~]|\\["\\])+"')
 
 @pytest.fixture(scope="module")
 def program() -> Iterator[Client]:
-    """The program as it is run, which looks at what plugins hold, and warns."""
+    """The real program, with plugin checks that warn."""
     with Mirror(sections={"server": {"plugin_checks": "warn"}}) as mirror:
         yield Client(mirror.port)
 
@@ -85,7 +85,7 @@ def test_32_who_does_too_much_at_once_is_told_when_to_come_again() -> None:
             connection.putheader("Expect", "100-continue")
             connection.endheaders()
             assert connection.sock is not None
-            assert b" 100 " in connection.sock.recv(100)  # it is under way
+            assert b" 100 " in connection.sock.recv(100)  # the upload is under way
             answer = name.client.ask("PATCH", second, body=b"x")
             assert (answer.status, answer.code) == (429, "TOOMANYREQUESTS")
             assert int(answer["Retry-After"] or 0) > 0

@@ -22,7 +22,7 @@ MANIFEST = artifact("application/vnd.example")
 
 
 def push(name: Name, algorithm: str = "sha256") -> str:
-    """Push ``MANIFEST`` under the tags ``1`` and ``2``; its digest."""
+    """Push ``MANIFEST`` under the tags ``1`` and ``2``. Returns its digest."""
     name.push(b"{}")
     digest = digest_of(MANIFEST, algorithm)
     assert name.put(MANIFEST, IMAGE, digest, "?tag=1&tag=2").status == 201
@@ -105,7 +105,7 @@ def two_workers() -> Iterator[Mirror]:
 
 
 def connect_to_both(stack: ExitStack, mirror: Mirror) -> list[HTTPConnection]:
-    """Connections that stay open: so many that each worker has some of them, as the access log tells."""
+    """Open connections until the access log shows that each of the two workers has some."""
     client, target = Client(mirror.port), f"/v2/both/{digest_of(fresh())[7:]}/tags/list"
     connections: list[HTTPConnection] = []
 

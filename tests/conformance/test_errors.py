@@ -1,4 +1,4 @@
-"""Point 31: what is refused, and how it is said."""
+"""Point 31: refused requests, and the form of the refusals."""
 
 from __future__ import annotations
 

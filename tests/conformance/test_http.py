@@ -1,4 +1,4 @@
-"""Beside the points: HTTP itself, as old, careless and hasty clients speak it; point 34, requests meant for another."""
+"""Beside the points: HTTP from old, careless and hasty clients. Point 34: requests for another server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rights before bodies, and what one client may have begun: from outside, over two workers."""
+"""Rights before bodies, and limits for one client, from outside over two workers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def narrow() -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def closed() -> Iterator[Client]:
-    """A server with two workers that lets everybody pull, and nobody push."""
+    """A server with two workers from which everybody may pull and to which nobody may push."""
     with Mirror(workers=2, sections={"server": {"anonymous": ["pull"]}}) as mirror:
         yield Client(mirror.port)
 
@@ -51,7 +51,7 @@ def test_a_client_begins_so_many_uploads_whichever_worker_it_asks(narrow: Client
         refused = narrow.ask("POST", UPLOADS)
         assert (refused.status, refused.code, refused["Retry-After"]) == (429, "TOOMANYREQUESTS", "60")
         assert "upload_sessions_per_client" in refused.json["errors"][0]["message"]
-    assert narrow.get(begun[0].location).status == 204  # those that are there go on
+    assert narrow.get(begun[0].location).status == 204  # existing sessions continue
 
     assert narrow.ask("DELETE", begun[0].location).status == 204
     begun.append(narrow.ask("POST", UPLOADS))

@@ -26,7 +26,7 @@ def tags_of(answer: Answer, name: Name) -> list[str]:
 
 @pytest.fixture
 def tagged(name: Name) -> Name:
-    """A repository with all of ``TAGS``, set in no order."""
+    """A repository with all of ``TAGS``, set in no particular order."""
     shuffled = TAGS[::3] + TAGS[1::3] + TAGS[2::3]
     for tag in shuffled:
         assert name.put(index(), INDEX, tag).status == 201

@@ -115,7 +115,7 @@ def test_19_a_tag_moves(name: Name) -> None:
 
 
 def images(name: Name, algorithm: str) -> dict[str, tuple[bytes, str]]:
-    """A manifest of each of ``KINDS``, with its type; the blobs that it names are pushed."""
+    """Manifests of each of ``KINDS`` with their types. Their blobs are pushed."""
     config, layer = fresh(), fresh()
     for content in (config, layer, b"{}"):
         name.push(content, algorithm)
@@ -323,7 +323,7 @@ def test_20_what_is_no_manifest_is_refused(name: Name, media_type: str, body: by
 
 
 def padded(size_bytes: int) -> bytes:
-    """A manifest of that size, made large by an annotation."""
+    """Return a manifest of this size, padded by an annotation."""
     bare = len(artifact(annotations={"x": ""}))
     manifest = artifact(annotations={"x": "x" * (size_bytes - bare)})
     assert len(manifest) == size_bytes

@@ -147,7 +147,7 @@ def test_14_words_outside_the_grammar_are_400(name: Name, query: str, code: str)
 
 @dataclass(frozen=True)
 class ExceptSecret:
-    """Everything, everywhere but in ``secret``."""
+    """All rights, except in the repository ``secret``."""
 
     def allows(self, action: AccessAction, repository: Repository | None) -> bool:
         return repository is not None and repository.name != "secret"

@@ -44,14 +44,14 @@ def manifest_of(media_type: str) -> bytes:
 
 
 def plain(answer: Answer) -> dict[str, str]:
-    """The headers, without those that tell of the moment and the server."""
+    """Return the headers without those that depend on the time and the server."""
     return {key.lower(): value for key, value in answer.headers.items() if key.lower() not in {"date", "server"}}
 
 
 def check_served(
     name: Name, target: str, headers: list[tuple[str, str]], content: bytes, media_type: str, digest: str
 ) -> None:
-    """GET and HEAD give exactly this, and the same."""
+    """Check that GET and HEAD serve exactly this content with equal headers."""
     got, looked_up = name.client.get(target, *headers), name.client.head(target, *headers)
     assert (got.status, looked_up.status) == (200, 200)
     assert (got.body, looked_up.body) == (content, b"")
@@ -109,7 +109,7 @@ def test_15_head_is_get_without_the_body_and_nothing_is_compressed(name: Name, p
     headers = ("Accept-Encoding", "gzip, zstd, br")
     got, looked_up = name.client.get(target, headers), name.client.head(target, headers)
     assert got.status == looked_up.status
-    # The catalog grows under the hands of other tests, between one request and the next.
+    # Other tests may add to the catalog between two requests.
     varying = {"content-length", "link"} if path == "/v2/_catalog" else set()
     assert {k: v for k, v in plain(got).items() if k not in varying} == {
         k: v for k, v in plain(looked_up).items() if k not in varying

@@ -30,7 +30,7 @@ AWKWARD = "application/vnd.example.sbom+json"
 
 
 def listed(answer: Answer) -> list[dict[str, Any]]:
-    """The descriptors of an answer, whose form is checked."""
+    """Return the descriptors in an answer. Fails if the answer has another form."""
     assert answer.status == 200
     assert answer.headers.get_all("Content-Type") == [INDEX]
     value = answer.json
@@ -41,7 +41,7 @@ def listed(answer: Answer) -> list[dict[str, Any]]:
 
 
 def refer(name: Name, subject: dict[str, Any], *, kind: str = IMAGE, algorithm: str = "sha256", **members: Any) -> str:
-    """Push a manifest that refers to the subject; its digest."""
+    """Push a manifest that refers to the subject. Returns its digest."""
     name.push(b"{}")
     manifest = index(subject=subject, **members) if kind == INDEX else artifact(subject=subject, **members)
     digest = digest_of(manifest, algorithm)
@@ -267,7 +267,7 @@ def fallback_tag(digest: str) -> str:
 @algorithms
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_27_what_is_listed_under_the_fallback_tag_is_there_once(name: Name, order: str, algorithm: str) -> None:
-    """A client of an older registry keeps the list itself: an index under a tag made of the digest."""
+    """A client of an older registry maintains the list itself: an index under a tag derived from the digest."""
     subject = a_subject(algorithm)
     tag = fallback_tag(subject["digest"])
     referrers = [refer(name, subject, artifactType="a/b", annotations={"n": str(n)}) for n in range(3)]
@@ -286,14 +286,14 @@ def test_27_what_is_listed_under_the_fallback_tag_is_there_once(name: Name, orde
     assert all(entry["annotations"].keys() == {"n"} for entry in listed(answer))
     filtered = name.client.get(f"{name.referrers(subject['digest'])}?artifactType=a/b")
     assert sorted(digests(listed(filtered))) == sorted(referrers)
-    # The tag stays what the client made it: it is not served in place of the list, nor the list in its.
+    # The server keeps the tag as the client made it, and never serves the tag for the list or the list for the tag.
     assert len(json.loads(name.client.get(name.manifest(tag)).body)["manifests"]) == len(referrers)
 
 
 @pytest.mark.two_workers
 @algorithms
 def test_27_the_fallback_tag_alone_does_not_make_a_referrer(name: Name, algorithm: str) -> None:
-    """Only manifests whose own subject says so are listed (distribution-spec, "Enabling the Referrers API")."""
+    """Only manifests with this subject are listed (distribution-spec, "Enabling the Referrers API")."""
     name.push(b"{}")
     subject = a_subject(algorithm)
     stranger = artifact("a/b")

@@ -1,1 +1,1 @@
-"""What every Registry must do, tested on each of them alike."""
+"""Rules that every Registry must follow, tested on each implementation."""

@@ -1,4 +1,4 @@
-"""The registries that the suite runs over. A further one is one more line in REGISTRIES."""
+"""The registries that the contract tests run on. A new one is one more line in REGISTRIES."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,6 +12,7 @@ from mirror.server.http_application import build
 from mirror.server.http_server import listen, serving
 from mirror.store.registry import Store
 from mirror.upstream.registry import UpstreamRegistry
+from tests.support.builders import RECEIVING
 from tests.support.pull_through import pulling
 
 
@@ -30,16 +31,18 @@ async def store(folder: Path) -> AsyncIterator[Registry]:
 async def upstream(_folder: Path) -> AsyncIterator[Registry]:
     listener = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    application = build(MemoryRegistry())
     async with (
-        serving(build(MemoryRegistry()), listener),
+        serving(application, listener),
         UpstreamRegistry.open(name="ours", url=url, plain_http=True) as opened,
     ):
+        RECEIVING[opened] = lambda: application.activity.uploading.count
         yield opened
 
 
 @asynccontextmanager
 async def pull_through(folder: Path) -> AsyncIterator[Registry]:
-    """In front of a store, with an upstream that has nothing."""
+    """A pull-through registry in front of a store, with an empty upstream."""
     async with Store.open(folder / "data") as opened, pulling(opened) as world:
         yield world.registry
 

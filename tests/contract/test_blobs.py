@@ -1,4 +1,4 @@
-"""Blobs: read whole and in part, mounted, deleted."""
+"""Blobs: read completely and in part, mounted, deleted."""
 
 import random
 

@@ -77,7 +77,7 @@ async def test_no_repositories(registry: Registry) -> None:
 
 
 def entry(manifest: Manifest, artifact_type: str, annotations: dict[str, str] | None = None) -> Descriptor:
-    """How a manifest is listed as a referrer."""
+    """Return the descriptor under which a manifest is listed as a referrer."""
     return Descriptor(manifest.media_type, manifest.digest, manifest.size_bytes, artifact_type, annotations or {})
 
 

@@ -1,4 +1,4 @@
-"""Other names for what a registry holds, over every registry: through the port, and without moving bytes."""
+"""New names for stored content on every registry: through the port, and without moving bytes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class MovesNothing(DelegatingRegistry):
-    """Takes no blob."""
+    """A registry that refuses every blob."""
 
     async def begin_upload(
         self, repository: Repository, client: str | None = None, algorithm: str = "sha256"

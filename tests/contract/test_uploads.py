@@ -286,3 +286,22 @@ async def test_an_upload_belongs_to_its_repository(registry: Registry) -> None:
     with pytest.raises(UploadUnknown):
         await registry.resume_upload(OTHER, upload.id)
     await upload.cancel()
+
+
+@pytest.mark.parametrize("start", [0, 7])
+async def test_a_stream_that_is_not_read_to_its_end_is_closed(registry: Registry, start: int) -> None:
+    closed = []
+
+    async def long() -> AsyncIterator[bytes]:
+        try:
+            for _ in range(20):
+                yield bytes(1_000)
+        finally:
+            closed.append(True)
+
+    upload = await registry.begin_upload(REPOSITORY)
+    sent = long()
+    await anext(aiter(sent))  # a generator that was never begun has nothing to close
+    with pytest.raises(RangeInvalid):
+        await upload.append(sent, Span(start, start + 5_000))
+    assert closed == [True]

@@ -1,1 +1,1 @@
-"""Clocks, builders and servers that several folders of tests use. Imports no test."""
+"""Clocks, builders and servers for the tests of several folders. Imports no test."""

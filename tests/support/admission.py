@@ -1,4 +1,4 @@
-"""A store behind both wrappers of admission, under one policy after the other."""
+"""A store behind both admission wrappers, under one policy after another."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ UNSIGNED = PolicyRule("unsigned", PolicyAction.HOLD, signed=False)
 
 
 def decision(*, approved: bool) -> AdmissionDecision:
-    """Of alice."""
+    """Return a decision by alice."""
     return AdmissionDecision(approved, "alice", datetime.now(UTC), "looked at it")
 
 
 def admission_records(store: Store) -> AdmissionRecords:
-    """What plugins of a store are judged with."""
+    """Return the records of a store that judge plugins."""
     return AdmissionRecords(store.records.verdicts, store.records.decisions, store.records.plugins)
 
 
 class World:
-    """What a server is: tests follow one policy after the other with it, or none.
+    """A server that a test restarts with one policy after another, or without a policy.
 
     Attributes:
-        store: what it is on.
-        registry: the same, as clients see it.
-        counted: what was decided.
-        policy: fingerprint of the policy that is followed.
+        store: the server's store.
+        registry: the store as clients see it.
+        counted: admission outcomes that were counted.
+        policy: fingerprint of the current policy.
     """
 
     def __init__(self, store: Store) -> None:
@@ -60,11 +60,11 @@ class World:
         self.follow(Policy())
 
     def follow(self, policy: Policy | None, *, checks: bool = False) -> None:
-        """Be a server that is started with this policy.
+        """Become a server that was started with this policy.
 
         Args:
-            policy: None: no rules.
-            checks: whether plugins are looked at.
+            policy: the policy; None: no rules.
+            checks: True if plugins are checked.
         """
         layers = SharedLayerReader(DEFAULT_LIMITS)
         checker = PluginChecker(self.store.records.findings.record_findings, layers, enforce=True) if checks else None
@@ -83,7 +83,7 @@ class World:
     async def blob(
         self, content: bytes, media_type: str, repository: Repository = HERE, algorithm: str = "sha256"
     ) -> Descriptor:
-        """A blob that is there."""
+        """Store a blob. Returns its descriptor."""
         upload = await self.registry.begin_upload(repository)
         await upload.append(single_chunk(content))
         held = await upload.commit(Digest.of(content, algorithm))
@@ -92,7 +92,7 @@ class World:
     async def manifest(
         self, config: Any, repository: Repository = HERE, algorithm: str = "sha256", **members: Any
     ) -> Manifest:
-        """A plugin whose config is there; ``config``: members, or bytes."""
+        """Return a plugin's manifest, and store its config. ``config`` holds members or bytes."""
         content = config if isinstance(config, bytes) else json.dumps(config).encode()
         described = await self.blob(content, media_types.DOCKER_PLUGIN_CONFIG, repository, algorithm)
         body = {"schemaVersion": 2, "config": described.to_json(), "layers": [], **members}
@@ -101,12 +101,12 @@ class World:
     async def push(
         self, config: Any, tag: Tag = TAG, repository: Repository = HERE, **members: Any
     ) -> tuple[Manifest, tuple[str, ...]]:
-        """Push a plugin, and give the advice that comes back."""
+        """Push a plugin. Returns its manifest and the advice."""
         manifest = await self.manifest(config, repository, **members)
         return manifest, await self.registry.put_manifest(repository, manifest, [tag])
 
     async def sign(self, manifest: Manifest, repository: Repository = HERE) -> None:
-        """Push something that looks like a signature."""
+        """Push a manifest that looks like a signature."""
         signature = await self.manifest(
             b"{}",
             repository,
@@ -119,7 +119,7 @@ class World:
     async def decide(
         self, manifest: Manifest, *, approved: bool, repository: Repository = HERE, overrule: bool = False
     ) -> Admission:
-        """Decide as a person does who names the digest."""
+        """Decide as a person who names the digest."""
         texts = await Fingerprints().of(self.store, repository, manifest)
         subject = Subject(manifest.digest, texts, manifest.config and manifest.config.digest)
         await self.store.records.decisions.decide(repository, [subject], decision(approved=approved), overrule=overrule)
@@ -128,17 +128,17 @@ class World:
         return known
 
     async def known(self, manifest: Manifest, repository: Repository = HERE) -> Admission | None:
-        """What is remembered of a plugin."""
+        """Return the recorded verdict on a plugin."""
         texts = await Fingerprints().of(self.store, repository, manifest)
         return await self.store.records.verdicts.admission(repository, manifest.digest, self.policy, texts)
 
     async def state(self, manifest: Manifest, repository: Repository = HERE) -> AdmissionState | None:
-        """How it stands, as far as that is remembered."""
+        """Return the recorded admission state of a plugin. None if there is none."""
         known = await self.known(manifest, repository)
         return None if known is None else known.state
 
     async def gives(self, target: Tag | Digest, repository: Repository = HERE) -> bool:
-        """Whether a manifest is given out."""
+        """Return True if the manifest is served."""
         try:
             await self.registry.get_manifest(repository, target)
         except Denied:
@@ -146,7 +146,7 @@ class World:
         return True
 
     async def gives_blob(self, digest: Digest, repository: Repository = HERE) -> bool:
-        """Whether a blob is given out."""
+        """Return True if the blob is served."""
         try:
             async with self.registry.open_blob(repository, digest) as blob:
                 assert [chunk async for chunk in blob]
@@ -157,7 +157,7 @@ class World:
     async def takes(
         self, manifest: Manifest, repository: Repository = HERE, tags: Sequence[Tag] = (Tag("other"),)
     ) -> bool:
-        """Whether a manifest is let in."""
+        """Return True if the manifest is accepted."""
         try:
             await self.registry.put_manifest(repository, manifest, tags)
         except Denied:

@@ -1,12 +1,12 @@
-"""Content for tests, and the short ways to push it and to read it back."""
+"""Content for tests, and short ways to push it and to read it back."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.media_types import DOCKER_LAYER_GZIP, DOCKER_MANIFEST, DOCKER_PLUGIN_CONFIG, OCI_INDEX
@@ -14,14 +14,17 @@ from mirror.registry.port import Registry, Upload
 from mirror.registry.streams import single_chunk
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import RangeRequest
+from tests.support.waiting import until
 
 REPOSITORY = Repository("contiv/v2plugin")
 OTHER = Repository("other/plugin")
+#: Number of uploads that the server of a remote registry is receiving.
+RECEIVING: WeakKeyDictionary[Registry, Callable[[], int]] = WeakKeyDictionary()
 ABSENT = Digest.of(b"nobody has ever pushed this")
 
 
 async def in_chunks(content: bytes, size_bytes: int) -> AsyncIterator[bytes]:
-    """The content, in chunks of a size."""
+    """Yield the content in chunks of a size."""
     for start in range(0, len(content), size_bytes):
         yield content[start : start + size_bytes]
 
@@ -38,7 +41,7 @@ async def push_blob(
 async def read_blob(
     registry: Registry, digest: Digest, repository: Repository = REPOSITORY, part: RangeRequest | None = None
 ) -> bytes:
-    """All bytes that iterating the blob gives."""
+    """Read a blob to its end."""
     async with registry.open_blob(repository, digest, part) as blob:
         content = b"".join([chunk async for chunk in blob])
         assert len(content) == blob.span.size_bytes
@@ -46,18 +49,21 @@ async def read_blob(
 
 
 def is_remote(registry: Registry) -> bool:
-    """Whether bytes travel to it over a network, where those on their way are lost when the line breaks."""
+    """Return True if bytes travel to the registry over a network. Bytes under way are lost when a connection breaks."""
     return isinstance(registry, UpstreamRegistry)
 
 
 async def settled(registry: Registry, upload_id: str, repository: Repository = REPOSITORY) -> Upload:
-    """An upload that was broken off, once nothing arrives in it any more."""
+    """Return an upload session that was broken off, as soon as no more bytes can arrive in the session."""
     upload = await registry.resume_upload(repository, upload_id)
+    receiving = RECEIVING.get(registry, int)
     while is_remote(registry):
         before = upload.offset
-        await asyncio.sleep(0.05)
+        # The server runs in the same event loop. So the server reads what is in its sockets before it answers the
+        # request below.
+        await until(lambda: not receiving())
         upload = await registry.resume_upload(repository, upload_id)
-        if upload.offset == before:
+        if upload.offset == before and not receiving():
             break
     return upload
 
@@ -65,7 +71,7 @@ async def settled(registry: Registry, upload_id: str, repository: Repository = R
 def manifest_of(
     body: dict[str, Any], media_type: str = media_types.OCI_MANIFEST, algorithm: str = "sha256"
 ) -> Manifest:
-    """A manifest with that body."""
+    """Return a manifest with this body."""
     content = json.dumps({"schemaVersion": 2, "mediaType": media_type, **body}).encode()
     return Manifest.parse(content, media_type, Digest.of(content, algorithm))
 
@@ -87,7 +93,7 @@ async def push_image(
 
 
 async def push_golden(registry: Registry, tag: str) -> Manifest:
-    """A plugin as a legacy engine pushes it: three spaces of indentation, no newline at the end, 519 bytes."""
+    """Push a plugin as a legacy engine does: indented by three spaces, no newline at the end, 519 bytes."""
     config = await push_blob(registry, json.dumps({"Description": "x" * 1200}).encode())
     layer = await push_blob(registry, random.Random(519).randbytes(1_000_003))
     content = json.dumps(
@@ -120,7 +126,7 @@ def described(media_type: str, content: bytes, size_bytes: int | None = None) ->
 
 
 def plugin(config: bytes, *layers: bytes, layer_size_bytes: int | None = None) -> Manifest:
-    """Its manifest; `layer_size_bytes` is what it says of each layer, where that is not the truth."""
+    """Return a plugin's manifest. ``layer_size_bytes`` replaces the true sizes of its layers."""
     value = {
         "schemaVersion": 2,
         "mediaType": DOCKER_MANIFEST,
@@ -142,7 +148,7 @@ async def hold(
     manifests: Collection[Manifest],
     *tags: str,
 ) -> None:
-    """Put blobs and manifests, the last of which gets the tags."""
+    """Store blobs and manifests. The last manifest gets the tags."""
     for blob in blobs:
         upload = await registry.begin_upload(repository)
         await upload.append(single_chunk(blob))

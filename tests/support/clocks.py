@@ -10,7 +10,7 @@ START_MONOTONIC_SECONDS = 1000.0
 
 
 class HandClock:
-    """A clock that stands still between calls of :meth:`advance`; implements Clock."""
+    """A clock that stands still between calls of :meth:`advance`. Implements Clock."""
 
     def __init__(self, start: datetime = START) -> None:
         self.time = start
@@ -23,14 +23,14 @@ class HandClock:
         return START_MONOTONIC_SECONDS + (self.time - self._start).total_seconds()
 
     def advance(self, **duration: float) -> None:
-        """Move the clock on; the arguments are those of timedelta."""
+        """Move the clock forward. The arguments are those of timedelta."""
         self.time += timedelta(**duration)
 
 
 class ShiftedClock:
-    """The machine's clock, ahead of it by what :meth:`advance` was told; implements Clock.
+    """The machine's clock, set ahead by :meth:`advance`. Implements Clock.
 
-    For tests that compare with times which the machine writes, such as those of files and tokens.
+    For tests that compare with times written by the machine, for example those of files and tokens.
     """
 
     def __init__(self) -> None:
@@ -43,5 +43,5 @@ class ShiftedClock:
         return time.monotonic() + self._ahead.total_seconds()
 
     def advance(self, **duration: float) -> None:
-        """Move the clock on; the arguments are those of timedelta."""
+        """Move the clock forward. The arguments are those of timedelta."""
         self._ahead += timedelta(**duration)

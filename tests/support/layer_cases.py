@@ -1,4 +1,4 @@
-"""Layers over each other, and what engines make of them."""
+"""Stacked layers, and the root filesystems that engines make of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers for tests: tars of any kind, and what becomes of them."""
+"""Layers for tests: tar archives of any kind, and their readings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def entry(
     pax: Mapping[str, str] | None = None,
     mode: int = 0o644,
 ) -> bytes:
-    """One entry, header and padded content; `size` is what its header says where that is a lie."""
+    """Return a tar entry: its header and padded content. ``size`` replaces the true size in the header."""
     info = tarfile.TarInfo(name)
     info.type = kind
     info.mode = mode
@@ -36,12 +36,12 @@ def entry(
 
 
 def tar(*entries: bytes, end: bytes = END) -> bytes:
-    """An archive of these."""
+    """Return a tar archive of these entries."""
     return b"".join(entries) + end
 
 
 def zipped(content: bytes, level: int = 6) -> bytes:
-    """One gzip stream, the same bytes each time."""
+    """Return one gzip stream, with equal bytes in each call."""
     buffer = io.BytesIO()
     with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0, compresslevel=level) as stream:
         stream.write(content)
@@ -49,7 +49,7 @@ def zipped(content: bytes, level: int = 6) -> bytes:
 
 
 def read(layer: bytes, cuts: Iterable[int] = (), limits: LayerLimits = DEFAULT_LIMITS) -> LayerFacts:
-    """What reading the layer tells, fed in pieces that end at `cuts`."""
+    """Read a layer in pieces that end at ``cuts``."""
     reader = LayerReader(len(layer), limits)
     places = [0, *sorted(cuts), len(layer)]
     for start, stop in pairwise(places):

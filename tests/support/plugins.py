@@ -24,7 +24,7 @@ LAYER = zipped(tar(entry("bin/driver", DRIVER, mode=0o755)))
 
 
 async def put_blob(registry: Registry, content: bytes, media_type: str) -> Descriptor:
-    """Store a blob; its descriptor."""
+    """Store a blob. Returns its descriptor."""
     upload = await registry.begin_upload(NAME)
     await upload.append(single_chunk(content))
     held = await upload.commit(Digest.of(content))
@@ -34,7 +34,7 @@ async def put_blob(registry: Registry, content: bytes, media_type: str) -> Descr
 async def put_plugin(
     registry: Registry, config: dict[str, Any] | None = None, *layers: bytes, tag: Tag = TAG, **more: Any
 ) -> Manifest:
-    """Store a plugin with correct diff_ids where it has the usual layer; `more`: further members of the manifest."""
+    """Store a plugin. Its diff_ids are correct for the default layer. ``more`` adds members to the manifest."""
     whole = {**CONFIG, **(config or {})}
     described = await put_blob(registry, json.dumps(whole).encode(), media_types.DOCKER_PLUGIN_CONFIG)
     held = [await put_blob(registry, layer, media_types.DOCKER_LAYER_GZIP) for layer in layers or (LAYER,)]

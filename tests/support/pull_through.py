@@ -1,4 +1,4 @@
-"""An upstream that can be made to fail, and pull-through from it into a store."""
+"""An upstream that fails on demand, and pull-through from it into a store."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest, Span
 from tests.support.builders import hold, plugin
 from tests.support.clocks import HandClock
+from tests.support.waiting import until
 
 NAME = Repository("vieux/sshfs")
 TAG = Tag("latest")
@@ -36,7 +37,7 @@ QUICK = RetryPolicy(attempts=None, total_seconds=0.5, first_delay_seconds=0.01, 
 
 
 class ScriptedBlob:
-    """A blob that comes piece by piece, as far and as fast as the upstream lets it."""
+    """A blob that arrives piece by piece, as far and as fast as the upstream permits."""
 
     file: IO[bytes] | None = None
 
@@ -55,16 +56,16 @@ class ScriptedBlob:
 
 
 class ScriptedUpstream(DelegatingRegistry):
-    """A registry in memory that counts what it is asked.
+    """A registry in memory that counts its calls.
 
     Attributes:
-        asked: calls by name.
-        failure: what every call raises.
-        stalled: while set, calls wait.
-        limit: offset beyond which no byte of a blob is sent; raising it goes on.
-        breaks_at: offset at which a blob breaks off, with the error there; once.
-        instead: what is sent for a blob that has this digest.
-        sent_bytes: bytes of blobs that were sent.
+        asked: number of calls by name.
+        failure: error that every call raises; None: calls succeed.
+        stalled: event on which every call waits. Clear it to stall the upstream.
+        limit: offset at which every blob stops until the limit is raised; None: no limit.
+        breaks_at: errors by the offset at which a blob breaks off. Each is raised once.
+        instead: content that is sent for a blob with this digest.
+        sent_bytes: number of bytes of blobs that were sent.
     """
 
     def __init__(self) -> None:
@@ -83,6 +84,7 @@ class ScriptedUpstream(DelegatingRegistry):
             if offset >= at:
                 del self.breaks_at[at]
                 raise error
+        # Polled, because tests set the limit as a plain attribute. Without a time limit: the reader's test has one.
         while self.limit is not None and offset >= self.limit:
             await asyncio.sleep(0.001)
 
@@ -141,7 +143,7 @@ class World:
         return self.upstreams["hub"]
 
     def count(self, name: str, **labels: str) -> float:
-        """What a counter shows."""
+        """Return the value of a counter."""
         for family, series in self.shared_metrics.sums():
             if family.name == f"plugin_mirror_{name}_total":
                 wanted = tuple(labels[label] for label in family.label_names)
@@ -149,10 +151,8 @@ class World:
         raise KeyError(name)
 
     async def idle(self) -> None:
-        """Wait until nothing comes any more."""
-        async with asyncio.timeout(10):
-            while self.downloads.count:
-                await asyncio.sleep(0.002)
+        """Wait until no download is under way."""
+        await until(lambda: not self.downloads.count)
 
 
 @asynccontextmanager
@@ -166,7 +166,7 @@ async def pulling(
     upstreams: dict[str, ScriptedUpstream] | None = None,
     clock: HandClock | None = None,
 ) -> AsyncIterator[World]:
-    """Pull-through by rules ``(from, to)``; without any, ``hub/**`` to ``**``."""
+    """Open pull-through by rules ``(from, to)``. Without rules: ``hub/**`` to ``**``."""
     rules = rules or (("hub/**", "**"),)
     names = dict.fromkeys(source.partition("/")[0] for source, _ in rules)
     registries = upstreams or {name: ScriptedUpstream() for name in names}
@@ -192,7 +192,7 @@ async def pulling(
 
 
 def content(seed: int, size_bytes: int) -> bytes:
-    """Some bytes, always the same for a seed."""
+    """Return some bytes, always equal for a seed."""
     return Digest.of(str(seed).encode()).hex.encode() * (size_bytes // 64 + 1)
 
 
@@ -215,13 +215,13 @@ class Plugin:
 
 
 async def read(opening: object) -> bytes:
-    """All that an open blob gives."""
+    """Read an open blob to its end."""
     async with opening as blob:  # type: ignore[attr-defined]
         return b"".join([chunk async for chunk in blob])
 
 
 async def pull(world: World, name: Repository = NAME, target: Tag | Digest = TAG) -> Manifest:
-    """As an engine does it: the manifest by its tag, then everything that it names."""
+    """Pull as an engine does: the manifest by its tag, then all its blobs."""
     digest = (await world.registry.resolve(name, target)).digest
     manifest = await world.registry.get_manifest(name, digest)
     for blob in manifest.blobs:
@@ -231,7 +231,7 @@ async def pull(world: World, name: Repository = NAME, target: Tag | Digest = TAG
 
 
 async def raised(awaitable: Awaitable[object]) -> MirrorError:
-    """The error that comes of it."""
+    """Return the error that an action raises."""
     try:
         await awaitable
     except MirrorError as error:

@@ -17,7 +17,7 @@ SOCKET = "driver.sock"
 
 
 def config(**members: Any) -> PluginConfig:
-    """A config that nothing is wrong with, with these members in place of its own."""
+    """Return a config without findings, with some members replaced."""
     whole = {
         "Entrypoint": ["/bin/driver"],
         "Interface": {"Types": ["docker.volumedriver/1.0"], "Socket": SOCKET},
@@ -35,7 +35,7 @@ def elf(
     little: bool = True,
     gap: int = 0,
 ) -> bytes:
-    """A program that no kernel would run, and that says of itself what is asked for; `gap` bytes before its table."""
+    """Return an ELF program with these properties, which no kernel would run. ``gap`` bytes come before its table."""
     order = "<" if little else ">"
     word = "Q" if wide else "I"
     header_bytes, segment_bytes = (64, 56) if wide else (52, 32)
@@ -76,17 +76,17 @@ def elf(
 
 
 def file(path: str, content: bytes = b"", mode: int = 0o755) -> tuple[LayerEntry, bytes]:
-    """A file."""
+    """Return a file."""
     return LayerEntry(path, EntryKind.FILE, mode, len(content)), content
 
 
 def folder(path: str, mode: int = 0o755) -> tuple[LayerEntry, bytes]:
-    """A folder."""
+    """Return a folder."""
     return LayerEntry(path, EntryKind.FOLDER, mode), b""
 
 
 def link(path: str, target: str, kind: EntryKind = EntryKind.SYMLINK) -> tuple[LayerEntry, bytes]:
-    """A link."""
+    """Return a link."""
     return LayerEntry(path, kind, 0o777, 0, target), b""
 
 
@@ -97,7 +97,7 @@ def rootfs(
     digests: bool = False,
     **limits: TreeLimits,
 ) -> Rootfs:
-    """What these come to, their content told in pieces of `cut` bytes."""
+    """Return the root filesystem of these entries, with content passed in pieces of ``cut`` bytes."""
     reader = RootfsBuilder(names, digests=digests, **limits)
     for entry, content in entries:
         reader.begin(entry)

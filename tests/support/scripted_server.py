@@ -1,4 +1,4 @@
-"""An upstream that answers by script, and can do what no real registry does: lie, stall, break off."""
+"""An upstream that answers by script, and can lie, stall or break off as no real registry does."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ _REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: 
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer.
+    """An answer in the script.
 
-    `length` is what Content-Length says (None: the body's real length; -1: not sent); `then` is what happens after the
-    body: "keep" the connection, "cut" it, "stall" for ever, "drip" a byte now and then, or go on "endless".
+    Attributes:
+        length: value of Content-Length; None: the body's real length; -1: the header is not sent.
+        then: action after the body: "keep" the connection, "cut" it, "stall" for ever, "drip" a byte now and then, or
+            send bytes "endless".
     """
 
     status: int = 200
@@ -27,7 +29,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it arrived."""
+    """A request as it arrived."""
 
     method: str
     target: str
@@ -40,7 +42,19 @@ class Seen:
 
 
 class ScriptedServer:
-    """Answers `METHOD TARGET` with the next of its replies; the last one is repeated; anything else is a 599."""
+    """A server that answers ``METHOD TARGET`` with the next of the scripted replies, and repeats the last of them.
+
+    Other requests are answered with 599.
+
+    Attributes:
+        seen: requests that were read to their end.
+        connections: number of connections so far.
+        port: its port on the loopback.
+        raw: bytes that replace every answer; the connection ends after them.
+        stop_reading: True if bodies are not read and requests not answered.
+        unread: number of requests that were left unread.
+        sent_bytes: bytes of bodies that were sent.
+    """
 
     def __init__(self) -> None:
         self.seen: list[Seen] = []
@@ -48,6 +62,7 @@ class ScriptedServer:
         self.port = 0
         self.raw: bytes | None = None
         self.stop_reading = False
+        self.unread = 0
         self.sent_bytes = 0
         self._script: dict[str, list[Reply]] = {}
 
@@ -93,6 +108,7 @@ class ScriptedServer:
         method, target, _ = head[0].split(" ")
         headers = dict(line.split(": ", 1) for line in head[1:] if line)
         if self.stop_reading:
+            self.unread += 1
             await asyncio.Event().wait()
         body = await _body(reader, headers)
         self.seen.append(Seen(method, target, headers, body))
@@ -115,6 +131,7 @@ class ScriptedServer:
             writer.write(piece)
             await writer.drain()
             self.sent_bytes += len(piece)
+            # Many bytes within the read timeouts of the tests, so that the stream is slow and never silent.
             await asyncio.sleep(0.02 if reply.then == "drip" else 0)
         if reply.then == "stall":
             await asyncio.Event().wait()

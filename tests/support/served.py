@@ -1,4 +1,4 @@
-"""A registry behind a real server on loopback, and a client that sends exactly the bytes it is told to."""
+"""A registry behind a real server on the loopback, and a client that sends exact bytes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def digest(content: bytes, algorithm: str = "sha256") -> str:
 
 
 def manifest_bytes(config: bytes = CONFIG, layers: Sequence[bytes] = (LAYER,), **members: Any) -> bytes:
-    """A plugin's manifest as engines up to 19.03 write it: three spaces deep, no newline at the end."""
+    """Return a plugin's manifest as engines up to 19.03 write it: indented by three spaces, no newline at the end."""
     value = {
         "schemaVersion": 2,
         "mediaType": DOCKER_MANIFEST,
@@ -58,7 +58,7 @@ MANIFEST = manifest_bytes()
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """An HTTP answer."""
 
     status: int
     headers: Message
@@ -75,7 +75,7 @@ class Answer:
 
 @dataclass
 class Connection:
-    """One connection to the server."""
+    """A connection to the server."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -83,7 +83,7 @@ class Connection:
     async def send(
         self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes | Sequence[bytes] = b""
     ) -> None:
-        """A request. A body of several pieces goes out chunked; one of bytes with its length, where it has any."""
+        """Send a request. A sequence of pieces is sent chunked, and bytes are sent with their length unless empty."""
         lines = [f"{method} {target} HTTP/1.1", "Host: mirror", *(f"{name}: {value}" for name, value in headers)]
         if not isinstance(body, bytes):
             lines.append("Transfer-Encoding: chunked")
@@ -103,7 +103,7 @@ class Connection:
         return int(line.split()[1]), message_from_bytes(rest)
 
     async def ended(self) -> bool:
-        """Whether the server has ended the connection, and sent nothing more."""
+        """Return True if the server ended the connection and sent nothing more."""
         return await self.reader.read() == b""
 
 
@@ -119,7 +119,7 @@ class Served:
 
     @asynccontextmanager
     async def connect(self, address: str = "127.0.0.1") -> AsyncIterator[Connection]:
-        """A connection that comes from an address of this machine."""
+        """Open a connection from an address of this machine."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls, local_addr=(address, 0))
         try:
             yield Connection(reader, writer)
@@ -129,7 +129,7 @@ class Served:
     async def ask(
         self, method: str, target: str, headers: Iterable[tuple[str, str]] = (), body: bytes | Sequence[bytes] = b""
     ) -> Answer:
-        """One request on a connection of its own, as engines up to 19.03 make them."""
+        """Send one request on a connection of its own, as engines up to 19.03 do."""
         async with self.connect() as connection:
             await connection.send(method, target, [("Connection", "close"), *headers], body)
             answer = await connection.receive(head=method == "HEAD")
@@ -189,6 +189,6 @@ async def put_plugin(registry: Registry, repository: Repository = REPOSITORY, ta
 
 
 async def until_held(server: Served, location: str, size_bytes: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await server.ask("GET", location)).headers["Range"] != f"0-{size_bytes - 1}":
             await asyncio.sleep(0.01)

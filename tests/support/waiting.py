@@ -1,11 +1,11 @@
-"""Waiting for a condition, with an end."""
+"""Waiting for a condition, with a time limit."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 
-_TIMEOUT_SECONDS = 30  # long enough for a loaded machine: a condition that comes true ends the wait at once
+_TIMEOUT_SECONDS = 30  # long enough for a loaded machine; a wait ends as soon as its condition is true
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""The layout of the package: small rooms, names used once, imports without cycles, documents that name what exists."""
+"""The layout of the package: small rooms, unique names, imports without cycles, and documents without dead names."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from mirror.oci import Descriptor, Digest, Repository
 from mirror.oci.errors import DigestInvalid, StorageFault, UploadInvalid, UploadUnknown
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.registry.streams import closing_stream
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
 from mirror.store.content.data_layout import DataLayout, UploadLayout
@@ -23,7 +24,7 @@ from mirror.store.uploads.partial_file import PartialFile
 from mirror.store.uploads.running_hashes import RunningHash
 from mirror.store.uploads.session_file import UploadSessionFile
 from mirror.store.uploads.upload_session import UploadParts
-from mirror.store.uploads.upload_writer import PIECE_BYTES, UploadWriter, closing_stream, remove_upload
+from mirror.store.uploads.upload_writer import PIECE_BYTES, UploadWriter, remove_upload
 
 #: Longest time that bytes wait to be written together with later ones. After a pause of this length the next bytes are
 #: written at once.

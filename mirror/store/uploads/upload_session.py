@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from mirror.oci import Descriptor, Digest, errors
 from mirror.oci.digest import ALGORITHMS
 from mirror.oci.media_types import OCTET_STREAM
+from mirror.registry.streams import closing_stream
 from mirror.runtime.clock import Clock
 from mirror.runtime.concurrency.threads import await_or_release
 from mirror.store.catalog import rows
@@ -23,7 +24,7 @@ from mirror.store.uploads.adoption import adopt
 from mirror.store.uploads.rehashing import Rehashing
 from mirror.store.uploads.running_hashes import RunningHash, RunningHashes
 from mirror.store.uploads.session_file import UploadSessionFile
-from mirror.store.uploads.upload_writer import Pieces, PieceSizes, UploadWriter, closing_stream, remove_upload
+from mirror.store.uploads.upload_writer import Pieces, PieceSizes, UploadWriter, remove_upload
 from mirror.wire.ranges import Span
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -214,16 +213,6 @@ class Pieces:
             await hop
         finally:
             self.failed = self.failed or hop.exception() is not None
-
-
-@asynccontextmanager
-async def closing_stream(chunks: AsyncIterable[bytes]) -> AsyncIterator[None]:
-    """Close a stream at the end of the block, if the stream is a generator."""
-    try:
-        yield
-    finally:
-        if isinstance(chunks, AsyncGenerator):
-            await chunks.aclose()
 
 
 def remove_upload(upload: UploadLayout, filesystem: Filesystem) -> None:

@@ -1,4 +1,4 @@
-"""Wrong passwords, counted by address."""
+"""Failed logins, counted by client address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logging in, and telling callers apart."""
+"""Logins with passwords and tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ RULES = [AccessRule(frozenset({"anna"}), (ACME,), frozenset({AccessAction.PULL, 
 
 @dataclass
 class Known:
-    """Users and tokens, by hand; implements the port."""
+    """Users and tokens that a test sets; implements the port of the user records."""
 
     users: dict[str, User] = field(default_factory=dict)
     tokens: dict[str, UserToken] = field(default_factory=dict)
@@ -132,7 +132,7 @@ async def test_guesses_are_held_up_where_they_come_from_and_nowhere_else(world: 
         await world.logins.identify(Login("anna", "guess"), HERE)
     assert float(refused.value.detail["retry_after_seconds"]) > 0
     assert world.count(LoginOutcome.RATE_LIMITED) == 1
-    # The user comes in: from elsewhere, with a token, and with a password that was right here before.
+    # The user can still log in from another address, with a token, and with a password verified here before.
     assert (await world.logins.identify(Login("anna", PASSWORD), THERE)).user == "anna"
     assert (await world.logins.identify(Login("anna", world.secret), HERE)).user == "anna"
     assert (await world.logins.identify(Login("anna", PASSWORD), HERE)).user == "anna"
@@ -176,7 +176,8 @@ async def test_who_does_not_exist_takes_as_long(world: World, monkeypatch: pytes
         with pytest.raises(Unauthorized):
             await world.logins.identify(Login(name, "wrong"), HERE)
     assert len(hashes) == 2
-    assert [each[:7] for each in hashes] == [HASH.encode()[:7]] * 2  # the same kind, at the same cost
+    # The same algorithm and cost, so that the time does not reveal which names exist.
+    assert [each[:7] for each in hashes] == [HASH.encode()[:7]] * 2
 
 
 @pytest.mark.parametrize("password", ["short", "x" * 73, "tab\tinside", "ü" * 37, "pmt_of-a-token"])

@@ -1,4 +1,4 @@
-"""What users may do."""
+"""Rights that access rules grant to users."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_refusal_says_who_may_not_do_what() -> None:
         ({"acme/driver": {"pull", "push"}}, PUSH, "acme/driver", True),
         ({"acme/driver": {"pull"}}, PUSH, "acme/driver", False),
         ({"acme/driver": {"pull"}}, PULL, "acme/other", False),
-        ({"other/x": {"push"}}, PUSH, "other/x", False),  # a right that was taken away since
+        ({"other/x": {"push"}}, PUSH, "other/x", False),  # a right that was revoked meanwhile
         ({}, PULL, "acme/driver", False),
         ({"acme/driver": {"pull"}}, PULL, None, False),
     ],

@@ -1,4 +1,4 @@
-"""Tokens: what they say, and what is no token of ours."""
+"""Signed tokens: their claims, and the tokens that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Approvals and rejections of plugins by people."""
+"""Approvals and rejections of plugins by administrators."""
 
 from __future__ import annotations
 

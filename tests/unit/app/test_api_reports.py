@@ -1,4 +1,4 @@
-"""Reports of a process that serves, as they are put together from its parts."""
+"""Reports of a serving process, assembled from the reports of its parts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def settings_in(folder: Path) -> Any:
 
 
 async def allowed() -> None:
-    """Anybody may list."""
+    """Permit everybody to list repositories."""
 
 
 async def test_what_tags_stand_for_is_told_as_the_configuration_has_it(tmp_path: Path) -> None:
@@ -63,7 +63,8 @@ async def test_upstreams_are_told_with_the_rules_that_use_them(tmp_path: Path) -
     async with open_services(settings_in(tmp_path)) as services:
         upstreams = await services.upstreams(["hub"])
         reports = ApiReports(services, upstreams, SystemClock()).for_listing(allowed)
-        await services.store.records.sync_runs.begin_run("plain")  # nobody is at it: it was interrupted
+        # No process runs the rule, so the run counts as interrupted.
+        await services.store.records.sync_runs.begin_run("plain")
         hub, other = (await reports["upstreams"]())["upstreams"]  # type: ignore[index]
         assert (hub["name"], hub["url"], hub["rules"], hub["failing"]) == (
             "hub",

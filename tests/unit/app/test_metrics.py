@@ -1,4 +1,4 @@
-"""The whole page of metrics of a process that serves, and those who rely on its names."""
+"""The complete metrics page of a serving process, and the alerts and documents that use its metric names."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def values(metrics: Metrics) -> dict[str, float]:
 
 
 async def exposed(metrics: Metrics) -> set[str]:
-    """Names as a query has them; a histogram by its own name as well."""
+    """Return the metric names as queries use them. A histogram is also listed under its plain name."""
     families = (await read(metrics)).values()
     return {sample.name for family in families for sample in family.samples} | {
         family.name for family in families if family.type == "histogram"
@@ -181,7 +181,7 @@ async def test_other_processes_are_told_without_being_asked(store: Store, monkey
     keeping_up = asyncio.create_task(ours.keep_up())
     for _ in range(7):
         load.connections.arrived("")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await values(other))["connections"] != 7:
             await asyncio.sleep(0.01)
     keeping_up.cancel()

@@ -1,4 +1,4 @@
-"""Who may see hosts, and who may decide about plugins: the table of ``docs/ACCESS.md``, over HTTP."""
+"""Rights to see hosts and to decide about plugins: the table of ``docs/ACCESS.md``, over HTTP."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def basic(user: str, password: str = PASSWORD) -> dict[str, str]:
 
 @cache
 def password_hash() -> str:
-    """Made once: that takes long, on purpose."""
+    """The hash of a password, made once for all tests because hashing is slow on purpose."""
     return hashed(PASSWORD)
 
 
@@ -55,7 +55,7 @@ def bearer(value: str) -> dict[str, str]:
 
 
 class Served:
-    """A server, and requests to it as programs on its machine send them."""
+    """A server, and a client that sends requests from the same machine."""
 
     def __init__(self, store: Store, client: TestClient[Any, Any]) -> None:
         self.store = store
@@ -114,7 +114,7 @@ async def serving(
 @pytest.mark.parametrize(
     ("server", "users", "with_word", "headers", "operate", "approve"),
     [
-        # Nobody has made a user, and a program on the machine itself asks.
+        # There are no users, and the request comes from the same machine.
         (LOOPBACK, False, False, {}, 200, 200),
         (LOOPBACK | {"anonymous": []}, False, False, {}, 200, 200),
         (LOOPBACK, False, False, {"Host": "localhost:5000"}, 200, 200),
@@ -122,7 +122,7 @@ async def serving(
         (LOOPBACK, False, False, {"Origin": "http://127.0.0.1:5000"}, 200, 200),
         (LOOPBACK | {"logins": False}, False, False, {}, 200, 200),
         (LOOPBACK, False, False, bearer("whatever"), 200, 200),
-        # It does not look as if it were one.
+        # The request does not look like one from the same machine.
         (LOOPBACK, False, False, {"Host": "mirror.example"}, 403, 403),
         (LOOPBACK, False, False, {"Host": "127.0.0.1.evil.example"}, 403, 403),
         (LOOPBACK, False, False, {"Origin": "http://evil.example"}, 403, 403),
@@ -133,17 +133,17 @@ async def serving(
         (LOOPBACK, False, False, {"Via": "1.1 proxy"}, 403, 403),
         (LOOPBACK | {"behind_proxy": True}, False, False, {}, 403, 403),
         (LOOPBACK | {"url": "https://mirror.example"}, False, False, {}, 403, 403),
-        # Other hosts reach it: nobody may, whatever anyone may do with content.
+        # Other hosts reach the server: no caller may, whatever rights on content anonymous callers have.
         (NETWORK, False, False, {}, 403, 403),
         (NETWORK | {"anonymous": ["pull", "push", "delete"]}, False, False, {}, 403, 403),
-        # A word takes the place of being there, for decisions.
+        # For decisions a password replaces the proof of being on the same machine.
         (LOOPBACK, False, True, {}, 200, 403),
         (LOOPBACK, False, True, bearer("another word of some length"), 200, 403),
         (LOOPBACK, False, True, bearer(WORD), 200, 200),
         (NETWORK, False, True, bearer(WORD), 403, 200),
         (NETWORK, True, True, bearer(WORD), 401, 200),
         (NETWORK, True, True, bearer(WORD + "x"), 401, 401),
-        # Users: who is nobody must log in, and who is somebody needs a rule.
+        # With users: anonymous callers must log in, and users need a rule.
         (LOOPBACK, True, False, {}, 401, 401),
         (LOOPBACK | {"logins": False}, True, False, {}, 403, 403),
         (NETWORK, True, False, {}, 401, 401),
@@ -215,7 +215,7 @@ async def test_who_has_logged_in_decides_in_their_own_name(tmp_path: Path) -> No
         (decided,) = await served.store.records.admissions.admissions()
         assert decided.decision is not None
         assert decided.decision.by == "anna"
-        assert await served.approve(bearer(WORD)) == 400  # nobody is named
+        assert await served.approve(bearer(WORD)) == 400  # the request names no person
         assert await served.approve(bearer(WORD), by="a pipeline") == 200
 
 
@@ -223,7 +223,7 @@ async def test_tokens_decide_only_where_that_was_asked_for_by_name(tmp_path: Pat
     async with serving(tmp_path, NETWORK, users=True) as served:
         for scopes, status in (
             (["repository:acme/driver:pull,push"], 403),
-            (["repository:acme/driver:*"], 403),  # what clients ask for that want to delete
+            (["repository:acme/driver:*"], 403),  # the scope that clients request to delete
             (["repository:acme/other:approve"], 403),
             (["repository:acme/driver:approve"], 200),
         ):

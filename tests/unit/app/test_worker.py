@@ -1,4 +1,4 @@
-"""A process that serves, put together: of what bounds its work there is one, whichever way the work comes in."""
+"""The parts of a serving process together: each limit on its work exists once, however the work arrives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from typing import Any
 
 import pytest
@@ -39,7 +39,7 @@ ONE_EACH = {SharedLayerReader: 1, AdmissionController: 1, PluginChecker: 1}
 
 
 def plugin(name: str) -> tuple[bytes, list[bytes], bytes]:
-    """A plugin that asks for something, with two layers of some MiB that are no other plugin's."""
+    """Return a plugin that requests privileges. Its two layers of some MiB occur in no other plugin."""
     tars = [tar(entry("bin/driver", f"{name} {number}".encode() + bytes(2_000_000))) for number in range(2)]
     layers = [zipped(content, 1) for content in tars]
     config = json.dumps(
@@ -84,7 +84,7 @@ def settings_of(folder: Path, port: int, **more: Any) -> Settings:
 
 
 def chain_of(registry: Any) -> str:
-    """The classes of a registry and of those that it wraps: ``Outer(Inner(Store))``."""
+    """Return the class names of a registry and of the registries inside: ``Outer(Inner(Store))``."""
     inner = getattr(registry, "inner", None)
     name = type(registry).__name__
     return name if inner is None else f"{name}({chain_of(inner)})"
@@ -116,7 +116,7 @@ async def test_the_registry_that_is_served_is_the_one_that_the_architecture_name
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Counter[type]:
-    """How many there are of what a process is to have once."""
+    """Count the instances of the classes that a process should have once."""
     counts: Counter[type] = Counter()
 
     def count(kind: type) -> None:
@@ -170,14 +170,14 @@ async def approve(client: TestClient[Any, Any], reference: str) -> str:
 
 async def mirrored(client: TestClient[Any, Any], *names: str) -> None:
     async with asyncio.timeout(40):
-        while {await pull(client, name) for name in names} != {403}:  # there, and held
+        while {await pull(client, name) for name in names} != {403}:  # stored, and held for a decision
             await asyncio.sleep(0.05)
 
 
 async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
     tmp_path: Path, made: Counter[type], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, now, most, hops = Lock(), 0, 0, 0
+    lock, two, now, most, hops = Lock(), Event(), 0, 0, 0
     hop = shared_layers._hop
 
     def watched(steps: Iterator[int]) -> tuple[int, bool]:
@@ -185,8 +185,11 @@ async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
         with lock:
             now, hops = now + 1, hops + 1
             most = max(most, now)
+            if now == 2:
+                two.set()
         try:
-            time.sleep(0.002)
+            two.wait(30)  # the first hop waits for a second one, which may begin beside it
+            time.sleep(0.002)  # long enough for a third one to be seen, if there were one
             return hop(steps)
         finally:
             with lock:
@@ -209,7 +212,7 @@ async def test_layers_are_read_two_at_a_time_whichever_way_they_come(
         assert await approve(client, f"pushed/one@{first}") == "approved"
         assert await pull(client, "pushed/one") == 200
     assert most == shared_layers._AT_ONCE == 2
-    assert hops >= 12  # two of each of six plugins at least
+    assert hops >= 12  # at least two hops for each of six plugins
     assert made == ONE_EACH
 
 

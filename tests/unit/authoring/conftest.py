@@ -1,4 +1,4 @@
-"""Folders and registries for what is built."""
+"""Folders and registries for built plugins."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def registry() -> MemoryRegistry:
 
 @pytest.fixture(autouse=True)
 def spools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where temporary files go; none remains."""
+    """The folder of temporary files. Fails the test if a file remains."""
     folder = tmp_path / "spools"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def write_rootfs(rootfs: Path, *, reverse: bool = False) -> None:
-    """The same tree, made in one order or the other."""
+    """Write a root filesystem, with its entries created in one order or in the reverse order."""
     rootfs.mkdir(parents=True)
     steps = [
         lambda: ((rootfs / "bin").mkdir(), (rootfs / "bin/driver").write_bytes(b"\x7fELF" + bytes(3_000_000))),
@@ -72,5 +72,5 @@ async def packed(registry: MemoryRegistry, made_of: Recipe) -> Packed:
 
 @pytest.fixture
 def root() -> None:
-    """For what only root can do."""
+    """Skip the test unless it runs as root."""
     require(None if os.geteuid() == 0 else "owners and devices need root")

@@ -1,4 +1,4 @@
-"""Streams that several threads compress."""
+"""Gzip streams compressed by several threads."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_layer_in_it_is_one_that_engines_read() -> None:
     assert (facts.problem, facts.entries) == (None, 1)
 
 
-@settings(deadline=None)  # it starts threads, on machines that are busy
+@settings(deadline=None)  # threads start late on a busy machine
 @given(content=st.binary(max_size=400))
 def test_any_content_comes_back(content: bytes) -> None:
     assert gzip.decompress(zipped(content * 40, 2)) == content * 40

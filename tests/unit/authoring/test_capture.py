@@ -1,4 +1,4 @@
-"""Plugins taken out of engines' data roots, as each generation lays them out."""
+"""Plugins captured from the data roots of engines, in the layout of each engine generation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ID = "cd" * 32
 
 
 class Host:
-    """A data root with one plugin."""
+    """The data root of an engine with one installed plugin."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

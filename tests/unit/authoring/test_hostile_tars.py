@@ -1,4 +1,4 @@
-"""Tars made to harm: each command either works, or tells what is wrong in an error of our own."""
+"""Hostile tar archives: each command either succeeds or fails with an error of the project."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONFIG = json.dumps({"Entrypoint": ["/bin/driver"], "Interface": {"Types": ["doc
 
 
 async def forgotten(_digest: object, _findings: tuple[Finding, ...]) -> None:
-    """Nothing is kept here."""
+    """Discard the findings."""
 
 
 def record(key: str, value: str) -> bytes:
@@ -46,7 +46,7 @@ def link(name: str, target: str, kind: bytes) -> bytes:
 
 
 def numbered(number: bytes, place: int) -> bytes:
-    """An entry with any bytes where a number stands."""
+    """Return a tar entry with arbitrary bytes in one of its number fields."""
     block = bytearray(entry("numbered"))
     block[place : place + len(number)] = number
     block[148:156] = b" " * 8
@@ -123,7 +123,7 @@ async def test_whatever_a_layer_holds_commands_and_pushes_work_or_say_why_not(co
         done = await worked(asyncio.ensure_future(unpack(registry, REPOSITORY, TAG, place / "out", SilentProgress())))
         assert [path.name for path in place.iterdir()] == (["out"] if done else [])
     finally:
-        remove_folder(place)  # it may be deeper than what clears up after tests can go
+        remove_folder(place)  # pytest cannot remove folders as deep as these
     assert not place.exists()
 
 
@@ -152,7 +152,7 @@ async def test_a_hundred_thousand_global_headers(tmp_path: Path) -> None:
 
 
 async def test_a_global_header_says_nothing_of_what_follows(tmp_path: Path) -> None:
-    """Go's reader gives it as an entry of its own, and forgets what a local header before it has said."""
+    """Go's reader returns a global header as an entry of its own and drops the local header before it."""
     said = entry("x", record("path", "elsewhere"), kind=b"x") + entry("g", record("path", "everywhere"), kind=b"g")
     registry = await holding(zipped(tar(said, entry("here", b"1"), entry("there", b"2"))))
     await unpack(registry, REPOSITORY, TAG, tmp_path / "out", SilentProgress())

@@ -1,4 +1,4 @@
-"""OCI layouts in a file: whole or not at all, and the same for the same content."""
+"""OCI layouts in a file: written completely or not at all, with equal bytes for equal content."""
 
 from __future__ import annotations
 

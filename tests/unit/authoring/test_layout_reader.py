@@ -1,4 +1,4 @@
-"""OCI layouts, read as a registry is: what is in one, whatever it is called, and what is wrong with it."""
+"""OCI layouts read as registries: their content, their names, and errors for invalid layouts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def file(tmp_path: Path) -> Path:
 
 
 def changed(file: Path, **annotations: str) -> Path:
-    """The same as a folder, whose one member is called otherwise."""
+    """Unpack a layout into a folder and replace the annotations of its first manifest."""
     folder = file.with_suffix("")
     with tarfile.open(file) as archive:
         archive.extractall(folder, filter="data")

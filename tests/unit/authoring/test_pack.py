@@ -1,4 +1,4 @@
-"""Plugins packed: the same bytes for the same input, from folders and images, and what is refused."""
+"""Packed plugins: equal bytes for equal input from folders and images, and refused input."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _changed(files: dict[str, bytes], old: bytes, new: bytes) -> dict[str, bytes
 
 
 def harmful_images() -> dict[str, bytes]:
-    """Image tars that cannot be used, by what is said of them."""
+    """Image tars that cannot be packed, by the text of their error."""
     good = layout(LAYERS)
 
     def as_tar(files: dict[str, bytes]) -> bytes:

@@ -1,4 +1,4 @@
-"""Plugins read through the port: what is told, what is not there, and what it costs."""
+"""Content of plugins read through the registry port: the report, missing blobs, and the cost."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ LARGE_BYTES = 200 * 1024 * 1024
 
 @pytest.fixture
 async def large(tmp_path: Path) -> Path:
-    """A store with a plugin of 200 MiB and twenty thousand files; the bytes of the large one do not compress."""
+    """A store with a plugin of 200 MiB and twenty thousand files. The bytes of its large file do not compress."""
     noise = zipped(random.Random(1).randbytes(8 * 1024 * 1024), level=1)
     files = b"".join(entry(f"usr/lib/module{number % 100}/file{number}", bytes(600)) for number in range(20_000))
     head = entry("bin/driver", DRIVER, mode=0o755) + files

@@ -91,7 +91,7 @@ async def test_a_disk_that_fails_is_told(plugin: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_folder_without_end_is_left_when_told_to(plugin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancelled, the thread ends by itself: the loop could not be closed else."""
+    """After a cancellation the thread ends by itself. Otherwise the event loop could not be closed."""
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 

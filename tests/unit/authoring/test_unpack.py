@@ -1,4 +1,4 @@
-"""Plugins unpacked: what was packed comes back, nothing gets out of the folder, and nothing half-made stays."""
+"""Unpacked plugins: equal to the packed content, nothing outside the folder, and no incomplete folder left."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ async def test_long_paths_are_not_entered_for_each_name(
 
     monkeypatch.setattr(os, "open", counting)
     await unpacked(registry, tmp_path / "out")
-    assert opened < 10_000  # each name on its way from the root: more than 100 000
+    assert opened < 10_000  # opening every path from the root would take more than 100 000 calls
     rootfs = tmp_path / "out/rootfs"
     assert {path.name for path in rootfs.iterdir()} == {"0", "1", "last"}
     assert (rootfs / "last/0").stat().st_nlink == 1 + 50 + 25

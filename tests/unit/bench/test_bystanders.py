@@ -1,4 +1,4 @@
-"""Clients that ask at fixed times, against servers that stall, end connections, or say something else."""
+"""Clients that send requests at fixed times, against servers that stall, end connections, or send wrong answers."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Scripted:
     """A server with one answer.
 
     Attributes:
-        answer: the bytes that it sends for each request.
-        pauses_seconds: the waits before its first answers.
-        ends_after: answers after which it ends a connection; None: never.
+        answer: bytes sent for each request.
+        pauses_seconds: waits before the first answers.
+        ends_after: number of answers after which the server ends a connection; None: never.
     """
 
     def __init__(self, answer: bytes, pauses_seconds: tuple[float, ...], ends_after: int | None) -> None:
@@ -38,7 +38,7 @@ class Scripted:
         self.connections: list[socket.socket] = []
 
     def serve(self) -> None:
-        """Until it is ended."""
+        """Accept connections until :meth:`end` is called."""
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -48,7 +48,7 @@ class Scripted:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def end(self) -> None:
-        """No more connections, and an end of those that there are."""
+        """Accept no more connections, and end the open ones."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for each in self.connections:
@@ -111,7 +111,7 @@ def test_every_request_that_is_due_during_a_stall_counts_it() -> None:
         waited = asked(server)
     assert (waited.asked, waited.errors) == (ASKED_BY_EACH, 0)
     assert waited.worst_seconds >= 1.0
-    # All but the first have become due during the stall; half of them no later than 0.2 s after it began.
+    # All but the first become due during the stall, half of them within its first 0.2 s.
     assert waited.p50_seconds >= 0.7
 
 
@@ -150,9 +150,10 @@ def test_another_answer_is_an_error(answer: bytes, wrong: int, broken: int) -> N
     assert (waited.asked, waited.wrong, waited.broken) == (ASKED_BY_EACH, wrong, broken)
 
 
-def test_where_nothing_listens_they_do_not_begin() -> None:
+def test_where_nothing_listens_they_do_not_begin(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError, match="no server listens"), asking(free_port(), seconds=0.1):
         pass
+    assert "Connection refused" in capfd.readouterr().err
 
 
 def test_a_report_is_read() -> None:

@@ -1,4 +1,4 @@
-"""Many clients of one blob in one thread, against a server that answers as it is told."""
+"""Many clients of one blob in one thread, against a scripted server."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ BLOB = bytes(range(256)) * 4096
 
 @contextmanager
 def answering(*pieces: bytes) -> Iterator[int]:
-    """A server that sends each client the same pieces, a packet each where the kernel lets it; its port."""
+    """Run a server that sends each client the same pieces, if possible in separate packets. Yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

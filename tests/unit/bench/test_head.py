@@ -1,15 +1,16 @@
-"""The generator of HEAD requests, and how its report is read."""
+"""The load generator for HEAD requests, and the parser of its report."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from tests.bench import compiled, head
 from tests.bench.sample import Outcome
 from tests.harness.requirement import require
+from tests.support.quiet_http import QuietHTTPServer
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -26,7 +27,7 @@ class Answer(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+    with QuietHTTPServer(("127.0.0.1", 0), Answer) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -50,7 +51,7 @@ def test_a_report_that_says_nothing_is_refused(text: str) -> None:
 def test_it_asks_over_and_over_and_counts_what_is_not_200(path: str, all_wrong: bool) -> None:
     require(compiled.missing())
     with serving() as port:
-        got = head.load(port, path, connections=3, threads=2, seconds=0.2, headers={"Accept": "text/plain"})
+        got = head.load(port, path, connections=3, threads=2, seconds=1.0, headers={"Accept": "text/plain"})
     assert got.amount > 3
     assert got.errors == (got.amount if all_wrong else 0)
     assert 0 < got.p50_seconds <= got.p99_seconds <= got.seconds

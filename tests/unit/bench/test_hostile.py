@@ -1,4 +1,4 @@
-"""What attackers send is what it is said to be."""
+"""The bytes that the attacks send."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_plugins_are_as_they_ought_to_be_and_unpack_to_a_thousand_times_their_si
 def received(answers: Answers, path: str) -> bytes:
     with (
         answering(answers) as url,
-        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=10) as connection,
+        socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=30) as connection,
     ):
         connection.sendall(f"GET {path} HTTP/1.1\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(65_536), b""))

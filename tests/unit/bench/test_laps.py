@@ -1,4 +1,4 @@
-"""Clients that do the same over and over."""
+"""Clients that repeat one action."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def test_what_a_lap_raises_is_raised() -> None:
 
 
 def test_once_means_once_and_at_the_same_time() -> None:
-    together = threading.Barrier(3, timeout=10)
+    together = threading.Barrier(3, timeout=30)
 
     def client() -> None:
         together.wait()

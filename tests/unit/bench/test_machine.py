@@ -1,4 +1,4 @@
-"""What is said of the machine."""
+"""The description of the machine in a report."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table, the bars and the JSON of a run."""
+"""The table, the bars and the JSON of a benchmark run."""
 
 import json
 

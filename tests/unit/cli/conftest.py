@@ -1,4 +1,4 @@
-"""Commands run inside the test process here, so they must leave its logging alone."""
+"""Fixtures for commands that run inside the test process, so they must not change its logging."""
 
 from contextlib import nullcontext
 

@@ -26,7 +26,7 @@ HERE, ABSENT = Repository("acme/driver"), Digest.of(b"absent")
 
 @pytest.fixture(autouse=True)
 def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
-    """A data folder with one plugin that is held."""
+    """A data folder with one plugin held for a decision."""
     monkeypatch.chdir(tmp_path)
 
     async def make() -> Digest:
@@ -141,7 +141,7 @@ def test_approving_what_the_policy_denies_is_a_no_also_where_nobody_has_asked_fo
     digest = asyncio.run(push())
     Path("c.yaml").write_text("admission: {rules: [{name: no-root, action: deny, privileges: ['mount=/']}]}\n")
     assert run(["admission", "approve", "--config", "c.yaml", f"acme/driver@{digest}"]) == 1
-    told = capsys.readouterr().out.splitlines()[-1]  # after the log
+    told = capsys.readouterr().out.splitlines()[-1]  # the last line, below the log
     assert told == "acme/driver is denied by the rule 'no-root': it asks for mount: /"
     assert run(["admission", "ls", "--config", "c.yaml", "--state", "denied"]) == 0
     assert str(digest) in capsys.readouterr().out

@@ -64,7 +64,8 @@ def test_what_a_file_holds_is_looked_at_and_unpacked(capsys):
     assert run(["inspect", "driver.tar:acme/driver:1", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["digest"], "install" in found) == (digest, False)
-    assert run(["lint", "driver.tar:acme/driver:1", "--json"]) == 1  # four bytes are no program
+    # The file of four bytes is no program, which lint reports.
+    assert run(["lint", "driver.tar:acme/driver:1", "--json"]) == 1
     assert run(["diff", "driver.tar:acme/driver:1", "driver"]) == 0
     assert run(["unpack", "driver.tar:acme/driver:1", "again"]) == 0
     assert "docker plugin create acme/driver:1 again" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""``inspect``, ``lint`` and ``diff`` as they are run: what is printed, and what they end with."""
+"""``inspect``, ``lint`` and ``diff`` on the command line: their output and exit codes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> Path:
-    """A store with a driver under two tags, and a larger one that wants more."""
+    """A store with a driver under two tags, and a larger driver that requests more privileges."""
     async with Store.open(tmp_path / "data") as opened:
         await put_plugin(opened)
         await put_plugin(opened, {"Description": "for arm64, it says"}, tag=ARM)
@@ -53,7 +53,7 @@ async def store(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder for ``docker plugin create`` that nothing is wrong with."""
+    """A folder for ``docker plugin create`` without findings."""
     place = tmp_path / "plugin"
     (place / "rootfs/bin").mkdir(parents=True)
     (place / "rootfs/bin/driver").write_bytes(DRIVER)

@@ -1,4 +1,4 @@
-"""``tag`` and ``derive`` on a store of their own."""
+"""``tag`` and ``derive`` on a local store."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INDEX = index(PLUGIN.descriptor)
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store in the current folder, with a plugin as engines since 20.10 make them."""
+    """A store in the current folder, with a plugin as engines since 20.10 push it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("LOGNAME", "ann")
@@ -83,6 +83,7 @@ def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["made_at"])
     assert made["changes"] == {"env": {"role": "worker"}, "args": ["b", "c d"], "fix": True}
     assert run(["inspect", f"site/driver@{PLUGIN.digest}"]) == 0
+    capsys.readouterr()
 
 
 def test_a_copy_that_only_old_engines_mind_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a command loads before it begins: it is started anew each time, and the libraries take longer than its work."""
+"""Modules that a command imports at its start. Each call is a new process, and imports may take longer than work."""
 
 import subprocess
 import sys

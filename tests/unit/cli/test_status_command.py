@@ -1,4 +1,4 @@
-"""``status``: times are ages for people, and ISO 8601 for programs."""
+"""``status``: times are shown as ages for people, and in ISO 8601 for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``sync``: run and dry run have one shape of JSON, one summary, and the same exit codes."""
+"""``sync``: a run and a dry run have the same JSON shape, summary and exit codes."""
 
 from __future__ import annotations
 
@@ -97,6 +97,7 @@ def test_a_dry_run_tells_each_tag_and_ends_with_the_summary_of_a_run(
 
 @pytest.mark.parametrize(("error", "code"), [(UpstreamUnreachable("x"), 3), (ConfigurationFault("x"), 2)])
 def test_the_exit_code_says_what_failed(
-    dry_run: bool, error: MirrorError, code: int, monkeypatch: pytest.MonkeyPatch
+    dry_run: bool, error: MirrorError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert sync(monkeypatch, dry_run=dry_run, error=error) == code
+    capsys.readouterr()

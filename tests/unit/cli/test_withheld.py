@@ -1,4 +1,4 @@
-"""What commands make of plugins that were rejected, or are not all here."""
+"""Commands on plugins that were rejected or are incomplete."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HOLD = DENY.replace("deny", "hold")
 
 @pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plugin, the same in other words under another name, and one whose layer is elsewhere."""
+    """A plugin, the same content under another digest and name, and a plugin whose layer is missing."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
 
@@ -61,7 +61,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def rejected(store: None, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody has rejected the first one."""
+    """The store after the first plugin was rejected."""
     assert run(["admission", "reject", "acme/driver:1.0", "--by", "bob"]) == 0
     capsys.readouterr()
 

@@ -1,4 +1,4 @@
-"""A registry whose plugins are checked, and one that counts the blobs it reads."""
+"""A registry that checks plugins, and a registry that counts the blobs read from it."""
 
 from __future__ import annotations
 
@@ -35,21 +35,29 @@ class Ledger:
 
 
 class Watched(DelegatingRegistry):
-    """Counts how often each blob is read to its end."""
+    """A registry that notes which blobs are read.
+
+    Attributes:
+        begun: digests of blobs of which a chunk was read, once for each reading.
+        reads: digests of blobs that were read to their end, once for each reading.
+    """
 
     def __init__(self, inner: Registry) -> None:
         super().__init__(inner)
+        self.begun: list[Digest] = []
         self.reads: list[Digest] = []
 
     def open_blob(
         self, repository: Repository, digest: Digest, part: RangeRequest | None = None
     ) -> AbstractAsyncContextManager[Blob]:
-        return _Counting(self.inner.open_blob(repository, digest, part), digest, self.reads)
+        return _Counting(self.inner.open_blob(repository, digest, part), digest, self.begun, self.reads)
 
 
 class _Counting(AbstractAsyncContextManager[Blob]):
-    def __init__(self, opened: AbstractAsyncContextManager[Blob], digest: Digest, reads: list[Digest]) -> None:
-        self._opened, self._digest, self._reads = opened, digest, reads
+    def __init__(
+        self, opened: AbstractAsyncContextManager[Blob], digest: Digest, begun: list[Digest], reads: list[Digest]
+    ) -> None:
+        self._opened, self._digest, self._begun, self._reads = opened, digest, begun, reads
 
     async def __aenter__(self) -> Blob:
         blob = await self._opened.__aenter__()
@@ -60,13 +68,14 @@ class _Counting(AbstractAsyncContextManager[Blob]):
         return await self._opened.__aexit__(*exception)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        self._begun.append(self._digest)
         async for chunk in self._blob:
             yield chunk
         self._reads.append(self._digest)
 
 
 class Checked:
-    """A registry in memory behind the wrapper."""
+    """A registry in memory behind the plugin checks."""
 
     def __init__(self, limits: LayerLimits = DEFAULT_LIMITS, *, enforce: bool = True) -> None:
         self.behind = Watched(MemoryRegistry())
@@ -82,7 +91,7 @@ class Checked:
         return Descriptor(media_type, held.digest, held.size_bytes)
 
     async def plugin(self, config: bytes = CONFIG, *layers: bytes, **members: Any) -> Manifest:
-        """A manifest whose blobs are there."""
+        """Return a plugin's manifest and store its blobs."""
         described = await self.blob(config, media_types.DOCKER_PLUGIN_CONFIG)
         held = [await self.blob(layer, media_types.DOCKER_LAYER_GZIP) for layer in layers or (LAYER,)]
         return manifest(described, held, **members)

@@ -1,4 +1,4 @@
-"""A store for each test, copied: making one takes long."""
+"""A store for each test. It is copied, because creating a store is slow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.admission import World
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder that is up to date: making one takes long."""
+    """A data folder of the current revision. Made once, because creating it is slow."""
     folder = tmp_path_factory.mktemp("empty") / "data"
 
     async def make() -> None:

@@ -1,4 +1,4 @@
-"""What is let in, and what is given out, by a policy: wrappers around a store."""
+"""Plugins that an admission policy accepts and serves: the wrappers around a store."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_what_was_here_before_the_policy_is_judged_when_it_is_asked_for(wo
 async def test_what_asks_for_more_than_the_last_one_is_held_until_it_is_approved(world: World) -> None:
     world.follow(Policy([GROWN]))
     _, advice = await world.push(HOST, Tag("1"))
-    assert advice == ()  # it is the first: there is nothing to compare it with
+    assert advice == ()  # the first plugin has no baseline
     _, advice = await world.push(HOST | {"Description": "2"}, Tag("2"))
     assert advice == ()
     _, advice = await world.push(HOST | {"Description": "fewer"}, Tag("2"))
@@ -136,7 +136,7 @@ async def test_what_asks_for_more_than_the_last_one_is_held_until_it_is_approved
     await world.decide(third, approved=True)
     assert await world.gives(Tag("3"))
     assert await world.gives(Tag("1"))
-    assert not await world.gives(Tag("4"))  # it was judged when it came
+    assert not await world.gives(Tag("4"))  # judged at its arrival, and not again
     _, advice = await world.push(ROOT | {"Description": "5"}, Tag("5"))
     assert advice == ()
     assert await world.state(fourth) is AdmissionState.HELD

@@ -1,4 +1,4 @@
-"""Who may do what."""
+"""Rights to pull, push and delete, enforced around a registry."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_refusal_says_which_setting_allows_it(allowed: set[AccessAction], acti
 
 @dataclass
 class Named:
-    """May pull from what is named, and push everywhere."""
+    """Rights to pull from the named repositories and to push to all."""
 
     names: set[str]
 

@@ -1,4 +1,4 @@
-"""Blobs of a plugin are given out as long as the plugin is."""
+"""Blobs of a plugin are served as long as the plugin is served."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_config_and_layers_are_withheld_with_their_plugin(
     ):
         async with world.registry.open_blob(HERE, layer.digest, RangeRequest(0, 1)):
             pass
-    assert await world.registry.stat_blob(HERE, layer.digest)  # who pushes begins with HEAD
+    assert await world.registry.stat_blob(HERE, layer.digest)  # a push begins with HEAD
     await world.decide(manifest, approved=True, overrule=True)
     assert await world.gives_blob(layer.digest)
 
@@ -87,7 +87,7 @@ async def test_what_nothing_names_or_nobody_has_passes(world: World, layer: Desc
     assert await world.gives_blob(free.digest)
     with pytest.raises(BlobUnknown):
         await world.gives_blob(Digest.of(b"absent"))
-    # Under a name where no plugin names it, a blob is what it is; what was rejected is so as a whole.
+    # A rejection covers plugins as a whole. Where no plugin names the blob, the blob is served.
     assert await world.registry.mount_blob(OTHER, layer.digest, HERE)
     assert await world.gives_blob(layer.digest, OTHER)
 

@@ -1,4 +1,4 @@
-"""One tag that stands for a plugin on every platform."""
+"""One tag for the variants of a plugin on all platforms."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NO_DEFAULT = PlatformRule(NamePattern("acme/driver"), "latest", {"arm64": "lates
 
 
 async def put(registry: MemoryRegistry, tag: str, platform: str) -> Manifest:
-    """A plugin for a platform, in both repositories."""
+    """Store a plugin for a platform in both repositories."""
     content = json.dumps({"Description": platform}).encode()
     body = {
         "schemaVersion": 2,
@@ -79,7 +79,7 @@ class World:
         self.index = await put_index(self.registry, "latest", amd64=self.amd64, arm64=self.arm64)
 
     async def shows(self, rule: PlatformRule, client: Client, tag: Tag = LATEST) -> str:
-        """What a client is shown by a tag, the same by both ways of asking."""
+        """Return the name of the manifest that a client sees under a tag. Fails unless both ways to ask agree."""
         seen = ByPlatform(self.registry, PlatformTags([rule]), client)
         manifest = await seen.get_manifest(HERE, tag)
         assert await seen.resolve(HERE, tag) == manifest.descriptor
@@ -142,7 +142,7 @@ async def test_by_digest_and_by_its_own_tag_everything_is_what_it_is(world: Worl
 async def test_a_tag_that_names_no_index_is_what_it_is(world: World) -> None:
     await world.registry.put_manifest(HERE, world.arm64, [LATEST])
     assert await world.shows(BY_INDEX, AMD64) == "arm64"
-    assert await world.shows(BY_TAG, SKOPEO) == "amd64"  # which asked for an index, and there is none
+    assert await world.shows(BY_TAG, SKOPEO) == "amd64"  # skopeo asked for an index, and there is none
 
 
 async def test_a_tag_need_not_be_there_itself(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What an engine with a known vulnerability is given of plugins."""
+"""Plugins that are served to engines with a known vulnerability."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class World:
         )
 
     async def _record(self, _seen: Mapping[Host, datetime]) -> None:
-        """Nobody looks at it."""
+        """Discard the record."""
 
     def seen_by(self, engine: Engine | None, registry: Registry | None = None) -> Registry:
         return self.views.view_for(Client(engine, address="192.0.2.7"), registry or self.registry)
@@ -62,7 +62,8 @@ async def test_an_affected_engine_is_refused_the_manifest_of_a_plugin(
     world = World(Treatment.REFUSE)
     plugin = await put_plugin(world.registry)
     registry = world.seen_by(engine)
-    assert (await registry.resolve(REPOSITORY, TAG)).digest == plugin.digest  # HEAD could not say why not
+    # An answer to HEAD has no body for the reason.
+    assert (await registry.resolve(REPOSITORY, TAG)).digest == plugin.digest
     for target in (TAG, plugin.digest):
         if refused is None:
             assert await registry.get_manifest(REPOSITORY, target) == plugin

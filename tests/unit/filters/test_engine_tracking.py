@@ -1,4 +1,4 @@
-"""What is counted, remembered and logged of engines that pull plugins."""
+"""Counters, records and log events of engines that pull plugins."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mirror.runtime import periodic_flush
 from mirror.runtime.periodic_flush import flush_periodically
 from mirror.wire.user_agent import Engine
 from tests.support.clocks import HandClock
+from tests.support.waiting import until
 
 OLD, NEW, NONE = Engine("26.1.5", "amd64", "linux"), Engine("29.3.1", "amd64", "linux"), Engine("dev")
 ADDRESS = "192.0.2.7"
@@ -129,8 +130,7 @@ async def test_hosts_are_recorded_in_a_while_and_at_the_end(monkeypatch: pytest.
     world.failing = 2
     world.tracker.pulled(OLD, ADDRESS)
     task = asyncio.create_task(flush_periodically(world.tracker.flush, "hosts that pull plugins"))
-    while not world.recorded:
-        await asyncio.sleep(0.01)
+    await until(lambda: world.recorded)
     monkeypatch.setattr(periodic_flush, "PERIOD_SECONDS", 9999)
     world.tracker.pulled(NEW, ADDRESS)
     task.cancel()

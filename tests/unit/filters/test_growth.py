@@ -1,4 +1,4 @@
-"""What is new about a plugin: what it asks for beyond the last one that was let in, by this policy or a person."""
+"""Growth of a plugin's privileges beyond the version that a policy or a person admitted last."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STRICT, WEAK = Policy([GROWN]), Policy([PolicyRule("all", PolicyAction.ALLOW)])
 
 
 async def new(world: World, manifest: Manifest) -> list[str]:
-    """What is known to be new about a plugin."""
+    """Return the recorded growth of a plugin."""
     known = await world.known(manifest)
     assert known is not None
     return list(map(describe_privilege, known.grown))
@@ -52,7 +52,7 @@ async def test_so_it_is_where_both_were_there_before_the_policy(world: World) ->
     world.follow(None)
     for tag, config in ((FIRST, {}), (SECOND, HOST), (THIRD, ROOT)):
         await push(world, config | {"Description": str(tag)}, tag)
-    await push(world, {"Description": "1"}, FIRST)  # pushed again: it is not later for that
+    await push(world, {"Description": "1"}, FIRST)  # a repeated push does not make it the latest
     world.follow(STRICT)
     assert not await world.gives(THIRD)
     assert not await world.gives(SECOND)
@@ -95,10 +95,10 @@ async def test_where_only_others_have_let_something_in_that_is_gone_everything_i
     world.follow(STRICT)
     second = await push(world, ROOT, SECOND)
     assert await new(world, second) == ["network: host", "mount: /"]
-    third = await push(world, ROOT | {"Description": "3"}, THIRD)  # what is held makes no baseline
+    third = await push(world, ROOT | {"Description": "3"}, THIRD)  # a held plugin is no baseline
     assert not await world.gives(THIRD)
     await world.decide(second, approved=True)
-    assert not await world.gives(THIRD)  # what was new about it is known
+    assert not await world.gives(THIRD)  # its growth stays recorded
     assert await world.gives(SECOND)
     await world.decide(third, approved=True)
     assert await world.gives(THIRD)
@@ -181,7 +181,7 @@ async def test_a_verdict_of_before_is_taken_over(world: World) -> None:
     before = len(world.counted)
     assert not await world.gives(SECOND)
     assert await new(world, second) == ["mount: /"]
-    assert len(world.counted) == before  # it is no news
+    assert len(world.counted) == before  # a repeated judgement is not counted
     assert await world.store.records.verdicts.admission(HERE, second.digest, "another", []) is None
 
 

@@ -1,4 +1,4 @@
-"""Layers that come after their manifest, or never: the plugin is withheld until they were looked at."""
+"""Layers that arrive after their manifest or never: the plugin is withheld until its layers were checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
 
 
 def named(content: bytes, kind: str = "urls") -> dict[str, Any]:
-    """A descriptor of a layer that need not be here."""
+    """Return the descriptor of a layer that need not be stored."""
     return {"digest": str(Digest.of(content)), "size": len(content), **KINDS[kind]}
 
 
@@ -44,7 +44,7 @@ async def mount(world: World, content: bytes) -> None:
 
 
 async def arrive_unseen(world: World, content: bytes) -> None:
-    """As pull-through and mirror rules bring it: past the wrappers."""
+    """Store a layer as pull-through and mirror rules do: without the wrappers."""
     begun = await world.store.begin_upload(HERE)
     await begun.append(single_chunk(content))
     await begun.commit(Digest.of(content))

@@ -1,4 +1,4 @@
-"""The wrapper that looks at plugins before they are taken."""
+"""The wrapper that checks plugins before they are stored."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_type
 from mirror.oci.errors import ManifestBlobUnknown, ManifestInvalid
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from tests.support.layers import DRIVER, LAYER, tar, zipped
+from tests.support.waiting import until
 from tests.unit.filters.checked import CONFIG, HERE, Checked, manifest
 
 THERE, TAG = Repository("acme/copy"), Tag("1.0")
@@ -154,7 +155,7 @@ async def test_other_content_is_not_looked_at(checked: Checked) -> None:
 async def test_a_reading_that_is_called_off_leaves_nothing(checked: Checked) -> None:
     plugin = await checked.plugin(CONFIG, LARGE)
     pushing = asyncio.create_task(checked.registry.put_manifest(HERE, plugin))
-    await asyncio.sleep(0.002)
+    await until(lambda: checked.behind.begun)
     pushing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await pushing

@@ -11,6 +11,7 @@ from mirror.runtime import periodic_flush
 from mirror.runtime.clock import SystemClock
 from mirror.runtime.periodic_flush import flush_periodically
 from tests.support.builders import hold, plugin
+from tests.support.waiting import until
 
 NAME, TAG = Repository("acme/driver"), Tag("1.0")
 MANIFEST = plugin(b"{}", b"layer")
@@ -65,8 +66,7 @@ async def test_it_is_recorded_in_a_while_and_at_the_end_whatever_fails_between(p
     records.failing = 2
     task = asyncio.create_task(flush_periodically(pulls.flush, "times of pulls"))
     await pulls.resolve(NAME, TAG)
-    while records.calls < 3:
-        await asyncio.sleep(0.01)
+    await until(lambda: records.calls >= 3)
     monkeypatch.setattr(periodic_flush, "PERIOD_SECONDS", 9999)
     await pulls.resolve(NAME, MANIFEST.digest)
     task.cancel()

@@ -1,4 +1,4 @@
-"""The catalog of who may read a part: right, and cheap whatever the length of the page."""
+"""The catalog of a client that may read only some repositories: correct, and cheap for any page length."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOBODY = AnonymousRights(frozenset(), frozenset({AccessAction.PULL}))
 
 
 class Listed(DelegatingRegistry):
-    """Lists names, and counts how often it is asked for how many."""
+    """A registry that lists names and records the page lengths it is asked for."""
 
     def __init__(self, names: list[str]) -> None:
         super().__init__(MemoryRegistry())

@@ -1,4 +1,4 @@
-"""A rejection covers content: under any digest, any name, with and without rules."""
+"""A rejection covers the content: under any digest and any name, with and without a policy."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ POLICIES = {"no rules": None, "rules": Policy([PolicyRule("all", PolicyAction.AL
 
 @pytest.fixture(params=POLICIES)
 def world(world: World, request: pytest.FixtureRequest) -> World:
-    """With a policy and without."""
+    """A server with a policy or without."""
     world.follow(POLICIES[request.param])
     return world
 
 
 async def rejected(world: World, config: Any = HOST, **members: Any) -> Manifest:
-    """A plugin that was let in, and then rejected."""
+    """Push a plugin that is admitted, and reject it."""
     manifest, _ = await world.push(config, **members)
     assert await world.gives(TAG)
     await world.decide(manifest, approved=False)
@@ -37,7 +37,7 @@ async def rejected(world: World, config: Any = HOST, **members: Any) -> Manifest
 
 
 def as_sha512(manifest: Manifest) -> Manifest:
-    """The same bytes under another algorithm."""
+    """Return the same manifest under its sha512 digest."""
     return Manifest.parse(manifest.content, manifest.media_type, Digest.of(manifest.content, "sha512"))
 
 
@@ -57,7 +57,7 @@ async def test_it_cannot_be_tagged_or_pushed_again(world: World) -> None:
 async def test_the_same_bytes_under_another_algorithm(world: World) -> None:
     manifest = as_sha512(await rejected(world))
     assert not await world.takes(manifest)
-    await world.store.put_manifest(HERE, manifest, [Tag("other")])  # it had come before
+    await world.store.put_manifest(HERE, manifest, [Tag("other")])  # stored before the rejection
     assert not await world.gives(manifest.digest)
     assert not await world.gives(Tag("other"))
 
@@ -187,7 +187,7 @@ async def test_only_plugins_are_compared(world: World, monkeypatch: pytest.Monke
     config = await world.blob(b"{}", media_types.OCI_IMAGE_CONFIG)
     body = {"schemaVersion": 2, "config": config.to_json(), "layers": []}
     image = Manifest.parse(json.dumps(body).encode(), media_types.OCI_MANIFEST)
-    monkeypatch.delattr(SqlVerdicts, "admission")  # an image costs a look at an attribute
+    monkeypatch.delattr(SqlVerdicts, "admission")  # an image is judged without a query
     await world.registry.put_manifest(HERE, image, [TAG])
     assert await world.registry.get_manifest(HERE, TAG) == image
 

@@ -1,4 +1,4 @@
-"""One reading of layers for a process: few at a time, each once, and everybody's turn comes."""
+"""The shared reader of layers in a process: few layers at a time, each layer once, and fair turns."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from tests.support.layers import LAYER, entry, tar, zipped
+from tests.support.waiting import until
 from tests.unit.filters.checked import HERE, Checked, Watched
 
 
 class Hops:
-    """Watches the hops into threads: how many at a time, in which order, how long."""
+    """A recorder of the hops into threads.
+
+    Attributes:
+        costs: bytes that each hop unpacked, in order.
+        most: largest number of hops at the same time.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.costs: list[int] = []
@@ -97,8 +103,7 @@ async def test_a_small_push_does_not_wait_for_large_ones(hops: Hops) -> None:
         asyncio.create_task(reading.facts(registry, Repository(f"evil/{number}"), digest))
         for number, digest in enumerate(digests)
     ]
-    while len(hops.costs) < 24:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(hops.costs) >= 24)
     before = len(hops.costs)
     await reading.facts(registry, HERE, digest)
     waited_for = len(hops.costs) - before
@@ -136,8 +141,7 @@ async def test_a_push_that_is_given_up_leaves_no_turn_taken(hops: Hops) -> None:
     registry, reading = Watched(MemoryRegistry()), SharedLayerReader(DEFAULT_LIMITS)
     digests = [await held(registry, large(number)) for number in range(5)]
     tasks = [asyncio.create_task(reading.facts(registry, HERE, digest)) for digest in digests]
-    while len(hops.costs) < 4:
-        await asyncio.sleep(0.001)
+    await until(lambda: len(hops.costs) >= 4)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

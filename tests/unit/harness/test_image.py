@@ -1,4 +1,4 @@
-"""Packing an image without an engine."""
+"""Container images packed without an engine."""
 
 import gzip
 import io

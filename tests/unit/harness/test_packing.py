@@ -1,4 +1,4 @@
-"""Packing a plugin without an engine."""
+"""Plugins packed without an engine."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""The service runner: readiness, early death, stopping, crashing."""
+"""The service runner: readiness, early exit, stopping, crashing."""
 
 import os
 import sys
@@ -71,7 +71,7 @@ def test_children_of_the_group_and_those_deaf_to_sigterm_end_too(tmp_path: Path)
     ) as service:
         pid = int(child.read_text())
         assert service.stop() == -9
-    # The orphan is reaped by init in its own time; what counts is that it runs no more.
+    # init reaps the orphan at some time. Until then the orphan is a zombie, which does not run.
     wait_until(lambda: not is_alive(pid) or " Z " in Path(f"/proc/{pid}/stat").read_text(), "its end")
 
 

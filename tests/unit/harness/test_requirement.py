@@ -1,4 +1,4 @@
-"""Missing parts: skipped at a desk, failed where everything must be there."""
+"""Missing requirements: tests are skipped on a desktop, and fail where every requirement must be met."""
 
 import pytest
 

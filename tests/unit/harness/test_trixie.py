@@ -1,4 +1,4 @@
-"""Programs of the next Debian release: where apt is told to look, and what happens without it."""
+"""Programs of the next Debian release: the sources that apt gets, and the outcome without them."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Reading wrk's report."""
+"""The parser of wrk's report."""
 
 import pytest
 

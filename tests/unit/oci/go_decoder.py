@@ -1,9 +1,9 @@
-"""A model of how Go decodes a manifest into structures, for tests that ask what an engine would read.
+"""A model of Go's decoding of manifests into structures, for tests about the content that an engine sees.
 
-Written after the documentation and behaviour of ``encoding/json``: a member goes to the field of exactly its name,
-else to the first whose name is the same without regard to case. Members are taken in their order, so that a later one
-is laid over an earlier one: structures and elements of lists keep what the later one does not name (golang/go issue
-21092), a map gains keys, ``null`` empties lists, maps and pointers and leaves everything else as it is.
+The model follows the documentation and the behaviour of ``encoding/json``. A member sets the field of exactly its
+name, or else the first field whose name is equal without regard to case. Members are applied in their order, and a
+later one is merged into an earlier one: structures and list elements keep the fields that the later member does not
+name (golang/go issue 21092), a map gains keys, and ``null`` empties lists, maps and pointers and changes nothing else.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ FOLDED_ASCII = {"\u017f": "s", "\u212a": "k"}
 
 
 class GoError(Exception):
-    """Go refuses the document."""
+    """Go rejects the document."""
 
 
 @dataclass(frozen=True)
 class Struct:
-    """A structure, perhaps behind a pointer."""
+    """A Go structure, optionally behind a pointer."""
 
     fields: Mapping[str, Any]
     pointer: bool = False
@@ -30,7 +30,7 @@ class Struct:
 
 @dataclass(frozen=True)
 class Slice:
-    """A list of one kind of element."""
+    """A Go slice of one element type."""
 
     element: Any
 
@@ -74,11 +74,11 @@ MANIFEST = Struct(
 
 
 class Pairs(list[tuple[str, Any]]):
-    """A JSON object, its members in order, repeated ones included."""
+    """A JSON object as a list of its members in order, including repeated names."""
 
 
 def decoded(content: bytes) -> dict[str, Any]:
-    """A manifest as Go reads it: fields that were set, by their Go spelling. Raises GoError."""
+    """Return the fields that Go sets from a manifest, by their Go names. Raises GoError."""
     try:
         value = json.loads(content.decode("utf-8", "replace"), object_pairs_hook=Pairs)
     except ValueError as error:
@@ -88,7 +88,7 @@ def decoded(content: bytes) -> dict[str, Any]:
 
 
 def seen_by_an_engine(content: bytes) -> tuple[list[str], list[str]]:
-    """Digests that an engine since 20.10 takes for a plugin's config, and of all that it fetches, both in order."""
+    """Return the config digest that an engine since 20.10 reads, and all digests that it fetches, in order."""
     body = decoded(content)
     if body.get("manifests") is not None or body.get("fsLayers") is not None:
         raise GoError("media-type: expected manifest but found index")

@@ -1,4 +1,4 @@
-"""What an incoming manifest may hold, at most."""
+"""Limits on the content of an incoming manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of names: what a pattern can match lies together in ASCII order."""
+"""Name patterns and the range of names in ASCII order that can match."""
 
 from __future__ import annotations
 

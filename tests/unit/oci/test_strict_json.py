@@ -1,4 +1,4 @@
-"""What we read in a manifest is what an engine reads, or the manifest is refused."""
+"""The mirror reads a manifest as an engine does, or refuses the manifest."""
 
 import json
 from typing import Any
@@ -16,11 +16,11 @@ DIGESTS = [str(Digest.of(name)) for name in (b"a", b"b", b"c", b"d")]
 
 
 class Raw(list[tuple[str, Any]]):
-    """An object as it is written: members in order, names as often as they come."""
+    """A JSON object with its members in order and with repeated names."""
 
 
 def written(value: Any) -> str:
-    """JSON text of a value that holds :class:`Raw` objects."""
+    """Return the JSON text of a value that may contain :class:`Raw` objects."""
     if isinstance(value, Raw):
         return "{" + ", ".join(f"{json.dumps(name)}: {written(member)}" for name, member in value) + "}"
     if isinstance(value, list):
@@ -29,13 +29,13 @@ def written(value: Any) -> str:
 
 
 def spellings(name: str) -> st.SearchStrategy[str]:
-    """A name as it is, or in another spelling that Go takes for it."""
+    """Generate a member name and the other spellings that Go accepts for it."""
     others = {name.upper(), name.capitalize(), name.lower(), name.replace("s", "\u017f"), name.replace("k", "\u212a")}
     return st.just(name) | st.sampled_from(sorted(others))
 
 
 def members(known: dict[str, st.SearchStrategy[Any]], required: tuple[str, ...]) -> st.SearchStrategy[Raw]:
-    """Objects with the required members once, some others, some of any twice, in any spelling and order."""
+    """Generate objects with the required members and optional ones, some repeated, in any spelling and order."""
     once = [known[name].map(lambda value, name=name: (name, value)) for name in required]
     more = st.lists(
         st.sampled_from(sorted(known)).flatmap(lambda name: st.tuples(spellings(name), known[name])), max_size=2
@@ -93,7 +93,7 @@ def test_what_is_judged_is_what_an_engine_installs(document: Raw) -> None:
         ours = Manifest.parse(content, media_types.DOCKER_MANIFEST)
     except ManifestInvalid:
         return
-    configs, fetched = seen_by_an_engine(content)  # Go must read what we read
+    configs, fetched = seen_by_an_engine(content)  # Go must read the same content
     assert ours.config is not None
     assert configs == ([str(ours.config.digest)] if ours.is_plugin else [])
     assert fetched == [str(each.digest) for each in (ours.config, *ours.layers)]

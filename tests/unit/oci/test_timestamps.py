@@ -1,4 +1,4 @@
-"""Times as text, for programs and for people."""
+"""Times as text for programs and for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins put together, and configurations edited."""
+"""Assembled plugins and edited configs."""
 
 from __future__ import annotations
 

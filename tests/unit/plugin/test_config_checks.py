@@ -1,4 +1,4 @@
-"""What a config alone tells; which message an engine gives is tried with real ones in tests/e2e/test_lint.py."""
+"""Findings that need a plugin's config only. The engines' messages are verified in tests/e2e/test_lint.py."""
 
 from __future__ import annotations
 

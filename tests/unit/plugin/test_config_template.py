@@ -1,4 +1,4 @@
-"""Templates of configurations, as contiv's are."""
+"""Config templates, for example those of contiv."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTIV = b"""{
     "env": [
        {
           "Name": "plugin_name",
-          ## what stands here is replaced when the plugin is built
+          ## replaced when the plugin is built
           "Value": "PluginName"
        },
        {"Name": "image", "Value": "acme/__NAME__:__TAG_OF_IT__", "Description": "says ## and __init__"}
@@ -33,7 +33,7 @@ VALUES = {"PluginName": 'site/"contiv":1.0', "NAME": "driver", "TAG_OF_IT": "__N
 def test_comments_are_dropped_and_placeholders_filled() -> None:
     filled = fill(CONTIV, VALUES)
     assert filled["env"][0] == {"Name": "plugin_name", "Value": 'site/"contiv":1.0'}
-    assert filled["env"][1]["Value"] == "acme/driver:__NAME__"  # what was filled in is not looked at again
+    assert filled["env"][1]["Value"] == "acme/driver:__NAME__"  # inserted values are not expanded again
     assert filled["env"][1]["Description"] == "says ## and __init__"
 
 

@@ -1,4 +1,4 @@
-"""Copies with changes: exactly the wanted change and nothing else, and always the same bytes."""
+"""Derived plugins: they differ from the original in the requested change only, and have reproducible bytes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def cased(key: str) -> st.SearchStrategy[str]:
 
 
 def objects(**members: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects with any of those members, keys in any case, and one that nobody knows."""
+    """Generate objects with any of the given members, in any case of letters, and one unknown member."""
     pairs = [st.tuples(cased(key), value) for key, value in members.items()]
     unknown = st.tuples(st.just("unknownToAll"), st.one_of(st.integers(), TEXT, st.none(), st.lists(st.booleans())))
     return st.tuples(*pairs, unknown).flatmap(st.permutations).map(dict)

@@ -1,4 +1,4 @@
-"""What engines keep of installed plugins, and what enabling adds to their files."""
+"""The engines' records of installed plugins, and the files that enabling a plugin adds."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_what_enabling_added_is_left_out_and_nothing_that_holds_something() -> N
 
 
 def test_the_manifest_of_a_created_plugin_is_the_engines_to_the_byte() -> None:
-    # Its shape as engines 20.10.24 and 26.1.5 push it.
+    # The form in which engines 20.10.24 and 26.1.5 push it.
     config, layer = Digest.of(b"c"), Digest.of(b"l")
     assert manifest_as_pushed((config, 10), [(layer, 20)]) == (
         b'{"schemaVersion":2,"config":{"mediaType":"application/vnd.docker.plugin.v1+json",'

@@ -1,4 +1,4 @@
-"""Which engines have a vulnerability, by the version that they say."""
+"""Known vulnerabilities of engines, by engine version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AFFECTED, UNAFFECTED, UNKNOWN = Exposure.AFFECTED, Exposure.UNAFFECTED, Exposure
 @pytest.mark.parametrize(
     ("version", "exposure"),
     [
-        ("1.13.0", UNAFFECTED),  # it compares everything, and the order too
+        ("1.13.0", UNAFFECTED),  # 1.13.0 compares all privileges, including their order
         ("1.13.1", UNAFFECTED),
         ("17.03.2-ce", UNAFFECTED),
         ("17.03.2-ee-4", UNAFFECTED),

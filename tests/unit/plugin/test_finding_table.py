@@ -1,4 +1,4 @@
-"""The table of findings: every kind is told whole, made by some check, and listed in docs/FINDINGS.md."""
+"""The table of findings: each kind is fully described, used by a check, and listed in docs/FINDINGS.md."""
 
 import ast
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def calls() -> Iterator[tuple[str, set[str | None], str]]:
-    """Each call of a kind in the code: its name, its arguments, and where it stands."""
+    """Return each call of a finding kind in the code: the name, the arguments, and the place."""
     for path in sorted((ROOT / "mirror").rglob("*.py")):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         chosen = sorted(
@@ -33,7 +33,7 @@ def calls() -> Iterator[tuple[str, set[str | None], str]]:
 
 
 def kinds_in(node: ast.expr) -> list[str]:
-    """The kinds that an expression may be: a constant of the table, or one of two."""
+    """Return the kinds that an expression can have: one constant of the table, or one of two."""
     if isinstance(node, ast.IfExp):
         return kinds_in(node.body) + kinds_in(node.orelse)
     name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
@@ -83,13 +83,13 @@ def test_the_engines_of_a_kind_can_be_read(kind: FindingKind) -> None:
 
 
 def test_the_document_lists_every_kind() -> None:
-    """Made of the table: where it differs, write what this test expects to docs/FINDINGS.md."""
+    """The list is generated from the table. If the two differ, write the expected text to docs/FINDINGS.md."""
     document = (ROOT / "docs" / "FINDINGS.md").read_text()
     assert document[document.index("| Code ") :] == table()
 
 
 def table() -> str:
-    """The table of the document, a row for each code and severity."""
+    """Return the table of the document, with a row for each code and severity."""
     lines = ["| Code | Severity | Engines | The fault | What to do |", "|---|---|---|---|---|"]
     kinds = sorted(FINDING_KINDS.values(), key=lambda kind: kind.code)
     for (code, severity), group in groupby(kinds, lambda kind: (kind.code, kind.severity.value)):
@@ -104,6 +104,6 @@ def columns(kinds: list[FindingKind]) -> tuple[list[str], list[str]]:
 
 
 def plain(template: str) -> str:
-    """A template as people read it."""
+    """Return a message template as people read it."""
     parts = Formatter().parse(template)
     return "".join(before + (f"{{{name}}}" if name else "") for before, name, _, _ in parts)

@@ -1,4 +1,4 @@
-"""By what a plugin's content is recognised."""
+"""Fingerprints that identify a plugin's content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where paths lead on a host: as the kernel follows them, in so far as that is known."""
+"""Resolution of host paths as the kernel does it, as far as the host is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers as they come: good ones, broken ones, and those that mean harm."""
+"""Valid, broken and hostile layers."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ PAX = tarfile.PAX_FORMAT
         (tar(entry("n" * 90_000, b"x", form=PAX), DRIVER), 2),
         (tar(entry("f", b"x", form=PAX, pax={"SCHILY.xattr.user.a": "b" * 5000}), DRIVER), 2),
         (tar(entry("f", b"x", form=tarfile.USTAR_FORMAT)), 1),
-        # The header says 0, an extended one 700: as for files of 8 GiB and more.
+        # The size in the header is 0 and in the PAX header 700, as for files of 8 GiB and more.
         (tar(entry("f", b"x" * 700, size=0, form=PAX, pax={"size": "700"}), DRIVER), 2),
-        # A size means nothing where there is no content.
+        # Entries of these types have no content, so their size is ignored.
         *[(tar(entry("l", kind=kind, size=BLOCK), DRIVER), 2) for kind in (b"1", b"2", b"3", b"4", b"5", b"6")],
         (tar(entry("old/", kind=b"\0", size=BLOCK), DRIVER), 2),
-        # Of everything else it does.
+        # Entries of all other types have content.
         (tar(entry("f", b"x" * 5, kind=b"\0"), DRIVER), 2),
         (tar(entry("x", kind=b"x"), DRIVER), 1),
         (tar(entry("g", b"13 comment=a\n", kind=b"g"), DRIVER), 1),
@@ -93,7 +93,7 @@ def extended(content: bytes) -> bytes:
         (LAYER[:-9], LayerProblem.GZIP_TRUNCATED),
         (LAYER[:-1] + b"?", LayerProblem.GZIP_BROKEN),
         (LARGE[:100_000], LayerProblem.GZIP_TRUNCATED),
-        # What a failed create leaves before the layer of the next one.
+        # A failed 'docker plugin create' leaves partial data, and the next create appends its layer.
         (LARGE[:100_000] + LARGE, LayerProblem.GZIP_BROKEN),
         (LAYER + LAYER, LayerProblem.TAR_TRAILING),
         (LAYER + b"\0", LayerProblem.GZIP_TRAILING),
@@ -229,7 +229,7 @@ print(reader.finish().problem.name, peak() - before)
 
 
 def test_memory_stays_flat() -> None:
-    """400 MiB of zeros in less than two, given in one piece."""
+    """The layer has 400 MiB of zeros in less than two compressed MiB, passed in one piece."""
     done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     problem, grown_bytes = done.stdout.split()
     assert problem == "TOO_LARGE"
@@ -253,7 +253,7 @@ def test_zeros_of_a_reasonable_number_are_no_bomb() -> None:
 
 
 def test_no_step_is_long_and_none_is_for_nothing() -> None:
-    """64 KiB of gzip may stand for 64 MiB; steps are counted in what comes out."""
+    """64 KiB of gzip can unpack to 64 MiB, so steps are measured by their output."""
     layer = bomb(100)
     reader = LayerReader(len(layer), DEFAULT_LIMITS)
     costs = list(reader.steps(layer, last=True))

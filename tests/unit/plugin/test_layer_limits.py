@@ -1,4 +1,4 @@
-"""How much is read of a plugin's layers, all together."""
+"""Limits on the total size read from a plugin's layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is found out about a plugin: one table, a row for each thing that can be wrong."""
+"""Findings about plugins: one table with a row for each possible problem."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def found(
 
 
 def codes(findings: tuple[Finding, ...]) -> tuple[set[str], set[str]]:
-    """Those of errors, and those of warnings."""
+    """Return the codes of the errors and the codes of the warnings."""
     errors = {finding.code for finding in findings if finding.severity is Severity.ERROR}
     return errors, {finding.code for finding in findings} - errors
 

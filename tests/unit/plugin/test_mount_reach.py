@@ -1,4 +1,4 @@
-"""What mounts reach: by every spelling of a path of the host, and nothing where there is nothing."""
+"""Host paths that mounts reach: under every spelling of a path, and none where nothing is reachable."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ HOST_PATHS = st.lists(NAME, min_size=1, max_size=4).map(lambda names: "/data/" +
 
 @st.composite
 def spelt(draw: st.DrawFn, path: str) -> str:
-    """The path with detours that lead nowhere else."""
+    """Generate spellings of a path with detours that lead to the same place."""
     names = path.split("/")[1:]
     parts = chain.from_iterable((draw(st.sampled_from(["/", "//", "/./", "/.//"])), name) for name in names)
     before = draw(st.sampled_from(["", "/proc/1/root", "/etc/..", "/proc/self/root", "/var/lib/../..", "/../.."]))
@@ -156,7 +156,7 @@ def escaped(path: str) -> str:
 
 @st.composite
 def overlays(draw: st.DrawFn) -> tuple[str, tuple[str, ...]]:
-    """A path of the host, and options in which it is hidden, spread over strings or in one."""
+    """Generate a host path and overlay options that contain the path, in one string or in several."""
     path = draw(HOST_PATHS)
     spelling = escaped(draw(spelt(path)))
     key = draw(st.sampled_from(["lowerdir", "upperdir", "workdir"]))

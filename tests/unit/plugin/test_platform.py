@@ -1,4 +1,4 @@
-"""Platforms out of tags and programs."""
+"""Platforms detected from tags and programs."""
 
 from __future__ import annotations
 

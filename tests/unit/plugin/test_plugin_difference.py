@@ -1,4 +1,4 @@
-"""Two plugins compared."""
+"""Differences between two plugins."""
 
 from __future__ import annotations
 

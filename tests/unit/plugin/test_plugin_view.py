@@ -1,4 +1,4 @@
-"""Everything that is told of a plugin, together: engines, risks, platform, and the order of findings."""
+"""The complete report of a plugin: engines, risks, platform, and the order of findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Programs as they pass by: real ones, made ones, broken ones."""
+"""Programs recognised while they are read: real, generated and broken ones."""
 
 from __future__ import annotations
 

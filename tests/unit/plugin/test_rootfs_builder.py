@@ -1,4 +1,4 @@
-"""Root filesystems as they are told, entry by entry, and out of real layers; also those that mean harm."""
+"""Root filesystems built from entries and from real layers, including hostile ones."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_links_are_followed_as_linux_does_it() -> None:
     assert leads(found, "/loop") is None
     assert leads(found, "/dangling") is None
     assert leads(found, "/long") == "/usr/bin"
-    assert leads(found, "/longer") is None  # Linux makes no such link
+    assert leads(found, "/longer") is None  # longer than the targets that Linux permits
     assert leads(found, "/") == "/"
 
 

@@ -1,4 +1,4 @@
-"""What a root filesystem tells of whether its plugin can be enabled."""
+"""Findings in a root filesystem that decide if the plugin can be enabled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The header of a tar's entry is read as Python's own library reads it."""
+"""Headers of tar entries, compared with Python's own library."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def by_us(block: bytes) -> tuple[Any, ...] | None:
 
 
 def summed(block: bytes, *, signed: bool = False) -> bytes:
-    """The block with the checksum that it should have."""
+    """Return the header block with its correct checksum."""
     blank = block[:148] + b" " * 8 + block[156:]
     total = sum(byte - 256 * (signed and byte > 127) for byte in blank)
     return block[:148] + b"%06o\0 " % max(total, 0) + block[156:]

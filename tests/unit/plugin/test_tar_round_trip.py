@@ -1,4 +1,4 @@
-"""Entries of a tree, written to a tar and read back."""
+"""Tree entries written to a tar and read back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layers over each other: against a simple model, and what means harm."""
+"""Stacked layers: compared with a simple model, and hostile input."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.layer_cases import BELOW, CASES, Layer, file, folder, link, s
 
 
 def flat(*layers: Layer, limits: TreeLimits | None = None) -> list[TreeEntry]:
-    """What pack and unpack make of the layers."""
+    """Return the tree that ``pack`` and ``unpack`` make of the layers."""
     tree = Tree(limits)
     for layer in layers:
         tree.apply((entry, None) for entry in layer)
@@ -24,7 +24,7 @@ def flat(*layers: Layer, limits: TreeLimits | None = None) -> list[TreeEntry]:
 
 
 def looked_at(*layers: Layer) -> list[TreeEntry]:
-    """What lint, inspect and diff see of them."""
+    """Return the tree that ``lint``, ``inspect`` and ``diff`` see."""
     builder = RootfsBuilder()
     for layer in layers:
         builder.begin_layer()
@@ -206,7 +206,7 @@ def test_both_views_of_layers_agree(layers: list[list[LayerEntry]]) -> None:
     try:
         made = flat(*layers)
     except ManifestInvalid:
-        looked_at(*layers)  # what engines cannot unpack is looked at as far as it goes
+        looked_at(*layers)  # a layer that engines cannot unpack is read as far as possible
         return
     seen = looked_at(*layers)
     assert [_told(entry) for entry in seen] == [_told(entry) for entry in made]

@@ -1,4 +1,4 @@
-"""A store for each test, and nothing left behind it."""
+"""A store for each test, and a check that no task remains."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,6 +25,6 @@ async def store(folder: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 async def world(store: Store) -> AsyncIterator[World]:
-    """Everything at ``hub``, under the same names."""
+    """Pull-through from ``hub`` under the same names."""
     async with pulling(store) as opened:
         yield opened

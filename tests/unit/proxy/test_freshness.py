@@ -13,7 +13,7 @@ OURS = LocalCopy(None)
 
 
 def pulled(checked: float, asked: float | None = None) -> LocalCopy:
-    """Something that was confirmed so many seconds ago, and asked about since."""
+    """Return the local copy of a tag that was confirmed and asked about a number of seconds ago."""
     checked_at = NOW - timedelta(seconds=checked)
     asked_at = NOW - timedelta(seconds=checked if asked is None else asked)
     return LocalCopy(Origin("hub", Repository("a"), DIGEST, checked_at, asked_at))

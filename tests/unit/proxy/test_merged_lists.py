@@ -1,4 +1,4 @@
-"""Two pages as one: nothing is left out where one of them is shorter than was asked for."""
+"""Two pages merged into one: no entry is lost if one page is shorter than requested."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ names = st.sets(st.sampled_from("abcdefghij")).map(sorted)
 
 
 def part(listed: list[str], page: PageRequest, at_most: int) -> Page[Tag]:
-    """A page of a list; of at most so many entries, whatever was asked for."""
+    """Return a page of a list, with at most ``at_most`` entries."""
     following = [name for name in listed if page.last is None or name > page.last]
     size = min(page.size, at_most)
     return Page(tuple(map(Tag, following[:size])), more=len(following) > size)

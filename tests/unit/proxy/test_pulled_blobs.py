@@ -18,6 +18,7 @@ from mirror.wire.pagination import PageRequest
 from mirror.wire.ranges import RangeRequest
 from tests.support.builders import hold, plugin
 from tests.support.pull_through import NAME, TAG, Plugin, World, pull, pulling, raised, read
+from tests.support.waiting import until
 
 EVERYTHING = PageRequest()
 
@@ -92,9 +93,8 @@ class TestBlobs:
         await wanted.at(world.hub, other)
         world.hub.limit = 100_000
         reading = [asyncio.create_task(pull(world, name)) for name in (NAME, other)]
-        while world.hub.sent_bytes < 100_000:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0.05)
+        await until(lambda: world.hub.sent_bytes >= 100_000)
+        await until(lambda: any(download.readers == 2 for download, _ in world.downloads._running.values()))
         world.hub.limit = None
         assert {(await each).digest for each in reading} == {wanted.manifest.digest}
         assert world.hub.sent_bytes == len(wanted.layer) + len(wanted.config)

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
@@ -13,8 +14,10 @@ from mirror.oci.errors import (
     UpstreamUnreachable,
 )
 from mirror.registry.staleness import staleness_of
+from mirror.runtime.concurrency.shared_tasks import wait
 from mirror.store.registry import Store
 from tests.support.pull_through import NAME, TAG, Plugin, World, pull, pulling, raised, read
+from tests.support.waiting import until
 
 FAILURES = [
     UpstreamUnreachable("no route"),
@@ -22,6 +25,19 @@ FAILURES = [
     UpstreamBusy("429"),
     UpstreamProtocolError("not JSON"),
 ]
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """Longest waits of the callers that wait for an upstream, in seconds. None: no limit."""
+    begun: list[float | None] = []
+
+    def watched(shared: asyncio.Future[Manifest], timeout_seconds: float | None = None) -> Awaitable[Manifest]:
+        begun.append(timeout_seconds)
+        return wait(shared, timeout_seconds)
+
+    monkeypatch.setattr("mirror.proxy.pulled_manifests.wait", watched)
+    return begun
 
 
 class TestFirstPull:
@@ -58,11 +74,11 @@ class TestFirstPull:
         assert await world.registry.get_manifest(NAME, TAG) == wanted.manifest
         assert await world.store.get_manifest(NAME, TAG) == wanted.manifest
 
-    async def test_many_at_once_cost_the_upstream_one_get(self, world: World) -> None:
+    async def test_many_at_once_cost_the_upstream_one_get(self, world: World, waits: list[float | None]) -> None:
         wanted = await Plugin.make().at(world.hub)
         world.hub.stalled.clear()
         asking = [asyncio.create_task(world.registry.get_manifest(NAME, TAG)) for _ in range(20)]
-        await asyncio.sleep(0.05)
+        await until(lambda: len(waits) == 20)
         asking[0].cancel()
         world.hub.stalled.set()
         assert {each.digest for each in await asyncio.gather(*asking[1:])} == {wanted.manifest.digest}
@@ -176,9 +192,9 @@ class TestStaleness:
         assert world.count("pull_failures", upstream="hub", reason="not_found") == 1
 
     async def test_an_upstream_that_is_silent_costs_one_pull_a_moment_and_the_next_ones_nothing(
-        self, store: Store
+        self, store: Store, waits: list[float | None]
     ) -> None:
-        async with pulling(store, timeout_seconds=2) as world:
+        async with pulling(store, timeout_seconds=0.1) as world:
             await Plugin.make().at(world.hub)
             await pull(world)
             await Plugin.make().at(world.hub, NAME, "other")
@@ -187,9 +203,9 @@ class TestStaleness:
             world.hub.stalled.clear()
             assert staleness_of(await world.registry.get_manifest(NAME, TAG)) is not None
             world.clock.advance(minutes=3)
-            async with asyncio.timeout(2):
-                for tag in (TAG, Tag("other")):
-                    assert staleness_of(await world.registry.get_manifest(NAME, tag)) is not None
+            for tag in (TAG, Tag("other")):
+                assert staleness_of(await world.registry.get_manifest(NAME, tag)) is not None
+            assert waits[-3:] == [0.1, 0, 0]
             world.hub.stalled.set()
 
     async def test_who_was_told_the_old_digest_is_not_told_another_a_moment_later(self, store: Store) -> None:
@@ -201,9 +217,8 @@ class TestStaleness:
             world.hub.stalled.clear()
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest
             world.hub.stalled.set()
-            async with asyncio.timeout(10):
-                while world.hub.asked["get_manifest"] < 2:  # the answer arrives, and is followed
-                    await asyncio.sleep(0.001)
+            # The late answer arrives, and leads to another request.
+            await until(lambda: world.hub.asked["get_manifest"] >= 2)
         async with pulling(store, upstreams=world.upstreams, clock=world.clock) as world:  # another worker
             world.clock.advance(minutes=1)
             assert (await world.registry.resolve(NAME, TAG)).digest == old.manifest.digest
@@ -286,8 +301,7 @@ class TestPrecedence:
         await Plugin.make(1).at(world.hub)
         world.hub.stalled.clear()
         asking = asyncio.create_task(world.registry.get_manifest(NAME, TAG))
-        while not world.hub.asked:
-            await asyncio.sleep(0.001)
+        await until(lambda: world.hub.asked)
         mine = await Plugin.make(2).at(world.registry)
         world.hub.stalled.set()
         await asking
@@ -340,7 +354,6 @@ async def test_a_fetch_that_the_end_cancels_leaves_nothing(store: Store) -> None
     async with pulling(store) as world:
         world.hub.stalled.clear()
         asking = asyncio.create_task(world.registry.get_manifest(NAME, TAG))
-        while not world.hub.asked:
-            await asyncio.sleep(0.001)
+        await until(lambda: world.hub.asked)
     with pytest.raises(asyncio.CancelledError):
         await asking

@@ -1,4 +1,4 @@
-"""Pull-through as a client sees it."""
+"""Pull-through over HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -61,7 +61,8 @@ async def test_wrong_bytes_break_the_connection(world: World) -> None:
     await world.registry.get_manifest(NAME, wanted.manifest.digest)
     world.hub.limit = 100_000
     async with served(world) as client, client.get(f"/v2/{NAME}/blobs/{layer.digest}") as answer:
-        got = bytearray(await answer.content.readexactly(100_000))  # what is wrong before a byte was sent is an error
+        # A failure before the first byte becomes an error answer.
+        got = bytearray(await answer.content.readexactly(100_000))
         world.hub.limit = None
         try:
             async for chunk in answer.content.iter_any():

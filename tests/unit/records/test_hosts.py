@@ -1,4 +1,4 @@
-"""Hosts, as requests tell of them."""
+"""Hosts, as derived from requests."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ async def stream(chunks):
 
 
 async def passed_on(chunks, digest, size_bytes):
-    """What came through, and the error that ended it."""
+    """Return the content that passed through, and the error that ended the stream."""
     received = []
     try:
         async for chunk in verify_chunks(stream(chunks), digest, size_bytes, UpstreamProtocolError):

@@ -9,7 +9,7 @@ async def test_what_runs_is_cancelled_at_the_end() -> None:
     async with BackgroundTasks() as tasks:
         waiting = tasks.create_task(asyncio.Event().wait())
         done = tasks.create_task(asyncio.sleep(0, "done"))
-        await asyncio.sleep(0.01)
+        await asyncio.wait([done])
     assert waiting.cancelled()
     assert done.result() == "done"
 
@@ -28,13 +28,16 @@ async def test_an_error_of_the_block_leaves_as_it_is() -> None:
 
 
 async def test_its_own_cancellation_is_passed_on() -> None:
+    begun = asyncio.Event()
+
     async def block() -> None:
         async with BackgroundTasks() as tasks:
             tasks.create_task(asyncio.Event().wait())
+            begun.set()
             await asyncio.Event().wait()
 
     task = asyncio.create_task(block())
-    await asyncio.sleep(0.01)
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -1,4 +1,4 @@
-"""Large work goes into a thread, one piece after the other; small work is done at once."""
+"""Large pieces of work run in a thread, one at a time. Small ones run in the event loop."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ async def test_one_piece_is_done_after_the_other_and_who_has_had_least_goes_firs
 
     def first() -> None:
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(30)
         order.append("greedy")
 
     pieces = [asyncio.create_task(cpu_offload.do("greedy", LIGHT_BYTES + 1, first))]
-    await asyncio.to_thread(begun.wait, 20)
+    await asyncio.to_thread(begun.wait, 30)
     for owner in ("greedy", "greedy", "modest"):
         pieces.append(asyncio.create_task(cpu_offload.do(owner, LIGHT_BYTES + 1, order.append, owner)))
         await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def test_one_piece_is_done_after_the_other_and_who_has_had_least_goes_firs
 async def test_who_is_cancelled_while_waiting_leaves_the_turn_to_the_next() -> None:
     cpu_offload = CpuOffload()
     go_on = threading.Event()
-    held = asyncio.create_task(cpu_offload.do("a", LIGHT_BYTES + 1, go_on.wait, 20))
+    held = asyncio.create_task(cpu_offload.do("a", LIGHT_BYTES + 1, go_on.wait, 30))
     await asyncio.sleep(0)
     waiting = asyncio.create_task(cpu_offload.do("b", LIGHT_BYTES + 1, threading.get_ident))
     await asyncio.sleep(0)

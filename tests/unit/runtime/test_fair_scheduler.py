@@ -1,4 +1,4 @@
-"""Short turns: who has had least goes first."""
+"""Short turns: the owner that has used least goes first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mirror.runtime.concurrency.fair_scheduler import FairScheduler
 
 
 class Shop:
-    """Counts turns; each costs one, and is over when the event loop has gone round."""
+    """A shop that counts turns. Each turn costs 1 and lasts one round of the event loop."""
 
     def __init__(self, at_once: int = 1) -> None:
         self.turns = FairScheduler(at_once)
@@ -30,8 +30,10 @@ class Shop:
 
 
 async def until(shop: Shop, turns: int) -> None:
-    while len(shop.served) < turns:
-        await asyncio.sleep(0)
+    """Wait for a number of turns. Looks after every round, because the tests count the turns from there on."""
+    async with asyncio.timeout(30):
+        while len(shop.served) < turns:
+            await asyncio.sleep(0)
 
 
 async def test_no_more_than_so_many_at_a_time() -> None:
@@ -113,10 +115,10 @@ async def test_one_who_gives_up_in_the_moment_of_its_turn_passes_it_on() -> None
         async with first.turn():
             waiting = asyncio.create_task(second.turn().__aenter__())
             await asyncio.sleep(0)
-        waiting.cancel()  # the turn is granted, and nobody has been told yet
+        waiting.cancel()  # the turn is granted, but the waiting task has not run yet
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        async with asyncio.timeout(10), first.turn():
+        async with asyncio.timeout(30), first.turn():
             pass
 
 
@@ -126,8 +128,8 @@ async def test_a_turn_is_not_given_to_a_task_that_was_cancelled_a_moment_ago() -
         async with first.turn():
             waiting = asyncio.create_task(second.turn().__aenter__())
             await asyncio.sleep(0)
-            waiting.cancel()  # it has not run since when the turn ends
+            waiting.cancel()  # the task has not run since, when the turn ends
         await asyncio.gather(waiting, return_exceptions=True)
         assert waiting.cancelled()
-        async with asyncio.timeout(1), second.turn():
+        async with asyncio.timeout(30), second.turn():
             pass

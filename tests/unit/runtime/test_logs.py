@@ -1,4 +1,4 @@
-"""Logs, as another process writes them."""
+"""Logs written by a child process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mirror.runtime import logs
 
 
 def script(*lines: str, arguments: str = "") -> list[str]:
-    """The command of a process that sets logs up and does what ``lines`` say; ``log`` is its logger."""
+    """Return the command of a process that configures logs and executes ``lines``. Its logger is ``log``."""
     head = f"""
 import logging, structlog, sys, time
 from mirror.runtime import logs
@@ -27,7 +27,7 @@ with logs.configured({arguments}):
 
 
 def logged(*lines: str, arguments: str = "") -> list[dict[str, object]]:
-    """What such a process logs."""
+    """Return the log lines of such a process."""
     done = subprocess.run(script(*lines, arguments=arguments), stderr=subprocess.PIPE, check=False, timeout=30)
     return [json.loads(line) for line in done.stderr.decode().splitlines()]
 
@@ -119,11 +119,15 @@ def test_what_is_logged_after_the_end_is_written_too() -> None:
 
 
 def test_whoever_reads_may_leave() -> None:
-    command = script("log.warning('a')", "time.sleep(0.3)", "log.warning('b')", "print('done')")
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    command = script("log.warning('a')", "sys.stdin.read()", "log.warning('b')", "print('done')")
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stderr=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
         assert process.stderr is not None
         assert process.stdout is not None
+        assert process.stderr.readline()
         process.stderr.close()
+        process.stdin.close()  # only now is the second line logged
         assert process.stdout.read() == b"done\n"
     assert process.returncode == 0
 

@@ -1,4 +1,4 @@
-"""Files that other users of the machine may not read."""
+"""Files that other users of the machine must not read."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files aw
 
 @pytest.fixture(params=[0o000, 0o022, 0o077, 0o007], ids=oct)
 def umask(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each of the umasks that are met."""
+    """Each of the common umasks."""
     before = os.umask(request.param)
     yield
     os.umask(before)
@@ -84,7 +84,7 @@ def test_root_gives_nothing_away_that_a_link_leads_to(tmp_path: Path) -> None:
 
 
 def old_folder(top: Path, top_mode: int = 0o755) -> list[Path]:
-    """A folder as it was made before there was any care."""
+    """Create a data folder with the modes that early versions used. Returns its files."""
     files = [top / "blobs" / "sha256" / f"{number:02x}" / "content" for number in range(3)]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)

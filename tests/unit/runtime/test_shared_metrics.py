@@ -1,4 +1,4 @@
-"""Figures that processes share, and how they are exposed."""
+"""Metrics shared by processes, and their exposition."""
 
 from __future__ import annotations
 

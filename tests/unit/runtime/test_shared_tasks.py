@@ -8,7 +8,7 @@ from mirror.runtime.concurrency.shared_tasks import SharedTasks, wait
 
 
 class Work:
-    """Waits to be let go on, and counts how often it was begun."""
+    """A piece of work that waits for ``go_on`` and counts how often it was started."""
 
     def __init__(self) -> None:
         self.begun = 0

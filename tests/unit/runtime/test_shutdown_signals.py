@@ -20,13 +20,13 @@ async def test_a_signal_asks_to_stop(number):
     with shutdown_signals.stop_requested() as stop:
         assert not stop.is_set()
         os.kill(os.getpid(), number)
-        await asyncio.wait_for(stop.wait(), 5)
+        await asyncio.wait_for(stop.wait(), 30)
 
 
 async def test_a_second_signal_on_the_way_out_is_ignored():
     with shutdown_signals.stop_requested() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(stop.wait(), 5)
+        await asyncio.wait_for(stop.wait(), 30)
     os.kill(os.getpid(), signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
 
@@ -41,5 +41,5 @@ async def test_the_end_of_the_parent_asks_to_stop():
     ours, theirs = os.pipe()
     with shutdown_signals.stop_requested(ours) as stop:
         os.close(theirs)
-        await asyncio.wait_for(stop.wait(), 5)
+        await asyncio.wait_for(stop.wait(), 30)
     os.close(ours)

@@ -9,6 +9,7 @@ from collections.abc import Generator
 import pytest
 
 from mirror.runtime.concurrency.threads import await_or_release, begin_in_thread, in_thread, stepped
+from tests.support.waiting import until
 
 
 async def test_a_cancelled_caller_waits_for_the_thread() -> None:
@@ -17,11 +18,11 @@ async def test_a_cancelled_caller_waits_for_the_thread() -> None:
 
     def work() -> None:
         started.set()
-        finish.wait(10)
+        finish.wait(30)
         done.append("work")
 
     task = asyncio.create_task(in_thread(work))
-    await asyncio.to_thread(started.wait, 10)
+    await asyncio.to_thread(started.wait, 30)
     for _ in range(3):
         task.cancel()
         await asyncio.sleep(0)
@@ -39,11 +40,11 @@ async def test_what_a_cancelled_caller_never_sees_is_released() -> None:
 
     def work() -> str:
         started.set()
-        finish.wait(10)
+        finish.wait(30)
         return "descriptor"
 
     task = asyncio.create_task(await_or_release(begin_in_thread(work), release=released.append))
-    await asyncio.to_thread(started.wait, 10)
+    await asyncio.to_thread(started.wait, 30)
     task.cancel()
     await asyncio.sleep(0)
     finish.set()
@@ -58,12 +59,14 @@ async def test_a_timeout_stays_a_timeout() -> None:
 
     async def wait() -> None:
         async with asyncio.timeout(0.01):
-            await in_thread(finish.wait, 10)
+            await in_thread(finish.wait, 30)
 
-    asyncio.get_running_loop().call_later(0.05, finish.set)
+    task = asyncio.create_task(wait())
+    await until(task.cancelling)  # the time is over, and the thread still works
+    assert not task.done()
+    finish.set()
     with pytest.raises(TimeoutError):
-        await wait()
-    assert finish.is_set()
+        await task
 
 
 async def test_every_step_is_given_and_made_in_a_thread() -> None:
@@ -95,7 +98,7 @@ async def test_cancelled_it_ends_the_step_and_closes_the_generator() -> None:
     def steps() -> Generator[int, None, None]:
         try:
             begun.set()
-            may_end.wait(10)
+            may_end.wait(30)
             yield 1
         finally:
             closed.set()
@@ -105,7 +108,7 @@ async def test_cancelled_it_ends_the_step_and_closes_the_generator() -> None:
             pass
 
     task = asyncio.ensure_future(consume())
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 30)
     task.cancel()
     await asyncio.sleep(0)
     assert not closed.is_set()  # a generator cannot be closed while it runs

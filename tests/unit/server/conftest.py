@@ -11,7 +11,7 @@ from tests.support.served import Served, put_plugin, served
 
 @pytest.fixture
 async def empty() -> AsyncIterator[Served]:
-    """A server that holds nothing."""
+    """A server without content."""
     async with served() as server:
         yield server
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -24,7 +24,7 @@ WORD = {"Authorization": "Bearer word"}
 
 @pytest.fixture
 async def done() -> list[Mapping[str, Any]]:
-    """What was done."""
+    """Actions that were carried out."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""``/api/v1/admission``: decisions by HTTP, the word that stands for a login, and the report."""
+"""``/api/v1/admission``: decisions over HTTP, the name of the person who decides, and the report."""
 
 from __future__ import annotations
 

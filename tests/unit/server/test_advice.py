@@ -1,4 +1,4 @@
-"""What a client is told about a plugin beside, or instead of, a 201: through the real filter, on the real wire."""
+"""Advice about a plugin beside or instead of a 201, with the real filter and over real HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GOOD, COMPRESSED = config(digest(TAR)), config(digest(LAYER))
 
 
 async def nowhere(_digest: Digest, _findings: tuple[Finding, ...]) -> None:
-    """Nothing is kept here."""
+    """Discard the findings."""
 
 
 def checked(*, enforce: bool = True) -> Registry:

@@ -1,4 +1,4 @@
-"""``/v2/NAME/blobs/DIGEST``: request → status, headers, body, and how bytes leave."""
+"""``/v2/NAME/blobs/DIGEST``: status, headers and body for each request, and the transfer of bytes."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from mirror.registry.port import Blob
 from mirror.server.http.server_limits import ServerLimits
 from mirror.wire.ranges import RangeRequest, Span
 from tests.support.served import LAYER, REPOSITORY, Served, digest, put_blob, served
+from tests.support.waiting import until
 
 URL = f"/v2/{REPOSITORY}/blobs"
 SIZE = len(LAYER)
@@ -133,7 +134,7 @@ async def test_the_body_of_a_get_is_drained(filled: Served) -> None:
 
 @dataclass
 class FileBlob:
-    """A blob in a file, said to have ``size_bytes``."""
+    """A blob in a file, with a stated size that may differ from the file's."""
 
     file: IO[bytes]
     size_bytes: int
@@ -145,7 +146,7 @@ class FileBlob:
 
 
 class InFile(DelegatingRegistry):
-    """Has one blob, in a file."""
+    """A registry that holds one blob, in a file."""
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         super().__init__(MemoryRegistry())
@@ -200,7 +201,7 @@ async def test_a_file_that_is_too_short_breaks_the_connection(tmp_path: Path) ->
 
 
 class Breaking(DelegatingRegistry):
-    """Has a blob that gives ``chunks`` of the 100 bytes it has, and then raises ``error``."""
+    """A registry with a blob of 100 bytes that yields ``chunks`` and then raises ``error``."""
 
     def __init__(self, chunks: list[bytes], error: Exception | None) -> None:
         super().__init__(MemoryRegistry())
@@ -316,9 +317,7 @@ async def test_a_client_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
         try:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.sendall(f"GET {URL}/{digest(LAYER)} HTTP/1.1\r\nHost: mirror\r\n\r\n".encode())
-            async with asyncio.timeout(15):
-                while not registry.handles or not registry.handles[0].closed:
-                    await asyncio.sleep(0.05)
+            await until(lambda: registry.handles and registry.handles[0].closed)
         finally:
             client.close()
     assert registry.handles[0].closed

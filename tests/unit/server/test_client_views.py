@@ -1,4 +1,4 @@
-"""Tags that are not the same for all clients, over HTTP."""
+"""Tags that depend on the client, over HTTP."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATH = f"/v2/{REPOSITORY}/manifests"
 
 @pytest.fixture
 async def server() -> AsyncIterator[Served]:
-    """A server that holds a plugin for one of two platforms."""
+    """A server with a plugin for one of two platforms."""
     registry = MemoryRegistry()
     await put_plugin(registry)
     views = PlatformViews(PlatformTags([RULE]))

@@ -1,8 +1,7 @@
-"""How many connections a client may have, and what those hear who have more."""
+"""Limits on the connections of a client, and the answer to clients above the limit."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
@@ -15,6 +14,7 @@ from mirror.server.http.connection_limits import ConnectionDecision, ConnectionL
 from mirror.server.http.refusal_log import RefusalLog
 from mirror.server.http.server_limits import ServerLimits
 from tests.support.served import LAYER, Served, served
+from tests.support.waiting import until
 
 SETTING = "server.limits.connections_per_client"
 
@@ -105,9 +105,7 @@ async def test_a_client_with_too_many_connections_is_told_so_and_others_are_serv
                 await other.send("GET", "/v2/")
                 assert (await other.receive()).status == 200
             connection.writer.transport.abort()
-            async with asyncio.timeout(5):
-                while server.activity.connections.count > 1:
-                    await asyncio.sleep(0.01)
+            await until(lambda: server.activity.connections.count <= 1)
             assert (await server.ask("GET", "/v2/")).status == 200
     assert [line["client"] for line in lines if line["event"] == "client refused"] == ["127.0.0.1"]
 
@@ -117,9 +115,7 @@ def forwarded(client: str) -> tuple[str, str]:
 
 
 async def under_way(server: Served, count: int) -> None:
-    async with asyncio.timeout(5):
-        while server.activity.requests.count != count:
-            await asyncio.sleep(0.01)
+    await until(lambda: server.activity.requests.count == count)
 
 
 async def test_behind_a_proxy_the_requests_of_a_client_are_counted_and_not_the_connections() -> None:
@@ -151,9 +147,7 @@ async def test_behind_a_proxy_uploads_are_counted_for_the_client() -> None:
         await sender.send(
             "PATCH", await server.begin_upload(), [forwarded("192.0.2.1"), ("Content-Length", str(len(LAYER)))]
         )
-        async with asyncio.timeout(5):
-            while not server.activity.uploading.count:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.activity.uploading.count)
         location = await server.begin_upload()
         assert (await server.ask("PATCH", location, [forwarded("192.0.2.1")], LAYER)).status == 429
         assert (await server.ask("PATCH", location, [forwarded("192.0.2.2")], LAYER)).status == 202

@@ -1,4 +1,4 @@
-"""What is no request for content: other paths, other methods, hostile bytes, faults of ours."""
+"""Requests outside the registry API: other paths and methods, hostile bytes, and bugs of the server."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_405_says_what_is_allowed(empty: Served, method: str, target: st
 
 
 class Failing(DelegatingRegistry):
-    """Raises ``error`` where a manifest is asked for."""
+    """A registry that raises ``error`` for every manifest."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(MemoryRegistry())
@@ -99,7 +99,7 @@ class Failing(DelegatingRegistry):
 )
 async def test_a_fault_becomes_an_error_body(error: BaseException, status: int, code: str) -> None:
     async with served(Failing(error)) as server, server.connect() as connection:
-        # HEAD has no body to look at, so it is the same fault by way of a GET that resolves.
+        # An answer to HEAD has no body. A GET follows to see the body of the same error.
         await connection.send("HEAD", f"/v2/{REPOSITORY}/manifests/{TAG}")
         answer = await connection.receive(head=True)
         assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json")

@@ -1,4 +1,4 @@
-"""What engines of both generations send, request by request, and what they need to find in the answers.
+"""Requests that both generations of engines send, one by one, and the parts of the answers that engines need.
 
 Sources: moby v1.13.1 and v19.03.15 ``distribution/{push,pull}_v2.go`` with docker/distribution's client; moby
 v20.10.24 to v28.5.2 ``plugin/`` with containerd's ``remotes/docker``.
@@ -39,7 +39,7 @@ def in_pieces(content: bytes) -> list[bytes]:
 
 
 class Legacy:
-    """1.13 to 19.03: a connection for each request, ping first."""
+    """A client like engines 1.13 to 19.03: one connection for each request, and a ping first."""
 
     def __init__(self, server: Served) -> None:
         self.server = server
@@ -52,7 +52,7 @@ class Legacy:
         assert (answer.status, answer.headers["Docker-Distribution-Api-Version"]) == (200, "registry/2.0")
 
     async def upload(self, content: bytes, *patch_headers: tuple[str, str]) -> int:
-        """Push a blob, and give back its size as the engine will write it into the manifest."""
+        """Push a blob. Returns its size, as the engine writes it into the manifest."""
         begun = await self.ask("POST", f"{BASE}/blobs/uploads/", ("Content-Length", "0"), ("Content-Type", ""))
         assert begun.status == 202  # 201 would be a mount
         assert begun.headers["Docker-Upload-UUID"]
@@ -96,7 +96,7 @@ async def test_a_legacy_engine_pushes(empty: Served) -> None:
 async def test_a_legacy_engine_pushes_again(filled: Served) -> None:
     engine = Legacy(filled)
     await engine.ping()
-    assert await engine.upload(LAYER) == len(LAYER)  # without asking whether it is there
+    assert await engine.upload(LAYER) == len(LAYER)  # old engines push a layer without a HEAD first
     known = await engine.ask("HEAD", f"{BASE}/blobs/{digest(CONFIG)}")
     assert (known.status, known.headers["Content-Length"]) == (200, str(len(CONFIG)))
     answer = await engine.ask("PUT", f"{BASE}/manifests/1.0", ("Content-Type", DOCKER_MANIFEST), body=MANIFEST)

@@ -1,4 +1,4 @@
-"""Where clients reach the server, and where they are."""
+"""The server's address as clients see it, and the clients' addresses."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_where_clients_reach_it(
             ForwardedHeaders(behind_proxy=True),
             PROXIED,
             "192.0.2.7",
-        ),  # what the proxy has added, not what a client wrote before it
+        ),  # the address added by the proxy, not the one sent by the client
         (ForwardedHeaders(behind_proxy=True), {}, "198.51.100.1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Tags, catalog, referrers: request → status, headers, body."""
+"""Tags, catalog, referrers: status, headers and body for each request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``/v2/NAME/manifests/TARGET``: request → status, headers, body."""
+"""``/v2/NAME/manifests/TARGET``: status, headers and body for each request."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ from tests.support.served import (
     put_plugin,
     served,
 )
+from tests.support.waiting import until
 
 URL = f"/v2/{REPOSITORY}/manifests"
 
@@ -59,7 +60,7 @@ async def test_head_has_the_headers_of_get(filled: Served) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_an_old_client_and_a_new_one_get_the_same(filled: Served, method: str) -> None:
-    """Over HTTP/1.0 an answer is made each time; over 1.1 its head is kept. A connection ends where it is to end."""
+    """The server reuses prepared headers for HTTP/1.1 only. Either way the connection ends if it has to."""
     answers = []
     for version, connection in (("1.0", "close"), ("1.1", "close"), ("1.1", "keep-alive")):
         async with filled.connect() as client:
@@ -291,9 +292,7 @@ async def test_large_manifests_are_parsed_one_after_the_other_away_from_the_even
 async def test_manifests_that_are_being_sent_count_as_uploads() -> None:
     async with served(limits=ServerLimits(uploads_per_client=1)) as server, server.connect() as sender:
         await sender.send("PUT", f"{URL}/1", [("Content-Type", DOCKER_MANIFEST), ("Content-Length", "1000")])
-        async with asyncio.timeout(5):
-            while not server.activity.uploading.count:
-                await asyncio.sleep(0.01)
+        await until(lambda: server.activity.uploading.count)
         answer = await server.ask("PUT", f"{URL}/2", [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
     assert (answer.status, answer.code) == (429, "TOOMANYREQUESTS")
 
@@ -305,7 +304,7 @@ async def test_a_manifest_with_too_many_values_is_refused(empty: Served) -> None
 
 
 async def begin(connection: Connection, tag: str, chunked: bool) -> None:
-    """Send the head of a large manifest, and no more than its first bytes."""
+    """Send the headers of a large manifest, and only the first bytes of its body."""
     length = ("Transfer-Encoding", "chunked") if chunked else ("Content-Length", str(len(large_manifest())))
     await connection.send("PUT", f"{URL}/{tag}", [("Content-Type", DOCKER_MANIFEST), length])
     connection.writer.write(b"1\r\n{\r\n" if chunked else b"{")
@@ -315,7 +314,7 @@ async def begin(connection: Connection, tag: str, chunked: bool) -> None:
 async def test_of_one_client_few_large_manifests_are_received_at_a_time(
     monkeypatch: pytest.MonkeyPatch, chunked: bool
 ) -> None:
-    """A large one waits before its body is read; small ones and other clients do not; who is slow makes room."""
+    """Further large manifests of the client wait before their bodies are read. A slow one makes room for them."""
     begun, now = 0, [0.0]
 
     async def received(context: RequestContext) -> bytes:
@@ -332,9 +331,7 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
         connections = [await clients.enter_async_context(server.connect()) for _ in range(most + 2)]
         for number, connection in enumerate(connections):
             await begin(connection, str(number), chunked)
-            async with asyncio.timeout(5):
-                while server.activity.uploading.count <= number:
-                    await asyncio.sleep(0.01)
+            await until(lambda number=number: server.activity.uploading.count > number)  # type: ignore[misc]
         assert begun == most
         assert (await server.ask("PUT", f"{URL}/small", headers, MANIFEST)).status == 201
         other = await clients.enter_async_context(server.connect("127.0.0.2"))
@@ -346,7 +343,5 @@ async def test_of_one_client_few_large_manifests_are_received_at_a_time(
         connections[0].writer.write(b"1\r\n \r\n" if chunked else b" ")
         answer = await connections[0].receive()
         assert (answer.status, answer.code) == (408, "SIZE_INVALID")
-        async with asyncio.timeout(5):
-            while begun < most + 3:
-                await asyncio.sleep(0.01)
+        await until(lambda: begun >= most + 3)
         assert server.activity.large_manifests.are_awaited("127.0.0.1")

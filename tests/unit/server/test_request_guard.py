@@ -1,4 +1,4 @@
-"""Floods around a request's content: what is ended, what is borne, and how much of it is read in one go."""
+"""Floods of framing around a request's content: those that are ended, those that are tolerated, and reads per round."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_HEAD_BYTES = 64 * 1024
 
 
 class Line(asyncio.Transport):
-    """A connection that only knows whether it was ended, and whether anything is read from it."""
+    """A transport that records if it was aborted and if reading is paused."""
 
     aborted = False
     paused = False
@@ -38,7 +38,7 @@ def chunks(size: int, count: int) -> bytes:
 
 
 class Guarded:
-    """Connections whose handler reads the body and drops it, or does nothing at all."""
+    """Connections whose handler reads and drops the body, or does nothing."""
 
     def __init__(self) -> None:
         self.rounds = ReadRounds()
@@ -69,7 +69,7 @@ async def rounds(count: int) -> None:
 
 
 async def sent(handler: GuardedHandler, line: Line, data: bytes) -> None:
-    """Send as asyncio does: in pieces, and none while the connection does not read."""
+    """Send data as asyncio does: in pieces, and only while the connection reads."""
     for start in range(0, len(data), 256 * 1024):
         for _ in range(10_000):
             if not line.paused:
@@ -166,7 +166,7 @@ async def test_chunks_of_any_size_that_clients_send_are_taken(empty: Served, siz
 
 
 async def test_one_connection_takes_bodies_and_requests_of_all_kinds(empty: Served) -> None:
-    """What is held of one request ends where the next begins."""
+    """The counters of one request end where the next request begins."""
     content = LAYER * 10
     target = f"/v2/{REPOSITORY}/blobs/uploads/?digest={digest(content)}"
     async with empty.connect() as connection:
@@ -210,5 +210,5 @@ async def test_a_body_that_is_not_wanted_is_counted_with_its_framing(monkeypatch
         connection.writer.write(CHUNKED)
         assert (await connection.receive()).status == 404
         connection.writer.write(body)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await connection.ended()

@@ -1,21 +1,20 @@
-"""What is counted of each request."""
+"""Metrics of requests."""
 
 from __future__ import annotations
-
-import asyncio
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mirror.server.api.request_metrics import FAMILIES
 from tests.support.served import LAYER, MANIFEST, REPOSITORY, TAG, Served, digest, served
+from tests.support.waiting import until
 
 MANIFEST_URL = f"/v2/{REPOSITORY}/manifests/{TAG}"
 BLOB_URL = f"/v2/{REPOSITORY}/blobs/{digest(LAYER)}"
 
 
 def counted(server: Served) -> dict[tuple[str, ...], float]:
-    """What is not zero, sums of seconds left out."""
+    """Return the metrics that are not zero, without sums of seconds."""
     return {
         (family.name.removeprefix("plugin_mirror_"), *labels): (sum(cells[:-1]) if family.bounds else cells[0])
         for family, series in server.shared_metrics.sums()
@@ -91,9 +90,7 @@ async def test_an_upload_that_breaks_off_counts_the_bytes_that_came(filled: Serv
         await connection.send("PATCH", location, [("Content-Length", "1000")])
         connection.writer.write(bytes(600))
         await connection.writer.drain()
-    async with asyncio.timeout(5):
-        while ("requests_total", "upload", "PATCH", "4xx") not in counted(filled):
-            await asyncio.sleep(0.01)
+    await until(lambda: ("requests_total", "upload", "PATCH", "4xx") in counted(filled))
     assert counted(filled)["received_bytes_total", "upload"] == 600
 
 

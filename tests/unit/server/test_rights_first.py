@@ -1,4 +1,4 @@
-"""Nothing is received, parsed or looked up for a caller who may not ask."""
+"""Nothing is received, parsed or looked up for a caller without the right to ask."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mirror.oci.media_types import DOCKER_MANIFEST
 from mirror.registry.memory import MemoryRegistry
 from mirror.server.http.client_connection import MOST_DRAINED_BYTES
 from tests.support.served import LAYER, MANIFEST, REPOSITORY, Served, digest, put_plugin, served
+from tests.support.waiting import until
 
 BLOBS = f"/v2/{REPOSITORY}/blobs"
 WRITES = [
@@ -38,7 +39,7 @@ READS = [
 
 
 class Untouchable(MemoryRegistry):
-    """Fails the test where anything at all is asked of it."""
+    """A registry that fails the test at any call."""
 
     def __getattribute__(self, name: str) -> object:
         raise AssertionError(f"{name} was asked for")
@@ -57,7 +58,7 @@ async def test_who_may_not_ask_reaches_nothing(method: str, target: str) -> None
 
 @pytest.mark.parametrize(("method", "target"), WRITES)
 async def test_who_may_not_send_is_answered_before_the_body(method: str, target: str) -> None:
-    """The client that asks whether it may send hears the refusal, and no 100; the body never comes."""
+    """A client that sends ``Expect`` receives the refusal instead of a 100. It sends no body."""
     async with served(closed(AccessAction.PULL)) as server, server.connect() as connection:
         await connection.send(
             method,
@@ -75,7 +76,7 @@ async def test_a_manifest_that_may_not_be_sent_is_not_read(monkeypatch: pytest.M
     async with served(closed(AccessAction.PULL)) as server, server.connect() as connection:
         await connection.send("PUT", WRITES[0][1], [("Content-Type", DOCKER_MANIFEST)], MANIFEST)
         assert (await connection.receive()).status == 403
-        await connection.send("GET", "/v2/")  # the short body was read to its end, and the connection is of use
+        await connection.send("GET", "/v2/")  # the server drained the short body, so the connection can be reused
         assert (await connection.receive()).status == 200
 
 
@@ -104,9 +105,7 @@ async def test_a_body_that_is_not_wanted_and_does_not_come_holds_nothing_when_it
 
 
 async def no_connections(server: Served) -> bool:
-    async with asyncio.timeout(5):
-        while server.activity.connections.count:
-            await asyncio.sleep(0.01)
+    await until(lambda: not server.activity.connections.count)
     return True
 
 

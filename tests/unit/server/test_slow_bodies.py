@@ -1,8 +1,7 @@
-"""A slow body is ended where others wait for its place, and only there. Time is told by hand."""
+"""A slow body is ended only if others wait for its place. The tests move the clock."""
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 
 import pytest
@@ -11,12 +10,13 @@ from structlog.testing import capture_logs
 from mirror.server.http.body_rate import WINDOW_SECONDS, BodyRate
 from mirror.server.http.server_limits import ServerLimits
 from tests.support.served import LAYER, served, until_held
+from tests.support.waiting import until
 
 SETTING = "server.limits.least_body_bytes_per_second"
 
 
 class Hands:
-    """A clock that stands still until it is moved."""
+    """A clock that stands still until a test moves it."""
 
     seconds = 1000.0
 
@@ -32,9 +32,9 @@ class Hands:
         ([(60 * 1024, 60)], False),
         ([(60 * 1024 - 1, 60)], True),
         ([(60 * 1024 - 1, 30), (1, 30)], False),
-        ([(1, 60), (1, 1)], True),  # it stays so until it is measured again
+        ([(1, 60), (1, 1)], True),  # the result stays until the next measurement
         ([(1, 60), (1024 * 60, 60)], False),
-        ([(1024**3, 1), (1, 59), (1, 60)], True),  # what came a minute ago does not count
+        ([(1024**3, 1), (1, 59), (1, 60)], True),  # bytes older than a minute do not count
         ([(1024 * 100, 101)], True),
     ],
 )
@@ -62,16 +62,14 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
             location = await server.begin_upload()
             slow = await clients.enter_async_context(server.connect())
             await slow.send("PATCH", location, [("Content-Length", str(len(LAYER)))])
-            for held in range(1, 4):  # nobody waits, and it goes on
+            for held in range(1, 4):  # the upload continues, because no other request waits
                 slow.writer.write(LAYER[:1])
                 await until_held(server, location, held)
                 hands.seconds += 61
             if crowd == "uploads_per_client":
                 other = await clients.enter_async_context(server.connect())
                 await other.send("PATCH", await server.begin_upload(), [("Content-Length", "1")])
-                async with asyncio.timeout(5):
-                    while server.activity.uploading.count < most:
-                        await asyncio.sleep(0.01)
+                await until(lambda: server.activity.uploading.count >= most)
             else:
                 for _ in range(most - 2):
                     idle = await clients.enter_async_context(server.connect())
@@ -83,7 +81,7 @@ async def test_a_slow_body_makes_room_where_others_wait(crowd: str) -> None:
             assert SETTING in answer.json["errors"][0]["message"]
             assert await slow.ended()
             assert server.activity.dawdling.count == 1
-            assert (await server.ask("GET", location)).headers["Range"] == "0-2"  # what came is kept
+            assert (await server.ask("GET", location)).headers["Range"] == "0-2"  # the received bytes are kept
     assert [line["limit"] for line in lines if line["event"] == "client refused"] == [SETTING]
 
 

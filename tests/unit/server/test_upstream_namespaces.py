@@ -1,4 +1,4 @@
-"""Which registry a client means, by `?ns=` and `OCI-Namespace`."""
+"""The registry that a client means with ``?ns=`` and ``OCI-Namespace``."""
 
 import json
 

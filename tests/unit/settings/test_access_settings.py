@@ -1,4 +1,4 @@
-"""Who may do what, as the configuration says it."""
+"""Access rules in the configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section `upstreams`, and what becomes of it."""
+"""The section ``upstreams``, and the upstream policies that result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store of its own for each test."""
+"""An own store for each test."""
 
 import tarfile
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ async def store(folder: Path) -> AsyncIterator[Store]:
 
 @pytest.fixture
 def old_folder(folder: Path) -> Path:
-    """A data folder of revision 0007, as ``folders/README.md`` tells; ``folder`` is the same."""
+    """A data folder of revision 0007, as described in ``folders/README.md``. ``folder`` has the same path."""
     with tarfile.open(Path(__file__).parent / "folders" / "revision-0007.tar.gz") as archive:
         archive.extractall(folder, filter="fully_trusted")
     return folder

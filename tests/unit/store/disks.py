@@ -1,4 +1,4 @@
-"""Filesystems that are watched, or fail; what a data folder holds."""
+"""Filesystems that record or fail their calls, and listings of a data folder."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,15 +8,15 @@ from mirror.store.content.filesystem import Filesystem
 
 
 def no_fault(_what: str, _path: str) -> None:
-    """Everything works."""
+    """Let every call succeed."""
 
 
 class WatchedFilesystem(Filesystem):
-    """Notes each change before it is done; ``fault`` may raise in its place.
+    """A filesystem that records each change before it is made.
 
     Attributes:
-        calls: ``(what, path)``, paths relative to the data folder.
-        fault: called with the same before each change.
+        calls: ``(what, path)``, with paths relative to the data folder.
+        fault: called with the same arguments before each change. May raise an error instead of the change.
     """
 
     def __init__(self, root: Path) -> None:
@@ -44,7 +44,7 @@ class WatchedFilesystem(Filesystem):
         try:
             self._note_descriptor("write", descriptor)
         except OSError:
-            super().write(descriptor, content[: len(content) // 2], offset)  # as a disk does that fills up
+            super().write(descriptor, content[: len(content) // 2], offset)  # a disk that fills up writes a part
             raise
         super().write(descriptor, content, offset)
 
@@ -75,20 +75,20 @@ def files_below(folder: Path) -> list[str]:
 
 
 def blob_files(folder: Path) -> list[str]:
-    """Digests' hex of the content that lies in a data folder, with or without a row."""
+    """Return the hex digests of the content in a data folder, with or without a row in the catalog."""
     return sorted(path.name for path in (folder / "blobs").rglob("*") if path.is_file())
 
 
 def upload_files(folder: Path) -> list[str]:
-    """What lies below ``uploads``."""
+    """Return the files below ``uploads``."""
     return sorted(str(path.relative_to(folder / "uploads")) for path in (folder / "uploads").rglob("*"))
 
 
 def open_files(folder: Path) -> list[str]:
-    """Files below a folder that this process has open, removed ones too."""
+    """Return the files below a folder that this process has open, including deleted ones."""
     found = []
     for link in Path("/proc/self/fd").iterdir():
-        with suppress(FileNotFoundError):  # the one that lists them
+        with suppress(FileNotFoundError):  # the descriptor of this listing is closed by now
             target = str(link.readlink())
             if target.startswith(f"{folder}/"):
                 found.append(target)

@@ -1,4 +1,4 @@
-"""A store's life in short: every kind of change once, each of which can be repeated where it failed."""
+"""A short life of a store: every kind of change once. Each change can be repeated after a failure."""
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -23,10 +23,10 @@ _ABSENT = Digest.of(b"nobody has ever pushed this")
 
 
 class Story:
-    """Changes of one repository, and of a second one that borrows from it; told under a number, in names of its own.
+    """Changes to one repository, and to a second one that mounts from the first. The number makes the names unique.
 
     Attributes:
-        known: what its repository may hold.
+        known: the states that the repository may have.
     """
 
     def __init__(self, number: int) -> None:
@@ -44,7 +44,7 @@ class Story:
         self._index = manifest_of({"manifests": [], "annotations": {"number": str(number)}}, index_type)
 
     def steps(self) -> Iterator[Step]:
-        """The changes in their order: what it is called, how it is done, what it does to the repository."""
+        """Return the changes in order: the name, the function, and the effect on the repository."""
         small, large, claimed = (str(Digest.of(content)) for content in (self._small, self._large, self._claimed))
         image, index = str(self._image.digest), str(self._index.digest)
         needs = [small, large]
@@ -67,7 +67,7 @@ class Story:
         yield "expire", expire, None
 
     async def look(self, store: Store) -> RepositoryState:
-        """What the repository holds, by all that can be read of it; every byte is compared."""
+        """Read everything that the repository holds, and compare every byte."""
         blobs = set()
         for digest, content in self._blobs.items():
             with suppress(BlobUnknown):
@@ -129,7 +129,7 @@ class Story:
 
 
 async def expire(store: Store) -> None:
-    """Let all uploads expire."""
+    """Let all upload sessions expire."""
     await store.uploads.expire(timedelta(days=-1))
 
 

@@ -1,4 +1,4 @@
-"""A data folder of an earlier version: what people decided and policies said is kept, and plugins are indexed."""
+"""A data folder of an earlier version: decisions of people and policies are kept, and plugins are indexed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ async def test_what_was_said_and_decided_is_kept(old_folder: Path) -> None:
         assert known is not None
         assert known.rejection is not None
         assert (known.rejection.decision.by, known.rejection.decision.note) == ("bob", "wants too much")
-        assert (known.policy, known.asked) == ("", (("network", "host"),))  # it is whose asks first
+        # No policy has judged the plugin yet, so the verdict belongs to the first policy that asks.
+        assert (known.policy, known.asked) == ("", (("network", "host"),))
         never = await store.records.verdicts.admission(DRIVER, Digest.of(b"never came"))
         assert never is not None
         assert never.state is AdmissionState.REJECTED
@@ -82,7 +83,7 @@ async def test_it_is_done_once_in_steps_with_one_line_in_the_log(
             assert changes is not None
             assert (
                 store.records.verdicts.admission_generation - changes == 2
-            )  # the look whether there is something to migrate
+            )  # includes the check for pending migrations
     (line,) = [one for one in lines if one["event"] == "plugin index built for an earlier data folder"]
     assert (line["manifests"], line["plugins"], line["rejected"], line["damaged"]) == (10, 7, 2, 0)
 

@@ -10,6 +10,7 @@ from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.ranges import RangeRequest
 from tests.support.builders import REPOSITORY, push_blob, push_image, read_blob
+from tests.support.waiting import until
 from tests.unit.store.disks import open_files
 
 CONTENT = random.Random(3).randbytes(2 * 1024 * 1024 + 5)
@@ -120,13 +121,13 @@ async def test_a_closed_blob_holds_no_file(folder: Path, store: Store) -> None:
                 opened.append(open_files(folder / "blobs"))
                 await asyncio.Event().wait()
 
-    for _ in range(20):
+    for number in range(20):
         task = asyncio.create_task(read_a_little())
-        await asyncio.sleep(0.01)
+        await until(lambda number=number: len(opened) > number)  # type: ignore[misc]
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    assert opened
+    assert len(opened) == 20
     assert all(opened)
     assert open_files(folder / "blobs") == []

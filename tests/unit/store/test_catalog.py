@@ -36,10 +36,11 @@ from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from mirror.wire.pagination import PageRequest
 from tests.support.builders import REPOSITORY, manifest_of, push_blob, push_image
+from tests.support.waiting import until
 
 
 def open_in_a_process(folder: Path, barrier: "multiprocessing.Barrier") -> None:
-    """Open a store at the same moment as the others, and push to it."""
+    """Open a store at the same moment as other processes, and push to it."""
 
     async def run() -> None:
         barrier.wait(30)
@@ -209,7 +210,8 @@ async def test_a_failed_transaction_changes_nothing(store: Store) -> None:
 async def test_a_cancelled_transaction_is_done_to_its_end(store: Store) -> None:
     async with held_up(store) as (task, finish):
         task.cancel()
-        await asyncio.sleep(0.01)
+        for _ in range(10):
+            await asyncio.sleep(0)
         assert not task.done()
         finish.set()
         with pytest.raises(asyncio.CancelledError):
@@ -231,11 +233,12 @@ async def test_a_transaction_that_is_cancelled_while_it_waits_is_not_done(store:
         finish.set()
         await first
     assert await waiting[1] == "x"
-    assert store.monitoring.work.transactions == 3  # the opening's, the first, and the one that was not cancelled
+    # Of the opening, of the first change, and of the one that was not cancelled.
+    assert store.monitoring.work.transactions == 3
 
 
 class TestTogether:
-    """Changes that wait at the same time are one transaction."""
+    """Changes that wait at the same time are committed in one transaction."""
 
     async def test_they_are_committed_once(self, store: Store) -> None:
         before = store.services.catalog.generation.current
@@ -274,7 +277,7 @@ class TestTogether:
         assert await digests(store) == ["a", "b", "c", "held up"]
 
     async def test_none_is_done_where_there_is_no_room(self, store: Store) -> None:
-        """The database then undoes the whole transaction by itself, those with it that had succeeded."""
+        """SQLite rolls back the whole transaction on a full disk, including the changes that had succeeded."""
         with store.services.catalog._writing.connect() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # as many pages as there are
         async with held_up(store) as (first, finish):
@@ -290,7 +293,7 @@ class TestTogether:
         assert await digests(store) == ["held up"]
 
     async def test_who_is_cancelled_or_fails_changes_nothing_for_the_others(self, folder: Path, store: Store) -> None:
-        """What a caller was told is so: with two writers on one folder, refusals, and callers that go away."""
+        """Two writers on one folder, refusals and cancelled callers: each caller's result agrees with the catalog."""
         chances = random.Random(5)
         told: dict[str, BaseException | str] = {}
 
@@ -305,6 +308,7 @@ class TestTogether:
 
             task = asyncio.create_task(writer.services.catalog.write(work))
             if chances.random() < 0.3:
+                # Some callers leave before their transaction begins, some during and some after it.
                 await asyncio.sleep(chances.random() / 200)
                 task.cancel()
             await asyncio.wait([task])
@@ -330,16 +334,16 @@ class TestTogether:
 
 @asynccontextmanager
 async def held_up(store: Store) -> AsyncIterator[tuple[asyncio.Task[str], threading.Event]]:
-    """A change that is being made until it is told to finish: those that come meanwhile wait together."""
+    """Run a change that holds the transaction until ``finish`` is set. Changes that come meanwhile wait together."""
     begun, finish = threading.Event(), threading.Event()
 
     def write(connection: Connection) -> str:
         begun.set()
-        finish.wait(10)
+        finish.wait(30)
         return add(connection, "held up")
 
     task = asyncio.create_task(store.services.catalog.write(write))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 30)
     yield task, finish
 
 
@@ -364,7 +368,7 @@ async def test_lists_leave_readers_to_others_and_each_client_has_its_turn(store:
 
     def long(client: str) -> str:
         begun.append(client)
-        assert go_on.wait(20)
+        assert go_on.wait(30)
         return client
 
     async def ask(client: str) -> str:
@@ -372,8 +376,7 @@ async def test_lists_leave_readers_to_others_and_each_client_has_its_turn(store:
         return await catalog.read_long(lambda _: long(client))
 
     tasks = [asyncio.create_task(ask("greedy")) for _ in range(20)]
-    while len(begun) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(begun) >= 2)
     tasks.append(asyncio.create_task(ask("modest")))
     for _ in range(5):
         assert await catalog.read(lambda _: len(begun)) == 2

@@ -1,4 +1,4 @@
-"""The catalog is copied before its tables are changed; an older program refuses a newer catalog."""
+"""The catalog is copied before its tables are migrated. An older program refuses a newer catalog."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ NAMES = [f"acme/plugin-{number}" for number in range(2000)]
 
 @pytest.fixture
 def old(folder: Path) -> Path:
-    """A data folder as an older version left it, which was killed: part of the catalog is in its ``-wal``."""
+    """A data folder of an older version that was killed: part of the catalog is in its ``-wal`` file."""
     folder.mkdir(mode=0o700)
     made = folder.parent / "made.sqlite"
     engine = create_engine(f"sqlite:///{made}")
@@ -99,7 +99,7 @@ async def test_what_is_new_or_up_to_date_is_not_copied(folder: Path) -> None:
 
 async def test_a_copy_that_has_no_room(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        # As much as a first start needs at least, and less than the copy does.
+        # Enough for the start of an empty folder, and too little for the copy.
         patched.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=2 * 1024 * 1024))
         with pytest.raises(StorageFull, match=r"copied before.*nothing was changed.*free some space"):
             await opened(old)

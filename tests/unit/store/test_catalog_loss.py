@@ -1,4 +1,4 @@
-"""A catalog that is lost beside content is not taken for the beginning of an empty registry."""
+"""A missing catalog beside content is an error, not a new registry."""
 
 import os
 import sqlite3
@@ -16,14 +16,14 @@ from tests.support.builders import push_blob
 
 @pytest.fixture
 async def filled(folder: Path) -> Path:
-    """A data folder that holds a blob, and is closed."""
+    """A data folder that holds a blob, with its store closed."""
     async with Store.open(folder) as store:
         await push_blob(store, b"content")
     return folder
 
 
 async def refused(folder: Path) -> str:
-    """What is said of a folder that cannot be opened; as often as it is tried, and nothing is changed."""
+    """Return the error of a folder that cannot be opened. Each try fails alike and changes nothing."""
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     said = []
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_a_catalog_that_another_process_has_just_made(tmp_path: Path, monkeypatc
     glob = Path.glob
 
     def overtaken(path: Path, pattern: str) -> object:
-        """The other process has made the catalog, and taken a blob, since the catalog was looked at."""
+        """Let another process create the catalog and store a blob after this process looked for the catalog."""
         with suppress(FileExistsError):
             (tmp_path / "blobs" / "sha256" / "ab").mkdir(parents=True)
         (tmp_path / "blobs" / "sha256" / "ab" / "content").write_bytes(b"")

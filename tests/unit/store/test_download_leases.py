@@ -13,6 +13,7 @@ from mirror.oci.errors import BlobUnknown, DigestInvalid, StorageDamaged, Storag
 from mirror.store.registry import Store
 from mirror.store.uploads.download_leases import StoreDownloadLease
 from tests.support.builders import in_chunks, push_blob, read_blob
+from tests.support.waiting import until
 from tests.unit.store.disks import WatchedFilesystem, no_fault
 
 NAME = Repository("a/plugin")
@@ -21,7 +22,7 @@ DIGEST = Digest.of(BLOB)
 
 
 def nobody() -> None:
-    """Nobody needs to know that there is more."""
+    """Ignore that the download has grown."""
 
 
 async def claimed(store: Store, digest: Digest = DIGEST) -> StoreDownloadLease:
@@ -32,7 +33,7 @@ async def claimed(store: Store, digest: Digest = DIGEST) -> StoreDownloadLease:
 
 @pytest.fixture
 async def other(store: Store, folder: Path) -> AsyncIterator[Store]:
-    """Another process, as far as the folder can tell."""
+    """Another open store on the folder, which behaves as another process."""
     async with Store.open(folder) as opened:
         yield opened
 
@@ -84,7 +85,7 @@ async def test_what_comes_can_be_read_soon_after_it_came(store: Store, other: St
     partial = None
     for number in range(1, 4):
         more.put_nowait(b"x" * 10)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await grown.wait()
         grown.clear()
         partial = partial or await other.downloads.watch_download(DIGEST)
@@ -111,8 +112,9 @@ async def test_what_came_before_an_error_is_kept(store: Store) -> None:
     with pytest.raises(ConnectionError):
         await claim.append(broken(), nobody)
     assert claim.offset == 20
-    appending = asyncio.create_task(claim.append(silent(), nobody))
-    await asyncio.sleep(0.05)
+    grown = asyncio.Event()
+    appending = asyncio.create_task(claim.append(silent(), grown.set))
+    await until(grown.is_set)
     appending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await appending
@@ -166,7 +168,7 @@ async def test_who_reads_can_tell_whether_it_was_dropped(store: Store) -> None:
 
 
 async def test_a_lock_that_belongs_to_no_download_any_more_is_no_claim(store: Store, folder: Path) -> None:
-    """As where the one who had it ends the download between our opening its file and our locking it."""
+    """The holder may end the download between our open and our lock of the file."""
     before = await claimed(store)
     place = folder / "uploads" / f"sha256-{DIGEST.hex}"
     shutil.rmtree(place)

@@ -12,6 +12,7 @@ from mirror.oci import Digest, Manifest
 from mirror.store.content.data_layout import DataLayout
 from mirror.store.registry import Store
 from tests.support.builders import REPOSITORY, manifest_of, push_blob
+from tests.support.waiting import until
 from tests.unit.store.disks import WatchedFilesystem
 
 
@@ -22,7 +23,7 @@ def disk(folder: Path) -> WatchedFilesystem:
 
 @pytest.fixture
 async def watched(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
-    """A store whose changes of files, and whose commits, are noted in ``disk.calls``."""
+    """A store whose file changes and commits are recorded in ``disk.calls``."""
     async with Store.open(folder, filesystem=disk) as store:
         event.listen(store.services.catalog._writing, "commit", lambda _: disk.calls.append(("commit", "")))
         disk.calls.clear()
@@ -81,23 +82,22 @@ async def test_a_new_folder_lasts(folder: Path, tmp_path: Path) -> None:
     async with Store.open(folder, filesystem=disk):
         synced = {path for what, path in disk.calls if what == "sync"}
         assert synced == {".", "blobs", "blobs/sha256", "blobs/sha512", str(tmp_path)}
-        assert disk.calls[-1] == ("sync", ".")  # once more when the catalog has its name
+        assert disk.calls[-1] == ("sync", ".")  # again after the catalog was created
 
 
 async def test_changes_that_are_committed_together(disk: WatchedFilesystem, watched: Store) -> None:
-    """Every file has its place, and then every folder is synced, before the one commit."""
+    """All files are renamed, then all folders are synced, and then comes the one commit."""
     begun, finish = threading.Event(), threading.Event()
 
     def hold_up(_connection: object) -> None:
         begun.set()
-        finish.wait(10)
+        finish.wait(30)
 
     manifests = [an_index(number) for number in range(5)]
     holding = asyncio.create_task(watched.services.catalog.write(hold_up))
-    await asyncio.to_thread(begun.wait, 10)
+    await asyncio.to_thread(begun.wait, 30)
     putting = [asyncio.create_task(watched.put_manifest(REPOSITORY, manifest)) for manifest in manifests]
-    while len(watched.services.catalog._writer._waiting) < len(manifests):
-        await asyncio.sleep(0.001)
+    await until(lambda: len(watched.services.catalog._writer._waiting) >= len(manifests))
     disk.calls.clear()
     finish.set()
     await asyncio.gather(holding, *putting)

@@ -1,4 +1,4 @@
-"""Each change of a file fails once, in each way: nothing is half there, and the next try succeeds."""
+"""Each file change fails once in each way: nothing is left half-done, and the next try succeeds."""
 
 import asyncio
 import errno
@@ -26,7 +26,7 @@ FAULTS = [(errno.ENOSPC, StorageFull), (errno.EDQUOT, StorageFull), (errno.EIO, 
 
 
 class Push:
-    """A piece of work on the store, and how to see whether it is done."""
+    """An action on the store, and a check if it is done."""
 
     digest = DIGEST
 
@@ -77,7 +77,7 @@ async def store(folder: Path, disk: WatchedFilesystem) -> AsyncIterator[Store]:
 
 
 def fail_at(disk: WatchedFilesystem, number: int, code: int) -> None:
-    """Make the change of that number from now on fail, once."""
+    """Let one change fail: the one with this number, counted from now."""
     numbers = itertools.count()
 
     def fault(_what: str, _path: str) -> None:
@@ -229,7 +229,7 @@ async def test_a_refused_copy_takes_nothing_from_who_holds_the_content(
     await push_blob(store, CONTENT, OTHER)
     upload = await store.begin_upload(REPOSITORY)
     await upload.append(single_chunk(CONTENT))
-    fail_at(disk, 2, errno.ENOSPC)  # the folder's sync, when the file has its place
+    fail_at(disk, 2, errno.ENOSPC)  # the sync of the folder, after the file was renamed
 
     with pytest.raises(StorageFull):
         await upload.commit(DIGEST)

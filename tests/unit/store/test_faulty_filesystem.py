@@ -1,7 +1,7 @@
-"""A disk that fails at any one call of a store's life, or at many: nothing acknowledged suffers, all can be repeated.
+"""A disk that fails at any call, or at many: acknowledged content is safe, and every change can be repeated.
 
-As on Linux, bytes whose sync failed are read back as if they were there, the next sync of them succeeds, and they are
-on no disk.
+As on Linux, bytes whose sync failed can still be read, and the next sync of them succeeds, although they are not on the
+disk.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ FAULTS = {errno.ENOSPC: StorageFull, errno.EIO: StorageFault}
 
 
 class FaultyFilesystem(WatchedFilesystem):
-    """Fails where ``fault`` says so.
+    """A filesystem that fails where ``fault`` says.
 
     Attributes:
-        dropped: inodes of files whose sync has failed, and which were not written anew since.
-        trusted: content whose file was one of those.
+        dropped: inodes of files whose sync has failed and which were not written again since.
+        trusted: content that was stored from such a file.
     """
 
     def __init__(self, root: Path) -> None:
@@ -67,12 +67,12 @@ class FaultyFilesystem(WatchedFilesystem):
             self.trusted.append(target)
 
     def fail_from(self, number: int, code: int, calls: int = 1) -> None:
-        """Let so many calls fail, from the one of that number on, counted from now."""
+        """Let a number of successive calls fail, beginning at a call counted from now."""
         first = len(self.calls) + number
 
         def fault(what: str, _path: str) -> None:
-            # The call has been noted already. A file is cut off in memory; a disk that refuses to sync it, to remove it
-            # and to cut it off, one after the other, and then is well again, is more than the store is made for.
+            # The call has been recorded already. Truncation never fails here: the store is not made for a disk that
+            # refuses to sync, to remove and to truncate a file one after the other, and then works again.
             if first < len(self.calls) <= first + calls and what != "truncate":
                 raise OSError(code, os.strerror(code))
 
@@ -92,7 +92,7 @@ async def store(folder: Path, disk: FaultyFilesystem) -> AsyncIterator[Store]:
 
 
 async def tell(store: Store, disk: FaultyFilesystem, story: Story, expected: type[StorageFault]) -> int:
-    """Tell a story to its end, each step again where the disk failed; how many times that was said."""
+    """Run a story to its end, and repeat each step that the disk made fail. Returns the number of failures."""
     said = 0
     for name, do, change in story.steps():
         try:
@@ -131,7 +131,7 @@ async def test_each_call_of_a_life_fails(folder: Path, disk: FaultyFilesystem, s
 
     inspect(folder)
     needed = sum(count for what, count in kinds.items() if not what.startswith("remove"))
-    assert said >= needed  # what fails while it tidies up need not be said
+    assert said >= needed  # failures of clean-up calls need not be reported
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -149,7 +149,7 @@ async def test_any_call_may_fail_while_many_are_at_work(
         said = 0
         for _, do, change in story.steps():
             if do is expire:
-                continue  # it would take what the others are about
+                continue  # expiry would remove the sessions that other steps use
             while True:
                 try:
                     await do(store)
@@ -195,7 +195,7 @@ async def test_the_opening_fails(folder: Path, code: int) -> None:
 async def test_a_folder_that_was_not_synced_is_changed_again(
     folder: Path, disk: FaultyFilesystem, store: Store
 ) -> None:
-    """A second sync alone would prove nothing: the name has to be written once more."""
+    """A second sync alone proves nothing. The name has to be written once more."""
     content = b"x" * 100_000
     blob = DataLayout(folder).blob(Digest.of(content))
     name, shard = (str(path.relative_to(folder)) for path in (blob, blob.parent))
@@ -211,7 +211,7 @@ async def test_a_folder_that_was_not_synced_is_changed_again(
 
 
 def once(call: tuple[str, str]) -> Callable[[str, str], None]:
-    """Let a call fail, the first time."""
+    """Let a call fail the first time."""
     left = [call]
 
     def fault(what: str, path: str) -> None:

@@ -1,4 +1,4 @@
-"""The operating system's calls, made whole."""
+"""System calls that are repeated until complete."""
 
 from pathlib import Path
 from threading import Event, Thread

@@ -1,4 +1,4 @@
-"""A disk that is really full: a small tmpfs. Needs root, to mount it."""
+"""A disk that is really full: a small tmpfs. Root is needed to mount it."""
 
 import os
 import random
@@ -34,7 +34,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, *, free_bytes: int = 0) -> Path:
-    """Fill the disk but for ``free_bytes``; the file that does it."""
+    """Fill the disk except for ``free_bytes``. Returns the file that takes the space."""
     ballast = disk / "ballast"
     left = os.statvfs(disk)
     size = left.f_bavail * left.f_frsize - free_bytes
@@ -126,7 +126,7 @@ async def test_a_store_is_not_created_on_a_full_disk(small_disk: Path, free_byte
 
 
 def an_index(number: int) -> Manifest:
-    """A manifest that needs nothing."""
+    """Return a manifest that needs no blobs."""
     return manifest_of({"manifests": [], "annotations": {"number": str(number)}}, INDEX)
 
 

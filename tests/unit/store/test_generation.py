@@ -1,7 +1,9 @@
 import asyncio
+import fcntl
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -49,8 +51,18 @@ async def test_all_views_see_one_count(file: Path) -> None:
         assert again.settled == 2
 
 
-async def test_one_writer_at_a_time(file: Path) -> None:
+async def test_one_writer_at_a_time(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = 0
+    is_refused, flock = threading.Event(), fcntl.flock
+
+    def watched(descriptor: int, operation: int) -> None:
+        try:
+            flock(descriptor, operation)
+        except BlockingIOError:
+            is_refused.set()
+            raise
+
+    monkeypatch.setattr(fcntl, "flock", watched)
 
     def write(generation: Generation) -> None:
         nonlocal inside
@@ -58,7 +70,8 @@ async def test_one_writer_at_a_time(file: Path) -> None:
             with generation.turn():
                 inside += 1
                 assert inside == 1
-                time.sleep(0.0005)
+                assert is_refused.wait(30)  # the first turn ends when another view waits for it
+                time.sleep(0.0005)  # long enough for a second writer to be seen, if there were one
                 inside -= 1
 
     async with Generation.open(file) as one, Generation.open(file) as other:

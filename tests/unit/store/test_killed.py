@@ -1,4 +1,4 @@
-"""kill -9 of a process that pushes: what it acknowledged is there, nothing else is to be seen."""
+"""A pushing process killed with SIGKILL: acknowledged images are stored, and nothing else is visible."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ ROUNDS = 8
 
 
 async def push_until_killed(folder: Path, first: int) -> None:
-    """Push images at once, some with large layers, and say each that is acknowledged."""
+    """Push images concurrently, some with large layers, and print each one that is acknowledged."""
 
     async def push(number: int) -> None:
         while True:
@@ -35,7 +35,7 @@ async def push_until_killed(folder: Path, first: int) -> None:
 
 
 def run_and_kill(folder: Path, first: int, seconds: float) -> list[tuple[int, Digest, Digest]]:
-    """What a pushing process acknowledged within so many seconds from its first acknowledgement."""
+    """Kill a pushing process some seconds after its first acknowledgement. Returns all acknowledged images."""
     command = [sys.executable, "-m", "tests.unit.store.test_killed", str(folder), str(first)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as child:
         lines = [child.stdout.readline()]
@@ -63,7 +63,7 @@ async def test_what_was_acknowledged_survives(folder: Path) -> None:
             for number_pushed, blob, image in acknowledged:
                 assert Digest.of(await read_blob(store, blob)) == blob
                 assert (await store.resolve(REPOSITORY, Tag(f"v{number_pushed}"))).digest == image
-            # Whatever else is to be seen, it is whole.
+            # Other visible images must be complete.
             for tag in (await store.list_tags(REPOSITORY, PageRequest())).entries:
                 manifest = await store.get_manifest(REPOSITORY, tag)
                 for child in manifest.blobs:

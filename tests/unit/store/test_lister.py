@@ -1,4 +1,4 @@
-"""Lists that would take much memory come in shorter pages."""
+"""Lists that would need much memory are returned in shorter pages."""
 
 from __future__ import annotations
 

@@ -1,23 +1,27 @@
-"""What the store tells those who watch over it."""
+"""Figures that the store reports for monitoring."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import CatalogFault, ManifestUnknown, StorageDamaged, StorageFault, StorageFull
 from mirror.registry.streams import single_chunk
+from mirror.store.catalog import generation
 from mirror.store.content.filesystem import Filesystem
 from mirror.store.content.volume import DiskSpace
 from mirror.store.monitoring import StoreContents
 from mirror.store.registry import Store
 from tests.support.served import CONFIG, LAYER, MANIFEST, REPOSITORY, TAG, put_blob, put_plugin
+from tests.support.waiting import until
 from tests.unit.store.disks import WatchedFilesystem, upload_files
 
 
@@ -57,15 +61,26 @@ async def test_work(store: Store) -> None:
     assert (store.monitoring.work.turn_waits, store.monitoring.work.turn_wait_seconds) == (0, 0.0)
 
 
-async def test_a_writer_that_waits_for_another_process_is_counted(folder: Path) -> None:
+async def test_a_writer_that_waits_for_another_process_is_counted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, is_waiting = [1000.0], threading.Event()
+
+    def monotonic() -> float:
+        seconds = now[0]
+        is_waiting.set()
+        return seconds
+
     async with Store.open(folder) as one_process, Store.open(folder) as other:
+        monkeypatch.setattr(generation, "time", SimpleNamespace(monotonic=monotonic))
         with other.services.catalog.generation.turn():
             writing = asyncio.create_task(put_blob(one_process, b"content"))
-            await asyncio.sleep(0.3)
+            await until(is_waiting.is_set)
+            now[0] += 3
             assert not writing.done()
         await writing
         assert one_process.monitoring.work.turn_waits == 1
-        assert 0.1 < one_process.monitoring.work.turn_wait_seconds < 5
+        assert one_process.monitoring.work.turn_wait_seconds == 3
 
 
 async def test_the_probe_leaves_nothing(folder: Path) -> None:

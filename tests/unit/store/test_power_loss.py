@@ -1,7 +1,7 @@
-"""The power goes off at any one call of a store's life: what was acknowledged is there when it is back.
+"""Power loss at any call of a store's life: acknowledged content is there afterwards.
 
-What was not synced may be lost or not, each name and each file by itself: the weakest filesystem that there may be. The
-catalog is SQLite's, which syncs each commit; a test with the real calls is in ``tests/e2e/test_durability.py``.
+Unsynced changes may be lost or kept, independently for each name and each file. This models the weakest filesystem.
+SQLite syncs each commit of the catalog. ``tests/e2e/test_durability.py`` repeats the test with real system calls.
 """
 
 import os
@@ -20,18 +20,18 @@ from tests.unit.store.story import Story, expire
 
 
 class PowerCut(Exception):
-    """Nothing is done any more."""
+    """The power is off. Every further call fails."""
 
 
 class VolatileFilesystem(Filesystem):
-    """Knows what would be lost.
+    """A filesystem that records which changes a power loss would undo.
 
-    What was there before the first call is durable. After that a file's bytes are so when it has been synced, and its
-    name when its folder has been.
+    Everything before the first call is durable. Afterwards the bytes of a file are durable once the file is synced, and
+    a name once its folder is synced.
 
     Args:
-        kept: an empty folder on the same disk, for what has lost its name.
-        cut_at: number of the call at which the power goes off; None: never.
+        kept: an empty folder on the same disk, for files that have lost their name.
+        cut_at: number of the call at which the power fails; None: never.
     """
 
     def __init__(self, kept: Path, cut_at: int | None = None) -> None:
@@ -94,7 +94,7 @@ class VolatileFilesystem(Filesystem):
         self._names[folder.parent].setdefault(folder.name, [folder]).append(None)
 
     def lose(self, chances: random.Random) -> None:
-        """Make of the data folder what a power cut leaves, as chance has it."""
+        """Change the data folder into a random state that a power loss may leave."""
         for folder, names in sorted(self._names.items()):  # a folder comes before what is in it
             for name, files in names.items():
                 path, left = folder / name, chances.choice(files)
@@ -118,7 +118,7 @@ class VolatileFilesystem(Filesystem):
     def _keep(self, file: Path) -> Path:
         kept = self._kept / str(file.stat().st_ino)
         if not kept.exists():
-            os.link(file, kept)  # its inode is not given to another file as long as this stays
+            os.link(file, kept)  # the link keeps the inode number from being reused
         return kept
 
     def _call(self) -> None:
@@ -130,7 +130,7 @@ class VolatileFilesystem(Filesystem):
 @pytest.mark.parametrize("seed", [0])
 async def test_the_power_goes_off_at_each_call(folder: Path, tmp_path: Path, seed: int) -> None:
     chances = random.Random(seed)
-    async with Store.open(folder) as store:  # an empty store, which lasts
+    async with Store.open(folder) as store:  # an empty store, which is durable
         await expire(store)
 
     outcomes = set()

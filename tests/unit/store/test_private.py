@@ -1,4 +1,4 @@
-"""A data folder is for its owner, or for the group that it is shared with, whatever the umask is."""
+"""A data folder is accessible to its owner, or to the group it is shared with, under any umask."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def modes(folder: Path) -> tuple[set[int], set[int]]:
-    """The modes of all folders, and of all files."""
+    """Return the modes of all folders, and of all files."""
     paths = [folder, *folder.rglob("*")]
     return (
         {stat.S_IMODE(path.stat().st_mode) for path in paths if path.is_dir()},
@@ -31,7 +31,7 @@ def modes(folder: Path) -> tuple[set[int], set[int]]:
 
 
 async def used(store: Store, folder: Path) -> None:
-    """Have files of every kind come into being."""
+    """Create files of every kind."""
     await push_blob(store, b"content")
     await push_image(store, "1.0")
     await store.begin_upload(REPOSITORY)
@@ -43,7 +43,7 @@ async def used(store: Store, folder: Path) -> None:
 
 @pytest.mark.usefixtures("umask")
 async def test_a_new_folder_is_for_its_owner(tmp_path: Path) -> None:
-    tmp_path.chmod(0o2775)  # what holds for the folder around it does not matter
+    tmp_path.chmod(0o2775)  # the mode of the parent folder does not matter
     folder = tmp_path / "data"
     async with Store.open(folder) as store:
         await used(store, folder)

@@ -1,4 +1,4 @@
-"""Files that are hashed by reading them: in steps, and few at the same time."""
+"""Files hashed by reading them: in steps, and few at the same time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mirror.store.uploads.upload_writer import UploadWriter
 
 
 class Read(UploadWriter):
-    """Notes how much each step reads, and how many files are begun and not ended."""
+    """A recorder of the size of each step, and of the files that are open for hashing."""
 
     begun: set[Read]
     steps: list[int]

@@ -1,4 +1,4 @@
-"""Ids of upload sessions: whom they are counted for, and that nobody guesses them."""
+"""Ids of upload sessions: the client that they count for, and protection against guessing."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def test_a_client_is_counted_by_its_ids_alone() -> None:
 
 
 def test_what_no_client_began_is_not_counted() -> None:
-    ours = [str(uuid4()), f"0123456789abcdef-{uuid4()}"]  # the second of an earlier version
+    ours = [str(uuid4()), f"0123456789abcdef-{uuid4()}"]  # the second id is from an earlier version
     downloads = [f"{algorithm}-{'8' * 64}" for algorithm in ALGORITHMS]
     require_room(SessionLimits(per_client=1, in_all=1), "192.0.2.1", [*ours, *downloads])

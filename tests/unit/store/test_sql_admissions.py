@@ -1,4 +1,4 @@
-"""What policies say of plugins and what people decide, kept beside them."""
+"""Judgements of policies and decisions of people about plugins, in the catalog."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ async def test_the_last_one_that_was_let_in(store: Store) -> None:
     assert await last(THEIRS) is None
     await decide(store, digests[4], decision(10, approved=False))
     assert await last() == {("mount", "/1")}
-    await decide(store, digests[3], decision(10))  # which does not let in what the policy denies
+    await decide(store, digests[3], decision(10))  # an approval does not admit a plugin that the policy denies
     assert await last() == {("mount", "/1")}
     await decide(store, digests[2], decision(11))
     assert await last() == await last(THEIRS) == {("mount", "/2")}  # by a person, for every policy
@@ -200,7 +200,7 @@ async def test_the_last_one_that_was_let_in(store: Store) -> None:
     assert await last() == {("mount", "/0")}
     assert (
         await store.records.verdicts.baseline(HERE, digests[0], OURS)
-    ).asked is None  # it is not compared with itself
+    ).asked is None  # a plugin is not its own baseline
 
 
 async def test_what_other_policies_have_said_is_told_apart(store: Store) -> None:

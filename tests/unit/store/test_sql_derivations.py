@@ -1,4 +1,4 @@
-"""How copies with changes came about, kept beside them."""
+"""Records of derived plugins, in the catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found of plugins, kept beside them."""
+"""Findings about plugins, in the catalog."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FINDINGS = (table.DIFF_IDS_COMPRESSED(), table.LAYER_TYPE(number=1, media_type="
 
 
 def changes(folder: Path) -> int:
-    """How many transactions there were."""
+    """Return the number of transactions."""
     return int.from_bytes((folder / "generation").read_bytes()[:8], "little")
 
 

@@ -1,4 +1,4 @@
-"""Which plugins a repository holds, and which blobs they name."""
+"""Plugins of a repository, and the blobs that they name."""
 
 from __future__ import annotations
 

@@ -17,14 +17,14 @@ HOST, OTHER = Host("192.0.2.7", "26.1.5", "linux", "amd64"), Host("2001:db8::7",
 
 
 def numbered(number: int) -> Host:
-    """A host of its own network."""
+    """Return a host in a network of its own."""
     return Host(f"10.{number // 250}.{number % 250}.1", "26.1.5", "linux", "amd64")
 
 
 async def test_hosts_are_remembered_with_when_they_were_seen(store: Store, folder: Path) -> None:
     await store.records.hosts.record_hosts({HOST: NOON})
     await store.records.hosts.record_hosts({HOST: LATER, OTHER: NOON})
-    await store.records.hosts.record_hosts({HOST: NOON})  # another process, which has waited longer
+    await store.records.hosts.record_hosts({HOST: NOON})  # an older report, delayed in another process
     assert await store.records.hosts.hosts() == [SeenHost(HOST, NOON, LATER), SeenHost(OTHER, NOON, NOON)]
     async with Store.open(folder) as again:
         assert await again.records.hosts.hosts() == await store.records.hosts.hosts()

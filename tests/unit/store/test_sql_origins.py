@@ -27,7 +27,7 @@ def origin(manifest: Manifest = PLUGIN) -> Origin:
 
 @pytest.fixture
 async def other(store: Store, folder: Path) -> AsyncIterator[Store]:
-    """Another process, as far as the folder can tell."""
+    """Another open store on the folder, which behaves as another process."""
     async with Store.open(folder) as opened:
         yield opened
 

@@ -1,4 +1,4 @@
-"""What the store remembers of mirroring: interruptions, ends of what is kept, and that caches do not suffer."""
+"""Records of mirror runs: interruptions, retention, and caches that stay valid."""
 
 from __future__ import annotations
 

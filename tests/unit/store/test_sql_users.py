@@ -1,4 +1,4 @@
-"""Users and tokens in the catalog, and the key that signs."""
+"""Users, tokens and the signing key in the catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An upstream in memory that notes what it is asked, a store of our own, and time that moves when it is told to."""
+"""An upstream in memory that records its calls, a local store, and a clock that the tests move."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ from tests.support.clocks import HandClock
 
 
 class Upstream(DelegatingRegistry):
-    """Notes what it is asked, and refuses what it is told to."""
+    """An upstream that records its calls and fails where a test says.
+
+    Attributes:
+        asked: the calls, in order.
+        broken: errors by the digest whose manifest or blob cannot be read.
+        lists: error of every list of tags; None: lists succeed.
+        page_limit: largest number of tags in a page; None: no limit.
+    """
 
     def __init__(self) -> None:
         super().__init__(MemoryRegistry())
@@ -58,7 +65,7 @@ class Upstream(DelegatingRegistry):
 
 
 class Watched(Upstream):
-    """An upstream that notes the blobs that are read, too."""
+    """An upstream that also records the blobs that are read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +81,7 @@ class Watched(Upstream):
 
 
 class Told:
-    """A reporter whose reports are lines, in the order in which tags were begun."""
+    """A reporter that keeps its reports as lines, in the order in which the tags were begun."""
 
     def __init__(self) -> None:
         self._lines: list[ToldTag] = []
@@ -118,7 +125,7 @@ def told() -> Told:
 
 @pytest.fixture
 async def here(tmp_path: Path, clock: HandClock) -> AsyncIterator[Store]:
-    """Our store."""
+    """The local store."""
     async with Store.open(tmp_path / "data", clock=clock) as store:
         yield store
 

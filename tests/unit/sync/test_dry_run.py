@@ -1,4 +1,4 @@
-"""A dry run tells what the run right after it does, changes nothing, and a second one has nothing left to move."""
+"""A dry run predicts the run that follows, changes nothing, and finds nothing left to move after the run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ruled(*to: str, name: str = "contiv", **options: Any) -> MirrorRule:
 
 
 class World:
-    """An upstream, a store, and the runs between them."""
+    """An upstream, a store, and runs between them."""
 
     def __init__(self, upstream: Watched, store: Store, data: Path, context: RunContext, clock: HandClock) -> None:
         self.upstream = upstream
@@ -66,7 +66,7 @@ class World:
         return await run_rules(rules, {"hub": self.upstream}, self.store, nullcontext, self._context)
 
     async def dry_run(self, *rules: MirrorRule) -> RunSummary:
-        """A dry run; the store must be as it was."""
+        """Make a dry run. Fails if the store changes."""
         before = self.content()
         registry = DryRunRegistry(self.store, self.store.find_blob, self.store.downloads)
         sources = {"hub": registry.source(self.upstream)}
@@ -75,7 +75,7 @@ class World:
         return summary
 
     async def both(self, *rules: MirrorRule) -> RunSummary:
-        """A dry run, the run, and a dry run with nothing left to do."""
+        """Make a dry run, the run, and a dry run with nothing left to do. Returns the summary of the run."""
         dry = await self.dry_run(*rules)
         done = await self.run(*rules)
         assert told(dry) == told(done)
@@ -84,7 +84,7 @@ class World:
         return done
 
     def content(self) -> tuple[list[str], dict[str, bytes]]:
-        """The catalog, and every file beside it."""
+        """Return the catalog, and every file beside it."""
         with sqlite3.connect(f"file:{self._data / 'catalog.sqlite'}?mode=ro", uri=True) as catalog:
             rows = list(catalog.iterdump())
         catalog.close()
@@ -96,7 +96,7 @@ class World:
 
 
 def told(summary: RunSummary) -> list[tuple[object, ...]]:
-    """What a summary says, but for which of the tags that share a blob or a referrer brought it."""
+    """Return the content of a summary, without the assignment of shared blobs and referrers to tags."""
     counts = [(outcome, summary.count(outcome)) for outcome in TagOutcome]
     tags = [
         replace(record, moved_bytes=0, error=None, reason=re.sub(r"(, )?with \d+ referrer\(s\)$", "", record.reason))

@@ -1,4 +1,4 @@
-"""Rules with several names here, and rules whose tags are copies with changes."""
+"""Rules with several local names, and rules whose tags are derived plugins."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def ruled(*to: str, **options: Any) -> MirrorRule:
 
 
 async def at(store: Store, repository: Repository, tag: str = "1.0") -> tuple[Digest, dict[str, str | None]]:
-    """What a tag points to, and the environment there."""
+    """Return the digest of a tag, and the environment in its config."""
     manifest = await store.get_manifest(repository, Tag(tag))
     assert manifest.config is not None
     async with store.open_blob(repository, manifest.config.digest) as blob:

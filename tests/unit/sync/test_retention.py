@@ -31,7 +31,7 @@ RETENTIONS = st.one_of(
 
 
 def kept(**tags: tuple[int, int]) -> dict[Tag, RetainedTag]:
-    """Tags as `v1_0=(digest, days ago)`."""
+    """Return the tags that retention keeps, given tags as ``v1_0=(digest, days ago)``."""
     return {
         Tag(name.removeprefix("v").replace("_", ".")): RetainedTag(DIGESTS[digest], NOW - days * DAY, DIGESTS[digest])
         for name, (digest, days) in tags.items()

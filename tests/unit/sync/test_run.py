@@ -66,7 +66,7 @@ def outcomes(result: RuleResult) -> dict[str, str]:
 
 
 async def test_tags_are_chosen_off_the_event_loop(upstream: Upstream, here: Store, context: RunContext) -> None:
-    """An upstream may list hundreds of thousands: the server that follows the rule has other clients."""
+    """An upstream may list hundreds of thousands of tags, and the server has other clients meanwhile."""
     threads: list[int] = []
 
     class Watching(TagSelection):
@@ -198,7 +198,7 @@ DIFFERENCE = ("+ host pid namespace: true", "+ capabilities: CAP_SYS_ADMIN", "- 
 
 @pytest.fixture
 async def stable(upstream: Upstream) -> Upstream:
-    """An upstream whose tag `stable` is a plugin that asks for little; it holds one that asks for much."""
+    """An upstream whose tag ``stable`` is a plugin with few privileges. It also holds one with many."""
     await hold(upstream, THERE, [GREEDY], [ASKS_MUCH])
     await hold(upstream, THERE, [HUMBLE], [ASKS_LITTLE], "stable")
     return upstream
@@ -478,8 +478,9 @@ async def test_a_cancelled_run_is_noted_as_interrupted_with_what_was_planned(
     stuck.inner = upstream.inner
     task = asyncio.create_task(run_rule(RULE, stuck, here, context))
     await begun.wait()
-    while None in [await digest_of(here, tag) for tag in ("latest", "1.0.0-beta.3")]:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while None in [await digest_of(here, tag) for tag in ("latest", "1.0.0-beta.3")]:
+            await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -496,7 +497,7 @@ async def test_a_tag_that_was_copied_and_not_noted_keeps_its_history(
 ) -> None:
     await run_rule(RULE, stable, here, context)
     await move(stable, "stable", ASKS_MUCH)
-    await hold(here, HERE, [GREEDY], [ASKS_MUCH], "stable")  # as a run that died between the two would leave it
+    await hold(here, HERE, [GREEDY], [ASKS_MUCH], "stable")  # as a run leaves it that died before the record
     result = await run_rule(RULE, stable, here, context)
     assert (outcomes(result)["stable"], result.changed[0].difference) == ("unchanged", DIFFERENCE)
     event = (await here.records.sync_runs.history(HERE, Tag("stable"), 1))[0]

@@ -20,7 +20,7 @@ CONFIG, LAYER = b"{}\n", b"layer"
 
 
 class Locks(Told):
-    """Locks by name, some of which another holds; notes what is begun under them."""
+    """Locks of rules, some of which another process holds. Records the tags that are begun under each lock."""
 
     def __init__(self, *taken: str) -> None:
         super().__init__()

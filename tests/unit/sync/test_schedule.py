@@ -23,7 +23,7 @@ SCHEDULES = st.one_of(
 def past(
     known_since: datetime, started_at: datetime | None = None, outcome: RunOutcome = RunOutcome.SUCCEEDED
 ) -> RuleRecord:
-    """A rule, and the last of its runs."""
+    """Return a rule's record with its last run."""
     return RuleRecord(known_since, Run(1, "contiv", started_at, outcome=outcome) if started_at else None)
 
 
@@ -73,7 +73,7 @@ def test_cron_is_read_in_its_time_zone(zone: str | None, after: str, due: str) -
 
 @pytest.mark.parametrize(("after", "times"), [("2026-03-28T12:00", 1), ("2026-10-24T12:00", 1)])
 def test_a_time_that_summer_time_skips_or_repeats_comes_once(after: str, times: int) -> None:
-    """02:30 does not exist on 2026-03-29, and is there twice on 2026-10-25."""
+    """02:30 does not exist on 2026-03-29, and occurs twice on 2026-10-25."""
     cron, moment = Cron.parse("30 2 * * *", "Europe/Zurich"), datetime.fromisoformat(after).replace(tzinfo=UTC)
     within, found = moment + timedelta(days=1), []
     while (moment := cron.following(moment)) < within:

@@ -1,11 +1,11 @@
-"""Following rules: the clock is the machine's own here, and the intervals are short."""
+"""Mirror rules that run on schedule. The tests use the machine's clock and short intervals."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from mirror.sync.scheduler import RuleScheduler
 from mirror.transfer.blob_locks import BlobLocks
 from mirror.transfer.progress_reporting import SilentReporter
 from tests.support.builders import hold, plugin
+from tests.support.waiting import until
 from tests.unit.sync.conftest import Upstream
 
 CLOCK = SystemClock()
@@ -47,15 +48,30 @@ async def hub(upstream: Upstream) -> Upstream:
     return upstream
 
 
+class CountedLocks(RuleLocks):
+    """Locks of rules.
+
+    Attributes:
+        asked: how often a lock was asked for.
+    """
+
+    asked = 0
+
+    def __call__(self, rule_name: str) -> AbstractAsyncContextManager[None]:
+        self.asked += 1
+        return super().__call__(rule_name)
+
+
 class Process:
-    """A process that follows rules, as far as its part of the work goes."""
+    """The part of a server process that follows mirror rules."""
 
     def __init__(self, hub: Upstream, store: Store, data: Path, *rules: MirrorRule) -> None:
         self.results: list[RuleResult] = []
         runs, derivations = store.records.sync_runs, store.records.derivations
         layers = SharedLayerReader(DEFAULT_LIMITS).of(store)
         context = RunContext(runs, derivations, layers, CLOCK, SilentReporter(), BlobLocks())
-        following = RuleScheduler({"hub": hub}, store, RuleLocks(data), runs, context, self.results.append)
+        self.locks = CountedLocks(data)
+        following = RuleScheduler({"hub": hub}, store, self.locks, runs, context, self.results.append)
         self.task = asyncio.create_task(following.run(rules))
 
     async def end(self) -> None:
@@ -75,9 +91,7 @@ async def processes(hub: Upstream, data: Path, count: int, *rules: MirrorRule) -
 
 
 async def until_there_are(results: int, *running: Process) -> None:
-    async with asyncio.timeout(20):
-        while sum(len(process.results) for process in running) < results:
-            await asyncio.sleep(0.01)
+    await until(lambda: sum(len(process.results) for process in running) >= results)
 
 
 async def test_each_run_is_done_by_one_of_several_processes_and_not_before_its_time(
@@ -94,7 +108,7 @@ async def test_each_run_is_done_by_one_of_several_processes_and_not_before_its_t
 async def test_a_rule_that_runs_elsewhere_is_left_alone(hub: Upstream, tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with Store.open(data), RuleLocks(data)("acme"), processes(hub, data, 1, RULE) as (process,):
-        await asyncio.sleep(0.5)
+        await until(lambda: process.locks.asked >= 3)
         assert process.results == []
 
 
@@ -133,12 +147,10 @@ async def test_a_run_that_is_stopped_goes_on_in_the_next_process(hub: Upstream, 
             await asyncio.Event().wait()
 
     async with processes(Stuck(), data, 1, rarely):
-        async with asyncio.timeout(40):  # the first run is put off a little
+        async with asyncio.timeout(40):  # the scheduler delays the first run
             await begun.wait()
     async with Store.open(data) as store:
         assert [run.outcome for run in await store.records.sync_runs.runs("acme", 5)] == [RunOutcome.INTERRUPTED]
     async with processes(hub, data, 1, rarely) as (process,):
-        async with asyncio.timeout(40):
-            while not process.results:
-                await asyncio.sleep(0.05)
+        await until(lambda: process.results)
     assert process.results[0].succeeded

@@ -10,12 +10,12 @@ A, B, C = Digest.of(b"a"), Digest.of(b"b"), Digest.of(b"c")
 
 
 def known(here: Digest | None = None, upstream: Digest | None = None, **more: bool) -> KnownTag:
-    """A tag that is here as it is there."""
+    """Return a tag that is the same here and upstream."""
     return KnownTag(here, here, upstream, **more)
 
 
 def copied(stands_for: Digest | None, upstream: Digest) -> KnownTag:
-    """A tag that is C here, a copy with changes."""
+    """Return a tag whose local manifest C is a derived plugin."""
     return KnownTag(C, stands_for, upstream, from_rule=True)
 
 

@@ -1,4 +1,4 @@
-"""What may be there after a kill, and what breaks a promise."""
+"""States that may exist after a kill, and states that break a promise."""
 
 import math
 

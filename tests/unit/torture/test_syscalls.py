@@ -1,4 +1,4 @@
-"""The reading of a trace, and that a wrong order is seen."""
+"""The parser of a system call trace, and the detection of a wrong order."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Downloads: two open stores on one folder stand for two processes, which share nothing but that folder."""
+"""Downloads. Two open stores on one folder behave as two processes: they share nothing but the folder."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ DIGEST = Digest.of(BLOB)
 
 
 class Process:
-    """What one process has open."""
+    """The open parts of one process."""
 
     def __init__(self, store: Store, downloads: ActiveDownloads, told: Told, tasks: BackgroundTasks) -> None:
         self.store = store
@@ -40,9 +40,7 @@ class Process:
         return asyncio.create_task(read(self.downloads.open(wanted, part)))
 
     async def idle(self) -> None:
-        async with asyncio.timeout(10):
-            while self.downloads.count:
-                await asyncio.sleep(0.002)
+        await until(lambda: not self.downloads.count)
 
 
 @asynccontextmanager
@@ -102,11 +100,11 @@ class TestReaders:
             seen = 0
             while seen < len(BLOB) - HELD_BACK_BYTES:
                 seen = await blob.available(seen)
-            with pytest.raises(TimeoutError):
-                async with asyncio.timeout(0.1):
-                    await blob.available(seen)
+            waiting = asyncio.create_task(blob.available(seen))
+            await until(lambda: received_bytes(one) >= len(BLOB) - PIECE_BYTES)
+            assert not waiting.done()
             hub.limit = None
-            assert await blob.available(seen) == len(BLOB)
+            assert await waiting == len(BLOB)
 
     async def test_are_given_the_first_bytes_at_once(self, one: Process, hub: ScriptedUpstream) -> None:
         hub.limit = 1
@@ -141,7 +139,9 @@ class TestReaders:
             readers = [one.reading(wanted(hub)) for _ in range(2)]
             await until(lambda: hub.sent_bytes >= 100_000)
             readers[0].cancel()
-            await asyncio.sleep(0.05)
+            await asyncio.wait([readers[0]])
+            hub.limit = 150_000
+            await until(lambda: hub.sent_bytes >= 150_000)
             assert one.downloads.count == 1
             readers[1].cancel()
             await one.idle()
@@ -260,7 +260,7 @@ class TestFailures:
 
 
 class TestPlaces:
-    """However many blobs are asked for, few are claimed."""
+    """Few blobs are claimed, however many are requested."""
 
     BLOBS = tuple(b"%d" % number * 1000 for number in range(6))
 
@@ -268,7 +268,7 @@ class TestPlaces:
     async def crowded(
         self, one: Process, hub: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
     ) -> list["asyncio.Task[bytes]"]:
-        """Readers of more blobs than may be fetched, of an upstream that gives nothing."""
+        """Readers of more blobs than may be fetched at once, from an upstream that sends no bytes."""
         monkeypatch.setattr(active_downloads, "MOST_FETCHED", 2)
         await hold(hub, NAME, self.BLOBS, [])
         hub.limit = 0
@@ -324,6 +324,18 @@ def claims(process: Process) -> list[Path]:
     return list(process.store.uploads._layout.uploads.iterdir())
 
 
+def received_bytes(process: Process) -> int:
+    """Return the size of the partial file from which readers of the blob are served."""
+    partial = process.downloads._running[DIGEST][0].progress.partial
+    return 0 if partial is None else partial.size_bytes
+
+
+def follows(process: Process) -> bool:
+    """Return True if the process follows the download of another process."""
+    running = process.downloads._running.get(DIGEST)
+    return running is not None and running[0]._watched is not None
+
+
 class TestTwoProcesses:
     async def test_share_one_download(self, one: Process, two: Process, hub: ScriptedUpstream) -> None:
         hub.limit = 100_000
@@ -331,7 +343,7 @@ class TestTwoProcesses:
         await until(lambda: hub.sent_bytes >= 100_000)
         second = two.reading(wanted(hub, OTHER))
         part = two.reading(wanted(hub, OTHER), RangeRequest(200_000, 200_009))
-        await asyncio.sleep(0.1)
+        await until(lambda: follows(two))
         hub.limit = 300_000
         assert await part == BLOB[200_000:200_010]
         assert not second.done()
@@ -349,8 +361,7 @@ class TestTwoProcesses:
             first = ending.reading(wanted(hub))
             await until(lambda: hub.sent_bytes >= 100_000)
             second = two.reading(wanted(hub))
-            await until(lambda: hub.sent_bytes >= 200_000)
-            await asyncio.sleep(0.1)
+            await until(lambda: hub.sent_bytes >= 200_000 and follows(two))
         assert isinstance(await raised(first), Busy)
         hub.limit = None
         assert await second == BLOB
@@ -364,9 +375,9 @@ class TestTwoProcesses:
         first = one.reading(wanted(hub))
         await until(lambda: hub.sent_bytes >= 100_000)
         second = two.reading(wanted(hub))
-        await asyncio.sleep(0.1)
+        await until(lambda: follows(two))
         hub.limit = 200_000
-        await asyncio.sleep(0.1)
+        await until(lambda: received_bytes(two))
         hub.limit = None
         assert isinstance(await raised(first), UpstreamProtocolError)
         assert isinstance(await raised(second), MirrorError)

@@ -1,4 +1,4 @@
-"""Several at the same time."""
+"""Concurrent work with a limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The copy engine between registries in memory that note what they are asked, and fail where they are told to."""
+"""The copy engine between registries in memory that record their calls and fail where a test says."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ OTHER = plugin(CONFIG, OTHER_LAYER)
 
 
 class Source(DelegatingRegistry):
-    """Notes what is read; a blob may break off, or be another than it is said to be."""
+    """A source that records reads. A blob may break off or have other content than its digest says."""
 
     def __init__(self) -> None:
         super().__init__(MemoryRegistry())
@@ -75,7 +75,7 @@ class Source(DelegatingRegistry):
 
 
 class Breaking:
-    """A blob that ends with an error after some bytes."""
+    """A blob that raises an error after some bytes."""
 
     file = None
 
@@ -94,7 +94,7 @@ class Breaking:
 
 
 class Goal(DelegatingRegistry):
-    """Notes what is written."""
+    """A destination that records writes."""
 
     def __init__(self) -> None:
         super().__init__(MemoryRegistry())
@@ -122,7 +122,7 @@ class Goal(DelegatingRegistry):
 
 
 class NotedUpload:
-    """An upload that is noted when it is committed."""
+    """An upload session that is recorded at its commit."""
 
     def __init__(self, goal: Goal, inner: Upload) -> None:
         self._goal, self._inner = goal, inner
@@ -147,7 +147,7 @@ class NotedUpload:
 
 
 class Counting:
-    """Progress as numbers."""
+    """A reporter that counts."""
 
     def __init__(self) -> None:
         self.expected: list[int] = []
@@ -240,7 +240,7 @@ async def test_what_breaks_off_leaves_no_upload_and_no_tag(source: Source, goal:
 
 
 async def moved_bytes(source: Source, goal: Goal) -> int:
-    """What a copy moves where the config is held already."""
+    """Return the bytes that a copy moves if the destination holds the config."""
     await hold(source.inner, THERE, [CONFIG, LAYER], [PLUGIN], str(TAG))
     await hold(goal.inner, HERE, [CONFIG], [])
     copied = await copy_graph(CopySource(source, THERE), TAG, CopyDestination(goal, HERE), [TAG], SILENT)
@@ -364,7 +364,7 @@ async def test_the_first_failure_ends_the_others(source: Source, goal: Goal) -> 
 
 async def test_a_lease_of_the_store_is_let_go_of_however_the_copy_fails(source: Source, tmp_path: Path) -> None:
     class Away(Source):
-        """Knows the manifest, and cannot give a blob."""
+        """A source that has the manifest and cannot open a blob."""
 
         @asynccontextmanager
         async def _open(self, repository: Repository, digest: Digest, part: RangeRequest | None) -> AsyncIterator[Blob]:
@@ -373,7 +373,7 @@ async def test_a_lease_of_the_store_is_let_go_of_however_the_copy_fails(source: 
 
     away = Away()
     away.inner = source.inner
-    errors = []  # hold every frame that they came through, as results of a rule do
+    errors = []  # the errors keep their frames alive, as errors in the results of a rule do
     async with Store.open(tmp_path / "data") as store:
         for failing, breaks_at in ((source, 300_000), (away, None), (away, None), (source, None)):
             failing.breaks_at = breaks_at

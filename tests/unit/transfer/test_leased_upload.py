@@ -1,4 +1,4 @@
-"""A sync and pull-through want the same blob: two open stores on one folder stand for two processes."""
+"""A sync and a pull-through of the same blob. Two open stores on one folder behave as two processes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ async def hub() -> ScriptedUpstream:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     async with Store.open(tmp_path / "data") as opened:
         yield opened
-        assert not list(opened.uploads._layout.uploads.rglob("data"))  # an empty folder may be left, and expires
+        assert not list(opened.uploads._layout.uploads.rglob("data"))  # an empty folder may remain until it expires
 
 
 @pytest.fixture

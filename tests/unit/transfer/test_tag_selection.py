@@ -124,6 +124,6 @@ def test_patterns_that_cannot_be_used_are_named(pattern: str) -> None:
 
 
 def test_no_tag_keeps_an_expression_busy() -> None:
-    """With backtracking, this would not end within a lifetime."""
+    """An engine with backtracking would not finish in any useful time."""
     selection = TagSelection.parse(include=("/^(([a-z])+.)+[A-Z]([a-z])+$/",))
     assert not selection.takes(Tag("a" * 128))

@@ -1,4 +1,4 @@
-"""A listener of downloads that remembers each call."""
+"""An observer of downloads that records each call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mirror.oci.errors import MirrorError
 
 
 class Told:
-    """Remembers what it was told."""
+    """A recorder of the observer's calls."""
 
     def __init__(self) -> None:
         self.received_bytes = 0

@@ -1,4 +1,4 @@
-"""Some content to ask for."""
+"""Content that the tests request from upstreams."""
 
 from __future__ import annotations
 

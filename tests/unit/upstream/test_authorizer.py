@@ -1,4 +1,4 @@
-"""The conversation about who we are, held by hand: no server, no event loop."""
+"""The authorization exchange, driven by hand without a server and an event loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOKEN = AuthReply(200, body=b'{"token": "abc", "expires_in": 300}')
 
 
 class Party(Authorizer):
-    """An authorizer, and who it speaks for."""
+    """An authorizer with its login."""
 
     def __init__(self, login: Credentials | None, clock: HandClock, *, plain_http: bool) -> None:
         super().__init__("hub", clock, plain_http=plain_http)
@@ -33,7 +33,7 @@ def authorizer(login: Credentials | None = None, clock: HandClock | None = None,
 
 
 def talk(party: Party, *replies: AuthReply, scopes: tuple[str, ...] = PULL) -> list[Attempt | TokenRequest]:
-    """Everything that is sent, when these replies come back, and then 200s."""
+    """Return everything that is sent in answer to these replies, which are followed by 200s."""
     coming = iter(replies)
     sent: list[Attempt | TokenRequest] = []
     flow = party.flow(scopes)
@@ -50,7 +50,7 @@ def talk(party: Party, *replies: AuthReply, scopes: tuple[str, ...] = PULL) -> l
 
 
 def posted(request: Attempt | TokenRequest) -> dict[str, str]:
-    """The form of a token request."""
+    """Return the form of a token request."""
     assert isinstance(request, TokenRequest)
     assert request.form is not None
     assert request.authorization is None

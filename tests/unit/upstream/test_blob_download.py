@@ -1,4 +1,4 @@
-"""Blobs over lines that break."""
+"""Blobs over connections that break."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STALLED = Reply(200, BLOB[:1000], length=SIZE, then="stall")
 
 
 def part(start: int, stop: int, *, said: str = "", sent: int | None = None, then: str = "keep") -> Reply:
-    """Bytes `start` to `stop`; `said` is another Content-Range, `sent` where the bytes end although more were said."""
+    """Return a reply with bytes ``start`` to ``stop``, or to ``sent``. ``said`` replaces the true Content-Range."""
     place = said or f"bytes {start}-{stop - 1}/{SIZE}"
     return Reply(206, BLOB[start : sent or stop], {"Content-Range": place}, length=stop - start, then=then)
 

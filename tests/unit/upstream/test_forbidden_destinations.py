@@ -1,4 +1,4 @@
-"""Where an upstream may send us, by address, by name, and by a name that changes its mind."""
+"""Destinations that upstreams may redirect to: by address, by name, and by a name whose address changes."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def test_redirects_to_addresses(base: str, location: str, allowed: bool) -> None
 
 @pytest.mark.parametrize("text", ["2130706433", "0x7f000001", "127.1", "0177.0.0.1"])
 async def test_other_spellings_of_an_address_lead_nowhere(text: str) -> None:
-    """They are names to the guard; the HTTP library or the resolved address must stop them."""
+    """The guard takes them for names. The HTTP library or the check of the resolved address must stop them."""
     async with opened(UpstreamUrls("hub", "https://hub.example", plain_http=True), None) as connections:
         with pytest.raises((aiohttp.ClientError, ValueError)):
             await connections.request("GET", URL(f"http://{text}:1/"), {}, None, own=False)
 
 
 class Names(AbstractResolver):
-    """Resolves every name to the next of some lists of addresses; the last list stays."""
+    """A resolver that returns the next of some lists of addresses for any name, and repeats the last list."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self.answers = list(answers)
@@ -145,7 +145,7 @@ async def test_the_upstream_itself_may_be_anywhere(server: ScriptedServer) -> No
 
 
 def test_the_socket_is_made_for_the_very_address_that_was_judged() -> None:
-    """So a name that changes its address between two looks gains nothing: there is no second look."""
+    """The name is resolved once only, so a changed address gains nothing."""
     guard = DestinationGuard()
     with pytest.raises(ForbiddenAddressError):
         guard.socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80)))

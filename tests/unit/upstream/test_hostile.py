@@ -1,4 +1,4 @@
-"""An upstream that does everything wrong: what our caller sees, what is stored, what is logged."""
+"""An upstream that breaks every rule: the error for the caller, the stored content, and the log."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ LEFT_ALONE = "upstream circuit breaker opened"
 
 
 def told(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What is logged of an upstream, for people."""
+    """Return the log events about an upstream above the level "debug"."""
     return [line["event"] for line in lines if line["log_level"] != "debug" and line["event"].startswith("upstream")]
 
 
@@ -98,7 +98,11 @@ def wants_token(realm: str, *replies: Reply) -> Callable[[ScriptedServer], None]
 
 @dataclass(frozen=True)
 class Case:
-    """What the upstream does, and what must come of it. `most_sent_bytes`: so much the upstream could get rid of."""
+    """A hostile upstream, and the expected outcome.
+
+    Attributes:
+        most_sent_bytes: largest number of bytes that the upstream may send before the connection ends.
+    """
 
     name: str
     prepare: Callable[[ScriptedServer], None]
@@ -448,7 +452,8 @@ async def nothing_wrong_is_stored(store: Store, data: Path) -> None:
     held = [path for path in (data / "blobs").rglob("*") if path.is_file()]
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in held)
     assert {path.name for path in held} <= {Digest.of(CONFIG).hex}
-    for path in data.glob("uploads/*/data"):  # what has broken off is kept, to be gone on with and then verified
+    # The bytes before the break are kept for a later download, which verifies them.
+    for path in data.glob("uploads/*/data"):
         assert path.stat().st_size <= SIZE
 
 

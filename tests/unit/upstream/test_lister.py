@@ -1,4 +1,4 @@
-"""Lists of registries that do not quite follow the specification, cut into pages that do."""
+"""Lists of registries that deviate from the specification, cut into pages that follow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists longer than any registry's: what is read of them, how often, and what others notice."""
+"""Lists longer than any real one: the part that is read, the number of requests, and fairness to other tasks."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def bounded(server: ScriptedServer, lists: ListBounds, clock: HandClock) -
 
 
 def paged(server: ScriptedServer, *pages: list[str]) -> None:
-    """A list of tags in pages, each of which leads to the next."""
+    """Script a list of tags in pages, each with a link to the next."""
     line = TAGS
     for number, names in enumerate(pages, 1):
         path = f"{ROOT}/tags/list?p={number}"
@@ -62,7 +62,7 @@ def paged(server: ScriptedServer, *pages: list[str]) -> None:
 async def test_the_event_loop_has_its_turns_while_a_list_is_read(
     server: ScriptedServer, upstream: UpstreamRegistry
 ) -> None:
-    """Counted is how many names are looked at between two turns."""
+    """Counts the names that are checked between two rounds of the event loop."""
     server.on(TAGS, tags(*LONG))
     turns = 0
     looked_at: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""How much a second: the arithmetic, the windows of the day, and processes that share a limit."""
+"""Rate limits: the arithmetic, the windows of the day, and limits shared by processes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_rate_by_the_time_of_day(windows: list[BandwidthWindow], moment: str
 
 @pytest.mark.parametrize(("month", "rate"), [(1, None), (7, 100)])
 def test_windows_follow_the_clock_of_their_zone(month: int, rate: int | None) -> None:
-    """06:30 UTC is half past seven in Berlin's winter, and half past eight in its summer."""
+    """06:30 UTC is 07:30 in Berlin in winter, and 08:30 in summer."""
     now = datetime(2026, month, 15, 6, 30, tzinfo=UTC)
     assert rate_at([BY_DAY], ZoneInfo("Europe/Berlin"), now) == rate
 
@@ -62,7 +62,7 @@ def test_no_more_passes_than_rate_and_burst_allow(events: list[tuple[float, int]
         now += pause
         paid_at = charged(paid_at, now, amount / rate, burst_seconds)
         passed += amount
-        now = max(now, paid_at)  # whoever charges waits until it is paid
+        now = max(now, paid_at)  # each caller waits until its charge is paid
         assert passed <= (now - begun + burst_seconds) * rate + 1e-6
 
 

@@ -1,4 +1,4 @@
-"""Resolving with as little as an upstream gives."""
+"""Resolving tags with as few headers as an upstream sends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floods around an answer's content: what is ended, what is borne, whichever way the upstream is reached."""
+"""Floods of framing around an answer's content: those that are ended and those that are tolerated, on every route."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Connection(asyncio.Transport):
-    """A connection that only knows whether it was ended."""
+    """A transport that records if it was aborted."""
 
     aborted = False
 
@@ -54,7 +54,7 @@ class Connection(asyncio.Transport):
 
 
 async def waiting(*, head: bool = False) -> tuple[GuardedProtocol, Connection]:
-    """A connection on which a request was just sent."""
+    """Return a connection on which a request was just sent."""
     protocol, connection = GuardedProtocol(asyncio.get_running_loop()), Connection()
     protocol.connection_made(connection)
     asked(protocol, head=head)
@@ -170,7 +170,7 @@ async def refused(upstream: UpstreamRegistry) -> None:
 
 @asynccontextmanager
 async def way(kind: str, server: ScriptedServer) -> AsyncIterator[UpstreamRegistry]:
-    """An upstream over plain HTTP that is reached in one way or another."""
+    """Open an upstream over plain HTTP, directly or through a proxy."""
     async with AsyncExitStack() as stack:
         proxies = Proxies()
         if kind != "direct":

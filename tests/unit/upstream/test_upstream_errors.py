@@ -1,4 +1,4 @@
-"""What an upstream does wrong, what it is called, and exactly what the upstream was asked meanwhile."""
+"""Errors of an upstream, their names, and the exact requests that were sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of upstreams, as several processes count them."""
+"""Metrics of upstreams, counted by several processes."""
 
 import math
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Pushing and deleting: exactly what is sent, and what is made of odd answers."""
+"""Pushing and deleting: the exact requests, and the handling of unusual answers."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from mirror.upstream.chunked_upload import MAX_CHUNK_BYTES
 from mirror.upstream.registry import UpstreamRegistry
 from mirror.wire.ranges import Span
 from tests.support.scripted_server import Reply, ScriptedServer
+from tests.support.waiting import until
 from tests.unit.upstream.content import (
     BLOB,
     BLOB_PATH,
@@ -344,15 +345,18 @@ async def test_a_registry_that_deletes_by_digest_only(server: ScriptedServer, up
 async def test_a_cancelled_piece_leaves_an_upload_that_can_be_gone_on_with(
     server: ScriptedServer, upstream: UpstreamRegistry
 ) -> None:
+    is_sent = asyncio.Event()
+
     async def slow() -> AsyncIterator[bytes]:
         yield BLOB[:100]
+        is_sent.set()  # the next piece is asked for
         await asyncio.Event().wait()
 
     server.on(POST, BEGUN)
     server.on(f"GET {AT}", Reply(204, headers={"Range": "0-99"}))
     upload = await upstream.begin_upload(REPOSITORY)
     task = asyncio.ensure_future(upload.append(slow()))
-    await asyncio.sleep(0.1)
+    await until(is_sent.is_set)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

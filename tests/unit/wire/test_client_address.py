@@ -1,4 +1,4 @@
-"""Whom an address stands for."""
+"""Client addresses, and the keys under which clients are counted."""
 
 from __future__ import annotations
 

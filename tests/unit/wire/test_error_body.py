@@ -1,4 +1,4 @@
-"""Error bodies, and the table of codes."""
+"""Error bodies, and the table of error codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From an answer's code and status back to an error of the tree."""
+"""Errors of the tree, derived from the code and status of an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests for tokens, as they are asked and as they are read."""
+"""Token requests, written and read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One array out of a large JSON document: the same that a whole parser gives, in steps that are bounded."""
+"""One array of a large JSON document: the result of a complete parser, in bounded steps."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_no_step_gives_more_than_a_thousand(body: bytes) -> None:
 
 
 def test_what_is_passed_over_is_passed_over_in_steps() -> None:
-    """As Google's registries list tags: each manifest is described, in an object beside them."""
+    """Google's registries list tags like this: an object beside the array describes each manifest."""
     manifest = {f"sha256:{number:064}": {"imageSizeBytes": "1", "tag": ["a", "b"]} for number in range(10_000)}
     body = json.dumps({"child": [], "manifest": manifest, "name": "x", "tags": ["a", "b"]}).encode()
     steps = list(elements(body, "tags", "list"))

@@ -120,7 +120,7 @@ def test_what_is_no_chunk_range(header: str) -> None:
 
 @pytest.mark.parametrize("spaces", [1, 100, 10_000])
 def test_a_range_among_spaces_is_read_in_one_way_alone(spaces: int) -> None:
-    """What is optional gives nothing back, so there is one way through any header, however long."""
+    """Optional parts of the pattern never backtrack, so a header of any length is matched in one way only."""
     gap = " " * spaces
     assert RangeRequest.parse(f"bytes{gap}={gap}1{gap}-{gap}2") == RangeRequest(1, 2)
     assert RangeRequest.parse(f"bytes={gap}x") is None

@@ -1,4 +1,4 @@
-"""Paths of the distribution API: parse ∘ build = identity, and nothing but the tree's errors."""
+"""Paths of the distribution API: parsing a built path returns the route, and only errors of the tree are raised."""
 
 from __future__ import annotations
 
