@@ -210,7 +210,7 @@ class MemoryRegistry:
     def _existing(self, repository: Repository) -> _Held:
         held = self._repositories.get(repository)
         if held is None or not (held.blobs or held.manifests):
-            raise errors.RepositoryUnknown(f"this registry has no repository {repository}", name=repository)
+            raise errors.RepositoryUnknown(f"the registry has no repository {repository}", name=repository)
         return held
 
     def _blob(self, repository: Repository, digest: Digest) -> bytes:

@@ -69,4 +69,4 @@ class StoreDeleter:
 
 
 def _no_repository(repository: Repository) -> NotFound:
-    return RepositoryUnknown(f"this registry has no repository {repository}", name=repository)
+    return RepositoryUnknown(f"the registry has no repository {repository}", name=repository)

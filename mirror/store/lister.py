@@ -41,7 +41,7 @@ class StoreLister:
     async def list_tags(self, repository: Repository, page: PageRequest) -> Page[Tag]:
         repository_id = await self._catalog.read(lambda connection: rows.find_repository(connection, repository))
         if repository_id is None:
-            raise RepositoryUnknown(f"this registry has no repository {repository}", name=repository)
+            raise RepositoryUnknown(f"the registry has no repository {repository}", name=repository)
         statement = select(tags.c.name).where(tags.c.repository_id == repository_id)
         return await self._page(statement, tags.c.name, page, lambda row: Tag(row.name))
 

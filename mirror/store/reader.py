@@ -100,5 +100,5 @@ class StoreReader:
 
 def _no_manifest(connection: Connection, repository: Repository, target: Tag | Digest) -> NotFound:
     if rows.find_repository(connection, repository) is None:
-        return RepositoryUnknown(f"this registry has no repository {repository}", name=repository)
+        return RepositoryUnknown(f"the registry has no repository {repository}", name=repository)
     return ManifestUnknown(f"{repository} has no manifest {target}", name=repository, reference=target)

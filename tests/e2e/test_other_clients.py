@@ -333,7 +333,7 @@ def test_an_image_that_is_not_there(engine: Engine, workers: Mirror, tmp_path: P
     layout = write_image(pack_image({"etc/greeting": b"hello\n"}, OCI), tmp_path / "image")
     skopeo.copy(layout, f"docker://{workers.host}/engine/some:1")
     for name, reason in (
-        ("engine/none", "repository {} not found: name unknown: this registry has no repository engine/none"),
+        ("engine/none", "repository {} not found: name unknown: the registry has no repository engine/none"),
         ("engine/some", "manifest for {}:2 not found: manifest unknown: engine/some has no "),
     ):
         refused = engine.docker("pull", f"{workers.host}/{name}:2", check=False)

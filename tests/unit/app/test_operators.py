@@ -198,7 +198,7 @@ async def test_a_rejection_takes_nothing_from_repositories_of_others(tmp_path: P
         for digest in (DIGEST, theirs.digest, both.digest):
             status, message = await reject("anna", digest)
             assert status == 403
-            assert "needs the right to approve everywhere" in message
+            assert "fix: ask a user who may approve in every repository" in message
         assert await served.store.records.admissions.admissions() == []
         assert await reject("anna", ours.digest) == (200, "")
         assert await reject("root", both.digest) == (200, "")

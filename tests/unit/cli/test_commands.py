@@ -119,4 +119,4 @@ def test_an_empty_store_is_told(capsys):
 @pytest.mark.parametrize("arguments", [["ls", "a/b"], ["inspect", "a/b:1"]])
 def test_what_is_not_held_is_a_no(arguments, capsys):
     assert run(arguments) == 1
-    assert "this registry has no repository a/b" in capsys.readouterr().err
+    assert "the registry has no repository a/b" in capsys.readouterr().err

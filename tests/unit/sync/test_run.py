@@ -133,12 +133,12 @@ async def test_a_repository_that_is_not_there(upstream: Upstream, here: Store, c
     result = await run_rule(MirrorRule.parse("typo", "hub/store/contiv/plugin", "x"), upstream, here, context)
     assert isinstance(result.failed[0].error, RepositoryUnknown)
     assert result.failed[0].tag is None
-    assert told.lines == ["x failed: this registry has no repository store/contiv/plugin"]
+    assert told.lines == ["x failed: the registry has no repository store/contiv/plugin"]
     (run,) = await here.records.sync_runs.runs("typo", 5)
     assert (run.outcome, run.failed, run.reason) == (
         RunOutcome.FAILED,
         1,
-        "x: this registry has no repository store/contiv/plugin",
+        "x: the registry has no repository store/contiv/plugin",
     )
 
 
