@@ -76,7 +76,7 @@ class PluginChecker:
             layers = await self._layers.facts_of(registry, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(
-                f"{error}, which the manifest names; fix: push the blob first", **error.detail
+                f"{error}, which the manifest names; fix: push it first", **error.detail
             ) from error
         size_bytes, content = config.size_bytes, config.content
         read_bytes = manifest.size_bytes + len(content or b"")

@@ -104,8 +104,8 @@ class Manifest:
         kind = media_types.essence(media_type)
         if kind not in media_types.MANIFESTS:
             raise ManifestInvalid(
-                f"Content-Type {kind or '(none)'} is not the type of a manifest; "
-                f"fix: send one of {', '.join(media_types.MANIFESTS)}",
+                f"Content-Type {kind or '(none)'} is not the type of a manifest: "
+                f"only {', '.join(media_types.MANIFESTS)} are accepted",
                 media_type=kind,
             )
         document = read_object(content, "manifest")

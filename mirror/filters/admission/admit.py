@@ -52,7 +52,7 @@ class Admit(DelegatingRegistry):
             judged = await self._judge.judge(self.inner, repository, manifest)
         except BlobUnknown as error:
             raise ManifestBlobUnknown(
-                f"{error}, which the manifest names; fix: push the blob first", **error.detail
+                f"{error}, which the manifest names; fix: push it first", **error.detail
             ) from error
         if judged.is_refused:
             raise await self._judge.refuse(judged)

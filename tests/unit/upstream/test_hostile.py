@@ -133,9 +133,9 @@ MANIFESTS = [
         "another type",
         sends(GET_MANIFEST, Reply(200, MANIFEST, {"Content-Type": "text/html"})),
         UpstreamProtocolError,
-        "not a manifest's",
+        "is not the type of a manifest",
     ),
-    Case("no type", sends(GET_MANIFEST, Reply(200, MANIFEST)), UpstreamProtocolError, "not a manifest's"),
+    Case("no type", sends(GET_MANIFEST, Reply(200, MANIFEST)), UpstreamProtocolError, "is not the type of a manifest"),
     Case("a web page", sends(GET_MANIFEST, Reply(200, b"<html>", TYPED)), UpstreamProtocolError, "not JSON"),
     Case(
         "100 MB",

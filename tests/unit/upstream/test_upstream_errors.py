@@ -106,7 +106,7 @@ DEEP = b"[" * 100_000
         (delete, DELETE, Reply(405), errors.Unsupported, [DELETE], "answered 405"),
         # not true
         (get, GET, Reply(200, PAGE, {"Content-Type": "text/html"}), errors.UpstreamProtocolError, [GET], "text/html"),
-        (get, GET, Reply(200, MANIFEST), errors.UpstreamProtocolError, [GET], "(none) is not a manifest's"),
+        (get, GET, Reply(200, MANIFEST), errors.UpstreamProtocolError, [GET], "(none) is not the type of a manifest"),
         (get, GET, Reply(200, b"{}", TYPED), errors.UpstreamProtocolError, [GET], "schemaVersion"),
         (get, GET, Reply(200, b"\xff\x00", TYPED), errors.UpstreamProtocolError, [GET], "not JSON"),
         (get, GET, Reply(200, DEEP, TYPED), errors.UpstreamProtocolError, [GET], "not JSON"),
