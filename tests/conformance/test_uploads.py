@@ -34,7 +34,7 @@ def is_session(answer: Answer, status: int, held: str, name: Name) -> bool:
 
 
 def is_stored(answer: Answer, name: Name, content: bytes, algorithm: str = "sha256") -> bool:
-    """Whether the answer says so, and is right: the blob comes back from where it points."""
+    """Check that the answer reports a stored blob, and that its Location returns the blob."""
     digest = digest_of(content, algorithm)
     got = name.client.get(answer.location)
     return (

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 SOCKET = "/run/docker/plugins/volumes.sock"
 WORKING = ("--mount", "state=/tmp", "--args", SOCKET)
-"""What the driver of :func:`contiv` needs to work."""
+"""Bind mount that the driver of :func:`contiv` needs."""
 
 
 def contiv(folder: Path) -> PackedPlugin:
