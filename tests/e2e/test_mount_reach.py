@@ -66,12 +66,15 @@ def installed(engine: Engine, reference: str, *more: str) -> bool:
     return done.exit_code == 0
 
 
-def roots_with(path: str) -> list[Path]:
-    """Return `path` as seen by each process of the driver."""
+def roots_with(path: str, plugin_id: str) -> list[Path]:
+    """Return `path` as seen by each process of the driver of one plugin. Other engines may run the same driver."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if b"volume-driver" in (process / "cmdline").read_bytes():
+            if (
+                plugin_id in (process / "mountinfo").read_text()
+                and b"volume-driver" in (process / "cmdline").read_bytes()
+            ):
                 found.append(process / "root" / path.lstrip("/"))
         except OSError:
             continue
@@ -85,7 +88,8 @@ def test_an_engine_mounts_the_host(engine: Engine, upstream: DockerRegistry) -> 
         reference = f"{upstream.host}/upstream/lowerdir:1"
         assert installed(engine, reference)
         try:
-            seen = [path.read_text() for path in roots_with(f"/host{canary}") if path.exists()]
+            plugin_id = engine.inspect_plugin(reference)["Id"]
+            seen = [path.read_text() for path in roots_with(f"/host{canary}", plugin_id) if path.exists()]
         finally:
             engine.docker("plugin", "disable", "--force", reference)
             engine.docker("plugin", "rm", reference)
