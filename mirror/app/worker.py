@@ -246,8 +246,8 @@ async def _expire_uploads(settings: Settings, store: Store) -> None:
             removed = await store.uploads.expire(age, empty_age)
         except MirrorError as error:
             # The next round tries again. A failed round must not end the removal of expired sessions for good.
-            _LOG.error("uploads could not be expired", error=str(error), **error.detail)
+            _LOG.error("upload sessions could not be expired", error=str(error), **error.detail)
         else:
             if removed:
-                _LOG.info("uploads expired", count=removed)
+                _LOG.info("upload sessions expired", count=removed)
         await asyncio.sleep(_EXPIRY_PERIOD_SECONDS)
