@@ -77,4 +77,4 @@ def test_children_of_the_group_and_those_deaf_to_sigterm_end_too(tmp_path: Path)
 
 def test_waiting_in_vain_names_what_was_awaited() -> None:
     with pytest.raises(TimeoutError, match="for the moon"):
-        wait_until(lambda: False, "the moon")
+        wait_until(lambda: False, "the moon", timeout_seconds=0.05)

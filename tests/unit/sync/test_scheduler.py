@@ -135,10 +135,8 @@ async def test_what_fails_in_any_way_is_tried_again(hub: Upstream, tmp_path: Pat
 
 
 async def test_a_run_that_is_stopped_goes_on_in_the_next_process(hub: Upstream, tmp_path: Path) -> None:
-    data, rarely = (
-        tmp_path / "data",
-        MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(PERIOD * 9999)),
-    )
+    data = tmp_path / "data"
+    rarely = MirrorRule.parse("acme", "hub/acme/driver", "driver", schedule=Every(timedelta(seconds=30)))
     begun = asyncio.Event()
 
     class Stuck(Upstream):
