@@ -10,7 +10,7 @@ import asyncio
 import os
 import shutil
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process, SubprocessStreamProtocol
 from contextlib import suppress
 
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
@@ -50,20 +50,29 @@ async def ask(question: HelperQuestion, *, timeout_seconds: float = _TIMEOUT_SEC
             answer in time.
     """
     path = program_of(question)
+    loop = asyncio.get_running_loop()
     try:
+        # As asyncio.create_subprocess_exec() does, but with the transport, which that function keeps to itself.
         # A session of its own makes the helper the leader of a process group, so ``killpg`` also ends its children.
-        process = await asyncio.create_subprocess_exec(
-            path, "get", stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True
+        transport, protocol = await loop.subprocess_exec(
+            lambda: SubprocessStreamProtocol(limit=_MAX_ANSWER_BYTES, loop=loop),
+            path,
+            "get",
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            start_new_session=True,
         )
     except OSError as error:
         raise ConfigurationFault(f"{path} cannot be run: {error}") from error
+    process = Process(transport, protocol, loop)
     try:
         async with asyncio.timeout(timeout_seconds):
             answer, code = await _answer(process, question.server)
     except TimeoutError as error:
         raise ConfigurationFault(f"{path} has not answered within {timeout_seconds:g} s") from error
     finally:
-        await _end(process)
+        await _end(process, transport)
     if len(answer) > _MAX_ANSWER_BYTES:
         raise ConfigurationFault(f"{path} answers with more than {_MAX_ANSWER_BYTES} bytes")
     if code != 0:
@@ -87,11 +96,16 @@ async def _answer(process: Process, server: str) -> tuple[bytes, int]:
     return bytes(answer), await process.wait()
 
 
-async def _end(process: Process) -> None:
+async def _end(process: Process, transport: asyncio.SubprocessTransport) -> None:
     if process.returncode is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    # wait() also waits for the end of the output. That end never comes if asyncio has paused the reading of a long
+    # answer, or if a process that has left the group keeps the pipe open.
+    for descriptor in (0, 1):
+        if (pipe := transport.get_pipe_transport(descriptor)) is not None:
+            pipe.close()
+    await process.wait()
 
 
 def _login(path: str, answer: bytes) -> Credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import stat
 from base64 import b64encode
 from pathlib import Path
@@ -141,6 +142,17 @@ async def test_helpers_that_do_not_help(programs: Path, script: str, text: str) 
     with pytest.raises(ConfigurationFault, match=text) as raised:
         await ask(QUESTION, timeout_seconds=timeout_seconds)
     assert "s3cret" not in str(raised.value)
+
+
+async def test_a_helper_is_left_although_its_output_stays_open(programs: Path, tmp_path: Path) -> None:
+    kept_open = tmp_path / "pid"
+    daemon = f"setsid sh -c 'echo $$ > {kept_open}; exec sleep 600' & while ! [ -s {kept_open} ]; do sleep 0.01; done"
+    helper(programs, f"{daemon}; exec cat /dev/zero")
+    try:
+        with pytest.raises(ConfigurationFault, match="more than 65536 bytes"):
+            await ask(QUESTION)
+    finally:
+        os.kill(int(kept_open.read_text()), signal.SIGKILL)
 
 
 async def test_a_helper_that_cannot_be_run(programs: Path) -> None:
