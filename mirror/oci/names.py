@@ -39,8 +39,8 @@ class Repository:
             raise NameInvalid(f"repository name of {len(text)} characters: at most {MAX_REPOSITORY_LENGTH} are allowed")
         if not cls.is_valid(text):
             raise NameInvalid(
-                f"{text!r} is not a repository name; fix: use lower-case letters, digits and the separators . _ - "
-                "inside each component, and join components with /",
+                f"{text!r} is not a repository name; fix: use a-z and 0-9, with . _ - between them "
+                "and / between components",
                 name=text,
             )
         return cls(text)

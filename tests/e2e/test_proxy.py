@@ -199,7 +199,7 @@ class TestInterruptions:
     def test_another_worker_goes_on_where_one_was_killed(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
         push(big, upstream.url, NAME, TAG)
         with (
-            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Nginx.front(upstream.url, unlimited_bytes=8 * MIB, limit_rate_bytes_per_second=2 * MIB) as front,
             Mirror(workers=2, sections=sections(front.url)) as mirror,
             at_once(12) as clients,
         ):
@@ -224,7 +224,7 @@ class TestInterruptions:
     def test_a_download_goes_on_after_a_restart(self, upstream: DockerRegistry, big: PackedPlugin) -> None:
         push(big, upstream.url, NAME, TAG)
         with (
-            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Nginx.front(upstream.url, unlimited_bytes=8 * MIB, limit_rate_bytes_per_second=2 * MIB) as front,
             Mirror(sections=sections(front.url)) as mirror,
             at_once(1) as clients,
         ):
@@ -244,7 +244,7 @@ class TestInterruptions:
     ) -> None:
         push(big, upstream.url, NAME, TAG)
         with (
-            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Nginx.front(upstream.url, unlimited_bytes=8 * MIB, limit_rate_bytes_per_second=2 * MIB) as front,
             Mirror(sections=sections(front.url)) as mirror,
             at_once(2) as clients,
         ):
@@ -462,7 +462,7 @@ class TestEngine:
     ) -> None:
         push(big, upstream.url, NAME, TAG)
         with (
-            Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as front,
+            Nginx.front(upstream.url, unlimited_bytes=8 * MIB, limit_rate_bytes_per_second=2 * MIB) as front,
             Mirror(sections=sections(front.url, to="hub/**")) as mirror,
             at_once(1) as pool,
         ):

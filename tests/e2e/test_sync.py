@@ -139,7 +139,7 @@ def test_an_interrupted_sync_goes_on_where_it_was(
     push(packed, upstream.url, THERE, TAG)
     data = tmp_path / "data"
 
-    with Nginx.front(upstream.url, limit_rate_bytes_per_second=8 * MIB) as slow:
+    with Nginx.front(upstream.url, unlimited_bytes=5 * MIB, limit_rate_bytes_per_second=MIB) as slow:
         config = config_file(tmp_path, slow.url)
         # If a shell runs the tests in the background, SIGINT is ignored, and child processes inherit this.
         command = ["env", "--default-signal=INT", PROGRAM, "sync", "--config", config]

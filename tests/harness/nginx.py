@@ -43,13 +43,20 @@ class Nginx(Server):
 
     @classmethod
     def front(
-        cls, url: str, *, limit_rate_bytes_per_second: int = 0, workers: int = 2, certificate: Path | None = None
+        cls,
+        url: str,
+        *,
+        limit_rate_bytes_per_second: int = 0,
+        unlimited_bytes: int = 0,
+        workers: int = 2,
+        certificate: Path | None = None,
     ) -> Self:
         """Forward every request to `url` with the client's Host header. Bodies are not stored on disk.
 
         Args:
             url: Base URL of the server, `http://127.0.0.1:PORT`.
             limit_rate_bytes_per_second: Limit for each response. 0 means no limit.
+            unlimited_bytes: First bytes of each response, which the limit does not apply to.
             workers: Number of worker processes.
             certificate: PEM file with a private key and its certificate chain. If given, nginx serves TLS.
         """
@@ -57,6 +64,7 @@ class Nginx(Server):
             f"proxy_pass {url}; proxy_http_version 1.1; proxy_set_header Host $http_host;"
             ' proxy_set_header Connection ""; proxy_request_buffering off; proxy_max_temp_file_size 0;'
             f" client_max_body_size 0; limit_rate {limit_rate_bytes_per_second};"
+            f" limit_rate_after {unlimited_bytes};"
         )
         return cls(directives, workers=workers, certificate=certificate)
 

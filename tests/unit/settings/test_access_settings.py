@@ -59,7 +59,7 @@ def test_a_mistake_gets_one_clear_line(written, text: str, problem: str) -> None
         load(written(f"access: [{text}]"))
     (line,) = str(raised.value).splitlines()
     assert problem in line
-    assert len(line) < 300
+    assert len(line.partition("config.yaml")[2]) < 200  # the path before it may be long
 
 
 @pytest.mark.parametrize("url", ["mirror.example", "ftp://mirror.example", "https://mirror.example/path", 'http://a"b'])
