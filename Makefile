@@ -32,7 +32,7 @@ test: $(READY)       ## run all tests; as root, also those with real engines and
 coverage: SPREAD += --cov --cov-report=term
 coverage: test       ## run all tests, and list the lines that no test reaches
 
-matrix: $(READY)     ## run all tests in all combinations, with many more generated examples (about an hour)
+matrix: $(READY)     ## run all tests in all combinations, with many more generated examples (20 minutes)
 	@tests/install-programs test
 	@$(BIN)/python -m tests.harness.trixie
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest $(SPREAD) --matrix $(TESTS)

@@ -40,14 +40,10 @@ passwords.COST = 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--matrix", action="store_true", help="run every combination, not the marked ones alone")
+    parser.addoption("--matrix", action="store_true", help="each engine release; two workers in all of conformance")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--matrix"):
-        left_out = [item for item in items if item.get_closest_marker("matrix")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("matrix")]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Long files begin first, so that no process is left with one at the end. End-to-end tests wait for engines: the
     # others fill the time between.
     items.sort(key=lambda item: (item.get_closest_marker("long") is None, item.get_closest_marker("e2e") is None))
