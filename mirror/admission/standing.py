@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from mirror.oci import Manifest, Repository
-from mirror.plugin.lint.findings import Finding
-from mirror.plugin.lint.manifest_findings import PLUGIN_WITHHELD
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.findings.manifest_findings import PLUGIN_WITHHELD
 from mirror.records.admissions import Admission, AdmissionOutcome, AdmissionState
 from mirror.records.verdicts import Verdicts
 from mirror.registry.port import Registry

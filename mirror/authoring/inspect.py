@@ -11,8 +11,8 @@ from mirror.authoring.plugin_content import read_config, read_content
 from mirror.authoring.signatures import Signature, signatures
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import UpstreamFault
-from mirror.plugin.lint.findings import Finding
-from mirror.plugin.lint.manifest_findings import MANIFEST_AMBIGUOUS
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.findings.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.records.admissions import Admission

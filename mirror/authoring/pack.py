@@ -19,8 +19,9 @@ from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
 from mirror.plugin.build import config_template
 from mirror.plugin.build.assembly import AssembledPlugin, ConfigDocument, assemble
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.findings.finding_table import refusals
 from mirror.plugin.lint import manifest_checks
-from mirror.plugin.lint.findings import Finding, Severity
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.streams import single_chunk
 from mirror.runtime.concurrency.threads import in_thread, stepped
@@ -212,8 +213,7 @@ def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[TreeEntry], lis
 
 
 def _refuse(found: Sequence[Finding]) -> None:
-    errors = [finding for finding in found if finding.severity is Severity.ERROR]
-    if errors:
+    if errors := refusals(found):
         reason = "; ".join(finding.sentence for finding in errors)
         raise ManifestInvalid(
             f"the plugin was not packed: {reason}", findings=" ".join(finding.code for finding in errors)

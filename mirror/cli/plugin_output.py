@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mirror.cli.printing import RESULTS
 from mirror.oci.printable_text import printable
-from mirror.plugin.lint.findings import Finding, Severity
+from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.plugin_view import PluginView
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
 

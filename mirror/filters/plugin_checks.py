@@ -10,8 +10,9 @@ import structlog
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, ManifestBlobUnknown, ManifestInvalid, ManifestUnknown, RepositoryUnknown
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.findings.finding_table import refusals
 from mirror.plugin.lint import manifest_checks
-from mirror.plugin.lint.findings import Finding, Severity
 from mirror.registry.config_reading import read_plugin_config
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.port import Reader, Registry
@@ -61,7 +62,7 @@ class PluginChecker:
         """
         findings = await self.find(registry, repository, manifest) or ()
         await self.record(manifest.digest, findings)
-        errors = [finding.text for finding in findings if finding.severity is Severity.ERROR]
+        errors = [finding.text for finding in refusals(findings)]
         return "; ".join(errors) if errors and self.enforce else None
 
     async def find(self, registry: Reader, repository: Repository, manifest: Manifest) -> tuple[Finding, ...] | None:
@@ -115,12 +116,12 @@ class PluginChecks(DelegatingRegistry):
         findings = await self._checker.find(self.inner, repository, manifest)
         if findings is None:
             return await self.inner.put_manifest(repository, manifest, tags)
-        reason = "; ".join(finding.sentence for finding in findings if finding.severity is Severity.ERROR)
+        errors = refusals(findings)
+        reason = "; ".join(finding.sentence for finding in errors)
         if reason and self._checker.enforce:
             # Engines from 20.10 to 27 show their user only the status, so the reason must be in the log.
             _LOG.warning("plugin refused", name=str(repository), digest=str(manifest.digest), reason=reason)
-            codes = [finding.code for finding in findings if finding.severity is Severity.ERROR]
-            raise ManifestInvalid(f"plugin refused: {reason}", findings=" ".join(codes))
+            raise ManifestInvalid(f"plugin refused: {reason}", findings=" ".join(finding.code for finding in errors))
         # Findings are recorded after the manifest, because they are kept with its bytes (ADR 6).
         advice = await self.inner.put_manifest(repository, manifest, tags)
         if reason:

@@ -12,11 +12,11 @@ from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.authoring.files.safe_files import open_folder, reading
 from mirror.oci.errors import ConfigurationFault, ContentTooLarge, ManifestInvalid
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
-from mirror.plugin.lint.findings import Finding
-from mirror.plugin.lint.manifest_findings import CONFIG_UNREADABLE, FILES_MISSING
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.findings.manifest_findings import CONFIG_UNREADABLE, FILES_MISSING
+from mirror.plugin.findings.rootfs_findings import ROOTFS_MISSING
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.plugin.lint.rootfs_checks import names_to_find
-from mirror.plugin.lint.rootfs_findings import ROOTFS_MISSING
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 
 

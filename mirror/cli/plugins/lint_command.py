@@ -14,7 +14,7 @@ from mirror.cli.plugin_output import print_findings
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source, tag_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import TagBars
-from mirror.plugin.lint.findings import Severity
+from mirror.plugin.findings.finding import Severity
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.plugin.rootfs.platform import Platform
 

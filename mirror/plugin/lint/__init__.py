@@ -1,1 +1,1 @@
-"""Findings about plugins: tables of the kinds of findings, and the checks that report them."""
+"""Checks of plugins, and the view that collects their findings."""

@@ -10,8 +10,8 @@ from typing import Final
 from mirror.plugin.config.mount_reach import config_reaches
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
 from mirror.plugin.config.settable import list_settings
-from mirror.plugin.lint import config_findings as table
-from mirror.plugin.lint.findings import Finding
+from mirror.plugin.findings import config_findings as table
+from mirror.plugin.findings.finding import Finding
 
 #: Longest name of a socket in bytes. A socket path has at most 107 bytes; /run/docker/plugins/ID/ takes 85 of them.
 MOST_SOCKET_BYTES: Final = 22

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from mirror.plugin.lint.finding_table import FINDING_KINDS
-from mirror.plugin.lint.findings import Finding, Severity
+from mirror.plugin.findings.finding import Finding, Severity
+from mirror.plugin.findings.finding_table import FINDING_KINDS
 
 #: Releases in which the support for plugins changed.
 RELEASES: Final = (

@@ -13,8 +13,8 @@ from mirror.oci import Descriptor, Digest, Manifest, media_types
 from mirror.oci.errors import ManifestInvalid
 from mirror.oci.manifest import parse_json_object
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
-from mirror.plugin.lint import manifest_findings as table
-from mirror.plugin.lint.findings import Finding
+from mirror.plugin.findings import manifest_findings as table
+from mirror.plugin.findings.finding import Finding
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 
 _OCI_LAYER_TYPES: Final = frozenset({media_types.OCI_LAYER_GZIP, media_types.OCI_LAYER})

@@ -11,9 +11,9 @@ from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege
 from mirror.plugin.config.risks import privileges_with_risks
 from mirror.plugin.config.settable import Setting, list_settings
+from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.engine_support import EngineVerdict, engine_verdicts
-from mirror.plugin.lint.findings import Finding, Severity
 from mirror.plugin.lint.rootfs_checks import IntendedPlatform, check_rootfs
 from mirror.plugin.policy.engine_vulnerabilities import never_compared
 from mirror.plugin.rootfs.platform import Platform, platform_from_tag

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.lint import rootfs_findings as table
+from mirror.plugin.findings import rootfs_findings as table
+from mirror.plugin.findings.finding import Finding
 from mirror.plugin.lint.config_checks import covering_mount
-from mirror.plugin.lint.findings import Finding
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, started

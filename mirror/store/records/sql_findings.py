@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, select
 
 from mirror.oci import Digest
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.lint.findings import Finding
+from mirror.plugin.findings.finding import Finding
 from mirror.store.catalog import rows
 from mirror.store.catalog.content_tables import findings as findings_table
 from mirror.store.store_services import StoreServices

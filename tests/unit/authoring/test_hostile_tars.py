@@ -17,7 +17,7 @@ from mirror.authoring.unpack import unpack
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci.errors import ManifestInvalid, MirrorError
-from mirror.plugin.lint.findings import Finding
+from mirror.plugin.findings.finding import Finding
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.progress_reporting import SilentProgress

@@ -7,8 +7,8 @@ from mirror.authoring.install_line import install_line
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, UpstreamRefused
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
-from mirror.plugin.lint import manifest_findings as table
-from mirror.plugin.lint.findings import Severity
+from mirror.plugin.findings import manifest_findings as table
+from mirror.plugin.findings.finding import Severity
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
 from mirror.transfer.progress_reporting import SilentProgress

@@ -11,7 +11,7 @@ from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Descriptor, Digest, Manifest, Repository, media_types
 from mirror.oci.errors import ManifestUnknown, RepositoryUnknown
-from mirror.plugin.lint.findings import Finding
+from mirror.plugin.findings.finding import Finding
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.delegate import DelegatingRegistry
 from mirror.registry.memory import MemoryRegistry

@@ -8,8 +8,8 @@ from string import Formatter
 
 import pytest
 
-from mirror.plugin.lint.finding_kind import FindingKind, error
-from mirror.plugin.lint.finding_table import FINDING_KINDS
+from mirror.plugin.findings.finding_kind import FindingKind, error
+from mirror.plugin.findings.finding_table import FINDING_KINDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -90,12 +90,13 @@ def test_the_document_lists_every_kind() -> None:
 
 def table() -> str:
     """Return the table of the document, with a row for each code and severity."""
-    lines = ["| Code | Severity | Engines | The fault | What to do |", "|---|---|---|---|---|"]
+    lines = ["| Code | Severity | Push | Engines | The fault | What to do |", "|---|---|---|---|---|---|"]
     kinds = sorted(FINDING_KINDS.values(), key=lambda kind: kind.code)
     for (code, severity), group in groupby(kinds, lambda kind: (kind.code, kind.severity.value)):
         alike = list(group)
         texts, fixes = (" / ".join(dict.fromkeys(plain(text) for text in texts)) for texts in columns(alike))
-        lines.append(f"| `{code}` | {severity} | {alike[0].engines} | {texts} | {fixes} |")
+        push = "refused" if alike[0].refuses_push else "taken"
+        lines.append(f"| `{code}` | {severity} | {push} | {alike[0].engines} | {texts} | {fixes} |")
     return "\n".join(lines) + "\n"
 
 

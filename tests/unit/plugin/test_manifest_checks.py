@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mirror.oci import Digest, Manifest, media_types
 from mirror.oci.errors import ManifestInvalid
+from mirror.plugin.findings import manifest_findings as table
+from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint import manifest_checks
-from mirror.plugin.lint import manifest_findings as table
-from mirror.plugin.lint.findings import Finding, Severity
 from mirror.plugin.rootfs.layer_facts import LayerFacts, LayerProblem
 
 LAYER, OTHER = Digest.of(b"layer"), Digest.of(b"other layer")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.lint import manifest_findings as table
+from mirror.plugin.findings import manifest_findings as table
+from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.engine_support import engine_verdicts
-from mirror.plugin.lint.findings import Finding, Severity
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.rootfs.platform import Platform
 from tests.support.rootfs import SOCKET, config, elf, file, rootfs

@@ -10,7 +10,7 @@ import pytest
 from mirror.filters.plugin_checks import PluginChecker, PluginChecks
 from mirror.filters.shared_layers import SharedLayerReader
 from mirror.oci import Digest, Manifest, media_types
-from mirror.plugin.lint.findings import Finding
+from mirror.plugin.findings.finding import Finding
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.port import Registry

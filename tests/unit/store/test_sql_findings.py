@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from mirror.plugin.lint import manifest_findings as table
+from mirror.plugin.findings import manifest_findings as table
 from mirror.store.registry import Store
 from tests.support.builders import ABSENT, push_image
 

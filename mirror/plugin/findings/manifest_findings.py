@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from mirror.plugin.lint.finding_kind import error, warning
-from mirror.plugin.lint.findings import Finding
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.findings.finding_kind import error, refusal, warning
 from mirror.plugin.rootfs.layer_facts import LayerProblem
 
 _EMPTY: Final = "the install succeeds, but the root filesystem is empty"
@@ -25,14 +25,14 @@ _REMEDIES: Final = {
     LayerProblem.PLUGIN_TOO_LARGE: "raise server.limits.unpacked_plugin_bytes",
 }
 
-MANIFEST_AMBIGUOUS: Final = error(
+MANIFEST_AMBIGUOUS: Final = refusal(
     code="manifest-ambiguous",
     text="the manifest {ambiguity}",
     seen="engines differ in the content that they install, so the mirror never serves this manifest",
     fix="push a manifest from a builder: each member once, in its standard spelling, with one config and its layers",
     own_words=frozenset({"ambiguity"}),
 )
-LAYERS_MISSING: Final = error(
+LAYERS_MISSING: Final = refusal(
     code="layers-missing",
     text="the plugin has no layers",
     engines="since 20.10",
@@ -40,13 +40,13 @@ LAYERS_MISSING: Final = error(
     fix="push the plugin from the host that created it, or copy it from registry to registry ('plugin-mirror sync'): "
     "engines since 20.10 push such a manifest for an installed plugin after any plugin was removed",
 )
-FILES_MISSING: Final = error(
+FILES_MISSING: Final = refusal(
     code="files-missing",
     text="the plugin's layers hold no files",
     seen=_EMPTY,
     fix="create the plugin again and push it",
 )
-LAYER_TYPE: Final = error(
+LAYER_TYPE: Final = refusal(
     code="layer-type",
     text="layer {number} has the type {media_type}, which engines ignore",
     engines="since 20.10",
@@ -56,14 +56,14 @@ LAYER_TYPE: Final = error(
 LAYER_TYPE_ZSTD: Final = replace(
     LAYER_TYPE, fix="compress the layer with gzip, with the type application/vnd.docker.image.rootfs.diff.tar.gzip"
 )
-LAYER_TOO_LARGE: Final = error(
+LAYER_TOO_LARGE: Final = refusal(
     code="layer-too-large",
     text="layer {number} {problem}",
     seen="unknown, because the layer was not read to its end",
     fix="if this is intended, {remedy}",
     own_words=frozenset({"remedy"}),
 )
-LAYER_UNREADABLE: Final = error(
+LAYER_UNREADABLE: Final = refusal(
     code="layer-unreadable",
     text="layer {number} {problem}",
     seen="the install fails while unpacking the layer",
@@ -71,7 +71,7 @@ LAYER_UNREADABLE: Final = error(
     own_words=frozenset({"remedy"}),
 )
 LAYER_TRAILING: Final = replace(LAYER_UNREADABLE, seen="some unpack the part before the other data, others fail")
-LAYER_UNCOMPRESSED: Final = error(
+LAYER_UNCOMPRESSED: Final = refusal(
     code="layer-uncompressed",
     text="layer {number} is not compressed, but its type is for compressed layers",
     seen="engines look at the bytes and accept the layer, other clients do not",
@@ -90,14 +90,14 @@ PLUGIN_WITHHELD: Final = error(
     fix="push the missing layer; for a rejected plugin, ask the person who rejected it",
     own_words=frozenset({"reason"}),
 )
-SIZE_WRONG: Final = error(
+SIZE_WRONG: Final = refusal(
     code="size-wrong",
     text="{blob} has {size_bytes} bytes, and the manifest says {said_bytes}",
     engines="since 20.10",
     seen="the download fails with 'unexpected EOF' or a size mismatch",
     fix="push a manifest with the right size; the client that pushed this one, or a proxy in between, counts wrongly",
 )
-CONFIG_UNREADABLE: Final = error(
+CONFIG_UNREADABLE: Final = refusal(
     code="config-unreadable",
     text="the plugin's config cannot be read: {reason}",
     seen="the install fails: 'failed to parse config'",

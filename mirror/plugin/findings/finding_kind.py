@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Final
 
 from mirror.oci.printable_text import printable_ascii
-from mirror.plugin.lint.findings import Finding, Severity
+from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.rootfs.platform import Platform
 
 
@@ -29,6 +29,7 @@ class FindingKind:
         fix: advice for fixing the fault.
         own_words: fields with our own sentences, which are neither changed nor cut.
         keeps_out: True if the affected engines do not install or run the plugin. Errors always keep a plugin out.
+        refuses_push: True if the server does not accept a plugin with this fault. Severity alone refuses nothing.
     """
 
     code: str
@@ -39,6 +40,7 @@ class FindingKind:
     fix: str
     own_words: frozenset[str] = frozenset()
     keeps_out: bool = False
+    refuses_push: bool = False
 
     def __call__(self, **fields: str | int | Platform | Sequence[str]) -> Finding:
         """Return a finding of this kind.
@@ -64,6 +66,7 @@ class FindingKind:
 
 
 error: Final = partial(FindingKind, severity=Severity.ERROR)
+refusal: Final = partial(FindingKind, severity=Severity.ERROR, refuses_push=True)
 warning: Final = partial(FindingKind, severity=Severity.WARNING)
 hint: Final = partial(FindingKind, severity=Severity.HINT)
 

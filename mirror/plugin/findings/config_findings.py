@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mirror.plugin.lint.finding_kind import error, hint, warning
+from mirror.plugin.findings.finding_kind import error, hint, warning
 
 #: Error of engines when a plugin is enabled. Newer engines begin it with "failed to create task for container".
 _RUNC: Final = "enabling fails: 'OCI runtime create failed: ... {}'"

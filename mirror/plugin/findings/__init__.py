@@ -1,0 +1,1 @@
+"""Findings: faults of a plugin that can be detected, and the tables of all kinds of findings."""
