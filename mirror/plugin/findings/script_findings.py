@@ -50,11 +50,14 @@ LOADER_GUESSED: Final = _guess(rootfs_findings.LOADER_MISSING, _NOT_FOUND)
 LIBRARIES_GUESSED: Final = _guess(
     rootfs_findings.LIBRARIES_MISSING, _NO_SOCKET.format("error while loading shared libraries")
 )
-PLATFORM_GUESSED: Final = _guess(rootfs_findings.PLATFORM_WRONG, _NO_SOCKET.format("Exec format error"))
+# Init programs and shells that cannot execute a file take it for a shell script, and fail in one of several ways.
+_FOREIGN: Final = _NO_SOCKET.format("Exec format error', 'No such file or directory', 'not found' or 'Syntax error")
+STARTED_PLATFORM: Final = replace(rootfs_findings.PLATFORM_WRONG, seen=_FOREIGN)
+PLATFORM_GUESSED: Final = _guess(STARTED_PLATFORM, _FOREIGN)
 PLATFORMS_MIXED: Final = warning(
     code="platforms-mixed",
     text="{name} is a program for {platform}, but the entrypoint {entrypoint} is one for {other}",
-    seen=_NO_SOCKET.format("Exec format error"),
+    seen=_FOREIGN,
     fix="build all programs for one platform; only a host with an emulator runs both",
 )
 CONDITIONAL_FAULT: Final = hint(

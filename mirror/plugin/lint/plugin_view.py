@@ -19,7 +19,7 @@ from mirror.plugin.lint.start_checks import IntendedPlatform
 from mirror.plugin.policy.engine_vulnerabilities import never_compared
 from mirror.plugin.rootfs.platform import Platform, platform_from_tag
 from mirror.plugin.rootfs.root_filesystem import Rootfs
-from mirror.plugin.startup.start_follower import platform_of
+from mirror.plugin.startup.plugin_platform import platform_of
 
 #: Most findings of one code that are shown: a config may have ten thousand mounts.
 _MOST_ALIKE: Final = 10

@@ -190,7 +190,8 @@ class _StartCheck:
         self._first = first or (name, platform)
         if self._meant is not None:
             if not platform.covers(self._meant.platform):
-                kind = table.PLATFORM_WRONG if is_certain else scripts.PLATFORM_GUESSED
+                child = scripts.STARTED_PLATFORM if is_certain else scripts.PLATFORM_GUESSED
+                kind = child if program.by else table.PLATFORM_WRONG
                 yield kind(name=name, platform=platform, wanted=self._meant.platform, why=self._meant.why)
         elif first is not None and program.by and not _run_together(platform, first[1]):
             yield scripts.PLATFORMS_MIXED(name=name, platform=platform, entrypoint=first[0], other=first[1])

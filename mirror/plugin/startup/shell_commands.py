@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from mirror.plugin.startup.shell_words import ShellWord
@@ -45,8 +45,8 @@ class OpenCommand:
         kind: word that opened the command; ``loop`` for all loops.
         function, guards, handled, subshell: properties of all commands inside.
         phase: ``condition``, ``body``, or ``pattern`` of a case.
-        own_guards: guards of the body, from the condition.
-        endless: commands that make this loop endless.
+        own_guards: guards that the conditions read so far add.
+        endless: words of the conditions that make this loop endless.
         condition_start, list_start, pipe_start: positions in the commands of the script.
         list_guards, negated, piped: properties of the commands up to the end of the list.
         is_simple: True if the last element of the list is a simple command.
@@ -59,7 +59,7 @@ class OpenCommand:
     subshell: bool = False
     phase: str = "body"
     own_guards: frozenset[str] | None = None
-    endless: Iterable[str] = ()
+    endless: Container[list[str]] = ()
     condition_start: int = 0
     list_start: int = 0
     pipe_start: int = 0
@@ -71,7 +71,7 @@ class OpenCommand:
     @property
     def inner_guards(self) -> frozenset[str] | None:
         """Guards of the next command."""
-        return joined(self.guards, self.own_guards if self.phase == "body" else None, self.list_guards)
+        return joined(self.guards, self.own_guards, self.list_guards)
 
     @property
     def inner_handled(self) -> bool:

@@ -114,7 +114,7 @@ class ShellLexer:
                 self._at = plain.end()
             elif sign == "\\":
                 if not text.startswith("\\\n", self._at):
-                    pieces.append(Piece(text[self._at + 1 : self._at + 2], quoted=True))
+                    pieces.append(Piece(text[self._at + 1 : self._at + 2] or sign, quoted=True))
                 self._at += 2
             elif sign == "'":
                 end = self._find("'", self._at + 1)

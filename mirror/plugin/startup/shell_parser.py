@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from mirror.plugin.startup.known_commands import TESTS
 from mirror.plugin.startup.shell_commands import OpenCommand, ShellCommand, joined, names_in
 from mirror.plugin.startup.shell_lexer import ShellLexer
 from mirror.plugin.startup.shell_words import Piece, ShellUnreadable, ShellWord, plain_word
@@ -15,15 +16,9 @@ _MOST_COMMANDS: Final = 10_000
 _MOST_OPEN: Final = 50
 _MOST_SUBSTITUTIONS: Final = 5
 
-#: Commands whose result decides what follows. Other commands on the left of ``&&`` usually succeed.
-_TESTS: Final = frozenset(
-    ["[", "[[", "((", "test", "grep", "egrep", "which", "command", "type", "hash", "pgrep", "false"]
-)
 #: Commands that make a loop endless, by the word that begins the loop.
-_ENDLESS: Final = {"while": {"true", ":"}, "until": {"false"}}
+_ENDLESS: Final = {"while": (["true"], [":"]), "until": (["false"],)}
 _CLOSERS: Final = {"fi": "if", "done": "loop", "esac": "case", "}": "{"}
-#: Redirections whose next word is not a file.
-_NO_FILE: Final = frozenset(["<<", "<<-", "<<<"])
 
 
 def read_commands(text: str, first_line: int = 1) -> tuple[ShellCommand, ...] | None:
@@ -82,7 +77,7 @@ class _Parser:
             frame.begin_list(len(self._commands))
             frame.phase = "pattern"
         elif operator == "&&":
-            if not (frame.is_simple and left) or frame.negated or left[-1].name in _TESTS:
+            if not (frame.is_simple and left) or frame.negated or left[-1].name in TESTS:
                 frame.list_guards = joined(frame.list_guards, names_in(left))
             frame.begin_element(len(self._commands))
         elif operator == "||":
@@ -135,7 +130,7 @@ class _Parser:
         self._advance()
         condition = self._commands[frame.condition_start :] if frame.phase == "condition" else []
         if frame.phase == "condition":
-            alone = len(condition) == 1 and len(condition[0].words) == 1 and condition[0].name in frame.endless
+            alone = [word.source for command in condition for word in command.words] in frame.endless
             # A for loop is opened in its body, with its own guards.
             frame.own_guards = frame.own_guards if alone else joined(frame.own_guards, names_in(condition))
         frame.begin_list(len(self._commands))
@@ -155,8 +150,7 @@ class _Parser:
             words = self._words_of_line()
             if len(words) > 1 and words[0].keyword == "in" and words[1].literal:
                 guards = None
-            # The loop sets the variable, as `read` does.
-            self._emit((plain_word("read", name.line), name))
+            self._emit((plain_word("read", name.line), name))  # sets the variable
         while self._next in {";", "\n"}:
             self._advance()
         self._open("loop", own_guards=guards)
@@ -173,6 +167,8 @@ class _Parser:
 
     def _read_pattern(self) -> None:
         """Read one pattern of a case, or the end of the case."""
+        while self._next == "\n":
+            self._advance()
         if isinstance(self._next, ShellWord) and self._next.keyword == "esac":
             self._frames[-1].phase = "body"
             return
@@ -232,7 +228,7 @@ class _Parser:
         if operator in {"<<", "<<-"}:
             self._lexer.add_heredoc(target, tabs=operator == "<<-")
         self._advance()
-        return None if operator in _NO_FILE else target
+        return None if str(operator).startswith("<<") else target
 
     def _read_arithmetic(self) -> None:
         """Read ``((…))``, after its first parenthesis."""
@@ -296,6 +292,9 @@ class _Parser:
         self._frames.pop()
         self._frames[-1].is_simple = False
 
-    def _mark(self, start: int, **changes: bool) -> None:
-        """Change the last commands, from a position on."""
-        self._commands[start:] = [replace(command, **changes) for command in self._commands[start:]]
+    def _mark(self, start: int, *, handled: bool = False, subshell: bool = False) -> None:
+        """Add properties to the last commands, from a position on."""
+        self._commands[start:] = [
+            replace(command, handled=command.handled or handled, subshell=command.subshell or subshell)
+            for command in self._commands[start:]
+        ]

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Sequence
+from itertools import dropwhile
 from typing import Final
 
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, find_in_path, search_path
 from mirror.plugin.rootfs.tree import ResolvedPath
 from mirror.plugin.startup.known_commands import BUILTINS, TOOLS
@@ -51,23 +51,6 @@ def follow_start(
     follower.follow_entrypoint()
     swallowed = tuple(dict.fromkeys(follower.swallowed))
     return PluginStart(tuple(dict.fromkeys(follower.programs)), swallowed, follower.written)
-
-
-def platform_of(config: PluginConfig, rootfs: Rootfs) -> Platform | None:
-    """Return the platform of a plugin; None if it is unknown.
-
-    The last of the plugin's own programs that a wrapper or script surely starts decides, then the entrypoint, then the
-    majority of all programs.
-    """
-    programs = follow_start(config, rootfs).programs
-    own = [one for one in programs[1:] if not one.is_tool and one.certainty is not Certainty.POSSIBLE]
-    for program in (*reversed(own), *programs[:1]):
-        for _, one in () if program.found is None else chain(program.found, rootfs):
-            elf = one.node.program.elf if one is not None and one.node.program is not None else None
-            if elf is not None:
-                return elf.platform
-    most = rootfs.platforms().most_common(1)
-    return most[0][0] if most else None
 
 
 class _Follower:
@@ -123,10 +106,8 @@ class _Follower:
             self._read(inner, state, by or name, line, certainty)
         elif inner is not None:
             self._start(inner.arguments, state, by or name, line, certainty)
-        elif found is not None and (text := _script_of(found)) is not None:
-            # Without its interpreter the script does not run.
-            if all(one is not None for _, one in chain(found, self._rootfs)):
-                self._run(text, state.child(path, arguments[1:], certainty))
+        elif (text := _script_of(found)) is not None and self._is_startable(found):
+            self._run(text, state.child(path, arguments[1:], certainty))
         if posixpath.basename(name) in _SUPERVISORS:
             self._follow_services(state, name)
         self._depth -= 1
@@ -144,6 +125,10 @@ class _Follower:
     def _hides(self, path: str, found: ResolvedPath | None) -> bool:
         """Return True if the host provides the file at a path."""
         return self._is_hidden(path) or (found is not None and self._is_hidden(found.path))
+
+    def _is_startable(self, found: ResolvedPath | None) -> bool:
+        """Return True if all interpreters of a script exist. Without them, the script does not run."""
+        return found is not None and all(one is not None for _, one in chain(found, self._rootfs))
 
     def _read(self, inner: WrappedStart, state: ShellState, by: str, line: int, certainty: Certainty) -> None:
         """Follow a script that a shell reads from a file."""
@@ -192,10 +177,7 @@ class _Follower:
         for operator, target in command.redirections:
             for place in state.variables.expand(target) if ">" in operator else ():
                 self.written.note_place(place, state.folder)
-        count = next(
-            (number for number, word in enumerate(command.words) if not is_assignment(word)), len(command.words)
-        )
-        words = command.words[count:]
+        words = tuple(dropwhile(is_assignment, command.words))
         for word in command.words if not words else ():
             state.variables.assign(word, certain=certain)
         fields = [part for word in words for part in state.variables.expand(word)]
