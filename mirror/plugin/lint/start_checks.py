@@ -188,13 +188,17 @@ class _StartCheck:
                 yield table.PLATFORM_UNKNOWN(name=name)
             return
         self._first = first or (name, platform)
-        if self._meant is not None:
-            if not platform.covers(self._meant.platform):
-                child = scripts.STARTED_PLATFORM if is_certain else scripts.PLATFORM_GUESSED
-                kind = child if program.by else table.PLATFORM_WRONG
-                yield kind(name=name, platform=platform, wanted=self._meant.platform, why=self._meant.why)
-        elif first is not None and program.by and not _run_together(platform, first[1]):
-            yield scripts.PLATFORMS_MIXED(name=name, platform=platform, entrypoint=first[0], other=first[1])
+        meant = self._meant
+        if meant is None:
+            if first is not None and program.by and not _run_together(platform, first[1]):
+                yield scripts.PLATFORMS_MIXED(name=name, platform=platform, entrypoint=first[0], other=first[1])
+        elif platform.covers(meant.platform):
+            return
+        elif program.by:
+            kind = scripts.STARTED_PLATFORM if is_certain else scripts.PLATFORM_GUESSED
+            yield kind(name=name, platform=platform, wanted=meant.platform, why=meant.why)
+        else:
+            yield table.PLATFORM_WRONG(name=name, platform=platform, wanted=meant.platform, why=meant.why)
 
     def _missing_libraries(self, program: Node) -> list[str]:
         """List the libraries that a program or its libraries need, and that no folder holds.

@@ -12,6 +12,7 @@ from mirror.plugin.startup.shell_words import Piece, ShellWord
 #: Longest value and longest list of arguments that are kept. A script may double a value with each line.
 _MOST_VALUE_CHARACTERS: Final = 4096
 _MOST_FIELDS: Final = 1000
+_MOST_PIECES: Final = 200
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 #: Variables that the engine or the shell sets.
 _ALWAYS_SET: Final = frozenset(
@@ -26,10 +27,12 @@ class KnownValue:
     Attributes:
         text: the value.
         setting: setting of the plugin that the whole value comes from; empty if there is none.
+        pieces: parts of the word that a script assigned.
     """
 
     text: str
     setting: str = ""
+    pieces: tuple[Piece, ...] = ()
 
 
 class ShellVariables:
@@ -72,7 +75,8 @@ class ShellVariables:
         value = self._joined(pieces)
         if match[2]:
             before = self.values.get(match[1])
-            value = None if before is None or value is None else KnownValue(before.text + value.text)
+            pieces = (*(before.pieces if before is not None else ()), *value.pieces) if value is not None else ()
+            value = None if before is None or value is None else KnownValue(before.text + value.text, pieces=pieces)
         is_short = value is not None and len(value.text) <= _MOST_VALUE_CHARACTERS
         self.values[match[1]] = value if certain and is_short else None
         return True
@@ -153,7 +157,9 @@ class ShellVariables:
             return None
         text = "".join(value.text for value in known)
         settings = {value.setting for value in known if value.setting}
-        return KnownValue(text, settings.pop() if len(settings) == 1 and not text else "")
+        parts = [part for piece, value in zip(pieces, known, strict=True) for part in value.pieces or (piece,)]
+        setting = settings.pop() if len(settings) == 1 and not text else ""
+        return KnownValue(text, setting, tuple(parts[:_MOST_PIECES]))
 
 
 def is_assignment(word: ShellWord) -> bool:

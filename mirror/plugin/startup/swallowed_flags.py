@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mirror.plugin.startup.shell_variables import ShellVariables
-from mirror.plugin.startup.shell_words import ShellWord
+from mirror.plugin.startup.shell_words import Piece, ShellWord
 
 _FLAG: Final = re.compile(r"--?[A-Za-z][A-Za-z0-9_.-]*")
+_LAST_FLAG: Final = re.compile(r"(?:^|\s)(--?[A-Za-z][A-Za-z0-9_.-]*)[ \t]+$")
 #: Variables with such names hold whole arguments, not the value of the flag before them.
 _ARGUMENTS: Final = re.compile(
     r"(?i)(^|_)(arg|args|opt|opts|option|options|flag|flags|param|params|extra|cfg|switches)(_|$)"
@@ -49,30 +50,44 @@ def swallowed_flags(
         tested: names of variables that the script tested before it runs the command. These are not reported.
         script: name of the script.
     """
-    for position in range(1, len(words) - 1):
-        flag = words[position].literal
-        if flag is None or not _FLAG.fullmatch(flag):
-            continue
-        empty = _empty_variable(words[position + 1], variables)
-        if empty is None:
-            continue
-        name, setting = empty
-        if {name, setting} & tested or _ARGUMENTS.search(name) or _ARGUMENTS.search(setting):
-            continue
-        following = next((word for word in words[position + 2 :] if variables.expand(word)), None)
-        yield SwallowedFlag(
-            script, words[position].line, flag, name, setting, "" if following is None else following.source
-        )
+    for position, word in enumerate(words[1:], 1):
+        flag, rest = word.literal, words[position + 1 :]
+        if flag is not None and _FLAG.fullmatch(flag) and rest:
+            if (empty := _empty_value(rest[0].pieces, variables, tested)) is not None:
+                following = next((other.source for other in rest[1:] if variables.expand(other)), "")
+                yield SwallowedFlag(script, word.line, flag, *empty, following)
+        elif len(word.pieces) == 1 and not word.pieces[0].quoted and not word.pieces[0].operator:
+            value = variables.value_of(word.pieces[0]) if word.pieces[0].variable else None
+            for flag, empty, following in _in_value(value.pieces if value is not None else (), variables, tested):
+                after = next((other.source for other in rest if variables.expand(other)), "")
+                yield SwallowedFlag(script, word.line, flag, *empty, following or after)
 
 
-def _empty_variable(word: ShellWord, variables: ShellVariables) -> tuple[str, str] | None:
+def _in_value(
+    pieces: Sequence[Piece], variables: ShellVariables, tested: frozenset[str]
+) -> Iterator[tuple[str, tuple[str, str], str]]:
+    """Yield the flags without a value in a variable that holds several arguments.
+
+    Each item has the flag, the variable and setting of its value, and the next word in the variable.
+    """
+    for position, piece in enumerate(pieces[:-1]):
+        flag = _LAST_FLAG.search(piece.text or "")
+        value = replace(pieces[position + 1], quoted=False)
+        if flag is None or (empty := _empty_value([value], variables, tested)) is None:
+            continue
+        following = "".join(f"${one.variable}" if one.text is None else one.text for one in pieces[position + 2 :])
+        if not following.strip() or following[:1].isspace():
+            yield flag[1], empty, (following.split() or [""])[0]
+
+
+def _empty_value(pieces: Sequence[Piece], variables: ShellVariables, tested: frozenset[str]) -> tuple[str, str] | None:
     """Return variable and setting of a word that disappears, because its unquoted variables are empty; else None."""
     found = None
-    for piece in word.pieces:
-        if not piece.variable or piece.operator or piece.quoted:
-            return None
-        value = variables.value_of(piece)
+    for piece in pieces:
+        value = variables.value_of(piece) if piece.variable and not piece.operator and not piece.quoted else None
         if value is None or value.text or not value.setting:
+            return None
+        if {piece.variable, value.setting} & tested or _ARGUMENTS.search(f"{piece.variable}_{value.setting}"):
             return None
         found = found or (piece.variable, value.setting)
     return found

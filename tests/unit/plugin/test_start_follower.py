@@ -177,9 +177,7 @@ def test_the_platform_is_that_of_the_program_behind_the_script(text: str, platfo
 NAMES = st.sampled_from(["one", "two", "three", "four"])
 SIMPLE = st.one_of(
     NAMES,
-    st.sampled_from(["env X=1 {}", "nohup {}", "nice {}", "sh -c '{}'"]).flatmap(
-        lambda form: NAMES.map(form.format)
-    ),
+    st.sampled_from(["env X=1 {}", "nohup {}", "nice {}", "sh -c '{}'"]).flatmap(lambda form: NAMES.map(form.format)),
     st.sampled_from(["true", "false", "X=1", "[ a = a ]", "[ a = b ]", "exit", ": $(one)"]),
 )
 SCRIPTS = st.recursive(
