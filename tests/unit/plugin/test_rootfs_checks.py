@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.lint.rootfs_checks import IntendedPlatform, check_rootfs, names_to_find
+from mirror.plugin.lint.rootfs_checks import check_rootfs, names_to_find
+from mirror.plugin.lint.start_checks import IntendedPlatform
 from mirror.plugin.rootfs.entry import LayerEntry
 from mirror.plugin.rootfs.platform import Platform
-from mirror.plugin.rootfs.root_filesystem import platform_of
+from mirror.plugin.startup.plugin_platform import platform_of
 from tests.support.rootfs import SOCKET, config, elf, file, folder, link, rootfs
 
 Told = tuple[LayerEntry, bytes]
