@@ -11,6 +11,7 @@ from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.findings import rootfs_findings as table
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.lint.config_checks import covering_mount
+from mirror.plugin.lint.rootfs_mount_checks import check_rootfs_mounts
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, started
@@ -61,6 +62,7 @@ def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform |
         return
     if config.entrypoint or config.args.value:
         yield from _check_start(config, rootfs, meant)
+    yield from check_rootfs_mounts(config, rootfs)
     if not _mentions_socket(config, rootfs):
         yield table.SOCKET_UNMENTIONED(socket=config.interface.socket)
     if config.propagated_mount and rootfs.tree.find(posixpath.join("/", config.propagated_mount)) is None:
