@@ -90,7 +90,7 @@ MOUNT_OVERLAY_EMPTY: Final = error(
     code="mount-type",
     text="the overlay mount at {destination} has no option lowerdir=",
     seen=_MOUNTING.format("invalid argument"),
-    fix='name the lower folder: "Options": ["lowerdir=/path"]',
+    fix='name the lower folders: "Options": ["lowerdir=/one:/two"]',
 )
 MOUNT_SOURCE_RELATIVE: Final = error(
     code="mount-source-relative",

@@ -42,7 +42,7 @@ def check_mounts(config: PluginConfig) -> Iterator[Finding]:
     if config.propagated_mount:
         yield from _check_propagated(config.propagated_mount)
     yield from _check_devices(config, settings)
-    # Access without ``how`` is exactly the access that the engine asks for. An empty source or path has its own finding.
+    # Access without ``how`` is exactly the access that the engine asks for. Empty names have findings of their own.
     reaches = (reach for reach in config_reaches(config) if reach.how and reach.named)
     yield from (table.MOUNT_REACH(reach=reach.description) for reach in reaches)
     preparation = host_preparation(config)
