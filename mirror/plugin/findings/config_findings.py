@@ -44,6 +44,12 @@ SOCKET_NAME: Final = error(
     "enabled, and requests to it hang, because the engine dials another path",
     fix="use letters, digits, dots and dashes",
 )
+SOCKET_OUTSIDE: Final = replace(
+    SOCKET_NAME,
+    text="the socket's name {socket!r} leads out of the plugin's folder of sockets",
+    seen="enabling fails after 13 to 23 s: 'dial unix /run/docker/plugins/...: connect: no such file or directory'",
+    fix="use a name without '..'",
+)
 PROTOCOL_SCHEME_CRASHES: Final = error(
     code="protocol-scheme",
     text="with ProtocolScheme {scheme!r} the engine has no HTTP client for {names}, and calls it nevertheless",

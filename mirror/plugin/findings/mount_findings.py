@@ -187,7 +187,7 @@ HOST_PATHS: Final = hint(
 )
 PLUGINS_FOLDER_HIDDEN: Final = hint(
     code="plugins-folder-hidden",
-    text="a mount at /run/docker/plugins is hidden by the engine's own mount",
+    text="the mount at {destination} is hidden by the engine's own mount at /run/docker/plugins",
     seen="the plugin is enabled, but never sees the mount",
     fix="remove the mount: the engine provides this folder",
 )

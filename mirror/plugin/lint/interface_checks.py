@@ -58,6 +58,8 @@ def _check_socket(socket: str) -> Iterator[Finding]:
     path = posixpath.normpath(f"{_SOME_FOLDER}/{socket}")
     if path == _SOME_FOLDER:
         yield table.SOCKET_EMPTY()
+    elif not path.startswith(f"{_SOME_FOLDER}/"):
+        yield table.SOCKET_OUTSIDE(socket=socket)
     elif len(path.encode()) > len(_SOME_FOLDER) + 1 + MOST_SOCKET_BYTES:
         yield table.SOCKET_LONG(socket=socket, most_bytes=MOST_SOCKET_BYTES)
 

@@ -107,8 +107,8 @@ def _check_destination(mount: Mount) -> Iterator[Finding]:
         # The root folder of the host brings its own /proc, so that only the program may be missing.
         if place_of(source) != "/" or not is_bound(mount):
             yield table.MOUNT_DESTINATION_ROOT(source=source or mount.name)
-    elif place == "/run/docker/plugins":
-        yield table.PLUGINS_FOLDER_HIDDEN()
+    elif is_within(place, "/run/docker/plugins"):
+        yield table.PLUGINS_FOLDER_HIDDEN(destination=place)
     elif is_bound(mount):
         mounted = described(mount)
         is_other_folder = host_kind(source) is HostKind.FOLDER and source.startswith("/") and place_of(source) != "/"

@@ -32,6 +32,8 @@ def codes(**members: Any) -> list[str]:
         ("/a.sock", []),
         ("././././././././././a.sock", []),
         ("volumes/a.sock", []),
+        ("volumes/../a.sock", []),
+        ("../a.sock", ["socket-name"]),
         ("a%20.sock", ["socket-name"]),
         ("a\tb.sock", ["socket-name"]),
         ("a?b.sock", ["socket-name"]),

@@ -114,6 +114,7 @@ def test_what_surely_fails_is_an_error(members: dict[str, Any], code: str) -> No
         (device("", "path"), "warning", "device-path-empty"),
         (unbound("nonsense"), "warning", "mount-type"),
         (mount(Destination="/run/docker/plugins/"), "hint", "plugins-folder-hidden"),
+        (mount(Destination="/run/docker/plugins/x"), "hint", "plugins-folder-hidden"),
         ({"Mounts": mount()["Mounts"] + mount(Source="/var", Destination="/m/.")["Mounts"]}, "hint", "mount-twice"),
         (mount(Source="/etc/openvswitch"), "hint", "host-paths"),
         (mount(Source="/lib/modules"), "hint", "host-paths"),
