@@ -83,6 +83,10 @@ _MODULES: Final = (
     (re.compile(r"/dev/ipmi[0-9]+|/dev/ipmi/[0-9]+"), "ipmi_devintf"),
     (re.compile(r"/dev/watchdog[0-9]*"), "softdog"),
 )
+#: Devices that no module makes by itself: disks, terminals and memory.
+_DEVICE_NAME: Final = re.compile(
+    r"/dev/((sd|vd|xvd|hd)[a-z]+[0-9]*|nvme[0-9]+(n[0-9]+(p[0-9]+)?)?|tty[A-Z0-9]+|k?mem|kmsg)"
+)
 #: Endings of files. A folder such as ``conf.d`` has none of them.
 _FILE_NAME: Final = re.compile(
     r".*\.(sock|socket|conf|cfg|ini|json|ya?ml|toml|xml|txt|pem|crt|cert|cer|key|pub|p12|jks|keytab|keyring|token|log|pid"
@@ -97,7 +101,7 @@ _MOST_PATHS: Final = 10
 def host_kind(path: str) -> HostKind | None:
     """Return the kind that a path has on every host that has the path; None if unknown."""
     clean = _clean(path)
-    return _KINDS.get(clean) or (HostKind.DEVICE if _module(clean) else None)
+    return _KINDS.get(clean) or (HostKind.DEVICE if _module(clean) or _DEVICE_NAME.fullmatch(clean) else None)
 
 
 def is_bound(mount: Mount) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mirror.plugin.config.interface_type import CAPABILITIES, InterfaceType
 from mirror.plugin.lint.engine_support import RELEASES, engine_verdicts
@@ -122,3 +124,18 @@ def test_every_release_of_a_capability_is_a_release_of_the_table() -> None:
 def test_a_text_that_is_no_type_has_no_capability(text: str) -> None:
     parsed = InterfaceType.parse(text)
     assert parsed is None or parsed.capability is None
+
+
+@given(st.text(alphabet="./docker volumedriver10ä", max_size=30))
+def test_a_type_is_split_as_engines_split_it(text: str) -> None:
+    """The model is the loop of engines up to 28: the last dot before the first slash ends the prefix."""
+    dot = slash = -1
+    for at, letter in enumerate(text):
+        if letter == "/":
+            slash = at
+            break
+        if letter == ".":
+            dot = at
+    expected = (text[:dot], text[dot + 1 : slash], text[slash + 1 :]) if dot >= 0 and slash >= 0 else None
+    parsed = InterfaceType.parse(text)
+    assert (parsed and (parsed.prefix, parsed.name, parsed.version)) == expected

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.rootfs_mount_checks import check_rootfs_mounts
 from mirror.plugin.rootfs.entry import LayerEntry
 from tests.support.rootfs import config, elf, file, folder, link, rootfs
@@ -101,3 +104,40 @@ def test_a_program_hidden_by_an_unknown_folder_of_the_host_is_no_error() -> None
 
     assert severity(DRIVER) == "warning"
     assert severity() == "hint"
+
+
+TEXTS = st.text(alphabet="/.ab-\0 proc", max_size=12)
+NULLABLE = st.none() | TEXTS
+MOUNTS = st.fixed_dictionaries(
+    {
+        "Name": TEXTS,
+        "Source": NULLABLE,
+        "Destination": TEXTS,
+        "Type": st.sampled_from(["", "bind", "tmpfs", "overlay", "ext4"]),
+        "Options": st.lists(st.sampled_from(["rbind", "ro", "lowerdir=/a"]), max_size=2),
+        "Settable": st.lists(st.sampled_from(["source", "path"]), max_size=2),
+    }
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "Entrypoint": st.lists(TEXTS, max_size=2),
+            "WorkDir": TEXTS,
+            "PropagatedMount": TEXTS,
+            "Mounts": st.lists(MOUNTS, max_size=4),
+            "Env": st.lists(st.fixed_dictionaries({"Name": TEXTS, "Value": NULLABLE}), max_size=2),
+            "Interface": st.fixed_dictionaries({"Socket": TEXTS, "Types": st.lists(TEXTS, max_size=2)}),
+            "Linux": st.fixed_dictionaries(
+                {"Devices": st.lists(st.fixed_dictionaries({"Path": NULLABLE}), max_size=2)}
+            ),
+        }
+    ),
+    st.lists(st.sampled_from(["a", "a/b", "ab", "proc", "b/a"]).map(file) | st.just(link("b", "a")), max_size=3),
+)
+def test_every_config_has_findings_that_can_be_shown(members: dict[str, Any], entries: list[Told]) -> None:
+    whole = config(**members)
+    for finding in (*check_config(whole), *check_rootfs_mounts(whole, rootfs(*entries))):
+        assert finding.text.isprintable()
+        assert finding.fix.isprintable()
