@@ -146,6 +146,6 @@ def _print_settings(view: PluginView) -> None:
     for setting in view.settings:
         # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
         value = "VALUE" if setting.default is None else shlex.quote(setting.default)
-        shown = f"{setting.key}={value}{'  (must be set)' if setting.must_be_set else ''}"
+        shown = f"{shlex.quote(setting.key)}={value}{'  (must be set)' if setting.must_be_set else ''}"
         table.add_row(Text(printable(shown)), Text(printable(setting.description)))
     RESULTS.print(table)

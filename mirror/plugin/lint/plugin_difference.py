@@ -108,7 +108,7 @@ def _settings(config: PluginConfig) -> dict[str, str]:
 
 def _members(config: PluginConfig) -> dict[str, str]:
     """Return the members of the config as texts by name, without those that privileges and settings cover."""
-    keys = {setting.key.partition(".")[0] for setting in list_settings(config)}
+    settable = {(setting.kind, setting.name) for setting in list_settings(config)}
     members = {
         "Interface.Types": " ".join(config.interface.types),
         "Interface.Socket": config.interface.socket,
@@ -116,12 +116,12 @@ def _members(config: PluginConfig) -> dict[str, str]:
         "Entrypoint": " ".join(config.entrypoint),
         "WorkDir": config.work_dir,
         "PropagatedMount": config.propagated_mount,
-        "Args": "" if config.args.name in keys else " ".join(config.args.value),
+        "Args": "" if ("args", config.args.name) in settable else " ".join(config.args.value),
         "Description": config.description,
         "Documentation": config.documentation,
     }
     for env in config.env:
-        if env.name not in keys:
+        if ("env", env.name) not in settable:
             members[f"Env {env.name}"] = env.value or ""
     for mount in config.mounts:
         members[f"Mount at {mount.destination}"] = " ".join((mount.source or "(none)", mount.type, *mount.options))

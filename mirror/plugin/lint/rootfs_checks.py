@@ -9,6 +9,7 @@ from typing import Final
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.findings import rootfs_findings as table
 from mirror.plugin.findings.finding import Finding
+from mirror.plugin.lint.rootfs_mount_checks import check_rootfs_mounts
 from mirror.plugin.lint.start_checks import IntendedPlatform, check_start
 from mirror.plugin.rootfs.root_filesystem import Rootfs
 
@@ -43,6 +44,7 @@ def check_rootfs(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform |
         return
     if config.entrypoint or config.args.value:
         yield from check_start(config, rootfs, meant)
+    yield from check_rootfs_mounts(config, rootfs)
     if not _mentions_socket(config, rootfs):
         yield table.SOCKET_UNMENTIONED(socket=config.interface.socket)
     if config.propagated_mount and rootfs.tree.find(posixpath.join("/", config.propagated_mount)) is None:

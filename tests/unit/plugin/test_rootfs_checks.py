@@ -76,9 +76,9 @@ def test_what_is_found(entries: list[Told], expected: list[str]) -> None:
         ({"Entrypoint": ["./driver"], "WorkDir": "/bin"}, []),
         ({"Entrypoint": ["driver"], "Env": [{"Name": "PATH", "Value": "/opt"}]}, ["entrypoint-missing"]),
         ({"Entrypoint": ["driver"], "Env": [{"Name": "PATH", "Value": "/opt:/bin"}]}, []),
-        ({"Entrypoint": ["/host/driver"], "Mounts": [{"Source": "/x", "Destination": "/host"}]}, []),
+        ({"Entrypoint": ["/host/driver"], "Mounts": [{"Source": "/x", "Destination": "/host"}]}, ["program-from-host"]),
         ({"PropagatedMount": "/mnt/volumes"}, ["propagated-mount-missing"]),
-        ({"PropagatedMount": "bin"}, []),
+        ({"PropagatedMount": "bin"}, ["program-hidden"]),
     ],
 )
 def test_what_the_config_says_counts(members: dict[str, Any], expected: list[str]) -> None:
