@@ -1,6 +1,6 @@
 """Following of a plugin's entrypoint through wrappers and shell scripts to the programs that run (ADR 30).
 
-A script is read and never run. The number of scripts, commands and words that are looked at is limited.
+A script is read and never run. The number and length of the scripts, commands and words that are read is limited.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from mirror.plugin.startup.swallowed_flags import SwallowedFlag, swallowed_flags
 from mirror.plugin.startup.wrapper_programs import WrappedStart, is_wrapper, unwrap
 from mirror.plugin.startup.written_paths import WrittenPaths
 
-_MOST_SCRIPTS: Final = 40
-_MOST_COMMANDS: Final = 5_000
-_MOST_WORDS: Final = 50_000
+_MOST_SCRIPTS: Final = 20
+_MOST_CHARACTERS: Final = 256 * 1024
+_MOST_COMMANDS: Final = 2_000
+_MOST_WORDS: Final = 20_000
 #: Deepest nesting of scripts, wrappers and calls of functions.
 _MOST_DEPTH: Final = 12
 #: Folders in which s6-overlay looks for services.
@@ -66,7 +67,7 @@ class _Follower:
         self._rootfs = rootfs
         self._is_hidden = is_hidden
         self._scripts, self._commands, self._words = _MOST_SCRIPTS, _MOST_COMMANDS, _MOST_WORDS
-        self._depth = 0
+        self._characters, self._depth = _MOST_CHARACTERS, 0
 
     def follow_entrypoint(self) -> None:
         """Follow the arguments of the config."""
@@ -129,10 +130,11 @@ class _Follower:
         hidden = [path] if found is None else [path, found.path]
         at = self._rootfs.tree.find(path, follow=False) if found is None and path.startswith("/") else None
         if at is not None:
-            hidden.append(posixpath.normpath(posixpath.join(at.path, "..", at.node.target)))
+            hidden.append(posixpath.join(at.path, "..", at.node.target))
         # A script may have filled these folders before. The engine finds them empty.
         later = _AT_RUN_TIME if found is None and is_started else ()
-        return any(self._is_hidden(place) or place.startswith(later) for place in hidden)
+        places = [posixpath.normpath(place) for place in hidden]
+        return any(self._is_hidden(place) or place.startswith(later) for place in places)
 
     def _is_startable(self, found: ResolvedPath | None) -> bool:
         """Return True if all interpreters of a script exist. Without them, the script does not run."""
@@ -163,7 +165,8 @@ class _Follower:
     def _run(self, text: str, state: ShellState, first_line: int = 1) -> None:
         """Follow the commands of a script."""
         self._scripts -= 1
-        commands = read_commands(text, first_line) if self._scripts >= 0 else None
+        self._characters -= len(text)
+        commands = read_commands(text, first_line) if min(self._scripts, self._characters) >= 0 else None
         if commands is None:
             state.lose()
             return
