@@ -14,7 +14,7 @@ from mirror.plugin.findings.finding import Finding
 from mirror.plugin.lint.config_checks import covering_mount
 from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.platform import Platform
-from mirror.plugin.rootfs.root_filesystem import Rootfs, chain
+from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, search_path
 from mirror.plugin.startup.start_follower import follow_start
 from mirror.plugin.startup.started_programs import Certainty, PluginStart, StartedProgram
 
@@ -46,7 +46,7 @@ def check_start(config: PluginConfig, rootfs: Rootfs, meant: IntendedPlatform | 
         rootfs: root filesystem of the plugin, read to the end.
         meant: platform for which the plugin is intended; None if unknown.
     """
-    start = follow_start(config, rootfs, lambda path: covering_mount(config, path) is not None)
+    start = follow_start(config, rootfs, lambda path: _is_from_host(config, path))
     check = _StartCheck(config, rootfs, start, meant)
     if start.programs:
         yield from check.entrypoint(start.programs[0])
@@ -116,7 +116,10 @@ class _StartCheck:
         """
         name = f"{program.name} (started by {program.by}{f', line {program.line}' if program.line else ''})"
         found, written = program.found, self._start.written
-        if written.may_hold(program.path, *([] if found is None else [found.path])):
+        places = [program.path] if found is None else [program.path, found.path]
+        if "/" not in program.path:
+            places = [posixpath.join("/", folder, program.path) for folder in search_path(self._config).split(":")]
+        if written.may_hold(*places):
             return
         if found is None:
             kind = scripts.STARTED_MISSING if is_certain else scripts.MISSING_GUESSED
@@ -223,6 +226,13 @@ class _StartCheck:
                 else:
                     missing.append(base)
         return sorted(missing)
+
+
+def _is_from_host(config: PluginConfig, path: str) -> bool:
+    """Return True if a mount, or the propagated mount, hides a path of the root filesystem."""
+    propagated = posixpath.normpath(posixpath.join("/", config.propagated_mount)).rstrip("/")
+    is_below = bool(config.propagated_mount) and f"{path}/".startswith(f"{propagated}/")
+    return is_below or covering_mount(config, path) is not None
 
 
 def _run_together(one: Platform, other: Platform) -> bool:

@@ -19,6 +19,7 @@ _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 _MOST_STARTS: Final = 5
 #: Folders of a ``PATH`` that are searched.
 _MOST_FOLDERS: Final = 100
+_MOST_PATH_CHARACTERS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def find_in_path(rootfs: Rootfs, name: str, folders: str, work_dir: str) -> tupl
         The path of the program and its file; None if no folder has the program.
     """
     for folder in folders.split(":")[:_MOST_FOLDERS]:
-        path = posixpath.normpath(posixpath.join("/", work_dir, folder, name))
+        path = posixpath.join("/", work_dir, folder, name)
         found = rootfs.tree.find(path) if name else None
         if found is not None and found.node.kind is EntryKind.FILE and found.node.mode & 0o111:
             return path, found
@@ -96,4 +97,4 @@ def search_path(config: PluginConfig) -> str:
     """Return ``PATH`` of the plugin. The plugin's own variables come after the engine's, so the last one wins."""
     # A variable without a value is not passed on.
     own = [env.value for env in config.env if env.name == "PATH" and env.value is not None]
-    return own[-1] if own else _DEFAULT_PATH
+    return own[-1][:_MOST_PATH_CHARACTERS] if own else _DEFAULT_PATH

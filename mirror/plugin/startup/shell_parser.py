@@ -10,6 +10,7 @@ from mirror.plugin.startup.shell_commands import OpenCommand, ShellCommand, join
 from mirror.plugin.startup.shell_lexer import ShellLexer
 from mirror.plugin.startup.shell_words import Piece, ShellUnreadable, ShellWord, plain_word
 
+_MOST_CHARACTERS: Final = 64 * 1024
 #: Most commands of one script, those in substitutions included.
 _MOST_COMMANDS: Final = 10_000
 #: Deepest nesting of compound commands, and of command substitutions.
@@ -29,7 +30,8 @@ def read_commands(text: str, first_line: int = 1) -> tuple[ShellCommand, ...] | 
         first_line: number of the first line.
     """
     try:
-        return tuple(_Parser(text, first_line, _MOST_SUBSTITUTIONS).read())
+        parser = _Parser(text, first_line, _MOST_SUBSTITUTIONS) if len(text) <= _MOST_CHARACTERS else None
+        return tuple(parser.read()) if parser is not None else None
     except ShellUnreadable:
         return None
 
@@ -128,11 +130,10 @@ class _Parser:
         if frame.kind not in {"if", "loop"}:
             raise ShellUnreadable("an unexpected word")
         self._advance()
-        condition = self._commands[frame.condition_start :] if frame.phase == "condition" else []
         if frame.phase == "condition":
-            alone = [word.source for command in condition for word in command.words] in frame.endless
-            # A for loop is opened in its body, with its own guards.
-            frame.own_guards = frame.own_guards if alone else joined(frame.own_guards, names_in(condition))
+            condition = self._commands[frame.condition_start :]
+            if [word.source for command in condition for word in command.words] not in frame.endless:
+                frame.own_guards = joined(frame.own_guards, names_in(condition))
         frame.begin_list(len(self._commands))
         frame.phase = "condition" if keyword == "elif" else "body"
         frame.condition_start = len(self._commands)
@@ -143,8 +144,7 @@ class _Parser:
         guards: frozenset[str] | None = frozenset()
         name = self._advance()
         if name == "(":
-            self._lexer.skip_parentheses(1 if self._next == "(" else 0)
-            self._lexer.skip_parentheses(1)
+            self._lexer.skip_parentheses(2)
             self._advance()
         elif isinstance(name, ShellWord):
             words = self._words_of_line()
@@ -239,7 +239,7 @@ class _Parser:
 
     def _words_of_line(self) -> list[ShellWord]:
         words: list[ShellWord] = []
-        while self._next == "\n" and not words:
+        while self._next == "\n":
             self._advance()
         while isinstance(self._next, ShellWord) and self._next.keyword != "do":
             words.append(self._next)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from mirror.plugin.rootfs.entry import MOST_PATH_BYTES
 from mirror.plugin.startup.shell_commands import ShellCommand
 from mirror.plugin.startup.shell_variables import ShellVariables
 from mirror.plugin.startup.started_programs import Certainty
@@ -46,10 +47,11 @@ class ShellState:
         return ShellState(title, variables, self.folder, ceiling)
 
     def path_of(self, name: str) -> str | None:
-        """Return the absolute path that a name with a slash means; None if the working folder is unknown."""
+        """Return the absolute path that a name with a slash means; None if it is unknown."""
         if self.folder is None and not name.startswith("/"):
             return None
-        return posixpath.normpath(posixpath.join(self.folder or "/", name))
+        path = posixpath.join(self.folder or "/", name)
+        return path if len(path) <= MOST_PATH_BYTES else None
 
     def lose(self) -> None:
         """Note that the script did something unknown."""

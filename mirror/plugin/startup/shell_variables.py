@@ -12,7 +12,7 @@ from mirror.plugin.startup.shell_words import Piece, ShellWord
 #: Longest value and longest list of arguments that are kept. A script may double a value with each line.
 _MOST_VALUE_CHARACTERS: Final = 4096
 _MOST_FIELDS: Final = 1000
-_MOST_PIECES: Final = 200
+_MOST_PIECES: Final = 50
 _ASSIGNMENT: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\+?)=")
 #: Variables that the engine or the shell sets.
 _ALWAYS_SET: Final = frozenset(
@@ -47,7 +47,10 @@ class ShellVariables:
     """
 
     def __init__(self, values: Mapping[str, KnownValue | None], arguments: Sequence[str | None] | None = None) -> None:
-        self.values: dict[str, KnownValue | None] = dict(values)
+        self.values: dict[str, KnownValue | None] = {
+            name: value if value is not None and len(value.text) <= _MOST_VALUE_CHARACTERS else None
+            for name, value in values.items()
+        }
         self.arguments = arguments if arguments is None or len(arguments) <= _MOST_FIELDS else None
         self.is_complete = True
 

@@ -1,6 +1,6 @@
 """Following of a plugin's entrypoint through wrappers and shell scripts to the programs that run (ADR 30).
 
-A script is read and never run. The number of scripts, commands and words that are looked at is limited.
+A script is read and never run. The number and length of the scripts, commands and words that are read is limited.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from mirror.plugin.startup.swallowed_flags import SwallowedFlag, swallowed_flags
 from mirror.plugin.startup.wrapper_programs import WrappedStart, is_wrapper, unwrap
 from mirror.plugin.startup.written_paths import WrittenPaths
 
-_MOST_SCRIPTS: Final = 40
-_MOST_COMMANDS: Final = 5_000
-_MOST_WORDS: Final = 50_000
+_MOST_SCRIPTS: Final = 20
+_MOST_CHARACTERS: Final = 256 * 1024
+_MOST_COMMANDS: Final = 2_000
+_MOST_WORDS: Final = 20_000
 #: Deepest nesting of scripts, wrappers and calls of functions.
 _MOST_DEPTH: Final = 12
 #: Folders in which s6-overlay looks for services.
 _SERVICES: Final = ("/etc/services.d", "/etc/s6-overlay/s6-rc.d")
+#: Folders that are empty in a root filesystem and filled later.
+_AT_RUN_TIME: Final = ("/dev/", "/proc/", "/run/", "/sys/", "/tmp/", "/var/run/")  # noqa: S108 - in the plugin
 _SUPERVISORS: Final = frozenset(["init", "s6-svscan"])
 
 Arguments = Sequence[str | None]
@@ -64,7 +67,7 @@ class _Follower:
         self._rootfs = rootfs
         self._is_hidden = is_hidden
         self._scripts, self._commands, self._words = _MOST_SCRIPTS, _MOST_COMMANDS, _MOST_WORDS
-        self._depth = 0
+        self._characters, self._depth = _MOST_CHARACTERS, 0
 
     def follow_entrypoint(self) -> None:
         """Follow the arguments of the config."""
@@ -91,7 +94,7 @@ class _Follower:
         is_builtin = bool(by) and name in BUILTINS
         path, found = (name, None) if is_builtin else self._find(name, state)
         self.written.note_command(arguments, state.folder)
-        if path is None or self._hides(path, found):
+        if path is None or self._hides(path, found, is_started=bool(by)):
             return
         if not (is_builtin or (by and found is None and name in TOOLS)):
             self.programs.append(StartedProgram(name, path, found, by, line, certainty))
@@ -109,7 +112,7 @@ class _Follower:
         elif (text := _script_of(found)) is not None and self._is_startable(found):
             self._run(text, state.child(path, arguments[1:], certainty))
         if posixpath.basename(name) in _SUPERVISORS:
-            self._follow_services(state, name)
+            self._follow_services(state, name, arguments[1:])
         self._depth -= 1
 
     def _find(self, name: str, state: ShellState) -> tuple[str | None, ResolvedPath | None]:
@@ -122,9 +125,16 @@ class _Follower:
             return None, None
         return find_in_path(self._rootfs, name, folders.text, state.folder) or (name, None)
 
-    def _hides(self, path: str, found: ResolvedPath | None) -> bool:
-        """Return True if the host provides the file at a path."""
-        return self._is_hidden(path) or (found is not None and self._is_hidden(found.path))
+    def _hides(self, path: str, found: ResolvedPath | None, *, is_started: bool = True) -> bool:
+        """Return True if the host or the engine provides the file at a path, or the target of a link there."""
+        hidden = [path] if found is None else [path, found.path]
+        at = self._rootfs.tree.find(path, follow=False) if found is None and path.startswith("/") else None
+        if at is not None:
+            hidden.append(posixpath.join(at.path, "..", at.node.target))
+        # A script may have filled these folders before. The engine finds them empty.
+        later = _AT_RUN_TIME if found is None and is_started else ()
+        places = [posixpath.normpath(place) for place in hidden]
+        return any(self._is_hidden(place) or place.startswith(later) for place in places)
 
     def _is_startable(self, found: ResolvedPath | None) -> bool:
         """Return True if all interpreters of a script exist. Without them, the script does not run."""
@@ -142,8 +152,10 @@ class _Follower:
         if (text := _script_of(found)) is not None:
             self._run(text, state.child(path, inner.parameters, certainty))
 
-    def _follow_services(self, state: ShellState, by: str) -> None:
-        """Follow the services of s6-overlay: each has a program ``run`` in its folder."""
+    def _follow_services(self, state: ShellState, by: str, arguments: Arguments) -> None:
+        """Follow the services of s6-overlay, each with a program ``run``, and the program in its arguments."""
+        if by.endswith("/init") and arguments and (arguments[0] or "").startswith("/"):
+            self._start(arguments, state, by, 0, Certainty.LIKELY)
         for folder in _SERVICES:
             found = self._rootfs.tree.find(folder)
             for service in sorted(found.node.children)[:_MOST_SCRIPTS] if found is not None else ():
@@ -153,7 +165,8 @@ class _Follower:
     def _run(self, text: str, state: ShellState, first_line: int = 1) -> None:
         """Follow the commands of a script."""
         self._scripts -= 1
-        commands = read_commands(text, first_line) if self._scripts >= 0 else None
+        self._characters -= len(text)
+        commands = read_commands(text, first_line) if min(self._scripts, self._characters) >= 0 else None
         if commands is None:
             state.lose()
             return

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 from mirror.plugin.startup.shell_variables import ShellVariables
 from mirror.plugin.startup.shell_words import Piece, ShellWord
 
+#: Arguments of a command that are looked at, and flags in one variable that are reported.
+_MOST_ARGUMENTS: Final = 100
+_MOST_IN_VALUE: Final = 3
 _FLAG: Final = re.compile(r"--?[A-Za-z][A-Za-z0-9_.-]*")
 _LAST_FLAG: Final = re.compile(r"(?:^|\s)(--?[A-Za-z][A-Za-z0-9_.-]*)[ \t]+$")
 #: Variables with such names hold whole arguments, not the value of the flag before them.
@@ -50,7 +54,7 @@ def swallowed_flags(
         tested: names of variables that the script tested before it runs the command. These are not reported.
         script: name of the script.
     """
-    for position, word in enumerate(words[1:], 1):
+    for position, word in enumerate(words[1:_MOST_ARGUMENTS], 1):
         flag, rest = word.literal, words[position + 1 :]
         if flag is not None and _FLAG.fullmatch(flag) and rest:
             if (empty := _empty_value(rest[0].pieces, variables, tested)) is not None:
@@ -58,7 +62,8 @@ def swallowed_flags(
                 yield SwallowedFlag(script, word.line, flag, *empty, following)
         elif len(word.pieces) == 1 and not word.pieces[0].quoted and not word.pieces[0].operator:
             value = variables.value_of(word.pieces[0]) if word.pieces[0].variable else None
-            for flag, empty, following in _in_value(value.pieces if value is not None else (), variables, tested):
+            within = _in_value(value.pieces if value is not None else (), variables, tested)
+            for flag, empty, following in islice(within, _MOST_IN_VALUE):
                 after = next((other.source for other in rest if variables.expand(other)), "")
                 yield SwallowedFlag(script, word.line, flag, *empty, following or after)
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Final
 
 #: Programs whose last argument is the place of a new file.
-_TO_LAST: Final = frozenset(["cp", "mv", "ln", "install", "rsync", "mount", "gunzip", "patchelf"])
+_TO_LAST: Final = frozenset(["cp", "mv", "ln", "install", "rsync", "mount", "patchelf"])
 #: Programs with the place of a new file among the arguments.
 _TO_ANY: Final = frozenset(["tee", "curl", "wget", "sed", "envsubst"])
 _UNPACKER_NAMES: Final = """
-    apk apt apt-get ar chroot cpio dnf dpkg gem git go ldconfig make microdnf nsenter npm pip pip3 pivot_root
-    rpm switch_root tar umount unshare unsquashfs unzip yum
+    apk apt apt-get ar bunzip2 bzip2 chroot cpio debootstrap dnf dpkg gem git go gunzip gzip ldconfig make
+    microdnf npm nsenter patch pip pip3 pivot_root rpm switch_root tar umount unlzma unshare unsquashfs unxz
+    unzip unzstd xz yum zstd
 """
 #: Programs that create files with names which the command does not show.
 _UNPACKERS: Final = frozenset(_UNPACKER_NAMES.split())

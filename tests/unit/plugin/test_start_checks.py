@@ -66,6 +66,11 @@ def test_programs_of_a_script(text: str, entries: list[Told], expected: list[str
     assert started_by(text, *entries) == expected
 
 
+def test_bare_names_that_a_script_creates() -> None:
+    assert started_by("cp /dist/* /usr/local/bin/\nexec driver") == []
+    assert started_by("cp /dist/* /nowhere/\nexec driver") == ["error program-missing"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -99,6 +104,7 @@ def test_a_mount_over_a_program_is_not_looked_behind() -> None:
     mounts = [{"Source": "/host", "Destination": "/host", "Type": "bind", "Options": ["rbind"]}]
     hint = ["hint host-paths"]
     assert started_by("exec /host/driver", Mounts=mounts) == hint
+    assert started_by("exec /state/driver", folder("state"), PropagatedMount="/state") == []
     assert started_by(". /host/settings\nexec /driver $x", file("driver", STATIC), Mounts=mounts) == hint
 
 
