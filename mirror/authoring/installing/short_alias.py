@@ -56,10 +56,14 @@ def driver_uses(types: Iterable[str], name: str) -> tuple[str, ...]:
         name: name as :func:`driver_name` returns it.
     """
     found = _capabilities(types)
+    # A driver that is both is meant for the same network.
+    ipam = f" --ipam-driver {name}" if "ipamdriver" in found else ""
+    driver = f" -d {name}" if "networkdriver" in found else ""
+    network = f"docker network create{driver}{ipam} NETWORK"
     uses = {
         "volumedriver": f"docker volume create -d {name} VOLUME",
-        "networkdriver": f"docker network create -d {name} NETWORK",
-        "ipamdriver": f"docker network create --ipam-driver {name} NETWORK",
+        "networkdriver": network,
+        "ipamdriver": network,
         "logdriver": f"docker run --log-driver {name} IMAGE",
         "authz": f"dockerd --authorization-plugin={name}",
         "csicontroller": f"docker volume create -d {name} --type mount VOLUME",

@@ -155,9 +155,10 @@ def test_a_short_alias_is_a_name(repository: str) -> None:
         (["docker.logdriver/1.0"], ["docker run --log-driver x IMAGE"]),
         (["docker.authz/1.0"], ["dockerd --authorization-plugin=x"]),
         (["docker.csinode/1.0", "docker.csicontroller/1.0"], ["docker volume create -d x --type mount VOLUME"]),
+        (["docker.ipamdriver/1.0"], ["docker network create --ipam-driver x NETWORK"]),
         (
             ["docker.ipamdriver/1.0", "docker.networkdriver/1.0"],
-            ["docker network create -d x NETWORK", "docker network create --ipam-driver x NETWORK"],
+            ["docker network create -d x --ipam-driver x NETWORK"],
         ),
         (["docker.metricscollector/1.0", "acme.thing/1.0", "docker.", "docker.$(x)/1.0"], []),
     ],
