@@ -9,7 +9,7 @@ from typing import Final
 
 from mirror.plugin.config.host_path import is_within, resolve
 from mirror.plugin.config.host_preparation import HostKind, host_kind, host_preparation, is_bound
-from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
+from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, EMPTY_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
 from mirror.plugin.config.settable import Setting, list_settings
 from mirror.plugin.findings import mount_findings as table
@@ -101,6 +101,8 @@ def _check_destination(mount: Mount) -> Iterator[Finding]:
     """Yield findings about the destination of a mount."""
     place = place_of(mount.destination)
     source = mount.source or ""
+    if mount.destination and not mount.destination.startswith("/"):
+        yield table.MOUNT_DESTINATION_RELATIVE(destination=mount.destination, absolute=place)
     if not mount.destination:
         yield table.MOUNT_DESTINATION_EMPTY(source=source or mount.name)
     elif place == "/":
@@ -109,6 +111,8 @@ def _check_destination(mount: Mount) -> Iterator[Finding]:
             yield table.MOUNT_DESTINATION_ROOT(source=source or mount.name)
     elif is_within(place, "/run/docker/plugins"):
         yield table.PLUGINS_FOLDER_HIDDEN(destination=place)
+    elif place == "/proc" and not is_bound(mount) and mount.type in EMPTY_FILE_SYSTEMS:
+        yield table.MOUNT_IN_PROC(mount=described(mount), destination=place)
     elif is_bound(mount):
         mounted = described(mount)
         is_other_folder = host_kind(source) is HostKind.FOLDER and source.startswith("/") and place_of(source) != "/"
@@ -123,6 +127,8 @@ def _check_destination(mount: Mount) -> Iterator[Finding]:
 def _check_propagated(path: str) -> Iterator[Finding]:
     """Yield findings about the folder of PropagatedMount, over which the engine mounts an empty folder."""
     place = place_of(path)
+    if path.rstrip("/") != place.rstrip("/"):
+        yield table.PROPAGATED_MOUNT_SPELLING(path=path, absolute=place)
     if place == "/":
         yield table.PROPAGATED_MOUNT_ROOT(path=path)
     elif place == "/dev":
