@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mirror.plugin.config.host_path import is_within, resolve
-from mirror.plugin.config.host_preparation import HostKind, host_kind, is_bound
+from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind
 from mirror.plugin.config.mount_reach import EMPTY_FILE_SYSTEMS
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.findings import mount_findings as table
@@ -71,7 +71,7 @@ def _places(config: PluginConfig) -> Iterator[_Place]:
     for mount in config.mounts[:_MOST_MOUNTS]:
         if not mount.destination or place_of(mount.destination) == "/run/docker/plugins":
             continue
-        bound = is_bound(mount)
+        bound = has_bind_option(mount)
         kind = host_kind(mount.source or "") if bound else HostKind.FOLDER
         leads_to = resolve(mount.source or "").leads_to or ""
         of_the_kernel = any(is_within(leads_to, folder) for folder in _WITHOUT_PROGRAMS)

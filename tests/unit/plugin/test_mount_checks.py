@@ -94,6 +94,8 @@ def test_what_engines_mount_is_not_reported(members: dict[str, Any]) -> None:
         (mount(Destination="/proc"), "mount-in-proc"),
         (mount(Source="/proc/sys", Destination="/proc/sys"), "mount-in-proc"),
         (mount(Destination="/dev"), "mount-over-dev"),
+        (mount(Source="/", Destination="/dev"), "mount-over-dev"),
+        (mount(Source="/sys", Destination="/proc"), "mount-in-proc"),
         (unbound("tmpfs", "tmpfs", Destination="/proc"), "mount-in-proc"),
         ({"PropagatedMount": "/"}, "propagated-mount-root"),
         ({"PropagatedMount": "/dev"}, "mount-over-dev"),
