@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -175,6 +176,13 @@ SHAPES = [
     Shape(
         "work-dir-file", both(files("f"), members(WorkDir="/f")), "work-dir-not-a-folder", "mkdir /f: not a directory"
     ),
+    Shape(
+        "kernel-over-program",
+        both(moved, mounts({"Source": "/sys", "Destination": "/bin"})),
+        "program-hidden",
+        r'exec: "/bin/volume-driver": stat',
+        both(moved, mounts({"Source": "/sys"})),
+    ),
     Shape("env-nameless", env("", "x"), "env-nameless", "environment variable name can't be empty", env("A", "x")),
     Shape("env-zero", env("A", "x\0"), "zero-byte", "can't contain null", env("A", "x")),
     Shape("work-dir-zero", members(WorkDir="/\0"), "zero-byte", "mkdir /.*: invalid argument", members(WorkDir="/x")),
@@ -191,9 +199,11 @@ ENABLED: dict[str, tuple[Change, list[str]]] = {
     "mount-proc": (mounts({"Source": "/proc", "Destination": "/proc"}), ["mount-reach"]),
     "mount-twice": (mounts({}, {"Source": "/var"}), []),
     "mount-kernel": (unbound("proc", "proc"), ["mount-reach"]),
-    "propagated-relative": (members(PropagatedMount="volumes"), []),
+    "propagated-relative": (members(PropagatedMount="volumes"), ["propagated-mount-spelling"]),
     "work-dir-absent": (members(WorkDir="/nope/x"), []),
     "env-equals": (env("A=B", "x"), ["env-name"]),
+    "mount-tmpfs-dev": (mounts({"Type": "tmpfs", "Source": "tmpfs", "Destination": "/dev", "Options": []}), []),
+    "env-twice": (members(Env=[{"Name": "A", "Value": "1"}, {"Name": "A", "Value": "2"}]), ["env-twice"]),
     "env-unset": (members(Env=[{"Name": "", "Value": None}]), []),
     "capabilities-twice": (members(Linux={"Capabilities": ["CAP_SYS_ADMIN"] * 2}), []),
     "device-folder": (device("/dev/pts"), []),
@@ -263,3 +273,22 @@ def test_a_shape_that_an_engine_enables_is_no_error(
     folder = make(tmp_path / "plugin", change)
     assert (found(folder, "error"), found(folder, "warning")) == (set(), set(warnings))
     assert enabled[name].exit_code == 0, enabled[name].stderr
+
+
+def test_a_container_starts_only_with_volumes_below_the_propagated_mount(engine: Engine, tmp_path: Path) -> None:
+    """The driver tells the engine paths below /volumes. The engine compares them with PropagatedMount as texts."""
+
+    def run_with_volume(name: str, propagated_mount: str) -> CompletedRun:
+        folder = make(tmp_path / name, members(PropagatedMount=propagated_mount))
+        reference = f"shapes/{name}:1"
+        engine.docker("plugin", "create", reference, str(folder))
+        engine.docker("plugin", "enable", reference)
+        engine.docker("volume", "create", "--driver", reference, name)
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            archive.add(folder / "rootfs/volume-driver", "volume-driver")
+        engine.docker("import", str(tmp_path / f"{name}.tar"), f"{name}:1")
+        arguments = ("--rm", "--network", "none", "--volume", f"{name}:/data", f"{name}:1", "/volume-driver")
+        return engine.docker("run", *arguments, check=False)
+
+    assert "usage: volume-driver" in run_with_volume("absolute", "/volumes").stderr
+    assert re.search(r"/rootfs/volumes/relative: no such file", run_with_volume("relative", "volumes").stderr)

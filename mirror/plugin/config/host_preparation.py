@@ -15,10 +15,8 @@ from enum import Enum
 from typing import Final
 
 from mirror.oci.printable_text import printable_ascii
+from mirror.plugin.config.mount_reach import BIND_OPTIONS
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
-
-#: Options that make a bind mount, whatever the type is.
-BINDS: Final = frozenset({"bind", "rbind"})
 
 
 class HostKind(Enum):
@@ -104,9 +102,9 @@ def host_kind(path: str) -> HostKind | None:
     return _KINDS.get(clean) or (HostKind.DEVICE if _module(clean) or _DEVICE_NAME.fullmatch(clean) else None)
 
 
-def is_bound(mount: Mount) -> bool:
-    """Return True if a mount is a bind mount: an option decides, not the type."""
-    return not BINDS.isdisjoint(mount.options)
+def has_bind_option(mount: Mount) -> bool:
+    """Return True if runc makes a bind mount, whatever the type is."""
+    return not BIND_OPTIONS.isdisjoint(mount.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +171,7 @@ def host_preparation(config: PluginConfig) -> HostPreparation:
 def _needed(config: PluginConfig) -> Iterator[tuple[str, bool]]:
     """Yield the cleaned absolute paths that must exist on the host, and True for devices."""
     for mount in config.mounts:
-        if mount.source and mount.source.startswith("/") and is_bound(mount):
+        if mount.source and mount.source.startswith("/") and has_bind_option(mount):
             yield _clean(mount.source), False
     for device in config.devices:
         if device.path:

@@ -88,10 +88,10 @@ TYPE_UNKNOWN: Final = warning(
 )
 TYPE_VERSION: Final = warning(
     code="type-unknown",
-    text="engines find plugins of type {name!r} only after their next restart",
-    seen="the plugin is enabled, but networks, address pools or metrics do not find it: 'could not resolve driver ... "
-    "in registry', 'invalid ipam driver'",
-    fix="use the version that engines look for: {wanted}",
+    text="engines look for the type {wanted}, not for {name!r}",
+    seen="the plugin is enabled, but not found until the engine restarts: 'could not resolve driver ... in registry', "
+    "'invalid ipam driver'; metrics are never passed to it",
+    fix="write {wanted}",
 )
 TYPE_SINCE_17_05: Final = hint(
     code="type-since",

@@ -110,10 +110,18 @@ MOUNT_DESTINATION_ROOT: Final = replace(
     text="the mount of {source} covers the whole root filesystem of the plugin",
     fix="use a folder below /",
 )
+MOUNT_DESTINATION_RELATIVE: Final = hint(
+    code="mount-destination-relative",
+    text="the destination {destination!r} of a mount is relative",
+    seen="the plugin sees the mount below /; runc warns that later releases will refuse it",
+    fix="use the absolute path {absolute!r}",
+)
 MOUNT_IN_PROC: Final = error(
     code="mount-in-proc",
     text="{mount} is at {destination}",
-    seen=_MOUNTING.format("cannot be mounted because it is inside /proc', or 'is not of type proc"),
+    seen=_MOUNTING.format(
+        "cannot be mounted because it is inside /proc', 'is not of type proc', or 'error closing exec fds"
+    ),
     fix="use a place outside /proc",
 )
 MOUNT_OVER_DEV: Final = error(
@@ -133,6 +141,14 @@ PROPAGATED_MOUNT_ROOT: Final = error(
     text="PropagatedMount {path!r} is the whole root filesystem of the plugin",
     seen=_RUNC.format("error jailing process inside rootfs: pivot_root .: invalid argument"),
     fix="use a folder below /",
+)
+# The engine replaces this text at the beginning of a volume's path by the folder on the host.
+PROPAGATED_MOUNT_SPELLING: Final = warning(
+    code="propagated-mount-spelling",
+    text="PropagatedMount {path!r} does not begin the paths of volumes, such as {absolute}/NAME",
+    seen="the plugin is enabled, and containers with its volumes do not start: 'error mounting ...: stat "
+    ".../rootfs{absolute}/NAME: no such file or directory'",
+    fix="write {absolute!r}",
 )
 MOUNT_NOT_A_FOLDER: Final = error(
     code="mount-not-a-folder",

@@ -40,6 +40,12 @@ ENV_NAME_EQUALS: Final = warning(
     seen="the program sees the variable {before!r}, with the rest at the beginning of the value",
     fix="write the name and the value apart",
 )
+ENV_TWICE: Final = warning(
+    code="env-twice",
+    text="the variable {name!r} is in Env more than once",
+    seen="the program gets the last value, and 'docker plugin set' changes the first one, without an effect",
+    fix="write it once",
+)
 ZERO_BYTE: Final = error(
     code="zero-byte",
     text="{place} has a zero byte",

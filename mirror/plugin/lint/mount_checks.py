@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from mirror.plugin.config.host_path import is_within, resolve
-from mirror.plugin.config.host_preparation import HostKind, host_kind, host_preparation, is_bound
-from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
+from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind, host_preparation
+from mirror.plugin.config.mount_reach import DISK_FILE_SYSTEMS, EMPTY_FILE_SYSTEMS, FILE_SYSTEMS, config_reaches
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
 from mirror.plugin.config.settable import Setting, list_settings
 from mirror.plugin.findings import mount_findings as table
@@ -66,18 +66,22 @@ def _check_source(mount: Mount, setting: Setting | None) -> Iterator[Finding]:
     if mount.source is None:
         kind = table.MOUNT_SOURCE_NEVER_SET if "source" in mount.settable else table.MOUNT_SOURCE_MISSING
         yield kind(name=name)
-    elif not mount.source and is_bound(mount):
+    elif not mount.source and has_bind_option(mount):
         if setting is None:
             yield table.MOUNT_SOURCE_EMPTY(name=name)
         else:
             yield table.MOUNT_SOURCE_UNSET(name=name, key=setting.key)
-    elif mount.source and not mount.source.startswith("/") and (is_bound(mount) or mount.type in {"bind", "rbind"}):
+    elif (
+        mount.source
+        and not mount.source.startswith("/")
+        and (has_bind_option(mount) or mount.type in {"bind", "rbind"})
+    ):
         yield table.MOUNT_SOURCE_RELATIVE(source=mount.source)
 
 
 def _check_type(mount: Mount, *, can_be_set: bool) -> Iterator[Finding]:
     """Yield findings about the type of a mount, which only matters for a mount without a bind option."""
-    if is_bound(mount):
+    if has_bind_option(mount):
         return
     name, lower, at = mount.type, mount.type.lower(), mount.destination
     source = mount.source or ""
@@ -101,28 +105,32 @@ def _check_destination(mount: Mount) -> Iterator[Finding]:
     """Yield findings about the destination of a mount."""
     place = place_of(mount.destination)
     source = mount.source or ""
+    if mount.destination and not mount.destination.startswith("/"):
+        yield table.MOUNT_DESTINATION_RELATIVE(destination=mount.destination, absolute=place)
     if not mount.destination:
         yield table.MOUNT_DESTINATION_EMPTY(source=source or mount.name)
     elif place == "/":
         # The root folder of the host brings its own /proc, so that only the program may be missing.
-        if place_of(source) != "/" or not is_bound(mount):
+        if not (has_bind_option(mount) and source.startswith("/") and place_of(source) == "/"):
             yield table.MOUNT_DESTINATION_ROOT(source=source or mount.name)
     elif is_within(place, "/run/docker/plugins"):
         yield table.PLUGINS_FOLDER_HIDDEN(destination=place)
-    elif is_bound(mount):
-        mounted = described(mount)
-        is_other_folder = host_kind(source) is HostKind.FOLDER and source.startswith("/") and place_of(source) != "/"
-        if place == "/dev" and is_other_folder and not is_within(place_of(source), "/dev"):
-            yield table.MOUNT_OVER_DEV(mount=mounted)
-        elif (place == "/proc" and is_other_folder and not is_within(place_of(source), "/proc")) or (
-            place.startswith("/proc/") and place not in _REPLACEABLE
-        ):
-            yield table.MOUNT_IN_PROC(mount=mounted, destination=place)
+    elif place == "/proc" and not has_bind_option(mount) and mount.type in EMPTY_FILE_SYSTEMS:
+        yield table.MOUNT_IN_PROC(mount=described(mount), destination=place)
+    elif has_bind_option(mount):
+        # Of a folder that is the same on all hosts, it is known that it has no devices and is no procfs.
+        is_other = host_kind(source) is HostKind.FOLDER and not is_within(place_of(source), place)
+        if place == "/dev" and is_other:
+            yield table.MOUNT_OVER_DEV(mount=described(mount))
+        elif (place == "/proc" and is_other) or (place.startswith("/proc/") and place not in _REPLACEABLE):
+            yield table.MOUNT_IN_PROC(mount=described(mount), destination=place)
 
 
 def _check_propagated(path: str) -> Iterator[Finding]:
     """Yield findings about the folder of PropagatedMount, over which the engine mounts an empty folder."""
     place = place_of(path)
+    if path.rstrip("/") != place.rstrip("/"):
+        yield table.PROPAGATED_MOUNT_SPELLING(path=path, absolute=place)
     if place == "/":
         yield table.PROPAGATED_MOUNT_ROOT(path=path)
     elif place == "/dev":

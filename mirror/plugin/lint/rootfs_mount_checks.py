@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mirror.plugin.config.host_path import is_within
-from mirror.plugin.config.host_preparation import HostKind, host_kind, is_bound
+from mirror.plugin.config.host_path import is_within, resolve
+from mirror.plugin.config.host_preparation import HostKind, has_bind_option, host_kind
 from mirror.plugin.config.mount_reach import EMPTY_FILE_SYSTEMS
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.findings import mount_findings as table
@@ -19,6 +19,9 @@ from mirror.plugin.rootfs.root_filesystem import Rootfs, chain, started
 
 #: Folders over which the engine mounts its own before all others.
 _MOUNTED_BEFORE: Final = ("/proc", "/sys", "/dev")
+#: Folders of a host, and file systems, that hold no programs.
+_WITHOUT_PROGRAMS: Final = ("/proc", "/sys", "/dev/pts")
+_EMPTY: Final = EMPTY_FILE_SYSTEMS.union({"proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"})
 #: Paths that the engine makes anew if they are no folders (moby: daemon/initlayer).
 _MADE_ANEW: Final = frozenset({"/dev", "/etc", "/proc", "/sys"})
 #: Most folders of a path, and most mounts, that are looked up.
@@ -34,7 +37,7 @@ class _Place:
         path: absolute path in the plugin.
         words: words for the mount in messages.
         kind: kind of the mounted content; None if unknown.
-        is_empty: True if the mounted folder has no content.
+        is_empty: True if the mounted content surely has no program.
     """
 
     path: str
@@ -68,9 +71,11 @@ def _places(config: PluginConfig) -> Iterator[_Place]:
     for mount in config.mounts[:_MOST_MOUNTS]:
         if not mount.destination or place_of(mount.destination) == "/run/docker/plugins":
             continue
-        bound = is_bound(mount)
+        bound = has_bind_option(mount)
         kind = host_kind(mount.source or "") if bound else HostKind.FOLDER
-        is_empty = not bound and mount.type in EMPTY_FILE_SYSTEMS
+        leads_to = resolve(mount.source or "").leads_to or ""
+        of_the_kernel = any(is_within(leads_to, folder) for folder in _WITHOUT_PROGRAMS)
+        is_empty = kind in {HostKind.FILE, HostKind.DEVICE} or of_the_kernel if bound else mount.type in _EMPTY
         yield _Place(place_of(mount.destination), described(mount), kind, is_empty)
     yield _Place("/run/docker/plugins", "the engine's mount at /run/docker/plugins", HostKind.FOLDER)
     if config.network_type:

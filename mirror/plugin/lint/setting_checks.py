@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from mirror.plugin.config.plugin_config import PluginConfig
@@ -22,6 +23,10 @@ def check_settings(config: PluginConfig) -> Iterator[Finding]:
             yield table.ENV_NAMELESS(name=env.name)
         elif "=" in env.name and not env.name.startswith("="):
             yield table.ENV_NAME_EQUALS(name=env.name, before=env.name.partition("=")[0])
+    values = Counter(env.name for env in config.env if env.value is not None)
+    for name, count in values.items():
+        if count > 1:
+            yield table.ENV_TWICE(name=name)
     for place in dict.fromkeys(place for place, text in _texts(config) if "\0" in text):
         yield table.ZERO_BYTE(place=place)
 

@@ -41,7 +41,7 @@ async def test_a_plugin_is_read():
     assert (found.kind, found.manifest) == ("plugin", manifest)
     assert [(str(privilege), risk[:5]) for privilege, risk in found.plugin.privileges] == [
         ("network: [host]", "It is"),
-        ("device: []", "devic"),
+        ("device: []", "It re"),
     ]
     assert [setting.key for setting in found.plugin.settings] == ["DEBUG", "state"]
 

@@ -25,7 +25,8 @@ def told(members: dict[str, Any]) -> list[tuple[str, str]]:
     [
         ({}, []),
         (env(("A", VALUE, "1"), ("a", VALUE, "1"), ("log.level", VALUE, None), ("a b", VALUE, "")), []),
-        (env(("A", None, "1"), ("A", None, "2")), []),
+        (env(("A", None, "1"), ("A", None, "2")), [("warning", "env-twice")]),
+        (env(("A", None, "1"), ("A", None, None)), []),
         (env(("A", ["Value"], "1")), [("warning", "settable-ignored")]),
         (env(("A", ["ip"], "1")), [("warning", "settable-ignored")]),
         (env(("A", ["value", "ip"], "1")), [("warning", "settable-ignored")]),
@@ -36,8 +37,8 @@ def told(members: dict[str, Any]) -> list[tuple[str, str]]:
         (env(("", None, "")), [("error", "env-nameless")]),
         (env(("=A", None, "1")), [("error", "env-nameless")]),
         (env(("", None, None)), []),
-        (env(("A", None, "1"), ("A", VALUE, "2")), [("warning", "setting-unreachable")]),
-        (env(("A", VALUE, "1"), ("A", None, "2")), []),
+        (env(("A", None, "1"), ("A", VALUE, None)), [("warning", "setting-unreachable")]),
+        (env(("A", VALUE, "1"), ("A", None, "2")), [("warning", "env-twice")]),
         (
             env(("A", None, "1")) | {"Mounts": [{"Name": "A", "Source": "/tmp", "Settable": ["source"]}]},
             [("warning", "setting-unreachable")],
