@@ -81,8 +81,8 @@ def compare_plugins(
     Args:
         earlier: configuration of the earlier plugin.
         later: configuration of the later plugin.
-        before: root filesystem of the earlier plugin, read with digests of files; None if not read.
-        after: root filesystem of the later plugin, read with digests of files; None if not read.
+        before: root filesystem of the earlier plugin, with digests of its files; None if not read.
+        after: root filesystem of the later plugin, with digests of its files; None if not read.
     """
     read_only = _read_only(earlier)
     return PluginDifference(

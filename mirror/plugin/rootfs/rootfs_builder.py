@@ -29,16 +29,14 @@ class RootfsBuilder:
 
     Args:
         names: texts to search for in all files, such as the socket's name.
-        digests: True to hash the content of each file.
         limits: limits beyond which the tree does not grow.
     """
 
-    def __init__(self, names: Iterable[bytes] = (), *, digests: bool = False, limits: TreeLimits = _LIMITS) -> None:
+    def __init__(self, names: Iterable[bytes] = (), *, limits: TreeLimits = _LIMITS) -> None:
         self._tree = Tree(limits)
         self._whiteouts: list[str] = []
         self._links_broken: list[str] = []
         self._too_long: list[str] = []
-        self._digests = digests
         self._searches = [_Search(name) for name in dict.fromkeys(names) if name]
         self._said_characters = 0
         self._node: Node | None = None
@@ -65,7 +63,7 @@ class RootfsBuilder:
             # The started program is known only at the end, because links may come later than their targets (ADR 14). So
             # every executable file and every library is read as it passes.
             self._program = ProgramReader() if entry.mode & 0o111 or ".so" in entry.path.rpartition("/")[2] else None
-            self._hasher = new_hasher() if self._digests else None
+            self._hasher = new_hasher()
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
         """Search, hash and read the content of the current entry."""
