@@ -11,12 +11,13 @@ from rich.text import Text
 
 from mirror.cli.printing import RESULTS
 from mirror.oci.printable_text import printable
+from mirror.plugin.config.secret_values import masked_words
 from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.plugin_view import PluginView
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
-_SETTING = ("kind", "key", "default", "must_be_set", "description")
+_SETTING = ("kind", "key", "must_be_set", "description")
 
 
 def view_as_json(view: PluginView) -> dict[str, Any]:
@@ -34,13 +35,15 @@ def view_as_json(view: PluginView) -> dict[str, Any]:
         "description": config.description,
         "documentation": config.documentation,
         "interface": {"types": list(config.interface.types), "socket": config.interface.socket},
-        "entrypoint": list(config.entrypoint),
+        "entrypoint": list(masked_words(config.entrypoint)),
         "privileges": [
             {"name": item.name, "description": item.description, "values": list(item.values), "risk": risk}
             for item, risk in view.privileges
         ],
         "never_compared": _never_compared_as_json(view),
-        "settings": [{name: getattr(item, name) for name in _SETTING} for item in view.settings],
+        "settings": [
+            {name: getattr(item, name) for name in _SETTING} | {"default": item.shown_default} for item in view.settings
+        ],
         "engines": [
             {
                 "first": verdict.first,
@@ -81,7 +84,7 @@ def facts_of(view: PluginView) -> list[tuple[str, str]]:
         ("Documentation", config.documentation),
         ("Interface", ", ".join(config.interface.types)),
         ("Socket", config.interface.socket),
-        ("Entrypoint", shlex.join(config.entrypoint)),
+        ("Entrypoint", shlex.join(masked_words(config.entrypoint))),
     ]
 
 
@@ -145,7 +148,9 @@ def _print_settings(view: PluginView) -> None:
         table.add_column(column, overflow="fold")
     for setting in view.settings:
         # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
-        value = "VALUE" if setting.default is None else shlex.quote(setting.default)
-        shown = f"{setting.key}={value}{'  (must be set)' if setting.must_be_set else ''}"
+        secret = setting.shown_default != setting.default
+        value = "VALUE" if setting.default is None or secret else shlex.quote(setting.default)
+        note = "  (must be set)" if setting.must_be_set else "  (the default is a secret)" if secret else ""
+        shown = f"{setting.key}={value}{note}"
         table.add_row(Text(printable(shown)), Text(printable(setting.description)))
     RESULTS.print(table)

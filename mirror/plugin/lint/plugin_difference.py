@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mirror.plugin.config.mount_reach import MOUNT, Reach, config_reaches
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.secret_values import masked
 from mirror.plugin.config.settable import list_settings
 from mirror.plugin.policy.privilege_difference import PrivilegeDifference
 from mirror.plugin.rootfs.entry import EntryKind, Node
@@ -19,7 +20,7 @@ class FieldChange:
 
     Attributes:
         what: name of the setting or member.
-        before, after: value in each plugin; None if the plugin lacks the field.
+        before, after: value in each plugin without its secrets; None if the plugin lacks the field.
     """
 
     what: str
@@ -98,7 +99,10 @@ def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[FieldCha
     """Yield the names whose texts differ."""
     for what in dict.fromkeys((*before, *after)):
         if before.get(what) != after.get(what):
-            yield FieldChange(what, before.get(what), after.get(what))
+            # The name is that of a setting, or of a variable that nobody can set.
+            name = what.removeprefix("Env ").removesuffix(".value")
+            name = "" if " " in name else name
+            yield FieldChange(what, *(text and masked(name, text) for text in (before.get(what), after.get(what))))
 
 
 def _settings(config: PluginConfig) -> dict[str, str]:
