@@ -150,7 +150,9 @@ def _print_settings(view: PluginView) -> None:
         # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
         secret = setting.shown_default != setting.default
         value = "VALUE" if setting.default is None or secret else shlex.quote(setting.default)
-        note = "  (must be set)" if setting.must_be_set else "  (the default is a secret)" if secret else ""
+        note = (
+            "  (must be set)" if setting.must_be_set else "  (default hidden: it looks like a secret)" if secret else ""
+        )
         shown = f"{setting.key}={value}{note}"
         table.add_row(Text(printable(shown)), Text(printable(setting.description)))
     RESULTS.print(table)

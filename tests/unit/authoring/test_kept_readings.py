@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -24,8 +25,9 @@ from mirror.store.registry import Store
 from mirror.transfer.progress_reporting import SilentProgress
 from mirror.wire.ranges import RangeRequest
 from tests.support.layers import entry, tar, zipped
-from tests.support.plugins import CONFIG, LAYER, NAME, put_plugin
+from tests.support.plugins import CONFIG, LAYER, NAME, TAG, put_plugin
 
+FOLDERS = Path(__file__).parents[1] / "store" / "folders"
 UPPER = zipped(tar(entry("bin/.wh.absent"), entry("etc/x", b"1")))
 
 
@@ -187,6 +189,17 @@ async def test_what_is_not_here_yet_is_not_kept(tmp_path: Path) -> None:
         await put_plugin(second.store)  # brings the layer
         assert (await second.content(manifest)).rootfs is not None
         assert second.opened == 1
+
+
+async def test_a_plugin_of_an_earlier_version_is_read_once_and_kept(tmp_path: Path) -> None:
+    with tarfile.open(FOLDERS / "revision-0009.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="fully_trusted")
+    async with Store.open(tmp_path) as store:
+        manifest = await store.get_manifest(NAME, TAG)
+        recorded = await store.records.findings.recorded_findings(manifest.digest)
+    assert [await opened_again(tmp_path, manifest) for _ in range(2)] == [1, 0]
+    assert recorded is not None
+    assert (tmp_path / "catalog-0009.sqlite").is_file()
 
 
 class Full:
