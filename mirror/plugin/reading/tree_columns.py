@@ -68,9 +68,9 @@ def read_tree(value: dict[str, Any]) -> Tree:
     return tree
 
 
-def _each(nodes: Sequence[Node], links: Iterable[Sequence[int]], count: int) -> Iterator[Node]:
+def _each(nodes: Sequence[Node], links: Iterable[Any], count: int) -> Iterator[Node]:
     """Yield the node of each name: the next one, or an earlier one for a hard link."""
-    linked = dict(links)
+    linked: dict[int, Any] = dict(links)
     ahead = iter(nodes[1:])
     for number in range(count):
         earlier = linked.get(number)

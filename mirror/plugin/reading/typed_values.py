@@ -113,7 +113,7 @@ def _form_of_mapping(inner: Form) -> Form:
     )
 
 
-def _form_of_dataclass(kind: type) -> Form:
+def _form_of_dataclass(kind: Any) -> Form:
     types = get_type_hints(kind)
     names = [field.name for field in fields(kind)]
     members = [form_of(types[name]) for name in names]
