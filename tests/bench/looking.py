@@ -1,7 +1,7 @@
 """`plugin-mirror lint` of a plugin that was read before, and of one that was not.
 
 Both are the same program on the same store. The figure is the CPU time beyond that of a tiny plugin, because a second
-look takes hardly longer than the start of the program. Memory and CPU time in the table are those of the benchmark itself.
+look takes hardly longer than the start of the program. Memory and CPU time in the table are those of the benchmark.
 """
 
 from __future__ import annotations
