@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, fields
+from io import BytesIO
 from typing import Any, Final, get_type_hints
 
 from mirror.oci import Digest
 from mirror.oci.errors import DigestInvalid
-from mirror.plugin.reading import tree_columns
+from mirror.plugin.reading.tree_columns import SHAPE, read_tree, write_tree
 from mirror.plugin.reading.typed_values import form_of
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.layer_limits import LayerLimits
@@ -32,7 +33,7 @@ _LEVEL: Final = 1
 _TYPES: Final = get_type_hints(Rootfs)
 _FORMS: Final = {field.name: form_of(_TYPES[field.name]) for field in fields(Rootfs) if field.name != "tree"}
 _FACTS: Final = form_of(LayerFacts)
-_SHAPE: Final = [tree_columns.SHAPE, {name: form.shape for name, form in _FORMS.items()}, _FACTS.shape]
+_SHAPE: Final = [SHAPE, {name: form.shape for name, form in _FORMS.items()}, _FACTS.shape]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +62,16 @@ def reading_version(limits: LayerLimits, names: Iterable[bytes]) -> str:
 
 def write_reading(reading: LayersReading) -> bytes | None:
     """Return a reading as a compressed document; None if the document would exceed :data:`MOST_DOCUMENT_BYTES`."""
-    rootfs = reading.rootfs
-    value: dict[str, Any] = {"facts": {str(digest): _FACTS.write(facts) for digest, facts in reading.facts.items()}}
-    if rootfs is not None:
-        value["tree"] = tree_columns.write_tree(rootfs.tree)
-        value["notes"] = {name: form.write(getattr(rootfs, name)) for name, form in _FORMS.items()}
-    # Bytes of a name outside UTF-8 are surrogates, which JSON can hold as escapes.
-    text = json.dumps(value, separators=(",", ":")).encode("ascii")
-    if len(text) > _MOST_TEXT_BYTES:
-        return None
-    document = zlib.compress(text, _LEVEL)
-    return document if len(document) <= MOST_DOCUMENT_BYTES else None
+    packer, document, text_bytes = zlib.compressobj(_LEVEL), bytearray(), 0
+    for part in _parts(reading):
+        # Bytes of a name outside UTF-8 are surrogates, which JSON can hold as escapes.
+        line = json.dumps(part, separators=(",", ":")).encode("ascii") + b"\n"
+        text_bytes += len(line)
+        document += packer.compress(line)
+        if text_bytes > _MOST_TEXT_BYTES or len(document) > MOST_DOCUMENT_BYTES:
+            return None
+    document += packer.flush()
+    return bytes(document) if len(document) <= MOST_DOCUMENT_BYTES else None
 
 
 def read_reading(document: bytes) -> LayersReading | None:
@@ -82,15 +82,25 @@ def read_reading(document: bytes) -> LayersReading | None:
         return None
 
 
+def _parts(reading: LayersReading) -> Iterator[Any]:
+    """Yield plain values, one for each line of the document. Only one of them is in memory as a text at a time."""
+    yield {str(digest): _FACTS.write(facts) for digest, facts in reading.facts.items()}
+    rootfs = reading.rootfs
+    yield rootfs and {name: form.write(getattr(rootfs, name)) for name, form in _FORMS.items()}
+    if rootfs is not None:
+        yield from write_tree(rootfs.tree)
+
+
 def _read(document: bytes) -> LayersReading:
     stream = zlib.decompressobj()
     text = stream.decompress(document, _MOST_TEXT_BYTES)
     # Only the end of the stream has the checksum that detects damage.
     if not stream.eof:
         raise ValueError("the document is cut off or too large")
-    value = json.loads(text)
-    facts = {Digest.parse(digest): _FACTS.read(one) for digest, one in value["facts"].items()}
-    if "tree" not in value:
+    parts = map(json.loads, BytesIO(text))
+    facts = {Digest.parse(digest): _FACTS.read(one) for digest, one in next(parts).items()}
+    notes = next(parts)
+    if notes is None:
         return LayersReading(None, facts)
-    notes = {name: form.read(value["notes"][name]) for name, form in _FORMS.items()}
-    return LayersReading(Rootfs(tree=tree_columns.read_tree(value["tree"]), **notes), facts)
+    read = {name: form.read(notes[name]) for name, form in _FORMS.items()}
+    return LayersReading(Rootfs(tree=read_tree(parts), **read), facts)

@@ -25,8 +25,8 @@ _FORMS: Final[dict[str, Form]] = {name: form_of(_TYPES[name]) for name in _FIELD
 SHAPE: Final = ", ".join(f"{name}: {form.shape}" for name, form in _FORMS.items())
 
 
-def write_tree(tree: Tree) -> dict[str, Any]:
-    """Return the columns of a tree."""
+def write_tree(tree: Tree) -> Iterator[Any]:
+    """Yield the parts of a tree as plain values: three columns for its names, then a column for each field of nodes."""
     nodes, numbers = [tree.root], dict[int, int]()
     names: list[str] = []
     depths: list[int] = []
@@ -39,23 +39,28 @@ def write_tree(tree: Tree) -> dict[str, Any]:
             nodes.append(node)
         names.append(path.rpartition("/")[2])
         depths.append(path.count("/"))
-    columns = {name: _column(form, map(attrgetter(name), nodes)) for name, form in _FORMS.items()}
-    return {"whole": tree.whole, "names": names, "depths": depths, "links": links, "nodes": columns}
+    yield tree.whole
+    yield names
+    yield depths
+    yield links
+    for name, form in _FORMS.items():
+        yield _column(form, map(attrgetter(name), nodes))
 
 
-def read_tree(value: dict[str, Any]) -> Tree:
-    """Return the tree of these columns.
+def read_tree(parts: Iterator[Any]) -> Tree:
+    """Return the tree of these parts.
 
     Raises:
-        ValueError, TypeError, LookupError, DigestInvalid: the columns are not those of a tree.
+        ValueError, TypeError, LookupError, StopIteration, DigestInvalid: the parts are not those of a tree.
     """
-    names, depths = _of_type(value["names"], str), _of_type(value["depths"], int)
-    nodes = _nodes(value["nodes"])
+    (whole,) = _of_type([next(parts)], bool)
+    names, depths, links = _of_type(next(parts), str), _of_type(next(parts), int), next(parts)
+    nodes = _nodes(parts, len(names) + 1)
     root, tree = nodes[0], Tree()
     if root.kind is not EntryKind.FOLDER:
         raise ValueError("the root is not a folder")
     folders = [root]
-    for name, depth, node in zip(names, depths, _each(nodes, value["links"], len(names)), strict=True):
+    for name, depth, node in zip(names, depths, _each(nodes, links, len(names)), strict=True):
         if not 0 <= depth < len(folders) or name in {"", ".", ".."} or "/" in name:
             raise ValueError("a name has no place")
         del folders[depth + 1 :]
@@ -63,8 +68,7 @@ def read_tree(value: dict[str, Any]) -> Tree:
             raise ValueError("a name occurs twice")
         if node.kind is EntryKind.FOLDER:
             folders.append(node)
-    (tree.whole,) = _of_type([value["whole"]], bool)
-    tree.root = root
+    tree.root, tree.whole = root, whole
     return tree
 
 
@@ -89,19 +93,19 @@ def _column(form: Form, values: Iterable[Any]) -> list[Any]:
     return [[form.write(value), sum(1 for _ in run)] for value, run in groupby(values)]
 
 
-def _nodes(columns: dict[str, list[Any]]) -> list[Node]:
-    count = len(columns["mode"])
-    read = {name: _read_column(form, columns[name], count) for name, form in _FORMS.items()}
-    return [Node(*values) for values in zip(*(read.get(name, [None] * count) for name in _FIELDS), strict=True)]
+def _nodes(parts: Iterator[Any], most: int) -> list[Node]:
+    read = {name: _read_column(form, next(parts), most) for name, form in _FORMS.items()}
+    nothing = [None] * len(read["kind"])
+    return [Node(*values) for values in zip(*(read.get(name, nothing) for name in _FIELDS), strict=True)]
 
 
-def _read_column(form: Form, column: list[Any], count: int) -> list[Any]:
+def _read_column(form: Form, column: list[Any], most: int) -> list[Any]:
     if form.atoms:
         return _of_type(column, *form.atoms)
     values: list[Any] = []
     for value, times in column:
         # A damaged number must not make a list that fills the memory.
-        if type(times) is not int or not 0 < times <= count - len(values):
+        if type(times) is not int or not 0 < times <= most - len(values):
             raise ValueError("a run of values is longer than its column")
         values += [form.read(value)] * times
     return values
