@@ -11,13 +11,14 @@ from rich.text import Text
 
 from mirror.cli.printing import RESULTS
 from mirror.oci.printable_text import printable
-from mirror.plugin.config.secret_values import masked_words
+from mirror.plugin.config.secret_values import without_secrets
+from mirror.plugin.config.settable import list_settings
 from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.plugin_view import PluginView
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.HINT: "dim"}
-_SETTING = ("kind", "key", "must_be_set", "description")
+_SETTING = ("kind", "key", "default", "must_be_set", "description")
 
 
 def view_as_json(view: PluginView) -> dict[str, Any]:
@@ -26,24 +27,22 @@ def view_as_json(view: PluginView) -> dict[str, Any]:
     Returns:
         An empty mapping if the config of the plugin cannot be read.
     """
-    config = view.config
-    if config is None:
+    if view.config is None:
         return {}
+    config = without_secrets(view.config)
     return {
         "platform": view.platform and str(view.platform),
         "platform_by": view.platform_by or None,
         "description": config.description,
         "documentation": config.documentation,
         "interface": {"types": list(config.interface.types), "socket": config.interface.socket},
-        "entrypoint": list(masked_words(config.entrypoint)),
+        "entrypoint": list(config.entrypoint),
         "privileges": [
             {"name": item.name, "description": item.description, "values": list(item.values), "risk": risk}
             for item, risk in view.privileges
         ],
         "never_compared": _never_compared_as_json(view),
-        "settings": [
-            {name: getattr(item, name) for name in _SETTING} | {"default": item.shown_default} for item in view.settings
-        ],
+        "settings": [{name: getattr(item, name) for name in _SETTING} for item in list_settings(config)],
         "engines": [
             {
                 "first": verdict.first,
@@ -74,9 +73,9 @@ def facts_of(view: PluginView) -> list[tuple[str, str]]:
     Returns:
         An empty list if the config of the plugin cannot be read.
     """
-    config = view.config
-    if config is None:
+    if view.config is None:
         return []
+    config = without_secrets(view.config)
     platform = "unknown" if view.platform is None else f"{view.platform} (from {view.platform_by})"
     return [
         ("Platform", platform),
@@ -84,7 +83,7 @@ def facts_of(view: PluginView) -> list[tuple[str, str]]:
         ("Documentation", config.documentation),
         ("Interface", ", ".join(config.interface.types)),
         ("Socket", config.interface.socket),
-        ("Entrypoint", shlex.join(masked_words(config.entrypoint))),
+        ("Entrypoint", shlex.join(config.entrypoint)),
     ]
 
 
@@ -140,19 +139,18 @@ def heading(text: str) -> None:
 
 
 def _print_settings(view: PluginView) -> None:
-    if not view.settings:
+    if view.config is None or not view.settings:
         return
     heading("Settings (KEY=VALUE at install, or docker plugin set)")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
     for column in ("key", "description"):
         table.add_column(column, overflow="fold")
-    for setting in view.settings:
+    for setting, public in zip(view.settings, list_settings(without_secrets(view.config)), strict=True):
         # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
-        secret = setting.shown_default != setting.default
-        value = "VALUE" if setting.default is None or secret else shlex.quote(setting.default)
-        note = (
-            "  (must be set)" if setting.must_be_set else "  (default hidden: it looks like a secret)" if secret else ""
-        )
+        is_secret = public != setting
+        value = "VALUE" if setting.default is None or is_secret else shlex.quote(setting.default)
+        note = "  (must be set)" if setting.must_be_set else ""
+        note = "  (default hidden: it looks like a secret)" if is_secret else note
         shown = f"{setting.key}={value}{note}"
         table.add_row(Text(printable(shown)), Text(printable(setting.description)))
     RESULTS.print(table)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from mirror.plugin.config.plugin_config import PluginConfig
@@ -20,8 +21,9 @@ HIDDEN: Final = "(hidden)"
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 #: Ends of the last word that make a name secret: "PGPASSWORD", "dbpass" and "accesstoken" have no separator.
 _ENDS: Final = re.compile(
-    r"(password|passwd|passphrase|passcode|secret|token|credential|apikey|accesskey|secretkey|privatekey|authkey"
-    r"|masterkey|signingkey|encryptionkey|accountkey|sshkey|(?<!by)(?<!com)(?<!tres)(?<!sur)pass)s?\Z"
+    r"(password|passwd|passphrase|passcode|secret|token|credential|(?<!by)(?<!com)(?<!tres)(?<!sur)pass"
+    r"|(api|access|secret|private|auth|master|sign|signing|crypt|encryption|account|client|license|storage|shared"
+    r"|service|admin|root|user|app|db|ssh|aes|hmac)key)s?\Z"
 )
 _NOUNS: Final = frozenset({"pwd", "psk", "authorization", "cookie"})
 #: Words before "key" that name no secret. "KEY" alone is one, because ceph and others use it.
@@ -55,11 +57,14 @@ _FORMS: Final = re.compile(
     re.DOTALL,
 )
 _BEARER: Final = re.compile(r"(?<!\w)((?:bearer|basic)\s{1,4})(?=[a-z+/.~-]*[0-9=])[\w+/=.~-]{16,}", re.IGNORECASE)
-#: The password of a URL, or a user name that is as long as a token.
-_LOGIN: Final = re.compile(r"(://[^\s/?#:@]*:)([^\s/?#]+)(?=@)|(://)([\w-]{20,})(?=@)")
+#: The password of a URL, also one with a slash that should have been quoted, or a user name as long as a token.
+_LOGIN: Final = re.compile(r"(://[^\s/?#:@]*:)([^\s/?#]+(?=@)|(?![0-9]+[/?#])[^\s@]{1,64}(?=@))|(://)([\w-]{20,})(?=@)")
 #: The beginning of ``name=value``, ``name: value``, ``"name": "value"`` or ``--name value`` within a text.
-_NAME: Final = re.compile(r"""(?<![\w.-])(-{0,2})([A-Za-z][\w.-]{0,100})(?:["']?\s{0,4}[=:]\s{0,4}|\s{1,4}(?!-))""")
-_VALUE: Final = re.compile(r"""(")[^"]*"?|(')[^']*'?|[^\s,;&"'{}]+""")
+_NAME: Final = re.compile(r"""(?<![\w.-])(-{0,2})([A-Za-z][\w.-]{0,100})(?:\\?["']?\s{0,4}[=:]\s{0,4}|\s{1,4}(?!-))""")
+#: A value in quotes, also in JSON within JSON, or up to the next separator.
+_VALUE: Final = re.compile(r"""(\\["'])(?:(?!\1).)*(?:\1)?|(")(?:[^"\\]|\\.)*"?|(')[^']*'?|[^\s,;&"'{}]+""", re.DOTALL)
+#: A word of a command line or an option of a mount with its value.
+_ASSIGNED: Final = re.compile(r"(-{0,2}([A-Za-z][\w.-]*)=)(.*)", re.DOTALL)
 
 
 def is_secret_name(name: str) -> bool:
@@ -100,13 +105,7 @@ def masked_text(text: str) -> str:
 
 def masked_words(words: Sequence[str]) -> tuple[str, ...]:
     """Return the words of a command line with their secrets replaced by :data:`HIDDEN`."""
-    flags = ("", *words)
-    return tuple(
-        masked(flag, word)
-        if flag.startswith("-") and "=" not in flag and not word.startswith("-")
-        else masked_text(word)
-        for flag, word in zip(flags, words, strict=False)
-    )
+    return tuple(_masked_word(before, word) for before, word in zip(("", *words), words, strict=False))
 
 
 def masked_values(value: Any, name: str = "") -> Any:
@@ -123,23 +122,52 @@ def masked_values(value: Any, name: str = "") -> Any:
     return masked(name, value) if isinstance(value, str) else value
 
 
+def without_secrets(config: PluginConfig) -> PluginConfig:
+    """Return a config to show: all secrets in values, command lines and mounts are replaced by :data:`HIDDEN`."""
+    args = config.args
+    is_secret = is_secret_name(args.name) and _is_secret_of(args.name, " ".join(args.value))
+    return replace(
+        config,
+        entrypoint=masked_words(config.entrypoint),
+        args=replace(args, value=(HIDDEN,) if is_secret else masked_words(args.value)),
+        env=tuple(replace(env, value=_masked(env.name, env.value)) for env in config.env),
+        mounts=tuple(
+            replace(mount, source=_masked(mount.name, mount.source), options=masked_words(mount.options))
+            for mount in config.mounts
+        ),
+        devices=tuple(replace(device, path=_masked(device.name, device.path)) for device in config.devices),
+    )
+
+
 def secrets_in(config: PluginConfig) -> Iterator[str]:
     """Yield a phrase for each part of a config that holds a secret, such as ``env DB_PASSWORD``, without its value."""
-    for env in config.env:
-        if env.value is not None and masked(env.name, env.value) != env.value:
-            yield f"env {env.name}"
-    for what, name, words in (("entrypoint", "", config.entrypoint), ("args", config.args.name, config.args.value)):
-        if masked_words(words) != words or masked(name, " ".join(words)) != " ".join(words):
-            yield what
-    for mount in config.mounts:
-        texts = (mount.source or "", *mount.options)
-        if any(masked_text(text) != text for text in texts):
+    shown = without_secrets(config)
+    yield from (f"env {one.name}" for one, other in zip(config.env, shown.env, strict=True) if one != other)
+    if config.entrypoint != shown.entrypoint:
+        yield "entrypoint"
+    if config.args != shown.args:
+        yield "args"
+    for mount, other in zip(config.mounts, shown.mounts, strict=True):
+        if mount != other:
             yield f"mount {mount.name or mount.destination}"
+
+
+def _masked(name: str, value: str | None) -> str | None:
+    return None if value is None else masked(name, value)
+
+
+def _masked_word(before: str, word: str) -> str:
+    """Return a word of a command line without secrets. The word before may be a flag that takes it."""
+    if before.startswith("-") and "=" not in before and not word.startswith("-"):
+        return masked(before, word)
+    # The end of the word is the end of the value, whatever signs the value has.
+    assigned = _ASSIGNED.fullmatch(word)
+    return masked_text(word) if assigned is None else assigned[1] + masked(assigned[2], assigned[3])
 
 
 def _is_secret_of(name: str, value: str) -> bool:
     """Return True if the value of a secret name is a secret itself."""
-    text = value.strip().strip("\"'")
+    text = value.strip().strip("\\\"'")
     if not text or text.lower() in _SWITCHES or _PLACEHOLDER.fullmatch(text) or _POINTER.fullmatch(text):
         return False
     if not _DURATION.fullmatch(text):
@@ -160,7 +188,7 @@ def _masked_pairs(text: str) -> Iterator[str]:
             continue
         value = _VALUE.match(text, match.end())
         if value is not None and _is_secret_of(name, value[0]):
-            quote = value[1] or value[2] or ""
+            quote = value[1] or value[2] or value[3] or ""
             yield f"{text[done : match.end()]}{quote}{HIDDEN}{quote}"
             done = value.end()
     yield text[done:]

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.config.secret_values import masked
 
 # The one field of each kind for which an engine accepts a value. Engines ignore other fields in Settable.
 _FIELDS = {"env": "value", "mount": "source", "device": "path", "args": "value"}
@@ -32,11 +31,6 @@ class Setting:
     def must_be_set(self) -> bool:
         """True if the plugin cannot be enabled without this setting. A variable without a value is just not passed."""
         return self.default is None and self.kind in {"mount", "device"}
-
-    @property
-    def shown_default(self) -> str | None:
-        """The default without secrets. Every output uses it."""
-        return None if self.default is None else masked(self.key.removesuffix(".value"), self.default)
 
 
 def list_settings(config: PluginConfig) -> tuple[Setting, ...]:
