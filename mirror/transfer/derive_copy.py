@@ -101,13 +101,17 @@ async def derive_beside(
     made = Derivation(source, original, maker.name, maker.now(), changes.to_json(), plugin.changed)
     await maker.ledger.record_derivation(plugin.manifest.digest, made)
     await registry.put_manifest(repository, plugin.manifest, tags)
-    secret = [finding.advice for finding in check_secrets(PluginConfig.parse(plugin.config))]
+    secret = await in_thread(_advice_about_secrets, plugin.config)
     return Derived(plugin.manifest.digest, plugin.changed, (*advice, *secret))
 
 
 async def try_changes(reader: Reader, repository: Repository, manifest: Manifest, changes: DerivationChanges) -> None:
     """Raise the errors of :func:`derive_beside` which are known without reading layers."""
     await in_thread(derive, manifest, await _config(reader, repository, manifest), changes)
+
+
+def _advice_about_secrets(config: bytes) -> tuple[str, ...]:
+    return tuple(finding.advice for finding in check_secrets(PluginConfig.parse(config)))
 
 
 async def _config(reader: Reader, repository: Repository, manifest: Manifest) -> bytes:

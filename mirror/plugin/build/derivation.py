@@ -17,7 +17,7 @@ from mirror.oci.manifest import parse_json_object
 from mirror.oci.printable_text import escaped
 from mirror.plugin.build.assembly import ConfigDocument, canonical_json, plugin_manifest
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.config.secret_values import masked, masked_text, masked_values, masked_words
+from mirror.plugin.config.secret_values import masked, masked_text, masked_values, masked_words, without_secrets
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 
 #: Beginning of a line of differences, and its values in JSON. The end of a long line is cut off.
@@ -188,18 +188,19 @@ def _fixes(manifest: Manifest, descriptors: tuple[Descriptor, ...]) -> Iterator[
 
 def _differences(before: PluginConfig, after: PluginConfig) -> Iterator[str]:
     """Yield the differences of two configurations without secrets, one line each."""
-    for env, now in zip(before.env, after.env, strict=True):
+    old, new = without_secrets(before), without_secrets(after)
+    for number, (env, now) in enumerate(zip(before.env, after.env, strict=True)):
         if env != now:
-            yield f"env {_legible(env.name)}: {_masked(env.name, env.value)} -> {_masked(env.name, now.value)}"
-    for mount, bound in zip(before.mounts, after.mounts, strict=True):
+            yield f"env {_legible(env.name)}: {_shown(old.env[number].value)} -> {_shown(new.env[number].value)}"
+    for number, (mount, bound) in enumerate(zip(before.mounts, after.mounts, strict=True)):
         if mount != bound:
-            name = mount.name or mount.destination
-            yield f"mount {_legible(name)}: {_masked(name, mount.source)} -> {_masked(name, bound.source)}"
+            sources = f"{_shown(old.mounts[number].source)} -> {_shown(new.mounts[number].source)}"
+            yield f"mount {_legible(mount.name or mount.destination)}: {sources}"
     for device, opened in zip(before.devices, after.devices, strict=True):
         if device != opened:
             yield f"device {_legible(device.name or device.path or '')}: {_shown(device.path)} -> {_shown(opened.path)}"
     if before.args != after.args:
-        yield f"args: {_shown(masked_words(before.args.value))} -> {_shown(masked_words(after.args.value))}"
+        yield f"args: {_shown(old.args.value)} -> {_shown(new.args.value)}"
     if before.diff_ids != after.diff_ids:
         yield "diff_ids: those of the uncompressed layers"
 
@@ -218,11 +219,6 @@ def masked_difference(line: str) -> str:
     if match is None:
         return masked_text(line)
     return match[0] + _QUOTED.sub(lambda text: f'"{masked(match[1], text[1])}"', line[match.end() :])
-
-
-def _masked(name: str, value: str | None) -> str:
-    """Return a value without secrets as JSON for a message."""
-    return _shown(None if value is None else masked(name, value))
 
 
 def _shown(value: object) -> str:

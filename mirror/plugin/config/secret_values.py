@@ -16,6 +16,9 @@ from mirror.plugin.config.plugin_config import PluginConfig
 
 #: Text shown in place of a secret.
 HIDDEN: Final = "(hidden)"
+#: Longest text that is searched, in characters. A longer one is hidden as a whole: real values are shorter than 4 KiB,
+#: and a search blocks all threads of a process.
+MOST_SEARCHED: Final = 16 * 1024
 
 # Parts of a name: runs of capitals, capitalized words, lower-case words, digits. "DBPassword" is DB and Password.
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -93,11 +96,15 @@ def masked(name: str, value: str) -> str:
         name: name of the setting, variable or flag.
         value: its value.
     """
-    return HIDDEN if is_secret_name(name) and _is_secret_of(name, value) else masked_text(value)
+    if len(value) > MOST_SEARCHED or (is_secret_name(name) and _is_secret_of(name, value)):
+        return HIDDEN
+    return masked_text(value)
 
 
 def masked_text(text: str) -> str:
     """Return a text in which each secret that is recognized by its form is replaced by :data:`HIDDEN`."""
+    if len(text) > MOST_SEARCHED:
+        return HIDDEN
     text = _FORMS.sub(HIDDEN, text)
     text = _BEARER.sub(rf"\1{HIDDEN}", text)
     return _LOGIN.sub(_masked_login, "".join(_masked_pairs(text)))
@@ -125,7 +132,7 @@ def masked_values(value: Any, name: str = "") -> Any:
 def without_secrets(config: PluginConfig) -> PluginConfig:
     """Return a config to show: all secrets in values, command lines and mounts are replaced by :data:`HIDDEN`."""
     args = config.args
-    is_secret = is_secret_name(args.name) and _is_secret_of(args.name, " ".join(args.value))
+    is_secret = masked(args.name, " ".join(args.value)) == HIDDEN
     return replace(
         config,
         entrypoint=masked_words(config.entrypoint),
@@ -135,7 +142,6 @@ def without_secrets(config: PluginConfig) -> PluginConfig:
             replace(mount, source=_masked(mount.name, mount.source), options=masked_words(mount.options))
             for mount in config.mounts
         ),
-        devices=tuple(replace(device, path=_masked(device.name, device.path)) for device in config.devices),
     )
 
 
