@@ -18,10 +18,11 @@ from mirror.oci import Descriptor, Digest, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
 from mirror.plugin.build import config_template
 from mirror.plugin.build.assembly import AssembledPlugin, ConfigDocument, assemble
-from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.finding_table import refusals
 from mirror.plugin.lint import manifest_checks
+from mirror.plugin.lint.config_checks import check_secrets
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.streams import single_chunk
@@ -156,7 +157,8 @@ async def pack_tree(
         raise
     await store_blob(destination, plugin.config)
     advice = await registry.put_manifest(repository, plugin.manifest, [tag])
-    return Packed(tag, plugin, writing.facts.tar_bytes, advice)
+    secret = (finding.advice for finding in check_secrets(PluginConfig.parse(plugin.config)))
+    return Packed(tag, plugin, writing.facts.tar_bytes, (*advice, *secret))
 
 
 async def store_blob(destination: CopyDestination, content: bytes) -> Descriptor:

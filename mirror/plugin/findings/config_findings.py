@@ -138,3 +138,9 @@ NAMESPACES_DROPPED: Final = warning(
     seen="the plugin is enabled without the namespace, and without a warning",
     fix="install it on newer engines only",
 )
+SECRET_DEFAULT: Final = warning(
+    code="secret-default",
+    text="these parts of the config look like secrets, by their names or values: {parts}",
+    seen="everybody who may pull the plugin can read them; this is a guess from names and values",
+    fix="leave the value empty in the config, and let the host set it at install",
+)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from mirror.plugin.config.plugin_config import Mount, PluginConfig
+from mirror.plugin.config.secret_values import secrets_in
 from mirror.plugin.findings import config_findings as table
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.lint.interface_checks import check_interface
@@ -43,6 +44,13 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
     # Engines build the runtime's configuration without User, so the program runs as root.
     if user_id or group_id:
         yield table.USER_IGNORED(user_id=user_id, group_id=group_id)
+    yield from check_secrets(config)
+
+
+def check_secrets(config: PluginConfig) -> Iterator[Finding]:
+    """Yield a finding about the secrets in a config. The finding has the names only."""
+    if parts := list(secrets_in(config)):
+        yield table.SECRET_DEFAULT(parts=parts)
 
 
 def covering_mount(config: PluginConfig, path: str) -> Mount | None:
