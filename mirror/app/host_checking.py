@@ -13,11 +13,12 @@ from mirror.hosts.checks.file_checks import needed_paths
 from mirror.hosts.checks.host_check import HostReport
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
+from mirror.hosts.checks.registry_check import HTTP_REFUSED, may_use_http
 from mirror.hosts.checks.wanted_plugin import WantedPlugin, local_name
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_client import EngineClient
-from mirror.oci import Digest, Reference
-from mirror.oci.errors import ManifestInvalid, NotFound
+from mirror.oci import Reference
+from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamFault
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import Progress
 
@@ -32,7 +33,7 @@ class HostQuestion:
         address: address of the engine.
         alias: intended local name; None for the name in the reference.
         settings: intended settings.
-        plain_http: True to read the plugin over HTTP.
+        plain_http: True to read the plugin over HTTP even if the engine uses HTTPS.
     """
 
     reference: Reference
@@ -62,7 +63,7 @@ async def check_reference(
     remote = str(replace(reference, host=host))
     async with EngineClient.open(asked.address) as engine:
         facts = await ask_engine(engine, remote, host)
-    found = await _read(settings, asked, facts.registry.digest, progress)
+    found = await _read_alike(settings, asked, facts, progress)
     if found.plugin is None:
         raise ManifestInvalid(f"{reference} is not a plugin: its content is of kind {found.kind}")
     wanted = WantedPlugin(
@@ -75,22 +76,37 @@ async def check_reference(
         view=found.plugin,
         settings=asked.settings,
         own_name_keys=frozenset(setting.key for setting in found.plugin.settings if is_own_name(setting)),
-        plain_http=asked.plain_http if reference.host is not None else None,
     )
     if asked.address.is_socket:
         facts = await with_files(facts, () if wanted.config is None else needed_paths(wanted.config))
     return facts, wanted, check_host(facts, wanted)
 
 
+async def _read_alike(
+    settings: Settings, asked: HostQuestion, facts: HostFacts, progress: Progress | None
+) -> Inspection:
+    """Read the plugin over HTTP or HTTPS, as the engine does."""
+    host = asked.reference.host
+    if asked.plain_http or HTTP_REFUSED in facts.registry.refused:
+        return await _read(settings, asked, facts, progress, plain_http=True)
+    if host is not None and may_use_http(facts.info, host, facts.registry_addresses):
+        try:
+            return await _read(settings, asked, facts, progress, plain_http=True)
+        except UpstreamFault:
+            pass  # the registry has a certificate that the engine need not know
+    return await _read(settings, asked, facts, progress, plain_http=False)
+
+
 async def _read(
-    settings: Settings, asked: HostQuestion, digest: Digest | None, progress: Progress | None
+    settings: Settings, asked: HostQuestion, facts: HostFacts, progress: Progress | None, *, plain_http: bool
 ) -> Inspection:
     """Read the content that the engine gets. A registry may give each platform its own content under one tag."""
-    found = await inspect_reference(settings, asked.reference, progress, plain_http=asked.plain_http)
+    found = await inspect_reference(settings, asked.reference, progress, plain_http=plain_http)
+    digest = facts.registry.digest
     if digest is None or digest == found.manifest.digest:
         return found
     try:
         by_digest = replace(asked.reference, digest=digest)
-        return await inspect_reference(settings, by_digest, progress, plain_http=asked.plain_http)
+        return await inspect_reference(settings, by_digest, progress, plain_http=plain_http)
     except NotFound:
         return found  # the engine asked another registry of this name

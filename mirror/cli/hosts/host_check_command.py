@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mirror.hosts.checks.host_facts import HostFacts
     from mirror.hosts.checks.wanted_plugin import WantedPlugin
 
+#: Column at which the text of a check begins.
+_TEXT_AT = 23
 _STYLES = {"ok": "green", "problem": "bold red", "warning": "yellow", "unknown": "dim"}
 
 
@@ -86,10 +89,17 @@ def _print(facts: HostFacts, wanted: WantedPlugin, report: HostReport) -> None:
     for check in report.checks:
         outcome = check.outcome.value
         # Texts quote the engine and the plugin. Text.assemble does not parse markup.
-        RESULTS.print(
-            Text.assemble("  ", (f"{outcome:<8}", _STYLES[outcome]), f" {check.name + ':':<12}{printable(check.text)}")
-        )
-        if check.fix and outcome != "ok":
+        text = f" {check.name + ':':<11} {_wrapped(printable(check.text))}"
+        RESULTS.print(Text.assemble("  ", (f"{outcome:<8}", _STYLES[outcome]), text))
+        if check.fix:
             RESULTS.out(f"{'':<11}fix: {printable(check.fix)}", highlight=False)
     verdicts = ", ".join(f"will {step.value}: {verdict.value}" for step, verdict in report.verdicts.items())
     RESULTS.out(verdicts, style="bold", highlight=False)
+
+
+def _wrapped(text: str) -> str:
+    """Return a text in lines below each other for a terminal, and in one line for a pipe."""
+    if not RESULTS.is_terminal:
+        return text
+    width = max(RESULTS.width - _TEXT_AT, 20)
+    return f"\n{'':<{_TEXT_AT}}".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))

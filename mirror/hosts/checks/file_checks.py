@@ -147,7 +147,7 @@ def _modules(config: PluginConfig, files: HostFiles) -> Iterator[HostCheck]:
     else:
         yield warning(
             "modules",
-            Step.FIND,
+            Step.ENABLE,
             f"the plugin loads kernel modules, and {folder} is missing",
             "install the modules of the running kernel, or reboot into the installed kernel",
         )

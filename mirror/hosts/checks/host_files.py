@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -17,8 +18,9 @@ from mirror.oci.errors import MirrorError
 from mirror.plugin.build.engine_record import EngineRecord
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 
-#: Longest file of /proc that is read, in bytes. A host with ten thousand mounts has about 2 MiB.
-_MOST_PROC_BYTES: Final = 8 * 1024 * 1024
+#: Most chunks of a file of /proc that are read: 8 MiB. A host with ten thousand mounts has about 2 MiB.
+_MOST_CHUNKS: Final = 128
+_CHUNK_BYTES: Final = 64 * 1024
 _PLUGIN_ID: Final = re.compile(r"[0-9a-f]{64}")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 #: Go's names of architectures, by the names of QEMU's user emulators in binfmt_misc.
@@ -136,7 +138,9 @@ def _read(path: Path) -> str:
     """Return a file of /proc; empty if there is none."""
     try:
         with path.open("rb") as file:
-            return file.read(_MOST_PROC_BYTES).decode("utf-8", "replace")
+            # Files of /proc/sys refuse a read with a buffer of some MiB: ENOMEM.
+            chunks = iter(lambda: file.read(_CHUNK_BYTES), b"")
+            return b"".join(islice(chunks, _MOST_CHUNKS)).decode("utf-8", "replace")
     except OSError:
         return ""
 

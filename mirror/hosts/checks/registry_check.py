@@ -14,7 +14,9 @@ from mirror.oci.printable_text import printable
 #: Parts of engines' messages about a missing login.
 _LOGIN: Final = ("unauthorized", "no basic auth", "authentication required", "denied")
 #: Parts of engines' messages about TLS.
-_TLS: Final = ("x509", "certificate", "HTTP response to HTTPS client", "tls:")
+_TLS: Final = ("x509", "certificate", "tls:")
+#: Part of the message of an engine that met plain HTTP where it expects HTTPS (Go: net/http).
+HTTP_REFUSED: Final = "server gave HTTP response to HTTPS client"
 
 
 def registry_check(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
@@ -30,7 +32,7 @@ def registry_check(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
             "check that the engine and this program reach the same registry, or try again if the tag has just moved",
         )
     said = printable(answer.refused, 300)
-    if wanted.plain_http and not may_use_http(facts.info, wanted.host, facts.registry_addresses):
+    if HTTP_REFUSED in said:
         return problem(
             "registry",
             Step.INSTALL,

@@ -24,7 +24,6 @@ class WantedPlugin:
         view: the plugin, as lint sees it.
         settings: intended settings by key, as written for ``docker plugin install``.
         own_name_keys: keys of the settings that take the name of the plugin on its host.
-        plain_http: True if this program read the plugin over HTTP; None if it did not ask a registry.
     """
 
     remote: str
@@ -36,7 +35,6 @@ class WantedPlugin:
     view: PluginView
     settings: Mapping[str, str]
     own_name_keys: frozenset[str] = frozenset()
-    plain_http: bool | None = None
 
     @property
     def config(self) -> PluginConfig | None:
