@@ -12,7 +12,7 @@ from mirror.hosts.checks.host_check import HostCheck, HostReport, Outcome, Step,
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind, RegistryAnswer
 from mirror.hosts.checks.registry_check import may_use_http
-from mirror.hosts.checks.wanted_plugin import WantedPlugin, local_name, with_settings
+from mirror.hosts.checks.wanted_plugin import WantedPlugin, with_settings
 from mirror.hosts.engine_answers import read_info, read_plugins, read_version
 from mirror.oci import Digest
 from mirror.plugin.findings.manifest_findings import MANIFEST_OCI
@@ -296,31 +296,36 @@ def test_a_remote_file_system_is_unknown() -> None:
 
 
 def test_settings_must_be_set_and_known() -> None:
-    unset = wanted(**mount(Source=None, Settable=["source"]))
-    assert only(FACTS, unset)[:3] == ("settings", Outcome.PROBLEM, Step.ENABLE)
-    for key in ("m", "m.source"):
-        assert unusual(FACTS, replace(unset, settings={key: "/srv"})) == []
-    (found,) = unusual(FACTS, replace(unset, settings={"m": "/srv", "other": "1"}))
-    assert "other is not a setting" in found.text
-    # The engine looks for a device with an empty path.
-    empty = wanted(**device("", "path"))
+    # The engine looks for a device with an empty path, and mounts a folder of its own for an empty source.
+    empty = wanted(**device("", "path"), **mount(Source="", Settable=["source"]))
     assert only(FACTS, empty)[:3] == ("settings", Outcome.PROBLEM, Step.ENABLE)
     facts = replace(FACTS, files=replace(FILES, paths={"/dev/fuse": PathKind.DEVICE}))
-    assert unusual(facts, replace(empty, settings={"d": "/dev/fuse"})) == []
+    for key in ("d", "d.path"):
+        assert unusual(facts, replace(empty, settings={key: "/dev/fuse"})) == []
+    (found,) = unusual(facts, replace(empty, settings={"d": "/dev/fuse", "other": "1"}))
+    assert "other is not a setting" in found.text
+
+
+@pytest.mark.parametrize("members", [mount(Source=None, Settable=["source"]), device(None, "path")])
+def test_null_can_never_be_set(members: dict[str, Any]) -> None:
+    for settings in ({}, {"m": "/srv"}, {"d.path": "/dev/fuse"}):
+        found = unusual(FACTS, replace(wanted(**members), settings=settings))
+        assert "engines set none where the config has null" in found[-1].text
+        assert found[-1].outcome is Outcome.PROBLEM
 
 
 def test_a_plugin_must_know_its_own_name() -> None:
-    env = {"Name": "plugin_name", "Value": "acme/y:1", "Settable": ["value"]}
-    plugin = replace(wanted(Env=[env]), own_name_keys=frozenset({"plugin_name"}))
+    plugin = wanted(Env=[{"Name": "plugin_name", "Value": "acme/y:1", "Settable": ["value"]}])
     name, outcome, step, fix = only(FACTS, plugin)
     assert (name, outcome, step) == ("own-name", Outcome.WARNING, Step.FIND)
-    assert fix == "--set plugin_name=acme/x:1, or --alias acme/y:1"
+    assert fix == "--set plugin_name=acme/x:1 or --alias acme/y:1"
     assert unusual(FACTS, replace(plugin, name="acme/y:1")) == []
     assert unusual(FACTS, replace(plugin, settings={"plugin_name": "acme/x:1"})) == []
+    assert only(FACTS, wanted(Env=[{"Name": "DRIVER_NAME", "Value": "y"}]))[3] == "--alias y"
 
 
 def test_settings_change_the_config_as_engines_do() -> None:
-    members = mount(Settable=["source"]) | device(None, "path") | {"Args": {"Name": "args", "Settable": ["value"]}}
+    members = mount(Settable=["source"]) | device("", "path") | {"Args": {"Name": "args", "Settable": ["value"]}}
     whole = config(**members, Env=[{"Name": "log.level", "Value": "1", "Settable": ["value"]}])
     given = {"m.source": "/new", "d": "/dev/kvm", "args": "-a  b", "log.level.value": "2"}
     changed = with_settings(whole, given)
@@ -329,18 +334,3 @@ def test_settings_change_the_config_as_engines_do() -> None:
     assert changed.args.value == ("-a", "", "b")
     assert changed.env[0].value == "2"
     assert with_settings(whole, {}) == whole
-
-
-@pytest.mark.parametrize(
-    ("reference", "name"),
-    [
-        ("mirror:5000/acme/x:1", "mirror:5000/acme/x:1"),
-        (f"mirror:5000/acme/x@{DIGEST}", "mirror:5000/acme/x:latest"),
-        (f"mirror:5000/acme/x:1@{DIGEST}", "mirror:5000/acme/x:1"),
-        ("docker.io/vieux/sshfs", "vieux/sshfs:latest"),
-        ("docker.io/library/x:1", "x:1"),
-        ("short", "short:latest"),
-    ],
-)
-def test_an_engine_names_a_plugin(reference: str, name: str) -> None:
-    assert local_name(reference) == name
