@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mirror.hosts.checks.file_checks import needed_paths
-from mirror.hosts.checks.host_check import HostCheck, HostReport, Outcome, Step, Verdict, problem, unknown, warning
+from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, Verdict, problem, unknown, warning
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind, RegistryAnswer
 from mirror.hosts.checks.registry_check import may_use_http
@@ -98,7 +98,7 @@ def test_a_sound_plugin_on_a_sound_host_will_do() -> None:
     ],
 )
 def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], verdicts: str) -> None:
-    report = HostReport(checks)
+    report = HostPrediction(checks)
     assert " ".join(verdict.name.lower() for verdict in report.verdicts.values()) == verdicts
 
 
