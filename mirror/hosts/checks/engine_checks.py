@@ -169,6 +169,13 @@ def _platform(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
 
 def _runtime(facts: HostFacts) -> HostCheck:
     name = facts.info.default_runtime
+    if name in _LIKE_RUNC and not facts.info.runtime_answers:
+        return problem(
+            "runtime",
+            Step.ENABLE,
+            f"the engine cannot start its default runtime {printable(name, 60) or 'runc'}",
+            "install runc, or set default-runtime in daemon.json",
+        )
     if name in _LIKE_RUNC:
         return ok("runtime", f"the default runtime is {printable(name, 60) or 'runc'}")
     return unknown(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-from mirror.hosts.checks.host_check import HostCheck, Step, ok, problem, warning
+from mirror.hosts.checks.host_check import HostCheck, Step, ok, problem, unknown, warning
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.hosts.engine_api import EngineInfo
@@ -31,6 +31,8 @@ def registry_check(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
             f"the engine reads other content at {wanted.host}: {answer.digest}, not {wanted.digest}",
             "check that the engine and this program reach the same registry, or try again if the tag has just moved",
         )
+    if not answer.refused:
+        return unknown("registry", Step.INSTALL, f"this engine does not tell if it can read {wanted.host}")
     said = printable(answer.refused, 300)
     if HTTP_REFUSED in said:
         return problem(

@@ -53,6 +53,14 @@ async def test_questions_use_the_newest_version_of_the_api(tmp_path: Path) -> No
     assert server.lines.count("GET /version") == 1
 
 
+async def test_engines_before_17_06_are_not_asked_for_a_digest(tmp_path: Path) -> None:
+    server, socket = ScriptedServer(), tmp_path / "engine.sock"
+    server.on("GET /version", Reply(body=encoded(VERSION | {"ApiVersion": "1.29"})))
+    async with server.running(socket=socket), EngineClient.open(EngineAddress(socket)) as client:
+        assert await client.remote_digest(NAME) is None
+    assert server.lines == ["GET /version"]
+
+
 async def test_changes_are_sent_as_engines_expect_them(tmp_path: Path) -> None:
     server = ScriptedServer()
     root = f"/v1.41/plugins/{NAME}"

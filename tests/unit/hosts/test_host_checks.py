@@ -114,6 +114,7 @@ def test_plain_http_is_told_with_the_lines_for_the_daemon() -> None:
     ("answer", "outcome", "fix"),
     [
         (RegistryAnswer(OTHER), Outcome.WARNING, "same registry"),
+        (RegistryAnswer(None), Outcome.UNKNOWN, ""),
         (RegistryAnswer(None, "unauthorized: authentication required"), Outcome.WARNING, "docker login mirror:5000"),
         (RegistryAnswer(None, "x509: unknown authority"), Outcome.PROBLEM, "/etc/docker/certs.d/mirror:5000/ca.crt"),
         (RegistryAnswer(None, "dial tcp: no such host"), Outcome.PROBLEM, "reachable from the host"),
@@ -239,6 +240,8 @@ def test_special_engines_are_told() -> None:
     assert only(remapped, wanted())[:3] == ("userns", Outcome.WARNING, None)
     other = replace(FACTS, info=replace(FACTS.info, default_runtime="runsc"))
     assert only(other, wanted())[:3] == ("runtime", Outcome.UNKNOWN, Step.ENABLE)
+    absent = replace(FACTS, info=replace(FACTS.info, runtime_answers=False))
+    assert only(absent, wanted())[:3] == ("runtime", Outcome.PROBLEM, Step.ENABLE)
 
 
 @pytest.mark.parametrize(
