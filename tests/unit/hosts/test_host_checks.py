@@ -15,6 +15,7 @@ from mirror.hosts.checks.registry_check import may_use_http
 from mirror.hosts.checks.wanted_plugin import WantedPlugin, with_settings
 from mirror.hosts.engine_answers import read_info, read_plugins, read_version
 from mirror.oci import Digest
+from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.findings.manifest_findings import MANIFEST_OCI
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.rootfs.platform import Platform
@@ -67,8 +68,9 @@ def device(path: str | None, *settable: str) -> dict[str, Any]:
 
 
 def unusual(facts: HostFacts, plugin: WantedPlugin) -> list[HostCheck]:
-    """Return the checks that are not ok."""
-    return [check for check in check_host(facts, plugin).checks if check.outcome is not Outcome.OK]
+    """Return the checks that are not ok, without the line about other warnings of lint."""
+    checks = check_host(facts, plugin).checks
+    return [check for check in checks if check.outcome is not Outcome.OK and check.name != "warnings"]
 
 
 def only(facts: HostFacts, plugin: WantedPlugin) -> tuple[str, Outcome, Step | None, str]:
@@ -180,6 +182,21 @@ def test_errors_of_lint_are_problems_of_their_step() -> None:
         ("lint", Step.ENABLE),
         ("lint", Step.FIND),
     ]
+
+
+def test_warnings_of_lint_are_told_with_their_step() -> None:
+    unused = wanted(Interface={"Types": ["docker.volumedriver/9"], "Socket": "x.sock"})
+    assert only(FACTS, unused)[:3] == ("lint", Outcome.WARNING, Step.FIND)
+    guess = Finding("program-missing", Severity.WARNING, "/x is missing", "all", "enabling fails after 13 s", "add it")
+    plugin = wanted(Network={"Type": "bridge"})
+    view = replace(plugin.view, findings=(guess, *plugin.view.findings))
+    checks = check_host(FACTS, replace(plugin, view=view)).checks
+    assert [(check.step, check.text) for check in checks if check.outcome is Outcome.WARNING] == [
+        (Step.ENABLE, "/x is missing: enabling fails after 13 s"),
+        (None, "lint warns of network-type"),
+    ]
+    old = replace(view, findings=(replace(guess, engines="before 17.05"),))
+    assert unusual(FACTS, replace(plugin, view=old)) == []
 
 
 def installed(**members: Any) -> HostFacts:
