@@ -119,6 +119,7 @@ def test_plain_http_is_told_with_the_lines_for_the_daemon() -> None:
         (RegistryAnswer(None), Outcome.UNKNOWN, ""),
         (RegistryAnswer(None, "unauthorized: authentication required"), Outcome.WARNING, "docker login mirror:5000"),
         (RegistryAnswer(None, "x509: unknown authority"), Outcome.PROBLEM, "/etc/docker/certs.d/mirror:5000/ca.crt"),
+        (RegistryAnswer(None, "denied: the policy forbids it"), Outcome.PROBLEM, "the operator of mirror:5000"),
         (RegistryAnswer(None, "dial tcp: no such host"), Outcome.PROBLEM, "reachable from the host"),
     ],
 )
