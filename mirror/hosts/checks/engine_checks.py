@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -68,14 +68,14 @@ def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
     if not found and verdict is not None:
         yield ok("engine", f"{shown} has no known problem with the plugin")
     yield from found
-    yield from _warnings(wanted, facts.version.version)
+    yield from _warnings(wanted, facts.version.version, reasons)
 
 
-def _warnings(wanted: WantedPlugin, version: str) -> Iterator[HostCheck]:
-    """Yield the warnings of lint that are about enabling or finding, and one line that counts the others."""
+def _warnings(wanted: WantedPlugin, version: str, told: Sequence[Finding]) -> Iterator[HostCheck]:
+    """Yield the warnings of lint that are about enabling or finding, and one line that names the others."""
     others = []
     for finding in wanted.view.findings:
-        if finding.severity is not Severity.WARNING or finding.code in _JUDGED_ELSEWHERE:
+        if finding.severity is not Severity.WARNING or finding.code in _JUDGED_ELSEWHERE or finding in told:
             continue
         # The verdict about a single error tells which engines a finding is about.
         verdict = verdict_of(engine_verdicts([replace(finding, severity=Severity.ERROR)]), version)
