@@ -106,10 +106,10 @@ def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], verdict
 
 def test_plain_http_is_told_with_the_lines_for_the_daemon() -> None:
     said = 'Get "https://mirror:5000/v2/": http: server gave HTTP response to HTTPS client'
-    facts = replace(FACTS, registry=RegistryAnswer(None, said))
-    name, outcome, step, fix = only(facts, wanted())
+    info = replace(FACTS.info, insecure_hosts=("other:5000",), insecure_networks=("10.0.0.0/8", "127.0.0.0/8"))
+    name, outcome, step, fix = only(replace(FACTS, info=info, registry=RegistryAnswer(None, said)), wanted())
     assert (name, outcome, step) == ("registry", Outcome.PROBLEM, Step.INSTALL)
-    assert '{"insecure-registries": ["mirror:5000"]}' in fix
+    assert '{"insecure-registries": ["other:5000", "10.0.0.0/8", "mirror:5000"]}' in fix
 
 
 @pytest.mark.parametrize(
