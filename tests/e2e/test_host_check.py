@@ -113,7 +113,7 @@ def check(engine: Engine, reference: str, alias: str | None = None, *settings: s
 
 
 def words(report: HostPrediction) -> list[str]:
-    return [verdict.value for verdict in report.verdicts.values()]
+    return [forecast.value for forecast in report.forecasts.values()]
 
 
 def problems(report: HostPrediction) -> list[HostCheck]:

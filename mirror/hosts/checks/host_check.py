@@ -1,4 +1,4 @@
-"""Result of the checks of a host: single checks, and the three verdicts."""
+"""Result of the checks of a host: single checks, and the forecast for each step."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-class Verdict(Enum):
-    """Prediction for one step."""
+class Forecast(Enum):
+    """Forecast for one step."""
 
     YES = "yes"
     NO = "no"
@@ -82,18 +82,18 @@ class HostPrediction:
         return any(check.outcome is Outcome.PROBLEM for check in self.checks)
 
     @property
-    def verdicts(self) -> dict[Step, Verdict]:
-        """The prediction for each step."""
-        return {step: self.verdict(step) for step in Step}
+    def forecasts(self) -> dict[Step, Forecast]:
+        """The forecast for each step."""
+        return {step: self.forecast(step) for step in Step}
 
-    def verdict(self, step: Step) -> Verdict:
-        """Return the prediction for a step, from the checks about the step and those before it."""
+    def forecast(self, step: Step) -> Forecast:
+        """Return the forecast for a step, from the checks about the step and those before it."""
         steps = list(Step)
         needed = steps[: steps.index(step) + 1]
         about = {check.outcome for check in self.checks if check.step in needed}
         if Outcome.PROBLEM in about:
-            return Verdict.NO
-        return Verdict.UNSURE if about & {Outcome.WARNING, Outcome.UNKNOWN} else Verdict.YES
+            return Forecast.NO
+        return Forecast.UNSURE if about & {Outcome.WARNING, Outcome.UNKNOWN} else Forecast.YES
 
 
 def ok(name: str, text: str) -> HostCheck:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mirror.hosts.checks.file_checks import needed_paths
-from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, Verdict, problem, unknown, warning
+from mirror.hosts.checks.host_check import Forecast, HostCheck, HostPrediction, Outcome, Step, problem, unknown, warning
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind, RegistryAnswer
 from mirror.hosts.checks.registry_check import may_use_http
@@ -84,14 +84,14 @@ def only(facts: HostFacts, plugin: WantedPlugin) -> tuple[str, Outcome, Step | N
 def test_a_sound_plugin_on_a_sound_host_will_do() -> None:
     report = check_host(FACTS, wanted(**mount(), Linux={"Capabilities": ["CAP_SYS_MODULE"]}))
     assert unusual(FACTS, wanted(**mount())) == []
-    assert set(report.verdicts.values()) == {Verdict.YES}
+    assert set(report.forecasts.values()) == {Forecast.YES}
     assert not report.has_problems
     names = [check.name for check in report.checks]
     assert names == ["registry", "engine", "cve", "name", "platform", "runtime", "data-root", "mounts", "modules"]
 
 
 @pytest.mark.parametrize(
-    ("checks", "verdicts"),
+    ("checks", "forecasts"),
     [
         ((), "yes yes yes"),
         ((problem("x", Step.INSTALL, "", ""),), "no no no"),
@@ -101,9 +101,9 @@ def test_a_sound_plugin_on_a_sound_host_will_do() -> None:
         ((unknown("x", Step.INSTALL, ""), problem("x", Step.FIND, "", "")), "unsure unsure no"),
     ],
 )
-def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], verdicts: str) -> None:
+def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], forecasts: str) -> None:
     report = HostPrediction(checks)
-    assert " ".join(verdict.name.lower() for verdict in report.verdicts.values()) == verdicts
+    assert " ".join(forecast.name.lower() for forecast in report.forecasts.values()) == forecasts
 
 
 def test_plain_http_is_told_with_the_lines_for_the_daemon() -> None:
