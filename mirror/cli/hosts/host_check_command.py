@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Column at which the text of a check begins.
 _TEXT_AT = 23
-_STYLES = {"ok": "green", "problem": "bold red", "warning": "yellow", "unknown": "dim"}
+_STYLES = {"ok": "green", "done": "green", "problem": "bold red", "warning": "yellow", "unknown": "dim"}
 
 
 def run(
