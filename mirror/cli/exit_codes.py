@@ -12,11 +12,14 @@ ANSWER_IS_NO: Final = 1
 WRONG_USAGE: Final = 2
 OTHER_SIDE_FAILED: Final = 3
 INTERRUPTED: Final = 4
+LOCAL_TROUBLE: Final = 5
 
 _BY_FAMILY: dict[type[MirrorError], int] = {
     errors.NameInvalid: WRONG_USAGE,
     errors.ConfigurationFault: WRONG_USAGE,
     errors.UpstreamFault: OTHER_SIDE_FAILED,
+    errors.EngineFault: OTHER_SIDE_FAILED,
+    errors.EngineAccessDenied: LOCAL_TROUBLE,
     MirrorError: ANSWER_IS_NO,  # all other errors: the request was understood and cannot be met
 }
 

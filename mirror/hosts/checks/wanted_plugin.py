@@ -1,0 +1,90 @@
+"""The plugin that a host shall have, with the settings that it shall have there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mirror.oci import Digest
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.lint.config_checks import check_config
+from mirror.plugin.lint.plugin_view import PluginView
+
+#: The field that a setting of each kind changes.
+_FIELDS: Final = {"env": "value", "mount": "source", "device": "path", "args": "value"}
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPlugin:
+    """A plugin at a registry, and its intended name and settings on a host.
+
+    Attributes:
+        remote: reference for ``docker plugin install``.
+        host: registry in the reference, as ``HOST[:PORT]``.
+        name: local name with its tag, see :func:`mirror.plugin.config.own_name.local_name`.
+        digest: digest of the manifest.
+        by_digest: True if the reference names the digest.
+        size_bytes: size of the compressed content.
+        view: the plugin, as lint sees it.
+        settings: intended settings by key, as written for ``docker plugin install``.
+    """
+
+    remote: str
+    host: str
+    name: str
+    digest: Digest
+    by_digest: bool
+    size_bytes: int
+    view: PluginView
+    settings: Mapping[str, str]
+
+    @property
+    def config(self) -> PluginConfig | None:
+        """Configuration with the intended settings in it, as the engine starts the plugin; None if unreadable."""
+        return None if self.view.config is None else with_settings(self.view.config, self.settings)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings of lint, those about the config with the intended settings in it."""
+        found, config = self.view.findings, self.config
+        if not self.settings or self.view.config is None or config is None:
+            return found
+        about_defaults = frozenset(check_config(self.view.config))
+        return (*(finding for finding in found if finding not in about_defaults), *check_config(config))
+
+    def unknown_settings(self) -> Iterator[str]:
+        """Yield the keys that are no settings of the plugin."""
+        known = {key for setting in self.view.settings for key in _spellings(setting.kind, setting.key)}
+        yield from (key for key in self.settings if key not in known)
+
+
+def with_settings(config: PluginConfig, settings: Mapping[str, str]) -> PluginConfig:
+    """Return a config with the values of settings in it, as ``docker plugin set`` writes them.
+
+    Engines set no source or path where the config has null.
+    """
+
+    def given(kind: str, name: str) -> str | None:
+        return next((settings[key] for key in _spellings(kind, name) if key in settings), None)
+
+    def kept(kind: str, name: str, default: str | None) -> str | None:
+        value = given(kind, name)
+        is_null = default is None and kind in {"mount", "device"}
+        return default if value is None or is_null else value
+
+    arguments = given("args", config.args.name)
+    return replace(
+        config,
+        env=tuple(replace(env, value=kept("env", env.name, env.value)) for env in config.env),
+        mounts=tuple(replace(mount, source=kept("mount", mount.name, mount.source)) for mount in config.mounts),
+        devices=tuple(replace(device, path=kept("device", device.name, device.path)) for device in config.devices),
+        args=config.args if arguments is None else replace(config.args, value=tuple(arguments.split(" "))),
+    )
+
+
+def _spellings(kind: str, key: str) -> tuple[str, ...]:
+    """Return the keys by which engines take a setting: as listed, and with its field."""
+    field = f".{_FIELDS[kind]}"
+    return (key,) if key.endswith(field) else (key, f"{key}{field}")
