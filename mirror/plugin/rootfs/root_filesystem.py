@@ -47,6 +47,19 @@ class Rootfs:
         return Counter(elf.platform for elf in elves if elf is not None and elf.platform is not None)
 
 
+def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, ResolvedPath | None]:
+    """Find the program that an engine starts.
+
+    Returns:
+        The name of the program in the config, and the file it leads to; None if no file is there.
+    """
+    name = next(iter((*config.entrypoint, *config.args.value)), "")
+    if "/" in name:
+        return name, rootfs.tree.find(posixpath.join("/", config.work_dir, name))
+    found = find_in_path(rootfs, name, search_path(config), config.work_dir)
+    return name, None if found is None else found[1]
+
+
 def find_in_path(rootfs: Rootfs, name: str, folders: str, work_dir: str) -> tuple[str, ResolvedPath] | None:
     """Search a program without a slash in its name. Files that are not executable are skipped, as engines do.
 
