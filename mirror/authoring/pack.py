@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +104,7 @@ async def pack_tree(
     progress: Progress,
     *,
     latest_seconds: int,
+    as_read: Callable[[Iterable[TreeEntry]], Iterable[TreeEntry]] = iter,
 ) -> Packed:
     """Build a plugin from a configuration and a tree, and store it.
 
@@ -116,13 +117,14 @@ async def pack_tree(
         tag: tag of the plugin.
         progress: receives the number of bytes of files that are done.
         latest_seconds: latest time of a file in the layer, in seconds since 1970.
+        as_read: changes the entries of the tree right before they are written.
 
     Raises:
         ManifestInvalid: engines cannot install the plugin.
         MirrorError: any error of the destination, or of reading the contents of the tree.
     """
     progress.expect(sum(entry.node.size_bytes for entry in entries if entry.same_as is None))
-    writing = LayerWriting(entries, latest_seconds, progress.advance)
+    writing = LayerWriting(as_read(entries), latest_seconds, progress.advance)
     registry, repository = destination.registry, destination.repository
     # The layer goes straight into the registry, without a second copy on disk (ADR 15). So the checks follow the
     # upload, and a plugin that fails them cancels it.
