@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Final
 
 from mirror.plugin.build.engine_record import ValuesInUse
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.config.settable import Setting, list_settings
-
-#: End of a key that names the field.
-_FIELDS: Final = {"env": ".value", "mount": ".source", "device": ".path", "args": ".value"}
+from mirror.plugin.config.settable import list_settings
+from mirror.plugin.config.setting_item import item_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +64,6 @@ def is_published(record: PluginConfig, published: PluginConfig) -> bool:
 def ambiguous_settings(config: PluginConfig) -> list[str]:
     """List the keys of settings whose default is lost if only an engine's record has the config."""
     return [setting.key for setting in list_settings(config) if setting.kind in {"mount", "device"}]
-
-
-def item_name(setting: Setting, config: PluginConfig) -> str:
-    """Return the name of the variable, mount, device or arguments that a setting changes."""
-    items = {"env": config.env, "mount": config.mounts, "device": config.devices, "args": (config.args,)}
-    name = setting.key.removesuffix(_FIELDS[setting.kind])
-    return name if name in {item.name for item in items[setting.kind]} else setting.key
 
 
 def _used(values: ValuesInUse, config: PluginConfig) -> Iterator[tuple[tuple[str, str], str]]:
