@@ -139,6 +139,14 @@ def test_the_printed_commands_upgrade_a_plugin_and_the_rest_needs_an_install(
     assert not (plugin / "rootfs/written").exists()
     assert (plugin / "propagated-mount/written").exists()
 
+    told = mirror.command(
+        "capture", "up:it", "-t", "up/taken:2", "--docker-root", str(engine.folder / "data"), "--json"
+    )
+    captured = json.loads(told.stdout)
+    assert (captured["verbatim"], captured["settings"]) == (True, ["MINE=m", "dev=/dev/urandom"])
+    assert captured["notes"][0].endswith(": env GONE, env FIXED, device old")
+    assert " FIXED_NEW;" in captured["notes"][1]
+
     # A device cannot be set after an upgrade, although the engine accepts the command.
     engine.shell("docker plugin disable up:it; docker plugin set up:it dev=/dev/full; docker plugin enable up:it")
     assert in_use(engine, "up:it")["devices"] == ["/dev/urandom", "/dev/zero"]
@@ -150,6 +158,7 @@ def test_the_printed_commands_upgrade_a_plugin_and_the_rest_needs_an_install(
         engine.docker("plugin", "rm", name)
 
 
+@pytest.mark.newest_engine
 def test_a_plugin_with_settings_is_captured_with_its_defaults(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     folder = driver(tmp_path / "set", ONE)
     for place in ("mnt/opt", "lib"):
