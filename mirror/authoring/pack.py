@@ -12,6 +12,7 @@ from typing import Final
 from mirror.authoring.files.folder_tree import read_folder
 from mirror.authoring.files.layer_sources import flattened
 from mirror.authoring.files.layer_writer import LayerWriting
+from mirror.authoring.files.plugin_folder import CONFIG, TEMPLATE
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
 from mirror.authoring.files.saved_image import image_layers
 from mirror.oci import Descriptor, Digest, Tag
@@ -28,8 +29,6 @@ from mirror.runtime.concurrency.threads import in_thread, stepped
 from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import Progress
 
-CONFIG: Final = "config.json"
-TEMPLATE: Final = "config.template"
 ROOTFS: Final = "rootfs"
 
 

@@ -147,3 +147,10 @@ PLUGINS_FOLDER_HIDDEN: Final = hint(
     seen="the plugin is enabled, but never sees the mount",
     fix="remove the mount: the engine provides this folder",
 )
+# Tested with mounts, sockets and variables: an engine uses each text as it is.
+TEMPLATE_LEFT: Final = warning(
+    code="template-left",
+    text="{where} has {placeholder!r}, which looks like a placeholder that was not filled when the plugin was built",
+    seen="this is a guess from its form: engines replace nothing, so the plugin gets the text itself",
+    fix="write the value, or fill config.template with 'plugin-mirror pack --set NAME=VALUE'",
+)

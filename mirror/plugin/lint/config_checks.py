@@ -12,6 +12,7 @@ from mirror.plugin.config.plugin_config import Mount, PluginConfig
 from mirror.plugin.config.settable import list_settings
 from mirror.plugin.findings import config_findings as table
 from mirror.plugin.findings.finding import Finding
+from mirror.plugin.lint.placeholders import check_placeholders
 
 #: Longest name of a socket in bytes. A socket path has at most 107 bytes; /run/docker/plugins/ID/ takes 85 of them.
 MOST_SOCKET_BYTES: Final = 22
@@ -66,6 +67,7 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
     # Engines build the runtime's configuration without User, so the program runs as root.
     if user_id or group_id:
         yield table.USER_IGNORED(user_id=user_id, group_id=group_id)
+    yield from check_placeholders(config)
     absent = [path for path in _host_paths(config) if posixpath.normpath(path) not in _EVERYWHERE]
     if absent:
         yield table.HOST_PATHS(paths=absent)

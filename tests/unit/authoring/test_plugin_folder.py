@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,25 @@ async def test_a_config_alone(plugin: Path) -> None:
     content = await read_plugin_folder(plugin / "config.json")
     assert content.rootfs is None
     assert view_plugin(content).findings == ()
+
+
+TEMPLATE = json.dumps({**CONFIG, "Env": [{"Name": "name", "Value": "PluginName"}]}, indent=1).replace(
+    "{", "{\n  ## a comment", 1
+)
+
+
+async def test_a_template_is_read_with_its_placeholders(plugin: Path) -> None:
+    (plugin / "config.template").write_text(TEMPLATE)
+    assert await codes(plugin) == []  # config.json is preferred, as without values for the template
+    assert await codes(plugin / "config.template") == ["template-left"]
+    (plugin / "config.json").unlink()
+    assert await codes(plugin) == ["template-left"]
+    shutil.rmtree(plugin / "rootfs")  # the files may be in an image that is named when the plugin is packed
+    assert await codes(plugin) == ["template-left"]
+    (plugin / "config.template").write_text("## only a comment\n{")
+    (finding,) = (await read_plugin_folder(plugin)).findings
+    assert finding.text.startswith("the plugin's config cannot be read: config.template: plugin config is not JSON: ")
+    assert "line 2" in finding.text
 
 
 async def test_what_is_missing_of_it(plugin: Path) -> None:

@@ -178,6 +178,20 @@ def test_inspect_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "inspect", "./plugin")["interface"]["socket"] == SOCKET
 
 
+def test_a_folder_with_a_template_is_linted_inspected_and_compared(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    filled = {**CONFIG, "Env": [{"Name": "plugin_name", "Value": "acme/x:1", "Settable": ["value"]}]}
+    template = folder.rename("template") / "config.template"
+    (template.parent / "config.json").unlink()
+    template.write_text("## filled by make\n" + json.dumps(filled).replace("acme/x:1", "PluginName"))
+    assert [finding["code"] for finding in as_json(capsys, "lint", "template")["findings"]] == ["template-left"]
+    assert "plugin_name=PluginName" in told(capsys, "inspect", "template")
+    Path("filled.json").write_text(json.dumps(filled))
+    shown = told(capsys, "diff", "template", "filled.json")
+    assert "  ~ plugin_name: PluginName -> acme/x:1\n" in shown
+
+
 @pytest.mark.usefixtures("store")
 def test_diff_prints_the_commands_of_an_upgrade(capsys: pytest.CaptureFixture[str]) -> None:
     shown = told(capsys, "diff", "acme/driver:1.0", "acme/driver:2.0", "--upgrade", exit_code=1)
