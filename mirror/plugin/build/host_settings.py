@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from mirror.plugin.build.engine_record import ValuesInUse
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.settable import list_settings
-from mirror.plugin.config.setting_item import item_name
+from mirror.plugin.config.setting_item import settings_by_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def host_settings(values: ValuesInUse, config: PluginConfig) -> HostSettings:
         values: values in the engine's record.
         config: config with the defaults.
     """
-    settings = {(setting.kind, item_name(setting, config)): setting for setting in list_settings(config)}
+    settings = settings_by_item(config)
     used = dict(_used(values, config))
     defaults = dict(_defaults(config))
     changes, left_over = [], []

@@ -13,12 +13,12 @@ the new version (moby: upgradePlugin of plugin/manager_linux.go and InitSpec of 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.settable import Setting, list_settings
-from mirror.plugin.config.setting_item import item_name
+from mirror.plugin.config.setting_item import settings_by_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def plan_upgrade(
         references: the old and the new version, as the host pulls them.
         takes_own_name: returns True for a setting that must have the name of the plugin on the host.
     """
-    settings = {(setting.kind, item_name(setting, later)): setting for setting in list_settings(later)}
+    settings = settings_by_item(later)
     values: list[str] = []
     not_applied: list[NotApplied] = []
     for item, wanted, left in _kept(earlier, later):
@@ -87,14 +87,15 @@ def plan_upgrade(
         else:
             values.append(f"{setting.key}={name if takes_own_name(setting) else wanted}")
     not_applied += _devices(earlier, later)
-    mounts = [setting for (kind, _), setting in settings.items() if kind == "mount"]
-    values += [f"{setting.key}=VALUE" for setting in mounts if setting.must_be_set]
+    values += [
+        f"{setting.key}=VALUE" for (kind, _), setting in settings.items() if kind == "mount" and setting.must_be_set
+    ]
     return UpgradePlan(
         name=name,
         reference=references[1],
         commands=tuple(_commands(name, references, values)),
         settings=tuple(values),
-        reset=tuple(_reset(earlier, later, mounts)),
+        reset=tuple(_reset(earlier, settings)),
         not_applied=tuple(not_applied),
         reinstall=tuple(_reinstall(name, references[1], list_settings(later), takes_own_name)) if not_applied else (),
     )
@@ -132,11 +133,11 @@ def _devices(earlier: PluginConfig, later: PluginConfig) -> Iterator[NotApplied]
             yield NotApplied(f"device {name}", before.get(name), after.get(name), why)
 
 
-def _reset(earlier: PluginConfig, later: PluginConfig, mounts: list[Setting]) -> Iterator[str]:
+def _reset(earlier: PluginConfig, settings: Mapping[tuple[str, str], Setting]) -> Iterator[str]:
     """Yield the mounts that a host may have set in the old version and can set in the new version."""
-    could_be_set = {item_name(setting, earlier) for setting in list_settings(earlier) if setting.kind == "mount"}
-    for setting in mounts:
-        if item_name(setting, later) in could_be_set and not setting.must_be_set:
+    before = settings_by_item(earlier)
+    for item, setting in settings.items():
+        if item[0] == "mount" and item in before and not setting.must_be_set:
             yield f"{setting.key}={setting.default or ''}"
 
 
