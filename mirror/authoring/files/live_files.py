@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -13,13 +14,16 @@ from mirror.plugin.rootfs.tree import TreeEntry
 
 #: O_NONBLOCK: the program may have replaced a file by a pipe, whose opening would wait for a writer.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+#: A file or a folder above it is gone, or a link or socket has its name.
+_REPLACED = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
 
 
 class LiveFiles:
     """Reads files with the lengths that they have when they are opened.
 
     Attributes:
-        gone: paths of files that were removed before they were opened. They are omitted, with their hard links.
+        gone: paths of files that were removed or replaced before they were opened. They are omitted, with their hard
+            links.
         cut: paths of files that became shorter after they were opened. Zeros replace the missing end.
     """
 
@@ -47,7 +51,9 @@ class LiveFiles:
         with reading(found.name):
             try:
                 descriptor = os.open(name, _READ, dir_fd=found.folder.enter(above))
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in _REPLACED:
+                    raise
                 self.gone.append(entry.path)
                 return
         try:

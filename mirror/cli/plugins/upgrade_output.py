@@ -63,15 +63,15 @@ def print_upgrade(plan: UpgradePlan) -> None:
     heading("Upgrade")
     _print_commands(plan.commands)
     if plan.settings:
-        RESULTS.out("  A value that this host has set itself stays without its KEY=VALUE above.", highlight=False)
+        RESULTS.out("  To keep a value that this host has set, omit its KEY=VALUE.", highlight=False)
     if plan.reset:
-        heading("Set again before it is enabled, if this host has set them")
+        heading("Sources of mounts that this host has set are lost; set them again before 'enable'")
         _print_commands(plan.reset)
     if plan.not_applied:
         heading("Not applied by an upgrade")
         for change in plan.not_applied:
             RESULTS.out(f"  {printable(_sentence(change))}", highlight=False)
-        heading("To apply everything, install it anew; all settings of this host are lost")
+        heading("To apply everything, install the plugin anew; all settings of this host are lost")
         _print_commands(plan.reinstall)
 
 
@@ -84,7 +84,7 @@ def _print_commands(commands: Iterable[str]) -> None:
 
 def _sentence(change: NotApplied) -> str:
     if change.stays is None:
-        return f"{change.what} will not have {change.wanted!r}: {change.why}"
+        return f"{change.what} is not added (new: {change.wanted!r}): {change.why}"
     if change.wanted is None:
-        return f"{change.what} keeps {change.stays!r}, which the new version lacks: {change.why}"
-    return f"{change.what} keeps {change.stays!r} instead of {change.wanted!r}: {change.why}"
+        return f"{change.what} is not removed (old: {change.stays!r}): {change.why}"
+    return f"{change.what} stays {change.stays!r}, and does not become {change.wanted!r}: {change.why}"

@@ -205,7 +205,7 @@ async def test_files_that_change_meanwhile_are_captured(
         (rootfs / "shrinks").write_text("1")
         (rootfs / "vanishes").unlink()
         (rootfs / "vanishes.too").unlink()
-        (rootfs / "vanishes.too").mkdir()
+        (rootfs / "vanishes.too").symlink_to("grows")
         return found
 
     monkeypatch.setattr("mirror.authoring.capture.read_folder", and_then)

@@ -205,7 +205,7 @@ def test_an_upgrade_of_a_plugin_with_an_alias(capsys: pytest.CaptureFixture[str]
     (folder / "config.json").write_text(json.dumps({**CONFIG, "Env": [{"Name": "OLD", "Value": "\x1b"}]}))
     arguments = ("diff", "./plugin", "acme/driver:2.0", "--upgrade", "--alias", "short")
     shown = told(capsys, *arguments, exit_code=1)
-    assert "  env OLD keeps '\\x1b', which the new version lacks: no command unsets a variable\n" in shown
+    assert "  env OLD is not removed (old: '\\x1b'): no command unsets a variable\n" in shown
     assert "  docker plugin install --alias short:latest 127.0.0.1:5000/acme/driver:2.0\n" in shown
     plan = as_json(capsys, *arguments, exit_code=1)["upgrade"]
     assert plan["name"] == "short:latest"
