@@ -19,10 +19,11 @@ from mirror.oci import Descriptor, Digest, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
 from mirror.plugin.build import config_template
 from mirror.plugin.build.assembly import AssembledPlugin, ConfigDocument, assemble
-from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.finding_table import refusals
 from mirror.plugin.lint import manifest_checks
+from mirror.plugin.lint.placeholders import check_placeholders
 from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.streams import single_chunk
@@ -93,6 +94,9 @@ async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress:
         MirrorError: any error of the destination.
     """
     document = await in_thread(read_config, recipe.folder, recipe.values)
+    left = [
+        f"{finding.text}; fix: {finding.fix}" for finding in check_placeholders(PluginConfig.parse(document.encode()))
+    ]
     tags = _tags(tag, recipe.platforms)
     built: list[Packed] = []
     with ExitStack() as stack:
@@ -106,7 +110,7 @@ async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress:
                 packed = await pack_tree(
                     document, entries, destination, name, progress, latest_seconds=recipe.latest_seconds
                 )
-            built.append(replace(packed, notes=(*notes, *packed.notes)))
+            built.append(replace(packed, notes=(*notes, *packed.notes, *left)))
     return tuple(built)
 
 

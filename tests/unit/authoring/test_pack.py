@@ -125,6 +125,13 @@ async def test_without_root_it_is_said_that_owners_are_not_kept(registry: Memory
     assert "0:0" in (await packed(registry, recipe(source, owners=False))).notes[0]
 
 
+async def test_a_placeholder_that_is_left_is_told(registry: MemoryRegistry, source: Path) -> None:
+    (source / "config.json").unlink()
+    (source / "config.template").write_text('{"Entrypoint": ["/bin/driver"], "WorkDir": "/__A__/%NAME%"}')
+    (note,) = (await packed(registry, recipe(source, owners=True, A="a"))).notes
+    assert note.startswith("WorkDir has '%NAME%', which looks like a placeholder")
+
+
 LAYERS = [
     tar(
         entry("usr", kind=tarfile.DIRTYPE),
