@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mirror.authoring.engine_data import EngineBlobs, EngineData
+from mirror.authoring.files.file_times import FileTimes
 from mirror.authoring.files.folder_tree import read_folder
 from mirror.authoring.files.live_files import LiveFiles
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
@@ -33,9 +33,6 @@ from mirror.transfer.progress_reporting import Progress
 _MOST_LISTED: Final = 20
 #: Number of attempts to list the files of a running plugin.
 _MOST_TRIES: Final = 5
-_SECOND_NANOSECONDS: Final = 1_000_000_000
-#: Largest difference between the two times of a file that a program has just made.
-_SAME_TIME_NANOSECONDS: Final = 2 * _SECOND_NANOSECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +233,7 @@ def _files(data: EngineData, record: EngineRecord, stack: ExitStack) -> list[Tre
     with reading(rootfs):
         root = open_folder(rootfs)
     stack.callback(os.close, root)
-    entries = without_additions(_entries(root, rootfs, stack), _parsed(record.document), partial(_made_here, root))
+    entries = without_additions(_entries(root, rootfs, stack), _parsed(record.document), FileTimes(root).made_here)
     # The root folder itself is one entry.
     if len(entries) < 2:
         raise ManifestInvalid(f"{rootfs} holds no files")
@@ -252,16 +249,3 @@ def _entries(root: int, rootfs: Path, stack: ExitStack) -> list[TreeEntry]:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
     return read_folder(root, rootfs, stack, owners=True).entries
-
-
-def _made_here(root: int, path: str) -> bool:
-    """Return True if a program made a file on this host, and False if an engine unpacked the file.
-
-    An engine gives an unpacked file the time in the layer, which is older and has no fraction of a second.
-    """
-    try:
-        status = os.stat(path, dir_fd=root, follow_symlinks=False)
-    except OSError:
-        return False
-    is_fresh = abs(status.st_ctime_ns - status.st_mtime_ns) < _SAME_TIME_NANOSECONDS
-    return is_fresh and status.st_mtime_ns % _SECOND_NANOSECONDS != 0

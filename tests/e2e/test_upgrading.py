@@ -161,8 +161,9 @@ def test_the_printed_commands_upgrade_a_plugin_and_the_rest_needs_an_install(
 @pytest.mark.newest_engine
 def test_a_plugin_with_settings_is_captured_with_its_defaults(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     folder = driver(tmp_path / "set", ONE)
-    for place in ("mnt/opt", "lib"):
-        (folder / "rootfs" / place).mkdir(parents=True)  # folders that the plugin ships empty, one below a mount
+    # Folders that the plugin ships empty. Enabling adds to dev and work, and nothing to the others.
+    for place in ("mnt/opt", "lib", "dev", "work"):
+        (folder / "rootfs" / place).mkdir(parents=True)
     shutil.rmtree(folder / "rootfs/run")  # enabling makes it, with the folders below
     name = packed(mirror, folder, "set/x:1")
     given = ["MINE=m", "data=/home", "dev=/dev/full"]

@@ -83,11 +83,14 @@ def _defaults(config: PluginConfig) -> Iterator[tuple[tuple[str, str], str | Non
 
 
 def _without_settings(config: PluginConfig) -> PluginConfig:
-    """Return a config without the values that a host changes, and without those that engines write themselves."""
+    """Return a config without the values that a host or an engine changes in its record."""
     return replace(
         config,
-        # Engines up to 28 store another text for a type without a version.
-        interface=replace(config.interface, types=()),
+        # Engines up to 28 store another text for a type without a version. Engines before 18.06 drop the scheme.
+        interface=replace(config.interface, types=(), protocol_scheme=""),
+        # Engines before 17.05 drop both.
+        ipc_host=False,
+        pid_host=False,
         mounts=tuple(replace(mount, source=None) if mount.settable else mount for mount in config.mounts),
         devices=tuple(replace(device, path=None) if device.settable else device for device in config.devices),
         diff_ids=(),

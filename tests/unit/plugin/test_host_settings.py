@@ -77,6 +77,7 @@ def test_what_the_host_set_does_not_make_another_config() -> None:
         Mounts=[{**CONFIG["Mounts"][0], "Source": "/home"}, *CONFIG["Mounts"][1:]], DockerVersion="20.10.24"
     )
     assert is_published(set_here, config())
+    assert is_published(config(), config(PidHost=True))  # as engines before 17.05 record it
     assert not is_published(config(WorkDir="/x"), config())
     assert not is_published(config(Mounts=CONFIG["Mounts"][:2]), config())
     assert not is_published(
