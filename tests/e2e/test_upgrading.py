@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,7 @@ TWO: dict[str, Any] = {
     "Args": {"Name": "args", "Value": [SOCKET.replace("/docker", "/./docker")], "Settable": ["value"]},
     "Entrypoint": ["/./volume-driver"],
     "Env": [
-        *(env("SAME", "a"), env("CHANGED", "two words"), env("MINE", "d2"), env("NEW", "$n")),
+        *(env("SAME", "a"), env("CHANGED", "two words"), env("MINE", "d2"), env("NEW", "$n ${X} %NAME%")),
         *(env("FIXED", "2", settable=False), env("FIXED_NEW", "f", settable=False)),
     ],
     "Linux": {"Capabilities": ["CAP_SYS_NICE"], "Devices": [device("dev", "/dev/full"), device("new", "/dev/random")]},
@@ -127,6 +130,7 @@ def test_the_printed_commands_upgrade_a_plugin_and_the_rest_needs_an_install(
         "FIXED": "1",
         "GONE": "g",
     }
+    assert found["env"]["NEW"] == "$n ${X} %NAME%"  # engines fill no placeholder
     assert found["devices"] == ["/dev/urandom", "/dev/zero"]
     assert {change["what"]: (change["stays"], change["wanted"]) for change in plan["not_applied"]} == {
         "env GONE": ("g", None),
@@ -158,6 +162,26 @@ def test_the_printed_commands_upgrade_a_plugin_and_the_rest_needs_an_install(
         engine.docker("plugin", "rm", name)
 
 
+@contextmanager
+def growing(file: Path) -> Iterator[None]:
+    """Append to a file during the block, as a plugin does that writes its own log."""
+    done = threading.Event()
+
+    def write() -> None:
+        with file.open("a", buffering=1) as log:
+            while not done.wait(0.001):
+                log.write("a line\n")
+
+    file.touch()
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        writer.join()
+
+
 @pytest.mark.newest_engine
 def test_a_plugin_with_settings_is_captured_with_its_defaults(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:
     folder = driver(tmp_path / "set", ONE)
@@ -171,11 +195,11 @@ def test_a_plugin_with_settings_is_captured_with_its_defaults(engine: Engine, mi
     engine.docker("plugin", "create", "other", str(plugins.contiv_plugin(tmp_path / "other")))
     engine.docker("plugin", "rm", "other")  # the engine deletes the layers of all installed plugins
     log = engine.folder / "data/plugins" / engine.inspect_plugin("set")["Id"] / "rootfs/log"
-    log.write_text("a line\n")
 
     new_name = f"{mirror.host}/set/y:1"
     root = str(engine.folder / "data")
-    captured = json.loads(mirror.command("capture", "set", "-t", new_name, "--docker-root", root, "--json").stdout)
+    with growing(log):
+        captured = json.loads(mirror.command("capture", "set", "-t", new_name, "--docker-root", root, "--json").stdout)
     assert (captured["verbatim"], captured["settings"]) == (False, given)
     assert not any("defaults" in note for note in captured["notes"])
 

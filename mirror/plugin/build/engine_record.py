@@ -26,7 +26,7 @@ class ValuesInUse:
         env: value of each environment variable, by name.
         args: arguments after the entrypoint.
         sources: source of each mount with a name, as far as it has one.
-        paths: path of each device with a name, as far as it has one.
+        paths: path of each device, by its name or, without a name, by its path.
     """
 
     env: Mapping[str, str]
@@ -147,5 +147,5 @@ def _values(config: PluginConfig, settings: object) -> ValuesInUse:
         env={name: value for name, _, value in variables},
         args=tuple(_strings(members.get("Args"))),
         sources={mount.name: mount.source for mount in config.mounts if mount.name and mount.source is not None},
-        paths={device.name: device.path for device in devices if device.name and device.path is not None},
+        paths={device.name or device.path: device.path for device in devices if device.path is not None},
     )

@@ -41,12 +41,13 @@ def host_settings(values: ValuesInUse, config: PluginConfig) -> HostSettings:
     settings = settings_by_item(config)
     used = dict(_used(values, config))
     defaults = dict(_defaults(config))
-    changes, left_over = [], []
+    changes: set[tuple[str, str]] = set()
+    left_over = []
     for item, value in used.items():
         if value == defaults.get(item):
             continue
         if item in settings and (item[0] != "args" or tuple(value.split(" ")) == values.args):
-            changes.append(item)
+            changes.add(item)
         else:
             left_over.append(" ".join(item).rstrip())
     return HostSettings(
@@ -79,7 +80,7 @@ def _defaults(config: PluginConfig) -> Iterator[tuple[tuple[str, str], str | Non
     """Yield kind, name and value of everything that a config has. Arguments are compared as a list."""
     yield from ((("env", env.name), env.value) for env in config.env)
     yield from ((("mount", mount.name), mount.source) for mount in config.mounts)
-    yield from ((("device", device.name), device.path) for device in config.devices)
+    yield from ((("device", device.name or device.path or ""), device.path) for device in config.devices)
 
 
 def _without_settings(config: PluginConfig) -> PluginConfig:

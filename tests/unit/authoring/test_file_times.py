@@ -1,4 +1,4 @@
-"""Times of files that an engine unpacked, and of files that were made later. ``tests/e2e`` has those of real engines."""
+"""Times of files that an engine unpacked, and of files that were made later."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_devices_variables_and_arguments_are_those_of_the_settings_and_mounts_th
             "Mounts": [{"Name": "old", "Source": "/b"}],
         }
     ).values
-    assert (found.args, found.paths) == (("-b", "c"), {"kvm": "/dev/kvm2"})
+    assert (found.args, found.paths) == (("-b", "c"), {"kvm": "/dev/kvm2", "/dev/y": "/dev/y"})
     assert found.env == {"role": "worker", "debug": "a=b", "odd": ""}
     assert found.sources == {"data": "/d"}
 

@@ -32,7 +32,7 @@ DEFAULTS = ValuesInUse(
     env={"role": "master", "fixed": "1"},
     args=("-a",),
     sources={"data": "/srv", "two": "/two", "shut": "/a"},
-    paths={"kvm": "/dev/kvm"},
+    paths={"kvm": "/dev/kvm", "/dev/x": "/dev/x"},
 )
 
 
@@ -64,11 +64,14 @@ def test_each_value_that_differs_is_a_setting_under_the_key_that_engines_accept(
 
 def test_values_of_an_old_version_are_no_settings() -> None:
     values = replace(
-        DEFAULTS, env={"A": "1", "fixed": "old"}, args=("with space", ""), paths={"kvm": "/dev/kvm", "gone": "/dev/y"}
+        DEFAULTS,
+        env={"A": "1", "fixed": "old"},
+        args=("with space", ""),
+        paths={"kvm": "/dev/kvm", "gone": "/dev/y", "/dev/z": "/dev/z"},
     )
     found = host_settings(values, config())
     assert found.changes == ()
-    assert found.left_over == ("env A", "env fixed", "device gone", "args args")
+    assert found.left_over == ("env A", "env fixed", "device gone", "device /dev/z", "args args")
     assert found.not_passed == ("role",)
 
 
