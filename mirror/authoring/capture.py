@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mirror.authoring.engine_data import EngineBlobs, EngineData
-from mirror.authoring.files.file_times import FileTimes
+from mirror.authoring.capturing.engine_data import EngineBlobs, EngineData
+from mirror.authoring.capturing.file_times import FileTimes
+from mirror.authoring.capturing.live_files import LiveFiles
 from mirror.authoring.files.folder_tree import read_folder
-from mirror.authoring.files.live_files import LiveFiles
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
 from mirror.authoring.pack import pack_tree
 from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types

@@ -21,7 +21,7 @@ from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, PluginDifference, compare_plugins
 from mirror.plugin.lint.plugin_view import PluginContent
-from mirror.plugin.lint.upgrade_plan import plan_upgrade
+from mirror.plugin.policy.upgrade_plan import plan_upgrade
 
 #: Lines for people. ``--json`` has no limit.
 _FILES_SHOWN = 200

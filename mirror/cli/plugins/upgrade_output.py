@@ -14,7 +14,7 @@ from mirror.cli.printing import RESULTS
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
-from mirror.plugin.lint.upgrade_plan import NotApplied, UpgradePlan
+from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan
 from mirror.settings import Settings
 
 Source = Reference | LayoutReference | Path

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.authoring.files.file_times import FileTimes
+from mirror.authoring.capturing.file_times import FileTimes
 from mirror.authoring.files.safe_files import open_folder
 
 

@@ -6,8 +6,8 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from mirror.authoring.capturing.live_files import LiveFiles
 from mirror.authoring.files.folder_tree import read_folder
-from mirror.authoring.files.live_files import LiveFiles
 from mirror.authoring.files.safe_files import open_folder
 
 

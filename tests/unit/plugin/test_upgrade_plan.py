@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mirror.plugin.config.settable import Setting
-from mirror.plugin.lint.upgrade_plan import NotApplied, UpgradePlan, plan_upgrade
+from mirror.plugin.policy.upgrade_plan import NotApplied, UpgradePlan, plan_upgrade
 from tests.support.rootfs import config
 
 OLD, NEW = "m:5000/acme/x:1", "m:5000/acme/x:2"
