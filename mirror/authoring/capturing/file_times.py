@@ -50,7 +50,8 @@ class FileTimes:
         if not is_fresh or status.st_mtime_ns % _SECOND_NANOSECONDS == 0:
             return False
         born = _born(path, self._root)
-        return born is None or self._unpacked_until is None or born > self._unpacked_until
+        # Enabling may follow within the same tick of the clock, of 4 ms. Unpacking ends some ticks before.
+        return born is None or self._unpacked_until is None or born >= self._unpacked_until
 
 
 def _born(path: str, folder: int) -> int | None:
