@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mirror.authoring.engine_data import EngineBlobs, EngineData
-from mirror.authoring.files.folder_tree import read_folder
+from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
-from mirror.authoring.pack import pack_tree
+from mirror.authoring.pack import content_bytes, pack_tree
 from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
@@ -76,6 +76,7 @@ async def capture(root: Path, plugin: str, destination: CopyDestination, tag: Ta
         return Captured(record, manifest, verbatim=True, notes=anew)
     with ExitStack() as stack:
         entries = await in_thread(_files, data, record, stack)
+        progress.expect(content_bytes(entries))
         packed = await pack_tree(record.document, entries, destination, tag, progress, latest_seconds=0)
     notes = ["the engine no longer has all blobs of the plugin, so the copy was built from its files", *packed.notes]
     if record.enabled:
@@ -147,7 +148,7 @@ def _files(data: EngineData, record: EngineRecord, stack: ExitStack) -> list[Tre
     stack.callback(os.close, root)
     # Enabling adds mount points for the socket and the mounts of the plugin to its files.
     config = PluginConfig.parse(record.document.encode())
-    entries = without_additions(read_folder(root, rootfs, stack, owners=True).entries, config)
+    entries = without_additions(FolderWalk(root, rootfs, stack, owners=True).packed_entries(), config)
     # The root folder itself is one entry.
     if len(entries) < 2:
         raise ManifestInvalid(f"{rootfs} holds no files")

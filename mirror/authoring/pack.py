@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from mirror.authoring.files.folder_tree import read_folder
+from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.authoring.files.layer_sources import flattened
 from mirror.authoring.files.layer_writer import LayerWriting
 from mirror.authoring.files.rootfs_input import RootfsInput, open_rootfs
@@ -101,9 +101,10 @@ async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress:
         for rootfs, name in zip(await in_thread(_open_rootfs, recipe, stack), tags, strict=True):
             with ExitStack() as files:
                 if isinstance(rootfs, Path):
-                    entries, notes = await in_thread(_read_folder, rootfs, files, owners=recipe.owners)
+                    entries, notes = await in_thread(_read_folder, rootfs, files, progress, owners=recipe.owners)
                 else:
                     entries, notes = await flattened(rootfs, files, progress), []
+                    progress.expect(content_bytes(entries))
                 packed = await pack_tree(
                     document, entries, destination, name, progress, latest_seconds=recipe.latest_seconds
                 )
@@ -113,7 +114,7 @@ async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress:
 
 async def pack_tree(
     document: ConfigDocument,
-    entries: Sequence[TreeEntry],
+    entries: Iterable[TreeEntry],
     destination: CopyDestination,
     tag: Tag,
     progress: Progress,
@@ -126,7 +127,7 @@ async def pack_tree(
 
     Args:
         document: the configuration.
-        entries: the tree.
+        entries: the tree, which is read once. Its content is not counted for ``progress``: the caller announces it.
         destination: registry and repository that receive the plugin. The layer is uploaded while it is built.
         tag: tag of the plugin.
         progress: receives the number of bytes of files that are done.
@@ -136,7 +137,6 @@ async def pack_tree(
         ManifestInvalid: engines cannot install the plugin.
         MirrorError: any error of the destination, or of reading the contents of the tree.
     """
-    progress.expect(sum(entry.node.size_bytes for entry in entries if entry.same_as is None))
     writing = LayerWriting(entries, latest_seconds, progress.advance)
     registry, repository = destination.registry, destination.repository
     # The layer goes straight into the registry, without a second copy on disk (ADR 15). So the checks follow the
@@ -150,6 +150,8 @@ async def pack_tree(
         )
         _refuse(found)
         await upload.commit(writing.layer.digest)
+        if writing.is_ordinary and destination.layer_written is not None:
+            destination.layer_written(writing.layer.digest, writing.facts)
     except BaseException:
         with suppress(MirrorError):  # the first error matters, not a failure of the cleanup
             await upload.cancel()
@@ -157,6 +159,11 @@ async def pack_tree(
     await store_blob(destination, plugin.config)
     advice = await registry.put_manifest(repository, plugin.manifest, [tag])
     return Packed(tag, plugin, writing.facts.tar_bytes, advice)
+
+
+def content_bytes(entries: Iterable[TreeEntry]) -> int:
+    """Return the size of all files of a tree together."""
+    return sum(entry.node.size_bytes for entry in entries if entry.same_as is None)
 
 
 async def store_blob(destination: CopyDestination, content: bytes) -> Descriptor:
@@ -232,16 +239,20 @@ def _open_rootfs(recipe: Recipe, stack: ExitStack) -> Sequence[RootfsInput]:
     return open_rootfs(rootfs, recipe.platforms, stack) if len(recipe.platforms) > 1 else [rootfs]
 
 
-def _read_folder(rootfs: Path, stack: ExitStack, *, owners: bool) -> tuple[list[TreeEntry], list[str]]:
+def _read_folder(
+    rootfs: Path, stack: ExitStack, progress: Progress, *, owners: bool
+) -> tuple[Iterator[TreeEntry], list[str]]:
     """Return the files in a folder, and notes about them. The stack closes the folder."""
     with reading(rootfs):
         root = open_folder(rootfs)
     stack.callback(os.close, root)
-    found = read_folder(root, rootfs, stack, owners=owners)
+    walk = FolderWalk(root, rootfs, stack, owners=owners)
+    survey = walk.survey()
+    progress.expect(survey.size_bytes)
     notes = [] if owners else ["not run as root, so all files in the plugin belong to 0:0"]
-    if found.sockets:
-        notes.append(f"sockets were left out, such as {found.sockets[0]}: {len(found.sockets)}")
-    return found.entries, notes
+    if survey.sockets:
+        notes.append(f"sockets were left out, such as {survey.sockets[0]}: {len(survey.sockets)}")
+    return walk.packed_entries(), notes
 
 
 def _refuse(found: Sequence[Finding]) -> None:

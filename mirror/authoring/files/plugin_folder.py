@@ -66,12 +66,13 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
         with reading(rootfs):
             root = open_folder(rootfs)
         stack.callback(os.close, root)
-        for entry, held in FolderWalk(root, rootfs, stack, owners=True).entries():
+        for entry in FolderWalk(root, rootfs, stack, owners=True).entries():
             # A tree that has reached its limit is not judged, so the rest need not be read.
             if stopping.is_set() or not builder.grows:
                 break
-            builder.begin(entry)
-            for piece in held.chunks() if held is not None else ():
+            builder.begin(entry.as_layer_entry())
+            content = entry.node.content if entry.same_as is None else None
+            for piece in content.chunks() if content is not None else ():
                 builder.content(piece, 0, len(piece))
             builder.end()
     read = builder.finish()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mirror.oci.errors import LayerEntryInvalid, LayersTooLarge
 from mirror.oci.printable_text import quoted
@@ -60,8 +60,7 @@ class ResolvedPath:
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One path of a tree. Lists of entries have each folder before its content.
 
     Attributes:
@@ -73,6 +72,24 @@ class TreeEntry:
     path: str
     node: Node
     same_as: str | None = None
+
+    def as_layer_entry(self) -> LayerEntry:
+        """Return the entry as a tar would hold it."""
+        node = self.node
+        if self.same_as is not None:
+            return LayerEntry(self.path, EntryKind.HARD_LINK, node.mode, target=self.same_as)
+        return LayerEntry(
+            self.path,
+            node.kind,
+            node.mode,
+            node.size_bytes,
+            node.target,
+            node.uid,
+            node.gid,
+            node.modified_seconds,
+            node.device,
+            node.xattrs,
+        )
 
 
 class Tree:
