@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +46,8 @@ class Recipe:
         latest_seconds: latest time of a file in the layer, in seconds since 1970. Later times are set to this one.
         owners: True to keep the numeric owners of a folder. False to set every owner to 0:0.
         platforms: platforms of the plugins. Empty for the only platform of the root filesystem.
+        measured: True to find the size of a folder first, so that the progress has a total. With many small files, this
+            takes a tenth of the time.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Recipe:
     latest_seconds: int
     owners: bool
     platforms: tuple[Platform, ...] = ()
+    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +103,20 @@ async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress:
         # All platforms are looked for before the first plugin is stored.
         for rootfs, name in zip(await in_thread(_open_rootfs, recipe, stack), tags, strict=True):
             with ExitStack() as files:
+                walk: FolderWalk | None = None
+                entries: Iterable[TreeEntry]
                 if isinstance(rootfs, Path):
-                    entries, notes = await in_thread(_read_folder, rootfs, files, progress, owners=recipe.owners)
+                    walk = await in_thread(_walk, rootfs, files, owners=recipe.owners)
+                    if recipe.measured:
+                        progress.expect(await in_thread(walk.size_bytes))
+                    entries = walk.packed_entries()
                 else:
-                    entries, notes = await flattened(rootfs, files, progress), []
+                    entries = await flattened(rootfs, files, progress)
                     progress.expect(content_bytes(entries))
                 packed = await pack_tree(
                     document, entries, destination, name, progress, latest_seconds=recipe.latest_seconds
                 )
+                notes = [] if walk is None else _notes(walk, owners=recipe.owners)
             built.append(replace(packed, notes=(*notes, *packed.notes)))
     return tuple(built)
 
@@ -239,20 +248,20 @@ def _open_rootfs(recipe: Recipe, stack: ExitStack) -> Sequence[RootfsInput]:
     return open_rootfs(rootfs, recipe.platforms, stack) if len(recipe.platforms) > 1 else [rootfs]
 
 
-def _read_folder(
-    rootfs: Path, stack: ExitStack, progress: Progress, *, owners: bool
-) -> tuple[Iterator[TreeEntry], list[str]]:
-    """Return the files in a folder, and notes about them. The stack closes the folder."""
+def _walk(rootfs: Path, stack: ExitStack, *, owners: bool) -> FolderWalk:
+    """Return a walk through a folder. The stack closes the folder."""
     with reading(rootfs):
         root = open_folder(rootfs)
     stack.callback(os.close, root)
-    walk = FolderWalk(root, rootfs, stack, owners=owners)
-    survey = walk.survey()
-    progress.expect(survey.size_bytes)
+    return FolderWalk(root, rootfs, stack, owners=owners)
+
+
+def _notes(walk: FolderWalk, *, owners: bool) -> list[str]:
+    """Return notes about a folder that was packed."""
     notes = [] if owners else ["not run as root, so all files in the plugin belong to 0:0"]
-    if survey.sockets:
-        notes.append(f"sockets were left out, such as {survey.sockets[0]}: {len(survey.sockets)}")
-    return walk.packed_entries(), notes
+    if walk.sockets:
+        notes.append(f"sockets were left out, such as {walk.sockets[0]}: {len(walk.sockets)}")
+    return notes
 
 
 def _refuse(found: Sequence[Finding]) -> None:

@@ -90,19 +90,6 @@ class FileBelow:
             os.close(descriptor)
 
 
-@dataclass(frozen=True, slots=True)
-class FolderSurvey:
-    """Facts about a folder that are known before its files are read.
-
-    Attributes:
-        size_bytes: size of all files together.
-        sockets: paths of sockets, which are left out because no archive can hold them.
-    """
-
-    size_bytes: int
-    sockets: list[str]
-
-
 class FolderWalk:
     """A walk through a folder.
 
@@ -113,6 +100,9 @@ class FolderWalk:
         name: name of the folder in error messages.
         owners: True to keep numeric owners. False to set every owner to 0:0.
         stack: closes the descriptors for contents. Contents can be read until then, as long as ``root`` is open.
+
+    Attributes:
+        sockets: paths of the sockets so far. Sockets are left out because no archive can hold them.
     """
 
     def __init__(self, root: int, name: Path, stack: ExitStack, *, owners: bool) -> None:
@@ -125,35 +115,31 @@ class FolderWalk:
         self._name = str(name)
         self._owners = owners
         self._linked: dict[tuple[int, int], str] = {}
+        self.sockets: list[str] = []
 
-    def survey(self) -> FolderSurvey:
-        """Look at all files without opening them.
+    def size_bytes(self) -> int:
+        """Return the size of all files together, without opening them.
 
         Raises:
             ConfigurationFault: a file or folder cannot be read.
         """
-        size_bytes, sockets, linked = 0, [], set()
+        size_bytes = 0
+        linked: set[int] = set()
         with reading(self._name):
             volume = os.fstat(self._root).st_dev
         waiting = [""]
         while waiting:
             folder = waiting.pop()
-            prefix = f"{folder}/" if folder else ""
             with reading(f"{self._name}/{folder}"), os.scandir(self._folder.enter(folder)) as found:
                 for one in found:
                     status = one.stat(follow_symlinks=False)
-                    kind = stat.S_IFMT(status.st_mode)
-                    if kind == stat.S_IFREG:
-                        key = status.st_ino if status.st_nlink > 1 else 0
-                        if key not in linked:
-                            size_bytes += status.st_size
-                        if key:
-                            linked.add(key)
-                    elif kind == stat.S_IFDIR and status.st_dev == volume:
-                        waiting.append(f"{prefix}{one.name}")
-                    elif kind == stat.S_IFSOCK:
-                        sockets.append(f"{prefix}{one.name}")
-        return FolderSurvey(size_bytes, sorted(sockets))
+                    if stat.S_ISREG(status.st_mode) and status.st_ino not in linked:
+                        size_bytes += status.st_size
+                        if status.st_nlink > 1:
+                            linked.add(status.st_ino)
+                    elif stat.S_ISDIR(status.st_mode) and status.st_dev == volume:
+                        waiting.append(f"{folder}/{one.name}" if folder else one.name)
+        return size_bytes
 
     def packed_entries(self) -> Iterator[TreeEntry]:
         """Yield all entries as :meth:`entries` does, and refuse what a layer cannot hold.
@@ -246,6 +232,7 @@ class FolderWalk:
         """Return the entry of anything except a regular file, and None for a socket."""
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:
+            self.sockets.append(path)
             return None
         if kind is _FILE:
             raise _changed(f"{self._name}/{path}")

@@ -17,6 +17,7 @@ from mirror.plugin.findings.manifest_findings import CONFIG_UNREADABLE, FILES_MI
 from mirror.plugin.findings.rootfs_findings import ROOTFS_MISSING
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.plugin.lint.rootfs_checks import names_to_find
+from mirror.plugin.rootfs.entry import LayerEntry
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 
 
@@ -70,7 +71,7 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
             # A tree that has reached its limit is not judged, so the rest need not be read.
             if stopping.is_set() or not builder.grows:
                 break
-            builder.begin(entry.as_layer_entry())
+            builder.begin(LayerEntry.of(*entry))
             content = entry.node.content if entry.same_as is None else None
             for piece in content.chunks() if content is not None else ():
                 builder.content(piece, 0, len(piece))

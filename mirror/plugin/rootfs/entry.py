@@ -87,6 +87,30 @@ class LayerEntry:
     is_sparse: bool = False
     offset_bytes: int = 0
 
+    @classmethod
+    def of(cls, path: str, node: Node, same_as: str | None = None) -> LayerEntry:
+        """Return the entry that a tar has for a node.
+
+        Args:
+            path: path of the node.
+            node: the node.
+            same_as: path of an earlier entry for the same file; None if there is none.
+        """
+        if same_as is not None:
+            return cls(path, EntryKind.HARD_LINK, node.mode, target=same_as)
+        return cls(
+            path=path,
+            kind=node.kind,
+            mode=node.mode,
+            size_bytes=node.size_bytes,
+            target=node.target,
+            uid=node.uid,
+            gid=node.gid,
+            modified_seconds=node.modified_seconds,
+            device=node.device,
+            xattrs=node.xattrs,
+        )
+
     def require_possible(self) -> None:
         """Check that a file on Linux can have the values of this entry.
 

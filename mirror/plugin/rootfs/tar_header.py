@@ -11,7 +11,7 @@ import zlib
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from mirror.plugin.rootfs.entry import NO_XATTRS, EntryKind, Node
+from mirror.plugin.rootfs.entry import EntryKind, Node
 from mirror.plugin.rootfs.tree import TreeEntry
 
 BLOCK_BYTES: Final = 512
@@ -23,8 +23,8 @@ _NAME_BYTES: Final = 100
 _NAME, _SIZE_AND_TIME, _CHECKSUM, _LINK = slice(0, 100), slice(124, 148), slice(148, 156), slice(157, 257)
 #: Largest number in twelve bytes of octal digits with a zero byte at the end.
 _MOST_OCTAL: Final = 8**11 - 1
-_HARD_LINK, _FOLDER = EntryKind.HARD_LINK.value, EntryKind.FOLDER.value
-_NO_LINK: Final = bytes(_NAME_BYTES)
+_FILE, _HARD_LINK = EntryKind.FILE.value, EntryKind.HARD_LINK.value
+_NO_DEVICE: Final = (0, 0)
 _NEGATIVE, _BINARY = 0o377, 0o200
 #: GNU types that use the field of the name's prefix for other values.
 _WITHOUT_PREFIX: Final = frozenset({b"L", b"K", b"S"})
@@ -110,99 +110,84 @@ def tar_header(entry: TreeEntry, latest_seconds: int) -> bytes:
         entry: entry to write.
         latest_seconds: upper limit of the modification time in seconds since 1970. Times before 1970 become 0.
     """
-    node = entry.node
-    if entry.same_as is not None:
-        # A hard link has no content, so the size stays 0. Its attributes are those of its target.
-        kind, target, size_bytes, device, xattrs = _HARD_LINK, entry.same_as, 0, (0, 0), NO_XATTRS
+    path, node, same_as = entry
+    # A hard link has no content, so its size is 0. Its attributes are those of its target.
+    if same_as is not None:
+        kind, target, size_bytes, device = _HARD_LINK, same_as, 0, _NO_DEVICE
     else:
-        kind, target, size_bytes, device, xattrs = (
-            node.kind.value,
-            node.target,
-            node.size_bytes,
-            node.device,
-            node.xattrs,
-        )
-    path = entry.path or "."
-    seconds = node.modified_seconds
-    seconds = 0 if seconds < 0 or latest_seconds < 0 else min(seconds, latest_seconds)
-    if not xattrs:
-        short = _short_header(path, kind, target, size_bytes, seconds, (node.mode, node.uid, node.gid, device))
+        # Looking up the value of a member of an Enum takes longer than the comparison.
+        kind = _FILE if node.kind is EntryKind.FILE else node.kind.value
+        target, size_bytes, device = node.target, node.size_bytes, node.device
+    seconds = max(0, min(node.modified_seconds, latest_seconds))
+    if same_as is not None or not node.xattrs:
+        template = _template(kind, node.mode, node.uid, node.gid, device)
+        short = None if template is None else template.filled(path or ".", target, size_bytes, seconds)
         if short is not None:
             return short
-    info = _info(kind, (node.mode, node.uid, node.gid, device))
-    info.name, info.linkname, info.size, info.mtime = path, target, size_bytes, seconds
-    # Sorted, so that the same files give the same bytes (ADR 15).
-    info.pax_headers = {f"{_XATTR}{name}": xattrs[name] for name in sorted(xattrs)}
+    info = _info(kind, node.mode, node.uid, node.gid, device)
+    info.name, info.linkname, info.size, info.mtime = path or ".", target, size_bytes, seconds
+    if same_as is None:
+        # Sorted, so that the same files give the same bytes (ADR 15).
+        info.pax_headers = {f"{_XATTR}{name}": node.xattrs[name] for name in sorted(node.xattrs)}
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _info(kind: bytes, attributes: tuple[int, int, int, tuple[int, int]]) -> tarfile.TarInfo:
-    """Return an entry without a name. The attributes are mode, owner, group and device."""
+def _info(kind: bytes, mode: int, uid: int, gid: int, device: tuple[int, int]) -> tarfile.TarInfo:
     info = tarfile.TarInfo()
-    info.type = kind
-    info.mode, info.uid, info.gid, (info.devmajor, info.devminor) = attributes
+    info.type, info.mode, info.uid, info.gid = kind, mode, uid, gid
+    info.devmajor, info.devminor = device
     return info
 
 
-def _short_header(
-    path: str,
-    kind: bytes,
-    target: str,
-    size_bytes: int,
-    seconds: int,
-    attributes: tuple[int, int, int, tuple[int, int]],
-) -> bytes | None:
-    """Return a header that needs no pax headers, None if pax headers are needed.
+class _Template:
+    """Header that lacks names, size and time. Entries of the same kind, mode and owner share the rest.
 
-    ``tarfile`` takes ten times as long for each of many small files. The bytes are those of ``tarfile``, because
-    everything except names, size, time and checksum comes from a header that ``tarfile`` made.
-    """
-    template = _template(kind, attributes)
-    if template is None or len(target) > _NAME_BYTES or size_bytes > _MOST_OCTAL or seconds > _MOST_OCTAL:
-        return None
-    if kind == _FOLDER and path[-1] != "/":
-        path += "/"
-    if len(path) > _NAME_BYTES or not (path.isascii() and target.isascii()):
-        return None
-    name, numbers = path.encode("ascii"), b"%011o\0%011o\0" % (size_bytes, seconds)
-    link = target.encode("ascii")
-    # The low half of Adler-32 is the sum plus 1, modulo 65521, which these few bytes of ASCII do not reach.
-    checksum = template.checksum + (zlib.adler32(b"%b%b%b" % (name, numbers, link)) & 0xFFFF) - 1
-    return b"%b%b%b%06o\0 %b%b%b" % (
-        name.ljust(_NAME_BYTES, b"\0"),
-        template.attributes,
-        numbers,
-        checksum,
-        kind,
-        link.ljust(_NAME_BYTES, b"\0") if link else _NO_LINK,
-        template.rest,
-    )
+    The rest comes from a header that ``tarfile`` made, so filled headers are those of ``tarfile``, which takes ten
+    times as long.
 
-
-class _Template(NamedTuple):
-    """The parts of a header that entries of the same kind and attributes share.
-
-    Attributes:
-        attributes: mode, owner and group.
-        rest: everything after the target of a link.
-        checksum: checksum of the header without names, size and time.
+    Args:
+        block: header of an entry of this kind, mode and owner.
     """
 
-    attributes: bytes
-    rest: bytes
-    checksum: int
+    def __init__(self, block: bytes) -> None:
+        rest = bytearray(block)
+        rest[_NAME] = rest[_LINK] = bytes(_NAME_BYTES)
+        rest[_SIZE_AND_TIME] = bytes(_SIZE_AND_TIME.stop - _SIZE_AND_TIME.start)
+        self._owner = block[_NAME.stop : _SIZE_AND_TIME.start]
+        self._kind = block[156:157]
+        self._end = block[_LINK.stop :]
+        self._checksum = _sum(bytes(rest))
+        self._is_folder = self._kind == EntryKind.FOLDER.value
+
+    def filled(self, path: str, target: str, size_bytes: int, seconds: int) -> bytes | None:
+        """Return the header of an entry, None if the entry needs pax headers."""
+        if self._is_folder and path[-1] != "/":
+            path += "/"
+        if len(path) > _NAME_BYTES or len(target) > _NAME_BYTES or size_bytes > _MOST_OCTAL or seconds > _MOST_OCTAL:
+            return None
+        try:
+            name, link = path.encode("ascii"), target.encode("ascii")
+        except UnicodeEncodeError:
+            return None
+        numbers = b"%011o\0%011o\0" % (size_bytes, seconds)
+        # The low half of Adler-32 is the sum plus 1, modulo 65521, which these few bytes of ASCII do not reach.
+        filled = zlib.adler32(link, zlib.adler32(numbers, zlib.adler32(name))) & 0xFFFF
+        return b"%b%b%b%06o\0 %b%b%b" % (
+            name.ljust(_NAME_BYTES, b"\0"),
+            self._owner,
+            numbers,
+            self._checksum + filled - 1,
+            self._kind,
+            link.ljust(_NAME_BYTES, b"\0"),
+            self._end,
+        )
 
 
 @lru_cache(1024)
-def _template(kind: bytes, attributes: tuple[int, int, int, tuple[int, int]]) -> _Template | None:
-    """Return the shared parts of headers, None if these attributes need pax headers."""
-    block = _info(kind, attributes).tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-    if len(block) != BLOCK_BYTES:
-        return None
-    filled = bytearray(block)
-    filled[_NAME] = filled[_LINK] = bytes(_NAME_BYTES)
-    filled[_SIZE_AND_TIME] = bytes(24)
-    return _Template(block[100:124], bytes(filled[257:]), _sum(bytes(filled)))
+def _template(kind: bytes, mode: int, uid: int, gid: int, device: tuple[int, int]) -> _Template | None:
+    """Return the template of headers, None if these values need pax headers."""
+    block = _info(kind, mode, uid, gid, device).tobuf(tarfile.PAX_FORMAT)
+    return _Template(block) if len(block) == BLOCK_BYTES else None
 
 
 def tar_padding(node: Node) -> bytes:

@@ -73,24 +73,6 @@ class TreeEntry(NamedTuple):
     node: Node
     same_as: str | None = None
 
-    def as_layer_entry(self) -> LayerEntry:
-        """Return the entry as a tar would hold it."""
-        node = self.node
-        if self.same_as is not None:
-            return LayerEntry(self.path, EntryKind.HARD_LINK, node.mode, target=self.same_as)
-        return LayerEntry(
-            self.path,
-            node.kind,
-            node.mode,
-            node.size_bytes,
-            node.target,
-            node.uid,
-            node.gid,
-            node.modified_seconds,
-            node.device,
-            node.xattrs,
-        )
-
 
 class Tree:
     """A root filesystem, initially an empty folder.
