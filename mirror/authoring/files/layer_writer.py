@@ -119,5 +119,7 @@ class LayerWriting:
 def _cut(waiting: bytearray) -> Iterator[bytes]:
     """Cut whole blocks off the beginning of a buffer."""
     while len(waiting) >= BLOCK_BYTES:
-        yield bytes(waiting[:BLOCK_BYTES])
+        with memoryview(waiting) as view:
+            block = bytes(view[:BLOCK_BYTES])
         del waiting[:BLOCK_BYTES]
+        yield block

@@ -72,8 +72,8 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
             if stopping.is_set() or not builder.grows:
                 break
             builder.begin(LayerEntry.of(*entry))
-            content = entry.node.content if entry.same_as is None else None
-            for piece in content.chunks() if content is not None else ():
+            held = entry.node.content
+            for piece in held.chunks() if held is not None else ():
                 builder.content(piece, 0, len(piece))
             builder.end()
     read = builder.finish()
