@@ -118,14 +118,14 @@ def tar_header(entry: TreeEntry, latest_seconds: int) -> bytes:
         # Looking up the value of a member of an Enum takes longer than the comparison.
         kind = _FILE if node.kind is EntryKind.FILE else node.kind.value
         target, size_bytes, device = node.target, node.size_bytes, node.device
-    seconds = max(0, min(node.modified_seconds, latest_seconds))
+    seconds = min(node.modified_seconds, latest_seconds)
     if same_as is not None or not node.xattrs:
         template = _template(kind, node.mode, node.uid, node.gid, device)
         short = None if template is None else template.filled(path or ".", target, size_bytes, seconds)
         if short is not None:
             return short
     info = _info(kind, node.mode, node.uid, node.gid, device)
-    info.name, info.linkname, info.size, info.mtime = path or ".", target, size_bytes, seconds
+    info.name, info.linkname, info.size, info.mtime = path or ".", target, size_bytes, max(0, seconds)
     if same_as is None:
         # Sorted, so that the same files give the same bytes (ADR 15).
         info.pax_headers = {f"{_XATTR}{name}": node.xattrs[name] for name in sorted(node.xattrs)}
@@ -160,14 +160,16 @@ class _Template:
         self._is_folder = self._kind == EntryKind.FOLDER.value
 
     def filled(self, path: str, target: str, size_bytes: int, seconds: int) -> bytes | None:
-        """Return the header of an entry, None if the entry needs pax headers."""
+        """Return the header of an entry, None if ``tarfile`` must write it."""
         if self._is_folder and path[-1] != "/":
             path += "/"
-        if len(path) > _NAME_BYTES or len(target) > _NAME_BYTES or size_bytes > _MOST_OCTAL or seconds > _MOST_OCTAL:
-            return None
         try:
             name, link = path.encode("ascii"), target.encode("ascii")
         except UnicodeEncodeError:
+            return None
+        if len(name) > _NAME_BYTES or len(link) > _NAME_BYTES:
+            return None
+        if size_bytes > _MOST_OCTAL or not 0 <= seconds <= _MOST_OCTAL:
             return None
         numbers = b"%011o\0%011o\0" % (size_bytes, seconds)
         # The low half of Adler-32 is the sum plus 1, modulo 65521, which these few bytes of ASCII do not reach.
