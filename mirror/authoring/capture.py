@@ -12,9 +12,9 @@ from typing import Final
 from mirror.authoring.capturing.engine_data import EngineBlobs, EngineData
 from mirror.authoring.capturing.file_times import FileTimes
 from mirror.authoring.capturing.live_files import LiveFiles
-from mirror.authoring.files.folder_tree import read_folder
+from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
-from mirror.authoring.pack import pack_tree
+from mirror.authoring.pack import content_bytes, pack_tree
 from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
@@ -94,7 +94,8 @@ async def capture(root: Path, plugin: str, destination: CopyDestination, tag: Ta
     with ExitStack() as stack:
         entries = await in_thread(_files, data, record, stack)
         document = published or record.document
-        packed = await pack_tree(document, entries, destination, tag, progress, latest_seconds=0, as_read=live.opened)
+        progress.expect(content_bytes(entries))
+        packed = await pack_tree(document, live.opened(entries), destination, tag, progress, latest_seconds=0)
     notes = [
         "the engine no longer has all blobs of the plugin, so the copy was built from its files",
         *packed.notes,
@@ -244,8 +245,8 @@ def _entries(root: int, rootfs: Path, stack: ExitStack) -> list[TreeEntry]:
     """List a folder whose files may disappear at any time."""
     for _ in range(_MOST_TRIES - 1):
         try:
-            return read_folder(root, rootfs, stack, owners=True).entries
+            return list(FolderWalk(root, rootfs, stack, owners=True).packed_entries())
         except ConfigurationFault as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
-    return read_folder(root, rootfs, stack, owners=True).entries
+    return list(FolderWalk(root, rootfs, stack, owners=True).packed_entries())

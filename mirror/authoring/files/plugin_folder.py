@@ -22,6 +22,7 @@ from mirror.plugin.findings.manifest_findings import CONFIG_UNREADABLE, FILES_MI
 from mirror.plugin.findings.rootfs_findings import ROOTFS_MISSING
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.plugin.lint.rootfs_checks import names_to_find
+from mirror.plugin.rootfs.entry import LayerEntry
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 
 CONFIG: Final = "config.json"
@@ -93,11 +94,12 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
         with reading(rootfs):
             root = open_folder(rootfs)
         stack.callback(os.close, root)
-        for entry, held in FolderWalk(root, rootfs, stack, owners=True).entries():
+        for entry in FolderWalk(root, rootfs, stack, owners=True).entries():
             # A tree that has reached its limit is not judged, so the rest need not be read.
             if stopping.is_set() or not builder.grows:
                 break
-            builder.begin(entry)
+            builder.begin(LayerEntry.of(*entry))
+            held = entry.node.content
             for piece in held.chunks() if held is not None else ():
                 builder.content(piece, 0, len(piece))
             builder.end()

@@ -7,18 +7,20 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirror.authoring.capture import Captured, capture
-from mirror.authoring.files import folder_tree
+from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid, NotFound
 from mirror.oci.media_types import OCI_MANIFEST
 from mirror.plugin.build.engine_record import manifest_as_pushed
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
@@ -197,18 +199,17 @@ async def test_files_that_change_meanwhile_are_captured(
     for name in ("grows", "shrinks", "vanishes", "vanishes.too"):
         (rootfs / name).write_text("12345")
     (rootfs / "vanishes.link").hardlink_to(rootfs / "vanishes")
-    listing = folder_tree.read_folder
+    listing = FolderWalk.packed_entries
 
-    def and_then(*arguments: Any, **options: Any) -> folder_tree.FolderRead:
-        found = listing(*arguments, **options)
+    def and_then(walk: FolderWalk) -> Iterator[TreeEntry]:
+        yield from listing(walk)
         (rootfs / "grows").write_text("123456789")
         (rootfs / "shrinks").write_text("1")
         (rootfs / "vanishes").unlink()
         (rootfs / "vanishes.too").unlink()
         (rootfs / "vanishes.too").symlink_to("grows")
-        return found
 
-    monkeypatch.setattr("mirror.authoring.capture.read_folder", and_then)
+    monkeypatch.setattr(FolderWalk, "packed_entries", and_then)
     found = await captured(host, registry)
     async with registry.open_blob(REPOSITORY, found.manifest.layers[0].digest) as blob:
         content = io.BytesIO(gzip.decompress(b"".join([chunk async for chunk in blob])))

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from mirror.authoring.capturing.live_files import LiveFiles
-from mirror.authoring.files.folder_tree import read_folder
+from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.authoring.files.safe_files import open_folder
 
 
@@ -17,7 +17,7 @@ def test_a_file_that_is_cut_after_its_header_ends_with_zeros(tmp_path: Path) -> 
     with ExitStack() as stack:
         root = open_folder(tmp_path)
         stack.callback(os.close, root)
-        for entry in live.opened(read_folder(root, tmp_path, stack, owners=False).entries):
+        for entry in live.opened(list(FolderWalk(root, tmp_path, stack, owners=False).packed_entries())):
             if entry.node.content is not None:
                 os.truncate(tmp_path / "log", 2)
                 assert b"".join(entry.node.content.chunks()) == b"12\0\0\0"

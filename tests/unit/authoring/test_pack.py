@@ -244,20 +244,6 @@ async def test_values_need_a_template_and_choose_it(registry: MemoryRegistry, so
     assert json.loads((await packed(registry, recipe(source, NAME="x"))).plugin.config)["Description"] == "x"
 
 
-async def test_a_file_that_changes_while_it_is_packed_is_told(
-    registry: MemoryRegistry, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    append = MemoryUpload.append
-
-    async def appended(self: MemoryUpload, *arguments: object) -> None:
-        (source / "rootfs/one").write_text("longer")
-        await append(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(MemoryUpload, "append", appended)
-    with pytest.raises(ConfigurationFault, match="rootfs/one changed while it was read"):
-        await packed(registry, recipe(source))
-
-
 async def test_what_a_full_disk_interrupts_is_not_tagged(
     registry: MemoryRegistry, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

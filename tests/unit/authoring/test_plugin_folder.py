@@ -16,7 +16,8 @@ from mirror.authoring.files import folder_tree
 from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.lint.plugin_view import view_plugin
-from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.tree import TreeEntry
 from tests.support.plugins import CONFIG, DRIVER
 
 
@@ -115,10 +116,10 @@ async def test_a_folder_without_end_is_left_when_told_to(plugin: Path, monkeypat
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def without_end(_: object) -> Iterator[tuple[LayerEntry, None]]:
+    def without_end(_: object) -> Iterator[TreeEntry]:
         loop.call_soon_threadsafe(told.set)
         while True:
-            yield LayerEntry("a", EntryKind.FOLDER, 0o755), None
+            yield TreeEntry("a", Node(EntryKind.FOLDER))
 
     monkeypatch.setattr(folder_tree.FolderWalk, "entries", without_end)
     task = asyncio.create_task(read_plugin_folder(plugin))
