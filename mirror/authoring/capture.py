@@ -14,6 +14,7 @@ from mirror.authoring.capturing.file_times import FileTimes
 from mirror.authoring.capturing.live_files import LiveFiles
 from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
+from mirror.authoring.naming import config_notes, notes_on_name
 from mirror.authoring.pack import content_bytes, pack_tree
 from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
@@ -23,6 +24,7 @@ from mirror.plugin.build.assembly import ConfigDocument, plugin_manifest
 from mirror.plugin.build.enabled_files import without_additions
 from mirror.plugin.build.engine_record import EngineRecord, manifest_as_pushed
 from mirror.plugin.build.host_settings import ambiguous_settings, host_settings, is_published
+from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.runtime.concurrency.threads import in_thread
@@ -87,6 +89,7 @@ async def capture(root: Path, plugin: str, destination: CopyDestination, tag: Ta
             notes.insert(
                 0, "the engine does not have the manifest of the plugin, so the copy has a new manifest and digest"
             )
+        notes += await notes_on_name(origin.registry, origin.repository, manifest, tag)
         return Captured(record, manifest, verbatim=True, settings=settings, notes=tuple(notes))
     published = await in_thread(_published, data, record)
     settings, noted = _settings(record, published)
@@ -106,6 +109,7 @@ async def capture(root: Path, plugin: str, destination: CopyDestination, tag: Ta
         notes.append(
             "the plugin is enabled, so files that it has written are in the copy; fix: disable the plugin first"
         )
+    notes += config_notes(packed.plugin.config, local_name(destination.repository.name, tag.name))
     return Captured(record, packed.plugin.manifest, verbatim=False, settings=settings, notes=tuple(notes))
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from mirror.authoring.install_line import is_own_name
 from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
@@ -18,6 +17,7 @@ from mirror.cli.progress_bars import TagBars
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.printable_text import printable
+from mirror.plugin.config.own_name import own_names
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint.plugin_difference import FieldChange, FileChange, PluginDifference, compare_plugins
 from mirror.plugin.lint.plugin_view import PluginContent
@@ -63,7 +63,8 @@ def run(
             contents.append(run_to_the_end(work))
     configs = _configs(*contents)
     found = _compared(configs, contents)
-    plan = None if names is None else plan_upgrade(*configs, *names, is_own_name)
+    own = {name.key for name in own_names(configs[1])}
+    plan = None if names is None else plan_upgrade(*configs, *names, lambda setting: setting.key in own)
     if json:
         print_json(_as_json(found) | ({} if plan is None else {"upgrade": upgrade_as_json(plan)}))
     else:
