@@ -97,7 +97,8 @@ async def open_destination(
             yield CopyDestination(registry, reference.repository)
     else:
         async with open_services(settings) as services:
-            yield CopyDestination(services.checked(services.store), reference.repository)
+            checked = services.checked(services.store)
+            yield CopyDestination(checked, reference.repository, services.layers.remember)
 
 
 async def tag_reference(settings: Settings, reference: Reference, repository: Repository, name: Tag) -> Named:

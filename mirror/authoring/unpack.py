@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mirror.authoring.files.extract import Extraction, remove_folder
 from mirror.authoring.files.layer_sources import LayerSource, flattened
+from mirror.authoring.files.plugin_folder import CONFIG
 from mirror.authoring.files.safe_files import (
     PIECE_BYTES,
     FileSpan,
@@ -21,7 +22,7 @@ from mirror.authoring.files.safe_files import (
 )
 from mirror.authoring.inspect import kind_of
 from mirror.authoring.naming import config_notes
-from mirror.authoring.pack import CONFIG, ROOTFS
+from mirror.authoring.pack import ROOTFS
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.plugin.config.own_name import local_name

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mirror.authoring.files.layout_reader import LayoutReference
+from mirror.authoring.files.plugin_folder import is_plugin_folder
 from mirror.oci import Reference
 from mirror.plugin.config.own_name import local_name
 
@@ -18,7 +19,7 @@ PlainHttpOption = Annotated[
 #: The backslash escapes a bracket: rich would read ``[@DIGEST]`` as markup and drop it.
 SOURCE_HELP = (
     "[HOST[:PORT]/]NAME[:TAG]\\[@DIGEST], FILE.tar:NAME:TAG in an OCI layout, a folder for 'docker plugin create', "
-    "or its config.json."
+    "or its config.json or config.template."
 )
 
 
@@ -37,7 +38,7 @@ def parse_source(text: str) -> Reference | LayoutReference | Path:
         return inside
     path = Path(text).expanduser()
     # A folder such as ./contiv/v2plugin must not change the meaning of a reference with a tag.
-    if text.startswith((".", "/", "~")) or (":" not in text and (path.is_file() or (path / "config.json").is_file())):
+    if text.startswith((".", "/", "~")) or (":" not in text and (path.is_file() or is_plugin_folder(path))):
         return path
     return Reference.parse(text)
 

@@ -53,6 +53,19 @@ class SharedLayerReader:
         """Return a reader of the layers of one registry."""
         return RegistryLayers(registry, self)
 
+    def remember(self, digest: Digest, facts: LayerFacts) -> None:
+        """Keep the facts of a layer that this process wrote, so that nobody reads the layer for them.
+
+        A layer near a limit is not remembered, because reading decides where a limit is met.
+
+        Args:
+            digest: digest of the layer.
+            facts: facts that reading the layer would find without limits, see
+                :attr:`mirror.authoring.files.layer_writer.LayerWriting.is_ordinary`.
+        """
+        if self._limits.leave_whole(facts):
+            self._facts[digest] = facts
+
     async def facts(self, registry: Reader, repository: Repository, digest: Digest) -> LayerFacts:
         """Return the facts of a layer. The first call takes about as long as ``gunzip | sha256sum``.
 

@@ -6,7 +6,7 @@ content. If the destination offers leases, the next copy of a blob continues whe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import BlobUnknown, DigestInvalid, MirrorError, NotFound, UpstreamProtocolError
 from mirror.oci.media_types import essence
 from mirror.oci.printable_text import quoted
+from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.registry.port import Reader, ReadWriter, Upload
 from mirror.transfer.blob_locks import BlobLocks, map_concurrently
 from mirror.transfer.copy_plan import ContentGraph, CopyPlan, plan
@@ -41,10 +42,18 @@ class CopySource:
 
 @dataclass(frozen=True, slots=True)
 class CopyDestination:
-    """Repository of a registry to copy to."""
+    """Repository of a registry to copy to.
+
+    Attributes:
+        registry: the registry.
+        repository: the repository.
+        layer_written: called with the facts of a layer that this process wrote itself, so that the checks of the
+            registry need not read the layer again. None if nobody keeps such facts.
+    """
 
     registry: ReadWriter
     repository: Repository
+    layer_written: Callable[[Digest, LayerFacts], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

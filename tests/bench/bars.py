@@ -9,7 +9,7 @@ from tests.bench.attacks import NEW_SERVED, UPLOAD_FOLDERS, WORST_MS, WORST_NEW_
 from tests.bench.cases import ONE_TAG
 from tests.bench.content import MIB
 from tests.bench.looking import FIRST, LAYERS_MS
-from tests.bench.packing import TAR
+from tests.bench.packing import PEAK_MIB, TAR
 from tests.bench.pulling import DIRECT, LAST_FIRST_BYTE_MS, NO_RULE, UPSTREAM_COPIES
 from tests.bench.sample import Sample, Spread, ratios
 from tests.bench.servers import NGINX, OURS, REGISTRY
@@ -149,6 +149,8 @@ BARS: Sequence[Bar] = (
     Bar("at least 1.3 times docker-registry", "blob-push-256mib", rate_over(REGISTRY), at_least=1.3),
     Bar("at least as fast as tar | gzip -6", "pack", rate_over(TAR), at_least=1),
     Bar("a quarter of the CPU of the first look", "lint-again", figure_over(LAYERS_MS, FIRST), at_most=0.25),
+    Bar("at least as fast as tar | gzip -6", "pack-small-files", rate_over(TAR), at_least=1),
+    Bar("at most 150 MiB resident", "pack-small-files", figure(PEAK_MIB), at_most=150),
     Bar("p99 at most 1.3 times that with one tag", "manifest-get-tag-of-100000", p99_over(ONE_TAG), at_most=1.3),
     Bar(
         "first byte at most 20 ms after that of one, directly",

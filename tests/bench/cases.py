@@ -103,9 +103,9 @@ def _big_transfers(_stage: Stage) -> Iterator[Trial]:
 
 
 @contextmanager
-def _packing(_stage: Stage) -> Iterator[Trial]:
-    """Measure `pack` and `tar | gzip`."""
-    with packing.contestants() as (contestants, commands, size_bytes):
+def _packing(_stage: Stage, *, write: Callable[[Path], None]) -> Iterator[Trial]:
+    """Measure `pack` and `tar | gzip` on a tree that `write` writes."""
+    with packing.contestants(write) as (contestants, commands, size_bytes):
         yield Trial(contestants, partial(packing.runs, commands, size_bytes))
 
 
@@ -209,7 +209,13 @@ CASES: Sequence[Case] = (
         rounds_at_least=9,
     ),
     Case("manifest-get-any-of-100000", "manifest GET by any tag of 100 000", "requests", _any_of_many_tags),
-    Case("pack", "pack a folder into the store", "MiB", _packing),
+    Case("pack", "pack a folder into the store", "MiB", partial(_packing, write=packing.write_library)),
+    Case(
+        "pack-small-files",
+        "pack 100 000 files of 1 KiB of random bytes",
+        "MiB",
+        partial(_packing, write=packing.write_small_files),
+    ),
     Case("lint-again", f"second lint of a plugin of {looking.SIZE_BYTES // MIB} MiB", "looks", _looking),
     Case(
         "pull-first-byte",

@@ -159,6 +159,26 @@ class Engine:
             raise CommandFailedError(done, hint=self.log_tail(15))
         return done
 
+    def shell(self, script: str, *, input_text: str | None = None) -> CompletedRun:
+        """Run a script in which `docker` is the engine's own client. The first failing command ends the script.
+
+        Raises:
+            CommandFailedError: If a command fails. The message includes the end of the daemon's log.
+        """
+        self._running_service()
+        self._note_plugins()
+        environment = self._environment() | {"DOCKER_HOST": f"unix://{self.socket}"}
+        done = run(["sh", "-ec", script], input_text=input_text, environment=environment, check=False)
+        self._note_plugins()
+        if done.exit_code != 0:
+            raise CommandFailedError(done, hint=self.log_tail(15))
+        return done
+
+    def running_spec(self, name: str) -> dict[str, Any]:
+        """Return the runtime specification of an enabled plugin: its process, mounts, devices and namespaces."""
+        (file,) = (self.folder / "exec").rglob(f"{self.inspect_plugin(name)['Id']}/config.json")
+        return dict(json.loads(file.read_text()))
+
     def inspect_plugin(self, name: str) -> dict[str, Any]:
         """Return the engine's description of a plugin (`docker plugin inspect`)."""
         (described,) = json.loads(self.docker("plugin", "inspect", name).stdout)

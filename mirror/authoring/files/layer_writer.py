@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Final
 
 from mirror.authoring.files.block_gzip import BLOCK_BYTES, BlockGzip
 from mirror.authoring.files.safe_files import PIECE_BYTES
@@ -10,8 +11,13 @@ from mirror.oci import Digest
 from mirror.oci.digest import new_hasher
 from mirror.plugin.build.assembly import PackedLayer
 from mirror.plugin.rootfs.layer_facts import LayerFacts
+from mirror.plugin.rootfs.layer_limits import ALLOWANCE_BYTES, ORDINARY_RATIO
+from mirror.plugin.rootfs.tar_header import BLOCK_BYTES as HEADER_BYTES
 from mirror.plugin.rootfs.tar_header import END_OF_TAR, tar_header, tar_padding
 from mirror.plugin.rootfs.tree import TreeEntry
+
+#: Bytes of extended headers that every reader accepts, also if all of them belong to one entry.
+_MOST_EXTENDED_BYTES: Final = 1024 * 1024
 
 
 class LayerWriting:
@@ -32,6 +38,8 @@ class LayerWriting:
         self._tar_bytes = 0
         self._blob_bytes = 0
         self._count = 0
+        self._extended_bytes = 0
+        self._dense = False
 
     @property
     def layer(self) -> PackedLayer:
@@ -44,6 +52,15 @@ class LayerWriting:
         return LayerFacts(self._blob_bytes, True, self._diff_id, self._tar_bytes, self._count)  # noqa: FBT003 - it is gzip
 
     @property
+    def is_ordinary(self) -> bool:
+        """True if any reader finds :attr:`facts` in the layer, unless a limit of its own is very low.
+
+        The extended headers are few, and no part of the layer unpacks to more than :data:`ORDINARY_RATIO` times its
+        size.
+        """
+        return self._extended_bytes <= _MOST_EXTENDED_BYTES and not self._dense
+
+    @property
     def _diff_id(self) -> Digest:
         return Digest("sha256", self._tar.hexdigest())
 
@@ -53,36 +70,56 @@ class LayerWriting:
         Raises:
             MirrorError: the content of a file cannot be read.
         """
-        waiting, ready = bytearray(), bytearray()
+        ready = bytearray()
         with BlockGzip() as gzip:
-            for piece in self._tar_pieces():
-                waiting += piece
-                # Blocks have one size wherever files begin, because their size decides the compressed bytes.
-                while len(waiting) >= BLOCK_BYTES:
-                    ready += gzip.add(self._of_tar(waiting[:BLOCK_BYTES]))
-                    del waiting[:BLOCK_BYTES]
+            for block in self._blocks():
+                self._tar.update(block)
+                self._tar_bytes += len(block)
+                self._advance(len(block))
+                # Blocks in the threads are not counted as written yet, so this errs on the safe side.
+                written_bytes = self._blob_bytes + len(ready)
+                self._dense |= self._tar_bytes > ALLOWANCE_BYTES + ORDINARY_RATIO * written_bytes
+                # Only the last block is shorter.
+                ready += gzip.add(block) if len(block) == BLOCK_BYTES else gzip.finish(block)
                 if len(ready) >= PIECE_BYTES:
                     yield self._of_blob(ready)
                     ready.clear()
-            ready += gzip.finish(self._of_tar(waiting))
         yield self._of_blob(ready)
 
-    def _tar_pieces(self) -> Iterable[bytes]:
+    def _blocks(self) -> Iterator[bytes]:
+        """Yield the tar in blocks of :data:`BLOCK_BYTES`, except for the last one, which is shorter and may be empty.
+
+        Blocks have one size wherever files begin, because their size decides the compressed bytes.
+        """
+        waiting = bytearray()
         for entry in self._entries:
             self._count += 1
-            yield tar_header(entry, self._latest_seconds)
-            if entry.same_as is None and entry.node.content is not None:
-                yield from entry.node.content.chunks()
-                yield tar_padding(entry.node)
-        yield END_OF_TAR
-
-    def _of_tar(self, block: bytearray) -> bytes:
-        self._tar.update(block)
-        self._tar_bytes += len(block)
-        self._advance(len(block))
-        return bytes(block)
+            header = tar_header(entry, self._latest_seconds)
+            self._extended_bytes += len(header) - HEADER_BYTES
+            waiting += header
+            content = entry.node.content if entry.same_as is None else None
+            if content is not None:
+                for chunk in content.chunks():
+                    waiting += chunk
+                    if len(waiting) >= BLOCK_BYTES:
+                        yield from _cut(waiting)
+                waiting += tar_padding(entry.node)
+            if len(waiting) >= BLOCK_BYTES:
+                yield from _cut(waiting)
+        waiting += END_OF_TAR
+        yield from _cut(waiting)
+        yield bytes(waiting)
 
     def _of_blob(self, piece: bytearray) -> bytes:
         self._blob.update(piece)
         self._blob_bytes += len(piece)
         return bytes(piece)
+
+
+def _cut(waiting: bytearray) -> Iterator[bytes]:
+    """Cut whole blocks off the beginning of a buffer."""
+    while len(waiting) >= BLOCK_BYTES:
+        with memoryview(waiting) as view:
+            block = bytes(view[:BLOCK_BYTES])
+        del waiting[:BLOCK_BYTES]
+        yield block

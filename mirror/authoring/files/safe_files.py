@@ -34,7 +34,12 @@ def reading(what: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ConfigurationFault(f"{what} cannot be read: {error.strerror or error}") from error
+        raise unreadable(what, error) from error
+
+
+def unreadable(what: Path | str, error: OSError) -> ConfigurationFault:
+    """Return the translation of an OSError of reading a file, for code that is too busy for :func:`reading`."""
+    return ConfigurationFault(f"{what} cannot be read: {error.strerror or error}")
 
 
 @contextmanager

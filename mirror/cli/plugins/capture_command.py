@@ -16,6 +16,7 @@ from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.plugins.pack_command import target
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.oci import Reference
+from mirror.oci.printable_text import printable
 
 if TYPE_CHECKING:
     from mirror.authoring.capture import Captured
@@ -72,14 +73,21 @@ def _print(captured: Captured, reference: Reference, output: Path | None) -> Non
         highlight=False,
     )
     RESULTS.out(str(manifest.digest), highlight=False)
-    if captured.record.changes:
+    if captured.settings:
         RESULTS.out(
             "\nSettings changed on this host; give them again when you install the plugin",
             style="bold",
             highlight=False,
         )
-        for change in captured.record.changes:
-            RESULTS.out(f"  {shlex.quote(change)}", highlight=False)
+        for change in captured.settings:
+            RESULTS.out(f"  {_pasteable(change)}", highlight=False)
+
+
+def _pasteable(change: str) -> str:
+    """Return a setting as one word of a shell. A value that a terminal cannot show is not printed."""
+    if change.isprintable():
+        return shlex.quote(change)
+    return f"{printable(change.partition('=')[0])} has unprintable characters, so only --json has its value"
 
 
 def _as_json(captured: Captured, reference: Reference, output: Path | None) -> dict[str, Any]:
@@ -90,6 +98,6 @@ def _as_json(captured: Captured, reference: Reference, output: Path | None) -> d
         "file": None if output is None else str(output),
         "digest": str(captured.manifest.digest),
         "verbatim": captured.verbatim,
-        "settings": list(captured.record.changes),
+        "settings": list(captured.settings),
         "notes": list(captured.notes),
     }

@@ -85,6 +85,7 @@ def run(
         latest_seconds(),
         owners=os.geteuid() == 0,
         platforms=tuple(Platform.parse(part) for text in platform or () for part in text.split(",")),
+        measured=MESSAGES.is_terminal,
     )
     with ByteBar(MESSAGES, f"packing {reference}") as bar:
         build = partial(pack, recipe, progress=bar)

@@ -1,34 +1,38 @@
 """Record that an engine keeps of an installed plugin: ``plugins/ID/config.json`` in its data root.
 
 From 1.13 to 29 (moby: plugin/v2/plugin.go) the record wraps the plugin's configuration with name, id, settings of
-users, and the digests of the blobs. This module also knows the files that enabling adds to a root filesystem (moby:
-daemon/initlayer).
+users, and the digests of the blobs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from mirror.oci import Digest, media_types
 from mirror.oci.errors import DigestInvalid, ManifestInvalid
 from mirror.oci.manifest import parse_json_object
 from mirror.plugin.build.assembly import ConfigDocument
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.rootfs.entry import EntryKind
-from mirror.plugin.rootfs.tree import TreeEntry
 
-#: Empty files and folders that every engine adds to a root filesystem before the start, if they are missing.
-_ALWAYS_ADDED: Final = frozenset(
-    {
-        ".dockerenv",
-        *("dev/console", "dev/pts", "dev/shm", "dev/mqueue", "proc", "sys"),
-        *("etc/hosts", "etc/hostname", "etc/resolv.conf", "run/docker/plugins"),
-    }
-)
-_MOUNTS_LINK: Final = ("etc/mtab", "/proc/mounts")
+
+@dataclass(frozen=True, slots=True)
+class ValuesInUse:
+    """The values with which an engine starts a plugin, defaults included (moby: InitSpec of plugin/v2).
+
+    Attributes:
+        env: value of each environment variable, by name.
+        args: arguments after the entrypoint.
+        sources: source of each mount with a name, as far as it has one.
+        paths: path of each device, by its name or, without a name, by its path.
+    """
+
+    env: Mapping[str, str]
+    args: tuple[str, ...]
+    sources: Mapping[str, str]
+    paths: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +43,12 @@ class EngineRecord:
         plugin_id: 64 hexadecimal digits that the engine made up.
         name: name on the host, with tag.
         enabled: True if the plugin is started with the engine.
-        document: configuration, without the members that the engine wrote.
-        changes: settings of users, as ``KEY=VALUE`` for ``docker plugin set``.
+        document: configuration, without the members that the engine wrote. Sources of mounts and paths of devices that
+            were set on the host have replaced the defaults.
+        values: values with which the engine starts the plugin.
         manifest: digest of the manifest; None for engines up to 19.03, which keep none.
-        config: digest of the configuration's blob.
+        config: digest of the configuration's blob. After an upgrade, it is the digest of the old version until the
+            engine writes the record again (moby: upgradePlugin saves the record before it changes the digests).
         layers: digests of the layers; None if the engine keeps no list, as since 20.10 for installed plugins.
     """
 
@@ -50,7 +56,7 @@ class EngineRecord:
     name: str
     enabled: bool
     document: ConfigDocument
-    changes: tuple[str, ...]
+    values: ValuesInUse
     manifest: Digest | None
     config: Digest | None
     layers: tuple[Digest, ...] | None
@@ -76,30 +82,11 @@ class EngineRecord:
             name=_text(plugin.get("Name")),
             enabled=plugin.get("Enabled") is True,
             document=document,
-            changes=tuple(_changes(PluginConfig.parse(document.encode()), plugin.get("Settings"))),
+            values=_values(PluginConfig.parse(document.encode()), plugin.get("Settings")),
             manifest=_digest(body.get("Manifest")),
             config=_digest(body.get("Config")),
             layers=tuple(_layers(blobs)) if isinstance(blobs, list) and blobs else None,
         )
-
-
-def without_additions(entries: Iterable[TreeEntry], config: PluginConfig) -> list[TreeEntry]:
-    """List the entries of a root filesystem without the empty files and folders that enabling adds again."""
-    listed = list(entries)
-    added = _ALWAYS_ADDED.union(
-        mount.destination.strip("/") for mount in config.mounts if mount.destination.strip("/")
-    ).union({config.propagated_mount.strip("/")} - {""})
-    holding = {entry.path.rpartition("/")[0] for entry in listed if entry.path}
-    return [entry for entry in listed if not _is_added(entry, added, holding)]
-
-
-def _is_added(entry: TreeEntry, added: Collection[str], holding: Collection[str]) -> bool:
-    """Return True for an entry that enabling adds, if the plugin itself put nothing there."""
-    node = entry.node
-    if (entry.path, node.target) == _MOUNTS_LINK:
-        return True
-    is_empty = node.size_bytes == 0 if node.kind is EntryKind.FILE else node.kind is EntryKind.FOLDER
-    return entry.path in added and is_empty and entry.path not in holding
 
 
 def manifest_as_pushed(config: tuple[Digest, int], layers: Iterable[tuple[Digest, int]]) -> bytes:
@@ -150,27 +137,15 @@ def _layers(values: list[Any]) -> Iterable[Digest]:
         yield digest
 
 
-def _changes(config: PluginConfig, settings: object) -> Iterable[str]:
-    """Yield the settings that differ from the defaults, as :command:`docker plugin set` takes them."""
-    if not isinstance(settings, dict):
-        return
-    # Settings have the structure of the configuration, except for Env and Args, which are plain lists.
-    env = _strings(settings.get("Env"))
-    defaults = {item.name: item.value for item in config.env}
-    for item in env:
-        name, _, value = item.partition("=")
-        if defaults.get(name) != value:
-            yield f"{name}={value}"
-    arguments = _strings(settings.get("Args"))
-    if tuple(arguments) != config.args.value:
-        yield f"{config.args.name}={' '.join(arguments)}"
-    rest = PluginConfig.parse(
-        ConfigDocument({"Mounts": settings.get("Mounts"), "Linux": {"Devices": settings.get("Devices")}}).encode()
+def _values(config: PluginConfig, settings: object) -> ValuesInUse:
+    """Return the values in use: devices, variables and arguments of the settings, and mounts of the config."""
+    members = settings if isinstance(settings, dict) else {}
+    # The settings also list mounts, which no engine reads: it mounts the sources in the config.
+    devices = PluginConfig.parse(ConfigDocument({"Linux": {"Devices": members.get("Devices")}}).encode()).devices
+    variables = (text.partition("=") for text in _strings(members.get("Env")))
+    return ValuesInUse(
+        env={name: value for name, _, value in variables},
+        args=tuple(_strings(members.get("Args"))),
+        sources={mount.name: mount.source for mount in config.mounts if mount.name and mount.source is not None},
+        paths={device.name or device.path: device.path for device in devices if device.path is not None},
     )
-    # Mounts and devices have the order of the configuration. Those without a name cannot be set.
-    for mount, default in zip(rest.mounts, config.mounts, strict=False):
-        if mount.name and mount.source is not None and mount.source != default.source:
-            yield f"{mount.name}.source={mount.source}"
-    for device, known in zip(rest.devices, config.devices, strict=False):
-        if device.name and device.path is not None and device.path != known.path:
-            yield f"{device.name}.path={device.path}"

@@ -144,3 +144,10 @@ SECRET_DEFAULT: Final = warning(
     seen="everybody who may pull the plugin can read them; this is a guess from names and values",
     fix="leave the value empty in the config, and let the host set it at install",
 )
+# Tested with mounts, sockets and variables: an engine uses each text as it is.
+TEMPLATE_LEFT: Final = warning(
+    code="template-left",
+    text="{where} has {placeholder!r}, which looks like a placeholder that was not filled when the plugin was built",
+    seen="this is a guess from its form: engines replace nothing, so the plugin gets the text itself",
+    fix="write the value, or fill config.template with 'plugin-mirror pack --set NAME=VALUE'",
+)

@@ -12,6 +12,7 @@ from mirror.plugin.findings import config_findings as table
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.lint.interface_checks import check_interface
 from mirror.plugin.lint.mount_checks import check_mounts
+from mirror.plugin.lint.placeholders import check_placeholders
 from mirror.plugin.lint.setting_checks import check_settings
 
 _CAPABILITY_NAMES: Final = """
@@ -44,6 +45,7 @@ def check_config(config: PluginConfig) -> Iterator[Finding]:
     # Engines build the runtime's configuration without User, so the program runs as root.
     if user_id or group_id:
         yield table.USER_IGNORED(user_id=user_id, group_id=group_id)
+    yield from check_placeholders(config)
     yield from check_secrets(config)
 
 

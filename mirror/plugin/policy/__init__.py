@@ -1,1 +1,1 @@
-"""Decisions about plugins: policy rules, privileges, fingerprints, and vulnerabilities of engines."""
+"""Decisions about plugins: policy rules, privileges, fingerprints, upgrades, and vulnerabilities of engines."""

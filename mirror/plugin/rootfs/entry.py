@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from mirror.oci.errors import ManifestInvalid
@@ -19,6 +20,8 @@ _LATEST_SECONDS: Final = 2**34 - 1
 _MOST_OWNER: Final = 2**32 - 2
 _MOST_DEVICE: Final = 2**20 - 1
 _MOST_XATTR_BYTES: Final = 64 * 1024
+#: The extended attributes of almost all files. One object, because a tree holds up to half a million nodes.
+NO_XATTRS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class EntryKind(Enum):
@@ -80,9 +83,33 @@ class LayerEntry:
     gid: int = 0
     modified_seconds: int = 0
     device: tuple[int, int] = (0, 0)
-    xattrs: Mapping[str, str] = field(default_factory=dict)
+    xattrs: Mapping[str, str] = field(default_factory=lambda: NO_XATTRS)
     is_sparse: bool = False
     offset_bytes: int = 0
+
+    @classmethod
+    def of(cls, path: str, node: Node, same_as: str | None = None) -> LayerEntry:
+        """Return the entry that a tar has for a node.
+
+        Args:
+            path: path of the node.
+            node: the node.
+            same_as: path of an earlier entry for the same file; None if there is none.
+        """
+        if same_as is not None:
+            return cls(path, EntryKind.HARD_LINK, node.mode, target=same_as)
+        return cls(
+            path=path,
+            kind=node.kind,
+            mode=node.mode,
+            size_bytes=node.size_bytes,
+            target=node.target,
+            uid=node.uid,
+            gid=node.gid,
+            modified_seconds=node.modified_seconds,
+            device=node.device,
+            xattrs=node.xattrs,
+        )
 
     def require_possible(self) -> None:
         """Check that a file on Linux can have the values of this entry.
@@ -139,7 +166,7 @@ class Node:
     size_bytes: int = 0
     target: str = ""
     device: tuple[int, int] = (0, 0)
-    xattrs: Mapping[str, str] = field(default_factory=dict)
+    xattrs: Mapping[str, str] = field(default_factory=lambda: NO_XATTRS)
     content: Content | None = None
     program: Program | None = None
     digest: str | None = None
@@ -152,7 +179,7 @@ class Node:
     def describe(self, entry: LayerEntry) -> None:
         """Copy the owner, mode, time and extended attributes of an entry of the same kind."""
         self.mode, self.uid, self.gid, self.xattrs = entry.mode, entry.uid, entry.gid, entry.xattrs
-        self.modified_seconds = entry.modified_seconds if 0 <= entry.modified_seconds <= _LATEST_SECONDS else 0
+        self.modified_seconds = possible_seconds(entry.modified_seconds)
 
     @classmethod
     def of(cls, entry: LayerEntry, content: Content | None = None) -> Node:
@@ -217,6 +244,11 @@ class EntryCallback:
 
     def end(self) -> None:
         """Do nothing."""
+
+
+def possible_seconds(modified_seconds: int) -> int:
+    """Return a modification time, or 0 instead of a time that no file on Linux can have."""
+    return modified_seconds if 0 <= modified_seconds <= _LATEST_SECONDS else 0
 
 
 def byte_length(text: str) -> int:

@@ -15,6 +15,9 @@ ALLOWANCE_BYTES: Final = 128 * 1024**2
 #: Most files, folders and links. Whole distributions have about 100 000.
 MOST_ENTRIES: Final = 500_000
 
+#: Factor of their own size that ordinary layers unpack to at most, in addition to :data:`ALLOWANCE_BYTES`.
+ORDINARY_RATIO: Final = 10
+
 
 @dataclass(frozen=True, slots=True)
 class LayerLimits:
@@ -46,6 +49,16 @@ class LayerLimits:
         if tar_bytes > self.layer_bytes:
             return LayerProblem.TOO_LARGE
         return LayerProblem.TOO_DENSE if self._is_dense(layer_bytes, tar_bytes) else None
+
+    def leave_whole(self, facts: LayerFacts) -> bool:
+        """Return True if reading a layer of :data:`ORDINARY_RATIO` certainly meets no limit before the end."""
+        # Each entry may have one extended header.
+        return (
+            self.ratio >= ORDINARY_RATIO
+            and facts.tar_bytes <= self.layer_bytes
+            and 2 * facts.entries <= self.entries
+            and self.broken_by_all([facts]) is None
+        )
 
     def broken_by_all(self, read: Iterable[LayerFacts]) -> LayerProblem | None:
         """Return the limit that all layers of a plugin together exceed; None if they exceed none."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from mirror.oci.errors import LayerEntryInvalid, LayersTooLarge
 from mirror.oci.printable_text import quoted
@@ -60,8 +60,7 @@ class ResolvedPath:
     node: Node
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One path of a tree. Lists of entries have each folder before its content.
 
     Attributes:

@@ -7,17 +7,20 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mirror.authoring.capture import Captured, capture
+from mirror.authoring.files.folder_tree import FolderWalk
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid, NotFound
 from mirror.oci.media_types import OCI_MANIFEST
 from mirror.plugin.build.engine_record import manifest_as_pushed
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.memory import MemoryRegistry
 from mirror.transfer.copy_engine import CopyDestination
 from mirror.transfer.progress_reporting import SilentProgress
@@ -44,7 +47,14 @@ class Host:
         return str(digest)
 
     def install(
-        self, *, name: str = "acme/driver:1", plugin_id: str = ID, enabled: bool = False, **record: Any
+        self,
+        *,
+        name: str = "acme/driver:1",
+        plugin_id: str = ID,
+        enabled: bool = False,
+        settings: dict[str, Any] | None = None,
+        config: bytes = CONFIG,
+        **record: Any,
     ) -> Path:
         folder = self.root / "plugins" / plugin_id
         (folder / "rootfs").mkdir(parents=True)
@@ -52,8 +62,8 @@ class Host:
             "Id": plugin_id,
             "Name": name,
             "Enabled": enabled,
-            "Config": {**json.loads(CONFIG), "DockerVersion": "x", "rootfs": {"diff_ids": ["sha256:" + "0" * 64]}},
-            "Settings": {"Env": ["role=b"], "Args": [], "Mounts": [], "Devices": []},
+            "Config": {**json.loads(config), "DockerVersion": "x", "rootfs": {"diff_ids": ["sha256:" + "0" * 64]}},
+            "Settings": {"Env": ["role=b"], "Args": [], "Mounts": [], "Devices": []} | (settings or {}),
         }
         (folder / "config.json").write_text(json.dumps({"plugin": plugin, "Rootfs": "/somewhere", **record}))
         return folder / "rootfs"
@@ -86,7 +96,7 @@ async def test_what_an_engine_since_20_10_pulled_is_copied_with_its_manifest(
     content = json.dumps(body, indent=2).encode()
     host.install(Manifest=host.keep(content), Config=str(Digest.of(CONFIG)), Blobsums=None)
     found = await captured(host, registry)
-    assert (found.verbatim, found.notes, found.record.changes) == (True, (), ("role=b",))
+    assert (found.verbatim, found.notes, found.settings) == (True, (), ("role=b",))
     assert (await registry.get_manifest(REPOSITORY, TAG)).content == content
 
 
@@ -121,7 +131,7 @@ async def test_what_has_lost_blobs_is_built_of_its_files(host: Host, registry: M
         (host.blobs / Digest.of(CONFIG).hex).unlink()
     (rootfs / "driver").write_bytes(b"\x7fELF")
     os.chown(rootfs / "driver", 5, 6)
-    (rootfs / ".dockerenv").touch()
+    (rootfs / ".dockerenv").touch(0o755)
     (rootfs / "proc").mkdir()
     found = await captured(host, registry)
     assert not found.verbatim
@@ -134,6 +144,79 @@ async def test_what_has_lost_blobs_is_built_of_its_files(host: Host, registry: M
     async with registry.open_blob(REPOSITORY, manifest.layers[0].digest) as blob:
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress(b"".join([chunk async for chunk in blob])))) as archive:
             assert [(info.name, info.uid, info.gid) for info in archive] == [(".", 0, 0), ("driver", 5, 6)]
+
+
+#: As published, and as the record of an engine holds it after ``data=/home dev=/dev/zero`` were set.
+PUBLISHED = json.dumps(
+    {
+        "Entrypoint": ["/driver"],
+        "Linux": {"Devices": [{"Name": "dev", "Path": "/dev/null", "Settable": ["path"]}]},
+        "Mounts": [{"Name": "data", "Source": "/srv", "Destination": "/d", "Settable": ["source"]}],
+    }
+).encode()
+SET = PUBLISHED.replace(b"/dev/null", b"/dev/zero").replace(b"/srv", b"/home")
+SETTINGS = {"Env": ["A=1"], "Devices": [{"Name": "dev", "Path": "/dev/zero"}]}
+
+
+async def config_of(registry: MemoryRegistry) -> PluginConfig:
+    manifest = await registry.get_manifest(REPOSITORY, TAG)
+    assert manifest.config is not None
+    async with registry.open_blob(REPOSITORY, manifest.config.digest) as blob:
+        return PluginConfig.parse(b"".join([chunk async for chunk in blob]))
+
+
+@pytest.mark.usefixtures("root")
+async def test_defaults_are_those_of_the_published_config(host: Host, registry: MemoryRegistry) -> None:
+    rootfs = host.install(config=SET, settings=SETTINGS, Config=host.keep(PUBLISHED), Blobsums=None)
+    (rootfs / "driver").touch()
+    found = await captured(host, registry)
+    assert (found.verbatim, found.settings) == (False, ("data=/home", "dev=/dev/zero"))
+    config = await config_of(registry)
+    assert (config.mounts[0].source, config.devices[0].path) == ("/srv", "/dev/null")
+    assert found.notes[1].endswith("does not accept as settings: env A")
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize("content", [b"", PUBLISHED.replace(b"/driver", b"/older")], ids=["gone", "of the old version"])
+async def test_settings_that_cannot_be_told_from_defaults_are_a_note(
+    host: Host, registry: MemoryRegistry, content: bytes
+) -> None:
+    digest = host.keep(content) if content else str(Digest.of(content))
+    # The layer of the old version is there too, and must not be taken for that of the plugin.
+    rootfs = host.install(config=SET, settings=SETTINGS, Config=digest, Blobsums=[host.keep(LAYER)])
+    (rootfs / "driver").touch()
+    found = await captured(host, registry)
+    assert (found.verbatim, found.settings) == (False, ())
+    assert "the values of data, dev on this host are the defaults and privileges of the copy" in found.notes[1]
+    assert (await config_of(registry)).mounts[0].source == "/home"
+
+
+@pytest.mark.usefixtures("root")
+async def test_files_that_change_meanwhile_are_captured(
+    host: Host, registry: MemoryRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rootfs = host.install(Config=str(Digest.of(b"x")), Blobsums=None)
+    for name in ("grows", "shrinks", "vanishes", "vanishes.too"):
+        (rootfs / name).write_text("12345")
+    (rootfs / "vanishes.link").hardlink_to(rootfs / "vanishes")
+    listing = FolderWalk.packed_entries
+
+    def and_then(walk: FolderWalk) -> Iterator[TreeEntry]:
+        yield from listing(walk)
+        (rootfs / "grows").write_text("123456789")
+        (rootfs / "shrinks").write_text("1")
+        (rootfs / "vanishes").unlink()
+        (rootfs / "vanishes.too").unlink()
+        (rootfs / "vanishes.too").symlink_to("grows")
+
+    monkeypatch.setattr(FolderWalk, "packed_entries", and_then)
+    found = await captured(host, registry)
+    async with registry.open_blob(REPOSITORY, found.manifest.layers[0].digest) as blob:
+        content = io.BytesIO(gzip.decompress(b"".join([chunk async for chunk in blob])))
+    with tarfile.open(fileobj=content) as archive:
+        held = {info.name: extracted.read() for info in archive if (extracted := archive.extractfile(info))}
+    assert held == {"grows": b"123456789", "shrinks": b"1"}
+    assert "not in the copy: vanishes, vanishes.link, vanishes.too" in "".join(found.notes)
 
 
 @pytest.mark.usefixtures("root")

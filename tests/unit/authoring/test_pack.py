@@ -125,6 +125,13 @@ async def test_without_root_it_is_said_that_owners_are_not_kept(registry: Memory
     assert "0:0" in (await packed(registry, recipe(source, owners=False))).notes[0]
 
 
+async def test_a_placeholder_that_is_left_is_told(registry: MemoryRegistry, source: Path) -> None:
+    (source / "config.json").unlink()
+    (source / "config.template").write_text('{"Entrypoint": ["/bin/driver"], "WorkDir": "/__A__/%NAME%"}')
+    (note,) = (await packed(registry, recipe(source, owners=True, A="a"))).notes
+    assert note.startswith("WorkDir has '%NAME%', which looks like a placeholder")
+
+
 LAYERS = [
     tar(
         entry("usr", kind=tarfile.DIRTYPE),
@@ -235,20 +242,6 @@ async def test_values_need_a_template_and_choose_it(registry: MemoryRegistry, so
     (source / "config.template").write_text('## new\n{"Description": "__NAME__"}')
     assert b"x-unknown" in (await packed(registry, recipe(source))).plugin.config
     assert json.loads((await packed(registry, recipe(source, NAME="x"))).plugin.config)["Description"] == "x"
-
-
-async def test_a_file_that_changes_while_it_is_packed_is_told(
-    registry: MemoryRegistry, source: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    append = MemoryUpload.append
-
-    async def appended(self: MemoryUpload, *arguments: object) -> None:
-        (source / "rootfs/one").write_text("longer")
-        await append(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(MemoryUpload, "append", appended)
-    with pytest.raises(ConfigurationFault, match="rootfs/one changed while it was read"):
-        await packed(registry, recipe(source))
 
 
 async def test_what_a_full_disk_interrupts_is_not_tagged(

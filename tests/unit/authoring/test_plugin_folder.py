@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from mirror.authoring.files import folder_tree
 from mirror.authoring.files.plugin_folder import read_plugin_folder
 from mirror.oci.errors import ConfigurationFault
 from mirror.plugin.lint.plugin_view import view_plugin
-from mirror.plugin.rootfs.entry import EntryKind, LayerEntry
+from mirror.plugin.rootfs.entry import EntryKind, Node
+from mirror.plugin.rootfs.tree import TreeEntry
 from tests.support.plugins import CONFIG, DRIVER
 
 
@@ -63,6 +65,25 @@ async def test_a_config_alone(plugin: Path) -> None:
     assert view_plugin(content).findings == ()
 
 
+TEMPLATE = json.dumps({**CONFIG, "Env": [{"Name": "name", "Value": "PluginName"}]}, indent=1).replace(
+    "{", "{\n  ## a comment", 1
+)
+
+
+async def test_a_template_is_read_with_its_placeholders(plugin: Path) -> None:
+    (plugin / "config.template").write_text(TEMPLATE)
+    assert await codes(plugin) == []  # config.json is preferred, as without values for the template
+    assert await codes(plugin / "config.template") == ["template-left"]
+    (plugin / "config.json").unlink()
+    assert await codes(plugin) == ["template-left"]
+    shutil.rmtree(plugin / "rootfs")  # the files may be in an image that is named when the plugin is packed
+    assert await codes(plugin) == ["template-left"]
+    (plugin / "config.template").write_text("## only a comment\n{")
+    (finding,) = (await read_plugin_folder(plugin)).findings
+    assert finding.text.startswith("the plugin's config cannot be read: config.template: plugin config is not JSON: ")
+    assert "line 2" in finding.text
+
+
 async def test_what_is_missing_of_it(plugin: Path) -> None:
     (plugin / "rootfs/bin/driver").unlink()
     (plugin / "rootfs/bin").rmdir()
@@ -95,10 +116,10 @@ async def test_a_folder_without_end_is_left_when_told_to(plugin: Path, monkeypat
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def without_end(_: object) -> Iterator[tuple[LayerEntry, None]]:
+    def without_end(_: object) -> Iterator[TreeEntry]:
         loop.call_soon_threadsafe(told.set)
         while True:
-            yield LayerEntry("a", EntryKind.FOLDER, 0o755), None
+            yield TreeEntry("a", Node(EntryKind.FOLDER))
 
     monkeypatch.setattr(folder_tree.FolderWalk, "entries", without_end)
     task = asyncio.create_task(read_plugin_folder(plugin))

@@ -178,6 +178,63 @@ def test_inspect_of_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert as_json(capsys, "inspect", "./plugin")["interface"]["socket"] == SOCKET
 
 
+def test_a_folder_with_a_template_is_linted_inspected_and_compared(
+    capsys: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    filled = {**CONFIG, "Env": [{"Name": "plugin_name", "Value": "acme/x:1", "Settable": ["value"]}]}
+    template = folder.rename("template") / "config.template"
+    (template.parent / "config.json").unlink()
+    template.write_text("## filled by make\n" + json.dumps(filled).replace("acme/x:1", "PluginName"))
+    assert [finding["code"] for finding in as_json(capsys, "lint", "template")["findings"]] == ["template-left"]
+    assert "plugin_name=PluginName" in told(capsys, "inspect", "template")
+    Path("filled.json").write_text(json.dumps(filled))
+    shown = told(capsys, "diff", "template", "filled.json")
+    assert "  ~ plugin_name: PluginName -> acme/x:1\n" in shown
+
+
+@pytest.mark.usefixtures("store")
+def test_diff_prints_the_commands_of_an_upgrade(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = told(capsys, "diff", "acme/driver:1.0", "acme/driver:2.0", "--upgrade", exit_code=1)
+    old, new = "127.0.0.1:5000/acme/driver:1.0", "127.0.0.1:5000/acme/driver:2.0"
+    for line in (f"upgrade --skip-remote-check {old} {new}", f"set {old} DEBUG=1", f"enable {old}"):
+        assert f"\n  docker plugin {line}\n" in shown
+
+
+@pytest.mark.usefixtures("store")
+def test_an_upgrade_of_a_plugin_with_an_alias(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps({**CONFIG, "Env": [{"Name": "OLD", "Value": "\x1b"}]}))
+    arguments = ("diff", "./plugin", "acme/driver:2.0", "--upgrade", "--alias", "short")
+    shown = told(capsys, *arguments, exit_code=1)
+    assert "  env OLD is not removed (old: '\\x1b'): no command unsets a variable\n" in shown
+    assert "  docker plugin install --alias short:latest 127.0.0.1:5000/acme/driver:2.0\n" in shown
+    plan = as_json(capsys, *arguments, exit_code=1)["upgrade"]
+    assert plan["name"] == "short:latest"
+    assert plan["not_applied"][0] == {
+        "what": "env OLD",
+        "stays": "\x1b",
+        "wanted": None,
+        "why": "no command unsets a variable",
+    }
+
+
+@pytest.mark.usefixtures("store", "folder")
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["./plugin", "acme/driver:2.0", "--upgrade"], "give --alias NAME"),
+        (["acme/driver:1.0", "./plugin", "--upgrade"], "an engine upgrades only from a registry"),
+        (["acme/driver:1.0", "acme/driver:2.0", "--alias", "x"], "--alias is only used with --upgrade"),
+        (
+            ["acme/driver:1.0", "acme/driver:2.0", "--upgrade", "--alias", f"x@sha256:{'0' * 64}"],
+            "has no digest; fix: write NAME[:TAG]",
+        ),
+    ],
+)
+def test_upgrades_that_cannot_be_planned(capsys: pytest.CaptureFixture[str], arguments: list[str], error: str) -> None:
+    assert run(["diff", *arguments]) == 2
+    assert error in capsys.readouterr().err.replace("\n", " ")
+
+
 @pytest.mark.usefixtures("store", "folder")
 def test_diff_says_what_changed_and_whether_it_may_do_more(capsys: pytest.CaptureFixture[str]) -> None:
     shown = told(capsys, "diff", "acme/driver:1.0", "acme/driver:2.0", exit_code=1)

@@ -15,7 +15,7 @@ from mirror.oci.errors import BlobUnknown, ManifestInvalid
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.registry.memory import MemoryRegistry
 from mirror.registry.streams import single_chunk
-from tests.support.layers import LAYER, entry, tar, zipped
+from tests.support.layers import LAYER, entry, read, tar, zipped
 from tests.support.waiting import until
 from tests.unit.filters.checked import HERE, Checked, Watched
 
@@ -83,6 +83,28 @@ async def test_what_a_repository_does_not_hold_is_not_told_of() -> None:
     await reading.facts(registry, HERE, digest)
     with pytest.raises(BlobUnknown):
         await reading.facts(registry, Repository("acme/copy"), digest)
+
+
+async def test_a_layer_whose_writer_told_its_facts_is_not_read() -> None:
+    registry, reading = Watched(MemoryRegistry()), SharedLayerReader(DEFAULT_LIMITS)
+    digest = await held(registry, LAYER)
+    reading.remember(digest, read(LAYER))
+    assert await reading.facts(registry, HERE, digest) == read(LAYER)
+    assert registry.begun == []
+    with pytest.raises(BlobUnknown):
+        await reading.facts(registry, Repository("acme/copy"), digest)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [LayerLimits(layer_bytes=512), LayerLimits(plugin_bytes=512), LayerLimits(ratio=5), LayerLimits(entries=1)],
+)
+async def test_a_layer_near_a_limit_is_read_whatever_its_writer_told(limits: LayerLimits) -> None:
+    registry, reading = Watched(MemoryRegistry()), SharedLayerReader(limits)
+    digest = await held(registry, LAYER)
+    reading.remember(digest, read(LAYER))
+    assert await reading.facts(registry, HERE, digest) == read(LAYER, limits=limits)
+    assert registry.begun == [digest]
 
 
 async def test_few_layers_are_read_at_a_time_and_no_hop_is_long(hops: Hops) -> None:

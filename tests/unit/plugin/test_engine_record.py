@@ -1,4 +1,4 @@
-"""The engines' records of installed plugins, and the files that enabling a plugin adds."""
+"""The engines' records of installed plugins."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 
 from mirror.oci import Digest
 from mirror.oci.errors import ManifestInvalid
-from mirror.plugin.build.engine_record import EngineRecord, manifest_as_pushed, without_additions
+from mirror.plugin.build.engine_record import EngineRecord, manifest_as_pushed
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.rootfs.entry import EntryKind, Node
-from mirror.plugin.rootfs.tree import TreeEntry
 
 CONFIG: dict[str, Any] = {
     "Args": {"Name": "args", "Settable": ["value"], "Value": ["-a"]},
@@ -25,6 +23,7 @@ CONFIG: dict[str, Any] = {
     "Mounts": [
         {"Name": "", "Source": "/a", "Destination": "/a"},
         {"Name": "state", "Source": None, "Destination": "/s"},
+        {"Name": "data", "Source": "/d", "Destination": "/d"},
     ],
     "PropagatedMount": "/mnt",
     "rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64]},
@@ -39,34 +38,25 @@ def record(settings: dict[str, Any] | None = None, **more: Any) -> EngineRecord:
 
 def test_a_record_is_read_without_what_the_engine_wrote_into_the_configuration() -> None:
     found = record()
-    assert (found.plugin_id, found.name, found.enabled, found.changes) == (ID, "acme/x:1", True, ())
+    assert (found.plugin_id, found.name, found.enabled) == (ID, "acme/x:1", True)
     config = json.loads(found.document.encode())
     assert "rootfs" not in config
     assert "DockerVersion" not in config
     assert config["Entrypoint"] == ["/start"]
 
 
-def test_only_what_differs_from_the_defaults_was_set() -> None:
-    settings = {
-        "Args": ["-b", "c"],
-        "Devices": [{"Name": "kvm", "Path": "/dev/kvm2"}, {"Name": "", "Path": "/dev/y"}],
-        "Env": ["role=worker", "debug=a=b"],
-        "Mounts": [{"Name": "", "Source": "/b"}, {"Name": "state", "Source": "/srv"}],
-    }
-    assert record(settings).changes == (
-        "role=worker",
-        "debug=a=b",
-        "args=-b c",
-        "state.source=/srv",
-        "kvm.path=/dev/kvm2",
-    )
-    unchanged = {
-        "Args": ["-a"],
-        "Devices": CONFIG["Linux"]["Devices"],
-        "Env": ["role=master"],
-        "Mounts": CONFIG["Mounts"],
-    }
-    assert record(unchanged).changes == ()
+def test_devices_variables_and_arguments_are_those_of_the_settings_and_mounts_those_of_the_config() -> None:
+    found = record(
+        {
+            "Args": ["-b", "c"],
+            "Devices": [{"Name": "kvm", "Path": "/dev/kvm2"}, {"Name": "", "Path": "/dev/y"}],
+            "Env": ["role=worker", "debug=a=b", "odd"],
+            "Mounts": [{"Name": "old", "Source": "/b"}],
+        }
+    ).values
+    assert (found.args, found.paths) == (("-b", "c"), {"kvm": "/dev/kvm2", "/dev/y": "/dev/y"})
+    assert found.env == {"role": "worker", "debug": "a=b", "odd": ""}
+    assert found.sources == {"data": "/d"}
 
 
 def test_digests_are_read_as_each_generation_keeps_them() -> None:
@@ -113,29 +103,6 @@ def test_any_record_is_read_or_refused(data: st.DataObject) -> None:
         return
     assert found.plugin_id in {ID, ""}
     assert PluginConfig.parse(found.document.encode()).diff_ids == ()
-
-
-def test_what_enabling_added_is_left_out_and_nothing_that_holds_something() -> None:
-    kinds = {
-        ".dockerenv": Node(EntryKind.FILE, 0o755),
-        "a": Node(EntryKind.FOLDER, 0o755),
-        "dev": Node(EntryKind.FOLDER, 0o755),
-        "dev/pts": Node(EntryKind.FOLDER, 0o755),
-        "etc": Node(EntryKind.FOLDER, 0o755),
-        "etc/hosts": Node(EntryKind.FILE, 0o644, size_bytes=9),
-        "etc/mtab": Node(EntryKind.SYMLINK, 0o777, target="/proc/mounts"),
-        "etc/resolv.conf": Node(EntryKind.FILE, 0o644),
-        "mnt": Node(EntryKind.FOLDER, 0o755),
-        "proc": Node(EntryKind.FOLDER, 0o755),
-        "s": Node(EntryKind.FOLDER, 0o755),
-        "s/kept": Node(EntryKind.FILE, 0o644),
-        "sys": Node(EntryKind.SYMLINK, 0o777, target="x"),
-    }
-    config = PluginConfig.parse(json.dumps(CONFIG).encode())
-    kept = without_additions(
-        [TreeEntry("", Node(EntryKind.FOLDER, 0o755)), *(TreeEntry(path, kinds[path]) for path in kinds)], config
-    )
-    assert [entry.path for entry in kept] == ["", "dev", "etc", "etc/hosts", "s", "s/kept", "sys"]
 
 
 def test_the_manifest_of_a_created_plugin_is_the_engines_to_the_byte() -> None:

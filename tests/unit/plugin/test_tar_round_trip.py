@@ -66,6 +66,55 @@ def test_what_is_written_is_read_back(parts: list[str], node: Node) -> None:
     assert read(content).problem is None
 
 
+def by_the_library(entry: TreeEntry, latest_seconds: int) -> bytes:
+    """Return the header that ``tarfile`` writes for an entry."""
+    node = entry.node
+    info = tarfile.TarInfo(entry.path or ".")
+    info.mode, info.uid, info.gid = node.mode, node.uid, node.gid
+    info.mtime = max(0, min(node.modified_seconds, latest_seconds))
+    if entry.same_as is not None:
+        info.type, info.linkname = tarfile.LNKTYPE, entry.same_as
+    else:
+        info.type, info.linkname, info.size = node.kind.value, node.target, node.size_bytes
+        info.devmajor, info.devminor = node.device
+        info.pax_headers = {f"SCHILY.xattr.{name}": node.xattrs[name] for name in sorted(node.xattrs)}
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+
+
+def _near(*limits: int) -> st.SearchStrategy[int]:
+    """Return numbers at the limits of a field, and a few small ones."""
+    return st.sampled_from([number + beside for number in (1, 1000, *limits) for beside in (-1, 0, 1)])
+
+
+#: Around the 100 bytes of a name in a header, and with letters outside ASCII and bytes outside UTF-8.
+_PATHS = st.one_of(
+    st.integers(1, 110).map(lambda length: ("dir/name-" * 20)[:length]),
+    st.lists(_NAME, min_size=1, max_size=3).map("/".join),
+    _RAW,
+)
+
+
+@given(
+    path=st.just("") | _PATHS,
+    node=_NODES,
+    numbers=st.tuples(_near(8**7, 2**32 - 2), _near(8**7, 2**32 - 2), _near(0, 8**11), _near(8**11)),
+    target=_PATHS,
+    same_as=st.none() | _PATHS,
+    latest_seconds=st.sampled_from([0, 1, 8**11 - 1, 2**40]),
+)
+def test_headers_are_those_of_the_library(
+    path: str, node: Node, numbers: tuple[int, int, int, int], target: str, same_as: str | None, latest_seconds: int
+) -> None:
+    """The bytes decide digests, so the fast way to write a header may not differ in one of them."""
+    node.uid, node.gid, node.modified_seconds, size_bytes = numbers
+    if node.kind is EntryKind.FILE:
+        node.size_bytes = size_bytes
+    if node.kind is EntryKind.SYMLINK:
+        node.target = target
+    entry = TreeEntry(path, node, same_as)
+    assert tar_header(entry, latest_seconds) == by_the_library(entry, latest_seconds)
+
+
 def test_a_further_name_is_a_link_and_the_root_a_folder() -> None:
     node = Node(EntryKind.FILE, 0o644, size_bytes=5)
     root, linked = read_back(

@@ -1,0 +1,1 @@
+"""Plugins on the disk of an engine, which may be running."""
