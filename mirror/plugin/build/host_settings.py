@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 
 from mirror.plugin.build.engine_record import ValuesInUse
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.config.settable import list_settings
-from mirror.plugin.config.setting_item import settings_by_item
+from mirror.plugin.config.settable import list_settings, settings_by_item
 
 
 @dataclass(frozen=True, slots=True)

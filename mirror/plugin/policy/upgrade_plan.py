@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mirror.plugin.config.plugin_config import PluginConfig
-from mirror.plugin.config.settable import Setting, list_settings
-from mirror.plugin.config.setting_item import settings_by_item
+from mirror.plugin.config.secret_values import masked, without_secrets
+from mirror.plugin.config.settable import Setting, list_settings, settings_by_item
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,9 @@ def plan_upgrade(
         if setting is None or wanted is None:
             not_applied.append(left)
         else:
-            values.append(f"{setting.key}={name if takes_own_name(setting) else wanted}")
+            # A command line is visible to others, so a secret in the new default is left to be filled in.
+            public = wanted if masked(setting.name, wanted) == wanted else "VALUE"
+            values.append(f"{setting.key}={name if takes_own_name(setting) else public}")
     not_applied += _devices(earlier, later)
     values += [
         f"{setting.key}=VALUE" for (kind, _), setting in settings.items() if kind == "mount" and setting.must_be_set
@@ -114,13 +116,15 @@ def _kept(earlier: PluginConfig, later: PluginConfig) -> Iterator[tuple[tuple[st
         old, new = before.get(name), after.get(name)
         if old != new:
             why = "no command unsets a variable" if new is None else "the new version does not let a host set it"
-            yield ("env", name), new, NotApplied(f"env {name}", old, new, why)
+            shown = [value and masked(name, value) for value in (old, new)]
+            yield ("env", name), new, NotApplied(f"env {name}", *shown, why)
     if earlier.args.value != later.args.value:
-        old, new = " ".join(earlier.args.value), " ".join(later.args.value)
+        new = " ".join(later.args.value)
+        shown_args = [" ".join(without_secrets(config).args.value) for config in (earlier, later)]
         # An engine splits the text at each space.
         can_be_set = tuple(new.split(" ")) == later.args.value
         why = "the new version does not let a host set them" if can_be_set else "an engine splits them at spaces"
-        yield ("args", later.args.name), new if can_be_set else None, NotApplied("args", old, new, why)
+        yield ("args", later.args.name), new if can_be_set else None, NotApplied("args", *shown_args, why)
 
 
 def _devices(earlier: PluginConfig, later: PluginConfig) -> Iterator[NotApplied]:

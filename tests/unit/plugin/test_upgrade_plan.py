@@ -137,3 +137,13 @@ def test_every_command_is_read_back_by_a_shell(
     words = [shlex.split(command) for command in found.commands]
     assert all(command[:2] == ["docker", "plugin"] and name in command for command in words)
     assert not found.settings or words[2] == ["docker", "plugin", "set", name, *found.settings]
+
+
+def test_secrets_are_left_to_be_filled_in_and_not_shown() -> None:
+    found = plan(env(("API_TOKEN", "s3cret-before")), env(("API_TOKEN", "s3cret-after")))
+    assert found.settings == ("API_TOKEN=VALUE",)
+    fixed = plan(
+        env(("API_TOKEN", "s3cret-before"), settable=False), env(("API_TOKEN", "s3cret-after"), settable=False)
+    )
+    assert [one.what for one in fixed.not_applied] == ["env API_TOKEN"]
+    assert "s3cret" not in str(fixed)
