@@ -1,0 +1,205 @@
+"""Plan of the changes that give a host the plugins that it should have. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
+from mirror.hosts.engine_api import InstalledPlugin
+from mirror.hosts.plugin_steps import PluginStep, PluginTarget, StepKind, steps_between
+from mirror.hosts.plugin_values import effective_values, kept_by_upgrade, resolve_settings, with_values
+from mirror.oci import Digest
+from mirror.oci.errors import ConfigurationFault, Denied, MirrorError, Unsupported
+from mirror.plugin.config.privileges import Privilege, compute_privileges
+from mirror.plugin.config.risks import privileges_with_risks
+from mirror.plugin.config.settable import list_settings
+from mirror.plugin.policy.engine_vulnerabilities import Exposure, Vulnerability
+
+#: moby d5c9f26e3d. The daemon ends with a nil pointer at an install by digest.
+CRASH_BY_DIGEST: Final = Vulnerability(
+    identifier="moby#47004",
+    affected=(((20, 10, 0), (23, 0, 10)), ((24, 0, 0), (25, 0, 3))),
+    effect="ends when a plugin is installed by digest",
+    affected_in_words="20.10 to 23.0.9 and 24.0 to 25.0.2",
+    remedy="write a tag",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPlugin:
+    """Changes to one plugin of a host.
+
+    Attributes:
+        target: state that the plugin should have.
+        now: the plugin as the host has it; None if the host does not have it.
+        steps: changes, in order; empty if nothing is to do or ``problem`` forbids them.
+        way_back: the installed version at a registry, for the way back from an upgrade; None if no registry has it.
+        problem: reason why the plugin cannot be changed; None if there is none.
+        notes: sentences about the outcome.
+    """
+
+    target: PluginTarget
+    now: InstalledPlugin | None
+    steps: tuple[PluginStep, ...] = ()
+    way_back: PluginRelease | None = None
+    problem: MirrorError | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Local name of the plugin."""
+        return self.target.name
+
+    @property
+    def pulls(self) -> bool:
+        """True if the engine pulls a version."""
+        return any(step.kind in {StepKind.INSTALL, StepKind.UPGRADE} for step in self.steps)
+
+    @property
+    def privileges(self) -> tuple[tuple[Privilege, str], ...]:
+        """Privileges that the engine asks for, each with its risk; empty if no version is pulled."""
+        config = self.target.config
+        return () if config is None or not self.pulls else tuple(privileges_with_risks(config))
+
+    @property
+    def reached_by_settings(self) -> tuple[tuple[Privilege, str], ...]:
+        """Access to the host that the settings give beyond what the engine asks for, each with its risk."""
+        config = self.target.config
+        if config is None or not any(step.kind is StepKind.SET for step in self.steps):
+            return ()
+        asked = set(compute_privileges(config)) if self.pulls else set[Privilege]()
+        if not self.pulls and self.now is not None:
+            asked |= set(compute_privileges(with_values(self.now.config, effective_values(self.now))))
+        given = privileges_with_risks(with_values(config, self.target.values))
+        return tuple(pair for pair in given if pair[0] not in asked)
+
+    @property
+    def to_grant(self) -> Digest | None:
+        """Digest of the version whose privileges must be granted; None if no privileges are asked for."""
+        release = self.target.release
+        return release.digest if release is not None and self.privileges else None
+
+
+@dataclass(frozen=True, slots=True)
+class HostPlan:
+    """Changes that give a host the plugins that it should have.
+
+    Attributes:
+        engine: version of the engine.
+        plugins: the plugins of the file, in its order.
+        others: names of plugins that the host has and the file does not name. They are left alone.
+    """
+
+    engine: str
+    plugins: tuple[PlannedPlugin, ...]
+    others: tuple[str, ...]
+
+    @property
+    def changes(self) -> tuple[PlannedPlugin, ...]:
+        """Plugins that are to be changed."""
+        return tuple(plugin for plugin in self.plugins if plugin.steps)
+
+    @property
+    def problems(self) -> tuple[PlannedPlugin, ...]:
+        """Plugins that cannot be changed."""
+        return tuple(plugin for plugin in self.plugins if plugin.problem is not None)
+
+    def ungranted(self, granted: Sequence[Digest]) -> tuple[PlannedPlugin, ...]:
+        """Return the plugins whose privileges are not granted yet."""
+        return tuple(one for one in self.changes if one.to_grant is not None and one.to_grant not in granted)
+
+
+def plan_removal(desired: DesiredPlugin, now: InstalledPlugin | None, way_back: PluginRelease | None) -> PlannedPlugin:
+    """Return the changes for a plugin that a host should not have."""
+    target = PluginTarget(desired.name, None)
+    return PlannedPlugin(target, now, steps_between(now, target), way_back)
+
+
+def plan_plugin(
+    desired: DesiredPlugin,
+    now: InstalledPlugin | None,
+    release: PluginRelease,
+    way_back: PluginRelease | None,
+    *,
+    engine: str,
+    without_rollback: bool = False,
+) -> PlannedPlugin:
+    """Return the changes for a plugin that a host should have.
+
+    Args:
+        desired: the plugin.
+        now: the plugin of this name that the host has; None if it has none.
+        release: the version that the reference names.
+        way_back: the installed version at a registry; None if no registry has it.
+        engine: version of the engine.
+        without_rollback: True to upgrade a plugin although no registry has the installed version.
+
+    Raises:
+        ConfigurationFault: the plugin does not have a setting of the file.
+    """
+    values = resolve_settings(release.config, desired.settings, desired.place)
+    target = PluginTarget(desired.name, release.config, release, values, desired.enabled, desired.replace)
+    steps = steps_between(now, target)
+    if not steps:
+        return PlannedPlugin(target, now, notes=tuple(_notes(now, target, steps)))
+    problems = _problems(desired, now, target, steps, way_back, engine, without_rollback=without_rollback)
+    problem = next(problems, None)
+    notes = tuple(_notes(now, target, steps))
+    return PlannedPlugin(target, now, () if problem else steps, way_back, problem, notes)
+
+
+def _problems(
+    desired: DesiredPlugin,
+    now: InstalledPlugin | None,
+    target: PluginTarget,
+    steps: Sequence[PluginStep],
+    way_back: PluginRelease | None,
+    engine: str,
+    *,
+    without_rollback: bool,
+) -> Iterator[MirrorError]:
+    kinds, reference, release = {step.kind for step in steps}, desired.reference, target.release
+    pulls = not kinds.isdisjoint({StepKind.INSTALL, StepKind.UPGRADE})
+    if release is None or target.config is None:
+        return
+    if reference.digest is not None and release.digest != reference.digest:
+        yield Denied(f"{desired.place}: {release.remote} points to {release.digest} now, and the file has another digest")
+    if pulls and reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
+        yield Unsupported(
+            f"{desired.place}: engine {engine} crashes at an install by digest; fix: write "
+            f"{reference.repository}:TAG@{reference.digest}, so that the engine pulls the tag and the digest is compared"
+        )
+    for setting in list_settings(target.config):
+        if setting.must_be_set and desired.enabled and setting.key not in target.values:
+            yield ConfigurationFault(f"{desired.place}: settings.{setting.key} must be set before the plugin can run")
+    if now is not None and StepKind.UPGRADE in kinds:
+        devices = {setting.key for setting in list_settings(target.config) if setting.kind == "device"}
+        stale = [key for step in steps for key in step.settings if key in devices]
+        if stale:
+            yield Unsupported(
+                f"{desired.place}: engines keep the device of {stale[0]} at an upgrade, whatever is set later; fix: "
+                "add 'replace: true', which removes the old version with its data first"
+            )
+    # "install" occurs with an installed plugin only if the old version is replaced.
+    if now is not None and pulls and way_back is None and not without_rollback:
+        yield Unsupported(
+            f"{desired.place}: the installed version is no longer at {now.reference or 'a registry'}, so that a failed "
+            "upgrade could not be rolled back; fix: keep each version under a tag of its own, or allow the upgrade "
+            "with --without-rollback"
+        )
+
+
+def _notes(now: InstalledPlugin | None, target: PluginTarget, steps: Sequence[PluginStep]) -> Iterator[str]:
+    kinds = {step.kind for step in steps}
+    if now is None or target.config is None:
+        return
+    if StepKind.UPGRADE in kinds:
+        for what in kept_by_upgrade(now, target.config):
+            yield f"an upgrade does not apply {what} of the new version; fix: add 'replace: true'"
+    elif StepKind.INSTALL not in kinds:
+        for key in effective_values(now).keys() - target.values.keys():
+            yield f"{key} stays set, because engines cannot unset a variable; fix: remove and install the plugin"
+    if StepKind.REMOVE in kinds:
+        yield "the old version is removed first, with the data in its folder"
