@@ -10,6 +10,7 @@ import typer
 from mirror import __version__
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
+from mirror.cli.hosts import host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
     derive_command,
@@ -47,6 +48,10 @@ _EXAMPLE_LINT = "Example: plugin-mirror lint ./my-plugin --platform linux/arm64"
 _EXAMPLE_DIFF = "Example: plugin-mirror diff contiv/v2plugin:1.0.0-beta.3 contiv/v2plugin:1.0.0"
 _EXAMPLE_PACK = "Example: plugin-mirror pack ./v2plugin -t contiv/v2plugin:1.0 --set PluginName=contiv/v2plugin:1.0"
 _EXAMPLE_UNPACK = "Example: plugin-mirror unpack contiv/v2plugin:1.0 ./v2plugin"
+_EXAMPLE_HOST_CHECK = (
+    "Example: plugin-mirror host check mirror:5000/contiv/v2plugin:1.0 --alias contiv/v2plugin:1.0 "
+    "--set plugin_name=contiv/v2plugin:1.0"
+)
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 
 application = typer.Typer(
@@ -68,6 +73,8 @@ application.command("diff", epilog=_EXAMPLE_DIFF)(diff_command.run)
 application.command("pack", epilog=_EXAMPLE_PACK)(pack_command.run)
 application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack_command.run)
 application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
+host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
+application.add_typer(host_options.app, name="host")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")
 application.add_typer(user_command.app, name="user")

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, InstalledPlugin, PluginSettings, PullStep
-from mirror.oci.errors import EngineProtocolError, MirrorError
+from mirror.oci import Digest
+from mirror.oci.errors import DigestInvalid, EngineProtocolError, MirrorError
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege
@@ -99,6 +100,18 @@ def read_privileges(value: Any) -> tuple[Privilege, ...]:
         EngineProtocolError: the answer is not a list of privileges.
     """
     return tuple(_privilege(_object(item)) for item in _list(value))
+
+
+def read_descriptor(value: Any) -> Digest:
+    """Return the digest in the answer to ``GET /distribution/NAME/json``.
+
+    Raises:
+        EngineProtocolError: the answer has no digest.
+    """
+    try:
+        return Digest.parse(_text(_member(_object(value), "Descriptor"), "digest"))
+    except DigestInvalid as error:
+        raise EngineProtocolError(f"the answer of the engine names no digest: {error}") from error
 
 
 def read_step(value: Any) -> PullStep:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from mirror.oci import Digest
 from mirror.plugin.config.plugin_config import Device, Mount, PluginConfig
 from mirror.plugin.config.privileges import Privilege
 
@@ -162,6 +163,17 @@ class EngineReader(Protocol):
         Args:
             remote: reference of the plugin, with the registry as the engine reaches it.
             login: login at the registry; None to ask anonymously.
+        """
+        ...
+
+    async def remote_digest(self, remote: str) -> Digest:
+        """Return the digest of content at a registry. The engine asks the registry, anonymously.
+
+        Args:
+            remote: see :meth:`privileges`.
+
+        Raises:
+            EngineRefused: the engine cannot read the content. Its message tells why.
         """
         ...
 

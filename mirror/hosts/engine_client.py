@@ -9,9 +9,17 @@ from typing import Final
 from urllib.parse import quote
 
 from mirror.hosts.engine_address import EngineAddress
-from mirror.hosts.engine_answers import privileges_as_json, read_info, read_plugins, read_privileges, read_version
+from mirror.hosts.engine_answers import (
+    privileges_as_json,
+    read_descriptor,
+    read_info,
+    read_plugins,
+    read_privileges,
+    read_version,
+)
 from mirror.hosts.engine_api import EngineInfo, EngineVersion, InstalledPlugin, PullProgress, RegistryLogin
 from mirror.hosts.engine_connection import EngineCall, EngineConnection
+from mirror.oci import Digest
 from mirror.oci.errors import EngineProtocolError, EngineRefused
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege
@@ -66,6 +74,10 @@ class EngineClient:
         doing = f"ask for the privileges of {remote}"
         call = EngineCall("GET", "/plugins/privileges", doing, query={"remote": remote}, login=login)
         return read_privileges(await self._connection.answer(call))
+
+    async def remote_digest(self, remote: str) -> Digest:
+        call = EngineCall("GET", f"/distribution/{quote(remote, safe='/:@')}/json", f"read {remote}")
+        return read_descriptor(await self._connection.answer(call))
 
     async def pull(
         self,

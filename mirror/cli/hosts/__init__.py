@@ -1,0 +1,1 @@
+"""Commands about Docker hosts: ``host …``."""

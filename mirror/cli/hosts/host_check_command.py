@@ -1,0 +1,105 @@
+"""``plugin-mirror host check``: predict if a plugin can be installed and used on a Docker host."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from mirror.cli import exit_codes
+from mirror.cli.async_command import run_to_the_end
+from mirror.cli.hosts.host_options import SocketOption, address_of
+from mirror.cli.options import ConfigOption, DataOption, JsonOption, pairs, settings_of
+from mirror.cli.plugin_sources import PlainHttpOption
+from mirror.cli.printing import MESSAGES, RESULTS, print_json
+from mirror.cli.progress_bars import TagBars
+from mirror.oci import Reference
+from mirror.oci.printable_text import printable
+
+if TYPE_CHECKING:
+    from mirror.hosts.checks.host_check import HostReport
+    from mirror.hosts.checks.host_facts import HostFacts
+    from mirror.hosts.checks.wanted_plugin import WantedPlugin
+
+#: Column at which the text of a check begins.
+_TEXT_AT = 23
+_STYLES = {"ok": "green", "problem": "bold red", "warning": "yellow", "unknown": "dim"}
+
+
+def run(
+    reference: Annotated[
+        str, typer.Argument(metavar="REF", help="The plugin, as the host installs it: HOST[:PORT]/NAME[:TAG].")
+    ],
+    *,
+    socket: SocketOption = None,
+    alias: Annotated[
+        str | None, typer.Option("--alias", metavar="NAME[:TAG]", help="Local name that the plugin will have.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Setting that the plugin will have.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Do not read the layers: no check of programs.")] = False,
+    config: ConfigOption = None,
+    data: DataOption = None,
+    plain_http: PlainHttpOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Predict if a plugin can be installed, enabled and found on a Docker host.
+
+    Asks the engine, and reads the file system if the engine runs on this host. Changes nothing.
+
+    Exit code 1: a step will fail. 3: the engine or the registry cannot be
+    reached. 5: this user must not open the engine's socket.
+    """
+    from mirror.app.host_checking import HostQuestion, check_reference
+
+    asked = HostQuestion(
+        Reference.parse(reference), address_of(socket), alias, pairs("--set", setting or ()), plain_http=plain_http
+    )
+    settings = settings_of(config, data)
+    with TagBars(MESSAGES) as bars:
+        work = check_reference(settings, asked, None if quick else bars.begin(reference))
+        facts, wanted, report = run_to_the_end(work)
+    if json:
+        print_json(_as_json(facts, wanted, report))
+    else:
+        _print(facts, wanted, report)
+    if report.has_problems:
+        raise typer.Exit(exit_codes.ANSWER_IS_NO)
+
+
+def _as_json(facts: HostFacts, wanted: WantedPlugin, report: HostReport) -> dict[str, Any]:
+    return {
+        "reference": wanted.remote,
+        "name": wanted.name,
+        "digest": str(wanted.digest),
+        "host": facts.info.name,
+        "engine": facts.version.version,
+        "platform": f"{facts.version.os}/{facts.version.architecture}",
+        **{f"will_{step.value.replace(' ', '_')}": verdict.value for step, verdict in report.verdicts.items()},
+        "checks": [check.to_json() for check in report.checks],
+    }
+
+
+def _print(facts: HostFacts, wanted: WantedPlugin, report: HostReport) -> None:
+    title = f"{wanted.remote} on {facts.info.name} (Docker Engine {facts.version.version})"
+    RESULTS.out(printable(title), style="bold", highlight=False)
+    for check in report.checks:
+        outcome = check.outcome.value
+        # Texts quote the engine and the plugin. Text.assemble does not parse markup.
+        text = f" {check.name + ':':<11} {_wrapped(printable(check.text))}"
+        RESULTS.print(Text.assemble("  ", (f"{outcome:<8}", _STYLES[outcome]), text))
+        if check.fix:
+            RESULTS.out(f"{'':<11}fix: {printable(check.fix)}", highlight=False)
+    verdicts = ", ".join(f"will {step.value}: {verdict.value}" for step, verdict in report.verdicts.items())
+    RESULTS.out(verdicts, style="bold", highlight=False)
+
+
+def _wrapped(text: str) -> str:
+    """Return a text in lines below each other for a terminal, and in one line for a pipe."""
+    if not RESULTS.is_terminal:
+        return text
+    width = max(RESULTS.width - _TEXT_AT, 20)
+    return f"\n{'':<{_TEXT_AT}}".join(textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False))

@@ -1,0 +1,30 @@
+"""The group ``host`` of commands, and the options that they share."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from mirror.hosts.engine_address import EngineAddress
+
+SocketOption = Annotated[
+    str | None,
+    typer.Option(
+        "--socket",
+        metavar="PATH|URL",
+        help="Socket of the engine, unix:///PATH or tcp://HOST:PORT. Default: DOCKER_HOST, or /var/run/docker.sock.",
+    ),
+]
+
+app = typer.Typer(no_args_is_help=True, help="Check a Docker host, through the API of its engine.")
+
+
+def address_of(socket: str | None) -> EngineAddress:
+    """Return the address of the engine from ``--socket`` and the environment.
+
+    Raises:
+        ConfigurationFault: the address is invalid.
+    """
+    return EngineAddress.find(socket, os.environ)

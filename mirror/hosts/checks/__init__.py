@@ -1,0 +1,1 @@
+"""Checks of a Docker host before a plugin is installed on it."""

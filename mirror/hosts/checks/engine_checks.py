@@ -1,0 +1,212 @@
+"""Checks of a host that its engine alone decides: version, platform, runtime, and installed plugins. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mirror.hosts.checks.host_check import HostCheck, Step, ok, or_ok, problem, unknown, warning
+from mirror.hosts.checks.host_facts import HostFacts
+from mirror.hosts.checks.wanted_plugin import WantedPlugin
+from mirror.hosts.engine_api import InstalledPlugin
+from mirror.oci.printable_text import printable, printable_ascii
+from mirror.plugin.findings.finding import Finding, Severity
+from mirror.plugin.lint.engine_support import EngineVerdict
+from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure
+from mirror.plugin.rootfs.platform import Platform
+
+_NUMBER: Final = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?")
+#: Codes of findings about the host, which the checks here judge with more knowledge.
+_JUDGED_HERE: Final = frozenset({"platform-wrong", "platform-unknown", "host-paths"})
+#: Beginnings of the codes of findings that do not prevent enabling, but using the plugin.
+_ABOUT_FINDING: Final = ("type", "own-name", "protocol-scheme")
+#: Codes about packing: engines cannot install such a plugin, or not completely.
+_ABOUT_INSTALLING: Final = (
+    *("manifest-", "layer", "files-missing", "size-wrong", "config-unreadable", "several-layers", "media-type"),
+    *("diff-ids", "index", "plugin-withheld", "whiteouts", "hard-links-broken", "names-long"),
+)
+#: Architectures whose programs the kernel of another architecture usually runs as well.
+_ALSO_RUN: Final = {("amd64", "386"), ("arm64", "arm")}
+#: Runtimes that start plugins as runc does.
+_LIKE_RUNC: Final = frozenset({"", "runc", "crun", "nvidia", "io.containerd.runc.v2", "io.containerd.runtime.v1.linux"})
+#: Names of drivers that engines have themselves. A plugin of such a name is never used.
+_BUILT_IN: Final = frozenset(
+    (
+        *("local", "bridge", "host", "null", "none", "overlay", "macvlan", "ipvlan", "default"),
+        *("json-file", "journald", "syslog", "fluentd", "gelf", "awslogs", "gcplogs", "splunk", "etwlogs"),
+    )
+)
+
+
+def engine_checks(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
+    """Yield the checks, in the order in which an install meets them."""
+    yield from _support(facts, wanted)
+    yield _vulnerability(facts, wanted)
+    yield from _digest_reference(facts, wanted)
+    yield from _name(facts, wanted)
+    yield _platform(facts, wanted)
+    yield _runtime(facts)
+    yield from _namespaces(facts, wanted)
+
+
+def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
+    """Yield the findings of lint that matter on this engine."""
+    shown = f"Docker Engine {printable(facts.version.version, 40)}"
+    verdict = verdict_of(wanted.view.engines, facts.version.version)
+    if verdict is None:
+        yield unknown("engine", None, f"{shown} does not tell its release")
+        reasons = [finding for finding in wanted.view.findings if finding.severity is Severity.ERROR]
+    else:
+        reasons = list(verdict.reasons)
+    found = [
+        problem("lint", _step_of(finding), f"{finding.text}: {finding.seen}", finding.fix)
+        for finding in reasons
+        if finding.code not in _JUDGED_HERE
+    ]
+    # Settings that must be set, and own names, are judged with the intended settings.
+    about_use = [
+        warning("lint", Step.FIND, f"{finding.text}: {finding.seen}", finding.fix)
+        for finding in wanted.view.findings
+        if finding.severity is Severity.WARNING and finding.code == "type-unknown"
+    ]
+    yield from or_ok([*found, *about_use], "engine", f"{shown} has no known problem with the plugin")
+
+
+def verdict_of(verdicts: tuple[EngineVerdict, ...], version: str) -> EngineVerdict | None:
+    """Return the verdict for the release of an engine version; None if the version tells no release."""
+    number = _number(version)
+    if number is None:
+        return None
+    known = [verdict for verdict in verdicts if tuple(int(part) for part in verdict.first.split(".")) <= number]
+    return known[-1] if known else None
+
+
+def _vulnerability(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
+    flaw, version = UNCOMPARED_PRIVILEGE, facts.version.version
+    exposure = flaw.exposure(version)
+    if exposure is Exposure.UNAFFECTED:
+        return ok("cve", f"the engine does not have {flaw.identifier}")
+    if exposure is Exposure.UNKNOWN:
+        shown = printable(version, 40)
+        return unknown("cve", None, f"version {shown} does not tell if the engine has {flaw.identifier}", flaw.remedy)
+    unchecked = wanted.view.never_compared
+    about = "" if unchecked is None else f" (of this plugin: {printable_ascii(str(unchecked))})"
+    return warning("cve", None, f"the engine has {flaw.identifier} and {flaw.effect}{about}", flaw.remedy)
+
+
+def _digest_reference(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
+    """Yield a problem if the reference crashes the engine (fixed by moby d5c9f26e3d)."""
+    number = _number(facts.version.version)
+    if not wanted.by_digest or number is None:
+        return
+    crashes = number[:2] in {(20, 10), (24, 0)} or (23, 0, 0) <= number < (23, 0, 10) or (25,) < number < (25, 0, 3)
+    if crashes:
+        yield problem(
+            "reference",
+            Step.INSTALL,
+            "the daemon of this engine crashes when a plugin is installed by digest",
+            "install it by its tag",
+        )
+
+
+def _name(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
+    """Yield checks of the local name, and of other installed plugins."""
+    name = printable(wanted.name)
+    same = next((plugin for plugin in facts.plugins if plugin.name == wanted.name), None)
+    if same is not None:
+        yield _taken(facts, wanted, same)
+    elif wanted.name.removesuffix(":latest") in _BUILT_IN:
+        builtin = wanted.name.removesuffix(":latest")
+        yield warning(
+            "name", Step.FIND, f"{builtin} is also the name of a driver of the engine itself", "use another --alias"
+        )
+    else:
+        yield ok("name", f"no plugin is named {name}")
+    layers = wanted.view.config.diff_ids if wanted.view.config is not None else ()
+    for plugin in facts.plugins:
+        if plugin.enabled and plugin is not same and layers and plugin.config.diff_ids == layers:
+            yield warning(
+                "copy",
+                None,
+                f"the same program runs already as {printable(plugin.name)}, so two of them may use one port or folder",
+                f"docker plugin disable {printable(plugin.name)}",
+            )
+
+
+def _taken(facts: HostFacts, wanted: WantedPlugin, same: InstalledPlugin) -> HostCheck:
+    name = printable(same.name)
+    digest = facts.files.digests.get(same.plugin_id) if facts.files is not None else None
+    layers = wanted.view.config.diff_ids if wanted.view.config is not None else ()
+    if digest == wanted.digest:
+        state = "and enabled" if same.enabled else "but disabled"
+        fix = "nothing is left to do" if same.enabled else f"docker plugin enable {name}"
+        return problem("name", Step.INSTALL, f"{name} is already installed with this digest, {state}", fix)
+    stop = f"docker plugin disable {name} && " if same.enabled else ""
+    fix = f"{stop}docker plugin upgrade {name} {printable(wanted.remote)}, or use another --alias"
+    if digest is not None:
+        return problem("name", Step.INSTALL, f"{name} is already installed, with digest {digest}", fix)
+    also = "with the same layers" if layers and same.config.diff_ids == layers else "with other layers"
+    return problem("name", Step.INSTALL, f"{name} is already installed, {also}", fix)
+
+
+def _platform(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
+    host, runs_on = Platform(facts.version.os, facts.version.architecture), wanted.view.platform
+    if host.os != "linux":
+        return problem(
+            "platform", Step.INSTALL, f"the engine is for {host}, and plugins need Linux", "use a Linux host"
+        )
+    if runs_on is None:
+        return unknown("platform", Step.ENABLE, f"the platform of the plugin is unknown; the host is {host}")
+    if host.covers(runs_on):
+        return ok("platform", f"plugin and host are {runs_on}")
+    told = f"the plugin is for {runs_on} (from {wanted.view.platform_by}), the host is {host}"
+    if (host.architecture, runs_on.architecture) in _ALSO_RUN:
+        return warning("platform", Step.ENABLE, f"{told}, which usually runs such programs")
+    if facts.files is not None and runs_on.architecture in facts.files.emulated:
+        return warning("platform", Step.ENABLE, f"{told}, which has an emulator for it")
+    return problem("platform", Step.ENABLE, told, f"install the plugin for {host}")
+
+
+def _runtime(facts: HostFacts) -> HostCheck:
+    name = facts.info.default_runtime
+    if name in _LIKE_RUNC:
+        return ok("runtime", f"the default runtime is {printable(name, 60) or 'runc'}")
+    return unknown(
+        "runtime",
+        Step.ENABLE,
+        f"engines start plugins with the default runtime, which is {printable(name, 60)}",
+        "if it is not like runc, set default-runtime to runc in daemon.json",
+    )
+
+
+def _namespaces(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
+    """Yield warnings about user namespaces."""
+    if facts.info.has_security_option("rootless"):
+        config = wanted.view.config
+        needs = config is not None and bool(config.mounts or config.devices or config.capabilities)
+        yield warning(
+            "rootless",
+            Step.ENABLE if needs else None,
+            "the engine is rootless: the plugin gets only what its user may use on the host",
+            "use an engine of root for plugins that need devices, mounts or capabilities",
+        )
+    if facts.info.has_security_option("userns"):
+        yield warning(
+            "userns",
+            None,
+            "userns-remap is on: plugins run outside of it, so files on their volumes belong to other users than in "
+            "containers",
+        )
+
+
+def _step_of(finding: Finding) -> Step:
+    """Return the step that a finding prevents."""
+    if finding.code.startswith(_ABOUT_INSTALLING):
+        return Step.INSTALL
+    return Step.FIND if finding.code.startswith(_ABOUT_FINDING) else Step.ENABLE
+
+
+def _number(version: str) -> tuple[int, int, int] | None:
+    match = _NUMBER.match(version)
+    return None if match is None else (int(match[1]), int(match[2]), int(match[3] or 0))
