@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from mirror.oci import Digest, Reference
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege, compute_privileges
-
-#: Names of Docker Hub that engines leave out of local names.
-_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +51,6 @@ class PluginRelease:
     def privileges(self) -> tuple[Privilege, ...]:
         """Privileges that an engine asks for."""
         return compute_privileges(self.config)
-
-
-def local_name(reference: Reference) -> str:
-    """Return the name that an engine gives to a plugin: without Docker Hub, with a tag, and without a digest."""
-    repository = reference.repository.name
-    if reference.host is None or reference.host in _HUB:
-        # A name with one component is short for library/NAME.
-        host, repository = "", repository.removeprefix("library/")
-    else:
-        host = f"{reference.host}/"
-    return f"{host}{repository}:{reference.tag or 'latest'}"
 
 
 def engine_reference(reference: Reference) -> str:

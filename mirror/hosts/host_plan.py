@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mirror.hosts.checks.wanted_plugin import with_settings
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.hosts.plugin_steps import PluginStep, PluginTarget, StepKind, steps_between
-from mirror.hosts.plugin_values import effective_values, kept_by_upgrade, resolve_settings, with_values
+from mirror.hosts.plugin_values import effective_values, kept_by_upgrade, resolve_settings
 from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, Denied, MirrorError, Unsupported
 from mirror.plugin.config.privileges import Privilege, compute_privileges
@@ -71,8 +72,8 @@ class PlannedPlugin:
             return ()
         asked = set(compute_privileges(config)) if self.pulls else set[Privilege]()
         if not self.pulls and self.now is not None:
-            asked |= set(compute_privileges(with_values(self.now.config, effective_values(self.now))))
-        given = privileges_with_risks(with_values(config, self.target.values))
+            asked |= set(compute_privileges(with_settings(self.now.config, effective_values(self.now))))
+        given = privileges_with_risks(with_settings(config, self.target.values))
         return tuple(pair for pair in given if pair[0] not in asked)
 
     @property
@@ -111,10 +112,10 @@ class HostPlan:
         return tuple(one for one in self.changes if one.to_grant is not None and one.to_grant not in granted)
 
 
-def plan_removal(desired: DesiredPlugin, now: InstalledPlugin | None, way_back: PluginRelease | None) -> PlannedPlugin:
+def plan_removal(desired: DesiredPlugin, now: InstalledPlugin | None) -> PlannedPlugin:
     """Return the changes for a plugin that a host should not have."""
     target = PluginTarget(desired.name, None)
-    return PlannedPlugin(target, now, steps_between(now, target), way_back)
+    return PlannedPlugin(target, now, steps_between(now, target))
 
 
 def plan_plugin(
@@ -165,7 +166,9 @@ def _problems(
     if release is None or target.config is None:
         return
     if reference.digest is not None and release.digest != reference.digest:
-        yield Denied(f"{desired.place}: {release.remote} points to {release.digest} now, and the file has another digest")
+        yield Denied(
+            f"{desired.place}: {release.remote} points to {release.digest} now, and the file has another digest"
+        )
     if pulls and reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
         yield Unsupported(
             f"{desired.place}: engine {engine} crashes at an install by digest; fix: write "

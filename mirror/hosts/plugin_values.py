@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from mirror.hosts.checks.wanted_plugin import keys_of
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.settable import Setting, list_settings
 
-#: The field of each kind that an engine sets.
-_FIELDS: Final = {"env": "value", "mount": "source", "device": "path", "args": "value"}
 #: Interface types that all engines keep as they are. Others come back mangled from engines up to 28.
 _TYPE: Final = re.compile(r"\w+\.\w+/[\w.]+")
 _MOST_KEYS_NAMED: Final = 20
@@ -49,7 +48,7 @@ def resolve_settings(config: PluginConfig, given: Mapping[str, str], place: str)
     settings = list_settings(config)
     found: dict[str, str] = {}
     for key, value in given.items():
-        setting = next((one for one in settings if _is_key(config, one, key)), None)
+        setting = next((one for one in settings if key in keys_of(one.kind, one.key)), None)
         if setting is None:
             known = ", ".join(printable(one.key, 80) for one in settings[:_MOST_KEYS_NAMED]) or "none"
             raise ConfigurationFault(
@@ -79,7 +78,7 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
         plugin: the old version.
         released: config of the new version.
     """
-    settable = {(one.kind, name) for one in list_settings(released) for name in _names(released, one)}
+    settable = {(one.kind, _item(one)) for one in list_settings(released)}
     told = []
     have = _env_values(plugin.settings.env)
     for env in released.env:
@@ -92,21 +91,6 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
         if ("device", device.name) not in settable and paths.get(device.name) != device.path:
             told.append(f"device {device.path}")
     return tuple(told)
-
-
-def with_values(config: PluginConfig, values: Mapping[str, str]) -> PluginConfig:
-    """Return a config whose mounts and devices have the values of settings, to derive the access to the host."""
-    given = {
-        (one.kind, name): values[one.key]
-        for one in list_settings(config)
-        if one.key in values
-        for name in _names(config, one)
-    }
-    return replace(
-        config,
-        mounts=tuple(replace(one, source=given.get(("mount", one.name), one.source)) for one in config.mounts),
-        devices=tuple(replace(one, path=given.get(("device", one.name), one.path)) for one in config.devices),
-    )
 
 
 def _comparable(config: PluginConfig) -> PluginConfig:
@@ -124,7 +108,7 @@ def _value(plugin: InstalledPlugin, setting: Setting) -> str | None:
     config, settings = plugin.config, plugin.settings
     if setting.kind == "args":
         return " ".join(settings.args)
-    (name, *_) = _names(config, setting)
+    name = _item(setting)
     if setting.kind == "env":
         return _env_values(settings.env).get(name)
     if setting.kind == "mount":
@@ -132,25 +116,12 @@ def _value(plugin: InstalledPlugin, setting: Setting) -> str | None:
     return next((device.path for device in settings.devices if device.name == name), None)
 
 
+def _item(setting: Setting) -> str:
+    """Return the name of the item of a config that a setting belongs to."""
+    name, _ = keys_of(setting.kind, setting.key)
+    return name
+
+
 def _env_values(env: tuple[str, ...]) -> dict[str, str]:
     pairs = (text.partition("=") for text in env)
     return {name: value for name, _, value in pairs}
-
-
-def _is_key(config: PluginConfig, setting: Setting, key: str) -> bool:
-    field = _FIELDS[setting.kind]
-    return key == setting.key or any(key in {name, f"{name}.{field}"} for name in _names(config, setting))
-
-
-def _names(config: PluginConfig, setting: Setting) -> tuple[str, ...]:
-    """Return the names of the items that a setting belongs to. The key may be the name, or the name and the field."""
-    items: dict[str, tuple[str, ...]] = {
-        "env": tuple(one.name for one in config.env),
-        "mount": tuple(one.name for one in config.mounts),
-        "device": tuple(one.name for one in config.devices),
-        "args": (config.args.name,),
-    }
-    field = _FIELDS[setting.kind]
-    named = [name for name in items[setting.kind] if setting.key in {name, f"{name}.{field}"}]
-    # Exact names first: with items "a" and "a.value", the key "a.value" may be that of either.
-    return tuple(dict.fromkeys(sorted(named, key=lambda name: name != setting.key)))

@@ -7,7 +7,7 @@ plugin is a text.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -15,7 +15,8 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from mirror.hosts.desired_plugin import DesiredPlugin, local_name
+from mirror.hosts.checks.wanted_plugin import local_name
+from mirror.hosts.desired_plugin import DesiredPlugin
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, NameInvalid
 from mirror.oci.printable_text import printable
@@ -25,7 +26,21 @@ from mirror.settings.section import Section
 MAX_FILE_BYTES: Final = 256 * 1024
 _MOST_PLUGINS: Final = 200
 _MOST_SETTINGS: Final = 200
+_MOST_VALUES: Final = 50_000
 _MOST_PROBLEMS: Final = 20
+#: Deepest nesting that is read: the lists of arguments.
+_DEEPEST: Final = 5
+
+#: Messages instead of those of pydantic, by type of the error.
+_MESSAGES: Final = {
+    "missing": "is required",
+    "model_type": "must be a mapping, such as 'name: mirror:5000/contiv/v2plugin:1.0'",
+    "dict_type": "must be a mapping of KEY: VALUE",
+    "list_type": "must be a list of plugins, each of which begins with '- name: …'",
+    "string_type": "must be a text",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+}
 
 _Place: TypeAlias = tuple[str | int, ...]
 
@@ -37,7 +52,9 @@ def _text(value: object) -> object:
             raise ValueError("a list is for arguments; each is a text without spaces, because engines divide at spaces")
         return " ".join(value)
     if not isinstance(value, str):
-        raise ValueError("write a text, a number, true, false or a list of arguments; '' is the empty text")
+        raise ValueError(  # noqa: TRY004 - pydantic translates ValueError only
+            "write a text, a number, true, false or a list of arguments; '' is the empty text"
+        )
     return value
 
 
@@ -66,10 +83,11 @@ class HostPlugin(Section):
         max_length=_MOST_SETTINGS,
         description="values as for 'docker plugin set'; a setting that is left out gets its default",
     )
-    enabled: _Flag = Field(True, description="false: install the plugin, and do not run it")
+    enabled: _Flag = Field(default=True, description="false: install the plugin, and do not run it")
     state: Literal["present", "absent"] = Field("present", description="absent: the host should not have the plugin")
     replace: _Flag = Field(
-        False, description="true: remove the old version with its data before an upgrade, so that all defaults apply"
+        default=False,
+        description="true: remove the old version with its data before an upgrade, so that all defaults apply",
     )
 
     @field_validator("name", "alias")
@@ -96,7 +114,7 @@ class HostPlugin(Section):
     @property
     def local_name(self) -> str:
         """Name of the plugin on the host, with its tag."""
-        return local_name(_parsed(self.alias or self.name))
+        return local_name(self.alias or self.name)
 
 
 class HostFile(Section):
@@ -185,21 +203,22 @@ def _parsed_yaml(content: bytes, name: str) -> tuple[Any, Mapping[_Place, int]]:
         raise ConfigurationFault(f"{name}{line}: not YAML: {problem}") from error
     except UnicodeDecodeError as error:
         raise ConfigurationFault(f"{name}: not UTF-8: byte {error.start} is invalid") from error
+    except (ValueError, OverflowError) as error:
+        # PyYAML does not check the number in an escape sequence or in a directive.
+        raise ConfigurationFault(f"{name}: not YAML: a number is too large") from error
     except RecursionError as error:
         raise ConfigurationFault(f"{name}: the file is nested too deeply") from error
     lines: dict[_Place, int] = {(): 1}
     return (None if node is None else _value(node, (), lines, name)), lines
 
 
-#: Deepest nesting that is read: the lists of arguments.
-_DEEPEST: Final = 5
-
-
 def _value(node: yaml.Node, place: _Place, lines: dict[_Place, int], name: str) -> Any:
     """Return the value of a node: scalars as their text, except null. Notes the line of each key and item."""
     line = node.start_mark.line + 1
     lines.setdefault(place, line)
-    # An alias repeats a node under another place. Its copies could multiply without limit.
+    # An alias repeats a node under another place, and its copies multiply.
+    if len(lines) > _MOST_VALUES:
+        raise ConfigurationFault(f"{name}:{line}: the file has more than {_MOST_VALUES} values")
     if isinstance(node, yaml.ScalarNode):
         return None if node.tag == "tag:yaml.org,2002:null" else node.value
     if len(place) >= _DEEPEST:
@@ -225,8 +244,8 @@ def _explain(problem: ErrorDetails, name: str, lines: Mapping[_Place, int]) -> s
         known = HostFile.model_fields if len(place) == 1 else HostPlugin.model_fields
         close = difflib.get_close_matches(str(place[-1]), known, n=1)
         message = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; allowed: {', '.join(known)}"
-    elif problem["type"] == "missing":
-        message = "is required"
+    elif problem["type"] in _MESSAGES:
+        message = _MESSAGES[problem["type"]]
     elif isinstance(problem["input"], str) and repr(problem["input"]) not in message:
         message = f"{message} (it is {printable(problem['input'], 80)!r})"
     # A missing key has no line of its own. The line of the plugin is that of the nearest place above.

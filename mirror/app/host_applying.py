@@ -1,0 +1,111 @@
+"""Command ``host apply``: reads the wanted versions at their registries, and plans the changes of a host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from mirror.app.upstream_registries import open_anonymously
+from mirror.authoring.plugin_content import require_plugin
+from mirror.hosts.checks.facts_gathering import registry_addresses
+from mirror.hosts.checks.registry_check import may_use_http
+from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease, engine_reference
+from mirror.hosts.engine_api import EngineInfo, EngineReader, InstalledPlugin
+from mirror.hosts.host_plan import HostPlan, PlannedPlugin, plan_plugin, plan_removal
+from mirror.hosts.plugin_steps import PluginTarget
+from mirror.hosts.plugin_values import same_content
+from mirror.oci import Reference, Repository
+from mirror.oci.errors import EngineFault, EngineRefused, MirrorError, UpstreamFault
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.registry.config_reading import read_plugin_config
+
+#: Registry behind names without a host.
+_HUB: Final = "registry-1.docker.io"
+
+
+class HostPlanner:
+    """Plans the changes of one host.
+
+    Args:
+        engine: engine of the host.
+        info: properties of the engine.
+        plain_http: True to read all registries over HTTP.
+    """
+
+    def __init__(self, engine: EngineReader, info: EngineInfo, *, plain_http: bool = False) -> None:
+        self._engine = engine
+        self._info = info
+        self._plain_http = plain_http
+
+    async def plan(self, desired: Sequence[DesiredPlugin], *, without_rollback: bool = False) -> HostPlan:
+        """Return the plan for the plugins of a file.
+
+        Args:
+            desired: the plugins of the file.
+            without_rollback: see :func:`mirror.hosts.host_plan.plan_plugin`.
+
+        Raises:
+            ConfigurationFault: a plugin does not have a setting of the file.
+            EngineFault: the engine cannot be asked.
+        """
+        version = (await self._engine.version()).version
+        installed = {plugin.name: plugin for plugin in await self._engine.plugins()}
+        planned = [
+            await self._planned(one, installed.get(one.name), version, without_rollback=without_rollback)
+            for one in desired
+        ]
+        others = installed.keys() - {one.name for one in desired}
+        return HostPlan(version, tuple(planned), tuple(sorted(others)))
+
+    async def _planned(
+        self, desired: DesiredPlugin, now: InstalledPlugin | None, engine: str, *, without_rollback: bool
+    ) -> PlannedPlugin:
+        if not desired.present:
+            return plan_removal(desired, now)
+        try:
+            release = await self._read(desired.reference)
+        except EngineFault:
+            raise
+        except MirrorError as error:
+            return PlannedPlugin(PluginTarget(desired.name, None), now, problem=error)
+        way_back = None
+        if now is not None and not same_content(now.config, release.config):
+            way_back = await self._find_installed(now)
+        return plan_plugin(desired, now, release, way_back, engine=engine, without_rollback=without_rollback)
+
+    async def _find_installed(self, now: InstalledPlugin) -> PluginRelease | None:
+        """Return the installed version at its registry; None if it is not there, or no longer under its tag."""
+        with suppress(MirrorError):
+            found = await self._read(Reference.parse(now.reference))
+            if same_content(now.config, found.config):
+                return found
+        return None
+
+    async def _read(self, reference: Reference) -> PluginRelease:
+        """Read a version over HTTP or HTTPS, as the engine does."""
+        hub = reference.host in {None, "docker.io", "index.docker.io"}
+        host = _HUB if hub else str(reference.host)
+        if self._plain_http:
+            return await self._read_at(host, reference, plain_http=True)
+        if may_use_http(self._info, host, await registry_addresses(host)):
+            # A registry with a certificate that the engine need not know answers over HTTPS only.
+            with suppress(UpstreamFault):
+                return await self._read_at(host, reference, plain_http=True)
+        return await self._read_at(host, reference, plain_http=False)
+
+    async def _read_at(self, host: str, reference: Reference, *, plain_http: bool) -> PluginRelease:
+        remote, repository = engine_reference(reference), reference.repository
+        if host == _HUB and "/" not in repository.name:
+            repository = Repository.parse(f"library/{repository}")
+        async with open_anonymously(host, plain_http=plain_http) as registry:
+            target = reference.target if reference.tag is None else reference.tag
+            # A registry may give each platform its own content under one tag. The engine tells what it gets.
+            with suppress(EngineRefused):
+                target = await self._engine.remote_digest(remote)
+            manifest = await registry.get_manifest(repository, target)
+            require_plugin(manifest, str(reference))
+            if manifest.config is None:
+                raise AssertionError("a plugin has a config")
+            content = (await read_plugin_config(registry, repository, manifest.config.digest)).require()
+            return PluginRelease(remote, manifest.digest, PluginConfig.parse(content))
