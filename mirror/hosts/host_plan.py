@@ -56,7 +56,7 @@ class PlannedPlugin:
     @property
     def pulls(self) -> bool:
         """True if the engine pulls a version."""
-        return any(step.kind in {StepKind.INSTALL, StepKind.UPGRADE} for step in self.steps)
+        return _pulls(self.steps)
 
     @property
     def privileges(self) -> tuple[tuple[Privilege, str], ...]:
@@ -145,8 +145,14 @@ def plan_plugin(
     steps = steps_between(now, target)
     if not steps:
         return PlannedPlugin(target, now, notes=tuple(_notes(now, target, steps)))
-    problems = _problems(desired, now, target, steps, way_back, engine, without_rollback=without_rollback)
-    problem = next(problems, None)
+    problem = next(_problems(desired, now, target, steps, engine), None)
+    # "install" occurs with an installed plugin only if the old version is replaced.
+    if problem is None and now is not None and way_back is None and not without_rollback and _pulls(steps):
+        problem = Unsupported(
+            f"{desired.place}: the installed version is no longer at {now.reference or 'a registry'}, so that a failed "
+            "upgrade could not be rolled back; fix: keep each version under a tag of its own, or allow the upgrade "
+            "with --without-rollback"
+        )
     notes = tuple(_notes(now, target, steps))
     return PlannedPlugin(target, now, () if problem else steps, way_back, problem, notes)
 
@@ -156,23 +162,20 @@ def _problems(
     now: InstalledPlugin | None,
     target: PluginTarget,
     steps: Sequence[PluginStep],
-    way_back: PluginRelease | None,
     engine: str,
-    *,
-    without_rollback: bool,
 ) -> Iterator[MirrorError]:
+    """Yield the reasons why steps cannot be carried out."""
     kinds, reference, release = {step.kind for step in steps}, desired.reference, target.release
-    pulls = not kinds.isdisjoint({StepKind.INSTALL, StepKind.UPGRADE})
     if release is None or target.config is None:
         return
     if reference.digest is not None and release.digest != reference.digest:
         yield Denied(
             f"{desired.place}: {release.remote} points to {release.digest} now, and the file has another digest"
         )
-    if pulls and reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
+    if _pulls(steps) and reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
         yield Unsupported(
             f"{desired.place}: engine {engine} crashes at an install by digest; fix: write "
-            f"{reference.repository}:TAG@{reference.digest}, so that the engine pulls the tag and the digest is compared"
+            f"{reference.repository}:TAG@{reference.digest}: then the engine pulls the tag, and the digest is compared"
         )
     for setting in list_settings(target.config):
         if setting.must_be_set and desired.enabled and setting.key not in target.values:
@@ -185,16 +188,14 @@ def _problems(
                 f"{desired.place}: engines keep the device of {stale[0]} at an upgrade, whatever is set later; fix: "
                 "add 'replace: true', which removes the old version with its data first"
             )
-    # "install" occurs with an installed plugin only if the old version is replaced.
-    if now is not None and pulls and way_back is None and not without_rollback:
-        yield Unsupported(
-            f"{desired.place}: the installed version is no longer at {now.reference or 'a registry'}, so that a failed "
-            "upgrade could not be rolled back; fix: keep each version under a tag of its own, or allow the upgrade "
-            "with --without-rollback"
-        )
+
+
+def _pulls(steps: Sequence[PluginStep]) -> bool:
+    return any(step.kind in {StepKind.INSTALL, StepKind.UPGRADE} for step in steps)
 
 
 def _notes(now: InstalledPlugin | None, target: PluginTarget, steps: Sequence[PluginStep]) -> Iterator[str]:
+    """Yield sentences about what the steps do not do."""
     kinds = {step.kind for step in steps}
     if now is None or target.config is None:
         return

@@ -124,7 +124,8 @@ class PlanExecution:
             pass
         except MirrorError as failure:
             error = failure
-        back = PluginTarget.of_installed(plugin.name, plugin.now, plugin.way_back)
+        # After the removal of the old version an upgrade would not bring its devices back.
+        back = PluginTarget.of_installed(plugin.name, plugin.now, plugin.way_back, replace=plugin.target.replace)
         try:
             await self._lead(back, [], stoppable=False)
             left = _left_set(await self._find(plugin.name), back)
@@ -147,7 +148,12 @@ class PlanExecution:
             step = steps[0]
             if step == before:
                 raise EngineProtocolError(_without_effect(step, target))
-            await self._carry_out(step, target, stoppable=stoppable)
+            try:
+                await self._carry_out(step, target, stoppable=stoppable)
+            except EngineUnreachable:
+                # The connection may have ended after the engine had made the change.
+                if steps_between(await self._find(target.name), target) == steps:
+                    raise
             done.append(step)
             before = step
         raise EngineProtocolError(f"{target.name} did not reach the wanted state in {_MOST_STEPS} steps")
@@ -250,8 +256,8 @@ def _without_effect(step: PluginStep, target: PluginTarget) -> str:
         case StepKind.INSTALL | StepKind.UPGRADE:
             remote = "" if target.release is None else target.release.remote
             return (
-                f"the engine pulled other content from {remote} than was shown: the tag has moved, or the engine reaches "
-                "another registry; fix: run the command again"
+                f"the engine pulled other content from {remote} than was shown: the tag has moved, or the engine "
+                "reaches another registry; fix: run the command again"
             )
         case StepKind.SET:
             keys = ", ".join(printable(key, 80) for key in step.settings)

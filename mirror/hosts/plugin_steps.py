@@ -62,17 +62,20 @@ class PluginTarget:
     replace: bool = False
 
     @classmethod
-    def of_installed(cls, name: str, plugin: InstalledPlugin | None, release: PluginRelease | None) -> PluginTarget:
+    def of_installed(
+        cls, name: str, plugin: InstalledPlugin | None, release: PluginRelease | None, *, replace: bool = False
+    ) -> PluginTarget:
         """Return the present state of a plugin as a target, to lead the plugin back to.
 
         Args:
             name: local name with its tag.
             plugin: the plugin; None if the host does not have it.
             release: the installed version at a registry; None if no registry has it.
+            replace: True to remove another version first.
         """
         if plugin is None:
             return cls(name, None)
-        return cls(name, plugin.config, release, effective_values(plugin), plugin.enabled)
+        return cls(name, plugin.config, release, effective_values(plugin), plugin.enabled, replace)
 
 
 def steps_between(now: InstalledPlugin | None, target: PluginTarget) -> tuple[PluginStep, ...]:

@@ -79,17 +79,20 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
         released: config of the new version.
     """
     settable = {(one.kind, _item(one)) for one in list_settings(released)}
-    told = []
     have = _env_values(plugin.settings.env)
-    for env in released.env:
-        if ("env", env.name) not in settable and env.value is not None and have.get(env.name) != env.value:
-            told.append(f"variable {env.name}={env.value}")
+    paths = {device.name: device.path for device in plugin.settings.devices}
+    told = [
+        f"variable {env.name}={env.value}"
+        for env in released.env
+        if ("env", env.name) not in settable and env.value is not None and have.get(env.name) != env.value
+    ]
     if ("args", released.args.name) not in settable and released.args.value != plugin.settings.args:
         told.append(f"arguments {' '.join(released.args.value)!r}")
-    paths = {device.name: device.path for device in plugin.settings.devices}
-    for device in released.devices:
-        if ("device", device.name) not in settable and paths.get(device.name) != device.path:
-            told.append(f"device {device.path}")
+    told += [
+        f"device {device.path}"
+        for device in released.devices
+        if ("device", device.name) not in settable and paths.get(device.name) != device.path
+    ]
     return tuple(told)
 
 

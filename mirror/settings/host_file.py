@@ -87,7 +87,7 @@ class HostPlugin(Section):
     state: Literal["present", "absent"] = Field("present", description="absent: the host should not have the plugin")
     replace: _Flag = Field(
         default=False,
-        description="true: remove the old version with its data before an upgrade, so that all defaults apply",
+        description="true: at an upgrade, remove the old version with its data first, so that all defaults apply",
     )
 
     @field_validator("name", "alias")
