@@ -124,15 +124,6 @@ class HostFile(Section):
         max_length=_MOST_PLUGINS, description="plugins, changed in this order; other plugins of the host are left alone"
     )
 
-    @model_validator(mode="after")
-    def _unique_names(self) -> HostFile:
-        names = [plugin.local_name for plugin in self.plugins]
-        for number, name in enumerate(names):
-            if name in names[:number]:
-                first = names.index(name)
-                raise ValueError(f"plugins.{first} and plugins.{number} are both {name}; fix: give one an alias")
-        return self
-
 
 def load_host_file(path: Path) -> tuple[DesiredPlugin, ...]:
     """Return the plugins of a file.
@@ -166,6 +157,14 @@ def read_host_file(content: bytes, name: str) -> tuple[DesiredPlugin, ...]:
     except ValidationError as error:
         problems = error.errors(include_url=False)[:_MOST_PROBLEMS]
         raise ConfigurationFault("\n".join(_explain(problem, name, lines) for problem in problems)) from error
+    names: dict[str, int] = {}
+    for number, plugin in enumerate(read.plugins):
+        first = names.setdefault(plugin.local_name, number)
+        if first != number:
+            raise ConfigurationFault(
+                f"{name}:{lines['plugins', number]}: plugins.{number}: {plugin.local_name} is plugins.{first} already; "
+                "fix: give one an alias"
+            )
     return tuple(
         DesiredPlugin(
             place=f"{name}:{lines['plugins', number]}",
@@ -244,9 +243,12 @@ def _explain(problem: ErrorDetails, name: str, lines: Mapping[_Place, int]) -> s
         known = HostFile.model_fields if len(place) == 1 else HostPlugin.model_fields
         close = difflib.get_close_matches(str(place[-1]), known, n=1)
         message = f"unknown key; did you mean {close[0]}?" if close else f"unknown key; allowed: {', '.join(known)}"
-    elif problem["type"] in _MESSAGES:
-        message = _MESSAGES[problem["type"]]
-    elif isinstance(problem["input"], str) and repr(problem["input"]) not in message:
+    message = _MESSAGES.get(problem["type"], message)
+    if (
+        problem["type"] != "extra_forbidden"
+        and isinstance(problem["input"], str)
+        and repr(problem["input"]) not in message
+    ):
         message = f"{message} (it is {printable(problem['input'], 80)!r})"
     # A missing key has no line of its own. The line of the plugin is that of the nearest place above.
     line = next(lines[place[:length]] for length in range(len(place), -1, -1) if place[:length] in lines)
