@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 from mirror.app.plugin_inspection import advertised_host, inspect_reference
 from mirror.authoring.inspect import Inspection
-from mirror.authoring.install_line import is_own_name
 from mirror.hosts.checks.facts_gathering import ask_engine, with_files
 from mirror.hosts.checks.file_checks import needed_paths
 from mirror.hosts.checks.host_check import HostReport
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.registry_check import HTTP_REFUSED, may_use_http
-from mirror.hosts.checks.wanted_plugin import WantedPlugin, local_name
+from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.hosts.engine_address import EngineAddress
 from mirror.hosts.engine_client import EngineClient
 from mirror.oci import Reference
 from mirror.oci.errors import ManifestInvalid, NotFound, UpstreamFault
+from mirror.plugin.config.own_name import local_name
 from mirror.settings import Settings
 from mirror.transfer.progress_reporting import Progress
 
@@ -31,14 +31,14 @@ class HostQuestion:
         reference: the plugin. A reference without a host is read in the local store, and the engine is expected to pull
             it from the server of that store.
         address: address of the engine.
-        alias: intended local name; None for the name in the reference.
+        alias: intended local name; None for the name in the reference, with the host.
         settings: intended settings.
         plain_http: True to read the plugin over HTTP even if the engine uses HTTPS.
     """
 
     reference: Reference
     address: EngineAddress
-    alias: str | None
+    alias: Reference | None
     settings: Mapping[str, str]
     plain_http: bool = False
 
@@ -69,17 +69,21 @@ async def check_reference(
     wanted = WantedPlugin(
         remote=remote,
         host=host,
-        name=local_name(asked.alias or remote),
+        name=_local_name(asked.alias or replace(reference, host=host)),
         digest=found.manifest.digest,
         by_digest=reference.digest is not None,
         size_bytes=found.manifest.content_size_bytes,
         view=found.plugin,
         settings=asked.settings,
-        own_name_keys=frozenset(setting.key for setting in found.plugin.settings if is_own_name(setting)),
     )
     if asked.address.is_socket:
         facts = await with_files(facts, () if wanted.config is None else needed_paths(wanted.config))
     return facts, wanted, check_host(facts, wanted)
+
+
+def _local_name(reference: Reference) -> str:
+    repository = f"{reference.host}/{reference.repository}" if reference.host else reference.repository.name
+    return local_name(repository, reference.tag.name if reference.tag else "latest")
 
 
 async def _read_alike(

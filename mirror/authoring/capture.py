@@ -10,12 +10,14 @@ from pathlib import Path
 from mirror.authoring.engine_data import EngineBlobs, EngineData
 from mirror.authoring.files.folder_tree import read_folder
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
+from mirror.authoring.naming import config_notes, notes_on_name
 from mirror.authoring.pack import pack_tree
 from mirror.oci import Descriptor, Digest, Manifest, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
 from mirror.plugin.build.assembly import plugin_manifest
 from mirror.plugin.build.engine_record import EngineRecord, manifest_as_pushed, without_additions
+from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.runtime.concurrency.threads import in_thread
@@ -73,7 +75,8 @@ async def capture(root: Path, plugin: str, destination: CopyDestination, tag: Ta
             if is_its_own
             else ("the engine does not have the manifest of the plugin, so the copy has a new manifest and digest",)
         )
-        return Captured(record, manifest, verbatim=True, notes=anew)
+        naming = await notes_on_name(origin.registry, origin.repository, manifest, tag)
+        return Captured(record, manifest, verbatim=True, notes=(*anew, *naming))
     with ExitStack() as stack:
         entries = await in_thread(_files, data, record, stack)
         packed = await pack_tree(record.document, entries, destination, tag, progress, latest_seconds=0)
@@ -82,6 +85,7 @@ async def capture(root: Path, plugin: str, destination: CopyDestination, tag: Ta
         notes.append(
             "the plugin is enabled, so files that it has written are in the copy; fix: disable the plugin first"
         )
+    notes += config_notes(packed.plugin.config, local_name(destination.repository.name, tag.name))
     return Captured(record, packed.plugin.manifest, verbatim=False, notes=tuple(notes))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mirror.authoring.naming import notes_on_name
 from mirror.authoring.tag import Named, digest_of, require_free
 from mirror.oci import Digest, Tag
 from mirror.plugin.build.derivation import DerivationChanges
@@ -72,4 +73,7 @@ async def derive(
     before = await digest_of(place.registry, place.repository, name)
     copied = await copy_graph(origin, manifest.digest, keep, (), progress, locks=locks)
     derived = await derive_beside(place, manifest.digest, [name], changes, source=source, maker=maker)
+    copy = await place.registry.get_manifest(place.repository, derived.digest)
+    notes = await notes_on_name(place.registry, place.repository, copy, name)
+    derived = replace(derived, advice=(*derived.advice, *notes))
     return Renamed(manifest.digest, Named(derived.digest, before), derived, copied.moved_bytes)

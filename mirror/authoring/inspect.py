@@ -11,6 +11,7 @@ from mirror.authoring.plugin_content import read_config, read_content
 from mirror.authoring.signatures import Signature, signatures
 from mirror.oci import Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import UpstreamFault
+from mirror.plugin.config.own_name import local_name
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.manifest_findings import MANIFEST_AMBIGUOUS
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
@@ -128,7 +129,8 @@ async def inspect(
         known = await recorded(manifest.digest)
         if known is not None and manifest.ambiguity is None:
             content = replace(content, findings=known)
-    plugin = view_plugin(content, target.name if isinstance(target, Tag) else None)
+    tag = target.name if isinstance(target, Tag) else None
+    plugin = view_plugin(content, tag, name=None if tag is None else local_name(repository.name, tag))
     return replace(found, plugin=plugin, findings=plugin.findings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mirror.authoring.naming import notes_on_name
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, NotFound
 from mirror.registry.listing import all_tags
@@ -62,7 +63,8 @@ async def tag(registry: Registry, source: Repository, target: Tag | Digest, repo
     if source != repository:
         await _bring_referrers(registry, origin, destination, root)
     # The tag comes last, so that it never points to a manifest whose content is incomplete.
-    return Named(root.digest, before, await registry.put_manifest(repository, root, [name]))
+    advice = await registry.put_manifest(repository, root, [name])
+    return Named(root.digest, before, (*advice, *await notes_on_name(registry, repository, root, name)))
 
 
 def require_free(name: Tag) -> None:

@@ -20,9 +20,11 @@ from mirror.authoring.files.safe_files import (
     writing,
 )
 from mirror.authoring.inspect import kind_of
+from mirror.authoring.naming import config_notes
 from mirror.authoring.pack import CONFIG, ROOTFS
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
+from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.port import Reader
@@ -80,7 +82,9 @@ async def unpack(
         entries = await flattened(layers, stack, progress)
         with _whole(folder) as temporary:
             notes = await _fill(temporary, config, entries, progress)
-    return Unpacked(manifest, len(entries), notes)
+    # The plugin is created under this name, see the command that is printed.
+    name = local_name(repository.name, target.name if isinstance(target, Tag) else "latest")
+    return Unpacked(manifest, len(entries), (*notes, *config_notes(config, name, created=True)))
 
 
 async def _fetched(

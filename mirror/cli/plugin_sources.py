@@ -9,6 +9,7 @@ import typer
 
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.oci import Reference
+from mirror.plugin.config.own_name import local_name
 
 PlainHttpOption = Annotated[
     bool, typer.Option("--plain-http", help="Use HTTP instead of HTTPS for HOST. Loopback hosts need no flag.")
@@ -45,3 +46,11 @@ def tag_of(source: Reference | LayoutReference | Path) -> str | None:
     """Return the tag of a source, or None if the source has no tag."""
     source = source.reference if isinstance(source, LayoutReference) else source
     return source.tag.name if isinstance(source, Reference) and source.tag is not None else None
+
+
+def name_of(source: Reference | LayoutReference | Path) -> str | None:
+    """Return the name that a plugin has on a host if it is installed as ``NAME:TAG``, or None without a tag."""
+    source = source.reference if isinstance(source, LayoutReference) else source
+    if not isinstance(source, Reference) or source.tag is None:
+        return None
+    return local_name(source.repository.name, source.tag.name)

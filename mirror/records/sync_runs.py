@@ -108,6 +108,7 @@ class TagRecord:
         change: change of the tag since the previous run; None if there is none.
         difference: privileges that a moved plugin requests more or no longer.
         error: error that made the tag fail.
+        advice: sentence for users of a copied plugin. Empty if there is none.
     """
 
     repository: Repository
@@ -122,6 +123,7 @@ class TagRecord:
     change: TagChange | None = None
     difference: tuple[str, ...] = ()
     error: MirrorError | None = None
+    advice: str = ""
 
     @property
     def name(self) -> str:

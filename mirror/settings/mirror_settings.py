@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 
+from mirror.oci import Repository, Tag
 from mirror.oci.errors import MirrorError
 from mirror.plugin.build.derivation import DerivationChanges
 from mirror.settings.section import Section
@@ -71,7 +72,8 @@ class KeepSettings(Section):
 class DeriveSettings(Section):
     """Changes that turn copied plugins into derived copies.
 
-    In values, ``{name}`` and ``{tag}`` are replaced by the repository and the tag of the copy.
+    In values, ``{name}`` and ``{tag}`` are replaced by the repository and the tag of the copy, so that each tag gets
+    its own value. ``{{word}}`` is the text ``{word}``.
     """
 
     env: dict[str, str] = Field({}, description="defaults of environment variables, by name of the variable")
@@ -90,9 +92,11 @@ class DeriveSettings(Section):
         """Return the changes.
 
         Raises:
-            ConfigurationFault: the section has no changes.
+            ConfigurationFault: the section has no changes, or a value has an unknown placeholder.
         """
-        return DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
+        changes = DerivationChanges(self.env, self.mounts, self.devices, self.args, self.fix)
+        changes.filled_in(Repository("name"), Tag("tag"))  # finds unknown placeholders before the first run
+        return changes
 
 
 class MirrorSettings(Section):

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 from mirror.oci import Digest, Repository, Tag
 from mirror.oci.errors import MirrorError, NotFound
+from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
+from mirror.plugin.lint.name_checks import naming_note
 from mirror.plugin.policy.privilege_difference import PrivilegeDifference
 from mirror.records.sync_runs import MirroredTag, RunStep, TagChange, TagEvent, TagOutcome, TagRecord
 from mirror.registry.config_reading import read_plugin_config
@@ -101,6 +103,7 @@ async def _copy_tag(run: RepositoryRun, plan: TagPlan, progress: TagProgress) ->
             plan.tag, outcome, before=local_digest, after=local_digest, original=original, reason=decision.reason
         )
     record = replace(record, change=decision.change)
+    record = replace(record, advice=await _advice(run.mapping, record))
     return replace(record, difference=await _difference(run.mapping, plan, record))
 
 
@@ -134,6 +137,18 @@ async def _origin(mapping: RepositoryMapping, wanted: Digest) -> CopySource:
             await mapping.destination.resolve(sibling, wanted)
             return CopySource(mapping.destination, sibling)
     return CopySource(mapping.source, mapping.upstream_repository)
+
+
+async def _advice(mapping: RepositoryMapping, record: TagRecord) -> str:
+    """Return the note about a copied plugin that does not know its new name."""
+    if record.outcome is not TagOutcome.COPIED or record.after is None or record.tag is None:
+        return ""
+    try:
+        config = await _config(mapping.destination, mapping.local_repository, record.after)
+    except MirrorError:
+        return ""  # the content is complete, and checks report a config that cannot be read
+    name = local_name(mapping.local_repository.name, record.tag.name)
+    return "" if config is None else naming_note(config, name) or ""
 
 
 async def _difference(mapping: RepositoryMapping, plan: TagPlan, record: TagRecord) -> tuple[str, ...]:

@@ -14,14 +14,15 @@ _MOST_CHUNKS_UNDER_WAY = 256
 
 
 class FarLine:
-    """A port of 127.0.0.1 that forwards to another port with a delay of `round_trip_seconds`. Bandwidth is not limited.
+    """A port that forwards to another port of 127.0.0.1 with a delay of `round_trip_seconds`. Bandwidth is not limited.
 
     Opening a connection takes one round trip. Data takes half a round trip in each direction.
-    A context manager: the port is open inside the block.
+    The port is on `address`, a loopback address. A context manager: the port is open inside the block.
     """
 
-    def __init__(self, port: int, *, round_trip_seconds: float) -> None:
+    def __init__(self, port: int, *, round_trip_seconds: float, address: str = "127.0.0.1") -> None:
         self.port = 0
+        self._address = address
         self._to_port = port
         self._round_trip_seconds = round_trip_seconds
         self._loop = asyncio.new_event_loop()
@@ -29,12 +30,12 @@ class FarLine:
 
     @property
     def host(self) -> str:
-        """`127.0.0.1:PORT`, as written in references."""
-        return f"127.0.0.1:{self.port}"
+        """`127.0.0.1:PORT` or `[::1]:PORT`, as written in references."""
+        return f"[{self._address}]:{self.port}" if ":" in self._address else f"{self._address}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Base URL `http://127.0.0.1:PORT`, without a trailing slash."""
+        """Base URL `http://HOST:PORT`, without a trailing slash."""
         return f"http://{self.host}"
 
     def __enter__(self) -> Self:
@@ -56,7 +57,7 @@ class FarLine:
         self._stack.close()
 
     async def _open(self) -> asyncio.Server:
-        return await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return await asyncio.start_server(self._serve, self._address, 0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with closing(writer):

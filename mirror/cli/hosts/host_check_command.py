@@ -56,7 +56,11 @@ def run(
     from mirror.app.host_checking import HostQuestion, check_reference
 
     asked = HostQuestion(
-        Reference.parse(reference), address_of(socket), alias, pairs("--set", setting or ()), plain_http=plain_http
+        Reference.parse(reference),
+        address_of(socket),
+        None if alias is None else Reference.parse(alias),
+        pairs("--set", setting or ()),
+        plain_http=plain_http,
     )
     settings = settings_of(config, data)
     with TagBars(MESSAGES) as bars:

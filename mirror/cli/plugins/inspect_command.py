@@ -10,14 +10,16 @@ import typer
 
 from mirror.authoring.files.layout_reader import LayoutReference
 from mirror.authoring.inspect import Inspection
-from mirror.authoring.install_line import install_line
+from mirror.authoring.installing.install_lines import InstallLine, install_lines
 from mirror.cli.async_command import run_to_the_end
+from mirror.cli.install_output import FORMAT_NOTES, InstallFormat, install_text, lines_as_json, print_lines
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import facts_of, heading, print_facts, print_findings, print_view, view_as_json
 from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.cli.progress_bars import TagBars
-from mirror.oci import Digest, Reference
+from mirror.oci import Reference
+from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time, time_ago
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
@@ -37,12 +39,25 @@ def run(
         bool,
         typer.Option("--quick", help="Do not read the layers. The output says nothing about the programs in them."),
     ] = False,
+    form: Annotated[
+        InstallFormat | None,
+        typer.Option(
+            "--as",
+            help="Print only the install: docker commands, the swarm service to create, or a shell script for a host.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show a plugin: platform, privileges, settings, engines, and the command that installs it on a Docker host."""
     parsed = parse_source(source)
     settings = settings_of(config, data)
-    if isinstance(parsed, Path):
+    if form is not None:
+        if json:
+            raise ConfigurationFault("--as and --json are two formats; fix: give one of them")
+        if not isinstance(parsed, Reference):
+            raise ConfigurationFault(f"{parsed} is not in a registry, and no engine can install from it; fix: push it")
+        _show_install(settings, parsed, form, plain_http=plain_http)
+    elif isinstance(parsed, Path):
         _show_folder(settings, parsed, json=json)
     else:
         _show_reference(settings, parsed, plain_http=plain_http, quick=quick, json=json)
@@ -59,6 +74,18 @@ def _show_folder(settings: Settings, path: Path, *, json: bool) -> None:
     _print_plugin(found)
 
 
+def _show_install(settings: Settings, reference: Reference, form: InstallFormat, *, plain_http: bool) -> None:
+    from mirror.app.plugin_inspection import advertised_host, inspect_reference
+
+    # The config tells everything, so the layers are not read.
+    found = run_to_the_end(inspect_reference(settings, reference, None, plain_http=plain_http))
+    text = install_text(found, reference.host or advertised_host(settings), form)
+    if note := FORMAT_NOTES.get(form):
+        MESSAGES.out(f"note: {note}", highlight=False)
+    # As it is: rich would expand tabs.
+    typer.echo(text)
+
+
 def _show_reference(
     settings: Settings, reference: Reference | LayoutReference, *, plain_http: bool, quick: bool, json: bool
 ) -> None:
@@ -68,17 +95,17 @@ def _show_reference(
     with TagBars(MESSAGES) as bars:
         progress = None if quick else bars.begin(str(reference))
         found = run_to_the_end(inspect_reference(settings, reference, progress, plain_http=plain_http))
-    if isinstance(reference, LayoutReference):
-        line = None  # no engine can install from a layout file
-    else:
-        line = install_line(found, host=reference.host or advertised_host(settings))
+    lines: tuple[InstallLine, ...] = ()
+    if isinstance(reference, Reference):  # no engine can install from a layout file
+        lines = install_lines(found, reference.host or advertised_host(settings))
     if json:
-        print_json(_as_json(found, line))
+        print_json(_as_json(found) | lines_as_json(lines))
     else:
-        _print(found, reference, line)
+        _print(found, reference)
+        print_lines(lines)
 
 
-def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
+def _as_json(found: Inspection) -> dict[str, Any]:
     manifest = found.manifest
     value: dict[str, Any] = {
         "kind": found.kind,
@@ -120,8 +147,6 @@ def _as_json(found: Inspection, line: str | None) -> dict[str, Any]:
     if found.plugin is not None:
         value |= view_as_json(found.plugin)
     value["findings"] = [finding.to_json() for finding in found.findings]
-    if line is not None:
-        value["install"] = line
     return value
 
 
@@ -129,7 +154,7 @@ def _findings_as_json(found: PluginView) -> dict[str, Any]:
     return {"findings": [finding.to_json() for finding in found.findings]}
 
 
-def _print(found: Inspection, reference: Reference | LayoutReference, line: str | None) -> None:
+def _print(found: Inspection, reference: Reference | LayoutReference) -> None:
     manifest, now = found.manifest, SystemClock().now()
     facts = [
         ("Kind", found.kind),
@@ -157,16 +182,6 @@ def _print(found: Inspection, reference: Reference | LayoutReference, line: str 
     elif found.findings:
         heading("Findings")
         print_findings(found.findings)
-    if line is not None:
-        heading("Install with")
-        RESULTS.out(f"  {printable(line)}", highlight=False)
-        # An install by digest ends the daemon of 20.10, 23.0.0 to 23.0.9, 24.0 and 25.0.0 to 25.0.2. It is fixed in
-        # 23.0.10, 25.0.3 and 26 (moby d5c9f26e3d).
-        if found.plugin is not None and isinstance(found.target, Digest):
-            RESULTS.out(
-                "  engines 20.10, 24.0 and early releases of 23.0 and 25.0 crash on a digest; fix: use a tag",
-                highlight=False,
-            )
 
 
 def _derivation(made: Derivation, now: datetime) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ from mirror.cli import exit_codes
 from mirror.cli.async_command import run_to_the_end
 from mirror.cli.options import ConfigOption, DataOption, JsonOption, settings_of
 from mirror.cli.plugin_output import print_findings
-from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, parse_source, tag_of
+from mirror.cli.plugin_sources import SOURCE_HELP, PlainHttpOption, name_of, parse_source, tag_of
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import TagBars
 from mirror.plugin.findings.finding import Severity
@@ -45,7 +45,7 @@ def run(
     settings = settings_of(config, data)
     with TagBars(MESSAGES) as bars:
         work = read_plugin(settings, parsed, bars.begin(str(parsed)), plain_http=plain_http)
-        found = view_plugin(run_to_the_end(work), tag_of(parsed), hosts)
+        found = view_plugin(run_to_the_end(work), tag_of(parsed), hosts, name=name_of(parsed))
     if json:
         print_json(
             {

@@ -59,6 +59,9 @@ def _print(summary: RunSummary, *, dry_run: bool) -> None:
             RESULTS.out(_line(record), highlight=False)
         for record in result.changed:
             _print_change(record)
+        for record in result.tags:
+            if record.advice:
+                MESSAGES.out(f"note: {record.name}: {record.advice}", highlight=False)
         if result.error is not None:
             MESSAGES.out(f"error: {result.error}", highlight=False)
     copied, moved_bytes = summary.count(TagOutcome.COPIED), summary.moved_bytes
@@ -112,6 +115,7 @@ def _rule_as_json(result: RuleResult) -> dict[str, Any]:
             "derived_from": record.original and str(record.original),
             "privileges": list(record.difference),
             "moved_bytes": record.moved_bytes,
+            "advice": record.advice,
             # The reason of a failed tag is its error, which has a key of its own.
             "reason": "" if record.error else record.reason,
             "error": record.error and str(record.error),

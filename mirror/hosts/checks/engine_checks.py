@@ -17,8 +17,8 @@ from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Ex
 from mirror.plugin.rootfs.platform import Platform
 
 _NUMBER: Final = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?")
-#: Codes of findings about the host, which the checks here judge with more knowledge.
-_JUDGED_HERE: Final = frozenset({"platform-wrong", "platform-unknown", "host-paths"})
+#: Codes of findings that checks of the host judge with more knowledge.
+_JUDGED_ELSEWHERE: Final = frozenset({"platform-wrong", "mount-source-missing", "device-path-missing"})
 #: Beginnings of the codes of findings that do not prevent enabling, but using the plugin.
 _ABOUT_FINDING: Final = ("type", "own-name", "protocol-scheme")
 #: Codes about packing: engines cannot install such a plugin, or not completely.
@@ -62,9 +62,8 @@ def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
     found = [
         problem("lint", _step_of(finding), f"{finding.text}: {finding.seen}", finding.fix)
         for finding in reasons
-        if finding.code not in _JUDGED_HERE
+        if finding.code not in _JUDGED_ELSEWHERE
     ]
-    # Settings that must be set, and own names, are judged with the intended settings.
     about_use = [
         warning("lint", Step.FIND, f"{finding.text}: {finding.seen}", finding.fix)
         for finding in wanted.view.findings

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
-from mirror.oci import Digest, Reference, Repository, Tag
+from mirror.oci import Digest
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint.plugin_view import PluginView
+
+#: The field that a setting of each kind changes.
+_FIELDS: Final = {"env": "value", "mount": "source", "device": "path", "args": "value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +21,12 @@ class WantedPlugin:
     Attributes:
         remote: reference for ``docker plugin install``.
         host: registry in the reference, as ``HOST[:PORT]``.
-        name: local name with its tag.
+        name: local name with its tag, see :func:`mirror.plugin.config.own_name.local_name`.
         digest: digest of the manifest.
         by_digest: True if the reference names the digest.
         size_bytes: size of the compressed content.
         view: the plugin, as lint sees it.
         settings: intended settings by key, as written for ``docker plugin install``.
-        own_name_keys: keys of the settings that take the name of the plugin on its host.
     """
 
     remote: str
@@ -34,7 +37,6 @@ class WantedPlugin:
     size_bytes: int
     view: PluginView
     settings: Mapping[str, str]
-    own_name_keys: frozenset[str] = frozenset()
 
     @property
     def config(self) -> PluginConfig | None:
@@ -43,44 +45,23 @@ class WantedPlugin:
 
     def unknown_settings(self) -> Iterator[str]:
         """Yield the keys that are no settings of the plugin."""
-        known = {key for setting in self.view.settings for key in keys_of(setting.kind, setting.key)}
+        known = {key for setting in self.view.settings for key in _spellings(setting.kind, setting.key)}
         yield from (key for key in self.settings if key not in known)
 
 
-def local_name(reference: str) -> str:
-    """Return the name that an engine gives to a plugin, from its reference or alias (moby: reference.FamiliarString).
-
-    Args:
-        reference: ``[HOST[:PORT]/]NAME[:TAG][@DIGEST]``.
-
-    Raises:
-        NameInvalid: the text is not a reference.
-    """
-    parsed = Reference.parse(reference)
-    if parsed.host in {"docker.io", "index.docker.io"}:
-        parsed = replace(parsed, host=None, repository=Repository(parsed.repository.name.removeprefix("library/")))
-    return str(replace(parsed, tag=parsed.tag or Tag("latest"), digest=None))
-
-
-#: The field that a setting of each kind changes.
-_FIELDS = {"env": "value", "mount": "source", "device": "path", "args": "value"}
-
-
-def keys_of(kind: str, name: str) -> tuple[str, str]:
-    """Return the two spellings of a key: without and with its field."""
-    bare = name.removesuffix(f".{_FIELDS[kind]}")
-    return bare, f"{bare}.{_FIELDS[kind]}"
-
-
 def with_settings(config: PluginConfig, settings: Mapping[str, str]) -> PluginConfig:
-    """Return a config with the values of settings in it, as ``docker plugin set`` writes them."""
+    """Return a config with the values of settings in it, as ``docker plugin set`` writes them.
+
+    Engines set no source or path where the config has null.
+    """
 
     def given(kind: str, name: str) -> str | None:
-        return next((settings[key] for key in keys_of(kind, name) if key in settings), None)
+        return next((settings[key] for key in _spellings(kind, name) if key in settings), None)
 
     def kept(kind: str, name: str, default: str | None) -> str | None:
         value = given(kind, name)
-        return default if value is None else value
+        is_null = default is None and kind in {"mount", "device"}
+        return default if value is None or is_null else value
 
     arguments = given("args", config.args.name)
     return replace(
@@ -90,3 +71,9 @@ def with_settings(config: PluginConfig, settings: Mapping[str, str]) -> PluginCo
         devices=tuple(replace(device, path=kept("device", device.name, device.path)) for device in config.devices),
         args=config.args if arguments is None else replace(config.args, value=tuple(arguments.split(" "))),
     )
+
+
+def _spellings(kind: str, key: str) -> tuple[str, ...]:
+    """Return the keys by which engines take a setting: as listed, and with its field."""
+    field = f".{_FIELDS[kind]}"
+    return (key,) if key.endswith(field) else (key, f"{key}{field}")

@@ -6,9 +6,10 @@ The same plugin and the same changes give the same bytes, on any machine and at 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, Unsupported
@@ -17,6 +18,9 @@ from mirror.oci.printable_text import escaped
 from mirror.plugin.build.assembly import ConfigDocument, canonical_json, plugin_manifest
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.rootfs.layer_facts import LayerFacts
+
+#: ``{word}`` or ``{{word}}``. Values in other braces, such as JSON and Go templates, are no placeholders.
+_PLACEHOLDER: Final = re.compile(r"\{\{([A-Za-z_]+)\}\}|\{([A-Za-z_]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +62,17 @@ class DerivationChanges:
         return value | ({"fix": True} if self.fix else {})
 
     def filled_in(self, repository: Repository, tag: Tag) -> DerivationChanges:
-        """Return the changes with ``{name}`` and ``{tag}`` in values replaced by the name and tag of the copy."""
+        """Return the changes with ``{name}`` and ``{tag}`` in values replaced by the name and tag of the copy.
+
+        ``{{word}}`` is replaced by the text ``{word}``. All other braces stay.
+
+        Raises:
+            ConfigurationFault: a value has another word in single braces.
+        """
+        words = {"name": repository.name, "tag": tag.name}
 
         def fill(text: str) -> str:
-            return text.replace("{name}", repository.name).replace("{tag}", tag.name)
+            return _PLACEHOLDER.sub(lambda match: _filled(match, words), text)
 
         def each(values: Mapping[str, str]) -> dict[str, str]:
             return {key: fill(value) for key, value in values.items()}
@@ -128,6 +139,19 @@ def derive(
     if new_config == config:
         return DerivedPlugin(config, manifest, changed)
     return DerivedPlugin(new_config, _with_config(manifest, new_config), changed)
+
+
+def _filled(match: re.Match[str], words: Mapping[str, str]) -> str:
+    """Return the text for a placeholder."""
+    literal, word = match.groups()
+    if literal is not None:
+        return f"{{{literal}}}"
+    if word not in words:
+        known = " or ".join(f"{{{name}}}" for name in words)
+        raise ConfigurationFault(
+            f"{{{word}}} in a value of derive is unknown; fix: write {known}, or {{{{{word}}}}} for the text {{{word}}}"
+        )
+    return words[word]
 
 
 def _edited(document: ConfigDocument, config: PluginConfig, changes: DerivationChanges) -> ConfigDocument:

@@ -14,6 +14,7 @@ from mirror.plugin.config.settable import Setting, list_settings
 from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.engine_support import EngineVerdict, engine_verdicts
+from mirror.plugin.lint.name_checks import check_own_name
 from mirror.plugin.lint.rootfs_checks import IntendedPlatform, check_rootfs
 from mirror.plugin.policy.engine_vulnerabilities import never_compared
 from mirror.plugin.rootfs.platform import Platform, platform_from_tag
@@ -72,19 +73,22 @@ class PluginView:
         return any(finding.severity is Severity.ERROR for finding in self.findings)
 
 
-def view_plugin(content: PluginContent, tag: str | None = None, hosts: Platform | None = None) -> PluginView:
+def view_plugin(
+    content: PluginContent, tag: str | None = None, hosts: Platform | None = None, *, name: str | None = None
+) -> PluginView:
     """Return all information about a plugin.
 
     Args:
         content: content that was read.
         tag: tag of the plugin.
         hosts: platform of the hosts for which the plugin is intended; None takes the platform that the tag names.
+        name: local name of the plugin, see :func:`mirror.plugin.config.own_name.local_name`; None if unknown.
     """
     said = None if tag is None else platform_from_tag(tag)
     meant = None if said is None else IntendedPlatform(said.platform, f"the tag, with {said.used!r}, says")
     if hosts is not None:
         meant = IntendedPlatform(hosts, "the hosts are")
-    found = tuple(_alike(sorted(_findings(content, meant), key=lambda one: _ORDER.index(one.severity))))
+    found = tuple(_alike(sorted(_findings(content, meant, name), key=lambda one: _ORDER.index(one.severity))))
     runs_on, by = _platform(content, None if said is None else said.platform)
     config = content.config
     return PluginView(
@@ -98,11 +102,12 @@ def view_plugin(content: PluginContent, tag: str | None = None, hosts: Platform 
     )
 
 
-def _findings(content: PluginContent, meant: IntendedPlatform | None) -> Iterator[Finding]:
-    """Yield the findings about the packing, then those about the config and the root filesystem."""
+def _findings(content: PluginContent, meant: IntendedPlatform | None, name: str | None) -> Iterator[Finding]:
+    """Yield the findings about the packing, then those about the config, the name and the root filesystem."""
     yield from content.findings
     if content.config is not None:
         yield from check_config(content.config)
+        yield from check_own_name(content.config, name)
         if content.rootfs is not None:
             yield from check_rootfs(content.config, content.rootfs, meant)
 

@@ -3,7 +3,6 @@ import json
 import pytest
 
 from mirror.authoring.inspect import inspect
-from mirror.authoring.install_line import install_line
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import ManifestUnknown, UpstreamRefused
 from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
@@ -45,25 +44,17 @@ async def test_a_plugin_is_read():
 
 
 @pytest.mark.parametrize(
-    ("config_type", "kind", "line"),
+    ("config_type", "kind"),
     [
-        (media_types.DOCKER_IMAGE_CONFIG, "image", "docker pull mirror:5000/acme/driver:1.0"),
-        (media_types.OCI_IMAGE_CONFIG, "image", "docker pull mirror:5000/acme/driver:1.0"),
-        ("application/vnd.acme.thing", "artifact", None),
+        (media_types.DOCKER_IMAGE_CONFIG, "image"),
+        (media_types.OCI_IMAGE_CONFIG, "image"),
+        ("application/vnd.acme.thing", "artifact"),
     ],
 )
-async def test_other_kinds(config_type, kind, line):
+async def test_other_kinds(config_type, kind):
     registry, _ = await stored(b"{}", config_type)
     found = await inspect(registry, NAME, TAG)
-    assert (found.kind, found.plugin, install_line(found, "mirror:5000")) == (kind, None, line)
-
-
-async def test_the_install_line_names_what_must_be_set():
-    registry, manifest = await stored(json.dumps(CONFIG).encode())
-    by_tag = await inspect(registry, NAME, TAG)
-    assert install_line(by_tag, "mirror:5000") == "docker plugin install mirror:5000/acme/driver:1.0 state=VALUE"
-    by_digest = await inspect(registry, NAME, manifest.digest)
-    assert f"mirror:5000/acme/driver@{manifest.digest}" in install_line(by_digest, "mirror:5000")
+    assert (found.kind, found.plugin) == (kind, None)
 
 
 @pytest.mark.parametrize("content", [b'{"Env": "A=b"}', b" " * (MAX_CONFIG_BYTES + 1)])
@@ -72,7 +63,6 @@ async def test_a_config_that_cannot_be_read(content):
     found = await inspect(registry, NAME, TAG)
     assert (found.kind, found.plugin.config, found.plugin.privileges) == ("plugin", None, ())
     assert [finding.code for finding in found.findings] == ["layers-missing", "config-unreadable"]
-    assert install_line(found, "mirror:5000") == "docker plugin install mirror:5000/acme/driver:1.0"
 
 
 async def test_what_nobody_has_looked_at_shows_what_it_can():
@@ -131,12 +121,3 @@ async def test_layers_are_read_where_somebody_waits_for_it():
     found = await inspect(registry, NAME, TAG, progress=SilentProgress())
     assert (str(found.plugin.platform), found.plugin.platform_by) == ("linux/amd64", "its programs")
     assert (await inspect(registry, NAME, TAG)).plugin.platform is None
-
-
-@pytest.mark.parametrize("key", ["plugin_name", "DRIVER-NAME", "pluginname"])
-async def test_a_plugin_that_must_know_its_name_is_given_an_alias(key):
-    registry = MemoryRegistry()
-    env = [{"name": key, "value": "acme/driver:latest", "settable": ["value"]}]
-    await put_plugin(registry, {"Env": env})
-    line = install_line(await inspect(registry, NAME, TAG), "mirror:5000")
-    assert line == (f"docker plugin install --alias acme/driver:1.0 mirror:5000/acme/driver:1.0 {key}=acme/driver:1.0")

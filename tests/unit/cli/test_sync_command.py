@@ -72,6 +72,7 @@ def test_one_shape_of_json(dry_run: bool, monkeypatch: pytest.MonkeyPatch, capsy
         "derived_from": None,
         "privileges": [],
         "moved_bytes": 1234,
+        "advice": "",
         "reason": "with 1 referrer(s)",
         "error": None,
     }

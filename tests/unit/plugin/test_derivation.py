@@ -210,8 +210,15 @@ def test_layers_that_cannot_be_mended(facts: dict[Digest, LayerFacts]) -> None:
 
 
 def test_names_are_filled_in_and_nothing_else_is() -> None:
-    changes = DerivationChanges(env={"a": "mirror:5000/{name}:{tag}", "b": "{{.Name}} {x}"}, args=("{tag}",))
+    literal = '{{.Name}} {"a": 1} {} ${x'
+    changes = DerivationChanges(
+        env={"a": "mirror:5000/{name}:{tag}", "b": literal, "c": "{{tag}} {{x}}"}, args=("{tag}",)
+    )
     filled = changes.filled_in(Repository("acme/driver"), Tag("1.0"))
-    assert filled.env == {"a": "mirror:5000/acme/driver:1.0", "b": "{{.Name}} {x}"}
+    assert filled.env == {"a": "mirror:5000/acme/driver:1.0", "b": literal, "c": "{tag} {x}"}
     assert filled.args == ("1.0",)
-    assert str(filled) == 'env a="mirror:5000/acme/driver:1.0", env b="{{.Name}} {x}", args ["1.0"]'
+
+
+def test_an_unknown_placeholder_is_refused() -> None:
+    with pytest.raises(ConfigurationFault, match=r"^{repo} .* is unknown; fix: write {name} or {tag}, or {{repo}} for"):
+        DerivationChanges(mounts={"a": "/srv/{repo}"}).filled_in(Repository("a"), Tag("1"))

@@ -118,6 +118,7 @@ def test_a_rule_with_several_names_and_changes(written):
         (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {}}]", "there is nothing to change; fix: give env"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {envs: {}}}]", "mirrors.0.derive.envs: unknown key"),
         (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {env: {a: 1}}}]", "mirrors.0.derive.env.a: "),
+        (HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {env: {a: '{x}'}}}]", "{x} in a value of derive is un"),
         ("server: {lisen: x}", "server.lisen: unknown key; did you mean listen?"),
         ("serverr: {}", "serverr: unknown key; did you mean server?"),
         ("server: {workers: 0}", "server.workers: "),

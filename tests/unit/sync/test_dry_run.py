@@ -127,9 +127,21 @@ async def test_plugins_that_share_blobs(world: World) -> None:
     assert (done.count(TagOutcome.COPIED), done.moved_bytes) == (3, sum(map(len, BLOBS)))
 
 
-async def test_nothing_but_manifests_is_read_and_no_tag_is_reported(world: World, told: Told) -> None:
+async def test_only_manifests_and_configs_are_read_and_no_tag_is_reported(world: World, told: Told) -> None:
     await world.dry_run(ruled())
-    assert (world.upstream.read, told.lines) == ([], [])
+    assert set(world.upstream.read) == {Digest.of(CONFIG), Digest.of(OTHER_CONFIG)}
+    assert told.lines == []
+
+
+async def test_a_plugin_that_does_not_know_its_new_name_is_told(world: World) -> None:
+    config = json.dumps({"Env": [{"Name": "plugin_name", "Value": "store/contiv:9", "Settable": ["value"]}]}).encode()
+    await hold(world.upstream, THERE, [config, OLD], [plugin(config, OLD)], "9")
+    rule = ruled(HERE.name, THERE.name, tags=TagSelection.parse(("9",)))
+    assert [record.advice for record in (await world.both(rule)).rules[0].tags] == [
+        "plugin_name is store/contiv:9, so the driver does not know its name contiv:9; fix: install it with --alias "
+        "contiv:9 and plugin_name=contiv:9",
+        "",
+    ]
 
 
 async def test_an_index_with_members(world: World) -> None:

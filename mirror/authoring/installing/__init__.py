@@ -1,0 +1,1 @@
+"""Commands, service specifications and scripts that install a plugin on Docker hosts. Pure."""

@@ -1,0 +1,62 @@
+"""Short names for plugins, and the commands that use a plugin by its name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from mirror.oci import Repository
+
+_GENERIC: Final = "authz|docker|driver|drivers|log|logging|managed|net|network|plugin|plugins|store|v2|v2plugin|volume"
+#: Generic words at both ends of a path component. Components are at most 255 characters long.
+_ENDS: Final = re.compile(rf"^(?:(?:{_GENERIC})(?:[._-]+|$))+|(?:(?:^|[._-]+)(?:{_GENERIC}))+$")
+_BUILT_IN: Final = """
+    awslogs bridge default etwlogs fluentd gcplogs gelf host internal ipvlan journald json-file l2bridge l2tunnel local
+    logentries macvlan nat none null overlay splunk syslog transparent
+"""
+#: Drivers that are part of the engine. An engine prefers them to a plugin of the same name.
+_DRIVERS: Final = frozenset(_BUILT_IN.split())
+_CAPABILITY: Final = re.compile(r"docker\.([a-z]+)/.*", re.DOTALL)
+
+
+def short_alias(repository: Repository) -> str:
+    """Return a short alias for a plugin, such as ``loki`` for ``grafana/loki-docker-driver``.
+
+    The alias is the last path component that has more than generic words, without generic words at its ends. If an
+    engine has a driver of this name, or every component is generic, the alias is the last component. For
+    ``contiv/v2plugin``, the alias is ``contiv``.
+    """
+    components = repository.name.split("/")
+    for component in reversed(components):
+        name = _ENDS.sub("", component)
+        if name:
+            return components[-1] if name in _DRIVERS else name
+    return components[-1]
+
+
+def driver_name(name: str) -> str:
+    """Return the name by which commands find a plugin. Engines add only the tag ``latest`` to a name."""
+    return name.removesuffix(":latest")
+
+
+def driver_uses(types: Iterable[str], name: str) -> tuple[str, ...]:
+    """Return a command for each use of a plugin, with words in upper case to be replaced.
+
+    Args:
+        types: interface types of the plugin.
+        name: name as :func:`driver_name` returns it.
+    """
+    found = {match[1] for one in types if (match := _CAPABILITY.fullmatch(one))}
+    uses = {
+        "volumedriver": f"docker volume create -d {name} VOLUME",
+        "networkdriver": f"docker network create -d {name} NETWORK",
+        "ipamdriver": f"docker network create --ipam-driver {name} NETWORK",
+        "logdriver": f"docker run --log-driver {name} IMAGE",
+        "authz": f"dockerd --authorization-plugin={name}",
+        "csicontroller": f"docker volume create -d {name} --type mount VOLUME",
+        "csinode": f"docker volume create -d {name} --type mount VOLUME",
+        "secretprovider": f"docker secret create -d {name} SECRET",
+        "graphdriver": f"dockerd --storage-driver={name}",
+    }
+    return tuple(dict.fromkeys(command for capability, command in uses.items() if capability in found))
