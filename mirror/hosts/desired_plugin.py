@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mirror.oci import Digest, Reference
+from mirror.plugin.config.own_name import local_name
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.privileges import Privilege, compute_privileges
 
@@ -51,6 +52,12 @@ class PluginRelease:
     def privileges(self) -> tuple[Privilege, ...]:
         """Privileges that an engine asks for."""
         return compute_privileges(self.config)
+
+
+def name_on_host(reference: Reference) -> str:
+    """Return the name that an engine gives to a plugin of this reference or alias: with a tag, without a digest."""
+    repository = f"{reference.host}/{reference.repository}" if reference.host else reference.repository.name
+    return local_name(repository, "latest" if reference.tag is None else reference.tag.name)
 
 
 def engine_reference(reference: Reference) -> str:

@@ -12,7 +12,9 @@ from mirror.hosts.engine_api import InstalledPlugin
 from mirror.hosts.plugin_steps import PluginStep, PluginTarget, StepKind, steps_between
 from mirror.hosts.plugin_values import effective_values, kept_by_upgrade, resolve_settings
 from mirror.oci import Digest
-from mirror.oci.errors import ConfigurationFault, Denied, MirrorError, Unsupported
+from mirror.oci.errors import Denied, MirrorError, Unsupported
+from mirror.oci.printable_text import printable
+from mirror.plugin.config.own_name import own_names
 from mirror.plugin.config.privileges import Privilege, compute_privileges
 from mirror.plugin.config.risks import privileges_with_risks
 from mirror.plugin.config.settable import list_settings
@@ -177,9 +179,14 @@ def _problems(
             f"{desired.place}: engine {engine} crashes at an install by digest; fix: write "
             f"{reference.repository}:TAG@{reference.digest}: then the engine pulls the tag, and the digest is compared"
         )
-    for setting in list_settings(target.config):
-        if setting.must_be_set and desired.enabled and setting.key not in target.values:
-            yield ConfigurationFault(f"{desired.place}: settings.{setting.key} must be set before the plugin can run")
+    config = with_settings(target.config, target.values)
+    unset = [one.name for one in config.mounts if one.source is None] + [
+        one.name for one in config.devices if not one.path
+    ]
+    if unset and desired.enabled:
+        yield Unsupported(
+            f"{desired.place}: settings.{printable(unset[0], 80)} has no default, and the plugin cannot run without it"
+        )
     if now is not None and StepKind.UPGRADE in kinds:
         devices = {setting.key for setting in list_settings(target.config) if setting.kind == "device"}
         stale = [key for step in steps for key in step.settings if key in devices]
@@ -196,9 +203,17 @@ def _pulls(steps: Sequence[PluginStep]) -> bool:
 
 def _notes(now: InstalledPlugin | None, target: PluginTarget, steps: Sequence[PluginStep]) -> Iterator[str]:
     """Yield sentences about what the steps do not do."""
-    kinds = {step.kind for step in steps}
-    if now is None or target.config is None:
+    if target.config is None:
         return
+    for own in own_names(with_settings(target.config, target.values)):
+        if own.key is not None and not own.agrees(target.name):
+            yield (
+                f"{own.variable} is {own.default or 'empty'}, so the driver does not know its name {target.name}; fix: "
+                f"add the setting {own.key}: {target.name}"
+            )
+    if now is None:
+        return
+    kinds = {step.kind for step in steps}
     if StepKind.UPGRADE in kinds:
         for what in kept_by_upgrade(now, target.config):
             yield f"an upgrade does not apply {what} of the new version; fix: add 'replace: true'"

@@ -30,11 +30,20 @@ class HostEngine(EngineReader, EngineChanger, Protocol):
 
 
 class Outcome(Enum):
-    """Outcome for one plugin."""
+    """Outcome for one plugin.
+
+    Attributes:
+        UNCHANGED: the plugin was in the wanted state already.
+        DONE: the plugin is in the wanted state now.
+        REFUSED: the plan or the engine refused the change before anything was changed.
+        ROLLED_BACK: the change failed, and the plugin is in its former state again.
+        STUCK: the change failed, and so did the way back.
+        NOT_DONE: the execution ended before the change.
+    """
 
     UNCHANGED = "unchanged"
     DONE = "done"
-    REFUSED = "refused"
+    REFUSED = "not changed"
     ROLLED_BACK = "rolled back"
     STUCK = "not rolled back"
     NOT_DONE = "not done"
@@ -50,7 +59,7 @@ class PluginResult:
         done: steps that the engine carried out, the way back not included.
         error: error that ended the change; None if there is none.
         rollback_error: error that ended the way back; None if there is none.
-        left: state in which the plugin was left, as far as it is neither the wanted nor the former state.
+        left: state in which the plugin was left, if something was changed in vain.
         commands: commands that lead a plugin that was not rolled back to its former state.
     """
 
@@ -127,14 +136,17 @@ class PlanExecution:
         # After the removal of the old version an upgrade would not bring its devices back.
         back = PluginTarget.of_installed(plugin.name, plugin.now, plugin.way_back, replace=plugin.target.replace)
         try:
-            await self._lead(back, [], stoppable=False)
-            left = _left_set(await self._find(plugin.name), back)
+            undone: list[PluginStep] = []
+            await self._lead(back, undone, stoppable=False)
+            now = await self._find(plugin.name)
         except MirrorError as failure:
             self._gone = isinstance(failure, EngineUnreachable)
             left, commands = await self._left(back)
             return PluginResult(plugin.name, Outcome.STUCK, tuple(done), error, failure, left, commands)
-        outcome = Outcome.ROLLED_BACK if error is not None or done else Outcome.NOT_DONE
-        return PluginResult(plugin.name, outcome, tuple(done), error, left=left)
+        if not done and not undone:
+            return PluginResult(plugin.name, Outcome.NOT_DONE if error is None else Outcome.REFUSED, error=error)
+        left = f"{_state_of(now)}{_left_set(now, back)}"
+        return PluginResult(plugin.name, Outcome.ROLLED_BACK, tuple(done), error, left=left)
 
     async def _lead(self, target: PluginTarget, done: list[PluginStep], *, stoppable: bool) -> None:
         """Carry out steps until the engine reports the wanted state. Adds each step to ``done``."""
@@ -278,8 +290,8 @@ def _state_of(now: InstalledPlugin | None) -> str:
 
 
 def _left_set(now: InstalledPlugin | None, back: PluginTarget) -> str:
-    """Return a sentence about variables that were set and cannot be unset again; empty if there are none."""
+    """Return a text about variables that were set and cannot be unset again; empty if there are none."""
     if now is None:
         return ""
     keys = [printable(key, 80) for key in effective_values(now) if key not in back.values]
-    return f"{', '.join(keys)} stays set, because engines cannot unset a variable" if keys else ""
+    return f"; {', '.join(keys)} stays set, because engines cannot unset a variable" if keys else ""

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from mirror.hosts.checks.wanted_plugin import keys_of
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.settable import Setting, list_settings
 
+#: The field of each kind that engines set.
+_FIELDS: Final = {"env": "value", "mount": "source", "device": "path", "args": "value"}
 #: Interface types that all engines keep as they are. Others come back mangled from engines up to 28.
 _TYPE: Final = re.compile(r"\w+\.\w+/[\w.]+")
 _MOST_KEYS_NAMED: Final = 20
@@ -48,7 +49,9 @@ def resolve_settings(config: PluginConfig, given: Mapping[str, str], place: str)
     settings = list_settings(config)
     found: dict[str, str] = {}
     for key, value in given.items():
-        setting = next((one for one in settings if key in keys_of(one.kind, one.key)), None)
+        setting = next(
+            (one for one in settings if key in {one.key, item_name(one), f"{item_name(one)}.{_FIELDS[one.kind]}"}), None
+        )
         if setting is None:
             known = ", ".join(printable(one.key, 80) for one in settings[:_MOST_KEYS_NAMED]) or "none"
             raise ConfigurationFault(
@@ -78,7 +81,7 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
         plugin: the old version.
         released: config of the new version.
     """
-    settable = {(one.kind, _item(one)) for one in list_settings(released)}
+    settable = {(one.kind, item_name(one)) for one in list_settings(released)}
     have = _env_values(plugin.settings.env)
     paths = {device.name: device.path for device in plugin.settings.devices}
     told = [
@@ -96,6 +99,11 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
     return tuple(told)
 
 
+def item_name(setting: Setting) -> str:
+    """Return the name of the item of a config that a setting belongs to."""
+    return setting.key.removesuffix(f".{_FIELDS[setting.kind]}")
+
+
 def _comparable(config: PluginConfig) -> PluginConfig:
     interface = config.interface
     return replace(
@@ -111,18 +119,12 @@ def _value(plugin: InstalledPlugin, setting: Setting) -> str | None:
     config, settings = plugin.config, plugin.settings
     if setting.kind == "args":
         return " ".join(settings.args)
-    name = _item(setting)
+    name = item_name(setting)
     if setting.kind == "env":
         return _env_values(settings.env).get(name)
     if setting.kind == "mount":
         return next((mount.source for mount in config.mounts if mount.name == name), None)
     return next((device.path for device in settings.devices if device.name == name), None)
-
-
-def _item(setting: Setting) -> str:
-    """Return the name of the item of a config that a setting belongs to."""
-    name, _ = keys_of(setting.kind, setting.key)
-    return name
 
 
 def _env_values(env: tuple[str, ...]) -> dict[str, str]:

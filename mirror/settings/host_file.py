@@ -15,8 +15,7 @@ import yaml
 from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
-from mirror.hosts.checks.wanted_plugin import local_name
-from mirror.hosts.desired_plugin import DesiredPlugin
+from mirror.hosts.desired_plugin import DesiredPlugin, name_on_host
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault, DigestInvalid, NameInvalid
 from mirror.oci.printable_text import printable
@@ -114,7 +113,7 @@ class HostPlugin(Section):
     @property
     def local_name(self) -> str:
         """Name of the plugin on the host, with its tag."""
-        return local_name(self.alias or self.name)
+        return name_on_host(_parsed(self.alias or self.name))
 
 
 class HostFile(Section):

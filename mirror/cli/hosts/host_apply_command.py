@@ -51,7 +51,8 @@ def apply(
     they need, asks once, and carries the changes out. A change that fails is
     rolled back to the old version and its settings. A second run changes nothing.
 
-    Exit code 1: a plugin could not be changed, or you answered no. 3: the engine
+    Exit code 1: a plugin cannot be changed, its change failed, or you answered no.
+    3: the engine
     or a registry cannot be reached. 4: interrupted; the running change was rolled
     back. 5: this user must not open the engine's socket.
     """
@@ -96,6 +97,8 @@ def _run(
     if dry_run:
         if json:
             print_json(plan_as_json(plan))
+        if plan.problems:
+            raise typer.Exit(exit_codes.ANSWER_IS_NO)
         return
     if plan.changes:
         if json and sys.stdin.isatty():
@@ -105,7 +108,7 @@ def _run(
     if json:
         print_json(plan_as_json(plan, results))
     elif plan.changes:
-        RESULTS.out("")
+        RESULTS.line()
         print_results(RESULTS, [result for result in results if result.outcome.value != "unchanged"])
     code = exit_codes.INTERRUPTED if stopped else _exit_code(results)
     if code != exit_codes.DONE:

@@ -35,6 +35,10 @@ def print_plan(console: Console, plan: HostPlan) -> None:
         console.out(f"{printable(plugin.name)}: {_headline(plugin)}", style=style, highlight=False)
         for line in _details(plugin, plan.engine):
             console.out(f"    {printable(line)}", highlight=False)
+    if any(plugin.privileges for plugin in plan.plugins) and _is_exposed(plan.engine):
+        flaw = UNCOMPARED_PRIVILEGE
+        told = f"the engine has {flaw.identifier} and {flaw.effect}; fix: {flaw.remedy}"
+        console.out(printable(told), style="yellow", highlight=False)
     if plan.others:
         console.out(f"not in the file, left alone: {printable(', '.join(plan.others))}", style="dim", highlight=False)
 
@@ -70,8 +74,14 @@ def _headline(plugin: PlannedPlugin) -> str:
     if not plugin.steps:
         return "as wanted" if plugin.target.config is not None else "not installed, as wanted"
     release = plugin.target.release
-    pulled = "" if release is None or not plugin.pulls else f" from {release.remote}"
-    return f"{', '.join(step.kind.value for step in plugin.steps)}{printable(pulled)}"
+    pulled = "" if release is None else f" from {release.remote}"
+    # "install from mirror:5000/…, set, enable": the reference stands beside the step that pulls.
+    return printable(
+        ", ".join(
+            f"{step.kind.value}{pulled if step.kind in {StepKind.INSTALL, StepKind.UPGRADE} else ''}"
+            for step in plugin.steps
+        )
+    )
 
 
 def _details(plugin: PlannedPlugin, engine: str) -> Iterator[str]:
@@ -85,15 +95,17 @@ def _details(plugin: PlannedPlugin, engine: str) -> Iterator[str]:
     if plugin.privileges:
         yield "privileges that the engine asks for:"
         yield from _privileges(plugin.privileges)
-        exposed = UNCOMPARED_PRIVILEGE.exposure(engine) is Exposure.AFFECTED
         skipped = never_compared([privilege for privilege, _ in plugin.privileges])
-        if exposed and skipped is not None:
-            flaw = UNCOMPARED_PRIVILEGE
-            yield f"this engine does not check that {skipped} was granted ({flaw.identifier}); fix: {flaw.remedy}"
+        if skipped is not None and _is_exposed(engine):
+            yield f"the engine does not check that {skipped} was granted ({UNCOMPARED_PRIVILEGE.identifier})"
     if plugin.reached_by_settings:
         yield "access that the settings give, and that the engine does not ask for:"
         yield from _privileges(plugin.reached_by_settings)
     yield from (f"note: {note}" for note in plugin.notes)
+
+
+def _is_exposed(engine: str) -> bool:
+    return UNCOMPARED_PRIVILEGE.exposure(engine) is Exposure.AFFECTED
 
 
 def _privileges(privileges: Iterable[tuple[Privilege, str]]) -> Iterator[str]:

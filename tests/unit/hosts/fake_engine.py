@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mirror.hosts.checks.wanted_plugin import keys_of
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
 from mirror.hosts.engine_api import (
     EngineInfo,
@@ -18,7 +17,7 @@ from mirror.hosts.engine_api import (
     RegistryLogin,
 )
 from mirror.hosts.host_plan import HostPlan, plan_plugin, plan_removal
-from mirror.hosts.plugin_values import same_content
+from mirror.hosts.plugin_values import item_name, same_content
 from mirror.oci import Digest
 from mirror.oci.errors import EngineRefused, EngineUnreachable
 from mirror.plugin.config.plugin_config import PluginConfig
@@ -214,7 +213,7 @@ class FakeEngine:
         setting = next((one for one in list_settings(plugin.config) if key == one.key), None)
         if setting is None:
             raise _refused(f'setting "{key}" not found in the plugin configuration', 500)
-        item, _ = keys_of(setting.kind, setting.key)
+        item = item_name(setting)
         config, settings = plugin.config, plugin.settings
         if setting.kind == "env":
             values: Mapping[str, str] = dict(text.split("=", 1) for text in settings.env) | {item: value}

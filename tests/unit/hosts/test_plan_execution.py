@@ -145,7 +145,7 @@ async def test_a_plugin_in_use_is_not_changed():
     await apply(engine, desired("1"))
     engine.used.add("p:1")
     (result,) = await apply(engine, desired("2"))
-    assert (result.outcome, result.done) == (Outcome.ROLLED_BACK, ())
+    assert (result.outcome, result.done) == (Outcome.REFUSED, ())
     assert "is in use by volumes" in str(result.error)
     (forced,) = await apply(engine, desired("2"), force=True)
     assert forced.outcome is Outcome.DONE
@@ -184,7 +184,7 @@ async def test_a_tag_that_moves_after_the_plan_is_noticed():
     plan = engine.plan(desired("1"))
     engine.registry[ONE.remote] = release("moved", Mounts=[{**MOUNT, "Source": "/"}])
     (result,) = await run(engine, plan)
-    assert result.outcome is Outcome.ROLLED_BACK
+    assert result.outcome is Outcome.REFUSED
     assert isinstance(result.error, EngineProtocolError)
     assert engine.calls == []
     engine.registry[ONE.remote] = release("same privileges", Mounts=[{**MOUNT, "Source": "/one"}])
