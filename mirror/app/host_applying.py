@@ -1,24 +1,32 @@
-"""Command ``host apply``: reads the wanted versions at their registries, and plans the changes of a host."""
+"""Command ``host apply``: reads the wanted versions at their registries, and plans the changes of a host.
+
+Registries are asked as the engine asks them: over HTTP where the engine may use it, and with the login that
+``docker login`` wrote for the user.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
-from mirror.app.upstream_registries import open_anonymously
 from mirror.authoring.plugin_content import require_plugin
 from mirror.hosts.checks.facts_gathering import registry_addresses
 from mirror.hosts.checks.registry_check import may_use_http
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease, engine_reference
-from mirror.hosts.engine_api import EngineInfo, EngineReader, InstalledPlugin
+from mirror.hosts.engine_api import EngineInfo, EngineReader, InstalledPlugin, RegistryLogin
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin, plan_plugin, plan_removal
 from mirror.hosts.plugin_steps import PluginTarget
 from mirror.hosts.plugin_values import same_content
 from mirror.oci import Reference, Repository
-from mirror.oci.errors import EngineFault, EngineRefused, MirrorError, UpstreamFault
+from mirror.oci.errors import ConfigurationFault, EngineFault, EngineRefused, MirrorError, UpstreamFault
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.registry.config_reading import read_plugin_config
+from mirror.upstream.auth.credentials import Credentials
+from mirror.upstream.auth.login_files import FileLogin
+from mirror.upstream.http.http_proxies import Proxies
+from mirror.upstream.registry import UpstreamRegistry
 
 #: Registry behind names without a host.
 _HUB: Final = "registry-1.docker.io"
@@ -30,13 +38,18 @@ class HostPlanner:
     Args:
         engine: engine of the host.
         info: properties of the engine.
+        environment: ``DOCKER_CONFIG`` names the folder with docker's ``config.json``; proxies are read as well.
         plain_http: True to read all registries over HTTP.
     """
 
-    def __init__(self, engine: EngineReader, info: EngineInfo, *, plain_http: bool = False) -> None:
+    def __init__(
+        self, engine: EngineReader, info: EngineInfo, environment: Mapping[str, str], *, plain_http: bool = False
+    ) -> None:
         self._engine = engine
         self._info = info
+        self._environment = environment
         self._plain_http = plain_http
+        self._logins: dict[str, Credentials | None] = {}
 
     async def plan(self, desired: Sequence[DesiredPlugin], *, without_rollback: bool = False) -> HostPlan:
         """Return the plan for the plugins of a file.
@@ -57,6 +70,14 @@ class HostPlanner:
         ]
         others = installed.keys() - {one.name for one in desired}
         return HostPlan(version, tuple(planned), tuple(sorted(others)))
+
+    def login(self, remote: str) -> RegistryLogin | None:
+        """Return the login of the user at the registry of a reference that was read; None if there is none."""
+        host = _host_of(Reference.parse(remote))
+        found = self._logins.get(host)
+        if found is None or not found.password:
+            return None
+        return RegistryLogin(host, found.username, found.password)
 
     async def _planned(
         self, desired: DesiredPlugin, now: InstalledPlugin | None, engine: str, *, without_rollback: bool
@@ -84,8 +105,7 @@ class HostPlanner:
 
     async def _read(self, reference: Reference) -> PluginRelease:
         """Read a version over HTTP or HTTPS, as the engine does."""
-        hub = reference.host in {None, "docker.io", "index.docker.io"}
-        host = _HUB if hub else str(reference.host)
+        host = _host_of(reference)
         if self._plain_http:
             return await self._read_at(host, reference, plain_http=True)
         if may_use_http(self._info, host, await registry_addresses(host)):
@@ -98,7 +118,11 @@ class HostPlanner:
         remote, repository = engine_reference(reference), reference.repository
         if host == _HUB and "/" not in repository.name:
             repository = Repository.parse(f"library/{repository}")
-        async with open_anonymously(host, plain_http=plain_http) as registry:
+        url = f"{'http' if plain_http else 'https'}://{host}"
+        login, proxies = await self._find_login(host), Proxies(environment=self._environment)
+        async with UpstreamRegistry.open(
+            name=host, url=url, plain_http=plain_http, login=login, proxies=proxies
+        ) as registry:
             target = reference.target if reference.tag is None else reference.tag
             # A registry may give each platform its own content under one tag. The engine tells what it gets.
             with suppress(EngineRefused):
@@ -109,3 +133,18 @@ class HostPlanner:
                 raise AssertionError("a plugin has a config")
             content = (await read_plugin_config(registry, repository, manifest.config.digest)).require()
             return PluginRelease(remote, manifest.digest, PluginConfig.parse(content))
+
+    async def _find_login(self, host: str) -> Credentials | None:
+        """Return the login that ``docker login`` wrote for a registry; None to ask anonymously."""
+        if host not in self._logins:
+            file = Path(self._environment.get("DOCKER_CONFIG") or "~/.docker") / "config.json"
+            self._logins[host] = None
+            # Without the file, or without a login for this registry in it, docker asks anonymously too.
+            with suppress(ConfigurationFault):
+                self._logins[host] = await FileLogin.docker(file, host).current()
+        return self._logins[host]
+
+
+def _host_of(reference: Reference) -> str:
+    """Return the registry of a reference. A name without a host is one of Docker Hub."""
+    return _HUB if reference.host in {None, "docker.io", "index.docker.io"} else str(reference.host)

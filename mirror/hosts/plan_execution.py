@@ -29,8 +29,8 @@ class HostEngine(EngineReader, EngineChanger, Protocol):
     """An engine whose plugins are changed."""
 
 
-class Outcome(Enum):
-    """Outcome for one plugin.
+class PluginOutcome(Enum):
+    """PluginOutcome for one plugin.
 
     Attributes:
         UNCHANGED: the plugin was in the wanted state already.
@@ -64,7 +64,7 @@ class PluginResult:
     """
 
     name: str
-    outcome: Outcome
+    outcome: PluginOutcome
     done: tuple[PluginStep, ...] = ()
     error: MirrorError | None = None
     rollback_error: MirrorError | None = None
@@ -114,11 +114,11 @@ class PlanExecution:
         """
         for plugin in plan.plugins:
             if plugin.problem is not None:
-                yield PluginResult(plugin.name, Outcome.REFUSED, error=plugin.problem)
+                yield PluginResult(plugin.name, PluginOutcome.REFUSED, error=plugin.problem)
             elif not plugin.steps:
-                yield PluginResult(plugin.name, Outcome.UNCHANGED)
+                yield PluginResult(plugin.name, PluginOutcome.UNCHANGED)
             elif self._gone or self._stop.is_set():
-                yield PluginResult(plugin.name, Outcome.NOT_DONE)
+                yield PluginResult(plugin.name, PluginOutcome.NOT_DONE)
             else:
                 yield await self._change(plugin)
 
@@ -128,7 +128,7 @@ class PlanExecution:
         error: MirrorError | None = None
         try:
             await self._lead(plugin.target, done, stoppable=True)
-            return PluginResult(plugin.name, Outcome.DONE, tuple(done))
+            return PluginResult(plugin.name, PluginOutcome.DONE, tuple(done))
         except _Stopped:
             pass
         except MirrorError as failure:
@@ -142,11 +142,13 @@ class PlanExecution:
         except MirrorError as failure:
             self._gone = isinstance(failure, EngineUnreachable)
             left, commands = await self._left(back)
-            return PluginResult(plugin.name, Outcome.STUCK, tuple(done), error, failure, left, commands)
+            return PluginResult(plugin.name, PluginOutcome.STUCK, tuple(done), error, failure, left, commands)
         if not done and not undone:
-            return PluginResult(plugin.name, Outcome.NOT_DONE if error is None else Outcome.REFUSED, error=error)
+            return PluginResult(
+                plugin.name, PluginOutcome.NOT_DONE if error is None else PluginOutcome.REFUSED, error=error
+            )
         left = f"{_state_of(now)}{_left_set(now, back)}"
-        return PluginResult(plugin.name, Outcome.ROLLED_BACK, tuple(done), error, left=left)
+        return PluginResult(plugin.name, PluginOutcome.ROLLED_BACK, tuple(done), error, left=left)
 
     async def _lead(self, target: PluginTarget, done: list[PluginStep], *, stoppable: bool) -> None:
         """Carry out steps until the engine reports the wanted state. Adds each step to ``done``."""

@@ -8,7 +8,7 @@ or a restart of the engine, ``docker plugin set`` changes the path in the config
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -49,9 +49,7 @@ def resolve_settings(config: PluginConfig, given: Mapping[str, str], place: str)
     settings = list_settings(config)
     found: dict[str, str] = {}
     for key, value in given.items():
-        setting = next(
-            (one for one in settings if key in {one.key, item_name(one), f"{item_name(one)}.{_FIELDS[one.kind]}"}), None
-        )
+        setting = _setting_of(settings, key)
         if setting is None:
             known = ", ".join(printable(one.key, 80) for one in settings[:_MOST_KEYS_NAMED]) or "none"
             raise ConfigurationFault(
@@ -102,6 +100,12 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
 def item_name(setting: Setting) -> str:
     """Return the name of the item of a config that a setting belongs to."""
     return setting.key.removesuffix(f".{_FIELDS[setting.kind]}")
+
+
+def _setting_of(settings: Sequence[Setting], key: str) -> Setting | None:
+    """Return the setting that a user means by a key: as listed, or the name with or without the field."""
+    spelt = (one for one in settings if key in {item_name(one), f"{item_name(one)}.{_FIELDS[one.kind]}"})
+    return next((one for one in settings if one.key == key), None) or next(spelt, None)
 
 
 def _comparable(config: PluginConfig) -> PluginConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +22,14 @@ from mirror.oci import Digest
 from mirror.oci.errors import ConfigurationFault, Denied, DigestInvalid, EngineUnreachable, UpstreamFault
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from mirror.hosts.engine_address import EngineAddress
-    from mirror.hosts.engine_api import PullProgress, PullStep
+    from mirror.hosts.engine_api import PullProgress, PullStep, RegistryLogin
     from mirror.hosts.host_plan import HostPlan
     from mirror.hosts.plan_execution import PluginResult
+
+    LoginOf: TypeAlias = Callable[[str], RegistryLogin | None]
 
 
 def apply(
@@ -56,42 +61,21 @@ def apply(
     or a registry cannot be reached. 4: interrupted; the running change was rolled
     back. 5: this user must not open the engine's socket.
     """
+    from mirror.cli.hosts.host_plan_output import plan_as_json, print_plan, print_results
     from mirror.settings.host_file import load_host_file
 
     granted = [_digest(text) for text in grant or ()]
     desired, address = load_host_file(file), address_of(socket)
 
-    async def plan_host() -> HostPlan:
+    async def plan_host() -> tuple[HostPlan, LoginOf]:
         from mirror.app.host_applying import HostPlanner
         from mirror.hosts.engine_client import EngineClient
 
         async with EngineClient.open(address) as engine:
-            planner = HostPlanner(engine, await engine.info(), plain_http=plain_http)
-            return await planner.plan(desired, without_rollback=without_rollback)
+            planner = HostPlanner(engine, await engine.info(), os.environ, plain_http=plain_http)
+            return await planner.plan(desired, without_rollback=without_rollback), planner.login
 
-    plan = run_to_the_end(plan_host())
-    _run(plan, address, granted, yes=yes, dry_run=dry_run, force=force, json=json)
-
-
-def schema() -> None:
-    """Print the JSON Schema of the file for ``host apply``, for editors."""
-    from mirror.settings.host_file import host_file_schema
-
-    print_json(host_file_schema())
-
-
-def _run(
-    plan: HostPlan,
-    address: EngineAddress,
-    granted: Sequence[Digest],
-    *,
-    yes: bool,
-    dry_run: bool,
-    force: bool,
-    json: bool,
-) -> None:
-    from mirror.cli.hosts.host_plan_output import plan_as_json, print_plan, print_results
-
+    plan, login = run_to_the_end(plan_host())
     if not json:
         print_plan(RESULTS, plan)
     if dry_run:
@@ -104,7 +88,7 @@ def _run(
         if json and sys.stdin.isatty():
             print_plan(MESSAGES, plan)
         _ask(plan, granted, yes=yes)
-    results, stopped = run_to_the_end(_carried_out(plan, address, force=force))
+    results, stopped = run_to_the_end(_carried_out(plan, address, login, force=force))
     if json:
         print_json(plan_as_json(plan, results))
     elif plan.changes:
@@ -115,7 +99,16 @@ def _run(
         raise typer.Exit(code)
 
 
-async def _carried_out(plan: HostPlan, address: EngineAddress, *, force: bool) -> tuple[list[PluginResult], bool]:
+def schema() -> None:
+    """Print the JSON Schema of the file for ``host apply``, for editors."""
+    from mirror.settings.host_file import host_file_schema
+
+    print_json(host_file_schema())
+
+
+async def _carried_out(
+    plan: HostPlan, address: EngineAddress, login: LoginOf, *, force: bool
+) -> tuple[list[PluginResult], bool]:
     """Carry a plan out, and return the results, and True if the user stopped it."""
     from mirror.hosts.engine_client import EngineClient
     from mirror.hosts.plan_execution import PlanExecution
@@ -123,7 +116,7 @@ async def _carried_out(plan: HostPlan, address: EngineAddress, *, force: bool) -
 
     with stop_requested() as stop, _bars() as progress:
         async with EngineClient.open(address) as engine:
-            execution = PlanExecution(engine, stop, force=force, progress=progress)
+            execution = PlanExecution(engine, stop, force=force, progress=progress, login=login)
             return [result async for result in execution.run(plan)], stop.is_set()
 
 

@@ -8,19 +8,19 @@ from typing import Any
 from rich.console import Console
 
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
-from mirror.hosts.plan_execution import Outcome, PluginResult
+from mirror.hosts.plan_execution import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginStep, StepKind
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure, never_compared
 
-_STYLES: Mapping[Outcome, str] = {
-    Outcome.UNCHANGED: "dim",
-    Outcome.DONE: "green",
-    Outcome.REFUSED: "bold red",
-    Outcome.ROLLED_BACK: "bold red",
-    Outcome.STUCK: "bold red",
-    Outcome.NOT_DONE: "yellow",
+_STYLES: Mapping[PluginOutcome, str] = {
+    PluginOutcome.UNCHANGED: "dim",
+    PluginOutcome.DONE: "green",
+    PluginOutcome.REFUSED: "bold red",
+    PluginOutcome.ROLLED_BACK: "bold red",
+    PluginOutcome.STUCK: "bold red",
+    PluginOutcome.NOT_DONE: "yellow",
 }
 
 
@@ -37,8 +37,8 @@ def print_plan(console: Console, plan: HostPlan) -> None:
             console.out(f"    {printable(line)}", highlight=False)
     if any(plugin.privileges for plugin in plan.plugins) and _is_exposed(plan.engine):
         flaw = UNCOMPARED_PRIVILEGE
-        told = f"the engine has {flaw.identifier} and {flaw.effect}; fix: {flaw.remedy}"
-        console.out(printable(told), style="yellow", highlight=False)
+        warning = f"the engine has {flaw.identifier} and {flaw.effect}; fix: {flaw.remedy}"
+        console.out(printable(warning), style="yellow", highlight=False)
     if plan.others:
         console.out(f"not in the file, left alone: {printable(', '.join(plan.others))}", style="dim", highlight=False)
 
@@ -118,7 +118,7 @@ def _reason(result: PluginResult) -> str:
     """Return the reason of an outcome; for a change that was carried out, its steps."""
     if result.error is not None:
         return printable(str(result.error))
-    if result.outcome is Outcome.ROLLED_BACK:
+    if result.outcome is PluginOutcome.ROLLED_BACK:
         return "interrupted"
     return ", ".join(step.kind.value for step in result.done)
 

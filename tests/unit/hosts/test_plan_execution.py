@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mirror.hosts.desired_plugin import DesiredPlugin
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.hosts.host_plan import HostPlan
-from mirror.hosts.plan_execution import Outcome, PlanExecution, PluginResult
+from mirror.hosts.plan_execution import PlanExecution, PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginTarget, steps_between
 from mirror.hosts.plugin_values import effective_values, same_content
 from mirror.oci import Reference
@@ -50,13 +50,13 @@ async def apply(engine: FakeEngine, *wanted: DesiredPlugin, **options: Any) -> l
 async def test_an_install_sets_and_enables():
     engine = FakeEngine(RELEASES)
     (result,) = await apply(engine, desired("1", settings={"A": "x", "data.source": "/srv"}))
-    assert result.outcome is Outcome.DONE
+    assert result.outcome is PluginOutcome.DONE
     assert engine.calls == ["pull p:1", "set p:1", "enable p:1"]
     found = engine.found("p:1")
     assert found is not None
     assert effective_values(found) == {"A": "x", "data": "/srv"}
     (again,) = await apply(engine, desired("1", settings={"A": "x", "data": "/srv"}))
-    assert again.outcome is Outcome.UNCHANGED
+    assert again.outcome is PluginOutcome.UNCHANGED
 
 
 async def test_a_setting_that_is_left_out_gets_its_default_again():
@@ -99,7 +99,7 @@ async def test_a_version_that_does_not_start_gives_way_to_the_old_one(replace: b
     engine = FakeEngine(RELEASES)
     await apply(engine, desired("1", settings={"A": "x", "data": "/srv"}))
     (result,) = await apply(engine, desired("broken", replace=replace))
-    assert result.outcome is Outcome.ROLLED_BACK
+    assert result.outcome is PluginOutcome.ROLLED_BACK
     assert MISSING in str(result.error)
     found = engine.found("p:1")
     assert found is not None
@@ -111,7 +111,7 @@ async def test_a_version_that_does_not_start_gives_way_to_the_old_one(replace: b
 async def test_a_new_plugin_that_does_not_start_is_removed_and_others_go_on():
     engine = FakeEngine(RELEASES)
     first, second = await apply(engine, desired("broken", "a:1"), desired("1", "b:1"))
-    assert (first.outcome, second.outcome) == (Outcome.ROLLED_BACK, Outcome.DONE)
+    assert (first.outcome, second.outcome) == (PluginOutcome.ROLLED_BACK, PluginOutcome.DONE)
     assert engine.found("a:1") is None
 
 
@@ -123,7 +123,7 @@ async def test_an_upgrade_without_a_way_back_needs_consent():
     assert isinstance(planned.problem, Unsupported)
     assert planned.steps == ()
     (result,) = await run(engine, engine.plan(desired("2"), without_rollback=True))
-    assert result.outcome is Outcome.DONE
+    assert result.outcome is PluginOutcome.DONE
 
 
 async def test_a_plugin_that_cannot_go_back_is_told_with_what_is_left_to_do():
@@ -133,7 +133,7 @@ async def test_a_plugin_that_cannot_go_back_is_told_with_what_is_left_to_do():
     # The third call enables and fails by itself. The fourth is the way back.
     engine.fail(None, None, None, REFUSED)
     (result,) = await run(engine, plan)
-    assert result.outcome is Outcome.STUCK
+    assert result.outcome is PluginOutcome.STUCK
     assert MISSING in str(result.error)
     assert result.left == "installed from m:5000/p:broken, disabled"
     assert result.commands[0] == "docker plugin upgrade --skip-remote-check p:1 m:5000/p:1"
@@ -145,21 +145,21 @@ async def test_a_plugin_in_use_is_not_changed():
     await apply(engine, desired("1"))
     engine.used.add("p:1")
     (result,) = await apply(engine, desired("2"))
-    assert (result.outcome, result.done) == (Outcome.REFUSED, ())
+    assert (result.outcome, result.done) == (PluginOutcome.REFUSED, ())
     assert "is in use by volumes" in str(result.error)
     (forced,) = await apply(engine, desired("2"), force=True)
-    assert forced.outcome is Outcome.DONE
+    assert forced.outcome is PluginOutcome.DONE
 
 
 async def test_enabling_is_tried_again_while_the_engine_stops_the_old_process():
     engine = FakeEngine(RELEASES)
     engine.slow_enables = 3
     (result,) = await apply(engine, desired("1"))
-    assert result.outcome is Outcome.DONE
+    assert result.outcome is PluginOutcome.DONE
     assert engine.calls.count("enable p:1") == 4
     engine.slow_enables = 100
     (result,) = await apply(engine, desired("1", "q:1"))
-    assert result.outcome is Outcome.ROLLED_BACK
+    assert result.outcome is PluginOutcome.ROLLED_BACK
 
 
 async def test_a_device_that_the_engine_does_not_set_is_not_taken_for_set():
@@ -167,7 +167,7 @@ async def test_a_device_that_the_engine_does_not_set_is_not_taken_for_set():
     await apply(engine, desired("devices"))
     engine.restart()
     (result,) = await apply(engine, desired("devices", settings={"dev": "/dev/full"}))
-    assert result.outcome is Outcome.ROLLED_BACK
+    assert result.outcome is PluginOutcome.ROLLED_BACK
     assert "has no effect" in str(result.error)
     found = engine.found("p:1")
     assert found is not None
@@ -184,7 +184,7 @@ async def test_a_tag_that_moves_after_the_plan_is_noticed():
     plan = engine.plan(desired("1"))
     engine.registry[ONE.remote] = release("moved", Mounts=[{**MOUNT, "Source": "/"}])
     (result,) = await run(engine, plan)
-    assert result.outcome is Outcome.REFUSED
+    assert result.outcome is PluginOutcome.REFUSED
     assert isinstance(result.error, EngineProtocolError)
     assert engine.calls == []
     engine.registry[ONE.remote] = release("same privileges", Mounts=[{**MOUNT, "Source": "/one"}])
@@ -196,10 +196,10 @@ async def test_a_tag_that_moves_after_the_plan_is_noticed():
 async def test_an_engine_that_is_gone_ends_the_execution():
     engine = FakeEngine(RELEASES, faults=[None, GONE])
     first, second = await apply(engine, desired("1", "a:1"), desired("1", "b:1"))
-    assert first.outcome is Outcome.STUCK
+    assert first.outcome is PluginOutcome.STUCK
     assert isinstance(first.rollback_error, EngineUnreachable)
     assert first.left == "unknown, because the engine does not answer"
-    assert second.outcome is Outcome.NOT_DONE
+    assert second.outcome is PluginOutcome.NOT_DONE
 
 
 async def test_a_request_to_stop_cancels_the_pull_and_goes_back():
@@ -216,8 +216,8 @@ async def test_a_request_to_stop_cancels_the_pull_and_goes_back():
     await pulling.wait()
     stop.set()
     first, second = await running
-    assert (first.outcome, first.error) == (Outcome.ROLLED_BACK, None)
-    assert second.outcome is Outcome.NOT_DONE
+    assert (first.outcome, first.error) == (PluginOutcome.ROLLED_BACK, None)
+    assert second.outcome is PluginOutcome.NOT_DONE
     found = engine.found("p:1")
     assert found is not None
     assert found.enabled
@@ -269,19 +269,19 @@ async def test_each_plugin_ends_in_its_old_or_new_state_and_the_result_is_true(
     for planned, result in zip(plan.plugins, results, strict=True):
         now = engine.found(result.name)
         match result.outcome:
-            case Outcome.DONE:
+            case PluginOutcome.DONE:
                 assert steps_between(now, planned.target) == ()
-            case Outcome.UNCHANGED | Outcome.REFUSED | Outcome.NOT_DONE:
+            case PluginOutcome.UNCHANGED | PluginOutcome.REFUSED | PluginOutcome.NOT_DONE:
                 assert now == untouched[result.name]
-            case Outcome.ROLLED_BACK:
+            case PluginOutcome.ROLLED_BACK:
                 assert _is_back(now, untouched[result.name])
-            case Outcome.STUCK:
+            case PluginOutcome.STUCK:
                 assert any(fault is not None for fault in failing)
                 assert result.rollback_error is not None
                 assert GONE in failing or result.commands
     named = {one.name for one in wanted}
     assert all(engine.found(name) == untouched[name] for name in NAMES if name not in named)
-    if all(result.outcome in {Outcome.DONE, Outcome.UNCHANGED} for result in results):
+    if all(result.outcome in {PluginOutcome.DONE, PluginOutcome.UNCHANGED} for result in results):
         assert engine.plan(*wanted).changes == ()
 
 
@@ -295,7 +295,7 @@ async def test_without_failures_a_second_plan_is_empty(
     results = await apply(engine, *wanted)
     again = engine.plan(*wanted)
     for planned, result in zip(again.plugins, results, strict=True):
-        if result.outcome in {Outcome.DONE, Outcome.UNCHANGED}:
+        if result.outcome in {PluginOutcome.DONE, PluginOutcome.UNCHANGED}:
             assert planned.steps == ()
         else:
             # Only versions that do not start, and devices that engines do not set, fail.
