@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from tests.harness import plugins
 from tests.harness.command import CompletedRun
 from tests.harness.engine import Engine
 from tests.harness.mirror import Mirror, plugin_mirror
+from tests.harness.packing import pack
+from tests.harness.pushing import push
 from tests.harness.requirement import require
 
 pytestmark = pytest.mark.e2e
@@ -24,17 +27,17 @@ SETTABLE = {"Description": "", "Settable": ["value"]}
 def _versions(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Three versions of a volume driver: 1.0 and 2.0 work, and the entrypoint of 3.0 is missing."""
     require(plugins.missing())
-    one = {"Name": "MODE", "Value": "one", **SETTABLE}
+    mode = {"Name": "MODE", "Value": "one", **SETTABLE}
     versions: dict[str, dict[str, Any]] = {
-        "1.0": {"Env": [one]},
-        "2.0": {"Env": [one | {"Value": "two"}, {"Name": "EXTRA", "Value": "new", **SETTABLE}]},
-        "3.0": {"Env": [one | {"Value": "three"}], "Entrypoint": ["/nope"]},
+        "1.0": {"Env": [mode]},
+        "2.0": {"Env": [mode | {"Value": "two"}, {"Name": "EXTRA", "Value": "new", **SETTABLE}]},
+        "3.0": {"Env": [mode | {"Value": "three"}], "Entrypoint": ["/nope"]},
     }
     for version, members in versions.items():
         folder = plugins.volume_plugin(tmp_path_factory.mktemp("plugin") / version, version=version, network="host")
         config = json.loads((folder / "config.json").read_bytes()) | members
         (folder / "config.json").write_text(json.dumps(config))
-        mirror.command("pack", str(folder), "-t", f"site/volumes:{version}")
+        push(pack(folder), mirror.url, "site/volumes", version)
 
 
 class Host:
@@ -45,9 +48,9 @@ class Host:
         self.mirror = mirror
         self.file = folder / "plugins.json"
 
-    def apply(self, *wanted: Mapping[str, Any], options: tuple[str, ...] = ("--yes",)) -> CompletedRun:
-        """Run `host apply` for plugins. Their names are those at the mirror, without its address."""
-        listed = [{**one, "name": f"{self.mirror.host}/{one['name']}"} for one in wanted]
+    def apply(self, *wanted: Mapping[str, Any], options: Sequence[str] = ("--yes",)) -> CompletedRun:
+        """Run `host apply` for versions of the driver. The name of each is its tag."""
+        listed = [{**one, "name": f"{self.mirror.host}/site/volumes:{one['name']}"} for one in wanted]
         self.file.write_text(json.dumps({"plugins": listed}))
         socket = f"unix://{self.engine.socket}"
         return plugin_mirror("host", "apply", str(self.file), "--socket", socket, "--json", *options, check=False)
@@ -57,10 +60,19 @@ class Host:
         found = self.engine.inspect_plugin(alias)
         return found["Config"]["Description"].rpartition(" ")[2], found["Enabled"], sorted(found["Settings"]["Env"])
 
+    def lacks(self, alias: str) -> bool:
+        return self.engine.docker("plugin", "inspect", alias, check=False).exit_code == 1
 
-@pytest.fixture
-def host(engine: Engine, mirror: Mirror, tmp_path: Path) -> Host:
-    return Host(engine, mirror, tmp_path)
+
+@pytest.fixture(scope="module")
+def host(engine: Engine, mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    """A host with the plugins `upgraded`, `kept` and `used` of version 1.0. A volume of `used` exists."""
+    host = Host(engine, mirror, tmp_path_factory.mktemp("host"))
+    first = {"name": "1.0", "settings": {"MODE": "set"}}
+    done = host.apply(*(first | {"alias": f"{name}:1"} for name in ("upgraded", "kept", "used")))
+    assert (done.exit_code, outcomes(done)) == (0, ["done", "done", "done"])
+    engine.docker("volume", "create", "-d", "used:1", "held")
+    return host
 
 
 def outcomes(run: CompletedRun) -> list[str]:
@@ -68,17 +80,16 @@ def outcomes(run: CompletedRun) -> list[str]:
 
 
 def test_a_host_gets_its_plugins_once(host: Host) -> None:
-    first = {"name": "site/volumes:1.0", "alias": "fresh/first:1", "settings": {"MODE": "set"}}
-    second = {"name": "site/volumes:2.0", "alias": "fresh/second:1", "enabled": False}
+    first = {"name": "1.0", "alias": "fresh/first:1", "settings": {"MODE": "set"}}
+    second = {"name": "2.0", "alias": "fresh/second:1", "enabled": False}
 
     refused = host.apply(first, second, options=())
     assert refused.exit_code == 1
-    assert "--grant sha256:" in refused.stderr
+    assert host.lacks("fresh/first:1")
+    grants = re.findall(r"--grant sha256:\w{64}", refused.stderr)
+    assert len(grants) == 2
 
-    planned = json.loads(host.apply(first, second, options=("--dry-run",)).stdout)
-    assert planned["changes"] == 2
-    grants = [f"--grant={plugin['digest']}" for plugin in planned["plugins"]]
-    done = host.apply(first, second, options=tuple(grants))
+    done = host.apply(first, second, options=[word for grant in grants for word in grant.split()])
     assert (done.exit_code, outcomes(done)) == (0, ["done", "done"])
     assert host.state("fresh/first:1") == ("1.0", True, ["MODE=set"])
     assert host.state("fresh/second:1") == ("2.0", False, ["EXTRA=new", "MODE=two"])
@@ -86,50 +97,40 @@ def test_a_host_gets_its_plugins_once(host: Host) -> None:
     again = host.apply(first, second, options=())
     assert (again.exit_code, outcomes(again)) == (0, ["unchanged", "unchanged"])
 
-    changed = host.apply(first | {"settings": {"MODE": "other"}}, second | {"enabled": True}, options=())
+    changed = host.apply(
+        first | {"settings": {"MODE": "other"}},
+        {"name": "2.0", "alias": "fresh/second:1", "state": "absent"},
+        options=(),
+    )
     assert (changed.exit_code, outcomes(changed)) == (0, ["done", "done"])
     assert host.state("fresh/first:1") == ("1.0", True, ["MODE=other"])
-
-    gone = host.apply({"name": "x", "alias": "fresh/first:1", "state": "absent"}, second | {"enabled": True})
-    assert (gone.exit_code, outcomes(gone)) == (0, ["done", "unchanged"])
-    assert host.engine.docker("plugin", "inspect", "fresh/first:1", check=False).exit_code == 1
+    assert host.lacks("fresh/second:1")
 
 
 def test_an_upgrade_applies_new_defaults(host: Host) -> None:
-    wanted = {"alias": "upgraded:1", "settings": {"MODE": "set"}}
-    assert host.apply(wanted | {"name": "site/volumes:1.0"}).exit_code == 0
-    done = host.apply({"alias": "upgraded:1", "name": "site/volumes:2.0"})
+    done = host.apply({"name": "2.0", "alias": "upgraded:1"})
     assert (done.exit_code, outcomes(done)) == (0, ["done"])
     assert host.state("upgraded:1") == ("2.0", True, ["EXTRA=new", "MODE=two"])
-    assert outcomes(host.apply({"alias": "upgraded:1", "name": "site/volumes:2.0"}, options=())) == ["unchanged"]
 
 
-def test_a_version_that_does_not_start_is_rolled_back(host: Host) -> None:
-    wanted = {"alias": "kept:1", "settings": {"MODE": "set"}}
-    assert host.apply(wanted | {"name": "site/volumes:1.0"}).exit_code == 0
-    fresh = {"alias": "beside:1", "name": "site/volumes:1.0"}
-    failed = host.apply(wanted | {"name": "site/volumes:3.0"}, fresh)
-    assert (failed.exit_code, outcomes(failed)) == (1, ["rolled back", "done"])
-    (told, _) = json.loads(failed.stdout)["plugins"]
-    assert told["done"] == ["disable", "upgrade"]
+def test_a_version_that_does_not_start_is_rolled_back_and_others_go_on(host: Host) -> None:
+    failed = host.apply(
+        {"name": "3.0", "alias": "kept:1"}, {"name": "3.0", "alias": "never:1"}, {"name": "1.0", "alias": "beside:1"}
+    )
+    assert (failed.exit_code, outcomes(failed)) == (1, ["rolled back", "rolled back", "done"])
+    told = json.loads(failed.stdout)["plugins"][0]
+    assert told["done"] == ["disable", "upgrade", "set"]
     assert "/nope" in told["error"]
+    assert told["left"].endswith("/site/volumes:1.0, enabled")
     assert host.state("kept:1") == ("1.0", True, ["MODE=set"])
-
-    failed = host.apply({"alias": "never:1", "name": "site/volumes:3.0"})
-    assert (failed.exit_code, outcomes(failed)) == (1, ["rolled back"])
-    assert host.engine.docker("plugin", "inspect", "never:1", check=False).exit_code == 1
+    assert host.lacks("never:1")
 
 
 def test_a_plugin_in_use_is_left_alone(host: Host) -> None:
-    wanted = {"alias": "used:1", "name": "site/volumes:1.0"}
-    assert host.apply(wanted).exit_code == 0
-    host.engine.docker("volume", "create", "-d", "used:1", "held")
-    busy = host.apply(wanted | {"settings": {"MODE": "set"}})
+    busy = host.apply({"name": "1.0", "alias": "used:1", "settings": {"MODE": "other"}})
     assert (busy.exit_code, outcomes(busy)) == (1, ["not changed"])
-    assert "in use" in json.loads(busy.stdout)["plugins"][0]["error"]
-    assert host.state("used:1") == ("1.0", True, ["MODE=one"])
-    forced = host.apply(wanted | {"settings": {"MODE": "set"}}, options=("--yes", "--force"))
-    assert (forced.exit_code, outcomes(forced)) == (0, ["done"])
+    assert "is in use by volumes" in json.loads(busy.stdout)["plugins"][0]["error"]
+    assert host.state("used:1") == ("1.0", True, ["MODE=set"])
 
 
 def test_a_host_that_cannot_be_reached(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
+from mirror.hosts.engine_answers import read_info
 from mirror.hosts.engine_api import (
     EngineInfo,
     EngineVersion,
@@ -89,7 +90,7 @@ class FakeEngine:
         return EngineVersion("26.1.5", "1.45", "linux", "amd64", "6.1")
 
     async def info(self) -> EngineInfo:
-        raise NotImplementedError
+        return read_info({})
 
     async def remote_digest(self, remote: str) -> Digest:
         return self.registry[remote].digest
