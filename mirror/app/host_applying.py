@@ -6,8 +6,9 @@ Registries are asked as the engine asks them: over HTTP where the engine may use
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -20,16 +21,19 @@ from mirror.hosts.host_plan import HostPlan, PlannedPlugin, plan_plugin, plan_re
 from mirror.hosts.plugin_steps import PluginTarget
 from mirror.hosts.plugin_values import same_content
 from mirror.oci import Reference, Repository
-from mirror.oci.errors import ConfigurationFault, EngineFault, EngineRefused, MirrorError, UpstreamFault
+from mirror.oci.errors import ConfigurationFault, EngineFault, EngineRefused, MirrorError, NotFound, UpstreamFault
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.registry.config_reading import read_plugin_config
 from mirror.upstream.auth.credentials import Credentials
 from mirror.upstream.auth.login_files import FileLogin
 from mirror.upstream.http.http_proxies import Proxies
 from mirror.upstream.registry import UpstreamRegistry
+from mirror.wire.pagination import PageRequest
 
 #: Registry behind names without a host.
 _HUB: Final = "registry-1.docker.io"
+#: Most tags among which an installed version is looked for.
+_MOST_TAGS: Final = 50
 
 
 class HostPlanner:
@@ -49,6 +53,7 @@ class HostPlanner:
         self._info = info
         self._environment = environment
         self._plain_http = plain_http
+        self._over_http: set[str] = set()
         self._logins: dict[str, Credentials | None] = {}
 
     async def plan(self, desired: Sequence[DesiredPlugin], *, without_rollback: bool = False) -> HostPlan:
@@ -96,43 +101,68 @@ class HostPlanner:
         return plan_plugin(desired, now, release, way_back, engine=engine, without_rollback=without_rollback)
 
     async def _find_installed(self, now: InstalledPlugin) -> PluginRelease | None:
-        """Return the installed version at its registry; None if it is not there, or no longer under its tag."""
+        """Return the installed version at its registry, under its own tag or another one; None if it is not there."""
         with suppress(MirrorError):
-            found = await self._read(Reference.parse(now.reference))
-            if same_content(now.config, found.config):
-                return found
+            reference = Reference.parse(now.reference)
+            with suppress(NotFound):
+                found = await self._read(reference)
+                if same_content(now.config, found.config):
+                    return found
+            return await self._find_moved(now, reference)
+        return None
+
+    async def _find_moved(self, now: InstalledPlugin, reference: Reference) -> PluginRelease | None:
+        """Return the installed version under another tag. A tag such as ``latest`` may have moved since the install."""
+        async with self._opened(reference, plain_http=_host_of(reference) in self._over_http) as registry:
+            page = await registry.list_tags(_repository_of(reference), PageRequest(_MOST_TAGS))
+            # Newer versions mostly come last.
+            for tag in reversed(page.entries):
+                with suppress(MirrorError):
+                    found = await self._release(registry, replace(reference, tag=tag, digest=None))
+                    if same_content(now.config, found.config):
+                        return found
         return None
 
     async def _read(self, reference: Reference) -> PluginRelease:
         """Read a version over HTTP or HTTPS, as the engine does."""
         host = _host_of(reference)
-        if self._plain_http:
-            return await self._read_at(host, reference, plain_http=True)
-        if may_use_http(self._info, host, await registry_addresses(host)):
-            # A registry with a certificate that the engine need not know answers over HTTPS only.
-            with suppress(UpstreamFault):
-                return await self._read_at(host, reference, plain_http=True)
-        return await self._read_at(host, reference, plain_http=False)
+        if self._plain_http or may_use_http(self._info, host, await registry_addresses(host)):
+            self._over_http.add(host)
+            try:
+                async with self._opened(reference, plain_http=True) as registry:
+                    return await self._release(registry, reference)
+            except UpstreamFault:
+                # A registry with a certificate that the engine need not know answers over HTTPS only.
+                if self._plain_http:
+                    raise
+                self._over_http.discard(host)
+        async with self._opened(reference, plain_http=False) as registry:
+            return await self._release(registry, reference)
 
-    async def _read_at(self, host: str, reference: Reference, *, plain_http: bool) -> PluginRelease:
-        remote, repository = engine_reference(reference), reference.repository
-        if host == _HUB and "/" not in repository.name:
-            repository = Repository.parse(f"library/{repository}")
-        url = f"{'http' if plain_http else 'https'}://{host}"
-        login, proxies = await self._find_login(host), Proxies(environment=self._environment)
+    @asynccontextmanager
+    async def _opened(self, reference: Reference, *, plain_http: bool) -> AsyncIterator[UpstreamRegistry]:
+        host = _host_of(reference)
         async with UpstreamRegistry.open(
-            name=host, url=url, plain_http=plain_http, login=login, proxies=proxies
+            name=host,
+            url=f"{'http' if plain_http else 'https'}://{host}",
+            plain_http=plain_http,
+            login=await self._find_login(host),
+            proxies=Proxies(environment=self._environment),
         ) as registry:
-            target = reference.target if reference.tag is None else reference.tag
-            # A registry may give each platform its own content under one tag. The engine tells what it gets.
-            with suppress(EngineRefused):
-                target = await self._engine.remote_digest(remote)
-            manifest = await registry.get_manifest(repository, target)
-            require_plugin(manifest, str(reference))
-            if manifest.config is None:
-                raise AssertionError("a plugin has a config")
-            content = (await read_plugin_config(registry, repository, manifest.config.digest)).require()
-            return PluginRelease(remote, manifest.digest, PluginConfig.parse(content))
+            yield registry
+
+    async def _release(self, registry: UpstreamRegistry, reference: Reference) -> PluginRelease:
+        remote, repository = engine_reference(reference), _repository_of(reference)
+        target = reference.target if reference.tag is None else reference.tag
+        # A registry may give each platform its own content under one tag. The engine tells what it gets.
+        with suppress(EngineRefused):
+            target = await self._engine.remote_digest(remote)
+        manifest = await registry.get_manifest(repository, target)
+        require_plugin(manifest, str(reference))
+        if manifest.config is None:
+            raise AssertionError("a plugin has a config")
+        content = (await read_plugin_config(registry, repository, manifest.config.digest)).require()
+        return PluginRelease(remote, manifest.digest, PluginConfig.parse(content))
 
     async def _find_login(self, host: str) -> Credentials | None:
         """Return the login that ``docker login`` wrote for a registry; None to ask anonymously."""
@@ -148,3 +178,10 @@ class HostPlanner:
 def _host_of(reference: Reference) -> str:
     """Return the registry of a reference. A name without a host is one of Docker Hub."""
     return _HUB if reference.host in {None, "docker.io", "index.docker.io"} else str(reference.host)
+
+
+def _repository_of(reference: Reference) -> Repository:
+    """Return the repository at the registry. On Docker Hub, a name with one component is in ``library``."""
+    if _host_of(reference) == _HUB and "/" not in reference.repository.name:
+        return Repository.parse(f"library/{reference.repository}")
+    return reference.repository

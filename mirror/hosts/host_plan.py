@@ -151,9 +151,9 @@ def plan_plugin(
     # "install" occurs with an installed plugin only if the old version is replaced.
     if problem is None and now is not None and way_back is None and not without_rollback and _pulls(steps):
         problem = Unsupported(
-            f"{desired.place}: the installed version is no longer at {now.reference or 'a registry'}, so that a failed "
-            "upgrade could not be rolled back; fix: keep each version under a tag of its own, or allow the upgrade "
-            "with --without-rollback"
+            f"{desired.place}: no tag beside {now.reference or 'an unknown reference'} has the installed version, so "
+            "that a failed upgrade could not be rolled back; fix: keep each version under a tag of its own, or allow "
+            "the upgrade with --without-rollback"
         )
     notes = tuple(_notes(now, target, steps))
     return PlannedPlugin(target, now, () if problem else steps, way_back, problem, notes)

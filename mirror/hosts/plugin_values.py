@@ -81,7 +81,7 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
     """
     settable = {(one.kind, item_name(one)) for one in list_settings(released)}
     have = _env_values(plugin.settings.env)
-    paths = {device.name: device.path for device in plugin.settings.devices}
+    devices = {(device.name, device.path) for device in plugin.settings.devices}
     told = [
         f"variable {env.name}={env.value}"
         for env in released.env
@@ -92,7 +92,7 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
     told += [
         f"device {device.path}"
         for device in released.devices
-        if ("device", device.name) not in settable and paths.get(device.name) != device.path
+        if ("device", device.name) not in settable and (device.name, device.path) not in devices
     ]
     return tuple(told)
 

@@ -102,14 +102,19 @@ async def test_a_tag_that_has_moved_from_the_digest_of_the_file_is_refused():
 
 
 async def test_the_way_back_is_the_installed_version_at_its_registry():
-    async with versions() as (name, registry, _):
+    async with versions() as (name, registry, one):
         await put(registry, "2")
         engine = AskingEngine()
         await install(engine, f"{name}:1", b'{"Description": "1"}')
         (planned,) = (await planner(engine).plan([desired(f"{name}:2")])).plugins
         assert planned.way_back is not None
         assert planned.way_back.remote == f"{name}:1"
+        await registry.put_manifest(PLUGIN, one, [Tag("stable")])
         await registry.put_manifest(PLUGIN, await put(registry, "3"), [Tag("1")])
+        (planned,) = (await planner(engine).plan([desired(f"{name}:2")])).plugins
+        assert planned.way_back is not None
+        assert planned.way_back.remote == f"{name}:stable"
+        await registry.delete_tag(PLUGIN, Tag("stable"))
         (planned,) = (await planner(engine).plan([desired(f"{name}:2")])).plugins
         assert isinstance(planned.problem, Unsupported)
         (planned,) = (await planner(engine).plan([desired(f"{name}:2")], without_rollback=True)).plugins

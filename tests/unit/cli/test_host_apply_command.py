@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -130,6 +133,28 @@ def test_a_failure_is_told_with_what_was_done(engine: FakeEngine, capsys: pytest
     assert (first["outcome"], first["done"]) == ("not rolled back", ["disable"])
     assert first["left"] == "unknown, because the engine does not answer"
     assert (second["outcome"], second["done"]) == ("not done", [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_pull_is_rolled_back(
+    engine: FakeEngine, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+):
+    async def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+
+    wanted("name: 'm:5000/p:plain', alias: a")
+    assert run(FILE) == 0
+    engine.upgrade = interrupted  # type: ignore[method-assign]
+    wanted("name: 'm:5000/p:broken', alias: a", "name: 'm:5000/p:plain', alias: b")
+    capsys.readouterr()
+    assert run(FILE) == 4
+    assert capsys.readouterr().out.splitlines()[-4:] == [
+        "",
+        "a:latest: rolled back: interrupted",
+        "    now: installed from m:5000/p:plain, enabled",
+        "b:latest: not done",
+    ]
 
 
 def test_a_mistake_in_the_file_changes_nothing(engine: FakeEngine, capsys: pytest.CaptureFixture[str]):
