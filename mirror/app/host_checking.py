@@ -9,7 +9,7 @@ from mirror.app.plugin_inspection import advertised_host, inspect_reference
 from mirror.authoring.inspect import Inspection
 from mirror.hosts.checks.facts_gathering import ask_engine, with_files
 from mirror.hosts.checks.file_checks import needed_paths
-from mirror.hosts.checks.host_check import HostReport
+from mirror.hosts.checks.host_check import HostPrediction
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.registry_check import HTTP_REFUSED, may_use_http
@@ -45,7 +45,7 @@ class HostQuestion:
 
 async def check_reference(
     settings: Settings, asked: HostQuestion, progress: Progress | None
-) -> tuple[HostFacts, WantedPlugin, HostReport]:
+) -> tuple[HostFacts, WantedPlugin, HostPrediction]:
     """Predict if a plugin can be installed and used on a host. Changes nothing there.
 
     Args:

@@ -81,6 +81,7 @@ def read_info(value: Any) -> EngineInfo:
         default_runtime=_text(body, "DefaultRuntime", _MOST_NAME),
         runtimes=tuple(map(_whole, _member(body, "Runtimes"))),
         live_restore=body.get("LiveRestoreEnabled") is True,
+        runtime_answers=_member(body, "RuncCommit").get("ID") != "N/A",
     )
 
 

@@ -47,6 +47,7 @@ class EngineInfo:
         default_runtime: name of the default runtime.
         runtimes: names of all runtimes.
         live_restore: True if containers survive a restart of the engine.
+        runtime_answers: False if the engine could not ask the default runtime for its version.
     """
 
     name: str
@@ -59,6 +60,7 @@ class EngineInfo:
     default_runtime: str
     runtimes: tuple[str, ...]
     live_restore: bool
+    runtime_answers: bool = True
 
     def has_security_option(self, name: str) -> bool:
         """Return True if an option such as ``userns`` or ``rootless`` is on."""
@@ -166,8 +168,10 @@ class EngineReader(Protocol):
         """
         ...
 
-    async def remote_digest(self, remote: str) -> Digest:
+    async def remote_digest(self, remote: str) -> Digest | None:
         """Return the digest of content at a registry. The engine asks the registry, anonymously.
+
+        Engines before 17.06 cannot be asked. The result for them is None.
 
         Args:
             remote: see :meth:`privileges`.

@@ -26,6 +26,7 @@ from mirror.plugin.config.privileges import Privilege
 
 #: First version of the API with the plugin operations of this client.
 FIRST_API: Final = (1, 25)
+_FIRST_WITH_DISTRIBUTION: Final = (1, 30)
 _API_VERSION: Final = re.compile(r"([0-9]{1,3})\.([0-9]{1,4})")
 
 
@@ -39,6 +40,7 @@ class EngineClient:
     def __init__(self, connection: EngineConnection) -> None:
         self._connection = connection
         self._version: EngineVersion | None = None
+        self._api = FIRST_API
 
     @classmethod
     @asynccontextmanager
@@ -75,7 +77,9 @@ class EngineClient:
         call = EngineCall("GET", "/plugins/privileges", doing, query={"remote": remote}, login=login)
         return read_privileges(await self._connection.answer(call))
 
-    async def remote_digest(self, remote: str) -> Digest:
+    async def remote_digest(self, remote: str) -> Digest | None:
+        if self._api < _FIRST_WITH_DISTRIBUTION:
+            return None
         call = EngineCall("GET", f"/distribution/{quote(remote, safe='/:@')}/json", f"read {remote}")
         return read_descriptor(await self._connection.answer(call))
 
@@ -133,7 +137,8 @@ class EngineClient:
                 f"{self._connection.address}: {printable(found.api_version, 40)!r} is not the version of an API; "
                 "fix: check that a Docker Engine listens there"
             )
-        if (int(match[1]), int(match[2])) < FIRST_API:
+        self._api = (int(match[1]), int(match[2]))
+        if self._api < FIRST_API:
             said = f"Docker Engine {printable(found.version, 40)} has no managed plugins"
             raise EngineRefused(
                 f"{self._connection.address}: {said}; fix: upgrade to engine 1.13 or later", status=200, said=said

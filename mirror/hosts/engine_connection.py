@@ -129,6 +129,11 @@ class EngineConnection:
                 if not 200 <= response.status < 300:
                     raise self._refused(call, response.status, read_message(await self._read(response, call)))
                 yield response
+        except aiohttp.ClientSSLError as error:
+            raise EngineUnreachable(
+                f"{self.address}: TLS failed: {printable(str(error), 300)}; fix: set DOCKER_CERT_PATH to the folder "
+                "with ca.pem, cert.pem and key.pem for this engine"
+            ) from error
         except aiohttp.ClientConnectorError as error:
             raise self._not_connected(error) from error
         except TimeoutError as error:

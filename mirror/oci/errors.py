@@ -259,7 +259,7 @@ class EngineRefused(EngineFault):
         said: the engine's own message, with printable characters only.
     """
 
-    def __init__(self, message: str, *, status: int, said: str) -> None:
+    def __init__(self, message: str, *, status: int = 500, said: str = "") -> None:
         super().__init__(message, status=status, said=said)
         self.status = status
         self.said = said

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from mirror.app.host_checking import HostQuestion, check_reference
-from mirror.hosts.checks.host_check import HostCheck, HostReport
+from mirror.hosts.checks.host_check import HostCheck, HostPrediction
 from mirror.hosts.engine_address import EngineAddress
 from mirror.oci import Reference
 from mirror.settings import load
@@ -100,7 +100,7 @@ def pushed(mirror: Mirror, name: str, case: Case, folder: Path) -> str:
     return f"{mirror.host}/host/{name}:1"
 
 
-def check(engine: Engine, reference: str, alias: str | None = None, *settings: str) -> HostReport:
+def check(engine: Engine, reference: str, alias: str | None = None, *settings: str) -> HostPrediction:
     """Return what is predicted."""
     asked = HostQuestion(
         Reference.parse(reference),
@@ -112,11 +112,11 @@ def check(engine: Engine, reference: str, alias: str | None = None, *settings: s
     return report
 
 
-def words(report: HostReport) -> list[str]:
+def words(report: HostPrediction) -> list[str]:
     return [verdict.value for verdict in report.verdicts.values()]
 
 
-def problems(report: HostReport) -> list[HostCheck]:
+def problems(report: HostPrediction) -> list[HostCheck]:
     return [one for one in report.checks if one.outcome.value == "problem"]
 
 
@@ -124,7 +124,7 @@ def problems(report: HostReport) -> list[HostCheck]:
 class Attempt:
     """Prediction for a plugin, and what the engine did: the exit codes as words, and its message."""
 
-    predicted: HostReport
+    predicted: HostPrediction
     did: tuple[str, str]
     said: str
 

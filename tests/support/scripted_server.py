@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from ssl import SSLContext
 
 _REASONS = {200: "OK", 201: "Created", 202: "Accepted", 204: "No Content", 206: "Partial Content"}
 
@@ -79,7 +80,9 @@ class ScriptedServer:
         self._script[line] = list(replies)
 
     @asynccontextmanager
-    async def running(self, port: int = 0, *, socket: Path | None = None) -> AsyncIterator[ScriptedServer]:
+    async def running(
+        self, port: int = 0, *, socket: Path | None = None, tls: SSLContext | None = None
+    ) -> AsyncIterator[ScriptedServer]:
         tasks: set[asyncio.Task[None]] = set()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,7 +91,7 @@ class ScriptedServer:
         if socket is not None:
             server = await asyncio.start_unix_server(accept, socket)
         else:
-            server = await asyncio.start_server(accept, "127.0.0.1", port)
+            server = await asyncio.start_server(accept, "127.0.0.1", port, ssl=tls)
             self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

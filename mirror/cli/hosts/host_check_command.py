@@ -19,7 +19,7 @@ from mirror.oci import Reference
 from mirror.oci.printable_text import printable
 
 if TYPE_CHECKING:
-    from mirror.hosts.checks.host_check import HostReport
+    from mirror.hosts.checks.host_check import HostPrediction
     from mirror.hosts.checks.host_facts import HostFacts
     from mirror.hosts.checks.wanted_plugin import WantedPlugin
 
@@ -74,7 +74,7 @@ def run(
         raise typer.Exit(exit_codes.ANSWER_IS_NO)
 
 
-def _as_json(facts: HostFacts, wanted: WantedPlugin, report: HostReport) -> dict[str, Any]:
+def _as_json(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> dict[str, Any]:
     return {
         "reference": wanted.remote,
         "name": wanted.name,
@@ -87,7 +87,7 @@ def _as_json(facts: HostFacts, wanted: WantedPlugin, report: HostReport) -> dict
     }
 
 
-def _print(facts: HostFacts, wanted: WantedPlugin, report: HostReport) -> None:
+def _print(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> None:
     title = f"{wanted.remote} on {facts.info.name} (Docker Engine {facts.version.version})"
     RESULTS.out(printable(title), style="bold", highlight=False)
     for check in report.checks:

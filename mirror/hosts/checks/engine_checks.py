@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
-from mirror.hosts.checks.host_check import HostCheck, Step, ok, or_ok, problem, unknown, warning
+from mirror.hosts.checks.host_check import HostCheck, Step, ok, problem, unknown, warning
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.oci.printable_text import printable, printable_ascii
 from mirror.plugin.findings.finding import Finding, Severity
-from mirror.plugin.lint.engine_support import EngineVerdict
+from mirror.plugin.lint.engine_support import EngineVerdict, engine_verdicts
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure
 from mirror.plugin.rootfs.platform import Platform
 
 _NUMBER: Final = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 #: Codes of findings that checks of the host judge with more knowledge.
-_JUDGED_ELSEWHERE: Final = frozenset({"platform-wrong", "mount-source-missing", "device-path-missing"})
+_JUDGED_ELSEWHERE: Final = frozenset({"platform-wrong", "mount-source-missing", "device-path-missing", "own-name"})
 #: Beginnings of the codes of findings that do not prevent enabling, but using the plugin.
-_ABOUT_FINDING: Final = ("type", "own-name", "protocol-scheme")
+_ABOUT_FINDING: Final = ("type", "protocol-scheme")
 #: Codes about packing: engines cannot install such a plugin, or not completely.
 _ABOUT_INSTALLING: Final = (
     *("manifest-", "layer", "files-missing", "size-wrong", "config-unreadable", "several-layers", "media-type"),
@@ -64,12 +65,31 @@ def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
         for finding in reasons
         if finding.code not in _JUDGED_ELSEWHERE
     ]
-    about_use = [
-        warning("lint", Step.FIND, f"{finding.text}: {finding.seen}", finding.fix)
-        for finding in wanted.view.findings
-        if finding.severity is Severity.WARNING and finding.code == "type-unknown"
-    ]
-    yield from or_ok([*found, *about_use], "engine", f"{shown} has no known problem with the plugin")
+    if not found and verdict is not None:
+        yield ok("engine", f"{shown} has no known problem with the plugin")
+    yield from found
+    yield from _warnings(wanted, facts.version.version, reasons)
+
+
+def _warnings(wanted: WantedPlugin, version: str, told: Sequence[Finding]) -> Iterator[HostCheck]:
+    """Yield the warnings of lint that are about enabling or finding, and one line that names the others."""
+    others = []
+    for finding in wanted.view.findings:
+        if finding.severity is not Severity.WARNING or finding.code in _JUDGED_ELSEWHERE or finding in told:
+            continue
+        # The verdict about a single error tells which engines a finding is about.
+        verdict = verdict_of(engine_verdicts([replace(finding, severity=Severity.ERROR)]), version)
+        if verdict is not None and verdict.works:
+            continue
+        is_about_finding = finding.code.startswith(_ABOUT_FINDING)
+        if is_about_finding or finding.seen.startswith("enabling fails"):
+            step = Step.FIND if is_about_finding else Step.ENABLE
+            yield warning("lint", step, f"{finding.text}: {finding.seen}", finding.fix)
+        else:
+            others.append(finding.code)
+    if others:
+        codes = ", ".join(dict.fromkeys(others))
+        yield warning("warnings", None, f"lint warns of {codes}", f"plugin-mirror lint {printable(wanted.remote)}")
 
 
 def verdict_of(verdicts: tuple[EngineVerdict, ...], version: str) -> EngineVerdict | None:
@@ -169,6 +189,13 @@ def _platform(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
 
 def _runtime(facts: HostFacts) -> HostCheck:
     name = facts.info.default_runtime
+    if name in _LIKE_RUNC and not facts.info.runtime_answers:
+        return problem(
+            "runtime",
+            Step.ENABLE,
+            f"the engine cannot start its default runtime {printable(name, 60) or 'runc'}",
+            "install runc, or set default-runtime in daemon.json",
+        )
     if name in _LIKE_RUNC:
         return ok("runtime", f"the default runtime is {printable(name, 60) or 'runc'}")
     return unknown(

@@ -67,7 +67,7 @@ class HostCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class HostReport:
+class HostPrediction:
     """All checks of a host for one plugin.
 
     Attributes:

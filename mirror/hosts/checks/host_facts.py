@@ -26,8 +26,8 @@ class RegistryAnswer:
     """Answer of an engine that asked a registry for a plugin.
 
     Attributes:
-        digest: digest of the content at the registry; None if the engine could not read it.
-        refused: the engine's message if it could not.
+        digest: digest of the content at the registry; None if the engine could not read it, or could not be asked.
+        refused: the engine's message if it could not read the content.
     """
 
     digest: Digest | None

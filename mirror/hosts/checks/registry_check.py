@@ -5,14 +5,14 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-from mirror.hosts.checks.host_check import HostCheck, Step, ok, problem, warning
+from mirror.hosts.checks.host_check import HostCheck, Step, ok, problem, unknown, warning
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.hosts.engine_api import EngineInfo
 from mirror.oci.printable_text import printable
 
 #: Parts of engines' messages about a missing login.
-_LOGIN: Final = ("unauthorized", "no basic auth", "authentication required", "denied")
+_LOGIN: Final = ("unauthorized", "no basic auth", "authentication required", "docker login")
 #: Parts of engines' messages about TLS.
 _TLS: Final = ("x509", "certificate", "tls:")
 #: Part of the message of an engine that met plain HTTP where it expects HTTPS (Go: net/http).
@@ -31,6 +31,8 @@ def registry_check(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
             f"the engine reads other content at {wanted.host}: {answer.digest}, not {wanted.digest}",
             "check that the engine and this program reach the same registry, or try again if the tag has just moved",
         )
+    if not answer.refused:
+        return unknown("registry", Step.INSTALL, f"this engine does not tell if it can read {wanted.host}")
     said = printable(answer.refused, 300)
     if HTTP_REFUSED in said:
         return problem(
@@ -50,6 +52,8 @@ def registry_check(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
         )
     if any(part in said for part in _TLS):
         fix = f"put the certificate of its authority into /etc/docker/certs.d/{wanted.host}/ca.crt on the host"
+    elif "denied" in said:
+        fix = f"ask the operator of {wanted.host}, or check this host against the reason in the message"
     else:
         fix = f"make {wanted.host} reachable from the host, and check the name in the reference"
     return problem("registry", Step.INSTALL, f'the engine cannot read the plugin at {wanted.host}: "{said}"', fix)

@@ -71,6 +71,10 @@ def test_info_is_read() -> None:
     ]
 
 
+def test_a_runtime_that_does_not_answer_is_told() -> None:
+    assert not read_info(INFO | {"RuncCommit": {"ID": "N/A", "Expected": "N/A"}}).runtime_answers
+
+
 def test_plugins_are_read_by_name() -> None:
     other = PLUGIN | {"Name": "abc:1", "Enabled": True, "Settings": None}
     first, second = read_plugins([PLUGIN, other])

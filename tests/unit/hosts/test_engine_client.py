@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import trustme
 
 from mirror.hosts import engine_connection
 from mirror.hosts.engine_address import EngineAddress
@@ -51,6 +53,14 @@ async def test_questions_use_the_newest_version_of_the_api(tmp_path: Path) -> No
         assert await client.privileges(NAME) == PRIVILEGES
         assert await client.remote_digest(NAME) == digest
     assert server.lines.count("GET /version") == 1
+
+
+async def test_engines_before_17_06_are_not_asked_for_a_digest(tmp_path: Path) -> None:
+    server, socket = ScriptedServer(), tmp_path / "engine.sock"
+    server.on("GET /version", Reply(body=encoded(VERSION | {"ApiVersion": "1.29"})))
+    async with server.running(socket=socket), EngineClient.open(EngineAddress(socket)) as client:
+        assert await client.remote_digest(NAME) is None
+    assert server.lines == ["GET /version"]
 
 
 async def test_changes_are_sent_as_engines_expect_them(tmp_path: Path) -> None:
@@ -196,6 +206,30 @@ async def test_an_engine_over_tcp_is_reached_or_named(tmp_path: Path) -> None:
         with pytest.raises(EngineUnreachable, match=r"no Docker Engine can be reached at .*; fix: start"):
             async with EngineClient.open(nobody):
                 pass
+
+
+async def test_an_engine_with_tls_must_have_a_certificate_of_the_folder(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    client = authority.issue_cert("client")
+    client.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+    client.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for signed_by in (authority, other):
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.verify_mode = ssl.CERT_REQUIRED
+        authority.configure_trust(tls)
+        signed_by.issue_cert("127.0.0.1").configure_cert(tls)
+        server = ScriptedServer()
+        server.on("GET /version", Reply(body=encoded(VERSION)))
+        async with server.running(tls=tls):
+            address = EngineAddress(None, "127.0.0.1", server.port, tmp_path)
+            if signed_by is authority:
+                async with EngineClient.open(address) as engine:
+                    assert (await engine.version()).api_version == "1.41"
+            else:
+                with pytest.raises(EngineUnreachable, match=r"TLS failed: .*; fix: set DOCKER_CERT_PATH"):
+                    async with EngineClient.open(address):
+                        pass
 
 
 async def test_a_socket_that_is_not_for_this_user_is_told_from_a_missing_one(

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from mirror.hosts.checks.file_checks import needed_paths
-from mirror.hosts.checks.host_check import HostCheck, HostReport, Outcome, Step, Verdict, problem, unknown, warning
+from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, Verdict, problem, unknown, warning
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind, RegistryAnswer
 from mirror.hosts.checks.registry_check import may_use_http
 from mirror.hosts.checks.wanted_plugin import WantedPlugin, with_settings
 from mirror.hosts.engine_answers import read_info, read_plugins, read_version
 from mirror.oci import Digest
+from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.findings.manifest_findings import MANIFEST_OCI
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.rootfs.platform import Platform
@@ -67,8 +68,9 @@ def device(path: str | None, *settable: str) -> dict[str, Any]:
 
 
 def unusual(facts: HostFacts, plugin: WantedPlugin) -> list[HostCheck]:
-    """Return the checks that are not ok."""
-    return [check for check in check_host(facts, plugin).checks if check.outcome is not Outcome.OK]
+    """Return the checks that are not ok, without the line about other warnings of lint."""
+    checks = check_host(facts, plugin).checks
+    return [check for check in checks if check.outcome is not Outcome.OK and check.name != "warnings"]
 
 
 def only(facts: HostFacts, plugin: WantedPlugin) -> tuple[str, Outcome, Step | None, str]:
@@ -98,7 +100,7 @@ def test_a_sound_plugin_on_a_sound_host_will_do() -> None:
     ],
 )
 def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], verdicts: str) -> None:
-    report = HostReport(checks)
+    report = HostPrediction(checks)
     assert " ".join(verdict.name.lower() for verdict in report.verdicts.values()) == verdicts
 
 
@@ -114,8 +116,10 @@ def test_plain_http_is_told_with_the_lines_for_the_daemon() -> None:
     ("answer", "outcome", "fix"),
     [
         (RegistryAnswer(OTHER), Outcome.WARNING, "same registry"),
+        (RegistryAnswer(None), Outcome.UNKNOWN, ""),
         (RegistryAnswer(None, "unauthorized: authentication required"), Outcome.WARNING, "docker login mirror:5000"),
         (RegistryAnswer(None, "x509: unknown authority"), Outcome.PROBLEM, "/etc/docker/certs.d/mirror:5000/ca.crt"),
+        (RegistryAnswer(None, "denied: the policy forbids it"), Outcome.PROBLEM, "the operator of mirror:5000"),
         (RegistryAnswer(None, "dial tcp: no such host"), Outcome.PROBLEM, "reachable from the host"),
     ],
 )
@@ -181,6 +185,21 @@ def test_errors_of_lint_are_problems_of_their_step() -> None:
     ]
 
 
+def test_warnings_of_lint_are_told_with_their_step() -> None:
+    unused = wanted(Interface={"Types": ["docker.volumedriver/9"], "Socket": "x.sock"})
+    assert only(FACTS, unused)[:3] == ("lint", Outcome.WARNING, Step.FIND)
+    guess = Finding("program-missing", Severity.WARNING, "/x is missing", "all", "enabling fails after 13 s", "add it")
+    plugin = wanted(Network={"Type": "bridge"})
+    view = replace(plugin.view, findings=(guess, *plugin.view.findings))
+    checks = check_host(FACTS, replace(plugin, view=view)).checks
+    assert [(check.step, check.text) for check in checks if check.outcome is Outcome.WARNING] == [
+        (Step.ENABLE, "/x is missing: enabling fails after 13 s"),
+        (None, "lint warns of network-type"),
+    ]
+    old = replace(view, findings=(replace(guess, engines="before 17.05"),))
+    assert unusual(FACTS, replace(plugin, view=old)) == []
+
+
 def installed(**members: Any) -> HostFacts:
     return replace(FACTS, plugins=read_plugins([PLUGIN | {"Name": "acme/x:1"} | members]))
 
@@ -239,6 +258,8 @@ def test_special_engines_are_told() -> None:
     assert only(remapped, wanted())[:3] == ("userns", Outcome.WARNING, None)
     other = replace(FACTS, info=replace(FACTS.info, default_runtime="runsc"))
     assert only(other, wanted())[:3] == ("runtime", Outcome.UNKNOWN, Step.ENABLE)
+    absent = replace(FACTS, info=replace(FACTS.info, runtime_answers=False))
+    assert only(absent, wanted())[:3] == ("runtime", Outcome.PROBLEM, Step.ENABLE)
 
 
 @pytest.mark.parametrize(

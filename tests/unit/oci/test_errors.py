@@ -22,6 +22,7 @@ def test_only_what_may_pass_is_temporary():
         errors.UpstreamUnreachable,
         errors.CircuitOpen,
         errors.UpstreamBusy,
+        errors.EngineUnreachable,
         errors.Busy,
         errors.TooManyRequests,
         errors.ContentTooSlow,
