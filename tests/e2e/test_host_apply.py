@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,19 @@ def _versions(mirror: Mirror, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Three versions of a volume driver: 1.0 and 2.0 work, and the entrypoint of 3.0 is missing."""
     require(plugins.missing())
     mode = {"Name": "MODE", "Value": "one", **SETTABLE}
+    device = {"Linux": {"Devices": [{"Name": "dev", "Path": "/dev/null", "Settable": ["path"]}]}}
+    mount = {"Name": "m", "Source": "/usr", "Destination": "/m", "Type": "bind", "Options": ["rbind", "ro"]}
+    extra = {"Name": "EXTRA", "Value": "new", **SETTABLE}
     versions: dict[str, dict[str, Any]] = {
-        "1.0": {"Env": [mode]},
-        "2.0": {"Env": [mode | {"Value": "two"}, {"Name": "EXTRA", "Value": "new", **SETTABLE}]},
+        "1.0": {"Env": [mode], **device},
+        "2.0": {"Env": [mode | {"Value": "two"}, extra], "Mounts": [mount], **device},
         "3.0": {"Env": [mode | {"Value": "three"}], "Entrypoint": ["/nope"]},
     }
     for version, members in versions.items():
         folder = plugins.volume_plugin(tmp_path_factory.mktemp("plugin") / version, version=version, network="host")
         config = json.loads((folder / "config.json").read_bytes()) | members
         (folder / "config.json").write_text(json.dumps(config))
+        (folder / "rootfs/m").mkdir()
         push(pack(folder), mirror.url, "site/volumes", version)
 
 
@@ -59,6 +64,16 @@ class Host:
         """Return the version, the state and the variables of a plugin."""
         found = self.engine.inspect_plugin(alias)
         return found["Config"]["Description"].rpartition(" ")[2], found["Enabled"], sorted(found["Settings"]["Env"])
+
+    def mounts(self, alias: str) -> set[str]:
+        """Return the mount points in the running process of a plugin."""
+        plugin_id = self.engine.inspect_plugin(alias)["Id"]
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                told = (process / "mountinfo").read_text()
+                if plugin_id in told and b"volume-driver" in (process / "cmdline").read_bytes():
+                    return {line.split()[4] for line in told.splitlines()}
+        raise AssertionError(f"{alias} does not run")
 
     def lacks(self, alias: str) -> bool:
         return self.engine.docker("plugin", "inspect", alias, check=False).exit_code == 1
@@ -107,9 +122,15 @@ def test_a_host_gets_its_plugins_once(host: Host) -> None:
     assert host.lacks("fresh/second:1")
 
 
-def test_an_upgrade_applies_new_defaults(host: Host) -> None:
+def test_an_upgrade_applies_new_defaults_and_mounts_and_no_new_device(host: Host) -> None:
     done = host.apply({"name": "2.0", "alias": "upgraded:1"})
     assert (done.exit_code, outcomes(done)) == (0, ["done"])
+    assert host.state("upgraded:1") == ("2.0", True, ["EXTRA=new", "MODE=two"])
+    assert "/m" in host.mounts("upgraded:1")
+
+    vain = host.apply({"name": "2.0", "alias": "upgraded:1", "settings": {"dev": "/dev/zero"}})
+    assert (vain.exit_code, outcomes(vain)) == (1, ["rolled back"])
+    assert "accepted dev for upgraded:1, and the setting has no effect" in vain.stdout
     assert host.state("upgraded:1") == ("2.0", True, ["EXTRA=new", "MODE=two"])
 
 
