@@ -19,7 +19,7 @@ from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json
 from mirror.cli.progress_bars import byte_bars
 from mirror.oci import Digest
-from mirror.oci.errors import ConfigurationFault, Denied, DigestInvalid, EngineUnreachable, UpstreamFault
+from mirror.oci.errors import ConfigurationFault, Denied, DigestInvalid, EngineUnreachable, MirrorError, UpstreamFault
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -81,8 +81,7 @@ def apply(
     if dry_run:
         if json:
             print_json(plan_as_json(plan))
-        if plan.problems:
-            raise typer.Exit(exit_codes.ANSWER_IS_NO)
+        _exit(_exit_code([plugin.problem for plugin in plan.problems]))
         return
     if plan.changes:
         if json and sys.stdin.isatty():
@@ -94,9 +93,8 @@ def apply(
     elif plan.changes:
         RESULTS.line()
         print_results(RESULTS, [result for result in results if result.outcome.value != "unchanged"])
-    code = exit_codes.INTERRUPTED if stopped else _exit_code(results)
-    if code != exit_codes.DONE:
-        raise typer.Exit(code)
+    errors = [error for result in results for error in (result.error, result.rollback_error)]
+    _exit(exit_codes.INTERRUPTED if stopped else _exit_code(errors))
 
 
 def schema() -> None:
@@ -168,11 +166,16 @@ def _bars() -> Iterator[Callable[[str], PullProgress | None]]:
         yield begin
 
 
-def _exit_code(results: Iterable[PluginResult]) -> int:
-    errors = [error for result in results for error in (result.error, result.rollback_error) if error is not None]
-    if any(isinstance(error, EngineUnreachable | UpstreamFault) for error in errors):
+def _exit_code(errors: Iterable[MirrorError | None]) -> int:
+    known = [error for error in errors if error is not None]
+    if any(isinstance(error, EngineUnreachable | UpstreamFault) for error in known):
         return exit_codes.OTHER_SIDE_FAILED
-    return exit_codes.ANSWER_IS_NO if errors else exit_codes.DONE
+    return exit_codes.ANSWER_IS_NO if known else exit_codes.DONE
+
+
+def _exit(code: int) -> None:
+    if code != exit_codes.DONE:
+        raise typer.Exit(code)
 
 
 def _digest(text: str) -> Digest:
