@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -19,7 +19,9 @@ from mirror.plugin.rootfs.platform import Platform
 
 _NUMBER: Final = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?")
 #: Codes of findings that checks of the host judge with more knowledge.
-_JUDGED_ELSEWHERE: Final = frozenset({"platform-wrong", "mount-source-missing", "device-path-missing", "own-name"})
+_JUDGED_ELSEWHERE: Final = frozenset(
+    {"platform-wrong", "mount-source-missing", "device-path-missing", "device-path-empty", "own-name"}
+)
 #: Beginnings of the codes of findings that do not prevent enabling, but using the plugin.
 _ABOUT_FINDING: Final = ("type", "protocol-scheme")
 #: Codes about packing: engines cannot install such a plugin, or not completely.
@@ -54,10 +56,11 @@ def engine_checks(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]
 def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
     """Yield the findings of lint that matter on this engine."""
     shown = f"Docker Engine {printable(facts.version.version, 40)}"
-    verdict = verdict_of(wanted.view.engines, facts.version.version)
+    findings = wanted.findings
+    verdict = verdict_of(engine_verdicts(findings), facts.version.version)
     if verdict is None:
         yield unknown("engine", None, f"{shown} does not tell its release")
-        reasons = [finding for finding in wanted.view.findings if finding.severity is Severity.ERROR]
+        reasons = [finding for finding in findings if finding.severity is Severity.ERROR]
     else:
         reasons = list(verdict.reasons)
     found = [
@@ -68,14 +71,15 @@ def _support(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
     if not found and verdict is not None:
         yield ok("engine", f"{shown} has no known problem with the plugin")
     yield from found
-    yield from _warnings(wanted, facts.version.version, reasons)
+    rest = [finding for finding in findings if finding.severity is Severity.WARNING and finding not in reasons]
+    yield from _warnings(rest, facts.version.version, wanted.remote)
 
 
-def _warnings(wanted: WantedPlugin, version: str, told: Sequence[Finding]) -> Iterator[HostCheck]:
+def _warnings(findings: Iterable[Finding], version: str, remote: str) -> Iterator[HostCheck]:
     """Yield the warnings of lint that are about enabling or finding, and one line that names the others."""
     others = []
-    for finding in wanted.view.findings:
-        if finding.severity is not Severity.WARNING or finding.code in _JUDGED_ELSEWHERE or finding in told:
+    for finding in findings:
+        if finding.code in _JUDGED_ELSEWHERE:
             continue
         # The verdict about a single error tells which engines a finding is about.
         verdict = verdict_of(engine_verdicts([replace(finding, severity=Severity.ERROR)]), version)
@@ -89,7 +93,7 @@ def _warnings(wanted: WantedPlugin, version: str, told: Sequence[Finding]) -> It
             others.append(finding.code)
     if others:
         codes = ", ".join(dict.fromkeys(others))
-        yield warning("warnings", None, f"lint warns of {codes}", f"plugin-mirror lint {printable(wanted.remote)}")
+        yield warning("warnings", None, f"lint warns of {codes}", f"plugin-mirror lint {printable(remote)}")
 
 
 def verdict_of(verdicts: tuple[EngineVerdict, ...], version: str) -> EngineVerdict | None:

@@ -23,6 +23,7 @@ _MOST_CHUNKS: Final = 128
 _CHUNK_BYTES: Final = 64 * 1024
 _PLUGIN_ID: Final = re.compile(r"[0-9a-f]{64}")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
+_USABLE: Final = re.compile(r"enabled\n(?:.*\n)*flags: \w*F")
 #: Go's names of architectures, by the names of QEMU's user emulators in binfmt_misc.
 _EMULATORS: Final = {
     "qemu-aarch64": "arm64",
@@ -155,7 +156,8 @@ def _emulated(folder: Path) -> Iterator[str]:
     except OSError:
         return
     for file in files:
-        if file.name in _EMULATORS and _read(file).startswith("enabled"):
+        # With flag F, the kernel has opened the emulator already. Without it, a plugin would need the emulator inside.
+        if file.name in _EMULATORS and _USABLE.match(_read(file)):
             yield _EMULATORS[file.name]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from typing import Final
 
 from mirror.hosts.checks.host_check import HostCheck, Step, ok, problem, unknown, warning
@@ -13,6 +14,8 @@ from mirror.oci.printable_text import printable
 
 #: Parts of engines' messages about a missing login.
 _LOGIN: Final = ("unauthorized", "no basic auth", "authentication required", "docker login")
+#: Networks that are in the list of each engine by default.
+_LOOPBACK: Final = frozenset({"127.0.0.0/8", "::1/128"})
 #: Parts of engines' messages about TLS.
 _TLS: Final = ("x509", "certificate", "tls:")
 #: Part of the message of an engine that met plain HTTP where it expects HTTPS (Go: net/http).
@@ -35,12 +38,15 @@ def registry_check(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
         return unknown("registry", Step.INSTALL, f"this engine does not tell if it can read {wanted.host}")
     said = printable(answer.refused, 300)
     if HTTP_REFUSED in said:
+        info = facts.info
+        # The key replaces the list that the engine has, so the whole list is printed.
+        whole = [*info.insecure_hosts, *(net for net in info.insecure_networks if net not in _LOOPBACK), wanted.host]
         return problem(
             "registry",
             Step.INSTALL,
             f'{wanted.host} speaks plain HTTP, and the engine insists on HTTPS: "{said}"',
-            f'put {{"insecure-registries": ["{wanted.host}"]}} into /etc/docker/daemon.json, then reload the engine: '
-            "systemctl reload docker",
+            f"write {printable(json.dumps({'insecure-registries': whole}))} into /etc/docker/daemon.json, beside its "
+            "other keys, then reload the engine: systemctl reload docker",
         )
     if any(part in said for part in _LOGIN):
         # The client sends its login with an install, and this question was asked without one.

@@ -8,6 +8,8 @@ from typing import Final
 
 from mirror.oci import Digest
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.findings.finding import Finding
+from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.plugin_view import PluginView
 
 #: The field that a setting of each kind changes.
@@ -42,6 +44,15 @@ class WantedPlugin:
     def config(self) -> PluginConfig | None:
         """Configuration with the intended settings in it, as the engine starts the plugin; None if unreadable."""
         return None if self.view.config is None else with_settings(self.view.config, self.settings)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings of lint, those about the config with the intended settings in it."""
+        found, config = self.view.findings, self.config
+        if not self.settings or self.view.config is None or config is None:
+            return found
+        about_defaults = frozenset(check_config(self.view.config))
+        return (*(finding for finding in found if finding not in about_defaults), *check_config(config))
 
     def unknown_settings(self) -> Iterator[str]:
         """Yield the keys that are no settings of the plugin."""

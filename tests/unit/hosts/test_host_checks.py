@@ -15,13 +15,16 @@ from mirror.hosts.checks.registry_check import may_use_http
 from mirror.hosts.checks.wanted_plugin import WantedPlugin, with_settings
 from mirror.hosts.engine_answers import read_info, read_plugins, read_version
 from mirror.oci import Digest
+from mirror.plugin.findings.config_findings import ENTRYPOINT_EMPTY, NETWORK_TYPE, TYPE_UNKNOWN, TYPES_MISSING
 from mirror.plugin.findings.finding import Finding, Severity
-from mirror.plugin.findings.manifest_findings import MANIFEST_OCI
+from mirror.plugin.findings.manifest_findings import LAYERS_MISSING, MANIFEST_OCI
+from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.plugin.rootfs.platform import Platform
 from tests.support.rootfs import config
 from tests.unit.hosts.content import INFO, PLUGIN, VERSION
 
+OWN_NAME = Finding("own-name", Severity.WARNING, "judged with the intended name", "all", "", "")
 DIGEST, OTHER = Digest.of(b"manifest"), Digest.of(b"other")
 MIB = 1024 * 1024
 FILES = HostFiles(
@@ -43,9 +46,9 @@ FACTS = HostFacts(
 )
 
 
-def wanted(**members: Any) -> WantedPlugin:
-    """Return a plugin whose config has some members more than one that works."""
-    view = view_plugin(PluginContent(config(**members), None))
+def wanted(*findings: Finding, **members: Any) -> WantedPlugin:
+    """Return a plugin with these findings of lint, whose config has some members more than one that works."""
+    view = replace(view_plugin(PluginContent(config(**members), None)), findings=findings)
     return WantedPlugin(
         remote="mirror:5000/acme/x:1",
         host="mirror:5000",
@@ -68,9 +71,8 @@ def device(path: str | None, *settable: str) -> dict[str, Any]:
 
 
 def unusual(facts: HostFacts, plugin: WantedPlugin) -> list[HostCheck]:
-    """Return the checks that are not ok, without the line about other warnings of lint."""
-    checks = check_host(facts, plugin).checks
-    return [check for check in checks if check.outcome is not Outcome.OK and check.name != "warnings"]
+    """Return the checks that are not ok."""
+    return [check for check in check_host(facts, plugin).checks if check.outcome is not Outcome.OK]
 
 
 def only(facts: HostFacts, plugin: WantedPlugin) -> tuple[str, Outcome, Step | None, str]:
@@ -106,10 +108,10 @@ def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], verdict
 
 def test_plain_http_is_told_with_the_lines_for_the_daemon() -> None:
     said = 'Get "https://mirror:5000/v2/": http: server gave HTTP response to HTTPS client'
-    facts = replace(FACTS, registry=RegistryAnswer(None, said))
-    name, outcome, step, fix = only(facts, wanted())
+    info = replace(FACTS.info, insecure_hosts=("other:5000",), insecure_networks=("10.0.0.0/8", "127.0.0.0/8"))
+    name, outcome, step, fix = only(replace(FACTS, info=info, registry=RegistryAnswer(None, said)), wanted())
     assert (name, outcome, step) == ("registry", Outcome.PROBLEM, Step.INSTALL)
-    assert '{"insecure-registries": ["mirror:5000"]}' in fix
+    assert '{"insecure-registries": ["other:5000", "10.0.0.0/8", "mirror:5000"]}' in fix
 
 
 @pytest.mark.parametrize(
@@ -154,11 +156,9 @@ def test_engines_use_http_for_listed_hosts_and_networks(host: str, addresses: tu
 )
 def test_the_version_of_the_engine_decides(version: str, names: set[str]) -> None:
     facts = replace(FACTS, version=replace(FACTS.version, version=version))
-    plugin = wanted()
     # Engines read manifests of OCI's type since 18.06.
-    view = view_plugin(PluginContent(plugin.view.config, None, (MANIFEST_OCI(),)))
-    plugin = replace(plugin, view=replace(view, platform=plugin.view.platform))
-    assert {check.name for check in unusual(facts, plugin)} == names
+    found = {check.name for check in unusual(facts, wanted(MANIFEST_OCI()))}
+    assert found - {"warnings"} == names
 
 
 def test_the_privilege_that_is_never_compared_is_named() -> None:
@@ -178,26 +178,33 @@ def test_a_digest_crashes_some_engines(version: str, crashes: bool) -> None:
 
 
 def test_errors_of_lint_are_problems_of_their_step() -> None:
-    missing = wanted(Interface={"Types": [], "Socket": "x.sock"}, Entrypoint=[])
-    assert [(check.name, check.step) for check in unusual(FACTS, missing)] == [
-        ("lint", Step.ENABLE),
-        ("lint", Step.FIND),
+    plugin = wanted(LAYERS_MISSING(), ENTRYPOINT_EMPTY(), TYPES_MISSING())
+    assert [(check.name, check.outcome, check.step) for check in unusual(FACTS, plugin)] == [
+        ("lint", Outcome.PROBLEM, step) for step in Step
     ]
 
 
 def test_warnings_of_lint_are_told_with_their_step() -> None:
-    unused = wanted(Interface={"Types": ["docker.volumedriver/9"], "Socket": "x.sock"})
-    assert only(FACTS, unused)[:3] == ("lint", Outcome.WARNING, Step.FIND)
     guess = Finding("program-missing", Severity.WARNING, "/x is missing", "all", "enabling fails after 13 s", "add it")
-    plugin = wanted(Network={"Type": "bridge"})
-    view = replace(plugin.view, findings=(guess, *plugin.view.findings))
-    checks = check_host(FACTS, replace(plugin, view=view)).checks
-    assert [(check.step, check.text) for check in checks if check.outcome is Outcome.WARNING] == [
-        (Step.ENABLE, "/x is missing: enabling fails after 13 s"),
-        (None, "lint warns of network-type"),
+    plugin = wanted(guess, TYPE_UNKNOWN(name="x/1"), NETWORK_TYPE(name="bridge"), OWN_NAME)
+    found = unusual(FACTS, plugin)
+    assert [(check.outcome, check.step) for check in found] == [
+        (Outcome.WARNING, Step.ENABLE),
+        (Outcome.WARNING, Step.FIND),
+        (Outcome.WARNING, None),
     ]
-    old = replace(view, findings=(replace(guess, engines="before 17.05"),))
-    assert unusual(FACTS, replace(plugin, view=old)) == []
+    assert found[0].text == "/x is missing: enabling fails after 13 s"
+    assert found[2].text == "lint warns of network-type"
+    assert unusual(FACTS, wanted(replace(guess, engines="before 17.05"))) == []
+
+
+def test_findings_about_a_default_do_not_hold_for_a_setting() -> None:
+    relative = mount(Source="srv", Settable=["source"])
+    plugin = wanted(*check_config(config(**relative)), **relative)
+    assert {check.name for check in unusual(FACTS, plugin)} == {"lint"}
+    assert unusual(FACTS, replace(plugin, settings={"m": "/srv"})) == []
+    spoilt = replace(wanted(**mount(Settable=["source"])), settings={"m": "srv"})
+    assert {check.name for check in unusual(FACTS, spoilt)} == {"lint"}
 
 
 def installed(**members: Any) -> HostFacts:
@@ -317,8 +324,9 @@ def test_a_remote_file_system_is_unknown() -> None:
 
 
 def test_settings_must_be_set_and_known() -> None:
-    # The engine looks for a device with an empty path, and mounts a folder of its own for an empty source.
-    empty = wanted(**device("", "path"), **mount(Source="", Settable=["source"]))
+    # The engine mounts a folder of its own for an empty source, and looks for a device with an empty path.
+    assert unusual(FACTS, wanted(**mount(Source="", Settable=["source"]))) == []
+    empty = wanted(**device("", "path"))
     assert only(FACTS, empty)[:3] == ("settings", Outcome.PROBLEM, Step.ENABLE)
     facts = replace(FACTS, files=replace(FILES, paths={"/dev/fuse": PathKind.DEVICE}))
     for key in ("d", "d.path"):

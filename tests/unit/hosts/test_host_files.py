@@ -36,9 +36,14 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "proc/sys/kernel/osrelease").write_text("6.1.0\n")
     (tmp_path / "proc/self/mountinfo").write_text(MOUNTS)
     (tmp_path / "proc/filesystems").write_text("nodev\tsysfs\n\text4\n\n")
-    (tmp_path / "proc/sys/fs/binfmt_misc/qemu-aarch64").write_text("enabled\ninterpreter /usr/bin/qemu\n")
-    (tmp_path / "proc/sys/fs/binfmt_misc/qemu-arm").write_text("disabled\n")
-    (tmp_path / "proc/sys/fs/binfmt_misc/status").write_text("enabled\n")
+    usable = "enabled\ninterpreter /usr/bin/qemu\nflags: OCF\noffset 0\n"
+    for name, content in {
+        "qemu-aarch64": usable,
+        "qemu-arm": usable.replace("enabled", "disabled"),
+        "qemu-s390x": usable.replace("OCF", "OC"),
+        "status": "enabled\n",
+    }.items():
+        (tmp_path / "proc/sys/fs/binfmt_misc" / name).write_text(content)
     (tmp_path / "file").touch()
     return tmp_path
 
