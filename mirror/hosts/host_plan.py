@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from mirror.hosts.checks.wanted_plugin import with_settings
 from mirror.hosts.desired_plugin import DesiredPlugin, PluginRelease
@@ -18,16 +17,7 @@ from mirror.plugin.config.own_name import own_names
 from mirror.plugin.config.privileges import Privilege, compute_privileges
 from mirror.plugin.config.risks import privileges_with_risks
 from mirror.plugin.config.settable import list_settings
-from mirror.plugin.policy.engine_vulnerabilities import Exposure, Vulnerability
-
-#: moby d5c9f26e3d. The daemon ends with a nil pointer at an install by digest.
-CRASH_BY_DIGEST: Final = Vulnerability(
-    identifier="moby#47004",
-    affected=(((20, 10, 0), (23, 0, 10)), ((24, 0, 0), (25, 0, 3))),
-    effect="ends when a plugin is installed by digest",
-    affected_in_words="20.10 to 23.0.9 and 24.0 to 25.0.2",
-    remedy="write a tag",
-)
+from mirror.plugin.policy.engine_vulnerabilities import CRASH_BY_DIGEST, Exposure
 
 
 @dataclass(frozen=True, slots=True)

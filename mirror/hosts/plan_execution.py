@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final, Protocol
 
 from mirror.hosts.engine_api import EngineChanger, EngineReader, InstalledPlugin, PullProgress, RegistryLogin
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
+from mirror.hosts.plugin_result import PluginOutcome, PluginResult, state_of, variables_left
 from mirror.hosts.plugin_steps import PluginStep, PluginTarget, StepKind, command_of, steps_between
-from mirror.hosts.plugin_values import effective_values
 from mirror.oci.errors import EngineProtocolError, EngineRefused, EngineUnreachable, MirrorError, Unsupported
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege
@@ -27,49 +25,6 @@ _STILL_STOPPING: Final = "already in use"
 
 class HostEngine(EngineReader, EngineChanger, Protocol):
     """An engine whose plugins are changed."""
-
-
-class PluginOutcome(Enum):
-    """PluginOutcome for one plugin.
-
-    Attributes:
-        UNCHANGED: the plugin was in the wanted state already.
-        DONE: the plugin is in the wanted state now.
-        REFUSED: the plan or the engine refused the change before anything was changed.
-        ROLLED_BACK: the change failed, and the plugin is in its former state again.
-        STUCK: the change failed, and so did the way back.
-        NOT_DONE: the execution ended before the change.
-    """
-
-    UNCHANGED = "unchanged"
-    DONE = "done"
-    REFUSED = "not changed"
-    ROLLED_BACK = "rolled back"
-    STUCK = "not rolled back"
-    NOT_DONE = "not done"
-
-
-@dataclass(frozen=True, slots=True)
-class PluginResult:
-    """Result for one plugin.
-
-    Attributes:
-        name: local name of the plugin.
-        outcome: outcome.
-        done: steps that the engine carried out, the way back not included.
-        error: error that ended the change; None if there is none.
-        rollback_error: error that ended the way back; None if there is none.
-        left: state in which the plugin was left, if something was changed in vain.
-        commands: commands that lead a plugin that was not rolled back to its former state.
-    """
-
-    name: str
-    outcome: PluginOutcome
-    done: tuple[PluginStep, ...] = ()
-    error: MirrorError | None = None
-    rollback_error: MirrorError | None = None
-    left: str = ""
-    commands: tuple[str, ...] = ()
 
 
 class _Stopped(Exception):
@@ -147,7 +102,7 @@ class PlanExecution:
             return PluginResult(
                 plugin.name, PluginOutcome.NOT_DONE if error is None else PluginOutcome.REFUSED, error=error
             )
-        left = f"{_state_of(now)}{_left_set(now, back)}"
+        left = f"{state_of(now)}{variables_left(now, back)}"
         return PluginResult(plugin.name, PluginOutcome.ROLLED_BACK, tuple(done), error, left=left)
 
     async def _lead(self, target: PluginTarget, done: list[PluginStep], *, stoppable: bool) -> None:
@@ -252,7 +207,7 @@ class PlanExecution:
         except MirrorError:
             return "unknown, because the engine does not answer", ()
         steps = steps_between(now, back)
-        return _state_of(now), tuple(command_of(step, back) for step in steps)
+        return state_of(now), tuple(command_of(step, back) for step in steps)
 
 
 def _equal(offered: Sequence[Privilege], shown: Sequence[Privilege]) -> bool:
@@ -281,19 +236,3 @@ def _without_effect(step: PluginStep, target: PluginTarget) -> str:
             )
         case kind:
             return f"the engine did not {kind.value} {target.name}, and reported no error"
-
-
-def _state_of(now: InstalledPlugin | None) -> str:
-    """Return the state of a plugin in words."""
-    if now is None:
-        return "not installed"
-    state = "enabled" if now.enabled else "disabled"
-    return f"installed from {printable(now.reference or 'an unknown registry', 300)}, {state}"
-
-
-def _left_set(now: InstalledPlugin | None, back: PluginTarget) -> str:
-    """Return a text about variables that were set and cannot be unset again; empty if there are none."""
-    if now is None:
-        return ""
-    keys = [printable(key, 80) for key in effective_values(now) if key not in back.values]
-    return f"; {', '.join(keys)} stays set, because engines cannot unset a variable" if keys else ""

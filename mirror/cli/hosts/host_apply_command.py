@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mirror.hosts.engine_address import EngineAddress
     from mirror.hosts.engine_api import PullProgress, PullStep, RegistryLogin
     from mirror.hosts.host_plan import HostPlan
-    from mirror.hosts.plan_execution import PluginResult
+    from mirror.hosts.plugin_result import PluginResult
 
     LoginOf: TypeAlias = Callable[[str], RegistryLogin | None]
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
-from mirror.hosts.plan_execution import PluginOutcome, PluginResult
+from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginStep, StepKind
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege

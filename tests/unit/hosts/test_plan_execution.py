@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from mirror.hosts.desired_plugin import DesiredPlugin
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.hosts.host_plan import HostPlan
-from mirror.hosts.plan_execution import PlanExecution, PluginOutcome, PluginResult
+from mirror.hosts.plan_execution import PlanExecution
+from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginTarget, steps_between
 from mirror.hosts.plugin_values import effective_values, same_content
 from mirror.oci import Reference
