@@ -156,7 +156,7 @@ class HostPlanner:
         target = reference.target if reference.tag is None else reference.tag
         # A registry may give each platform its own content under one tag. The engine tells what it gets.
         with suppress(EngineRefused):
-            target = await self._engine.remote_digest(remote)
+            target = await self._engine.remote_digest(remote) or target
         manifest = await registry.get_manifest(repository, target)
         require_plugin(manifest, str(reference))
         if manifest.config is None:
