@@ -56,6 +56,10 @@ class PlannedPlugin:
         config = self.target.config
         return () if config is None or not self.pulls else tuple(privileges_with_risks(config))
 
+    def is_new(self, privilege: Privilege) -> bool:
+        """Return True if the installed version does not have a privilege; False if no version is installed."""
+        return self.now is not None and privilege not in compute_privileges(self.now.config)
+
     @property
     def reached_by_settings(self) -> tuple[tuple[Privilege, str], ...]:
         """Access to the host that the settings give beyond what the engine asks for, each with its risk."""
@@ -134,16 +138,19 @@ def plan_plugin(
     """
     values = resolve_settings(release.config, desired.settings, desired.place)
     target = PluginTarget(desired.name, release.config, release, values, desired.enabled, desired.replace)
-    steps = steps_between(now, target)
+    steps, pinned = steps_between(now, target), desired.reference.digest
+    if pinned is not None and release.digest != pinned:
+        said = f"{desired.place}: {release.remote} points to {release.digest} now, and the file has {pinned}"
+        return PlannedPlugin(target, now, problem=Denied(f"{said}; fix: write the new digest, or move the tag back"))
     if not steps:
         return PlannedPlugin(target, now, notes=tuple(_notes(now, target, steps)))
     problem = next(_problems(desired, now, target, steps, engine), None)
     # "install" occurs with an installed plugin only if the old version is replaced.
     if problem is None and now is not None and way_back is None and not without_rollback and _pulls(steps):
         problem = Unsupported(
-            f"{desired.place}: no tag beside {now.reference or 'an unknown reference'} has the installed version, so "
-            "that a failed upgrade could not be rolled back; fix: keep each version under a tag of its own, or allow "
-            "the upgrade with --without-rollback"
+            f"{desired.place}: the installed version was not found at {now.reference or 'a registry'} or under another "
+            "tag, so that a failed upgrade could not be rolled back; fix: keep each version under a tag of its own, or "
+            "allow the upgrade with --without-rollback"
         )
     notes = tuple(_notes(now, target, steps))
     return PlannedPlugin(target, now, () if problem else steps, way_back, problem, notes)
@@ -160,19 +167,14 @@ def _problems(
     kinds, reference, release = {step.kind for step in steps}, desired.reference, target.release
     if release is None or target.config is None:
         return
-    if reference.digest is not None and release.digest != reference.digest:
-        yield Denied(
-            f"{desired.place}: {release.remote} points to {release.digest} now, and the file has another digest"
-        )
     if _pulls(steps) and reference.tag is None and CRASH_BY_DIGEST.exposure(engine) is Exposure.AFFECTED:
         yield Unsupported(
             f"{desired.place}: engine {engine} crashes at an install by digest; fix: write "
             f"{reference.repository}:TAG@{reference.digest}: then the engine pulls the tag, and the digest is compared"
         )
     config = with_settings(target.config, target.values)
-    unset = [one.name for one in config.mounts if one.source is None] + [
-        one.name for one in config.devices if not one.path
-    ]
+    unset = [mount.name for mount in config.mounts if mount.source is None]
+    unset += [device.name for device in config.devices if not device.path]
     if unset and desired.enabled:
         yield Unsupported(
             f"{desired.place}: settings.{printable(unset[0], 80)} has no default, and the plugin cannot run without it"

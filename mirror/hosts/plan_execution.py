@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from mirror.hosts.engine_api import EngineChanger, EngineReader, InstalledPlugin, PullProgress, RegistryLogin
+from mirror.hosts.engine_api import EngineChanger, EngineReader, InstalledPlugin, PullProgress, PullStep, RegistryLogin
 from mirror.hosts.host_plan import HostPlan, PlannedPlugin
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult, state_of, variables_left
 from mirror.hosts.plugin_steps import PluginStep, PluginTarget, StepKind, command_of, steps_between
-from mirror.oci.errors import EngineProtocolError, EngineRefused, EngineUnreachable, MirrorError, Unsupported
+from mirror.oci.errors import Busy, EngineProtocolError, EngineRefused, EngineUnreachable, MirrorError, Unsupported
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.privileges import Privilege
 from mirror.runtime.retry_policy import RetryPolicy
@@ -29,6 +29,21 @@ class HostEngine(EngineReader, EngineChanger, Protocol):
 
 class _Stopped(Exception):
     """The user stopped the execution."""
+
+
+class _DigestWatch:
+    """Receiver of a pull's progress that keeps the digest of the manifest, which engines report at the beginning."""
+
+    def __init__(self, inner: PullProgress | None) -> None:
+        self.digest: str | None = None
+        self._inner = inner
+
+    def __call__(self, step: PullStep) -> None:
+        word, _, digest = step.status.partition(": ")
+        if word == "Digest":
+            self.digest = digest
+        if self._inner is not None:
+            self._inner(step)
 
 
 class PlanExecution:
@@ -82,6 +97,9 @@ class PlanExecution:
         done: list[PluginStep] = []
         error: MirrorError | None = None
         try:
+            if await self._find(plugin.name) != plugin.now:
+                why = f"{plugin.name} has changed since the plan was made; fix: run the command again"
+                return PluginResult(plugin.name, PluginOutcome.REFUSED, error=Busy(why))
             await self._lead(plugin.target, done, stoppable=True)
             return PluginResult(plugin.name, PluginOutcome.DONE, tuple(done))
         except _Stopped:
@@ -116,7 +134,7 @@ class PlanExecution:
                 raise _Stopped
             step = steps[0]
             if step == before:
-                raise EngineProtocolError(_without_effect(step, target))
+                raise _without_effect(step, target)
             try:
                 await self._carry_out(step, target, stoppable=stoppable)
             except EngineUnreachable:
@@ -145,7 +163,7 @@ class PlanExecution:
         release, name = target.release, target.name
         if release is None:
             raise Unsupported(f"no registry has the former version of {name}")
-        login, progress = self._login(release.remote), self._progress(name)
+        login, progress = self._login(release.remote), _DigestWatch(self._progress(name))
         offered = await self._engine.privileges(release.remote, login)
         # An engine that cannot read the plugin reports no privileges. The pull then tells why.
         if offered and not _equal(offered, release.privileges):
@@ -159,6 +177,9 @@ class PlanExecution:
         else:
             work = self._engine.upgrade(name, release.remote, asked, login=login, progress=progress)
         await (self._until_stopped(work) if stoppable else work)
+        # Engines do not compare the layers with the digests in the config, so equal configs do not prove equal content.
+        if progress.digest not in {None, str(release.digest)}:
+            raise _other_content(release.remote)
 
     async def _until_stopped(self, work: Coroutine[Any, Any, None]) -> None:
         """Await a pull, and cancel it at a request to stop."""
@@ -219,20 +240,23 @@ def _equal(offered: Sequence[Privilege], shown: Sequence[Privilege]) -> bool:
     return plain(offered) == plain(shown)
 
 
-def _without_effect(step: PluginStep, target: PluginTarget) -> str:
-    """Return the message for a step that the engine accepted and that changed nothing."""
+def _other_content(remote: str) -> EngineProtocolError:
+    return EngineProtocolError(
+        f"the engine pulled other content from {remote} than was shown: the tag has moved, or the engine reaches "
+        "another registry; fix: run the command again"
+    )
+
+
+def _without_effect(step: PluginStep, target: PluginTarget) -> EngineProtocolError:
+    """Return the error for a step that the engine accepted and that changed nothing."""
     match step.kind:
         case StepKind.INSTALL | StepKind.UPGRADE:
-            remote = "" if target.release is None else target.release.remote
-            return (
-                f"the engine pulled other content from {remote} than was shown: the tag has moved, or the engine "
-                "reaches another registry; fix: run the command again"
-            )
+            return _other_content("the registry" if target.release is None else target.release.remote)
         case StepKind.SET:
             keys = ", ".join(printable(key, 80) for key in step.settings)
-            return (
+            return EngineProtocolError(
                 f"the engine accepted {keys} for {target.name}, and the setting has no effect (engines keep devices "
                 "after an upgrade or a restart); fix: remove the plugin and install it again"
             )
         case kind:
-            return f"the engine did not {kind.value} {target.name}, and reported no error"
+            return EngineProtocolError(f"the engine did not {kind.value} {target.name}, and reported no error")

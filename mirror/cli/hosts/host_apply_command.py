@@ -56,10 +56,9 @@ def apply(
     they need, asks once, and carries the changes out. A change that fails is
     rolled back to the old version and its settings. A second run changes nothing.
 
-    Exit code 1: a plugin cannot be changed, its change failed, or you answered no.
-    3: the engine
-    or a registry cannot be reached. 4: interrupted; the running change was rolled
-    back. 5: this user must not open the engine's socket.
+    Exit code 1: a plugin cannot be changed, its change failed, or you answered
+    no. 3: the engine or a registry cannot be reached. 4: interrupted; the running
+    change was rolled back. 5: this user must not open the engine's socket.
     """
     from mirror.cli.hosts.host_plan_output import plan_as_json, print_plan, print_results
     from mirror.settings.host_file import load_host_file
@@ -98,7 +97,7 @@ def apply(
 
 
 def schema() -> None:
-    """Print the JSON Schema of the file for ``host apply``, for editors."""
+    """Print the JSON Schema of the file for 'host apply', for editors."""
     from mirror.settings.host_file import host_file_schema
 
     print_json(host_file_schema())
@@ -155,7 +154,7 @@ def _bars() -> Iterator[Callable[[str], PullProgress | None]]:
             task, seen = bars.add_task(name, total=None), dict[tuple[str, str], tuple[int, int]]()
 
             def show(step: PullStep) -> None:
-                # Layers are downloaded and then extracted. Both count, so that the bar never goes back.
+                # Layers are downloaded and then extracted, and both take time.
                 if step.done_bytes is not None and step.total_bytes:
                     seen[step.layer, step.status] = (step.done_bytes, step.total_bytes)
                     done, total = (sum(numbers) for numbers in zip(*seen.values(), strict=True))

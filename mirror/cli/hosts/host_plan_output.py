@@ -94,13 +94,13 @@ def _details(plugin: PlannedPlugin, engine: str) -> Iterator[str]:
         yield from (f"set {key}={value}" for key, value in step.settings.items())
     if plugin.privileges:
         yield "privileges that the engine asks for:"
-        yield from _privileges(plugin.privileges)
+        yield from _privileges(plugin, plugin.privileges)
         skipped = never_compared([privilege for privilege, _ in plugin.privileges])
         if skipped is not None and _is_exposed(engine):
             yield f"the engine does not check that {skipped} was granted ({UNCOMPARED_PRIVILEGE.identifier})"
     if plugin.reached_by_settings:
         yield "access that the settings give, and that the engine does not ask for:"
-        yield from _privileges(plugin.reached_by_settings)
+        yield from _privileges(plugin, plugin.reached_by_settings)
     yield from (f"note: {note}" for note in plugin.notes)
 
 
@@ -108,9 +108,9 @@ def _is_exposed(engine: str) -> bool:
     return UNCOMPARED_PRIVILEGE.exposure(engine) is Exposure.AFFECTED
 
 
-def _privileges(privileges: Iterable[tuple[Privilege, str]]) -> Iterator[str]:
+def _privileges(plugin: PlannedPlugin, privileges: Iterable[tuple[Privilege, str]]) -> Iterator[str]:
     for privilege, risk in privileges:
-        yield f"- {privilege}"
+        yield f"- {privilege}{' (new)' if plugin.is_new(privilege) else ''}"
         yield f"    {risk}"
 
 
@@ -118,7 +118,7 @@ def _reason(result: PluginResult) -> str:
     """Return the reason of an outcome; for a change that was carried out, its steps."""
     if result.error is not None:
         return printable(str(result.error))
-    if result.outcome is PluginOutcome.ROLLED_BACK:
+    if result.outcome in {PluginOutcome.ROLLED_BACK, PluginOutcome.STUCK}:
         return "interrupted"
     return ", ".join(step.kind.value for step in result.done)
 
@@ -131,8 +131,8 @@ def _plugin_as_json(plugin: PlannedPlugin, result: PluginResult | None) -> dict[
         "reference": release and release.remote,
         "digest": release and str(release.digest),
         "steps": [_step_as_json(step) for step in plugin.steps],
-        "privileges": [_privilege_as_json(*pair) for pair in plugin.privileges],
-        "reached_by_settings": [_privilege_as_json(*pair) for pair in plugin.reached_by_settings],
+        "privileges": [_privilege_as_json(plugin, *pair) for pair in plugin.privileges],
+        "reached_by_settings": [_privilege_as_json(plugin, *pair) for pair in plugin.reached_by_settings],
         "notes": list(plugin.notes),
         "problem": plugin.problem and str(plugin.problem),
     }
@@ -152,5 +152,6 @@ def _step_as_json(step: PluginStep) -> dict[str, Any]:
     return {"step": step.kind.value, **({"settings": dict(step.settings)} if step.kind is StepKind.SET else {})}
 
 
-def _privilege_as_json(privilege: Privilege, risk: str) -> dict[str, Any]:
-    return {"name": privilege.name, "values": list(privilege.values), "risk": risk}
+def _privilege_as_json(plugin: PlannedPlugin, privilege: Privilege, risk: str) -> dict[str, Any]:
+    values = list(privilege.values)
+    return {"name": privilege.name, "values": values, "risk": risk, "new": plugin.is_new(privilege)}

@@ -15,6 +15,7 @@ from mirror.hosts.engine_api import (
     InstalledPlugin,
     PluginSettings,
     PullProgress,
+    PullStep,
     RegistryLogin,
 )
 from mirror.hosts.host_plan import HostPlan, plan_plugin, plan_removal
@@ -115,7 +116,7 @@ class FakeEngine:
         fault = self._begin("pull", name)
         if name in self._plugins:
             raise _refused(f"plugin {name} already exists", 400)
-        config = self._pulled(remote, privileges)
+        config = self._pulled(remote, privileges, progress)
         settings = PluginSettings(
             tuple(f"{one.name}={one.value}" for one in config.env if one.value is not None),
             config.mounts,
@@ -137,7 +138,8 @@ class FakeEngine:
     ) -> None:
         fault = self._begin("upgrade", name)
         plugin = self._disabled(name)
-        self._plugins[name] = replace(plugin, config=self._pulled(remote, privileges), reference=remote)
+        config = self._pulled(remote, privileges, progress)
+        self._plugins[name] = replace(plugin, config=config, reference=remote)
         self._shared.discard(name)
         self._end(fault)
 
@@ -202,11 +204,13 @@ class FakeEngine:
             raise _refused(f"plugin {name} is enabled", 409)
         return self._plugins[name]
 
-    def _pulled(self, remote: str, privileges: Sequence[Privilege]) -> PluginConfig:
+    def _pulled(self, remote: str, privileges: Sequence[Privilege], progress: PullProgress | None) -> PluginConfig:
         if remote not in self.registry:
             raise _refused(f"error resolving plugin reference: {remote}", 500)
         if tuple(privileges) != self.registry[remote].privileges:
             raise _refused("incorrect privileges", 200)
+        if progress is not None:
+            progress(PullStep("", f"Digest: {self.registry[remote].digest}"))
         return self.registry[remote].config
 
     def _set(self, name: str, key: str, value: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from mirror.hosts.plan_execution import PlanExecution
 from mirror.hosts.plugin_result import PluginOutcome, PluginResult
 from mirror.hosts.plugin_steps import PluginTarget, steps_between
 from mirror.hosts.plugin_values import effective_values, same_content
-from mirror.oci import Reference
+from mirror.oci import Digest, Reference
 from mirror.oci.errors import EngineProtocolError, EngineUnreachable, Unsupported
 from tests.unit.hosts.fake_engine import GONE, LOST, MISSING, REFUSED, FakeEngine, env, release
 
@@ -192,6 +193,28 @@ async def test_a_tag_that_moves_after_the_plan_is_noticed():
     (result,) = await run(engine, plan)
     assert "other content" in str(result.error)
     assert engine.found("p:1") is None
+    engine.registry[ONE.remote] = replace(ONE, digest=Digest.of(b"other layers under the same config"))
+    (result,) = await run(engine, plan)
+    assert "other content" in str(result.error)
+    assert engine.found("p:1") is None
+
+
+async def test_privileges_that_the_installed_version_does_not_have_are_new():
+    engine = FakeEngine(RELEASES)
+    (first,) = engine.plan(desired("1")).plugins
+    await apply(engine, desired("2"))
+    (planned,) = engine.plan(desired("1")).plugins
+    assert [first.is_new(privilege) for privilege, _ in first.privileges] == [False]
+    assert [planned.is_new(privilege) for privilege, _ in planned.privileges] == [True]
+
+
+async def test_a_plugin_that_was_changed_after_the_plan_is_left_alone():
+    engine = FakeEngine(RELEASES)
+    plan = engine.plan(desired("1"))
+    await apply(engine, desired("2"))
+    (result,) = await run(engine, plan)
+    assert result.outcome is PluginOutcome.REFUSED
+    assert str(result.error) == "p:1 has changed since the plan was made; fix: run the command again"
 
 
 async def test_an_engine_that_is_gone_ends_the_execution():
