@@ -15,6 +15,7 @@ from mirror.hosts.desired_plugin import PluginRelease
 from mirror.hosts.engine_api import InstalledPlugin
 from mirror.hosts.plugin_values import default_values, effective_values, same_content
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.secret_values import masked
 
 
 class StepKind(Enum):
@@ -39,6 +40,11 @@ class PluginStep:
 
     kind: StepKind
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shown_settings(self) -> dict[str, str]:
+        """Values to set, with secrets hidden."""
+        return {key: masked(key, value) for key, value in self.settings.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +117,7 @@ def steps_between(now: InstalledPlugin | None, target: PluginTarget) -> tuple[Pl
 
 
 def command_of(step: PluginStep, target: PluginTarget) -> str:
-    """Return the ``docker`` command for a step, so that a person can carry it out."""
+    """Return the ``docker`` command for a step, so that a person can carry it out. Secrets are hidden."""
     remote = "REFERENCE" if target.release is None else target.release.remote
     match step.kind:
         case StepKind.INSTALL:
@@ -119,7 +125,7 @@ def command_of(step: PluginStep, target: PluginTarget) -> str:
         case StepKind.UPGRADE:
             words = ["upgrade", "--skip-remote-check", target.name, remote]
         case StepKind.SET:
-            words = ["set", target.name, *(f"{key}={value}" for key, value in step.settings.items())]
+            words = ["set", target.name, *(f"{key}={value}" for key, value in step.shown_settings.items())]
         case StepKind.REMOVE:
             words = ["rm", target.name]
         case kind:

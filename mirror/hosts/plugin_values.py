@@ -16,6 +16,7 @@ from mirror.hosts.engine_api import InstalledPlugin
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.secret_values import masked, masked_words
 from mirror.plugin.config.settable import Setting, list_settings
 
 #: The field of each kind that engines set.
@@ -83,12 +84,12 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
     have = _env_values(plugin.settings.env)
     devices = {(device.name, device.path) for device in plugin.settings.devices}
     told = [
-        f"variable {env.name}={env.value}"
+        f"variable {env.name}={masked(env.name, env.value)}"
         for env in released.env
         if ("env", env.name) not in settable and env.value is not None and have.get(env.name) != env.value
     ]
     if ("args", released.args.name) not in settable and released.args.value != plugin.settings.args:
-        told.append(f"arguments {' '.join(released.args.value)!r}")
+        told.append(f"arguments {' '.join(masked_words(released.args.value))!r}")
     told += [
         f"device {device.path}"
         for device in released.devices

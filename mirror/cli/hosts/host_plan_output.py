@@ -91,7 +91,7 @@ def _details(plugin: PlannedPlugin, engine: str) -> Iterator[str]:
             yield f"installed: {plugin.now.reference}"
         yield f"digest: {release.digest}"
     for step in plugin.steps:
-        yield from (f"set {key}={value}" for key, value in step.settings.items())
+        yield from (f"set {key}={value}" for key, value in step.shown_settings.items())
     if plugin.privileges:
         yield "privileges that the engine asks for:"
         yield from _privileges(plugin, plugin.privileges)
@@ -149,7 +149,7 @@ def _plugin_as_json(plugin: PlannedPlugin, result: PluginResult | None) -> dict[
 
 
 def _step_as_json(step: PluginStep) -> dict[str, Any]:
-    return {"step": step.kind.value, **({"settings": dict(step.settings)} if step.kind is StepKind.SET else {})}
+    return {"step": step.kind.value, **({"settings": step.shown_settings} if step.kind is StepKind.SET else {})}
 
 
 def _privilege_as_json(plugin: PlannedPlugin, privilege: Privilege, risk: str) -> dict[str, Any]:

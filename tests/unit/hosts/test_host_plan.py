@@ -87,6 +87,13 @@ def test_a_mount_that_a_setting_opens_is_shown_although_the_engine_does_not_ask_
     assert "as good as root" in risk
 
 
+def test_secrets_are_hidden_in_steps_and_notes():
+    target = PluginTarget("p:1", ONE.config, ONE)
+    step = PluginStep(StepKind.SET, {"DB_PASSWORD": "hunter2-and-more", "MODE": "a"})
+    assert command_of(step, target) == "docker plugin set p:1 'DB_PASSWORD=(hidden)' MODE=a"
+    assert step.settings["DB_PASSWORD"] == "hunter2-and-more"
+
+
 def test_a_step_has_a_command():
     target = PluginTarget("p:1", ONE.config, ONE)
     commands = [command_of(PluginStep(kind, {"A": "x y"} if kind is StepKind.SET else {}), target) for kind in StepKind]
