@@ -4,6 +4,7 @@ Everything runs on loopback and in temporary folders, which are removed at the e
 """
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -73,8 +74,8 @@ def main() -> int:
             show(f"{name:<9}{found}  verified")
         command(mirror, "inspect", "--quick", f"{HERE}:{TAG}")  # --quick, since the plugin's programs are stand-ins
 
-        tell("A Docker Engine installs the plugin from the mirror.")
-        install(mirror)
+        tell("A Docker Engine installs the plugin with the first of these lines. The driver learns its new name.")
+        install(*install_words(mirror))
 
     tell(f"Done in {time.monotonic() - begun:.0f} s. To mirror your own plugins, continue with the README.")
     return 0
@@ -137,29 +138,38 @@ def answers(url: str) -> bool:
     return True
 
 
-def install(mirror: Mirror) -> None:
+def install_words(mirror: Mirror) -> list[str]:
+    """Return the command that `inspect` prints, without `docker`. The plugin's programs cannot be enabled."""
+    told = mirror.command("inspect", f"{HERE}:{TAG}", "--as", "docker").stdout
+    _, plugin, install, *words = shlex.split(told.splitlines()[0])
+    return [plugin, install, "--disable", *words]
+
+
+def install(*words: str) -> None:
     """Install the plugin with a private Docker Engine, otherwise with the machine's own engine if there is one."""
-    reference = f"{mirror.host}/{HERE}:{TAG}"
+    name = f"{HERE}:{TAG}"
     why_not = Engine.missing()
     if why_not is None:
         try:
             with Engine() as engine:
                 show(f"Docker Engine {engine.version()}, started for this demo")
-                console.print(f"  $ docker plugin install --disable {reference}", style="bold", markup=False)
-                installed = engine.docker("plugin", "install", "--disable", reference, input_text="y\n")
+                console.print(f"  $ docker {shlex.join(words)}", style="bold", markup=False)
+                installed = engine.docker(*words, input_text="y\n")
                 show(*installed.stdout.splitlines())
                 show(*engine.docker("plugin", "ls").stdout.splitlines())
+                if f"plugin_name={name}" not in engine.inspect_plugin(name)["Settings"]["Env"]:
+                    raise SystemExit("the driver does not know its name")
             return
         except ServiceFailedError as error:
             why_not = f"a Docker Engine cannot start here: {str(error).splitlines()[-1]}"
     if shutil.which("docker") and run(["docker", "info"], check=False, timeout_seconds=10).exit_code == 0:
         show("using the Docker Engine of this machine")
-        console.print(f"  $ docker plugin install --disable {reference}", style="bold", markup=False)
-        installed = run(["docker", "plugin", "install", "--disable", reference], input_text="y\n")
+        console.print(f"  $ docker {shlex.join(words)}", style="bold", markup=False)
+        installed = run(["docker", *words], input_text="y\n")
         show(*installed.stdout.splitlines())
-        run(["docker", "plugin", "rm", reference])
+        run(["docker", "plugin", "rm", name])
         return
-    show(f"skipped: {why_not}", "on a Docker host, run:", f"docker plugin install {reference}")
+    show(f"skipped: {why_not}", "on a Docker host, run:", f"docker {shlex.join(words)}")
 
 
 def tell(text: str) -> None:

@@ -42,7 +42,9 @@ async def inspect_reference(
             return await inspect(reader, repository, named.target, progress=progress, limits=limits)
         records = services.store.records
         recorded = records.findings.recorded_findings
-        found = await inspect(reader, repository, named.target, recorded, progress, limits=limits)
+        found = await inspect(
+            reader, repository, named.target, recorded, progress, limits=limits, readings=records.readings
+        )
         return replace(
             found,
             origin=await provenance(records.origins, records.sync_runs, found),
@@ -58,7 +60,6 @@ async def read_plugin(
     progress: Progress,
     *,
     plain_http: bool = False,
-    digests: bool = False,
 ) -> PluginContent:
     """Return the whole content of a plugin from a registry, an image layout file or a folder.
 
@@ -67,19 +68,19 @@ async def read_plugin(
         source: reference to the plugin, or its folder.
         progress: receiver of the bytes read of layers.
         plain_http: see :func:`mirror.app.upstream_registries.open_anonymously`.
-        digests: True to hash all files, so that they can be compared.
 
     Raises:
         ManifestInvalid: the content is not a plugin.
         MirrorError: the registry or the folder cannot be read.
     """
     if isinstance(source, Path):
-        return await read_plugin_folder(source, digests=digests)
+        return await read_plugin_folder(source)
     limits = settings.server.limits.of_layers()
     async with _opened(settings, source, plain_http=plain_http) as (reader, named, services):
         manifest = await reader.get_manifest(named.repository, named.target)
         require_plugin(manifest, str(source))
-        content = await read_content(reader, named.repository, manifest, progress, limits=limits, digests=digests)
+        readings = None if services is None else services.store.records.readings
+        content = await read_content(reader, named.repository, manifest, progress, limits=limits, readings=readings)
         # Verdicts and decisions about the plugin come before the findings of lint.
         withheld = () if services is None else await services.standing.findings(named.repository, manifest)
         return replace(content, findings=(*withheld, *content.findings))

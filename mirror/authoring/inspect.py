@@ -19,6 +19,7 @@ from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits
 from mirror.records.admissions import Admission
 from mirror.records.derivations import Derivation
 from mirror.records.origins import Origins
+from mirror.records.readings import Readings
 from mirror.records.sync_runs import RunRecorder, TagEvent
 from mirror.registry.port import ReadLister
 from mirror.transfer.progress_reporting import Progress
@@ -102,6 +103,7 @@ async def inspect(
     progress: Progress | None = None,
     *,
     limits: LayerLimits = DEFAULT_LIMITS,
+    readings: Readings | None = None,
 ) -> Inspection:
     """Read a manifest and, if the content is a plugin, its configuration and optionally its layers.
 
@@ -112,6 +114,7 @@ async def inspect(
         recorded: returns the findings that were recorded when the content was stored. Used if layers are not read.
         progress: receives the bytes of layers. None to skip the layers and everything that only they tell.
         limits: limits beyond which layers are not read.
+        readings: readings of layers, if the registry keeps them.
 
     Raises:
         ManifestUnknown, BlobUnknown: the manifest or the config is missing.
@@ -123,7 +126,7 @@ async def inspect(
         unclear = () if manifest.ambiguity is None else (MANIFEST_AMBIGUOUS(ambiguity=manifest.ambiguity),)
         return replace(found, findings=(*unclear, *(await recorded(manifest.digest) or ())))
     if progress is not None:
-        content = await read_content(registry, repository, manifest, progress, limits=limits)
+        content = await read_content(registry, repository, manifest, progress, limits=limits, readings=readings)
     else:
         content = await read_config(registry, repository, manifest)
         known = await recorded(manifest.digest)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from mirror.authoring.files.folder_tree import read_folder
 from mirror.authoring.files.layer_sources import flattened
 from mirror.authoring.files.layer_writer import LayerWriting
+from mirror.authoring.files.rootfs_input import RootfsInput, open_rootfs
 from mirror.authoring.files.safe_files import open_folder, read_file, reading
-from mirror.authoring.files.saved_image import image_layers
 from mirror.oci import Descriptor, Digest, Tag
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid, MirrorError
 from mirror.plugin.build import config_template
 from mirror.plugin.build.assembly import AssembledPlugin, ConfigDocument, assemble
-from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES
+from mirror.plugin.config.plugin_config import MAX_CONFIG_BYTES, PluginConfig
 from mirror.plugin.findings.finding import Finding
 from mirror.plugin.findings.finding_table import refusals
 from mirror.plugin.lint import manifest_checks
+from mirror.plugin.lint.config_checks import check_secrets
+from mirror.plugin.rootfs.platform import Platform
 from mirror.plugin.rootfs.tree import TreeEntry
 from mirror.registry.streams import single_chunk
 from mirror.runtime.concurrency.threads import in_thread, stepped
@@ -38,19 +40,21 @@ class Recipe:
     """The input for a build.
 
     Attributes:
-        folder: folder with ``config.json`` or ``config.template``, and with ``rootfs`` unless ``image`` is given.
-        image: image file or layout that replaces ``rootfs``, see :mod:`mirror.authoring.files.saved_image`. None if the
-            root filesystem is ``rootfs``.
+        folder: folder with ``config.json`` or ``config.template``, and with ``rootfs`` unless another one is given.
+        rootfs: file or folder that replaces ``rootfs``, see :func:`mirror.authoring.files.rootfs_input.open_rootfs`.
+            None for ``rootfs`` in the folder.
         values: values for the placeholders of the template.
         latest_seconds: latest time of a file in the layer, in seconds since 1970. Later times are set to this one.
-        owners: True to keep the numeric owners of ``rootfs``. False to set every owner to 0:0.
+        owners: True to keep the numeric owners of a folder. False to set every owner to 0:0.
+        platforms: platforms of the plugins. Empty for the only platform of the root filesystem.
     """
 
     folder: Path
-    image: Path | None
+    rootfs: Path | None
     values: Mapping[str, str]
     latest_seconds: int
     owners: bool
+    platforms: tuple[Platform, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +62,32 @@ class Packed:
     """A plugin that was built and stored.
 
     Attributes:
+        tag: tag of the plugin.
         plugin: configuration and manifest.
         tar_bytes: size of the uncompressed layer, in bytes.
         notes: sentences for the user.
     """
 
+    tag: Tag
     plugin: AssembledPlugin
     tar_bytes: int
     notes: tuple[str, ...]
 
 
-async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress: Progress) -> Packed:
-    """Build a plugin and store it.
+async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress: Progress) -> tuple[Packed, ...]:
+    """Build a plugin for each platform and store it.
 
     The same recipe gives the same bytes at any time and on any machine with the same version of zlib-ng. If the call
-    is cancelled or fails, no tag is set and the layer is not kept.
+    is cancelled or fails, the plugin that is being built gets no tag, and its layer is not kept.
 
     Args:
         recipe: the input.
         destination: registry and repository that receive the plugin. The layer is uploaded while it is built.
-        tag: tag of the plugin.
+        tag: tag of the plugin. With several platforms, each plugin has this tag with its platform: ``1.0-arm64``.
         progress: receives the number of bytes of files that are done.
+
+    Returns:
+        The plugins, in the order of the platforms.
 
     Raises:
         ConfigurationFault: an input is missing or cannot be read.
@@ -86,14 +95,21 @@ async def pack(recipe: Recipe, destination: CopyDestination, tag: Tag, progress:
         MirrorError: any error of the destination.
     """
     document = await in_thread(read_config, recipe.folder, recipe.values)
+    tags = _tags(tag, recipe.platforms)
+    built: list[Packed] = []
     with ExitStack() as stack:
-        if recipe.image is None:
-            entries, notes = await in_thread(_read_rootfs, recipe, stack)
-        else:
-            layers = await in_thread(image_layers, recipe.image, stack)
-            entries, notes = await flattened(layers, stack, progress), []
-        packed = await pack_tree(document, entries, destination, tag, progress, latest_seconds=recipe.latest_seconds)
-    return Packed(packed.plugin, packed.tar_bytes, (*notes, *packed.notes))
+        # All platforms are looked for before the first plugin is stored.
+        for rootfs, name in zip(await in_thread(_open_rootfs, recipe, stack), tags, strict=True):
+            with ExitStack() as files:
+                if isinstance(rootfs, Path):
+                    entries, notes = await in_thread(_read_folder, rootfs, files, owners=recipe.owners)
+                else:
+                    entries, notes = await flattened(rootfs, files, progress), []
+                packed = await pack_tree(
+                    document, entries, destination, name, progress, latest_seconds=recipe.latest_seconds
+                )
+            built.append(replace(packed, notes=(*notes, *packed.notes)))
+    return tuple(built)
 
 
 async def pack_tree(
@@ -141,7 +157,8 @@ async def pack_tree(
         raise
     await store_blob(destination, plugin.config)
     advice = await registry.put_manifest(repository, plugin.manifest, [tag])
-    return Packed(plugin, writing.facts.tar_bytes, advice)
+    secret = (finding.advice for finding in check_secrets(PluginConfig.parse(plugin.config)))
+    return Packed(tag, plugin, writing.facts.tar_bytes, (*advice, *secret))
 
 
 async def store_blob(destination: CopyDestination, content: bytes) -> Descriptor:
@@ -195,18 +212,35 @@ def read_config(folder: Path, values: Mapping[str, str]) -> ConfigDocument:
         raise type(error)(f"{source}: {error}", **error.detail) from error
 
 
-def _read_rootfs(recipe: Recipe, stack: ExitStack) -> tuple[list[TreeEntry], list[str]]:
-    """Return the files in the folder of a recipe, and notes about them. The stack closes the folder."""
+def _tags(tag: Tag, platforms: Sequence[Platform]) -> list[Tag]:
+    """Return the tags of the plugins. Several plugins have the platform in their tags, because no tag can name two."""
+    if len(platforms) <= 1:
+        return [tag]
+    names = [str(platform).removeprefix("linux/").replace("/", "-") for platform in platforms]
+    if len(set(names)) != len(names):
+        raise ConfigurationFault("--platform names a platform twice; fix: name each platform once")
+    return [Tag(f"{tag}-{name}") for name in names]
+
+
+def _open_rootfs(recipe: Recipe, stack: ExitStack) -> Sequence[RootfsInput]:
+    """Return the root filesystem for each platform of a recipe. The stack closes what is opened."""
+    if recipe.rootfs is not None:
+        return open_rootfs(recipe.rootfs, recipe.platforms, stack)
     rootfs = recipe.folder / ROOTFS
     if not rootfs.is_dir():
         raise ConfigurationFault(
-            f"{recipe.folder} has no {ROOTFS}/; fix: create it, or name an image file with --rootfs"
+            f"{recipe.folder} has no {ROOTFS}/; fix: create it, or name an image, a tar or a folder with --rootfs"
         )
+    return open_rootfs(rootfs, recipe.platforms, stack) if len(recipe.platforms) > 1 else [rootfs]
+
+
+def _read_folder(rootfs: Path, stack: ExitStack, *, owners: bool) -> tuple[list[TreeEntry], list[str]]:
+    """Return the files in a folder, and notes about them. The stack closes the folder."""
     with reading(rootfs):
         root = open_folder(rootfs)
     stack.callback(os.close, root)
-    found = read_folder(root, rootfs, stack, owners=recipe.owners)
-    notes = [] if recipe.owners else ["not run as root, so all files in the plugin belong to 0:0"]
+    found = read_folder(root, rootfs, stack, owners=owners)
+    notes = [] if owners else ["not run as root, so all files in the plugin belong to 0:0"]
     if found.sockets:
         notes.append(f"sockets were left out, such as {found.sockets[0]}: {len(found.sockets)}")
     return found.entries, notes

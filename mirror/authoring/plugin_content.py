@@ -6,19 +6,21 @@ Only facts about the layers are kept in memory, not their bytes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from mirror.oci import Manifest, Repository
-from mirror.oci.errors import BlobUnknown, ManifestInvalid
+from mirror.oci import Digest, Manifest, Repository
+from mirror.oci.errors import BlobUnknown, ManifestInvalid, StorageFault
 from mirror.oci.printable_text import quoted
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint import manifest_checks
 from mirror.plugin.lint.plugin_view import PluginContent
 from mirror.plugin.lint.rootfs_checks import names_to_find
+from mirror.plugin.reading.layers_reading import LayersReading, read_reading, reading_version, write_reading
 from mirror.plugin.rootfs.layer_limits import DEFAULT_LIMITS, LayerLimits, PluginLayers
 from mirror.plugin.rootfs.layer_stream import read_layer
-from mirror.plugin.rootfs.root_filesystem import Rootfs
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
+from mirror.records.readings import Readings
 from mirror.registry.config_reading import ConfigBlob, read_plugin_config
 from mirror.registry.port import Reader
 from mirror.runtime.concurrency.threads import in_thread
@@ -75,11 +77,12 @@ async def read_content(
     progress: Progress,
     *,
     limits: LayerLimits = DEFAULT_LIMITS,
-    digests: bool = False,
+    readings: Readings | None = None,
 ) -> PluginContent:
-    """Read the config and all layers of a plugin.
+    """Read the config and all layers of a plugin. No layer is opened if a reading of the same layers is kept.
 
     The root filesystem in the result is None if a layer is missing, exceeds the limits or cannot be read to its end.
+    Findings always follow the rules of this version, because a reading has no findings.
 
     Args:
         reader: registry of the plugin.
@@ -87,7 +90,7 @@ async def read_content(
         manifest: manifest of the plugin.
         progress: receives the number of layer bytes that are done.
         limits: limits beyond which layers are not read.
-        digests: True to hash each file, for comparisons.
+        readings: keeps the reading; None to read the layers each time.
 
     Raises:
         BlobUnknown: the config is missing, or a layer that may not be missing.
@@ -95,8 +98,37 @@ async def read_content(
     """
     stored = await _config_blob(reader, repository, manifest)
     config = _parsed(stored.content)
-    watcher = RootfsBuilder(() if config is None else names_to_find(config), digests=digests)
+    names = () if config is None else names_to_find(config)
     # A manifest may name a layer several times. Its content is read once.
+    layers = {layer.digest: layer for layer in manifest.layers}
+    if readings is None:
+        read = await _read_layers(reader, repository, manifest, progress, limits=limits, names=names)
+    else:
+        version = reading_version(limits, names)
+        kept = await readings.reading(manifest.digest, version)
+        known = None if kept is None else await in_thread(read_reading, kept)
+        # A layer that is gone since then is a finding or an error, so the reading does not replace it.
+        if known is not None and known.facts.keys() == layers.keys() and await _all_held(reader, repository, layers):
+            read = known
+        else:
+            read = await _read_layers(reader, repository, manifest, progress, limits=limits, names=names)
+            if read.facts.keys() == layers.keys():
+                await _keep(readings, manifest.digest, version, read)
+    found = manifest_checks.check_plugin(manifest, stored.size_bytes, stored.content, read.facts)
+    return PluginContent(config, read.rootfs, found)
+
+
+async def _read_layers(
+    reader: Reader,
+    repository: Repository,
+    manifest: Manifest,
+    progress: Progress,
+    *,
+    limits: LayerLimits,
+    names: Iterable[bytes],
+) -> LayersReading:
+    """Read each layer of a plugin once."""
+    watcher = RootfsBuilder(names)
     layers = list({layer.digest: layer for layer in manifest.layers}.values())
     must_be_here = {blob.digest for blob in manifest.blobs}
     progress.expect(sum(layer.size_bytes for layer in layers))
@@ -116,10 +148,25 @@ async def read_content(
     known = read.facts
     # Without one of its layers, the tree would lack files that the layer adds and show files that it hides.
     whole = len(known) == len(layers) and not any(one.problem for one in known.values())
-    rootfs: Rootfs | None = watcher.finish() if whole else None
-    return PluginContent(
-        config, rootfs, manifest_checks.check_plugin(manifest, stored.size_bytes, stored.content, known)
-    )
+    return LayersReading(watcher.finish() if whole else None, known)
+
+
+async def _all_held(reader: Reader, repository: Repository, layers: Iterable[Digest]) -> bool:
+    """Return True if the repository holds all layers. No layer is opened."""
+    try:
+        for layer in layers:
+            await reader.stat_blob(repository, layer)
+    except BlobUnknown:
+        return False
+    return True
+
+
+async def _keep(readings: Readings, digest: Digest, version: str, read: LayersReading) -> None:
+    """Keep a reading, unless it is too large or the store cannot be written."""
+    document = await in_thread(write_reading, read)
+    if document is not None:
+        with suppress(StorageFault):  # a full disk must not hide what was found
+            await readings.record_reading(digest, version, document)
 
 
 async def _make(steps: Iterator[int]) -> None:

@@ -11,6 +11,8 @@ from rich.text import Text
 
 from mirror.cli.printing import RESULTS
 from mirror.oci.printable_text import printable
+from mirror.plugin.config.secret_values import without_secrets
+from mirror.plugin.config.settable import list_settings
 from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.plugin_view import PluginView
 from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE
@@ -25,9 +27,9 @@ def view_as_json(view: PluginView) -> dict[str, Any]:
     Returns:
         An empty mapping if the config of the plugin cannot be read.
     """
-    config = view.config
-    if config is None:
+    if view.config is None:
         return {}
+    config = without_secrets(view.config)
     return {
         "platform": view.platform and str(view.platform),
         "platform_by": view.platform_by or None,
@@ -40,7 +42,7 @@ def view_as_json(view: PluginView) -> dict[str, Any]:
             for item, risk in view.privileges
         ],
         "never_compared": _never_compared_as_json(view),
-        "settings": [{name: getattr(item, name) for name in _SETTING} for item in view.settings],
+        "settings": [{name: getattr(item, name) for name in _SETTING} for item in list_settings(config)],
         "engines": [
             {
                 "first": verdict.first,
@@ -71,9 +73,9 @@ def facts_of(view: PluginView) -> list[tuple[str, str]]:
     Returns:
         An empty list if the config of the plugin cannot be read.
     """
-    config = view.config
-    if config is None:
+    if view.config is None:
         return []
+    config = without_secrets(view.config)
     platform = "unknown" if view.platform is None else f"{view.platform} (from {view.platform_by})"
     return [
         ("Platform", platform),
@@ -137,15 +139,18 @@ def heading(text: str) -> None:
 
 
 def _print_settings(view: PluginView) -> None:
-    if not view.settings:
+    if view.config is None or not view.settings:
         return
     heading("Settings (KEY=VALUE at install, or docker plugin set)")
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2), expand=False)
     for column in ("key", "description"):
         table.add_column(column, overflow="fold")
-    for setting in view.settings:
+    for setting, public in zip(view.settings, list_settings(without_secrets(view.config)), strict=True):
         # Quoted as in a shell, because KEY=VALUE is pasted into 'docker plugin install' and 'docker plugin set'.
-        value = "VALUE" if setting.default is None else shlex.quote(setting.default)
-        shown = f"{setting.key}={value}{'  (must be set)' if setting.must_be_set else ''}"
+        is_secret = public != setting
+        value = "VALUE" if setting.default is None or is_secret else shlex.quote(setting.default)
+        note = "  (must be set)" if setting.must_be_set else ""
+        note = "  (default hidden: it looks like a secret)" if is_secret else note
+        shown = f"{shlex.quote(setting.key)}={value}{note}"
         table.add_row(Text(printable(shown)), Text(printable(setting.description)))
     RESULTS.print(table)

@@ -16,8 +16,8 @@ from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.plugin.rootfs.layer_limits import LayerLimits, PluginLayers
 from mirror.plugin.rootfs.layer_stream import read_layer
 from mirror.plugin.rootfs.platform import Platform
-from mirror.plugin.rootfs.root_filesystem import platform_of
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
+from mirror.plugin.startup.plugin_platform import platform_of
 from mirror.registry.port import Blob, Reader
 from mirror.runtime.concurrency.fair_scheduler import FairScheduler, ScheduledWork
 from mirror.runtime.concurrency.shared_tasks import SharedTasks

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from mirror.oci import Repository, Tag
 from mirror.oci.errors import MirrorError
 from mirror.plugin.build.derivation import DerivationChanges
+from mirror.plugin.config.secret_values import masked_values, masked_words
 from mirror.settings.section import Section
 from mirror.sync.retention import Retention
 from mirror.sync.rule import MirrorRule, OnUpstreamDelete
@@ -76,14 +77,20 @@ class DeriveSettings(Section):
     its own value. ``{{word}}`` is the text ``{word}``.
     """
 
-    env: dict[str, str] = Field({}, description="defaults of environment variables, by name of the variable")
+    # config show prints them without secrets.
+    env: Annotated[dict[str, str], PlainSerializer(masked_values, return_type=dict[str, str])] = Field(
+        {}, description="defaults of environment variables, by name of the variable"
+    )
     mounts: dict[str, str] = Field(
         {}, description="sources of mounts, by name of the mount, or by destination if it has no name"
     )
     devices: dict[str, str] = Field(
         {}, description="paths of devices, by name of the device, or by path if it has no name"
     )
-    args: tuple[str, ...] | None = Field(None, description="arguments after the entrypoint")
+    args: Annotated[
+        tuple[str, ...] | None,
+        PlainSerializer(lambda words: words and masked_words(words), return_type=tuple[str, ...] | None),
+    ] = Field(None, description="arguments after the entrypoint")
     fix: bool = Field(
         default=False, description="fix digests and media types, so that engines since 1.13 accept the plugin"
     )

@@ -89,7 +89,7 @@ class RuleStatus:
             "rule": self.rule.name,
             "from": self.rule.origin,
             "to": targets[0] if len(targets) == 1 else list(targets),
-            "derive": None if self.rule.changes is None else self.rule.changes.to_json(),
+            "derive": None if self.rule.changes is None else self.rule.changes.shown(),
             "schedule": None if self.rule.schedule is None else str(self.rule.schedule),
             "state": self.state,
             "failing": self.failure is not None,

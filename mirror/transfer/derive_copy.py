@@ -9,6 +9,8 @@ from typing import Protocol
 
 from mirror.oci import Digest, Manifest, Repository, Tag
 from mirror.plugin.build.derivation import DerivationChanges, DerivedPlugin, derive
+from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.lint.config_checks import check_secrets
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 from mirror.records.derivations import Derivation, Derivations
 from mirror.registry.config_reading import read_plugin_config
@@ -50,7 +52,7 @@ class Derived:
     Attributes:
         digest: digest of the copy, or of the original if nothing had to be changed.
         changed: differences from the original, one line each.
-        advice: advice returned by the destination for the manifest of the copy.
+        advice: advice of the destination for the manifest of the copy, and a warning about secrets in its config.
     """
 
     digest: Digest
@@ -99,12 +101,17 @@ async def derive_beside(
     made = Derivation(source, original, maker.name, maker.now(), changes.to_json(), plugin.changed)
     await maker.ledger.record_derivation(plugin.manifest.digest, made)
     await registry.put_manifest(repository, plugin.manifest, tags)
-    return Derived(plugin.manifest.digest, plugin.changed, advice)
+    secret = await in_thread(_advice_about_secrets, plugin.config)
+    return Derived(plugin.manifest.digest, plugin.changed, (*advice, *secret))
 
 
 async def try_changes(reader: Reader, repository: Repository, manifest: Manifest, changes: DerivationChanges) -> None:
     """Raise the errors of :func:`derive_beside` which are known without reading layers."""
     await in_thread(derive, manifest, await _config(reader, repository, manifest), changes)
+
+
+def _advice_about_secrets(config: bytes) -> tuple[str, ...]:
+    return tuple(finding.advice for finding in check_secrets(PluginConfig.parse(config)))
 
 
 async def _config(reader: Reader, repository: Repository, manifest: Manifest) -> bytes:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tests.bench.attacks import NEW_SERVED, UPLOAD_FOLDERS, WORST_MS, WORST_NEW_MS, WORST_PUSH_MS
 from tests.bench.cases import ONE_TAG
 from tests.bench.content import MIB
+from tests.bench.looking import FIRST, LAYERS_MS
 from tests.bench.packing import TAR
 from tests.bench.pulling import DIRECT, LAST_FIRST_BYTE_MS, NO_RULE, UPSTREAM_COPIES
 from tests.bench.sample import Sample, Spread, ratios
@@ -109,6 +110,13 @@ def figure(name: str) -> Callable[[Rounds], float]:
     return lambda rounds: Spread.of([sample.outcome.figures[name] for sample in rounds[OURS]]).median
 
 
+def figure_over(name: str, rival: str) -> Callable[[Rounds], float]:
+    """Return a measure: the ratio of our median of figure `name` to that of `rival`."""
+    return lambda rounds: (
+        figure(name)(rounds) / Spread.of([sample.outcome.figures[name] for sample in rounds[rival]]).median
+    )
+
+
 def figure_beyond(name: str, rival: str) -> Callable[[Rounds], float]:
     """Return a measure: the difference between the medians of figure `name`, ours minus that of `rival`."""
     return lambda rounds: (
@@ -140,6 +148,7 @@ BARS: Sequence[Bar] = (
     Bar("at least 0.8 times nginx", "blob-get-1mib", rate_over(NGINX), at_least=0.8),
     Bar("at least 1.3 times docker-registry", "blob-push-256mib", rate_over(REGISTRY), at_least=1.3),
     Bar("at least as fast as tar | gzip -6", "pack", rate_over(TAR), at_least=1),
+    Bar("a quarter of the CPU of the first look", "lint-again", figure_over(LAYERS_MS, FIRST), at_most=0.25),
     Bar("p99 at most 1.3 times that with one tag", "manifest-get-tag-of-100000", p99_over(ONE_TAG), at_most=1.3),
     Bar(
         "first byte at most 20 ms after that of one, directly",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
-from tests.bench import attacks, loads, many_tags, packing, pulling, syncing
+from tests.bench import attacks, loads, looking, many_tags, packing, pulling, syncing
 from tests.bench.content import GIB, MIB, TAG, Bodies, Body, plugin
 from tests.bench.servers import OURS, Content, Contestant, all_running, each_fresh, mirror, running
 from tests.bench.trial import Load, Trial
@@ -110,6 +110,13 @@ def _packing(_stage: Stage) -> Iterator[Trial]:
 
 
 @contextmanager
+def _looking(_stage: Stage) -> Iterator[Trial]:
+    """Measure a second and a first `lint` of the same plugin."""
+    with looking.contestants() as (contestants, looks):
+        yield Trial(contestants, looks.lint)
+
+
+@contextmanager
 def _one_of_many_tags(_stage: Stage) -> Iterator[Trial]:
     """Measure our server with very many tags and with one tag. Both are asked for one tag."""
     with _with_tags((MANY_TAGS, 0), (OURS, ONE_TAG)) as (contestants, _):
@@ -203,6 +210,7 @@ CASES: Sequence[Case] = (
     ),
     Case("manifest-get-any-of-100000", "manifest GET by any tag of 100 000", "requests", _any_of_many_tags),
     Case("pack", "pack a folder into the store", "MiB", _packing),
+    Case("lint-again", f"second lint of a plugin of {looking.SIZE_BYTES // MIB} MiB", "looks", _looking),
     Case(
         "pull-first-byte",
         "16 clients pull 8 MiB that are not here",

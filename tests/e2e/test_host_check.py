@@ -113,7 +113,7 @@ def check(engine: Engine, reference: str, alias: str | None = None, *settings: s
 
 
 def words(report: HostPrediction) -> list[str]:
-    return [verdict.value for verdict in report.verdicts.values()]
+    return [forecast.value for forecast in report.forecasts.values()]
 
 
 def problems(report: HostPrediction) -> list[HostCheck]:
@@ -181,8 +181,9 @@ def test_an_installed_plugin_is_known_by_its_digest(
     old_engine: Engine, mirror: Mirror, attempts: dict[str, Attempt]
 ) -> None:
     assert attempts["good"].did == ("yes", "yes")
-    (found,) = problems(check(old_engine, f"{mirror.host}/host/good:1", "good:1"))
-    assert found.text == "good:1 is already installed with this digest, and enabled"
+    prediction = check(old_engine, f"{mirror.host}/host/good:1", "good:1")
+    assert words(prediction) == ["done already", "done already", "yes"]
+    assert "good:1 is already installed with this digest, and enabled" in [one.text for one in prediction.checks]
 
 
 def test_a_data_root_without_exec_is_predicted(mirror: Mirror, tmp_path: Path) -> None:

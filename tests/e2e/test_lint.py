@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.e2e
 Config = dict[str, Any]
 Mend = Callable[[Config, Path], None]
 
+TINI = "/usr/bin/tini-static"
 TYPE = "docker.volumedriver/1.0"
 SOCKETS = "/run/docker/plugins"
 NO_SUCH_FILE = r"dial unix \S+/volumes\.sock: connect: no such file or directory"
@@ -93,11 +95,85 @@ def without_libraries(_: Config, rootfs: Path) -> None:
     (rootfs / "volume-driver").write_bytes(content)
 
 
+def shell(rootfs: Path) -> None:
+    """Add a shell with its loader and libraries to the root filesystem."""
+    told = subprocess.run(["ldd", "/bin/sh"], capture_output=True, text=True, check=True).stdout
+    for path in ("/bin/sh", *re.findall(r"/\S+", told)):
+        place = rootfs / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(Path(path).read_bytes())
+        place.chmod(0o755)
+
+
+def under_tini(*further: Mend) -> Mend:
+    """Start the driver with a small init program."""
+
+    def change(config: Config, rootfs: Path) -> None:
+        (rootfs / "tini").write_bytes(Path(TINI).read_bytes())
+        (rootfs / "tini").chmod(0o755)
+        config["Entrypoint"] = ["/tini", "--", "/volume-driver", DRIVER_SOCKET]
+        for one in further:
+            one(config, rootfs)
+
+    return change
+
+
+def start_script(text: str, *further: Mend, **given: Any) -> Mend:
+    """Replace the entrypoint with a shell script. A member Entrypoint that is given replaces it again."""
+
+    def change(config: Config, rootfs: Path) -> None:
+        shell(rootfs)
+        (rootfs / "start.sh").write_text(f"#!/bin/sh\n{text}")
+        (rootfs / "start.sh").chmod(0o755)
+        config.update({"Entrypoint": ["/start.sh"]} | given)
+        for one in further:
+            one(config, rootfs)
+
+    return change
+
+
 def mode(bits: int) -> Mend:
     """Set the permissions of the driver."""
 
     def change(_: Config, rootfs: Path) -> None:
         (rootfs / "volume-driver").chmod(bits)
+
+    return change
+
+
+DRIVER_SOCKET = f"{SOCKETS}/volumes.sock"
+EXEC = f"echo starting\nexec /volume-driver {DRIVER_SOCKET}\n"
+BACKGROUND = f"""
+trap exit TERM
+while true; do
+    /volume-driver {DRIVER_SOCKET}
+    read nothing < "$PIPE" # waits for nobody
+done &
+wait
+"""
+PATH_IS_ROOT: Config = {"Env": [{"Name": "PATH", "Value": "/:/bin"}]}
+# Like contiv's script of 2017: an uplink that is empty by default, before the address of the cluster store.
+SWALLOWING = f"/show -mode docker -uplink $uplink -store $store -last end\nexec /volume-driver {DRIVER_SOCKET}\n"
+SHOW = """#!/bin/sh
+while [ $# -gt 0 ]; do
+    case "$1" in
+        -*) echo "flag $1 has [$2]"; shift 2 ;;
+        *) echo "stopped at $1"; exit 0 ;;
+    esac
+done
+echo "read to the end"
+"""
+
+
+def swallowing(uplink: str) -> Mend:
+    """Return a change that passes settings to a program as Go's flag parser reads them, with this default."""
+
+    def change(config: Config, rootfs: Path) -> None:
+        settings = [("uplink", uplink), ("store", "etcd://store:2379")]
+        env = [{"Name": name, "Value": value, "Settable": ["value"]} for name, value in settings]
+        start_script(SWALLOWING, Env=env)(config, rootfs)
+        (rootfs / "show").write_text(SHOW)
+        (rootfs / "show").chmod(0o755)
 
     return change
 
@@ -139,6 +215,29 @@ FAULTS = [
     Fault("libraries", without_libraries, "libraries-missing", NO_SUCH_FILE),
     Fault("machine", program(elf(183)), "platform-wrong", NO_SUCH_FILE),
     Fault(
+        "exec",
+        start_script(EXEC, program(elf(loader="/lib/ld.so"))),
+        "loader-missing",
+        NO_SUCH_FILE,
+        start_script(EXEC),
+    ),
+    Fault(
+        "background",
+        start_script(BACKGROUND, program(elf(loader="/lib/ld.so"))),
+        "loader-missing",
+        NO_SUCH_FILE,
+        start_script(BACKGROUND),
+    ),
+    Fault("child", under_tini(program(elf(183))), "platform-wrong", NO_SUCH_FILE, under_tini()),
+    Fault(
+        "command",
+        start_script("", Entrypoint=["/bin/sh", "-c", f"exec driver {DRIVER_SOCKET}"]),
+        "program-missing",
+        NO_SUCH_FILE,
+        start_script("", Entrypoint=["/bin/sh", "-c", f"exec volume-driver {DRIVER_SOCKET}"], **PATH_IS_ROOT),
+    ),
+    Fault("child-mode", start_script(EXEC, mode(0o644)), "program-not-executable", NO_SUCH_FILE, start_script(EXEC)),
+    Fault(
         "work-dir", members(WorkDir="run"), "work-dir-relative", "Cwd must be an absolute path", members(WorkDir="/run")
     ),
     Fault(
@@ -175,7 +274,10 @@ ENABLED_ALL_THE_SAME = {
     "plugins-folder-hidden": mount(Destination=SOCKETS),
     "user-ignored": members(User={"UID": 1000, "GID": 1000}),
     "network-type": members(Network={"Type": "bridge"}),
+    "flag-swallowed": swallowing(""),
 }
+#: The mended form of "flag-swallowed".
+WITH_UPLINK = swallowing("eth1")
 
 
 def make(folder: Path, change: Mend | None) -> Path:
@@ -200,6 +302,7 @@ def found(folder: Path, hosts: Platform | None = None) -> list[str]:
 @pytest.fixture(scope="module", autouse=True)
 def _compiler() -> None:
     require(plugins.missing())
+    require(None if Path(TINI).exists() else f"{TINI} is missing (Debian: apt-get install tini)")
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +313,7 @@ def enabled(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """
     folder = tmp_path_factory.mktemp("plugins")
     made: dict[str, Mend | None] = {fault.name: fault.make for fault in FAULTS}
-    made |= {fault.name_mended: fault.mended for fault in FAULTS} | ENABLED_ALL_THE_SAME
+    made |= {fault.name_mended: fault.mended for fault in FAULTS} | ENABLED_ALL_THE_SAME | {"uplink": WITH_UPLINK}
     folders = {name: make(folder / name, change) for name, change in made.items()}
 
     def enable(name: str) -> CompletedRun:
@@ -237,6 +340,47 @@ def test_a_fault_is_predicted_and_mended(fault: Fault, enabled: dict[str, Comple
 def test_what_an_engine_enables_without_a_word(code: str, enabled: dict[str, CompletedRun], tmp_path: Path) -> None:
     assert found(make(tmp_path / "plugin", ENABLED_ALL_THE_SAME[code])) == [code]
     assert enabled[code].exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("exec", "/start.sh: 3: exec: /volume-driver: not found"),
+        ("background", "/start.sh: 5: /volume-driver: not found"),
+        ("child", "exec /volume-driver failed: No such file or directory"),
+        ("command", "exec: driver: not found"),
+        ("child-mode", "exec: /volume-driver: Permission denied"),
+    ],
+)
+def test_the_cause_is_in_the_log_of_the_daemon(
+    name: str, said: str, engine: Engine, enabled: dict[str, CompletedRun]
+) -> None:
+    assert enabled[name].exit_code == 1
+    log = logged(engine, f"lint/{name}:1")
+    assert said in log, log
+
+
+def test_an_empty_setting_swallows_the_next_flag(
+    engine: Engine, enabled: dict[str, CompletedRun], tmp_path: Path
+) -> None:
+    (told,) = view_plugin(asyncio.run(read_plugin_folder(make(tmp_path / "empty", swallowing(""))))).findings
+    assert told.text.startswith("/start.sh, line 2: the value of -uplink is the setting uplink")
+    assert "so -uplink takes -store" in told.text
+    shown = logged(engine, "lint/flag-swallowed:1")
+    assert "flag -uplink has [-store]" in shown
+    assert "stopped at etcd://store:2379" in shown
+
+    assert found(make(tmp_path / "mended", WITH_UPLINK)) == []
+    assert enabled["uplink"].exit_code == 0
+    shown = logged(engine, "lint/uplink:1")
+    assert "flag -store has [etcd://store:2379]" in shown
+    assert "read to the end" in shown
+
+
+def logged(engine: Engine, plugin: str) -> str:
+    """Return the lines of the daemon's log with the output of a plugin."""
+    identity = engine.inspect_plugin(plugin)["Id"]
+    return "\n".join(line for line in engine.log.read_text(errors="replace").splitlines() if identity in line)
 
 
 def test_names_that_delete_others_do_so_at_the_install(engine: Engine, mirror: Mirror, tmp_path: Path) -> None:

@@ -91,6 +91,11 @@ class Engine:
         """Log file of the daemon and its child processes."""
         return self.folder / "engine.log"
 
+    @property
+    def client_environment(self) -> dict[str, str]:
+        """Environment for programs that run `docker`, such as scripts."""
+        return self._environment() | {"DOCKER_HOST": f"unix://{self.socket}"}
+
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="eng-", dir=self._parent)).resolve()
         try:
@@ -145,7 +150,7 @@ class Engine:
         done = run(
             [self._program("docker"), *arguments],
             input_text=input_text,
-            environment=self._environment() | {"DOCKER_HOST": f"unix://{self.socket}"},
+            environment=self.client_environment,
             timeout_seconds=timeout_seconds,
             check=False,
         )

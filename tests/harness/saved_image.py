@@ -32,13 +32,16 @@ def save_docker(layers: Sequence[bytes], file: Path, *, repeated: bool = False) 
     return _write_tar(members, file)
 
 
-def layout(layers: Sequence[bytes], *, compressed: bool = True, attested: bool = True) -> dict[str, bytes]:
+def layout(
+    layers: Sequence[bytes], *, compressed: bool = True, attested: bool = True, config_type: str = OCI.config
+) -> dict[str, bytes]:
     """Return the files of an OCI layout with one image, by path.
 
     Args:
         layers: Uncompressed layers.
         compressed: True to compress the layers with gzip.
         attested: True to add an attestation manifest to the index, as BuildKit does.
+        config_type: media type of the config.
     """
     blobs = [gzip.compress(layer, mtime=0) if compressed else layer for layer in layers]
     layer_type = OCI.layer if compressed else OCI.layer.removesuffix("+gzip")
@@ -52,7 +55,7 @@ def layout(layers: Sequence[bytes], *, compressed: bool = True, attested: bool =
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI.manifest,
-        "config": described(OCI.config, _config(layers)),
+        "config": described(config_type, _config(layers)),
         "layers": [described(layer_type, blob) for blob in blobs],
     }
     members = [described(OCI.manifest, _encode(manifest))]

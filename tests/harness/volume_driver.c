@@ -2,7 +2,8 @@
  *
  * Serves the driver's HTTP API on the unix socket given as the first argument. Keeps the list of volumes in memory and
  * creates their folders below /volumes. Reports the text of /version in the Status of every volume, so that
- * `docker volume inspect` shows the version of the plugin.
+ * `docker volume inspect` shows the version of the plugin. Every call of another interface (NetworkDriver, IpamDriver
+ * and so on) gets the same answer, with which engines take the plugin for a local driver of that interface.
  *
  * Each connection has its own thread and carries one request (Connection: close). Request bodies need a Content-Length,
  * which engines send, and may have up to 64 KiB. Volume names may contain the characters that engines allow,
@@ -24,6 +25,8 @@
 
 enum { MAX_VOLUMES = 256, MAX_NAME = 128, MAX_REQUEST = 64 * 1024, MAX_ANSWER = 128 * 1024 };
 
+static const char OTHER_INTERFACES[] = "{\"Scope\":\"local\",\"PoolID\":\"p\",\"Pool\":\"10.9.0.0/16\",\"Address\":\"10.9.0.2/16\","
+                                       "\"Allow\":true}";
 static char volumes[MAX_VOLUMES][MAX_NAME];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char version[64] = "unknown";
@@ -111,9 +114,13 @@ static int answer(const char *call, const char *body, char *out, size_t size)
         list(out, size);
         return 200;
     }
+    if (strncmp(call, "/NetworkDriver.", 15) == 0) { /* networks that connect nothing, for tests of names */
+        snprintf(out, size, "{\"Scope\":\"local\"}");
+        return 200;
+    }
     if (strncmp(call, "/VolumeDriver.", 14) != 0) {
-        snprintf(out, size, "{\"Err\":\"no such call\"}");
-        return 404;
+        snprintf(out, size, "%s", OTHER_INTERFACES);
+        return 200;
     }
     call += 14;
     if (!name_of(body, name)) {

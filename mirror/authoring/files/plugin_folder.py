@@ -20,14 +20,13 @@ from mirror.plugin.lint.rootfs_checks import names_to_find
 from mirror.plugin.rootfs.rootfs_builder import RootfsBuilder
 
 
-async def read_plugin_folder(path: Path, *, digests: bool = False) -> PluginContent:
+async def read_plugin_folder(path: Path) -> PluginContent:
     """Read the folder of a plugin, or a ``config.json`` alone.
 
     If the call is cancelled, the thread stops after the file that it is reading.
 
     Args:
         path: the folder or file.
-        digests: True to hash each file, for comparisons.
 
     Raises:
         ConfigurationFault: ``path`` is not the folder of a plugin, or cannot be read.
@@ -35,12 +34,12 @@ async def read_plugin_folder(path: Path, *, digests: bool = False) -> PluginCont
     # A thread cannot be cancelled, and the event loop waits for it when it closes. The event makes the thread stop.
     stopping = threading.Event()
     try:
-        return await asyncio.to_thread(_read, path, digests, stopping)
+        return await asyncio.to_thread(_read, path, stopping)
     finally:
         stopping.set()
 
 
-def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent:  # noqa: FBT001 - one caller
+def _read(path: Path, stopping: threading.Event) -> PluginContent:
     folder = path.is_dir()
     file = path / "config.json" if folder else path
     if not file.is_file():
@@ -61,7 +60,7 @@ def _read(path: Path, digests: bool, stopping: threading.Event) -> PluginContent
     rootfs = path / "rootfs"
     if not rootfs.is_dir():
         return PluginContent(config, None, (*findings, ROOTFS_MISSING()))
-    builder = RootfsBuilder(() if config is None else names_to_find(config), digests=digests)
+    builder = RootfsBuilder(() if config is None else names_to_find(config))
     with ExitStack() as stack:
         with reading(rootfs):
             root = open_folder(rootfs)

@@ -8,42 +8,50 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from mirror.authoring.files.file_kind import HEAD_BYTES, describe_file
 from mirror.authoring.files.safe_files import FileSpan, reading
+from mirror.authoring.files.spooled_input import STANDARD_INPUT, open_input
 from mirror.oci.errors import ConfigurationFault, ManifestInvalid
 from mirror.oci.printable_text import quoted
 from mirror.plugin.rootfs.entry import EntryCallback, EntryKind, LayerEntry
+from mirror.plugin.rootfs.layer_limits import MOST_ENTRIES
 from mirror.plugin.rootfs.tar_reader import TarReader
 
-_MOST_FILES: Final = 100_000
 #: Links in a tar may form a circle.
 _MOST_LINKS: Final = 8
 _FOUND: Final = frozenset({EntryKind.FILE, EntryKind.SYMLINK, EntryKind.HARD_LINK})
-_COMPRESSIONS: Final = {b"\x1f\x8b": "gunzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\xfd7zXZ": "unxz", b"BZh": "bunzip2"}
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
 
 
 def open_saved(place: Path, stack: ExitStack) -> SavedFiles:
-    """Open the files of a folder or a tar.
+    """Open the files of a folder or a tar. A tar may be compressed with gzip, bzip2 or xz.
 
     Args:
-        place: the folder or the tar.
+        place: the folder or the tar. ``-`` is a tar in the standard input.
         stack: closes everything that is opened. Files can be read until then.
 
     Raises:
         ConfigurationFault: ``place`` cannot be read, or is neither a folder nor a tar.
+        StorageFault: a compressed tar cannot be unpacked to the disk.
     """
-    return SavedFiles(place, stack) if place.is_dir() else _Archive(place, stack)
+    return SavedFolder(place, stack) if place.is_dir() else SavedTar(place, open_input(place, stack))
 
 
-class SavedFiles:
+class SavedFolder:
     """The files of a folder. Created by :func:`open_saved`.
 
     Attributes:
-        place: the folder or the tar.
+        place: the folder.
     """
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._stack = stack
         self.place = folder
+
+    def top_names(self) -> frozenset[str]:
+        """Return the names of the files and folders at the top."""
+        with reading(self.place):
+            return frozenset(path.name for path in self.place.iterdir())
 
     def has(self, name: str) -> bool:
         """Return True if a file has the name."""
@@ -54,7 +62,6 @@ class SavedFiles:
 
         Raises:
             ConfigurationFault: the file cannot be read.
-            ManifestInvalid: the tar does not hold the file.
         """
         with reading(self.place / name):
             descriptor = os.open(self.place / name, os.O_RDONLY | os.O_CLOEXEC)
@@ -62,51 +69,78 @@ class SavedFiles:
             return FileSpan(descriptor, 0, os.fstat(descriptor).st_size, str(self.place / name))
 
 
-class _Archive(SavedFiles):
-    """The files of a tar. Links in the tar are followed, because older engines save a repeated layer as a link."""
+class SavedTar:
+    """The files of a tar. Links in the tar are followed, because older engines save a repeated layer as a link.
 
-    def __init__(self, file: Path, stack: ExitStack) -> None:
-        super().__init__(file, stack)
-        with reading(file):
-            self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, self._descriptor)
-            size_bytes = os.fstat(self._descriptor).st_size
+    Args:
+        place: name of the tar in messages.
+        whole: bytes of the tar.
+
+    Attributes:
+        place: see the argument.
+        whole: see the argument.
+    """
+
+    def __init__(self, place: Path, whole: FileSpan) -> None:
+        self.place = Path(whole.name) if place == STANDARD_INPUT else place
+        self.whole = whole
         self._members: dict[str, LayerEntry] = {}
-        self._walk(FileSpan(self._descriptor, 0, size_bytes, str(file)))
+        self._walk()
 
-    def _walk(self, whole: FileSpan) -> None:
-        tar = TarReader(_MOST_FILES, EntryCallback(self._note))
-        begun = False
-        for chunk in whole.chunks():
-            if not begun:
-                # A compressed tar would have to be unpacked to be read at offsets.
-                for magic, program in _COMPRESSIONS.items():
-                    if chunk.startswith(magic):
-                        raise ConfigurationFault(f"{self.place} is compressed; fix: decompress it with {program}")
-            begun = True
+    def _walk(self) -> None:
+        if self.whole.size_bytes == 0:
+            raise ConfigurationFault(f"{self.place} is empty, not a tar")
+        tar = TarReader(MOST_ENTRIES, EntryCallback(self._note))
+        for chunk in self.whole.chunks():
             tar.feed(chunk)
             if tar.problem is not None:
                 break
         tar.finish()
         if tar.problem is not None and not tar.problem.is_trailing:
-            told = tar.problem.value if tar.problem.is_limit else "is not a complete tar"
-            raise ConfigurationFault(f"{self.place} {told}")
+            if tar.problem.is_limit:
+                raise ConfigurationFault(f"{self.place} {tar.problem.value}")
+            raise ConfigurationFault(f"{self.place} {self._wrong()}")
+
+    def _wrong(self) -> str:
+        """Return the reason why the file cannot be read as a tar."""
+        with reading(self.place):
+            head = os.pread(self.whole.descriptor, HEAD_BYTES, 0)
+        if head.startswith(_ZSTD):
+            return f"is {describe_file(head)}; fix: decompress it with unzstd"
+        # A tar that breaks off has entries before the break.
+        return "is not a complete tar" if self._members else f"is {describe_file(head)}, not a tar"
 
     def _note(self, entry: LayerEntry) -> None:
-        self._members[posixpath.normpath(entry.path)] = entry
+        self._members[posixpath.normpath(entry.path).lstrip("/")] = entry
+
+    def top_names(self) -> frozenset[str]:
+        """Return the names of the files and folders at the top."""
+        return frozenset(name.partition("/")[0] for name in self._members) - {".", ""}
 
     def has(self, name: str) -> bool:
+        """Return True if a file or link has the name."""
         return name in self._members
 
     def span(self, name: str) -> FileSpan:
+        """Return the content of a file.
+
+        Raises:
+            ManifestInvalid: the tar does not hold the file.
+        """
         place = posixpath.normpath(name)
         for _ in range(_MOST_LINKS):
             entry = self._members.get(place)
             if entry is None or entry.is_sparse or entry.kind not in _FOUND:
                 break
             if entry.kind is EntryKind.FILE:
-                return FileSpan(self._descriptor, entry.offset_bytes, entry.size_bytes, f"{self.place}: {quoted(name)}")
+                return FileSpan(
+                    self.whole.descriptor, entry.offset_bytes, entry.size_bytes, f"{self.place}: {quoted(name)}"
+                )
             # The target of a hard link begins at the root of the tar, that of a symbolic link at its own folder.
             above = "" if entry.kind is EntryKind.HARD_LINK else posixpath.dirname(place)
             place = posixpath.normpath(posixpath.join(above, entry.target))
         raise ManifestInvalid(f"{self.place} refers to {quoted(name)}, but does not hold it")
+
+
+#: Files of a saved image or layout.
+SavedFiles = SavedFolder | SavedTar

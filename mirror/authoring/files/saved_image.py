@@ -1,69 +1,138 @@
-"""The layers of an image in the format of ``docker save`` or as an OCI image layout, in a folder or a tar.
+"""Images in the formats of ``docker save``, ``skopeo copy dir:`` and OCI image layouts, in a folder or a tar.
 
-Both formats are named files, one of which lists the others: ``manifest.json``, or ``index.json`` (OCI image-spec,
+All are named files, one of which lists the others: ``manifest.json``, or ``index.json`` (OCI image-spec,
 image-layout.md). If a tar has both, as from engines since 25, the layout is read. All calls block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from mirror.authoring.files.layer_sources import LayerSource
 from mirror.authoring.files.safe_files import FileSpan
-from mirror.authoring.files.saved_files import SavedFiles, open_saved
+from mirror.authoring.files.saved_files import SavedFiles
 from mirror.oci import Descriptor, Digest, Manifest, media_types
-from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid
+from mirror.oci.errors import ConfigurationFault, DigestInvalid, ManifestInvalid, NameInvalid
 from mirror.oci.manifest import MAX_MANIFEST_BYTES, parse_json_object
+from mirror.oci.printable_text import printable_ascii
+from mirror.plugin.rootfs.platform import Platform
 
 _INDEX: Final = "index.json"
 _DOCKER_INDEX: Final = "manifest.json"
+#: Index of ``docker save`` up to 1.9, beside which there is no ``manifest.json``.
+_OLD_INDEX: Final = "repositories"
+_MARKS: Final = frozenset({_INDEX, _DOCKER_INDEX, _OLD_INDEX, "oci-layout"})
 #: An index may name other indexes.
 _MOST_LEVELS: Final = 4
+_MOST_IMAGES: Final = 1_000
 _MOST_LAYERS: Final = 1_000
 _ZSTD: Final = "zstd"
+#: Types of configs whose layers are a root filesystem.
+_CONFIGS: Final = frozenset(
+    {media_types.OCI_IMAGE_CONFIG, media_types.DOCKER_IMAGE_CONFIG, media_types.DOCKER_PLUGIN_CONFIG}
+)
 
 
-def image_layers(image: Path, stack: ExitStack) -> list[LayerSource]:
-    """Return the layers of the only image in a file or folder.
+@dataclass(frozen=True, slots=True)
+class SavedImage:
+    """An image in a file or folder.
+
+    Attributes:
+        names: names of the image, or its digest.
+        platform: platform of the image; None if the image names none.
+        layers: reads and returns the layers, the lowest first. Raises ConfigurationFault or ManifestInvalid for an
+            image that cannot be used.
+    """
+
+    names: str
+    platform: Platform | None
+    layers: Callable[[], list[LayerSource]]
+
+
+def is_saved_image(files: SavedFiles) -> bool:
+    """Return True if files have the form of a saved image or layout."""
+    return any(files.has(name) for name in _MARKS)
+
+
+def images_in(files: SavedFiles) -> list[SavedImage]:
+    """Return all images in a file or folder, without attestations.
 
     Args:
-        image: output of ``docker save`` or ``skopeo copy``.
-        stack: closes the files. The layers can be read until then.
+        files: output of ``docker save``, ``docker buildx build``, ``skopeo copy`` or similar programs.
 
     Raises:
-        ConfigurationFault: ``image`` cannot be read, or does not hold exactly one image.
-        ManifestInvalid: the image is invalid.
+        ConfigurationFault: the files cannot be read, or have a form that is not supported.
+        ManifestInvalid: an index or manifest is invalid.
     """
-    files = open_saved(image, stack)
     if files.has(_INDEX):
-        layers = _of_layout(files)
-    elif files.has(_DOCKER_INDEX):
-        layers = _of_docker(files)
-    else:
+        index = parse_json_object(files.span(_INDEX).read(MAX_MANIFEST_BYTES), _INDEX)
+        listed = [Descriptor.from_json(item, _INDEX) for item in _list(index.get("manifests"))]
+        return list(_of_layout(files, listed))
+    if files.has(_DOCKER_INDEX):
+        content = files.span(_DOCKER_INDEX).read(MAX_MANIFEST_BYTES)
+        if content.lstrip().startswith(b"{"):
+            return [_of_folder(files, content)]
+        return list(_of_docker(files, content))
+    if files.has(_OLD_INDEX):
         raise ConfigurationFault(
-            f"{image} holds no image; fix: create the file with 'docker save', or 'skopeo copy … oci:DIR'"
+            f"{files.place} is an image from 'docker save' before 1.10; fix: load and save it with a newer engine"
         )
-    if not layers or len(layers) > _MOST_LAYERS:
-        raise ManifestInvalid(f"{image} holds an image with {len(layers)} layers: 1 to {_MOST_LAYERS} are allowed")
-    return layers
+    raise ConfigurationFault(f"{files.place} is an OCI image layout without {_INDEX}; fix: write it again")
 
 
-def _of_layout(files: SavedFiles) -> list[LayerSource]:
-    """Return the layers of the image in an OCI layout."""
-    index = parse_json_object(files.span(_INDEX).read(MAX_MANIFEST_BYTES), _INDEX)
-    manifest = _one_image(files, [Descriptor.from_json(item, _INDEX) for item in _list(index.get("manifests"))], 0)
-    diff_ids: Sequence[Digest | None] = [None] * len(manifest.layers)
-    if manifest.config is not None:
-        diff_ids = _diff_ids(_blob(files, manifest.config).read(MAX_MANIFEST_BYTES), len(manifest.layers))
+def _of_layout(files: SavedFiles, listed: Sequence[Descriptor]) -> Iterator[SavedImage]:
+    """Yield each image of a layout once. A layout may list one image under several tags."""
+    found: dict[Digest, tuple[Descriptor, Manifest]] = {}
+    for member, manifest in _manifests(files, listed, 0):
+        found.setdefault(member.digest, (member, manifest))
+        if len(found) > _MOST_IMAGES:
+            raise ConfigurationFault(f"{files.place} holds more than {_MOST_IMAGES} images")
+    for member, manifest in found.values():
+        yield SavedImage(str(member.digest), _platform_in(files, member, manifest), _reader(files, manifest))
+
+
+def _manifests(files: SavedFiles, members: Sequence[Descriptor], level: int) -> Iterator[tuple[Descriptor, Manifest]]:
+    """Yield the manifests of all images below the members of an index.
+
+    Engines with containerd's image store save the index of an image for several platforms, but only the platforms that
+    they have. A member without its manifest is therefore skipped, unless all are missing.
+    """
+    if level > _MOST_LEVELS:
+        raise ManifestInvalid(f"{files.place} has indexes in more than {_MOST_LEVELS} levels")
+    images = [member for member in members if not _is_attestation(member)]
+    held = [member for member in images if files.has(_name(member.digest))]
+    for member in held or images[:1]:
+        content = _blob(files, member).read(MAX_MANIFEST_BYTES)
+        try:
+            manifest = Manifest.parse(content, member.media_type, member.digest)
+        except DigestInvalid as error:
+            raise ManifestInvalid(f"{files.place}: {error}") from error
+        if manifest.config is None:
+            yield from _manifests(files, manifest.manifests, level + 1)
+        else:
+            yield member, manifest
+
+
+def _reader(files: SavedFiles, manifest: Manifest) -> Callable[[], list[LayerSource]]:
+    """Return a function that reads the layers of a manifest."""
+    return lambda: _layers(files, manifest)
+
+
+def _layers(files: SavedFiles, manifest: Manifest) -> list[LayerSource]:
+    config = manifest.config
+    if config is None or config.media_type not in _CONFIGS:
+        kind = "an index" if config is None else printable_ascii(config.media_type)
+        raise ConfigurationFault(f"{files.place} holds an artifact of type {kind}, not an image")
+    _require_layers(files, len(manifest.layers))
+    diff_ids = _diff_ids(_blob(files, config).read(MAX_MANIFEST_BYTES), len(manifest.layers))
     for number, layer in enumerate(manifest.layers, 1):
         # Layers are unpacked with zlib, and engines do not read zstd layers of plugins either.
         if _ZSTD in layer.media_type:
             raise ConfigurationFault(
                 f"layer {number} of {files.place} is compressed with zstd; fix: write the image again with "
-                "'skopeo copy --dest-compress-format gzip'"
+                "'skopeo copy --dest-compress-format gzip', or with 'compression=gzip' for buildx"
             )
     return [
         LayerSource(_blob(files, layer), layer.digest, diff_id)
@@ -71,21 +140,26 @@ def _of_layout(files: SavedFiles) -> list[LayerSource]:
     ]
 
 
-def _one_image(files: SavedFiles, members: Sequence[Descriptor], level: int) -> Manifest:
-    """Return the manifest of the only image. Attestations of the image are ignored."""
-    # A layout may list one image under several tags.
-    images = {member.digest: member for member in members if not _is_attestation(member)}
-    if len(images) != 1 or level > _MOST_LEVELS:
-        raise ConfigurationFault(
-            f"{files.place} holds {len(images)} images; fix: copy one image into a file of its own with skopeo"
-        )
-    (member,) = images.values()
-    content = _blob(files, member).read(MAX_MANIFEST_BYTES)
+def _platform_in(files: SavedFiles, member: Descriptor, manifest: Manifest) -> Platform | None:
+    """Return the platform of an image from its index, or from its config."""
+    if (found := _platform(member.platform)) is not None or manifest.config is None:
+        return found
+    if not files.has(_name(manifest.config.digest)):
+        return None
+    span = _blob(files, manifest.config)
     try:
-        manifest = Manifest.parse(content, member.media_type, member.digest)
-    except DigestInvalid as error:
-        raise ManifestInvalid(f"{files.place}: {error}") from error
-    return manifest if manifest.config is not None else _one_image(files, manifest.manifests, level + 1)
+        return _platform(parse_json_object(span.read(MAX_MANIFEST_BYTES), "the image's configuration"))
+    except (ManifestInvalid, ConfigurationFault):
+        return None  # the config of an artifact may be anything
+
+
+def _platform(value: Mapping[str, Any] | None) -> Platform | None:
+    """Return the platform of an object with ``os``, ``architecture`` and ``variant``; None if it names none."""
+    parts = [] if value is None else [value.get("os"), value.get("architecture"), value.get("variant")]
+    try:
+        return Platform.parse("/".join(part for part in parts if isinstance(part, str) and part))
+    except NameInvalid:
+        return None
 
 
 # Builders list attestations of an image beside the image, with an unknown platform.
@@ -93,28 +167,67 @@ def _is_attestation(member: Descriptor) -> bool:
     return (member.platform or {}).get("os") == "unknown" or member.media_type not in media_types.MANIFESTS
 
 
+def _name(digest: Digest) -> str:
+    """Return the name of a blob in a layout."""
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
 def _blob(files: SavedFiles, descriptor: Descriptor) -> FileSpan:
-    span = files.span(f"blobs/{descriptor.digest.algorithm}/{descriptor.digest.hex}")
+    # 'skopeo copy dir:' writes blobs without folders.
+    flat = descriptor.digest.hex
+    span = files.span(flat if files.has(flat) else _name(descriptor.digest))
     if span.size_bytes != descriptor.size_bytes:
         raise ManifestInvalid(f"{span.name} has {span.size_bytes} bytes instead of {descriptor.size_bytes}")
     return span
 
 
-def _of_docker(files: SavedFiles) -> list[LayerSource]:
-    """Return the layers of an image that ``docker save`` wrote."""
-    content = files.span(_DOCKER_INDEX).read(MAX_MANIFEST_BYTES)
+def _of_folder(files: SavedFiles, content: bytes) -> SavedImage:
+    """Return the image that ``skopeo copy dir:`` wrote."""
+    said = parse_json_object(content, _DOCKER_INDEX).get("mediaType")
+    media_type = said if isinstance(said, str) else media_types.OCI_MANIFEST
+    if media_type not in media_types.MANIFESTS:
+        raise ConfigurationFault(f"{files.place} has a {_DOCKER_INDEX} that is not of an image")
+    manifest = Manifest.parse(content, media_type)
+    if manifest.config is None:
+        raise ConfigurationFault(
+            f"{files.place} holds an index of images; fix: copy it with 'skopeo copy --all … oci:DIR'"
+        )
+    return SavedImage(str(manifest.digest), None, _reader(files, manifest))
+
+
+def _of_docker(files: SavedFiles, content: bytes) -> Iterator[SavedImage]:
+    """Yield the images that ``docker save`` wrote."""
     # manifest.json is a list. The parser, with its limits, accepts objects only.
-    images = parse_json_object(b'{"images":' + content + b"}", _DOCKER_INDEX)["images"]
-    images = _list(images)
-    if len(images) != 1:
-        raise ConfigurationFault(f"{files.place} holds {len(images)} images; fix: save one image by itself")
-    image: Mapping[str, Any] = images[0] if isinstance(images[0], dict) else {}
-    names = _list(image.get("Layers"))
-    config = image.get("Config")
-    if not isinstance(config, str) or not all(isinstance(name, str) for name in names):
-        raise ManifestInvalid(f"{files.place}: manifest.json names no configuration, or a layer without a name")
-    diff_ids = _diff_ids(files.span(config).read(MAX_MANIFEST_BYTES), len(names))
-    return [LayerSource(files.span(name), None, diff_id) for name, diff_id in zip(names, diff_ids, strict=True)]
+    for image in _list(parse_json_object(b'{"images":' + content + b"}", _DOCKER_INDEX)["images"]):
+        entry: Mapping[str, Any] = image if isinstance(image, dict) else {}
+        layers = _list(entry.get("Layers"))
+        config = entry.get("Config")
+        if not isinstance(config, str) or not all(isinstance(name, str) for name in layers):
+            raise ManifestInvalid(f"{files.place}: manifest.json names no configuration, or a layer without a name")
+        document = files.span(config).read(MAX_MANIFEST_BYTES)
+        names = ", ".join(filter(None, map(printable_ascii, filter(_is_text, _list(entry.get("RepoTags"))))))
+        platform = _platform(parse_json_object(document, "the image's configuration"))
+        yield SavedImage(names or printable_ascii(config), platform, _docker_reader(files, document, layers))
+
+
+def _docker_reader(files: SavedFiles, config: bytes, names: Sequence[str]) -> Callable[[], list[LayerSource]]:
+    """Return a function that reads the layers of an image that ``docker save`` wrote."""
+
+    def read() -> list[LayerSource]:
+        _require_layers(files, len(names))
+        diff_ids = _diff_ids(config, len(names))
+        return [LayerSource(files.span(name), None, diff_id) for name, diff_id in zip(names, diff_ids, strict=True)]
+
+    return read
+
+
+def _require_layers(files: SavedFiles, count: int) -> None:
+    if not 1 <= count <= _MOST_LAYERS:
+        raise ManifestInvalid(f"{files.place} holds an image with {count} layers: 1 to {_MOST_LAYERS} are allowed")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _diff_ids(config: bytes, count: int) -> Sequence[Digest | None]:

@@ -9,6 +9,7 @@ from typing import Final
 from mirror.authoring.inspect import Inspection
 from mirror.authoring.installing.install_plan import InstallPlan, plan_install
 from mirror.authoring.installing.short_alias import driver_name, driver_uses
+from mirror.plugin.config.own_name import as_local_name
 
 #: Fixed in 23.0.10, 25.0.3 and 26 (moby d5c9f26e3d).
 CRASHES_ON_DIGEST: Final = "engines 20.10, 24.0 and early releases of 23.0 and 25.0 crash on a digest; fix: use a tag"
@@ -67,8 +68,9 @@ def _line(plan: InstallPlan, kind: str, reference: str, alias: str | None) -> In
     # A key that begins with "-" would be read as an option.
     ends_options = ["--"] if any(setting.startswith("-") for setting in settings) else []
     aliased = [] if alias is None else ["--alias", alias]
-    driver = driver_name(alias or plan.name)
     types = () if plan.config is None else plan.config.interface.types
+    name = plan.name if alias is None else as_local_name(alias) or alias
+    driver = driver_name(types, name)
     words = ("docker", "plugin", "install", *aliased, *ends_options, reference, *settings)
     note = CRASHES_ON_DIGEST if "@" in reference else ""
     return InstallLine(kind, words, driver, driver_uses(types, driver), note)

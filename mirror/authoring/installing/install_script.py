@@ -104,7 +104,7 @@ ensure() {
         may_ask
         docker plugin install --disable ${grant:+"$grant"} --alias "$name" -- "$remote" "$@"
     elif [ "$(look '{{.PluginReference}}')" != "$remote" ] ||
-        [ "$(look '{{join .Config.Rootfs.DiffIds " "}}')" != "$layers" ]; then
+        [ "$(look '{{join .Config.Rootfs.DiffIds " "}}' || printf %s "$layers")" != "$layers" ]; then
         may_ask
         disable
         docker plugin upgrade --skip-remote-check ${grant:+"$grant"} "$name" "$remote"

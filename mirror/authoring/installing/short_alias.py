@@ -17,6 +17,8 @@ _BUILT_IN: Final = """
 """
 #: Drivers that are part of the engine. An engine prefers them to a plugin of the same name.
 _DRIVERS: Final = frozenset(_BUILT_IN.split())
+#: Capabilities of plugins that engines find without the tag ``latest``.
+_TAG_LATEST_ADDED: Final = frozenset({"volumedriver", "logdriver", "authz"})
 _CAPABILITY: Final = re.compile(r"docker\.([a-z]+)/.*", re.DOTALL)
 
 
@@ -35,9 +37,15 @@ def short_alias(repository: Repository) -> str:
     return components[-1]
 
 
-def driver_name(name: str) -> str:
-    """Return the name by which commands find a plugin. Engines add only the tag ``latest`` to a name."""
-    return name.removesuffix(":latest")
+def driver_name(types: Iterable[str], name: str) -> str:
+    """Return the name by which commands find a plugin.
+
+    Args:
+        types: interface types of the plugin.
+        name: ``NAME:TAG`` of the plugin on its host.
+    """
+    # Engines add the tag latest to a name. Measured: for networks, they do so too late ("could not resolve driver").
+    return name.removesuffix(":latest") if _capabilities(types) <= _TAG_LATEST_ADDED else name
 
 
 def driver_uses(types: Iterable[str], name: str) -> tuple[str, ...]:
@@ -47,11 +55,15 @@ def driver_uses(types: Iterable[str], name: str) -> tuple[str, ...]:
         types: interface types of the plugin.
         name: name as :func:`driver_name` returns it.
     """
-    found = {match[1] for one in types if (match := _CAPABILITY.fullmatch(one))}
+    found = _capabilities(types)
+    # A driver that is both is meant for the same network.
+    ipam = f" --ipam-driver {name}" if "ipamdriver" in found else ""
+    driver = f" -d {name}" if "networkdriver" in found else ""
+    network = f"docker network create{driver}{ipam} NETWORK"
     uses = {
         "volumedriver": f"docker volume create -d {name} VOLUME",
-        "networkdriver": f"docker network create -d {name} NETWORK",
-        "ipamdriver": f"docker network create --ipam-driver {name} NETWORK",
+        "networkdriver": network,
+        "ipamdriver": network,
         "logdriver": f"docker run --log-driver {name} IMAGE",
         "authz": f"dockerd --authorization-plugin={name}",
         "csicontroller": f"docker volume create -d {name} --type mount VOLUME",
@@ -60,3 +72,8 @@ def driver_uses(types: Iterable[str], name: str) -> tuple[str, ...]:
         "graphdriver": f"dockerd --storage-driver={name}",
     }
     return tuple(dict.fromkeys(command for capability, command in uses.items() if capability in found))
+
+
+def _capabilities(types: Iterable[str]) -> frozenset[str]:
+    """Return the capabilities in interface types, such as ``volumedriver`` in ``docker.volumedriver/1.0``."""
+    return frozenset(match[1] for one in types if (match := _CAPABILITY.fullmatch(one)))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Column at which the text of a check begins.
 _TEXT_AT = 23
-_STYLES = {"ok": "green", "problem": "bold red", "warning": "yellow", "unknown": "dim"}
+_STYLES = {"ok": "green", "done": "green", "problem": "bold red", "warning": "yellow", "unknown": "dim"}
 
 
 def run(
@@ -82,7 +82,7 @@ def _as_json(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> 
         "host": facts.info.name,
         "engine": facts.version.version,
         "platform": f"{facts.version.os}/{facts.version.architecture}",
-        **{f"will_{step.value.replace(' ', '_')}": verdict.value for step, verdict in report.verdicts.items()},
+        **{f"will_{step.value.replace(' ', '_')}": forecast.value for step, forecast in report.forecasts.items()},
         "checks": [check.to_json() for check in report.checks],
     }
 
@@ -97,8 +97,8 @@ def _print(facts: HostFacts, wanted: WantedPlugin, report: HostPrediction) -> No
         RESULTS.print(Text.assemble("  ", (f"{outcome:<8}", _STYLES[outcome]), text))
         if check.fix:
             RESULTS.out(f"{'':<11}fix: {printable(check.fix)}", highlight=False)
-    verdicts = ", ".join(f"will {step.value}: {verdict.value}" for step, verdict in report.verdicts.items())
-    RESULTS.out(verdicts, style="bold", highlight=False)
+    forecasts = ", ".join(f"will {step.value}: {forecast.value}" for step, forecast in report.forecasts.items())
+    RESULTS.out(forecasts, style="bold", highlight=False)
 
 
 def _wrapped(text: str) -> str:

@@ -43,8 +43,7 @@ def run(
     contents: list[PluginContent] = []
     for source in [parse_source(text) for text in (earlier, later)]:
         with TagBars(MESSAGES) as bars:
-            # Digests show that files of the same size differ.
-            work = read_plugin(settings, source, bars.begin(str(source)), plain_http=plain_http, digests=True)
+            work = read_plugin(settings, source, bars.begin(str(source)), plain_http=plain_http)
             contents.append(run_to_the_end(work))
     found = _compared(*contents)
     if json:

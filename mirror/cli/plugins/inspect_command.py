@@ -22,6 +22,8 @@ from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.oci.timestamps import machine_time, time_ago
+from mirror.plugin.build.derivation import masked_difference
+from mirror.plugin.config.secret_values import masked_values
 from mirror.plugin.lint.plugin_view import PluginView, view_plugin
 from mirror.records.derivations import Derivation
 from mirror.runtime.clock import SystemClock
@@ -186,7 +188,7 @@ def _print(found: Inspection, reference: Reference | LayoutReference) -> None:
 
 def _derivation(made: Derivation, now: datetime) -> list[tuple[str, str]]:
     made_of = f"{made.source}@{made.original} by {made.made_by}, {time_ago(made.made_at, now)}"
-    return [("Derived from", made_of), *(("", f"changed: {line}") for line in made.changed)]
+    return [("Derived from", made_of), *(("", f"changed: {masked_difference(line)}") for line in made.changed)]
 
 
 def _derivation_as_json(made: Derivation) -> dict[str, Any]:
@@ -195,8 +197,8 @@ def _derivation_as_json(made: Derivation) -> dict[str, Any]:
         "original": str(made.original),
         "made_by": made.made_by,
         "made_at": machine_time(made.made_at),
-        "changes": dict(made.changes),
-        "changed": list(made.changed),
+        "changes": masked_values(made.changes),
+        "changed": [masked_difference(line) for line in made.changed],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,7 @@ from mirror.cli.plugin_sources import PlainHttpOption
 from mirror.cli.printing import MESSAGES, RESULTS, print_json, size
 from mirror.oci import Reference
 from mirror.oci.errors import ConfigurationFault
+from mirror.plugin.rootfs.platform import Platform
 
 if TYPE_CHECKING:
     from mirror.authoring.pack import Packed
@@ -38,7 +40,18 @@ def run(
     rootfs: Annotated[
         Path | None,
         typer.Option(
-            "--rootfs", metavar="FILE", help="Image to use instead of rootfs/: output of docker save, or an OCI layout."
+            "--rootfs",
+            metavar="PATH",
+            help="Files to use instead of rootfs/: an image (docker save, docker buildx --output type=oci, an OCI "
+            "layout), the tar of docker export, or a folder. A tar may be compressed. - is the standard input.",
+        ),
+    ] = None,
+    platform: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--platform",
+            metavar="OS/ARCH",
+            help="Platform to take from an image for several. Repeat it to build each plugin as NAME:TAG-ARCH.",
         ),
     ] = None,
     values: Annotated[
@@ -53,7 +66,7 @@ def run(
 ) -> None:
     """Build a plugin from a folder or an image, without an engine.
 
-    The folder holds the configuration, and the files unless an image is given.
+    The folder holds the configuration, and the files unless --rootfs names them.
     The plugin goes to the local store, to another registry, or into a file. The
     same input gives the same digest: files are sorted, and no file is younger
     than SOURCE_DATE_EPOCH (default: 1970).
@@ -65,11 +78,34 @@ def run(
     reference = target(name, output)
     settings = settings_of(config, data)
     # Without root the files belong to whoever made the folder, so their owners say nothing about the plugin.
-    recipe = Recipe(folder, rootfs, pairs("--set", values or []), latest_seconds(), owners=os.geteuid() == 0)
+    recipe = Recipe(
+        folder,
+        rootfs,
+        pairs("--set", values or []),
+        latest_seconds(),
+        owners=os.geteuid() == 0,
+        platforms=tuple(Platform.parse(part) for text in platform or () for part in text.split(",")),
+    )
     with ByteBar(MESSAGES, f"packing {reference}") as bar:
         build = partial(pack, recipe, progress=bar)
         packed = run_to_the_end(build_plugin(settings, reference, build, output=output, plain_http=plain_http))
-    show(packed, reference, output, "packed", json=json)
+    if len(packed) == 1:
+        show(packed[0], reference, output, "packed", json=json)
+        return
+    if json:
+        print_json({"plugins": [as_json(one, _tagged(reference, one), output) for one in packed]})
+        return
+    for one in packed:
+        show(one, _tagged(reference, one), output, "packed", json=False)
+    MESSAGES.out(
+        "note: a rule under platform_tags serves these plugins under one tag, to each engine the one for its platform",
+        highlight=False,
+    )
+
+
+def _tagged(reference: Reference, packed: Packed) -> Reference:
+    """Return the name of one of several plugins that were built."""
+    return replace(reference, tag=packed.tag)
 
 
 def target(name: str, output: Path | None) -> Reference:

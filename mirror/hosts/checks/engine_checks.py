@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from mirror.hosts.checks.host_check import HostCheck, Step, ok, problem, unknown, warning
+from mirror.hosts.checks.host_check import HostCheck, Step, done, ok, problem, unknown, warning
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 from mirror.hosts.engine_api import InstalledPlugin
@@ -153,10 +153,11 @@ def _taken(facts: HostFacts, wanted: WantedPlugin, same: InstalledPlugin) -> Hos
     name = printable(same.name)
     digest = facts.files.digests.get(same.plugin_id) if facts.files is not None else None
     layers = wanted.view.config.diff_ids if wanted.view.config is not None else ()
+    if digest == wanted.digest and same.enabled:
+        return done("name", Step.ENABLE, f"{name} is already installed with this digest, and enabled", "")
     if digest == wanted.digest:
-        state = "and enabled" if same.enabled else "but disabled"
-        fix = "nothing is left to do" if same.enabled else f"docker plugin enable {name}"
-        return problem("name", Step.INSTALL, f"{name} is already installed with this digest, {state}", fix)
+        text = f"{name} is already installed with this digest, but disabled"
+        return done("name", Step.INSTALL, text, f"docker plugin enable {name}")
     stop = f"docker plugin disable {name} && " if same.enabled else ""
     fix = f"{stop}docker plugin upgrade {name} {printable(wanted.remote)}, or use another --alias"
     if digest is not None:

@@ -1,4 +1,4 @@
-"""Result of the checks of a host: single checks, and the three verdicts."""
+"""Result of the checks of a host: single checks, and the forecast for each step."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class Outcome(Enum):
     """Outcome of one check."""
 
     OK = "ok"
+    #: The step has been taken already, and those before it.
+    DONE = "done"
     #: The step will fail.
     PROBLEM = "problem"
     #: The step may fail, or an operator should know about the risk.
@@ -28,10 +30,11 @@ class Outcome(Enum):
     UNKNOWN = "unknown"
 
 
-class Verdict(Enum):
-    """Prediction for one step."""
+class Forecast(Enum):
+    """Forecast for one step."""
 
     YES = "yes"
+    DONE = "done already"
     NO = "no"
     UNSURE = "not sure"
 
@@ -44,7 +47,7 @@ class HostCheck:
         name: name of the check, for programs.
         outcome: outcome.
         text: the fact, as a phrase.
-        step: step that fails or may fail; None if the check is about a risk only.
+        step: step that fails, may fail or is done; None if the check is about a risk only.
         fix: advice or a command; empty if there is nothing to do.
     """
 
@@ -79,26 +82,34 @@ class HostPrediction:
     @property
     def has_problems(self) -> bool:
         """True if any step will fail."""
-        return any(check.outcome is Outcome.PROBLEM for check in self.checks)
+        return Forecast.NO in self.forecasts.values()
 
     @property
-    def verdicts(self) -> dict[Step, Verdict]:
-        """The prediction for each step."""
-        return {step: self.verdict(step) for step in Step}
+    def forecasts(self) -> dict[Step, Forecast]:
+        """The forecast for each step."""
+        return {step: self.forecast(step) for step in Step}
 
-    def verdict(self, step: Step) -> Verdict:
-        """Return the prediction for a step, from the checks about the step and those before it."""
+    def forecast(self, step: Step) -> Forecast:
+        """Return the forecast for a step, from the checks about the step and those before it that are not done."""
         steps = list(Step)
-        needed = steps[: steps.index(step) + 1]
+        done = [steps.index(check.step) for check in self.checks if check.step and check.outcome is Outcome.DONE]
+        needed = steps[max(done, default=-1) + 1 : steps.index(step) + 1]
+        if not needed:
+            return Forecast.DONE
         about = {check.outcome for check in self.checks if check.step in needed}
         if Outcome.PROBLEM in about:
-            return Verdict.NO
-        return Verdict.UNSURE if about & {Outcome.WARNING, Outcome.UNKNOWN} else Verdict.YES
+            return Forecast.NO
+        return Forecast.UNSURE if about & {Outcome.WARNING, Outcome.UNKNOWN} else Forecast.YES
 
 
 def ok(name: str, text: str) -> HostCheck:
     """Return a check without a problem."""
     return HostCheck(name, Outcome.OK, text)
+
+
+def done(name: str, step: Step, text: str, fix: str) -> HostCheck:
+    """Return a check that tells that a step has been taken already."""
+    return HostCheck(name, Outcome.DONE, text, step, fix)
 
 
 def problem(name: str, step: Step, text: str, fix: str) -> HostCheck:

@@ -17,10 +17,14 @@ from mirror.oci.manifest import parse_json_object
 from mirror.oci.printable_text import escaped
 from mirror.plugin.build.assembly import ConfigDocument, canonical_json, plugin_manifest
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.secret_values import masked, masked_text, masked_values, masked_words, without_secrets
 from mirror.plugin.rootfs.layer_facts import LayerFacts
 
 #: ``{word}`` or ``{{word}}``. Values in other braces, such as JSON and Go templates, are no placeholders.
 _PLACEHOLDER: Final = re.compile(r"\{\{([A-Za-z_]+)\}\}|\{([A-Za-z_]+)\}")
+#: Beginning of a line of differences, and its values in JSON. The end of a long line is cut off.
+_DIFFERENCE: Final = re.compile(r"(?:env|mount|device) (.*?): ")
+_QUOTED: Final = re.compile(r'"((?:[^"\\]|\\.)*)"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,10 @@ class DerivationChanges:
             value["args"] = list(self.args)
         return value | ({"fix": True} if self.fix else {})
 
+    def shown(self) -> dict[str, Any]:
+        """Return :meth:`to_json` without secrets."""
+        return {key: masked_values(value) for key, value in self.to_json().items()}
+
     def filled_in(self, repository: Repository, tag: Tag) -> DerivationChanges:
         """Return the changes with ``{name}`` and ``{tag}`` in values replaced by the name and tag of the copy.
 
@@ -81,10 +89,14 @@ class DerivationChanges:
         return replace(self, env=each(self.env), mounts=each(self.mounts), devices=each(self.devices), args=args)
 
     def __str__(self) -> str:
-        """Return the changes in one line: ``env role="worker", fix``."""
+        """Return the changes in one line without secrets: ``env role="worker", fix``."""
         kinds = (("env", self.env), ("mount", self.mounts), ("device", self.devices))
-        told = [f"{kind} {_legible(key)}={_shown(value)}" for kind, values in kinds for key, value in values.items()]
-        told += [f"args {_shown(self.args)}"] if self.args is not None else []
+        told = [
+            f"{kind} {_legible(key)}={_shown(masked(key, value))}"
+            for kind, values in kinds
+            for key, value in values.items()
+        ]
+        told += [f"args {_shown(masked_words(self.args))}"] if self.args is not None else []
         return ", ".join([*told, *(["fix"] if self.fix else [])])
 
 
@@ -197,18 +209,20 @@ def _fixes(manifest: Manifest, descriptors: tuple[Descriptor, ...]) -> Iterator[
 
 
 def _differences(before: PluginConfig, after: PluginConfig) -> Iterator[str]:
-    """Yield the differences of two configurations, one line each."""
-    for env, now in zip(before.env, after.env, strict=True):
+    """Yield the differences of two configurations without secrets, one line each."""
+    old, new = without_secrets(before), without_secrets(after)
+    for number, (env, now) in enumerate(zip(before.env, after.env, strict=True)):
         if env != now:
-            yield f"env {_legible(env.name)}: {_shown(env.value)} -> {_shown(now.value)}"
-    for mount, bound in zip(before.mounts, after.mounts, strict=True):
+            yield f"env {_legible(env.name)}: {_shown(old.env[number].value)} -> {_shown(new.env[number].value)}"
+    for number, (mount, bound) in enumerate(zip(before.mounts, after.mounts, strict=True)):
         if mount != bound:
-            yield f"mount {_legible(mount.name or mount.destination)}: {_shown(mount.source)} -> {_shown(bound.source)}"
+            sources = f"{_shown(old.mounts[number].source)} -> {_shown(new.mounts[number].source)}"
+            yield f"mount {_legible(mount.name or mount.destination)}: {sources}"
     for device, opened in zip(before.devices, after.devices, strict=True):
         if device != opened:
             yield f"device {_legible(device.name or device.path or '')}: {_shown(device.path)} -> {_shown(opened.path)}"
     if before.args != after.args:
-        yield f"args: {_shown(before.args.value)} -> {_shown(after.args.value)}"
+        yield f"args: {_shown(old.args.value)} -> {_shown(new.args.value)}"
     if before.diff_ids != after.diff_ids:
         yield "diff_ids: those of the uncompressed layers"
 
@@ -219,6 +233,14 @@ def _with_config(manifest: Manifest, config: bytes) -> Manifest:
     body = parse_json_object(manifest.content)
     body["config"] = {**body["config"], "digest": str(Digest.of(config)), "size": len(config)}
     return Manifest.parse(canonical_json(body, "manifest"), manifest.media_type)
+
+
+def masked_difference(line: str) -> str:
+    """Return a line of differences without secrets. Earlier versions recorded the lines with them."""
+    match = _DIFFERENCE.match(line)
+    if match is None:
+        return masked_text(line)
+    return match[0] + _QUOTED.sub(lambda text: f'"{masked(match[1], text[1])}"', line[match.end() :])
 
 
 def _shown(value: object) -> str:

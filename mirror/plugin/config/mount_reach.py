@@ -28,11 +28,12 @@ _EVERY_PATH: Final = "every path"
 #: The kernel reads one page of options and cuts off the rest.
 _MOST_OPTIONS, _MOST_OPTION_BYTES = 256, 4095
 
-_BINDS: Final = frozenset({"bind", "rbind"})
+BIND_OPTIONS: Final = frozenset({"bind", "rbind"})
 #: Types that runc does not mount at all without a bind option, and that other runtimes bind.
-_BIND_TYPES: Final = _BINDS | {"", "none"}
+_BIND_TYPES: Final = BIND_OPTIONS | {"", "none"}
 _OVERLAYS: Final = frozenset({"overlay", "overlayfs"})
-_NOTHING: Final = frozenset({"tmpfs", "ramfs", "hugetlbfs"})
+#: File systems that begin without files.
+EMPTY_FILE_SYSTEMS: Final = frozenset({"tmpfs", "ramfs", "hugetlbfs"})
 #: File systems that show the kernel itself, with their usual places on a host.
 _OF_THE_KERNEL: Final = {
     "proc": "/proc",
@@ -62,8 +63,11 @@ _DEVICE_TYPES: Final = """
     jffs2 jfs minix msdos nilfs2 ntfs ntfs3 ocfs2 omfs qnx4 qnx6 reiserfs romfs squashfs sysv ubifs udf ufs umsdos
     vfat xfs zfs zonefs
 """
-_OF_DEVICES: Final = frozenset(_DEVICE_TYPES.split())
+#: File systems on a device.
+DISK_FILE_SYSTEMS: Final = frozenset(_DEVICE_TYPES.split())
 _OF_SERVERS: Final = frozenset({"9p", "afs", "ceph", "cifs", "coda", "fuse", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
+#: All file systems whose reach is known.
+FILE_SYSTEMS: Final = DISK_FILE_SYSTEMS.union(EMPTY_FILE_SYSTEMS, _OVERLAYS, _OF_THE_KERNEL, _OF_SERVERS)
 #: Capabilities with which a plugin that sees the host's processes can open their root folders. Every plugin has /proc.
 _OPENS_PROCESSES: Final = frozenset({"CAP_SYS_PTRACE", "SYS_PTRACE", "CAP_ALL", "ALL"})
 _BY_PROCESSES: Final = "by way of the processes in {}"
@@ -135,7 +139,7 @@ def mount_reaches(mount: Mount, *, sees_processes: bool = False) -> Iterator[Rea
     if "remount" in pieces:
         yield _anything(mount, "with the option remount", "it changes an existing mount")
         return
-    if is_bound(mount) or pieces & _BINDS:
+    if is_bound(mount) or pieces & BIND_OPTIONS:
         yield from _of_bind(mount)
     if not is_bound(mount):
         yield from _of_type(mount, sees_processes=sees_processes)
@@ -149,7 +153,7 @@ def device_reach(path: str) -> Reach:
 
 def is_bound(mount: Mount) -> bool:
     """Return True for a bind mount. Then neither the type nor the other options say what is mounted."""
-    return mount.type in _BIND_TYPES or not _BINDS.isdisjoint(mount.options)
+    return mount.type in _BIND_TYPES or not BIND_OPTIONS.isdisjoint(mount.options)
 
 
 def is_read_only(mount: Mount) -> bool:
@@ -183,7 +187,7 @@ def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
     by = f"mounted as {printable_ascii(kind)}"
     if kind in _OVERLAYS:
         yield from _of_overlay(mount)
-    elif kind in _OF_DEVICES:
+    elif kind in DISK_FILE_SYSTEMS:
         yield from _of_device_type(mount)
     elif kind in _OF_THE_KERNEL:
         # A new instance of devpts has no terminals of the host.
@@ -195,7 +199,7 @@ def _of_type(mount: Mount, *, sees_processes: bool) -> Iterator[Reach]:
     elif kind.partition(".")[0] in _OF_SERVERS:
         why = "the content of a file server is unknown"
         yield Reach(MOUNT, mount.source or _EVERY_PATH, None, by, mount.destination, why, writable)
-    elif kind not in _NOTHING:
+    elif kind not in EMPTY_FILE_SYSTEMS:
         yield from _of_unknown(mount)
 
 

@@ -62,7 +62,8 @@ class OwnName:
 
     def agrees(self, name: str) -> bool:
         """Return True if the default is the local name of the plugin, as :func:`local_name` returns it."""
-        return self.default is not None and as_local_name(self.default) == name
+        # Engines find the driver of a network only by a name with its tag, even if the tag is latest.
+        return self.default == name
 
 
 def own_names(config: PluginConfig) -> tuple[OwnName, ...]:

@@ -61,7 +61,8 @@ def privileges_with_risks(config: PluginConfig) -> Iterator[tuple[Privilege, str
             case "mount":
                 risk = _mount(next(mounts), sees_processes=config.pid_host)
             case "device":
-                risk = _reached(device_reach(privilege.values[0]))
+                path = privilege.values[0]
+                risk = _reached(device_reach(path)) if path else "It reads and writes the device that the host sets."
             case "network":
                 risk = _network(privilege.values[0])
             case "capabilities":

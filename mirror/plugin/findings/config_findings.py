@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from mirror.plugin.findings.finding_kind import error, hint, warning
@@ -9,10 +10,6 @@ from mirror.plugin.findings.finding_kind import error, hint, warning
 #: Error of engines when a plugin is enabled. Newer engines begin it with "failed to create task for container".
 _RUNC: Final = "enabling fails: 'OCI runtime create failed: ... {}'"
 _NO_SOCKET: Final = "enabling fails after 13 to 23 s: 'dial unix /run/docker/plugins/ID/{}'"
-_GIVE_ONE: Final = "set one, or let the host set one with Settable"
-_NO_SOURCE: Final = "enabling fails: 'mount source is not specified'"
-# The engine panics in the request, so the client sees a closed connection.
-_NO_DEVICE: Final = "enabling fails: the engine aborts the request: 'error during connect ... EOF'"
 
 ENTRYPOINT_EMPTY: Final = error(
     code="entrypoint-empty",
@@ -39,11 +36,34 @@ SOCKET_LONG: Final = error(
     seen=_NO_SOCKET.format("NAME: connect: invalid argument', or 'Unix socket path ... is too long"),
     fix="use a shorter name, without folders",
 )
+# The engine reads "unix://" and the socket's path as a URL. It dials the bare path only to see if somebody listens.
+SOCKET_NAME: Final = error(
+    code="socket-name",
+    text="the socket's name {socket!r} has a character with a meaning in URLs: %, ?, # or a control character",
+    seen="enabling fails: 'net/url: invalid control character in URL' or 'invalid URL escape'; or the plugin is "
+    "enabled, and requests to it hang, because the engine dials another path",
+    fix="use letters, digits, dots and dashes",
+)
+SOCKET_OUTSIDE: Final = replace(
+    SOCKET_NAME,
+    text="the socket's name {socket!r} leads out of the plugin's folder of sockets",
+    seen="enabling fails after 13 to 23 s: 'dial unix /run/docker/plugins/...: connect: no such file or directory'",
+    fix="use a name without '..'",
+)
+PROTOCOL_SCHEME_CRASHES: Final = error(
+    code="protocol-scheme",
+    text="with ProtocolScheme {scheme!r} the engine has no HTTP client for {names}, and calls it nevertheless",
+    engines="since 18.06",
+    seen="volumedriver: the plugin is enabled, and the next 'docker volume ls' kills the engine (nil pointer "
+    "dereference); secretprovider: the first use kills the engine; networkdriver, ipamdriver, metricscollector: "
+    "enabling fails with 'EOF'; the others: requests that use the plugin fail with 'EOF'",
+    fix='remove "ProtocolScheme" from Interface',
+)
 PROTOCOL_SCHEME: Final = hint(
     code="protocol-scheme",
     text="ProtocolScheme {scheme!r} is not Docker's plugin protocol",
     engines="since 18.06",
-    seen="the engine neither waits for the socket nor talks to the plugin: only other programs can use it",
+    seen="the engine waits for the socket, but does not talk to the plugin: only other programs can use it",
     fix="leave it empty if the engine should use the plugin",
 )
 TYPES_MISSING: Final = error(
@@ -66,66 +86,43 @@ TYPE_UNKNOWN: Final = warning(
     seen="the plugin is enabled, but this type is never used",
     fix="use docker.CAPABILITY/1.0 exactly, in lower case",
 )
+TYPE_VERSION: Final = warning(
+    code="type-unknown",
+    text="engines look for the type {wanted}, not for {name!r}",
+    seen="the plugin is enabled, but not found until the engine restarts: 'could not resolve driver ... in registry', "
+    "'invalid ipam driver'; metrics are never passed to it",
+    fix="write {wanted}",
+)
+TYPE_SINCE_17_05: Final = hint(
+    code="type-since",
+    text="older engines do not use plugins of type {names}",
+    engines="before 17.05",
+    seen="the plugin is enabled, but never used",
+    fix="install it on newer engines only",
+    keeps_out=True,
+)
+TYPE_SINCE_17_06: Final = replace(TYPE_SINCE_17_05, engines="before 17.06")
+TYPE_SINCE_17_07: Final = replace(TYPE_SINCE_17_05, engines="before 17.07")
+TYPE_SINCE_23: Final = replace(TYPE_SINCE_17_05, engines="before 23")
+TYPE_REMOVED: Final = warning(
+    code="type-removed",
+    text="newer engines no longer use plugins of type {names}",
+    engines="since 28",
+    seen="the plugin is enabled, but never used: engines before 28 use it in experimental mode only",
+    fix="use a storage driver or a snapshotter of the engine",
+    keeps_out=True,
+)
 CAPABILITY_UNKNOWN: Final = warning(
     code="capability-unknown",
     text="{name!r} is not a capability",
     seen="engines ignore it silently: the program lacks the capability, and fails when it needs the capability",
     fix="write it with CAP_ and in upper case, such as CAP_SYS_ADMIN",
 )
-MOUNT_SOURCE_MISSING: Final = error(
-    code="mount-source-missing", text="mount {name!r} has no source", seen=_NO_SOURCE, fix=_GIVE_ONE
-)
-MOUNT_SOURCE_UNSET: Final = warning(
-    code="mount-source-missing",
-    text="mount {name!r} has no source until it is set",
-    seen=_NO_SOURCE,
-    fix="install it with {key}=...",
-)
-DEVICE_PATH_MISSING: Final = error(
-    code="device-path-missing", text="device {name!r} has no path", seen=_NO_DEVICE, fix=_GIVE_ONE
-)
-DEVICE_PATH_UNSET: Final = warning(
-    code="device-path-missing",
-    text="device {name!r} has no path until it is set",
-    seen=_NO_DEVICE,
-    fix="install it with {key}=...",
-)
-MOUNT_UNBOUND: Final = error(
-    code="mount-unbound",
-    text="the mount of {source} at {destination} has neither option bind nor rbind",
-    seen=_RUNC.format('error mounting "{source}" ...: no such device'),
-    fix='add "Options": ["rbind"]: the type bind alone does nothing',
-)
-MOUNT_SOURCE_RELATIVE: Final = error(
-    code="mount-source-relative",
-    text="mount source {source!r} is relative",
-    seen=_RUNC.format("error mounting ...: stat ...: no such file or directory"),
-    fix="use an absolute path on the host",
-)
-MOUNT_DESTINATION_EMPTY: Final = error(
-    code="mount-destination-empty",
-    text="the mount of {source} has no destination",
-    seen=_RUNC.format("error closing exec fds: open /proc/self/fd: no such file or directory"),
-    fix="set the path at which the plugin sees the mount",
-)
-MOUNT_REACH: Final = warning(
-    code="mount-reach",
-    text="the plugin gets more access to the host than the source of its mount shows: {reach}",
-    seen="before an install the engine asks only for the source, so nobody learns about the rest",
-    fix='use a bind mount of the needed path: "Type": "bind", "Options": ["rbind"], and the path as the source',
-    own_words=frozenset({"reach"}),
-)
 USER_IGNORED: Final = hint(
     code="user-ignored",
     text="User is {user_id}:{group_id}, but engines ignore it",
     seen="the program runs as root",
     fix="let the program itself change its user if needed",
-)
-HOST_PATHS: Final = hint(
-    code="host-paths",
-    text="the plugin needs these paths on the host: {paths}",
-    seen="if one is missing, enabling fails: 'stat ...: no such file or directory'; engines create none of them",
-    fix="create the folders on the host first, and load the drivers of the devices",
 )
 NETWORK_TYPE: Final = warning(
     code="network-type",
@@ -141,9 +138,9 @@ NAMESPACES_DROPPED: Final = warning(
     seen="the plugin is enabled without the namespace, and without a warning",
     fix="install it on newer engines only",
 )
-PLUGINS_FOLDER_HIDDEN: Final = hint(
-    code="plugins-folder-hidden",
-    text="a mount at /run/docker/plugins is hidden by the engine's own mount",
-    seen="the plugin is enabled, but never sees the mount",
-    fix="remove the mount: the engine provides this folder",
+SECRET_DEFAULT: Final = warning(
+    code="secret-default",
+    text="these parts of the config look like secrets, by their names or values: {parts}",
+    seen="everybody who may pull the plugin can read them; this is a guess from names and values",
+    fix="leave the value empty in the config, and let the host set it at install",
 )

@@ -45,6 +45,11 @@ class Finding:
         told = f"{self.text} (engines {self.engines}: {self.seen})"
         return f"{told}; fix: {self.fix}" if self.severity is Severity.ERROR else told
 
+    @property
+    def advice(self) -> str:
+        """The fault, its effect and the fix, for whoever makes the plugin."""
+        return f"{self.text} (engines {self.engines}: {self.seen}); fix: {self.fix}"
+
     def to_json(self) -> dict[str, str]:
         """Return plain values for JSON."""
         return {**asdict(self), "severity": self.severity.value}

@@ -15,7 +15,10 @@ _NO_SOCKET: Final = (
     "the daemon's log has '{}'"
 )
 _EXEC_FORMAT: Final = _NO_SOCKET.format("exec format error")
-_NO_FILE: Final = _NO_SOCKET.format("no such file or directory")
+# For a program that a script starts, the message is the shell's: ash and dash, then bash.
+_NO_FILE: Final = _NO_SOCKET.format(
+    "no such file or directory', 'not found' or 'cannot execute: required file not found"
+)
 
 PROGRAM_MISSING: Final = error(
     code="entrypoint-missing",

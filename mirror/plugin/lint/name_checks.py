@@ -60,4 +60,4 @@ def _agrees(found: OwnName, name: str) -> bool:
     """Return True if a default is the local name, with or without the host of a registry."""
     host, _, rest = (found.default or "").partition("/")
     is_host = "." in host or ":" in host or host == "localhost"
-    return found.agrees(name) or (is_host and as_local_name(rest) == name)
+    return found.agrees(name) or (is_host and rest == name)

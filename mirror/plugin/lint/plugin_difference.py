@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from mirror.plugin.config.mount_reach import MOUNT, Reach, config_reaches
 from mirror.plugin.config.plugin_config import PluginConfig
+from mirror.plugin.config.secret_values import without_secrets
 from mirror.plugin.config.settable import list_settings
 from mirror.plugin.policy.privilege_difference import PrivilegeDifference
 from mirror.plugin.rootfs.entry import EntryKind, Node
@@ -19,7 +20,7 @@ class FieldChange:
 
     Attributes:
         what: name of the setting or member.
-        before, after: value in each plugin; None if the plugin lacks the field.
+        before, after: value in each plugin without its secrets; None if the plugin lacks the field.
     """
 
     what: str
@@ -81,24 +82,31 @@ def compare_plugins(
     Args:
         earlier: configuration of the earlier plugin.
         later: configuration of the later plugin.
-        before: root filesystem of the earlier plugin, read with digests of files; None if not read.
-        after: root filesystem of the later plugin, read with digests of files; None if not read.
+        before: root filesystem of the earlier plugin, with digests of its files; None if not read.
+        after: root filesystem of the later plugin, with digests of its files; None if not read.
     """
     read_only = _read_only(earlier)
+    shown = without_secrets(earlier), without_secrets(later)
     return PluginDifference(
         privileges=PrivilegeDifference.between(earlier, later),
         writable=tuple(dict.fromkeys(path for path in _writable(later) if path in read_only)),
-        settings=tuple(_changes(_settings(earlier), _settings(later))),
-        config=tuple(_changes(_members(earlier), _members(later))),
+        settings=tuple(_changes(_settings, (earlier, later), shown)),
+        config=tuple(_changes(_members, (earlier, later), shown)),
         files=None if before is None or after is None else tuple(_files(before, after)),
     )
 
 
-def _changes(before: dict[str, str], after: dict[str, str]) -> Iterator[FieldChange]:
-    """Yield the names whose texts differ."""
+def _changes(
+    texts: Callable[[PluginConfig], dict[str, str]],
+    compared: tuple[PluginConfig, PluginConfig],
+    shown: tuple[PluginConfig, PluginConfig],
+) -> Iterator[FieldChange]:
+    """Yield the names whose texts differ. The texts of a change are those of the configs without secrets."""
+    before, after = map(texts, compared)
+    shown_before, shown_after = map(texts, shown)
     for what in dict.fromkeys((*before, *after)):
         if before.get(what) != after.get(what):
-            yield FieldChange(what, before.get(what), after.get(what))
+            yield FieldChange(what, shown_before.get(what), shown_after.get(what))
 
 
 def _settings(config: PluginConfig) -> dict[str, str]:
@@ -108,7 +116,7 @@ def _settings(config: PluginConfig) -> dict[str, str]:
 
 def _members(config: PluginConfig) -> dict[str, str]:
     """Return the members of the config as texts by name, without those that privileges and settings cover."""
-    keys = {setting.key.partition(".")[0] for setting in list_settings(config)}
+    settable = {(setting.kind, setting.name) for setting in list_settings(config)}
     members = {
         "Interface.Types": " ".join(config.interface.types),
         "Interface.Socket": config.interface.socket,
@@ -116,12 +124,12 @@ def _members(config: PluginConfig) -> dict[str, str]:
         "Entrypoint": " ".join(config.entrypoint),
         "WorkDir": config.work_dir,
         "PropagatedMount": config.propagated_mount,
-        "Args": "" if config.args.name in keys else " ".join(config.args.value),
+        "Args": "" if ("args", config.args.name) in settable else " ".join(config.args.value),
         "Description": config.description,
         "Documentation": config.documentation,
     }
     for env in config.env:
-        if env.name not in keys:
+        if ("env", env.name) not in settable:
             members[f"Env {env.name}"] = env.value or ""
     for mount in config.mounts:
         members[f"Mount at {mount.destination}"] = " ".join((mount.source or "(none)", mount.type, *mount.options))

@@ -15,10 +15,12 @@ from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.config_checks import check_config
 from mirror.plugin.lint.engine_support import EngineVerdict, engine_verdicts
 from mirror.plugin.lint.name_checks import check_own_name
-from mirror.plugin.lint.rootfs_checks import IntendedPlatform, check_rootfs
+from mirror.plugin.lint.rootfs_checks import check_rootfs
+from mirror.plugin.lint.start_checks import IntendedPlatform
 from mirror.plugin.policy.engine_vulnerabilities import never_compared
 from mirror.plugin.rootfs.platform import Platform, platform_from_tag
-from mirror.plugin.rootfs.root_filesystem import Rootfs, platform_of
+from mirror.plugin.rootfs.root_filesystem import Rootfs
+from mirror.plugin.startup.plugin_platform import platform_of
 
 #: Most findings of one code that are shown: a config may have ten thousand mounts.
 _MOST_ALIKE: Final = 10

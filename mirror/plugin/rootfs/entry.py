@@ -126,7 +126,7 @@ class Node:
         mode, uid, gid, modified_seconds, size_bytes, target, device, xattrs: as in :class:`LayerEntry`.
         content: source of a file's content, if the content can be read.
         program: executable format of a file; None for files that are not meant to be started.
-        digest: sha256 of a file's content in hexadecimal, if digests were requested.
+        digest: sha256 of a file's content in hexadecimal, if the content was read.
         layer: number of the layer that brought the node; 0 for a folder that no layer names.
         children: nodes in a folder, by name.
     """

@@ -19,6 +19,7 @@ _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 _MOST_STARTS: Final = 5
 #: Folders of a ``PATH`` that are searched.
 _MOST_FOLDERS: Final = 100
+_MOST_PATH_CHARACTERS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +50,34 @@ class Rootfs:
 def started(config: PluginConfig, rootfs: Rootfs) -> tuple[str, ResolvedPath | None]:
     """Find the program that an engine starts.
 
-    A name without a slash is searched in ``PATH``, as engines do: files that are not executable are skipped.
-
     Returns:
         The name of the program in the config, and the file it leads to; None if no file is there.
     """
     name = next(iter((*config.entrypoint, *config.args.value)), "")
     if "/" in name:
         return name, rootfs.tree.find(posixpath.join("/", config.work_dir, name))
-    for folder in _path_of(config).split(":")[:_MOST_FOLDERS]:
-        found = rootfs.tree.find(posixpath.join("/", config.work_dir, folder, name)) if name else None
+    found = find_in_path(rootfs, name, search_path(config), config.work_dir)
+    return name, None if found is None else found[1]
+
+
+def find_in_path(rootfs: Rootfs, name: str, folders: str, work_dir: str) -> tuple[str, ResolvedPath] | None:
+    """Search a program without a slash in its name. Files that are not executable are skipped, as engines do.
+
+    Args:
+        rootfs: root filesystem.
+        name: name of the program.
+        folders: value of ``PATH``.
+        work_dir: folder that relative folders begin at.
+
+    Returns:
+        The path of the program and its file; None if no folder has the program.
+    """
+    for folder in folders.split(":")[:_MOST_FOLDERS]:
+        path = posixpath.join("/", work_dir, folder, name)
+        found = rootfs.tree.find(path) if name else None
         if found is not None and found.node.kind is EntryKind.FILE and found.node.mode & 0o111:
-            return name, found
-    return name, None
+            return path, found
+    return None
 
 
 def chain(found: ResolvedPath, rootfs: Rootfs) -> Iterator[tuple[str, ResolvedPath | None]]:
@@ -90,20 +106,8 @@ def chain(found: ResolvedPath, rootfs: Rootfs) -> Iterator[tuple[str, ResolvedPa
         at = inner
 
 
-def _path_of(config: PluginConfig) -> str:
+def search_path(config: PluginConfig) -> str:
     """Return ``PATH`` of the plugin. The plugin's own variables come after the engine's, so the last one wins."""
     # A variable without a value is not passed on.
     own = [env.value for env in config.env if env.name == "PATH" and env.value is not None]
-    return own[-1] if own else _DEFAULT_PATH
-
-
-def platform_of(config: PluginConfig, rootfs: Rootfs) -> Platform | None:
-    """Return the platform of the started program, otherwise that of most programs; None if unknown."""
-    _, found = started(config, rootfs)
-    if found is not None:
-        for _, one in chain(found, rootfs):
-            program = one.node.program if one is not None else None
-            if program is not None and program.elf is not None:
-                return program.elf.platform
-    most = rootfs.platforms().most_common(1)
-    return most[0][0] if most else None
+    return own[-1][:_MOST_PATH_CHARACTERS] if own else _DEFAULT_PATH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from mirror.oci.digest import Hasher, new_hasher
@@ -19,6 +20,8 @@ _MOST_NOTED: Final = 20
 #: Most characters of names kept for all programs together. A program with an endless list of libraries costs its author
 #: nothing to make and little to send.
 _MOST_SAID_CHARACTERS: Final = 8 * 1024 * 1024
+#: Most characters of shell scripts kept, as a part of the limit above. Scripts beyond it are not followed.
+_MOST_SCRIPT_CHARACTERS: Final = 4 * 1024 * 1024
 
 
 class RootfsBuilder:
@@ -29,19 +32,18 @@ class RootfsBuilder:
 
     Args:
         names: texts to search for in all files, such as the socket's name.
-        digests: True to hash the content of each file.
         limits: limits beyond which the tree does not grow.
     """
 
-    def __init__(self, names: Iterable[bytes] = (), *, digests: bool = False, limits: TreeLimits = _LIMITS) -> None:
+    def __init__(self, names: Iterable[bytes] = (), *, limits: TreeLimits = _LIMITS) -> None:
         self._tree = Tree(limits)
         self._whiteouts: list[str] = []
         self._links_broken: list[str] = []
         self._too_long: list[str] = []
-        self._digests = digests
         self._searches = [_Search(name) for name in dict.fromkeys(names) if name]
-        self._said_characters = 0
+        self._said_characters = self._script_characters = 0
         self._node: Node | None = None
+        self._is_first = True
         self._program: ProgramReader | None = None
         self._hasher: Hasher | None = None
 
@@ -52,6 +54,7 @@ class RootfsBuilder:
     def begin(self, entry: LayerEntry) -> None:
         """Place an entry in the tree, and choose the readers for its content."""
         self._node = self._program = self._hasher = None
+        self._is_first = True
         for search in self._searches:
             search.begin()
         if is_too_long(entry.path):
@@ -64,13 +67,20 @@ class RootfsBuilder:
             self._node = node
             # The started program is known only at the end, because links may come later than their targets (ADR 14). So
             # every executable file and every library is read as it passes.
-            self._program = ProgramReader() if entry.mode & 0o111 or ".so" in entry.path.rpartition("/")[2] else None
-            self._hasher = new_hasher() if self._digests else None
+            name = entry.path.rpartition("/")[2]
+            is_script = name.endswith(".sh")
+            if entry.mode & 0o111 or is_script or ".so" in name:
+                self._program = ProgramReader(is_script=is_script)
+            self._hasher = new_hasher()
 
     def content(self, buffer: bytes, start: int, stop: int) -> None:
         """Search, hash and read the content of the current entry."""
         for search in self._searches:
             search.feed(buffer, start, stop)
+        # A shell also reads scripts that are not executable.
+        if self._is_first and self._node is not None and self._program is None and buffer.startswith(b"#!", start):
+            self._program = ProgramReader()
+        self._is_first = False
         if self._program is not None:
             self._program.feed(buffer, start, stop)
         if self._hasher is not None:
@@ -101,6 +111,10 @@ class RootfsBuilder:
 
     def _keep(self, node: Node, program: Program) -> None:
         """Store a program in its node, unless all programs together exceed the limit of characters."""
+        if program.script_text is not None:
+            self._script_characters += len(program.script_text)
+            if self._script_characters > _MOST_SCRIPT_CHARACTERS:
+                program = replace(program, script_text=None)
         self._said_characters += program.size_characters
         if self._said_characters > _MOST_SAID_CHARACTERS:
             self._tree.whole = False

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, ForeignKeyConstraint, Index, Integer, String, Table
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+)
 
 from mirror.store.catalog.schema import UtcDateTime, keyed_table, metadata
 
@@ -100,6 +111,18 @@ findings = keyed_table(
     Column("digest", ForeignKey(blobs.c.digest, ondelete="CASCADE"), primary_key=True),
     Column("found", JSON, nullable=False),
     Column("found_at", UtcDateTime, nullable=False),
+)
+
+#: Readings of the layers of plugins, by manifest, in all repositories. Derived data, removed with the bytes of the
+#: manifest. The table has row ids, because documents of megabytes in the tree of a primary key would slow each search.
+readings = Table(
+    "readings",
+    metadata,
+    Column("digest", ForeignKey(blobs.c.digest, ondelete="CASCADE"), primary_key=True),
+    Column("version", String(64), nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("read_at", UtcDateTime, nullable=False),
+    Column("document", LargeBinary, nullable=False),
 )
 
 #: Origin of derived copies, in all repositories. Removed with the bytes of the copy's manifest.

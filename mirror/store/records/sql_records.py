@@ -10,6 +10,7 @@ from mirror.store.records.sql_held_plugins import SqlHeldPlugins
 from mirror.store.records.sql_hosts import SqlHosts
 from mirror.store.records.sql_incomplete_manifests import SqlIncompleteManifests
 from mirror.store.records.sql_origins import SqlOrigins
+from mirror.store.records.sql_readings import SqlReadings
 from mirror.store.records.sql_sync_runs import SqlSyncRuns
 from mirror.store.records.sql_users import SqlUsers
 from mirror.store.records.sql_verdicts import SqlVerdicts
@@ -31,6 +32,7 @@ class SqlRecords:
         self.hosts = SqlHosts(services)
         self.incomplete = SqlIncompleteManifests(services)
         self.origins = SqlOrigins(services)
+        self.readings = SqlReadings(services)
         self.users = SqlUsers(services)
         self.verdicts = SqlVerdicts(services)
         self.decisions = SqlDecisions(services, self.plugins)

@@ -67,7 +67,8 @@ def recipe(folder: Path, image: Path | None = None, *, owners: bool = False, **v
 
 
 async def packed(registry: MemoryRegistry, made_of: Recipe) -> Packed:
-    return await pack(made_of, CopyDestination(registry, REPOSITORY), TAG, SilentProgress())
+    (built,) = await pack(made_of, CopyDestination(registry, REPOSITORY), TAG, SilentProgress())
+    return built
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ async def test_whatever_a_layer_holds_commands_and_pushes_work_or_say_why_not(co
     registry = await holding(layer)
     manifest = await registry.get_manifest(REPOSITORY, TAG)
 
-    await read_content(registry, REPOSITORY, manifest, SilentProgress(), digests=True)  # inspect, lint, diff: findings
+    await read_content(registry, REPOSITORY, manifest, SilentProgress())  # inspect, lint, diff: findings
     checked = PluginChecks(registry, PluginChecker(forgotten, SharedLayerReader(DEFAULT_LIMITS), enforce=True))
     await worked(asyncio.ensure_future(checked.put_manifest(REPOSITORY, manifest)))
     place = tmp_path / "place"

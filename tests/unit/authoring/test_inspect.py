@@ -30,7 +30,7 @@ async def stored(config, config_type=media_types.DOCKER_PLUGIN_CONFIG, said_byte
 
 CONFIG = {
     "network": {"type": "host"},
-    "mounts": [{"name": "state", "settable": ["source"]}],
+    "linux": {"devices": [{"name": "state", "path": "", "settable": ["path"]}]},
     "env": [{"name": "DEBUG", "value": "0", "settable": ["value"]}],
 }
 
@@ -39,7 +39,10 @@ async def test_a_plugin_is_read():
     registry, manifest = await stored(json.dumps(CONFIG).encode())
     found = await inspect(registry, NAME, TAG)
     assert (found.kind, found.manifest) == ("plugin", manifest)
-    assert [(str(privilege), risk[:5]) for privilege, risk in found.plugin.privileges] == [("network: [host]", "It is")]
+    assert [(str(privilege), risk[:5]) for privilege, risk in found.plugin.privileges] == [
+        ("network: [host]", "It is"),
+        ("device: []", "It re"),
+    ]
     assert [setting.key for setting in found.plugin.settings] == ["DEBUG", "state"]
 
 

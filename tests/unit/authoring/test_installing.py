@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from mirror.authoring.installing.short_alias import driver_uses, short_alias
 from mirror.authoring.installing.swarm_spec import swarm_spec
 from mirror.oci import Descriptor, Digest, Manifest, Repository, Tag, media_types
 from mirror.oci.errors import Unsupported
+from mirror.oci.names import MAX_REPOSITORY_LENGTH
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.lint.plugin_view import PluginContent, view_plugin
 from mirror.registry.memory import MemoryRegistry
@@ -143,7 +143,7 @@ def test_the_short_alias(repository: str, alias: str) -> None:
 def test_a_short_alias_is_a_name(repository: str) -> None:
     alias = short_alias(Repository(repository))
     assert "/" not in alias
-    assert Repository.parse(alias[:255]) or True
+    assert Repository.is_valid(alias[:MAX_REPOSITORY_LENGTH].rstrip("._-"))
     assert alias in repository
 
 
@@ -155,22 +155,24 @@ def test_a_short_alias_is_a_name(repository: str) -> None:
         (["docker.logdriver/1.0"], ["docker run --log-driver x IMAGE"]),
         (["docker.authz/1.0"], ["dockerd --authorization-plugin=x"]),
         (["docker.csinode/1.0", "docker.csicontroller/1.0"], ["docker volume create -d x --type mount VOLUME"]),
+        (["docker.ipamdriver/1.0"], ["docker network create --ipam-driver x NETWORK"]),
         (
             ["docker.ipamdriver/1.0", "docker.networkdriver/1.0"],
-            ["docker network create -d x NETWORK", "docker network create --ipam-driver x NETWORK"],
+            ["docker network create -d x --ipam-driver x NETWORK"],
         ),
         (["docker.metricscollector/1.0", "acme.thing/1.0", "docker.", "docker.$(x)/1.0"], []),
     ],
 )
 def test_the_uses_of_each_interface(types: list[str], uses: list[str]) -> None:
-    assert driver_uses(types, "x") == tuple(uses)
+    assert driver_uses(types, "x:1") == tuple(use.replace(" x", " x:1").replace("=x", "=x:1") for use in uses)
 
 
-def test_the_name_for_commands_has_no_tag_latest() -> None:
-    types = {"Interface": {"Types": ["docker.volumedriver/1.0"], "Socket": "a"}}
-    plain, short, _ = install_lines(found(types, target=Tag("latest")), HOST)
-    assert (plain.driver, short.driver) == ("mirror:5000/acme/driver", "acme")
-    assert install_lines(found(types), HOST)[0].uses == (f"docker volume create -d {REFERENCE} VOLUME",)
+@pytest.mark.parametrize(("interface", "name"), [("volumedriver", "acme"), ("networkdriver", "acme:latest")])
+def test_the_name_for_commands_has_no_tag_latest_unless_for_networks(interface: str, name: str) -> None:
+    types = {"Interface": {"Types": [f"docker.{interface}/1.0"], "Socket": "a"}}
+    plain, short, pinned = install_lines(found(types), HOST)
+    assert (plain.driver, short.driver, pinned.driver) == (REFERENCE, name, REFERENCE)
+    assert all(f" -d {line.driver} " in line.uses[0] for line in (plain, short, pinned))
 
 
 def test_the_service_of_a_swarm() -> None:
@@ -192,7 +194,7 @@ def test_the_service_of_a_swarm() -> None:
         "Env": ["plugin_name=acme/driver:1.0"],
     }
     assert swarm_spec(plan_install(found({}), HOST))["TaskTemplate"]["PluginSpec"]["Name"] == "acme:latest"
-    with pytest.raises(Unsupported, match="a swarm service sets only variables, .* needs state; fix: make a copy"):
+    with pytest.raises(Unsupported, match=r"a swarm service sets only variables, .* needs state; fix: make a copy"):
         swarm_spec(plan_install(found(STATE), HOST))
 
 
@@ -303,7 +305,7 @@ def test_a_script_runs_nothing_but_its_own_commands(tmp_path: Path, junk: str, v
     given = [f"{key}=v" for key in plan.open_keys]
     usable = all(key[:1] not in {"-", "="} for key in plan.open_keys)
     code, made, told = calls(install_script(plan), folder, "--yes", *(given if usable else []))
-    assert sorted(os.listdir(folder)) == ["docker", "grep", "log"]
+    assert sorted(path.name for path in folder.iterdir()) == ["docker", "grep", "log"]
     if usable:
         assert code == 0, told
         (install,) = [call for call in made if call[1] == "install"]

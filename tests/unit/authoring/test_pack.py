@@ -179,14 +179,15 @@ def harmful_images() -> dict[str, bytes]:
         return tar(*(entry(name, content) for name, content in files.items()))
 
     return {
-        "holds no image": as_tar(_without(good, "index")),
-        "is compressed; fix: decompress it with gunzip": gzip.compress(as_tar(good)),
-        "is not a complete tar": b"x" * 2000,
+        "is an OCI image layout without index.json": as_tar(_without(good, "index")),
+        "is compressed with zstd; fix: decompress it with unzstd": b"\x28\xb5\x2f\xfd" + as_tar(good),
+        "is damaged or truncated": gzip.compress(as_tar(good))[:-30],
+        "is not a complete tar": as_tar(good)[:1200],
+        "is a text, not a tar": b"x" * 2000,
         "refers to 'blobs/": as_tar({"index.json": good["index.json"]}),
         "index.json is not JSON": as_tar({**good, "index.json": b"{"}),
         "holds 0 images": as_tar({**good, "index.json": b'{"manifests":[]}'}),
-        "holds 2 images": tar(entry("manifest.json", b"[{},{}]")),
-        "names no configuration": tar(entry("manifest.json", b"[{}]")),
+        "names no configuration": tar(entry("manifest.json", b"[{},{}]")),
         "refers to 'c'": tar(entry("manifest.json", b'[{"Config":"c","Layers":[]}]')),
         "layer 1 does not match its digest": as_tar(
             _changed(layout(LAYERS, compressed=False), b"b" * 4000, b"x" * 4000)

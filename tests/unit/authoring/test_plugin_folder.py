@@ -40,7 +40,7 @@ async def test_everything_in_it_is_told(plugin: Path) -> None:
     os.mkfifo(rootfs / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(rootfs / "socket"))
-    content = await read_plugin_folder(plugin, digests=True)
+    content = await read_plugin_folder(plugin)
     assert content.rootfs is not None
     held = {path: node.kind for path, node in content.rootfs.tree.walk()}
     assert held == {

@@ -43,6 +43,17 @@ def test_a_folder_is_packed_listed_and_unpacked(capsys):
     assert json.loads(capsys.readouterr().out)["digest"] == digest
 
 
+def test_a_secret_in_the_config_is_warned_about(driver, capsys):
+    config = {"Entrypoint": ["/bin/driver"], "Env": [{"Name": "apikey", "Value": "q7Rz"}, {"Name": "KEYBOARD"}]}
+    (driver / "config.json").write_text(json.dumps(config))
+    for arguments in ([], ["-o", "driver.tar"]):
+        assert run(["pack", "driver", "-t", "acme/driver:1", *arguments]) == 0
+        told = capsys.readouterr()
+        assert "look like secrets, by their names or values: env apikey (" in told.err
+        assert "; fix: leave the value empty in the config" in told.err
+        assert "q7Rz" not in told.out + told.err
+
+
 @pytest.mark.usefixtures("driver")
 def test_the_time_that_nothing_is_younger_than_can_be_set(capsys, monkeypatch):
     first = packed(capsys)["digest"]

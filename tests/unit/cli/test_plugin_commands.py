@@ -230,3 +230,19 @@ def test_inspect_names_the_privilege_that_some_engines_never_compare(capsys: pyt
     }
     assert "CVE" not in told(capsys, "inspect", "acme/driver:1.0")
     assert as_json(capsys, "inspect", "acme/driver:1.0")["never_compared"] is None
+
+
+def test_what_was_read_before_is_shown_without_layers(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands = (
+        (["lint", "acme/driver:1.0-arm64", "--json"], 1),
+        (["inspect", "acme/driver:1.0", "--json"], 0),
+        (["diff", "acme/driver:1.0", "acme/driver:2.0", "--json"], 1),
+    )
+    before = [told(capsys, *command, exit_code=code) for command, code in commands]
+    blobs = [file for file in (store / "data/blobs").rglob("*") if file.is_file()]
+    layers = [blob for blob in blobs if blob.read_bytes().startswith(b"\x1f\x8b")]
+    for layer in layers:
+        layer.unlink()
+    assert len(layers) == 2
+    assert [told(capsys, *command, exit_code=code) for command, code in commands] == before
+    assert '"etc/new"' in before[2]

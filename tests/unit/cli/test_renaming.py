@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from mirror.cli.command_line import run
-from mirror.oci import Digest, Repository
+from mirror.oci import Digest, Repository, Tag
 from mirror.store.registry import Store
-from tests.support.builders import hold, index, plugin
+from tests.support.builders import hold, index, plugin, read_blob
 from tests.support.layers import LAYER
 
 HERE = Repository("acme/driver")
@@ -84,6 +84,35 @@ def test_a_copy_is_told_with_what_is_different(capsys: pytest.CaptureFixture[str
     assert made["changes"] == {"env": {"role": "worker"}, "args": ["b", "c d"], "fix": True}
     assert run(["inspect", f"site/driver@{PLUGIN.digest}"]) == 0
     capsys.readouterr()
+
+
+def test_a_secret_is_in_the_copy_and_in_no_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        run(["derive", "acme/driver:1.0", "site/driver:1.0", "-e", "role=--token=q7Rz", "--args", "--apikey q7Rz"]) == 0
+    )
+    for command in (
+        ["inspect", "site/driver:1.0"],
+        ["inspect", "site/driver:1.0", "--json"],
+        ["lint", "site/driver:1.0"],
+        ["diff", "acme/driver:1.0", "site/driver:1.0"],
+        ["diff", "site/driver:1.0", "acme/driver:1.0", "--json"],
+    ):
+        assert run(command) in {0, 1}
+    told = capsys.readouterr()
+    assert "q7Rz" not in told.out + told.err
+    assert '  env role: "master" -> "--token=(hidden)"\n' in told.out
+    assert "warning: these parts of the config look like secrets, by their names or values: env role, args" in told.err
+
+    async def held() -> tuple[bytes, object]:
+        async with Store.open(tmp_path / "data") as store:
+            manifest = await store.get_manifest(Repository("site/driver"), Tag("1.0"))
+            assert manifest.config is not None
+            made = await store.records.derivations.derivation(manifest.digest)
+            return await read_blob(store, manifest.config.digest, Repository("site/driver")), made and made.changes
+
+    config, changes = asyncio.run(held())
+    assert json.loads(config)["Env"][0]["Value"] == "--token=q7Rz"
+    assert changes == {"env": {"role": "--token=q7Rz"}, "args": ["--apikey", "q7Rz"]}
 
 
 def test_a_copy_that_only_old_engines_mind_is_told(capsys: pytest.CaptureFixture[str]) -> None:

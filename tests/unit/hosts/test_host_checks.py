@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from mirror.hosts.checks.file_checks import needed_paths
-from mirror.hosts.checks.host_check import HostCheck, HostPrediction, Outcome, Step, Verdict, problem, unknown, warning
+from mirror.hosts.checks.host_check import (
+    Forecast,
+    HostCheck,
+    HostPrediction,
+    Outcome,
+    Step,
+    done,
+    problem,
+    unknown,
+    warning,
+)
 from mirror.hosts.checks.host_checks import check_host
 from mirror.hosts.checks.host_facts import HostFacts, HostFiles, PathKind, RegistryAnswer
 from mirror.hosts.checks.registry_check import may_use_http
@@ -84,26 +94,31 @@ def only(facts: HostFacts, plugin: WantedPlugin) -> tuple[str, Outcome, Step | N
 def test_a_sound_plugin_on_a_sound_host_will_do() -> None:
     report = check_host(FACTS, wanted(**mount(), Linux={"Capabilities": ["CAP_SYS_MODULE"]}))
     assert unusual(FACTS, wanted(**mount())) == []
-    assert set(report.verdicts.values()) == {Verdict.YES}
+    assert set(report.forecasts.values()) == {Forecast.YES}
     assert not report.has_problems
     names = [check.name for check in report.checks]
     assert names == ["registry", "engine", "cve", "name", "platform", "runtime", "data-root", "mounts", "modules"]
 
 
 @pytest.mark.parametrize(
-    ("checks", "verdicts"),
+    ("checks", "forecasts"),
     [
         ((), "yes yes yes"),
         ((problem("x", Step.INSTALL, "", ""),), "no no no"),
         ((problem("x", Step.ENABLE, "", ""),), "yes no no"),
         ((warning("x", Step.ENABLE, ""),), "yes unsure unsure"),
         ((unknown("x", Step.FIND, ""), warning("x", None, "")), "yes yes unsure"),
+        ((done("x", Step.INSTALL, "", ""), problem("x", Step.INSTALL, "", "")), "done yes yes"),
+        (
+            (done("x", Step.ENABLE, "", ""), unknown("x", Step.ENABLE, ""), warning("x", Step.FIND, "")),
+            "done done unsure",
+        ),
         ((unknown("x", Step.INSTALL, ""), problem("x", Step.FIND, "", "")), "unsure unsure no"),
     ],
 )
-def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], verdicts: str) -> None:
+def test_a_step_needs_the_steps_before_it(checks: tuple[HostCheck, ...], forecasts: str) -> None:
     report = HostPrediction(checks)
-    assert " ".join(verdict.name.lower() for verdict in report.verdicts.values()) == verdicts
+    assert " ".join(forecast.name.lower() for forecast in report.forecasts.values()) == forecasts
 
 
 def test_plain_http_is_told_with_the_lines_for_the_daemon() -> None:
@@ -218,8 +233,9 @@ def test_a_taken_name_is_told_from_the_same_plugin() -> None:
         "docker plugin disable acme/x:1 && docker plugin upgrade acme/x:1 mirror:5000/acme/x:1, or use another --alias"
     )
     same = replace(FILES, digests={"a" * 64: DIGEST})
-    assert only(replace(installed(), files=same), wanted())[3] == "docker plugin enable acme/x:1"
-    assert only(replace(installed(Enabled=True), files=same), wanted())[3] == "nothing is left to do"
+    disabled, enabled = replace(installed(), files=same), replace(installed(Enabled=True), files=same)
+    assert only(disabled, wanted()) == ("name", Outcome.DONE, Step.INSTALL, "docker plugin enable acme/x:1")
+    assert only(enabled, wanted()) == ("name", Outcome.DONE, Step.ENABLE, "")
 
 
 def test_a_copy_of_a_running_plugin_is_told() -> None:

@@ -9,15 +9,9 @@ import pytest
 from mirror.plugin.lint.config_checks import check_config, covering_mount
 from tests.support.rootfs import config
 
-TYPE = "docker.volumedriver/1.0"
-
 
 def codes(**members: Any) -> list[str]:
     return [finding.code for finding in check_config(config(**members))]
-
-
-def interface(**members: Any) -> dict[str, Any]:
-    return {"Interface": {"Types": [TYPE], "Socket": "a.sock"} | members}
 
 
 def mount(**members: Any) -> dict[str, Any]:
@@ -37,33 +31,6 @@ def linux(**members: Any) -> dict[str, Any]:
         ({"Entrypoint": None, "Args": {"Value": ["/bin/driver"]}}, []),
         ({"WorkDir": "run"}, ["work-dir-relative"]),
         ({"WorkDir": "/run"}, []),
-        (interface(Socket=""), ["socket-empty"]),
-        (interface(Socket="a" * 22), []),
-        (interface(Socket="a" * 23), ["socket-long"]),
-        (interface(Socket="ä" * 11 + "a"), ["socket-long"]),
-        (interface(Socket="/run/docker/plugins/a.sock"), ["socket-long"]),
-        (interface(ProtocolScheme="moby.plugins.http/v1"), []),
-        (interface(ProtocolScheme="other/v1", Socket=""), ["protocol-scheme"]),
-        (interface(Types=None), ["types-missing"]),
-        (interface(Types=["docker.volumedriver"]), ["type-mangled"]),
-        (interface(Types=["volumedriver/1.0"]), ["type-mangled"]),
-        (interface(Types=["docker.volumedriver/"]), ["type-mangled"]),
-        (interface(Types=["docker.volumeDriver/1.0", TYPE]), ["type-unknown"]),
-        (interface(Types=["docker.volumedriver/2.0"]), ["type-unknown"]),
-        (interface(Types=["docker.networkdriver/1.0", "docker.csinode/1.0"]), []),
-        (mount(), []),
-        (mount(Source=None), ["mount-source-missing"]),
-        (mount(Options=[]), ["mount-unbound"]),
-        (mount(Options=["ro"], Type=""), ["mount-unbound"]),
-        (mount(Options=["bind", "ro"], Type=""), []),
-        (mount(Source="tmpfs", Type="tmpfs", Options=[]), []),
-        (mount(Source="tmp"), ["mount-source-relative"]),
-        (mount(Destination=""), ["mount-destination-empty"]),
-        (mount(Destination="/run/docker/plugins/"), ["plugins-folder-hidden"]),
-        (mount(Source="/etc/openvswitch"), ["host-paths"]),
-        (mount(Source="/var/run/"), []),
-        (linux(Devices=[{"Name": "d", "Path": None}]), ["device-path-missing"]),
-        (linux(Devices=[{"Name": "d", "Path": "/dev/fuse"}]), ["host-paths"]),
         (linux(Capabilities=["CAP_SYS_ADMIN", "CAP_BPF"]), []),
         (linux(Capabilities=["SYS_ADMIN", "cap_bpf"]), ["capability-unknown"] * 2),
         ({"Network": {"Type": "host"}}, []),
@@ -76,17 +43,6 @@ def linux(**members: Any) -> dict[str, Any]:
 )
 def test_what_is_found(members: dict[str, Any], expected: list[str]) -> None:
     assert codes(**members) == expected
-
-
-@pytest.mark.parametrize(
-    ("settable", "severity", "fix"),
-    [([], "error", "Settable"), (["source"], "warning", "m=..."), (["source", "type"], "warning", "m.source=...")],
-)
-def test_what_a_host_can_set_is_no_error(settable: list[str], severity: str, fix: str) -> None:
-    (finding,) = check_config(config(**mount(Source=None, Settable=settable)))
-    assert finding.severity.value == severity
-    assert fix in finding.fix
-    assert "mount source is not specified" in finding.seen
 
 
 @pytest.mark.parametrize(

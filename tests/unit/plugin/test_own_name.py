@@ -91,7 +91,7 @@ def test_a_value_is_a_name_or_none(value: str, name: str | None) -> None:
         (None, True, "acme:1", Severity.WARNING, "install it with --alias acme:1 and plugin_name=acme:1; or"),
         ("acme:1", True, "acme:1", Severity.HINT, "install it with --alias acme:1"),
         ("mirror:5000/acme:1", True, "acme:1", Severity.HINT, "install it with --alias mirror:5000/acme:1"),
-        ("acme", True, "acme:latest", Severity.HINT, "install it with --alias acme"),
+        ("acme", True, "acme:latest", Severity.WARNING, "install it with --alias acme:latest and plugin_name=acme:l"),
         ("acme:1", True, None, Severity.HINT, "install it with --alias acme:1"),
     ],
 )

@@ -19,7 +19,7 @@ def setting(value: str | None, name: str = "DEBUG") -> dict[str, Any]:
 
 
 def test_the_same_is_no_difference() -> None:
-    tree = rootfs(file("a", b"1"), link("b", "a"), digests=True).tree
+    tree = rootfs(file("a", b"1"), link("b", "a")).tree
     found = compare_plugins(config(), config(), tree, tree)
     assert found.is_empty
     assert not found.grew
@@ -69,7 +69,6 @@ def test_files() -> None:
         file("kind"),
         link("link", "a"),
         file("gone", b"1"),
-        digests=True,
     )
     after = rootfs(
         file("same", b"1"),
@@ -78,7 +77,6 @@ def test_files() -> None:
         folder("kind"),
         link("link", "b"),
         file("new", b"123"),
-        digests=True,
     )
     assert compare_plugins(config(), config(), before.tree, after.tree).files == (
         FileChange("content", 2, 2, "content"),

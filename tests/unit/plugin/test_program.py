@@ -92,7 +92,27 @@ def test_a_real_program_is_read_as_readelf_reads_it() -> None:
     ],
 )
 def test_scripts(content: bytes, interpreter: str | None, argument: str) -> None:
-    assert read(content) == Program(interpreter=interpreter, argument=argument)
+    found = read(content)
+    assert (found.elf, found.interpreter, found.argument) == (None, interpreter, argument)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_kept"),
+    [
+        (b"#!/bin/sh\nexec a", True),
+        (b"#!/usr/bin/env bash\n", True),
+        (b"#!/usr/bin/with-contenv sh\n", True),
+        (b"#!/bin/busybox sh\n", True),
+        (b"#!/usr/bin/python3\n", False),
+        (b"#!/bin/sh\n".ljust(64 * 1024, b" "), True),
+        (b"#!/bin/sh\n".ljust(64 * 1024 + 1, b" "), False),
+        (b"#!/bin/sh\nexit\n\0", False),
+        (b"exec a", False),
+    ],
+)
+@pytest.mark.parametrize("cut", [1000, 10**6])
+def test_the_text_of_shell_scripts_is_kept(content: bytes, is_kept: bool, cut: int) -> None:
+    assert read(content, cut).script_text == (content.decode() if is_kept else None)
 
 
 @given(st.binary(max_size=200), st.integers(1, 300), st.integers(0, 250))

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from mirror.plugin.lint.rootfs_checks import IntendedPlatform, check_rootfs, names_to_find
+from mirror.plugin.lint.rootfs_checks import check_rootfs, names_to_find
+from mirror.plugin.lint.start_checks import IntendedPlatform
 from mirror.plugin.rootfs.entry import LayerEntry
 from mirror.plugin.rootfs.platform import Platform
-from mirror.plugin.rootfs.root_filesystem import platform_of
+from mirror.plugin.startup.plugin_platform import platform_of
 from tests.support.rootfs import SOCKET, config, elf, file, folder, link, rootfs
 
 Told = tuple[LayerEntry, bytes]
@@ -75,9 +76,9 @@ def test_what_is_found(entries: list[Told], expected: list[str]) -> None:
         ({"Entrypoint": ["./driver"], "WorkDir": "/bin"}, []),
         ({"Entrypoint": ["driver"], "Env": [{"Name": "PATH", "Value": "/opt"}]}, ["entrypoint-missing"]),
         ({"Entrypoint": ["driver"], "Env": [{"Name": "PATH", "Value": "/opt:/bin"}]}, []),
-        ({"Entrypoint": ["/host/driver"], "Mounts": [{"Source": "/x", "Destination": "/host"}]}, []),
+        ({"Entrypoint": ["/host/driver"], "Mounts": [{"Source": "/x", "Destination": "/host"}]}, ["program-from-host"]),
         ({"PropagatedMount": "/mnt/volumes"}, ["propagated-mount-missing"]),
-        ({"PropagatedMount": "bin"}, []),
+        ({"PropagatedMount": "bin"}, ["program-hidden"]),
     ],
 )
 def test_what_the_config_says_counts(members: dict[str, Any], expected: list[str]) -> None:

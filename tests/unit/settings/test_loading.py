@@ -109,6 +109,18 @@ def test_a_rule_with_several_names_and_changes(written):
     assert load(written(yaml.safe_dump(settings.shown()))) == settings
 
 
+def test_secrets_of_changes_are_not_shown(written):
+    text = (
+        HUB + "mirrors: [{name: a, from: hub/b, to: c, derive: {env: {apikey: q7Rz, role: x}, args: [--token, q7Rz]}}]"
+    )
+    settings = load(written(text))
+    shown = settings.shown()["mirrors"][0]["derive"]
+    assert (shown["env"], shown["args"]) == ({"apikey": "(hidden)", "role": "x"}, ["--token", "(hidden)"])
+    assert settings.mirrors[0].derive.changes() == DerivationChanges(
+        {"apikey": "q7Rz", "role": "x"}, args=("--token", "q7Rz")
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

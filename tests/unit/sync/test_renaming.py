@@ -124,6 +124,24 @@ async def test_a_tag_is_a_copy_and_the_original_is_kept(
     assert told.lines[-1].endswith(TOLD)
 
 
+async def test_a_secret_is_copied_and_not_told(upstream: Watched, here: Store, context: RunContext, told: Told) -> None:
+    rule = ruled(changes=DerivationChanges(env={"role": "--token=q7Rz", "name": "postgres://me:q7Rz@db"}))
+    (tag,) = (await run_rule(rule, upstream, here, context)).tags
+    assert (await at(here, HERE))[1] == {"role": "--token=q7Rz", "name": "postgres://me:q7Rz@db"}
+    assert 'role: "master" -> "--token=(hidden)"; env name: unset -> "postgres://me:(hidden)@db"' in tag.reason
+    (run,) = await here.records.sync_runs.runs("contiv", 5)
+    (entry,) = await here.records.sync_runs.entries(run.id)
+
+    async def running(_rule: str) -> bool:
+        return False
+
+    (state,) = await rule_statuses([rule], here.records.sync_runs, running, context.clock.now())
+    assert "q7Rz" not in f"{told.lines} {entry.reason} {rule.changes} {state.to_json()}"
+    # What is recorded is what was asked for, so the next run has nothing to do.
+    (tag,) = (await run_rule(rule, upstream, here, context)).tags
+    assert tag.outcome is TagOutcome.UNCHANGED
+
+
 async def test_an_unchanged_upstream_moves_nothing(upstream: Watched, here: Store, context: RunContext) -> None:
     rule = ruled(changes=CHANGES)
     await run_rule(rule, upstream, here, context)
