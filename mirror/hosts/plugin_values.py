@@ -17,10 +17,8 @@ from mirror.oci.errors import ConfigurationFault
 from mirror.oci.printable_text import printable
 from mirror.plugin.config.plugin_config import PluginConfig
 from mirror.plugin.config.secret_values import masked, masked_words
-from mirror.plugin.config.settable import Setting, list_settings
+from mirror.plugin.config.settable import SETTABLE_FIELDS, Setting, list_settings
 
-#: The field of each kind that engines set.
-_FIELDS: Final = {"env": "value", "mount": "source", "device": "path", "args": "value"}
 #: Interface types that all engines keep as they are. Others come back mangled from engines up to 28.
 _TYPE: Final = re.compile(r"\w+\.\w+/[\w.]+")
 _MOST_KEYS_NAMED: Final = 20
@@ -80,7 +78,7 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
         plugin: the old version.
         released: config of the new version.
     """
-    settable = {(one.kind, item_name(one)) for one in list_settings(released)}
+    settable = {(one.kind, one.name) for one in list_settings(released)}
     have = _env_values(plugin.settings.env)
     devices = {(device.name, device.path) for device in plugin.settings.devices}
     told = [
@@ -98,14 +96,9 @@ def kept_by_upgrade(plugin: InstalledPlugin, released: PluginConfig) -> tuple[st
     return tuple(told)
 
 
-def item_name(setting: Setting) -> str:
-    """Return the name of the item of a config that a setting belongs to."""
-    return setting.key.removesuffix(f".{_FIELDS[setting.kind]}")
-
-
 def _setting_of(settings: Sequence[Setting], key: str) -> Setting | None:
     """Return the setting that a user means by a key: as listed, or the name with or without the field."""
-    spelt = (one for one in settings if key in {item_name(one), f"{item_name(one)}.{_FIELDS[one.kind]}"})
+    spelt = (one for one in settings if key in {one.name, f"{one.name}.{SETTABLE_FIELDS[one.kind]}"})
     return next((one for one in settings if one.key == key), None) or next(spelt, None)
 
 
@@ -124,12 +117,11 @@ def _value(plugin: InstalledPlugin, setting: Setting) -> str | None:
     config, settings = plugin.config, plugin.settings
     if setting.kind == "args":
         return " ".join(settings.args)
-    name = item_name(setting)
     if setting.kind == "env":
-        return _env_values(settings.env).get(name)
+        return _env_values(settings.env).get(setting.name)
     if setting.kind == "mount":
-        return next((mount.source for mount in config.mounts if mount.name == name), None)
-    return next((device.path for device in settings.devices if device.name == name), None)
+        return next((mount.source for mount in config.mounts if mount.name == setting.name), None)
+    return next((device.path for device in settings.devices if device.name == setting.name), None)
 
 
 def _env_values(env: tuple[str, ...]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from mirror.hosts.engine_api import (
     RegistryLogin,
 )
 from mirror.hosts.host_plan import HostPlan, plan_plugin, plan_removal
-from mirror.hosts.plugin_values import item_name, same_content
+from mirror.hosts.plugin_values import same_content
 from mirror.oci import Digest
 from mirror.oci.errors import EngineRefused, EngineUnreachable
 from mirror.plugin.config.plugin_config import PluginConfig
@@ -218,7 +218,7 @@ class FakeEngine:
         setting = next((one for one in list_settings(plugin.config) if key == one.key), None)
         if setting is None:
             raise _refused(f'setting "{key}" not found in the plugin configuration', 500)
-        item = item_name(setting)
+        item = setting.name
         config, settings = plugin.config, plugin.settings
         if setting.kind == "env":
             values: Mapping[str, str] = dict(text.split("=", 1) for text in settings.env) | {item: value}
