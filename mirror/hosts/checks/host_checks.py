@@ -7,7 +7,7 @@ from mirror.hosts.checks.file_checks import file_checks
 from mirror.hosts.checks.host_check import HostPrediction
 from mirror.hosts.checks.host_facts import HostFacts
 from mirror.hosts.checks.registry_check import registry_check
-from mirror.hosts.checks.setting_checks import setting_checks
+from mirror.hosts.checks.wanted_settings import setting_checks
 from mirror.hosts.checks.wanted_plugin import WantedPlugin
 
 

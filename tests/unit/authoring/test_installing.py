@@ -28,7 +28,7 @@ from mirror.registry.memory import MemoryRegistry
 from tests.support.plugins import NAME, TAG, put_plugin
 
 HOST, REFERENCE = "mirror:5000", "mirror:5000/acme/driver:1.0"
-STATE = {"Mounts": [{"Name": "state", "Settable": ["source"], "Destination": "/s"}]}
+STATE = {"Linux": {"Devices": [{"Name": "state", "Settable": ["path"], "Path": ""}]}}
 
 
 def own_name(value: str | None, *, variable: str = "plugin_name", settable: bool = True) -> dict[str, Any]:
