@@ -10,7 +10,7 @@ import typer
 from mirror import __version__
 from mirror.cli import exit_codes
 from mirror.cli.async_command import Interrupted
-from mirror.cli.hosts import host_check_command, host_options
+from mirror.cli.hosts import host_apply_command, host_check_command, host_options
 from mirror.cli.plugins import (
     capture_command,
     derive_command,
@@ -52,6 +52,8 @@ _EXAMPLE_HOST_CHECK = (
     "Example: plugin-mirror host check mirror:5000/contiv/v2plugin:1.0 --alias contiv/v2plugin:1.0 "
     "--set plugin_name=contiv/v2plugin:1.0"
 )
+_EXAMPLE_HOST_APPLY = "Example: plugin-mirror host apply /etc/docker/plugins.yaml --grant sha256:…"
+_EXAMPLE_HOST_SCHEMA = "Example: plugin-mirror host schema > host-plugins.schema.json"
 _EXAMPLE_CAPTURE = "Example: plugin-mirror capture store/contiv/v2plugin:1.0 -t contiv/v2plugin:1.0"
 
 application = typer.Typer(
@@ -74,6 +76,8 @@ application.command("pack", epilog=_EXAMPLE_PACK)(pack_command.run)
 application.command("unpack", epilog=_EXAMPLE_UNPACK)(unpack_command.run)
 application.command("capture", epilog=_EXAMPLE_CAPTURE)(capture_command.run)
 host_options.app.command("check", epilog=_EXAMPLE_HOST_CHECK)(host_check_command.run)
+host_options.app.command("apply", epilog=_EXAMPLE_HOST_APPLY)(host_apply_command.apply)
+host_options.app.command("schema", epilog=_EXAMPLE_HOST_SCHEMA)(host_apply_command.schema)
 application.add_typer(host_options.app, name="host")
 application.add_typer(admission_command.app, name="admission")
 application.add_typer(config_command.app, name="config")

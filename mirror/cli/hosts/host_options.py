@@ -18,7 +18,7 @@ SocketOption = Annotated[
     ),
 ]
 
-app = typer.Typer(no_args_is_help=True, help="Check a Docker host, through the API of its engine.")
+app = typer.Typer(no_args_is_help=True, help="Check a Docker host, and give it the plugins that it should have.")
 
 
 def address_of(socket: str | None) -> EngineAddress:

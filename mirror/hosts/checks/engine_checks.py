@@ -14,7 +14,7 @@ from mirror.hosts.engine_api import InstalledPlugin
 from mirror.oci.printable_text import printable, printable_ascii
 from mirror.plugin.findings.finding import Finding, Severity
 from mirror.plugin.lint.engine_support import EngineVerdict, engine_verdicts
-from mirror.plugin.policy.engine_vulnerabilities import UNCOMPARED_PRIVILEGE, Exposure
+from mirror.plugin.policy.engine_vulnerabilities import CRASH_BY_DIGEST, UNCOMPARED_PRIVILEGE, Exposure
 from mirror.plugin.rootfs.platform import Platform
 
 _NUMBER: Final = re.compile(r"v?([0-9]{1,4})\.([0-9]{1,4})(?:\.([0-9]{1,4}))?")
@@ -119,18 +119,10 @@ def _vulnerability(facts: HostFacts, wanted: WantedPlugin) -> HostCheck:
 
 
 def _digest_reference(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:
-    """Yield a problem if the reference crashes the engine (fixed by moby d5c9f26e3d)."""
-    number = _number(facts.version.version)
-    if not wanted.by_digest or number is None:
-        return
-    crashes = number[:2] in {(20, 10), (24, 0)} or (23, 0, 0) <= number < (23, 0, 10) or (25,) < number < (25, 0, 3)
-    if crashes:
-        yield problem(
-            "reference",
-            Step.INSTALL,
-            "the daemon of this engine crashes when a plugin is installed by digest",
-            "install it by its tag",
-        )
+    """Yield a problem if the reference crashes the engine."""
+    if wanted.by_digest and CRASH_BY_DIGEST.exposure(facts.version.version) is Exposure.AFFECTED:
+        said = f"the daemon of this engine {CRASH_BY_DIGEST.effect}"
+        yield problem("reference", Step.INSTALL, said, CRASH_BY_DIGEST.remedy)
 
 
 def _name(facts: HostFacts, wanted: WantedPlugin) -> Iterator[HostCheck]:

@@ -34,7 +34,9 @@ async def ask_engine(engine: EngineReader, remote: str, host: str) -> HostFacts:
         answer = RegistryAnswer(await engine.remote_digest(remote))
     except EngineRefused as error:
         answer = RegistryAnswer(None, error.said)
-    return HostFacts(version, info, plugins, answer, await _addresses(host), unseen="the engine is reached over TCP")
+    return HostFacts(
+        version, info, plugins, answer, await registry_addresses(host), unseen="the engine is reached over TCP"
+    )
 
 
 async def with_files(facts: HostFacts, paths: Sequence[str], root: Path = _ROOT) -> HostFacts:
@@ -52,7 +54,7 @@ async def with_files(facts: HostFacts, paths: Sequence[str], root: Path = _ROOT)
     return replace(facts, files=files, unseen="")
 
 
-async def _addresses(host: str) -> tuple[str, ...]:
+async def registry_addresses(host: str) -> tuple[str, ...]:
     """Return the addresses of a registry; empty if its name cannot be resolved."""
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     try:

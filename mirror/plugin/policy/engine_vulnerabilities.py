@@ -48,7 +48,7 @@ class Vulnerability:
     """A vulnerability of engines.
 
     Attributes:
-        identifier: CVE number.
+        identifier: CVE number, or the commit with the fix if there is none.
         affected: affected versions, as pairs of the first affected and the first fixed version.
         effect: behaviour of an affected engine, as a predicate.
         affected_in_words: the affected versions as text.
@@ -87,6 +87,14 @@ UNCOMPARED_PRIVILEGE: Final = Vulnerability(
     effect="does not compare the first privilege that a plugin asks for with what was granted",
     affected_in_words="17.04 to 25.0.15 and 26.0 to 29.3.0",
     remedy="upgrade to 29.3.1 or later, or to 25.0.16 or later within 25.0",
+)
+
+CRASH_BY_DIGEST: Final = Vulnerability(
+    identifier="moby d5c9f26e3d",  # the commit with the fix
+    affected=(((20, 10, 0), (23, 0, 10)), ((24, 0, 0), (25, 0, 3))),
+    effect="crashes when a plugin is installed by digest",
+    affected_in_words="20.10 to 23.0.9 and 24.0 to 25.0.2",
+    remedy="install it by its tag",
 )
 
 

@@ -201,7 +201,11 @@ def test_the_schema_names_the_keys_of_the_file():
     assert definitions["ServerSettings"]["properties"]["listen"]["type"] == "string"
 
 
-@pytest.mark.parametrize("path", sorted(Path("config").glob("*.yaml")), ids=lambda path: path.name)
+# The file for `host apply` is no configuration. Its own test reads it.
+EXAMPLES = sorted(set(Path("config").glob("*.yaml")) - {Path("config/host-plugins.yaml")})
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_load(path):
     assert load(path)
 
