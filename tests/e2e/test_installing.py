@@ -175,6 +175,10 @@ def test_the_script_installs_sets_and_upgrades_and_then_changes_nothing(
         engine.docker("volume", "create", "-d", "volumes", "kept")
         assert engine.inspect_volume("kept")["Status"] == {"version": "2"}
         engine.docker("volume", "rm", "kept")
+
+    push(moved, mirror.url, "other/volumes", "2")
+    other = run_script(engine, mirror.command("inspect", "other/volumes:2", "--as", "script").stdout, "--yes")
+    assert (other.exit_code, "volumes:latest is another plugin" in other.stderr) == (1, True)
     engine.docker("plugin", "rm", "-f", "volumes")
 
 
