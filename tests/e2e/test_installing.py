@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from tests.harness import plugins
@@ -199,7 +200,6 @@ def swarm(engine: Engine) -> Iterator[Engine]:
 
 @pytest.mark.newest_engine
 def test_a_swarm_and_the_python_client_install_it(swarm: Engine, mirror: Mirror, tmp_path: Path) -> None:
-    docker = pytest.importorskip("docker")
     env = {"Name": OWN_NAME, "Value": "netplugin", "Settable": ["value"]}
     more = {"Env": [env, {"Name": "DEBUG", "Value": "0"}], "Network": {"Type": "host"}}
     driver = packed(tmp_path, **more, Linux={"Capabilities": ["CAP_NET_ADMIN"]})
