@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
 from tests.harness import plugins
@@ -175,6 +176,10 @@ def test_the_script_installs_sets_and_upgrades_and_then_changes_nothing(
         engine.docker("volume", "create", "-d", "volumes", "kept")
         assert engine.inspect_volume("kept")["Status"] == {"version": "2"}
         engine.docker("volume", "rm", "kept")
+
+    push(moved, mirror.url, "other/volumes", "2")
+    other = run_script(engine, mirror.command("inspect", "other/volumes:2", "--as", "script").stdout, "--yes")
+    assert (other.exit_code, "volumes:latest is another plugin" in other.stderr) == (1, True)
     engine.docker("plugin", "rm", "-f", "volumes")
 
 
@@ -195,7 +200,6 @@ def swarm(engine: Engine) -> Iterator[Engine]:
 
 @pytest.mark.newest_engine
 def test_a_swarm_and_the_python_client_install_it(swarm: Engine, mirror: Mirror, tmp_path: Path) -> None:
-    docker = pytest.importorskip("docker")
     env = {"Name": OWN_NAME, "Value": "netplugin", "Settable": ["value"]}
     more = {"Env": [env, {"Name": "DEBUG", "Value": "0"}], "Network": {"Type": "host"}}
     driver = packed(tmp_path, **more, Linux={"Capabilities": ["CAP_NET_ADMIN"]})

@@ -181,10 +181,13 @@ def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: Docke
         told = mirror.command("sync")
         for shown in (planned, told.stderr):
             assert 'env plugin_name: "contiv/v2plugin:latest" -> "contiv/v2plugin:1.0"' in shown
-        reference = f"{mirror.host}/site/network:1.0"
-        engine.docker("plugin", "install", "--grant-all-permissions", reference)
-        assert env_of(engine, reference)["plugin_name"] == "site/network:1.0"
-        assert engine.inspect_plugin(reference)["Enabled"]
+        name = "site/network:1.0"
+        printed = mirror.command("inspect", name, "--as", "docker").stdout.splitlines()[0]
+        assert printed == f"docker plugin install --alias {name} {mirror.host}/{name}"
+        engine.docker("plugin", "install", "--grant-all-permissions", *printed.split()[3:])
+        described = engine.inspect_plugin(name)
+        assert env_of(engine, name)["plugin_name"] == described["Name"]
+        assert described["Enabled"]
         before = digest(mirror, "site/network:1.0")
         assert mirror.command("sync").stdout == "nothing to copy: 0 copied, 2 unchanged, 0 failed\n"
         assert digest(mirror, "site/network:1.0") == before
@@ -200,13 +203,13 @@ def test_a_rule_with_changes_follows_a_moved_tag(engine: Engine, upstream: Docke
             'tags of this rule are derived copies with env plugin_name="{name}:{tag}"'
             in mirror.command("status").stdout
         )
-        engine.docker("plugin", "disable", reference)
-        engine.docker("plugin", "upgrade", "--grant-all-permissions", reference, reference)
-        engine.docker("plugin", "enable", reference)
+        engine.docker("plugin", "disable", name)
+        engine.docker("plugin", "upgrade", "--grant-all-permissions", name, f"{mirror.host}/{name}")
+        engine.docker("plugin", "enable", name)
         # An upgrade keeps the settings of the host and takes the new defaults.
-        defaults = {env["Name"]: env["Value"] for env in engine.inspect_plugin(reference)["Config"]["Env"]}
+        defaults = {env["Name"]: env["Value"] for env in engine.inspect_plugin(name)["Config"]["Env"]}
         assert defaults == {"plugin_name": "site/network:1.0", "cluster_store": "etcd://localhost:4001"}
-        remove(engine, reference)
+        remove(engine, name)
 
 
 def digest(mirror: Mirror, reference: str) -> str:

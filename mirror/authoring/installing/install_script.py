@@ -61,6 +61,15 @@ has() {
         }}{{.Config.Args.Name}}={{join .Settings.Args " "}}' | grep -Fqx -- "$key=${1#*=}"
 }
 
+# The repository in a reference, without the host: it tells an upgrade from another plugin of the same name.
+repository() {
+    path=${1%%@*}
+    case ${path##*/} in
+        *:*) path=${path%:*} ;;
+    esac
+    printf %s "${path#*/}"
+}
+
 need() {
     key=$1
     shift
@@ -103,7 +112,9 @@ ensure() {
         required "$@"
         may_ask
         docker plugin install --disable ${grant:+"$grant"} --alias "$name" -- "$remote" "$@"
-    elif [ "$(look '{{.PluginReference}}')" != "$remote" ] ||
+    elif installed=$(look '{{.PluginReference}}') && [ "$(repository "$installed")" != "$(repository "$remote")" ]; then
+        fail "$name is another plugin, $installed; fix: remove it from this host first"
+    elif [ "$installed" != "$remote" ] ||
         [ "$(look '{{join .Config.Rootfs.DiffIds " "}}' || printf %s "$layers")" != "$layers" ]; then
         may_ask
         disable
@@ -128,7 +139,8 @@ def install_script(plan: InstallPlan) -> str:
     """Return the script for a plugin.
 
     The script installs the plugin if it is missing, upgrades it if it has another reference or other layers, sets what
-    differs, and enables it. It asks nothing. The engine's client asks for privileges, unless the user gives ``--yes``.
+    differs, and enables it. It never replaces a plugin of another repository. It asks nothing. The engine's client asks
+    for privileges, unless the user gives ``--yes``.
 
     Args:
         plan: the plan of the install.
