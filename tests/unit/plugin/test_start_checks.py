@@ -132,6 +132,18 @@ def test_a_program_for_another_platform_behind_a_script(text: str, expected: lis
     assert started_by(text, file("driver", ARM), hosts="linux/amd64") == expected
 
 
+def test_a_program_for_each_platform() -> None:
+    text = "case $(uname -m) in aarch64) exec /arm;; *) exec /driver;; esac"
+    assert started_by(text, file("arm", ARM), file("driver", STATIC), hosts="linux/amd64") == []
+
+
+def test_musl_takes_the_place_of_some_libraries() -> None:
+    gcompat = [file("driver", GLIBC), file("lib/ld-musl-x86_64.so.1"), link("lib64/ld-linux.so.2", "/lib/gcompat")]
+    assert started_by(EXEC, *gcompat, file("lib/gcompat", elf())) == []
+    more = file("driver", elf(loader="/lib/ld-musl-x86_64.so.1", needed=["libmore.so"]))
+    assert started_by(EXEC, *gcompat[1:], file("lib/gcompat", elf()), more) == ["error libraries-missing"]
+
+
 def test_the_message_names_the_place_and_the_cause() -> None:
     view = view_plugin(
         PluginContent(
@@ -153,7 +165,9 @@ def test_the_message_names_the_place_and_the_cause() -> None:
         "/start.sh, line 3: the value of -vlan-if is the setting iflist, which is empty by default and not quoted, so "
         "-vlan-if takes -store for its value"
     )
-    assert flag.fix.startswith("set iflist=VALUE at the install, or write -vlan-if=$iflist in the script")
+    assert flag.fix.startswith(
+        "set iflist=VALUE at the install if the setting is settable, or write -vlan-if=$iflist in the script"
+    )
 
 
 def test_a_flag_at_the_end_has_no_value() -> None:
