@@ -201,11 +201,8 @@ class _Follower:
         if name is not None and name in state.functions:
             ends = self._call(name, fields[1:], state, guards, command)
         elif words:
-            if (
-                name in {None, "eval", "set", "su"}
-                or is_wrapper(name or "")
-                or posixpath.basename(name or "") not in BUILTINS | TOOLS
-            ):
+            is_system = posixpath.basename(name or "") in BUILTINS | TOOLS and not is_wrapper(name or "")
+            if not is_system or name in {"eval", "set", "su"}:
                 self.swallowed += swallowed_flags(words, state.variables, guards or frozenset(), state.title)
             ends = self._apply(command, words, fields, state, guards, is_last=is_last)
         for word in command.words:

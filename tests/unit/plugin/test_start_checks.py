@@ -81,6 +81,9 @@ def test_bare_names_that_a_script_creates() -> None:
         "install -m 755 /opt/driver /driver",
         "curl -fsSLo /driver http://host/driver",
         "cd / && wget http://host/driver",
+        "wget -O/driver http://host/driver",
+        "wget --output-document=/driver http://host/driver",
+        "cd /; curl -fsSLO http://host/driver",
         "tar -xf /opt/driver.tar",
         "apk add driver",
         "cat >/driver </opt/driver",
@@ -91,6 +94,21 @@ def test_bare_names_that_a_script_creates() -> None:
 )
 def test_files_that_a_script_creates_are_not_missing(text: str) -> None:
     assert started_by(f"{text}\n{EXEC}", file("bin/base64", elf())) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "curl -fs http://host/health",
+        "wget -qO- http://host/health",
+        "wget --spider http://host/health",
+        "mount -t sysfs sysfs /sys",
+        "mount --make-rshared /",
+        "cp /a /b; echo >/log; tee /log </a; mkdir /driver",
+    ],
+)
+def test_other_commands_hide_nothing(text: str) -> None:
+    assert started_by(f"{text}\n{EXEC}") == ["error program-missing"]
 
 
 def test_a_script_may_correct_what_lint_would_report() -> None:
